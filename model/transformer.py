@@ -1,0 +1,203 @@
+"""The network: a decoder-only Transformer, Llama / Qwen2 / Qwen3 by two switches of its configuration.
+
+Parameters carry the names they have in Hugging Face's implementations, so that export renames nothing.
+Shapes: B rows, T tokens, D hidden size, H query heads, K key/value heads, h head size, F inner size, V vocabulary.
+
+A row is a sequence of documents, and position 0 begins a new one: a token sees the earlier tokens of its own
+document and nothing else. This one rule serves packed rows (several examples side by side) and padding on the left
+(the pads are a document of their own); padding on the right needs nothing, since no token looks ahead.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from model.config import TransformerConfig
+from model.initialization import initialize
+from model.kv_cache import KVCache
+from model.rope import inverse_frequencies, rotary_tables, rotate
+
+
+class RMSNorm(nn.Module):
+    """x / rms(x) * weight, the mean square taken in float32 (https://arxiv.org/abs/1910.07467)."""
+
+    def __init__(self, size: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(size))
+        self.eps = eps
+
+    def forward(self, x):
+        normed = x.float() * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.eps)
+        return self.weight * normed.to(x.dtype)
+
+
+class Attention(nn.Module):
+    """Causal self-attention; H / K query heads share a key/value head (GQA, https://arxiv.org/abs/2305.13245)."""
+
+    def __init__(self, config: TransformerConfig, layer: int):
+        super().__init__()
+        self.layer, self.head_dim = layer, config.head_dim
+        d, h, bias = config.hidden_size, config.head_dim, config.attention_bias
+        self.q_proj = nn.Linear(d, config.num_attention_heads * h, bias=bias)
+        self.k_proj = nn.Linear(d, config.num_key_value_heads * h, bias=bias)
+        self.v_proj = nn.Linear(d, config.num_key_value_heads * h, bias=bias)
+        self.o_proj = nn.Linear(config.num_attention_heads * h, d, bias=False)
+        if config.qk_norm:
+            self.q_norm = RMSNorm(h, config.rms_norm_eps)
+            self.k_norm = RMSNorm(h, config.rms_norm_eps)
+        else:
+            self.q_norm = self.k_norm = nn.Identity()
+
+    def forward(self, x, rotary, mask, cache: KVCache | None):
+        B, T, _ = x.shape
+        q = self.q_norm(self.q_proj(x).view(B, T, -1, self.head_dim)).transpose(1, 2)  # [B, H, T, h]
+        k = self.k_norm(self.k_proj(x).view(B, T, -1, self.head_dim)).transpose(1, 2)  # [B, K, T, h]
+        v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # [B, K, T, h]
+        q, k, v = rotate(q, *rotary).to(v.dtype), rotate(k, *rotary).to(v.dtype), v
+        if cache is not None:
+            k, v = cache.write(self.layer, k, v)
+        return self.o_proj(attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
+
+
+def attend(q, k, v, mask: torch.Tensor | None) -> torch.Tensor:
+    """softmax(q k' / sqrt(h)) v for q [B, H, T, h] and k, v [B, K, S, h]; `mask` [B or 1, 1, T, S], True = may see.
+
+    Without a mask the T tokens are the whole text (causal) or, if T is 1, the newest token, which sees everything.
+    """
+    B, H, T, h = q.shape
+    K = k.shape[1]
+    if T == 1 and mask is None:
+        # One new token: the H/K queries that share a key/value head are stacked as if they were tokens,
+        # so that the cache is read in place instead of being repeated for each of them.
+        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v).view(B, H, 1, h)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=H != K)
+
+
+class MLP(nn.Module):
+    """SwiGLU: down(silu(gate(x)) * up(x)) (https://arxiv.org/abs/2002.05202)."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x):
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class DecoderLayer(nn.Module):
+    """Pre-norm residual block: x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: TransformerConfig, layer: int):
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = Attention(config, layer)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = MLP(config)
+
+    def forward(self, x, rotary, mask, cache: KVCache | None):
+        x = x + self.self_attn(self.input_layernorm(x), rotary, mask, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Backbone(nn.Module):
+    """Embedding, layers, final norm: HF's `model.*` parameters."""
+
+    def __init__(self, config: TransformerConfig):
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+
+class Transformer(nn.Module):
+    """The language model. `initialize_weights=False` leaves them unset, for weights about to be loaded."""
+
+    def __init__(self, config: TransformerConfig, initialize_weights: bool = True):
+        super().__init__()
+        self.config = config
+        self.model = Backbone(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        self._set_rotary_frequencies()
+        if initialize_weights:
+            initialize(self)
+
+    def _set_rotary_frequencies(self):
+        c = self.config
+        frequencies, self.rotary_factor = inverse_frequencies(
+            c.head_dim, c.rope_theta, c.rope_scaling, c.max_position_embeddings
+        )
+        # Never saved: the configuration determines them.
+        self.register_buffer("rotary_frequencies", frequencies, persistent=False)
+
+    def forward(self, tokens, positions=None, cache: KVCache | None = None):
+        """Logits [B, T, V] of the token after each of `tokens` [B, T]; see `features`."""
+        return self.lm_head(self.features(tokens, positions, cache))
+
+    def features(self, tokens, positions=None, cache: KVCache | None = None):
+        """The last hidden states [B, T, D], normed, from which `lm_head` makes logits.
+
+        tokens: [B, T] integers. positions: [B, T], a 0 beginning a new document, or None where each row is one
+        document (or, with a cache, goes on where it ended). cache: read, and extended by these tokens.
+        """
+        T = tokens.shape[1]
+        mask = None
+        if cache is not None:
+            positions, mask = _continue_in_cache(cache, positions, T, tokens.device)
+        elif positions is not None:
+            documents = (positions == 0).cumsum(dim=1)
+            mask = visible(documents, documents)
+        if positions is None:
+            positions = torch.arange(T, device=tokens.device)[None]
+        rotary = rotary_tables(positions, self.rotary_frequencies, self.rotary_factor)
+
+        x = self.model.embed_tokens(tokens)
+        for layer in self.model.layers:
+            x = layer(x, rotary, mask, cache)
+        if cache is not None:
+            cache.length += T
+        return self.model.norm(x)
+
+
+def visible(query_documents: torch.Tensor, key_documents: torch.Tensor) -> torch.Tensor:
+    """Which keys each query may see, boolean [B, 1, T, S], the T queries being the last of the S tokens.
+
+    query_documents [B, T] and key_documents [B, S] number the document each token belongs to.
+    """
+    T, S = query_documents.shape[1], key_documents.shape[1]
+    order = torch.arange(S, device=key_documents.device)
+    causal = order[None, :] <= order[S - T :, None]
+    same = query_documents[:, :, None] == key_documents[:, None, :]
+    return (causal & same)[:, None]
+
+
+def _continue_in_cache(cache: KVCache, positions, T: int, device):
+    """Positions of T more tokens, and their mask (None where none is needed), for a text held in `cache`."""
+    start = cache.length
+    if positions is None:
+        steps = torch.arange(T, device=device)[None]
+        positions = (start if cache.next_positions is None else cache.next_positions[:, None]) + steps
+        documents = None if cache.documents is None else cache.documents[:, start - 1 : start].expand(-1, T)
+    else:
+        documents = (positions == 0).cumsum(dim=1)
+        if cache.documents is None:
+            if start > 0:
+                raise ValueError("documents must be told apart from the first token of a cache on")
+            cache.documents = torch.zeros(
+                cache.keys[0].shape[0], cache.max_length, dtype=torch.long, device=device
+            )
+        else:
+            documents = documents + cache.documents[:, start - 1 : start]
+    if documents is None:
+        if T == 1 or start == 0:
+            return positions, None  # one new token sees everything; a whole text is plainly causal
+        rows = torch.zeros(1, start + T, dtype=torch.long, device=device)
+        return positions, visible(rows[:, start:], rows)
+    cache.documents[:, start : start + T] = documents
+    cache.next_positions = positions[:, -1] + 1
+    return positions, visible(documents, cache.documents[:, : start + T])
+
+
