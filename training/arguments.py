@@ -1,0 +1,228 @@
+"""The command line that all stages share: grouped flags, errors that name the nearest flag, defaults from a YAML file."""
+
+import argparse
+import difflib
+import os
+import sys
+
+from model.config import PRESETS, TransformerConfig, preset
+from model.errors import SproutError, UsageError
+
+SIZE_FLAGS = (
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "intermediate_size",
+    "head_dim",
+    "max_position_embeddings",
+)
+
+
+class StageParser(argparse.ArgumentParser):
+    """An ArgumentParser for one stage; `description` is the stage script's docstring.
+
+    Errors are `UsageError`s of one sentence; an unknown flag names the nearest known one. `--config FILE.yaml`
+    gives defaults under the flags' own names; what stands on the command line wins.
+    """
+
+    def __init__(self, description: str | None = None):
+        super().__init__(
+            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+        )
+        self.add_argument("--config", metavar="FILE.yaml", help="flags from a YAML file; the command line wins")
+
+    def parse_args(self, args=None, namespace=None):
+        args = sys.argv[1:] if args is None else list(args)
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            raise UsageError(self._unknown_flag(unknown[0]))
+        if known.config:
+            self.set_defaults(**self._read_config(known.config))
+            known = super().parse_args(args, namespace)
+        return known
+
+    def error(self, message):
+        raise UsageError(f"{message} (see --help)")
+
+    def _unknown_flag(self, flag: str) -> str:
+        if not flag.startswith("-"):
+            return f"unexpected argument {flag!r}: values follow a flag such as --data_path (see --help)"
+        flags = [option for action in self._actions for option in action.option_strings]
+        close = difflib.get_close_matches(flag.split("=")[0].replace("-", "_").replace("__", "--", 1), flags, n=1)
+        return f"unknown flag {flag}" + (f": did you mean {close[0]}?" if close else " (see --help)")
+
+    def _read_config(self, path: str) -> dict:
+        import yaml  # here, so that --help stays fast
+
+        try:
+            with open(path, encoding="utf-8") as file:
+                values = yaml.safe_load(file)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise UsageError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
+        if not isinstance(values, dict):
+            raise UsageError(f"--config {path} must hold lines of the form `flag: value`")
+        actions = {action.dest: action for action in self._actions if action.dest not in ("help", "config")}
+        for name, value in values.items():
+            if name not in actions:
+                raise UsageError(f"--config {path}: {self._unknown_flag('--' + str(name))}")
+            values[name] = self._config_value(actions[name], value, path)
+        return values
+
+    def _config_value(self, action, value, path):
+        """A YAML value, checked and converted as the same text on the command line would be."""
+        if action.nargs == 0:  # a switch
+            if not isinstance(value, bool):
+                raise UsageError(f"--config {path}: {action.dest} is a switch: true or false, not {value!r}")
+            return value
+        items = value if isinstance(value, list) else [value]
+        if isinstance(value, list) != (action.nargs in ("+", "*")) and isinstance(value, list):
+            raise UsageError(f"--config {path}: {action.dest} takes one value, not a list")
+        converted = [self._get_values(action, [str(item)]) if action.nargs is None else str(item) for item in items]
+        return converted if action.nargs in ("+", "*") else converted[0]
+
+
+def positive_int(text: str) -> int:
+    """A whole number of at least 1 (for argparse)."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a whole number of at least 1")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of at least 0 (for argparse)."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def nonnegative(text: str) -> float:
+    """A finite number of at least 0 (for argparse)."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number of at least 0")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0 (for argparse)."""
+    value = nonnegative(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("0 is not allowed here")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 up to but not including 1 (for argparse)."""
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+for _type, _name in ((positive_int, "whole number"), (count, "whole number"), (nonnegative, "number")):
+    _type.__name__ = _name  # argparse says "invalid <name> value"
+positive.__name__ = fraction.__name__ = "number"
+
+
+def add_data_arguments(parser: StageParser, what: str) -> None:
+    """`what` names the accepted files in the help, say 'texts (.jsonl, .jsonl.gz, .parquet, .txt)'."""
+    group = parser.add_argument_group("data")
+    group.add_argument("--data_path", nargs="+", metavar="FILE[:WEIGHT]", help=what)
+    group.add_argument("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
+    group.add_argument("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
+    group.add_argument("--max_seq_len", type=positive_int, default=512, help="tokens in a row (%(default)s)")
+    group.add_argument("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")
+    group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: that of the weight, or the shipped one")
+
+
+def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
+    """`start_from`: the weight this stage begins with when nothing is said; None begins a new network."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--from_weight",
+        metavar="NAME|FILE|FOLDER",
+        default=start_from,
+        help=f"weight to begin with: a name in --out_dir, a .pth, or an HF folder (default: {start_from or 'a new network'})",
+    )
+    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --from_weight with a path")
+    group.add_argument("--preset", help=f"size by name: {', '.join(PRESETS)} (default 26m)")
+    for name in SIZE_FLAGS:
+        group.add_argument(f"--{name}", type=positive_int, metavar="N")
+    group.add_argument("--rope_theta", type=positive, metavar="X")
+    group.add_argument("--rope_factor", type=positive, metavar="X", help="stretch positions by YaRN")
+    for name, meaning in (
+        ("qk_norm", "normalise queries and keys (Qwen3)"),
+        ("attention_bias", "biases on q, k, v (Qwen2)"),
+        ("tie_word_embeddings", "one matrix for embedding and head"),
+    ):
+        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=meaning)
+    group.add_argument("--freeze_layers", type=count, default=0, metavar="N", help="train only layers from N on")
+
+
+def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay: float) -> None:
+    group = parser.add_argument_group("optimization (what is not given is chosen by model size and data, and printed)")
+    group.add_argument("--epochs", type=positive_int, default=1, help="passes over the data (%(default)s)")
+    group.add_argument("--max_steps", type=positive_int, help="end after so many optimizer steps")
+    group.add_argument("--batch_size", type=positive_int, help="rows in a micro-batch of one process")
+    group.add_argument("--accumulation_steps", type=positive_int, help="micro-batches in an optimizer step")
+    group.add_argument("--optimizer", choices=("adamw", "muon"), default=optimizer, help="default %(default)s")
+    group.add_argument("--learning_rate", type=positive)
+    group.add_argument("--schedule", choices=("wsd", "cosine"), default="wsd", help="default %(default)s")
+    group.add_argument("--warmup_steps", type=count)
+    group.add_argument("--weight_decay", type=nonnegative, default=weight_decay, help="default %(default)s")
+    group.add_argument("--grad_clip", type=nonnegative, default=1.0, help="0 for none (%(default)s)")
+
+
+def add_run_arguments(parser: StageParser, weight_name: str) -> None:
+    group = parser.add_argument_group("run")
+    group.add_argument("--out_dir", default="out", help="default %(default)s")
+    group.add_argument("--weight_name", default=weight_name, help="writes <out_dir>/<weight_name>_<hidden>.pth")
+    group.add_argument("--resume", action="store_true", help="go on where this run stopped, bit for bit")
+    group.add_argument("--dry_run", action="store_true", help="show the plan, take one step, write nothing")
+    group.add_argument("--save_interval", type=positive_int, default=100, help="steps (%(default)s)")
+    group.add_argument("--log_interval", type=positive_int, default=10, help="steps (%(default)s)")
+    group.add_argument("--eval_interval", type=count, help="steps between validations, 0 for none (about 20 a run)")
+    group.add_argument("--sample_interval", type=count, help="steps between samples, 0 for none (about 5 a run)")
+    group.add_argument("--histograms", action="store_true", help="weights and gradients in TensorBoard")
+    group.add_argument("--seed", type=count, default=42, help="default %(default)s")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    group.add_argument("--compile", choices=("auto", "on", "off"), default="auto", help="torch.compile (auto)")
+
+
+def size_overrides(args) -> dict:
+    """The sizes and switches that the command line names, as `TransformerConfig` fields."""
+    names = (*SIZE_FLAGS, "rope_theta", "qk_norm", "attention_bias", "tie_word_embeddings")
+    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+
+
+def new_config(args, vocab_size: int) -> TransformerConfig:
+    """The configuration of a new network: a preset, changed by the size flags, with the tokenizer's vocabulary."""
+    config = preset(args.preset or "26m").replace(vocab_size=vocab_size, **size_overrides(args))
+    return with_rope_factor(config, args.rope_factor)
+
+
+def with_rope_factor(config: TransformerConfig, factor: float | None) -> TransformerConfig:
+    """`config` with its positions stretched `factor` times by YaRN (None: as it is)."""
+    if factor is None:
+        return config
+    original = config.max_position_embeddings
+    scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
+    return config.replace(rope_scaling=scaling, max_position_embeddings=int(original * factor))
+
+
+def run_main(main) -> None:
+    """Runs a script's `main`, turning a `SproutError` into one sentence and its exit code."""
+    try:
+        main()
+    except SproutError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader (`| head`) has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
