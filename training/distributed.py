@@ -1,0 +1,64 @@
+"""Data parallelism: every process has the whole model and its own part of each step's rows.
+
+Gradients are summed over processes once per optimizer step. Since losses are sums and are divided by the trained tokens of
+all processes (`training/step.py`), the result is that of one process with the same rows, whoever computed which.
+Started by `torchrun --nproc_per_node N`; without it there is one process and all of this does nothing.
+"""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+
+def world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def rank() -> int:
+    return int(os.environ.get("RANK", 0))
+
+
+def is_main() -> bool:
+    """Whether this process prints and writes files."""
+    return rank() == 0
+
+
+def start(device: torch.device) -> None:
+    """Joins the processes that torchrun started (NCCL between GPUs, Gloo between CPUs)."""
+    if world_size() > 1 and not dist.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def stop() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    """Waits until every process is here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
+def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    """Adds up `tensor` over all processes, in place."""
+    if world_size() > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
+    """Adds up the gradients of all processes, as one message. A process that had no rows contributes zeros."""
+    if world_size() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients)])

@@ -1,0 +1,67 @@
+"""Muon: momentum whose every update is turned into the nearest orthogonal matrix.
+
+Keller Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/). A gradient matrix of a network usually has a few large singular
+values; Muon sets them all to one, so that rare directions learn as fast as common ones. Only for the 2-D matrices of the
+blocks; embeddings, head, norms and biases go to AdamW.
+"""
+
+import torch
+
+# Coefficients of the quintic X <- aX + b(XX')X + c(XX')^2 X, chosen by Jordan so that five steps bring every
+# singular value from (0.01, 1] into about [0.7, 1.2], which serves as well as exactly one.
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """The nearest semi-orthogonal matrix U V' of each matrix U S V', roughly: see NEWTON_SCHULZ.
+
+    matrices: [n, rows, columns]; a bfloat16 tensor of that shape is returned. Zero stays zero.
+    """
+    a, b, c = NEWTON_SCHULZ
+    x = matrices.bfloat16()
+    transposed = x.shape[1] > x.shape[2]
+    if transposed:
+        x = x.mT  # the products below are of the size of the shorter side
+    x = x / (torch.linalg.matrix_norm(x.float(), keepdim=True) + 1e-7).to(x.dtype)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if transposed else x
+
+
+class Muon(torch.optim.Optimizer):
+    """SGD with Nesterov momentum and orthogonalised updates; decoupled weight decay.
+
+    The learning rate is multiplied by sqrt(max(1, rows / columns)), which keeps the size of the change of a layer's output alike
+    for tall and wide matrices. Matrices of one shape are processed as one batch.
+    """
+
+    def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.0):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[torch.Tensor]] = {}
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape.setdefault(parameter.shape, []).append(parameter)
+            for shape, parameters in by_shape.items():
+                self._update(parameters, shape, group)
+
+    def _update(self, parameters, shape, group):
+        momentum, lr = group["momentum"], group["lr"]
+        gradients = [parameter.grad for parameter in parameters]
+        buffers = [self._buffer(parameter) for parameter in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        nesterov = torch._foreach_lerp(gradients, buffers, momentum)
+        updates = orthogonalize(torch.stack(nesterov))
+        scaled_lr = lr * max(1.0, shape[0] / shape[1]) ** 0.5
+        torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])
+        torch._foreach_add_(parameters, [update.float() for update in updates.unbind()], alpha=-scaled_lr)
+
+    def _buffer(self, parameter):
+        state = self.state[parameter]
+        if "momentum" not in state:
+            state["momentum"] = torch.zeros_like(parameter)
+        return state["momentum"]
