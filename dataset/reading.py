@@ -1,0 +1,226 @@
+"""From a file to records: `.jsonl`, `.txt` (both also `.gz`) and `.parquet`, streamed in flat memory.
+
+Nothing read here is trusted. What concerns the whole file (it is missing, empty, of an unknown kind) raises;
+what concerns one line is yielded as a `BadLine`, so that the caller decides whether to stop or to count and
+go on. Blank lines of a `.jsonl` file carry nothing and are passed over; every other line is either yielded as
+a record or as a bad line.
+"""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import SproutError, UsageError
+
+ACCEPTED = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz", ".parquet")
+
+# One document has to fit in memory several times over while it is tokenised. A longer line is nearly always
+# a file without line ends, so it is reported, never cut.
+MAX_LINE_BYTES = 10 * 2**20
+
+UTF8_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One JSON object, parquet row or text block. `line` counts from 1; keys are in lower case."""
+
+    path: str
+    line: int
+    fields: dict
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be used. `reason` is one of few fixed phrases (it is counted); `detail` is free."""
+
+    path: str
+    line: int
+    reason: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.reason}" + (f" ({self.detail})" if self.detail else "")
+
+
+def check_file(path: str | Path) -> str:
+    """Return the kind of the file, one of `ACCEPTED`.
+
+    Raises UsageError for an extension we do not read, SproutError for a file that is missing, empty or not
+    a file: cheap enough to ask of every file before the first one is read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SproutError(f"{path} is a folder: name the files in it, each ending in {', '.join(ACCEPTED)}.")
+    kind = next((end for end in ACCEPTED if path.name.lower().endswith(end)), None)
+    if kind is None:
+        hint = ""
+        if path.suffix.lower() == ".json":
+            hint = " Write one JSON object a line, for example with: jq -c '.[]' in.json > out.jsonl."
+        raise UsageError(f"{path}: not a data file, its name must end in {', '.join(ACCEPTED)}.{hint}")
+    if not path.exists():
+        raise SproutError(f"{path}: there is no such file.")
+    if not path.is_file():
+        raise SproutError(f"{path} is not a regular file.")
+    if path.stat().st_size == 0:
+        raise SproutError(f"{path} is empty.")
+    return kind
+
+
+def read_records(path: str | Path) -> Iterator[Record | BadLine]:
+    """Yield every record of a file in order, and a `BadLine` for each line that is not one.
+
+    Raises SproutError / UsageError for the whole file (see `check_file`).
+    """
+    kind = check_file(path)
+    if kind == ".parquet":
+        yield from _parquet_rows(str(path))
+    elif kind.startswith(".jsonl"):
+        yield from _json_lines(str(path))
+    else:
+        yield from _text_blocks(str(path))
+
+
+def _lines(path: str) -> Iterator[tuple[int, bytes] | BadLine]:
+    """Yield (line number, bytes of the line with its end), and a `BadLine` for what is not a line at all."""
+    number = 0
+    opener = gzip.open if path.lower().endswith(".gz") else open
+    try:
+        with opener(path, "rb") as file:
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if number == 1:
+                    line = line.removeprefix(UTF8_BOM)
+                if len(line) <= MAX_LINE_BYTES:
+                    if line:
+                        yield number, line
+                    continue
+                while not line.endswith(b"\n") and (line := file.readline(MAX_LINE_BYTES)):
+                    pass
+                yield BadLine(path, number, f"the line is longer than {MAX_LINE_BYTES // 2**20} MiB")
+    # Only decompression raises these three: the end is missing, the check sum is wrong, the data are damaged.
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield BadLine(path, number + 1, "the gzip data are damaged or cut short from here on", str(error))
+    except OSError as error:
+        raise SproutError(f"{path}:{number + 1}: cannot be read: {error.strerror or error}.") from error
+
+
+def _decode(path: str, number: int, line: bytes) -> str | BadLine:
+    if b"\0" in line:
+        return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
+        return BadLine(path, number, "not UTF-8", where)
+
+
+def _refuse_constant(name: str):
+    raise ValueError(f"{name} is not a JSON value")
+
+
+# NaN and Infinity are extensions of Python's own parser; no other reader of the file would accept them.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _json_lines(path: str) -> Iterator[Record | BadLine]:
+    for item in _lines(path):
+        if isinstance(item, BadLine):
+            yield item
+            continue
+        number, line = item
+        text = _decode(path, number, line)
+        if isinstance(text, BadLine):
+            yield text
+        elif text.strip():
+            yield _json_object(path, number, text)
+
+
+def _json_object(path: str, number: int, text: str) -> Record | BadLine:
+    try:
+        value = _DECODER.decode(text.strip())
+    except RecursionError:
+        return BadLine(path, number, "not valid JSON", "nested too deeply")
+    except ValueError as error:  # JSONDecodeError, our _refuse_constant, an integer of thousands of digits
+        detail = str(error)
+        if isinstance(error, json.JSONDecodeError):
+            detail = f"{error.msg} at column {error.colno}"
+        if number == 1 and text.lstrip().startswith("["):
+            detail = "the file looks like one JSON array: write one object a line"
+        elif not text.endswith("\n"):
+            detail += "; the last line has no end: is the file cut short?"
+        return BadLine(path, number, "not valid JSON", detail)
+    if not isinstance(value, dict):
+        return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}")
+    return Record(path, number, {key.lower(): item for key, item in value.items()})
+
+
+def _json_type(value) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+def _text_blocks(path: str) -> Iterator[Record | BadLine]:
+    """Blocks of lines between blank lines, one document each; its line number is that of its first line.
+
+    A line that cannot be decoded spoils its block: half a document is not a document.
+    """
+    first, size, lines, bad = 0, 0, [], None
+
+    def block() -> Record | BadLine:
+        return bad or Record(path, first, {"text": "\n".join(lines)})
+
+    for item in _lines(path):
+        if not isinstance(item, BadLine):
+            number, line = item
+            item = _decode(path, number, line)
+            if not isinstance(item, BadLine) and not item.strip():
+                if lines or bad:
+                    yield block()
+                first, size, lines, bad = 0, 0, [], None
+                continue
+        if isinstance(item, BadLine):
+            bad = bad or item
+        else:
+            first = first or number
+            size += len(line)
+            if size > MAX_LINE_BYTES and not bad:
+                bad = BadLine(
+                    path,
+                    first,
+                    f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB",
+                    "documents are separated by blank lines",
+                )
+        if bad:
+            lines.clear()
+        else:
+            lines.append(item.rstrip("\r\n"))
+    if lines or bad:
+        yield block()
+
+
+def _parquet_rows(path: str) -> Iterator[Record | BadLine]:
+    """Rows of a parquet file; the row number, counted from 1, stands for the line."""
+    import pyarrow  # slow to import, and needed for this kind of file only
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        # pre_buffer would hold a whole row group (often hundreds of MB) in memory.
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+            for batch in file.iter_batches(batch_size=128):
+                names = [name.lower() for name in batch.schema.names]
+                for index in range(batch.num_rows):
+                    number += 1
+                    try:
+                        values = [column[index].as_py() for column in batch.columns]
+                    except UnicodeDecodeError:
+                        yield BadLine(path, number, "not UTF-8")
+                        continue
+                    yield Record(path, number, dict(zip(names, values, strict=True)))
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise SproutError(f"{path}:{number + 1}: cannot be read as parquet: {reason}") from error
