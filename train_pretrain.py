@@ -1,0 +1,74 @@
+"""Pretraining: learn the language by predicting the next token of plain text.
+
+    loss = mean over all tokens t of  -log p(token_t | the tokens before it in its row)
+
+Every parameter is updated. A row is `--max_seq_len` tokens of documents packed end to end, led by a BOS token.
+
+    python train_pretrain.py --data_path my_text.jsonl
+    python train_pretrain.py --data_path a.jsonl:0.7 b.jsonl:0.3 --preset 64m --resume
+
+Writes out/pretrain_<hidden>.pth every 100 steps; `python eval_model.py --model_mode 0` continues a prompt with it.
+"""
+
+from training.arguments import (
+    StageParser,
+    add_data_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_run_arguments,
+    run_main,
+)
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    add_data_arguments(parser, "texts: .jsonl, .jsonl.gz, .parquet or .txt, each with an optional weight")
+    add_model_arguments(parser, start_from=None)
+    add_optimization_arguments(parser, optimizer="muon", weight_decay=0.1)
+    add_run_arguments(parser, weight_name="pretrain")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from training.evaluation import evaluate
+    from training.losses import next_token_loss
+    from training.plan import make_plan
+    from training.run import Run
+    from training.samples import continue_prompts
+    from training.starting_point import starting_point
+    from training.text_data import open_texts
+
+    with Run(args, stage="pretrain") as run:
+        # Network and data
+        model, tokenizer, origin = starting_point(args)
+        run.say(f"begins with {origin}")
+        rows, validation = open_texts(args, tokenizer, run)
+
+        # How long, in which steps, at which learning rate; then the optimizer, and --resume
+        plan = make_plan(args, rows_per_epoch=rows.rows_per_epoch, row_length=args.max_seq_len)
+        run.begin(model, tokenizer, plan, data=rows.identity)
+
+        for step in run.steps():
+            for batch in step.micro_batches(rows):
+                with run.autocast():
+                    features = model.features(batch.tokens, batch.positions)
+                    loss_sum = next_token_loss(features, model.lm_head.weight, batch.targets)
+                step.backward(loss_sum, batch.trained)
+            step.update()
+
+            if step.evaluates and validation:
+                result = evaluate(run, model, validation)
+                step.record(val_loss=result.loss, val_bits_per_byte=result.bits_per_byte)
+                run.say(
+                    f"step {step.number}: validation loss {result.loss:.4f}, perplexity {result.perplexity:.2f},"
+                    f" {result.bits_per_byte:.4f} bits per byte"
+                )
+            if step.samples:
+                run.say(continue_prompts(run, model, tokenizer))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,119 @@
+"""What a run leaves to look at: `metrics.jsonl`, TensorBoard events and `loss.png`, in out/logs/<weight>_<hidden>/."""
+
+import json
+import math
+import os
+from pathlib import Path
+
+
+class Metrics:
+    """Writes a line a step. Continuing at step n first cuts away every line after n, so that no step stands twice."""
+
+    def __init__(self, folder: str | Path, resume_step: int = 0):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.path = self.folder / "metrics.jsonl"
+        self._keep_until(resume_step)
+        self._file = open(self.path, "a", encoding="utf-8")
+        from torch.utils.tensorboard import SummaryWriter  # here: it takes a second to import
+
+        purge = resume_step + 1 if resume_step else None
+        self.tensorboard = SummaryWriter(str(self.folder), purge_step=purge)
+
+    def write(self, line: dict) -> None:
+        """Appends `line` (with a `step`) and flushes it; numbers go to TensorBoard too."""
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+        step = line["step"]
+        for name, value in {**line, **line.get("time", {})}.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "step":
+                self.tensorboard.add_scalar(name, value, step)
+
+    def histograms(self, model, step: int) -> None:
+        """Distributions of all weights and gradients, for TensorBoard."""
+        for name, parameter in model.named_parameters():
+            self.tensorboard.add_histogram(f"weights/{name}", parameter.detach().float().cpu(), step)
+            if parameter.grad is not None:
+                self.tensorboard.add_histogram(f"gradients/{name}", parameter.grad.float().cpu(), step)
+
+    def draw(self) -> None:
+        draw_loss_curve(read_metrics(self.path), self.folder / "loss.png", self.folder.name)
+
+    def sync(self) -> None:
+        """Forces what was written onto the disk (before a checkpoint that relies on it)."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+        self.tensorboard.close()
+
+    def _keep_until(self, step: int) -> None:
+        lines = read_metrics(self.path) if self.path.exists() else []
+        kept = [line for line in lines if line["step"] <= step]
+        temporary = self.path.with_suffix(".tmp")
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
+
+
+def read_metrics(path: str | Path) -> list[dict]:
+    """The lines of a `metrics.jsonl`. A last line cut short by a kill is left out."""
+    lines = []
+    with open(path, encoding="utf-8") as file:
+        for text in file:
+            if not text.endswith("\n"):
+                break
+            lines.append(json.loads(text))
+    return lines
+
+
+def smoothed(values: list[float], half_life: float) -> list[float]:
+    """Exponential moving average without bias towards the start; non-finite values are passed over."""
+    keep, average, weight, result = 0.5 ** (1 / half_life), 0.0, 0.0, []
+    for value in values:
+        if math.isfinite(value):
+            average, weight = keep * average + (1 - keep) * value, keep * weight + (1 - keep)
+        result.append(average / weight if weight else math.nan)
+    return result
+
+
+def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
+    """Draws training and validation loss over steps, the learning rate below, as a PNG."""
+    import matplotlib  # here: it takes a second to import
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    trained = [line for line in lines if line.get("loss") is not None]
+    if not trained:
+        return
+    steps = [line["step"] for line in trained]
+    losses = [line["loss"] for line in trained]
+    measured = [line for line in lines if line.get("val_loss") is not None]
+    figure, (upper, lower) = pyplot.subplots(
+        2, 1, figsize=(8, 6), sharex=True, height_ratios=(4, 1), layout="constrained"
+    )
+    upper.plot(steps, losses, color="tab:blue", alpha=0.25, linewidth=0.8, label="training loss, each step")
+    upper.plot(steps, smoothed(losses, max(1, len(losses) / 50)), color="tab:blue", label="training loss, smoothed")
+    if measured:
+        upper.plot(
+            [line["step"] for line in measured],
+            [line["val_loss"] for line in measured],
+            "o-",
+            color="tab:orange",
+            markersize=4,
+            label="validation loss",
+        )
+    final = f"validation {measured[-1]['val_loss']:.3f}" if measured else f"training {losses[-1]:.3f}"
+    upper.set(ylabel="loss (nats per token)", title=f"{title}: {final} at step {steps[-1]}")
+    upper.legend()
+    upper.grid(alpha=0.3)
+    lower.plot(steps, [line["lr"] for line in trained], color="tab:green")
+    lower.set(xlabel="step", ylabel="learning rate")
+    lower.grid(alpha=0.3)
+    temporary = Path(path).with_suffix(".tmp.png")
+    figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+    os.replace(temporary, path)

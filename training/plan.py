@@ -1,0 +1,164 @@
+"""What a run will do, decided before it begins: batch, learning rate, warm-up, steps, memory.
+
+The defaults follow the work. With D = trained tokens of the whole run:
+
+* Tokens per step grow with sqrt(D): early in a short run many small steps teach more than a few large ones, and the batch that
+  can be used efficiently grows with the data (Zhang et al. 2024, https://arxiv.org/abs/2410.21676). The constant was measured
+  (docs/pretrain.md).
+* The learning rate of the optimizer is a measured base for steps of `BASE_TOKENS`, and grows with the square root of the batch
+  (Malladi et al. 2022, https://arxiv.org/abs/2205.10287), no further than four times.
+* Warm-up is a few per cent of the run; then `wsd` holds the rate and spends the last half of the run on a straight line down.
+
+Every value has its reason printed beside it, and any flag overrides it.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from model.config import TransformerConfig
+from model.errors import UsageError
+
+BASE_TOKENS = 4096
+TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 92,000 for 1 B
+MOST_TOKENS_PER_STEP = 524_288
+BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers of a run; `reasons` says of each where it comes from."""
+
+    epochs: int
+    rows_per_epoch: int
+    row_length: int
+    batch_size: int
+    accumulation_steps: int
+    world_size: int
+    max_steps: int | None
+    learning_rate: float
+    warmup_steps: int
+    schedule: str
+    reasons: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.batch_size * self.accumulation_steps * self.world_size
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.rows_per_step * self.row_length
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last step of an epoch may have fewer rows."""
+        return math.ceil(self.rows_per_epoch / self.rows_per_step)
+
+    @property
+    def steps(self) -> int:
+        steps = self.epochs * self.steps_per_epoch
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def rows_of_step(self, step: int) -> tuple[int, range]:
+        """The epoch of `step` and the places of its rows in that epoch's order."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        start = within * self.rows_per_step
+        return epoch, range(start, min(start + self.rows_per_step, self.rows_per_epoch))
+
+
+def make_plan(
+    args, *, rows_per_epoch: int, row_length: int, world_size: int = 1, base_rates: dict | None = None
+) -> Plan:
+    """A plan from the flags, and from the rules above where a flag is missing.
+
+    `rows_per_epoch` rows of `row_length` tokens make one epoch. Raises `UsageError` when there is nothing to train.
+    """
+    if rows_per_epoch < 1:
+        raise UsageError("the training data holds no row: give a file with more text, or a smaller --val_ratio")
+    reasons = {}
+    available = args.epochs * rows_per_epoch * row_length
+    rows, reasons["batch"] = _rows_per_step(args, available, row_length, world_size)
+
+    if args.batch_size:
+        batch_size = args.batch_size
+    elif args.accumulation_steps:
+        batch_size = max(1, rows // (args.accumulation_steps * world_size))
+    else:
+        batch_size = min(max(1, rows // world_size), max(1, MICRO_BATCH_TOKENS // row_length))
+    accumulation = args.accumulation_steps or max(1, round(rows / (batch_size * world_size)))
+
+    step_tokens = batch_size * accumulation * world_size * row_length
+    steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)
+    steps = min(steps, args.max_steps or steps)
+    rate, reasons["learning_rate"] = _learning_rate(args, step_tokens, base_rates or BASE_LEARNING_RATE)
+    if args.warmup_steps is not None:
+        warmup, reasons["warmup"] = args.warmup_steps, "as asked"
+    else:
+        warmup, reasons["warmup"] = max(1, min(500, round(0.02 * steps))), "2 % of the run, at most 500"
+    return Plan(
+        epochs=args.epochs,
+        rows_per_epoch=rows_per_epoch,
+        row_length=row_length,
+        batch_size=batch_size,
+        accumulation_steps=accumulation,
+        world_size=world_size,
+        max_steps=args.max_steps,
+        learning_rate=rate,
+        warmup_steps=min(warmup, steps),
+        schedule=args.schedule,
+        reasons=reasons,
+    )
+
+
+# A micro-batch larger than this gains no speed on a CPU, and little on a GPU with a model of this size.
+MICRO_BATCH_TOKENS = 8192
+
+
+def tokens_per_step_rule(total_tokens: int) -> int:
+    """Tokens in a step for a run over `total_tokens`: a power of two near 2.9 sqrt(D), within limits."""
+    ideal = TOKENS_PER_SQRT_D * math.sqrt(total_tokens)
+    return min(MOST_TOKENS_PER_STEP, max(BASE_TOKENS, 2 ** round(math.log2(ideal))))
+
+
+def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tuple[int, str]:
+    if args.batch_size and args.accumulation_steps:
+        return args.batch_size * args.accumulation_steps * world_size, "as asked"
+    total = available
+    if args.max_steps:
+        # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.
+        total = min(total, int(TOKENS_PER_SQRT_D**2 * args.max_steps) * args.max_steps)
+    tokens = tokens_per_step_rule(max(1, total))
+    return max(1, round(tokens / row_length)), f"about 2.9 sqrt({total / 1e6:.1f} M tokens)"
+
+
+def _learning_rate(args, step_tokens: int, base_rates: dict) -> tuple[float, str]:
+    if args.learning_rate is not None:
+        return args.learning_rate, "as asked"
+    base = base_rates[args.optimizer]
+    factor = min(4.0, max(0.5, math.sqrt(step_tokens / BASE_TOKENS)))
+    rate = float(f"{base * factor:.2g}")
+    return rate, f"{args.optimizer}: {base:g} x sqrt({step_tokens} / {BASE_TOKENS} tokens a step)"
+
+
+def memory_estimate(
+    config: TransformerConfig, plan: Plan, optimizer: str, trainable: int, compute_bytes: int
+) -> dict[str, int]:
+    """Bytes of weights, gradients, optimizer state and activations, estimated from the shape.
+
+    `compute_bytes`: 2 in bfloat16 or float16, 4 in float32.
+    """
+    total = config.num_parameters()
+    matrices = min(trainable, total - config.vocab_size * config.hidden_size)
+    adam = trainable if optimizer == "adamw" else trainable - matrices
+    tokens = plan.batch_size * plan.row_length
+    d, f = config.hidden_size, config.intermediate_size
+    heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
+    # Kept for the backward pass, per token and layer: four float32 copies of the residual stream and its norms, and
+    # in the compute type the normed inputs, q, k, v before and after rotation, the attention output, and four F wide.
+    per_layer = 4 * 4 * d + compute_bytes * (4 * d + 2 * heads + 4 * f)
+    logits = min(tokens, 2048) * config.vocab_size * (8 + compute_bytes)
+    return {
+        "weights": 4 * total,
+        "gradients": 4 * trainable,
+        "optimizer": 8 * adam + 4 * (trainable - adam),
+        "activations": tokens * config.num_hidden_layers * per_layer + logits,
+    }

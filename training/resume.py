@@ -1,0 +1,137 @@
+"""What `--resume` needs: the state of a run, its identity, and an output that belongs to one run at a time."""
+
+import os
+import time
+from pathlib import Path
+
+
+from model.checkpoint import read_checkpoint
+from model.errors import SproutError, UsageError
+
+VERSION = 1
+
+
+def identity(run, data: dict, compiles: bool) -> dict:
+    """Everything that decides what the next step computes. A run resumes only where all of it is the same."""
+    args, plan = run.args, run.plan
+    return {
+        "stage": run.stage,
+        "network": run.model.config.to_dict(),
+        "tokenizer": run.tokenizer.fingerprint,
+        "data": data,
+        "batch_size": plan.batch_size,
+        "accumulation_steps": plan.accumulation_steps,
+        "processes": plan.world_size,
+        "max_seq_len": plan.row_length,
+        "epochs": plan.epochs,
+        "steps": plan.steps,
+        "learning_rate": plan.learning_rate,
+        "warmup_steps": plan.warmup_steps,
+        "schedule": plan.schedule,
+        "optimizer": args.optimizer,
+        "weight_decay": args.weight_decay,
+        "grad_clip": args.grad_clip,
+        "freeze_layers": getattr(args, "freeze_layers", 0),
+        "seed": args.seed,
+        "eval_interval": run.eval_interval,
+        "device": run.device.type,
+        "dtype": str(run.device_choice.dtype).removeprefix("torch."),
+        "compile": compiles,
+    }
+
+
+def state_of(run) -> dict:
+    """The whole state of a run at the last completed update."""
+    return {
+        "format": "sprout-resume",
+        "version": VERSION,
+        "identity": run.identity,
+        "step": run.step,
+        "tokens": run.tokens,
+        "best": run.best,
+        "pending": run.pending,
+        "modules": {name: module.state_dict() for name, module in run.modules.items()},
+        "updater": run.updater.state_dict(),
+    }
+
+
+def read(path: Path, expected: dict) -> dict:
+    """The state in `path`, if it belongs to the same run as `expected`; otherwise a `UsageError` names the difference."""
+    if not path.exists():
+        raise UsageError(f"--resume: there is no {path}; start without --resume")
+    state = read_checkpoint(path)
+    if state.get("format") != "sprout-resume" or state.get("version") != VERSION:
+        raise SproutError(f"{path} is not the state of a run that this version of Sprout can continue")
+    differences = [
+        f"{name} was {_short(state['identity'].get(name))}, is {_short(value)}"
+        for name, value in expected.items()
+        if state["identity"].get(name) != value
+    ]
+    if differences:
+        raise UsageError(f"--resume would not continue the same run: {'; '.join(differences)}")
+    return state
+
+
+def _short(value) -> str:
+    text = str(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def restore(run, state: dict) -> None:
+    """Puts a state that `read` returned into the run."""
+    for name, module in run.modules.items():
+        module.load_state_dict(state["modules"][name], strict=True)
+    run.updater.load_state_dict(state["updater"])
+    run.step, run.tokens, run.best = state["step"], state["tokens"], dict(state["best"])
+    run.pending = state["pending"]
+
+
+def keep_aside(weight_file: Path, resume_file: Path, log_folder: Path) -> Path | None:
+    """Moves the result of an earlier run to out/earlier/<weight>_<time>/, and returns that folder."""
+    previous = [path.with_name(f"{path.stem}.previous{path.suffix}") for path in (weight_file, resume_file)]
+    files = [path for path in (weight_file, resume_file, *previous, log_folder) if path.exists()]
+    if not files:
+        return None
+    folder = weight_file.parent / "earlier" / f"{weight_file.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
+    folder.mkdir(parents=True, exist_ok=False)
+    for path in files:
+        path.rename(folder / ("logs" if path == log_folder else path.name))
+    return folder
+
+
+class OutputLock:
+    """Held while a run writes its files: a second run on the same output is refused. Ends with the process."""
+
+    def __init__(self, weight_file: Path):
+        try:
+            weight_file.parent.mkdir(parents=True, exist_ok=True)
+            self.path = weight_file.with_name(f".{weight_file.stem}.lock")
+            self._file = open(self.path, "a")
+        except OSError as error:
+            raise SproutError(f"{weight_file.parent} cannot be written: {error.strerror}; choose another --out_dir")
+        if not _try_lock(self._file):
+            self._file.close()
+            raise SproutError(
+                f"another run is writing {weight_file}: wait for it, or choose another --weight_name or --out_dir"
+            )
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def _try_lock(file) -> bool:
+    if os.name == "nt":
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

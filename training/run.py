@@ -1,0 +1,237 @@
+"""The run: everything about training that is the same in every stage, behind a small surface.
+
+A stage script writes its loop out, with its data, loss and parameters in sight, and leaves the mechanism to this:
+
+    with Run(args, stage="pretrain") as run:
+        ...                                              # model, data, plan
+        run.begin(model, tokenizer, plan, data=...)      # optimizers; resumes; prints the plan
+        for step in run.steps():                         # goes on where it stopped; saves; ends on a signal
+            for batch in step.micro_batches(rows):
+                with run.autocast():
+                    loss_sum = ...
+                step.backward(loss_sum, batch.trained)
+            step.update()                                # finite? clip, learning rate, optimizer
+            if step.evaluates:
+                step.record(...)
+
+What makes resuming exact: learning rate, data order and random numbers are functions of the step alone, so the state of a run is its
+weights, its optimizers, and a handful of counters.
+"""
+
+import random
+from pathlib import Path
+
+import numpy
+import torch
+
+from model.checkpoint import save_checkpoint, save_weights
+from training import distributed, resume
+from training.device import choose_device
+from training.interrupts import Interrupts
+from training.metrics import Metrics
+from training.optimizers import build_optimizers
+from training.plan import Plan
+from training.progress import Progress, describe
+from training.schedules import learning_rate_factor
+from training.step import Step
+from training.update import Updater
+
+
+class Run:
+    """One training run of one stage. A context: leaving it releases the output, the signals and the processes."""
+
+    def __init__(self, args, stage: str):
+        self.args, self.stage = args, stage
+        self.device_choice = choose_device(args.device, args.dtype)
+        self.device = self.device_choice.device
+        self.autocast = self.device_choice.autocast
+        self.is_main = distributed.is_main()
+        self.interrupts = Interrupts()
+        self.progress = Progress(self.is_main)
+        self.say = self.progress.say
+        self._lock = None
+        self.metrics: Metrics | None = None
+
+    def __enter__(self):
+        self.interrupts.__enter__()
+        distributed.start(self.device)
+        seed_everything(self.args.seed, step=0)
+        return self
+
+    def __exit__(self, *error):
+        self.progress.close()
+        if self.metrics:
+            self.metrics.close()
+        if self._lock:
+            self._lock.release()
+        distributed.stop()
+        self.interrupts.__exit__()
+
+    def begin(self, model, tokenizer, plan: Plan, data: dict, modules: dict | None = None) -> None:
+        """Makes the optimizers, prints the plan and, with --resume, restores the run.
+
+        data: what identifies the training data; a resumed run refuses to go on with anything else.
+        modules: further networks that learn (a critic, say); their parameters are optimised and saved too.
+        Raises `UsageError` when there is nothing to resume or something differs.
+        """
+        args = self.args
+        self.model, self.tokenizer, self.plan = model, tokenizer, plan
+        self.modules = {"model": model, **(modules or {})}
+        for module in self.modules.values():
+            module.to(self.device).train()
+        self.name = f"{args.weight_name}_{model.config.hidden_size}"
+        self.weight_file = Path(args.out_dir) / f"{self.name}.pth"
+        self.resume_file = Path(args.out_dir) / f"{self.name}_resume.pth"
+        self.folder = Path(args.out_dir) / "logs" / self.name
+
+        optimizers = [
+            optimizer
+            for module in self.modules.values()
+            for optimizer in build_optimizers(module, args.optimizer, plan.learning_rate, args.weight_decay)
+        ]
+        fp16 = self.device_choice.dtype == torch.float16
+        self.updater = Updater(optimizers, plan.tokens_per_step, args.grad_clip, fp16)
+        self.step, self.tokens, self.best = 0, 0, {}
+        self.pending: dict | None = None  # metrics of a step that was interrupted between its update and its end
+        self.eval_interval = _interval(args.eval_interval, plan.steps, 20)
+        self.sample_interval = _interval(args.sample_interval, plan.steps, 5)
+        compiles, why = self._compiles()
+        self.identity = resume.identity(self, data, compiles)
+
+        for line in describe(self, why if compiles else f"no: {why}"):
+            self.say(line)
+        if not args.dry_run:
+            self._claim_output()
+        if compiles:
+            for layer in model.model.layers:  # one layer at a time: all layers share one compiled function
+                layer.compile()
+
+    def _compiles(self) -> tuple[bool, str]:
+        work = 6 * self.model.config.num_parameters() * self.plan.steps * self.plan.tokens_per_step
+        speed = {"cuda": 5e13, "mps": 1e12, "cpu": 2e11}[self.device.type]  # operations a second, roughly
+        return self.device_choice.compiles(self.args.compile, work / speed)
+
+    def _claim_output(self):
+        """Locks the output against a second run; resumes it, or moves what an earlier run left out of the way."""
+        if self.is_main:
+            self._lock = resume.OutputLock(self.weight_file)
+        if self.args.resume:
+            state = resume.read(self.resume_file, self.identity)
+            resume.restore(self, state)
+            self.say(f"resumed {self.resume_file} at step {self.step} of {self.plan.steps}")
+        elif self.is_main:
+            kept = resume.keep_aside(self.weight_file, self.resume_file, self.folder)
+            if kept:
+                self.say(f"an earlier result was moved to {kept}")
+        distributed.barrier()
+        if self.is_main:
+            self.metrics = Metrics(self.folder, self.step)
+
+    def steps(self):
+        """The steps that are left. Between them: metrics, checkpoints, curve, and the end on a signal."""
+        self.interrupts.patient()
+        self.progress.start(self.step, self.plan.steps)
+        last = min(self.step + 1, self.plan.steps) if self.args.dry_run else self.plan.steps
+        while self.step < last:
+            seed_everything(self.args.seed, self.step + 1)
+            step = Step(self, self.step)
+            yield step
+            self._end_of(step)
+        self.progress.close()
+        if self.args.dry_run:
+            self._report_dry_run(step)
+        elif self.is_main:
+            self.metrics.draw()
+            self.say(f"done: {self.weight_file} after {self.step} steps, {self.tokens / 1e6:.2f} M tokens")
+
+    def learning_rate_factor(self, step: int) -> float:
+        return learning_rate_factor(step, self.plan.steps, self.plan.warmup_steps, self.plan.schedule)
+
+    def _end_of(self, step: Step) -> None:
+        if not step.updated:
+            raise RuntimeError("a stage script must call step.update() once in every step")
+        self.step += 1
+        self.pending = None
+        finished = self.step == self.plan.steps
+        self.progress.advance(step.metrics, self.device_choice.peak_memory(), finished or self._due("log_interval"))
+        if self.args.dry_run:
+            return
+        if "val_loss" in step.metrics and step.metrics["val_loss"] < self.best.get("val_loss", float("inf")):
+            self.best = {"val_loss": step.metrics["val_loss"], "step": self.step}
+        if self.is_main:
+            self.metrics.write(step.metrics)
+            if self.args.histograms and (self._due("save_interval") or finished):
+                self.metrics.histograms(self.model, self.step)
+        if finished or self._due("save_interval"):
+            self.save()
+            if self.is_main:
+                self.metrics.draw()
+        if self._signalled():
+            self.stop()
+
+    def _due(self, interval: str) -> bool:
+        return self.step % getattr(self.args, interval) == 0
+
+    def save(self) -> None:
+        """Writes the weights and the state of the run, each whole or not at all."""
+        if not self.is_main or self.args.dry_run:
+            return
+        self.metrics.sync()
+        facts = {
+            "step": self.step,
+            "tokens": self.tokens,
+            "best": self.best,
+            "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
+        }
+        save_weights(self.weight_file, self.model, self.tokenizer, stage=self.stage, facts=facts)
+        save_checkpoint(self.resume_file, resume.state_of(self))
+
+    def poll(self) -> None:
+        """Ends the run, saved, if a signal came. Called between micro-batches, validation batches and sampled tokens.
+
+        With several processes the signal waits for the end of the step, where all of them can agree on it.
+        """
+        if distributed.world_size() == 1 and self.interrupts.received is not None:
+            self.stop()
+
+    def _signalled(self) -> bool:
+        if distributed.world_size() == 1:
+            return self.interrupts.received is not None
+        flag = torch.tensor([self.interrupts.received or 0], device=self.device)
+        number = int(distributed.sum_over_processes(flag).item())
+        if number and self.interrupts.received is None:
+            self.interrupts.received = 15
+        return number > 0
+
+    def stop(self) -> None:
+        """Saves the last completed update and leaves with the exit code of the signal."""
+        self.updater.discard()
+        self.progress.close()
+        if self.args.dry_run:
+            raise SystemExit(self.interrupts.exit_code)
+        self.save()
+        self.say(f"stopped at step {self.step} of {self.plan.steps}, saved; go on with the same command and --resume")
+        raise SystemExit(self.interrupts.exit_code)
+
+    def _report_dry_run(self, step: Step) -> None:
+        peak = self.device_choice.peak_memory() / 2**30
+        seconds = step.metrics["time"]["seconds"]
+        self.say(
+            f"dry run: one step took {seconds:.1f} s at a peak of {peak:.2f} GB,"
+            f" so {self.plan.steps} steps take about {seconds * self.plan.steps / 3600:.1f} h; nothing was written"
+        )
+
+
+def _interval(asked: int | None, steps: int, times: int) -> int:
+    """Steps between two events that happen about `times` times in a run; 0 is never."""
+    return asked if asked is not None else max(1, round(steps / times))
+
+
+def seed_everything(seed: int, step: int) -> None:
+    """Random numbers of every kind become a function of (seed, step): resuming at a step needs no stored generator."""
+    mixed = (seed * 1_000_003 + step) % 2**32
+    random.seed(mixed)
+    numpy.random.seed(mixed)
+    torch.manual_seed(mixed)  # every device
+
+

@@ -1,0 +1,66 @@
+"""The network a stage begins with: a new one, or one loaded from a weight, an HF folder or a MiniMind file."""
+
+from pathlib import Path
+
+from model.checkpoint import load_model
+from model.errors import UsageError
+from model.tokenizer import Tokenizer
+from model.transformer import Transformer
+from training.arguments import new_config, size_overrides
+
+
+def starting_point(args) -> tuple[Transformer, Tokenizer, str]:
+    """The network, its tokenizer, and a line that says where they come from.
+
+    Raises `UsageError` or `SproutError` for a weight that is not there or does not fit the size flags.
+    """
+    source = args.weight_path or args.from_weight
+    if source is None:
+        tokenizer = Tokenizer.load(args.tokenizer_path)
+        config = new_config(args, tokenizer.vocab_size)
+        config = config.replace(
+            pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id
+        )
+        model, origin = Transformer(config), f"a new network ({args.preset or '26m'})"
+    else:
+        if args.preset:
+            raise UsageError(f"--preset {args.preset} makes a new network, but {source} has its own shape: drop one")
+        loaded = load_model(
+            find_weight(source, args.out_dir), tokenizer_path=args.tokenizer_path, overrides=size_overrides(args)
+        )
+        model, tokenizer, origin = loaded.model, loaded.tokenizer, f"{loaded.source} ({loaded.stage})"
+    freeze_layers(model, args.freeze_layers)
+    return model, tokenizer, origin
+
+
+def find_weight(source: str, out_dir: str) -> str:
+    """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth."""
+    if Path(source).exists():
+        return source
+    if Path(source).suffix or "/" in source:
+        raise UsageError(f"{source} does not exist: give a .pth, an HF folder, or a name in {out_dir}")
+    found = sorted(
+        path
+        for path in Path(out_dir).glob(f"{source}_*.pth")
+        if path.stem.removeprefix(f"{source}_").isdecimal()
+    )
+    if len(found) == 1:
+        return str(found[0])
+    if not found:
+        raise UsageError(f"there is no {source}_<hidden>.pth in {out_dir}: train that stage first, or give a path")
+    raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one of them")
+
+
+def freeze_layers(model: Transformer, count: int) -> None:
+    """Freezes the embedding and the first `count` layers; 0 trains everything.
+
+    A tied head is the embedding, so it stays as it is too.
+    """
+    if count == 0:
+        return
+    layers = model.model.layers
+    if count >= len(layers):
+        raise UsageError(f"--freeze_layers {count} leaves nothing to train: the network has {len(layers)} layers")
+    model.model.embed_tokens.requires_grad_(False)
+    for layer in layers[:count]:
+        layer.requires_grad_(False)
