@@ -1,0 +1,277 @@
+"""Checkpoints: files that are whole, that say what they are, and that cannot run code.
+
+A weight (`out/pretrain_512.pth`) is a dictionary
+
+    {"format": "sprout", "version": 1, "config": {...}, "tokenizer": {"fingerprint": ..., "files": {...}},
+     "stage": "pretrain", "facts": {"step": ..., ...}, "model": {parameter name: tensor}}
+
+and opens with no flags. A Hugging Face folder and a bare state dict of MiniMind open as well.
+"""
+
+import pickle
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import nn
+
+from model.config import TransformerConfig
+from model.errors import SproutError
+from model.files import previous_path, write_atomically
+from model.huggingface import import_folder
+from model.state_dict import (
+    EMBEDDING,
+    HEAD,
+    config_of_state_dict,
+    fitting_state_dict,
+    is_bare_state_dict,
+    plain_state_dict,
+    refuse_contradictions,
+    unwrapped,
+)
+from model.tokenizer import Tokenizer
+from model.transformer import Transformer
+
+FORMAT, VERSION = "sprout", 1
+# What may differ from the file without changing the meaning of a weight: how far the positions reach.
+_MAY_DIFFER = ("max_position_embeddings", "rope_scaling")
+
+
+# --- any checkpoint ---------------------------------------------------------------------------------
+
+
+def save_checkpoint(path: str | Path, contents: dict) -> None:
+    """Writes `contents` whole or not at all, and keeps the file that was there as `previous_path(path)`.
+
+    Only tensors and plain Python values go in: `read_checkpoint` opens nothing else, and a file that cannot
+    be opened again must fail now (`TypeError`), not on the day it is needed. Raises `SproutError` if the disk is
+    full.
+    """
+    _check_plain(contents, "contents")
+
+    def write(file: BinaryIO) -> None:
+        try:
+            torch.save(contents, file)
+        except RuntimeError as error:
+            # torch's zip writer hides the reason, such as a full disk, behind an assertion of its own.
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
+
+    write_atomically(path, write, keep_previous=True)
+
+
+def _check_plain(value, where: str) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _check_plain(key, where)
+            _check_plain(inner, f"{where}[{key!r}]")
+    elif type(value) in (list, tuple):
+        for index, inner in enumerate(value):
+            _check_plain(inner, f"{where}[{index}]")
+    # Exact types: numpy.float64 is a float by inheritance, but is refused on loading.
+    elif type(value) not in (str, int, float, bool, bytes, type(None), torch.Tensor, nn.Parameter):
+        raise TypeError(f"{where} is a {type(value).__name__}, which weights_only loading would refuse")
+
+
+class _DamagedError(Exception):
+    """The file is not whole."""
+
+
+def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
+    """The contents of a checkpoint, tensors on the CPU; `mmap` leaves them on disk until they are used.
+
+    A damaged or missing file is replaced by the previous generation, with a warning on stderr that names both.
+    Raises `SproutError` if there is none, or if the file holds anything but tensors and plain values: unpickling
+    it could run code, so it is refused before it does.
+    """
+    path = Path(path)
+    previous = previous_path(path)
+    if not path.exists() and not previous.exists():
+        raise SproutError(f"there is no checkpoint {path}: check the name, or train it first")
+    if path.is_dir():
+        raise SproutError(f"{path} is a folder, not a checkpoint: give the .pth file")
+    try:
+        return _read_whole(path, mmap)
+    except _DamagedError as error:
+        damage = str(error)
+    if not previous.exists():
+        raise SproutError(
+            f"{path} {damage}, and there is no previous save {previous.name}: it cannot be used"
+        )
+    try:
+        contents = _read_whole(previous, mmap)
+    except _DamagedError as error:
+        raise SproutError(f"{path} {damage}, and {previous.name} {error}: neither can be used") from error
+    print(f"warning: {path} {damage}; going back to {previous}{_step_of(contents)}", file=sys.stderr)
+    return contents
+
+
+def _step_of(contents: dict) -> str:
+    facts = contents.get("facts")
+    step = contents.get("step", facts.get("step") if isinstance(facts, dict) else None)
+    return "" if step is None else f" (step {step})"
+
+
+def _read_whole(path: Path, mmap: bool) -> dict:
+    # torch.save writes a zip archive with the CRC-32 of every record, but torch.load does not look at them (seen
+    # with 2.13: a flipped bit in a tensor loads in silence). So they are checked here.
+    try:
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            if any(r.compress_type != zipfile.ZIP_STORED or r.file_size != r.compress_size for r in records):
+                raise zipfile.BadZipFile("a record is not stored as torch stores it")
+            damaged = archive.testzip()
+    except FileNotFoundError as error:
+        raise _DamagedError("is missing") from error
+    except Exception as error:  # damaged bytes make zipfile fail in a dozen ways, with no common class
+        raise _DamagedError(f"is damaged or not a file of torch.save ({error})") from error
+    if damaged is not None:
+        raise _DamagedError(f"is damaged (checksum of {damaged})")
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise SproutError(
+            f"{path} holds Python objects besides tensors, and opening them could run code: save a state dict"
+            " (torch.save(model.state_dict(), ...)) instead"
+        ) from error
+    except (RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise _DamagedError(f"is damaged ({str(error).splitlines()[0]})") from error
+    if not isinstance(contents, dict):
+        raise SproutError(f"{path} holds a {type(contents).__name__}, not the weights of a model by name")
+    return contents
+
+
+# --- weights ----------------------------------------------------------------------------------------
+
+
+def save_weights(
+    path: str | Path, model: nn.Module, tokenizer: Tokenizer, *, stage: str, facts: dict | None = None
+) -> None:
+    """Saves a network with everything needed to open it again: see the top of this module.
+
+    facts: plain numbers and strings worth keeping (step, tokens seen, arguments). Weights keep their dtype;
+    a tied head is stored once. `model` may be wrapped by torch.compile or DistributedDataParallel.
+    """
+    network = unwrapped(model)
+    contents = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": network.config.to_dict(),
+        "tokenizer": {"fingerprint": tokenizer.fingerprint, "files": dict(tokenizer.files)},
+        "stage": stage,
+        "facts": dict(facts or {}),
+        "model": plain_state_dict(network),
+    }
+    save_checkpoint(path, contents)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network ready to use, and where it comes from."""
+
+    model: Transformer  # float32
+    tokenizer: Tokenizer
+    stage: str  # "pretrain", ...; "imported" for a Hugging Face folder or a bare state dict
+    facts: dict
+    source: str
+    stored_dtype: torch.dtype  # of the file
+
+
+def load_model(
+    source: str | Path,
+    *,
+    tokenizer_path: str | Path | None = None,
+    overrides: dict | None = None,
+    device: str | torch.device = "cpu",
+) -> Loaded:
+    """Opens a weight of ours, a Hugging Face folder, or a bare MiniMind state dict; always in float32, strictly.
+
+    tokenizer_path: use this tokenizer instead of the one the file carries. One that extends it (the same tokens,
+    then more) gets new embedding rows; any other difference is an error, since ids would change their meaning.
+    overrides: values of `TransformerConfig` that the user asked for; None means not asked. A file that knows its shape
+    refuses a contradiction; for a bare state dict they say what its shapes do not (`num_attention_heads`).
+
+    Raises `SproutError` for a file that cannot be used, `UsageError` for flags that contradict it.
+    """
+    source = Path(source)
+    wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
+    stage, facts, tokenizer = "imported", {}, None
+    if source.is_dir():
+        config, weights, tokenizer = import_folder(source)
+        config = _agree(config, wanted, source)
+    else:
+        contents = read_checkpoint(source, mmap=True)
+        if is_bare_state_dict(contents):
+            config, weights = config_of_state_dict(contents, wanted, source), contents
+        else:
+            config, weights, tokenizer, stage, facts = _open_own(contents, source)
+            config = _agree(config, wanted, source)
+    weights = fitting_state_dict(weights, config, source)
+    tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
+    config = config.replace(
+        vocab_size=weights[EMBEDDING].shape[0],
+        pad_token_id=tokenizer.pad_id,
+        bos_token_id=tokenizer.bos_id,
+        eos_token_id=tokenizer.eos_id,
+    )
+    model = Transformer(config, initialize_weights=False)
+    tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
+    model.load_state_dict(weights | tied)  # copies into float32
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype)
+
+
+def _open_own(contents: dict, source: Path):
+    """Configuration, weights, tokenizer, stage and facts of a weight of ours."""
+    if contents.get("format") != FORMAT or "model" not in contents:
+        raise SproutError(
+            f"{source} is not a weight of Sprout (its keys are {', '.join(map(str, list(contents)[:5]))}):"
+            " give a file that a training stage wrote, not one to resume from"
+        )
+    if contents["version"] > VERSION:
+        raise SproutError(
+            f"{source} was written by a newer Sprout (format {contents['version']}): update this one"
+        )
+    config = TransformerConfig.from_dict(contents["config"])
+    tokenizer = Tokenizer.from_files(contents["tokenizer"]["files"])
+    return config, contents["model"], tokenizer, contents["stage"], contents["facts"]
+
+
+def _agree(config: TransformerConfig, wanted: dict, source: Path) -> TransformerConfig:
+    """`config` with the few values that may be changed at will; a contradiction of another is a `UsageError`."""
+    changes = {name: value for name, value in wanted.items() if name in _MAY_DIFFER}
+    refuse_contradictions(config.to_dict(), {k: v for k, v in wanted.items() if k not in changes}, source)
+    return config.replace(**changes)
+
+
+def _choose_tokenizer(own: Tokenizer | None, path, weights: dict, source: Path) -> tuple[Tokenizer, dict]:
+    """The tokenizer to use, and the weights with a row for each of its tokens.
+
+    An embedding may have more rows than the tokenizer has tokens (Qwen pads it), never fewer.
+    """
+    rows = weights[EMBEDDING].shape[0]
+    if own is None and path is None:
+        chosen = Tokenizer.load()
+        if chosen.vocab_size != rows:
+            raise SproutError(
+                f"{source} carries no tokenizer, and its {rows} tokens are not those of the shipped one:"
+                " give --tokenizer_path"
+            )
+        print(
+            f"warning: {source} carries no tokenizer; taking the shipped one, of the same size",
+            file=sys.stderr,
+        )
+    else:
+        chosen = own if path is None else Tokenizer.load(path)
+    if own is not None and chosen.fingerprint != own.fingerprint:
+        from model.resize import resize_embeddings
+
+        weights = resize_embeddings(weights, own, chosen)
+    elif rows < chosen.vocab_size:
+        raise SproutError(
+            f"the tokenizer has {chosen.vocab_size} tokens, but {source} has embeddings for {rows}: give its own"
+        )
+    return chosen, weights

@@ -1,0 +1,129 @@
+"""Files that are whole or absent, whatever happens while they are written."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from model.errors import SproutError
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.(tmp|kept\.tmp)")
+
+
+def previous_path(path: str | Path) -> Path:
+    """Where the generation before `path` is kept: `pretrain_512.pth` -> `pretrain_512.previous.pth`."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def write_atomically(
+    path: str | Path, write: Callable[[BinaryIO], None], keep_previous: bool = False
+) -> None:
+    """Writes a file through `write(file)` so that `path` holds the old bytes or all of the new, never a part.
+
+    The bytes go to a temporary file in the same folder, reach the disk (fsync), and are renamed. With
+    `keep_previous` the file that was there before becomes `previous_path(path)`. The new file takes its
+    place first: even if the old one turns out to be damaged, a whole file is there at every moment.
+
+    Raises `SproutError` if the disk is full or cannot be written; the old files are then untouched. Whatever
+    goes wrong, an exception of `write` included, the temporary file is removed.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    kept = path.with_name(f".{path.name}.{os.getpid()}.kept.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        keep_previous = keep_previous and path.exists()
+        if keep_previous and not _link(path, kept):
+            # No hard links here (exFAT, some network drives): for a moment the old file has its new name only.
+            os.replace(path, previous_path(path))
+            keep_previous = False
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+        if keep_previous:
+            os.replace(kept, previous_path(path))
+            sync_folder(path.parent)
+    except OSError as error:
+        raise SproutError(_explain(path, error)) from error
+    finally:
+        _remove(temporary)
+        _remove(kept)
+
+
+def _link(path: Path, other: Path) -> bool:
+    """Gives the file at `path` the second name `other`; False where the file system cannot."""
+    try:
+        _remove(other)
+        os.link(path, other)
+    except OSError:
+        return False
+    return True
+
+
+def _remove(path: Path) -> None:
+    """Removes a file that may be absent; a disk that refuses must not hide the error being reported."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in `folder` survive a power cut; does nothing where folders cannot be synced (Windows)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _explain(path: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    try:
+        free = f"{shutil.disk_usage(path.parent).free / 1e9:.2f} GB are free there"
+    except OSError:
+        free = "the folder cannot be read"
+    intact = "; the file of the last save is intact" if path.exists() or previous_path(path).exists() else ""
+    return f"cannot write {path} ({reason}; {free}): make room or choose another folder{intact}"
+
+
+def sweep_temporaries(folder: str | Path) -> list[Path]:
+    """Removes temporary files left by processes that were killed, and returns them.
+
+    To be called at the start of a run, before this process writes: a file under our own process number is then
+    one of a dead process that had the same (common in containers).
+    """
+    removed = []
+    for path in Path(folder).glob(".*.tmp"):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and path.is_file() and not _is_another_living_process(int(match[1])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
+
+
+def _is_another_living_process(process: int) -> bool:
+    if process == os.getpid():
+        return False
+    if os.name != "posix":
+        return True  # no harmless way to ask (on Windows signal 0 is Ctrl-C); the file is overwritten in time
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -1,0 +1,141 @@
+"""Weights by name: what belongs in a state dict, whether one fits a network, and which network fits one."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from model.config import TransformerConfig
+from model.errors import SproutError, UsageError
+from model.transformer import Transformer
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+# Tables computed from the configuration, which older programs saved beside the weights.
+_COMPUTED = ("freqs_cos", "freqs_sin", "inv_freq")
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside the wrappers of torch.compile and DistributedDataParallel."""
+    while (inner := getattr(model, "_orig_mod", getattr(model, "module", None))) is not None:
+        model = inner
+    return model
+
+
+def plain_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights on the CPU by HF's names, each contiguous in storage of its own, a tied head left out."""
+    network = unwrapped(model)
+    tensors = network.state_dict()
+    if network.config.tie_word_embeddings:
+        del tensors[HEAD]
+    return {name: _own_storage(tensor) for name, tensor in tensors.items()}
+
+
+def _own_storage(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    # A view would drag the whole storage it looks into along, into the file.
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def fitting_state_dict(
+    weights: dict[str, torch.Tensor], config: TransformerConfig, source: str | Path
+) -> dict[str, torch.Tensor]:
+    """`weights` without what can be computed (a tied head, rotary tables), if they are those of `config` exactly.
+
+    Raises `SproutError` that names the first missing, unexpected or misshapen parameters.
+    """
+    weights = {name: tensor for name, tensor in weights.items() if name.split(".")[-1] not in _COMPUTED}
+    if config.tie_word_embeddings and HEAD in weights and EMBEDDING in weights:
+        if not torch.equal(weights[HEAD], weights[EMBEDDING]):
+            raise SproutError(f"{source} says that head and embedding are tied, but holds two different ones")
+        del weights[HEAD]
+
+    with torch.device("meta"):  # shapes without memory
+        expected = Transformer(config, initialize_weights=False).state_dict()
+    if config.tie_word_embeddings:
+        del expected[HEAD]
+    problems = [f"{name} is missing" for name in expected if name not in weights]
+    problems += [f"{name} is unknown" for name in weights if name not in expected]
+    for name, tensor in weights.items():
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            problems.append(f"{name} is not a tensor of floating point numbers")
+        elif name in expected and tensor.shape != expected[name].shape:
+            problems.append(f"{name} has shape {list(tensor.shape)}, not {list(expected[name].shape)}")
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise SproutError(
+            f"{source} does not fit its {config.model_type} network: {', '.join(problems[:3])}{more}"
+        )
+    return weights
+
+
+def is_bare_state_dict(contents: dict) -> bool:
+    """Whether a checkpoint is parameters by name and nothing else, as MiniMind and many others save them."""
+    return bool(contents) and all(isinstance(value, torch.Tensor) for value in contents.values())
+
+
+def config_of_state_dict(
+    weights: dict[str, torch.Tensor], wanted: dict, source: str | Path
+) -> TransformerConfig:
+    """The configuration of a bare state dict under HF Llama names, read from its shapes.
+
+    wanted: what the user says, for what shapes do not tell: the number of heads (else 8, MiniMind's, unless q_norm
+    tells), `rope_theta` (1e6), `rms_norm_eps` (1e-5) and so on. Raises `UsageError` where it contradicts the
+    shapes, `SproutError` for a network that is not one of ours.
+    """
+    if any(".experts." in name or name.endswith("mlp.gate.weight") for name in weights):
+        raise SproutError(f"{source} is a mixture of experts, which Sprout does not have: use a dense model")
+    first = "model.layers.0."
+    needed = [EMBEDDING] + [first + name for name in ("self_attn.q_proj.weight", "self_attn.k_proj.weight")]
+    needed.append(first + "mlp.gate_proj.weight")
+    absent = [name for name in needed if name not in weights or weights[name].dim() != 2]
+    if absent:
+        raise SproutError(
+            f"{source} is not a Llama, Qwen2 or Qwen3 by Hugging Face's names: {absent[0]} is missing"
+        )
+    vocab, hidden = weights[EMBEDDING].shape
+    query_width, kv_width = weights[needed[1]].shape[0], weights[needed[2]].shape[0]
+    q_norm = weights.get(first + "self_attn.q_norm.weight")
+
+    heads = wanted.get("num_attention_heads")
+    if q_norm is not None:
+        heads = query_width // q_norm.shape[0]
+    elif heads is None:
+        heads = 8
+        print(
+            f"note: {source} does not tell its number of heads: 8 taken (--num_attention_heads)",
+            file=sys.stderr,
+        )
+    if heads < 1 or query_width % heads or kv_width % (query_width // heads):
+        raise UsageError(
+            f"{source} cannot have {heads} attention heads: its queries are {query_width} wide and its keys {kv_width}"
+        )
+    head_dim = query_width // heads
+    found = {
+        "vocab_size": vocab,
+        "hidden_size": hidden,
+        "intermediate_size": weights[needed[3]].shape[0],
+        "num_hidden_layers": 1 + max(int(name.split(".")[2]) for name in weights if _in_layer(name)),
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_width // head_dim,
+        "head_dim": head_dim,
+        "attention_bias": first + "self_attn.q_proj.bias" in weights,
+        "qk_norm": q_norm is not None,
+        "tie_word_embeddings": HEAD not in weights or torch.equal(weights[HEAD], weights[EMBEDDING]),
+    }
+    refuse_contradictions(found, wanted, source)
+    return TransformerConfig(**(wanted | found))
+
+
+def _in_layer(name: str) -> bool:
+    parts = name.split(".")
+    return len(parts) > 3 and parts[:2] == ["model", "layers"] and parts[2].isdecimal()
+
+
+def refuse_contradictions(found: dict, wanted: dict, source: str | Path) -> None:
+    """Raises `UsageError` where the user's `wanted` differs from what was `found` in the file."""
+    for name, value in wanted.items():
+        if name in found and found[name] != value:
+            raise UsageError(
+                f"--{name} {value} contradicts {source}, which has {found[name]}: leave the flag out"
+            )
