@@ -30,7 +30,7 @@ class Format:
 def clean_string(fields: dict, key: str) -> str:
     """Return the non-blank string under `key`, exactly as it stands. Raises BadRecord for anything else."""
     if key not in fields:
-        raise BadRecord(f'the key "{key}" is missing', f"keys: {', '.join(fields) or 'none'}")
+        raise BadRecord(f'the key "{key}" is missing', list_keys(fields))
     value = fields[key]
     if not isinstance(value, str):
         raise BadRecord(f'"{key}" is not a string', f"found {type(value).__name__}")
@@ -60,9 +60,15 @@ FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,)}
 
 def detect_format(keys: Iterable[str], kind: str) -> Format:
     """The format of a record with these lower-case keys. Raises BadRecord naming the accepted ones."""
-    keys = list(keys)
+    keys = tuple(keys)
     for candidate in FORMATS[kind]:
         if candidate.keys <= set(keys):
             return candidate
     accepted = " or ".join(candidate.shape for candidate in FORMATS[kind])
-    raise BadRecord("the shape is unknown", f"keys: {', '.join(keys) or 'none'}; accepted: {accepted}")
+    raise BadRecord("the shape is unknown", f"{list_keys(keys)}; accepted: {accepted}")
+
+
+def list_keys(keys: Iterable[str]) -> str:
+    """The keys of a record for an error message, which stays one line however strange the keys are."""
+    shown = [" ".join(key.split())[:40] for key in keys]
+    return f"keys: {', '.join(shown[:12]) or 'none'}" + (", ..." if len(shown) > 12 else "")

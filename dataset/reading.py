@@ -9,7 +9,7 @@ a record or as a bad line.
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,44 +54,51 @@ def check_file(path: str | Path) -> str:
     """
     path = Path(path)
     if path.is_dir():
-        raise SproutError(f"{path} is a folder: name the files in it, each ending in {', '.join(ACCEPTED)}.")
+        raise SproutError(f"{path} is a folder: name the files in it, each ending in {', '.join(ACCEPTED)}")
     kind = next((end for end in ACCEPTED if path.name.lower().endswith(end)), None)
     if kind is None:
         hint = ""
         if path.suffix.lower() == ".json":
-            hint = " Write one JSON object a line, for example with: jq -c '.[]' in.json > out.jsonl."
-        raise UsageError(f"{path}: not a data file, its name must end in {', '.join(ACCEPTED)}.{hint}")
+            hint = "; write one JSON object a line, for example with: jq -c '.[]' in.json > out.jsonl"
+        raise UsageError(f"{path} is not a data file: its name must end in {', '.join(ACCEPTED)}{hint}")
     if not path.exists():
-        raise SproutError(f"{path}: there is no such file.")
+        raise SproutError(f"{path}: there is no such file")
     if not path.is_file():
-        raise SproutError(f"{path} is not a regular file.")
+        raise SproutError(f"{path} is not a regular file")
     if path.stat().st_size == 0:
-        raise SproutError(f"{path} is empty.")
+        raise SproutError(f"{path} is empty")
     return kind
 
 
-def read_records(path: str | Path) -> Iterator[Record | BadLine]:
+def read_records(
+    path: str | Path, progress: Callable[[int], None] | None = None
+) -> Iterator[Record | BadLine]:
     """Yield every record of a file in order, and a `BadLine` for each line that is not one.
 
+    `progress` is called now and then with the number of bytes of the file, as it lies on disk, read so far.
     Raises SproutError / UsageError for the whole file (see `check_file`).
     """
     kind = check_file(path)
     if kind == ".parquet":
-        yield from _parquet_rows(str(path))
-    elif kind.startswith(".jsonl"):
-        yield from _json_lines(str(path))
+        yield from _parquet_rows(str(path), progress)
+        return
+    lines = _lines(str(path), progress)
+    if kind.startswith(".jsonl"):
+        yield from _json_lines(str(path), lines)
     else:
-        yield from _text_blocks(str(path))
+        yield from _text_blocks(str(path), lines)
 
 
-def _lines(path: str) -> Iterator[tuple[int, bytes] | BadLine]:
+def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, bytes] | BadLine]:
     """Yield (line number, bytes of the line with its end), and a `BadLine` for what is not a line at all."""
     number = 0
-    opener = gzip.open if path.lower().endswith(".gz") else open
+    zipped = path.lower().endswith(".gz")
     try:
-        with opener(path, "rb") as file:
+        with open(path, "rb") as raw, gzip.GzipFile(fileobj=raw) if zipped else raw as file:
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
+                if progress and number % 64 == 0:
+                    progress(raw.tell())
                 if number == 1:
                     line = line.removeprefix(UTF8_BOM)
                 if len(line) <= MAX_LINE_BYTES:
@@ -105,7 +112,7 @@ def _lines(path: str) -> Iterator[tuple[int, bytes] | BadLine]:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield BadLine(path, number + 1, "the gzip data are damaged or cut short from here on", str(error))
     except OSError as error:
-        raise SproutError(f"{path}:{number + 1}: cannot be read: {error.strerror or error}.") from error
+        raise SproutError(f"{path}:{number + 1}: cannot be read: {error.strerror or error}") from error
 
 
 def _decode(path: str, number: int, line: bytes) -> str | BadLine:
@@ -126,8 +133,8 @@ def _refuse_constant(name: str):
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _json_lines(path: str) -> Iterator[Record | BadLine]:
-    for item in _lines(path):
+def _json_lines(path: str, lines: Iterator) -> Iterator[Record | BadLine]:
+    for item in lines:
         if isinstance(item, BadLine):
             yield item
             continue
@@ -163,7 +170,7 @@ def _json_type(value) -> str:
     return names.get(type(value), "null")
 
 
-def _text_blocks(path: str) -> Iterator[Record | BadLine]:
+def _text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
     """Blocks of lines between blank lines, one document each; its line number is that of its first line.
 
     A line that cannot be decoded spoils its block: half a document is not a document.
@@ -173,7 +180,7 @@ def _text_blocks(path: str) -> Iterator[Record | BadLine]:
     def block() -> Record | BadLine:
         return bad or Record(path, first, {"text": "\n".join(lines)})
 
-    for item in _lines(path):
+    for item in numbered_lines:
         if not isinstance(item, BadLine):
             number, line = item
             item = _decode(path, number, line)
@@ -202,7 +209,7 @@ def _text_blocks(path: str) -> Iterator[Record | BadLine]:
         yield block()
 
 
-def _parquet_rows(path: str) -> Iterator[Record | BadLine]:
+def _parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator[Record | BadLine]:
     """Rows of a parquet file; the row number, counted from 1, stands for the line."""
     import pyarrow  # slow to import, and needed for this kind of file only
     import pyarrow.parquet
@@ -211,7 +218,10 @@ def _parquet_rows(path: str) -> Iterator[Record | BadLine]:
     try:
         # pre_buffer would hold a whole row group (often hundreds of MB) in memory.
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+            size = Path(path).stat().st_size
             for batch in file.iter_batches(batch_size=128):
+                if progress:
+                    progress(size * number // file.metadata.num_rows)
                 names = [name.lower() for name in batch.schema.names]
                 for index in range(batch.num_rows):
                     number += 1

@@ -29,13 +29,13 @@ def parse_sources(items: Sequence[str | Path]) -> list[Source]:
         check_file(source.path)
     without = [source.path for source in sources if source.weight is None]
     if without and len(without) < len(sources):
-        raise UsageError(f"{without[0]} has no weight but other files have: give every file one, or none.")
+        raise UsageError(f"{without[0]} has no weight but other files have: give every file one, or none")
     seen: dict[tuple[int, int], Path] = {}
     for source in sources:
         stat = os.stat(source.path)  # links and other spellings of a path lead to the same inode
         first = seen.setdefault((stat.st_dev, stat.st_ino), source.path)
         if first is not source.path:
-            raise UsageError(f"{source.path} and {first} are the same file: name it once.")
+            raise UsageError(f"{source.path} and {first} are the same file: name it once")
     return sources
 
 
@@ -48,8 +48,8 @@ def _parse(item: str) -> Source:
         weight = float(tail)
     except ValueError:
         if Path(head).is_file():
-            raise UsageError(f"{item}: the weight {tail!r} is not a number.") from None
+            raise UsageError(f"{item}: the weight {tail!r} is not a number") from None
         return Source(Path(item))  # C:\data\a.jsonl
     if not (math.isfinite(weight) and weight > 0):
-        raise UsageError(f"{item}: a weight must be greater than zero, and finite.")
+        raise UsageError(f"{item}: a weight must be greater than zero, and finite")
     return Source(Path(head), weight)

@@ -1,0 +1,155 @@
+"""One pass over a data file: documents to token streams, one to train on and one held out."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dataset.formats import BadRecord, Format, detect_format
+from dataset.reading import BadLine, read_records
+from dataset.streams import StreamWriter, token_dtype
+from model.errors import SproutError
+
+# Held-out documents are scored again and again during a run: 2 MB are some 600 thousand tokens, enough for
+# three digits of the loss and a minute or two on a laptop. Of a compressed file its size on disk is known
+# beforehand, not that of its text: there it can be a few times as much.
+MAX_VALIDATION_BYTES = 2_000_000
+
+# With fewer documents than this, none is held out unless the hash happens to pick one.
+MIN_DOCUMENTS_TO_HOLD_OUT = 10
+
+# Documents are encoded in batches: large enough to keep all cores busy, small enough that memory stays flat
+# (while a batch is encoded, a token costs some hundred bytes).
+BATCH_CHARACTERS = 2**20
+BATCH_DOCUMENTS = 4096
+
+
+def tokenise(
+    source: Path, tokenizer, folder: Path, *, kind: str, val_ratio: float, on_bad_line: str, progress: bool
+) -> dict:
+    """Write `train.bin` and `validation.bin` (and `bad_lines.jsonl`, if any) and return what is in them.
+
+    Each document becomes BOS + its ids + EOS in one of the two streams; see `cache.build_or_open` for the
+    arguments. Raises SproutError for a bad line that is not to be skipped and for a file without documents.
+    """
+    share = val_ratio if val_ratio == 1 else min(val_ratio, MAX_VALIDATION_BYTES / source.stat().st_size)
+    return _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress)
+
+
+def _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress) -> dict:
+    dtype = token_dtype(tokenizer.vocab_size)
+
+    def writer(name: str) -> StreamWriter:
+        return StreamWriter(folder / f"{name}.bin", dtype, tokenizer.bos_id, tokenizer.eos_id)
+
+    documents = Documents(source, kind, on_bad_line, folder / "bad_lines.jsonl", progress)
+    with writer("train") as train, writer("validation") as validation, documents:
+        for texts in _batches(documents):
+            for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
+                content = text.encode("utf-8")
+                (validation if is_held_out(content, share) else train).add(ids, len(content))
+        total = train.size.documents + validation.size.documents
+        if total == 0:
+            raise SproutError(documents.why_empty())
+        if 0 < share < 1 and validation.size.documents == 0 and total >= MIN_DOCUMENTS_TO_HOLD_OUT:
+            train.move_last(validation)
+        streams = {"train": train.finish(), "validation": validation.finish()}
+    if share < 1 and streams["train"].size.documents == 0:
+        # The hash picked every document of a file of a few, or of copies of a few: training comes first.
+        return _tokenise(source, tokenizer, folder, kind, 0, on_bad_line, progress)
+    return {
+        "source": str(source),
+        "format": documents.format.name,
+        "dtype": dtype,
+        "vocab_size": tokenizer.vocab_size,
+        "bos_id": tokenizer.bos_id,
+        "eos_id": tokenizer.eos_id,
+        "pad_id": tokenizer.pad_id,
+        **{name: asdict(stream.size) for name, stream in streams.items()},
+        "bad_lines": dict(documents.bad_lines),
+    }
+
+
+def is_held_out(content: bytes, share: float) -> bool:
+    """Whether a document belongs to the validation set: a matter of its content alone."""
+    digest = hashlib.blake2b(content, digest_size=8, person=b"held out").digest()
+    return int.from_bytes(digest, "little") < share * 2**64
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch, characters = [], 0
+    for text in texts:
+        batch.append(text)
+        characters += len(text)
+        if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_DOCUMENTS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+class Documents:
+    """The documents of a file in order, with a progress bar; bad lines stop it or are counted and kept aside."""
+
+    def __init__(self, source: Path, kind: str, on_bad_line: str, bad_lines_path: Path, progress: bool):
+        self.source, self.kind, self.on_bad_line = source, kind, on_bad_line
+        self.format: Format | None = None
+        self.bad_lines: Counter[str] = Counter()
+        self._first_bad: BadLine | None = None
+        self._side_file_path, self._side_file = bad_lines_path, None
+        self._bar = tqdm(
+            total=source.stat().st_size,
+            unit="B",
+            unit_scale=True,
+            desc=f"tokenising {source.name}",
+            disable=None if progress else True,  # None: off where nobody watches
+        )
+
+    def __enter__(self) -> "Documents":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.close()
+        if self._side_file is not None:
+            self._side_file.close()
+
+    def __iter__(self) -> Iterator[str]:
+        def show(position: int) -> None:
+            self._bar.update(position - self._bar.n)
+
+        for item in read_records(self.source, show):
+            if isinstance(item, BadLine):
+                self._bad(item)
+                continue
+            try:
+                if self.format is None:
+                    self.format = detect_format(item.fields, self.kind)
+                text = self.format.read(item.fields)
+            except BadRecord as error:
+                self._bad(BadLine(item.path, item.line, error.reason, error.detail))
+                continue
+            yield text
+        show(self._bar.total)
+
+    def _bad(self, line: BadLine) -> None:
+        if self.on_bad_line == "stop":
+            raise SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
+        self._first_bad = self._first_bad or line
+        self.bad_lines[line.reason] += 1
+        if self._side_file is None:
+            self._side_file = open(  # noqa: SIM115
+                self._side_file_path, "w", encoding="utf-8", errors="backslashreplace"
+            )
+        reason = line.reason + (f" ({line.detail})" if line.detail else "")
+        entry = {"file": line.path, "line": line.line, "reason": reason}
+        self._side_file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def why_empty(self) -> str:
+        if self._first_bad is None:
+            return f"{self.source} holds no document"
+        count = self.bad_lines.total()
+        return f"{self.source} holds no usable document, {count:,} bad lines: the first is {self._first_bad}"
