@@ -47,8 +47,8 @@ def save_checkpoint(path: str | Path, contents: dict) -> None:
     """Writes `contents` whole or not at all, and keeps the file that was there as `previous_path(path)`.
 
     Only tensors and plain Python values go in: `read_checkpoint` opens nothing else, and a file that cannot
-    be opened again must fail now (`TypeError`), not on the day it is needed. Raises `SproutError` if the disk is
-    full.
+    be opened again must fail now (`TypeError`), not on the day it is needed. Raises `SproutError` if the disk
+    is full.
     """
     _check_plain(contents, "contents")
 
@@ -84,9 +84,9 @@ class _DamagedError(Exception):
 def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
     """The contents of a checkpoint, tensors on the CPU; `mmap` leaves them on disk until they are used.
 
-    A damaged or missing file is replaced by the previous generation, with a warning on stderr that names both.
-    Raises `SproutError` if there is none, or if the file holds anything but tensors and plain values: unpickling
-    it could run code, so it is refused before it does.
+    A damaged or missing file is replaced by the previous generation, with a warning on stderr naming both.
+    Raises `SproutError` if there is none, or if the file holds anything but tensors and plain values:
+    unpickling it could run code, so it is refused before it does.
     """
     path = Path(path)
     previous = previous_path(path)
@@ -117,8 +117,8 @@ def _step_of(contents: dict) -> str:
 
 
 def _read_whole(path: Path, mmap: bool) -> dict:
-    # torch.save writes a zip archive with the CRC-32 of every record, but torch.load does not look at them (seen
-    # with 2.13: a flipped bit in a tensor loads in silence). So they are checked here.
+    # torch.save writes a zip archive with the CRC-32 of every record, but torch.load does not look at them
+    # (seen with 2.13: a flipped bit in a tensor loads in silence). So they are checked here.
     try:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
@@ -188,12 +188,14 @@ def load_model(
     overrides: dict | None = None,
     device: str | torch.device = "cpu",
 ) -> Loaded:
-    """Opens a weight of ours, a Hugging Face folder, or a bare MiniMind state dict; always in float32, strictly.
+    """Opens a weight of ours, a Hugging Face folder, or a bare MiniMind state dict, strictly, in float32.
 
-    tokenizer_path: use this tokenizer instead of the one the file carries. One that extends it (the same tokens,
-    then more) gets new embedding rows; any other difference is an error, since ids would change their meaning.
-    overrides: values of `TransformerConfig` that the user asked for; None means not asked. A file that knows its shape
-    refuses a contradiction; for a bare state dict they say what its shapes do not (`num_attention_heads`).
+    tokenizer_path: use this tokenizer instead of the one the file carries. One that extends it (the same
+        tokens, then more) gets new embedding rows; any other difference is an error, since ids would change
+        their meaning.
+    overrides: values of `TransformerConfig` that the user asked for; None means not asked. A file that knows
+        its shape refuses a contradiction; for a bare state dict they say what its shapes do not
+        (`num_attention_heads`).
 
     Raises `SproutError` for a file that cannot be used, `UsageError` for flags that contradict it.
     """
@@ -241,7 +243,7 @@ def _open_own(contents: dict, source: Path):
 
 
 def _agree(config: TransformerConfig, wanted: dict, source: Path) -> TransformerConfig:
-    """`config` with the few values that may be changed at will; a contradiction of another is a `UsageError`."""
+    """`config` with the few values that may be changed; a contradiction of another is a `UsageError`."""
     changes = {name: value for name, value in wanted.items() if name in _MAY_DIFFER}
     refuse_contradictions(config.to_dict(), {k: v for k, v in wanted.items() if k not in changes}, source)
     return config.replace(**changes)
@@ -272,6 +274,7 @@ def _choose_tokenizer(own: Tokenizer | None, path, weights: dict, source: Path) 
         weights = resize_embeddings(weights, own, chosen)
     elif rows < chosen.vocab_size:
         raise SproutError(
-            f"the tokenizer has {chosen.vocab_size} tokens, but {source} has embeddings for {rows}: give its own"
+            f"{source} has embeddings for {rows} tokens, but the tokenizer has {chosen.vocab_size}:"
+            " give its own"
         )
     return chosen, weights

@@ -42,7 +42,7 @@ def write_atomically(
             os.fsync(file.fileno())
         keep_previous = keep_previous and path.exists()
         if keep_previous and not _link(path, kept):
-            # No hard links here (exFAT, some network drives): for a moment the old file has its new name only.
+            # No hard links here (exFAT, network drives): for a moment the old file has its new name only.
             os.replace(path, previous_path(path))
             keep_previous = False
         os.replace(temporary, path)
@@ -76,7 +76,7 @@ def _remove(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in `folder` survive a power cut; does nothing where folders cannot be synced (Windows)."""
+    """Makes renames in `folder` survive a power cut, where folders can be synced (not on Windows)."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -103,8 +103,8 @@ def _explain(path: Path, error: OSError) -> str:
 def sweep_temporaries(folder: str | Path) -> list[Path]:
     """Removes temporary files left by processes that were killed, and returns them.
 
-    To be called at the start of a run, before this process writes: a file under our own process number is then
-    one of a dead process that had the same (common in containers).
+    To be called at the start of a run, before this process writes: a file under our own process number is
+    then one of a dead process that had the same (common in containers).
     """
     removed = []
     for path in Path(folder).glob(".*.tmp"):

@@ -1,7 +1,7 @@
 """Hugging Face folders, in both directions, without `transformers` (which takes seconds to import).
 
-The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no weight is renamed or changed; what
-differs between the programs that read a folder is where `config.json` keeps the rotary settings:
+The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no weight is renamed or changed;
+what differs between the programs that read a folder is where `config.json` keeps the rotary settings:
 
 * transformers 4, vLLM and llama.cpp of that time: `rope_theta` and `rope_scaling`,
 * transformers 5 and what followed: `rope_parameters` with both in it.
@@ -37,8 +37,8 @@ def export_folder(
 ) -> list[Path]:
     """Writes the folder that `AutoModelForCausalLM` and `AutoTokenizer` open, and returns its files.
 
-    dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and renamed.
-    An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
+    dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and
+    renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
     """
     folder = Path(folder)
     weights = plain_state_dict(model)
@@ -55,7 +55,7 @@ def export_folder(
     strangers = _files_of_others(folder, [*texts, WEIGHTS])
     if strangers:
         raise SproutError(
-            f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder, or empty it"
+            f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder"
         )
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     earlier = folder.with_name(f".{folder.name}.{os.getpid()}.earlier.tmp")
@@ -101,8 +101,8 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
     kind = config.model_type
     if kind != "qwen3" and config.hidden_size % config.num_attention_heads:
         raise SproutError(
-            f"a {kind} of hidden_size {config.hidden_size} with {config.num_attention_heads} heads cannot be opened"
-            " by transformers, which wants the one divisible by the other"
+            f"transformers opens no {kind} of hidden_size {config.hidden_size} with"
+            f" {config.num_attention_heads} heads: it wants the one divisible by the other"
         )
     dtype_name = str(dtype).removeprefix("torch.")
     values = {
@@ -154,8 +154,8 @@ def _rope_to_hf(config: TransformerConfig) -> dict:
 def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torch.Tensor], Tokenizer]:
     """Configuration, weights (on the CPU, dtype as stored) and tokenizer of a Llama, Qwen2 or Qwen3 folder.
 
-    Raises `SproutError` for a network that is not exactly one of these, rather than opening it almost right. No code
-    from the folder is ever run.
+    Raises `SproutError` for a network that is not exactly one of these, rather than opening it almost right.
+    No code from the folder is ever run.
     """
     folder = Path(folder)
     values = _read_json(folder / "config.json")
@@ -164,7 +164,7 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
 
 
 def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> TransformerConfig:
-    """The configuration that a `config.json` of transformers 4 or 5 describes; absent keys take HF's defaults."""
+    """The configuration in a `config.json` of transformers 4 or 5; absent keys take HF's defaults."""
     kind = values.get("model_type")
 
     def refuse(what: str):

@@ -40,7 +40,7 @@ def _own_storage(tensor: torch.Tensor) -> torch.Tensor:
 def fitting_state_dict(
     weights: dict[str, torch.Tensor], config: TransformerConfig, source: str | Path
 ) -> dict[str, torch.Tensor]:
-    """`weights` without what can be computed (a tied head, rotary tables), if they are those of `config` exactly.
+    """`weights` without what can be computed (a tied head, rotary tables), if they fit `config` exactly.
 
     Raises `SproutError` that names the first missing, unexpected or misshapen parameters.
     """
@@ -64,7 +64,7 @@ def fitting_state_dict(
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
         raise SproutError(
-            f"{source} does not fit its {config.model_type} network: {', '.join(problems[:3])}{more}"
+            f"{source} does not hold its {config.model_type} network: {', '.join(problems[:3])}{more}"
         )
     return weights
 
@@ -79,9 +79,9 @@ def config_of_state_dict(
 ) -> TransformerConfig:
     """The configuration of a bare state dict under HF Llama names, read from its shapes.
 
-    wanted: what the user says, for what shapes do not tell: the number of heads (else 8, MiniMind's, unless q_norm
-    tells), `rope_theta` (1e6), `rms_norm_eps` (1e-5) and so on. Raises `UsageError` where it contradicts the
-    shapes, `SproutError` for a network that is not one of ours.
+    wanted: what the user says, for what shapes do not tell: the number of heads (else 8, MiniMind's, unless
+    q_norm tells), `rope_theta` (1e6), `rms_norm_eps` (1e-5) and so on. Raises `UsageError` where it
+    contradicts the shapes, `SproutError` for a network that is not one of ours.
     """
     if any(".experts." in name or name.endswith("mlp.gate.weight") for name in weights):
         raise SproutError(f"{source} is a mixture of experts, which Sprout does not have: use a dense model")
@@ -108,7 +108,8 @@ def config_of_state_dict(
         )
     if heads < 1 or query_width % heads or kv_width % (query_width // heads):
         raise UsageError(
-            f"{source} cannot have {heads} attention heads: its queries are {query_width} wide and its keys {kv_width}"
+            f"{source} cannot have {heads} attention heads: its queries are {query_width} wide,"
+            f" its keys {kv_width}"
         )
     head_dim = query_width // heads
     found = {
