@@ -42,7 +42,8 @@ class TokenStream:
         if self.size.tokens == 0:  # an empty file cannot be mapped
             return np.empty(0, self.dtype)
         try:
-            return np.memmap(self.path, self.dtype, mode="r", shape=(self.size.tokens,))
+            # As a plain array over the map: slices of the subclass cost several times as much.
+            return np.asarray(np.memmap(self.path, self.dtype, mode="r", shape=(self.size.tokens,)))
         except (OSError, ValueError) as error:
             raise SproutError(
                 f"{self.path} cannot be read any more ({error}): start again, it is built anew"

@@ -93,7 +93,7 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
 
 
 class Documents:
-    """The documents of a file in order, with a progress bar; bad lines stop it or are counted and kept aside."""
+    """The documents of a file in order, with a progress bar; bad lines stop it or are set aside."""
 
     def __init__(self, source: Path, kind: str, on_bad_line: str, bad_lines_path: Path, progress: bool):
         self.source, self.kind, self.on_bad_line = source, kind, on_bad_line
