@@ -1,0 +1,62 @@
+"""The chat template that a tokenizer of ours carries in its tokenizer_config.json: ChatML, with tools and thinking.
+
+    <|im_start|>user
+    {content}<|im_end|>
+    <|im_start|>assistant
+    {content}<|im_end|>
+
+Kept simple on purpose: contents are put in unchanged, nothing depends on later turns, and there is no hidden
+system message, so a prefix of a conversation always renders to a prefix of its text. Tool calls look as in
+Qwen2.5 and Qwen3, which is what servers parse ("hermes" format).
+"""
+
+CHAT_TEMPLATE = r"""
+{%- macro tools_block() -%}
+{{- '# Tools\n\nYou may call functions. Their signatures, one JSON object a line:\n<tools>\n' }}
+{%- for tool in tools %}
+    {{- tool | tojson + '\n' }}
+{%- endfor %}
+{{- '</tools>\n\nTo call one, write:\n<tool_call>\n{"name": NAME, "arguments": OBJECT}\n</tool_call>' }}
+{%- endmacro -%}
+
+{%- if tools and (not messages or messages[0].role != 'system') %}
+    {{- '<|im_start|>system\n' + tools_block() + '<|im_end|>\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- set content = message.content or '' %}
+    {%- if message.role == 'system' %}
+        {{- '<|im_start|>system\n' + content }}
+        {%- if tools and loop.first %}
+            {{- ('\n\n' if content else '') + tools_block() }}
+        {%- endif %}
+        {{- '<|im_end|>\n' }}
+    {%- elif message.role == 'user' %}
+        {{- '<|im_start|>user\n' + content + '<|im_end|>\n' }}
+    {%- elif message.role == 'assistant' %}
+        {{- '<|im_start|>assistant\n' }}
+        {%- if message.reasoning_content %}
+            {{- '<think>\n' + message.reasoning_content + '\n</think>\n\n' }}
+        {%- endif %}
+        {{- content }}
+        {%- for call in message.tool_calls or [] %}
+            {%- set function = call.function or call %}
+            {%- set arguments = function.arguments %}
+            {{- '' if loop.first and not content else '\n' }}
+            {{- '<tool_call>\n{"name": ' + function.name | tojson + ', "arguments": ' }}
+            {{- arguments if arguments is string else arguments | tojson }}
+            {{- '}\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\n' }}
+    {%- elif message.role == 'tool' %}
+        {#- The results of one turn's calls follow each other in one turn of the user. #}
+        {{- '<|im_start|>user' if loop.first or loop.previtem.role != 'tool' else '' }}
+        {{- '\n<tool_response>\n' + content + '\n</tool_response>' }}
+        {{- '<|im_end|>\n' if loop.last or loop.nextitem.role != 'tool' else '' }}
+    {%- else %}
+        {{- raise_exception('unknown role: ' ~ message.role) }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+{%- endif %}
+""".strip()

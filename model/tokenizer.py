@@ -1,0 +1,242 @@
+"""Text to token ids and back: a thin layer over the `tokenizers` library with one promise more.
+
+The promise: a special token written inside a text is text. `encode` never produces a control id, whatever a
+document or a user's message contains; only the code that frames documents and chats puts those ids in.
+
+`transformers` is not imported (it takes seconds); the files are those it reads, so the same folder serves both.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from model.errors import SproutError
+from model.files import write_atomically
+
+# Position in the list = id. Those of THINK_AND_TOOLS are not flagged `special` in tokenizer.json, as in Qwen3:
+# a server that leaves special tokens out of its answer must still show where thinking and tool calls begin.
+END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+THINK_AND_TOOLS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+RESERVED = tuple(f"<|reserved_{i}|>" for i in range(7))
+SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, *THINK_AND_TOOLS, *RESERVED)
+
+# The files of an HF folder that belong to a tokenizer; a folder has the first and some of the others.
+FILE_NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
+
+DEFAULT_FOLDER = Path(__file__).parent / "default_tokenizer"
+
+
+class Tokenizer:
+    """A tokenizer of ours or of an HF folder. Immutable; may be shared by threads and sent to processes.
+
+    Attributes:
+        files: the texts of the tokenizer's files by name, to embed in a checkpoint or write into a folder.
+        bos_id, eos_id, pad_id: a document is `bos_id` + ids + `eos_id`; rows are filled up with `pad_id`.
+        special_ids: control ids, which `encode` never produces.
+        vocab_size: highest id + 1. An imported network may have more embedding rows than that.
+        chat_template: Jinja source, or None.
+    """
+
+    def __init__(self, files: dict[str, str]):
+        """`files` as in `from_files`. Raises SproutError for files that do not make a tokenizer."""
+        if "tokenizer.json" not in files:
+            raise SproutError(f"A tokenizer needs a tokenizer.json; these files are there: {', '.join(files) or 'none'}.")
+        self.files = {name: files[name] for name in FILE_NAMES if name in files}
+        content = _parse_json(files, "tokenizer.json")
+        self._config = _parse_json(files, "tokenizer_config.json")
+        added = content.get("added_tokens", [])
+        # What `decode` leaves out is what the file flags; what `encode` must not produce is more than that.
+        self._hidden_ids = frozenset(token["id"] for token in added if token["special"])
+        controls = [token for token in added if token["special"] or _is_control(token["content"])]
+        self.special_ids = frozenset(token["id"] for token in controls)
+        for token in controls:
+            token["special"] = True
+        try:
+            self._backend = tokenizers.Tokenizer.from_str(json.dumps(content))
+        except Exception as error:  # the library raises nothing more specific
+            raise SproutError(f"This tokenizer.json cannot be used: {error}.") from error
+        self._backend.encode_special_tokens = True  # read: encode special tokens as the text they are
+        self._backend.no_truncation()  # a saved tokenizer may carry both settings, which would drop or add tokens
+        self._backend.no_padding()
+
+        self.vocab = self._backend.get_vocab(with_added_tokens=True)
+        self.vocab_size = max(self.vocab.values()) + 1
+        self.bos_id, self.eos_id, self.pad_id = self._frame_ids()
+
+    @classmethod
+    def from_files(cls, files: dict[str, str]) -> "Tokenizer":
+        """From texts by file name: "tokenizer.json" and, if there are any, the others of `FILE_NAMES`."""
+        return cls(files)
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> "Tokenizer":
+        """From a folder with a tokenizer.json, or from such a file; None is the tokenizer that we ship.
+
+        Raises SproutError where there is none.
+        """
+        path = DEFAULT_FOLDER if path is None else Path(path)
+        main = path if path.is_file() else path / "tokenizer.json"
+        if not main.is_file():
+            raise SproutError(
+                f"There is no tokenizer at {path}: give a folder with a tokenizer.json, such as one that"
+                " train_tokenizer.py writes, or a Hugging Face model of the Llama, Qwen2 or Qwen3 family."
+            )
+        paths = {"tokenizer.json": main}
+        if main.name == "tokenizer.json":
+            paths |= {name: main.with_name(name) for name in FILE_NAMES if main.with_name(name).is_file()}
+        try:
+            files = {name: file.read_text(encoding="utf-8") for name, file in paths.items()}
+        except (OSError, UnicodeDecodeError) as error:
+            raise SproutError(f"The tokenizer at {path} cannot be read: {error}.") from error
+        try:
+            return cls(files)
+        except SproutError as error:
+            raise SproutError(f"{main}: {error}") from error
+
+    def save(self, folder: str | Path) -> None:
+        """Write the files, byte for byte those this tokenizer was made from."""
+        for name, text in self.files.items():
+            write_atomically(Path(folder) / name, lambda file, text=text: file.write(text.encode("utf-8")))
+
+    def __reduce__(self):
+        # The library's own pickling forgets `encode_special_tokens`.
+        return Tokenizer, (self.files,)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that decides the ids of a document: tokenizer.json and the framing ids."""
+        content = json.loads(self.files["tokenizer.json"])
+        content.pop("truncation", None), content.pop("padding", None)
+        identity = [content, self.bos_id, self.eos_id, self.pad_id]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8")).hexdigest()
+
+    @property
+    def chat_template(self) -> str | None:
+        if "chat_template.jinja" in self.files:  # transformers, too, prefers the file
+            return self.files["chat_template.jinja"]
+        template = self._config.get("chat_template")
+        if isinstance(template, list):  # several, by name
+            template = {item["name"]: item["template"] for item in template}.get("default")
+        return template
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, special tokens in it being text; nothing is added in front or behind.
+
+        Raises SproutError for a string that is not text (half a surrogate pair).
+        """
+        try:
+            return self._backend.encode(text, add_special_tokens=False).ids
+        except TypeError as error:
+            raise _not_text([text]) from error
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of every text, in parallel on all cores."""
+        try:
+            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+        except TypeError as error:
+            raise _not_text(texts) from error
+        return [encoding.ids for encoding in encodings]
+
+    def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
+        """The text of ids. Bytes that are no UTF-8 become U+FFFD; ids past the vocabulary stand for nothing.
+
+        `skip_special_tokens` leaves out the tokens flagged so in tokenizer.json, as `transformers` does:
+        documents' and turns' ends, but not `<think>` and `<tool_call>`.
+        """
+        hidden = self._hidden_ids if skip_special_tokens else ()
+        return self._backend.decode([int(i) for i in ids if i not in hidden], skip_special_tokens=False)
+
+    def token_bytes(self) -> np.ndarray:
+        """How many UTF-8 bytes each id stands for, int32 `[vocab_size]`; 0 for special and unused ids."""
+        alphabet = _is_byte_level(json.loads(self.files["tokenizer.json"]))
+        added = {token.content for token in self._backend.get_added_tokens_decoder().values()}
+        sizes = np.zeros(self.vocab_size, dtype=np.int32)
+        for token, index in self.vocab.items():
+            if index in self.special_ids:
+                continue
+            if token in added:  # stored as it is read
+                sizes[index] = len(token.encode("utf-8"))
+            elif alphabet:  # one character of the byte alphabet per byte
+                sizes[index] = len(token)
+            elif re.fullmatch("<0x[0-9A-F]{2}>", token):  # SentencePiece's spelling of a byte
+                sizes[index] = 1
+            else:
+                sizes[index] = len(token.replace("▁", " ").encode("utf-8"))
+        return sizes
+
+    def pieces(self, token: str) -> list[int]:
+        """The ids that spell `token`, a token of another vocabulary, in this one.
+
+        Works on the vocabulary's own spelling, so a token that is only part of a character has pieces too.
+        """
+        if _is_control(token):
+            return self.encode(token)
+        return [piece.id for piece in self._backend.model.tokenize(token)]
+
+    def _frame_ids(self) -> tuple[int, int, int]:
+        """bos, eos and pad, as tokenizer_config.json names them.
+
+        Families without a BOS (Qwen2, Qwen3) were trained on documents separated by `<|endoftext|>`, so that
+        token is put in front; where there is none, EOS serves. Padding is never seen nor trained, so any
+        control token will do: `<|endoftext|>`, else EOS. A tokenizer.json that comes alone names nothing, and
+        the families' usual names are tried.
+        """
+        alone = "tokenizer_config.json" not in self.files and "special_tokens_map.json" not in self.files
+        usual_bos = (IM_START, "<|begin_of_text|>", "<s>") if alone else ()
+        eos = self._declared("eos_token", (IM_END, "<|eot_id|>", "<|end_of_text|>", "</s>", END_OF_TEXT))
+        if eos is None:
+            raise SproutError("The tokenizer has no EOS token: name one as eos_token in tokenizer_config.json.")
+        bos = self._declared("bos_token", (*usual_bos, END_OF_TEXT))
+        pad = self._declared("pad_token", (END_OF_TEXT,))
+        return eos if bos is None else bos, eos, eos if pad is None else pad
+
+    def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
+        """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
+        token = self._config.get(key) or _parse_json(self.files, "special_tokens_map.json").get(key)
+        if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}
+            token = token.get("content")
+        if token is None:
+            return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
+        if token not in self.vocab:
+            raise SproutError(f"The tokenizer's {key} is {token!r}, which is not in its tokenizer.json.")
+        return self.vocab[token]
+
+
+def _is_control(token: str) -> bool:
+    """Whether an added token steers a model though it is not flagged so (`<|fim_prefix|>`, `<tool_call>`).
+
+    Other unflagged tokens are words or runs of spaces, and stand for text.
+    """
+    return token in THINK_AND_TOOLS or re.fullmatch("<[|｜].*[|｜]>", token) is not None
+
+
+def _is_byte_level(content: dict) -> bool:
+    decoder = content.get("decoder") or {}
+    return any(part.get("type") == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])])
+
+
+def _parse_json(files: dict[str, str], name: str) -> dict:
+    try:
+        content = json.loads(files.get(name, "{}"))
+    except ValueError as error:
+        raise SproutError(f"The tokenizer's {name} is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise SproutError(f"The tokenizer's {name} is not a JSON object.")
+    return content
+
+
+def _not_text(texts: Iterable[str]) -> SproutError:
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            return SproutError(f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}.")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            return SproutError(f"Text {number} has half a surrogate pair at character {error.start + 1}: not text.")
+    return SproutError("The tokenizer refused a text.")
