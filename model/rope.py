@@ -17,12 +17,13 @@ def inverse_frequencies(
     """Angle per position of each pair, float32 [head_dim / 2], and the factor on cosine and sine.
 
     `scaling` has HF's keys: `factor`, and optionally `original_max_position_embeddings`, `beta_fast`,
-    `beta_slow`, `attention_factor`.
+    `beta_slow`, `attention_factor`. The order of the operations is HF's: a last bit of the frequency that differs
+    is an angle that differs by thousandths at position 30,000.
     """
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
-    base = theta**-exponents
+    periods = theta**exponents  # positions per radian
     if scaling is None:
-        return base, 1.0
+        return 1.0 / periods, 1.0
 
     factor = float(scaling["factor"])
     original_length = scaling.get("original_max_position_embeddings") or max_positions
@@ -34,8 +35,8 @@ def inverse_frequencies(
     low = max(math.floor(pair_that_turns(scaling.get("beta_fast") or 32.0)), 0)
     high = min(math.ceil(pair_that_turns(scaling.get("beta_slow") or 1.0)), head_dim - 1)
     ramp = (torch.arange(head_dim // 2, dtype=torch.float32) - low) / max(high - low, 0.001)
-    interpolated = ramp.clamp(0, 1)  # 0: the pair keeps its speed; 1: it is slowed by the whole factor
-    frequencies = base * (1 - interpolated) + base / factor * interpolated
+    kept = 1 - ramp.clamp(0, 1)  # 1: the pair keeps its speed; 0: it is slowed by the whole factor
+    frequencies = 1.0 / (factor * periods) * (1 - kept) + 1.0 / periods * kept
     attention_factor = scaling.get("attention_factor")
     if attention_factor is None:
         attention_factor = 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0

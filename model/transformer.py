@@ -66,10 +66,10 @@ def attend(q, k, v, mask: torch.Tensor | None) -> torch.Tensor:
     """
     B, H, T, h = q.shape
     K = k.shape[1]
-    if T == 1 and mask is None:
+    if T == 1:
         # One new token: the H/K queries that share a key/value head are stacked as if they were tokens,
         # so that the cache is read in place instead of being repeated for each of them.
-        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v).view(B, H, 1, h)
+        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v, attn_mask=mask).reshape(B, H, 1, h)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=H != K)
 
 
@@ -132,6 +132,16 @@ class Transformer(nn.Module):
         )
         # Never saved: the configuration determines them.
         self.register_buffer("rotary_frequencies", frequencies, persistent=False)
+
+    def _apply(self, fn, recurse=True):
+        """What `.to(...)`, `.cuda()` and `.bfloat16()` do; the frequencies follow the device but stay float32.
+
+        Rounded to bfloat16 they would be wrong by up to 0.2 %: a radian within a thousand positions.
+        """
+        frequencies = self.rotary_frequencies
+        super()._apply(fn, recurse)
+        self.rotary_frequencies = frequencies.to(self.rotary_frequencies.device)
+        return self
 
     def forward(self, tokens, positions=None, cache: KVCache | None = None):
         """Logits [B, T, V] of the token after each of `tokens` [B, T]; see `features`."""
