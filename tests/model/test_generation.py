@@ -1,0 +1,361 @@
+"""Sampling against brute force; generation with and without cache, padding, end of text; streamed text."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.config import TransformerConfig
+from model.errors import SproutError, UsageError
+from model.generation import (
+    TextStream,
+    generate_batch,
+    left_padded,
+    new_generator,
+    prepare_for_decoding,
+    stream,
+)
+from model.kv_cache import KVCache
+from model.sampling import GREEDY, Sampling, filtered, sample
+from model.tokenizer import Tokenizer
+from model.transformer import Transformer
+
+EOS = 2
+
+
+def small_model(seed=0, **changes):
+    """A network whose output depends on every weight: in a fresh one o_proj and down_proj are zero."""
+    config = TransformerConfig(
+        vocab_size=61,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+    ).replace(**changes)
+    torch.manual_seed(seed)
+    model = Transformer(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model
+
+
+def random_prompt(length, seed=0):
+    return torch.randint(3, 61, (length,), generator=new_generator(seed=seed)).tolist()
+
+
+def greedy_without_cache(model, prompt, count):
+    """The definition: the most probable next token of the whole text, again and again."""
+    tokens = list(prompt)
+    with torch.no_grad():
+        for _ in range(count):
+            tokens.append(model(torch.tensor([tokens]))[0, -1].argmax().item())
+    return tokens[len(prompt) :]
+
+
+# --- sampling ------------------------------------------------------------------------------------------
+
+
+def brute_force(row, how, seen):
+    """Probability of each token, written with Python lists from the definitions."""
+    logits = list(row)
+    if how.repetition_penalty != 1:
+        for token in seen:
+            penalty = how.repetition_penalty
+            logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
+    logits = [x / how.temperature for x in logits]
+    kept = set(range(len(logits)))
+    by_probability = sorted(kept, key=lambda token: -logits[token])
+    if how.top_k:
+        kept = set(by_probability[: how.top_k])
+
+    def probabilities():
+        total = sum(math.exp(logits[token]) for token in kept)
+        return {token: math.exp(logits[token]) / total for token in kept}
+
+    p, nucleus, reached = probabilities(), set(), 0.0
+    for token in by_probability:
+        if token in kept and (reached < how.top_p or not nucleus) and how.top_p < 1:
+            nucleus.add(token)
+            reached += p[token]
+    kept = nucleus or kept
+    p = probabilities()
+    kept = {token for token in kept if p[token] >= how.min_p * max(p.values())}
+    p = probabilities()
+    return [p.get(token, 0.0) for token in range(len(logits))]
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "how",
+    [
+        Sampling(),
+        Sampling(0.7),
+        Sampling(top_k=1),
+        Sampling(top_k=5),
+        Sampling(top_k=1000),
+        Sampling(top_p=0.9),
+        Sampling(top_p=1e-6),
+        Sampling(min_p=0.1),
+        Sampling(min_p=1.0),
+        Sampling(repetition_penalty=1.3),
+        Sampling(1.5, top_k=20, top_p=0.8, min_p=0.02, repetition_penalty=1.2),
+    ],
+    ids=str,
+)
+def test_distribution_equals_brute_force(how, seed):
+    random = new_generator(seed=seed)
+    logits = torch.randn(3, 40, generator=random, dtype=torch.float64) * 3
+    seen = torch.rand(3, 40, generator=random) < 0.3
+    ours = filtered(logits, how, seen).softmax(-1)
+    for row, marked, distribution in zip(logits, seen, ours, strict=True):
+        expected = brute_force(row.tolist(), how, marked.nonzero().flatten().tolist())
+        assert distribution.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+def test_frequencies_follow_the_distribution():
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0, 3.0]])
+    how = Sampling(1.3, top_k=4)
+    drawn = sample(logits.expand(20_000, -1), how, generator=new_generator(seed=1))
+    frequencies = drawn.bincount(minlength=5) / 20_000
+    assert torch.allclose(frequencies, filtered(logits, how).softmax(-1)[0], atol=0.015)
+
+
+def test_greedy_takes_the_largest_and_respects_the_penalty():
+    logits = torch.tensor([[1.0, 3.0, 2.0], [-1.0, -3.0, -2.0]])
+    assert sample(logits, GREEDY).tolist() == [1, 0]
+    seen = torch.tensor([[False, True, False], [True, False, False]])
+    assert sample(logits, Sampling(0, repetition_penalty=4.0), seen).tolist() == [2, 2]
+
+
+def test_a_huge_temperature_range_stays_finite():
+    logits = torch.tensor([[50.0, -50.0, 0.0]])
+    for temperature in (1e-3, 1e3):
+        assert filtered(logits, Sampling(temperature, top_p=0.5)).softmax(-1).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"temperature": -1},
+        {"temperature": math.nan},
+        {"top_k": -1},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"min_p": 2},
+        {"repetition_penalty": 0},
+    ],
+    ids=str,
+)
+def test_meaningless_settings_are_refused(wrong):
+    with pytest.raises(UsageError, match=next(iter(wrong))):
+        Sampling(**wrong)
+
+
+# --- generation ----------------------------------------------------------------------------------------
+
+SHAPES = [
+    {},
+    {"qk_norm": True},
+    {"attention_bias": True},
+    {"num_key_value_heads": 4},
+    {"tie_word_embeddings": False},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_cached_logits_equal_those_of_the_whole_text(shape):
+    model = small_model(**shape)
+    tokens = torch.tensor([random_prompt(24, seed=1), random_prompt(24, seed=2)])
+    with torch.no_grad():
+        whole = model(tokens)
+        cache = KVCache(model.config, 2, 24)
+        pieces = [model(part, cache=cache) for part in tokens.split([7, 1, 1, 5, 1, 9], dim=1)]
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_greedy_stream_is_the_most_probable_text(shape):
+    model = small_model(**shape)
+    prompt = random_prompt(5)
+    answer = list(stream(model, prompt, max_new_tokens=40, sampling=GREEDY))
+    assert answer == greedy_without_cache(model, prompt, 40)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_left_padding_changes_nothing(shape):
+    model = small_model(**shape)
+    prompts = [random_prompt(length, seed=length) for length in (1, 9, 4, 9, 2)]
+    together = generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY)
+    alone = [generate_batch(model, [prompt], max_new_tokens=30, sampling=GREEDY)[0] for prompt in prompts]
+    assert together == alone
+    assert together == [greedy_without_cache(model, prompt, 30) for prompt in prompts]
+
+
+def test_padding_logits_equal_those_of_each_prompt_alone():
+    model = small_model()
+    prompts = [random_prompt(3, seed=3), random_prompt(8, seed=4)]
+    tokens, positions = left_padded(prompts, pad_id=0)
+    assert positions.tolist() == [[0, 0, 0, 0, 0, 0, 1, 2], list(range(8))]
+    with torch.no_grad():
+        padded = model(tokens, positions)[:, -1]
+        alone = torch.cat([model(torch.tensor([prompt]))[:, -1] for prompt in prompts])
+    torch.testing.assert_close(padded, alone, rtol=1e-5, atol=1e-5)
+
+
+def test_an_answer_ends_with_its_end_token_and_the_others_go_on():
+    model = small_model()
+    prompts = [random_prompt(6, seed=seed) for seed in range(6)]
+    free = [greedy_without_cache(model, prompt, 20) for prompt in prompts]
+    ends = {free[0][3], free[1][5]}
+    answers = generate_batch(model, prompts, max_new_tokens=20, sampling=GREEDY, eos_ids=ends)
+    for answer, unbounded in zip(answers, free, strict=True):
+        first = next((i for i, token in enumerate(unbounded) if token in ends), len(unbounded) - 1)
+        assert answer == unbounded[: first + 1]
+    assert len({len(answer) for answer in answers}) > 1
+    assert list(stream(model, prompts[0], max_new_tokens=20, sampling=GREEDY, eos_ids=ends)) == answers[0]
+
+
+def test_a_seed_reproduces_and_leaves_the_global_generator_alone():
+    model = small_model()
+    state = torch.get_rng_state()
+
+    def text(seed):
+        how = Sampling(1.0, top_p=0.95)
+        return list(stream(model, [1], max_new_tokens=30, sampling=how, generator=new_generator(seed=seed)))
+
+    assert text(1) == text(1) != text(2)
+    assert list(stream(model, [1], max_new_tokens=30)) != list(stream(model, [1], max_new_tokens=30))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_repetition_penalty_counts_prompt_and_answer():
+    model = small_model()
+    prompt, how = random_prompt(4), Sampling(0, repetition_penalty=1.5)
+    tokens = list(prompt)
+    with torch.no_grad():
+        for _ in range(25):
+            logits = model(torch.tensor([tokens]))[0, -1]
+            for token in set(tokens):
+                logits[token] = logits[token] / 1.5 if logits[token] > 0 else logits[token] * 1.5
+            tokens.append(logits.argmax().item())
+    assert list(stream(model, prompt, max_new_tokens=25, sampling=how)) == tokens[4:]
+    padded = generate_batch(model, [prompt, random_prompt(9)], max_new_tokens=25, sampling=how)
+    assert padded[0] == tokens[4:]  # the padding token has not been seen
+
+
+def test_generation_ends_where_the_positions_end():
+    model = small_model(max_position_embeddings=16)
+    assert len(list(stream(model, random_prompt(10), max_new_tokens=100))) == 6
+    with pytest.raises(SproutError, match="16 tokens and the network 16 positions"):
+        list(stream(model, random_prompt(16), max_new_tokens=1))
+    with pytest.raises(ValueError, match="at least one token"):
+        list(stream(model, [], max_new_tokens=1))
+    assert generate_batch(model, [], max_new_tokens=5) == []
+    assert generate_batch(model, [[1]], max_new_tokens=0) == [[]]
+
+
+def test_stop_ends_before_the_next_token():
+    model, polls = small_model(), iter([False, False, False, True])
+    answers = generate_batch(model, [[1], [1, 5]], max_new_tokens=20, stop=lambda: next(polls))
+    assert [len(answer) for answer in answers] == [3, 3]
+
+
+def test_the_training_mode_is_restored_also_after_an_early_end():
+    model = small_model().train()
+    tokens = stream(model, [1], max_new_tokens=20)
+    next(tokens)
+    assert not torch.is_inference_mode_enabled()  # between two tokens the caller is not in inference mode
+    tokens.close()
+    assert model.training
+    model(torch.tensor([[1, 4]])).sum().backward()
+
+
+def test_weights_that_are_not_numbers_are_reported():
+    model = small_model()
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight[3, 3] = math.nan
+    with pytest.raises(SproutError, match="not numbers"):
+        generate_batch(model, [[1, 5]], max_new_tokens=4, sampling=GREEDY)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_prepared_weights_say_the_same(shape):
+    model = small_model(**shape)
+    prompts = [random_prompt(7), random_prompt(3)]
+    before = generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY)
+    prepare_for_decoding(model)
+    assert generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY) == before
+    assert not model.model.layers[0].mlp.up_proj.weight.is_contiguous()
+
+
+def test_prepared_bfloat16_keeps_exact_positions():
+    model = small_model()
+    frequencies = model.rotary_frequencies.clone()
+    tokens = torch.tensor([random_prompt(20)])
+    with torch.no_grad():
+        expected = model(tokens)
+        prepare_for_decoding(model, torch.bfloat16)
+        got = model(tokens)
+    assert got.dtype == torch.bfloat16 and torch.equal(model.rotary_frequencies, frequencies)
+    assert (got - expected).abs().mean() < 0.05 * expected.abs().mean()
+    assert len(generate_batch(model, [[1], [1, 5]], max_new_tokens=5)[0]) == 5
+
+
+def test_generation_under_autocast():
+    model = small_model()
+    with torch.autocast("cpu", torch.bfloat16):
+        answers = generate_batch(model, [[1], [1, 5, 7]], max_new_tokens=5, sampling=GREEDY)
+    assert [len(answer) for answer in answers] == [5, 5]
+
+
+# --- streamed text -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return Tokenizer.load()
+
+
+def streamed(tokenizer, ids):
+    text = TextStream(tokenizer.decode)
+    pieces = [text.push(token) for token in ids]
+    return pieces, text.finish()
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("中文，。👩\u200d👧🌱 aé\n龘"))))
+def test_pieces_are_the_whole_text(tokenizer, text):
+    pieces, rest = streamed(tokenizer, tokenizer.encode(text))
+    assert "".join(pieces) + rest == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(ids=st.lists(st.integers(0, 600)))
+def test_pieces_of_random_tokens_are_their_decoding(tokenizer, ids):
+    """Low ids are control tokens and single bytes: mostly not UTF-8."""
+    pieces, rest = streamed(tokenizer, ids)
+    assert "".join(pieces) + rest == tokenizer.decode(ids)
+
+
+def test_half_a_character_is_not_shown(tokenizer):
+    ids = tokenizer.encode("新芽🌱龘!")
+    pieces, rest = streamed(tokenizer, ids)
+    assert len(ids) > len("新芽🌱龘!") and "" in pieces  # some character takes several tokens
+    assert "\ufffd" not in "".join(pieces) and rest == ""
+    cut, rest = streamed(tokenizer, tokenizer.encode("🌱")[:-1])
+    assert "".join(cut) == "" and rest == "\ufffd"
+
+
+def test_a_space_in_front_of_a_word_is_not_lost():
+    """SentencePiece's decoders drop a space at the very beginning; the pieces must not each lose one."""
+    words = {1: "▁Once", 2: "▁upon", 3: "▁a", 4: "▁time"}
+
+    def decode(ids):
+        return "".join(words[i] for i in ids).replace("▁", " ").removeprefix(" ")
+
+    text = TextStream(decode)
+    assert [text.push(i) for i in (1, 2, 3, 4)] + [text.finish()] == ["Once", " upon", " a", " time", ""]
