@@ -1,7 +1,7 @@
 """Text from a network: one prompt streamed token by token, or many at once.
 
-    stream(model, prompt, max_new_tokens=100, sampling=Sampling(0.8, top_p=0.9), eos_ids={2})  -> ids, one by one
-    generate_batch(model, prompts, ...)                                                        -> a list for each
+    stream(model, prompt, max_new_tokens=100, sampling=Sampling(0.8), eos_ids={2})  -> ids, one by one
+    generate_batch(model, prompts, ...)                                             -> a list for each
 
 Random numbers come from a `torch.Generator` of their own, so that generating neither depends on the global
 random state nor changes it.
@@ -44,10 +44,10 @@ def generate_batch(
 ) -> list[list[int]]:
     """The tokens that follow each prompt, without the prompt.
 
-    An answer ends with one of `eos_ids`, which is its last token; or without, after `max_new_tokens`, or where
-    the positions of the network end (which a prompt longer than the others may bring about for all).
+    An answer ends with one of `eos_ids`, which is its last token; or without, after `max_new_tokens`, or
+    where the positions of the network end (which a prompt longer than the others may bring about for all).
 
-    generator: source of random numbers, on the device of the model; None: a new one, seeded differently each time.
+    generator: random numbers, on the device of the model; None: a new one, seeded anew each time.
     stop: asked before every step; once it says yes, what there is so far is returned.
 
     Runs in inference mode, with the model in eval mode for the time being. Raises `SproutError` when a prompt
@@ -63,7 +63,7 @@ def generate_batch(
 
 
 def new_generator(device: torch.device | str = "cpu", seed: int | None = None) -> torch.Generator:
-    """A source of random numbers for `stream` and `generate_batch`; None seeds it from the operating system."""
+    """Random numbers for `stream` and `generate_batch`; without a seed they differ each time."""
     generator = torch.Generator(device)
     if seed is None:
         generator.seed()
@@ -131,8 +131,8 @@ def free_positions(prompts: Sequence[Sequence[int]], positions: int) -> int:
 
 
 def left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device=None) -> tuple[Tensor, Tensor | None]:
-    """Tokens [B, T], every prompt ending in the last column, and positions [B, T] that make each pad a document
-    of its own, which the prompt does not see; None where all prompts are of one length.
+    """Tokens [B, T], every prompt ending in the last column, and positions [B, T] that make each pad a
+    document of its own, which the prompt does not see; None where all prompts are of one length.
     """
     longest = max(map(len, prompts))
     tokens = torch.tensor([[pad_id] * (longest - len(p)) + list(p) for p in prompts], device=device)
@@ -150,12 +150,12 @@ def _cache_dtype(weight: Tensor) -> torch.dtype:
 
 
 def prepare_for_decoding(model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-    """Rearranges the weights of a network that will only generate, in place: its values stay, up to their new type.
+    """Rearranges the weights of a network that will only generate, in place; values stay.
 
-    On a CPU nearly all time of a single token goes into products of a matrix with one vector. PyTorch hands them
-    to MKL, which reads a matrix [out, in] faster when the numbers of a column lie side by side: up to twice as
-    fast for out > in, no faster for the others (measured on an AMD EPYC). Only strides change, so nothing else
-    notices.
+    On a CPU nearly all time of a single token goes into products of a matrix with one vector. PyTorch hands
+    them to MKL, which reads a matrix [out, in] faster when the numbers of a column lie side by side: up to
+    twice as fast for out > in, no faster for the others (measured on an AMD EPYC). Only strides change, so
+    nothing else notices.
     """
     model.to(dtype)
     if dtype == torch.float32 and model.lm_head.weight.device.type == "cpu":
@@ -178,8 +178,8 @@ class TextStream:
     def __init__(self, decode: Callable[[list[int]], str]):
         self._decode = decode
         # Decoding all tokens again for each new one would take quadratic time, and decoding the new one alone
-        # would be wrong where a space is dropped at the very beginning: the tokens of the last whole piece are
-        # kept as context.
+        # would be wrong where a space is dropped at the very beginning: the tokens of the last whole piece
+        # are kept as context.
         self._tokens: list[int] = []
         self._context = 0  # how many of them are context
         self._shown = 0  # how many characters of their text have been returned
@@ -188,8 +188,8 @@ class TextStream:
         """The text that has become certain with this token; often empty, never half a character."""
         self._tokens.append(token)
         text = self._decode(self._tokens)
-        # An incomplete character can only stand at the end. It is decoded as one U+FFFD, or as one for each of
-        # its bytes, of which there are at most three.
+        # An incomplete character can only stand at the end. It is decoded as one U+FFFD, or as one for each
+        # of its bytes, of which there are at most three.
         certain = max(len(text) - 3, len(text.rstrip("\ufffd")))
         new, self._shown = text[self._shown : certain], max(certain, self._shown)
         if certain == len(text) and new:
