@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from model.attention import attend
 from model.config import TransformerConfig
 from model.initialization import initialize
 from model.kv_cache import KVCache
@@ -57,20 +58,6 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.write(self.layer, k, v)
         return self.o_proj(attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
-
-
-def attend(q, k, v, mask: torch.Tensor | None) -> torch.Tensor:
-    """softmax(q k' / sqrt(h)) v for q [B, H, T, h] and k, v [B, K, S, h]; `mask` [B or 1, 1, T, S], True = may see.
-
-    Without a mask the T tokens are the whole text (causal) or, if T is 1, the newest token, which sees everything.
-    """
-    B, H, T, h = q.shape
-    K = k.shape[1]
-    if T == 1:
-        # One new token: the H/K queries that share a key/value head are stacked as if they were tokens,
-        # so that the cache is read in place instead of being repeated for each of them.
-        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v, attn_mask=mask).reshape(B, H, 1, h)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=H != K)
 
 
 class MLP(nn.Module):
