@@ -39,17 +39,17 @@ def main(argv=None):
     from training.run import Run
     from training.samples import continue_prompts
     from training.starting_point import starting_point
-    from training.text_data import open_texts
+    from training.text_data import identity_of, open_texts
 
     with Run(args, stage="pretrain") as run:
         # Network and data
         model, tokenizer, origin = starting_point(args)
         run.say(f"begins with {origin}")
-        rows, validation = open_texts(args, tokenizer, run)
+        rows, validation = open_texts(args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
         plan = make_plan(args, rows_per_epoch=rows.rows_per_epoch, row_length=args.max_seq_len)
-        run.begin(model, tokenizer, plan, data=rows.identity)
+        run.begin(model, tokenizer, plan, data=identity_of(rows, validation))
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
@@ -60,7 +60,10 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                result = evaluate(run, model, validation)
+                batches = validation.batches(plan.batch_size)
+                result = evaluate(
+                    model, batches, validation.bytes, device=run.device, autocast=run.autocast, poll=run.poll
+                )
                 step.record(val_loss=result.loss, val_bits_per_byte=result.bits_per_byte)
                 run.say(
                     f"step {step.number}: validation loss {result.loss:.4f}, perplexity {result.perplexity:.2f},"

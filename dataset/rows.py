@@ -92,13 +92,16 @@ class TextRows:
         caches = [cache for cache, _ in sources]
         self._packed = PackedStreams(caches, [cache.train for cache in caches], row_length)
         self._names = [str(cache.source) for cache in caches]
+        # What decides the rows: two runs with the same identity and seed see the same rows in the same order.
+        self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
+        self._keys = [cache.folder.name for cache in caches]
         self._starts = np.concatenate([[0], np.cumsum(self._packed.rows)])
         self.row_length, self.seed = row_length, seed
         for name, rows in zip(self._names, self._packed.rows, strict=True):
             if rows == 0:
                 raise SproutError(f"{name}: no document is left to train on, all are held out")
 
-        weights = [weight for _, weight in sources]
+        self._weights = weights = [weight for _, weight in sources]
         self._places = None
         if any(weight is not None for weight in weights):
             self._places = places_in_block(weights)
@@ -126,6 +129,16 @@ class TextRows:
     def tokens_per_epoch(self) -> int:
         """Targets in an epoch, a BOS first in its row counted too; with weights, on average."""
         return round(float(self.passes @ self._packed.targets))
+
+    @property
+    def identity(self) -> dict:
+        """What the rows are and their order depends on, for a resumed run to compare; the same after a move."""
+        return {
+            "files": self._keys,
+            "weights": self._weights,
+            "row_length": self.row_length,
+            "seed": self.seed,
+        }
 
     def summary(self) -> str:
         """What an epoch consists of, a line a file."""
@@ -198,6 +211,7 @@ class ValidationRows:
 
     def __init__(self, caches: Sequence[TokenCache], row_length: int):
         self._packed = PackedStreams(caches, [cache.validation for cache in caches], row_length)
+        self.identity = [cache.folder.name for cache in caches]
         sizes = [cache.validation.size for cache in caches]
         self.bytes = sum(size.bytes for size in sizes)
         self.documents = sum(size.documents for size in sizes)

@@ -1,0 +1,26 @@
+"""What the model writes while it learns: numbers say how fast, samples say what."""
+
+import torch
+
+from model.generation import generate_batch, new_generator
+from model.sampling import Sampling
+
+PROMPTS = ("Once upon a time", "The most important thing", "从前", "今天天气")
+
+
+def continue_prompts(run, model, tokenizer, max_new_tokens: int = 48) -> str:
+    """A continuation of each of `PROMPTS`, as text to print. Draws from its own random numbers, so training is untouched."""
+    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
+    # Compiled layers would be compiled again for every length of a growing text.
+    with run.autocast(), torch.compiler.set_stance("force_eager"):
+        answers = generate_batch(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(temperature=0.8, top_p=0.9),
+            eos_ids=(tokenizer.eos_id,),
+            generator=new_generator(run.device, seed=run.args.seed),
+            stop=run.poll,
+        )
+    lines = [f"  {prompt} | {tokenizer.decode(answer)}" for prompt, answer in zip(PROMPTS, answers)]
+    return "\n".join(line.replace("\n", " ") for line in lines)
