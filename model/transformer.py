@@ -104,11 +104,14 @@ class Transformer(nn.Module):
     def __init__(self, config: TransformerConfig, initialize_weights: bool = True):
         super().__init__()
         self.config = config
-        self.model = Backbone(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self._set_rotary_frequencies()
+        device = torch.get_default_device()
+        with torch.device("meta"):  # else torch first draws initial values of its own: 15 s for a billion
+            self.model = Backbone(config)
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.to_empty(device=device)
         if config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
-        self._set_rotary_frequencies()
         if initialize_weights:
             initialize(self)
 
