@@ -66,6 +66,9 @@ def export_folder(
         # transformers refuses a file without this mark.
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
         for path in temporary.iterdir():
+            path.chmod(
+                (temporary / "config.json").stat().st_mode
+            )  # safetensors gives others no right to read
             _sync_file(path)
         if folder.exists():
             os.replace(folder, earlier)

@@ -1,0 +1,62 @@
+"""Write a trained weight as a Hugging Face folder, for transformers, vLLM, llama.cpp and all that reads those.
+
+    python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf
+    python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf --dtype bfloat16
+
+The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, and no custom code is needed to open it.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+import torch
+
+from model.checkpoint import load_model
+from model.huggingface import export_folder
+from training.arguments import SIZE_FLAGS, StageParser, positive, positive_int, run_main, size_overrides
+
+
+def parse_arguments(arguments=None):
+    parser = StageParser(__doc__)
+    parser.add_argument("--weight_path", required=True, metavar="FILE|FOLDER", help="a .pth or an HF folder")
+    parser.add_argument("--save_dir", required=True, metavar="FOLDER", help="where to write; made if missing")
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        help="of the weights (default: as they are stored)",
+    )
+    parser.add_argument(
+        "--tokenizer_path",
+        metavar="FOLDER",
+        help="for a weight without a tokenizer, or one that extends its own",
+    )
+    group = parser.add_argument_group("what a bare MiniMind weight does not tell")
+    for name in SIZE_FLAGS:
+        group.add_argument(f"--{name}", type=positive_int, metavar="N")
+    group.add_argument("--rope_theta", type=positive, metavar="X")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None) -> None:
+    args = parse_arguments(arguments)
+    loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
+    dtype = getattr(torch, args.dtype) if args.dtype else loaded.stored_dtype
+    files = export_folder(args.save_dir, loaded.model, loaded.tokenizer, dtype)
+
+    config = loaded.model.config
+    dtype_name = str(dtype).removeprefix("torch.")
+    print(
+        f"{config.model_type}, {config.num_parameters() / 1e6:.3f} M parameters, {dtype_name}, from {loaded.source}"
+    )
+    for file in files:
+        print(f"  {file}  {file.stat().st_size:,} bytes")
+    print(f"""
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained({args.save_dir!r})
+model = AutoModelForCausalLM.from_pretrained({args.save_dir!r})""")
+
+
+if __name__ == "__main__":
+    run_main(main)
