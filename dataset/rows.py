@@ -132,7 +132,7 @@ class TextRows:
 
     @property
     def identity(self) -> dict:
-        """What the rows are and their order depends on, for a resumed run to compare; the same after a move."""
+        """All that decides the rows and their order, for a resumed run to compare; a move changes nothing."""
         return {
             "files": self._keys,
             "weights": self._weights,

@@ -24,7 +24,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 def derive_key(*parts: int | np.ndarray) -> np.ndarray:
-    """A 64-bit key from integers such as (seed, epoch), arrays broadcast; another integer, an unrelated key."""
+    """A 64-bit key from integers such as (seed, epoch); arrays broadcast. Change one and all is new."""
     key = np.zeros(1, np.uint64)
     for part in parts:
         if isinstance(part, int):

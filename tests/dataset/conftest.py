@@ -1,0 +1,31 @@
+import json
+
+import pytest
+
+from dataset.cache import build_or_open
+from model.tokenizer import Tokenizer
+from tests.dataset.support import write_jsonl
+
+
+@pytest.fixture(scope="session")
+def tokenizer(small_tokenizer) -> Tokenizer:
+    return small_tokenizer
+
+
+@pytest.fixture(scope="session")
+def one_separator(small_tokenizer) -> Tokenizer:
+    """A tokenizer whose BOS is its EOS, as GPT-2's."""
+    config = {"eos_token": "<|endoftext|>", "bos_token": "<|endoftext|>"}
+    return Tokenizer.from_files(small_tokenizer.files | {"tokenizer_config.json": json.dumps(config)})
+
+
+@pytest.fixture
+def cached(tmp_path, tokenizer):
+    """Builds the cache of a list of documents."""
+
+    def build(documents, val_ratio=0.0, name="a", tokenizer=tokenizer):
+        path = write_jsonl(tmp_path / f"{name}.jsonl", documents)
+        cache_dir = tmp_path / "cache"
+        return build_or_open(path, tokenizer, val_ratio=val_ratio, cache_dir=cache_dir, progress=False)
+
+    return build

@@ -1,0 +1,32 @@
+"""Documents for the tests of this folder."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def random_documents(count: int, longest: int = 60, seed: int = 0) -> list[str]:
+    """Documents of one to `longest` characters, English, Chinese and control tokens written as text."""
+    rng = random.Random(seed)
+    pieces = ["the ", "fox ", "新芽", "\n", "q", "<|im_end|>", "🌱", "9"]
+    documents = []
+    for number in range(count):
+        length = rng.randint(1, longest)
+        documents.append((f"{number}" + "".join(rng.choices(pieces, k=length)))[:length])
+    return documents
+
+
+def write_jsonl(path: Path, documents: list[str]) -> Path:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents), encoding="utf-8")
+    return path
+
+
+def real_data(name: str) -> Path:
+    path = REAL_DATA / name
+    if not path.exists():
+        pytest.skip(f"the real data are not here: {path}")
+    return path
