@@ -28,7 +28,10 @@ class StageParser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None = None):
         super().__init__(
-            description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+            description=description,
+            usage="%(prog)s [flags]",  # the groups below say it better than a block of brackets
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         self.add_argument("--config", metavar="FILE.yaml", help="flags from a YAML file; the command line wins")
 
@@ -62,7 +65,7 @@ class StageParser(argparse.ArgumentParser):
             raise UsageError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
         if not isinstance(values, dict):
             raise UsageError(f"--config {path} must hold lines of the form `flag: value`")
-        actions = {action.dest: action for action in self._actions if action.dest not in ("help", "config")}
+        actions = {action.dest: action for action in reversed(self._actions) if action.dest not in ("help", "config")}
         for name, value in values.items():
             if name not in actions:
                 raise UsageError(f"--config {path}: {self._unknown_flag('--' + str(name))}")
@@ -127,6 +130,12 @@ for _type, _name in ((positive_int, "whole number"), (count, "whole number"), (n
 positive.__name__ = fraction.__name__ = "number"
 
 
+def add_switch(group, name: str, meaning: str, default: bool | None = None) -> None:
+    """`--name` turns something on and `--no_name` off; None leaves it to what the run begins with."""
+    group.add_argument(f"--{name}", dest=name, action="store_true", default=default, help=meaning)
+    group.add_argument(f"--no_{name}", dest=name, action="store_false", default=default, help=argparse.SUPPRESS)
+
+
 def add_data_arguments(parser: StageParser, what: str) -> None:
     """`what` names the accepted files in the help, say 'texts (.jsonl, .jsonl.gz, .parquet, .txt)'."""
     group = parser.add_argument_group("data")
@@ -158,7 +167,7 @@ def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
         ("attention_bias", "biases on q, k, v (Qwen2)"),
         ("tie_word_embeddings", "one matrix for embedding and head"),
     ):
-        group.add_argument(f"--{name}", action=argparse.BooleanOptionalAction, help=meaning)
+        add_switch(group, name, meaning)
     group.add_argument("--freeze_layers", type=count, default=0, metavar="N", help="train only layers from N on")
 
 

@@ -20,7 +20,7 @@ def continue_prompts(run, model, tokenizer, max_new_tokens: int = 48) -> str:
             sampling=Sampling(temperature=0.8, top_p=0.9),
             eos_ids=(tokenizer.eos_id,),
             generator=new_generator(run.device, seed=run.args.seed),
-            stop=run.poll,
+            stop=run.poll,  # never says stop; leaves when a signal came
         )
     lines = [f"  {prompt} | {tokenizer.decode(answer)}" for prompt, answer in zip(PROMPTS, answers)]
     return "\n".join(line.replace("\n", " ") for line in lines)
