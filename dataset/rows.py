@@ -94,14 +94,13 @@ class TextRows:
         self._names = [str(cache.source) for cache in caches]
         # What decides the rows: two runs with the same identity and seed see the same rows in the same order.
         self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
-        self._keys = [cache.folder.name for cache in caches]
         self._starts = np.concatenate([[0], np.cumsum(self._packed.rows)])
         self.row_length, self.seed = row_length, seed
         for name, rows in zip(self._names, self._packed.rows, strict=True):
             if rows == 0:
                 raise SproutError(f"{name}: no document is left to train on, all are held out")
 
-        self._weights = weights = [weight for _, weight in sources]
+        weights = [weight for _, weight in sources]
         self._places = None
         if any(weight is not None for weight in weights):
             self._places = places_in_block(weights)
@@ -129,16 +128,6 @@ class TextRows:
     def tokens_per_epoch(self) -> int:
         """Targets in an epoch, a BOS first in its row counted too; with weights, on average."""
         return round(float(self.passes @ self._packed.targets))
-
-    @property
-    def identity(self) -> dict:
-        """All that decides the rows and their order, for a resumed run to compare; a move changes nothing."""
-        return {
-            "files": self._keys,
-            "weights": self._weights,
-            "row_length": self.row_length,
-            "seed": self.seed,
-        }
 
     def summary(self) -> str:
         """What an epoch consists of, a line a file."""
