@@ -1,25 +1,28 @@
 """How well a network predicts text: loss, perplexity, and bits per byte.
 
-    loss = nats / targets        perplexity = exp(loss)        bits per byte = nats / ln 2 / UTF-8 bytes of the text
+    loss = nats / targets      perplexity = exp(loss)      bits per byte = nats / ln 2 / UTF-8 bytes of text
 
-Special tokens count as targets but stand for no bytes. Bits per byte does not depend on how a tokenizer cuts the text, so
-networks with different tokenizers can be compared by it; loss and perplexity cannot.
+Special tokens count as targets but stand for no bytes. Bits per byte does not depend on how a tokenizer cuts
+the text, so networks with different tokenizers can be compared by it; loss and perplexity cannot.
 """
 
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from dataset.rows import IGNORE, Batch
 from dataset.tokenising import Documents
 from model.errors import SproutError, UsageError
-from training.device import Device
 from training.losses import next_token_loss
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -49,74 +52,107 @@ def evaluate(
     batches: Iterable[Batch],
     total_bytes: int,
     *,
-    device: Device,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
     poll: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Scores every target of `batches`, which stand for `total_bytes` of text.
 
-    The model is on `device`, computes in its precision, and is back in its mode (train, eval) afterwards. `poll` is called
-    before each batch. Raises `SproutError` if there is nothing to score.
+    The model is on `device`, computes under `autocast`, and is back in its mode (train, eval) afterwards.
+    `poll` is called before each batch. Raises `SproutError` if there is nothing to score.
     """
-    nats, targets = 0.0, 0
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), device.autocast():
-            for batch in batches:
-                poll()
-                batch = device.move(batch)
-                features = model.features(batch.tokens, batch.positions)
-                # Batches are added up in Python's float64: float32 would lose digits over millions of targets.
-                nats += next_token_loss(features, model.lm_head.weight, batch.targets).item()
-                targets += batch.trained
-    finally:
-        model.train(was_training)
+    nats, targets = _sums(model, batches, device, autocast, poll)
     if targets == 0 or total_bytes == 0:
-        raise SproutError("there is no text to evaluate on: it holds no document")
+        raise SproutError("there is no text to evaluate on")
     return Evaluation(nats, targets, total_bytes)
 
 
-@dataclass(frozen=True)
-class FileEvaluation(Evaluation):
-    """The evaluation of a file, each of its documents on its own."""
-
-    documents: int
-
-
 def evaluate_file(
-    model, tokenizer, path: str | Path, *, max_seq_len: int, batch_size: int, device: Device
-) -> FileEvaluation:
-    """Scores each document of a text file as BOS + ids + EOS, unseen by the others.
+    model,
+    tokenizer,
+    path: str | Path,
+    *,
+    max_seq_len: int,
+    batch_size: int,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> tuple[Evaluation, int]:
+    """Scores each document of a text file on its own, as BOS + ids + EOS; also returns how many there are.
 
-    A document longer than `max_seq_len` is cut into windows, each led by BOS, so that every token is a target exactly once.
-    Memory does not grow with the file. Raises `SproutError` for a file or line that cannot be used.
+    A document longer than `max_seq_len` is cut into windows, each led by BOS, so that every token is a target
+    exactly once. Memory does not grow with the file.
+
+    Raises `SproutError` for a file or line that cannot be used.
     """
     if max_seq_len > model.config.max_position_embeddings:
         raise UsageError(
-            f"--max_seq_len {max_seq_len} is longer than the {model.config.max_position_embeddings} positions of the"
-            " network: give at most that"
+            f"--max_seq_len {max_seq_len} is more than the {model.config.max_position_embeddings} positions"
+            " of the network: give at most that"
         )
-    size, documents = 0, 0
+    size, count = 0, 0
 
-    def rows() -> Iterator[list[int]]:
-        nonlocal size, documents
-        for texts in _chunks(texts_of_file, 256):
+    def rows(documents: Documents) -> Iterator[list[int]]:
+        nonlocal size, count
+        for texts in _chunks(documents, 256):
             for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
                 size += len(text.encode("utf-8"))
-                documents += 1
+                count += 1
                 yield from windows(ids, tokenizer.bos_id, tokenizer.eos_id, max_seq_len)
 
-    def batches() -> Iterator[Batch]:
-        # Rows of about the same length go together, so that little is computed for padding.
-        for chunk in _chunks(rows(), 32 * batch_size):
-            chunk.sort(key=len)
+    def batches(documents: Documents) -> Iterator[Batch]:
+        for chunk in _chunks(rows(documents), 32 * batch_size):
+            chunk.sort(key=len)  # rows of about the same length go together: little is computed for padding
             for few in _chunks(chunk, batch_size):
                 yield right_padded(few, tokenizer.pad_id)
 
-    # With "stop" no bad line is kept aside.
-    with Documents(Path(path), "text", "stop", Path(os.devnull), progress=True) as texts_of_file:
-        scored = list_once = None
-        total = _evaluate_counting(model, batches(), device)
-    if documents == 0:
-        raise SproutError(f"{path} holds no document")
-    return FileEvaluation(total.nats, total.targets, size, documents)
+    # With "stop" the first bad line raises, and no file of bad lines is written.
+    with Documents(Path(path), "text", "stop", Path(os.devnull), progress=True) as documents:
+        nats, targets = _sums(model, batches(documents), device, autocast)
+    if count == 0:
+        raise SproutError(documents.why_empty())
+    return Evaluation(nats, targets, size), count
+
+
+def windows(ids: Sequence[int], bos_id: int, eos_id: int, length: int) -> Iterator[list[int]]:
+    """A document as rows of at most `length` + 1 tokens, inputs and targets one apart, each led by BOS.
+
+    Together the rows have every token of `ids` and the EOS behind them as a target exactly once.
+    """
+    targets = [*ids, eos_id]
+    for start in range(0, len(targets), length):
+        yield [bos_id, *targets[start : start + length]]
+
+
+def right_padded(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
+    """Rows as inputs and targets one apart; what is padded is no target, and no token looks ahead at it."""
+    longest = max(map(len, rows)) - 1
+    tokens = torch.full((len(rows), longest), pad_id)
+    targets = torch.full((len(rows), longest), IGNORE)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row) - 1] = torch.tensor(row[:-1])
+        targets[i, : len(row) - 1] = torch.tensor(row[1:])
+    return Batch(tokens, targets, None, sum(map(len, rows)) - len(rows))
+
+
+def _sums(model, batches: Iterable[Batch], device, autocast, poll=lambda: None) -> tuple[float, int]:
+    """Nats and targets of all batches."""
+    nats, targets = 0.0, 0  # Python's float64: float32 would lose digits over millions of targets
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), autocast():
+            for batch in batches:
+                poll()
+                positions = None if batch.positions is None else batch.positions.to(device)
+                features = model.features(batch.tokens.to(device), positions)
+                nats += next_token_loss(features, model.lm_head.weight, batch.targets.to(device)).item()
+                targets += batch.trained
+    finally:
+        model.train(was_training)
+    return nats, targets
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
