@@ -61,7 +61,7 @@ class StreamWriter:
     Where BOS and EOS are the same token (as in GPT-2), a single one stands between two documents."""
 
     def __init__(self, path: Path, dtype: str, bos_id: int, eos_id: int):
-        self._file = open(path, "w+b")  # noqa: SIM115 (closed by `finish` or with the writer)
+        self._file = open(path, "w+b")
         self._path, self._dtype = path, np.dtype(dtype)
         self._bos, self._eos = bos_id, eos_id
         self.size = StreamSize()

@@ -141,9 +141,7 @@ class Documents:
         self._first_bad = self._first_bad or line
         self.bad_lines[line.reason] += 1
         if self._side_file is None:
-            self._side_file = open(  # noqa: SIM115
-                self._side_file_path, "w", encoding="utf-8", errors="backslashreplace"
-            )
+            self._side_file = open(self._side_file_path, "w", encoding="utf-8", errors="backslashreplace")
         reason = line.reason + (f" ({line.detail})" if line.detail else "")
         entry = {"file": line.path, "line": line.line, "reason": reason}
         self._side_file.write(json.dumps(entry, ensure_ascii=False) + "\n")

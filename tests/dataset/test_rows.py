@@ -94,7 +94,7 @@ def test_every_token_of_real_text_is_a_target_once(cached, tokenizer, name):
 def test_an_epoch_reads_back_as_the_documents(cached, tokenizer):
     documents = random_documents(200)
     rows = TextRows([(cached(documents), None)], 50, seed=3)
-    files, order = rows.order(0, range(rows.rows_per_epoch))
+    _, order = rows.order(0, range(rows.rows_per_epoch))
     by_row = {}
     for batch, row in zip(epoch_batches(rows, batch_size=1), order, strict=True):
         target = batch.targets[0].numpy()
