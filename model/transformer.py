@@ -124,7 +124,7 @@ class Transformer(nn.Module):
         self.register_buffer("rotary_frequencies", frequencies, persistent=False)
 
     def _apply(self, fn, recurse=True):
-        """What `.to(...)`, `.cuda()` and `.bfloat16()` do; the frequencies follow the device but stay float32.
+        """What `.to(...)`, `.cuda()`, `.bfloat16()` do; the frequencies follow the device but stay float32.
 
         Rounded to bfloat16 they would be wrong by up to 0.2 %: a radian within a thousand positions.
         """

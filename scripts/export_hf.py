@@ -1,9 +1,9 @@
-"""Write a trained weight as a Hugging Face folder, for transformers, vLLM, llama.cpp and all that reads those.
+"""Write a trained weight as a Hugging Face folder, which transformers, vLLM and llama.cpp read.
 
     python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf
     python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf --dtype bfloat16
 
-The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, and no custom code is needed to open it.
+The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, no custom code is needed to open it.
 """
 
 import sys
@@ -46,10 +46,8 @@ def main(arguments=None) -> None:
     files = export_folder(args.save_dir, loaded.model, loaded.tokenizer, dtype)
 
     config = loaded.model.config
-    dtype_name = str(dtype).removeprefix("torch.")
-    print(
-        f"{config.model_type}, {config.num_parameters() / 1e6:.3f} M parameters, {dtype_name}, from {loaded.source}"
-    )
+    size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
+    print(f"{config.model_type}, {size}, from {loaded.source}")
     for file in files:
         print(f"  {file}  {file.stat().st_size:,} bytes")
     print(f"""

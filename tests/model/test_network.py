@@ -218,7 +218,7 @@ def test_every_parameter_has_a_deliberate_beginning():
 def test_a_parameter_without_a_beginning_is_an_error():
     network = Transformer(SMALL)
     network.model.layers[0].mlp.extra = torch.nn.Parameter(torch.zeros(3))
-    with pytest.raises(ValueError, match="mlp.extra"):
+    with pytest.raises(ValueError, match=r"mlp\.extra"):
         initialize(network)
 
 

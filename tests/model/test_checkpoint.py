@@ -1,0 +1,471 @@
+"""A save is whole or absent, damage is noticed, nothing in a file is run, and weights load strictly."""
+
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
+from model.config import TransformerConfig
+from model.errors import SproutError, UsageError
+from model.files import previous_path, sweep_temporaries, write_atomically
+from model.transformer import Transformer
+from tests.support import make_tokenizer, random_network
+
+ROOT = Path(__file__).parents[2]
+SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+
+
+def contents(step: int) -> dict:
+    generator = torch.Generator().manual_seed(step)
+    return {"step": step, "model": {"weight": torch.randn(40, 25, generator=generator)}}
+
+
+def same(a: dict, b: dict) -> bool:
+    return a["step"] == b["step"] and torch.equal(a["model"]["weight"], b["model"]["weight"])
+
+
+def run_python(code: str, *arguments) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def two_saves(tmp_path) -> Path:
+    path = tmp_path / "pretrain_512.pth"
+    save_checkpoint(path, contents(100))
+    save_checkpoint(path, contents(200))
+    return path
+
+
+# --- whole or absent --------------------------------------------------------------------------------
+
+
+def test_the_previous_generation_is_the_save_before(tmp_path):
+    path = tmp_path / "new" / "pretrain_512.pth"
+    for step in (1, 2, 3):
+        save_checkpoint(path, contents(step))
+    assert same(read_checkpoint(path), contents(3))
+    assert same(read_checkpoint(previous_path(path)), contents(2))
+    assert sorted(os.listdir(path.parent)) == ["pretrain_512.previous.pth", "pretrain_512.pth"]
+
+
+def test_the_previous_generation_where_hard_links_do_not_exist(tmp_path, monkeypatch):
+    def no_links(*_):
+        raise PermissionError("not supported")
+
+    monkeypatch.setattr(os, "link", no_links)
+    test_the_previous_generation_is_the_save_before(tmp_path)
+
+
+def test_a_link_left_by_a_crash_between_the_two_renames_does_no_harm(two_saves):
+    os.replace(two_saves, previous_path(two_saves))
+    os.link(previous_path(two_saves), two_saves)  # both names are now one file
+    save_checkpoint(two_saves, contents(300))
+    assert same(read_checkpoint(two_saves), contents(300))
+    assert same(read_checkpoint(previous_path(two_saves)), contents(200))
+    assert len(os.listdir(two_saves.parent)) == 2
+
+
+def test_an_error_while_writing_leaves_the_old_files_and_no_temporary(two_saves):
+    def write(file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(two_saves, write, keep_previous=True)
+    assert same(read_checkpoint(two_saves), contents(200))
+    assert same(read_checkpoint(previous_path(two_saves)), contents(100))
+    assert len(os.listdir(two_saves.parent)) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs RLIMIT_FSIZE")
+def test_a_full_disk_is_one_sentence_and_the_last_save_stays(two_saves):
+    code = """
+import resource, sys, torch
+from model.checkpoint import save_checkpoint
+from model.errors import SproutError
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+try:
+    save_checkpoint(sys.argv[1], {"step": 300, "weight": torch.zeros(1_000_000)})
+except SproutError as error:
+    print(error)
+"""
+    result = run_python(code, two_saves)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"cannot write {two_saves} (File too large; ")
+    assert "GB are free there" in result.stdout and "last save is intact" in result.stdout
+    assert result.stdout.count("\n") == 1
+    assert same(read_checkpoint(two_saves), contents(200))
+    assert len(os.listdir(two_saves.parent)) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SproutError, match=r"cannot write .*choose another folder"):
+        save_checkpoint(tmp_path / "file" / "weight.pth", contents(1))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_killed_at_any_moment_a_whole_file_is_there_and_the_next_run_cleans_up(tmp_path):
+    path = tmp_path / "pretrain_512.pth"
+    code = """
+import sys, torch
+from model.checkpoint import save_checkpoint
+for step in range(1, 100_000):
+    save_checkpoint(sys.argv[1], {"step": step, "model": {"weight": torch.full((40, 25), float(step))}})
+    print(step, flush=True)
+"""
+    moments = random.Random(0)
+    last = 0
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        saved = int(process.stdout.readline())
+        time.sleep(moments.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        rest = process.communicate()[0].split()
+        saved = int(rest[-1]) if rest else saved
+        for file in (path, previous_path(path)):
+            if file == path or file.exists():
+                found = read_checkpoint(file)
+                assert (found["model"]["weight"] == found["step"]).all()
+        assert read_checkpoint(path)["step"] in (saved, saved + 1)
+        last = max(last, saved)
+        sweep_temporaries(tmp_path)
+        assert set(os.listdir(tmp_path)) <= {path.name, previous_path(path).name}
+    assert last > 1
+
+
+def test_the_sweep_spares_living_processes_and_other_files(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone = [tmp_path / f".a.pth.{dead.pid}.tmp", tmp_path / f".a.pth.{os.getpid()}.kept.tmp"]
+    kept = [tmp_path / f".a.pth.{os.getppid()}.tmp", tmp_path / ".notes.tmp", tmp_path / "a.1.tmp"]
+    for path in gone + kept:
+        path.write_text("")
+    assert sorted(sweep_temporaries(tmp_path)) == sorted(gone)
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+# --- damage -----------------------------------------------------------------------------------------
+
+
+def test_a_flipped_byte_anywhere_is_noticed_or_harmless(two_saves, capsys):
+    whole = two_saves.read_bytes()
+    moments = random.Random(1)
+    positions = {
+        *range(0, len(whole), 37),
+        *range(len(whole) - 120, len(whole)),
+        *moments.sample(range(len(whole)), 60),
+    }
+    noticed = 0
+    for position in positions:
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << moments.randrange(8)
+        two_saves.write_bytes(damaged)
+        found = read_checkpoint(two_saves)
+        warned = "going back to" in capsys.readouterr().err
+        # Bytes of the zip format that say nothing (a date, padding) may change; a value may not.
+        assert same(found, contents(100)) if warned else same(found, contents(200)), position
+        noticed += warned
+    assert noticed > len(positions) * 0.8
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.3, 0.9, 0.9999])
+def test_a_truncated_or_empty_file_is_replaced_by_the_previous_one_loudly(two_saves, share, capsys):
+    whole = two_saves.read_bytes()
+    two_saves.write_bytes(whole[: int(len(whole) * share)])
+    assert same(read_checkpoint(two_saves), contents(100))
+    warning = capsys.readouterr().err
+    assert warning.startswith("warning: ") and warning.count("\n") == 1
+    assert str(two_saves) in warning and str(previous_path(two_saves)) in warning and "(step 100)" in warning
+
+
+def test_a_missing_file_is_replaced_by_the_previous_one_loudly(two_saves, capsys):
+    two_saves.unlink()
+    assert same(read_checkpoint(two_saves), contents(100))
+    assert "is missing; going back to" in capsys.readouterr().err
+
+
+def test_damage_without_a_previous_save_is_an_error(two_saves):
+    two_saves.write_bytes(b"PK" + bytes(1000))
+    previous_path(two_saves).write_bytes(b"")
+    with pytest.raises(SproutError, match="neither can be used"):
+        read_checkpoint(two_saves)
+    previous_path(two_saves).unlink()
+    with pytest.raises(SproutError, match="no previous save"):
+        read_checkpoint(two_saves)
+
+
+def test_a_missing_file_and_a_folder_are_errors(tmp_path):
+    with pytest.raises(SproutError, match=r"there is no checkpoint .*nothing\.pth"):
+        read_checkpoint(tmp_path / "nothing.pth")
+    with pytest.raises(SproutError, match="is a folder"):
+        read_checkpoint(tmp_path)
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "pickle"])
+def test_code_in_a_file_is_never_run(tmp_path, how):
+    path, sign = tmp_path / "weight.pth", tmp_path / "executed"
+    evil = {"model": torch.zeros(3), "evil": Malicious(sign)}
+    if how == "pickle":
+        path.write_bytes(pickle.dumps(evil))
+    else:
+        torch.save(evil, path, _use_new_zipfile_serialization=how == "zip")
+    with pytest.raises(SproutError, match="could run code" if how == "zip" else "not a file of torch.save"):
+        read_checkpoint(path)
+    assert not sign.exists()
+
+
+@pytest.mark.parametrize("value", [np.float64(1.5), np.zeros(3), {1, 2}, SMALL, torch.float32])
+def test_what_could_not_be_read_again_is_not_written(tmp_path, value):
+    with pytest.raises(TypeError, match=r"contents\['state'\]\[1\] is a"):
+        save_checkpoint(tmp_path / "weight.pth", {"state": [1, value]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_everything_plain_comes_back_as_it_was(tmp_path):
+    plain = {"a": [1, 2.5, None, True, b"x", ("y", 1e400)], 3: {"t": torch.arange(5, dtype=torch.uint8)}}
+    save_checkpoint(tmp_path / "state.pth", plain)
+    found = read_checkpoint(tmp_path / "state.pth")
+    assert found["a"] == plain["a"]
+    assert torch.equal(found[3]["t"], plain[3]["t"])
+
+
+# --- weights ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"tie_word_embeddings": False}, {"attention_bias": True}, {"qk_norm": True}]
+)
+def test_a_weight_opens_with_no_flags(tmp_path, small_tokenizer, changes):
+    network = random_network(SMALL.replace(**changes))
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, network, small_tokenizer, stage="pretrain", facts={"step": 7, "tokens": 123})
+    loaded = load_model(path)
+    assert loaded.model.config == network.config
+    assert (loaded.stage, loaded.facts["step"], loaded.source) == ("pretrain", 7, str(path))
+    assert loaded.tokenizer.fingerprint == small_tokenizer.fingerprint
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor)
+    tied = network.config.tie_word_embeddings
+    assert (loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight) == tied
+    assert ("lm_head.weight" in read_checkpoint(path)["model"]) != tied
+    assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+
+
+def test_a_tied_head_a_view_and_a_transposed_matrix_are_stored_once_and_small(tmp_path, small_tokenizer):
+    network = random_network(SMALL)
+    big = torch.randn(1000, 32)
+    network.model.norm.weight.data = big[7]
+    up = network.model.layers[0].mlp.up_proj.weight
+    up.data = up.data.t().contiguous().t()
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, network, small_tokenizer, stage="pretrain")
+    weights = read_checkpoint(path)["model"]
+    assert weights["model.norm.weight"].untyped_storage().nbytes() == 32 * 4
+    assert weights["model.layers.0.mlp.up_proj.weight"].is_contiguous()
+    loaded = load_model(path).model
+    assert torch.equal(loaded.model.norm.weight, big[7])
+    assert torch.equal(loaded.model.layers[0].mlp.up_proj.weight, up)
+
+
+def test_weights_keep_their_dtype_in_the_file_and_open_in_float32(tmp_path, small_tokenizer):
+    network = random_network(SMALL).bfloat16()
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, network, small_tokenizer, stage="pretrain")
+    assert {tensor.dtype for tensor in read_checkpoint(path)["model"].values()} == {torch.bfloat16}
+    loaded = load_model(path)
+    assert loaded.stored_dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+    assert torch.equal(loaded.model.model.norm.weight, network.model.norm.weight.float())
+
+
+def test_a_wrapped_network_is_saved_under_its_own_names(tmp_path, small_tokenizer):
+    network = random_network(SMALL)
+    wrapped = torch.nn.Module()
+    wrapped.module = torch.compile(network)  # as DistributedDataParallel holds it
+    save_weights(tmp_path / "a.pth", wrapped, small_tokenizer, stage="pretrain")
+    assert torch.equal(load_model(tmp_path / "a.pth").model.model.norm.weight, network.model.norm.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.pop("model.norm.weight"), "model.norm.weight is missing"),
+        (lambda w: w.update({"model.extra": torch.zeros(2)}), "model.extra is unknown"),
+        (
+            lambda w: w.update({"model.norm.weight": torch.zeros(31)}),
+            r"model.norm.weight has shape \[31\], not \[32\]",
+        ),
+        (
+            lambda w: w.update({"model.norm.weight": torch.zeros(32, dtype=torch.int32)}),
+            "not a tensor of floating point numbers",
+        ),
+        (lambda w: w.update({"lm_head.weight": torch.zeros(272, 32)}), "tied, but holds two different ones"),
+        (lambda w: [w.pop(name) for name in list(w)[1:9]], "and 5 more"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_in_a_sentence(tmp_path, small_tokenizer, change, words):
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, random_network(SMALL), small_tokenizer, stage="pretrain")
+    found = read_checkpoint(path)
+    change(found["model"])
+    save_checkpoint(path, found)
+    with pytest.raises(SproutError, match=words):
+        load_model(path)
+
+
+def test_flags_that_contradict_a_weight_are_refused_and_others_are_not(tmp_path, small_tokenizer):
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, random_network(SMALL), small_tokenizer, stage="pretrain")
+    with pytest.raises(UsageError, match=r"--hidden_size 768 contradicts .*pretrain_32\.pth, which has 32"):
+        load_model(path, overrides={"hidden_size": 768})
+    scaling = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32768}
+    wanted = {
+        "hidden_size": 32,
+        "num_hidden_layers": None,
+        "max_position_embeddings": 65536,
+        "rope_scaling": scaling,
+    }
+    config = load_model(path, overrides=wanted).model.config
+    assert config == SMALL.replace(max_position_embeddings=65536, rope_scaling=scaling)
+
+
+def test_files_that_are_not_weights_of_ours_are_refused(tmp_path):
+    path = tmp_path / "resume.pth"
+    save_checkpoint(path, {"format": "sprout-resume", "step": 3})
+    with pytest.raises(SproutError, match="not a weight of Sprout"):
+        load_model(path)
+    save_checkpoint(path, {"format": "sprout", "version": 99, "model": {}})
+    with pytest.raises(SproutError, match="newer Sprout"):
+        load_model(path)
+    torch.save([torch.zeros(3)], path)
+    with pytest.raises(SproutError, match="holds a list"):
+        load_model(path)
+
+
+# --- tokenizers -------------------------------------------------------------------------------------
+
+
+def test_a_vocabulary_may_be_padded_but_not_short(tmp_path, small_tokenizer):
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, random_network(SMALL.replace(vocab_size=320)), small_tokenizer, stage="pretrain")
+    assert load_model(path).model.config.vocab_size == 320
+    save_weights(path, random_network(SMALL.replace(vocab_size=271)), small_tokenizer, stage="pretrain")
+    with pytest.raises(SproutError, match="embeddings for 271 tokens, but the tokenizer has 272"):
+        load_model(path)
+
+
+def test_the_same_tokenizer_by_path_changes_nothing(tmp_path, small_tokenizer):
+    network = random_network(SMALL)
+    save_weights(tmp_path / "a.pth", network, small_tokenizer, stage="pretrain")
+    small_tokenizer.save(tmp_path / "tokenizer")
+    loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
+    assert torch.equal(loaded.model.lm_head.weight, network.lm_head.weight)
+
+
+def test_a_tokenizer_that_extends_the_old_one_gets_new_rows(tmp_path, small_tokenizer):
+    network = random_network(SMALL.replace(tie_word_embeddings=False))
+    save_weights(tmp_path / "a.pth", network, small_tokenizer, stage="pretrain")
+    make_tokenizer(("he", "ll")).save(tmp_path / "tokenizer")
+    loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
+    assert loaded.model.config.vocab_size == loaded.tokenizer.vocab_size == 274
+    h, e = small_tokenizer.encode("he")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        old, new = network.state_dict()[name], loaded.model.state_dict()[name]
+        assert torch.equal(new[:272], old)
+        torch.testing.assert_close(new[272], (old[h] + old[e]) / 2)
+
+
+def test_a_tokenizer_with_other_ids_is_refused(tmp_path, small_tokenizer):
+    extended = make_tokenizer(("he", "ll"))
+    save_weights(
+        tmp_path / "a.pth", random_network(SMALL.replace(vocab_size=274)), extended, stage="pretrain"
+    )
+    make_tokenizer(("ll", "he")).save(tmp_path / "tokenizer")
+    with pytest.raises(SproutError):
+        load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
+
+
+# --- bare state dicts, as MiniMind saves them -------------------------------------------------------
+
+
+def minimind(path: Path, config: TransformerConfig) -> Transformer:
+    """A file as MiniMind writes it: fp16, the head although it is tied, and rotary tables."""
+    network = random_network(config)
+    weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
+    weights |= {"model.freqs_cos": torch.zeros(32768, 2), "model.freqs_sin": torch.zeros(32768, 2)}
+    torch.save(weights, path)
+    return network
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"qk_norm": True, "num_attention_heads": 4}, {"attention_bias": True}]
+)
+def test_a_minimind_weight_opens(tmp_path, small_tokenizer, changes, capsys):
+    network = minimind(tmp_path / "pretrain_32.pth", SMALL.replace(**changes))
+    small_tokenizer.save(tmp_path / "tokenizer")
+    loaded = load_model(tmp_path / "pretrain_32.pth", tokenizer_path=tmp_path / "tokenizer")
+    assert loaded.model.config == network.config
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor.half().float())
+    assert ("number of heads: 8 taken" in capsys.readouterr().err) == ("qk_norm" not in changes)
+
+
+def test_flags_tell_what_shapes_do_not(tmp_path, small_tokenizer, capsys):
+    config = SMALL.replace(num_attention_heads=4, num_key_value_heads=1, rope_theta=1e4)
+    minimind(tmp_path / "a.pth", config)
+    small_tokenizer.save(tmp_path / "tokenizer")
+    wanted = {"num_attention_heads": 4, "rope_theta": 1e4}
+    loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer", overrides=wanted)
+    assert loaded.model.config == config
+    assert capsys.readouterr().err == ""
+    for wanted in ({"hidden_size": 64}, {"num_attention_heads": 5}, {"num_key_value_heads": 8}):
+        with pytest.raises(UsageError):
+            load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer", overrides=wanted)
+
+
+def test_a_bare_weight_needs_a_tokenizer_of_its_size(tmp_path, capsys):
+    minimind(tmp_path / "a.pth", SMALL)
+    with pytest.raises(SproutError, match="--tokenizer_path"):
+        load_model(tmp_path / "a.pth")
+    minimind(tmp_path / "b.pth", SMALL.replace(vocab_size=6400))
+    assert load_model(tmp_path / "b.pth").tokenizer.vocab_size == 6400
+    assert "warning: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"model.layers.0.mlp.experts.0.gate_proj.weight": torch.zeros(2, 2)}, "mixture of experts"),
+        ({"tok_embeddings.weight": torch.zeros(2, 2)}, "model.embed_tokens.weight is missing"),
+    ],
+)
+def test_other_networks_are_refused_in_a_sentence(tmp_path, weights, words):
+    torch.save(weights, tmp_path / "a.pth")
+    with pytest.raises(SproutError, match=words):
+        load_model(tmp_path / "a.pth")
