@@ -62,7 +62,7 @@ def main(argv=None):
             if step.evaluates and validation:
                 batches = validation.batches(plan.batch_size)
                 result = evaluate(
-                    model, batches, validation.bytes, device=run.device, autocast=run.autocast, poll=run.poll
+                    model, batches, validation.bytes, device=run.device, autocast=run.inference, poll=run.poll
                 )
                 step.record(val_loss=result.loss, val_bits_per_byte=result.bits_per_byte)
                 run.say(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-IGNORE = -100  # a target that is not trained
+from dataset.rows import IGNORE
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:

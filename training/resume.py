@@ -11,7 +11,7 @@ from model.errors import SproutError, UsageError
 VERSION = 1
 
 
-def identity(run, data: dict, compiles: bool) -> dict:
+def identity(run, data: dict) -> dict:
     """Everything that decides what the next step computes. A run resumes only where all of it is the same."""
     args, plan = run.args, run.plan
     return {
@@ -36,7 +36,7 @@ def identity(run, data: dict, compiles: bool) -> dict:
         "eval_interval": run.eval_interval,
         "device": run.device.type,
         "dtype": str(run.device_choice.dtype).removeprefix("torch."),
-        "compile": compiles,
+        "compile": run.compiles,
     }
 
 

@@ -18,6 +18,7 @@ What makes resuming exact: learning rate, data order and random numbers are func
 weights, its optimizers, and a handful of counters.
 """
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -95,14 +96,14 @@ class Run:
         self.pending: dict | None = None  # metrics of a step that was interrupted between its update and its end
         self.eval_interval = _interval(args.eval_interval, plan.steps, 20)
         self.sample_interval = _interval(args.sample_interval, plan.steps, 5)
-        compiles, why = self._compiles()
-        self.identity = resume.identity(self, data, compiles)
+        self.compiles, why = self._compiles()
+        self.identity = resume.identity(self, data)
 
-        for line in describe(self, why if compiles else f"no: {why}"):
+        for line in describe(self, why if self.compiles else f"no: {why}"):
             self.say(line)
         if not args.dry_run:
             self._claim_output()
-        if compiles:
+        if self.compiles:
             for layer in model.model.layers:  # one layer at a time: all layers share one compiled function
                 layer.compile()
 
@@ -143,6 +144,14 @@ class Run:
         elif self.is_main:
             self.metrics.draw()
             self.say(f"done: {self.weight_file} after {self.step} steps, {self.tokens / 1e6:.2f} M tokens")
+
+    @contextlib.contextmanager
+    def inference(self):
+        """Context for validation and samples: autocast, and the layers as they are, not compiled, since compiled ones
+        would be compiled again for every other shape."""
+        eager = torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
+        with self.autocast(), eager:
+            yield
 
     def learning_rate_factor(self, step: int) -> float:
         return learning_rate_factor(step, self.plan.steps, self.plan.warmup_steps, self.plan.schedule)

@@ -1,7 +1,5 @@
 """What the model writes while it learns: numbers say how fast, samples say what."""
 
-import torch
-
 from model.generation import generate_batch, new_generator
 from model.sampling import Sampling
 
@@ -11,8 +9,7 @@ PROMPTS = ("Once upon a time", "The most important thing", "从前", "今天天�
 def continue_prompts(run, model, tokenizer, max_new_tokens: int = 48) -> str:
     """A continuation of each of `PROMPTS`, as text to print. Draws from its own random numbers, so training is untouched."""
     prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
-    # Compiled layers would be compiled again for every length of a growing text.
-    with run.autocast(), torch.compiler.set_stance("force_eager"):
+    with run.inference():
         answers = generate_batch(
             model,
             prompts,
