@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,8 +49,8 @@ def _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress) -> 
 
     documents = Documents(source, kind, on_bad_line, folder / "bad_lines.jsonl", progress)
     with writer("train") as train, writer("validation") as validation, documents:
-        for texts in _batches(documents):
-            for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
+        for texts, batch in _encoded(_batches(documents), tokenizer.encode_batch):
+            for text, ids in zip(texts, batch, strict=True):
                 content = text.encode("utf-8")
                 (validation if is_held_out(content, share) else train).add(ids, len(content))
         total = train.size.documents + validation.size.documents
@@ -90,6 +91,21 @@ def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
             batch, characters = [], 0
     if batch:
         yield batch
+
+
+def _encoded(
+    batches: Iterable[list[str]], encode: Callable[[list[str]], list[list[int]]]
+) -> Iterator[tuple[list[str], list[list[int]]]]:
+    """Yield every batch with its ids, while the next one is encoded: all cores work as the caller writes."""
+    with ThreadPoolExecutor(max_workers=1) as encoder:
+        before = None
+        for texts in batches:
+            following = texts, encoder.submit(encode, texts)
+            if before is not None:
+                yield before[0], before[1].result()
+            before = following
+        if before is not None:
+            yield before[0], before[1].result()
 
 
 class Documents:

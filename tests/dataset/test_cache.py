@@ -373,7 +373,7 @@ def start_build(path: Path, cache_dir: Path, pause: float, *more) -> subprocess.
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, -2), (signal.SIGKILL, -9)])
 def test_signals(tmp_path, build, number, code):
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
-    process = start_build(path, tmp_path / "cache", 60)
+    process = start_build(path, tmp_path / "cache", 0.5)
     process.send_signal(number)
     process.communicate(timeout=20)
     assert process.returncode == code
