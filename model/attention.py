@@ -17,10 +17,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """
     B, H, T, h = q.shape
     K = k.shape[1]
-    if T == 1 and mask is None:
+    if T == 1:
         # One new token: the queries that share a key/value head are stacked as if they were tokens, so that the
         # cache is read in place instead of being repeated for each of them.
-        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v).view(B, H, 1, h)
+        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v, attn_mask=mask).reshape(B, H, 1, h)
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
         # Training on a CPU: twice as fast as the built-in kernel, whose backward does not use bfloat16 instructions.
         return BlockAttention.apply(q, k, v, mask)
