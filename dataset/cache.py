@@ -98,17 +98,17 @@ def build_or_open(
     """Open the token cache of a data file, building it first if it is not there.
 
     tokenizer: a `model.tokenizer.Tokenizer`.
-    val_ratio: share of the documents that is held out, 0 to 1, never more than about
-        `tokenising.MAX_VALIDATION_BYTES`;
-        1 holds out the whole file (for `--val_path`). A hash of a document's content decides, so the choice
-        depends on nothing else and a document and its duplicates stay on the same side.
+    val_ratio: share of the documents that is held out, 0 to 1, but not more than about
+        `tokenising.MAX_VALIDATION_BYTES`; 1 holds out the whole file, whatever its size (for `--val_path`).
+        A hash of a document's content decides, so the choice depends on nothing else, and a document and its
+        duplicates are on the same side.
     on_bad_line: "stop" raises at the first line that cannot be used; "skip" counts it and writes it to
         `bad_lines.jsonl`.
 
     Tokenising runs on all cores, in threads of the tokenizers library: they release Python's lock, and on two
     cores were twice as fast as one and more than twice as fast as two processes (RAYON_NUM_THREADS limits
-    them). Another process that wants the same cache waits. Ctrl-C and SIGTERM leave nothing behind; to be
-    called before a run installs signal handlers of its own.
+    them). Another process that wants the same cache waits. Ctrl-C and SIGTERM leave nothing behind: they
+    raise, as a handler of the caller's own must do while this runs.
 
     Raises SproutError for a file, line or disk that cannot be used, UsageError for settings that cannot.
     """
@@ -145,7 +145,7 @@ def build_or_open(
     except OSError as error:
         raise SproutError(
             f"{source} cannot be tokenised into {cache_dir}: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}"
+            f"{f' ({error.filename})' if error.filename else ''}; make room or choose another folder"
         ) from error
     if cache is None:
         raise SproutError(f"{folder} changed while it was built: is another program at work in {cache_dir}?")
@@ -157,9 +157,7 @@ def _say(message: str) -> None:
 
 
 def _open(folder: Path, source: Path) -> TokenCache | None:
-    """The cache, if it is there and whole; a damaged one is reported and taken for absent."""
-    if not folder.exists():
-        return None
+    """The cache if it is there and whole, else None."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         streams = {
@@ -177,17 +175,15 @@ def _open(folder: Path, source: Path) -> TokenCache | None:
             bad_lines=meta["bad_lines"],
             **streams,
         )
-        damaged = [stream.path.name for stream in streams.values() if not stream.is_whole()]
-    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
-        damaged = [f"meta.json: {error!r}"]
-    if damaged:
-        _say(f"the token cache {folder} is damaged ({', '.join(damaged)}): {source} is tokenised again")
+    except (FileNotFoundError, ValueError, KeyError, TypeError):  # no cache, or a damaged meta.json
         return None
-    return cache
+    return cache if all(stream.is_whole() for stream in streams.values()) else None
 
 
 def _build(folder: Path, source: Path, tokenizer, identity: dict, stamp: dict, progress: bool) -> None:
     """Write the whole cache beside its place, then move it there. The caller holds the lock."""
+    if folder.exists():
+        _say(f"the token cache {folder} is damaged: {source} is tokenised again")
     building = folder.with_name(f"{folder.name}.building")
     shutil.rmtree(building, ignore_errors=True)  # of a process that was killed
     building.mkdir()
@@ -202,7 +198,7 @@ def _build(folder: Path, source: Path, tokenizer, identity: dict, stamp: dict, p
             file.flush()
             os.fsync(file.fileno())
         sync_folder(building)
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+        shutil.rmtree(folder, ignore_errors=True)  # the damaged one
         os.replace(building, folder)
         sync_folder(folder.parent)
     finally:

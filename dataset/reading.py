@@ -221,7 +221,7 @@ def _parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator
             size = Path(path).stat().st_size
             for batch in file.iter_batches(batch_size=128):
                 if progress:
-                    progress(size * number // file.metadata.num_rows)
+                    progress(size * number // max(file.metadata.num_rows, 1))
                 names = [name.lower() for name in batch.schema.names]
                 for index in range(batch.num_rows):
                     number += 1

@@ -57,7 +57,7 @@ def _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress) -> 
         if total == 0:
             raise SproutError(documents.why_empty())
         if 0 < share < 1 and validation.size.documents == 0 and total >= MIN_DOCUMENTS_TO_HOLD_OUT:
-            train.move_last(validation)
+            train.move_last(validation)  # its copies, should there be any, stay behind
         streams = {"train": train.finish(), "validation": validation.finish()}
     if share < 1 and streams["train"].size.documents == 0:
         # The hash picked every document of a file of a few, or of copies of a few: training comes first.

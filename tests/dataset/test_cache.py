@@ -237,7 +237,7 @@ def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, tokenizer, 
     assert np.array_equal(build(path, counting).train.map(), expected)
     assert counting.encoded == 100
     message = capsys.readouterr().err
-    assert "is damaged" in message and "a.jsonl is tokenised again" in message
+    assert message == f"the token cache {cache.folder} is damaged: {path} is tokenised again\n"
     assert build(path, counting) == cache and counting.encoded == 100
 
 

@@ -190,3 +190,16 @@ def test_whole_files_that_cannot_be_used(tmp_path):
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf", b"\n \n"], ids=["only a BOM", "only blank lines"])
 def test_files_with_nothing_in_them(tmp_path, name, content):
     assert list(read_records(write(tmp_path, name, content))) == []
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.txt", "a.parquet"])
+def test_progress_is_in_bytes_of_the_file(tmp_path, name):
+    if name.endswith("parquet"):
+        pyarrow.parquet.write_table(pyarrow.table({"text": ["one"] * 2000}), tmp_path / name)
+    else:
+        lines = b"".join(b'{"text": "%d"}\n\n' % i**9 for i in range(2000))
+        write(tmp_path, name, gzip.compress(lines) if name.endswith("gz") else lines)
+    seen = []
+    assert len(texts(read_records(tmp_path / name, seen.append))) == 2000
+    size = (tmp_path / name).stat().st_size
+    assert seen == sorted(seen) and size * 0.7 < seen[-1] <= size
