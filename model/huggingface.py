@@ -223,8 +223,13 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
 
 def _rope_from_hf(values: dict, refuse) -> tuple[float, dict | None]:
     """rope_theta and the YaRN settings (or None), from either generation of keys."""
-    rope = dict(values.get("rope_parameters") or values.get("rope_scaling") or {})
-    theta = float(rope.pop("rope_theta", None) or values.get("rope_theta") or 10000.0)
+    new, old = values.get("rope_parameters") or {}, values.get("rope_scaling") or {}
+    rope = dict(
+        old or new
+    )  # where both are given, transformers follows the old one, which people edit by hand
+    theta = float(
+        rope.pop("rope_theta", None) or values.get("rope_theta") or new.get("rope_theta") or 10000.0
+    )
     kind = rope.pop("rope_type", None) or rope.get("type") or "default"
     rope.pop("type", None)
     partial = rope.pop("partial_rotary_factor", values.get("partial_rotary_factor"))

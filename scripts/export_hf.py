@@ -3,7 +3,7 @@
     python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf
     python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf --dtype bfloat16
 
-The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, no custom code is needed to open it.
+The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, and no custom code opens it.
 """
 
 import sys

@@ -1,0 +1,69 @@
+"""scripts/export_hf.py, as a user runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import save_weights
+from model.config import TransformerConfig
+from scripts.export_hf import main
+from tests.support import random_network
+from training.arguments import run_main
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+ROOT = Path(__file__).parents[2]
+SMALL = TransformerConfig(
+    vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2, qk_norm=True
+)
+
+
+@pytest.fixture
+def weight(tmp_path, small_tokenizer) -> Path:
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, random_network(SMALL), small_tokenizer, stage="pretrain", facts={"step": 3})
+    return path
+
+
+def test_the_printed_lines_open_what_was_written(weight, tmp_path):
+    command = [sys.executable, "scripts/export_hf.py", "--weight_path", weight, "--save_dir", tmp_path / "hf"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    description, *_ = result.stdout.splitlines()
+    assert description.startswith("qwen3, 0.0") and str(weight) in description
+    for name in ("config.json", "generation_config.json", "model.safetensors", "tokenizer.json"):
+        assert str(tmp_path / "hf" / name) in result.stdout
+    names: dict = {}
+    exec(result.stdout[result.stdout.index("from transformers") :], names)
+    tokens = torch.tensor([names["tokenizer"]("Hello")["input_ids"]])
+    with torch.no_grad():
+        expected = random_network(SMALL).eval()(tokens)
+        torch.testing.assert_close(names["model"](tokens).logits, expected, rtol=0, atol=1e-5)
+
+
+def test_precision_is_that_of_the_weight_unless_said_otherwise(weight, tmp_path, capsys):
+    main(["--weight_path", str(weight), "--save_dir", str(tmp_path / "bf16"), "--dtype", "bfloat16"])
+    assert "bfloat16" in capsys.readouterr().out
+    main(["--weight_path", str(tmp_path / "bf16"), "--save_dir", str(tmp_path / "again")])
+    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("bf16", "again")]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--weight_path", "no/such.pth", "--save_dir", "x"], 1, "there is no checkpoint no/such.pth"),
+        (["--weight_path", "model", "--save_dir", "x"], 1, "not a Hugging Face folder"),
+        (["--weight_pth", "a.pth", "--save_dir", "x"], 2, "--weight_pa"),
+    ],
+)
+def test_errors_are_one_sentence(arguments, code, words, capsys):
+    with pytest.raises(SystemExit) as exit:
+        run_main(lambda: main(arguments))
+    assert exit.value.code == code
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") and words in said.err and said.err.count("\n") == 1
+    assert said.out == ""
