@@ -6,51 +6,57 @@ byte is a token, so every text comes back exactly. Text records give their text,
 their turns; `FILE:0.1` takes a tenth of a file's documents, `FILE:2` counts each twice.
 
     python train_tokenizer.py --data_path ../shared/data/pretrain_en.jsonl ../shared/data/pretrain_zh.jsonl
-    python train_tokenizer.py --extend path/to/SmolLM2-135M --add 4000 --data_path ../shared/data/pretrain_zh.jsonl
+    python train_tokenizer.py --data_path ../shared/data/pretrain_zh.jsonl --extend path/to/SmolLM2 --add 4000
 
-The first writes out/tokenizer (for `--tokenizer_path`). The second gives an existing byte-level tokenizer 4000
-more tokens, learnt on top of its own, every old id unchanged. See docs/tokenizer.md.
+The first writes out/tokenizer (for `--tokenizer_path`). The second gives an existing byte-level tokenizer
+4000 more tokens, learnt on top of its own, every old id unchanged. See docs/tokenizer.md.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
-from tqdm import tqdm
-
-from dataset.formats import BadRecord, clean_string
-from dataset.reading import BadLine, read_records
-from dataset.sources import Source, parse_sources
-from model.chat_template import CHAT_TEMPLATE
-from model.errors import SproutError, UsageError
-from model.tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
 from training.arguments import StageParser, positive_int, run_main
 
 # The expression of Qwen2: contractions, letters, each digit alone, punctuation, line ends, spaces. llama.cpp
-# knows it (tokenizer.ggml.pre = qwen2) and has it built in: any other would not run there.
+# has it built in (tokenizer.ggml.pre = qwen2); a tokenizer with any other would not run there.
 QWEN2_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# The keys whose strings are text in the chat formats, at any depth; `role` or `id`, say, are not.
-TEXT_KEYS = frozenset(
-    "text content value instruction input output prompt completion response question answer history system"
-    " chosen rejected reasoning_content tools tool_calls".split()
-)
 # A longer token is hardly a word: it is a stock phrase of one corpus, and takes the place of two words.
 MAX_TOKEN_BYTES = 16
-BATCH_BYTES = 2**22  # what is encoded in one go: enough for all cores, nothing to the memory
+
+# Short texts of our own, in no training data, to compare tokenizers by.
+SAMPLES = {
+    "Chinese": "清晨的集市刚刚热闹起来，卖豆腐的老人把摊子支在桥头，一边招呼客人，一边和邻居谈论昨夜的大雨。"
+    "河水涨了不少，孩子们趴在栏杆上，数着漂过的树叶。有人说，今年的收成应该不错；也有人担心，要是雨再这样下"
+    "下去，山路就不好走了。科学家们发现，这种植物能够在缺水的环境中生存很长时间，因为它的根可以伸到地下十米。",
+    "English": "The market had only just woken when the old man set up his stall at the end of the bridge. "
+    "He greeted his customers and talked with his neighbours about last night's rain. The river had risen, "
+    "and children leaned over the rail to count the leaves that drifted by. Scientists have found that this "
+    "plant survives for a long time without water, because its roots reach ten metres into the ground.",
+    "code": "def moving_average(values, width):\n    if width < 1:\n        raise ValueError('too narrow')\n"
+    "    total, result = 0.0, []\n    for index, value in enumerate(values):\n        total += value\n"
+    "        if index >= width:\n            total -= values[index - width]\n"
+    "        result.append(total / min(index + 1, width))\n    return result\n",
+    "digits": "3.14159, 2.71828 and 1.41421; on 2024-05-17 at 08:30 there were 1,048,576 rows, 99.97% of "
+    "them valid; 12 * 34 = 408, 7/8 = 0.875, +49 151 2345678",
+}
 
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     data = parser.add_argument_group("data")
     data.add_argument(
-        "--data_path", nargs="+", required=True, metavar="FILE[:SHARE]", help="texts or chats: .jsonl[.gz], .parquet, .txt"
+        "--data_path",
+        nargs="+",
+        required=True,
+        metavar="FILE[:SHARE]",
+        help="texts or chats: .jsonl, .jsonl.gz, .parquet, .txt, each with an optional share",
     )
     data.add_argument("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")
     data.add_argument(
@@ -58,62 +64,29 @@ def parse_arguments(argv=None):
         type=positive_int,
         default=50,
         metavar="MB",
-        help="learn from about this much text, spread over all files: memory is 20 to 80 times that (%(default)s)",
+        help="learn from no more text than this, spread over all files (%(default)s); takes 5 (English) to 80"
+        " (Chinese) times as much memory, whatever the size of the files",
     )
-    new = parser.add_argument_group("tokenizer")
-    new.add_argument("--vocab_size", type=positive_int, default=6400, help="special tokens included (%(default)s)")
-    new.add_argument("--extend", metavar="HF_FOLDER", help="add tokens to this byte-level BPE tokenizer instead")
-    new.add_argument("--add", type=positive_int, metavar="N", help="how many, with --extend")
-    new.add_argument("--out_dir", default="out/tokenizer", help="folder to write (%(default)s)")
-    args = parser.parse_args(argv)
-    if (args.extend is None) != (args.add is None):
-        raise UsageError("--extend FOLDER and --add N belong together: which tokenizer, and how many new tokens.")
-    smallest = len(SPECIAL_TOKENS) + 256
-    if args.vocab_size < smallest:
-        raise UsageError(f"--vocab_size must be at least {smallest}: {len(SPECIAL_TOKENS)} special tokens and 256 bytes.")
-    return args
+    tokenizer = parser.add_argument_group("tokenizer")
+    tokenizer.add_argument(
+        "--vocab_size", type=positive_int, default=6400, help="special tokens included (%(default)s)"
+    )
+    tokenizer.add_argument(
+        "--extend", metavar="HF_FOLDER", help="add tokens to this byte-level BPE tokenizer"
+    )
+    tokenizer.add_argument("--add", type=positive_int, metavar="N", help="how many, with --extend")
+    tokenizer.add_argument("--out_dir", default="out/tokenizer", help="folder to write (%(default)s)")
+    return parser.parse_args(argv)
 
 
-def texts_of(value, key: str = "") -> Iterator[str]:
-    """The non-blank texts in a record's fields, however deep. Raises BadRecord for strings that are not text."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from texts_of(inner, name.lower())
-    elif isinstance(value, list):
-        for inner in value:
-            yield from texts_of(inner, key)
-    elif isinstance(value, str) and key in TEXT_KEYS and value.strip():
-        yield clean_string({key: value}, key)
+def learn(texts: Iterable[str], vocab_size: int):
+    """A new `Tokenizer` of at most `vocab_size` tokens; the same texts give the same files, byte for byte."""
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
 
+    from model.chat_template import CHAT_TEMPLATE
+    from model.tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
 
-def documents(source: Source, on_bad_line: str, skipped: Counter) -> Iterator[tuple[int, list[str]]]:
-    """Line number and texts of each record of a file; a bad line stops the run, or is counted in `skipped`."""
-    for record in read_records(source.path):
-        if not isinstance(record, BadLine):
-            try:
-                texts = list(texts_of(record.fields))
-                if not texts:
-                    raise BadRecord("there is no text", f"keys: {', '.join(record.fields)}")
-                yield record.line, texts
-                continue
-            except BadRecord as error:
-                record = BadLine(record.path, record.line, error.reason, error.detail)
-        if on_bad_line == "stop":
-            raise SproutError(f"{record}. Mend the line, or leave such lines out with --on_bad_line skip.")
-        skipped[record.reason] += 1
-
-
-def sample(sources: list[Source], share: float, on_bad_line: str) -> Iterator[str]:
-    """The texts to learn from: of each file the share `weight * share` of its documents, evenly spread."""
-    for source in sources:
-        rate = share * (1 if source.weight is None else source.weight)
-        for index, (_, texts) in enumerate(documents(source, on_bad_line, Counter())):
-            for _ in range(int((index + 1) * rate) - int(index * rate)):
-                yield from texts
-
-
-def learn(texts: Iterator[str], vocab_size: int) -> Tokenizer:
-    """A new tokenizer of at most `vocab_size` tokens; the same texts give the same bytes."""
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -127,8 +100,10 @@ def learn(texts: Iterator[str], vocab_size: int) -> Tokenizer:
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),  # all 256 bytes, seen or not
         max_token_length=MAX_TOKEN_BYTES,
+        show_progress=sys.stderr.isatty(),
     )
     backend.train_from_iterator(texts, trainer)
+
     content = json.loads(backend.to_str())
     for token in content["added_tokens"]:
         token["special"] = token["content"] not in THINK_AND_TOOLS
@@ -151,11 +126,102 @@ def learn(texts: Iterator[str], vocab_size: int) -> Tokenizer:
     )
 
 
+def bytes_per_token(tokenizer, text: str) -> float:
+    return len(text.encode("utf-8")) / len(tokenizer.encode(text))
+
+
+def comparison(tokenizers: dict) -> str:
+    """A table of `bytes_per_token`: a line for each of `SAMPLES`, a column for each tokenizer by name."""
+    lines = [f"{'bytes per token':<16}" + "".join(f"{name:>10}" for name in tokenizers)]
+    for sample, text in SAMPLES.items():
+        numbers = "".join(f"{bytes_per_token(tokenizer, text):10.2f}" for tokenizer in tokenizers.values())
+        lines.append(f"{sample:<16}{numbers}")
+    return "\n".join(lines)
+
+
+def round_trip(tokenizer, texts: Iterable[str]) -> tuple[int, int, int, str | None]:
+    """How many texts, their tokens, how many do not come back from their tokens, and the first of these."""
+    from dataset.texts import batches
+
+    count = tokens = changed = 0
+    first = None
+    for batch in batches(texts):
+        encoded = tokenizer.encode_batch(batch)
+        count, tokens = count + len(batch), tokens + sum(map(len, encoded))
+        for text, back in zip(batch, tokenizer.decode_batch(encoded)):
+            if text != back:
+                changed += 1
+                first = first or text
+    return count, tokens, changed, first
+
+
+def keep_aside(folder: Path, new_files: dict[str, str]) -> None:
+    """Renames the tokenizer that is in the folder, unless it is the very one about to be written."""
+    from model.files import previous_path
+    from model.tokenizer import FILE_NAMES
+
+    old = [folder / name for name in FILE_NAMES if (folder / name).exists()]
+    if all(path.read_bytes() == new_files.get(path.name, "").encode("utf-8") for path in old):
+        return
+    for path in old:
+        os.replace(path, previous_path(path))
+    print(f"kept the tokenizer that was in {folder} as {', '.join(previous_path(path).name for path in old)}")
+
+
 def main(argv=None):
     args = parse_arguments(argv)
-    sources = parse_sources(args.data_path)
-    tokenizer = learn(sample(sources, 1.0, args.on_bad_line), args.vocab_size)
-    tokenizer.save(args.out_dir)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.sources import parse_sources
+    from dataset.texts import Corpus
+    from model.errors import UsageError
+    from model.extend_bpe import extend
+    from model.tokenizer import SPECIAL_TOKENS, Tokenizer
+
+    if (args.extend is None) != (args.add is None):
+        raise UsageError(
+            "--extend HF_FOLDER and --add N belong together: which tokenizer, and how many tokens"
+        )
+    smallest = len(SPECIAL_TOKENS) + 256
+    if args.vocab_size < smallest:
+        raise UsageError(f"--vocab_size must be at least {smallest}: the 256 bytes and the special tokens")
+    out_dir = Path(args.out_dir)
+    old = Tokenizer.load(args.extend) if args.extend else None
+
+    # Data
+    corpus = Corpus(parse_sources(args.data_path), args.on_bad_line, out_dir / "bad_lines.jsonl")
+    for source, documents, size in zip(corpus.sources, corpus.documents, corpus.bytes):
+        print(f"{source.path}: {documents:,} documents, {size / 1e6:,.1f} MB of text")
+    if corpus.bad_lines:
+        print(f"left out {corpus.bad_lines.total():,} bad lines, listed in {corpus.bad_lines_path}")
+    share = corpus.share(args.sample_mb * 10**6)
+    if share < 1:
+        print(f"learning from {share:.1%} of the documents (times their share); more with --sample_mb")
+
+    # Learning
+    max_bytes = args.sample_mb * 10**6
+    if old is None:  # the library has a progress bar of its own
+        new, wanted = learn(corpus.sample(max_bytes, progress=False), args.vocab_size), args.vocab_size
+    else:
+        new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES)
+        wanted = old.vocab_size + args.add
+    if new.vocab_size < wanted:
+        print(
+            f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice"
+        )
+    keep_aside(out_dir, new.files)
+    new.save(out_dir)
+    print(f"wrote {new.vocab_size:,} tokens to {out_dir}")
+
+    # Is it any good?
+    before = {} if old is None else {"before": old}
+    print(comparison({"new": new, **before, "shipped": Tokenizer.load()}))
+    count, tokens, changed, first = round_trip(new, corpus.texts("round trip of"))
+    print(f"all data: {sum(corpus.bytes) / tokens:.3f} bytes per token, {tokens:,} tokens")
+    if not changed:
+        print(f"all {count:,} texts come back exactly from their tokens")
+    else:  # with --extend, where the old tokenizer normalises: Qwen's NFC rewrites a few characters
+        print(f"warning: {changed:,} of {count:,} texts come back changed, the first: {first[:80]!r}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The chat template that a tokenizer of ours carries in its tokenizer_config.json: ChatML, with tools and thinking.
+"""The chat template in the tokenizer_config.json of our tokenizers: ChatML, with tools and thinking.
 
     <|im_start|>user
     {content}<|im_end|>

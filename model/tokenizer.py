@@ -3,7 +3,7 @@
 The promise: a special token written inside a text is text. `encode` never produces a control id, whatever a
 document or a user's message contains; only the code that frames documents and chats puts those ids in.
 
-`transformers` is not imported (it takes seconds); the files are those it reads, so the same folder serves both.
+`transformers` is not imported (it takes seconds); the files are those it reads, so one folder serves both.
 """
 
 import hashlib
@@ -19,10 +19,17 @@ import tokenizers
 from model.errors import SproutError
 from model.files import write_atomically
 
-# Position in the list = id. Those of THINK_AND_TOOLS are not flagged `special` in tokenizer.json, as in Qwen3:
-# a server that leaves special tokens out of its answer must still show where thinking and tool calls begin.
+# The place in SPECIAL_TOKENS is the id. Those of THINK_AND_TOOLS are not flagged `special` in tokenizer.json,
+# as in Qwen3: a server that leaves special tokens out of its answer must still show thinking and tool calls.
 END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-THINK_AND_TOOLS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+THINK_AND_TOOLS = (
+    "<think>",
+    "</think>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+)
 RESERVED = tuple(f"<|reserved_{i}|>" for i in range(7))
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, *THINK_AND_TOOLS, *RESERVED)
 
@@ -40,13 +47,17 @@ class Tokenizer:
         bos_id, eos_id, pad_id: a document is `bos_id` + ids + `eos_id`; rows are filled up with `pad_id`.
         special_ids: control ids, which `encode` never produces.
         vocab_size: highest id + 1. An imported network may have more embedding rows than that.
+        vocab: id by token, in the vocabulary's own spelling.
+        byte_level: whether that spelling is GPT-2's byte alphabet (`Ġ` for a space, one character a byte).
         chat_template: Jinja source, or None.
     """
 
     def __init__(self, files: dict[str, str]):
         """`files` as in `from_files`. Raises SproutError for files that do not make a tokenizer."""
         if "tokenizer.json" not in files:
-            raise SproutError(f"A tokenizer needs a tokenizer.json; these files are there: {', '.join(files) or 'none'}.")
+            raise SproutError(
+                f"A tokenizer needs a tokenizer.json; these files are there: {', '.join(files) or 'none'}."
+            )
         self.files = {name: files[name] for name in FILE_NAMES if name in files}
         content = _parse_json(files, "tokenizer.json")
         self._config = _parse_json(files, "tokenizer_config.json")
@@ -57,12 +68,17 @@ class Tokenizer:
         self.special_ids = frozenset(token["id"] for token in controls)
         for token in controls:
             token["special"] = True
+        decoder = content.get("decoder") or {}
+        self.byte_level = any(
+            part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part
+        )
         try:
             self._backend = tokenizers.Tokenizer.from_str(json.dumps(content))
         except Exception as error:  # the library raises nothing more specific
             raise SproutError(f"This tokenizer.json cannot be used: {error}.") from error
         self._backend.encode_special_tokens = True  # read: encode special tokens as the text they are
-        self._backend.no_truncation()  # a saved tokenizer may carry both settings, which would drop or add tokens
+        # A saved tokenizer may carry either setting, which would drop or add tokens.
+        self._backend.no_truncation()
         self._backend.no_padding()
 
         self.vocab = self._backend.get_vocab(with_added_tokens=True)
@@ -143,18 +159,32 @@ class Tokenizer:
             raise _not_text(texts) from error
         return [encoding.ids for encoding in encodings]
 
+    def encode_words(self, texts: Sequence[str], boundary: int) -> list[np.ndarray]:
+        """`encode` of every text as int32, with `boundary` after each word (what no token reaches across)."""
+        parts = []
+        for encoding in self._backend.encode_batch(texts, add_special_tokens=False):
+            # A token that was added to the vocabulary belongs to no word, that is, to one of its own.
+            words = [-1 - i if word is None else word for i, word in enumerate(encoding.word_ids)]
+            ends = np.flatnonzero(np.diff(words, append=len(words))) + 1 if words else []
+            parts.append(np.insert(np.array(encoding.ids, dtype=np.int32), ends, boundary))
+        return parts
+
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """The text of ids. Bytes that are no UTF-8 become U+FFFD; ids past the vocabulary stand for nothing.
 
         `skip_special_tokens` leaves out the tokens flagged so in tokenizer.json, as `transformers` does:
         documents' and turns' ends, but not `<think>` and `<tool_call>`.
         """
-        hidden = self._hidden_ids if skip_special_tokens else ()
-        return self._backend.decode([int(i) for i in ids if i not in hidden], skip_special_tokens=False)
+        hidden = self._hidden_ids if skip_special_tokens else frozenset()
+        # The library's own flag would leave out all control tokens: to it, all are special (see __init__).
+        return self._backend.decode([i for i in ids if i not in hidden], skip_special_tokens=False)
+
+    def decode_batch(self, batch: Sequence[Sequence[int]]) -> list[str]:
+        """`decode(ids, skip_special_tokens=False)` of every list of ids, in parallel on all cores."""
+        return self._backend.decode_batch(batch, skip_special_tokens=False)
 
     def token_bytes(self) -> np.ndarray:
         """How many UTF-8 bytes each id stands for, int32 `[vocab_size]`; 0 for special and unused ids."""
-        alphabet = _is_byte_level(json.loads(self.files["tokenizer.json"]))
         added = {token.content for token in self._backend.get_added_tokens_decoder().values()}
         sizes = np.zeros(self.vocab_size, dtype=np.int32)
         for token, index in self.vocab.items():
@@ -162,7 +192,7 @@ class Tokenizer:
                 continue
             if token in added:  # stored as it is read
                 sizes[index] = len(token.encode("utf-8"))
-            elif alphabet:  # one character of the byte alphabet per byte
+            elif self.byte_level:  # one character of the byte alphabet per byte
                 sizes[index] = len(token)
             elif re.fullmatch("<0x[0-9A-F]{2}>", token):  # SentencePiece's spelling of a byte
                 sizes[index] = 1
@@ -191,7 +221,9 @@ class Tokenizer:
         usual_bos = (IM_START, "<|begin_of_text|>", "<s>") if alone else ()
         eos = self._declared("eos_token", (IM_END, "<|eot_id|>", "<|end_of_text|>", "</s>", END_OF_TEXT))
         if eos is None:
-            raise SproutError("The tokenizer has no EOS token: name one as eos_token in tokenizer_config.json.")
+            raise SproutError(
+                "The tokenizer has no EOS token: name one as eos_token in tokenizer_config.json."
+            )
         bos = self._declared("bos_token", (*usual_bos, END_OF_TEXT))
         pad = self._declared("pad_token", (END_OF_TEXT,))
         return eos if bos is None else bos, eos, eos if pad is None else pad
@@ -216,11 +248,6 @@ def _is_control(token: str) -> bool:
     return token in THINK_AND_TOOLS or re.fullmatch("<[|｜].*[|｜]>", token) is not None
 
 
-def _is_byte_level(content: dict) -> bool:
-    decoder = content.get("decoder") or {}
-    return any(part.get("type") == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])])
-
-
 def _parse_json(files: dict[str, str], name: str) -> dict:
     try:
         content = json.loads(files.get(name, "{}"))
@@ -234,9 +261,13 @@ def _parse_json(files: dict[str, str], name: str) -> dict:
 def _not_text(texts: Iterable[str]) -> SproutError:
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            return SproutError(f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}.")
+            return SproutError(
+                f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}."
+            )
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            return SproutError(f"Text {number} has half a surrogate pair at character {error.start + 1}: not text.")
+            return SproutError(
+                f"Text {number} has half a surrogate pair at character {error.start + 1}: not text."
+            )
     return SproutError("The tokenizer refused a text.")

@@ -1,0 +1,138 @@
+"""Every text in some files, whatever the format of their records: what a tokenizer learns from."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dataset.formats import BadRecord, clean_string
+from dataset.reading import BadLine, read_records
+from dataset.sources import Source
+from model.errors import SproutError
+
+# The keys whose strings are text, in all formats and at any depth; of the others (`role`, `id`) none is.
+TEXT_KEYS = frozenset(
+    "text content value instruction input output prompt completion response question answer history system"
+    " chosen rejected reasoning_content tools tool_calls".split()
+)
+
+
+def texts_of(value, key: str = "") -> Iterator[str]:
+    """The non-blank texts of a record, however deep. Raises BadRecord for a string that is not text."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from texts_of(inner, name.lower())
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner, key)
+    elif isinstance(value, str) and key in TEXT_KEYS and value.strip():
+        yield clean_string({key: value}, key)
+
+
+class Corpus:
+    """The texts of several files, to be gone through as often as needed; memory does not grow with them.
+
+    The weight of a source is the share of its documents that `sample` takes: 0.1 every tenth, 2 each twice.
+    Creating one reads everything once, to count and to find bad lines. With `on_bad_line="stop"` the first
+    raises SproutError; with "skip" they are counted in `bad_lines` and listed in the file `bad_lines_path`.
+    """
+
+    def __init__(self, sources: Sequence[Source], on_bad_line: str, bad_lines_path: str | Path):
+        self.sources, self.on_bad_line = list(sources), on_bad_line
+        self.bad_lines: Counter[str] = Counter()
+        self.documents: list[int] = []  # of each source
+        self.bytes: list[int] = []  # of text in UTF-8, of each source
+        self.bad_lines_path = Path(bad_lines_path)
+        for source in self.sources:
+            sizes = [sum(len(text.encode("utf-8")) for text in texts) for texts in self._survey(source)]
+            if not sizes:
+                raise SproutError(
+                    f"{source.path} holds no text ({self.bad_lines.total():,} bad lines so far)."
+                )
+            self.documents.append(len(sizes))
+            self.bytes.append(sum(sizes))
+
+    def _survey(self, source: Source) -> Iterator[list[str]]:
+        for item in self._read(source, "counting"):
+            if not isinstance(item, BadLine):
+                yield item
+                continue
+            if self.on_bad_line == "stop":
+                raise SproutError(f"{item}: correct it, or leave such lines out with --on_bad_line skip")
+            first = not self.bad_lines
+            self.bad_lines[item.reason] += 1
+            self.bad_lines_path.parent.mkdir(parents=True, exist_ok=True)
+            mode = "w" if first else "a"
+            with open(self.bad_lines_path, mode, encoding="utf-8", errors="backslashreplace") as file:
+                entry = {"file": item.path, "line": item.line, "reason": item.reason, "detail": item.detail}
+                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def _read(self, source: Source, doing: str, progress: bool = True) -> Iterator[list[str] | BadLine]:
+        """The texts of each record in order, with a progress bar over the file's bytes."""
+        size = source.path.stat().st_size
+        bar = tqdm(
+            total=size,
+            unit="B",
+            unit_scale=True,
+            desc=f"{doing} {source.path.name}",
+            leave=False,
+            disable=None if progress else True,  # None: off where nobody watches
+        )
+        with closing(bar):
+            for item in read_records(source.path, lambda position: bar.update(position - bar.n)):
+                if isinstance(item, BadLine):
+                    yield item
+                    continue
+                try:
+                    texts = list(texts_of(item.fields))
+                    if not texts:
+                        raise BadRecord("there is no text", f"keys: {', '.join(item.fields) or 'none'}")
+                except BadRecord as error:
+                    yield BadLine(item.path, item.line, error.reason, error.detail)
+                    continue
+                yield texts
+
+    def texts(self, doing: str) -> Iterator[str]:
+        """Every text once; `doing` is said in the progress bar."""
+        for source in self.sources:
+            for item in self._read(source, doing):
+                if not isinstance(item, BadLine):
+                    yield from item
+
+    def share(self, max_bytes: int) -> float:
+        """What all weights are multiplied by, so that `sample` gives about `max_bytes` or less; at most 1."""
+        wanted = sum(size * _weight(source) for source, size in zip(self.sources, self.bytes))
+        return min(1.0, max_bytes / wanted)
+
+    def sample(self, max_bytes: int, progress: bool = True) -> Iterator[str]:
+        """The texts of the share of documents that the weights and `max_bytes` ask for, evenly spread."""
+        share = self.share(max_bytes)
+        for source in self.sources:
+            rate = share * _weight(source)
+            index = 0
+            for item in self._read(source, "learning from", progress):
+                if not isinstance(item, BadLine):
+                    for _ in range(int((index + 1) * rate) - int(index * rate)):
+                        yield from item
+                    index += 1
+
+
+def _weight(source: Source) -> float:
+    return 1.0 if source.weight is None else source.weight
+
+
+def batches(texts: Iterable[str], max_characters: int = 2**20) -> Iterator[list[str]]:
+    """The texts in lists of about a million characters: work for all cores, and nothing to the memory."""
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= max_characters:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

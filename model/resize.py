@@ -1,0 +1,74 @@
+"""Embeddings for a tokenizer that got more tokens."""
+
+import torch
+
+from model.errors import SproutError
+from model.tokenizer import Tokenizer
+
+# The matrices with a row for each token; a tied head is not stored.
+TOKEN_MATRICES = ("model.embed_tokens.weight", "lm_head.weight")
+
+
+def resize_embeddings(
+    weights: dict[str, torch.Tensor], old: Tokenizer, new: Tokenizer
+) -> dict[str, torch.Tensor]:
+    """The weights with one embedding row (and, if untied, one head row) for each token of `new`.
+
+    weights: a state dict under HF names, made with `old`; tensors `[old rows, D]` in TOKEN_MATRICES.
+    new: `old` and further tokens, as `extend_bpe.extend` makes it.
+
+    Rows of old tokens are kept. A new row is the mean of the rows of the pieces that spelled the token before
+    (https://nlp.stanford.edu/~johnhew/vocab-expansion.html shows why a mean is a safe place to begin: the new
+    logit is the mean of the pieces' logits, so no new token can outweigh what the network predicted so far).
+    Imported networks may have more rows than the tokenizer has tokens (Qwen pads them to a round number).
+    Those rows belong to no token and were never trained: new tokens take their place, and the rest is dropped.
+
+    Raises SproutError if `new` is not an extension of `old`: ids would change their meaning.
+    """
+    _check_extension(old, new)
+    if new.vocab_size == old.vocab_size:
+        return dict(weights)
+    pieces = _pieces_of_new_tokens(old, new)
+    resized = dict(weights)
+    for name in TOKEN_MATRICES:
+        if name in weights:
+            resized[name] = _resized(weights[name], pieces, old.vocab_size, name)
+    return resized
+
+
+def _check_extension(old: Tokenizer, new: Tokenizer) -> None:
+    moved = [token for token, index in old.vocab.items() if new.vocab.get(token) != index]
+    if moved:
+        raise SproutError(
+            f"the tokenizer is not that of the network, nor an extension of it: {len(moved):,} of"
+            f" {len(old.vocab):,} tokens have another id or are missing, such as {moved[0]!r}; give the"
+            " network's own, or one made from it by train_tokenizer.py --extend"
+        )
+    if new.vocab_size > old.vocab_size and not (old.byte_level and new.byte_level):
+        raise SproutError("only networks with a byte-level tokenizer can be given more tokens")
+
+
+def _pieces_of_new_tokens(old: Tokenizer, new: Tokenizer) -> list[list[int]]:
+    """For each id from `old.vocab_size` on, the old ids that spell it; none for an id without a token."""
+    pieces: list[list[int]] = [[] for _ in range(new.vocab_size - old.vocab_size)]
+    for token, index in new.vocab.items():
+        if index >= old.vocab_size:
+            pieces[index - old.vocab_size] = old.pieces(token)
+        elif token not in old.vocab:
+            raise SproutError(f"the new token {token!r} has id {index}, among the ids of the old tokenizer")
+    return pieces
+
+
+def _resized(matrix: torch.Tensor, pieces: list[list[int]], kept: int, name: str) -> torch.Tensor:
+    if matrix.shape[0] < kept:
+        raise SproutError(
+            f"{name} has {matrix.shape[0]:,} rows, but the tokenizer has {kept:,} tokens: they do not belong"
+            " together"
+        )
+    old = matrix[:kept]
+    # An id without a token is never used; zeros there change no other logit's rank and hold no noise.
+    new = torch.zeros(len(pieces), matrix.shape[1], dtype=matrix.dtype)
+    for row, ids in enumerate(pieces):
+        if ids:
+            new[row] = old[ids].float().mean(dim=0).to(matrix.dtype)
+    return torch.cat([old, new])
