@@ -48,7 +48,12 @@ def main(argv=None):
         rows, validation = open_texts(args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
-        plan = make_plan(args, rows_per_epoch=rows.rows_per_epoch, row_length=args.max_seq_len)
+        plan = make_plan(
+            args,
+            rows_per_epoch=rows.rows_per_epoch,
+            row_length=args.max_seq_len,
+            world_size=run.world_size,
+        )
         run.begin(model, tokenizer, plan, data=identity_of(rows, validation))
 
         for step in run.steps():

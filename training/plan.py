@@ -66,11 +66,12 @@ class Plan:
 
 
 def make_plan(
-    args, *, rows_per_epoch: int, row_length: int, world_size: int = 1, base_rates: dict | None = None
+    args, *, rows_per_epoch: int, row_length: int, world_size: int, base_rates: dict | None = None
 ) -> Plan:
     """A plan from the flags, and from the rules above where a flag is missing.
 
-    `rows_per_epoch` rows of `row_length` tokens make one epoch. Raises `UsageError` when there is nothing to train.
+    `rows_per_epoch` rows of `row_length` tokens make one epoch, shared out among `world_size` processes.
+    Raises `UsageError` when there is nothing to train.
     """
     if rows_per_epoch < 1:
         raise UsageError("the training data holds no row: give a file with more text, or a smaller --val_ratio")

@@ -46,7 +46,7 @@ class Run:
         self.device_choice = choose_device(args.device, args.dtype)
         self.device = self.device_choice.device
         self.autocast = self.device_choice.autocast
-        self.is_main = distributed.is_main()
+        self.is_main, self.world_size = distributed.is_main(), distributed.world_size()
         self.interrupts = Interrupts()
         self.progress = Progress(self.is_main)
         self.say = self.progress.say

@@ -48,14 +48,18 @@ class Updater:
 
     def backward(self, loss_sum: Tensor, trained: int | Tensor) -> None:
         """Adds the gradient of `loss_sum`, a sum over `trained` tokens. Does not wait for the device."""
-        if self._fresh:  # gradients of the step before are kept until here, for histograms
-            for parameter in self.parameters:
-                parameter.grad = None
-            self._fresh = False
+        self._forget_gradients_before()
         (loss_sum * (self.scale / self.nominal_tokens)).backward()
         loss_sum = loss_sum.detach().float()
         self._loss = loss_sum if self._loss is None else self._loss + loss_sum
         self._trained = self._trained + trained
+
+    def _forget_gradients_before(self) -> None:
+        """Gradients of the step before are kept until the next begins, for histograms."""
+        if self._fresh:
+            for parameter in self.parameters:
+                parameter.grad = None
+            self._fresh = False
 
     def discard(self) -> None:
         """Forgets the micro-batches seen since the last update."""
@@ -66,6 +70,7 @@ class Updater:
 
         Raises `SproutError` after three non-finite steps in a row; the weights are then those of the last good one.
         """
+        self._forget_gradients_before()  # where this process had no rows in the last step of an epoch
         distributed.sum_gradients(self.parameters)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         loss_sum, trained, norm = self._read(gradients)
