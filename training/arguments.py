@@ -182,6 +182,7 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
     group.add_argument("--schedule", choices=("wsd", "cosine"), default="wsd", help="default %(default)s")
     group.add_argument("--warmup_steps", type=count)
     group.add_argument("--weight_decay", type=nonnegative, default=weight_decay, help="default %(default)s")
+    group.add_argument("--adam_beta2", type=fraction, default=0.95, help="AdamW's second beta (%(default)s)")
     group.add_argument("--grad_clip", type=nonnegative, default=1.0, help="0 for none (%(default)s)")
 
 

@@ -1,13 +1,12 @@
 """Where and in which precision to compute. Every difference between devices lives in this file.
 
 Weights, gradients and optimizer state stay float32; matrix products run in bfloat16 or float16 under autocast where the
-device is good at it. float16 has a small range, so its loss is scaled (`training/step.py`); bfloat16 needs none.
+device is good at it. float16 has a small range, so its loss is scaled (`training/update.py`); bfloat16 needs none.
 """
 
 import contextlib
 import dataclasses
 import os
-import resource
 import shutil
 import sys
 from dataclasses import dataclass
@@ -48,11 +47,15 @@ class Device:
         return tensor.to(self.device)
 
     def peak_memory(self) -> int:
-        """The most bytes used so far: of the GPU's memory, or of this process on a CPU."""
+        """The most bytes used so far: of the GPU's memory, or of this process on a CPU (0 on Windows: unknown)."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         if self.device.type == "mps":
             return torch.mps.driver_allocated_memory()
+        if os.name == "nt":
+            return 0
+        import resource  # not on Windows
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
@@ -77,9 +80,6 @@ def choose_device(name: str, dtype: str) -> Device:
     Raises `UsageError` for a device that is not there or a type it cannot train in.
     """
     device = torch.device(_best_device()) if name == "auto" else _named_device(name)
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = True  # float32 products on the tensor cores of Ampere and newer
-        torch.backends.cudnn.allow_tf32 = True
     best, reason = _best_dtype(device)
     chosen = best if dtype == "auto" else getattr(torch, dtype)
     if dtype != "auto":

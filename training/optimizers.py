@@ -5,7 +5,7 @@ from torch import nn
 
 from training.muon import Muon
 
-ADAM_BETAS, ADAM_EPS = (0.9, 0.95), 1e-8
+ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
 # With Muon, embeddings, head and norms learn by AdamW at this share of Muon's learning rate (measured: docs/pretrain.md).
 ADAM_SHARE_OF_MUON = 0.15
 
@@ -31,7 +31,7 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 
 
 def build_optimizers(
-    model: nn.Module, optimizer: str, learning_rate: float, weight_decay: float
+    model: nn.Module, optimizer: str, learning_rate: float, weight_decay: float, adam_beta2: float = 0.95
 ) -> list[torch.optim.Optimizer]:
     """`adamw`: one AdamW for everything. `muon`: Muon for the matrices of the blocks, AdamW for the rest.
 
@@ -51,7 +51,8 @@ def build_optimizers(
         optimizers.append(Muon(groups["matrices"], lr=learning_rate, weight_decay=weight_decay))
     adam_groups = [group for group in adam_groups if group["params"]]
     if adam_groups:
-        optimizers.append(torch.optim.AdamW(adam_groups, lr=adam_lr, betas=ADAM_BETAS, eps=ADAM_EPS, fused=True))
+        betas = (ADAM_BETA1, adam_beta2)
+        optimizers.append(torch.optim.AdamW(adam_groups, lr=adam_lr, betas=betas, eps=ADAM_EPS, fused=True))
     for each in optimizers:
         for group in each.param_groups:
             group["peak_lr"] = group["lr"]

@@ -30,6 +30,7 @@ def identity(run, data: dict) -> dict:
         "schedule": plan.schedule,
         "optimizer": args.optimizer,
         "weight_decay": args.weight_decay,
+        "adam_beta2": args.adam_beta2,
         "grad_clip": args.grad_clip,
         "freeze_layers": getattr(args, "freeze_layers", 0),
         "seed": args.seed,

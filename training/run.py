@@ -88,7 +88,9 @@ class Run:
         optimizers = [
             optimizer
             for module in self.modules.values()
-            for optimizer in build_optimizers(module, args.optimizer, plan.learning_rate, args.weight_decay)
+            for optimizer in build_optimizers(
+                module, args.optimizer, plan.learning_rate, args.weight_decay, args.adam_beta2
+            )
         ]
         fp16 = self.device_choice.dtype == torch.float16
         self.updater = Updater(optimizers, plan.tokens_per_step, args.grad_clip, fp16)

@@ -1,0 +1,37 @@
+"""Measurements behind the figures in docs/, to be run again on any machine.
+
+    python scripts/benchmark.py train --data_path a.jsonl b.jsonl     speed of pretraining against a plain baseline
+    python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
+
+Compare ratios: both sides run on the same machine, one after the other, several times.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # also without installation
+
+from training.arguments import StageParser, positive_int, run_main
+
+
+def main(argv=None):
+    parser = StageParser(__doc__)
+    parser.add_argument("what", choices=("train", "learn"))
+    parser.add_argument("--data_path", nargs="+", metavar="FILE", required=True)
+    parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
+    parser.add_argument("--steps", type=positive_int, default=12, help="train: measured steps a round (%(default)s)")
+    parser.add_argument("--rounds", type=positive_int, default=3, help="train: rounds (%(default)s)")
+    parser.add_argument("--batch_size", type=positive_int, default=8, help="train: rows a micro-batch (%(default)s)")
+    parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
+    parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
+    parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")
+    args = parser.parse_args(argv)
+    if args.what == "train":
+        from scripts.benchmark_train import compare
+    else:
+        from scripts.benchmark_learn import compare
+    compare(args)
+
+
+if __name__ == "__main__":
+    run_main(main)
