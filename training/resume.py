@@ -4,9 +4,9 @@ import os
 import time
 from pathlib import Path
 
-
 from model.checkpoint import read_checkpoint
 from model.errors import SproutError, UsageError
+from model.files import previous_path
 
 VERSION = 1
 
@@ -58,19 +58,28 @@ def state_of(run) -> dict:
 
 def read(path: Path, expected: dict) -> dict:
     """The state in `path`, if it belongs to the same run as `expected`; otherwise a `UsageError` names the difference."""
-    if not path.exists():
+    if not path.exists() and not previous_path(path).exists():
         raise UsageError(f"--resume: there is no {path}; start without --resume")
     state = read_checkpoint(path)
     if state.get("format") != "sprout-resume" or state.get("version") != VERSION:
         raise SproutError(f"{path} is not the state of a run that this version of Sprout can continue")
+    before, now = _flat(state["identity"]), _flat(expected)
     differences = [
-        f"{name} was {_short(state['identity'].get(name))}, is {_short(value)}"
-        for name, value in expected.items()
-        if state["identity"].get(name) != value
+        f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
+        for name in before | now
+        if before.get(name) != now.get(name)
     ]
     if differences:
         raise UsageError(f"--resume would not continue the same run: {'; '.join(differences)}")
     return state
+
+
+def _flat(values: dict, prefix: str = "") -> dict:
+    """Nested dictionaries as one, {"network": {"hidden_size": 64}} as {"network.hidden_size": 64}, to name what differs."""
+    flat = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _short(value) -> str:
@@ -89,12 +98,14 @@ def restore(run, state: dict) -> None:
 
 def keep_aside(weight_file: Path, resume_file: Path, log_folder: Path) -> Path | None:
     """Moves the result of an earlier run to out/earlier/<weight>_<time>/, and returns that folder."""
-    previous = [path.with_name(f"{path.stem}.previous{path.suffix}") for path in (weight_file, resume_file)]
-    files = [path for path in (weight_file, resume_file, *previous, log_folder) if path.exists()]
+    checkpoints = (weight_file, resume_file)
+    files = [path for path in (*checkpoints, *map(previous_path, checkpoints), log_folder) if path.exists()]
     if not files:
         return None
     folder = weight_file.parent / "earlier" / f"{weight_file.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
-    folder.mkdir(parents=True, exist_ok=False)
+    while folder.exists():  # two in one second
+        folder = folder.with_name(f"{folder.name}+")
+    folder.mkdir(parents=True)
     for path in files:
         path.rename(folder / ("logs" if path == log_folder else path.name))
     return folder

@@ -26,6 +26,7 @@ import numpy
 import torch
 
 from model.checkpoint import save_checkpoint, save_weights
+from model.files import sweep_temporaries
 from training import distributed, resume
 from training.device import choose_device
 from training.interrupts import Interrupts
@@ -118,6 +119,7 @@ class Run:
         """Locks the output against a second run; resumes it, or moves what an earlier run left out of the way."""
         if self.is_main:
             self._lock = resume.OutputLock(self.weight_file)
+            sweep_temporaries(self.weight_file.parent)  # of runs that were killed while they saved
         if self.args.resume:
             state = resume.read(self.resume_file, self.identity)
             resume.restore(self, state)
