@@ -41,8 +41,12 @@ class StageParser(argparse.ArgumentParser):
         if unknown:
             raise UsageError(self._unknown_flag(unknown[0]))
         if known.config:
-            self.set_defaults(**self._read_config(known.config))
-            known = super().parse_args(args, namespace)
+            given = self._read_config(known.config)
+            try:
+                self.parse_known_args(given)
+            except UsageError as error:
+                raise UsageError(f"--config {known.config}: {error}") from None
+            known = super().parse_args(given + args, namespace)  # of a flag given twice, the last counts
         return known
 
     def error(self, message):
@@ -55,7 +59,8 @@ class StageParser(argparse.ArgumentParser):
         close = difflib.get_close_matches(flag.split("=")[0].replace("-", "_").replace("__", "--", 1), flags, n=1)
         return f"unknown flag {flag}" + (f": did you mean {close[0]}?" if close else " (see --help)")
 
-    def _read_config(self, path: str) -> dict:
+    def _read_config(self, path: str) -> list[str]:
+        """The flags of a YAML file, as they would stand on the command line."""
         import yaml  # here, so that --help stays fast
 
         try:
@@ -66,23 +71,25 @@ class StageParser(argparse.ArgumentParser):
         if not isinstance(values, dict):
             raise UsageError(f"--config {path} must hold lines of the form `flag: value`")
         actions = {action.dest: action for action in reversed(self._actions) if action.dest not in ("help", "config")}
+        words = []
         for name, value in values.items():
             if name not in actions:
                 raise UsageError(f"--config {path}: {self._unknown_flag('--' + str(name))}")
-            values[name] = self._config_value(actions[name], value, path)
-        return values
+            words += self._as_on_command_line(actions[name], value, path)
+        return words
 
-    def _config_value(self, action, value, path):
-        """A YAML value, checked and converted as the same text on the command line would be."""
+    def _as_on_command_line(self, action, value, path) -> list[str]:
+        flag = f"--{action.dest}"
         if action.nargs == 0:  # a switch
             if not isinstance(value, bool):
                 raise UsageError(f"--config {path}: {action.dest} is a switch: true or false, not {value!r}")
-            return value
-        items = value if isinstance(value, list) else [value]
-        if isinstance(value, list) != (action.nargs in ("+", "*")) and isinstance(value, list):
-            raise UsageError(f"--config {path}: {action.dest} takes one value, not a list")
-        converted = [self._get_values(action, [str(item)]) if action.nargs is None else str(item) for item in items]
-        return converted if action.nargs in ("+", "*") else converted[0]
+            off = f"--no_{action.dest}"
+            return [flag] if value else [off] if off in self._option_string_actions else []
+        if isinstance(value, bool) and action.choices:  # YAML takes on and off for true and false
+            value = "on" if value else "off"
+        if value is None or isinstance(value, dict) or (isinstance(value, list) and action.nargs is None):
+            raise UsageError(f"--config {path}: {action.dest} takes one value, not {value!r}")
+        return [flag, *map(str, value)] if isinstance(value, list) else [f"{flag}={value}"]
 
 
 def positive_int(text: str) -> int:
