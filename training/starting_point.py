@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from model.checkpoint import load_model
+from model.config import TransformerConfig
 from model.errors import UsageError
 from model.tokenizer import Tokenizer
 from model.transformer import Transformer
-from training.arguments import new_config, size_overrides
+from training.arguments import new_config, size_overrides, with_rope_factor
 
 
 def starting_point(args) -> tuple[Transformer, Tokenizer, str]:
@@ -29,8 +30,23 @@ def starting_point(args) -> tuple[Transformer, Tokenizer, str]:
             find_weight(source, args.out_dir), tokenizer_path=args.tokenizer_path, overrides=size_overrides(args)
         )
         model, tokenizer, origin = loaded.model, loaded.tokenizer, f"{loaded.source} ({loaded.stage})"
+        model = _with_config(model, with_rope_factor(model.config, args.rope_factor))
+    if args.max_seq_len > model.config.max_position_embeddings:
+        raise UsageError(
+            f"--max_seq_len {args.max_seq_len} is more than the network's {model.config.max_position_embeddings}"
+            " positions: shorten it, or stretch the positions with --rope_factor"
+        )
     freeze_layers(model, args.freeze_layers)
     return model, tokenizer, origin
+
+
+def _with_config(model: Transformer, config: TransformerConfig) -> Transformer:
+    """`model` with other positions, which its weights do not show."""
+    if config == model.config:
+        return model
+    changed = Transformer(config, initialize_weights=False)
+    changed.load_state_dict(model.state_dict())
+    return changed
 
 
 def find_weight(source: str, out_dir: str) -> str:
