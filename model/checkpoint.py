@@ -22,6 +22,7 @@ from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files import previous_path, write_atomically
 from model.huggingface import import_folder
+from model.resize import resize_embeddings
 from model.state_dict import (
     EMBEDDING,
     HEAD,
@@ -269,10 +270,9 @@ def _choose_tokenizer(own: Tokenizer | None, path, weights: dict, source: Path) 
     else:
         chosen = own if path is None else Tokenizer.load(path)
     if own is not None and chosen.fingerprint != own.fingerprint:
-        from model.resize import resize_embeddings
-
         weights = resize_embeddings(weights, own, chosen)
-    elif rows < chosen.vocab_size:
+    rows = weights[EMBEDDING].shape[0]
+    if rows < chosen.vocab_size:
         raise SproutError(
             f"{source} has embeddings for {rows} tokens, but the tokenizer has {chosen.vocab_size}:"
             " give its own"

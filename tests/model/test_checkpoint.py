@@ -304,6 +304,7 @@ def test_weights_keep_their_dtype_in_the_file_and_open_in_float32(tmp_path, smal
     assert torch.equal(loaded.model.model.norm.weight, network.model.norm.weight.float())
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")  # torch.compile imports what torch itself deprecates
 def test_a_wrapped_network_is_saved_under_its_own_names(tmp_path, small_tokenizer):
     network = random_network(SMALL)
     wrapped = torch.nn.Module()
