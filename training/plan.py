@@ -148,7 +148,8 @@ def memory_estimate(
     `compute_bytes`: 2 in bfloat16 or float16, 4 in float32.
     """
     total = config.num_parameters()
-    matrices = min(trainable, total - config.vocab_size * config.hidden_size)
+    embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    matrices = min(trainable, total - embeddings)
     adam = trainable if optimizer == "adamw" else trainable - matrices
     tokens = plan.batch_size * plan.row_length
     d, f = config.hidden_size, config.intermediate_size
