@@ -86,12 +86,11 @@ def learn_merges(
         at = found.pop((left, right))
         if token in known or len(token) > max_token_bytes:
             continue
-        at = at[(tokens[at] == left) & (tokens[following[at]] == right)]
-        if left == right:
-            at = _without_overlaps(at, following)
+        still = at[(tokens[at] == left) & (tokens[following[at]] == right)]
+        at = _without_overlaps(still, following) if left == right else still
         if len(at) < -believed:
             if len(at) >= MIN_COUNT:
-                found[left, right] = at
+                found[left, right] = still
                 heapq.heappush(heap, (-len(at), (left, right)))
             continue
         second = following[at]

@@ -18,10 +18,10 @@ def resize_embeddings(
     new: `old` and further tokens, as `extend_bpe.extend` makes it.
 
     Rows of old tokens are kept. A new row is the mean of the rows of the pieces that spelled the token before
-    (https://nlp.stanford.edu/~johnhew/vocab-expansion.html shows why a mean is a safe place to begin: the new
-    logit is the mean of the pieces' logits, so no new token can outweigh what the network predicted so far).
+    (of all rows, for an id without pieces). So its logit is the mean of the pieces' logits, and no new token
+    can outweigh what the network predicted so far: https://nlp.stanford.edu/~johnhew/vocab-expansion.html.
     Imported networks may have more rows than the tokenizer has tokens (Qwen pads them to a round number).
-    Those rows belong to no token and were never trained: new tokens take their place, and the rest is dropped.
+    Those rows belong to no token and were never trained: new tokens take their place, the rest is dropped.
 
     Raises SproutError if `new` is not an extension of `old`: ids would change their meaning.
     """
@@ -66,9 +66,8 @@ def _resized(matrix: torch.Tensor, pieces: list[list[int]], kept: int, name: str
             " together"
         )
     old = matrix[:kept]
-    # An id without a token is never used; zeros there change no other logit's rank and hold no noise.
-    new = torch.zeros(len(pieces), matrix.shape[1], dtype=matrix.dtype)
+    new = old.float().mean(dim=0).to(old.dtype).repeat(len(pieces), 1)
     for row, ids in enumerate(pieces):
         if ids:
-            new[row] = old[ids].float().mean(dim=0).to(matrix.dtype)
+            new[row] = old[ids].float().mean(dim=0)
     return torch.cat([old, new])
