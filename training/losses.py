@@ -1,40 +1,76 @@
 """Losses: tensors in, sums and counts out.
 
-A loss returns its *sum* over trained tokens and their number. Means are taken once, over the whole optimizer step,
-so that neither the batch size nor accumulation nor the number of processes changes what is optimised.
+A loss returns its *sum* over trained tokens. Means are taken once, over the whole optimizer step, so that neither the batch size
+nor accumulation nor the number of processes changes what is optimised.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from dataset.rows import IGNORE
 
 
-def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum of -log softmax(logits)[target] over targets that are not IGNORE, float32, in nats.
+LOGITS_AT_ONCE = 2**24  # 64 MB in float32
 
-    logits: [N, V] of any floating type; targets: [N]. With no target left the sum is zero and connected to the graph.
+
+def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
+    """Sum of -log softmax(features @ head')[target] over targets that are not IGNORE, in nats, at least float32.
+
+    features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids.
+    With no target left the sum is zero, and connected to the graph.
+
+    The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936 entries: 2.5 GB), so
+    they are made for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
     """
-    return F.cross_entropy(logits.float(), targets, ignore_index=IGNORE, reduction="sum")
-
-
-def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int = 2048) -> Tensor:
-    """Sum of the next-token cross-entropy, from the last hidden states.
-
-    features: [B, T, D]; head: [V, D], the output embedding; targets: [B, T].
-    The logits of all tokens at once are the largest tensor of a small model (4096 tokens x 151,936 entries are 2.5 GB),
-    so they are made `chunk` tokens at a time and made again in the backward pass when there is more than one chunk.
-    """
+    chunk = chunk or max(256, LOGITS_AT_ONCE // len(head))
     features, targets = features.flatten(0, -2), targets.flatten()
+    if torch.is_autocast_enabled(features.device.type):
+        compute_type = torch.get_autocast_dtype(features.device.type)
+    else:
+        compute_type = torch.promote_types(features.dtype, head.dtype)
+    return _LinearCrossEntropy.apply(features.to(compute_type), head.to(compute_type), targets, chunk)
 
-    def chunk_loss(x, y):
-        return cross_entropy_sum(F.linear(x, head), y)
 
-    if len(features) <= chunk:
-        return chunk_loss(features, targets)
-    total = features.new_zeros((), dtype=torch.float32)
-    for x, y in zip(features.split(chunk), targets.split(chunk)):
-        total = total + (checkpoint(chunk_loss, x, y, use_reentrant=False) if x.requires_grad else chunk_loss(x, y))
-    return total
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Cross-entropy on top of a linear layer, with its gradient computed right away.
+
+    The gradient of -log softmax(z)[y] with respect to the logits z is softmax(z) - onehot(y): everything it needs is at hand in the
+    forward pass, chunk by chunk, and what comes back later is one number to multiply it by. So no logits are kept for the
+    backward pass, nor made a second time. (The idea is that of Liger's fused loss, https://arxiv.org/abs/2410.10989.)
+    """
+
+    @staticmethod
+    def forward(ctx, features, head, targets, chunk):
+        wide = torch.promote_types(features.dtype, torch.float32)
+        loss = torch.zeros((), dtype=wide, device=features.device)
+        needs_features, needs_head = ctx.needs_input_grad[:2]
+        grad_features = torch.empty_like(features) if needs_features else None
+        grad_head = torch.zeros_like(head, dtype=wide) if needs_head else None
+        for start in range(0, len(features), chunk):
+            x, y = features[start : start + chunk], targets[start : start + chunk]
+            trained = y != IGNORE
+            y = torch.where(trained, y, 0)[:, None]
+            log_probabilities = F.linear(x, head).to(wide).log_softmax(dim=-1)
+            loss -= torch.where(trained[:, None], log_probabilities.gather(-1, y), 0).sum()
+            if not (needs_features or needs_head):
+                continue
+            gradient = log_probabilities.exp_()
+            gradient.scatter_add_(-1, y, gradient.new_full(y.shape, -1.0))
+            gradient = gradient.mul_(trained[:, None]).to(head.dtype)
+            if needs_features:
+                torch.mm(gradient, head, out=grad_features[start : start + chunk])
+            if needs_head:
+                grad_head += gradient.T @ x
+        ctx.save_for_backward(grad_features, grad_head)
+        ctx.head_type = head.dtype
+        return loss
+
+    @staticmethod
+    def backward(ctx, grad_loss):
+        grad_features, grad_head = ctx.saved_tensors
+        if grad_features is not None:
+            grad_features = grad_features * grad_loss.to(grad_features.dtype)
+        if grad_head is not None:
+            grad_head = (grad_head * grad_loss).to(ctx.head_type)
+        return grad_features, grad_head, None, None

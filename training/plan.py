@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from model.config import TransformerConfig
 from model.errors import UsageError
+from training.losses import LOGITS_AT_ONCE
 
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 92,000 for 1 B
@@ -157,7 +158,7 @@ def memory_estimate(
     # Kept for the backward pass, per token and layer: four float32 copies of the residual stream and its norms, and
     # in the compute type the normed inputs, q, k, v before and after rotation, the attention output, and four F wide.
     per_layer = 4 * 4 * d + compute_bytes * (4 * d + 2 * heads + 4 * f)
-    logits = min(tokens, 2048) * config.vocab_size * (8 + compute_bytes)
+    logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size)) * config.vocab_size * (4 + compute_bytes)
     return {
         "weights": 4 * total,
         "gradients": 4 * trainable,
