@@ -29,7 +29,7 @@ def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int 
         compute_type = torch.get_autocast_dtype(features.device.type)
     else:
         compute_type = torch.promote_types(features.dtype, head.dtype)
-    return _LinearCrossEntropy.apply(features.to(compute_type), head.to(compute_type), targets, chunk)
+    return _LinearCrossEntropy.apply(features, head, targets, chunk, compute_type)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -41,12 +41,13 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features, head, targets, chunk):
-        wide = torch.promote_types(features.dtype, torch.float32)
+    def forward(ctx, features, head, targets, chunk, compute_type):
+        wide = torch.promote_types(compute_type, torch.float32)
         loss = torch.zeros((), dtype=wide, device=features.device)
         needs_features, needs_head = ctx.needs_input_grad[:2]
         grad_features = torch.empty_like(features) if needs_features else None
-        grad_head = torch.zeros_like(head, dtype=wide) if needs_head else None
+        grad_head = torch.zeros_like(head) if needs_head else None
+        features, head = features.to(compute_type), head.to(compute_type)
         for start in range(0, len(features), chunk):
             x, y = features[start : start + chunk], targets[start : start + chunk]
             trained = y != IGNORE
@@ -57,20 +58,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 continue
             gradient = log_probabilities.exp_()
             gradient.scatter_add_(-1, y, gradient.new_full(y.shape, -1.0))
-            gradient = gradient.mul_(trained[:, None]).to(head.dtype)
+            gradient = gradient.mul_(trained[:, None]).to(compute_type)
             if needs_features:
-                torch.mm(gradient, head, out=grad_features[start : start + chunk])
+                grad_features[start : start + chunk] = gradient @ head
             if needs_head:
                 grad_head += gradient.T @ x
         ctx.save_for_backward(grad_features, grad_head)
-        ctx.head_type = head.dtype
         return loss
 
     @staticmethod
     def backward(ctx, grad_loss):
-        grad_features, grad_head = ctx.saved_tensors
-        if grad_features is not None:
-            grad_features = grad_features * grad_loss.to(grad_features.dtype)
-        if grad_head is not None:
-            grad_head = (grad_head * grad_loss).to(ctx.head_type)
-        return grad_features, grad_head, None, None
+        # Scaled by what follows the loss; None where no gradient was asked for.
+        gradients = [None if g is None else g * grad_loss.to(g.dtype) for g in ctx.saved_tensors]
+        return *gradients, None, None, None
