@@ -119,12 +119,32 @@ def _best_dtype(device: torch.device) -> tuple[torch.dtype, str]:
             return torch.bfloat16, "bfloat16 tensor cores"
         return torch.float16, "a GPU older than Ampere: float16 with loss scaling"
     if device.type == "mps":
-        return torch.float32, "float32 is the sound choice on Apple GPUs"
+        if bfloat16_is_sound(device):
+            return torch.bfloat16, "this Apple GPU computes soundly in bfloat16"
+        return torch.float32, "this Apple GPU or its macOS does not compute soundly in bfloat16"
     features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     for feature, label in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")):
         if features.get(feature):
             return torch.bfloat16, f"the CPU has {label}"
     return torch.float32, "the CPU has no bfloat16 instructions"
+
+
+def bfloat16_is_sound(device: torch.device) -> bool:
+    """Tries a bfloat16 product under autocast, with its gradient, against float32: within 2 % it is sound.
+
+    Whether an Apple GPU can do it depends on the chip, on macOS and on torch, so it is tried rather than looked up.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x, w = (torch.randn(128, 128, generator=generator).to(device).requires_grad_() for _ in range(2))
+    exact = torch.autograd.grad((x @ w).square().sum(), (x, w))
+    try:
+        with torch.autocast(device.type, torch.bfloat16):
+            product = x @ w
+        tried = torch.autograd.grad(product.float().square().sum(), (x, w))
+    except (RuntimeError, TypeError):  # an old macOS has no bfloat16 at all
+        return False
+    errors = [(a - b).norm() / b.norm() for a, b in zip(tried, exact)]
+    return product.dtype == torch.bfloat16 and all(float(error) < 0.02 for error in errors)
 
 
 def _has_triton() -> bool:
