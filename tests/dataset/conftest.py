@@ -29,3 +29,13 @@ def cached(tmp_path, tokenizer):
         return build_or_open(path, tokenizer, val_ratio=val_ratio, cache_dir=cache_dir, progress=False)
 
     return build
+
+
+@pytest.fixture
+def build(tmp_path, tokenizer):
+    """`build_or_open` with the cache in the test's folder."""
+
+    def build(path, tokenizer=tokenizer, **settings):
+        return build_or_open(path, tokenizer, cache_dir=tmp_path / "cache", progress=False, **settings)
+
+    return build

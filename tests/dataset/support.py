@@ -30,3 +30,21 @@ def real_data(name: str) -> Path:
     if not path.exists():
         pytest.skip(f"the real data are not here: {path}")
     return path
+
+
+def documents_of(stream, tokenizer) -> list[list[int]]:
+    """The documents of a stream as ids, without BOS and EOS."""
+    tokens = stream.map().tolist()
+    documents, start = [], 0
+    for place, token in enumerate(tokens):
+        if token == tokenizer.eos_id:
+            documents.append(tokens[start + 1 : place])
+            assert tokens[start] == tokenizer.bos_id
+            start = place + 1
+    assert start == len(tokens)
+    return documents
+
+
+def leftovers(folder: Path) -> list[str]:
+    """What lies in a cache folder apart from locks and remembered hashes."""
+    return [path.name for path in folder.iterdir() if path.name != "content" and path.suffix != ".lock"]

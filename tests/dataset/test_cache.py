@@ -1,7 +1,5 @@
-"""The token cache: right or absent, whatever happens to the file, the disk or the process."""
+"""The token cache is right or absent, whatever happens to the file, the disk or the process."""
 
-import gzip
-import json
 import os
 import signal
 import subprocess
@@ -10,16 +8,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from dataset import tokenising
-from dataset.cache import build_or_open
-from dataset.streams import StreamWriter
 from model.errors import SproutError, UsageError
 from model.tokenizer import Tokenizer
-from tests.dataset.support import random_documents, write_jsonl
+from tests.dataset.support import documents_of, leftovers, random_documents, write_jsonl
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,132 +34,10 @@ class CountingTokenizer:
         return self.inner.encode_batch(texts)
 
 
-@pytest.fixture
-def build(tmp_path, tokenizer):
-    def build(path, tokenizer=tokenizer, **settings):
-        return build_or_open(path, tokenizer, cache_dir=tmp_path / "cache", progress=False, **settings)
-
-    return build
-
-
-def documents_of(stream, tokenizer) -> list[list[int]]:
-    """The documents of a stream as ids, without BOS and EOS."""
-    tokens = stream.map().tolist()
-    documents, start = [], 0
-    for place, token in enumerate(tokens):
-        if token == tokenizer.eos_id:
-            documents.append(tokens[start + 1 : place])
-            assert tokens[start] == tokenizer.bos_id
-            start = place + 1
-    assert start == len(tokens)
-    return documents
-
-
-def leftovers(folder: Path) -> list[str]:
-    return [
-        path.name for path in folder.iterdir() if path.name not in ("content",) and path.suffix != ".lock"
-    ]
-
-
 def age(path: Path) -> None:
     """Make the file look as if it had been written a minute ago."""
     stamp = time.time_ns() - 60 * 10**9
     os.utime(path, ns=(stamp, stamp))
-
-
-# What is in it
-
-
-def test_documents_are_stored_as_bos_ids_eos(tmp_path, build, tokenizer):
-    documents = random_documents(120)
-    cache = build(write_jsonl(tmp_path / "a.jsonl", documents), val_ratio=0)
-    assert documents_of(cache.train, tokenizer) == [tokenizer.encode(text) for text in documents]
-    assert cache.validation.size.documents == cache.validation.size.tokens == 0
-    assert cache.documents == 120 and cache.format == "text" and cache.bad_lines_path is None
-    assert cache.bytes == sum(len(text.encode()) for text in documents)
-    assert cache.tokens == cache.train.map().size == cache.train.size.text_tokens + 2 * 120
-    assert cache.bytes_per_token == pytest.approx(
-        cache.bytes / sum(map(len, map(tokenizer.encode, documents)))
-    )
-    summary = cache.summary()
-    assert "format text, 120 documents" in summary and f"{cache.tokens:,} tokens" in summary
-
-
-def test_all_kinds_of_file_give_the_same_tokens(tmp_path, build):
-    documents = [f"document {i}\nof two lines" for i in range(30)]
-    lines = write_jsonl(tmp_path / "a.jsonl", documents)
-    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines.read_bytes()))
-    (tmp_path / "a.txt").write_text("\n\n".join(documents))
-    (tmp_path / "a.txt.gz").write_bytes(gzip.compress((tmp_path / "a.txt").read_bytes()))
-    pyarrow.parquet.write_table(pyarrow.table({"text": documents}), tmp_path / "a.parquet")
-    expected = build(lines, val_ratio=0).train.map()
-    for name in ("a.jsonl.gz", "a.txt", "a.txt.gz", "a.parquet"):
-        assert np.array_equal(build(tmp_path / name, val_ratio=0).train.map(), expected), name
-
-
-def test_many_small_batches_give_what_one_gives(tmp_path, build, monkeypatch):
-    path = write_jsonl(tmp_path / "a.jsonl", random_documents(100))
-    expected = build(path).train.map()
-    monkeypatch.setattr(tokenising, "BATCH_CHARACTERS", 100)
-    monkeypatch.setattr(tokenising, "BATCH_DOCUMENTS", 3)
-    again = write_jsonl(tmp_path / "b.jsonl", [*random_documents(100), "one more"])
-    assert np.array_equal(build(again).train.map()[: len(expected)], expected)
-
-
-# Held out
-
-
-def test_duplicates_are_on_one_side_and_order_does_not_matter(tmp_path, build, tokenizer):
-    documents = random_documents(300) * 2
-    cache = build(write_jsonl(tmp_path / "a.jsonl", documents), val_ratio=0.2)
-    train, held_out = documents_of(cache.train, tokenizer), documents_of(cache.validation, tokenizer)
-    assert len(train) + len(held_out) == 600 and 60 < len(held_out) < 180
-    assert not {tuple(ids) for ids in train} & {tuple(ids) for ids in held_out}
-    backwards = build(write_jsonl(tmp_path / "b.jsonl", documents[::-1]), val_ratio=0.2)
-    assert sorted(documents_of(backwards.validation, tokenizer)) == sorted(held_out)
-
-
-def test_the_held_out_part_is_capped(tmp_path, build, monkeypatch):
-    path = write_jsonl(tmp_path / "a.jsonl", random_documents(500))
-    monkeypatch.setattr(tokenising, "MAX_VALIDATION_BYTES", path.stat().st_size // 20)
-    assert 5 < build(path, val_ratio=0.5).validation.size.documents < 60
-    assert build(path, val_ratio=1).train.size.documents == 0  # --val_path: all of it, whatever its size
-
-
-@pytest.mark.parametrize("count, held_out", [(9, 0), (10, 1)])
-def test_a_small_file_gives_its_last_document(tmp_path, build, tokenizer, count, held_out):
-    documents = random_documents(count)
-    cache = build(write_jsonl(tmp_path / "a.jsonl", documents), val_ratio=1e-6)
-    encoded = [tokenizer.encode(text) for text in documents]
-    assert documents_of(cache.train, tokenizer) == encoded[: count - held_out]
-    assert documents_of(cache.validation, tokenizer) == encoded[count - held_out :]
-    assert cache.documents == count and cache.bytes == sum(len(text.encode()) for text in documents)
-
-
-def test_a_file_is_never_held_out_as_a_whole(tmp_path, build):
-    cache = build(write_jsonl(tmp_path / "a.jsonl", ["the only one"] * 3), val_ratio=1 - 1e-9)
-    assert cache.train.size.documents == 3 and cache.validation.size.documents == 0
-
-
-@pytest.mark.parametrize(
-    "bos, eos, expected", [(1, 2, [[1, 7, 2], [1, 8, 9, 2]]), (0, 0, [[0, 7, 0], [0, 8, 9, 0]])]
-)
-def test_moving_the_last_document(tmp_path, bos, eos, expected):
-    with (
-        StreamWriter(tmp_path / "a", "<u2", bos, eos) as a,
-        StreamWriter(tmp_path / "b", "<u2", bos, eos) as b,
-    ):
-        a.add([7], 3)
-        a.add([8, 9], 5)
-        a.move_last(b)
-        streams = a.finish(), b.finish()
-    assert [stream.map().tolist() for stream in streams] == expected
-    assert [stream.size.bytes for stream in streams] == [3, 5] and all(
-        stream.is_whole() for stream in streams
-    )
-
-
-# Once
 
 
 def test_a_second_start_reads_nothing(tmp_path, build, tokenizer):
@@ -241,64 +113,6 @@ def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, tokenizer, 
     assert build(path, counting) == cache and counting.encoded == 100
 
 
-# Bad lines
-
-BAD = ['{"text": 3}', '{"text": "a\\ud800"}', "nonsense", '{"text": " "}', '{"body": "a"}', '{"text": null}']
-
-
-def test_stop_names_file_line_and_remedy(tmp_path, build):
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"text": "good"}\n\n' + BAD[0] + "\n")
-    with pytest.raises(SproutError) as caught:
-        build(path)
-    assert str(caught.value).startswith(f'{path}:3: "text" is not a string (found int)')
-    assert str(caught.value).endswith("--on_bad_line skip")
-    assert leftovers(tmp_path / "cache") == []
-
-
-def test_skip_counts_and_lists_what_it_left_out(tmp_path, build, tokenizer):
-    path = tmp_path / "a.jsonl"
-    path.write_text("\n".join(['{"text": "first"}', *BAD, '{"text": "last"}']))
-    for _ in range(2):  # built, then opened
-        cache = build(path, val_ratio=0, on_bad_line="skip")
-        assert documents_of(cache.train, tokenizer) == [tokenizer.encode("first"), tokenizer.encode("last")]
-        assert cache.bad_lines == {
-            '"text" is not a string': 2,
-            '"text" contains half a surrogate pair': 1,
-            "not valid JSON": 1,
-            '"text" is empty': 1,
-            'the key "text" is missing': 1,
-        }
-        assert 'left out 6 bad lines (2 "text" is not a string;' in cache.summary()
-        listed = [json.loads(line) for line in cache.bad_lines_path.read_text().splitlines()]
-        assert [entry["line"] for entry in listed] == [2, 3, 4, 5, 6, 7]
-        assert {entry["file"] for entry in listed} == {str(path)}
-        assert listed[0]["reason"] == '"text" is not a string (found int)'
-
-
-def test_an_unknown_shape_shows_keys_and_accepted_shapes(tmp_path, build):
-    path = tmp_path / "a.jsonl"
-    path.write_text('{"instruction": "a", "output": "b"}\n')
-    with pytest.raises(
-        SproutError, match=r'a.jsonl:1: .*keys: instruction, output; accepted: {"text": "..."}'
-    ):
-        build(path)
-    path.write_text(json.dumps({f"{'long' * 50}\n{i}": i for i in range(1000)}))
-    with pytest.raises(SproutError) as caught:
-        build(path)
-    assert len(str(caught.value)) < 1000 + len(str(path)) and "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "content, message", [("\n\n", "holds no document"), ("x\ny\n", "2 bad lines: the first is")]
-)
-def test_a_file_without_documents(tmp_path, build, content, message):
-    (tmp_path / "a.jsonl").write_text(content)
-    with pytest.raises(SproutError, match=message):
-        build(tmp_path / "a.jsonl", on_bad_line="skip")
-    assert leftovers(tmp_path / "cache") == []
-
-
 def test_settings_and_files_that_cannot_be(tmp_path, build):
     path = write_jsonl(tmp_path / "a.jsonl", ["a"])
     for settings in (
@@ -311,9 +125,6 @@ def test_settings_and_files_that_cannot_be(tmp_path, build):
             build(path, **settings)
     with pytest.raises(SproutError, match="there is no such file"):
         build(tmp_path / "b.jsonl")
-
-
-# Interrupted
 
 
 @pytest.mark.parametrize(
@@ -405,9 +216,3 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
         and "File too large" in last
     )
     assert leftovers(tmp_path / "cache") == []
-
-
-def test_the_choice_of_held_out_documents_never_changes():
-    # Another choice would make new validation figures incomparable with old ones: then raise LAYOUT.
-    picked = [i for i in range(200) if tokenising.is_held_out(f"document {i}".encode(), 0.05)]
-    assert picked == [73, 95, 116, 149, 166, 189]
