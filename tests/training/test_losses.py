@@ -1,0 +1,113 @@
+"""Losses against their formulas in float64."""
+
+import pytest
+import torch
+
+from dataset.rows import IGNORE
+from training.losses import next_token_loss
+
+ROWS, LENGTH, SIZE, VOCABULARY = 2, 5, 8, 23
+
+
+def example(dtype=torch.float64, seed: int = 0):
+    """Features, head and targets, three of the ten targets ignored."""
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(ROWS, LENGTH, SIZE, generator=generator, dtype=torch.float64)
+    head = torch.randn(VOCABULARY, SIZE, generator=generator, dtype=torch.float64)
+    targets = torch.randint(0, VOCABULARY, (ROWS, LENGTH), generator=generator)
+    targets[0, 1] = targets[1, 0] = targets[1, 4] = IGNORE
+    return features.to(dtype).requires_grad_(), head.to(dtype).requires_grad_(), targets
+
+
+def formula(features, head, targets):
+    """sum over trained tokens of log(sum over v of exp z_v) - z_target, a token at a time, in float64."""
+    total = torch.zeros((), dtype=torch.float64)
+    for feature, target in zip(features.double().flatten(0, 1), targets.flatten().tolist(), strict=True):
+        if target != IGNORE:
+            logits = head.double() @ feature
+            total = total + torch.log(torch.exp(logits).sum()) - logits[target]
+    return total
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_loss_and_gradients_are_those_of_the_formula(dtype, tolerance):
+    features, head, targets = example(dtype)
+    expected = formula(features, head, targets)
+    expected_gradients = torch.autograd.grad(expected, (features, head))
+
+    loss = next_token_loss(features, head, targets, chunk=4)
+
+    torch.testing.assert_close(loss.double(), expected, rtol=tolerance, atol=0)
+    gradients = torch.autograd.grad(loss, (features, head))
+    for gradient, wanted in zip(gradients, expected_gradients, strict=True):
+        assert gradient.dtype == dtype
+        torch.testing.assert_close(gradient, wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_agree_with_finite_differences():
+    features, head, targets = example()
+    assert torch.autograd.gradcheck(
+        lambda x, h: next_token_loss(x, h, targets, chunk=3) / 7, (features, head)
+    )
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 10, 1000])
+def test_chunks_change_nothing(chunk):
+    features, head, targets = example()
+    whole = next_token_loss(features, head, targets, chunk=10)
+    loss = next_token_loss(features, head, targets, chunk=chunk)
+    torch.testing.assert_close(loss, whole, rtol=1e-13, atol=0)
+    for a, b in zip(
+        torch.autograd.grad(loss, (features, head)), torch.autograd.grad(whole, (features, head)), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_nothing_to_train_is_a_zero_that_can_be_differentiated():
+    features, head, targets = example()
+    loss = next_token_loss(features, head, torch.full_like(targets, IGNORE), chunk=4)
+    assert loss.item() == 0
+    loss.backward()
+    assert torch.count_nonzero(features.grad) == torch.count_nonzero(head.grad) == 0
+
+
+def test_ignored_positions_get_no_gradient_and_do_not_count():
+    features, head, targets = example()
+    loss = next_token_loss(features, head, targets)
+    loss.backward()
+    assert torch.count_nonzero(features.grad[targets == IGNORE]) == 0
+    assert torch.count_nonzero(features.grad[targets != IGNORE]) > 0
+    changed = torch.where((targets == IGNORE)[..., None], 100.0, features.detach())
+    assert next_token_loss(changed, head, targets).item() == loss.item()
+
+
+@pytest.mark.parametrize("frozen", ["features", "head"])
+def test_what_is_frozen_gets_no_gradient_and_the_other_its_own(frozen):
+    features, head, targets = example()
+    expected = torch.autograd.grad(formula(features, head, targets), (features, head))
+    tensors = {"features": features, "head": head}
+    tensors[frozen].requires_grad_(False)
+    next_token_loss(features, head, targets, chunk=4).backward()
+    assert tensors[frozen].grad is None
+    learning = "head" if frozen == "features" else "features"
+    torch.testing.assert_close(tensors[learning].grad, expected[learning == "head"])
+
+
+def test_bfloat16_autocast_keeps_the_sum_in_float32_and_the_gradients_in_the_type_of_the_weights():
+    features, head, targets = example(torch.float32)
+    expected = formula(features, head, targets)
+    expected_gradients = torch.autograd.grad(expected, (features, head))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = next_token_loss(features, head, targets, chunk=4)
+    assert loss.dtype == torch.float32
+    assert abs(loss.item() / expected.item() - 1) < 0.02
+    for gradient, wanted in zip(torch.autograd.grad(loss, (features, head)), expected_gradients, strict=True):
+        assert gradient.dtype == torch.float32
+        assert (gradient - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_large_logits_do_not_overflow():
+    features, head, targets = example(torch.float32)
+    loss = next_token_loss(features * 1000, head, targets)
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, (features, head)))

@@ -1,0 +1,206 @@
+"""The plan of a run: every row once an epoch, defaults by rule, flags above all."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.errors import UsageError
+from model.transformer import Transformer
+from tests.training.support import SMALL, flags
+from training import plan as rules
+from training.optimizers import build_optimizers
+from training.plan import Plan, make_plan, memory_estimate, tokens_per_step_rule
+
+
+def small_plan(**changes) -> Plan:
+    values = {
+        "epochs": 2,
+        "rows_per_epoch": 10,
+        "row_length": 16,
+        "batch_size": 2,
+        "accumulation_steps": 2,
+        "world_size": 1,
+        "max_steps": None,
+        "learning_rate": 1e-3,
+        "warmup_steps": 1,
+        "schedule": "wsd",
+    }
+    return Plan(**values | changes)
+
+
+def planned(*words: str, rows=10_000, length=512, world_size=1) -> Plan:
+    return make_plan(flags(*words), rows_per_epoch=rows, row_length=length, world_size=world_size)
+
+
+# --- rows -------------------------------------------------------------------------------------------
+
+
+@given(*(st.integers(1, high) for high in (4, 40, 5, 4, 3)))
+def test_every_row_comes_exactly_once_an_epoch(epochs, rows, batch_size, accumulation, world_size):
+    plan = small_plan(
+        epochs=epochs,
+        rows_per_epoch=rows,
+        batch_size=batch_size,
+        accumulation_steps=accumulation,
+        world_size=world_size,
+    )
+    seen: dict[int, list[int]] = {epoch: [] for epoch in range(epochs)}
+    for step in range(plan.steps):
+        epoch, places = plan.rows_of_step(step)
+        assert 1 <= len(places) <= plan.rows_per_step
+        seen[epoch] += places
+    assert all(places == list(range(rows)) for places in seen.values())
+
+
+def test_the_last_step_of_an_epoch_has_the_rows_that_are_left():
+    plan = small_plan()
+    assert [plan.rows_of_step(step) for step in (2, 3)] == [(0, range(8, 10)), (1, range(0, 4))]
+    assert plan.steps == 6
+
+
+@pytest.mark.parametrize("asked, steps", [(4, 4), (6, 6), (100, 6)])
+def test_max_steps_shortens_a_run_and_never_lengthens_it(asked, steps):
+    assert small_plan(max_steps=asked).steps == steps
+
+
+# --- rules ------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 10**13))
+def test_tokens_in_a_step_are_a_power_of_two_near_the_rule_within_limits(total):
+    tokens = tokens_per_step_rule(total)
+    assert tokens & (tokens - 1) == 0
+    assert rules.BASE_TOKENS <= tokens <= rules.MOST_TOKENS_PER_STEP
+    ideal = rules.TOKENS_PER_SQRT_D * math.sqrt(total)
+    if rules.BASE_TOKENS < tokens < rules.MOST_TOKENS_PER_STEP:
+        assert 2**-0.51 < tokens / ideal < 2**0.51
+
+
+def test_a_small_corpus_gets_many_small_steps():
+    plan = planned(rows=400)  # 200,000 tokens
+    assert plan.steps >= 40
+    assert plan.tokens_per_step <= rules.BASE_TOKENS
+
+
+def test_more_data_take_larger_steps_and_a_higher_rate():
+    plans = [planned(rows=rows) for rows in (10**3, 10**4, 10**5, 10**6, 10**7)]
+    steps_tokens = [plan.tokens_per_step for plan in plans]
+    rates = [plan.learning_rate for plan in plans]
+    assert steps_tokens == sorted(steps_tokens) and steps_tokens[0] < steps_tokens[-1]
+    assert rates == sorted(rates)
+    assert rates[-1] == pytest.approx(4 * rules.BASE_LEARNING_RATE["muon"])  # never more than four times
+
+
+def test_a_step_of_the_base_size_has_the_base_rate():
+    for optimizer, base in rules.BASE_LEARNING_RATE.items():
+        rows = rules.BASE_TOKENS // 512
+        plan = planned("--optimizer", optimizer, "--batch_size", str(rows), "--accumulation_steps", "1")
+        assert plan.learning_rate == base
+
+
+def test_a_stage_may_bring_base_rates_of_its_own():
+    arguments = flags("--batch_size", "8", "--accumulation_steps", "1")
+    rows = {"rows_per_epoch": 100, "row_length": 512, "world_size": 1}
+    assert make_plan(arguments, **rows, base_rates={"muon": 3e-4}).learning_rate == pytest.approx(
+        3e-4, rel=0.5
+    )
+
+
+def test_fewer_steps_than_an_epoch_plan_for_the_tokens_that_will_be_seen():
+    whole, short = planned(rows=10**6), planned("--max_steps", "200", rows=10**6)
+    assert short.steps == 200
+    assert short.tokens_per_step < whole.tokens_per_step
+    seen = short.steps * short.tokens_per_step
+    assert short.tokens_per_step == tokens_per_step_rule(seen)
+
+
+# --- flags ------------------------------------------------------------------------------------------
+
+
+def test_flags_override_the_rules_and_the_reasons_say_so():
+    plan = planned(
+        "--batch_size=3", "--accumulation_steps=5", "--learning_rate=0.007", "--warmup_steps=7", "--epochs=2"
+    )
+    assert (plan.batch_size, plan.accumulation_steps, plan.rows_per_step) == (3, 5, 15)
+    assert (plan.learning_rate, plan.warmup_steps, plan.epochs) == (0.007, 7, 2)
+    assert plan.reasons == {"batch": "as asked", "learning_rate": "as asked", "warmup": "as asked"}
+
+
+def test_every_default_has_its_reason():
+    reasons = planned().reasons
+    assert "sqrt" in reasons["batch"]
+    assert "muon" in reasons["learning_rate"]
+    assert "%" in reasons["warmup"]
+
+
+@pytest.mark.parametrize("words", [("--batch_size=4",), ("--accumulation_steps=4",), ()])
+def test_what_is_not_asked_fills_up_to_the_tokens_of_the_rule(words):
+    plan = planned(*words, rows=10**5)
+    assert plan.tokens_per_step == tokens_per_step_rule(10**5 * 512)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_processes_share_a_step(world_size):
+    plan = planned(rows=10**5, world_size=world_size)
+    assert plan.tokens_per_step == planned(rows=10**5).tokens_per_step
+    assert plan.rows_per_step == plan.batch_size * plan.accumulation_steps * world_size
+
+
+def test_a_micro_batch_is_at_least_one_row_however_long():
+    plan = planned(rows=100, length=100_000)
+    assert (plan.batch_size, plan.accumulation_steps) == (1, 1)
+
+
+def test_no_warm_up_if_asked_and_none_longer_than_the_run():
+    assert planned("--warmup_steps=0").warmup_steps == 0
+    plan = planned("--warmup_steps=1000", "--max_steps=3")
+    assert plan.warmup_steps == plan.steps == 3
+
+
+def test_nothing_to_train_is_a_usage_error():
+    with pytest.raises(UsageError, match="no row"):
+        planned(rows=0)
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_memory_of_weights_gradients_and_optimizer_is_what_they_take(name, tied):
+    config = replace(SMALL, tie_word_embeddings=tied)
+    model = Transformer(config)
+    model(torch.tensor([[1, 2, 3]])).sum().backward()
+    optimizers = build_optimizers(model, name, 1e-3, 0.1)
+    for optimizer in optimizers:
+        optimizer.step()
+    parameters = list(model.parameters())
+    state = sum(
+        tensor.nbytes for each in optimizers for values in each.state.values() for tensor in values.values()
+    )
+
+    memory = memory_estimate(config, small_plan(), name, config.num_parameters(), compute_bytes=4)
+
+    assert memory["weights"] == sum(p.nbytes for p in parameters)
+    assert memory["gradients"] == sum(p.grad.nbytes for p in parameters)
+    assert memory["optimizer"] == pytest.approx(state, rel=0.02)
+
+
+def test_frozen_parameters_take_no_gradient_or_optimizer_state():
+    total = SMALL.num_parameters()
+    memory = memory_estimate(SMALL, small_plan(), "adamw", total // 2, compute_bytes=2)
+    assert memory["weights"] == 4 * total
+    assert memory["gradients"] == 4 * (total // 2)
+    assert memory["optimizer"] == 8 * (total // 2)
+
+
+def test_activations_grow_with_the_micro_batch_not_with_accumulation():
+    def activations(**changes):
+        return memory_estimate(SMALL, small_plan(**changes), "adamw", 1000, compute_bytes=2)["activations"]
+
+    assert activations(batch_size=8) > activations(batch_size=4) > activations(batch_size=2)
+    assert activations(accumulation_steps=8) == activations(accumulation_steps=2)
