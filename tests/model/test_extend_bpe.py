@@ -110,7 +110,7 @@ def test_fewer_tokens_than_asked_where_nothing_repeats():
 @pytest.mark.parametrize("tokenizer_class", ["PreTrainedTokenizerFast", "Qwen2Tokenizer"])
 @pytest.mark.parametrize("merges_as_strings", [False, True])
 def test_transformers_opens_an_extended_qwen(tmp_path, tokenizer_class, merges_as_strings):
-    """Qwen's files: control tokens beside the model's vocabulary, not all of them flagged, and a normalizer."""
+    """Qwen's files: control tokens outside the vocabulary, not all of them flagged, and a normalizer."""
     shipped = Tokenizer.load()
     content = json.loads(shipped.files["tokenizer.json"])
     content["normalizer"] = {"type": "NFC"}

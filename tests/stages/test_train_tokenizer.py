@@ -1,0 +1,129 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import train_tokenizer
+from model.errors import SproutError, UsageError
+from model.tokenizer import FILE_NAMES, SPECIAL_TOKENS, Tokenizer
+
+ROOT = Path(__file__).parents[2]
+ENGLISH = [
+    "the weather is fine and the children walk in the park",
+    "they're reading <|im_end|> 12 books\n\n",
+] * 9
+CHINESE = ["今天天气很好，我们去公园散步。", "公园里有很多人在散步。"] * 9
+
+
+@pytest.fixture
+def data(tmp_path):
+    texts = [{"text": text} for text in ENGLISH]
+    chats = [
+        {"conversations": [{"role": "user", "content": text}, {"role": "assistant", "content": "好的"}]}
+        for text in CHINESE
+    ]
+    for name, records in (("texts", texts), ("chats", chats)):
+        lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    return [str(tmp_path / "texts.jsonl"), str(tmp_path / "chats.jsonl")]
+
+
+def run(*argv) -> None:
+    train_tokenizer.main(list(map(str, argv)))
+
+
+def test_it_learns_writes_compares_and_checks(data, tmp_path, capsys):
+    run("--data_path", *data, "--vocab_size", 400, "--out_dir", tmp_path / "out")
+    printed = capsys.readouterr().out
+    tokenizer = Tokenizer.load(tmp_path / "out")
+    assert tokenizer.vocab_size == 400
+    assert (tokenizer.pad_id, tokenizer.bos_id, tokenizer.eos_id) == (0, 1, 2)
+    assert [tokenizer.vocab[token] for token in SPECIAL_TOKENS] == list(range(len(SPECIAL_TOKENS)))
+    assert len(tokenizer.encode(" weather")) == 1 and len(tokenizer.encode("公园")) == 1
+    for word in ("18 documents", "Chinese", "English", "code", "digits", "shipped"):
+        assert word in printed
+    assert "all 54 texts come back exactly" in printed
+
+
+def test_the_same_data_gives_the_same_bytes(data, tmp_path):
+    for folder, threads in (("a", "1"), ("b", "4")):
+        flags = ["--data_path", *data, "--vocab_size", "400", "--out_dir", tmp_path / folder]
+        subprocess.run(
+            [sys.executable, "train_tokenizer.py", *flags],
+            cwd=ROOT,
+            env={**os.environ, "RAYON_NUM_THREADS": threads},
+            check=True,
+            capture_output=True,
+        )
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_it_extends_a_tokenizer(data, tmp_path, capsys):
+    run("--data_path", data[0], "--vocab_size", 320, "--out_dir", tmp_path / "english")
+    run("--data_path", data[1], "--extend", tmp_path / "english", "--add", 25, "--out_dir", tmp_path / "both")
+    old, new = Tokenizer.load(tmp_path / "english"), Tokenizer.load(tmp_path / "both")
+    assert new.vocab_size == old.vocab_size + 25
+    assert all(new.encode(text) == old.encode(text) for text in ENGLISH)
+    assert len(new.encode(CHINESE[0])) < len(old.encode(CHINESE[0]))
+    assert new.chat_template == old.chat_template
+    assert "before" in capsys.readouterr().out
+
+
+def test_a_tokenizer_that_was_there_is_kept_aside(data, tmp_path, capsys):
+    out = tmp_path / "out"
+    run("--data_path", *data, "--vocab_size", 300, "--out_dir", out)
+    first = (out / "tokenizer.json").read_bytes()
+    run("--data_path", *data, "--vocab_size", 300, "--out_dir", out)
+    assert sorted(path.name for path in out.iterdir()) == sorted(FILE_NAMES[:2])  # the same: nothing to keep
+    run("--data_path", *data, "--vocab_size", 310, "--out_dir", out)
+    assert "kept the tokenizer" in capsys.readouterr().out
+    assert (out / "tokenizer.previous.json").read_bytes() == first
+    assert Tokenizer.load(out).vocab_size == 310
+
+
+def test_less_text_than_tokens_is_said(data, tmp_path, capsys):
+    run("--data_path", data[0], "--vocab_size", 5000, "--out_dir", tmp_path / "out")
+    assert (
+        f"only {Tokenizer.load(tmp_path / 'out').vocab_size:,} tokens, not 5,000" in capsys.readouterr().out
+    )
+
+
+def test_bad_lines(data, tmp_path, capsys):
+    with open(data[0], "a") as file:
+        file.write("{broken\n")
+    with pytest.raises(SproutError, match=r"texts\.jsonl:19"):
+        run("--data_path", *data, "--vocab_size", 300, "--out_dir", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    run("--data_path", *data, "--vocab_size", 300, "--out_dir", tmp_path / "out", "--on_bad_line", "skip")
+    assert "left out 1 bad lines" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "bad_lines.jsonl").read_text())["line"] == 19
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--vocab_size", "271"], "at least 272"),
+        (["--vocab_size", "0"], "vocab_size"),
+        (["--vocab", "300"], "did you mean --vocab_size"),
+        (["--extend", "somewhere"], "belong together"),
+        (["--add", "5"], "belong together"),
+        (["--sample_mb", "-1"], "sample_mb"),
+    ],
+)
+def test_wrong_flags_are_explained_before_any_work(data, tmp_path, flags, message):
+    with pytest.raises(UsageError, match=message):
+        run("--data_path", *data, "--out_dir", tmp_path / "out", *flags)
+    assert not (tmp_path / "out").exists()
+
+
+def test_missing_files_are_explained(data, tmp_path):
+    with pytest.raises(SproutError, match="no such file"):
+        run("--data_path", tmp_path / "absent.jsonl", "--out_dir", tmp_path / "out")
+    with pytest.raises(SproutError, match="no tokenizer at"):
+        run("--data_path", *data, "--extend", tmp_path / "absent", "--add", 5, "--out_dir", tmp_path / "out")
+    with pytest.raises(UsageError, match="--data_path"):
+        run("--out_dir", tmp_path / "out")
