@@ -113,18 +113,17 @@ def main(argv=None):
 
 def find_weight(args) -> Path:
     """The weight that the flags name; the newest where --model_mode or --weight fits several sizes."""
+    from training.starting_point import weights_called
+
     if args.weight_path:
         return Path(args.weight_path)
     folder, name = Path(args.out_dir), args.weight or WEIGHT_NAMES[args.model_mode]
     if args.hidden_size:
         return folder / f"{name}_{args.hidden_size}.pth"
-    found = [path for path in folder.glob(f"{name}_*.pth") if path.stem.removeprefix(f"{name}_").isdecimal()]
-    if not found:
-        raise SproutError(f"there is no {folder / name}_<hidden>.pth: train it first, or give --weight_path")
-    newest = max(found, key=lambda path: path.stat().st_mtime)
+    found = weights_called(name, args.out_dir)
     if len(found) > 1:
         say(f"{len(found)} sizes of {name} are in {folder}; this is the newest (or choose by --hidden_size)")
-    return newest
+    return found[0]
 
 
 def score(args, loaded, device) -> None:

@@ -55,16 +55,19 @@ def find_weight(source: str, out_dir: str) -> str:
         return source
     if Path(source).suffix or "/" in source:
         raise UsageError(f"{source} does not exist: give a .pth, an HF folder, or a name in {out_dir}")
-    found = sorted(
-        path
-        for path in Path(out_dir).glob(f"{source}_*.pth")
-        if path.stem.removeprefix(f"{source}_").isdecimal()
-    )
-    if len(found) == 1:
-        return str(found[0])
+    found = weights_called(source, out_dir)
+    if len(found) > 1:
+        raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one of them")
+    return str(found[0])
+
+
+def weights_called(name: str, out_dir: str) -> list[Path]:
+    """All <out_dir>/<name>_<hidden>.pth, the newest first; none is a `UsageError`."""
+    found = Path(out_dir).glob(f"{name}_*.pth")
+    found = [path for path in found if path.stem.removeprefix(f"{name}_").isdecimal()]
     if not found:
-        raise UsageError(f"there is no {source}_<hidden>.pth in {out_dir}: train that stage first, or give a path")
-    raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one of them")
+        raise UsageError(f"there is no {name}_<hidden>.pth in {out_dir}: train that stage first, or give a path")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def freeze_layers(model: Transformer, count: int) -> None:
