@@ -5,6 +5,8 @@ import math
 import os
 from pathlib import Path
 
+from model.errors import SproutError
+
 
 class Metrics:
     """Writes a line a step. Continuing at step n first cuts away every line after n, so that no step stands twice."""
@@ -21,7 +23,11 @@ class Metrics:
         self.tensorboard = SummaryWriter(str(self.folder), purge_step=purge)
 
     def write(self, line: dict) -> None:
-        """Appends `line` (with a `step`) and flushes it; numbers go to TensorBoard too."""
+        """Appends `line` (with a `step`) and flushes it; numbers go to TensorBoard too.
+
+        JSON has no NaN: it becomes null.
+        """
+        line = {name: None if _not_finite(value) else value for name, value in line.items()}
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._file.flush()
         step = line["step"]
@@ -58,14 +64,21 @@ class Metrics:
         os.replace(temporary, self.path)
 
 
+def _not_finite(value) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
 def read_metrics(path: str | Path) -> list[dict]:
     """The lines of a `metrics.jsonl`. A last line cut short by a kill is left out."""
     lines = []
-    with open(path, encoding="utf-8") as file:
-        for text in file:
-            if not text.endswith("\n"):
+    with open(path, "rb") as file:
+        for number, text in enumerate(file, 1):
+            if not text.endswith(b"\n"):
                 break
-            lines.append(json.loads(text))
+            try:
+                lines.append(json.loads(text))
+            except ValueError as error:
+                raise SproutError(f"{path}:{number} is damaged ({error}): move the file away, or repair it") from error
     return lines
 
 

@@ -46,9 +46,7 @@ def test_loss_and_gradients_are_those_of_the_formula(dtype, tolerance):
 
 def test_gradients_agree_with_finite_differences():
     features, head, targets = example()
-    assert torch.autograd.gradcheck(
-        lambda x, h: next_token_loss(x, h, targets, chunk=3) / 7, (features, head)
-    )
+    assert torch.autograd.gradcheck(lambda x, h: next_token_loss(x, h, targets, chunk=3) / 7, (features, head))
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 10, 1000])

@@ -15,7 +15,7 @@ def random_matrices(count: int, shape, seed: int = 0) -> torch.Tensor:
 
 
 def with_known_values(count: int, shape) -> torch.Tensor:
-    """Random singular vectors; singular values from 0.1 to 1, within the range the five steps are made for."""
+    """Random singular vectors; singular values from 0.1 to 1, which five steps are made for."""
     u, _, vh = torch.linalg.svd(random_matrices(count, shape).double(), full_matrices=False)
     return (u * torch.logspace(-1, 0, min(shape), dtype=torch.float64) @ vh).float()
 
@@ -53,7 +53,7 @@ def test_zero_stays_zero():
 
 
 def reference_update(matrix, momentum, gradient, lr, weight_decay, beta=0.95):
-    """One Muon step of one matrix in float64, written as in the paper; returns the matrix and its momentum."""
+    """One Muon step of one matrix in float64, as on paper; returns the matrix and its momentum."""
     momentum = beta * momentum + (1 - beta) * gradient
     x = beta * momentum + (1 - beta) * gradient
     x = x / x.norm()
@@ -80,9 +80,7 @@ def test_steps_are_those_of_the_reference():
             expected[i] = reference_update(*expected[i], parameter.grad.double(), lr=0.1, weight_decay=0.3)
         optimizer.step()
     for parameter, start, (wanted, momentum) in zip(parameters, before, expected, strict=True):
-        torch.testing.assert_close(
-            optimizer.state[parameter]["momentum"].double(), momentum, rtol=1e-5, atol=1e-6
-        )
+        torch.testing.assert_close(optimizer.state[parameter]["momentum"].double(), momentum, rtol=1e-5, atol=1e-6)
         # The products are bfloat16, so the change is right to a few per cent of its size.
         assert (parameter.double() - wanted).norm() < 0.04 * (parameter - start).norm()
 

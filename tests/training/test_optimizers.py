@@ -38,9 +38,7 @@ def test_every_parameter_is_in_exactly_one_group(model):
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_every_parameter_is_in_exactly_one_optimizer(model, optimizer):
     optimizers = build_optimizers(model, optimizer, 0.02, 0.1)
-    names = names_of(
-        model, [p for each in optimizers for group in each.param_groups for p in group["params"]]
-    )
+    names = names_of(model, [p for each in optimizers for group in each.param_groups for p in group["params"]])
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
 
 
@@ -73,9 +71,7 @@ def test_adamw_is_set_as_documented():
 def test_frozen_parameters_are_in_no_group_and_do_not_change(model, optimizer):
     freeze_layers(model, 1)
     optimizers = build_optimizers(model, optimizer, 0.02, 0.1)
-    names = names_of(
-        model, [p for each in optimizers for group in each.param_groups for p in group["params"]]
-    )
+    names = names_of(model, [p for each in optimizers for group in each.param_groups for p in group["params"]])
     assert not [name for name in names if name.startswith(("model.layers.0.", "model.embed_tokens"))]
     assert "model.layers.1.self_attn.q_proj.weight" in names
 
@@ -85,7 +81,5 @@ def test_frozen_parameters_are_in_no_group_and_do_not_change(model, optimizer):
         for each in optimizers:
             each.step()
     changed = {name for name, p in model.named_parameters() if not torch.equal(p, before[name])}
-    biases = {
-        name for name in names if name.endswith("k_proj.bias")
-    }  # softmax does not see a bias of all keys
+    biases = {name for name in names if name.endswith("k_proj.bias")}  # softmax does not see a bias of all keys
     assert set(names) - biases <= changed <= set(names)

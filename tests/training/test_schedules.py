@@ -1,6 +1,7 @@
 """Learning-rate schedules at the marks a user reads off a curve."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ def test_cosine_follows_its_formula_to_ten_per_cent():
 def test_wsd_is_constant_and_falls_in_a_straight_line_over_the_last_half():
     factors = curve("wsd", 100, 10)
     assert set(factors[9:51]) == {1.0}  # the decay begins with step 50, still at the peak
-    falls = [a - b for a, b in zip(factors[50:], factors[51:])]
+    falls = [a - b for a, b in pairwise(factors[50:])]
     assert falls == pytest.approx([0.95 / 50] * 49)
     assert factors[-1] == pytest.approx(0.05 + 0.95 / 50)  # one more step would be 5 %
 

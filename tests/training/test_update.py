@@ -161,7 +161,7 @@ def test_each_group_learns_at_its_own_peak_times_the_schedule():
 
 
 class Line:
-    """A network of one matrix in a block and one embedding, with all that an optimizer keeps, to be compared to the bit."""
+    """A network and its optimizer, to be compared to the bit before and after a step."""
 
     def __init__(self, optimizer: str):
         self.model = random_network(SMALL)
@@ -210,7 +210,7 @@ def test_three_in_a_row_stop_the_run():
     before = line.everything()
     line.step("infinite loss")
     line.step("infinite gradient")
-    with pytest.raises(SproutError, match="3 steps in a row.*last good checkpoint is intact"):
+    with pytest.raises(SproutError, match=r"3 steps in a row.*last good checkpoint is intact"):
         line.step("infinite loss")
     assert all(map(torch.equal, line.everything(), before))
 
@@ -227,7 +227,7 @@ def test_the_count_survives_a_resume():
     line.step("infinite loss")
     line.step("infinite loss")
     other.updater.load_state_dict(line.updater.state_dict())
-    with pytest.raises(SproutError, match="3 steps in a row"):
+    with pytest.raises(SproutError, match=r"3 steps in a row"):
         other.step("infinite loss")
 
 
@@ -235,7 +235,7 @@ def test_the_count_survives_a_resume():
 
 
 class Half:
-    """One parameter whose loss is computed in float16, so that a loss scale above 65,504 overflows on the way back."""
+    """One parameter with a loss in float16, where a loss scale above 65,504 overflows on the way back."""
 
     def __init__(self, nominal_tokens: int = 1):
         self.parameter = torch.nn.Parameter(torch.full((4,), 0.5))
