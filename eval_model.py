@@ -54,9 +54,7 @@ def parse_arguments(argv=None):
     what.add_argument("--data_path", metavar="FILE", help="score a text: .jsonl, .jsonl.gz, .parquet, .txt")
     group.add_argument("--json", action="store_true", help="with --data_path: the result as a line of JSON")
     group.add_argument("--max_seq_len", type=positive_int, help="longer texts are scored in parts (512)")
-    group.add_argument(
-        "--batch_size", type=positive_int, default=16, help="rows scored at once (%(default)s)"
-    )
+    group.add_argument("--batch_size", type=positive_int, default=16, help="rows scored at once (%(default)s)")
 
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
@@ -73,9 +71,7 @@ def parse_arguments(argv=None):
     group.add_argument("--temperature", type=nonnegative, default=0.8, help="0: greedy (%(default)s)")
     group.add_argument("--top_k", type=count, default=0, help="the K most probable; 0: all (%(default)s)")
     group.add_argument("--top_p", type=positive, default=0.9, help="the first P of probability (%(default)s)")
-    group.add_argument(
-        "--min_p", type=fraction, default=0.0, help="from this share of the first on (%(default)s)"
-    )
+    group.add_argument("--min_p", type=fraction, default=0.0, help="from this share of the first on (%(default)s)")
     group.add_argument("--repetition_penalty", type=positive, default=1.0, help="1: none (%(default)s)")
     group.add_argument("--seed", type=count, help="gives the same text again (default: a new one each time)")
     return parser.parse_args(argv)
@@ -140,9 +136,7 @@ def score(args, loaded, device) -> None:
         autocast=device.autocast,
     )
     if not math.isfinite(result.nats):
-        raise SproutError(
-            f"the loss on {args.data_path} is not a number: {loaded.source} is damaged or diverged"
-        )
+        raise SproutError(f"the loss on {args.data_path} is not a number: {loaded.source} is damaged or diverged")
     numbers = {
         "loss": result.loss,
         "perplexity": result.perplexity,

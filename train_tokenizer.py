@@ -71,9 +71,7 @@ def parse_arguments(argv=None):
     tokenizer.add_argument(
         "--vocab_size", type=positive_int, default=6400, help="special tokens included (%(default)s)"
     )
-    tokenizer.add_argument(
-        "--extend", metavar="HF_FOLDER", help="add tokens to this byte-level BPE tokenizer"
-    )
+    tokenizer.add_argument("--extend", metavar="HF_FOLDER", help="add tokens to this byte-level BPE tokenizer")
     tokenizer.add_argument("--add", type=positive_int, metavar="N", help="how many, with --extend")
     tokenizer.add_argument("--out_dir", default="out/tokenizer", help="folder to write (%(default)s)")
     return parser.parse_args(argv)
@@ -179,9 +177,7 @@ def main(argv=None):
     from model.tokenizer import SPECIAL_TOKENS, Tokenizer
 
     if (args.extend is None) != (args.add is None):
-        raise UsageError(
-            "--extend HF_FOLDER and --add N belong together: which tokenizer, and how many tokens"
-        )
+        raise UsageError("--extend HF_FOLDER and --add N belong together: which tokenizer, and how many tokens")
     smallest = len(SPECIAL_TOKENS) + 256
     if args.vocab_size < smallest:
         raise UsageError(f"--vocab_size must be at least {smallest}: the 256 bytes and the special tokens")
@@ -206,9 +202,7 @@ def main(argv=None):
         new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES)
         wanted = old.vocab_size + args.add
     if new.vocab_size < wanted:
-        print(
-            f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice"
-        )
+        print(f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice")
     keep_aside(out_dir, new.files)
     new.save(out_dir)
     print(f"wrote {new.vocab_size:,} tokens to {out_dir}")

@@ -135,9 +135,7 @@ def build_or_open(
         if cache is not None:
             return cache
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with exclusive(
-            cache_dir / f"{key}.lock", lambda: _say(f"waiting: {source} is being tokenised elsewhere")
-        ):
+        with exclusive(cache_dir / f"{key}.lock", lambda: _say(f"waiting: {source} is being tokenised elsewhere")):
             cache = _open(folder, source)  # by the process we waited for
             if cache is None:
                 _build(folder, source, tokenizer, identity, stamp, progress)

@@ -49,6 +49,4 @@ def _locked(descriptor: int, path: Path) -> bool:
     try:
         return _try_lock(descriptor)
     except OSError as error:
-        raise SproutError(
-            f"{path} cannot be locked ({error.strerror}): keep caches on a local disk"
-        ) from error
+        raise SproutError(f"{path} cannot be locked ({error.strerror}): keep caches on a local disk") from error

@@ -70,9 +70,7 @@ def check_file(path: str | Path) -> str:
     return kind
 
 
-def read_records(
-    path: str | Path, progress: Callable[[int], None] | None = None
-) -> Iterator[Record | BadLine]:
+def read_records(path: str | Path, progress: Callable[[int], None] | None = None) -> Iterator[Record | BadLine]:
     """Yield every record of a file in order, and a `BadLine` for each line that is not one.
 
     `progress` is called now and then with the number of bytes of the file, as it lies on disk, read so far.

@@ -40,9 +40,7 @@ class Batch:
 
     tokens: torch.Tensor  # [B, T] int64 inputs
     targets: torch.Tensor  # [B, T] int64, IGNORE where nothing is trained
-    positions: (
-        torch.Tensor | None
-    )  # [B, T] int64, 0 begins a document that sees nothing before it; None: 0..T-1
+    positions: torch.Tensor | None  # [B, T] int64, 0 begins a document that sees nothing before it; None: 0..T-1
     trained: int  # targets that are not IGNORE
 
 
@@ -106,9 +104,7 @@ class TextRows:
             self._places = places_in_block(weights)
             for name, places in zip(self._names, self._places, strict=True):
                 if places == 0:
-                    raise UsageError(
-                        f"{name}: its weight is below a {BLOCK}th of all, it would never be seen"
-                    )
+                    raise UsageError(f"{name}: its weight is below a {BLOCK}th of all, it would never be seen")
 
     @property
     def rows_per_epoch(self) -> int:
@@ -131,9 +127,7 @@ class TextRows:
 
     def summary(self) -> str:
         """What an epoch consists of, a line a file."""
-        lines = [
-            f"an epoch: {self.rows_per_epoch:,} rows of {self.row_length}, {self.tokens_per_epoch:,} tokens"
-        ]
+        lines = [f"an epoch: {self.rows_per_epoch:,} rows of {self.row_length}, {self.tokens_per_epoch:,} tokens"]
         for name, share, passes in zip(self._names, self.shares, self.passes, strict=True):
             lines.append(f"  {name}: {share:.1%} of the rows, {passes:.2f} passes over the file")
         return "\n".join(lines)

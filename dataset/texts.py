@@ -49,9 +49,7 @@ class Corpus:
         for source in self.sources:
             sizes = [sum(len(text.encode("utf-8")) for text in texts) for texts in self._survey(source)]
             if not sizes:
-                raise SproutError(
-                    f"{source.path} holds no text ({self.bad_lines.total():,} bad lines so far)."
-                )
+                raise SproutError(f"{source.path} holds no text ({self.bad_lines.total():,} bad lines so far).")
             self.documents.append(len(sizes))
             self.bytes.append(sum(sizes))
 

@@ -30,9 +30,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 class BlockAttention(torch.autograd.Function):
     """Causal attention as plain matrix products over blocks of queries, each with the keys up to its own end.
 
-    The keys after a block are never computed, which saves nearly half; the query heads of a group are stacked into one
-    taller matrix instead of repeating their keys. Keeps the attention weights for the backward pass: T^2 / 2 numbers a head,
-    which a CPU has room for.
+    The keys after a block are never computed, which saves nearly half; the query heads of a group are stacked
+    into one taller matrix instead of repeating their keys. Keeps the attention weights for the backward pass:
+    T^2 / 2 numbers a head, which a CPU has room for.
     """
 
     @staticmethod

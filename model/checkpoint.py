@@ -100,9 +100,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
     except _DamagedError as error:
         damage = str(error)
     if not previous.exists():
-        raise SproutError(
-            f"{path} {damage}, and there is no previous save {previous.name}: it cannot be used"
-        )
+        raise SproutError(f"{path} {damage}, and there is no previous save {previous.name}: it cannot be used")
     try:
         contents = _read_whole(previous, mmap)
     except _DamagedError as error:
@@ -235,9 +233,7 @@ def _open_own(contents: dict, source: Path):
             " give a file that a training stage wrote, not one to resume from"
         )
     if contents["version"] > VERSION:
-        raise SproutError(
-            f"{source} was written by a newer Sprout (format {contents['version']}): update this one"
-        )
+        raise SproutError(f"{source} was written by a newer Sprout (format {contents['version']}): update this one")
     config = TransformerConfig.from_dict(contents["config"])
     tokenizer = Tokenizer.from_files(contents["tokenizer"]["files"])
     return config, contents["model"], tokenizer, contents["stage"], contents["facts"]
@@ -274,7 +270,6 @@ def _choose_tokenizer(own: Tokenizer | None, path, weights: dict, source: Path) 
     rows = weights[EMBEDDING].shape[0]
     if rows < chosen.vocab_size:
         raise SproutError(
-            f"{source} has embeddings for {rows} tokens, but the tokenizer has {chosen.vocab_size}:"
-            " give its own"
+            f"{source} has embeddings for {rows} tokens, but the tokenizer has {chosen.vocab_size}: give its own"
         )
     return chosen, weights

@@ -30,9 +30,7 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], count: int, max_token_byt
     model = content["model"]
     affixes = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
     if model.get("type") != "BPE" or not tokenizer.byte_level or affixes:
-        raise SproutError(
-            "only byte-level BPE tokenizers (GPT-2, Llama 3, Qwen) can be extended: this is another kind"
-        )
+        raise SproutError("only byte-level BPE tokenizers (GPT-2, Llama 3, Qwen) can be extended: this is another kind")
     spelling = [""] * tokenizer.vocab_size
     for token, index in tokenizer.vocab.items():
         spelling[index] = token
@@ -46,14 +44,10 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], count: int, max_token_byt
         model["vocab"][left + right] = len(spelling)
         spelling.append(left + right)
         model["merges"].append(f"{left} {right}" if as_strings else [left, right])
-    return Tokenizer.from_files(
-        {**tokenizer.files, "tokenizer.json": json.dumps(content, ensure_ascii=False) + "\n"}
-    )
+    return Tokenizer.from_files({**tokenizer.files, "tokenizer.json": json.dumps(content, ensure_ascii=False) + "\n"})
 
 
-def learn_merges(
-    places: np.ndarray, spelling: list[str], count: int, max_token_bytes: int
-) -> list[tuple[int, int]]:
+def learn_merges(places: np.ndarray, spelling: list[str], count: int, max_token_bytes: int) -> list[tuple[int, int]]:
     """The `count` best merges of a text, as pairs of ids; the n-th makes the token `len(spelling) + n`.
 
     places: int32, the ids of the text with `BOUNDARY` between words and at both ends.
@@ -105,9 +99,7 @@ def learn_merges(
     return merges
 
 
-def _grouped(
-    left: np.ndarray, right: np.ndarray, at: np.ndarray
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+def _grouped(left: np.ndarray, right: np.ndarray, at: np.ndarray) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """Each pair of ids that occurs at least `MIN_COUNT` times, with its places in ascending order."""
     keys = left.astype(np.int64) << 32 | right
     order = np.argsort(keys, kind="stable")

@@ -19,9 +19,7 @@ def previous_path(path: str | Path) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def write_atomically(
-    path: str | Path, write: Callable[[BinaryIO], None], keep_previous: bool = False
-) -> None:
+def write_atomically(path: str | Path, write: Callable[[BinaryIO], None], keep_previous: bool = False) -> None:
     """Writes a file through `write(file)` so that `path` holds the old bytes or all of the new, never a part.
 
     The bytes go to a temporary file in the same folder, reach the disk (fsync), and are renamed. With

@@ -73,9 +73,7 @@ def new_generator(device: torch.device | str = "cpu", seed: int | None = None) -
 
 
 @torch.inference_mode()  # as a decorator it also leaves inference mode while the caller handles a value
-def _new_tokens(
-    model, prompts, max_new_tokens, sampling, eos_ids, generator, stop
-) -> Iterator[list[int | None]]:
+def _new_tokens(model, prompts, max_new_tokens, sampling, eos_ids, generator, stop) -> Iterator[list[int | None]]:
     """Yields, step by step, the newest token of every prompt, None for those that have ended."""
     if not prompts:
         return

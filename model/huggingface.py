@@ -54,9 +54,7 @@ def export_folder(
     }
     strangers = _files_of_others(folder, [*texts, WEIGHTS])
     if strangers:
-        raise SproutError(
-            f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder"
-        )
+        raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     earlier = folder.with_name(f".{folder.name}.{os.getpid()}.earlier.tmp")
     try:
@@ -66,9 +64,7 @@ def export_folder(
         # transformers refuses a file without this mark.
         save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
         for path in temporary.iterdir():
-            path.chmod(
-                (temporary / "config.json").stat().st_mode
-            )  # safetensors gives others no right to read
+            path.chmod((temporary / "config.json").stat().st_mode)  # safetensors gives others no right to read
             _sync_file(path)
         if folder.exists():
             os.replace(folder, earlier)
@@ -171,9 +167,7 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     kind = values.get("model_type")
 
     def refuse(what: str):
-        raise SproutError(
-            f"{folder} {what}, which Sprout cannot run: only plain Llama, Qwen2 and Qwen3 networks"
-        )
+        raise SproutError(f"{folder} {what}, which Sprout cannot run: only plain Llama, Qwen2 and Qwen3 networks")
 
     if kind not in ARCHITECTURES:
         refuse(f"is a network of model_type {kind}")
@@ -224,12 +218,8 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
 def _rope_from_hf(values: dict, refuse) -> tuple[float, dict | None]:
     """rope_theta and the YaRN settings (or None), from either generation of keys."""
     new, old = values.get("rope_parameters") or {}, values.get("rope_scaling") or {}
-    rope = dict(
-        old or new
-    )  # where both are given, transformers follows the old one, which people edit by hand
-    theta = float(
-        rope.pop("rope_theta", None) or values.get("rope_theta") or new.get("rope_theta") or 10000.0
-    )
+    rope = dict(old or new)  # where both are given, transformers follows the old one, which people edit by hand
+    theta = float(rope.pop("rope_theta", None) or values.get("rope_theta") or new.get("rope_theta") or 10000.0)
     kind = rope.pop("rope_type", None) or rope.get("type") or "default"
     rope.pop("type", None)
     partial = rope.pop("partial_rotary_factor", values.get("partial_rotary_factor"))

@@ -15,9 +15,7 @@ class KVCache:
     of a short prompt (a document of its own) is never attended to; None while every row is one document.
     """
 
-    def __init__(
-        self, config: TransformerConfig, batch_size: int, max_length: int, device=None, dtype=torch.float32
-    ):
+    def __init__(self, config: TransformerConfig, batch_size: int, max_length: int, device=None, dtype=torch.float32):
         shape = (batch_size, config.num_key_value_heads, max_length, config.head_dim)
         self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_hidden_layers)]
         self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_hidden_layers)]
@@ -26,9 +24,7 @@ class KVCache:
         self.documents: torch.Tensor | None = None
         self.next_positions: torch.Tensor | None = None  # [B]; None: every row is at position `length`
 
-    def write(
-        self, layer: int, keys: torch.Tensor, values: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def write(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Stores [B, Hkv, T, h] after the tokens already there and returns all of them as views."""
         end = self.length + keys.shape[2]
         if end > self.max_length:

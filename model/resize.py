@@ -9,9 +9,7 @@ from model.tokenizer import Tokenizer
 TOKEN_MATRICES = ("model.embed_tokens.weight", "lm_head.weight")
 
 
-def resize_embeddings(
-    weights: dict[str, torch.Tensor], old: Tokenizer, new: Tokenizer
-) -> dict[str, torch.Tensor]:
+def resize_embeddings(weights: dict[str, torch.Tensor], old: Tokenizer, new: Tokenizer) -> dict[str, torch.Tensor]:
     """The weights with one embedding row (and, if untied, one head row) for each token of `new`.
 
     weights: a state dict under HF names, made with `old`; tensors `[old rows, D]` in TOKEN_MATRICES.
@@ -62,8 +60,7 @@ def _pieces_of_new_tokens(old: Tokenizer, new: Tokenizer) -> list[list[int]]:
 def _resized(matrix: torch.Tensor, pieces: list[list[int]], kept: int, name: str) -> torch.Tensor:
     if matrix.shape[0] < kept:
         raise SproutError(
-            f"{name} has {matrix.shape[0]:,} rows, but the tokenizer has {kept:,} tokens: they do not belong"
-            " together"
+            f"{name} has {matrix.shape[0]:,} rows, but the tokenizer has {kept:,} tokens: they do not belong together"
         )
     old = matrix[:kept]
     new = old.float().mean(dim=0).to(old.dtype).repeat(len(pieces), 1)

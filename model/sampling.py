@@ -36,9 +36,7 @@ class Sampling:
         if not 0 <= self.min_p <= 1:
             raise UsageError(f"min_p is {self.min_p}: give a share from 0 (no limit) to 1")
         if not 0 < self.repetition_penalty < math.inf:
-            raise UsageError(
-                f"repetition_penalty is {self.repetition_penalty}: give a positive number, 1 for none"
-            )
+            raise UsageError(f"repetition_penalty is {self.repetition_penalty}: give a positive number, 1 for none")
 
 
 PLAIN = Sampling()

@@ -63,9 +63,7 @@ def fitting_state_dict(
             problems.append(f"{name} has shape {list(tensor.shape)}, not {list(expected[name].shape)}")
     if problems:
         more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise SproutError(
-            f"{source} does not hold its {config.model_type} network: {', '.join(problems[:3])}{more}"
-        )
+        raise SproutError(f"{source} does not hold its {config.model_type} network: {', '.join(problems[:3])}{more}")
     return weights
 
 
@@ -74,9 +72,7 @@ def is_bare_state_dict(contents: dict) -> bool:
     return bool(contents) and all(isinstance(value, torch.Tensor) for value in contents.values())
 
 
-def config_of_state_dict(
-    weights: dict[str, torch.Tensor], wanted: dict, source: str | Path
-) -> TransformerConfig:
+def config_of_state_dict(weights: dict[str, torch.Tensor], wanted: dict, source: str | Path) -> TransformerConfig:
     """The configuration of a bare state dict under HF Llama names, read from its shapes.
 
     wanted: what the user says, for what shapes do not tell: the number of heads (else 8, MiniMind's, unless
@@ -90,9 +86,7 @@ def config_of_state_dict(
     needed.append(first + "mlp.gate_proj.weight")
     absent = [name for name in needed if name not in weights or weights[name].dim() != 2]
     if absent:
-        raise SproutError(
-            f"{source} is not a Llama, Qwen2 or Qwen3 by Hugging Face's names: {absent[0]} is missing"
-        )
+        raise SproutError(f"{source} is not a Llama, Qwen2 or Qwen3 by Hugging Face's names: {absent[0]} is missing")
     vocab, hidden = weights[EMBEDDING].shape
     query_width, kv_width = weights[needed[1]].shape[0], weights[needed[2]].shape[0]
     q_norm = weights.get(first + "self_attn.q_norm.weight")
@@ -108,8 +102,7 @@ def config_of_state_dict(
         )
     if heads < 1 or query_width % heads or kv_width % (query_width // heads):
         raise UsageError(
-            f"{source} cannot have {heads} attention heads: its queries are {query_width} wide,"
-            f" its keys {kv_width}"
+            f"{source} cannot have {heads} attention heads: its queries are {query_width} wide, its keys {kv_width}"
         )
     head_dim = query_width // heads
     found = {
@@ -137,6 +130,4 @@ def refuse_contradictions(found: dict, wanted: dict, source: str | Path) -> None
     """Raises `UsageError` where the user's `wanted` differs from what was `found` in the file."""
     for name, value in wanted.items():
         if name in found and found[name] != value:
-            raise UsageError(
-                f"--{name} {value} contradicts {source}, which has {found[name]}: leave the flag out"
-            )
+            raise UsageError(f"--{name} {value} contradicts {source}, which has {found[name]}: leave the flag out")

@@ -69,9 +69,7 @@ class Tokenizer:
         for token in controls:
             token["special"] = True
         decoder = content.get("decoder") or {}
-        self.byte_level = any(
-            part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part
-        )
+        self.byte_level = any(part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part)
         try:
             self._backend = tokenizers.Tokenizer.from_str(json.dumps(content))
         except Exception as error:  # the library raises nothing more specific
@@ -221,9 +219,7 @@ class Tokenizer:
         usual_bos = (IM_START, "<|begin_of_text|>", "<s>") if alone else ()
         eos = self._declared("eos_token", (IM_END, "<|eot_id|>", "<|end_of_text|>", "</s>", END_OF_TEXT))
         if eos is None:
-            raise SproutError(
-                "The tokenizer has no EOS token: name one as eos_token in tokenizer_config.json."
-            )
+            raise SproutError("The tokenizer has no EOS token: name one as eos_token in tokenizer_config.json.")
         bos = self._declared("bos_token", (*usual_bos, END_OF_TEXT))
         pad = self._declared("pad_token", (END_OF_TEXT,))
         return eos if bos is None else bos, eos, eos if pad is None else pad
@@ -261,13 +257,9 @@ def _parse_json(files: dict[str, str], name: str) -> dict:
 def _not_text(texts: Iterable[str]) -> SproutError:
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            return SproutError(
-                f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}."
-            )
+            return SproutError(f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}.")
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            return SproutError(
-                f"Text {number} has half a surrogate pair at character {error.start + 1}: not text."
-            )
+            return SproutError(f"Text {number} has half a surrogate pair at character {error.start + 1}: not text.")
     return SproutError("The tokenizer refused a text.")

@@ -186,9 +186,7 @@ def _continue_in_cache(cache: KVCache, positions, T: int, device):
         if cache.documents is None:
             if start > 0:
                 raise ValueError("documents must be told apart from the first token of a cache on")
-            cache.documents = torch.zeros(
-                cache.keys[0].shape[0], cache.max_length, dtype=torch.long, device=device
-            )
+            cache.documents = torch.zeros(cache.keys[0].shape[0], cache.max_length, dtype=torch.long, device=device)
         else:
             documents = documents + cache.documents[:, start - 1 : start]
     if documents is None:
@@ -199,5 +197,3 @@ def _continue_in_cache(cache: KVCache, positions, T: int, device):
     cache.documents[:, start : start + T] = documents
     cache.next_positions = positions[:, -1] + 1
     return positions, visible(documents, cache.documents[:, : start + T])
-
-

@@ -1,7 +1,9 @@
-"""What a small network learns from 2 M tokens: recipes of optimizer, learning rate, batch and schedule, same network and data.
+"""What a small network learns from 2 M tokens: recipe against recipe, same network and data.
 
-A fixed shuffled selection of the files' documents is written once; every run is `train_pretrain.py` itself over one epoch of it and is
-judged by the bits per byte of held-out documents at its end. A run that is already there is not run again.
+A recipe is an optimizer with its learning rate, batch and schedule.
+A fixed shuffled selection of the files' documents is written once; every run is `train_pretrain.py` itself
+over one epoch of it and is judged by the bits per byte of held-out documents at its end. A run that is
+already there is not run again.
 """
 
 import json

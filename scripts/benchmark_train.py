@@ -1,8 +1,9 @@
 """Speed of pretraining: trained tokens per second of `train_pretrain.py` and of a plain baseline.
 
-The baseline is what a straightforward script does (and MiniMind did, 2025): transformers' Llama of the same shape in float32, eager, AdamW
-one tensor after another, every document cut and padded to the row length. Only tokens that are trained count, padding does
-not. Each side runs in a process of its own, in turns, so that a machine that slows down slows both.
+The baseline is what a straightforward script does (and MiniMind did, 2025): transformers' Llama of the same
+shape in float32, eager, AdamW one tensor after another, every document cut and padded to the row length. Only
+tokens that are trained count, padding does not. Each side runs in a process of its own, in turns, so that a
+machine that slows down slows both.
 """
 
 import contextlib
@@ -30,7 +31,8 @@ def compare(args) -> None:
         baselines.append(baseline)
         ours.append(own)
         print(
-            f"round {round_number}: baseline {baseline:,.0f}, ours {own:,.0f} trained tokens/s, ratio {own / baseline:.2f}",
+            f"round {round_number}: baseline {baseline:,.0f}, ours {own:,.0f} trained tokens/s,"
+            f" ratio {own / baseline:.2f}",
             flush=True,
         )
     ratio = statistics.median(own / baseline for own, baseline in zip(ours, baselines))
@@ -138,7 +140,6 @@ KINDS = {
 
 def profile(args) -> None:
     """Prints the share of each kind of work in our training step (compiled; element-wise kernels are fused then)."""
-    import torch
     from torch.profiler import ProfilerActivity, profile, record_function
 
     from dataset.cache import build_or_open
@@ -152,7 +153,8 @@ def profile(args) -> None:
     from training.update import Updater
 
     tokenizer, device = Tokenizer.load(), choose_device("auto", "auto")
-    caches = [build_or_open(path, tokenizer, cache_dir=Path(args.out_dir) / "train" / "cache") for path in args.data_path]
+    cache_dir = Path(args.out_dir) / "train" / "cache"
+    caches = [build_or_open(path, tokenizer, cache_dir=cache_dir) for path in args.data_path]
     rows = TextRows([(cache, None) for cache in caches], ROW_LENGTH, seed=0)
     model = Transformer(PRESETS["26m"].replace(vocab_size=tokenizer.vocab_size)).to(device.device)
     for layer in model.model.layers:

@@ -1,4 +1,4 @@
-"""The command line that all stages share: grouped flags, errors that name the nearest flag, defaults from a YAML file."""
+"""The command line that all stages share: grouped flags, helpful errors, defaults from a YAML file."""
 
 import argparse
 import difflib
@@ -162,7 +162,8 @@ def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
         "--from_weight",
         metavar="NAME|FILE|FOLDER",
         default=start_from,
-        help=f"weight to begin with: a name in --out_dir, a .pth, or an HF folder (default: {start_from or 'a new network'})",
+        help="weight to begin with: a name in --out_dir, a .pth, or an HF folder"
+        f" (default: {start_from or 'a new network'})",
     )
     group.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --from_weight with a path")
     group.add_argument("--preset", help=f"size by name: {', '.join(PRESETS)} (default 26m)")

@@ -1,8 +1,9 @@
 """Data parallelism: every process has the whole model and its own part of each step's rows.
 
-Gradients are summed over processes once per optimizer step. Since losses are sums and are divided by the trained tokens of
-all processes (`training/update.py`), the result is that of one process with the same rows, whoever computed which.
-Started by `torchrun --nproc_per_node N`; without it there is one process and all of this does nothing.
+Gradients are summed over processes once per optimizer step. Since losses are sums and are divided by the
+trained tokens of all processes (`training/update.py`), the result is that of one process with the same rows,
+whoever computed which. Started by `torchrun --nproc_per_node N`; without it there is one process and all of
+this does nothing.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Losses: tensors in, sums and counts out.
 
-A loss returns its *sum* over trained tokens. Means are taken once, over the whole optimizer step, so that neither the batch size
-nor accumulation nor the number of processes changes what is optimised.
+A loss returns its *sum* over trained tokens. Means are taken once, over the whole optimizer step, so that
+neither the batch size nor accumulation nor the number of processes changes what is optimised.
 """
 
 import torch
@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dataset.rows import IGNORE
-
 
 LOGITS_AT_ONCE = 2**24  # 64 MB in float32
 
@@ -20,8 +19,8 @@ def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int 
     features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids.
     With no target left the sum is zero, and connected to the graph.
 
-    The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936 entries: 2.5 GB), so
-    they are made for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
+    The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936
+    entries: 2.5 GB), so they are made for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
     """
     chunk = chunk or max(256, LOGITS_AT_ONCE // len(head))
     features, targets = features.flatten(0, -2), targets.flatten()
@@ -35,9 +34,10 @@ def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int 
 class _LinearCrossEntropy(torch.autograd.Function):
     """Cross-entropy on top of a linear layer, with its gradient computed right away.
 
-    The gradient of -log softmax(z)[y] with respect to the logits z is softmax(z) - onehot(y): everything it needs is at hand in the
-    forward pass, chunk by chunk, and what comes back later is one number to multiply it by. So no logits are kept for the
-    backward pass, nor made a second time. (The idea is that of Liger's fused loss, https://arxiv.org/abs/2410.10989.)
+    The gradient of -log softmax(z)[y] with respect to the logits z is softmax(z) - onehot(y): everything it
+    needs is at hand in the forward pass, chunk by chunk, and what comes back later is one number to multiply
+    it by. So no logits are kept for the backward pass, nor made a second time. (The idea is that of Liger's
+    fused loss, https://arxiv.org/abs/2410.10989.)
     """
 
     @staticmethod

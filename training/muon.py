@@ -1,8 +1,8 @@
 """Muon: momentum whose every update is turned into the nearest orthogonal matrix.
 
-Keller Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/). A gradient matrix of a network usually has a few large singular
-values; Muon sets them all to one, so that rare directions learn as fast as common ones. Only for the 2-D matrices of the
-blocks; embeddings, head, norms and biases go to AdamW.
+Keller Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/). A gradient matrix of a network usually
+has a few large singular values; Muon sets them all to one, so that rare directions learn as fast as common
+ones. Only for the 2-D matrices of the blocks; embeddings, head, norms and biases go to AdamW.
 """
 
 import torch
@@ -32,8 +32,8 @@ def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
 class Muon(torch.optim.Optimizer):
     """SGD with Nesterov momentum and orthogonalised updates; decoupled weight decay.
 
-    The learning rate is multiplied by sqrt(max(1, rows / columns)), which keeps the size of the change of a layer's output alike
-    for tall and wide matrices. Matrices of one shape are processed as one batch.
+    The learning rate is multiplied by sqrt(max(1, rows / columns)), which keeps the size of the change of a
+    layer's output alike for tall and wide matrices. Matrices of one shape are processed as one batch.
     """
 
     def __init__(self, params, lr: float, momentum: float = 0.95, weight_decay: float = 0.0):

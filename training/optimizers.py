@@ -6,7 +6,8 @@ from torch import nn
 from training.muon import Muon
 
 ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
-# With Muon, embeddings, head and norms learn by AdamW at this share of Muon's learning rate (measured: docs/pretrain.md).
+# With Muon, embeddings, head and norms learn by AdamW at this share of Muon's learning rate (measured:
+# docs/pretrain.md).
 ADAM_SHARE_OF_MUON = 0.15
 
 

@@ -2,12 +2,13 @@
 
 The defaults follow the work. With D = trained tokens of the whole run:
 
-* Tokens per step grow with sqrt(D): early in a short run many small steps teach more than a few large ones, and the batch that
-  can be used efficiently grows with the data (Zhang et al. 2024, https://arxiv.org/abs/2410.21676). The constant was measured
-  (docs/pretrain.md).
-* The learning rate of the optimizer is a measured base for steps of `BASE_TOKENS`, and grows with the square root of the batch
-  (Malladi et al. 2022, https://arxiv.org/abs/2205.10287), no further than four times.
-* Warm-up is a few per cent of the run; then `wsd` holds the rate and spends the last half of the run on a straight line down.
+* Tokens per step grow with sqrt(D): early in a short run many small steps teach more than a few large ones,
+  and the batch that can be used efficiently grows with the data (Zhang et al. 2024,
+  https://arxiv.org/abs/2410.21676). The constant was measured (docs/pretrain.md).
+* The learning rate of the optimizer is a measured base for steps of `BASE_TOKENS`, and grows with the square
+  root of the batch (Malladi et al. 2022, https://arxiv.org/abs/2205.10287), no further than four times.
+* Warm-up is a few per cent of the run; then `wsd` holds the rate and spends the last half of the run on a
+  straight line down.
 
 Every value has its reason printed beside it, and any flag overrides it.
 """
@@ -66,9 +67,7 @@ class Plan:
         return epoch, range(start, min(start + self.rows_per_step, self.rows_per_epoch))
 
 
-def make_plan(
-    args, *, rows_per_epoch: int, row_length: int, world_size: int, base_rates: dict | None = None
-) -> Plan:
+def make_plan(args, *, rows_per_epoch: int, row_length: int, world_size: int, base_rates: dict | None = None) -> Plan:
     """A plan from the flags, and from the rules above where a flag is missing.
 
     `rows_per_epoch` rows of `row_length` tokens make one epoch, shared out among `world_size` processes.

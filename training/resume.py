@@ -57,7 +57,7 @@ def state_of(run) -> dict:
 
 
 def read(path: Path, expected: dict) -> dict:
-    """The state in `path`, if it belongs to the same run as `expected`; otherwise a `UsageError` names the difference."""
+    """The state in `path`, if it is of the run `expected`; otherwise a `UsageError` names the difference."""
     if not path.exists() and not previous_path(path).exists():
         raise UsageError(f"--resume: there is no {path}; start without --resume")
     state = read_checkpoint(path)
@@ -75,7 +75,7 @@ def read(path: Path, expected: dict) -> dict:
 
 
 def _flat(values: dict, prefix: str = "") -> dict:
-    """Nested dictionaries as one, {"network": {"hidden_size": 64}} as {"network.hidden_size": 64}, to name what differs."""
+    """Nested dictionaries as one: {"network": {"hidden_size": 64}} as {"network.hidden_size": 64}."""
     flat = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
@@ -120,7 +120,9 @@ class OutputLock:
             self.path = weight_file.with_name(f".{weight_file.stem}.lock")
             self._file = open(self.path, "a")
         except OSError as error:
-            raise SproutError(f"{weight_file.parent} cannot be written: {error.strerror}; choose another --out_dir")
+            raise SproutError(
+                f"{weight_file.parent} cannot be written: {error.strerror}; choose another --out_dir"
+            ) from error
         if not _try_lock(self._file):
             self._file.close()
             raise SproutError(

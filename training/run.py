@@ -14,8 +14,8 @@ A stage script writes its loop out, with its data, loss and parameters in sight,
             if step.evaluates:
                 step.record(...)
 
-What makes resuming exact: learning rate, data order and random numbers are functions of the step alone, so the state of a run is its
-weights, its optimizers, and a handful of counters.
+What makes resuming exact: learning rate, data order and random numbers are functions of the step alone, so
+the state of a run is its weights, its optimizers, and a handful of counters.
 """
 
 import contextlib
@@ -246,5 +246,3 @@ def seed_everything(seed: int, step: int) -> None:
     random.seed(mixed)
     numpy.random.seed(mixed)
     torch.manual_seed(mixed)  # every device
-
-

@@ -7,7 +7,7 @@ PROMPTS = ("Once upon a time", "The most important thing", "从前", "今天天�
 
 
 def continue_prompts(run, model, tokenizer, max_new_tokens: int = 48) -> str:
-    """A continuation of each of `PROMPTS`, as text to print. Draws from its own random numbers, so training is untouched."""
+    """A continuation of each of `PROMPTS`, as text to print; draws from random numbers of its own."""
     prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
     with run.inference():
         answers = generate_batch(

@@ -26,9 +26,9 @@ class UpdateResult:
 class Updater:
     """Sums gradients of a step's micro-batches and applies them once, normalised by all its trained tokens.
 
-    The normaliser is only known when every micro-batch (of every process) has been seen, so the loss sums are divided by the
-    constant `nominal_tokens` on the way back, which keeps float16 gradients in range, and the gradients are
-    corrected by nominal / actual before they are used.
+    The normaliser is only known when every micro-batch (of every process) has been seen, so the loss sums are
+    divided by the constant `nominal_tokens` on the way back, which keeps float16 gradients in range, and the
+    gradients are corrected by nominal / actual before they are used.
     """
 
     def __init__(self, optimizers: list[torch.optim.Optimizer], nominal_tokens: int, grad_clip: float, fp16: bool):
@@ -93,7 +93,9 @@ class Updater:
         loss = torch.zeros((), device=device) if self._loss is None else self._loss
         trained = torch.as_tensor(self._trained, dtype=torch.float32, device=device)
         sums = distributed.sum_over_processes(torch.stack((loss, trained)))
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))) if gradients else loss.new_zeros(())
+        norm = loss.new_zeros(())
+        if gradients:
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         loss_sum, trained, norm = torch.cat((sums, norm[None])).tolist()
         return loss_sum, trained, norm
 
