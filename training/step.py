@@ -62,6 +62,7 @@ class Step:
             "loss": result.loss if finite else None,
             "lr": run.plan.learning_rate * factor,
             "grad_norm": result.grad_norm if finite else None,
+            "trained_share": result.trained / (len(self._places) * run.plan.row_length),
         }
         if not finite:
             self.metrics["skipped"] = result.skipped
