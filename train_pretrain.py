@@ -53,6 +53,7 @@ def main(argv=None):
             rows_per_epoch=rows.rows_per_epoch,
             row_length=args.max_seq_len,
             world_size=run.world_size,
+            already_trained=bool(args.from_weight or args.weight_path),
         )
         run.begin(model, tokenizer, plan, data=identity_of(rows, validation))
 

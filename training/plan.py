@@ -5,8 +5,9 @@ The defaults follow the work. With D = trained tokens of the whole run:
 * Tokens per step grow with sqrt(D): early in a short run many small steps teach more than a few large ones,
   and the batch that can be used efficiently grows with the data (Zhang et al. 2024,
   https://arxiv.org/abs/2410.21676). The constant was measured (docs/pretrain.md).
-* The learning rate of the optimizer is a measured base for steps of `BASE_TOKENS`, and grows with the square
-  root of the batch (Malladi et al. 2022, https://arxiv.org/abs/2205.10287), no further than four times.
+* The learning rate of an optimizer is a measured base. Steps of less than `BASE_TOKENS` are noisier and take
+  less of it, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287); a network that is
+  trained already, a tenth.
 * Warm-up is a few per cent of the run; then `wsd` holds the rate and spends the last half of the run on a
   straight line down.
 
@@ -21,8 +22,9 @@ from model.errors import UsageError
 from training.losses import LOGITS_AT_ONCE
 
 BASE_TOKENS = 4096
-TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 92,000 for 1 B
+TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
+TRAINED_ALREADY = 10  # a network that is trained already learns on at this part of the rate
 BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}
 
 
@@ -67,10 +69,19 @@ class Plan:
         return epoch, range(start, min(start + self.rows_per_step, self.rows_per_epoch))
 
 
-def make_plan(args, *, rows_per_epoch: int, row_length: int, world_size: int, base_rates: dict | None = None) -> Plan:
+def make_plan(
+    args,
+    *,
+    rows_per_epoch: int,
+    row_length: int,
+    world_size: int,
+    already_trained: bool = False,
+    base_rates: dict | None = None,
+) -> Plan:
     """A plan from the flags, and from the rules above where a flag is missing.
 
     `rows_per_epoch` rows of `row_length` tokens make one epoch, shared out among `world_size` processes.
+    `already_trained`: the network begins with weights that a high learning rate would spoil.
     Raises `UsageError` when there is nothing to train.
     """
     if rows_per_epoch < 1:
@@ -90,7 +101,9 @@ def make_plan(args, *, rows_per_epoch: int, row_length: int, world_size: int, ba
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)
     steps = min(steps, args.max_steps or steps)
-    rate, reasons["learning_rate"] = _learning_rate(args, step_tokens, base_rates or BASE_LEARNING_RATE)
+    rate, reasons["learning_rate"] = _learning_rate(
+        args, step_tokens, already_trained, base_rates or BASE_LEARNING_RATE
+    )
     if args.warmup_steps is not None:
         warmup, reasons["warmup"] = args.warmup_steps, "as asked"
     else:
@@ -131,13 +144,16 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
     return max(1, round(tokens / row_length)), f"about 2.9 sqrt({total / 1e6:.1f} M tokens)"
 
 
-def _learning_rate(args, step_tokens: int, base_rates: dict) -> tuple[float, str]:
+def _learning_rate(args, step_tokens: int, already_trained: bool, base_rates: dict) -> tuple[float, str]:
     if args.learning_rate is not None:
         return args.learning_rate, "as asked"
     base = base_rates[args.optimizer]
-    factor = min(4.0, max(0.5, math.sqrt(step_tokens / BASE_TOKENS)))
-    rate = float(f"{base * factor:.2g}")
-    return rate, f"{args.optimizer}: {base:g} x sqrt({step_tokens} / {BASE_TOKENS} tokens a step)"
+    factor, reason = 1.0, f"{args.optimizer}: {base:g}"
+    if step_tokens < BASE_TOKENS:
+        factor, reason = math.sqrt(step_tokens / BASE_TOKENS), f"{reason} x sqrt({step_tokens} / {BASE_TOKENS} tokens)"
+    if already_trained:
+        factor, reason = factor / TRAINED_ALREADY, f"{reason} / {TRAINED_ALREADY}, as the network is trained already"
+    return float(f"{base * factor:.2g}"), reason
 
 
 def memory_estimate(

@@ -86,13 +86,22 @@ def test_a_small_corpus_gets_many_small_steps():
     assert plan.tokens_per_step <= rules.BASE_TOKENS
 
 
-def test_more_data_take_larger_steps_and_a_higher_rate():
-    plans = [planned(rows=rows) for rows in (10**3, 10**4, 10**5, 10**6, 10**7)]
+def test_more_data_take_larger_steps_at_the_same_rate():
+    plans = [planned(rows=rows) for rows in (10**4, 10**5, 10**6, 10**7)]
     steps_tokens = [plan.tokens_per_step for plan in plans]
-    rates = [plan.learning_rate for plan in plans]
     assert steps_tokens == sorted(steps_tokens) and steps_tokens[0] < steps_tokens[-1]
-    assert rates == sorted(rates)
-    assert rates[-1] == pytest.approx(4 * rules.BASE_LEARNING_RATE["muon"])  # never more than four times
+    assert {plan.learning_rate for plan in plans} == {rules.BASE_LEARNING_RATE["muon"]}
+
+
+def test_steps_below_the_base_size_take_less_of_the_rate():
+    plan = planned("--batch_size", "2", "--accumulation_steps", "1")  # a quarter of the tokens
+    assert plan.learning_rate == pytest.approx(rules.BASE_LEARNING_RATE["muon"] / 2)
+
+
+def test_a_network_that_is_trained_already_learns_on_at_a_tenth_of_the_rate():
+    plan = make_plan(flags(), rows_per_epoch=10**5, row_length=512, world_size=1, already_trained=True)
+    assert plan.learning_rate == pytest.approx(rules.BASE_LEARNING_RATE["muon"] / 10)
+    assert "trained already" in plan.reasons["learning_rate"]
 
 
 def test_a_step_of_the_base_size_has_the_base_rate():
