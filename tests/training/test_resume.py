@@ -38,7 +38,7 @@ def test_every_difference_is_named_and_nothing_else(state_file, changed, said):
 
 
 def test_nothing_to_resume_is_said(tmp_path):
-    with pytest.raises(UsageError, match="there is no .*pretrain_32_resume.pth; start without --resume"):
+    with pytest.raises(UsageError, match=r"there is no .*pretrain_32_resume.pth; start without --resume"):
         resume.read(tmp_path / "pretrain_32_resume.pth", IDENTITY)
 
 
@@ -74,7 +74,7 @@ def test_an_earlier_result_is_kept_whole(tmp_path):
 def test_a_second_run_on_the_same_output_is_refused_until_the_first_ends(tmp_path):
     weights = tmp_path / "out" / "a_32.pth"
     first = resume.OutputLock(weights)
-    with pytest.raises(SproutError, match="another run is writing .*a_32.pth"):
+    with pytest.raises(SproutError, match=r"another run is writing .*a_32.pth"):
         resume.OutputLock(weights)
     resume.OutputLock(weights.with_name("b_32.pth")).release()
     first.release()
@@ -83,5 +83,5 @@ def test_a_second_run_on_the_same_output_is_refused_until_the_first_ends(tmp_pat
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SproutError, match="cannot be written.*--out_dir"):
+    with pytest.raises(SproutError, match=r"cannot be written.*--out_dir"):
         resume.OutputLock(tmp_path / "file" / "a_32.pth")
