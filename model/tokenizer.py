@@ -126,7 +126,8 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of all that decides the ids of a document: tokenizer.json and the framing ids."""
         content = json.loads(self.files["tokenizer.json"])
-        content.pop("truncation", None), content.pop("padding", None)
+        unused = ("truncation", "padding", "post_processor")  # transformers changes them when it saves a folder
+        content = {key: value for key, value in content.items() if key not in unused}
         identity = [content, self.bos_id, self.eos_id, self.pad_id]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8")).hexdigest()
 

@@ -11,9 +11,7 @@ from model.errors import SproutError
 
 
 def write(path, *records):
-    path.write_text(
-        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8"
-    )
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
     return path
 
 
@@ -57,9 +55,7 @@ def test_a_corpus_counts_and_gives_everything_as_often_as_asked(tmp_path):
     corpus = Corpus(sources, "stop", tmp_path / "bad.jsonl")
     assert corpus.documents == [2, 2, 1]
     assert corpus.bytes == [6, 4, 1]
-    assert (
-        list(corpus.texts("reading")) == list(corpus.texts("reading")) == ["一", "bc", "d", "e\nf", "g", "h"]
-    )
+    assert list(corpus.texts("reading")) == list(corpus.texts("reading")) == ["一", "bc", "d", "e\nf", "g", "h"]
     assert list(corpus.sample(10**6)) == list(corpus.texts("reading"))
 
 
@@ -73,9 +69,7 @@ def test_a_sample_follows_the_weights(tmp_path):
 
 
 def test_a_sample_is_no_larger_than_asked_and_spread_over_all_files(tmp_path):
-    paths = [
-        write(tmp_path / f"{name}.jsonl", *({"text": f"{name}{i:03}"} for i in range(1000))) for name in "ab"
-    ]
+    paths = [write(tmp_path / f"{name}.jsonl", *({"text": f"{name}{i:03}"} for i in range(1000))) for name in "ab"]
     corpus = Corpus([Source(path) for path in paths], "stop", tmp_path / "bad.jsonl")
     assert corpus.share(800) == pytest.approx(0.1)
     sample = list(corpus.sample(800))

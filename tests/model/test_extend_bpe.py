@@ -30,9 +30,7 @@ def brute_force_merges(words, spelling, count, longest):
         allowed = {
             pair: n
             for pair, n in pairs.items()
-            if n >= 2
-            and len(token := spelling[pair[0]] + spelling[pair[1]]) <= longest
-            and token not in spelling
+            if n >= 2 and len(token := spelling[pair[0]] + spelling[pair[1]]) <= longest and token not in spelling
         }
         if not allowed:
             break
@@ -122,8 +120,7 @@ def test_transformers_opens_an_extended_qwen(tmp_path, tokenizer_class, merges_a
     template = content["added_tokens"][0]
     controls = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<tool_call>")
     content["added_tokens"] = [
-        {**template, "id": len(names) + i, "content": name, "special": i < 3}
-        for i, name in enumerate(controls)
+        {**template, "id": len(names) + i, "content": name, "special": i < 3} for i, name in enumerate(controls)
     ]
     config = {
         "tokenizer_class": tokenizer_class,
@@ -131,13 +128,10 @@ def test_transformers_opens_an_extended_qwen(tmp_path, tokenizer_class, merges_a
         "eos_token": "<|im_end|>",
         "pad_token": "<|endoftext|>",
         "added_tokens_decoder": {
-            str(token["id"]): {k: v for k, v in token.items() if k != "id"}
-            for token in content["added_tokens"]
+            str(token["id"]): {k: v for k, v in token.items() if k != "id"} for token in content["added_tokens"]
         },
     }
-    old = Tokenizer.from_files(
-        {"tokenizer.json": json.dumps(content), "tokenizer_config.json": json.dumps(config)}
-    )
+    old = Tokenizer.from_files({"tokenizer.json": json.dumps(content), "tokenizer_config.json": json.dumps(config)})
     text = "蒹葭苍苍，白露为霜。"
     new = extend(old, [text] * 3, 4, 16)
     new.save(tmp_path)

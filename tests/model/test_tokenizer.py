@@ -237,9 +237,7 @@ def test_settings_saved_in_the_file_neither_cut_nor_pad_nor_frame(tmp_path, ship
                 {"Sequence": {"id": "A", "type_id": 0}},
             ],
             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-            "special_tokens": {
-                "<|im_start|>": {"id": "<|im_start|>", "ids": [1], "tokens": ["<|im_start|>"]}
-            },
+            "special_tokens": {"<|im_start|>": {"id": "<|im_start|>", "ids": [1], "tokens": ["<|im_start|>"]}},
         }
 
     other = Tokenizer.load(folder_with(tmp_path, as_saved_by_a_training_script))
@@ -256,9 +254,7 @@ def test_a_sentencepiece_tokenizer_counts_its_bytes(tmp_path):
     vocab = {name: i for i, name in enumerate(names)}
     backend = Backend(models.BPE(vocab, [("▁", "a")], byte_fallback=True))
     backend.normalizer = normalizers.Replace(" ", "▁")
-    backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    )
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     backend.add_special_tokens(["<s>", "</s>"])
     tokenizer = Tokenizer.from_files({"tokenizer.json": backend.to_str()})
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) == (0, 1, 1)
@@ -280,6 +276,13 @@ def test_transformers_reads_the_same_ids(shipped, auto):
     assert auto.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == list(range(len(SPECIAL_TOKENS)))
     ids = list(range(len(SPECIAL_TOKENS)))
     assert auto.decode(ids, skip_special_tokens=True) == shipped.decode(ids) == "".join(THINK_AND_TOOLS)
+
+
+def test_a_folder_saved_by_transformers_is_the_same_tokenizer(shipped, auto, tmp_path):
+    auto.save_pretrained(tmp_path)
+    again = Tokenizer.load(tmp_path)
+    assert again.fingerprint == shipped.fingerprint
+    assert again.chat_template == shipped.chat_template
 
 
 def test_the_template_in_the_folder_is_the_one_in_the_code(shipped, auto):
@@ -323,8 +326,7 @@ CALLS = {
         (
             [SYSTEM, HI],
             {"add_generation_prompt": True},
-            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n hi\n<|im_end|>\n"
-            "<|im_start|>assistant\n",
+            "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n hi\n<|im_end|>\n<|im_start|>assistant\n",
         ),
         (
             [SYSTEM, HI],
