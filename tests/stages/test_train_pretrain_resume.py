@@ -1,0 +1,270 @@
+"""Work is never lost: killed, signalled or damaged, a run of train_pretrain.py goes on to the bit."""
+
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import model.generation
+import training.run
+from dataset.rows import TextRows, ValidationRows
+from model.checkpoint import read_checkpoint
+from model.errors import SproutError
+from model.files import previous_path
+from tests.stages.pretraining import Result, Workshop, assert_same_run, same, write_texts
+from training import resume
+from training.metrics import Metrics
+
+# Two epochs of about 22 steps, with the rows of two files mixed by weight.
+RUN = ("--epochs=2", "--save_interval=7", "--eval_interval=10")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(workshop):
+    """The result of the whole run with an optimizer, trained once."""
+    results: dict[str, Result] = {}
+
+    def result_of(optimizer: str) -> Result:
+        if optimizer not in results:
+            results[optimizer] = workshop.train(f"whole_{optimizer}", f"--optimizer={optimizer}", *RUN)
+        return results[optimizer]
+
+    return result_of
+
+
+# --- kill -9 ----------------------------------------------------------------------------------------
+
+
+def kill_at(process, metrics: Path, line: int, delay: float) -> bool:
+    """Kills the process `delay` seconds after its metrics have `line` lines; False if it ended before."""
+    while process.poll() is None:
+        if metrics.exists() and metrics.read_bytes().count(b"\n") >= line:
+            time.sleep(delay)
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_killed_three_times_at_random_moments_it_ends_as_if_never_killed(workshop, uninterrupted, optimizer):
+    expected = uninterrupted(optimizer)
+    steps = expected.facts["step"]
+    rng = random.Random()
+    moments = sorted(rng.sample(range(3, steps - 2), 3))
+    killed = workshop.result(f"killed_{optimizer}")
+    words = (f"--optimizer={optimizer}", *RUN)
+    for line in moments:
+        again = ("--resume",) if killed.resume_file.exists() else ()
+        process = workshop.start(f"killed_{optimizer}", *words, *again)
+        kill_at(process, killed.logs / "metrics.jsonl", line, delay=rng.uniform(0, 0.05))
+    again = ("--resume",) if killed.resume_file.exists() else ()
+    process = workshop.start(f"killed_{optimizer}", *words, *again)
+    said, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, (moments, errors)
+    if again:
+        assert f"resumed {killed.resume_file} at step" in said
+    assert_same_run(killed, expected)
+    assert not list(killed.folder.rglob("*.tmp"))
+
+
+def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(workshop, uninterrupted, monkeypatch):
+    """The state is being written, the weights of the same step are there already."""
+    pid = os.fork()
+    if pid == 0:  # a child that dies at the second save, with half a file written
+        saves = []
+
+        def half_save(path, contents):
+            saves.append(path)
+            if len(saves) == 2:
+                path.with_name(f".{path.name}.{os.getpid()}.tmp").write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
+            honest(path, contents)
+
+        honest = training.run.save_checkpoint
+        training.run.save_checkpoint = half_save
+        try:
+            workshop.train("half", "--optimizer=muon", *RUN)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    half = workshop.result("half")
+    assert (half.facts["step"], read_checkpoint(half.resume_file)["step"]) == (14, 7)
+    assert list(half.folder.glob(".*.tmp"))
+    result = workshop.train("half", "--optimizer=muon", *RUN, "--resume")
+    assert "at step 7 of" in result.said
+    assert_same_run(result, uninterrupted("muon"))
+    assert not list(half.folder.glob(".*.tmp"))
+
+
+# --- SIGTERM and Ctrl-C -----------------------------------------------------------------------------
+
+
+def signal_at(monkeypatch, owner, name: str, call: int, number: int) -> None:
+    """Sends this process a signal in the call number `call` of a function."""
+    honest, calls = getattr(owner, name), []
+
+    def watched(*args, **named):
+        calls.append(name)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return honest(*args, **named)
+
+    monkeypatch.setattr(owner, name, watched)
+
+
+PHASES = {
+    "training": (TextRows, "batch", 23, 11),  # in the first of two micro-batches of step 12
+    "epoch's end": (Metrics, "write", 22, 22),
+    "validation": (ValidationRows, "batch", 3, 9),
+    "sampling": (model.generation, "sample", 7, 19),
+    "saving": (training.run, "save_checkpoint", 2, 14),
+}
+
+
+@pytest.mark.parametrize("number, code, phase", [(15, 143, phase) for phase in PHASES] + [(2, 130, "training")])
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, uninterrupted, monkeypatch, number, code, phase):
+    owner, name, call, step = PHASES[phase]
+    out = f"{phase}_{code}".replace(" ", "_")
+    words = ("--optimizer=muon", *RUN, "--sample_interval=20")
+    with monkeypatch.context() as patch:
+        signal_at(patch, owner, name, call, number)
+        exit_code, _ = workshop.fails(out, *words)
+    assert exit_code == code  # 130 for Ctrl-C (SIGINT, 2), 143 for SIGTERM (15)
+    stopped = workshop.result(out)
+    state = read_checkpoint(stopped.resume_file)
+    assert state["step"] == step
+    assert (state["pending"] is not None) == (phase in ("validation", "sampling"))  # updated, not yet measured
+    assert stopped.metrics[-1]["step"] == state["step"] == stopped.facts["step"]
+    result = workshop.train(out, *words, "--resume")
+    assert_same_run(result, uninterrupted("muon"))
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_real_signal_ends_a_process_with_its_code_and_tells_how_to_go_on(workshop, number, code):
+    process = workshop.start(f"signalled_{code}", "--epochs=200", "--log_interval=1")
+    for line in process.stdout:
+        if line.startswith("step 3/"):
+            process.send_signal(number)
+            break
+    said, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (code, "")
+    step, steps = map(int, re.search(r"stopped at step (\d+) of (\d+), saved; .*--resume", said).groups())
+    assert 3 <= step < steps
+    assert workshop.result(f"signalled_{code}").facts["step"] == step
+
+
+# --- damage -----------------------------------------------------------------------------------------
+
+
+def test_a_damaged_state_is_reported_and_the_one_before_continued(workshop, uninterrupted, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        signal_at(patch, TextRows, "batch", 60, signal.SIGTERM)
+        workshop.fails("damaged", "--optimizer=muon", *RUN)
+    damaged = workshop.result("damaged")
+    with open(damaged.resume_file, "r+b") as file:
+        file.truncate(1000)
+    assert read_checkpoint(previous_path(damaged.resume_file))["step"] == 28
+    capsys.readouterr()
+    result = workshop.train("damaged", "--optimizer=muon", *RUN, "--resume")
+    assert re.search("warning: .*pretrain_32_resume.pth is damaged.*step 28", capsys.readouterr().err)
+    assert_same_run(result, uninterrupted("muon"))
+
+
+# --- what is not resumed ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def short(workshop) -> Result:
+    return workshop.train("short", "--max_steps=4")
+
+
+def test_a_finished_run_has_nothing_left_to_do(workshop, short):
+    before = short.metrics, short.weights
+    result = workshop.train("short", "--max_steps=4", "--resume")
+    assert "at step 4 of 4" in result.said and "done: " in result.said
+    assert result.metrics == before[0] and same(result.weights, before[1])
+
+
+@pytest.mark.parametrize(
+    "changed, named",
+    [
+        (["--batch_size=4"], "batch_size was 2, is 4"),
+        (["--accumulation_steps=4"], "accumulation_steps was 2, is 4"),
+        (["--learning_rate=0.5"], "learning_rate was"),
+        (["--max_steps=5"], "steps was 4, is 5"),
+        (["--schedule=cosine"], "schedule was wsd, is cosine"),
+        (["--optimizer=adamw"], "optimizer was muon, is adamw"),
+        (["--seed=1"], "seed was 42, is 1"),
+        (["--num_hidden_layers=3"], "network.num_hidden_layers was 2, is 3"),
+        (["--max_seq_len=16"], "max_seq_len was 32, is 16"),
+        (["--dtype=bfloat16"], "dtype was float32, is bfloat16"),
+        (["--freeze_layers=1"], "freeze_layers was 0, is 1"),
+        (["--val_ratio=0.3"], "data.training was"),
+    ],
+)
+def test_another_run_is_refused_by_name(workshop, short, changed, named):
+    before = short.resume_file.read_bytes()
+    code, message = workshop.fails("short", "--max_steps=4", *changed, "--resume")
+    assert code == 2 and named in message and message.count("\n") == 1
+    assert short.resume_file.read_bytes() == before
+    assert [line["step"] for line in short.metrics] == [1, 2, 3, 4]
+
+
+def test_changed_data_weights_and_tokenizers_are_refused(workshop, short):
+    for data in (("a.jsonl:0.5", "b.jsonl:0.5"), ("a.jsonl",), ("b.jsonl:0.3", "a.jsonl:0.7")):
+        code, message = workshop.fails("short", "--max_steps=4", "--resume", data=data)
+        assert code == 2 and "data.training was" in message
+    copy = Workshop(workshop.folder / "copy")  # the same names, another text; the same text elsewhere is fine
+    copy.folder.mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        (copy.folder / name).write_bytes((workshop.folder / name).read_bytes())
+    (copy.folder / "tokenizer").symlink_to(workshop.folder / "tokenizer")
+    (copy.folder / "short").symlink_to(workshop.folder / "short")
+    copy.train("short", "--max_steps=4", "--resume")
+    write_texts(copy.folder / "b.jsonl", 16, seed=5)
+    code, message = copy.fails("short", "--max_steps=4", "--resume")
+    assert code == 2 and "data.training was" in message
+
+
+def test_nothing_to_resume_is_a_sentence(workshop):
+    code, message = workshop.fails("never", "--resume")
+    assert (code, message.count("\n")) == (2, 1)
+    assert "there is no" in message and "start without --resume" in message
+
+
+# --- several processes ------------------------------------------------------------------------------
+
+
+def test_two_processes_have_the_curve_of_one(workshop):
+    """At the same total batch; in the last step of an epoch one of the two has no rows."""
+    words = ("--epochs=2", "--eval_interval=5", "--val_ratio=0.1")
+    one = workshop.train("one", *words, data=("b.jsonl",))
+    rows = int(re.search(r"an epoch: (\d+) rows", one.said)[1])
+    assert rows % 4 in (1, 2)
+
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    process = workshop.start("two", *words, "--accumulation_steps=1", launcher=launcher, data=("b.jsonl",))
+    said, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+    assert "2 rows x 1 micro-batches x 2 process(es)" in said
+    assert said.count("done: ") == 1
+
+    two = workshop.result("two")
+    assert len(two.metrics) == len(one.metrics) == 2 * -(-rows // 4)
+    for a, b in zip(two.metrics, one.metrics, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+    for name, tensor in two.weights.items():
+        assert (tensor - one.weights[name]).abs().max() < 1e-4, name
+
+
+def test_two_processes_cannot_resume_a_run_of_one(short):
+    identity = read_checkpoint(short.resume_file)["identity"] | {"processes": 2}
+    with pytest.raises(SproutError, match="processes was 1, is 2"):
+        resume.read(short.resume_file, identity)
