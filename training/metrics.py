@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 from model.errors import SproutError
@@ -15,6 +16,7 @@ class Metrics:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / "metrics.jsonl"
+        self._next_drawing = 0.0
         self._keep_until(resume_step)
         self._file = open(self.path, "a", encoding="utf-8")
         from torch.utils.tensorboard import SummaryWriter  # here: it takes a second to import
@@ -42,8 +44,13 @@ class Metrics:
             if parameter.grad is not None:
                 self.tensorboard.add_histogram(f"gradients/{name}", parameter.grad.float().cpu(), step)
 
-    def draw(self) -> None:
+    def draw(self, sparingly: bool = False) -> None:
+        """Redraws `loss.png` from all lines; `sparingly` only if drawing then takes at most 2 % of the time."""
+        started = time.monotonic()
+        if sparingly and started < self._next_drawing:
+            return
         draw_loss_curve(read_metrics(self.path), self.folder / "loss.png", self.folder.name)
+        self._next_drawing = started + 50 * (time.monotonic() - started)
 
     def sync(self) -> None:
         """Forces what was written onto the disk (before a checkpoint that relies on it)."""

@@ -178,7 +178,7 @@ class Run:
         if finished or self._due("save_interval"):
             self.save()
             if self.is_main:
-                self.metrics.draw()
+                self.metrics.draw(sparingly=True)
         if self._signalled():
             self.stop()
 

@@ -7,6 +7,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.errors import SproutError
+from training import metrics as module
 from training.metrics import Metrics, draw_loss_curve, read_metrics, smoothed
 
 
@@ -90,6 +91,24 @@ def test_the_curve_is_a_png_and_replaces_the_last(tmp_path):
         assert min(picture.shape[:2]) > 300
         assert picture.std() > 0.01  # not a blank page
     assert [file.name for file in tmp_path.iterdir()] == ["loss.png"]
+
+
+def test_drawing_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+    clock, drawings = [100.0], []
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    def draw(*args):
+        drawings.append(clock[0])
+        clock[0] += 2.0
+
+    monkeypatch.setattr(module, "draw_loss_curve", draw)
+    metrics = Metrics(tmp_path)
+    for clock[0] in (100.0, 110.0, 199.0, 200.0, 250.0):
+        metrics.draw(sparingly=True)
+    assert drawings == [100.0, 200.0]
+    metrics.draw()
+    assert len(drawings) == 3
+    metrics.close()
 
 
 def test_a_run_without_a_good_step_draws_nothing(tmp_path):
