@@ -32,7 +32,12 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 
 
 def build_optimizers(
-    model: nn.Module, optimizer: str, learning_rate: float, weight_decay: float, adam_beta2: float = 0.95
+    model: nn.Module,
+    optimizer: str,
+    learning_rate: float,
+    weight_decay: float,
+    adam_beta2: float = 0.95,
+    muon_dtype: torch.dtype = torch.bfloat16,
 ) -> list[torch.optim.Optimizer]:
     """`adamw`: one AdamW for everything. `muon`: Muon for the matrices of the blocks, AdamW for the rest.
 
@@ -49,7 +54,9 @@ def build_optimizers(
     ]
     optimizers: list[torch.optim.Optimizer] = []
     if optimizer == "muon" and groups["matrices"]:
-        optimizers.append(Muon(groups["matrices"], lr=learning_rate, weight_decay=weight_decay))
+        optimizers.append(
+            Muon(groups["matrices"], lr=learning_rate, weight_decay=weight_decay, compute_dtype=muon_dtype)
+        )
     adam_groups = [group for group in adam_groups if group["params"]]
     if adam_groups:
         betas = (ADAM_BETA1, adam_beta2)

@@ -86,15 +86,21 @@ class Run:
         self.resume_file = Path(args.out_dir) / f"{self.name}_resume.pth"
         self.folder = Path(args.out_dir) / "logs" / self.name
 
+        dtype = self.device_choice.dtype
         optimizers = [
             optimizer
             for module in self.modules.values()
             for optimizer in build_optimizers(
-                module, args.optimizer, plan.learning_rate, args.weight_decay, args.adam_beta2
+                module,
+                args.optimizer,
+                plan.learning_rate,
+                args.weight_decay,
+                args.adam_beta2,
+                # GPUs without bfloat16, which train in float16, are slower in bfloat16 than in float32.
+                muon_dtype=dtype if dtype == torch.bfloat16 else torch.float32,
             )
         ]
-        fp16 = self.device_choice.dtype == torch.float16
-        self.updater = Updater(optimizers, plan.tokens_per_step, args.grad_clip, fp16)
+        self.updater = Updater(optimizers, plan.tokens_per_step, args.grad_clip, fp16=dtype == torch.float16)
         self.step, self.tokens, self.best = 0, 0, {}
         self.pending: dict | None = None  # metrics of a step that was interrupted between its update and its end
         self.eval_interval = _interval(args.eval_interval, plan.steps, 20)
