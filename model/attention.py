@@ -10,6 +10,18 @@ from torch import Tensor
 QUERY_BLOCK = 256
 
 
+def visible(query_documents: torch.Tensor, key_documents: torch.Tensor) -> torch.Tensor:
+    """Which keys each query may see, boolean [B, 1, T, S], the T queries being the last of the S tokens.
+
+    query_documents [B, T] and key_documents [B, S] number the document each token belongs to.
+    """
+    T, S = query_documents.shape[1], key_documents.shape[1]
+    order = torch.arange(S, device=key_documents.device)
+    causal = order[None, :] <= order[S - T :, None]
+    same = query_documents[:, :, None] == key_documents[:, None, :]
+    return (causal & same)[:, None]
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Attention for q [B, H, T, h] and k, v [B, K, S, h]; `mask` [B or 1, 1, T, S], True = may see.
 
@@ -24,7 +36,18 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
         # Training on a CPU: twice as fast as the built-in kernel, whose backward does not use bfloat16 instructions.
         return BlockAttention.apply(q, k, v, mask)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=H != K)
+    grouped = H != K
+    if grouped and not (mask is None and _flash_attention_runs(q)):
+        # Of PyTorch's fast kernels only flash attention knows groups; the others would give way to one that
+        # writes down all T x S scores.
+        k, v, grouped = k.repeat_interleave(H // K, dim=1), v.repeat_interleave(H // K, dim=1), False
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
+
+
+def _flash_attention_runs(q: Tensor) -> bool:
+    """Flash attention needs an Ampere GPU or newer and 16-bit numbers."""
+    half = q.dtype in (torch.float16, torch.bfloat16)
+    return half and q.device.type == "cuda" and torch.cuda.get_device_capability(q.device) >= (8, 0)
 
 
 class BlockAttention(torch.autograd.Function):
@@ -32,7 +55,8 @@ class BlockAttention(torch.autograd.Function):
 
     The keys after a block are never computed, which saves nearly half; the query heads of a group are stacked
     into one taller matrix instead of repeating their keys. Keeps the attention weights for the backward pass:
-    T^2 / 2 numbers a head, which a CPU has room for.
+    T^2 / 2 numbers a head, which a CPU has room for. Scores are rounded to the type of `q` before the
+    softmax, as in any attention that is written out under autocast; the softmax itself is taken in float32.
     """
 
     @staticmethod

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from model.attention import attend
+from model.attention import attend, visible
 from model.config import TransformerConfig
 from model.initialization import initialize
 from model.kv_cache import KVCache
@@ -54,7 +54,8 @@ class Attention(nn.Module):
         q = self.q_norm(self.q_proj(x).view(B, T, -1, self.head_dim)).transpose(1, 2)  # [B, H, T, h]
         k = self.k_norm(self.k_proj(x).view(B, T, -1, self.head_dim)).transpose(1, 2)  # [B, K, T, h]
         v = self.v_proj(x).view(B, T, -1, self.head_dim).transpose(1, 2)  # [B, K, T, h]
-        q, k, v = rotate(q, *rotary).to(v.dtype), rotate(k, *rotary).to(v.dtype), v
+        # Under autocast a norm returns float32; the products of attention take one type.
+        q, k = rotate(q, *rotary).to(v.dtype), rotate(k, *rotary).to(v.dtype)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)
         return self.o_proj(attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
@@ -146,11 +147,11 @@ class Transformer(nn.Module):
         T = tokens.shape[1]
         mask = None
         if cache is not None:
-            positions, mask = _continue_in_cache(cache, positions, T, tokens.device)
+            positions, mask = cache.place(positions, T)
         elif positions is not None:
             documents = (positions == 0).cumsum(dim=1)
             mask = visible(documents, documents)
-        if positions is None:
+        else:
             positions = torch.arange(T, device=tokens.device)[None]
         rotary = rotary_tables(positions, self.rotary_frequencies, self.rotary_factor)
 
@@ -160,40 +161,3 @@ class Transformer(nn.Module):
         if cache is not None:
             cache.length += T
         return self.model.norm(x)
-
-
-def visible(query_documents: torch.Tensor, key_documents: torch.Tensor) -> torch.Tensor:
-    """Which keys each query may see, boolean [B, 1, T, S], the T queries being the last of the S tokens.
-
-    query_documents [B, T] and key_documents [B, S] number the document each token belongs to.
-    """
-    T, S = query_documents.shape[1], key_documents.shape[1]
-    order = torch.arange(S, device=key_documents.device)
-    causal = order[None, :] <= order[S - T :, None]
-    same = query_documents[:, :, None] == key_documents[:, None, :]
-    return (causal & same)[:, None]
-
-
-def _continue_in_cache(cache: KVCache, positions, T: int, device):
-    """Positions of T more tokens, and their mask (None where none is needed), for a text held in `cache`."""
-    start = cache.length
-    if positions is None:
-        steps = torch.arange(T, device=device)[None]
-        positions = (start if cache.next_positions is None else cache.next_positions[:, None]) + steps
-        documents = None if cache.documents is None else cache.documents[:, start - 1 : start].expand(-1, T)
-    else:
-        documents = (positions == 0).cumsum(dim=1)
-        if cache.documents is None:
-            if start > 0:
-                raise ValueError("documents must be told apart from the first token of a cache on")
-            cache.documents = torch.zeros(cache.keys[0].shape[0], cache.max_length, dtype=torch.long, device=device)
-        else:
-            documents = documents + cache.documents[:, start - 1 : start]
-    if documents is None:
-        if T == 1 or start == 0:
-            return positions, None  # one new token sees everything; a whole text is plainly causal
-        rows = torch.zeros(1, start + T, dtype=torch.long, device=device)
-        return positions, visible(rows[:, start:], rows)
-    cache.documents[:, start : start + T] = documents
-    cache.next_positions = positions[:, -1] + 1
-    return positions, visible(documents, cache.documents[:, : start + T])

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from model.attention import QUERY_BLOCK, BlockAttention, attend
-from model.transformer import visible
+from model.attention import QUERY_BLOCK, BlockAttention, attend, visible
 
 
 def formula(q, k, v, mask):
@@ -37,6 +36,36 @@ def test_block_attention_equals_the_formula_forward_and_backward(kv_heads, lengt
     torch.testing.assert_close(result.double(), expected, rtol=1e-5, atol=1e-5)
     for gradient, wanted in zip(gradients, expected_gradients):
         torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_block_attention_in_bfloat16_has_gradients_within_rounding_of_the_formula():
+    torch.manual_seed(0)
+    q = torch.randn(2, 4, QUERY_BLOCK + 44, 16, dtype=torch.bfloat16, requires_grad=True)
+    k, v = (torch.randn(2, 2, QUERY_BLOCK + 44, 16, dtype=torch.bfloat16, requires_grad=True) for _ in range(2))
+    mask = torch.ones(1, 1, QUERY_BLOCK + 44, QUERY_BLOCK + 44, dtype=torch.bool).tril()
+    direction = torch.randn(q.shape)
+    gradients = torch.autograd.grad(BlockAttention.apply(q, k, v, None), (q, k, v), direction.bfloat16())
+    wanted = torch.autograd.grad(formula(q, k, v, mask), (q, k, v), direction.double())
+    for gradient, expected in zip(gradients, wanted):
+        assert (gradient - expected).float().norm() < 0.02 * expected.float().norm()
+
+
+def test_grouped_heads_are_repeated_where_only_a_slow_kernel_knows_groups(monkeypatch):
+    calls = []
+    builtin = torch.nn.functional.scaled_dot_product_attention
+
+    def spy(q, k, v, **settings):
+        calls.append((k.shape[1], settings.get("enable_gqa")))
+        return builtin(q, k, v, **settings)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    q, k = torch.randn(1, 4, 5, 8), torch.randn(1, 2, 5, 8)
+    repeated = attend(q, k, k, None)
+    monkeypatch.setattr("model.attention._flash_attention_runs", lambda q: True)
+    torch.testing.assert_close(attend(q, k, k, None), repeated)
+    mask = torch.ones(1, 1, 5, 5, dtype=torch.bool).tril()
+    torch.testing.assert_close(attend(q, k, k, mask), repeated)
+    assert calls == [(4, False), (2, True), (4, False)]
 
 
 def test_training_in_bfloat16_on_a_cpu_takes_the_blocks_and_agrees_with_the_builtin_kernel():
