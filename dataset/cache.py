@@ -29,7 +29,7 @@ from dataset.tokenising import tokenise
 from model.errors import SproutError, UsageError
 from model.files import sync_folder
 
-LAYOUT = 1  # to be raised with any change of what is stored, or of which document is held out
+LAYOUT = 2  # to be raised with any change of what is stored, or of which document is held out
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,7 @@ def build_or_open(
     """Open the token cache of a data file, building it first if it is not there.
 
     tokenizer: a `model.tokenizer.Tokenizer`.
-    val_ratio: share of the documents that is held out, 0 to 1, but not more than about
-        `tokenising.MAX_VALIDATION_BYTES`; 1 holds out the whole file, whatever its size (for `--val_path`).
+    val_ratio: share of the documents that is held out, 0 to 1 (`tokenising.held_out_share` limits it for a run).
         A hash of a document's content decides, so the choice depends on nothing else, and a document and its
         duplicates are on the same side.
     on_bad_line: "stop" raises at the first line that cannot be used; "skip" counts it and writes it to

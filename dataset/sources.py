@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +30,18 @@ def parse_sources(items: Sequence[str | Path]) -> list[Source]:
     without = [source.path for source in sources if source.weight is None]
     if without and len(without) < len(sources):
         raise UsageError(f"{without[0]} has no weight but other files have: give every file one, or none")
-    seen: dict[tuple[int, int], Path] = {}
-    for source in sources:
-        stat = os.stat(source.path)  # links and other spellings of a path lead to the same inode
-        first = seen.setdefault((stat.st_dev, stat.st_ino), source.path)
-        if first is not source.path:
-            raise UsageError(f"{source.path} and {first} are the same file: name it once")
+    refuse_same_file(source.path for source in sources)
     return sources
+
+
+def refuse_same_file(paths: Iterable[Path]) -> None:
+    """Raises UsageError if two of the paths lead to one file."""
+    seen: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        stat = os.stat(path)  # links and other spellings of a path lead to the same inode
+        first = seen.setdefault((stat.st_dev, stat.st_ino), path)
+        if first is not path:
+            raise UsageError(f"{path} and {first} are the same file: name it once")
 
 
 def _parse(item: str) -> Source:

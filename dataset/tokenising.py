@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +17,11 @@ from dataset.streams import StreamWriter, token_dtype
 from model.errors import SproutError
 
 # Held-out documents are scored again and again during a run: 2 MB are some 600 thousand tokens, enough for
-# three digits of the loss and a minute or two on a laptop. Of a compressed file its size on disk is known
-# beforehand, not that of its text: there it can be a few times as much.
+# three digits of the loss and a minute or two on a laptop.
 MAX_VALIDATION_BYTES = 2_000_000
+
+# Bytes of text that a byte of a compressed file may stand for: gzip makes text 2 to 4 times smaller.
+COMPRESSION = 4
 
 # With fewer documents than this, none is held out unless the hash happens to pick one.
 MIN_DOCUMENTS_TO_HOLD_OUT = 10
@@ -37,11 +40,6 @@ def tokenise(
     Each document becomes BOS + its ids + EOS in one of the two streams; see `cache.build_or_open` for the
     arguments. Raises SproutError for a bad line that is not to be skipped and for a file without documents.
     """
-    share = val_ratio if val_ratio == 1 else min(val_ratio, MAX_VALIDATION_BYTES / source.stat().st_size)
-    return _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress)
-
-
-def _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress) -> dict:
     dtype = token_dtype(tokenizer.vocab_size)
 
     def writer(name: str) -> StreamWriter:
@@ -52,16 +50,17 @@ def _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress) -> 
         for texts, batch in _encoded(_batches(documents), tokenizer.encode_batch):
             for text, ids in zip(texts, batch, strict=True):
                 content = text.encode("utf-8")
-                (validation if is_held_out(content, share) else train).add(ids, len(content))
+                (validation if is_held_out(content, val_ratio) else train).add(ids, len(content))
         total = train.size.documents + validation.size.documents
         if total == 0:
             raise SproutError(documents.why_empty())
-        if 0 < share < 1 and validation.size.documents == 0 and total >= MIN_DOCUMENTS_TO_HOLD_OUT:
+        if 0 < val_ratio < 1 and validation.size.documents == 0 and total >= MIN_DOCUMENTS_TO_HOLD_OUT:
             train.move_last(validation)  # its copies, should there be any, stay behind
         streams = {"train": train.finish(), "validation": validation.finish()}
-    if share < 1 and streams["train"].size.documents == 0:
+    if val_ratio < 1 and streams["train"].size.documents == 0:
         # The hash picked every document of a file of a few, or of copies of a few: training comes first.
-        return _tokenise(source, tokenizer, folder, kind, 0, on_bad_line, progress)
+        settings = {"kind": kind, "val_ratio": 0, "on_bad_line": on_bad_line, "progress": progress}
+        return tokenise(source, tokenizer, folder, **settings)
     return {
         "source": str(source),
         "format": documents.format.name,
@@ -73,6 +72,18 @@ def _tokenise(source, tokenizer, folder, kind, share, on_bad_line, progress) -> 
         **{name: asdict(stream.size) for name, stream in streams.items()},
         "bad_lines": dict(documents.bad_lines),
     }
+
+
+def held_out_share(paths: Sequence[Path], val_ratio: float) -> float:
+    """`val_ratio`, or less where that would hold out more than about `MAX_VALIDATION_BYTES` of all files together.
+
+    One share for all files: copies of a document are then on one side, in whichever files they are. What is less
+    than asked for is a power of two, so that files may grow a little and the share, with the caches built for it,
+    stays as it is.
+    """
+    sizes = (path.stat().st_size * (COMPRESSION if path.suffix.lower() in (".gz", ".parquet") else 1) for path in paths)
+    limit = MAX_VALIDATION_BYTES / sum(sizes)
+    return val_ratio if val_ratio <= limit else 2.0 ** math.floor(math.log2(limit))
 
 
 def is_held_out(content: bytes, share: float) -> bool:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pyarrow
@@ -10,6 +11,7 @@ import pytest
 
 from dataset import tokenising
 from dataset.streams import StreamWriter
+from dataset.tokenising import held_out_share
 from model.errors import SproutError
 from tests.dataset.support import documents_of, leftovers, random_documents, write_jsonl
 
@@ -22,9 +24,7 @@ def test_documents_are_stored_as_bos_ids_eos(tmp_path, build, tokenizer):
     assert cache.documents == 120 and cache.format == "text" and cache.bad_lines_path is None
     assert cache.bytes == sum(len(text.encode()) for text in documents)
     assert cache.tokens == cache.train.map().size == cache.train.size.text_tokens + 2 * 120
-    assert cache.bytes_per_token == pytest.approx(
-        cache.bytes / sum(map(len, map(tokenizer.encode, documents)))
-    )
+    assert cache.bytes_per_token == pytest.approx(cache.bytes / sum(map(len, map(tokenizer.encode, documents))))
     summary = cache.summary()
     assert "format text, 120 documents" in summary and f"{cache.tokens:,} tokens" in summary
 
@@ -63,11 +63,32 @@ def test_duplicates_are_on_one_side_and_order_does_not_matter(tmp_path, build, t
     assert sorted(documents_of(backwards.validation, tokenizer)) == sorted(held_out)
 
 
-def test_the_held_out_part_is_capped(tmp_path, build, monkeypatch):
-    path = write_jsonl(tmp_path / "a.jsonl", random_documents(500))
-    monkeypatch.setattr(tokenising, "MAX_VALIDATION_BYTES", path.stat().st_size // 20)
-    assert 5 < build(path, val_ratio=0.5).validation.size.documents < 60
-    assert build(path, val_ratio=1).train.size.documents == 0  # --val_path: all of it, whatever its size
+def test_all_files_together_are_held_out_to_a_limit(tmp_path):
+    limit = tokenising.MAX_VALIDATION_BYTES
+
+    def share(name, size, count=1):
+        paths = [tmp_path / f"{number}.{name}" for number in range(count)]
+        for path in paths:
+            path.touch()
+            os.truncate(path, size)
+        return held_out_share(paths, 0.01)
+
+    assert share("jsonl", 50 * limit) == 0.01
+    assert limit / 2 < share("jsonl", 1000 * limit) * 1000 * limit <= limit
+    assert share("jsonl", 50 * limit, count=20) == share("jsonl", 1000 * limit) == share("jsonl", 1010 * limit)
+    assert share("jsonl.gz", 250 * limit) == share("parquet", 250 * limit) == share("jsonl", 1000 * limit)
+
+
+def test_a_document_of_two_files_is_on_the_same_side_in_both(tmp_path, build, tokenizer):
+    both, more = random_documents(300), random_documents(900, seed=1)
+    paths = [write_jsonl(tmp_path / "a.jsonl", both), write_jsonl(tmp_path / "b.jsonl", both + more)]
+    share = held_out_share(paths, 0.2)
+    caches = [build(path, val_ratio=share) for path in paths]
+    train, held_out = (
+        {tuple(ids) for cache in caches for ids in documents_of(getattr(cache, name), tokenizer)}
+        for name in ("train", "validation")
+    )
+    assert held_out and not train & held_out
 
 
 @pytest.mark.parametrize("count, held_out", [(9, 0), (10, 1)])
@@ -85,9 +106,7 @@ def test_a_file_is_never_held_out_as_a_whole(tmp_path, build):
     assert cache.train.size.documents == 3 and cache.validation.size.documents == 0
 
 
-@pytest.mark.parametrize(
-    "bos, eos, expected", [(1, 2, [[1, 7, 2], [1, 8, 9, 2]]), (0, 0, [[0, 7, 0], [0, 8, 9, 0]])]
-)
+@pytest.mark.parametrize("bos, eos, expected", [(1, 2, [[1, 7, 2], [1, 8, 9, 2]]), (0, 0, [[0, 7, 0], [0, 8, 9, 0]])])
 def test_moving_the_last_document(tmp_path, bos, eos, expected):
     with (
         StreamWriter(tmp_path / "a", "<u2", bos, eos) as a,
@@ -98,9 +117,7 @@ def test_moving_the_last_document(tmp_path, bos, eos, expected):
         a.move_last(b)
         streams = a.finish(), b.finish()
     assert [stream.map().tolist() for stream in streams] == expected
-    assert [stream.size.bytes for stream in streams] == [3, 5] and all(
-        stream.is_whole() for stream in streams
-    )
+    assert [stream.size.bytes for stream in streams] == [3, 5] and all(stream.is_whole() for stream in streams)
 
 
 def test_the_choice_of_held_out_documents_never_changes():
@@ -147,9 +164,7 @@ def test_skip_counts_and_lists_what_it_left_out(tmp_path, build, tokenizer):
 def test_an_unknown_shape_shows_keys_and_accepted_shapes(tmp_path, build):
     path = tmp_path / "a.jsonl"
     path.write_text('{"instruction": "a", "output": "b"}\n')
-    with pytest.raises(
-        SproutError, match=r'a.jsonl:1: .*keys: instruction, output; accepted: {"text": "..."}'
-    ):
+    with pytest.raises(SproutError, match=r'a.jsonl:1: .*keys: instruction, output; accepted: {"text": "..."}'):
         build(path)
     path.write_text(json.dumps({f"{'long' * 50}\n{i}": i for i in range(1000)}))
     with pytest.raises(SproutError) as caught:
@@ -157,9 +172,7 @@ def test_an_unknown_shape_shows_keys_and_accepted_shapes(tmp_path, build):
     assert len(str(caught.value)) < 1000 + len(str(path)) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "content, message", [("\n\n", "holds no document"), ("x\ny\n", "2 bad lines: the first is")]
-)
+@pytest.mark.parametrize("content, message", [("\n\n", "holds no document"), ("x\ny\n", "2 bad lines: the first is")])
 def test_a_file_without_documents(tmp_path, build, content, message):
     (tmp_path / "a.jsonl").write_text(content)
     with pytest.raises(SproutError, match=message):
