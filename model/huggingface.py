@@ -40,7 +40,7 @@ def export_folder(
     dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and
     renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
     weights = plain_state_dict(model)
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
@@ -56,7 +56,6 @@ def export_folder(
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    earlier = folder.with_name(f".{folder.name}.{os.getpid()}.earlier.tmp")
     try:
         temporary.mkdir(parents=True)
         for name, text in texts.items():
@@ -66,16 +65,33 @@ def export_folder(
         for path in temporary.iterdir():
             path.chmod((temporary / "config.json").stat().st_mode)  # safetensors gives others no right to read
             _sync_file(path)
-        if folder.exists():
-            os.replace(folder, earlier)
-        os.replace(temporary, folder)
-        sync_folder(folder.parent)
+        _take_place(temporary, folder)
     except (OSError, SafetensorError) as error:
         raise SproutError(f"cannot write {folder} ({error}): make room or choose another folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(earlier, ignore_errors=True)
     return sorted(folder.iterdir())
+
+
+def _take_place(new: Path, folder: Path) -> None:
+    """Renames `new` to `folder`. A folder that was there goes only after that; if the renaming fails, it stays.
+
+    No call exchanges two folders everywhere. A process killed between the renames leaves the earlier one under
+    its other name, which is not hidden.
+    """
+    earlier = folder.with_name(f"{folder.name}.earlier.{os.getpid()}")
+    replaces = folder.exists()
+    if replaces:
+        os.replace(folder, earlier)
+    try:
+        os.replace(new, folder)
+    except BaseException:
+        if replaces:
+            os.replace(earlier, folder)
+        raise
+    sync_folder(folder.parent)
+    if replaces:
+        shutil.rmtree(earlier, ignore_errors=True)
 
 
 def _files_of_others(folder: Path, ours: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Hugging Face folders: `transformers` opens ours without code, we open its, the rest is refused."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -59,11 +60,20 @@ def edit_config(folder: Path, **changes) -> None:
 # --- export -----------------------------------------------------------------------------------------
 
 
-def test_transformers_opens_the_folder_without_code_or_warning(exported, small_tokenizer, caplog):
+@pytest.fixture
+def warnings_of_transformers(caplog):
+    """What it logs; its loggers do not pass records on to pytest's."""
+    logger = logging.getLogger("transformers")
+    logger.addHandler(caplog.handler)
+    yield lambda: [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    logger.removeHandler(caplog.handler)
+
+
+def test_transformers_opens_the_folder_without_code_or_warning(exported, small_tokenizer, warnings_of_transformers):
     network, folder = exported
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert not warnings_of_transformers()
     assert model.dtype == torch.float32
     assert model.config.tie_word_embeddings == network.config.tie_word_embeddings
     assert model.config.rope_parameters["rope_theta"] == 1e6
@@ -126,8 +136,15 @@ def test_a_folder_is_replaced_only_if_it_is_an_export(folder, small_tokenizer):
         export_folder(folder / "thesis.tex", network, small_tokenizer)
 
 
-def test_all_files_may_be_read_by_others(folder):
-    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+@pytest.mark.skipif(os.name != "posix", reason="needs umask")
+def test_all_files_may_be_read_by_those_the_umask_lets(tmp_path, small_tokenizer):
+    for umask, mode in ((0o022, 0o644), (0o027, 0o640)):
+        before = os.umask(umask)
+        try:
+            paths = export_folder(tmp_path / "hf", random_network(SMALL), small_tokenizer)
+        finally:
+            os.umask(before)
+        assert {path.stat().st_mode & 0o777 for path in paths} == {mode}
 
 
 def test_a_failed_export_leaves_nothing_behind(tmp_path, small_tokenizer, monkeypatch):
@@ -138,6 +155,33 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path, small_tokenizer, monkey
     with pytest.raises(SproutError, match=r"cannot write .*No space left"):
         export_folder(tmp_path / "hf", random_network(SMALL), small_tokenizer)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_replacement_leaves_the_earlier_export(folder, small_tokenizer, monkeypatch):
+    before, rename, calls = bytes_of(folder), os.replace, []
+
+    def second_fails(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr("model.huggingface.os.replace", second_fails)
+    with pytest.raises(SproutError, match="Input/output error"):
+        export_folder(folder, random_network(SMALL, seed=1), small_tokenizer)
+    assert bytes_of(folder) == before
+    assert os.listdir(folder.parent) == ["hf"]
+
+
+def test_the_folder_one_is_in_and_a_link_can_be_exported_to(tmp_path, small_tokenizer, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "link").symlink_to("here")
+    monkeypatch.chdir(tmp_path / "here")
+    export_folder(".", random_network(SMALL), small_tokenizer)
+    monkeypatch.chdir(tmp_path)
+    export_folder("link", random_network(SMALL, seed=1), small_tokenizer)
+    assert (tmp_path / "link").is_symlink() and sorted(os.listdir()) == ["here", "link"]
+    assert import_folder("here")[0] == SMALL
 
 
 def test_a_shape_that_transformers_cannot_open_is_refused(tmp_path, small_tokenizer):
@@ -245,13 +289,11 @@ TINYLLAMA = {
         (QWEN3, {"qk_norm": True, "head_dim": 128, "rms_norm_eps": 1e-6}),
         (TINYLLAMA, {"head_dim": 64, "tie_word_embeddings": False, "rope_theta": 1e4}),
         (
-            QWEN25
-            | {"rope_scaling": {"type": "yarn", **{k: v for k, v in YARN.items() if k != "rope_type"}}},
+            QWEN25 | {"rope_scaling": {"type": "yarn", **{k: v for k, v in YARN.items() if k != "rope_type"}}},
             {"rope_scaling": YARN},
         ),
         (
-            QWEN25
-            | {"rope_parameters": YARN | {"rope_theta": 5e5, "attention_factor": None}, "rope_theta": None},
+            QWEN25 | {"rope_parameters": YARN | {"rope_theta": 5e5, "attention_factor": None}, "rope_theta": None},
             {"rope_scaling": YARN, "rope_theta": 5e5},
         ),
         (
@@ -374,7 +416,5 @@ from model.checkpoint import load_model
 load_model(sys.argv[1])
 print("transformers" in sys.modules)
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, capture_output=True, text=True)
     assert result.stdout.strip() == "False", result.stderr
