@@ -5,8 +5,9 @@
                     bad_lines.jsonl   lines left out, if any
                     meta.json         what is in the streams; written last: with it the cache is whole
 
-The key covers everything the streams depend on, so a cache is never wrong, only absent; the folder may be
-deleted at any time. A cache is built under another name and renamed when it has reached the disk.
+The key covers everything the streams depend on, so a cache is never out of date, only absent; the folder may be
+deleted at any time. A cache is built under another name and renamed when it has reached the disk. Damage to
+meta.json and streams of another size are found on opening, ids outside the vocabulary when they are read.
 """
 
 import hashlib
@@ -41,6 +42,7 @@ class TokenCache:
     format: str
     train: TokenStream
     validation: TokenStream
+    vocab_size: int
     bos_id: int
     eos_id: int
     pad_id: int
@@ -157,6 +159,8 @@ def _open(folder: Path, source: Path) -> TokenCache | None:
     """The cache if it is there and whole, else None."""
     try:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if meta.pop("checksum") != _checksum(meta):
+            return None
         streams = {
             name: TokenStream(folder / f"{name}.bin", meta["dtype"], StreamSize(**meta[name]))
             for name in ("train", "validation")
@@ -165,6 +169,7 @@ def _open(folder: Path, source: Path) -> TokenCache | None:
             folder=folder,
             source=source,
             format=meta["format"],
+            vocab_size=meta["vocab_size"],
             bos_id=meta["bos_id"],
             eos_id=meta["eos_id"],
             pad_id=meta["pad_id"],
@@ -172,9 +177,13 @@ def _open(folder: Path, source: Path) -> TokenCache | None:
             bad_lines=meta["bad_lines"],
             **streams,
         )
-    except (FileNotFoundError, ValueError, KeyError, TypeError):  # no cache, or a damaged meta.json
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # no cache, or a damaged meta.json
         return None
     return cache if all(stream.is_whole() for stream in streams.values()) else None
+
+
+def _checksum(meta: dict) -> str:
+    return hashlib.sha256(json.dumps(meta, sort_keys=True).encode()).hexdigest()
 
 
 def _build(folder: Path, source: Path, tokenizer, identity: dict, stamp: dict, progress: bool) -> None:
@@ -191,7 +200,7 @@ def _build(folder: Path, source: Path, tokenizer, identity: dict, stamp: dict, p
         if file_stamp(source) != stamp:
             raise SproutError(f"{source} changed while it was read: start again when it is complete")
         with open(building / "meta.json", "w", encoding="utf-8") as file:
-            json.dump(meta, file, indent=1)
+            json.dump(meta | {"checksum": _checksum(meta)}, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         sync_folder(building)

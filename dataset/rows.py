@@ -53,13 +53,13 @@ class PackedStreams:
         for cache in caches[1:]:
             if cache.tokenizer != caches[0].tokenizer:
                 raise SproutError(f"{cache.source} and {caches[0].source} were tokenised with two tokenizers")
-        self.streams, self.row_length = list(streams), row_length
+        self._caches, self.streams, self.row_length = list(caches), list(streams), row_length
         self.targets = np.array([max(stream.size.tokens - 1, 0) for stream in streams], np.int64)
         self.rows = -(-self.targets // row_length)
         self._bos, self._eos, self._pad = caches[0].bos_id, caches[0].eos_id, caches[0].pad_id
 
     def gather(self, files: np.ndarray, rows: np.ndarray) -> Batch:
-        """Row `rows[i]` of stream `files[i]` for every i, both [B]."""
+        """Row `rows[i]` of stream `files[i]` for every i, both [B]. Raises SproutError for a damaged stream."""
         targets = np.full((len(files), self.row_length), IGNORE, np.int64)
         for file in np.unique(files):
             stream = self.streams[file].map()
@@ -67,6 +67,9 @@ class PackedStreams:
                 start = 1 + int(rows[place]) * self.row_length  # 1: the stream's first BOS is no target
                 part = stream[start : start + self.row_length]
                 targets[place, : len(part)] = part
+            if targets.max(initial=0, where=(files == file)[:, None]) >= self._caches[file].vocab_size:
+                folder = self._caches[file].folder
+                raise SproutError(f"{folder} is damaged: it holds ids outside the vocabulary; delete this folder")
         tokens = np.empty_like(targets)
         tokens[:, 0] = self._bos
         tokens[:, 1:] = targets[:, :-1]

@@ -89,7 +89,7 @@ def test_every_setting_has_a_cache_of_its_own(tmp_path, build, one_separator):
 
 
 @pytest.mark.parametrize(
-    "damage", ["short stream", "long stream", "no stream", "no meta", "half meta", "other meta"]
+    "damage", ["short stream", "long stream", "no stream", "no meta", "half meta", "other meta", "other type", "list"]
 )
 def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, tokenizer, damage, capsys):
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
@@ -104,6 +104,8 @@ def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, tokenizer, 
         "no meta": meta.unlink,
         "half meta": lambda: os.truncate(meta, meta.stat().st_size // 2),
         "other meta": lambda: meta.write_text("{}"),
+        "other type": lambda: meta.write_text(meta.read_text().replace('"<u2"', '"zz"')),
+        "list": lambda: meta.write_text("[]"),
     }[damage]()
     capsys.readouterr()
     assert np.array_equal(build(path, counting).train.map(), expected)
@@ -127,9 +129,7 @@ def test_settings_and_files_that_cannot_be(tmp_path, build):
         build(tmp_path / "b.jsonl")
 
 
-@pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), SystemExit(143), MemoryError()], ids=lambda e: type(e).__name__
-)
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), MemoryError()], ids=lambda e: type(e).__name__)
 def test_an_interruption_leaves_nothing(tmp_path, build, tokenizer, monkeypatch, error):
     monkeypatch.setattr(tokenising, "BATCH_DOCUMENTS", 10)
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
@@ -211,8 +211,5 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path):
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
     last = errors.strip().splitlines()[-1]
-    assert (
-        last.startswith(f"model.errors.SproutError: {path} cannot be tokenised into")
-        and "File too large" in last
-    )
+    assert last.startswith(f"model.errors.SproutError: {path} cannot be tokenised into") and "File too large" in last
     assert leftovers(tmp_path / "cache") == []

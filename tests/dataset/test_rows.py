@@ -91,6 +91,16 @@ def test_every_token_of_real_text_is_a_target_once(cached, tokenizer, name):
     check_every_token_is_a_target_once(rows, [tokenizer.encode(text) for text in texts], tokenizer)
 
 
+def test_ids_outside_the_vocabulary_are_reported(cached):
+    good, cache = cached(random_documents(40), name="good"), cached(random_documents(40, seed=1), name="bad")
+    with open(cache.train.path, "r+b") as file:
+        file.seek(21)  # the upper byte of an id
+        file.write(b"\xff")
+    rows = TextRows([(good, None), (cache, None)], 16, seed=0)
+    with pytest.raises(SproutError, match=rf"{cache.folder} is damaged: .* delete this folder"):
+        list(epoch_batches(rows))
+
+
 def test_an_epoch_reads_back_as_the_documents(cached, tokenizer):
     documents = random_documents(200)
     rows = TextRows([(cached(documents), None)], 50, seed=3)
@@ -101,9 +111,7 @@ def test_an_epoch_reads_back_as_the_documents(cached, tokenizer):
         target[0] = tokenizer.bos_id if target[0] == IGNORE else target[0]
         by_row[int(row)] = target[target != IGNORE].tolist()
     stream = [token for row in sorted(by_row) for token in by_row[row]]
-    expected = [
-        t for text in documents for t in [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]
-    ]
+    expected = [t for text in documents for t in [tokenizer.bos_id, *tokenizer.encode(text), tokenizer.eos_id]]
     assert stream == expected[1:]
 
 
@@ -111,9 +119,7 @@ def test_one_token_as_bos_and_eos(cached, one_separator):
     documents = random_documents(60)
     assert one_separator.bos_id == one_separator.eos_id
     rows = TextRows([(cached(documents, tokenizer=one_separator), None)], 13, seed=0)
-    seen = Counter(
-        t for batch in epoch_batches(rows) for t in batch.targets.flatten().tolist() if t != IGNORE
-    )
+    seen = Counter(t for batch in epoch_batches(rows) for t in batch.targets.flatten().tolist() if t != IGNORE)
     expected = Counter(token for text in documents for token in one_separator.encode(text))
     expected[one_separator.eos_id] += len(documents)  # every end is trained, once
     assert seen == expected
