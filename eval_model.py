@@ -13,6 +13,7 @@ Text goes to standard output, everything else to standard error. Outside a termi
 """
 
 import contextlib
+import io
 import json
 import math
 import sys
@@ -92,6 +93,8 @@ def main(argv=None):
     from model.sampling import Sampling
     from training.device import choose_device
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a model may write what the terminal's encoding has no sign for
     device = choose_device(args.device, args.dtype)
     how = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
     loaded = load_model(
@@ -190,6 +193,9 @@ def write(args, loaded, device, how, begin) -> None:
             answer(prompt)
         except KeyboardInterrupt:
             print("\n", flush=True)
+        except SproutError as error:  # a prompt too long, say: the next may be shorter
+            print(flush=True)
+            say(f"error: {error}")
 
 
 def beginning_of_document(tokenizer, text: str) -> list[int]:

@@ -151,6 +151,14 @@ def test_what_cannot_be_done_is_said_in_a_sentence(capsys, out, flags, error, wo
     assert "\n" not in str(caught.value)
 
 
+def test_an_output_that_is_not_utf8_shows_question_marks(out):
+    command = [sys.executable, "eval_model.py", "--out_dir", out, "--max_new_tokens", "1", "--prompt", "从前 a"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("?? a")
+
+
 # --- a real terminal ----------------------------------------------------------------------------------
 
 
@@ -184,6 +192,9 @@ def test_in_a_terminal_it_asks_until_ctrl_d(out):
         os.write(terminal, b"Go on\n")
         until(b"Go on\r\nGo on")  # the echo, then the answer has begun
         process.send_signal(signal.SIGINT)
+        until(b"> ")
+        os.write(terminal, b"x" * 300 + b"\n")
+        until(b"error: the prompt has 301 tokens")
         until(b"> ")
         os.write(terminal, b"\x04")
         assert process.wait(30) == 0
