@@ -61,15 +61,12 @@ class Tokenizer:
         self.files = {name: files[name] for name in FILE_NAMES if name in files}
         content = _parse_json(files, "tokenizer.json")
         self._config = _parse_json(files, "tokenizer_config.json")
-        added = content.get("added_tokens", [])
+        added = _added_tokens(content)
         # What `decode` leaves out is what the file flags; what `encode` must not produce is more than that.
-        self._hidden_ids = frozenset(token["id"] for token in added if token["special"])
-        controls = [token for token in added if token["special"] or _is_control(token["content"])]
-        self.special_ids = frozenset(token["id"] for token in controls)
-        for token in controls:
-            token["special"] = True
-        decoder = content.get("decoder") or {}
-        self.byte_level = any(part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part)
+        hidden = [token["content"] for token in added if token["special"]]
+        controls = [token["content"] for token in added if token["special"] or _is_control(token["content"])]
+        for token in added:
+            token["special"] = token["content"] in controls
         try:
             self._backend = tokenizers.Tokenizer.from_str(json.dumps(content))
         except Exception as error:  # the library raises nothing more specific
@@ -80,7 +77,13 @@ class Tokenizer:
         self._backend.no_padding()
 
         self.vocab = self._backend.get_vocab(with_added_tokens=True)
+        if not self.vocab:
+            raise SproutError("This tokenizer.json cannot be used: its vocabulary is empty.")
         self.vocab_size = max(self.vocab.values()) + 1
+        self._hidden_ids = frozenset(self.vocab[name] for name in hidden)
+        self.special_ids = frozenset(self.vocab[name] for name in controls)
+        decoder = content.get("decoder") or {}  # of known form, since the library took it
+        self.byte_level = any(part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part)
         self.bos_id, self.eos_id, self.pad_id = self._frame_ids()
 
     @classmethod
@@ -131,13 +134,20 @@ class Tokenizer:
         identity = [content, self.bos_id, self.eos_id, self.pad_id]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8")).hexdigest()
 
+    def definition(self) -> dict:
+        """tokenizer.json as the library writes it, whoever wrote the file: every setting there, merges as pairs."""
+        return json.loads(self._backend.to_str())
+
     @property
     def chat_template(self) -> str | None:
         if "chat_template.jinja" in self.files:  # transformers, too, prefers the file
             return self.files["chat_template.jinja"]
         template = self._config.get("chat_template")
         if isinstance(template, list):  # several, by name
-            template = {item["name"]: item["template"] for item in template}.get("default")
+            named = [item for item in template if isinstance(item, dict) and item.get("name") == "default"]
+            template = named[-1].get("template") if named else None
+        if not isinstance(template, str | None):
+            raise SproutError("The chat_template in the tokenizer's tokenizer_config.json is not a text.")
         return template
 
     def encode(self, text: str) -> list[int]:
@@ -228,13 +238,28 @@ class Tokenizer:
     def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
         """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
         token = self._config.get(key) or _parse_json(self.files, "special_tokens_map.json").get(key)
-        if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}
-            token = token.get("content")
         if token is None:
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
-        if token not in self.vocab:
+        if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}
+            token = token.get("content")
+        if not isinstance(token, str) or token not in self.vocab:
             raise SproutError(f"The tokenizer's {key} is {token!r}, which is not in its tokenizer.json.")
         return self.vocab[token]
+
+
+def _added_tokens(content: dict) -> list[dict]:
+    """The added tokens of a tokenizer.json, of the form that the library asks for as well."""
+    added = content.get("added_tokens", [])
+    whole = isinstance(added, list) and all(
+        isinstance(token, dict)
+        and isinstance(token.get("content"), str)
+        and token["content"]
+        and isinstance(token.get("special"), bool)
+        for token in added
+    )
+    if not whole:
+        raise SproutError("This tokenizer.json cannot be used: its added_tokens are not a list of tokens with flags.")
+    return added
 
 
 def _is_control(token: str) -> bool:
@@ -248,7 +273,7 @@ def _is_control(token: str) -> bool:
 def _parse_json(files: dict[str, str], name: str) -> dict:
     try:
         content = json.loads(files.get(name, "{}"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SproutError(f"The tokenizer's {name} is not JSON: {error}.") from error
     if not isinstance(content, dict):
         raise SproutError(f"The tokenizer's {name} is not a JSON object.")

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -87,6 +88,56 @@ def test_what_does_not_fit_together_is_refused(old, new):
         resize_embeddings(some_weights(new.vocab_size), new, old)
     with pytest.raises(SproutError, match="do not belong together"):
         resize_embeddings(some_weights(old.vocab_size - 1), old, new)
+
+
+def changed(tokenizer: Tokenizer, change, **config) -> Tokenizer:
+    """`tokenizer` with `change` made to its tokenizer.json, and `config` to its tokenizer_config.json."""
+    content, settings = (json.loads(tokenizer.files[name]) for name in ("tokenizer.json", "tokenizer_config.json"))
+    change(content)
+    texts = {"tokenizer.json": json.dumps(content), "tokenizer_config.json": json.dumps(settings | config)}
+    return Tokenizer.from_files(texts)
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "words"),
+    [
+        (lambda c: c["model"]["merges"].reverse(), {}, "another order of merges"),
+        (lambda c: c["model"]["merges"].pop(), {}, "another order of merges"),
+        (lambda c: c["model"].update(ignore_merges=True), {}, r"another model \(ignore_merges\)"),
+        (lambda c: c.update(normalizer={"type": "Lowercase"}), {}, "another normalizer"),
+        (lambda c: c.update(pre_tokenizer={"type": "Whitespace"}), {}, "another pre_tokenizer"),
+        (lambda c: c.update(decoder={"type": "Fuse"}), {}, "another decoder"),
+        (lambda c: c["added_tokens"][3].update(normalized=True), {}, "another kind of added tokens"),
+        (lambda c: None, {"eos_token": "<|endoftext|>"}, "another begin or end"),
+        (lambda c: None, {"bos_token": "<|endoftext|>"}, "another begin or end"),
+    ],
+)
+def test_a_tokenizer_that_differs_without_moving_an_id_is_refused(new, change, config, words):
+    with pytest.raises(SproutError, match=words):
+        resize_embeddings(some_weights(new.vocab_size), new, changed(new, change, **config))
+
+
+def test_a_token_put_into_a_gap_of_the_ids_is_refused(old):
+    def gap(content):
+        content["model"]["vocab"]["ab"] = old.vocab_size + 1
+
+    def filled(content):
+        gap(content)
+        content["model"]["vocab"]["cd"] = old.vocab_size
+
+    with pytest.raises(SproutError, match=f"'cd' has id {old.vocab_size}, among the ids"):
+        resize_embeddings(some_weights(old.vocab_size + 2), changed(old, gap), changed(old, filled))
+
+
+def test_the_same_tokenizer_written_another_way_is_accepted(new):
+    def as_older_programs_write(content):
+        content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
+        del content["model"]["ignore_merges"], content["model"]["dropout"]
+
+    other = changed(new, as_older_programs_write)
+    assert other.fingerprint != new.fingerprint
+    weights = some_weights(new.vocab_size)
+    assert torch.equal(resize_embeddings(weights, new, other)[EMBEDDING], weights[EMBEDDING])
 
 
 ENGLISH = [
