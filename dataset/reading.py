@@ -224,7 +224,7 @@ def _parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator
                 for index in range(batch.num_rows):
                     number += 1
                     try:
-                        values = [column[index].as_py() for column in batch.columns]
+                        values = [_python_value(column[index]) for column in batch.columns]
                     except UnicodeDecodeError:
                         yield BadLine(path, number, "not UTF-8")
                         continue
@@ -232,3 +232,16 @@ def _parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise SproutError(f"{path}:{number + 1}: cannot be read as parquet: {reason}") from error
+
+
+def _python_value(cell):
+    """The value of a parquet cell; None where Python has none, as for a date in the year 12,000.
+
+    Raises UnicodeDecodeError. No other failure can happen to text, and a column that is not read may hold anything.
+    """
+    try:
+        return cell.as_py()
+    except UnicodeDecodeError:
+        raise
+    except (ArithmeticError, LookupError, TypeError, ValueError, NotImplementedError):
+        return None

@@ -151,9 +151,7 @@ def test_a_text_document_without_blank_lines_may_not_be_endless(tmp_path):
 def test_parquet_rows(tmp_path):
     path = tmp_path / "a.parquet"
     texts_in = [f"document {i}" for i in range(300)] + [None]
-    pyarrow.parquet.write_table(
-        pyarrow.table({"Text": texts_in, "n": list(range(301))}), path, row_group_size=70
-    )
+    pyarrow.parquet.write_table(pyarrow.table({"Text": texts_in, "n": list(range(301))}), path, row_group_size=70)
     items = list(read_records(path))
     assert [item.fields["text"] for item in items] == texts_in
     assert [item.line for item in items] == list(range(1, 302))
@@ -164,6 +162,18 @@ def test_a_parquet_cell_that_is_not_utf8(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"text": raw}), tmp_path / "a.parquet")
     items = list(read_records(tmp_path / "a.parquet"))
     assert texts(items) == ["good", "good"] and items[1].reason == "not UTF-8" and items[1].line == 2
+
+
+def test_a_parquet_column_that_python_has_no_values_for_does_no_harm(tmp_path):
+    table = {
+        "text": ["one", "two"],
+        "date": pyarrow.array([2**40, 0], pyarrow.timestamp("s")),  # the year 36,812
+        "zone": pyarrow.array([0, 0], pyarrow.timestamp("s", "Nowhere/Town")),
+        "duration": pyarrow.array([2**62, 1], pyarrow.duration("s")),
+    }
+    pyarrow.parquet.write_table(pyarrow.table(table), tmp_path / "a.parquet")
+    items = list(read_records(tmp_path / "a.parquet"))
+    assert texts(items) == ["one", "two"] and items[0].fields["date"] is None
 
 
 def test_a_file_that_is_not_parquet(tmp_path):
