@@ -27,6 +27,8 @@ QWEN2_PATTERN = (
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
+VOCAB_SIZE = 6400
+
 # A longer token is hardly a word: it is a stock phrase of one corpus, and takes the place of two words.
 MAX_TOKEN_BYTES = 16
 
@@ -68,9 +70,7 @@ def parse_arguments(argv=None):
         " (Chinese) times as much memory, whatever the size of the files",
     )
     tokenizer = parser.add_argument_group("tokenizer")
-    tokenizer.add_argument(
-        "--vocab_size", type=positive_int, default=6400, help="special tokens included (%(default)s)"
-    )
+    tokenizer.add_argument("--vocab_size", type=positive_int, help=f"special tokens included ({VOCAB_SIZE})")
     tokenizer.add_argument("--extend", metavar="HF_FOLDER", help="add tokens to this byte-level BPE tokenizer")
     tokenizer.add_argument("--add", type=positive_int, metavar="N", help="how many, with --extend")
     tokenizer.add_argument("--out_dir", default="out/tokenizer", help="folder to write (%(default)s)")
@@ -83,6 +83,7 @@ def learn(texts: Iterable[str], vocab_size: int):
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     from model.chat_template import CHAT_TEMPLATE
+    from model.extend_bpe import MIN_COUNT
     from model.tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
 
     backend = tokenizers.Tokenizer(models.BPE())
@@ -95,6 +96,7 @@ def learn(texts: Iterable[str], vocab_size: int):
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
+        min_frequency=MIN_COUNT,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),  # all 256 bytes, seen or not
         max_token_length=MAX_TOKEN_BYTES,
@@ -178,8 +180,10 @@ def main(argv=None):
 
     if (args.extend is None) != (args.add is None):
         raise UsageError("--extend HF_FOLDER and --add N belong together: which tokenizer, and how many tokens")
-    smallest = len(SPECIAL_TOKENS) + 256
-    if args.vocab_size < smallest:
+    if args.extend and args.vocab_size:
+        raise UsageError("--vocab_size is for a new tokenizer; with --extend, --add N says how many tokens to add")
+    vocab_size, smallest = args.vocab_size or VOCAB_SIZE, len(SPECIAL_TOKENS) + 256
+    if vocab_size < smallest:
         raise UsageError(f"--vocab_size must be at least {smallest}: the 256 bytes and the special tokens")
     out_dir = Path(args.out_dir)
     old = Tokenizer.load(args.extend) if args.extend else None
@@ -197,7 +201,7 @@ def main(argv=None):
     # Learning
     max_bytes = args.sample_mb * 10**6
     if old is None:  # the library has a progress bar of its own
-        new, wanted = learn(corpus.sample(max_bytes, progress=False), args.vocab_size), args.vocab_size
+        new, wanted = learn(corpus.sample(max_bytes, progress=False), vocab_size), vocab_size
     else:
         new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES)
         wanted = old.vocab_size + args.add

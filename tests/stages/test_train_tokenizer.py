@@ -87,7 +87,14 @@ def test_a_tokenizer_that_was_there_is_kept_aside(data, tmp_path, capsys):
 
 def test_less_text_than_tokens_is_said(data, tmp_path, capsys):
     run("--data_path", data[0], "--vocab_size", 5000, "--out_dir", tmp_path / "out")
-    assert f"only {Tokenizer.load(tmp_path / 'out').vocab_size:,} tokens, not 5,000" in capsys.readouterr().out
+    tokenizer = Tokenizer.load(tmp_path / "out")
+    assert f"only {tokenizer.vocab_size:,} tokens, not 5,000" in capsys.readouterr().out
+
+
+def test_what_occurs_once_is_no_token():
+    tokenizer = train_tokenizer.learn(["seen again", "seen once"], 5000)
+    assert "seen" in tokenizer.vocab and "once" not in tokenizer.vocab
+    assert train_tokenizer.learn(["abc"], 5000).vocab_size == len(SPECIAL_TOKENS) + 256
 
 
 def test_bad_lines(data, tmp_path, capsys):
@@ -109,6 +116,7 @@ def test_bad_lines(data, tmp_path, capsys):
         (["--vocab", "300"], "did you mean --vocab_size"),
         (["--extend", "somewhere"], "belong together"),
         (["--add", "5"], "belong together"),
+        (["--extend", "x", "--add", "3", "--vocab_size", "5000"], "--vocab_size is for a new tokenizer"),
         (["--sample_mb", "-1"], "sample_mb"),
     ],
 )
