@@ -1,12 +1,14 @@
 """What `--resume` needs: the state of a run, its identity, and an output that belongs to one run at a time."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
 from model.checkpoint import read_checkpoint
 from model.errors import SproutError, UsageError
 from model.files import previous_path
+from training.muon import Muon
 
 VERSION = 1
 
@@ -109,6 +111,26 @@ def keep_aside(weight_file: Path, resume_file: Path, log_folder: Path) -> Path |
     for path in files:
         path.rename(folder / ("logs" if path == log_folder else path.name))
     return folder
+
+
+def check_space(run) -> None:
+    """Raises `SproutError` where two generations of weights and state, and one being written, would not fit."""
+    parameters = [p for module in run.modules.values() for p in module.parameters()]
+    weights = 4 * sum(p.numel() for p in run.model.parameters())
+    state = 4 * sum(p.numel() for p in parameters)
+    for optimizer in run.updater.optimizers:
+        moments = 1 if isinstance(optimizer, Muon) else 2
+        state += 4 * moments * sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+    files = (run.weight_file, run.resume_file)
+    needed = 2 * (weights + state) + max(weights, state)
+    if run.args.resume:  # otherwise what is there is kept aside
+        needed -= sum(path.stat().st_size for path in (*files, *map(previous_path, files)) if path.exists())
+    free = shutil.disk_usage(run.weight_file.parent).free
+    if free < needed:
+        raise SproutError(
+            f"{run.weight_file.parent} has {free / 1e9:.2f} GB free, but the checkpoints of this run take"
+            f" {needed / 1e9:.2f} GB: make room or choose another --out_dir"
+        )
 
 
 class OutputLock:

@@ -126,6 +126,7 @@ class Run:
         if self.is_main:
             self._lock = resume.OutputLock(self.weight_file)
             sweep_temporaries(self.weight_file.parent)  # of runs that were killed while they saved
+            resume.check_space(self)
         if self.args.resume:
             state = resume.read(self.resume_file, self.identity)
             resume.restore(self, state)

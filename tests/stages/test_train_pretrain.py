@@ -220,6 +220,20 @@ def test_what_cannot_be_trained_is_said_in_one_line_before_anything_is_written(w
     assert not (workshop.folder / "refused" / "logs").exists()
 
 
+def test_too_little_space_is_said_before_training(workshop, monkeypatch):
+    result = workshop.train("space", "--max_steps=2")
+    needed = sum(path.stat().st_size for path in (result.weight_file, result.resume_file))  # of one generation
+    for free, ends in ((2 * needed, True), (4 * needed, False)):
+        usage = SimpleNamespace(total=10**12, used=0, free=free)
+        monkeypatch.setattr("shutil.disk_usage", lambda path, usage=usage: usage)
+        if ends:
+            code, message = workshop.fails("space", "--max_steps=2")
+            assert code == 1 and "GB free" in message and message.count("\n") == 1
+            assert result.facts["step"] == 2  # still in its place
+        else:
+            assert workshop.train("space", "--max_steps=2").facts["step"] == 2
+
+
 def test_no_data_path_is_a_sentence(workshop):
     command = workshop.command("refused")
     del command[: command.index("--out_dir")]
