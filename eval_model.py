@@ -163,13 +163,15 @@ def write(args, loaded, device, how, begin) -> None:
     model, tokenizer = loaded.model, loaded.tokenizer
     # One token at a time, a CPU is hardly faster in bfloat16, and float32 is exact.
     exact = args.dtype == "auto" and device.device.type == "cpu"
-    prepare_for_decoding(model, torch.float32 if exact else device.dtype)
+    # A residual stream may outgrow float16, so there only products are computed in it, as in training.
+    products = device.autocast if device.dtype == torch.float16 else contextlib.nullcontext
+    prepare_for_decoding(model, device.dtype if device.dtype == torch.bfloat16 and not exact else torch.float32)
 
     def answer(prompt: str) -> None:
         """Prints the prompt and, as it comes, what follows; then the speed."""
         print(prompt, end="", flush=True)
         text, length, started = TextStream(tokenizer.decode), 0, time.perf_counter()
-        for token in stream(
+        tokens = stream(
             model,
             begin(tokenizer, prompt),
             max_new_tokens=args.max_new_tokens,
@@ -177,9 +179,11 @@ def write(args, loaded, device, how, begin) -> None:
             # <|endoftext|>, which pads as well, is what imported Qwen models end a document with.
             eos_ids={tokenizer.eos_id, tokenizer.pad_id},
             generator=new_generator(device.device, args.seed),
-        ):
-            length += 1
-            print(text.push(token), end="", flush=True)
+        )
+        with products():
+            for token in tokens:
+                length += 1
+                print(text.push(token), end="", flush=True)
         print(text.finish(), end="\n\n", flush=True)
         seconds = time.perf_counter() - started
         say(f"[{length} tokens in {seconds:.1f} s, {length / seconds:.1f} tokens/s]")

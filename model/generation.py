@@ -154,6 +154,9 @@ def prepare_for_decoding(model: nn.Module, dtype: torch.dtype = torch.float32) -
     them to MKL, which reads a matrix [out, in] faster when the numbers of a column lie side by side: up to
     twice as fast for out > in, no faster for the others (measured on an AMD EPYC). Only strides change, so
     nothing else notices.
+
+    dtype: float32 or bfloat16. The residual stream of a large network is out of float16's range: generate under
+    autocast instead.
     """
     model.to(dtype)
     if dtype == torch.float32 and model.lm_head.weight.device.type == "cpu":

@@ -306,10 +306,16 @@ def test_prepared_bfloat16_keeps_exact_positions():
 
 
 def test_generation_under_autocast():
-    model = small_model()
+    model, logits = small_model(), []
+    model.lm_head.register_forward_hook(lambda module, inputs, output: logits.append(output))
+    prompt = random_prompt(6)
     with torch.autocast("cpu", torch.bfloat16):
-        answers = generate_batch(model, [[1], [1, 5, 7]], max_new_tokens=5, sampling=GREEDY)
-    assert [len(answer) for answer in answers] == [5, 5]
+        (answer,) = generate_batch(model, [prompt], max_new_tokens=12, sampling=GREEDY)
+    computed = torch.stack(logits, dim=1)
+    assert answer == computed.argmax(-1)[0].tolist() and computed.dtype == torch.bfloat16
+    with torch.no_grad():
+        exact = model(torch.tensor([[*prompt, *answer[:-1]]]))[:, len(prompt) - 1 :]
+    assert (computed - exact).norm() < 0.05 * exact.norm()
 
 
 # --- streamed text -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,6 +25,7 @@ from model.generation import generate_batch
 from model.huggingface import export_folder
 from model.sampling import GREEDY
 from tests.support import random_network
+from training.device import Device
 from training.evaluation import Evaluation, evaluate, windows
 
 ROOT = Path(eval_model.__file__).parent
@@ -149,6 +151,17 @@ def test_what_cannot_be_done_is_said_in_a_sentence(capsys, out, flags, error, wo
     with pytest.raises(error, match=words) as caught:
         run(capsys, "--out_dir", out, "--max_new_tokens", 1, *flags)
     assert "\n" not in str(caught.value)
+
+
+def test_float16_has_room_for_a_large_residual_stream(capsys, small_tokenizer):
+    large = random_network(CONFIG.replace(tie_word_embeddings=False))
+    with torch.no_grad():
+        large.model.embed_tokens.weight *= 1e6 / large.model.embed_tokens.weight.abs().max()
+    device = Device(torch.device("cpu"), torch.float16, "as on a GPU older than Ampere")
+    args = eval_model.parse_arguments(["--prompt", "Once upon", "--max_new_tokens", "10"])
+    loaded = SimpleNamespace(model=large, tokenizer=small_tokenizer)
+    eval_model.write(args, loaded, device, GREEDY, begin=eval_model.beginning_of_document)
+    assert capsys.readouterr().out == expected(large, small_tokenizer, "Once upon", 10) + "\n\n"
 
 
 def test_an_output_that_is_not_utf8_shows_question_marks(out):
