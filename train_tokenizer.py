@@ -141,11 +141,11 @@ def comparison(tokenizers: dict) -> str:
 
 def round_trip(tokenizer, texts: Iterable[str]) -> tuple[int, int, int, str | None]:
     """How many texts, their tokens, how many do not come back from their tokens, and the first of these."""
-    from dataset.texts import batches
+    from model.batches import text_batches
 
     count = tokens = changed = 0
     first = None
-    for batch in batches(texts):
+    for batch in text_batches(texts):
         encoded = tokenizer.encode_batch(batch)
         count, tokens = count + len(batch), tokens + sum(map(len, encoded))
         for text, back in zip(batch, tokenizer.decode_batch(encoded)):

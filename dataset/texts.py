@@ -1,13 +1,12 @@
 """Every text in some files, whatever the format of their records: what a tokenizer learns from."""
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
 
+from dataset.bad_lines import BadLines
 from dataset.formats import BadRecord, clean_string
 from dataset.reading import BadLine, read_records
 from dataset.sources import Source
@@ -41,32 +40,29 @@ class Corpus:
     """
 
     def __init__(self, sources: Sequence[Source], on_bad_line: str, bad_lines_path: str | Path):
-        self.sources, self.on_bad_line = list(sources), on_bad_line
-        self.bad_lines: Counter[str] = Counter()
+        self.sources = list(sources)
         self.documents: list[int] = []  # of each source
         self.bytes: list[int] = []  # of text in UTF-8, of each source
         self.bad_lines_path = Path(bad_lines_path)
-        for source in self.sources:
-            sizes = [sum(len(text.encode("utf-8")) for text in texts) for texts in self._survey(source)]
-            if not sizes:
-                raise SproutError(f"{source.path} holds no text ({self.bad_lines.total():,} bad lines so far).")
-            self.documents.append(len(sizes))
-            self.bytes.append(sum(sizes))
+        with closing(BadLines(on_bad_line, bad_lines_path)) as bad_lines:
+            for source in self.sources:
+                documents, size = self._survey(source, bad_lines)
+                if not documents:
+                    raise SproutError(f"{source.path} holds no text ({bad_lines.counts.total():,} bad lines so far).")
+                self.documents.append(documents)
+                self.bytes.append(size)
+        self.bad_lines = bad_lines.counts
 
-    def _survey(self, source: Source) -> Iterator[list[str]]:
+    def _survey(self, source: Source, bad_lines: BadLines) -> tuple[int, int]:
+        """Documents and bytes of a file."""
+        documents = size = 0
         for item in self._read(source, "counting"):
-            if not isinstance(item, BadLine):
-                yield item
-                continue
-            if self.on_bad_line == "stop":
-                raise SproutError(f"{item}: correct it, or leave such lines out with --on_bad_line skip")
-            first = not self.bad_lines
-            self.bad_lines[item.reason] += 1
-            self.bad_lines_path.parent.mkdir(parents=True, exist_ok=True)
-            mode = "w" if first else "a"
-            with open(self.bad_lines_path, mode, encoding="utf-8", errors="backslashreplace") as file:
-                entry = {"file": item.path, "line": item.line, "reason": item.reason, "detail": item.detail}
-                file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            if isinstance(item, BadLine):
+                bad_lines.add(item)
+            else:
+                documents += 1
+                size += sum(len(text.encode("utf-8")) for text in item)
+        return documents, size
 
     def _read(self, source: Source, doing: str, progress: bool = True) -> Iterator[list[str] | BadLine]:
         """The texts of each record in order, with a progress bar over the file's bytes."""
@@ -120,17 +116,3 @@ class Corpus:
 
 def _weight(source: Source) -> float:
     return 1.0 if source.weight is None else source.weight
-
-
-def batches(texts: Iterable[str], max_characters: int = 2**20) -> Iterator[list[str]]:
-    """The texts in lists of about a million characters: work for all cores, and nothing to the memory."""
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= max_characters:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

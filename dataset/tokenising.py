@@ -1,9 +1,7 @@
 """One pass over a data file: documents to token streams, one to train on and one held out."""
 
 import hashlib
-import json
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -11,9 +9,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from dataset.bad_lines import BadLines
 from dataset.formats import BadRecord, Format, detect_format
 from dataset.reading import BadLine, read_records
 from dataset.streams import StreamWriter, token_dtype
+from model.batches import text_batches
 from model.errors import SproutError
 
 # Held-out documents are scored again and again during a run: 2 MB are some 600 thousand tokens, enough for
@@ -25,11 +25,6 @@ COMPRESSION = 4
 
 # With fewer documents than this, none is held out unless the hash happens to pick one.
 MIN_DOCUMENTS_TO_HOLD_OUT = 10
-
-# Documents are encoded in batches: large enough to keep all cores busy, small enough that memory stays flat
-# (while a batch is encoded, a token costs some hundred bytes).
-BATCH_CHARACTERS = 2**20
-BATCH_DOCUMENTS = 4096
 
 
 def tokenise(
@@ -47,7 +42,7 @@ def tokenise(
 
     documents = Documents(source, kind, on_bad_line, folder / "bad_lines.jsonl", progress)
     with writer("train") as train, writer("validation") as validation, documents:
-        for texts, batch in _encoded(_batches(documents), tokenizer.encode_batch):
+        for texts, batch in _encoded(text_batches(documents), tokenizer.encode_batch):
             for text, ids in zip(texts, batch, strict=True):
                 content = text.encode("utf-8")
                 (validation if is_held_out(content, val_ratio) else train).add(ids, len(content))
@@ -70,7 +65,7 @@ def tokenise(
         "eos_id": tokenizer.eos_id,
         "pad_id": tokenizer.pad_id,
         **{name: asdict(stream.size) for name, stream in streams.items()},
-        "bad_lines": dict(documents.bad_lines),
+        "bad_lines": dict(documents.bad_lines.counts),
     }
 
 
@@ -92,18 +87,6 @@ def is_held_out(content: bytes, share: float) -> bool:
     return int.from_bytes(digest, "little") < share * 2**64
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    batch, characters = [], 0
-    for text in texts:
-        batch.append(text)
-        characters += len(text)
-        if characters >= BATCH_CHARACTERS or len(batch) >= BATCH_DOCUMENTS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
-
-
 def _encoded(
     batches: Iterable[list[str]], encode: Callable[[list[str]], list[list[int]]]
 ) -> Iterator[tuple[list[str], list[list[int]]]]:
@@ -123,11 +106,9 @@ class Documents:
     """The documents of a file in order, with a progress bar; bad lines stop it or are set aside."""
 
     def __init__(self, source: Path, kind: str, on_bad_line: str, bad_lines_path: Path, progress: bool):
-        self.source, self.kind, self.on_bad_line = source, kind, on_bad_line
+        self.source, self.kind = source, kind
         self.format: Format | None = None
-        self.bad_lines: Counter[str] = Counter()
-        self._first_bad: BadLine | None = None
-        self._side_file_path, self._side_file = bad_lines_path, None
+        self.bad_lines = BadLines(on_bad_line, bad_lines_path)
         self._bar = tqdm(
             total=source.stat().st_size,
             unit="B",
@@ -141,8 +122,7 @@ class Documents:
 
     def __exit__(self, *exception) -> None:
         self._bar.close()
-        if self._side_file is not None:
-            self._side_file.close()
+        self.bad_lines.close()
 
     def __iter__(self) -> Iterator[str]:
         def show(position: int) -> None:
@@ -150,31 +130,20 @@ class Documents:
 
         for item in read_records(self.source, show):
             if isinstance(item, BadLine):
-                self._bad(item)
+                self.bad_lines.add(item)
                 continue
             try:
                 if self.format is None:
                     self.format = detect_format(item.fields, self.kind)
                 text = self.format.read(item.fields)
             except BadRecord as error:
-                self._bad(BadLine(item.path, item.line, error.reason, error.detail))
+                self.bad_lines.add(BadLine(item.path, item.line, error.reason, error.detail))
                 continue
             yield text
         show(self._bar.total)
 
-    def _bad(self, line: BadLine) -> None:
-        if self.on_bad_line == "stop":
-            raise SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
-        self._first_bad = self._first_bad or line
-        self.bad_lines[line.reason] += 1
-        if self._side_file is None:
-            self._side_file = open(self._side_file_path, "w", encoding="utf-8", errors="backslashreplace")
-        reason = line.reason + (f" ({line.detail})" if line.detail else "")
-        entry = {"file": line.path, "line": line.line, "reason": reason}
-        self._side_file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
     def why_empty(self) -> str:
-        if self._first_bad is None:
+        if self.bad_lines.first is None:
             return f"{self.source} holds no document"
-        count = self.bad_lines.total()
-        return f"{self.source} holds no usable document, {count:,} bad lines: the first is {self._first_bad}"
+        count = self.bad_lines.counts.total()
+        return f"{self.source} holds no usable document, {count:,} bad lines: the first is {self.bad_lines.first}"

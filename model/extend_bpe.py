@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from model.batches import text_batches
 from model.errors import SproutError
 from model.tokenizer import Tokenizer
 
@@ -123,16 +124,9 @@ def _without_overlaps(at: np.ndarray, following: np.ndarray) -> np.ndarray:
     return at[(index - start_of_run) % 2 == 0]
 
 
-def _places(tokenizer: Tokenizer, texts: Iterable[str], batch_characters: int = 2**20) -> np.ndarray:
+def _places(tokenizer: Tokenizer, texts: Iterable[str]) -> np.ndarray:
     """All texts as one int32 array for `learn_merges`."""
     parts = [np.array([BOUNDARY], dtype=np.int32)]
-    batch: list[str] = []
-    size = 0
-    for text in texts:
-        batch.append(text)
-        size += len(text)
-        if size >= batch_characters:
-            parts += tokenizer.encode_words(batch, BOUNDARY)
-            batch, size = [], 0
-    parts += tokenizer.encode_words(batch, BOUNDARY)
+    for batch in text_batches(texts):
+        parts += tokenizer.encode_words(batch, BOUNDARY)
     return np.concatenate(parts)

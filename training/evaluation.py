@@ -19,6 +19,7 @@ import torch
 
 from dataset.rows import IGNORE, Batch
 from dataset.tokenising import Documents
+from model.batches import text_batches
 from model.errors import SproutError, UsageError
 from training.losses import next_token_loss
 
@@ -93,7 +94,7 @@ def evaluate_file(
 
     def rows(documents: Documents) -> Iterator[list[int]]:
         nonlocal size, count
-        for texts in _chunks(documents, 256):
+        for texts in text_batches(documents):
             for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
                 size += len(text.encode("utf-8"))
                 count += 1

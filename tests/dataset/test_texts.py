@@ -6,7 +6,7 @@ import pytest
 
 from dataset.formats import BadRecord
 from dataset.sources import Source
-from dataset.texts import Corpus, batches, texts_of
+from dataset.texts import Corpus, texts_of
 from model.errors import SproutError
 
 
@@ -91,15 +91,10 @@ def test_bad_lines_stop_or_are_counted_and_listed(tmp_path):
     assert corpus.bad_lines.total() == 3
     listed = [json.loads(line) for line in (tmp_path / "out" / "bad.jsonl").read_text().splitlines()]
     assert [entry["line"] for entry in listed] == [2, 3, 4]
+    assert set(listed[0]) == {"file", "line", "reason", "detail"}
 
 
 def test_a_file_without_text_is_an_error(tmp_path):
     path = write(tmp_path / "a.jsonl", {"url": "x"})
     with pytest.raises(SproutError, match="holds no text"):
         Corpus([Source(path)], "skip", tmp_path / "bad.jsonl")
-
-
-def test_batches_leave_nothing_out():
-    texts = ["abc"] * 5
-    assert list(batches(iter(texts), 6)) == [["abc"] * 2, ["abc"] * 2, ["abc"]]
-    assert list(batches([], 6)) == []

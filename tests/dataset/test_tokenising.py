@@ -12,6 +12,7 @@ import pytest
 from dataset import tokenising
 from dataset.streams import StreamWriter
 from dataset.tokenising import held_out_share
+from model import batches
 from model.errors import SproutError
 from tests.dataset.support import documents_of, leftovers, random_documents, write_jsonl
 
@@ -44,8 +45,8 @@ def test_all_kinds_of_file_give_the_same_tokens(tmp_path, build):
 def test_many_small_batches_give_what_one_gives(tmp_path, build, monkeypatch):
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(100))
     expected = build(path).train.map()
-    monkeypatch.setattr(tokenising, "BATCH_CHARACTERS", 100)
-    monkeypatch.setattr(tokenising, "BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(batches, "MAX_CHARACTERS", 100)
+    monkeypatch.setattr(batches, "MAX_TEXTS", 3)
     again = write_jsonl(tmp_path / "b.jsonl", [*random_documents(100), "one more"])
     assert np.array_equal(build(again).train.map()[: len(expected)], expected)
 
@@ -158,7 +159,7 @@ def test_skip_counts_and_lists_what_it_left_out(tmp_path, build, tokenizer):
         listed = [json.loads(line) for line in cache.bad_lines_path.read_text().splitlines()]
         assert [entry["line"] for entry in listed] == [2, 3, 4, 5, 6, 7]
         assert {entry["file"] for entry in listed} == {str(path)}
-        assert listed[0]["reason"] == '"text" is not a string (found int)'
+        assert (listed[0]["reason"], listed[0]["detail"]) == ('"text" is not a string', "found int")
 
 
 def test_an_unknown_shape_shows_keys_and_accepted_shapes(tmp_path, build):
