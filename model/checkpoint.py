@@ -8,9 +8,11 @@ A weight (`out/pretrain_512.pth`) is a dictionary
 and opens with no flags. A Hugging Face folder and a bare state dict of MiniMind open as well.
 """
 
+import errno
 import pickle
 import sys
 import zipfile
+from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -37,6 +39,7 @@ from model.tokenizer import Tokenizer
 from model.transformer import Transformer
 
 FORMAT, VERSION = "sprout", 1
+_KINDS = {"version": int, "config": dict, "tokenizer": dict, "stage": str, "facts": dict, "model": dict}
 # What may differ from the file without changing the meaning of a weight: how far the positions reach.
 _MAY_DIFFER = ("max_position_embeddings", "rope_scaling")
 
@@ -66,14 +69,14 @@ def save_checkpoint(path: str | Path, contents: dict) -> None:
 
 
 def _check_plain(value, where: str) -> None:
-    if isinstance(value, dict):
+    # Exact types: a defaultdict is a dict and a numpy.float64 a float by inheritance, but both are refused on loading.
+    if type(value) in (dict, OrderedDict):
         for key, inner in value.items():
             _check_plain(key, where)
             _check_plain(inner, f"{where}[{key!r}]")
     elif type(value) in (list, tuple):
         for index, inner in enumerate(value):
             _check_plain(inner, f"{where}[{index}]")
-    # Exact types: numpy.float64 is a float by inheritance, but is refused on loading.
     elif type(value) not in (str, int, float, bool, bytes, type(None), torch.Tensor, nn.Parameter):
         raise TypeError(f"{where} is a {type(value).__name__}, which weights_only loading would refuse")
 
@@ -116,32 +119,50 @@ def _step_of(contents: dict) -> str:
 
 
 def _read_whole(path: Path, mmap: bool) -> dict:
-    # torch.save writes a zip archive with the CRC-32 of every record, but torch.load does not look at them
-    # (seen with 2.13: a flipped bit in a tensor loads in silence). So they are checked here.
     try:
-        with zipfile.ZipFile(path) as archive:
-            records = archive.infolist()
-            if any(r.compress_type != zipfile.ZIP_STORED or r.file_size != r.compress_size for r in records):
-                raise zipfile.BadZipFile("a record is not stored as torch stores it")
-            damaged = archive.testzip()
+        _check_records(path)
+        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError as error:
         raise _DamagedError("is missing") from error
-    except Exception as error:  # damaged bytes make zipfile fail in a dozen ways, with no common class
-        raise _DamagedError(f"is damaged or not a file of torch.save ({error})") from error
-    if damaged is not None:
-        raise _DamagedError(f"is damaged (checksum of {damaged})")
-    try:
-        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise SproutError(
             f"{path} holds Python objects besides tensors, and opening them could run code: save a state dict"
             " (torch.save(model.state_dict(), ...)) instead"
         ) from error
-    except (RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise _DamagedError(f"is damaged ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # damaged bytes make zipfile and torch fail in a dozen ways, with no common class
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if _is_no_damage(error):
+            raise SproutError(
+                f"{path} cannot be read ({reason}): it may be whole, so no earlier save is taken"
+            ) from error
+        raise _DamagedError(f"is damaged or not a file of torch.save ({reason})") from error
     if not isinstance(contents, dict):
         raise SproutError(f"{path} holds a {type(contents).__name__}, not the weights of a model by name")
     return contents
+
+
+def _check_records(path: Path) -> None:
+    """Raises BadZipFile for a file with wrong checksums, and much else for one that is no zip archive.
+
+    torch.save writes a zip archive with the CRC-32 of every record, but torch.load does not look at them (seen
+    with 2.13: a flipped bit in a tensor loads in silence).
+    """
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        if any(r.compress_type != zipfile.ZIP_STORED or r.file_size != r.compress_size for r in records):
+            raise zipfile.BadZipFile("a record is not stored as torch stores it")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(f"checksum of {damaged}")
+
+
+def _is_no_damage(error: Exception) -> bool:
+    """Whether reading failed for want of memory, rights, open files or a working disk."""
+    if isinstance(error, OSError):
+        return error.errno != errno.EINVAL  # a damaged offset, sought
+    # torch reports failed allocations and mappings as RuntimeErrors; the records' sizes were checked before.
+    hidden = isinstance(error, RuntimeError) and any(words in str(error) for words in ("memory", "unable to"))
+    return hidden or isinstance(error, MemoryError)
 
 
 # --- weights ----------------------------------------------------------------------------------------
@@ -232,10 +253,21 @@ def _open_own(contents: dict, source: Path):
             f"{source} is not a weight of Sprout (its keys are {', '.join(map(str, list(contents)[:5]))}):"
             " give a file that a training stage wrote, not one to resume from"
         )
-    if contents["version"] > VERSION:
+    if isinstance(contents.get("version"), int) and contents["version"] > VERSION:
         raise SproutError(f"{source} was written by a newer Sprout (format {contents['version']}): update this one")
-    config = TransformerConfig.from_dict(contents["config"])
-    tokenizer = Tokenizer.from_files(contents["tokenizer"]["files"])
+    wrong = [key for key, kind in _KINDS.items() if not isinstance(contents.get(key), kind)]
+    if not wrong:
+        files = contents["tokenizer"].get("files")
+        texts = isinstance(files, dict) and all(isinstance(text, str) for pair in files.items() for text in pair)
+        names = all(isinstance(name, str) for name in contents["model"])
+        wrong = ["tokenizer"] * (not texts) + ["model"] * (not names)
+    if wrong:
+        raise SproutError(f"{source} is not a weight as Sprout writes it: its {wrong[0]} is missing or of a wrong kind")
+    try:
+        config = TransformerConfig.from_dict(contents["config"])
+        tokenizer = Tokenizer.from_files(contents["tokenizer"]["files"])
+    except SproutError as error:  # not the user's command line, even where it is a UsageError
+        raise SproutError(f"{source}: {error}") from error
     return config, contents["model"], tokenizer, contents["stage"], contents["facts"]
 
 

@@ -10,6 +10,7 @@ One dataclass covers three published architectures, told apart by two switches:
 
 import dataclasses
 import difflib
+import sys
 from dataclasses import dataclass
 
 from model.errors import UsageError
@@ -47,8 +48,8 @@ class TransformerConfig:
         )
         for name in sizes.split():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UsageError(f"{name} is {value}, but must be a whole number of at least 1")
+            if not _is_count(value):
+                raise UsageError(f"{name} is {value!r}, but must be a whole number of at least 1")
         if self.head_dim is None:
             if self.hidden_size % self.num_attention_heads:
                 raise UsageError(
@@ -56,9 +57,9 @@ class TransformerConfig:
                     f" {self.num_attention_heads}: choose sizes that divide"
                 )
             object.__setattr__(self, "head_dim", self.hidden_size // self.num_attention_heads)
-        if self.head_dim < 2 or self.head_dim % 2:
+        if not _is_count(self.head_dim) or self.head_dim % 2:
             raise UsageError(
-                f"each attention head has {self.head_dim} dimensions, but rotary embedding turns pairs"
+                f"each attention head has {self.head_dim!r} dimensions, but rotary embedding turns pairs"
                 " of dimensions: choose hidden_size / num_attention_heads even"
             )
         if self.num_attention_heads % self.num_key_value_heads:
@@ -71,13 +72,11 @@ class TransformerConfig:
                 "attention_bias (Qwen2) and qk_norm (Qwen3) together make a network that"
                 " neither transformers nor llama.cpp can run: choose one"
             )
+        for name, least in (("rms_norm_eps", 0), ("rope_theta", 1)):  # theta 1 would turn all pairs alike
+            if not is_positive_number(getattr(self, name)) or getattr(self, name) <= least:
+                raise UsageError(f"{name} is {getattr(self, name)!r}, but must be a finite number above {least}")
         if self.rope_scaling is not None:
-            kind = self.rope_scaling.get("rope_type", self.rope_scaling.get("type"))
-            if kind != "yarn" or not self.rope_scaling.get("factor", 0) >= 1:
-                raise UsageError(
-                    f"rope_scaling {self.rope_scaling} is not supported: give rope_type 'yarn' and a factor of"
-                    " at least 1"
-                )
+            _check_yarn(self.rope_scaling)
 
     @property
     def model_type(self) -> str:
@@ -96,7 +95,7 @@ class TransformerConfig:
     @classmethod
     def from_dict(cls, values: dict) -> "TransformerConfig":
         """The inverse of `to_dict`. An unknown key is an error: it would change the network unseen."""
-        unknown = sorted(set(values) - {field.name for field in dataclasses.fields(cls)})
+        unknown = sorted(map(str, set(values) - {field.name for field in dataclasses.fields(cls)}))
         if unknown:
             raise UsageError(f"unknown configuration keys {', '.join(unknown)}: made by a newer Sprout?")
         return cls(**values)
@@ -111,6 +110,26 @@ class TransformerConfig:
         layer = attention + 3 * d * self.intermediate_size + 2 * d
         embeddings = self.vocab_size * d * (1 if self.tie_word_embeddings else 2)
         return embeddings + self.num_hidden_layers * layer + d
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def is_positive_number(value) -> bool:
+    """Whether a value read from somewhere is a finite number above 0."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
+
+
+def _check_yarn(scaling: dict) -> None:
+    kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
+    if kind != "yarn" or not is_positive_number(scaling.get("factor")) or scaling["factor"] < 1:
+        raise UsageError(
+            f"rope_scaling {scaling} is not supported: give rope_type 'yarn' and a finite factor of at least 1"
+        )
+    for name in ("original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow"):
+        if scaling.get(name) is not None and not is_positive_number(scaling[name]):
+            raise UsageError(f"{name} of rope_scaling is {scaling[name]!r}, but must be a finite number above 0")
 
 
 _26M = TransformerConfig()

@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from model.config import TransformerConfig
+from model.config import TransformerConfig, is_positive_number
 from model.errors import SproutError, UsageError
 from model.files import sync_folder
 from model.state_dict import EMBEDDING, plain_state_dict, unwrapped
@@ -27,6 +27,21 @@ from model.tokenizer import Tokenizer
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 _YARN_KEYS = ("factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow")
+# What the values in config.json must be where they are there and not null. Sizes are left to TransformerConfig.
+_KINDS = (
+    (("rope_scaling", "rope_parameters"), "an object", lambda value: isinstance(value, dict)),
+    (("layer_types",), "a list", lambda value: isinstance(value, list)),
+    (
+        ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window"),
+        "true or false",
+        lambda value: isinstance(value, bool),
+    ),
+    (
+        ("max_position_embeddings", "rope_theta", "partial_rotary_factor", *_YARN_KEYS),
+        "a finite number above 0",
+        is_positive_number,
+    ),
+)
 
 
 # --- export -----------------------------------------------------------------------------------------
@@ -119,6 +134,11 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
             f"transformers opens no {kind} of hidden_size {config.hidden_size} with"
             f" {config.num_attention_heads} heads: it wants the one divisible by the other"
         )
+    rope = _rope_to_hf(config)
+    positions = config.max_position_embeddings
+    if rope["rope_scaling"] is not None:
+        # transformers 4 and vLLM compute one of these three from the other two, and 5 warns if they disagree.
+        positions = round(rope["rope_scaling"]["original_max_position_embeddings"] * rope["rope_scaling"]["factor"])
     dtype_name = str(dtype).removeprefix("torch.")
     values = {
         "architectures": [ARCHITECTURES[kind]],
@@ -133,7 +153,7 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
         "num_key_value_heads": config.num_key_value_heads,
         "head_dim": config.head_dim,
         "hidden_act": "silu",
-        "max_position_embeddings": config.max_position_embeddings,
+        "max_position_embeddings": positions,
         "rms_norm_eps": config.rms_norm_eps,
         "tie_word_embeddings": config.tie_word_embeddings,
         "attention_dropout": 0.0,
@@ -142,7 +162,7 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": tokenizer.eos_id,
         "pad_token_id": tokenizer.pad_id,
-        **_rope_to_hf(config),
+        **rope,
     }
     if kind == "qwen2":  # the bias on q, k and v is part of this architecture, and no key says so
         return values | {"use_sliding_window": False, "sliding_window": None}
@@ -180,12 +200,13 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
 
 def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> TransformerConfig:
     """The configuration in a `config.json` of transformers 4 or 5; absent keys take HF's defaults."""
+    _check_kinds(values, folder)
     kind = values.get("model_type")
 
     def refuse(what: str):
         raise SproutError(f"{folder} {what}, which Sprout cannot run: only plain Llama, Qwen2 and Qwen3 networks")
 
-    if kind not in ARCHITECTURES:
+    if not isinstance(kind, str) or kind not in ARCHITECTURES:
         refuse(f"is a network of model_type {kind}")
     if "auto_map" in values:
         refuse("brings code of its own (auto_map)")
@@ -200,7 +221,7 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     sliding = values.get("use_sliding_window") and values.get("sliding_window") is not None
     if sliding or any(layer != "full_attention" for layer in values.get("layer_types") or []):
         refuse("attends through a sliding window")
-    theta, scaling = _rope_from_hf(values, refuse)
+    theta, scaling = _rope_from_hf(values, refuse, folder)
 
     try:
         heads = values["num_attention_heads"]
@@ -227,13 +248,23 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
         )
     except KeyError as error:
         raise SproutError(f"{folder}/config.json has no {error.args[0]}: it is not whole") from error
-    except (UsageError, TypeError) as error:
+    except UsageError as error:
         raise SproutError(f"{folder}/config.json: {error}") from error
 
 
-def _rope_from_hf(values: dict, refuse) -> tuple[float, dict | None]:
+def _check_kinds(values: dict, folder: str | Path) -> None:
+    """Raises `SproutError` for a value of a kind that its key cannot have."""
+    for keys, kind, fits in _KINDS:
+        for key in keys:
+            if values.get(key) is not None and not fits(values[key]):
+                raise SproutError(f"{folder}/config.json: {key} is {values[key]!r}, but must be {kind}")
+
+
+def _rope_from_hf(values: dict, refuse, folder: str | Path) -> tuple[float, dict | None]:
     """rope_theta and the YaRN settings (or None), from either generation of keys."""
     new, old = values.get("rope_parameters") or {}, values.get("rope_scaling") or {}
+    for settings in (new, old):
+        _check_kinds(settings, folder)
     rope = dict(old or new)  # where both are given, transformers follows the old one, which people edit by hand
     theta = float(rope.pop("rope_theta", None) or values.get("rope_theta") or new.get("rope_theta") or 10000.0)
     kind = rope.pop("rope_type", None) or rope.get("type") or "default"
@@ -242,14 +273,15 @@ def _rope_from_hf(values: dict, refuse) -> tuple[float, dict | None]:
     if partial not in (None, 1, 1.0):
         refuse(f"rotates only a part of each head (partial_rotary_factor {partial})")
     rope = {key: value for key, value in rope.items() if value is not None}
+    strange = sorted(set(rope) - set(_YARN_KEYS if kind == "yarn" else ()))
+    if kind not in ("default", "yarn") or strange:
+        refuse(f"has rotary embeddings of type {kind}" + (f" with {', '.join(strange)}" if strange else ""))
     if kind == "default":
         return theta, None
-    strange = sorted(set(rope) - set(_YARN_KEYS))
-    if kind != "yarn" or strange:
-        refuse(f"has rotary embeddings of type {kind}" + (f" with {', '.join(strange)}" if strange else ""))
-    length = values.get("max_position_embeddings", 32768)
-    original = rope.setdefault("original_max_position_embeddings", length)
-    rope.setdefault("factor", length / original)
+    length = values.get("max_position_embeddings") or 32768
+    rope.setdefault("original_max_position_embeddings", length)
+    if "factor" not in rope:
+        rope["factor"] = length / rope["original_max_position_embeddings"]
     return theta, {"rope_type": "yarn"} | rope
 
 
@@ -258,7 +290,7 @@ def _read_json(path: Path) -> dict:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SproutError(f"{path.parent} is not a Hugging Face folder: it has no {path.name}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SproutError(f"{path} cannot be read ({error})") from error
     if not isinstance(values, dict):
         raise SproutError(f"{path} is not a JSON object")
@@ -269,14 +301,12 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
     if (folder / WEIGHTS).exists():
         shards = [WEIGHTS]
     elif (folder / INDEX).exists():
-        shards = sorted(set(_read_json(folder / INDEX).get("weight_map", {}).values()))
+        shards = _shards(folder / INDEX)
     else:
         pickled = " (pytorch_model.bin could run code: convert it)" if any(folder.glob("*.bin")) else ""
         raise SproutError(f"{folder} has no {WEIGHTS}{pickled}: only safetensors are opened")
     weights: dict[str, torch.Tensor] = {}
     for shard in shards:
-        if Path(shard).name != shard:
-            raise SproutError(f"{folder / INDEX} names a file outside of the folder: {shard}")
         try:
             weights.update(load_file(folder / shard))
         except FileNotFoundError as error:
@@ -284,3 +314,15 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
         except (OSError, SafetensorError) as error:
             raise SproutError(f"{folder / shard} is damaged ({error}): copy it again") from error
     return weights
+
+
+def _shards(index: Path) -> list[str]:
+    """The names of the files that an index spreads the weights over."""
+    places = _read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise SproutError(f"{index} has no weight_map from names of weights to names of files: download it again")
+    shards = sorted(set(places.values()))
+    for shard in shards:
+        if Path(shard).name != shard:
+            raise SproutError(f"{index} names a file outside of the folder: {shard}")
+    return shards

@@ -69,7 +69,9 @@ def fitting_state_dict(
 
 def is_bare_state_dict(contents: dict) -> bool:
     """Whether a checkpoint is parameters by name and nothing else, as MiniMind and many others save them."""
-    return bool(contents) and all(isinstance(value, torch.Tensor) for value in contents.values())
+    return bool(contents) and all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in contents.items()
+    )
 
 
 def config_of_state_dict(weights: dict[str, torch.Tensor], wanted: dict, source: str | Path) -> TransformerConfig:

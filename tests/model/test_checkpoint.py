@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -130,9 +131,7 @@ for step in range(1, 100_000):
     moments = random.Random(0)
     last = 0
     for _ in range(3):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen([sys.executable, "-c", code, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         saved = int(process.stdout.readline())
         time.sleep(moments.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
@@ -210,6 +209,37 @@ def test_damage_without_a_previous_save_is_an_error(two_saves):
         read_checkpoint(two_saves)
 
 
+@pytest.mark.parametrize(
+    ("where", "error", "words"),
+    [
+        ("zipfile.ZipFile", OSError(24, "Too many open files"), "Too many open files"),
+        ("zipfile.ZipFile", PermissionError(13, "Permission denied"), "Permission denied"),
+        ("torch.load", MemoryError(), "MemoryError"),
+        ("torch.load", RuntimeError("DefaultCPUAllocator: can't allocate memory"), "can't allocate memory"),
+    ],
+)
+def test_a_file_that_only_cannot_be_read_now_is_not_taken_for_damaged(two_saves, monkeypatch, where, error, words):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(f"model.checkpoint.{where}", fails)
+    with pytest.raises(SproutError, match=f"pretrain_512.pth cannot be read .*{words}"):
+        read_checkpoint(two_saves)
+
+
+def test_damage_that_says_nothing_is_named(two_saves, monkeypatch, capsys):
+    load = torch.load
+
+    def fails(path, **settings):
+        if path == two_saves:
+            raise RuntimeError("")
+        return load(path, **settings)
+
+    monkeypatch.setattr("model.checkpoint.torch.load", fails)
+    assert same(read_checkpoint(two_saves), contents(100))
+    assert "(RuntimeError); going back to" in capsys.readouterr().err
+
+
 def test_a_missing_file_and_a_folder_are_errors(tmp_path):
     with pytest.raises(SproutError, match=r"there is no checkpoint .*nothing\.pth"):
         read_checkpoint(tmp_path / "nothing.pth")
@@ -238,7 +268,7 @@ def test_code_in_a_file_is_never_run(tmp_path, how):
     assert not sign.exists()
 
 
-@pytest.mark.parametrize("value", [np.float64(1.5), np.zeros(3), {1, 2}, SMALL, torch.float32])
+@pytest.mark.parametrize("value", [np.float64(1.5), np.zeros(3), {1, 2}, SMALL, torch.float32, defaultdict(int)])
 def test_what_could_not_be_read_again_is_not_written(tmp_path, value):
     with pytest.raises(TypeError, match=r"contents\['state'\]\[1\] is a"):
         save_checkpoint(tmp_path / "weight.pth", {"state": [1, value]})
@@ -246,8 +276,12 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path, value):
 
 
 def test_everything_plain_comes_back_as_it_was(tmp_path):
-    plain = {"a": [1, 2.5, None, True, b"x", ("y", 1e400)], 3: {"t": torch.arange(5, dtype=torch.uint8)}}
+    plain = {
+        "o": OrderedDict(b=1, a=2),
+        "a": [1, 2.5, None, True, b"x", ("y", 1e400)],
+        3: {"t": torch.arange(5, dtype=torch.uint8)},
+    }
     save_checkpoint(tmp_path / "state.pth", plain)
     found = read_checkpoint(tmp_path / "state.pth")
-    assert found["a"] == plain["a"]
+    assert found["a"] == plain["a"] and found["o"] == plain["o"]
     assert torch.equal(found[3]["t"], plain[3]["t"])

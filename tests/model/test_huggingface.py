@@ -96,6 +96,19 @@ def test_config_json_serves_readers_of_both_generations(exported):
     assert "auto_map" not in values
 
 
+@pytest.mark.parametrize("positions", [64, 100, 512])
+def test_the_three_numbers_of_yarn_agree_in_the_folder(tmp_path, small_tokenizer, positions, warnings_of_transformers):
+    # Qwen2.5's documentation has one add a factor of 4 without changing max_position_embeddings.
+    network = random_network(SMALL.replace(rope_scaling=YARN, max_position_embeddings=positions))
+    export_folder(tmp_path / "hf", network, small_tokenizer)
+    values = json.loads((tmp_path / "hf" / "config.json").read_text())
+    scaling = values["rope_scaling"]
+    assert values["max_position_embeddings"] == scaling["factor"] * scaling["original_max_position_embeddings"] == 256
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    assert torch.equal(theirs.model.rotary_emb.inv_freq, network.rotary_frequencies)
+    assert not warnings_of_transformers()
+
+
 def test_export_then_import_gives_the_same_bytes(exported, tmp_path, small_tokenizer):
     network, folder = exported
     config, weights, tokenizer = import_folder(folder)
@@ -333,7 +346,9 @@ def test_published_configurations_are_understood(values, expected, small_tokeniz
         ({"rope_scaling": YARN | {"mscale": 0.7}}, "with mscale"),
         ({"partial_rotary_factor": 0.5}, "part of each head"),
         ({"num_attention_heads": 5}, "not divisible"),
-        ({"hidden_size": "32"}, "hidden_size is 32"),
+        ({"hidden_size": "32"}, "hidden_size is '32'"),
+        ({"rope_scaling": None, "rope_parameters": {"full_attention": YARN}}, "type default with full_attention"),
+        ({"rope_scaling": {"factor": 4.0}}, "type default with factor"),
     ],
 )
 def test_networks_that_are_not_ours_are_refused_in_a_sentence(folder, changes, words):

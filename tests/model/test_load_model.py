@@ -17,9 +17,7 @@ SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, 
 # --- weights ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"tie_word_embeddings": False}, {"attention_bias": True}, {"qk_norm": True}]
-)
+@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": False}, {"attention_bias": True}, {"qk_norm": True}])
 def test_a_weight_opens_with_no_flags(tmp_path, small_tokenizer, changes):
     network = random_network(SMALL.replace(**changes))
     path = tmp_path / "pretrain_32.pth"
@@ -163,11 +161,9 @@ def test_a_tokenizer_that_extends_the_old_one_gets_new_rows(tmp_path, small_toke
 
 def test_a_tokenizer_with_other_ids_is_refused(tmp_path, small_tokenizer):
     extended = make_tokenizer(("he", "ll"))
-    save_weights(
-        tmp_path / "a.pth", random_network(SMALL.replace(vocab_size=274)), extended, stage="pretrain"
-    )
+    save_weights(tmp_path / "a.pth", random_network(SMALL.replace(vocab_size=274)), extended, stage="pretrain")
     make_tokenizer(("ll", "he")).save(tmp_path / "tokenizer")
-    with pytest.raises(SproutError):
+    with pytest.raises(SproutError, match="nor an extension of it: 2 of 274 tokens have another id"):
         load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
 
 
@@ -183,9 +179,7 @@ def minimind(path: Path, config: TransformerConfig) -> Transformer:
     return network
 
 
-@pytest.mark.parametrize(
-    "changes", [{}, {"qk_norm": True, "num_attention_heads": 4}, {"attention_bias": True}]
-)
+@pytest.mark.parametrize("changes", [{}, {"qk_norm": True, "num_attention_heads": 4}, {"attention_bias": True}])
 def test_a_minimind_weight_opens(tmp_path, small_tokenizer, changes, capsys):
     network = minimind(tmp_path / "pretrain_32.pth", SMALL.replace(**changes))
     small_tokenizer.save(tmp_path / "tokenizer")
