@@ -225,12 +225,19 @@ def new_config(args, vocab_size: int) -> TransformerConfig:
 
 
 def with_rope_factor(config: TransformerConfig, factor: float | None) -> TransformerConfig:
-    """`config` with its positions stretched `factor` times by YaRN (None: as it is)."""
+    """`config` with its positions stretched `factor` times by YaRN (None: as it is).
+
+    Positions that YaRN stretched before are stretched from their original length, by the product of the factors.
+    """
     if factor is None:
         return config
-    original = config.max_position_embeddings
-    scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
-    return config.replace(rope_scaling=scaling, max_position_embeddings=int(original * factor))
+    before = config.rope_scaling or {"rope_type": "yarn", "factor": 1.0}
+    if before.get("attention_factor") is not None:
+        raise UsageError("--rope_factor cannot stretch this network: it has an attention_factor chosen for its own")
+    original = before.get("original_max_position_embeddings") or config.max_position_embeddings
+    factor *= before["factor"]
+    scaling = before | {"factor": factor, "original_max_position_embeddings": original}
+    return config.replace(rope_scaling=scaling, max_position_embeddings=round(original * factor))
 
 
 def run_main(main) -> None:

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from model.config import TransformerConfig
+from model.errors import UsageError
 from model.rope import inverse_frequencies, rotary_tables, rotate
 from model.transformer import Transformer
+from training.arguments import with_rope_factor
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")
@@ -56,6 +58,26 @@ def test_yarn_keeps_fast_pairs_and_slows_slow_ones_by_the_factor():
     assert ratio[-1] == 8
     assert (ratio.diff() >= 0).all()
     assert sharper == pytest.approx(0.1 * math.log(8) + 1)
+
+
+@pytest.mark.parametrize("scaling", [None, {"rope_type": "yarn", "factor": 4.0, "beta_fast": 16.0}])
+def test_yarn_on_yarn_multiplies_the_factors_over_the_original_length(scaling):
+    config = TransformerConfig(max_position_embeddings=4096, rope_scaling=scaling)
+    stretched = with_rope_factor(with_rope_factor(config, 2), 3)
+    factor = 6 * (4 if scaling else 1)
+    assert stretched == with_rope_factor(config, 6)
+    assert stretched.rope_scaling == (scaling or {"rope_type": "yarn"}) | {
+        "factor": factor,
+        "original_max_position_embeddings": 4096,
+    }
+    assert stretched.max_position_embeddings == 4096 * factor
+    with pytest.raises(UsageError, match="attention_factor"):
+        with_rope_factor(config.replace(rope_scaling=stretched.rope_scaling | {"attention_factor": 1.2}), 2)
+
+
+def test_a_factor_that_is_not_binary_loses_no_position():
+    stretched = with_rope_factor(TransformerConfig(max_position_embeddings=100), 1.15)
+    assert stretched.max_position_embeddings == 115  # 100 * 1.15 is 114.99999999999999
 
 
 def test_a_product_depends_on_the_distance_alone_and_lengths_stay():
