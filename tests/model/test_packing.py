@@ -1,13 +1,18 @@
 """Packed rows: several documents side by side give what each gives alone, in both directions of time."""
 
+import os
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from model.config import TransformerConfig
+from model.huggingface import export_folder
 from model.kv_cache import KVCache
 from model.transformer import visible
 from tests.support import random_network
+
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 CONFIGS = [
     TransformerConfig(vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, **changes)
@@ -40,13 +45,36 @@ def test_logits_of_a_packed_row_are_those_of_the_documents_alone(network):
     torch.testing.assert_close(network(*packed(documents())), alone, rtol=0, atol=1e-5)
 
 
+def test_a_packed_row_is_what_transformers_computes_with_a_mask_and_positions(network, small_tokenizer, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    export_folder(tmp_path / "hf", network, small_tokenizer)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf", attn_implementation="eager")
+    parts = documents()
+    rows = [packed(parts), packed(parts[::-1])]
+    tokens, positions = (torch.cat(tensors) for tensors in zip(*rows, strict=True))
+    mask = torch.full((2, 1, sum(LENGTHS), sum(LENGTHS)), -torch.inf)
+    for row, lengths in enumerate((LENGTHS, LENGTHS[::-1])):
+        blocks = torch.block_diag(*(torch.ones(length, length) for length in lengths)).tril()
+        mask[row, 0, blocks.bool()] = 0
+    # Targets too: the gradients are compared, not only the logits.
+    targets = tokens.roll(-1, dims=1)
+    ours = network(tokens, positions)
+    expected = theirs(tokens, attention_mask=mask, position_ids=positions).logits
+    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
+    for model, logits in ((network, ours), (theirs, expected)):
+        model.zero_grad()
+        F.cross_entropy(logits.flatten(0, 1), targets.flatten()).backward()
+    their_parameters = dict(theirs.named_parameters())
+    for name, parameter in network.named_parameters():
+        gradient = their_parameters[name].grad
+        assert (parameter.grad - gradient).norm() < 1e-5 * gradient.norm(), name
+
+
 def test_loss_and_gradients_of_a_packed_row_are_the_sums_over_the_documents(network):
     def gradients(rows):
         network.zero_grad()
         for tokens, positions, targets in rows:
-            loss = F.cross_entropy(
-                network(tokens, positions).flatten(0, 1), targets.flatten(), reduction="sum"
-            )
+            loss = F.cross_entropy(network(tokens, positions).flatten(0, 1), targets.flatten(), reduction="sum")
             loss.backward()
         return {name: parameter.grad.clone() for name, parameter in network.named_parameters()}
 
