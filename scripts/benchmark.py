@@ -2,6 +2,7 @@
 
     python scripts/benchmark.py train --data_path a.jsonl b.jsonl     speed of pretraining against a plain baseline
     python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
+    python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -11,13 +12,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # also without installation
 
+from model.errors import UsageError
 from training.arguments import StageParser, positive_int, run_main
 
 
 def main(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument("what", choices=("train", "learn"))
-    parser.add_argument("--data_path", nargs="+", metavar="FILE", required=True)
+    parser.add_argument("what", choices=("train", "learn", "memory"))
+    parser.add_argument("--data_path", nargs="+", metavar="FILE", help="train, learn: texts")
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train: measured steps a round (%(default)s)")
     parser.add_argument("--rounds", type=positive_int, default=3, help="train: rounds (%(default)s)")
@@ -25,9 +27,15 @@ def main(argv=None):
     parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
     parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
     parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")
+    megabytes = {"nargs": "+", "type": positive_int, "default": [20, 200]}
+    parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory: sizes of corpus (%(default)s)")
     args = parser.parse_args(argv)
+    if args.what != "memory" and not args.data_path:
+        raise UsageError(f"{args.what} needs --data_path FILE ...")
     if args.what == "train":
         from scripts.benchmark_train import compare
+    elif args.what == "memory":
+        from scripts.benchmark_memory import compare
     else:
         from scripts.benchmark_learn import compare
     compare(args)

@@ -1,0 +1,22 @@
+import os
+import re
+
+import pytest
+
+from model.errors import UsageError
+from scripts import benchmark
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the peak is not known on Windows")
+def test_memory_does_not_grow_with_the_corpus(tmp_path, capsys):
+    benchmark.main(["memory", "--megabytes", "1", "5", "--out_dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    peaks = [int(peak.replace(",", "")) for peak in re.findall(r"peak ([\d,]+) MB", printed)]
+    assert len(peaks) == 4 and printed.count("second start") == 2
+    assert peaks[2] < peaks[0] + 60 and peaks[3] < peaks[1] + 10  # MB; more threads at work in a first start
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_others_need_data():
+    with pytest.raises(UsageError, match="learn needs --data_path"):
+        benchmark.main(["learn"])
