@@ -135,10 +135,6 @@ class TextRows:
             lines.append(f"  {name}: {share:.1%} of the rows, {passes:.2f} passes over the file")
         return "\n".join(lines)
 
-    def row(self, index: int) -> Batch:
-        """One row [1, T] by its number, file after file in the order they were given."""
-        return self._packed.gather(*self._find(np.array([index])))
-
     def batch(self, epoch: int, positions: Sequence[int]) -> Batch:
         """The rows at these positions, 0..rows_per_epoch-1, of the shuffled epoch."""
         return self._packed.gather(*self.order(epoch, positions))

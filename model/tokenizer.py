@@ -192,23 +192,6 @@ class Tokenizer:
         """`decode(ids, skip_special_tokens=False)` of every list of ids, in parallel on all cores."""
         return self._backend.decode_batch(batch, skip_special_tokens=False)
 
-    def token_bytes(self) -> np.ndarray:
-        """How many UTF-8 bytes each id stands for, int32 `[vocab_size]`; 0 for special and unused ids."""
-        added = {token.content for token in self._backend.get_added_tokens_decoder().values()}
-        sizes = np.zeros(self.vocab_size, dtype=np.int32)
-        for token, index in self.vocab.items():
-            if index in self.special_ids:
-                continue
-            if token in added:  # stored as it is read
-                sizes[index] = len(token.encode("utf-8"))
-            elif self.byte_level:  # one character of the byte alphabet per byte
-                sizes[index] = len(token)
-            elif re.fullmatch("<0x[0-9A-F]{2}>", token):  # SentencePiece's spelling of a byte
-                sizes[index] = 1
-            else:
-                sizes[index] = len(token.replace("▁", " ").encode("utf-8"))
-        return sizes
-
     def pieces(self, token: str) -> list[int]:
         """The ids that spell `token`, a token of another vocabulary, in this one.
 

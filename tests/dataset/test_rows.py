@@ -45,8 +45,9 @@ def test_rows_equal_the_brute_force_ones(cached, tokenizer, length, seed):
     ids = [tokenizer.encode(text) for text in documents]
     expected = brute_force_rows(ids, length, tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id)
     assert rows.rows_per_epoch == len(expected)
-    for index, (tokens, targets) in enumerate(expected):
-        row = rows.row(index)
+    _, order = rows.order(0, range(len(expected)))
+    for position, index in enumerate(order):
+        (tokens, targets), row = expected[index], rows.batch(0, [position])
         assert row.tokens.tolist() == [tokens] and row.targets.tolist() == [targets]
         assert row.positions is None
         assert row.trained == sum(target != IGNORE for target in targets)
@@ -245,6 +246,6 @@ def test_large_vocabularies_take_four_bytes(tmp_path, tokenizer):
 
     path = write_jsonl(tmp_path / "a.jsonl", ["ab", "c"])
     cache = build_or_open(path, Large(), val_ratio=0, cache_dir=tmp_path, progress=False)
-    batch = TextRows([(cache, None)], 10, seed=0).row(0)
+    batch = TextRows([(cache, None)], 10, seed=0).batch(0, [0])
     assert batch.targets[0].tolist() == [151_097, 151_098, 151_645, 151_643, 151_099, 151_645] + [IGNORE] * 4
     assert json.loads((cache.folder / "meta.json").read_text())["dtype"] == "<u4"
