@@ -35,6 +35,7 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from training.evaluation import evaluate
     from training.losses import next_token_loss
+    from training.optimizers import optimizers_for
     from training.plan import make_plan
     from training.run import Run
     from training.samples import continue_prompts
@@ -55,7 +56,9 @@ def main(argv=None):
             world_size=run.world_size,
             already_trained=bool(args.from_weight or args.weight_path),
         )
-        run.begin(model, tokenizer, plan, data=identity_of(rows, validation))
+        model.to(run.device)
+        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
+        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation))
 
         for step in run.steps():
             for batch in step.micro_batches(rows):

@@ -37,7 +37,7 @@ def exclusive(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
     """
     with open(path, "ab") as file:
         waiting = False
-        while not _locked(file.fileno(), path):
+        while not take(file.fileno(), path):
             if not waiting:
                 on_wait()
             waiting = True
@@ -45,8 +45,9 @@ def exclusive(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         yield  # closing the file gives the lock back
 
 
-def _locked(descriptor: int, path: Path) -> bool:
+def take(descriptor: int, path: Path) -> bool:
+    """Takes the lock of the open file `path` if it is free, until the file is closed; says whether it was."""
     try:
         return _try_lock(descriptor)
     except OSError as error:
-        raise SproutError(f"{path} cannot be locked ({error.strerror}): keep caches on a local disk") from error
+        raise SproutError(f"{path} cannot be locked ({error.strerror}): use a local disk") from error

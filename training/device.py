@@ -80,6 +80,7 @@ def choose_device(name: str, dtype: str) -> Device:
     Raises `UsageError` for a device that is not there or a type it cannot train in.
     """
     device = torch.device(_best_device()) if name == "auto" else _named_device(name)
+    _check_processes(device, name)
     best, reason = _best_dtype(device)
     chosen = best if dtype == "auto" else getattr(torch, dtype)
     if dtype != "auto":
@@ -113,6 +114,18 @@ def _named_device(name: str) -> torch.device:
     return device
 
 
+def _check_processes(device: torch.device, name: str) -> None:
+    """Refuses several processes of torchrun where they cannot each have a device."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        return
+    if device.type == "mps":
+        raise UsageError("torchrun cannot share one Apple GPU: start without it, or with --device cpu")
+    if device.type == "cuda" and name not in ("auto", "cuda"):
+        raise UsageError(f"--device {name} would put every process of torchrun on one GPU: use --device cuda")
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
+        raise UsageError(f"there are more processes than GPUs: torchrun --nproc_per_node {torch.cuda.device_count()}")
+
+
 def _best_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device)[0] >= 8:
@@ -122,11 +135,19 @@ def _best_dtype(device: torch.device) -> tuple[torch.dtype, str]:
         if bfloat16_is_sound(device):
             return torch.bfloat16, "this Apple GPU computes soundly in bfloat16"
         return torch.float32, "this Apple GPU or its macOS does not compute soundly in bfloat16"
-    features = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    features = _cpu_features()
     for feature, label in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512-BF16")):
         if features.get(feature):
             return torch.bfloat16, f"the CPU has {label}"
     return torch.float32, "the CPU has no bfloat16 instructions"
+
+
+def _cpu_features() -> dict[str, bool]:
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    # Older versions of torch know them under private names.
+    names = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
+    return {feature: hasattr(torch.cpu, name) and getattr(torch.cpu, name)() for feature, name in names.items()}
 
 
 def bfloat16_is_sound(device: torch.device) -> bool:

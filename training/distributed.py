@@ -11,6 +11,8 @@ import os
 import torch
 import torch.distributed as dist
 
+from model.errors import SproutError
+
 
 def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
@@ -49,6 +51,29 @@ def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
     if world_size() > 1:
         dist.all_reduce(tensor)
     return tensor
+
+
+def union(names) -> list[str]:
+    """The names that any process has, in one order for all of them."""
+    if world_size() == 1:
+        return sorted(names)
+    everybody: list = [None] * world_size()
+    dist.all_gather_object(everybody, sorted(names))
+    return sorted(set().union(*everybody))
+
+
+def together(work) -> None:
+    """Runs `work()` on the main process; an error of it is raised by every process, so that none waits for ever."""
+    error: list = [None]
+    if is_main():
+        try:
+            work()
+        except SproutError as raised:
+            error = [raised]
+    if world_size() > 1:
+        dist.broadcast_object_list(error)
+    if error[0] is not None:
+        raise error[0]
 
 
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:

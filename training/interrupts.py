@@ -1,9 +1,16 @@
-"""Ctrl-C and SIGTERM: a first one asks the run to save and end, a second one ends it at once."""
+"""Ctrl-C, SIGTERM, a closed terminal: a first signal asks the run to save and end, a second one ends it at once."""
 
 import os
 import signal
+import time
 
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}  # 128 + the signal's number, as a shell reports it
+# 128 + the signal's number, as a shell reports it.
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    EXIT_CODES[signal.SIGHUP] = 129
+
+# Under torchrun one request arrives twice: from the terminal, which signals every process, and again from torchrun.
+ECHO_SECONDS = 2.0
 
 
 class Interrupts:
@@ -13,8 +20,10 @@ class Interrupts:
     so that files being written are cleaned up on the way.
     """
 
-    def __init__(self):
+    def __init__(self, several_processes: bool = False):
+        self._echo = ECHO_SECONDS if several_processes else 0.0
         self.received: int | None = None
+        self._received_at = 0.0
         self._patient = False
         self._before = {}
 
@@ -34,10 +43,18 @@ class Interrupts:
     def _handle(self, number, frame):
         if not self._patient:
             raise SystemExit(EXIT_CODES[number])
-        if self.received is not None:
+        if self.received is None:
+            self.received, self._received_at = number, time.monotonic()
+        elif time.monotonic() - self._received_at >= self._echo:
             os._exit(EXIT_CODES[number])
-        self.received = number
 
     @property
     def exit_code(self) -> int:
-        return EXIT_CODES[self.received]
+        """Of the signal received; of SIGTERM where another process received it."""
+        return EXIT_CODES[self.received or signal.SIGTERM]
+
+    def ignore(self) -> None:
+        """Everything is saved and this process is leaving: no signal may change its exit code now."""
+        for number in EXIT_CODES:
+            signal.signal(number, signal.SIG_IGN)
+        self._before.clear()

@@ -41,7 +41,8 @@ class Metrics:
         """Distributions of all weights and gradients, for TensorBoard."""
         for name, parameter in model.named_parameters():
             self.tensorboard.add_histogram(f"weights/{name}", parameter.detach().float().cpu(), step)
-            if parameter.grad is not None:
+            # As they were applied, clipped; those of a skipped step are not numbers.
+            if parameter.grad is not None and parameter.grad.isfinite().all():
                 self.tensorboard.add_histogram(f"gradients/{name}", parameter.grad.float().cpu(), step)
 
     def draw(self, sparingly: bool = False) -> None:

@@ -31,6 +31,13 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
+def optimizers_for(model: nn.Module, args, learning_rate: float, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """The optimizers that the flags ask for, over `model`, for a run that computes in `dtype`."""
+    # GPUs without bfloat16, which train in float16, are slower in bfloat16 than in float32.
+    muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32
+    return build_optimizers(model, args.optimizer, learning_rate, args.weight_decay, args.adam_beta2, muon_dtype)
+
+
 def build_optimizers(
     model: nn.Module,
     optimizer: str,

@@ -141,7 +141,13 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
         # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.
         total = min(total, int(TOKENS_PER_SQRT_D**2 * args.max_steps) * args.max_steps)
     tokens = tokens_per_step_rule(max(1, total))
-    return max(1, round(tokens / row_length)), f"about 2.9 sqrt({total / 1e6:.1f} M tokens)"
+    reason = f"about 2.9 sqrt({total / 1e6:.1f} M tokens)"
+    if tokens in (BASE_TOKENS, MOST_TOKENS_PER_STEP):
+        reason = f"{'at least' if tokens == BASE_TOKENS else 'at most'} {tokens:,}, and {reason}"
+    if args.batch_size or args.accumulation_steps:
+        asked = "--batch_size" if args.batch_size else "--accumulation_steps"
+        reason = f"{asked} as asked; {reason}"
+    return max(1, round(tokens / row_length)), reason
 
 
 def _learning_rate(args, step_tokens: int, already_trained: bool, base_rates: dict) -> tuple[float, str]:

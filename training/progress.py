@@ -1,5 +1,6 @@
 """What a run prints: the plan before it begins, a progress bar in a terminal, or a line now and then in a log."""
 
+import os
 import sys
 
 from tqdm import tqdm
@@ -15,9 +16,13 @@ class Progress:
         self._bars = is_main and sys.stderr.isatty()
 
     def say(self, text: str) -> None:
-        if self.is_main:
+        if not self.is_main:
+            return
+        try:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
+        except BrokenPipeError:  # who read along (`| head`) has gone; the training goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def start(self, step: int, steps: int) -> None:
         # Without a terminal the bar only keeps the time; its text goes out as lines.

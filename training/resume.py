@@ -1,10 +1,10 @@
 """What `--resume` needs: the state of a run, its identity, and an output that belongs to one run at a time."""
 
-import os
 import shutil
 import time
 from pathlib import Path
 
+from dataset.locks import take
 from model.checkpoint import read_checkpoint
 from model.errors import SproutError, UsageError
 from model.files import previous_path
@@ -36,7 +36,6 @@ def identity(run, data: dict) -> dict:
         "grad_clip": args.grad_clip,
         "freeze_layers": getattr(args, "freeze_layers", 0),
         "seed": args.seed,
-        "eval_interval": run.eval_interval,
         "device": run.device.type,
         "dtype": str(run.device_choice.dtype).removeprefix("torch."),
         "compile": run.compiles,
@@ -53,6 +52,7 @@ def state_of(run) -> dict:
         "tokens": run.tokens,
         "best": run.best,
         "pending": run.pending,
+        "memory": run.memory,
         "modules": {name: module.state_dict() for name, module in run.modules.items()},
         "updater": run.updater.state_dict(),
     }
@@ -95,7 +95,7 @@ def restore(run, state: dict) -> None:
         module.load_state_dict(state["modules"][name], strict=True)
     run.updater.load_state_dict(state["updater"])
     run.step, run.tokens, run.best = state["step"], state["tokens"], dict(state["best"])
-    run.pending = state["pending"]
+    run.pending, run.memory = state["pending"], state["memory"]
 
 
 def keep_aside(weight_file: Path, resume_file: Path, log_folder: Path) -> Path | None:
@@ -145,7 +145,7 @@ class OutputLock:
             raise SproutError(
                 f"{weight_file.parent} cannot be written: {error.strerror}; choose another --out_dir"
             ) from error
-        if not _try_lock(self._file):
+        if not take(self._file.fileno(), self.path):
             self._file.close()
             raise SproutError(
                 f"another run is writing {weight_file}: wait for it, or choose another --weight_name or --out_dir"
@@ -153,21 +153,3 @@ class OutputLock:
 
     def release(self) -> None:
         self._file.close()
-
-
-def _try_lock(file) -> bool:
-    if os.name == "nt":
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

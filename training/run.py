@@ -4,7 +4,7 @@ A stage script writes its loop out, with its data, loss and parameters in sight,
 
     with Run(args, stage="pretrain") as run:
         ...                                              # model, data, plan
-        run.begin(model, tokenizer, plan, data=...)      # optimizers; resumes; prints the plan
+        run.begin(model, tokenizer, plan, optimizers, data=...)      # prints the plan; resumes
         for step in run.steps():                         # goes on where it stopped; saves; ends on a signal
             for batch in step.micro_batches(rows):
                 with run.autocast():
@@ -31,7 +31,6 @@ from training import distributed, resume
 from training.device import choose_device
 from training.interrupts import Interrupts
 from training.metrics import Metrics
-from training.optimizers import build_optimizers
 from training.plan import Plan
 from training.progress import Progress, describe
 from training.schedules import learning_rate_factor
@@ -48,9 +47,12 @@ class Run:
         self.device = self.device_choice.device
         self.autocast = self.device_choice.autocast
         self.is_main, self.world_size = distributed.is_main(), distributed.world_size()
-        self.interrupts = Interrupts()
+        self.interrupts = Interrupts(several_processes=self.world_size > 1)
         self.progress = Progress(self.is_main)
         self.say = self.progress.say
+        self.compiles = False
+        self.interrupted = False  # whether all processes know that one of them was asked to stop
+        self.memory: dict = {}  # what a stage keeps from step to step (rollouts, say), in plain values and tensors
         self._lock = None
         self.metrics: Metrics | None = None
 
@@ -69,38 +71,40 @@ class Run:
         distributed.stop()
         self.interrupts.__exit__()
 
-    def begin(self, model, tokenizer, plan: Plan, data: dict, modules: dict | None = None) -> None:
-        """Makes the optimizers, prints the plan and, with --resume, restores the run.
+    def begin(
+        self,
+        model,
+        tokenizer,
+        plan: Plan,
+        optimizers: list[torch.optim.Optimizer],
+        *,
+        data: dict,
+        modules: dict | None = None,
+        nominal_count: int | None = None,
+        save_weight=None,
+    ) -> None:
+        """Prints the plan, claims the output and, with --resume, restores the run.
 
+        optimizers: over the parameters that learn, each group with its `peak_lr`.
         data: what identifies the training data; a resumed run refuses to go on with anything else.
-        modules: further networks that learn (a critic, say); their parameters are optimised and saved too.
+        modules: further networks that learn (a critic, say); resuming restores them too.
+        nominal_count: about what the counts of a step's `backward` add up to, if they are not tokens.
+        save_weight: writes the result, called with (path, facts); the whole network if not given.
         Raises `UsageError` when there is nothing to resume or something differs.
         """
         args = self.args
         self.model, self.tokenizer, self.plan = model, tokenizer, plan
         self.modules = {"model": model, **(modules or {})}
         for module in self.modules.values():
-            module.to(self.device).train()
+            module.train()
         self.name = f"{args.weight_name}_{model.config.hidden_size}"
         self.weight_file = Path(args.out_dir) / f"{self.name}.pth"
         self.resume_file = Path(args.out_dir) / f"{self.name}_resume.pth"
         self.folder = Path(args.out_dir) / "logs" / self.name
+        self._save_weight = save_weight or self._save_whole_network
 
-        dtype = self.device_choice.dtype
-        optimizers = [
-            optimizer
-            for module in self.modules.values()
-            for optimizer in build_optimizers(
-                module,
-                args.optimizer,
-                plan.learning_rate,
-                args.weight_decay,
-                args.adam_beta2,
-                # GPUs without bfloat16, which train in float16, are slower in bfloat16 than in float32.
-                muon_dtype=dtype if dtype == torch.bfloat16 else torch.float32,
-            )
-        ]
-        self.updater = Updater(optimizers, plan.tokens_per_step, args.grad_clip, fp16=dtype == torch.float16)
+        fp16 = self.device_choice.dtype == torch.float16
+        self.updater = Updater(optimizers, nominal_count or plan.tokens_per_step, args.grad_clip, fp16)
         self.step, self.tokens, self.best = 0, 0, {}
         self.pending: dict | None = None  # metrics of a step that was interrupted between its update and its end
         self.eval_interval = _interval(args.eval_interval, plan.steps, 20)
@@ -123,27 +127,33 @@ class Run:
 
     def _claim_output(self):
         """Locks the output against a second run; resumes it, or moves what an earlier run left out of the way."""
-        if self.is_main:
-            self._lock = resume.OutputLock(self.weight_file)
-            sweep_temporaries(self.weight_file.parent)  # of runs that were killed while they saved
-            resume.check_space(self)
+        distributed.barrier()  # nothing is moved while another process still reads its starting point
+        distributed.together(self._lock_output)
         if self.args.resume:
             state = resume.read(self.resume_file, self.identity)
             resume.restore(self, state)
             self.say(f"resumed {self.resume_file} at step {self.step} of {self.plan.steps}")
-        elif self.is_main:
+        distributed.together(self._open_logs)
+
+    def _lock_output(self):
+        self._lock = resume.OutputLock(self.weight_file)
+        sweep_temporaries(self.weight_file.parent)  # of runs that were killed while they saved
+        resume.check_space(self)
+
+    def _open_logs(self):
+        if not self.args.resume:
             kept = resume.keep_aside(self.weight_file, self.resume_file, self.folder)
             if kept:
                 self.say(f"an earlier result was moved to {kept}")
-        distributed.barrier()
-        if self.is_main:
-            self.metrics = Metrics(self.folder, self.step)
+        self.metrics = Metrics(self.folder, self.step)
 
     def steps(self):
         """The steps that are left. Between them: metrics, checkpoints, curve, and the end on a signal."""
         self.interrupts.patient()
         self.progress.start(self.step, self.plan.steps)
-        last = min(self.step + 1, self.plan.steps) if self.args.dry_run else self.plan.steps
+        last = self.plan.steps
+        if self.args.dry_run:
+            last = min(last, self.step + (2 if self.compiles else 1))  # the first step of a compiled network compiles
         while self.step < last:
             seed_everything(self.args.seed, self.step + 1)
             step = Step(self, self.step)
@@ -180,14 +190,15 @@ class Run:
             self.best = {"val_loss": step.metrics["val_loss"], "step": self.step}
         if self.is_main:
             self.metrics.write(step.metrics)
-            if self.args.histograms and (self._due("save_interval") or finished):
-                self.metrics.histograms(self.model, self.step)
-        if finished or self._due("save_interval"):
+        saves = finished or self._due("save_interval")
+        if saves:
             self.save()
             if self.is_main:
                 self.metrics.draw(sparingly=True)
-        if self._signalled():
-            self.stop()
+                if self.args.histograms:
+                    self.metrics.histograms(self.model, self.step)
+        if not finished and (self.interrupted or self._alone_and_signalled()):
+            self.stop(saved=saves)
 
     def _due(self, interval: str) -> bool:
         return self.step % getattr(self.args, interval) == 0
@@ -203,34 +214,45 @@ class Run:
             "best": self.best,
             "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
         }
-        save_weights(self.weight_file, self.model, self.tokenizer, stage=self.stage, facts=facts)
+        self._save_weight(self.weight_file, facts)
         save_checkpoint(self.resume_file, resume.state_of(self))
+
+    def _save_whole_network(self, path: Path, facts: dict) -> None:
+        save_weights(path, self.model, self.tokenizer, stage=self.stage, facts=facts)
+
+    def save_what_is_good(self) -> None:
+        """Before the run ends because its numbers went wrong: the weights of the last good step."""
+        self.updater.discard()
+        if self.step > 0 and not self.args.dry_run:
+            self.save()
+            self.say(
+                f"the weights after step {self.step} are in {self.weight_file}; begin again from them with"
+                " --from_weight and a lower --learning_rate, or with --dtype float32"
+            )
 
     def poll(self) -> None:
         """Ends the run, saved, if a signal came. Called between micro-batches, validation batches and sampled tokens.
 
-        With several processes the signal waits for the end of the step, where all of them can agree on it.
+        With several processes the signal waits for the end of the step, where all of them learn of it.
         """
-        if distributed.world_size() == 1 and self.interrupts.received is not None:
+        if self._alone_and_signalled():
             self.stop()
 
-    def _signalled(self) -> bool:
-        if distributed.world_size() == 1:
-            return self.interrupts.received is not None
-        flag = torch.tensor([self.interrupts.received or 0], device=self.device)
-        number = int(distributed.sum_over_processes(flag).item())
-        if number and self.interrupts.received is None:
-            self.interrupts.received = 15
-        return number > 0
+    def _alone_and_signalled(self) -> bool:
+        return self.world_size == 1 and self.interrupts.received is not None
 
-    def stop(self) -> None:
-        """Saves the last completed update and leaves with the exit code of the signal."""
+    def stop(self, saved: bool = False) -> None:
+        """Saves the last completed update, unless that is `saved`, and leaves with the exit code of the signal."""
         self.updater.discard()
         self.progress.close()
-        if self.args.dry_run:
-            raise SystemExit(self.interrupts.exit_code)
-        self.save()
-        self.say(f"stopped at step {self.step} of {self.plan.steps}, saved; go on with the same command and --resume")
+        if not self.args.dry_run:
+            if not saved:
+                self.save()
+            distributed.barrier()  # torchrun ends all processes as soon as one has left
+            self.interrupts.ignore()
+            self.say(
+                f"stopped at step {self.step} of {self.plan.steps}, saved; go on with the same command and --resume"
+            )
         raise SystemExit(self.interrupts.exit_code)
 
     def _report_dry_run(self, step: Step) -> None:
@@ -238,7 +260,8 @@ class Run:
         seconds = step.metrics["time"]["seconds"]
         self.say(
             f"dry run: one step took {seconds:.1f} s at a peak of {peak:.2f} GB,"
-            f" so {self.plan.steps} steps take about {seconds * self.plan.steps / 3600:.1f} h; nothing was written"
+            f" so {self.plan.steps} steps take about {seconds * self.plan.steps / 3600:.1f} h;"
+            " nothing was written but the token cache"
         )
 
 

@@ -22,7 +22,7 @@ def starting_point(args) -> tuple[Transformer, Tokenizer, str]:
         config = config.replace(
             pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id
         )
-        model, origin = Transformer(config), f"a new network ({args.preset or '26m'})"
+        model, origin = Transformer(config), "a new network"
     else:
         if args.preset:
             raise UsageError(f"--preset {args.preset} makes a new network, but {source} has its own shape: drop one")
@@ -53,6 +53,10 @@ def find_weight(source: str, out_dir: str) -> str:
     """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth."""
     if Path(source).exists():
         return source
+    # A run that was begun from this very file under its own name, and ended before its first save, kept it there.
+    kept = sorted(Path(source).parent.glob(f"earlier/*/{Path(source).name}"), key=lambda path: path.stat().st_mtime)
+    if kept:
+        return str(kept[-1])
     if Path(source).suffix or "/" in source:
         raise UsageError(f"{source} does not exist: give a .pth, an HF folder, or a name in {out_dir}")
     found = weights_called(source, out_dir)
@@ -63,7 +67,7 @@ def find_weight(source: str, out_dir: str) -> str:
 
 def weights_called(name: str, out_dir: str) -> list[Path]:
     """All <out_dir>/<name>_<hidden>.pth, the newest first; none is a `UsageError`."""
-    found = Path(out_dir).glob(f"{name}_*.pth")
+    found = [*Path(out_dir).glob(f"{name}_*.pth")] or [*Path(out_dir).glob(f"earlier/*/{name}_*.pth")]
     found = [path for path in found if path.stem.removeprefix(f"{name}_").isdecimal()]
     if not found:
         raise UsageError(f"there is no {name}_<hidden>.pth in {out_dir}: train that stage first, or give a path")

@@ -2,6 +2,7 @@
 
 import time
 
+from model.errors import SproutError
 from training import distributed
 
 
@@ -12,8 +13,9 @@ class Step:
         self.run, self.index, self.number = run, index, index + 1
         self.epoch, self._places = run.plan.rows_of_step(index)
         self.started = time.perf_counter()
-        # After an interruption between update and validation the update is not done again.
-        self.updated = run.pending is not None
+        # After an interruption between update and validation, the update has been done already.
+        self.replayed = run.pending is not None
+        self.updated = self.replayed
         self.metrics: dict = dict(run.pending or {})
 
     @property
@@ -34,7 +36,7 @@ class Step:
 
         rows: anything with `batch(epoch, places) -> batch`, a dataclass of tensors.
         """
-        if self.updated:
+        if self.replayed:
             return
         plan = self.run.plan
         chunks = [self._places[i : i + plan.batch_size] for i in range(0, len(self._places), plan.batch_size)]
@@ -42,20 +44,34 @@ class Step:
             self.run.poll()
             yield self.run.device_choice.move(rows.batch(self.epoch, places))
 
-    def backward(self, loss_sum, trained) -> None:
-        """Adds the gradient of a sum over `trained` tokens; the mean is taken over the whole step."""
-        self.run.updater.backward(loss_sum, trained)
+    def backward(self, loss_sum, count, trained=None) -> None:
+        """Adds the gradient of a sum over `count` tokens (or pairs, or sequences: then give `trained` tokens too).
+
+        The mean is taken over the whole step, all its micro-batches and processes.
+        """
+        self.run.updater.backward(loss_sum, count, trained)
+
+    def measure(self, count, **sums) -> None:
+        """Adds up values for metrics.jsonl, each a sum over `count`; the line holds their means over the step."""
+        self.run.updater.measure(count, **sums)
 
     def update(self) -> None:
         """Applies the step's gradients, unless they are not finite, and notes loss, learning rate and norm."""
-        if self.updated:
+        if self.replayed:
             return
+        if self.updated:
+            raise RuntimeError("a step is one update: a second one would use the gradients of the first")
         run = self.run
         factor = run.learning_rate_factor(self.index)
-        result = run.updater.update(factor)
+        try:
+            result = run.updater.update(factor, run.interrupts.received is not None)
+        except SproutError:  # too many steps that were not finite
+            run.save_what_is_good()
+            raise
         run.tokens += result.trained
+        run.interrupted = result.interrupted
         seconds = time.perf_counter() - self.started
-        finite = result.skipped is None
+        finite = result.skipped is None and result.trained > 0
         self.metrics = {
             "step": self.number,
             "tokens": run.tokens,
@@ -63,9 +79,11 @@ class Step:
             "lr": run.plan.learning_rate * factor,
             "grad_norm": result.grad_norm if finite else None,
             "trained_share": result.trained / (len(self._places) * run.plan.row_length),
+            **result.measures,
         }
-        if not finite:
+        if result.skipped:
             self.metrics["skipped"] = result.skipped
+            self.metrics["skipped_steps"] = sum(run.updater.skipped.values())
             rows = f"rows {self._places.start} to {self._places.stop - 1} of epoch {self.epoch}"
             run.say(f"warning: step {self.number} skipped, {result.skipped} loss or gradient ({rows})")
         self.metrics["time"] = {

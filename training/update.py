@@ -17,24 +17,26 @@ MOST_BAD_STEPS_IN_A_ROW = 3
 class UpdateResult:
     """What one optimizer step saw. `skipped` says why nothing was changed: 'non-finite', 'overflow' or None."""
 
-    loss: float  # mean over trained tokens, nats
+    loss: float  # mean over what was counted (trained tokens, pairs, ...) in all processes; NaN if nothing was
     trained: int  # trained tokens of all processes
     grad_norm: float  # before clipping
     skipped: str | None
+    measures: dict[str, float]  # means of what `measure` added up
+    interrupted: bool  # whether any process wants to stop
 
 
 class Updater:
-    """Sums gradients of a step's micro-batches and applies them once, normalised by all its trained tokens.
+    """Sums gradients of a step's micro-batches and applies them once, normalised by all that was counted.
 
     The normaliser is only known when every micro-batch (of every process) has been seen, so the loss sums are
-    divided by the constant `nominal_tokens` on the way back, which keeps float16 gradients in range, and the
+    divided by the constant `nominal_count` on the way back, which keeps float16 gradients in range, and the
     gradients are corrected by nominal / actual before they are used.
     """
 
-    def __init__(self, optimizers: list[torch.optim.Optimizer], nominal_tokens: int, grad_clip: float, fp16: bool):
+    def __init__(self, optimizers: list[torch.optim.Optimizer], nominal_count: int, grad_clip: float, fp16: bool):
         self.optimizers = optimizers
         self.parameters = [p for each in optimizers for group in each.param_groups for p in group["params"]]
-        self.nominal_tokens, self.grad_clip, self.fp16 = nominal_tokens, grad_clip, fp16
+        self.nominal_count, self.grad_clip, self.fp16 = nominal_count, grad_clip, fp16
         self.scale = FIRST_SCALE if fp16 else 1.0
         self.good_steps = 0  # since the scale last changed
         self.bad_in_a_row = 0
@@ -42,17 +44,30 @@ class Updater:
         self._begin()
 
     def _begin(self):
-        self._loss: Tensor | None = None
+        self._loss: float | Tensor = 0.0
+        self._count: int | Tensor = 0
         self._trained: int | Tensor = 0
+        self._measures: dict[str, list] = {}  # name: [sum, count]
         self._fresh = True
 
-    def backward(self, loss_sum: Tensor, trained: int | Tensor) -> None:
-        """Adds the gradient of `loss_sum`, a sum over `trained` tokens. Does not wait for the device."""
+    def backward(self, loss_sum: Tensor, count: int | Tensor, trained: int | Tensor | None = None) -> None:
+        """Adds the gradient of `loss_sum`, a sum over `count` things. Does not wait for the device.
+
+        count: what the loss is the mean of: trained tokens, or pairs, or sequences. trained: trained tokens, if
+        they are something else; they are only reported.
+        """
         self._forget_gradients_before()
-        (loss_sum * (self.scale / self.nominal_tokens)).backward()
-        loss_sum = loss_sum.detach().float()
-        self._loss = loss_sum if self._loss is None else self._loss + loss_sum
-        self._trained = self._trained + trained
+        (loss_sum * (self.scale / self.nominal_count)).backward()
+        self._loss = self._loss + loss_sum.detach().float()
+        self._count = self._count + count
+        self._trained = self._trained + (count if trained is None else trained)
+
+    def measure(self, count: int | Tensor, **sums: Tensor | float) -> None:
+        """Adds up values to be reported as means over all micro-batches and processes: each a sum over `count`."""
+        for name, value in sums.items():
+            entry = self._measures.setdefault(name, [0.0, 0])
+            entry[0] = entry[0] + (value.detach().float() if isinstance(value, Tensor) else value)
+            entry[1] = entry[1] + count
 
     def _forget_gradients_before(self) -> None:
         """Gradients of the step before are kept until the next begins, for histograms."""
@@ -65,39 +80,45 @@ class Updater:
         """Forgets the micro-batches seen since the last update."""
         self._begin()
 
-    def update(self, rate_factor: float) -> UpdateResult:
+    def update(self, rate_factor: float, interrupted: bool = False) -> UpdateResult:
         """One optimizer step at `rate_factor` times the peak learning rates, unless a number is not finite.
 
+        interrupted: whether this process wants to stop; all processes learn it with the result.
         Raises `SproutError` after three non-finite steps in a row; the weights are then those of the last good one.
         """
         self._forget_gradients_before()  # where this process had no rows in the last step of an epoch
         distributed.sum_gradients(self.parameters)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        loss_sum, trained, norm = self._read(gradients)
+        loss_sum, count, trained, signals, measures, norm = self._read(gradients, interrupted)
         self._begin()
-        correction = self.nominal_tokens / (max(1.0, trained) * self.scale)
-        norm, loss = norm * correction, loss_sum / max(1.0, trained)
-        skipped = self._verdict(loss, norm)
-        if skipped is None and trained > 0:
+        correction = self.nominal_count / (max(1.0, count) * self.scale)
+        norm = norm * correction
+        skipped = self._verdict(loss_sum, norm)
+        if skipped is None and count > 0:
             clip = min(1.0, self.grad_clip / (norm + 1e-6)) if self.grad_clip else 1.0
             torch._foreach_mul_(gradients, correction * clip)
             for optimizer in self.optimizers:
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak_lr"] * rate_factor
                 optimizer.step()
-        return UpdateResult(loss, round(trained), norm, skipped)
+        loss = loss_sum / count if count else math.nan
+        return UpdateResult(loss, round(trained), norm, skipped, measures, signals > 0)
 
-    def _read(self, gradients: list[Tensor]) -> tuple[float, float, float]:
-        """Loss sum, trained tokens and gradient norm: the one moment of a step that waits for the device."""
+    def _read(self, gradients: list[Tensor], interrupted: bool):
+        """All sums over all processes, and the gradient norm: the one moment of a step that waits for the device."""
         device = gradients[0].device if gradients else torch.device("cpu")
-        loss = torch.zeros((), device=device) if self._loss is None else self._loss
-        trained = torch.as_tensor(self._trained, dtype=torch.float32, device=device)
-        sums = distributed.sum_over_processes(torch.stack((loss, trained)))
-        norm = loss.new_zeros(())
+        names = distributed.union(self._measures)
+        values = [self._loss, self._count, self._trained, float(interrupted)]
+        for name in names:
+            values += self._measures.get(name, (0.0, 0))
+        sums = torch.stack([torch.as_tensor(v, dtype=torch.float32, device=device) for v in values])
+        sums = distributed.sum_over_processes(sums)
+        norm = sums.new_zeros(())
         if gradients:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        loss_sum, trained, norm = torch.cat((sums, norm[None])).tolist()
-        return loss_sum, trained, norm
+        loss_sum, count, trained, signals, *measured, norm = torch.cat((sums, norm[None])).tolist()
+        measures = {name: total / max(1.0, n) for name, total, n in zip(names, measured[::2], measured[1::2])}
+        return loss_sum, count, trained, signals, measures, norm
 
     def _verdict(self, loss: float, norm: float) -> str | None:
         """Whether to skip this step. A NaN must not reach the optimizer: its moments would never recover."""
@@ -117,8 +138,7 @@ class Updater:
         if self.bad_in_a_row >= MOST_BAD_STEPS_IN_A_ROW:
             raise SproutError(
                 f"the loss or its gradient was not finite {MOST_BAD_STEPS_IN_A_ROW} steps in a row (loss {loss},"
-                f" gradient norm {norm}): the run was stopped, the last good checkpoint is intact;"
-                " try a lower --learning_rate, or --dtype float32"
+                f" gradient norm {norm}), so the run was stopped; none of them has touched the weights"
             )
         return "non-finite"
 

@@ -273,12 +273,12 @@ def test_a_step_that_is_not_finite_is_skipped_and_said(workshop, infinite_in):
     assert all(torch.isfinite(tensor).all() for tensor in result.weights.values())
 
 
-def test_three_in_a_row_stop_the_run_with_the_last_checkpoint_intact(workshop, infinite_in):
+def test_three_in_a_row_stop_the_run_with_the_last_good_weights_saved(workshop, infinite_in):
     infinite_in(4, 5, 6)
     code, message = workshop.fails("diverged", "--max_steps=20", "--save_interval=2", "--eval_interval=0")
     assert code == 1 and "3 steps in a row" in message
     result = workshop.result("diverged")
-    assert result.facts["step"] == 4  # of the steps 2 and 4 that were saved the last; step 4 changed nothing
+    assert result.facts["step"] == 5  # saved before the run ends; steps 4 and 5 changed nothing
     assert all(torch.isfinite(tensor).all() for tensor in result.weights.values())
 
 

@@ -34,6 +34,14 @@ def test_with_nothing_to_save_it_ends_at_once_and_cleans_up(number, code):
     assert stopped.value.code == code and cleaned
 
 
+def test_under_torchrun_the_echo_of_a_signal_is_the_same_request():
+    with Interrupts(several_processes=True) as interrupts:
+        interrupts.patient()
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.received == signal.SIGTERM
+
+
 @pytest.mark.parametrize("number, code", CODES)
 def test_a_second_signal_ends_it_at_once(number, code):
     program = f"""

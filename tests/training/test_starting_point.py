@@ -37,7 +37,7 @@ def test_a_new_network_has_the_vocabulary_and_special_tokens_of_its_tokenizer(be
     config = model.config
     assert config.vocab_size == tokenizer.vocab_size == 272
     assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (1, 2, 0)
-    assert origin == "a new network (tiny)"
+    assert origin == "a new network"
 
 
 @pytest.mark.parametrize("flag", ["--from_weight", "--weight_path"])

@@ -115,6 +115,33 @@ def test_trained_tokens_may_be_counted_on_the_device():
     assert updater.update(1.0).trained == 6
 
 
+def test_the_mean_may_be_over_pairs_while_tokens_are_reported():
+    parameter = torch.nn.Parameter(torch.tensor([2.0]))
+    updater = updater_of([parameter])
+    for pairs, tokens in ((3, 100), (1, 50)):
+        updater.backward((parameter * pairs).sum(), pairs, tokens)
+    result = updater.update(1.0)
+    assert (result.loss, result.trained) == (2.0, 150)
+    assert parameter.grad.item() == pytest.approx(1.0)
+
+
+def test_measures_are_means_over_all_micro_batches_and_begin_anew_with_each_step():
+    parameter = torch.nn.Parameter(torch.ones(1))
+    updater = updater_of([parameter])
+    for count, right in ((4, 1.0), (12, 11.0)):
+        updater.backward(parameter.sum(), 1)
+        updater.measure(count, accuracy=torch.tensor(right), margin=2.0 * count)
+    assert updater.update(1.0).measures == {"accuracy": 12 / 16, "margin": 2.0}
+    updater.backward(parameter.sum(), 1)
+    assert updater.update(1.0).measures == {}
+
+
+def test_a_request_to_stop_is_passed_on():
+    updater = updater_of([torch.nn.Parameter(torch.ones(1))])
+    assert updater.update(1.0, interrupted=True).interrupted
+    assert not updater.update(1.0).interrupted
+
+
 def test_a_step_without_trained_tokens_changes_nothing():
     model = random_network(SMALL)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -124,6 +151,7 @@ def test_a_step_without_trained_tokens_changes_nothing():
     updater.backward(loss_sum, 0)
     result = updater.update(1.0)
     assert (result.trained, result.skipped) == (0, None)
+    assert math.isnan(result.loss)  # the mean of nothing
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert not any(optimizer.state for optimizer in updater.optimizers)
 
@@ -210,7 +238,7 @@ def test_three_in_a_row_stop_the_run():
     before = line.everything()
     line.step("infinite loss")
     line.step("infinite gradient")
-    with pytest.raises(SproutError, match=r"3 steps in a row.*last good checkpoint is intact"):
+    with pytest.raises(SproutError, match=r"3 steps in a row.*touched the weights"):
         line.step("infinite loss")
     assert all(map(torch.equal, line.everything(), before))
 
