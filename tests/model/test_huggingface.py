@@ -187,33 +187,6 @@ def test_the_folder_one_is_in_and_a_link_can_be_exported_to(tmp_path, small_toke
     assert import_folder("here")[0] == SMALL
 
 
-def test_a_failed_replacement_leaves_the_earlier_export(folder, small_tokenizer, monkeypatch):
-    before, rename, calls = bytes_of(folder), os.replace, []
-
-    def second_fails(source, target):
-        calls.append(target)
-        if len(calls) == 2:
-            raise OSError(5, "Input/output error")
-        rename(source, target)
-
-    monkeypatch.setattr("model.huggingface.os.replace", second_fails)
-    with pytest.raises(SproutError, match="Input/output error"):
-        export_folder(folder, random_network(SMALL, seed=1), small_tokenizer)
-    assert bytes_of(folder) == before
-    assert os.listdir(folder.parent) == ["hf"]
-
-
-def test_the_folder_one_is_in_and_a_link_can_be_exported_to(tmp_path, small_tokenizer, monkeypatch):
-    (tmp_path / "here").mkdir()
-    (tmp_path / "link").symlink_to("here")
-    monkeypatch.chdir(tmp_path / "here")
-    export_folder(".", random_network(SMALL), small_tokenizer)
-    monkeypatch.chdir(tmp_path)
-    export_folder("link", random_network(SMALL, seed=1), small_tokenizer)
-    assert (tmp_path / "link").is_symlink() and sorted(os.listdir()) == ["here", "link"]
-    assert import_folder("here")[0] == SMALL
-
-
 def test_a_shape_that_transformers_cannot_open_is_refused(tmp_path, small_tokenizer):
     network = random_network(SMALL.replace(num_attention_heads=6, num_key_value_heads=2, head_dim=8))
     with pytest.raises(SproutError, match="divisible"):
