@@ -31,7 +31,8 @@ RECIPES = {
 
 def compare(args) -> None:
     """Runs every recipe with every seed and prints a table of bits per byte."""
-    folder = Path(args.out_dir).absolute() / "learn"
+    files = "+".join(Path(path).name.split(".")[0] for path in args.data_path)
+    folder = Path(args.out_dir).absolute() / "learn" / files
     training, validation = select_documents([Path(path) for path in args.data_path], folder)
     table = {}
     for recipe in args.recipes or RECIPES:

@@ -46,9 +46,10 @@ def compare(args) -> None:
 
 
 def run_train_pretrain(args) -> float:
-    """Median trained tokens per second of the real script, compiled, without its first steps."""
+    """Trained tokens per second of the real script, compiled, without its first steps."""
     out = Path(args.out_dir) / "train"
-    shutil.rmtree(out / "logs", ignore_errors=True)
+    for part in ("logs", "earlier"):
+        shutil.rmtree(out / part, ignore_errors=True)
     steps = args.steps + WARM_UP_STEPS
     command = [sys.executable, "train_pretrain.py", "--data_path", *map(str, _absolute(args.data_path))]
     command += ["--batch_size", str(args.batch_size), "--accumulation_steps", "1", "--max_steps", str(steps)]
@@ -59,7 +60,8 @@ def run_train_pretrain(args) -> float:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
     (metrics,) = (out / "logs").glob("*/metrics.jsonl")
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    return statistics.median(line["time"]["tokens_per_second"] for line in lines[WARM_UP_STEPS:])
+    seconds = sum(line["time"]["seconds"] for line in lines[WARM_UP_STEPS:])
+    return (lines[-1]["tokens"] - lines[WARM_UP_STEPS - 1]["tokens"]) / seconds
 
 
 def _absolute(paths) -> list[Path]:
@@ -80,7 +82,7 @@ def _in_another_process(args) -> float:
 
 
 def baseline(paths: list[str], batch_size: int, steps: int) -> float:
-    """Median trained tokens per second of transformers' Llama, float32, eager, padded rows of whole documents."""
+    """Trained tokens per second of transformers' Llama in float32, eager, on padded rows of cut documents."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -101,7 +103,7 @@ def baseline(paths: list[str], batch_size: int, steps: int) -> float:
     model = LlamaForCausalLM(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, foreach=False, fused=False)
     rows = _padded_rows(paths, tokenizer, batch_size * (steps + WARM_UP_STEPS))
-    speeds = []
+    trained = seconds = 0.0
     for i in range(0, len(rows), batch_size):
         started = time.perf_counter()
         tokens, lengths = zip(*rows[i : i + batch_size])
@@ -111,36 +113,38 @@ def baseline(paths: list[str], batch_size: int, steps: int) -> float:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        speeds.append(sum(length - 1 for length in lengths) / (time.perf_counter() - started))
-    return statistics.median(speeds[WARM_UP_STEPS:])
+        if i >= batch_size * WARM_UP_STEPS:
+            trained += sum(length - 1 for length in lengths)
+            seconds += time.perf_counter() - started
+    return trained / seconds
 
 
 def _padded_rows(paths, tokenizer, count: int) -> list[tuple[list[int], int]]:
-    """`count` documents, taken from the files in turn and evenly, cut and padded: (ids of length 512, real length)."""
-    texts = []
+    """`count` documents, one of each file in turn, cut and padded: (ids of length 512, real length)."""
+    chosen = []
     per_file = -(-count // len(paths))
     for path in paths:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-        texts += [json.loads(line)["text"] for line in lines[:: max(1, len(lines) // per_file)][:per_file]]
+        chosen.append(lines[:: max(1, len(lines) // per_file)][:per_file])
+    texts = [json.loads(line)["text"] for lines in zip(*chosen) for line in lines]
     rows = []
     for ids in tokenizer.encode_batch(texts[:count]):
         ids = [tokenizer.bos_id, *ids, tokenizer.eos_id][:ROW_LENGTH]
         rows.append((ids + [tokenizer.pad_id] * (ROW_LENGTH - len(ids)), len(ids)))
-    return rows[::2] + rows[1::2]
+    return rows
 
 
 # What an operator of the profile is, by the beginning of its name.
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "mkldnn::", "onednn::", "aten::linear", "aten::mkl"),
     "attention": ("aten::bmm", "aten::_softmax", "aten::_scaled_dot_product", "BlockAttention"),
-    "loss": ("aten::_log_softmax", "aten::nll_loss"),
-    "optimizer": ("aten::_fused_adam", "aten::_foreach", "Optimizer"),
+    "loss": ("aten::_log_softmax", "_LinearCrossEntropy", "aten::exp_", "aten::scatter_add_"),
 }
 
 
 def profile(args) -> None:
-    """Prints the share of each kind of work in our training step (compiled; element-wise kernels are fused then)."""
-    from torch.profiler import ProfilerActivity, profile, record_function
+    """Prints the seconds of each phase of our training step, and what forward and backward consist of."""
+    from torch.profiler import ProfilerActivity, profile
 
     from dataset.cache import build_or_open
     from dataset.rows import TextRows
@@ -160,30 +164,38 @@ def profile(args) -> None:
     for layer in model.model.layers:
         layer.compile()
     updater = Updater(build_optimizers(model, "muon", 0.02, 0.1), args.batch_size * ROW_LENGTH, 1.0, fp16=False)
+    seconds = {"forward": 0.0, "backward": 0.0, "update": 0.0}
 
-    def step(index: int):
+    def forward_and_backward(index: int) -> None:
         batch = device.move(rows.batch(0, range(index * args.batch_size, (index + 1) * args.batch_size)))
-        with record_function("step: forward"), device.autocast():
+        started = time.perf_counter()
+        with device.autocast():
             loss = next_token_loss(model.features(batch.tokens), model.lm_head.weight, batch.targets)
-        with record_function("step: backward"):
-            updater.backward(loss, batch.trained)
-        with record_function("step: update"):
-            updater.update(1.0)
+        between = time.perf_counter()
+        updater.backward(loss, batch.trained)
+        seconds["forward"] += between - started
+        seconds["backward"] += time.perf_counter() - between
 
-    for index in range(WARM_UP_STEPS):
-        step(index)
+    for index in range(WARM_UP_STEPS + args.steps):
+        if index == WARM_UP_STEPS:
+            seconds = dict.fromkeys(seconds, 0.0)
+        forward_and_backward(index)
+        started = time.perf_counter()
+        updater.update(1.0)
+        seconds["update"] += time.perf_counter() - started
+    for phase, total in seconds.items():
+        print(f"{phase:16} {total / args.steps:6.2f} s a step {total / sum(seconds.values()):7.1%}")
+
     with contextlib.redirect_stderr(None), profile(activities=[ProfilerActivity.CPU]) as seen:
-        for index in range(WARM_UP_STEPS, WARM_UP_STEPS + 3):
-            step(index)
-    events = [event for event in seen.key_averages() if not event.key.startswith("step:")]
-    total = sum(event.self_cpu_time_total for event in events)
-    for phase in ("forward", "backward", "update"):
-        time_of = sum(e.cpu_time_total for e in seen.key_averages() if e.key == f"step: {phase}")
-        print(f"{phase:16} {time_of / 3e6:6.2f} s a step")
-    left = total
+        for index in range(3):
+            forward_and_backward(index)
+    updater.discard()
+    events = seen.key_averages()
+    total = left = sum(event.self_cpu_time_total for event in events)
+    print("\nof forward and backward")
     for kind, names in KINDS.items():
-        share = sum(e.self_cpu_time_total for e in events if e.key.startswith(names))
+        share = sum(event.self_cpu_time_total for event in events if event.key.startswith(names))
         left -= share
         print(f"{kind:16} {share / total:6.1%}")
-    print(f"{'everything else':16} {left / total:6.1%}")
-    print(seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=60))
+    print(f"{'element-wise':16} {left / total:6.1%}")
+    print(events.table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60))

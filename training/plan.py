@@ -17,6 +17,7 @@ Every value has its reason printed beside it, and any flag overrides it.
 import math
 from dataclasses import dataclass, field
 
+from model.attention import QUERY_BLOCK
 from model.config import TransformerConfig
 from model.errors import UsageError
 from training.losses import LOGITS_AT_ONCE
@@ -163,11 +164,17 @@ def _learning_rate(args, step_tokens: int, already_trained: bool, base_rates: di
 
 
 def memory_estimate(
-    config: TransformerConfig, plan: Plan, optimizer: str, trainable: int, compute_bytes: int
+    config: TransformerConfig,
+    plan: Plan,
+    optimizer: str,
+    trainable: int,
+    compute_bytes: int,
+    keeps_attention: bool = False,
 ) -> dict[str, int]:
     """Bytes of weights, gradients, optimizer state and activations, estimated from the shape.
 
-    `compute_bytes`: 2 in bfloat16 or float16, 4 in float32.
+    compute_bytes: 2 in bfloat16 or float16, 4 in float32. keeps_attention: attention weights are kept for the
+    backward pass, as `model.attention.BlockAttention` does.
     """
     total = config.num_parameters()
     embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
@@ -176,9 +183,12 @@ def memory_estimate(
     tokens = plan.batch_size * plan.row_length
     d, f = config.hidden_size, config.intermediate_size
     heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
-    # Kept for the backward pass, per token and layer: four float32 copies of the residual stream and its norms, and
-    # in the compute type the normed inputs, q, k, v before and after rotation, the attention output, and four F wide.
-    per_layer = 4 * 4 * d + compute_bytes * (4 * d + 2 * heads + 4 * f)
+    # Kept for the backward pass, per token and layer: nine float32 copies of the residual stream (the stream, and
+    # each norm's square, factor and result), and in the compute type the normed inputs, q, k, v before and
+    # after rotation, the attention output, and four as wide as the MLP.
+    per_layer = 4 * 9 * d + compute_bytes * (4 * d + 2 * heads + 4 * f)
+    if keeps_attention:
+        per_layer += compute_bytes * config.num_attention_heads * (plan.row_length + QUERY_BLOCK) // 2
     logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size)) * config.vocab_size * (4 + compute_bytes)
     return {
         "weights": 4 * total,

@@ -73,7 +73,8 @@ def describe(run, compiling: str) -> list[str]:
     total = sum(p.numel() for p in run.model.parameters())
     trainable = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
     compute_bytes = 4 if run.device_choice.dtype.itemsize == 4 else 2
-    memory = memory_estimate(config, plan, args.optimizer, trainable, compute_bytes)
+    keeps_attention = run.device.type == "cpu" and compute_bytes == 2
+    memory = memory_estimate(config, plan, args.optimizer, trainable, compute_bytes, keeps_attention)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items())
     tokens = plan.rows_per_epoch * plan.row_length
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
