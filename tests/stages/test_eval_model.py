@@ -158,7 +158,7 @@ def test_float16_has_room_for_a_large_residual_stream(capsys, small_tokenizer):
     with torch.no_grad():
         large.model.embed_tokens.weight *= 1e6 / large.model.embed_tokens.weight.abs().max()
     device = Device(torch.device("cpu"), torch.float16, "as on a GPU older than Ampere")
-    args = eval_model.parse_arguments(["--prompt", "Once upon", "--max_new_tokens", "10"])
+    args = eval_model.parse_arguments(["--prompt", "Once upon", "--max_new_tokens", "10", "--dtype", "float16"])
     loaded = SimpleNamespace(model=large, tokenizer=small_tokenizer)
     eval_model.write(args, loaded, device, GREEDY, begin=eval_model.beginning_of_document)
     assert capsys.readouterr().out == expected(large, small_tokenizer, "Once upon", 10) + "\n\n"
