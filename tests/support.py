@@ -26,9 +26,7 @@ def make_tokenizer(extra_tokens: tuple[str, ...] = ()) -> Tokenizer:
         "pad_token": "<|endoftext|>",
         "chat_template": "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}",
     }
-    return Tokenizer.from_files(
-        {"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(config)}
-    )
+    return Tokenizer.from_files({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(config)})
 
 
 def random_network(config: TransformerConfig, seed: int = 0) -> Transformer:

@@ -48,9 +48,7 @@ def test_neighbours_are_not_neighbours():
 
 def test_epochs_and_seeds_give_unrelated_orders():
     n = 10_000
-    orders = [
-        permuted(np.arange(n), n, derive_key(*key)) for key in [(0, 0), (0, 1), (1, 0), (1, 1), (-1, 0)]
-    ]
+    orders = [permuted(np.arange(n), n, derive_key(*key)) for key in [(0, 0), (0, 1), (1, 0), (1, 1), (-1, 0)]]
     for i, first in enumerate(orders):
         for second in orders[:i]:
             assert np.sum(first == second) < 12  # by chance 1

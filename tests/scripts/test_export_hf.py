@@ -16,9 +16,7 @@ from training.arguments import run_main
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 ROOT = Path(__file__).parents[2]
-SMALL = TransformerConfig(
-    vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2, qk_norm=True
-)
+SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2, qk_norm=True)
 
 
 @pytest.fixture
