@@ -7,7 +7,7 @@ import torch
 
 from model.transformer import Transformer
 from tests.training.support import SMALL
-from training.optimizers import ADAM_SHARE_OF_MUON, build_optimizers, parameter_groups
+from training.optimizers import EMBEDDING_TIMES_MUON, HEAD_TIMES_MUON, build_optimizers, parameter_groups
 from training.starting_point import freeze_layers
 
 NETWORKS = {
@@ -58,7 +58,9 @@ def test_muon_has_the_matrices_of_the_blocks_and_nothing_else(model):
     assert len(names) == 7 * SMALL.num_hidden_layers
     assert all(name.split(".")[-2] in MATRICES and name.endswith(".weight") for name in names)
     assert muon.param_groups[0]["peak_lr"] == 0.02
-    assert all(group["peak_lr"] == 0.02 * ADAM_SHARE_OF_MUON for group in adamw.param_groups)
+    for group in adamw.param_groups:
+        fast = any(name.endswith(("norm.weight", "embed_tokens.weight")) for name in names_of(model, group["params"]))
+        assert group["peak_lr"] == 0.02 * (EMBEDDING_TIMES_MUON if fast else HEAD_TIMES_MUON)
 
 
 def test_adamw_is_set_as_documented():
