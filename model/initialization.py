@@ -5,7 +5,8 @@ What is chosen, and why (figures in docs/pretrain.md):
 * Projections that read the residual stream: normal, standard deviation 1 / sqrt(fan in), which keeps the
   variance of what they compute near one at any width.
 * `o_proj` and `down_proj`, which write into it: zero. Every layer begins as the identity, and the gradient
-  reaches all of them undistorted. Measured against the usual scaling by 1 / sqrt(2 layers).
+  reaches all of them undistorted. Slightly better than the usual scaling by
+  1 / sqrt(2 layers).
 * A tied embedding: standard deviation 2.5 / D. The final norm scales the embedding of the current token to
   length sqrt(D), so the logit of repeating that token begins at sqrt(D) * |e| = 2.5 at any width, and the
   loss at ln(vocabulary).

@@ -7,7 +7,7 @@ import torch
 
 from model.transformer import Transformer
 from tests.training.support import SMALL
-from training.optimizers import EMBEDDING_TIMES_MUON, HEAD_TIMES_MUON, build_optimizers, parameter_groups
+from training.optimizers import EMBEDDING_TIMES_MUON, OTHERS_TIMES_MUON, build_optimizers, parameter_groups
 from training.starting_point import freeze_layers
 
 NETWORKS = {
@@ -59,8 +59,17 @@ def test_muon_has_the_matrices_of_the_blocks_and_nothing_else(model):
     assert all(name.split(".")[-2] in MATRICES and name.endswith(".weight") for name in names)
     assert muon.param_groups[0]["peak_lr"] == 0.02
     for group in adamw.param_groups:
-        fast = any(name.endswith(("norm.weight", "embed_tokens.weight")) for name in names_of(model, group["params"]))
-        assert group["peak_lr"] == 0.02 * (EMBEDDING_TIMES_MUON if fast else HEAD_TIMES_MUON)
+        embeds = names_of(model, group["params"]) == ["model.embed_tokens.weight"]
+        assert group["peak_lr"] == 0.02 * (EMBEDDING_TIMES_MUON if embeds else OTHERS_TIMES_MUON)
+
+
+def test_embeddings_of_wide_networks_take_proportionally_less():
+    rates = []
+    for width in (256, 512):
+        model = Transformer(replace(SMALL, hidden_size=width, head_dim=None))
+        groups = build_optimizers(model, "muon", 0.02, 0.1)[1].param_groups
+        rates += [group["peak_lr"] for group in groups if group["params"][0] is model.model.embed_tokens.weight]
+    assert rates == [0.03, 0.015]
 
 
 def test_adamw_is_set_as_documented():
