@@ -7,7 +7,13 @@ import torch
 
 from model.transformer import Transformer
 from tests.training.support import SMALL
-from training.optimizers import EMBEDDING_TIMES_MUON, OTHERS_TIMES_MUON, build_optimizers, parameter_groups
+from training.optimizers import (
+    EMBEDDING_TIMES_MUON,
+    NORM_TIMES_MUON,
+    OTHERS_TIMES_MUON,
+    build_optimizers,
+    parameter_groups,
+)
 from training.starting_point import freeze_layers
 
 NETWORKS = {
@@ -59,8 +65,14 @@ def test_muon_has_the_matrices_of_the_blocks_and_nothing_else(model):
     assert all(name.split(".")[-2] in MATRICES and name.endswith(".weight") for name in names)
     assert muon.param_groups[0]["peak_lr"] == 0.02
     for group in adamw.param_groups:
-        embeds = names_of(model, group["params"]) == ["model.embed_tokens.weight"]
-        assert group["peak_lr"] == 0.02 * (EMBEDDING_TIMES_MUON if embeds else OTHERS_TIMES_MUON)
+        names = names_of(model, group["params"])
+        if names == ["model.embed_tokens.weight"]:
+            assert group["peak_lr"] == 0.02 * EMBEDDING_TIMES_MUON
+        elif all(name.endswith("norm.weight") for name in names):
+            assert group["peak_lr"] == 0.02 * NORM_TIMES_MUON
+        else:
+            assert all(name == "lm_head.weight" or name.endswith(".bias") for name in names)
+            assert group["peak_lr"] == 0.02 * OTHERS_TIMES_MUON
 
 
 def test_embeddings_of_wide_networks_take_proportionally_less():
