@@ -39,10 +39,18 @@ def uninterrupted(workshop):
 # --- kill -9 ----------------------------------------------------------------------------------------
 
 
+def lines_in(metrics: Path) -> int:
+    """0 where there is no file: a run that begins anew keeps that of the run before aside."""
+    try:
+        return metrics.read_bytes().count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
 def kill_at(process, metrics: Path, line: int, delay: float) -> bool:
     """Kills the process `delay` seconds after its metrics have `line` lines; False if it ended before."""
     while process.poll() is None:
-        if metrics.exists() and metrics.read_bytes().count(b"\n") >= line:
+        if lines_in(metrics) >= line:
             time.sleep(delay)
             break
         time.sleep(0.002)
