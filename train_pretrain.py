@@ -2,7 +2,8 @@
 
     loss = mean over all tokens t of  -log p(token_t | the tokens before it in its row)
 
-Every parameter is updated (but see --freeze_layers). A row is `--max_seq_len` tokens of documents packed end to end, led by a BOS token.
+Every parameter is updated (but see --freeze_layers). A row is `--max_seq_len` tokens of documents packed end to
+end, led by a BOS token.
 
     python train_pretrain.py --data_path my_text.jsonl
     python train_pretrain.py --data_path a.jsonl:0.7 b.jsonl:0.3 --preset 64m --resume

@@ -5,8 +5,8 @@ The defaults follow the work. With D = trained tokens of the whole run:
 * Tokens per step grow with sqrt(D): early in a short run many small steps teach more than a few large ones,
   and the batch that can be used efficiently grows with the data (Zhang et al. 2024,
   https://arxiv.org/abs/2410.21676). The constant is a choice: 4096 tokens at 2 M.
-* The learning rate of an optimizer is a base, tried at 2 M tokens. Steps of less than `BASE_TOKENS` are noisier and take
-  less of it, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287); a network that is
+* The learning rate of an optimizer is a base, tried at 2 M tokens. Steps of less than `BASE_TOKENS` are noisier
+  and take less of it, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287); a network that is
   trained already, a tenth.
 * Warm-up is 5 % of the run; then `wsd` holds the rate and spends the last half of the run on a
   straight line down.
