@@ -23,7 +23,12 @@ def main(argv=None):
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train: measured steps a round (%(default)s)")
     parser.add_argument("--rounds", type=positive_int, default=3, help="train: rounds (%(default)s)")
-    parser.add_argument("--batch_size", type=positive_int, default=8, help="train: rows a micro-batch (%(default)s)")
+    parser.add_argument(
+        "--batch_size",
+        type=positive_int,
+        default=16,
+        help="train: rows a step (%(default)s, what the rule of the loop gives for 9 M tokens)",
+    )
     parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
     parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
     parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")

@@ -151,12 +151,13 @@ def profile(args) -> None:
     from model.config import PRESETS
     from model.tokenizer import Tokenizer
     from model.transformer import Transformer
-    from training.device import choose_device
+    from training.device import choose_device, reuse_freed_memory
     from training.losses import next_token_loss
     from training.optimizers import build_optimizers
     from training.update import Updater
 
     tokenizer, device = Tokenizer.load(), choose_device("auto", "auto")
+    reuse_freed_memory()  # as every run on a CPU does
     cache_dir = Path(args.out_dir) / "train" / "cache"
     caches = [build_or_open(path, tokenizer, cache_dir=cache_dir) for path in args.data_path]
     rows = TextRows([(cache, None) for cache in caches], ROW_LENGTH, seed=0)

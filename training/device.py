@@ -5,6 +5,7 @@ device is good at it. float16 has a small range, so its loss is scaled (`trainin
 """
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import shutil
@@ -88,6 +89,22 @@ def choose_device(name: str, dtype: str) -> Device:
         if chosen == torch.float16 and device.type == "cpu":
             raise UsageError("--dtype float16 does not train on a CPU: choose bfloat16 or float32")
     return Device(device, chosen, reason)
+
+
+def reuse_freed_memory() -> None:
+    """Lets this process keep the memory of freed tensors for the next ones, where the C library is glibc.
+
+    Otherwise glibc returns every large tensor to the system when it is freed, and the system clears each page of
+    the next one anew: an eighth of a training step on a CPU (docs/pretrain.md).
+    """
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, 2**30)  # an older glibc allows 32 MB at most, and then leaves this unchanged
+    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def _best_device() -> str:

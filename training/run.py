@@ -28,7 +28,7 @@ import torch
 from model.checkpoint import save_checkpoint, save_weights
 from model.files import sweep_temporaries
 from training import distributed, resume
-from training.device import choose_device
+from training.device import choose_device, reuse_freed_memory
 from training.interrupts import Interrupts
 from training.metrics import Metrics
 from training.plan import Plan
@@ -45,6 +45,8 @@ class Run:
         self.args, self.stage = args, stage
         self.device_choice = choose_device(args.device, args.dtype)
         self.device = self.device_choice.device
+        if self.device.type == "cpu":
+            reuse_freed_memory()
         self.autocast = self.device_choice.autocast
         self.is_main, self.world_size = distributed.is_main(), distributed.world_size()
         self.interrupts = Interrupts(several_processes=self.world_size > 1)
