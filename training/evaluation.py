@@ -1,6 +1,7 @@
-"""How well a network predicts text: loss, perplexity, and bits per byte.
+"""How well a network predicts text: loss, perplexity, bits per byte, and token accuracy.
 
     loss = nats / targets      perplexity = exp(loss)      bits per byte = nats / ln 2 / UTF-8 bytes of text
+    token accuracy = the share of targets that the network finds more probable than any other token
 
 Special tokens count as targets but stand for no bytes. Bits per byte does not depend on how a tokenizer cuts
 the text, so networks with different tokenizers can be compared by it; loss and perplexity cannot.
@@ -21,7 +22,7 @@ from dataset.rows import IGNORE, Batch
 from dataset.tokenising import Documents
 from model.batches import text_batches
 from model.errors import SproutError, UsageError
-from training.losses import next_token_loss
+from training.losses import next_token_scores
 
 Item = TypeVar("Item")
 
@@ -32,7 +33,8 @@ class Evaluation:
 
     nats: float  # sum of -log p(target)
     targets: int
-    bytes: int  # UTF-8 bytes of the text that the targets stand for
+    bytes: int  # UTF-8 bytes of the text that the targets stand for; 0 where only part of a text is scored
+    correct: int  # targets that were the most probable token
 
     @property
     def loss(self) -> float:
@@ -47,25 +49,29 @@ class Evaluation:
     def bits_per_byte(self) -> float:
         return self.nats / math.log(2) / self.bytes
 
+    @property
+    def token_accuracy(self) -> float:
+        return self.correct / self.targets
+
 
 def evaluate(
     model,
     batches: Iterable[Batch],
-    total_bytes: int,
+    total_bytes: int = 0,
     *,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     poll: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Scores every target of `batches`, which stand for `total_bytes` of text.
+    """Scores every target of `batches`, which stand for `total_bytes` of text (0: bits per byte has no meaning).
 
     The model is on `device`, computes under `autocast`, and is back in its mode (train, eval) afterwards.
     `poll` is called before each batch. Raises `SproutError` if there is nothing to score.
     """
-    nats, targets = _sums(model, batches, device, autocast, poll)
-    if targets == 0 or total_bytes == 0:
+    nats, targets, correct = _sums(model, batches, device, autocast, poll)
+    if targets == 0:
         raise SproutError("there is no text to evaluate on")
-    return Evaluation(nats, targets, total_bytes)
+    return Evaluation(nats, targets, total_bytes, correct)
 
 
 def evaluate_file(
@@ -108,10 +114,10 @@ def evaluate_file(
 
     # With "stop" the first bad line raises, and no file of bad lines is written.
     with Documents(Path(path), "text", "stop", Path(os.devnull), progress=True) as documents:
-        nats, targets = _sums(model, batches(documents), device, autocast)
+        nats, targets, correct = _sums(model, batches(documents), device, autocast)
     if count == 0:
         raise SproutError(documents.why_empty())
-    return Evaluation(nats, targets, size), count
+    return Evaluation(nats, targets, size, correct), count
 
 
 def windows(ids: Sequence[int], bos_id: int, eos_id: int, length: int) -> Iterator[list[int]]:
@@ -135,9 +141,9 @@ def right_padded(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
     return Batch(tokens, targets, None, sum(map(len, rows)) - len(rows))
 
 
-def _sums(model, batches: Iterable[Batch], device, autocast, poll=lambda: None) -> tuple[float, int]:
-    """Nats and targets of all batches."""
-    nats, targets = 0.0, 0  # Python's float64: float32 would lose digits over millions of targets
+def _sums(model, batches: Iterable[Batch], device, autocast, poll=lambda: None) -> tuple[float, int, int]:
+    """Nats, targets and correct targets of all batches."""
+    nats, targets, correct = 0.0, 0, 0  # Python's float64: float32 would lose digits over millions of targets
     was_training = model.training
     model.eval()
     try:
@@ -146,11 +152,13 @@ def _sums(model, batches: Iterable[Batch], device, autocast, poll=lambda: None) 
                 poll()
                 positions = None if batch.positions is None else batch.positions.to(device)
                 features = model.features(batch.tokens.to(device), positions)
-                nats += next_token_loss(features, model.lm_head.weight, batch.targets.to(device)).item()
+                loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
+                nats += loss.item()
+                correct += hits.item()
                 targets += batch.trained
     finally:
         model.train(was_training)
-    return nats, targets
+    return nats, targets, correct
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

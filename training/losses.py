@@ -22,13 +22,35 @@ def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int 
     The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936
     entries: 2.5 GB), so they are made for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
     """
-    chunk = chunk or max(256, LOGITS_AT_ONCE // len(head))
     features, targets = features.flatten(0, -2), targets.flatten()
+    return _LinearCrossEntropy.apply(features, head, targets, chunk or _chunk(head), _compute_type(features, head))
+
+
+@torch.no_grad()
+def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of `next_token_loss`, and how many targets have the largest logit of all: for token accuracy."""
+    features, targets = features.flatten(0, -2), targets.flatten()
+    compute_type = _compute_type(features, head)
+    wide = torch.promote_types(compute_type, torch.float32)
+    features, head, chunk = features.to(compute_type), head.to(compute_type), _chunk(head)
+    loss = torch.zeros((), dtype=wide, device=features.device)
+    correct = torch.zeros((), dtype=torch.int64, device=features.device)
+    for x, y in zip(features.split(chunk), targets.split(chunk)):
+        logits = F.linear(x, head).to(wide)
+        loss += F.cross_entropy(logits, y, ignore_index=IGNORE, reduction="sum")
+        correct += (logits.argmax(dim=-1) == y).sum()  # IGNORE is no index
+    return loss, correct
+
+
+def _chunk(head: Tensor) -> int:
+    """For how many tokens logits are made at a time."""
+    return max(256, LOGITS_AT_ONCE // len(head))
+
+
+def _compute_type(features: Tensor, head: Tensor) -> torch.dtype:
     if torch.is_autocast_enabled(features.device.type):
-        compute_type = torch.get_autocast_dtype(features.device.type)
-    else:
-        compute_type = torch.promote_types(features.dtype, head.dtype)
-    return _LinearCrossEntropy.apply(features, head, targets, chunk, compute_type)
+        return torch.get_autocast_dtype(features.device.type)
+    return torch.promote_types(features.dtype, head.dtype)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dataset.rows import IGNORE
-from training.losses import next_token_loss
+from training.losses import next_token_loss, next_token_scores
 
 ROWS, LENGTH, SIZE, VOCABULARY = 2, 5, 8, 23
 
@@ -109,3 +109,25 @@ def test_large_logits_do_not_overflow():
     loss = next_token_loss(features * 1000, head, targets)
     assert torch.isfinite(loss)
     assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, (features, head)))
+
+
+@pytest.mark.parametrize("logits_at_once", [1, 2**24])
+def test_scores_are_the_loss_and_the_targets_with_the_largest_logit(monkeypatch, logits_at_once):
+    monkeypatch.setattr("training.losses.LOGITS_AT_ONCE", logits_at_once)
+    features, head, targets = example()
+    targets[0, 0] = (head @ features[0, 0]).argmax()
+    features, targets = features.repeat(60, 1, 1), targets.repeat(60, 1)  # 600 targets: chunks of 256, or one
+    expected = sum(
+        int(target) == int((head @ feature).argmax())
+        for feature, target in zip(features.flatten(0, 1), targets.flatten())
+    )
+    loss, correct = next_token_scores(features, head, targets)
+    torch.testing.assert_close(loss, formula(features, head, targets), rtol=1e-12, atol=0)
+    assert correct.item() == expected > 0
+    assert not loss.requires_grad
+
+
+def test_scores_of_no_target_are_zero():
+    features, head, targets = example()
+    loss, correct = next_token_scores(features, head, torch.full_like(targets, IGNORE))
+    assert (loss.item(), correct.item()) == (0.0, 0)
