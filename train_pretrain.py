@@ -41,7 +41,7 @@ def main(argv=None):
     from training.run import Run
     from training.samples import continue_prompts
     from training.starting_point import starting_point
-    from training.text_data import identity_of, open_texts
+    from training.data import identity_of, open_texts
 
     with Run(args, stage="pretrain") as run:
         # Network and data

@@ -27,6 +27,10 @@ TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
 TRAINED_ALREADY = 10  # a network that is trained already learns on at this part of the rate
 BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}
+# Fine-tuning a network that Sprout trained; and an imported one, which has usually seen a thousand times more text and
+# has more to lose.
+FINE_TUNING_RATE = {"muon": 2e-3, "adamw": 5e-4}
+IMPORTED_RATE = {"muon": 2e-4, "adamw": 2e-5}
 
 
 @dataclass(frozen=True)

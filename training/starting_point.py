@@ -1,5 +1,6 @@
 """The network a stage begins with: a new one, or one loaded from a weight, an HF folder or a MiniMind file."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from model.checkpoint import load_model
@@ -10,8 +11,19 @@ from model.transformer import Transformer
 from training.arguments import new_config, size_overrides, with_rope_factor
 
 
-def starting_point(args) -> tuple[Transformer, Tokenizer, str]:
-    """The network, its tokenizer, and a line that says where they come from.
+@dataclass(frozen=True)
+class Origin:
+    """Where a network comes from."""
+
+    description: str
+    stage: str | None = None  # that trained it; "imported" if it was not one of ours; None: it is new
+
+    def __str__(self) -> str:
+        return self.description
+
+
+def starting_point(args) -> tuple[Transformer, Tokenizer, Origin]:
+    """The network, its tokenizer, and where they come from.
 
     Raises `UsageError` or `SproutError` for a weight that is not there or does not fit the size flags.
     """
@@ -22,14 +34,17 @@ def starting_point(args) -> tuple[Transformer, Tokenizer, str]:
         config = config.replace(
             pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id
         )
-        model, origin = Transformer(config), "a new network"
+        model, origin = Transformer(config), Origin("a new network")
     else:
         if args.preset:
             raise UsageError(f"--preset {args.preset} makes a new network, but {source} has its own shape: drop one")
         loaded = load_model(
-            find_weight(source, args.out_dir), tokenizer_path=args.tokenizer_path, overrides=size_overrides(args)
+            find_weight(source, args.out_dir, args.hidden_size),
+            tokenizer_path=args.tokenizer_path,
+            overrides=size_overrides(args),
         )
-        model, tokenizer, origin = loaded.model, loaded.tokenizer, f"{loaded.source} ({loaded.stage})"
+        model, tokenizer = loaded.model, loaded.tokenizer
+        origin = Origin(f"{loaded.source} ({loaded.stage})", loaded.stage)
         model = _with_config(model, with_rope_factor(model.config, args.rope_factor))
     if args.max_seq_len > model.config.max_position_embeddings:
         raise UsageError(
@@ -49,8 +64,11 @@ def _with_config(model: Transformer, config: TransformerConfig) -> Transformer:
     return changed
 
 
-def find_weight(source: str, out_dir: str) -> str:
-    """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth."""
+def find_weight(source: str, out_dir: str, hidden_size: int | None = None) -> str:
+    """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth.
+
+    hidden_size: chooses among several. Raises `UsageError` where there is none, or no choice.
+    """
     if Path(source).exists():
         return source
     # A run that was begun from this very file under its own name, and ended before its first save, kept it there.
@@ -60,9 +78,10 @@ def find_weight(source: str, out_dir: str) -> str:
     if Path(source).suffix or "/" in source:
         raise UsageError(f"{source} does not exist: give a .pth, an HF folder, or a name in {out_dir}")
     found = weights_called(source, out_dir)
-    if len(found) > 1:
-        raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one of them")
-    return str(found[0])
+    chosen = [path for path in found if path.stem == f"{source}_{hidden_size}"] if len(found) > 1 else found
+    if len(chosen) != 1:
+        raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by --hidden_size")
+    return str(chosen[0])
 
 
 def weights_called(name: str, out_dir: str) -> list[Path]:

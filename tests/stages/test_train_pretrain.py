@@ -20,7 +20,7 @@ from training.arguments import run_main
 from training.evaluation import evaluate
 from training.metrics import read_metrics
 from training.resume import OutputLock
-from training.text_data import open_texts
+from training.data import open_texts
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_a_new_network_has_the_vocabulary_and_special_tokens_of_its_tokenizer(be
     config = model.config
     assert config.vocab_size == tokenizer.vocab_size == 272
     assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (1, 2, 0)
-    assert origin == "a new network"
+    assert str(origin) == "a new network" and origin.stage is None
 
 
 @pytest.mark.parametrize("flag", ["--from_weight", "--weight_path"])
@@ -45,7 +45,7 @@ def test_a_weight_opens_by_name_and_by_path(begin, flag):
     source = "pretrain" if flag == "--from_weight" else str(begin.folder / "pretrain_32.pth")
     model, _, origin = begin.call(flag, source)
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
-    assert "pretrain_32.pth (pretrain)" in origin
+    assert "pretrain_32.pth (pretrain)" in str(origin) and origin.stage == "pretrain"
 
 
 def test_a_weight_and_a_shape_that_contradict_are_refused(begin):
@@ -89,6 +89,7 @@ def test_a_name_finds_one_weight_or_says_why_not(tmp_path):
     with pytest.raises(UsageError, match=r"nowhere/a.pth does not exist"):
         find_weight("nowhere/a.pth", str(tmp_path))
     (tmp_path / "pretrain_64.pth").write_text("")
-    with pytest.raises(UsageError, match=r"could be .*name one of them") as error:
+    assert find_weight("pretrain", str(tmp_path), hidden_size=64) == str(tmp_path / "pretrain_64.pth")
+    with pytest.raises(UsageError, match=r"could be .*choose by --hidden_size") as error:
         find_weight("pretrain", str(tmp_path))
     assert "pretrain_32.pth" in str(error.value) and "pretrain_64.pth" in str(error.value)

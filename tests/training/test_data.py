@@ -6,7 +6,7 @@ from dataset import tokenising
 from model.errors import UsageError
 from tests.stages.pretraining import Workshop, write_texts
 from train_pretrain import parse_arguments
-from training.text_data import open_texts
+from training.data import open_texts
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""Full fine-tuning: learn to answer, from conversations.
+
+    loss = mean over the trained tokens t of  -log p(token_t | the tokens before it in its conversation)
+
+Trained are the answers alone: the content of every assistant turn and the end-of-turn token behind it. Every parameter
+is updated (but see --freeze_layers). A row holds several conversations side by side that do not see each other.
+
+    python train_full_sft.py --data_path my_chats.jsonl
+    python train_full_sft.py --data_path a.jsonl:0.7 b.jsonl:0.3 --from_weight some/hf_folder --resume
+
+Begins with out/pretrain_<hidden>.pth and writes out/full_sft_<hidden>.pth every 100 steps; chat with it by
+`python eval_model.py --model_mode 1`. Look at the data first: `python -m dataset.preview my_chats.jsonl`.
+"""
+
+from training.arguments import (
+    StageParser,
+    add_data_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_run_arguments,
+    run_main,
+)
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    add_data_arguments(parser, "conversations: .jsonl, .jsonl.gz or .parquet, each with an optional weight")
+    add_model_arguments(parser, start_from="pretrain")
+    add_optimization_arguments(parser, optimizer="muon", weight_decay=0.0)
+    add_run_arguments(parser, weight_name="full_sft")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.rendering import ChatRenderer
+    from training.data import identity_of, open_chats
+    from training.evaluation import evaluate
+    from training.losses import next_token_loss
+    from training.optimizers import optimizers_for
+    from training.plan import FINE_TUNING_RATE, IMPORTED_RATE, make_plan
+    from training.run import Run
+    from training.samples import answer_questions
+    from training.starting_point import starting_point
+
+    with Run(args, stage="full_sft") as run:
+        # Network and data
+        model, tokenizer, origin = starting_point(args)
+        run.say(f"begins with {origin}")
+        rows, validation = open_chats(args, tokenizer, run.say)
+        renderer = ChatRenderer(tokenizer)
+
+        # How long, in which steps, at which learning rate; then the optimizer, and --resume
+        plan = make_plan(
+            args,
+            rows_per_epoch=rows.rows_per_epoch,
+            row_length=args.max_seq_len,
+            world_size=run.world_size,
+            base_rates=IMPORTED_RATE if origin.stage == "imported" else FINE_TUNING_RATE,
+        )
+        model.to(run.device)
+        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
+        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation))
+
+        for step in run.steps():
+            for batch in step.micro_batches(rows):
+                with run.autocast():
+                    # Positions begin anew with every conversation of a row, which is how attention tells them apart.
+                    features = model.features(batch.tokens, batch.positions)
+                    loss_sum = next_token_loss(features, model.lm_head.weight, batch.targets)
+                step.backward(loss_sum, batch.trained)
+            step.update()
+
+            if step.evaluates and validation:
+                batches = validation.batches(plan.batch_size)
+                result = evaluate(model, batches, device=run.device, autocast=run.inference, poll=run.poll)
+                step.record(val_loss=result.loss, val_token_accuracy=result.token_accuracy)
+                run.say(
+                    f"step {step.number}: validation loss {result.loss:.4f}, perplexity {result.perplexity:.2f},"
+                    f" token accuracy {result.token_accuracy:.1%}"
+                )
+            if step.samples:
+                run.say(answer_questions(run, model, tokenizer, renderer))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,78 @@
+"""The data a stage trains on and is validated on, from the flags to rows."""
+
+from pathlib import Path
+
+from dataset.cache import build_or_open
+from dataset.rows import TextRows, ValidationRows
+from dataset.sources import Source, parse_sources, refuse_same_file
+from dataset.tokenising import held_out_share
+from model.errors import UsageError
+from training import distributed
+
+
+def open_texts(args, tokenizer, say) -> tuple[TextRows, ValidationRows]:
+    """Training rows and validation rows of the texts in `--data_path`, tokenised into <out_dir>/cache unless they are
+    there already.
+
+    Validation is all of `--val_path`, or `--val_ratio` of the documents, about 2 MB at most. `say` prints what was
+    found.
+    """
+    return _open_rows(args, tokenizer, say, "text", TextRows, ValidationRows)
+
+
+def open_chats(args, tokenizer, say):
+    """The same for conversations."""
+    from dataset.chat_rows import ChatRows, ChatValidationRows
+
+    return _open_rows(args, tokenizer, say, "chat", ChatRows, ChatValidationRows)
+
+
+def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):
+    if args.data_path:
+        sources = parse_sources(args.data_path)
+    else:
+        sources = [Source(_sample_data(kind, args.out_dir, say))]
+    paths, val_paths = [source.path for source in sources], _validation_paths(args.val_path or [])
+    refuse_same_file(paths + val_paths)  # what is trained on says nothing about anything else
+    val_ratio = 0.0 if val_paths else held_out_share(paths, args.val_ratio)
+
+    def open_cache(path: Path, val_ratio: float):
+        cache = build_or_open(
+            path,
+            tokenizer,
+            kind=kind,
+            val_ratio=val_ratio,
+            on_bad_line=args.on_bad_line,
+            cache_dir=Path(args.out_dir) / "cache",
+            progress=distributed.is_main(),
+        )
+        say(cache.summary())
+        return cache
+
+    caches = [open_cache(path, val_ratio) for path in paths]
+    rows = rows_type(list(zip(caches, [source.weight for source in sources])), args.max_seq_len, args.seed)
+    held_out = [open_cache(path, 1.0) for path in val_paths]
+    say(rows.summary())
+    return rows, validation_type(held_out or caches, args.max_seq_len)
+
+
+def _sample_data(kind: str, out_dir: str, say) -> Path:
+    """The file of our own sample data that a stage takes when it is given none."""
+    from dataset.sample import sample_file
+
+    path = sample_file({"text": "pretrain", "chat": "sft"}[kind], out_dir)
+    say(f"no --data_path is given: this run takes the sample data in {path}")
+    return path
+
+
+def _validation_paths(items: list[str]) -> list[Path]:
+    sources = parse_sources(items)
+    for source in sources:
+        if source.weight is not None:
+            raise UsageError(f"--val_path {source.path} takes no weight: everything in it is scored once")
+    return [source.path for source in sources]
+
+
+def identity_of(rows, validation) -> dict:
+    """What a resumed run compares: the content of the files (the name of a cache covers it), order and weights."""
+    return {"training": rows.identity, "validation": validation.identity}
