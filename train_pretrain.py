@@ -34,6 +34,7 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from training.data import identity_of, open_texts
     from training.evaluation import evaluate
     from training.losses import next_token_loss
     from training.optimizers import optimizers_for
@@ -41,7 +42,6 @@ def main(argv=None):
     from training.run import Run
     from training.samples import continue_prompts
     from training.starting_point import starting_point
-    from training.data import identity_of, open_texts
 
     with Run(args, stage="pretrain") as run:
         # Network and data
