@@ -1,6 +1,7 @@
 """Measurements behind the figures in docs/, to be run again on any machine.
 
     python scripts/benchmark.py train --data_path a.jsonl b.jsonl     speed of pretraining against a plain baseline
+    python scripts/benchmark.py sft --data_path chats.jsonl           the same of fine-tuning
     python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
     python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
 
@@ -18,17 +19,12 @@ from training.arguments import StageParser, positive_int, run_main
 
 def main(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument("what", choices=("train", "learn", "memory"))
-    parser.add_argument("--data_path", nargs="+", metavar="FILE", help="train, learn: texts")
+    parser.add_argument("what", choices=("train", "sft", "learn", "memory"))
+    parser.add_argument("--data_path", nargs="+", metavar="FILE", help="train, learn: texts; sft: conversations")
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
-    parser.add_argument("--steps", type=positive_int, default=12, help="train: measured steps a round (%(default)s)")
-    parser.add_argument("--rounds", type=positive_int, default=3, help="train: rounds (%(default)s)")
-    parser.add_argument(
-        "--batch_size",
-        type=positive_int,
-        default=16,
-        help="train: rows a step (%(default)s, what the rule of the loop gives for 9 M tokens)",
-    )
+    parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
+    parser.add_argument("--rounds", type=positive_int, default=3, help="train, sft: rounds (%(default)s)")
+    parser.add_argument("--batch_size", type=positive_int, default=16, help="train, sft: rows a step (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
     parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
     parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")
@@ -37,8 +33,10 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.what != "memory" and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
-    if args.what == "train":
-        from scripts.benchmark_train import compare
+    if args.profile and args.what != "train":
+        raise UsageError(f"--profile is of pretraining: python scripts/benchmark.py train --profile, not {args.what}")
+    if args.what in ("train", "sft"):
+        from scripts.benchmark_speed import compare
     elif args.what == "memory":
         from scripts.benchmark_memory import compare
     else:
