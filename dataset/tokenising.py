@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Protocol
 
 from tqdm import tqdm
 
 from dataset.bad_lines import BadLines
 from dataset.formats import BadRecord, Format, detect_format
 from dataset.reading import BadLine, read_records
-from dataset.streams import StreamWriter, token_dtype
+from dataset.streams import token_dtype
 from model.batches import text_batches
 from model.errors import SproutError
 
@@ -27,25 +28,40 @@ COMPRESSION = 4
 MIN_DOCUMENTS_TO_HOLD_OUT = 10
 
 
+class Encoder(Protocol):
+    """What is particular to one kind of data: how a document, as its format reads it, gets into a stream."""
+
+    tokenizer: object  # a `model.tokenizer.Tokenizer`
+    kind: str  # of `formats.FORMATS`
+    version: dict  # what decides the tokens of a document besides the tokenizer
+
+    def content(self, document) -> bytes:
+        """What decides whether the document is held out: the same bytes for the same document."""
+
+    def characters(self, document) -> int:
+        """About how many characters there are to encode."""
+
+    def encode(self, documents: Sequence) -> list[tuple]:
+        """What `add` of a writer takes, for each document; work for all cores."""
+
+    def writer(self, folder: Path, name: str):
+        """Writes a stream: `with`, `size.documents`, `add(*encoded)`, `move_last(other)`, `finish()`."""
+
+
 def tokenise(
-    source: Path, tokenizer, folder: Path, *, kind: str, val_ratio: float, on_bad_line: str, progress: bool
+    source: Path, encoder: Encoder, folder: Path, *, val_ratio: float, on_bad_line: str, progress: bool
 ) -> dict:
-    """Write `train.bin` and `validation.bin` (and `bad_lines.jsonl`, if any) and return what is in them.
+    """Write the streams `train` and `validation` (and `bad_lines.jsonl`, if any) and return what is in them.
 
-    Each document becomes BOS + its ids + EOS in one of the two streams; see `cache.build_or_open` for the
-    arguments. Raises SproutError for a bad line that is not to be skipped and for a file without documents.
+    See `cache.build_or_open` for the arguments. Raises SproutError for a bad line that is not to be skipped and
+    for a file without documents.
     """
-    dtype = token_dtype(tokenizer.vocab_size)
-
-    def writer(name: str) -> StreamWriter:
-        return StreamWriter(folder / f"{name}.bin", dtype, tokenizer.bos_id, tokenizer.eos_id)
-
-    documents = Documents(source, kind, on_bad_line, folder / "bad_lines.jsonl", progress)
-    with writer("train") as train, writer("validation") as validation, documents:
-        for texts, batch in _encoded(text_batches(documents), tokenizer.encode_batch):
-            for text, ids in zip(texts, batch, strict=True):
-                content = text.encode("utf-8")
-                (validation if is_held_out(content, val_ratio) else train).add(ids, len(content))
+    tokenizer = encoder.tokenizer
+    documents = Documents(source, encoder.kind, on_bad_line, folder / "bad_lines.jsonl", progress)
+    with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:
+        for batch, encoded in _encoded(text_batches(documents, encoder.characters), encoder.encode):
+            for document, parts in zip(batch, encoded, strict=True):
+                (validation if is_held_out(encoder.content(document), val_ratio) else train).add(*parts)
         total = train.size.documents + validation.size.documents
         if total == 0:
             raise SproutError(documents.why_empty())
@@ -54,12 +70,11 @@ def tokenise(
         streams = {"train": train.finish(), "validation": validation.finish()}
     if val_ratio < 1 and streams["train"].size.documents == 0:
         # The hash picked every document of a file of a few, or of copies of a few: training comes first.
-        settings = {"kind": kind, "val_ratio": 0, "on_bad_line": on_bad_line, "progress": progress}
-        return tokenise(source, tokenizer, folder, **settings)
+        return tokenise(source, encoder, folder, val_ratio=0, on_bad_line=on_bad_line, progress=progress)
     return {
         "source": str(source),
         "format": documents.format.name,
-        "dtype": dtype,
+        "dtype": token_dtype(tokenizer.vocab_size),
         "vocab_size": tokenizer.vocab_size,
         "bos_id": tokenizer.bos_id,
         "eos_id": tokenizer.eos_id,
@@ -87,14 +102,12 @@ def is_held_out(content: bytes, share: float) -> bool:
     return int.from_bytes(digest, "little") < share * 2**64
 
 
-def _encoded(
-    batches: Iterable[list[str]], encode: Callable[[list[str]], list[list[int]]]
-) -> Iterator[tuple[list[str], list[list[int]]]]:
+def _encoded(batches: Iterable[list], encode: Callable[[list], list]) -> Iterator[tuple[list, list]]:
     """Yield every batch with its ids, while the next one is encoded: all cores work as the caller writes."""
     with ThreadPoolExecutor(max_workers=1) as encoder:
         before = None
-        for texts in batches:
-            following = texts, encoder.submit(encode, texts)
+        for batch in batches:
+            following = batch, encoder.submit(encode, batch)
             if before is not None:
                 yield before[0], before[1].result()
             before = following
