@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.stages.pretraining import Workshop
+from tests.stages.workshop import Workshop
 
 
 @pytest.fixture(scope="module")

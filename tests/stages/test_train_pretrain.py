@@ -14,13 +14,13 @@ from model.checkpoint import load_model, read_checkpoint
 from model.files import previous_path
 from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
-from tests.stages.pretraining import SIZE, assert_same_run, same, write_texts
+from tests.stages.workshop import SIZE, assert_same_run, same, write_texts
 from training import losses
 from training.arguments import run_main
+from training.data import open_texts
 from training.evaluation import evaluate
 from training.metrics import read_metrics
 from training.resume import OutputLock
-from training.data import open_texts
 
 
 @pytest.fixture(scope="module")

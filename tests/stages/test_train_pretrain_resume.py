@@ -15,7 +15,7 @@ from dataset.rows import TextRows, ValidationRows
 from model.checkpoint import read_checkpoint
 from model.errors import SproutError
 from model.files import previous_path
-from tests.stages.pretraining import Result, Workshop, assert_same_run, same, write_texts
+from tests.stages.workshop import Result, Workshop, assert_same_run, same, write_texts
 from training import resume
 from training.metrics import Metrics
 

@@ -4,7 +4,7 @@ import pytest
 
 from dataset import tokenising
 from model.errors import UsageError
-from tests.stages.pretraining import Workshop, write_texts
+from tests.stages.workshop import Workshop, write_texts
 from train_pretrain import parse_arguments
 from training.data import open_texts
 

@@ -1,4 +1,4 @@
-"""How the tests run train_pretrain.py: on two small files, with a network of 30,000 parameters.
+"""How the tests run the stage scripts: on two small files each, with a network of 30,000 parameters.
 
 Most runs are calls of `main` in this process, which take a second; a process of its own takes three more to import.
 """
@@ -15,17 +15,27 @@ from pathlib import Path
 
 import torch
 
+import train_full_sft
 import train_pretrain
-from model.checkpoint import read_checkpoint
-from tests.support import make_tokenizer
+from model.checkpoint import read_checkpoint, save_weights
+from model.config import TransformerConfig
+from tests.support import make_tokenizer, random_network
 from training.arguments import run_main
 from training.metrics import read_metrics
 
 ROOT = Path(train_pretrain.__file__).parent
 SIZE = 32
-SMALL = f"""--hidden_size {SIZE} --num_hidden_layers 2 --num_attention_heads 2 --num_key_value_heads 1
---intermediate_size 48 --max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
+SHAPE = {
+    "hidden_size": SIZE,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 48,
+}
+SMALL = """--max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
 --device cpu --dtype float32 --compile off""".split()
+STAGES = {"pretrain": train_pretrain, "full_sft": train_full_sft}
+DATA = {"pretrain": ("a.jsonl:0.7", "b.jsonl:0.3"), "full_sft": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3")}
 
 
 def write_texts(path: Path, documents: int, seed: int) -> Path:
@@ -39,29 +49,56 @@ def write_texts(path: Path, documents: int, seed: int) -> Path:
     return path
 
 
+def write_chats(path: Path, conversations: int, seed: int) -> Path:
+    """Conversations of one or two turns of a few bytes: what is asked is given back."""
+    rng = random.Random(seed)
+    with open(path, "w", encoding="utf-8") as file:
+        for _ in range(conversations):
+            messages = []
+            for _ in range(rng.randint(1, 2)):
+                word = "".join(rng.choices("abc", k=rng.randint(1, 4)))
+                messages += [{"role": "user", "content": word}, {"role": "assistant", "content": word}]
+            file.write(json.dumps({"conversations": messages}) + "\n")
+    return path
+
+
 @dataclass(frozen=True)
 class Workshop:
-    """A folder with a tokenizer and data, in which runs write outputs of different names."""
+    """A folder with a tokenizer, data and a weight, in which runs write outputs of different names."""
 
     folder: Path
+    stage: str = "pretrain"
 
     @classmethod
-    def create(cls, folder: Path) -> "Workshop":
-        make_tokenizer().save(folder / "tokenizer")
+    def create(cls, folder: Path, stage: str = "pretrain") -> "Workshop":
+        tokenizer = make_tokenizer()
+        tokenizer.save(folder / "tokenizer")
         write_texts(folder / "a.jsonl", 24, seed=1)
         write_texts(folder / "b.jsonl", 16, seed=2)
-        return cls(folder)
+        write_chats(folder / "chat_a.jsonl", 24, seed=1)
+        write_chats(folder / "chat_b.jsonl", 16, seed=2)
+        config = TransformerConfig(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, **SHAPE)
+        save_weights(folder / "start.pth", random_network(config), tokenizer, stage="pretrain")
+        return cls(folder, stage)
 
-    def command(self, out: str, *words: str, data=("a.jsonl:0.7", "b.jsonl:0.3")) -> list[str]:
-        paths = [str(self.folder / name) for name in data]
-        fixed = ["--out_dir", str(self.folder / out), "--tokenizer_path", str(self.folder / "tokenizer")]
-        return ["--data_path", *paths, *fixed, *SMALL, *words]
+    def command(self, out: str, *words: str, data=None) -> list[str]:
+        paths = [str(self.folder / name) for name in data or DATA[self.stage]]
+        fixed = ["--out_dir", str(self.folder / out), *SMALL]
+        if self.stage == "pretrain":
+            sizes = [str(word) for name, size in SHAPE.items() for word in (f"--{name}", size)]
+            fixed += ["--tokenizer_path", str(self.folder / "tokenizer"), *sizes]
+        else:
+            fixed += ["--from_weight", str(self.folder / "start.pth")]
+        return ["--data_path", *paths, *fixed, *words]
+
+    def main(self, arguments: list[str]) -> None:
+        STAGES[self.stage].main(arguments)
 
     def train(self, out: str, *words: str, **more) -> "Result":
         """Trains in this process; returns what it left."""
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            train_pretrain.main(self.command(out, *words, **more))
+            self.main(self.command(out, *words, **more))
         return self.result(out, said.getvalue())
 
     def fails(self, out: str, *words: str, **more) -> tuple[int, str]:
@@ -69,20 +106,20 @@ class Workshop:
         said = io.StringIO()
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
-                run_main(lambda: train_pretrain.main(self.command(out, *words, **more)))
+                run_main(lambda: self.main(self.command(out, *words, **more)))
         except SystemExit as stopped:
             return stopped.code, said.getvalue()
         raise AssertionError("the run came to its end")
 
     def start(self, out: str, *words: str, launcher=(), **more) -> subprocess.Popen:
         """Trains in a process of its own."""
-        command = [sys.executable, *launcher, "train_pretrain.py", *self.command(out, *words, **more)]
+        command = [sys.executable, *launcher, f"train_{self.stage}.py", *self.command(out, *words, **more)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         pipe = subprocess.PIPE
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def result(self, out: str, said: str = "") -> "Result":
-        return Result(self.folder / out, said)
+        return Result(self.folder / out, self.stage, said)
 
 
 @dataclass(frozen=True)
@@ -90,19 +127,20 @@ class Result:
     """What a run left in its output folder."""
 
     folder: Path
+    stage: str
     said: str = ""
 
     @property
     def weight_file(self) -> Path:
-        return self.folder / f"pretrain_{SIZE}.pth"
+        return self.folder / f"{self.stage}_{SIZE}.pth"
 
     @property
     def resume_file(self) -> Path:
-        return self.folder / f"pretrain_{SIZE}_resume.pth"
+        return self.folder / f"{self.stage}_{SIZE}_resume.pth"
 
     @property
     def logs(self) -> Path:
-        return self.folder / "logs" / f"pretrain_{SIZE}"
+        return self.folder / "logs" / f"{self.stage}_{SIZE}"
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
