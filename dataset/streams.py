@@ -14,6 +14,29 @@ def token_dtype(vocab_size: int) -> str:
     return "<u2" if vocab_size <= 2**16 else "<u4"
 
 
+def map_array(path: Path, dtype: str, length: int) -> np.ndarray:
+    """A file of `length` numbers as a read-only memory-mapped array. Raises SproutError where it has changed."""
+    if length == 0:  # an empty file cannot be mapped
+        return np.empty(0, dtype)
+    try:
+        # As a plain array over the map: slices of the subclass cost several times as much.
+        return np.asarray(np.memmap(path, dtype, mode="r", shape=(length,)))
+    except (OSError, ValueError) as error:
+        raise SproutError(f"{path} cannot be read any more ({error}): start again, it is built anew") from error
+
+
+def has_size(path: Path, dtype: str, length: int) -> bool:
+    """Whether the file is there with the size of `length` numbers."""
+    return path.is_file() and path.stat().st_size == length * np.dtype(dtype).itemsize
+
+
+def close_on_disk(file) -> None:
+    """Bring everything written to the disk and close."""
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+
+
 @dataclass(frozen=True)
 class StreamSize:
     """What a stream holds: `text_tokens` are all but BOS and EOS, `bytes` the UTF-8 bytes of the text."""
@@ -39,20 +62,11 @@ class TokenStream:
         count as memory of the process for as long as the mapping lives, so one that lives as long as the run
         would grow to the size of the corpus.
         """
-        if self.size.tokens == 0:  # an empty file cannot be mapped
-            return np.empty(0, self.dtype)
-        try:
-            # As a plain array over the map: slices of the subclass cost several times as much.
-            return np.asarray(np.memmap(self.path, self.dtype, mode="r", shape=(self.size.tokens,)))
-        except (OSError, ValueError) as error:
-            raise SproutError(
-                f"{self.path} cannot be read any more ({error}): start again, it is built anew"
-            ) from error
+        return map_array(self.path, self.dtype, self.size.tokens)
 
     def is_whole(self) -> bool:
         """Whether the file is there with the size it should have."""
-        expected = self.size.tokens * np.dtype(self.dtype).itemsize
-        return self.path.is_file() and self.path.stat().st_size == expected
+        return has_size(self.path, self.dtype, self.size.tokens)
 
 
 class StreamWriter:
@@ -61,11 +75,10 @@ class StreamWriter:
     Where BOS and EOS are the same token (as in GPT-2), a single one stands between two documents."""
 
     def __init__(self, path: Path, dtype: str, bos_id: int, eos_id: int):
-        self._file = open(path, "w+b")
+        self._file = open(path, "wb")
         self._path, self._dtype = path, np.dtype(dtype)
         self._bos, self._eos = bos_id, eos_id
         self.size = StreamSize()
-        self._before_last = self.size
 
     def __enter__(self) -> "StreamWriter":
         return self
@@ -78,7 +91,7 @@ class StreamWriter:
         first = self.size.tokens == 0
         document = [self._bos, *ids, self._eos] if first or self._bos != self._eos else [*ids, self._eos]
         self._file.write(np.array(document, self._dtype).tobytes())
-        size = self._before_last = self.size
+        size = self.size
         self.size = StreamSize(
             size.documents + 1,
             size.tokens + len(document),
@@ -86,20 +99,7 @@ class StreamWriter:
             size.bytes + text_bytes,
         )
 
-    def move_last(self, other: "StreamWriter") -> None:
-        """Take back the document added last and append it to another stream."""
-        before, size = self._before_last, self.size
-        self._file.seek(before.tokens * self._dtype.itemsize)
-        document = np.frombuffer(self._file.read(), self._dtype)
-        ids = document[-1 - (size.text_tokens - before.text_tokens) : -1].tolist()
-        self._file.seek(before.tokens * self._dtype.itemsize)
-        self._file.truncate()
-        self.size = before
-        other.add(ids, size.bytes - before.bytes)
-
     def finish(self) -> TokenStream:
         """Bring everything to the disk and close."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        close_on_disk(self._file)
         return TokenStream(self._path, self._dtype.str, self.size)

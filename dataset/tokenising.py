@@ -45,7 +45,7 @@ class Encoder(Protocol):
         """What `add` of a writer takes, for each document; work for all cores."""
 
     def writer(self, folder: Path, name: str):
-        """Writes a stream: `with`, `size.documents`, `add(*encoded)`, `move_last(other)`, `finish()`."""
+        """Writes a stream: `with`, `size.documents`, `add(*encoded)`, `finish()`."""
 
 
 def tokenise(
@@ -58,15 +58,22 @@ def tokenise(
     """
     tokenizer = encoder.tokenizer
     documents = Documents(source, encoder.kind, on_bad_line, folder / "bad_lines.jsonl", progress)
+    last = None  # of the documents to train on: kept back, as it may have to be held out
     with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:
         for batch, encoded in _encoded(text_batches(documents, encoder.characters), encoder.encode):
             for document, parts in zip(batch, encoded, strict=True):
-                (validation if is_held_out(encoder.content(document), val_ratio) else train).add(*parts)
-        total = train.size.documents + validation.size.documents
-        if total == 0:
+                if is_held_out(encoder.content(document), val_ratio):
+                    validation.add(*parts)
+                    continue
+                if last is not None:
+                    train.add(*last)
+                last = parts
+        if last is not None:
+            none_held_out = 0 < val_ratio < 1 and validation.size.documents == 0
+            needs_one = none_held_out and train.size.documents + 1 >= MIN_DOCUMENTS_TO_HOLD_OUT
+            (validation if needs_one else train).add(*last)  # its copies, should there be any, stay behind
+        elif validation.size.documents == 0:
             raise SproutError(documents.why_empty())
-        if 0 < val_ratio < 1 and validation.size.documents == 0 and total >= MIN_DOCUMENTS_TO_HOLD_OUT:
-            train.move_last(validation)  # its copies, should there be any, stay behind
         streams = {"train": train.finish(), "validation": validation.finish()}
     if val_ratio < 1 and streams["train"].size.documents == 0:
         # The hash picked every document of a file of a few, or of copies of a few: training comes first.

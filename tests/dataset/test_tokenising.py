@@ -10,7 +10,6 @@ import pyarrow.parquet
 import pytest
 
 from dataset import tokenising
-from dataset.streams import StreamWriter
 from dataset.tokenising import held_out_share
 from model import batches
 from model.errors import SproutError
@@ -92,7 +91,7 @@ def test_a_document_of_two_files_is_on_the_same_side_in_both(tmp_path, build, to
     assert held_out and not train & held_out
 
 
-@pytest.mark.parametrize("count, held_out", [(9, 0), (10, 1)])
+@pytest.mark.parametrize("count, held_out", [(1, 0), (9, 0), (10, 1)])
 def test_a_small_file_gives_its_last_document(tmp_path, build, tokenizer, count, held_out):
     documents = random_documents(count)
     cache = build(write_jsonl(tmp_path / "a.jsonl", documents), val_ratio=1e-6)
@@ -105,20 +104,6 @@ def test_a_small_file_gives_its_last_document(tmp_path, build, tokenizer, count,
 def test_a_file_is_never_held_out_as_a_whole(tmp_path, build):
     cache = build(write_jsonl(tmp_path / "a.jsonl", ["the only one"] * 3), val_ratio=1 - 1e-9)
     assert cache.train.size.documents == 3 and cache.validation.size.documents == 0
-
-
-@pytest.mark.parametrize("bos, eos, expected", [(1, 2, [[1, 7, 2], [1, 8, 9, 2]]), (0, 0, [[0, 7, 0], [0, 8, 9, 0]])])
-def test_moving_the_last_document(tmp_path, bos, eos, expected):
-    with (
-        StreamWriter(tmp_path / "a", "<u2", bos, eos) as a,
-        StreamWriter(tmp_path / "b", "<u2", bos, eos) as b,
-    ):
-        a.add([7], 3)
-        a.add([8, 9], 5)
-        a.move_last(b)
-        streams = a.finish(), b.finish()
-    assert [stream.map().tolist() for stream in streams] == expected
-    assert [stream.size.bytes for stream in streams] == [3, 5] and all(stream.is_whole() for stream in streams)
 
 
 def test_the_choice_of_held_out_documents_never_changes():
