@@ -3,18 +3,22 @@
 A new format is one more function from a record's fields to what it stands for, and one more `Format`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from dataset.reading import MAX_LINE_BYTES
-
-
-class BadRecord(ValueError):
-    """A record of the right format whose content cannot be used; the reason is one of few fixed phrases."""
-
-    def __init__(self, reason: str, detail: str = ""):
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
+from dataset.conversations import (
+    Conversation,
+    from_alpaca,
+    from_completion,
+    from_conversations,
+    from_inline,
+    from_sharegpt,
+    has_role_tags,
+    has_roles,
+    is_sharegpt,
+)
+from dataset.fields import BadRecord, clean_string, list_keys
 
 
 @dataclass(frozen=True)
@@ -24,27 +28,8 @@ class Format:
     name: str
     shape: str  # what is shown to somebody whose record fits no format
     keys: frozenset[str]
-    read: Callable[[dict], str]
-
-
-def clean_string(fields: dict, key: str) -> str:
-    """Return the non-blank string under `key`, exactly as it stands. Raises BadRecord for anything else."""
-    if key not in fields:
-        raise BadRecord(f'the key "{key}" is missing', list_keys(fields))
-    value = fields[key]
-    if not isinstance(value, str):
-        raise BadRecord(f'"{key}" is not a string', f"found {type(value).__name__}")
-    if not value.strip():
-        raise BadRecord(f'"{key}" is empty')
-    if "\0" in value:
-        raise BadRecord(f'"{key}" contains a NUL character')
-    if len(value) > MAX_LINE_BYTES:  # a line of JSON cannot be this long, a parquet cell can
-        raise BadRecord(f'"{key}" is longer than {MAX_LINE_BYTES // 2**20} MiB')
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadRecord(f'"{key}" contains half a surrogate pair', f"character {error.start + 1}") from error
-    return value
+    read: Callable[[dict], str | Conversation]
+    fits: Callable[[dict], bool] = lambda fields: True  # looks at values where keys do not tell
 
 
 def text_of(fields: dict) -> str:
@@ -54,21 +39,70 @@ def text_of(fields: dict) -> str:
 
 TEXT = Format("text", '{"text": "..."}', frozenset({"text"}), text_of)
 
+CHAT = (
+    Format(
+        "conversations",
+        '{"conversations": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+        frozenset({"conversations"}),
+        from_conversations,
+        has_roles,
+    ),
+    Format(
+        "sharegpt",
+        '{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
+        frozenset({"conversations"}),
+        from_sharegpt,
+        is_sharegpt,
+    ),
+    Format(
+        "messages",
+        '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+        frozenset({"messages"}),
+        partial(from_conversations, key="messages"),
+        partial(has_roles, key="messages"),
+    ),
+    Format(
+        "alpaca",
+        '{"instruction": "...", "input": "...", "output": "..."}',
+        frozenset({"instruction", "output"}),
+        from_alpaca,
+    ),
+    Format(
+        "prompt/completion",
+        '{"prompt": "...", "completion": "..."}',
+        frozenset({"prompt", "completion"}),
+        from_completion,
+    ),
+    Format(
+        "prompt/response",
+        '{"prompt": "...", "response": "..."}',
+        frozenset({"prompt", "response"}),
+        partial(from_completion, answer="response"),
+    ),
+    Format(
+        "inline",
+        '{"prompt": "<|user|> ... <|assistant|> ..."}',
+        frozenset({"prompt"}),
+        from_inline,
+        has_role_tags,
+    ),
+    Format(
+        "inline",
+        '{"text": "用户：...\\n助手：..."}',
+        frozenset({"text"}),
+        partial(from_inline, key="text"),
+        partial(has_role_tags, key="text"),
+    ),
+)
+
 # What each kind of training accepts, the first that fits wins.
-FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,)}
+FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,), "chat": CHAT}
 
 
-def detect_format(keys: Iterable[str], kind: str) -> Format:
-    """The format of a record with these lower-case keys. Raises BadRecord naming the accepted ones."""
-    keys = tuple(keys)
+def detect_format(fields: dict, kind: str) -> Format:
+    """The format of a record with these fields, keys in lower case. Raises BadRecord naming the accepted ones."""
     for candidate in FORMATS[kind]:
-        if candidate.keys <= set(keys):
+        if candidate.keys <= fields.keys() and candidate.fits(fields):
             return candidate
     accepted = " or ".join(candidate.shape for candidate in FORMATS[kind])
-    raise BadRecord("the shape is unknown", f"{list_keys(keys)}; accepted: {accepted}")
-
-
-def list_keys(keys: Iterable[str]) -> str:
-    """The keys of a record for an error message, which stays one line however strange the keys are."""
-    shown = [" ".join(key.split())[:40] for key in keys]
-    return f"keys: {', '.join(shown[:12]) or 'none'}" + (", ..." if len(shown) > 12 else "")
+    raise BadRecord("the shape is unknown", f"{list_keys(fields)}; accepted: {accepted}")

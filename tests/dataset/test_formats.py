@@ -7,15 +7,15 @@ from dataset.reading import MAX_LINE_BYTES
 
 
 def test_text_is_detected_among_other_columns():
-    assert detect_format(["id", "text", "url"], "text").name == "text"
+    assert detect_format({"id": 1, "text": "a", "url": None}, "text").name == "text"
 
 
 def test_an_unknown_shape_names_the_keys_and_what_is_accepted():
     with pytest.raises(BadRecord) as caught:
-        detect_format(["instruction", "output"], "text")
+        detect_format({"instruction": "a", "output": "b"}, "text")
     assert caught.value.detail == 'keys: instruction, output; accepted: {"text": "..."}'
     with pytest.raises(BadRecord) as caught:
-        detect_format([], "text")
+        detect_format({}, "text")
     assert "keys: none" in caught.value.detail
 
 
