@@ -10,13 +10,25 @@ system message, so a prefix of a conversation always renders to a prefix of its 
 Qwen2.5 and Qwen3, which is what servers parse ("hermes" format).
 """
 
-CHAT_TEMPLATE = r"""
+from model.tokenizer import IM_END, IM_START
+
+# What the system message says of tools, before and after their signatures.
+TOOLS_BEFORE = "# Tools\n\nYou may call functions. Their signatures, one JSON object a line:\n<tools>\n"
+TOOLS_AFTER = '</tools>\n\nTo call one, write:\n<tool_call>\n{"name": NAME, "arguments": OBJECT}\n</tool_call>'
+
+
+def _quoted(text: str) -> str:
+    """As a string of Jinja."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+_TEMPLATE = r"""
 {%- macro tools_block() -%}
-{{- '# Tools\n\nYou may call functions. Their signatures, one JSON object a line:\n<tools>\n' }}
+{{- TOOLS_BEFORE }}
 {%- for tool in tools %}
     {{- tool | tojson + '\n' }}
 {%- endfor %}
-{{- '</tools>\n\nTo call one, write:\n<tool_call>\n{"name": NAME, "arguments": OBJECT}\n</tool_call>' }}
+{{- TOOLS_AFTER }}
 {%- endmacro -%}
 
 {%- if tools and (not messages or messages[0].role != 'system') %}
@@ -59,4 +71,13 @@ CHAT_TEMPLATE = r"""
 {%- if add_generation_prompt %}
     {{- '<|im_start|>assistant\n' }}
 {%- endif %}
-""".strip()
+"""
+CHAT_TEMPLATE = (
+    _TEMPLATE.strip().replace("TOOLS_BEFORE", _quoted(TOOLS_BEFORE)).replace("TOOLS_AFTER", _quoted(TOOLS_AFTER))
+)
+
+
+def chat_template(start: str = IM_START, end: str = IM_END) -> str:
+    """The template for a tokenizer whose turns begin and end with other tokens, as `ChatRenderer` frames them."""
+    template = CHAT_TEMPLATE.replace(IM_START, _quoted(start)[1:-1])
+    return template.replace(IM_END, _quoted(end)[1:-1])

@@ -75,6 +75,7 @@ class Tokenizer:
         # A saved tokenizer may carry either setting, which would drop or add tokens.
         self._backend.no_truncation()
         self._backend.no_padding()
+        self._backend.post_processor = None  # frames texts, which we do ourselves, and cuts spaces off offsets
 
         self.vocab = self._backend.get_vocab(with_added_tokens=True)
         if not self.vocab:
@@ -167,6 +168,23 @@ class Tokenizer:
         except TypeError as error:
             raise _not_text(texts) from error
         return [encoding.ids for encoding in encodings]
+
+    def encode_from(self, texts: Sequence[str], places: Sequence[int]) -> list[tuple[list[int], int]]:
+        """For every text its ids, and how many of them end before the character at its place.
+
+        A token that reaches across the place is not among these. In parallel on all cores.
+        """
+        try:
+            encodings = self._backend.encode_batch(texts, add_special_tokens=False)
+        except TypeError as error:
+            raise _not_text(texts) from error
+        result = []
+        for text, place, encoding in zip(texts, places, encodings):
+            # A normaliser may have left characters out, which then belong to no token.
+            tokens = (encoding.char_to_token(i) for i in range(place, len(text)))
+            first = next((token for token in tokens if token is not None), len(encoding))
+            result.append((encoding.ids, first))
+        return result
 
     def encode_words(self, texts: Sequence[str], boundary: int) -> list[np.ndarray]:
         """`encode` of every text as int32, with `boundary` after each word (what no token reaches across)."""

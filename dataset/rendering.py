@@ -1,0 +1,177 @@
+"""From a conversation to token ids, and which of them are trained.
+
+The same tokens as `transformers` makes of the chat template (`model/chat_template.py`), but for one thing: a control
+token that somebody writes into a message is text here, so no message can end its turn or open another. Only in what
+the assistant says do <think> and <tool_call> tags become control ids, since that is how data write them and how a
+model does.
+
+Trained is what the assistant says, with the end of its turn, which it has to learn as well: nothing else.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.conversations import Conversation
+from model.chat_template import TOOLS_AFTER, TOOLS_BEFORE
+from model.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
+
+VERSION = 1  # to be raised with any change of the ids or of what is trained: caches depend on it
+
+# What an assistant writes itself; <tool_response> is written to it.
+TAGS_OF_ASSISTANT = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation of n tokens."""
+
+    ids: np.ndarray  # int32 [n]
+    trained: np.ndarray  # bool [n]: what the assistant says and the end of its turn
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Text between two control ids, then the second of them. It is encoded at once, as its tokens may span parts."""
+
+    text: str
+    untrained: int  # this many characters, the others are trained
+    control: int | None  # None at the end of a conversation
+    control_is_trained: bool = False
+
+
+class ChatRenderer:
+    """Renders for one tokenizer, a `model.tokenizer.Tokenizer`. May be shared by threads.
+
+    A tokenizer that lacks one of the control tokens spells it as text, but for the end of a turn: without
+    <|im_end|> that is its EOS. `chat_template(end=...)` is the template that says the same.
+
+    Attributes:
+        end_id: the control id that ends a turn.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._tokenizer = tokenizer
+        names = [name for name in (IM_START, IM_END, *THINK_AND_TOOLS) if name in tokenizer.vocab]
+        controls = {name: tokenizer.vocab[name] for name in names if tokenizer.vocab[name] in tokenizer.special_ids}
+        self._controls = {IM_END: tokenizer.eos_id} | controls
+        self.end_id: int = self._controls[IM_END]
+        self._in_template = _any_of(self._controls)
+        self._in_assistant = _any_of(name for name in TAGS_OF_ASSISTANT if name in self._controls)
+
+    def render(self, conversations: Sequence[Conversation]) -> list[Rendered]:
+        """Ids and trained flags of every conversation; encodes all of them in one batch, on all cores."""
+        runs = [_runs(self._pieces(item.messages, item.tools)) for item in conversations]
+        return self._encode(runs)
+
+    def prompt(self, messages: Sequence[dict], tools: Sequence[dict] = ()) -> list[int]:
+        """The ids of messages (in the normal form of `Conversation`), then the header of the assistant's turn.
+
+        They begin the rendering of the same messages with the answer behind them, but if the answer begins with
+        a line break, which may be one token with that of the header.
+        """
+        pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
+        (rendered,) = self._encode([_runs(pieces)])
+        return rendered.ids.tolist()
+
+    def _encode(self, conversations: list[list[_Run]]) -> list[Rendered]:
+        places: dict[tuple[str, int], int] = {}  # what stands between turns is in the batch once
+        for run in (run for runs in conversations for run in runs):
+            places.setdefault((run.text, run.untrained), len(places))
+        encoded = self._tokenizer.encode_from(*zip(*places)) if places else []
+        results = []
+        for runs in conversations:
+            ids, trained = [], bytearray()
+            for run in runs:
+                tokens, untrained = encoded[places[run.text, run.untrained]]
+                ids += tokens
+                trained += bytes(untrained) + b"\1" * (len(tokens) - untrained)
+                if run.control is not None:
+                    ids.append(run.control)
+                    trained.append(run.control_is_trained)
+            results.append(Rendered(np.array(ids, dtype=np.int32), np.frombuffer(bytes(trained), dtype=bool)))
+        return results
+
+    def _pieces(self, messages: Sequence[dict], tools: Sequence[dict]) -> Iterator[tuple[str | int, bool]]:
+        """The template written out: texts and control ids in order, each with whether it is trained."""
+        if tools and (not messages or messages[0]["role"] != "system"):
+            yield from self._template(f"{IM_START}system\n{TOOLS_BEFORE}")
+            yield from self._tools(tools)
+            yield from self._template(f"{IM_END}\n")
+        for index, message in enumerate(messages):
+            role, content = message["role"], message["content"]
+            if role == "assistant":
+                yield from self._template(f"{IM_START}assistant\n")
+                yield from self._split(_said(message), self._in_assistant, trained=True)
+                yield self.end_id, True
+                yield "\n", False
+            elif role == "tool":
+                # The results of one turn's calls follow each other in one turn of the user.
+                first = index == 0 or messages[index - 1]["role"] != "tool"
+                last = index == len(messages) - 1 or messages[index + 1]["role"] != "tool"
+                yield from self._template((f"{IM_START}user" if first else "") + "\n<tool_response>\n")
+                yield content, False
+                yield from self._template("\n</tool_response>" + (f"{IM_END}\n" if last else ""))
+            elif role in ("system", "user"):
+                yield from self._template(f"{IM_START}{role}\n")
+                yield content, False
+                if tools and index == 0 and role == "system":
+                    yield ("\n\n" if content else "") + TOOLS_BEFORE, False
+                    yield from self._tools(tools)
+                yield from self._template(f"{IM_END}\n")
+            else:
+                raise ValueError(f"unknown role: {role}")
+
+    def _tools(self, tools: Sequence[dict]) -> Iterator[tuple[str | int, bool]]:
+        yield "".join(_json(tool) + "\n" for tool in tools), False
+        yield from self._template(TOOLS_AFTER)
+
+    def _template(self, text: str) -> Iterator[tuple[str | int, bool]]:
+        return self._split(text, self._in_template, trained=False)
+
+    def _split(self, text: str, tokens: re.Pattern, trained: bool) -> Iterator[tuple[str | int, bool]]:
+        """The text with these tokens in it as control ids."""
+        for place, part in enumerate(tokens.split(text)):
+            yield self._controls[part] if place % 2 else part, trained
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern:
+    """Splits at each of the names and keeps them, at the odd places; without names, nowhere."""
+    return re.compile(f"({'|'.join(map(re.escape, names)) or '(?!)'})")
+
+
+def _said(message: dict) -> str:
+    """All that an assistant's turn says: its reasoning, its content, its calls."""
+    said = ""
+    if message.get("reasoning_content"):
+        said = f"<think>\n{message['reasoning_content']}\n</think>\n\n"
+    said += message["content"]
+    for number, call in enumerate(message.get("tool_calls", ())):
+        arguments = call["arguments"] if isinstance(call["arguments"], str) else _json(call["arguments"])
+        said += "\n" if number or message["content"] else ""
+        said += f'<tool_call>\n{{"name": {_json(call["name"])}, "arguments": {arguments}}}\n</tool_call>'
+    return said
+
+
+def _json(value) -> str:
+    """As the `tojson` of chat templates."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _runs(pieces: Iterable[tuple[str | int, bool]]) -> list[_Run]:
+    """Joins texts up to each control id. In a run nothing untrained follows what is trained: the end id is between."""
+    runs: list[_Run] = []
+    text, untrained = "", 0
+    for piece, trained in pieces:
+        if isinstance(piece, int):
+            runs.append(_Run(text, untrained, piece, trained))
+            text, untrained = "", 0
+        else:
+            text += piece
+            untrained += 0 if trained else len(piece)
+    if text:
+        runs.append(_Run(text, untrained, None))
+    return runs
