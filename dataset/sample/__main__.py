@@ -1,0 +1,5 @@
+"""`python -m dataset.sample`"""
+
+from dataset.sample import main
+
+main()
