@@ -1,23 +1,23 @@
-"""Try a model: let it continue a text, or measure how well it predicts one.
+"""Try a model: chat with it, let it continue a text, or measure how well it does.
 
-    python eval_model.py --model_mode 0                                  # asks for a text, again and again
+    python eval_model.py --model_mode 1                                  # chats with the fine-tuned model
+    python eval_model.py --model_mode 1 --prompt "What is the capital of France?" --system "Be brief."
     python eval_model.py --model_mode 0 --prompt "Once upon a time" --temperature 0.7 --seed 1
-    python eval_model.py --data_path my_text.jsonl --json                # loss, perplexity, bits per byte
+    python eval_model.py --model_mode 1 --data_path chats.jsonl --json   # loss, perplexity, token accuracy
+    python eval_model.py --model_mode 1 --data_path chats.jsonl --answers --show 5   # exact match by skill
 
-A pretrained model has read texts and knows nothing else: it goes on writing whatever you begin. Each next
-token is drawn from  softmax(logits / temperature),  cut down to the most probable ones by --top_k, --top_p
-and --min_p.
+A pretrained model (mode 0) has read texts and knows nothing else: it goes on writing whatever you begin. Fine-tuned
+ones (1 to 3) answer. Each next token is drawn from  softmax(logits / temperature),  cut down to the most probable
+ones by --top_k, --top_p and --min_p.
 
 Text goes to standard output, everything else to standard error. Outside a terminal, or with --prompt or
---auto_test, it answers and ends, and never asks. In a terminal, Ctrl-C stops a text and Ctrl-D ends.
+--auto_test, it answers and ends, and never asks. In a terminal, Ctrl-C stops an answer and Ctrl-D ends.
 """
 
-import contextlib
 import io
 import json
 import math
 import sys
-import time
 from pathlib import Path
 
 from model.errors import SproutError, UsageError
@@ -42,6 +42,16 @@ ENGLISH_PROMPTS = (
     "Water boils when",
     "I think that",
 )
+CHINESE_QUESTIONS = ("你好，你是谁？", "中国的首都是哪里？", "三加五等于几？", "给我讲一个小故事。")
+ENGLISH_QUESTIONS = (
+    "Hello, who are you?",
+    "What is the capital of France?",
+    "What is three plus five?",
+    "Tell me a little story.",
+)
+
+# Rows in a batch where --batch_size is not given: answers take a step for every token, and cheap ones.
+SCORED_AT_ONCE, ANSWERED_AT_ONCE = 16, 64
 
 
 def parse_arguments(argv=None):
@@ -50,12 +60,23 @@ def parse_arguments(argv=None):
     modes = ", ".join(f"{mode} {name}" for mode, name in enumerate(WEIGHT_NAMES))
     group.add_argument("--model_mode", type=int, choices=range(4), default=0, help=f"{modes} (%(default)s)")
     what = group.add_mutually_exclusive_group()
-    what.add_argument("--prompt", action="append", metavar="TEXT", help="a text to go on from (repeatable)")
+    what.add_argument("--prompt", action="append", metavar="TEXT", help="go on from this, or answer it (repeatable)")
     what.add_argument("--auto_test", action="store_true", help="built-in prompts in Chinese and English")
-    what.add_argument("--data_path", metavar="FILE", help="score a text: .jsonl, .jsonl.gz, .parquet, .txt")
+    what.add_argument("--data_path", metavar="FILE", help="score texts or chats: .jsonl, .jsonl.gz, .parquet, .txt")
+    group.add_argument("--system", metavar="TEXT", help="the system message that a chat begins with")
+    group.add_argument("--answers", action="store_true", help="with --data_path: greedy answers, by exact match")
+    group.add_argument("--show", type=count, default=0, metavar="N", help="with --answers: N that are wrong")
     group.add_argument("--json", action="store_true", help="with --data_path: the result as a line of JSON")
-    group.add_argument("--max_seq_len", type=positive_int, help="longer texts are scored in parts (512)")
-    group.add_argument("--batch_size", type=positive_int, default=16, help="rows scored at once (%(default)s)")
+    group.add_argument(
+        "--max_seq_len",
+        type=positive_int,
+        help="tokens in a scored row (512); of a chat, all that the network sees (its positions)",
+    )
+    group.add_argument(
+        "--batch_size",
+        type=positive_int,
+        help=f"rows scored ({SCORED_AT_ONCE}) or answered ({ANSWERED_AT_ONCE}) at once",
+    )
 
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
@@ -80,23 +101,18 @@ def parse_arguments(argv=None):
 
 def main(argv=None):
     args = parse_arguments(argv)
-    if args.json and not args.data_path:
-        raise UsageError("--json is for --data_path, which is not given")
-    if args.model_mode != 0 and not args.data_path:
-        raise UsageError(
-            f"--model_mode {args.model_mode} will chat once fine-tuning is built; so far there is"
-            " --model_mode 0, which continues a text, and --data_path, which scores one"
-        )
+    refuse_contradictions(args)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from model.checkpoint import load_model
     from model.sampling import Sampling
     from training.device import choose_device
+    from training.terminal import say
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a model may write what the terminal's encoding has no sign for
     device = choose_device(args.device, args.dtype)
-    how = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
+    sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
     loaded = load_model(
         find_weight(args),
         tokenizer_path=args.tokenizer_path,
@@ -104,15 +120,29 @@ def main(argv=None):
         device=device.device,
     )
     say(f"{loaded.source} ({loaded.stage}), {loaded.model.config.num_parameters() / 1e6:.3f} M parameters")
-    if args.data_path:
+    if args.answers:
+        examine(args, loaded, device)
+    elif args.data_path:
         score(args, loaded, device)
     else:
-        write(args, loaded, device, how, begin=beginning_of_document)
+        write = continue_texts if args.model_mode == 0 else chat
+        write(args, loaded, device, sampling)
+
+
+def refuse_contradictions(args) -> None:
+    """Raises `UsageError` for flags that mean nothing together."""
+    if (args.json or args.answers) and not args.data_path:
+        raise UsageError(f"--{'json' if args.json else 'answers'} is for --data_path, which is not given")
+    if args.show and not args.answers:
+        raise UsageError("--show N shows wrong answers of --answers, which is not given")
+    if args.system is not None and (args.data_path or args.model_mode == 0):
+        raise UsageError("--system begins a chat: give --model_mode 1, 2 or 3, and no --data_path")
 
 
 def find_weight(args) -> Path:
     """The weight that the flags name; the newest where --model_mode or --weight fits several sizes."""
     from training.starting_point import weights_called
+    from training.terminal import say
 
     if args.weight_path:
         return Path(args.weight_path)
@@ -126,108 +156,132 @@ def find_weight(args) -> Path:
 
 
 def score(args, loaded, device) -> None:
-    """Prints how well the network predicts the documents of a file."""
+    """Prints how well the network predicts the documents of a file, or the answers in its conversations."""
+    from dataset.rendering import ChatRenderer
+    from training.chat_evaluation import evaluate_chat_file, file_format
     from training.evaluation import evaluate_file
+    from training.terminal import say
 
-    result, documents = evaluate_file(
-        loaded.model,
-        loaded.tokenizer,
-        args.data_path,
-        max_seq_len=args.max_seq_len or min(512, loaded.model.config.max_position_embeddings),
-        batch_size=args.batch_size,
-        device=device.device,
-        autocast=device.autocast,
-    )
-    if not math.isfinite(result.nats):
-        raise SproutError(f"the loss on {args.data_path} is not a number: {loaded.source} is damaged or diverged")
-    numbers = {
-        "loss": result.loss,
-        "perplexity": result.perplexity,
-        "bits_per_byte": result.bits_per_byte,
-        "tokens": result.targets,
-        "bytes": result.bytes,
-        "documents": documents,
+    found = file_format(args.data_path)
+    say(f"{args.data_path}: format {found.name}")
+    settings = {
+        "max_seq_len": args.max_seq_len or min(512, loaded.model.config.max_position_embeddings),
+        "batch_size": args.batch_size or SCORED_AT_ONCE,
+        "device": device.device,
+        "autocast": device.autocast,
     }
+    if found.name == "text":
+        scores, documents = evaluate_file(loaded.model, loaded.tokenizer, args.data_path, **settings)
+        measure = {"bits_per_byte": scores.bits_per_byte}
+        counts = {"bytes": scores.bytes, "documents": documents}
+    else:
+        scores, counts = evaluate_chat_file(loaded.model, ChatRenderer(loaded.tokenizer), args.data_path, **settings)
+        measure = {"token_accuracy": scores.token_accuracy}
+    if not math.isfinite(scores.nats):
+        raise SproutError(f"the loss on {args.data_path} is not a number: {loaded.source} is damaged or diverged")
+    numbers = {"loss": scores.loss, "perplexity": scores.perplexity} | measure | {"tokens": scores.targets} | counts
     if args.json:
-        print(json.dumps(numbers | {"weight": loaded.source, "file": args.data_path}, ensure_ascii=False))
+        print_json(args, loaded, numbers)
     else:
         print("  ".join(f"{k} {v:,}" if isinstance(v, int) else f"{k} {v:.4f}" for k, v in numbers.items()))
 
 
-def write(args, loaded, device, how, begin) -> None:
-    """Answers the prompts, or in a terminal those typed; `begin` turns one into the tokens to go on from."""
-    import torch
+def print_json(args, loaded, result: dict) -> None:
+    print(json.dumps(result | {"weight": loaded.source, "file": args.data_path}, ensure_ascii=False))
 
-    from model.generation import TextStream, new_generator, prepare_for_decoding, stream
 
-    model, tokenizer = loaded.model, loaded.tokenizer
-    # One token at a time, a CPU is hardly faster in bfloat16, and float32 is exact.
-    exact = args.dtype == "auto" and device.device.type == "cpu"
-    # A residual stream may outgrow float16, so there only products are computed in it, as in training.
-    products = device.autocast if device.dtype == torch.float16 else contextlib.nullcontext
-    prepare_for_decoding(model, device.dtype if device.dtype == torch.bfloat16 and not exact else torch.float32)
+def examine(args, loaded, device) -> None:
+    """Prints how many of a file's conversations the network ends as they end there, word for word."""
+    from dataset.rendering import ChatRenderer
+    from training.exact_match import accuracies, answer_questions, read_questions, table, wrong_answers
+    from training.writing import end_ids, ready_to_generate
+
+    renderer = ChatRenderer(loaded.tokenizer)
+    questions = read_questions(args.data_path, renderer, loaded.tokenizer)
+    precision = ready_to_generate(loaded.model, device, args.dtype)
+    answers = answer_questions(
+        loaded.model,
+        loaded.tokenizer,
+        questions,
+        end_ids=end_ids(loaded.tokenizer, renderer),
+        max_new_tokens=args.max_new_tokens,
+        batch_size=args.batch_size or ANSWERED_AT_ONCE,
+        precision=precision,
+    )
+    result = accuracies(questions, answers)
+    for line in wrong_answers(questions, answers, args.show):
+        print(line, file=sys.stderr if args.json else sys.stdout)
+    if args.json:
+        print_json(args, loaded, result)
+    else:
+        print("\n".join(table(result)))
+
+
+def continue_texts(args, loaded, device, sampling) -> None:
+    """Goes on from the prompts, or in a terminal from what is typed."""
+    from training.terminal import Screen, in_terminal, say, typed_lines
+
+    writer = new_writer(args, loaded, device, sampling)
 
     def answer(prompt: str) -> None:
-        """Prints the prompt and, as it comes, what follows; then the speed."""
-        print(prompt, end="", flush=True)
-        text, length, started = TextStream(tokenizer.decode), 0, time.perf_counter()
-        tokens = stream(
-            model,
-            begin(tokenizer, prompt),
-            max_new_tokens=args.max_new_tokens,
-            sampling=how,
-            # <|endoftext|>, which pads as well, is what imported Qwen models end a document with.
-            eos_ids={tokenizer.eos_id, tokenizer.pad_id},
-            generator=new_generator(device.device, args.seed),
-        )
-        with products():
-            for token in tokens:
-                length += 1
-                print(text.push(token), end="", flush=True)
-        print(text.finish(), end="\n\n", flush=True)
-        seconds = time.perf_counter() - started
-        say(f"[{length} tokens in {seconds:.1f} s, {length / seconds:.1f} tokens/s]")
+        screen = Screen()
+        screen.show(prompt)
+        try:
+            # As pretraining saw the beginning of a document.
+            note = writer.write([loaded.tokenizer.bos_id, *loaded.tokenizer.encode(prompt)], screen.show)
+        finally:
+            screen.end()
+        print(flush=True)
+        say(note)
 
     if args.prompt or args.auto_test or not in_terminal():
         for prompt in args.prompt or CHINESE_PROMPTS + ENGLISH_PROMPTS:
             answer(prompt)
         return
-    for prompt in typed_prompts():
+    for prompt in typed_lines("Begin a text and press Enter; Ctrl-C stops the answer, Ctrl-D ends."):
         try:
             answer(prompt)
         except KeyboardInterrupt:
-            print("\n", flush=True)
-        except SproutError as error:  # a prompt too long, say: the next may be shorter
             print(flush=True)
+        except SproutError as error:  # a prompt too long, say: the next may be shorter
             say(f"error: {error}")
 
 
-def beginning_of_document(tokenizer, text: str) -> list[int]:
-    """--model_mode 0 goes on from a text as pretraining saw it."""
-    return [tokenizer.bos_id, *tokenizer.encode(text)]
+def chat(args, loaded, device, sampling) -> None:
+    """Answers each prompt, a conversation of its own, or in a terminal holds one conversation."""
+    from dataset.rendering import ChatRenderer
+    from training.chat import Chat, reply, talk
+    from training.terminal import in_terminal
+
+    renderer = ChatRenderer(loaded.tokenizer)
+    writer = new_writer(args, loaded, device, sampling, renderer)
+    positions = min(args.max_seq_len or sys.maxsize, loaded.model.config.max_position_embeddings)
+
+    def new_chat() -> Chat:
+        return Chat(renderer, positions, args.max_new_tokens, args.system)
+
+    if not (args.prompt or args.auto_test) and in_terminal():
+        talk(new_chat(), writer)
+        return
+    for question in args.prompt or CHINESE_QUESTIONS + ENGLISH_QUESTIONS:
+        print(f"> {question}", flush=True)
+        reply(new_chat(), writer, question)
+        print(flush=True)
 
 
-def typed_prompts():
-    """Yields what is typed, line by line; Ctrl-D ends, Ctrl-C begins a new line."""
-    with contextlib.suppress(ImportError):  # not on Windows
-        import readline  # noqa: F401  input() then edits its line, Chinese characters too
-    say("Begin a text and press Enter; Ctrl-C stops the answer, Ctrl-D ends.")
-    while True:
-        try:
-            yield input("> ")
-        except KeyboardInterrupt:
-            print()
-        except EOFError:
-            print()
-            return
+def new_writer(args, loaded, device, sampling, renderer=None):
+    from training.writing import Writer, end_ids
 
-
-def in_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    return Writer(
+        loaded.model,
+        loaded.tokenizer,
+        device,
+        end_ids=end_ids(loaded.tokenizer, renderer),
+        dtype=args.dtype,
+        sampling=sampling,
+        max_new_tokens=args.max_new_tokens,
+        seed=args.seed,
+    )
 
 
 if __name__ == "__main__":

@@ -134,7 +134,10 @@ def test_the_newest_size_is_taken_and_named(capsys, tmp_path, network, small_tok
     [
         (["--weight", "nothing"], SproutError, "nothing_<hidden>.pth"),
         (["--weight_path", "nowhere.pth"], SproutError, "nowhere.pth"),
-        (["--model_mode", 1], UsageError, "--model_mode 0"),
+        (["--model_mode", 1], UsageError, "full_sft_<hidden>.pth"),
+        (["--answers"], UsageError, "--data_path"),
+        (["--data_path", "a.jsonl", "--show", 3], UsageError, "--answers"),
+        (["--system", "Be brief."], UsageError, "--model_mode 1"),
         (["--model_mode", 7], UsageError, "model_mode"),
         (["--json"], UsageError, "--data_path"),
         (["--top_p", 1.5], UsageError, "top_p is 1.5"),
@@ -160,7 +163,7 @@ def test_float16_has_room_for_a_large_residual_stream(capsys, small_tokenizer):
     device = Device(torch.device("cpu"), torch.float16, "as on a GPU older than Ampere")
     args = eval_model.parse_arguments(["--prompt", "Once upon", "--max_new_tokens", "10", "--dtype", "float16"])
     loaded = SimpleNamespace(model=large, tokenizer=small_tokenizer)
-    eval_model.write(args, loaded, device, GREEDY, begin=eval_model.beginning_of_document)
+    eval_model.continue_texts(args, loaded, device, GREEDY)
     assert capsys.readouterr().out == expected(large, small_tokenizer, "Once upon", 10) + "\n\n"
 
 
