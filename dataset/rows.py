@@ -1,7 +1,10 @@
-"""From token streams to batches of packed rows.
+"""From what is tokenised to batches of rows: shuffled and mixed for training, in order for validation.
 
-A file's stream is BOS d1 EOS BOS d2 EOS ...; call S what follows its first BOS. Row r of length T has the
-slice S[rT : (r+1)T] as targets, and BOS followed by all of the slice but its last token as inputs:
+Which row comes when is a pure function of (seed, epoch, position): resuming needs no replay. That is `Rows`,
+whatever the rows are made of; those of texts are made here (`PackedStreams`), those of conversations in `chat_rows`.
+
+Rows of texts. A file's stream is BOS d1 EOS BOS d2 EOS ...; call S what follows its first BOS. Row r of length T has
+the slice S[rT : (r+1)T] as targets, and BOS followed by all of the slice but its last token as inputs:
 
     inputs    BOS  s0  s1 ... s(T-2)
     targets   s0   s1  s2 ... s(T-1)
@@ -10,19 +13,18 @@ So every row begins with BOS, any row is found without a table, long documents a
 dropped: in one epoch every token is a target exactly once. The one exception is a BOS that comes first in its
 row. The row's own BOS stands there already, and learning that BOS follows BOS would teach a model to begin
 twice, so that one target is `IGNORE`. The end of a file's last row is padding, and `IGNORE` too.
-
-Which row comes when is a pure function of (seed, epoch, position): resuming needs no replay.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from dataset.cache import TokenCache
 from dataset.shuffle import derive_key, permuted
 from dataset.streams import TokenStream
+from dataset.token_cache import Cache, TokenCache
 from model.errors import SproutError, UsageError
 
 IGNORE = -100  # the target that trains nothing; what `torch.nn.functional.cross_entropy` ignores by default
@@ -44,32 +46,58 @@ class Batch:
     trained: int  # targets that are not IGNORE
 
 
+class Packed(Protocol):
+    """The rows of several files of one tokenizer, by file and row number."""
+
+    row_length: int  # T
+    rows: np.ndarray  # of each file, int64 [files]
+    targets: np.ndarray  # in all rows of each file, int64 [files]
+
+    def gather(self, files: np.ndarray, rows: np.ndarray) -> Batch:
+        """Row `rows[i]` of file `files[i]` for every i, both [B]. Raises SproutError for a damaged cache."""
+
+    def why_empty(self, file: int) -> str:
+        """Why a file has no row."""
+
+    def details(self, file: int) -> str:
+        """What else there is to say of a file's rows, if anything."""
+
+
+def check_rows(caches: Sequence[Cache], row_length: int) -> None:
+    """Raises UsageError or SproutError for rows that cannot be made of these caches."""
+    if row_length < 1:
+        raise UsageError(f"rows must hold at least one token, not {row_length}")
+    for cache in caches[1:]:
+        if cache.tokenizer != caches[0].tokenizer:
+            raise SproutError(f"{cache.source} and {caches[0].source} were tokenised with two tokenizers")
+
+
+def check_ids(ids: np.ndarray, cache: Cache) -> None:
+    """Raises SproutError if ids that were read from the cache lie outside the vocabulary."""
+    if ids.max(initial=0) >= cache.vocab_size:
+        raise SproutError(f"{cache.folder} is damaged: it holds ids outside the vocabulary; delete this folder")
+
+
 class PackedStreams:
-    """The rows of several streams of one tokenizer, by stream and row number."""
+    """The rows of texts, `Packed`: slices of streams, one of each cache."""
 
     def __init__(self, caches: Sequence[TokenCache], streams: Sequence[TokenStream], row_length: int):
-        if row_length < 1:
-            raise UsageError(f"rows must hold at least one token, not {row_length}")
-        for cache in caches[1:]:
-            if cache.tokenizer != caches[0].tokenizer:
-                raise SproutError(f"{cache.source} and {caches[0].source} were tokenised with two tokenizers")
+        check_rows(caches, row_length)
         self._caches, self.streams, self.row_length = list(caches), list(streams), row_length
         self.targets = np.array([max(stream.size.tokens - 1, 0) for stream in streams], np.int64)
         self.rows = -(-self.targets // row_length)
         self._bos, self._eos, self._pad = caches[0].bos_id, caches[0].eos_id, caches[0].pad_id
 
     def gather(self, files: np.ndarray, rows: np.ndarray) -> Batch:
-        """Row `rows[i]` of stream `files[i]` for every i, both [B]. Raises SproutError for a damaged stream."""
         targets = np.full((len(files), self.row_length), IGNORE, np.int64)
         for file in np.unique(files):
             stream = self.streams[file].map()
-            for place in np.flatnonzero(files == file):
+            here = np.flatnonzero(files == file)
+            for place in here:
                 start = 1 + int(rows[place]) * self.row_length  # 1: the stream's first BOS is no target
                 part = stream[start : start + self.row_length]
                 targets[place, : len(part)] = part
-            if targets.max(initial=0, where=(files == file)[:, None]) >= self._caches[file].vocab_size:
-                folder = self._caches[file].folder
-                raise SproutError(f"{folder} is damaged: it holds ids outside the vocabulary; delete this folder")
+            check_ids(targets[here], self._caches[file])
         tokens = np.empty_like(targets)
         tokens[:, 0] = self._bos
         tokens[:, 1:] = targets[:, :-1]
@@ -79,27 +107,33 @@ class PackedStreams:
         trained = int(np.count_nonzero(targets != IGNORE))
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), None, trained)
 
+    def why_empty(self, file: int) -> str:
+        return "no document is left to train on, all are held out"
 
-class TextRows:
-    """The training rows of one or several files, shuffled, and mixed by weight if they have weights.
+    def details(self, file: int) -> str:
+        return ""
 
+
+class Rows:
+    """Rows to train on, of one or several files, shuffled, and mixed by weight if they have weights.
+
+    packed: the rows of the files.
     sources: (cache, weight) pairs, all with a weight or none. Without weights an epoch is every row of every
         file once. With weights an epoch has as many rows, but a file's share of them is its weight: small
         files are passed over several times, large ones in part; the next epoch goes on where this one ended.
-    row_length: tokens in a row.
     """
 
-    def __init__(self, sources: Sequence[tuple[TokenCache, float | None]], row_length: int, seed: int):
-        caches = [cache for cache, _ in sources]
-        self._packed = PackedStreams(caches, [cache.train for cache in caches], row_length)
-        self._names = [str(cache.source) for cache in caches]
+    targets_are = "tokens"
+
+    def __init__(self, packed: Packed, sources: Sequence[tuple[Cache, float | None]], seed: int):
+        self._packed, self.row_length, self.seed = packed, packed.row_length, seed
+        self._names = [str(cache.source) for cache, _ in sources]
         # What decides the rows: two runs with the same identity and seed see the same rows in the same order.
         self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
-        self._starts = np.concatenate([[0], np.cumsum(self._packed.rows)])
-        self.row_length, self.seed = row_length, seed
-        for name, rows in zip(self._names, self._packed.rows, strict=True):
-            if rows == 0:
-                raise SproutError(f"{name}: no document is left to train on, all are held out")
+        self._starts = np.concatenate([[0], np.cumsum(packed.rows)])
+        for file, name in enumerate(self._names):
+            if packed.rows[file] == 0:
+                raise SproutError(f"{name}: {packed.why_empty(file)}")
 
         weights = [weight for _, weight in sources]
         self._places = None
@@ -125,14 +159,18 @@ class TextRows:
 
     @property
     def tokens_per_epoch(self) -> int:
-        """Targets in an epoch, a BOS first in its row counted too; with weights, on average."""
+        """Targets in an epoch; with weights, on average."""
         return round(float(self.passes @ self._packed.targets))
 
     def summary(self) -> str:
-        """What an epoch consists of, a line a file."""
-        lines = [f"an epoch: {self.rows_per_epoch:,} rows of {self.row_length}, {self.tokens_per_epoch:,} tokens"]
-        for name, share, passes in zip(self._names, self.shares, self.passes, strict=True):
+        """What an epoch consists of, file by file."""
+        rows = f"an epoch: {self.rows_per_epoch:,} rows of {self.row_length}"
+        lines = [f"{rows}, {self.tokens_per_epoch:,} {self.targets_are}"]
+        for file, name in enumerate(self._names):
+            share, passes = self.shares[file], self.passes[file]
             lines.append(f"  {name}: {share:.1%} of the rows, {passes:.2f} passes over the file")
+            if details := self._packed.details(file):
+                lines.append(f"    {details}")
         return "\n".join(lines)
 
     def batch(self, epoch: int, positions: Sequence[int]) -> Batch:
@@ -144,14 +182,24 @@ class TextRows:
         positions = np.asarray(positions, np.int64)
         n = self.rows_per_epoch
         if self._places is None:
-            return self._find(permuted(positions, n, derive_key(self.seed, _WHOLE_EPOCH, epoch)))
+            return find_rows(self._starts, permuted(positions, n, derive_key(self.seed, _WHOLE_EPOCH, epoch)))
         if positions.size and (positions.min() < 0 or positions.max() >= n):
             raise IndexError(f"a position lies outside 0..{n - 1}")
         return weighted_order(epoch * n + positions, self._packed.rows, self._places, self.seed)
 
-    def _find(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        files = np.searchsorted(self._starts, index, side="right") - 1
-        return files, index - self._starts[files]
+
+class TextRows(Rows):
+    """The rows of texts to train on, each `row_length` tokens long; `tokens_per_epoch` counts a row's first BOS too."""
+
+    def __init__(self, sources: Sequence[tuple[TokenCache, float | None]], row_length: int, seed: int):
+        caches = [cache for cache, _ in sources]
+        super().__init__(PackedStreams(caches, [cache.train for cache in caches], row_length), sources, seed)
+
+
+def find_rows(starts: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(file, row in that file), both int64 [B], of rows counted through all files, file f beginning at starts[f]."""
+    files = np.searchsorted(starts, index, side="right") - 1
+    return files, index - starts[files]
 
 
 def places_in_block(weights: Sequence[float]) -> np.ndarray:
@@ -185,20 +233,17 @@ def weighted_order(
     return files, result
 
 
-class ValidationRows:
+class RowsInOrder:
     """The held-out rows of one or several files, in order.
 
-    Attributes: `bytes` of UTF-8 in their text (for bits per byte), `documents`, `tokens` (targets).
+    Attributes: `documents`, and `tokens` (targets).
     """
 
-    def __init__(self, caches: Sequence[TokenCache], row_length: int):
-        self._packed = PackedStreams(caches, [cache.validation for cache in caches], row_length)
+    def __init__(self, packed: Packed, caches: Sequence[Cache], documents: int):
+        self._packed, self.documents = packed, documents
         self.identity = [cache.folder.name for cache in caches]
-        sizes = [cache.validation.size for cache in caches]
-        self.bytes = sum(size.bytes for size in sizes)
-        self.documents = sum(size.documents for size in sizes)
-        self.tokens = int(self._packed.targets.sum())
-        self._starts = np.concatenate([[0], np.cumsum(self._packed.rows)])
+        self.tokens = int(packed.targets.sum())
+        self._starts = np.concatenate([[0], np.cumsum(packed.rows)])
 
     def __len__(self) -> int:
         """Number of rows; 0 where nothing is held out."""
@@ -206,11 +251,19 @@ class ValidationRows:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The rows with these numbers, 0..len-1."""
-        index = np.asarray(indices, np.int64)
-        files = np.searchsorted(self._starts, index, side="right") - 1
-        return self._packed.gather(files, index - self._starts[files])
+        return self._packed.gather(*find_rows(self._starts, np.asarray(indices, np.int64)))
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All rows, in order; the last batch may be smaller."""
         for start in range(0, len(self), batch_size):
             yield self.batch(range(start, min(start + batch_size, len(self))))
+
+
+class ValidationRows(RowsInOrder):
+    """The held-out rows of texts; `bytes` of UTF-8 are in them (for bits per byte)."""
+
+    def __init__(self, caches: Sequence[TokenCache], row_length: int):
+        sizes = [cache.validation.size for cache in caches]
+        packed = PackedStreams(caches, [cache.validation for cache in caches], row_length)
+        super().__init__(packed, caches, sum(size.documents for size in sizes))
+        self.bytes = sum(size.bytes for size in sizes)
