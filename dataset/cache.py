@@ -1,6 +1,6 @@
 """Tokenise a data file once, into a folder of memory-mapped streams that a second start opens at once.
 
-    out/cache/<key>/train.bin         documents to train on        (`TokenStream`)
+    out/cache/<key>/train.bin         documents to train on (`TokenStream`; of chats `ExampleStream`, three files)
                     validation.bin    documents held out
                     bad_lines.jsonl   lines left out, if any
                     meta.json         what is in the streams; written last: with it the cache is whole
@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 from dataset.cache_folder import open_or_build, read_meta
+from dataset.chat_cache import ChatCache
 from dataset.content import content_hash, file_stamp
 from dataset.reading import check_file
 from dataset.token_cache import TokenCache
@@ -23,7 +24,7 @@ from model.errors import SproutError, UsageError
 
 LAYOUT = 2  # to be raised with any change of what is stored, or of which document is held out
 
-KINDS = {"text": TokenCache}
+KINDS = {"text": TokenCache, "chat": ChatCache}
 
 
 def build_or_open(
@@ -35,7 +36,7 @@ def build_or_open(
     on_bad_line: str = "stop",
     cache_dir: str | Path = "out/cache",
     progress: bool = True,
-) -> TokenCache:
+) -> TokenCache | ChatCache:
     """Open the token cache of a data file, building it first if it is not there.
 
     tokenizer: a `model.tokenizer.Tokenizer`.
@@ -74,7 +75,7 @@ def build_or_open(
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
-        def open_folder(folder: Path) -> TokenCache | None:
+        def open_folder(folder: Path) -> TokenCache | ChatCache | None:
             meta = read_meta(folder)
             cache = None if meta is None else KINDS[kind].from_meta(folder, source, meta)
             return cache if cache is not None and cache.is_whole() else None

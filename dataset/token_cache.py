@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from dataset.streams import StreamSize, StreamWriter, TokenStream, token_dtype
 
@@ -23,12 +24,13 @@ class Cache:
     tokenizer: str  # its fingerprint
     bad_lines: dict[str, int]  # lines left out, by reason
 
+    FACTS: ClassVar = ("format", "vocab_size", "bos_id", "eos_id", "pad_id", "tokenizer", "bad_lines")
+
     @classmethod
     def from_meta(cls, folder: Path, source: Path, meta: dict):
         """The cache in a folder whose meta.json says `meta`; nothing but that has been looked at."""
         streams = {name: cls.stream(folder, name, meta["dtype"], meta[name]) for name in ("train", "validation")}
-        facts = ("format", "vocab_size", "bos_id", "eos_id", "pad_id", "tokenizer", "bad_lines")
-        return cls(folder=folder, source=source, **{name: meta[name] for name in facts}, **streams)
+        return cls(folder=folder, source=source, **{name: meta[name] for name in cls.FACTS}, **streams)
 
     @property
     def bad_lines_path(self) -> Path | None:
