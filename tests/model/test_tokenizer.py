@@ -93,6 +93,29 @@ def test_words_are_the_ids_with_boundaries_between(shipped):
     assert spelled == "the| cats|,| |1|2|"
 
 
+@pytest.mark.parametrize("text", ["", "assistant\n\n\n a", "the cats", "🙂🙂 <|im_end|>", "中文"])
+def test_ids_are_counted_up_to_a_place(shipped, text):
+    for place in range(len(text) + 1):
+        ((ids, before),) = shipped.encode_from([text], [place])
+        assert ids == shipped.encode(text)
+        # What ends before the place spells a part of the text before it, and one token more reaches beyond.
+        assert text[:place].startswith(shipped.decode(ids[:before]))
+        assert (
+            before == len(ids)
+            or len(shipped.decode(ids[: before + 1])) > place
+            or "\ufffd" in shipped.decode(ids[: before + 1])
+        )
+    assert shipped.encode_from([text], [len(text)])[0][1] == len(shipped.encode(text))
+
+
+def test_characters_that_a_normaliser_leaves_out_are_passed_over(tmp_path, shipped):
+    def leave_out(content):
+        content["normalizer"] = {"type": "Replace", "pattern": {"String": "_"}, "content": ""}
+
+    other = Tokenizer.load(folder_with(tmp_path, leave_out))
+    assert other.encode_from(["the __cats"], [4]) == [(shipped.encode("the cats"), 1)]
+
+
 def test_decoding_hides_frames_but_shows_thinking(shipped):
     ids = [shipped.bos_id, *shipped.encode("hm"), shipped.vocab["</think>"], shipped.eos_id, shipped.pad_id]
     assert shipped.decode(ids) == "hm</think>"
