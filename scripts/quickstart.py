@@ -1,0 +1,278 @@
+"""The whole way in minutes: from plain facts to a small model that chats in English and Chinese.
+
+    python scripts/quickstart.py             # on a laptop; nothing is downloaded
+    python scripts/quickstart.py --chat      # the same, then talk to it
+
+Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
+it before and after about what it has read but was never asked. Every command is printed as you would type it. Run
+again, it takes up where it was. Everything is written to out/quickstart.
+"""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.sample import sample_path, version
+from model.config import preset
+from model.errors import SproutError
+from model.files import write_atomically
+from training.arguments import StageParser, count, positive_int, run_main
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What the sample data and 12 minutes on two CPU cores call for.
+VOCABULARY = 3072
+PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 4 --sample_interval 0"
+FINE_TUNING = "--max_seq_len 256 --epochs 3"
+
+TRY_EN = ("What is the capital of Spain?", "What is 27 + 35?", "What is the moral of The Crow and the Pearl?")
+TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "“苹果”用英语怎么说？")
+
+# Signals that end the quickstart are handed to the stage that is running, which saves first.
+FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of the way, and the file by which one sees that it came to its end."""
+
+    title: str
+    command: tuple[str, ...]  # without the interpreter
+    result: Path
+    resume: Path | None = None  # there, if it was interrupted and can go on
+    capture: bool = False  # what it prints is the result
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    parser.add_argument("--chat", action="store_true", help="open the chat at the end")
+    parser.add_argument("--seed", type=count, default=42, help="of the network and the order of the data (%(default)s)")
+    parser.add_argument("--out_dir", help="default out/quickstart in the project's folder")
+    parser.add_argument("--max_steps", type=positive_int, help="only so many steps of training: to try the machinery")
+    return parser.parse_args(argv)
+
+
+def stages(args) -> list[Stage]:
+    """All commands of the way, in order."""
+    out = Path(args.out_dir)
+    hidden = preset("tiny").hidden_size
+    pretrained, tuned = (out / f"{name}_{hidden}.pth" for name in ("pretrain", "full_sft"))
+    texts, chats, questions = (str(sample_path(name, out)) for name in ("pretrain", "sft", "questions"))
+    where = ("--out_dir", str(out))
+    run = (*where, "--seed", str(args.seed), *(("--max_steps", str(args.max_steps)) if args.max_steps else ()))
+
+    def training(title: str, *command: str, result: Path) -> Stage:
+        return Stage(title, (*command, *run), result, result.with_name(f"{result.stem}_resume.pth"))
+
+    def examination(title: str, mode: int, result: Path) -> Stage:
+        asking = ("--data_path", questions, "--answers", "--json", "--max_new_tokens", "64")
+        return Stage(title, ("eval_model.py", "--model_mode", str(mode), *where, *asking), result, capture=True)
+
+    return [
+        Stage(
+            "sample data: a small world, in texts, conversations and questions",
+            ("-m", "dataset.sample", *where),
+            Path(questions).with_name("made.json"),
+        ),
+        Stage(
+            "tokenizer: learns which pieces to cut texts into",
+            (
+                *("train_tokenizer.py", "--data_path", texts, chats, "--vocab_size", str(VOCABULARY)),
+                *("--out_dir", str(out / "tokenizer")),
+            ),
+            out / "tokenizer" / "tokenizer.json",
+        ),
+        training(
+            "pretraining: learns the language and the facts from texts",
+            *("train_pretrain.py", "--data_path", texts, "--tokenizer_path", str(out / "tokenizer")),
+            *PRETRAINING.split(),
+            result=pretrained,
+        ),
+        examination("held-out questions before fine-tuning", 0, out / "questions_before.json"),
+        training(
+            "fine-tuning: learns to answer, from conversations",
+            *("train_full_sft.py", "--data_path", chats),
+            *FINE_TUNING.split(),
+            result=tuned,
+        ),
+        examination("held-out questions after fine-tuning", 1, out / "questions_after.json"),
+    ]
+
+
+def main(argv=None) -> None:
+    args = parse_arguments(argv)
+    if args.out_dir is None:
+        args.out_dir = "out/quickstart"
+    elif Path.cwd() != ROOT:
+        args.out_dir = str(Path(args.out_dir).resolve())
+    os.chdir(ROOT)  # where the printed commands are at home
+    try:
+        chat = walk(args)
+    except KeyboardInterrupt:  # between two commands
+        stop(signal.SIGINT)
+    if args.chat:
+        sys.exit(open_chat(chat))
+
+
+def walk(args) -> tuple[str, ...]:
+    """Goes the whole way, or what is left of it; returns the command that opens the chat."""
+    started = time.monotonic()
+    way = stages(args)
+    done = Done(Path(args.out_dir) / "quickstart.json")
+    for number, stage in enumerate(way, 1):
+        print(f"\n[{number}/{len(way)}] {stage.title}", flush=True)
+        if done.has(stage):
+            print(f"    done before: {stage.result}", flush=True)
+        else:
+            perform(stage, done)
+
+    before, after = (json.loads(stage.result.read_text(encoding="utf-8")) for stage in way if stage.capture)
+    print("\nright answers to held-out questions, word for word, before and after fine-tuning")
+    print("\n".join(comparison(before, after)))
+
+    print("\na few conversations", flush=True)
+    chat = ("eval_model.py", "--model_mode", "1", "--out_dir", args.out_dir)
+    prompts = [word for question in TRY_EN + TRY_ZH for word in ("--prompt", question)]
+    call((*chat, "--temperature", "0", *prompts))
+    print(farewell(args, chat, (time.monotonic() - started) / 60), flush=True)
+    return chat
+
+
+class Done:
+    """Which commands have come to their end, or have begun, in a folder; kept in a file."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            self._states: dict[str, list] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._states = {}
+
+    def has(self, stage: Stage) -> bool:
+        """Whether this very command has ended well and its result is still there."""
+        return self._states.get(stage.title) == ["ended", *self._mark(stage)] and stage.result.exists()
+
+    def was_begun(self, stage: Stage) -> bool:
+        """Whether this very command was interrupted, and left a state to go on from."""
+        begun = self._states.get(stage.title) == ["begun", *self._mark(stage)]
+        return begun and stage.resume is not None and stage.resume.exists()
+
+    def begin(self, stage: Stage) -> None:
+        """What comes after a stage that is done anew has to be done anew as well."""
+        titles = list(self._states)
+        if stage.title in titles:
+            for title in titles[titles.index(stage.title) :]:
+                del self._states[title]
+        self._write(stage, "begun")
+
+    def end(self, stage: Stage) -> None:
+        self._write(stage, "ended")
+
+    def _mark(self, stage: Stage) -> list[str]:
+        return [version(), *stage.command]  # other sample data are another way
+
+    def _write(self, stage: Stage, state: str) -> None:
+        self._states[stage.title] = [state, *self._mark(stage)]
+        content = json.dumps(self._states, ensure_ascii=False, indent=1).encode()
+        write_atomically(self._path, lambda file: file.write(content))
+
+
+def perform(stage: Stage, done: Done) -> None:
+    """Runs the command of a stage, going on with it if it was interrupted."""
+    resumes = done.was_begun(stage)
+    if not resumes:
+        if stage.resume is not None:  # of an earlier way; the weights are kept aside by the stage itself
+            stage.resume.unlink(missing_ok=True)
+        done.begin(stage)
+    printed = call((*stage.command, *(("--resume",) if resumes else ())), capture=stage.capture)
+    if stage.capture:
+        write_atomically(stage.result, lambda file: file.write(printed.encode()))
+    done.end(stage)
+
+
+def call(command: tuple[str, ...], capture: bool = False) -> str:
+    """Prints a command, runs it, and returns what it printed if that is to be captured.
+
+    The command runs in a session of its own, so that Ctrl-C reaches it once, through us, and it saves before it ends.
+    Leaves by `SystemExit` on such a signal, with one line that says how to go on; raises `SproutError` if the command
+    fails by itself.
+    """
+    print(f"    python {shlex.join(command)}\n", flush=True)
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+        stdout=subprocess.PIPE if capture else None,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    received: list[int] = []
+
+    def forward(number, frame):
+        received.append(number)
+        process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        printed, _ = process.communicate()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        stop(received[0])
+    if process.returncode:
+        raise SproutError(
+            f"{command[0]} ended with exit code {process.returncode}: the reason stands above;"
+            " run this again to go on from there"
+        )
+    return printed or ""
+
+
+def stop(number: int) -> None:
+    print("\nstopped: run the same command again, and it goes on from here", flush=True)
+    raise SystemExit(128 + number)
+
+
+def comparison(before: dict, after: dict) -> list[str]:
+    """A row for each skill, a column for each language: accuracy before -> after fine-tuning."""
+    languages = list(after["languages"])
+    rows = [["skill", "questions", *languages, "all"]]
+    for skill in [*after["skills"], None]:
+        pair = [each["skills"][skill] if skill else each for each in (before, after)]
+        cells = [_change(*(each["languages"].get(language) for each in pair)) for language in languages]
+        rows.append([skill or "all", f"{pair[1]['questions']:,}", *cells, _change(*pair)])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+
+
+def _change(before: dict | None, after: dict | None) -> str:
+    return "-" if before is None or after is None else f"{before['accuracy']:.1%} -> {after['accuracy']:.1%}"
+
+
+def farewell(args, chat: tuple[str, ...], minutes: float) -> str:
+    out = Path(args.out_dir)
+    return f"""
+This took {minutes:.1f} minutes. What next?
+  talk to it        python {shlex.join(chat)}
+  see the curves    {out}/logs/*/loss.png
+  look at the data  {out}/sample/*.jsonl
+  your own texts    python train_pretrain.py --data_path my_text.jsonl
+  your own chats    python train_full_sft.py --data_path my_chats.jsonl
+The pages in docs/ say more about each stage."""
+
+
+def open_chat(chat: tuple[str, ...]) -> int:
+    """The chat in this terminal, which deals with Ctrl-C itself; its exit code."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    return subprocess.call([sys.executable, *chat])
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,178 @@
+"""The files of the sample data: made on demand, the same every time, whole or absent, and true."""
+
+import json
+import re
+import time
+
+import pytest
+
+from dataset import sample
+from dataset.formats import FORMATS
+from dataset.sample import FILES, facts, sample_file, write_sample
+from dataset.sample.tales import TALES
+
+
+def bytes_of(folder) -> dict[str, bytes]:
+    return {name: (folder / "sample" / f"{name}.jsonl").read_bytes() for name in FILES}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    out = tmp_path_factory.mktemp("made")
+    write_sample(out)
+    return out
+
+
+def records(folder, name) -> list[dict]:
+    lines = (folder / "sample" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(made, tmp_path):
+    write_sample(tmp_path / "again")
+    write_sample(tmp_path / "other", seed=1)
+    assert bytes_of(tmp_path / "again") == bytes_of(made)
+    other = bytes_of(tmp_path / "other")
+    assert all(other[name] != content for name, content in bytes_of(made).items())
+
+
+def test_a_few_megabytes_in_seconds(made, tmp_path):
+    started = time.monotonic()
+    write_sample(tmp_path)
+    assert time.monotonic() - started < 10
+    assert 2e6 < sum(map(len, bytes_of(made).values())) < 20e6
+
+
+def test_files_are_made_once_and_made_anew_when_one_is_missing_or_of_another_version(tmp_path, monkeypatch):
+    path = sample_file("sft", tmp_path)
+    assert path == tmp_path / "sample" / "sft.jsonl"
+    whole = path.read_bytes()
+    stamp = path.stat().st_mtime_ns
+    assert sample_file("sft", tmp_path) == path and path.stat().st_mtime_ns == stamp
+    (tmp_path / "sample" / "prompts.jsonl").unlink()
+    assert sample_file("prompts", tmp_path).exists()
+    path.write_bytes(b"of an older version")
+    sample_file("sft", tmp_path)
+    assert path.read_bytes() == b"of an older version"  # the mark says that it is of this one
+    monkeypatch.setattr(sample, "version", lambda: "another")
+    assert sample_file("sft", tmp_path).read_bytes() == whole
+
+
+def test_another_seed_stays_until_it_is_asked_for(tmp_path):
+    write_sample(tmp_path, seed=1)
+    other = bytes_of(tmp_path)
+    sample_file("pretrain", tmp_path)
+    assert bytes_of(tmp_path) == other
+    write_sample(tmp_path, seed=0)
+    assert bytes_of(tmp_path) != other
+
+
+def test_an_interrupted_writing_is_begun_again(tmp_path, monkeypatch):
+    real = sample.write_atomically
+
+    def fails_at_questions(path, write):
+        if path.name == "questions.jsonl":
+            raise KeyboardInterrupt
+        real(path, write)
+
+    monkeypatch.setattr(sample, "write_atomically", fails_at_questions)
+    with pytest.raises(KeyboardInterrupt):
+        write_sample(tmp_path)
+    monkeypatch.setattr(sample, "write_atomically", real)
+    assert sample_file("questions", tmp_path).exists()
+
+
+def test_a_name_that_is_no_file(tmp_path):
+    with pytest.raises(KeyError, match="questions"):
+        sample_file("question", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pretrain", "sft", "questions", "reason", "reason_heldout"])
+def test_every_record_is_read_by_its_format(made, name):
+    kind, wanted = ("text", "text") if name == "pretrain" else ("chat", "conversations")
+    (reader,) = (each for each in FORMATS[kind] if each.name == wanted)
+    for record in records(made, name):
+        reader.read(record)
+
+
+def test_every_record_says_its_skill_and_language(made):
+    for name in set(FILES) - {"pretrain"}:
+        for record in records(made, name):
+            assert record["language"] in ("en", "zh") and record["skill"]
+
+
+def test_a_table_answers_every_question_once():
+    for table, columns in (
+        (facts.COUNTRIES, (0, 1, 2, 3)),
+        (facts.SOUNDS, (0, 2)),
+        (facts.YOUNG, (0, 2)),
+        (facts.COLOURS, (0, 2)),
+        (facts.LEXICON, (0, 1)),
+        (facts.JOBS, (0, 1)),
+        (facts.PETS, (0, 1)),
+        (facts.FOODS, (0, 1)),
+    ):
+        for column in columns:
+            words = [row[column] for row in table]
+            assert len(words) == len(set(words)) and all(words)
+        assert len({len(row) for row in table}) == 1
+    for columns in ((0, 1), (2, 3)):  # an opposite is asked for from both sides
+        words = [row[column] for row in facts.OPPOSITES for column in columns]
+        assert len(words) == len(set(words))
+    for language in (0, 1):
+        assert len({pair[language].title for pair in TALES}) == len(TALES)
+        assert len({pair[language].moral for pair in TALES}) == len(TALES)
+    people = {*facts.WOMEN_EN, *facts.MEN_EN}
+    assert len(people) == len(facts.WOMEN_EN) + len(facts.MEN_EN) and not people & set(facts.SPEAKERS_EN)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_all_arithmetic_is_right_and_no_wording_is_left_unfilled(made, name):
+    text = (made / "sample" / f"{name}.jsonl").read_text(encoding="utf-8")
+    if name.startswith("preference"):
+        text = "\n".join(record["prompt"] + "\n" + record["chosen"] for record in records(made, name))
+    found = re.findall(r"(\d+(?: \+ \d+)+) = (\d+)", text)
+    assert found or name.startswith(("preference", "prompts"))
+    for numbers, total in found:
+        assert sum(map(int, numbers.split(" + "))) == int(total)
+    for a, b, total in re.findall(r"(\d+)(?: plus |加)(\d+)(?: is |等于)(\d+)", text):
+        assert int(a) + int(b) == int(total)
+    content = re.sub(r'"[a-z_]+":|[{}\[\]]{1,2}(?=[,\n])|^\{|\[\{', "", text, flags=re.M)
+    assert not re.search(r"\{[a-zA-Z0-9 ]+\}", content)
+
+
+def test_later_stages_have_held_out_halves(made):
+    for name, key in (("preference", "prompt"), ("prompts", "question")):
+        shown, held = ({record[key] for record in records(made, file)} for file in (name, f"{name}_heldout"))
+        assert not shown & held and len(held) >= 200
+    asked = [
+        {record["conversations"][0]["content"] for record in records(made, file)}
+        for file in ("reason", "reason_heldout")
+    ]
+    assert not asked[0] & asked[1] and len(asked[1]) >= 100
+
+
+def test_preferences_prefer_what_is_right(made):
+    right = {turn["content"] for record in records(made, "sft") for turn in record["conversations"]}
+    flaws = set()
+    for record in records(made, "preference"):
+        assert record["chosen"] in right and record["rejected"] not in right
+        flaws.add(record["flaw"])
+    assert flaws == {"wrong", "rude", "rambling"}
+    held = {turn["content"] for record in records(made, "questions") for turn in record["conversations"][1::2]}
+    for record in records(made, "preference_heldout"):
+        assert record["chosen"] in held and record["rejected"] not in held | right
+
+
+def test_reasoning_ends_in_its_answer(made):
+    for record in records(made, "reason") + records(made, "reason_heldout"):
+        reply = record["conversations"][-1]
+        if record["skill"] == "sum_of_three":
+            assert reply["reasoning_content"].split()[-1] == re.findall(r"\d+", reply["content"])[-1]
+        else:
+            assert reply["reasoning_content"].splitlines()[-1] == reply["content"]
+
+
+def test_the_command_says_what_it_wrote(tmp_path, capsys):
+    sample.main(["--out_dir", str(tmp_path)])
+    assert capsys.readouterr().out.count(" records, ") == len(FILES)

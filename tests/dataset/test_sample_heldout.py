@@ -1,0 +1,142 @@
+"""The held-out questions of the sample data can only be answered from the texts: nothing of them is fine-tuned on."""
+
+import re
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import pytest
+
+from dataset.sample import small_talk
+from dataset.sample.conversations import answer, fine_tuning, held_out_questions
+from dataset.sample.texts import WORDINGS, documents
+from dataset.sample.world import World, fill
+
+FACTS = {"capital", "sound", "young", "colour", "opposite", "translation", "home", "job", "pet", "moral"}
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def world(request):
+    return World(request.param)
+
+
+@pytest.fixture(scope="module")
+def tuned(world):
+    return fine_tuning(world)
+
+
+@pytest.fixture(scope="module")
+def questions(world):
+    return held_out_questions(world)
+
+
+@pytest.fixture(scope="module")
+def texts(world):
+    return documents(world)
+
+
+def said(records, role) -> set[str]:
+    return {turn["content"] for record in records for turn in record["conversations"] if turn["role"] == role}
+
+
+def test_enough_questions_of_every_skill_in_both_languages(questions):
+    counts = Counter((record["skill"], record["language"]) for record in questions)
+    assert len(questions) >= 400
+    assert {skill for skill, _ in counts} == FACTS | {"sum", "follow_up", "pronoun", "recall"}
+    for skill, _ in counts:
+        assert counts[skill, "en"] >= 10 and counts[skill, "zh"] >= 10
+    asked = [str(record["conversations"]) for record in questions]
+    assert len(set(asked)) >= 0.97 * len(asked)
+
+
+def test_no_held_out_answer_is_ever_given_in_fine_tuning(questions, tuned):
+    assert not said(questions, "assistant") & said(tuned, "assistant") - replies()
+    assert not {record["conversations"][-1]["content"] for record in questions} & said(tuned, "assistant")
+
+
+def replies() -> set[str]:
+    """What is said to somebody who tells something; the answer comes a turn later."""
+    return {reply for kinds in small_talk.RECALL.values() for kind in kinds for reply in kind.replies}
+
+
+def test_what_is_held_out_is_held_out_in_both_languages(world, tuned):
+    answers = said(tuned, "assistant")
+    held = [fact for fact in world.facts if fact.held]
+    assert not {answer(fact) for fact in held} & answers
+    rows = defaultdict(set)
+    for fact in world.facts:
+        if fact.skill == "translation":
+            rows[frozenset((fact.entity, fact.attribute))].add(fact.held)
+    assert rows and all(len(flags) == 1 for flags in rows.values())
+    for skill in ("capital", "sound", "young", "colour", "opposite", "moral"):
+        flags = {
+            language: [fact.held for fact in world.facts if (fact.skill, fact.language) == (skill, language)]
+            for language in WORDINGS
+        }
+        assert flags["en"] == flags["zh"] and 0.3 < sum(flags["en"]) / len(flags["en"]) < 0.4
+
+
+def test_no_question_of_fine_tuning_is_about_a_held_out_entity(world, tuned):
+    wordings = {(fact.language, fact.skill): WORDINGS[fact.language][fact.skill] for fact in world.facts}
+    asked = said(tuned, "user")
+    for fact in world.facts:
+        if fact.held:
+            wording = wordings[fact.language, fact.skill]
+            assert not {fill(each, fact.entity) for each in wording.asked + wording.held} & asked
+
+
+def test_no_question_wording_is_shared(questions, tuned):
+    for language, skills in WORDINGS.items():
+        for wording in skills.values():
+            assert not set(wording.asked) & set(wording.held)
+            assert not set(wording.further) & set(wording.further_held)
+        assert not set(small_talk.SUM_ASKED[language]) & set(small_talk.SUM_HELD[language])
+        for asked, held in small_talk.PRONOUNS[language].values():
+            assert asked and held and not set(asked) & set(held)
+        for kind in small_talk.RECALL[language]:
+            assert not set(kind.asked[0]) & set(kind.asked[1]) and not set(kind.told[0]) & set(kind.told[1])
+    # And as they stand, whatever tables they were made from: no turn of a user is in both.
+    assert not said(questions, "user") & said(tuned, "user")
+
+
+def test_every_held_out_fact_is_stated_often_and_in_many_wordings(world, texts):
+    sentences = [part for text in texts for part in re.split(r"(?<=[.。])\s*|\n", text) if part]
+    lowered = [sentence.lower() for sentence in sentences]
+    facts = [fact for fact in world.facts if fact.held and fact.skill in ("capital", "home", "translation")]
+    for fact in facts[::5]:
+        entity, attribute = fact.entity.lower(), fact.attribute.lower()
+        found = {sentence for sentence in lowered if entity in sentence and attribute in sentence}
+        assert len(found) >= 8, fact
+    documents_with = [text for text in texts if facts[0].entity in text and facts[0].attribute in text]
+    assert len(documents_with) >= 15
+
+
+def test_no_sum_of_the_questions_is_shown_anywhere_in_any_notation(questions, tuned, texts):
+    held = set()
+    for record in questions:
+        if record["skill"] == "sum":
+            a, b, total = map(int, re.findall(r"\d+", record["conversations"][-1]["content"]))
+            assert a + b == total
+            held.add(frozenset((a, b)))
+    assert len(held) >= 60
+    for text in [*texts, *said(tuned, "user"), *said(tuned, "assistant")]:
+        for clause in re.split(r"[\n,;；。？]|\. ", text):
+            numbers = [int(number) for number in re.findall(r"\d+", clause)]
+            # Two numbers side by side, whatever stands between them. In a + b = c these are b and c too: not asked.
+            sides = list(pairwise(numbers))[: 1 if len(numbers) == 3 else None]
+            assert not {frozenset(pair) for pair in sides} & held, text
+
+
+def test_a_second_turn_needs_the_first(world, questions):
+    names = {person.name for person in world.people}
+    for record in questions:
+        if record["skill"] in ("pronoun", "recall", "follow_up"):
+            first, _, second, right = (turn["content"] for turn in record["conversations"])
+            assert right not in first + second
+        if record["skill"] == "pronoun":
+            assert not any(name in second for name in names) and any(name in first for name in names)
+        if record["skill"] == "recall":
+            told = right.removesuffix(".").removesuffix("。")
+            for known in ("Your name is ", "You like ", "You live in ", "你最喜欢吃", "你住在", "你叫"):
+                told = told.removeprefix(known)
+            told = told.removesuffix(" best")
+            assert told in first and told not in second

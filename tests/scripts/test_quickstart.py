@@ -1,0 +1,164 @@
+"""scripts/quickstart.py: goes on where it was, ends cleanly, and says what it measured."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dataset.sample import write_sample
+from model.errors import SproutError
+from scripts.quickstart import ROOT, Done, Stage, call, comparison, parse_arguments, perform, stages
+
+
+def python(code: str) -> tuple[str, ...]:
+    return ("-c", code)
+
+
+def writes(path: Path, text: str) -> Stage:
+    return Stage("first", python(f"open({str(path)!r}, 'a').write({text!r})"), path)
+
+
+def test_a_stage_that_is_done_is_skipped_until_its_command_changes(tmp_path):
+    result = tmp_path / "result"
+    stage = writes(result, "x")
+    done = Done(tmp_path / "done.json")
+    assert not done.has(stage)
+    perform(stage, done)
+    again = Done(tmp_path / "done.json")
+    assert again.has(stage) and not again.has(writes(result, "y"))
+    result.unlink()
+    assert not again.has(stage)
+
+
+def test_what_comes_after_a_stage_done_anew_is_done_anew(tmp_path):
+    done = Done(tmp_path / "done.json")
+    (tmp_path / "a").touch()
+    first, second = writes(tmp_path / "a", "x"), Stage("second", python(""), tmp_path / "a")
+    done.begin(first)
+    done.end(first)
+    done.begin(second)
+    done.end(second)
+    assert done.has(second)
+    done.begin(writes(tmp_path / "a", "other"))
+    assert not Done(tmp_path / "done.json").has(second)
+
+
+def test_an_interrupted_stage_is_resumed_and_one_of_another_command_is_not(tmp_path):
+    result, resume = tmp_path / "weight.pth", tmp_path / "weight_resume.pth"
+    says = "import sys; open({!r}, 'w').write(' '.join(sys.argv[1:]))"
+
+    def stage(*words):
+        return Stage("train", (*python(says.format(str(result))), *words), result, resume)
+
+    done = Done(tmp_path / "done.json")
+    done.begin(stage("--seed", "1"))
+    resume.write_bytes(b"state")
+    perform(stage("--seed", "1"), Done(tmp_path / "done.json"))
+    assert result.read_text() == "--seed 1 --resume"
+    perform(stage("--seed", "2"), Done(tmp_path / "done.json"))
+    assert result.read_text() == "--seed 2"
+    done = Done(tmp_path / "done.json")
+    done.begin(stage("--seed", "2"))  # and stopped before its first save
+    perform(stage("--seed", "2"), done)
+    assert result.read_text() == "--seed 2"
+
+
+def test_a_damaged_note_of_what_is_done_begins_anew(tmp_path):
+    (tmp_path / "done.json").write_text('{"train": [')
+    assert not Done(tmp_path / "done.json").has(writes(tmp_path / "a", "x"))
+
+
+def test_a_stage_that_fails_is_not_done_and_the_message_names_it(tmp_path):
+    stage = Stage("first", python("raise SystemExit(3)"), tmp_path)
+    with pytest.raises(SproutError, match="exit code 3"):
+        perform(stage, Done(tmp_path / "done.json"))
+    assert not Done(tmp_path / "done.json").has(stage)
+
+
+def test_commands_are_printed_as_one_would_type_them(capfd):
+    assert call(python("print('a  b')"), capture=True) == "a  b\n"
+    assert "python -c 'print('\"'\"'a  b'\"'\"')'" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_the_stage_once_which_ends_by_itself(tmp_path, number):
+    """The stage counts signals and takes a second to save; ours waits for it."""
+    inner = (
+        "import signal, time, sys\n"
+        "seen = []\n"
+        "for each in (signal.SIGINT, signal.SIGTERM): signal.signal(each, lambda n, f: seen.append(n))\n"
+        f"open({str(tmp_path / 'ready')!r}, 'w').close()\n"
+        "while not seen: time.sleep(0.01)\n"
+        "time.sleep(0.3)\n"
+        f"open({str(tmp_path / 'saved')!r}, 'w').write(str(len(seen)))\n"
+        "sys.exit(128 + seen[0])\n"
+    )
+    outer = f"from scripts.quickstart import call; call(('-c', {inner!r}))"
+    process = subprocess.Popen([sys.executable, "-c", outer], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "ready")
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert (tmp_path / "saved").read_text() == "1"
+    assert said.splitlines()[-1].startswith("stopped: run the same command again")
+
+
+def wait_for(path: Path, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.02)
+
+
+def share(right: float, count: int, **languages) -> dict:
+    more = {name: {"accuracy": value, "questions": count // 2} for name, value in languages.items()}
+    return {"accuracy": right, "questions": count} | ({"languages": more} if more else {})
+
+
+def test_the_table_has_a_row_for_each_skill_and_a_column_for_each_language():
+    before = share(0.0, 40, en=0.0, zh=0.0) | {"skills": {"sum": share(0.0, 40, en=0.0, zh=0.0)}}
+    after = share(0.95, 40, en=1.0, zh=0.9) | {"skills": {"sum": share(0.95, 40, en=1.0, zh=0.9)}}
+    head, row, total = (line.split("  ") for line in comparison(before, after))
+    assert [cell.strip() for cell in head if cell.strip()] == ["skill", "questions", "en", "zh", "all"]
+    assert [cell.strip() for cell in row if cell.strip()] == [
+        *("sum", "40", "0.0% -> 100.0%", "0.0% -> 90.0%", "0.0% -> 95.0%"),
+    ]
+    assert total[0].strip() == "all"
+
+
+def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tmp_path):
+    write_sample(tmp_path)
+    way = stages(parse_arguments(["--out_dir", str(tmp_path)]))
+    for stage in way:
+        for word in stage.command:
+            if word.endswith(".jsonl"):
+                assert Path(word).is_file()
+    assert [stage.command[0] for stage in way] == [
+        *("-m", "train_tokenizer.py", "train_pretrain.py", "eval_model.py", "train_full_sft.py", "eval_model.py"),
+    ]
+    assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
+
+
+def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_path):
+    command = [sys.executable, "scripts/quickstart.py", "--out_dir", str(tmp_path), "--max_steps", "3"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+
+    def run() -> str:
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    said = run()
+    assert "done before" not in said and "question" in said and "What next?" in said
+    weights = (tmp_path / "full_sft_256.pth").stat().st_mtime_ns
+    after = json.loads((tmp_path / "questions_after.json").read_text(encoding="utf-8"))
+    assert after["questions"] >= 400 and set(after["languages"]) == {"en", "zh"}
+
+    (tmp_path / "questions_after.json").unlink()
+    assert run().count("done before") == len(stages(parse_arguments([]))) - 1
+    assert (tmp_path / "full_sft_256.pth").stat().st_mtime_ns == weights
