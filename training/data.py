@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from dataset.cache import build_or_open
+from dataset.chat_rows import ChatRows, ChatValidationRows
 from dataset.rows import TextRows, ValidationRows
+from dataset.sample import sample_file
 from dataset.sources import Source, parse_sources, refuse_same_file
 from dataset.tokenising import held_out_share
 from model.errors import UsageError
@@ -20,10 +22,8 @@ def open_texts(args, tokenizer, say) -> tuple[TextRows, ValidationRows]:
     return _open_rows(args, tokenizer, say, "text", TextRows, ValidationRows)
 
 
-def open_chats(args, tokenizer, say):
+def open_chats(args, tokenizer, say) -> tuple[ChatRows, ChatValidationRows]:
     """The same for conversations."""
-    from dataset.chat_rows import ChatRows, ChatValidationRows
-
     return _open_rows(args, tokenizer, say, "chat", ChatRows, ChatValidationRows)
 
 
@@ -58,8 +58,6 @@ def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):
 
 def _sample_data(kind: str, out_dir: str, say) -> Path:
     """The file of our own sample data that a stage takes when it is given none."""
-    from dataset.sample import sample_file
-
     path = sample_file({"text": "pretrain", "chat": "sft"}[kind], out_dir)
     say(f"no --data_path is given: this run takes the sample data in {path}")
     return path

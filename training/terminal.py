@@ -39,14 +39,17 @@ def typed_lines(hint: str) -> Iterator[str]:
     say(hint)
     while True:
         try:
-            yield input(ask)
+            line = input(ask)
+            line.encode("utf-8")  # bytes that are no text may arrive as half surrogate pairs
         except KeyboardInterrupt:
             print()
-        except UnicodeDecodeError as error:
-            say(f"error: that line is not {error.encoding}, which this terminal speaks: type it again")
+        except UnicodeError:
+            say("error: that line is not UTF-8 text: type it again")
         except EOFError:
             print()
             return
+        else:
+            yield line
 
 
 class Screen:

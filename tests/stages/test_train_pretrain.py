@@ -16,7 +16,6 @@ from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
 from tests.stages.workshop import SIZE, assert_same_run, same, write_texts
 from training import losses
-from training.arguments import run_main
 from training.data import open_texts
 from training.evaluation import evaluate
 from training.metrics import read_metrics
@@ -232,14 +231,6 @@ def test_too_little_space_is_said_before_training(workshop, monkeypatch):
             assert result.facts["step"] == 2  # still in its place
         else:
             assert workshop.train("space", "--max_steps=2").facts["step"] == 2
-
-
-def test_no_data_path_is_a_sentence(workshop):
-    command = workshop.command("refused")
-    del command[: command.index("--out_dir")]
-    with pytest.raises(SystemExit) as stopped:
-        run_main(lambda: train_pretrain.main(command))
-    assert stopped.value.code == 2
 
 
 # --- numbers that are not finite --------------------------------------------------------------------

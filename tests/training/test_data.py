@@ -1,5 +1,8 @@
 """Which texts a run trains on and is validated on, from its flags."""
 
+import contextlib
+import io
+
 import pytest
 
 from dataset import tokenising
@@ -40,3 +43,17 @@ def test_a_file_is_not_both_trained_and_validated_on(workshop, small_tokenizer, 
     with pytest.raises(UsageError, match="are the same file"):
         open_rows(workshop, small_tokenizer, "--val_path", f"{workshop.folder}/{name}", data=["b.jsonl", "a.jsonl"])
     assert not (workshop.folder / "out").exists()
+
+
+@pytest.mark.parametrize("stage, name", [("pretrain", "pretrain.jsonl"), ("full_sft", "sft.jsonl")])
+def test_without_data_a_stage_takes_the_sample_data_and_says_so(tmp_path, stage, name):
+    workshop = Workshop.create(tmp_path, stage)
+    command = workshop.command("out", "--max_steps=1", "--eval_interval=0")
+    del command[: command.index("--out_dir")]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        workshop.main(command)
+    assert f"no --data_path is given: this run takes the sample data in {tmp_path / 'out' / 'sample' / name}" in (
+        said.getvalue()
+    )
+    assert workshop.result("out").facts["step"] == 1
