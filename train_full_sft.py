@@ -51,6 +51,7 @@ def main(argv=None):
         run.say(f"begins with {origin}")
         rows, validation = open_chats(args, tokenizer, run.say)
         renderer = ChatRenderer(tokenizer)
+        tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
         plan = make_plan(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset.conversations import Conversation
-from model.chat_template import TOOLS_AFTER, TOOLS_BEFORE
+from model.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template
 from model.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
 
 VERSION = 1  # to be raised with any change of the ids or of what is trained: caches depend on it
@@ -51,14 +51,16 @@ class ChatRenderer:
 
     Attributes:
         end_id: the control id that ends a turn.
+        tokenizer: the tokenizer with the chat template that says what is rendered here, whatever it came with.
     """
 
     def __init__(self, tokenizer: Tokenizer):
-        self._tokenizer = tokenizer
         names = [name for name in (IM_START, IM_END, *THINK_AND_TOOLS) if name in tokenizer.vocab]
         controls = {name: tokenizer.vocab[name] for name in names if tokenizer.vocab[name] in tokenizer.special_ids}
         self._controls = {IM_END: tokenizer.eos_id} | controls
         self.end_id: int = self._controls[IM_END]
+        end = next(name for name, token in tokenizer.vocab.items() if token == self.end_id)
+        self.tokenizer = tokenizer.with_chat_template(chat_template(end=end))
         self._in_template = _any_of(self._controls)
         self._in_assistant = _any_of(name for name in TAGS_OF_ASSISTANT if name in self._controls)
 
@@ -81,7 +83,7 @@ class ChatRenderer:
         places: dict[tuple[str, int], int] = {}  # what stands between turns is in the batch once
         for run in (run for runs in conversations for run in runs):
             places.setdefault((run.text, run.untrained), len(places))
-        encoded = self._tokenizer.encode_from(*zip(*places)) if places else []
+        encoded = self.tokenizer.encode_from(*zip(*places)) if places else []
         results = []
         for runs in conversations:
             ids, trained = [], bytearray()

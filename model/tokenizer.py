@@ -151,6 +151,19 @@ class Tokenizer:
             raise SproutError("The chat_template in the tokenizer's tokenizer_config.json is not a text.")
         return template
 
+    def with_chat_template(self, template: str) -> "Tokenizer":
+        """The same tokenizer with another template: what was trained with one must be asked with it."""
+        if template == self.chat_template:
+            return self
+        config = self._config
+        if "tokenizer_config.json" not in self.files:  # without one, usual names are tried: they are these
+            names = {token: name for name, token in self.vocab.items()}
+            frame = {"bos_token": self.bos_id, "eos_token": self.eos_id, "pad_token": self.pad_id}
+            config = {key: names[token] for key, token in frame.items()}
+        content = json.dumps(config | {"chat_template": template}, ensure_ascii=False, indent=2)
+        files = {name: text for name, text in self.files.items() if name != "chat_template.jinja"}
+        return Tokenizer(files | {"tokenizer_config.json": content + "\n"})
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text, special tokens in it being text; nothing is added in front or behind.
 

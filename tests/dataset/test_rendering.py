@@ -312,3 +312,20 @@ def test_without_chatml_tokens_turns_begin_with_text_and_end_with_eos(llama, tmp
     assert text.lstrip(" ") == ("\n a</s></s>b</s>" if llama.byte_level else "a</s></s>b</s>")
     assert (rendered.ids == llama.eos_id).sum() == 4
     assert (rendered.trained & (rendered.ids == llama.eos_id)).sum() == 2
+
+
+def test_the_tokenizer_of_a_renderer_brings_the_template_that_was_rendered(llama, tokenizer, tmp_path):
+    from transformers import AutoTokenizer
+
+    assert ChatRenderer(tokenizer).tokenizer is tokenizer  # ours has it already
+    foreign = Tokenizer.from_files(llama.files | {"chat_template.jinja": "{{ 'another' }}"})
+    for given in (foreign, Tokenizer.from_files({"tokenizer.json": llama.files["tokenizer.json"]})):
+        renderer = ChatRenderer(given)
+        ours = renderer.tokenizer
+        assert ours.chat_template == chat_template(end="</s>") and "chat_template.jinja" not in ours.files
+        assert (ours.fingerprint, ours.bos_id, ours.eos_id) == (given.fingerprint, given.bos_id, given.eos_id)
+        ours.save(tmp_path)
+        messages = [user("Hi"), assistant("Hello")]
+        ids = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(messages)["input_ids"]
+        (rendered,) = renderer.render([Conversation(tuple(messages))])
+        assert rendered.ids.tolist() == ids
