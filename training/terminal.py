@@ -25,7 +25,7 @@ def say(line: str) -> None:
 
 def has_styles() -> bool:
     """Whether standard output shows bold and dim letters, and the user wants them (https://no-color.org)."""
-    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not os.environ.get("NO_COLOR")
 
 
 def typed_lines(hint: str) -> Iterator[str]:

@@ -3,11 +3,8 @@
 import json
 import math
 import os
-import select
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,6 +21,7 @@ from model.errors import SproutError, UsageError
 from model.generation import generate_batch
 from model.huggingface import export_folder
 from model.sampling import GREEDY
+from tests.stages.session import Session
 from tests.support import random_network
 from training.device import Device
 from training.evaluation import Evaluation, evaluate, windows
@@ -180,43 +178,20 @@ def test_an_output_that_is_not_utf8_shows_question_marks(out):
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 def test_in_a_terminal_it_asks_until_ctrl_d(out):
-    terminal, inside = os.openpty()
-    command = [sys.executable, "eval_model.py", "--out_dir", out, "--max_new_tokens", "200"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb"}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=inside, stdout=inside, stderr=inside, start_new_session=True
-    )
-    os.close(inside)
-    unread = b""
-
-    def until(words: bytes) -> bytes:
-        """What the terminal shows up to and with `words`."""
-        nonlocal unread
-        deadline = time.monotonic() + 60
-        while words not in unread:
-            assert time.monotonic() < deadline, unread
-            if select.select([terminal], [], [], 1)[0]:
-                unread += os.read(terminal, 4096)
-        shown, unread = unread.split(words, 1)
-        return shown + words
-
-    try:
-        until(b"> ")
-        os.write(terminal, "从前\n".encode())
-        assert "从前".encode() in until(b"tokens/s]")
-        until(b"> ")
-        os.write(terminal, b"Go on\n")
-        until(b"Go on\r\nGo on")  # the echo, then the answer has begun
-        process.send_signal(signal.SIGINT)
-        until(b"> ")
-        os.write(terminal, b"x" * 300 + b"\n")
-        until(b"error: the prompt has 301 tokens")
-        until(b"> ")
-        os.write(terminal, b"\x04")
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        os.close(terminal)
+    with Session("eval_model.py", "--out_dir", out, "--max_new_tokens", 200, TERM="dumb") as session:
+        session.until("> ")
+        session.type("从前\n")
+        assert "从前" in session.until("tokens/s]")
+        session.until("> ")
+        session.type("Go on\n")
+        session.until("Go on\r\nGo on")  # the echo, then the answer has begun
+        session.interrupt()
+        session.until("> ")
+        session.type("x" * 300 + "\n")
+        session.until("error: the prompt has 301 tokens")
+        session.until("> ")
+        session.type("\x04")
+        assert session.end() == 0
 
 
 # --- scoring a file -----------------------------------------------------------------------------------

@@ -1,0 +1,250 @@
+"""eval_model.py on a file of conversations: the loss of what is answered, and answers compared with the right ones."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import eval_model
+from dataset.conversations import Conversation
+from dataset.rendering import ChatRenderer
+from model.checkpoint import save_weights
+from model.errors import SproutError, UsageError
+from model.generation import generate_batch
+from model.sampling import GREEDY
+from tests.stages.talker import ENDLESS, LEARNED, talker, turns
+from training.exact_match import Answer, Question, accuracies, answer_questions, conclusion, may_become_right, table
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    save_weights(folder / "full_sft_64.pth", *talker(), stage="full_sft")
+    return folder
+
+
+def run(capsys, out, path: Path, *flags) -> tuple[str, str]:
+    """Standard output and standard error of scoring a file."""
+    eval_model.main(["--model_mode", "1", "--out_dir", str(out), "--data_path", str(path), *map(str, flags)])
+    return capsys.readouterr()
+
+
+def write(path: Path, *records) -> Path:
+    lines = (record if isinstance(record, str) else json.dumps(record, ensure_ascii=False) for record in records)
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def record(messages, skill=None, language=None) -> dict:
+    return {"conversations": messages, "skill": skill, "language": language}
+
+
+# Every learned conversation, some asked with another answer, and one that the network never ends.
+WRONG = (
+    (turns("Capital of France?", "Lyon."), "capital", "en"),
+    (turns("I am Bo.", "Hello!", "Who am I?", "You are Cy."), "memory", "en"),
+    (ENDLESS, "endless", None),
+    (turns("Who am I?", "No idea. None."), None, None),
+)
+
+
+def brute_force_answers(cases) -> list[bool]:
+    """Which are right, each asked alone and to the end."""
+    network, tokenizer = talker()
+    renderer, right = ChatRenderer(tokenizer), []
+    for messages, _, _ in cases:
+        (ids,) = generate_batch(
+            network, [renderer.prompt(messages[:-1])], max_new_tokens=256, sampling=GREEDY, eos_ids={2}
+        )
+        said = tokenizer.decode(ids).strip().split("</think>")[-1].strip()
+        right.append(ids[-1] == 2 and said == messages[-1]["content"].split("</think>")[-1].strip())
+    return right
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_answers_are_compared_by_exact_match(capsys, tmp_path, out, batch_size):
+    cases = (*LEARNED, *WRONG)
+    path = write(tmp_path / "questions.jsonl", *(record(*case) for case in cases))
+    text, _ = run(capsys, out, path, "--answers", "--json", "--batch_size", batch_size)
+    assert text.count("\n") == 1
+    result = json.loads(text)
+    right = brute_force_answers(cases)
+    assert right == [True] * len(LEARNED) + [False] * len(WRONG)
+
+    def share(**wanted) -> dict:
+        of = [
+            r for r, (_, *labels) in zip(right, cases) if all(labels[n == "language"] == v for n, v in wanted.items())
+        ]
+        return {"accuracy": pytest.approx(sum(of) / len(of)), "questions": len(of)}
+
+    english, chinese = share(skill="capital", language="en"), share(skill="capital", language="zh")
+    assert result == share() | {
+        "skills": {
+            "capital": share(skill="capital") | {"languages": {"en": english, "zh": chinese}},
+            "endless": share(skill="endless"),
+            "memory": share(skill="memory") | {"languages": {"en": share(skill="memory", language="en")}},
+            "thinking": share(skill="thinking"),
+        },
+        "languages": {"en": share(language="en"), "zh": share(language="zh")},
+        "weight": str(out / "full_sft_64.pth"),
+        "file": str(path),
+    }
+
+
+def test_wrong_answers_stand_beside_the_right_ones(capsys, tmp_path, out):
+    cases = (*LEARNED, *WRONG)
+    path = write(tmp_path / "questions.jsonl", *(record(*case) for case in cases))
+    text, _ = run(capsys, out, path, "--answers", "--show", 3)
+    assert "question  Capital of France?  [capital, en]\n  right   'Lyon.'\n  wrong   'Paris.'\n" in text
+    assert "question  I am Bo. | Hello! | Who am I?  [memory, en]\n  right   'You are Cy.'" in text
+    assert text.count("question  ") == 3
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[-6] == "exact match en zh all"
+    assert lines[-5] == "capital 50.0% of 2 100.0% of 1 66.7% of 3"
+    assert lines[-4] == "endless - - 0.0% of 1"
+    assert lines[-1].startswith("all ") and lines[-1].endswith(" 63.6% of 11")
+    json_text, notes = run(capsys, out, path, "--answers", "--show", 1, "--json")
+    assert json_text.count("\n") == 1 and "'Lyon.'" in notes
+
+
+def test_any_chat_format_is_asked_up_to_its_last_answer(capsys, tmp_path, out):
+    alpaca = write(tmp_path / "alpaca.jsonl", {"Instruction": "Capital of France?", "output": " Paris. ", "Skill": "x"})
+    assert json.loads(run(capsys, out, alpaca, "--answers", "--json")[0])["skills"]["x"]["accuracy"] == 1
+    unanswered = turns("Capital of France?", "Paris.", "And what now?")
+    messages = write(tmp_path / "messages.jsonl", {"messages": unanswered, "skill": 7})
+    result = json.loads(run(capsys, out, messages, "--answers", "--json")[0])
+    assert (result["accuracy"], result["questions"], result["skills"]) == (1, 1, {})
+
+
+def test_a_question_longer_than_the_network_is_wrong_and_disturbs_no_other():
+    network, tokenizer = talker()
+    renderer = ChatRenderer(tokenizer)
+
+    def question(text: str, right: str) -> Question:
+        return Question(renderer.prompt(turns(text)), text, right, len(right.encode()) + 1, None, None)
+
+    questions = [question("x" * 3000, "x"), question("y" * 2025, "y" * 99), question("Capital of France?", "Paris.")]
+    settings = {"end_ids": {2}, "max_new_tokens": 100, "batch_size": 8}
+    answers = answer_questions(network, tokenizer, questions, **settings)
+    assert answers[0] == Answer("", False, False) and not answers[1].correct and answers[2].correct
+
+
+def test_answers_do_not_depend_on_their_right_ones_length():
+    """Where generation may end early, it ends only what is wrong already."""
+    network, tokenizer = talker()
+    renderer = ChatRenderer(tokenizer)
+    question = Question(renderer.prompt(turns("Think.")), "", "Yes.", 5, None, None)
+    rambling = Question(renderer.prompt(ENDLESS[:-1]), "", "na na na na na na na na na na", 2, None, None)
+    settings = {"end_ids": {2}, "max_new_tokens": 64, "batch_size": 2}
+    thinking, endless = answer_questions(network, tokenizer, [question, rambling], **settings)
+    assert thinking.correct and thinking.text.startswith("<think>")
+    assert not endless.ended and len(endless.text) == 64  # might have ended in time, so it was given all tokens
+    (early,) = answer_questions(network, tokenizer, [replace(rambling, right="No.")], **settings)
+    assert not early.ended and len(early.text) < 16
+
+
+def test_what_is_compared():
+    assert conclusion(" Yes. \n") == "Yes."
+    assert conclusion("<think>\nNo?\n</think>\n\nYes.") == "Yes."
+    assert conclusion("<think>Yes.") == ""
+    assert conclusion("I <think> so") == "I <think> so"
+    assert may_become_right(" 巴\ufffd", "巴黎。") and not may_become_right("里", "巴黎。")
+    assert may_become_right("<think>\nNo", "Yes.") and may_become_right("<thi", "Yes.")
+    assert may_become_right("Ye", "<think>\nhm\n</think>\n\nYes.")
+
+
+def test_a_table_lines_up_wide_characters():
+    question = Question([1], "", "", 1, "加法", "zh")
+    lines = table(accuracies([question, replace(question, skill="sum", language="en")], [Answer("", True, True)] * 2))
+    assert lines[0].startswith("exact match  ") and lines[1].startswith("sum          ")
+    assert lines[2].startswith("加法         ")
+
+
+# --- the loss of a file -------------------------------------------------------------------------------
+
+
+def brute_force(cases, limit: int) -> tuple[float, int, int]:
+    """Nats, targets and hits of what the assistant says, token by token, in float64."""
+    network, tokenizer = talker()
+    nats = targets = hits = 0
+    for rendered in ChatRenderer(tokenizer).render([Conversation(tuple(messages)) for messages, _, _ in cases]):
+        with torch.no_grad():
+            logits = network(torch.from_numpy(rendered.ids.copy()).long()[None])[0].double()
+        ends = [i for i in range(len(rendered.ids)) if rendered.ids[i] == 2 and rendered.trained[i] and i <= limit]
+        for place in range(1, (ends[-1] if ends else limit) + 1):
+            if rendered.trained[place]:
+                nats -= logits[place - 1].log_softmax(-1)[rendered.ids[place]].item()
+                hits += logits[place - 1].argmax().item() == rendered.ids[place]
+                targets += 1
+    return nats, targets, hits
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_the_trained_tokens_of_a_file_are_scored(capsys, tmp_path, out, batch_size):
+    cases = (*LEARNED, *WRONG[:2])
+    path = write(tmp_path / "chats.jsonl", *(record(*case) for case in cases))
+    text, notes = run(capsys, out, path, "--json", "--batch_size", batch_size, "--dtype", "float32")
+    nats, targets, hits = brute_force(cases, 512)
+    assert text.count("\n") == 1 and "conversations" in notes
+    assert json.loads(text) == {
+        "loss": pytest.approx(nats / targets, rel=1e-4),
+        "perplexity": pytest.approx(math.exp(nats / targets), rel=1e-4),
+        "token_accuracy": pytest.approx(hits / targets),
+        "tokens": targets,
+        "conversations": len(cases),
+        "cut": 0,
+        "left_out": 0,
+        "weight": str(out / "full_sft_64.pth"),
+        "file": str(path),
+    }
+    assert "token_accuracy" in run(capsys, out, path)[0]
+
+
+def test_long_conversations_are_cut_after_a_turn_or_left_out_and_counted(capsys, tmp_path, out):
+    cases = (*LEARNED, (turns("x" * 60, "y"), None, None))
+    path = write(tmp_path / "chats.jsonl", *(record(*case) for case in cases))
+    result = json.loads(run(capsys, out, path, "--json", "--max_seq_len", 48, "--dtype", "float32")[0])
+    nats, targets, _ = brute_force(LEARNED, 48)
+    # The two with two answers keep the first; where a system message is, the only answer is cut inside.
+    assert (result["cut"], result["left_out"]) == (3, 1)
+    assert result["tokens"] == targets and result["loss"] == pytest.approx(nats / targets, rel=1e-4)
+
+
+GOOD = '{"conversations": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+
+
+@pytest.mark.parametrize("flags", [[], ["--answers"]], ids=["loss", "answers"])
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([GOOD, "{"], "chats.jsonl:2: not valid JSON"),
+        ([GOOD, '{"conversations": []}'], "chats.jsonl:2: the conversation is empty"),
+        (['{"conversations": [{"role": "user", "content": "a"}]}'], "chats.jsonl:1: no turn is the assistant's"),
+        ([GOOD, '{"conversations": [{"role": "assistant", "content": "\\ud800"}]}'], "half a surrogate pair"),
+        (['{"question": "a"}'], "chats.jsonl:1: the shape is unknown"),
+        (["[1]"], "chats.jsonl:1: not a JSON object"),
+        ([""], "holds no"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_hostile_file_is_refused_in_a_sentence(capsys, tmp_path, out, lines, words, flags):
+    path = write(tmp_path / "chats.jsonl", *lines)
+    with pytest.raises(SproutError, match=words) as caught:
+        run(capsys, out, path, *flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_else_cannot_be_scored(capsys, tmp_path, out):
+    chats = write(tmp_path / "chats.jsonl", GOOD)
+    with pytest.raises(UsageError, match="2048 positions"):
+        run(capsys, out, chats, "--max_seq_len", 4096)
+    with pytest.raises(SproutError, match="no answer .* --max_seq_len 8"):
+        run(capsys, out, chats, "--max_seq_len", 8)
+    with pytest.raises(SproutError, match="the shape is unknown"):
+        run(capsys, out, write(tmp_path / "texts.jsonl", {"text": "a"}), "--answers")
+    for flags in ([], ["--answers"]):
+        with pytest.raises(SproutError, match="no such file"):
+            run(capsys, out, tmp_path / "missing.jsonl", *flags)

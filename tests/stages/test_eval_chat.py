@@ -1,0 +1,160 @@
+"""eval_model.py as a chat: what is remembered, what commands do, and what interrupts it."""
+
+import json
+import os
+import sys
+
+import pytest
+
+import eval_model
+from dataset.formats import detect_format
+from model.checkpoint import save_weights
+from model.errors import SproutError
+from tests.stages.session import Session
+from tests.stages.talker import GO_ON, LEARNED, talker
+from training.terminal import DIM, PLAIN
+
+in_terminal = pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
+GREEDY = ("--temperature", 0)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("out")
+    for name in ("full_sft", "reason"):
+        save_weights(folder / f"{name}_64.pth", *talker(), stage=name)
+    return folder
+
+
+def chat(out, *flags, **environment) -> Session:
+    session = Session("eval_model.py", "--model_mode", 1, "--out_dir", out, *GREEDY, *flags, **environment)
+    session.until("/help lists commands")
+    session.until("> ")
+    return session
+
+
+def ask(session: Session, question: str) -> str:
+    """What is shown between the question and the next."""
+    session.type(f"{question}\n")
+    session.until("\r\n")
+    return session.until("> ")
+
+
+# --- without a terminal -------------------------------------------------------------------------------
+
+
+def test_each_prompt_is_a_conversation_of_its_own(capsys, out):
+    prompts = ["I am Bo.", "Who am I?", "法国的首都？"]
+    flags = [word for prompt in prompts for word in ("--prompt", prompt)]
+    eval_model.main([*map(str, ["--model_mode", 1, "--out_dir", out, *GREEDY, *flags])])
+    text, notes = capsys.readouterr()
+    assert text == "> I am Bo.\nHello!\n\n> Who am I?\nNo idea.\n\n> 法国的首都？\n巴黎。\n\n"
+    assert notes.count("tokens/s") == 3 and "(full_sft)" in notes
+
+
+def test_the_system_message_and_the_weight_are_those_asked_for(capsys, out):
+    flags = ["--model_mode", 3, "--out_dir", out, *GREEDY, "--system", "Be curt.", "--prompt", "Who am I?"]
+    eval_model.main([*map(str, flags)])
+    text, notes = capsys.readouterr()
+    assert text == "> Who am I?\nGuess.\n\n" and "(reason)" in notes
+
+
+@pytest.mark.parametrize("flags", [[], ["--auto_test"]], ids=str)
+def test_without_a_terminal_the_built_in_questions_are_answered(capsys, monkeypatch, out, flags):
+    monkeypatch.setattr(sys, "stdin", None)
+    eval_model.main([*map(str, ["--model_mode", 1, "--out_dir", out, "--max_new_tokens", 2, *flags])])
+    text = capsys.readouterr().out
+    questions = eval_model.CHINESE_QUESTIONS + eval_model.ENGLISH_QUESTIONS
+    assert all(f"> {question}\n" in text for question in questions)
+
+
+def test_thoughts_are_shown_as_they_are_outside_a_terminal(capsys, out):
+    eval_model.main([*map(str, ["--model_mode", 1, "--out_dir", out, *GREEDY, "--prompt", "Think."])])
+    assert capsys.readouterr().out == "> Think.\n<think>\nhm\n</think>\n\nYes.\n\n"
+
+
+def test_a_prompt_longer_than_the_network_is_refused(out):
+    flags = ["--model_mode", 1, "--out_dir", out, "--max_seq_len", 32, "--prompt", "x" * 40]
+    with pytest.raises(SproutError, match="32 positions"):
+        eval_model.main([*map(str, flags)])
+
+
+# --- in a terminal ------------------------------------------------------------------------------------
+
+
+@in_terminal
+def test_a_chat_remembers_until_it_is_cleared(out, tmp_path):
+    file = tmp_path / "chat 1.jsonl"
+    with chat(out) as session:
+        assert "error: nothing has been said" in ask(session, f"/save {file}")
+        assert "Hello!" in ask(session, "I am Bo.")
+        assert "You are Bo." in ask(session, "Who am I?")
+        assert f"[saved as {file}]" in ask(session, f"/save {file}")
+        saved = file.read_bytes()
+        assert "[a new conversation]" in ask(session, "/clear")
+        assert "No idea." in ask(session, "Who am I?")
+        assert "exists already" in ask(session, f"/save {file}")
+        assert "error: /save needs" in ask(session, "/save")
+        assert "/save FILE" in ask(session, "/help")
+        assert "error: there is no command /hepl" in ask(session, "/hepl me")
+        session.type("/exit\n")
+        assert session.end() == 0
+    record = json.loads(saved)
+    assert file.read_bytes() == saved and saved.endswith(b"}\n")
+    assert record == {"conversations": LEARNED[2][0]}
+    assert detect_format(record, "chat").name == "conversations"
+
+
+@in_terminal
+def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(out, tmp_path):
+    file = tmp_path / "chat.jsonl"
+    with chat(out, "--max_new_tokens", 1900) as session:
+        session.type(f"{GO_ON}\n")
+        session.until("na na na")
+        session.interrupt()
+        assert "tokens/s" not in session.until("[stopped")
+        session.until("> ")
+        session.type("half a li")
+        session.until("half a li")
+        session.interrupt()
+        session.until("> ")
+        ask(session, f"/save {file}")
+        assert "[a new conversation]" in ask(session, "/clear")
+        assert "Paris." in ask(session, "Capital of France?")
+        session.type("\x04")
+        assert session.end() == 0
+    (_, answer) = json.loads(file.read_bytes())["conversations"]
+    assert answer["content"].startswith("na na na") and len(answer["content"]) < 1900
+
+
+@in_terminal
+def test_old_turns_are_forgotten_when_the_context_is_full(out):
+    # 31 tokens a pair, 26 for the third question: two pairs do not fit into 80 tokens with it.
+    with chat(out, "--max_seq_len", 100, "--max_new_tokens", 20) as session:
+        ask(session, "I am Bo.")
+        assert "You are Bo." in ask(session, "Who am I?")
+        assert "[the conversation has outgrown 80 tokens" in ask(session, "Capital of France?")
+        assert "error: the prompt has" in ask(session, "x" * 100)
+        assert "forgotten" not in ask(session, "/clear")
+        assert "Hello!" in ask(session, "I am Cy.")
+        assert "You are Cy." in ask(session, "Who am I?")
+
+
+@in_terminal
+def test_wide_characters_are_edited_whole_and_broken_ones_refused(out):
+    with chat(out) as session:
+        assert "巴黎。" in ask(session, "法国的首都吗\x7f？")  # the last character is taken back
+        session.type(b"\xff\xfe\n")
+        session.until("error: that line is not UTF-8")
+        session.until("> ")
+        ask(session, "/clear")
+        assert "巴黎。" in ask(session, "法国的首都？")
+
+
+@in_terminal
+def test_thoughts_are_dim_in_a_terminal_that_can(out):
+    with chat(out) as session:
+        shown = ask(session, "Think.")
+        assert f"{DIM}<think>\r\nhm\r\n</think>{PLAIN}" in shown and shown.index(PLAIN) < shown.index("Yes.")
+    with chat(out, TERM="dumb") as session:
+        assert "\r\n<think>\r\nhm\r\n</think>\r\n\r\nYes." in "\r\n" + ask(session, "Think.")
