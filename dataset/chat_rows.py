@@ -147,8 +147,12 @@ class ChatRows(Rows):
 
 
 class ChatValidationRows(RowsInOrder):
-    """The held-out rows of conversations; `documents` counts those of which something trained is left."""
+    """The held-out rows of conversations.
+
+    `documents` counts those of which something trained is left, `left_out` the others.
+    """
 
     def __init__(self, caches: Sequence[ChatCache], row_length: int):
         packed = PackedExamples(caches, [cache.validation for cache in caches], row_length)
         super().__init__(packed, caches, sum(kept.examples for kept in packed.kept))
+        self.left_out = sum(kept.left_out for kept in packed.kept)

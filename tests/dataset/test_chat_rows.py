@@ -269,6 +269,7 @@ def test_validation_rows_hold_every_held_out_example_once(cached_chats, tokenize
     both = [part for some in chats.values() for part in kept_examples(some, tokenizer, 100) if part[0]]
     assert held_out + trained_on == Counter(both)
     assert 40 < rows.documents == held_out.total() < 120
+    assert 0 < rows.left_out == sum(cache.validation.size.documents for cache in caches) - rows.documents
     assert sum(len(batch.tokens) for batch in batches) == len(rows)
     assert [len(batch.tokens) for batch in batches[:-1]] == [9] * (len(batches) - 1)
     assert rows.tokens == sum(batch.trained for batch in batches)
