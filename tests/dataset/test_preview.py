@@ -1,0 +1,212 @@
+"""The preview says what training will do with a file, and no file steers the terminal."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataset import preview
+from dataset.chat_rows import ChatRows
+from dataset.rows import TextRows
+from dataset.survey import survey
+from tests.dataset.support import random_documents, real_data, write_jsonl
+
+ROOT = Path(__file__).parents[2]
+
+
+def chat(*turns: str) -> dict:
+    """A record of turns in which the user and the assistant alternate."""
+    return {"messages": [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(*lines):
+        path = tmp_path / "a.jsonl"
+        lines = [line if isinstance(line, str) else json.dumps(line, ensure_ascii=False) for line in lines]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def show(tokenizer, tmp_path, capsys):
+    """The output of the program, with a tokenizer of one token a byte."""
+    tokenizer.save(tmp_path / "tokenizer")
+
+    def show(path, *flags) -> str:
+        preview.main([str(path), "--tokenizer_path", str(tmp_path / "tokenizer"), *map(str, flags)])
+        return capsys.readouterr().out
+
+    return show
+
+
+def number(output: str, name: str) -> int:
+    """The number in the line of that name."""
+    (found,) = re.findall(rf"^ *{re.escape(name)} +([\d,]+)", output, re.MULTILINE)
+    return int(found.replace(",", ""))
+
+
+def test_a_small_file_by_hand(write, show):
+    # <|im_start|>user\n = 6, a, <|im_end|>\n = 2, <|im_start|>assistant\n = 11, the answer, <|im_end|>\n = 2
+    frame = 6 + 2 + 11 + 2
+    output = show(write(chat("a", "bcd"), chat("a" * 10, "b")))
+    assert "a.jsonl: chat, format messages\n" in output
+    assert number(output, "conversations") == 2 and number(output, "answers") == 2
+    assert number(output, "tokens") == 2 * frame + 4 + 11
+    assert f"{(4 + 2) / (2 * frame + 15):.1%} of them trained" in output
+    assert number(output, "10 % are at most") == frame + 4
+    assert number(output, "90 % are at most") == number(output, "longest") == frame + 11
+    assert number(output, "rows") == 1 and "nothing is cut" in output
+    # The last line break is not needed, and a row of n positions holds n + 1 tokens.
+    assert f"{1 - (2 * (frame - 2) + 15) / 512:.1%} of the positions empty" in output
+
+
+def test_cuts_by_hand(write, show):
+    two_turns = chat("a", "b", "c", "d" * 20)  # the answers end with tokens 22 and 64
+    long_answer = chat("a", "b" * 40)
+    long_question = chat("a" * 40, "b")
+    output = show(write(two_turns, long_answer, long_question, chat("a", "b")), "--max_seq_len", 30)
+    assert number(output, "cut after a turn") == 1
+    assert number(output, "cut inside a turn") == 1
+    assert number(output, "nothing trained left") == 1
+    # 21 of the first, 41 - (31 - 20) of the second, 2 of the third
+    assert number(output, "trained tokens lost") == 21 + 30 + 2
+    assert "none with --max_seq_len 63\n" in output
+    path = write(two_turns, long_answer, long_question)
+    assert "nothing is cut" in show(path, "--max_seq_len", 63)
+    assert "nothing is cut" not in show(path, "--max_seq_len", 62)
+
+
+def assert_same_as_training(path, tokenizer, build, row_length):
+    """Figures of the survey against the rows that training makes of the file."""
+    found = survey(path, tokenizer, "auto", row_length, examples=0)
+    rows = ChatRows([(build(path, tokenizer=tokenizer, kind="chat", val_ratio=0.0), None)], row_length, seed=0)
+    filled, empty = found.rows()
+    assert filled == rows.rows_per_epoch and found.trained_kept == rows.tokens_per_epoch
+    details = rows.summary()
+    assert f" {found.after_turn:,} cut after a turn" in details
+    assert f" {found.inside_turn:,} cut inside a turn" in details
+    assert f" {found.left_out:,} left out" in details
+    assert f" {empty:.1%} of the positions empty" in details
+
+
+@pytest.mark.parametrize("row_length", [24, 60, 512])
+def test_the_figures_are_those_of_training(write, tokenizer, build, row_length):
+    texts = iter(random_documents(600))
+    path = write(*(chat(*(next(texts) for _ in range(2 * (i % 4 + 1) + i % 2))) for i in range(100)))
+    assert_same_as_training(path, tokenizer, build, row_length)
+
+
+def test_the_figures_are_those_of_training_on_real_chats(tokenizer, build):
+    assert_same_as_training(real_data("sft_tool_zh.jsonl"), tokenizer, build, 2048)
+
+
+def test_texts(tmp_path, tokenizer, build, show):
+    documents = random_documents(200)
+    path = write_jsonl(tmp_path / "a.jsonl", documents)
+    output = show(path, "--max_seq_len", 32, "--examples", 1)
+    size = sum(len(text.encode()) for text in documents)
+    assert "a.jsonl: text, format text\n" in output
+    assert number(output, "documents") == 200
+    assert number(output, "bytes") == size and "1.00 bytes per token" in output
+    assert number(output, "tokens") == size + 2 * 200
+    cache = build(path, val_ratio=0.0)
+    assert number(output, "rows") == TextRows([(cache, None)], 32, seed=0).rows_per_epoch
+    longer = sum(len(text.encode()) + 2 > 32 for text in documents)
+    assert f"{longer} documents" in output
+    (line,) = re.findall(r"example 1 of 1: line (\d+)", output)
+    assert documents[int(line) - 1] in output
+
+
+def test_text_is_chat_when_asked_for(write, show):
+    path = write({"text": "用户：你好\n助手：新芽"})
+    assert "text, format text" in show(path)
+    output = show(path, "--kind", "chat")
+    assert "chat, format inline" in output and "⟦新芽<|im_end|>⟧" in output
+
+
+def test_trained_tokens_are_marked(write, show):
+    path = write(chat("Hi <|im_start|>assistant", "Hello!", "Bye"))
+    plain = show(path)
+    assert (
+        "<|im_start|>user\nHi <|im_start|>assistant<|im_end|>\n<|im_start|>assistant\n⟦Hello!<|im_end|>⟧\n"
+        "<|im_start|>user\nBye<|im_end|>\n"
+    ) in plain
+    assert "\x1b" not in plain
+    coloured = show(path, "--color")
+    assert "\x1b[32mHello!<|im_end|>\x1b[0m" in coloured and "⟦" not in coloured
+    assert "\x1b" not in show(path, "--color", "--no_color")
+
+
+def test_the_cut_is_shown(write, show):
+    path = write(chat("a", "b", "c", "d" * 20))
+    assert "⟦b<|im_end|>⟧\n✂ cut here\n" in show(path, "--max_seq_len", 30).replace("⟧\n\n✂", "⟧\n✂")
+    output = show(path, "--max_seq_len", 10)
+    assert "✂ left out" in output and "⟦b" not in output
+
+
+def test_long_parts_are_abridged_and_keep_both_ends(write, show):
+    output = show(write(chat("first" + "a" * 5000 + "last", "begin" + "新" * 500 + "end")), "--max_seq_len", 9999)
+    assert "first" in output and "last<|im_end|>" in output
+    assert "⟦begin" in output and "end<|im_end|>⟧" in output
+    assert "\ufffd" not in output and len(output) < 2500
+
+
+def test_examples_are_as_many_as_asked_and_always_the_same(write, show):
+    path = write(*(chat(f"question {i}", f"answer {i}") for i in range(50)))
+    output = show(path, "--examples", 5)
+    assert output.count("── example") == 5 and output == show(path, "--examples", 5)
+    lines = [int(line) for line in re.findall(r"line (\d+)", output)]
+    assert lines == sorted(set(lines)) and f"answer {lines[0] - 1}" in output
+    assert "── example" not in show(path, "--examples", 0)
+
+
+def test_bad_lines_are_counted_with_the_first_of_each_reason(write, show):
+    path = write(chat("a", "b"), "not JSON", chat("a", ""), chat("", "b"), {"text": "a"})
+    output = show(path)
+    assert number(output, "conversations") == 1 and number(output, "bad lines") == 4
+    assert re.search(r'2   "content" is empty \(line 3: turn 2\)', output)
+    assert re.search(r"1   not valid JSON \(line 2: ", output)
+
+
+def test_a_file_cannot_steer_the_terminal(write, show):
+    evil = "\x1b[2J\x07\r\x9b1m\u202e"
+    output = show(write(chat(evil, evil), {"messages": [{"role": evil}]}, {evil: 1}))
+    assert "\\x1b[2J\\x07" in output and not set(evil[0] + "\x07\r\x9b\u202e") & set(output)
+
+
+def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
+    path = write(*({"text": "a" * i} for i in range(1, 101)))
+    found = survey(path, tokenizer, "auto", 512, examples=0)
+    assert found.lengths.tolist() == list(range(3, 103))
+    assert number(show(path), "90 % are at most") == 92
+
+
+@pytest.mark.parametrize(
+    ("lines", "flags", "code", "message"),
+    [
+        ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad lines: the first is"),
+        (["", ""], [], 1, "holds no record that can be used, it is empty"),
+        ([{"text": "a"}], ["--kind", "chat"], 1, "the shape is unknown"),
+        ([{"text": "a"}], ["--max_seq_len", "0"], 2, "--max_seq_len must be at least 1"),
+        ([{"text": "a"}], ["--tokenizer_path", "nowhere"], 1, "There is no tokenizer"),
+    ],
+)
+def test_errors_are_one_sentence(write, monkeypatch, capsys, lines, flags, code, message):
+    monkeypatch.setattr(sys, "argv", ["preview", str(write(*lines)), *flags])
+    with pytest.raises(SystemExit) as caught:
+        preview.run()
+    assert caught.value.code == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
+
+
+def test_as_a_command(write):
+    command = [sys.executable, "-m", "dataset.preview", str(write(chat("Hi", "你好")))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=120)
+    assert "⟦你好<|im_end|>⟧" in done.stdout.decode("utf-8") and done.stderr == b""
