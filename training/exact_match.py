@@ -24,13 +24,17 @@ from training.terminal import THINK, THINK_END
 # The right words may take a few tokens more than a tokenizer needs for them.
 SPARE_TOKENS = 8
 
+# Long prompts are answered fewer at a time: what each token sees of the others is a table of their length squared.
+PROMPT_TOKENS_AT_ONCE = 2**15
+SHOWN_CHARACTERS = 300  # of a question
+
 
 @dataclass(frozen=True)
 class Question:
     """What comes before the last assistant turn of a conversation, and that turn."""
 
     prompt: list[int]
-    asked: str  # the turns of the prompt on one line, for people
+    asked: str  # the turns of the prompt on one line, or their end, for people
     right: str
     right_tokens: int  # of it, with the end of its turn
     skill: str | None
@@ -59,7 +63,7 @@ def read_questions(path: str | Path, renderer: ChatRenderer, tokenizer) -> list[
         questions.append(
             Question(
                 prompt=renderer.prompt(before, chat.tools),
-                asked=" | ".join(" ".join(message["content"].split()) for message in before),
+                asked=_on_one_line(before),
                 right=tokenizer.decode(right),
                 right_tokens=len(right),
                 skill=_label(fields, "skill"),
@@ -67,6 +71,11 @@ def read_questions(path: str | Path, renderer: ChatRenderer, tokenizer) -> list[
             )
         )
     return questions
+
+
+def _on_one_line(messages: Sequence[dict]) -> str:
+    text = " | ".join(filter(None, (" ".join(message["content"].split()) for message in messages)))
+    return text if len(text) <= SHOWN_CHARACTERS else "... " + text[-SHOWN_CHARACTERS:]
 
 
 def _up_to_last_answer(conversation: Conversation) -> Conversation:
@@ -112,7 +121,8 @@ def answer_questions(
             while todo:
                 # Where positions run out for one, they run out for all of its batch, so it is answered alone.
                 alone = len(questions[todo[0]].prompt) + max_new_tokens > positions
-                few, todo = (todo[:1], todo[1:]) if alone else (todo[:batch_size], todo[batch_size:])
+                size = 1 if alone else min(batch_size, max(1, PROMPT_TOKENS_AT_ONCE // len(questions[todo[0]].prompt)))
+                few, todo = todo[:size], todo[size:]
                 enough = max(questions[i].right_tokens for i in few) + SPARE_TOKENS
                 limit = max_new_tokens if patient else min(max_new_tokens, enough)
                 prompts = [questions[i].prompt for i in few]
