@@ -1,0 +1,154 @@
+"""Every command that README and docs show is run, at tiny size: with one thin layer, two steps and small files.
+
+A command that cannot be run here is on the list `NOT_RUN` with the reason.
+"""
+
+import importlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.checkpoint import save_weights
+from model.config import PRESETS
+from model.huggingface import export_folder
+from model.tokenizer import Tokenizer
+from model.transformer import Transformer
+from tests.stages.workshop import write_chats, write_texts
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "README_zh.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+NOT_RUN = {
+    r"pip install": "what .ci/run does before the tests",
+    r"pytest": "this is it",
+    r"(cd|git) ": "no command of ours",
+    r"D=": "sets a variable of the shell",
+    r"tensorboard ": "a server, and not ours",
+    r"python scripts/benchmark.py (train|sft|learn) ": "compares whole runs at their own size, for minutes to hours",
+    r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
+}
+
+# What is added to make a command small; of a flag given twice, the last counts.
+RUN = "--max_seq_len 64 --batch_size 2 --accumulation_steps 1 --max_steps 2 --compile off --device cpu"
+TINY = {
+    "train_pretrain": RUN,
+    "train_full_sft": RUN,
+    "train_tokenizer": "--vocab_size 300",
+    "eval_model": "--max_new_tokens 3 --device cpu",
+    "scripts.quickstart": "--max_steps 2",
+    "scripts.benchmark": "--megabytes 1",
+}
+THIN = "--num_hidden_layers 1 --intermediate_size 64"  # of a new network
+
+TEXTS = (
+    "my_text",
+    "a",
+    "b",
+    "news",
+    "stories",
+    "new",
+    "zh",
+    "../shared/data/pretrain_en",
+    "../shared/data/pretrain_zh",
+)
+CHATS = ("my_chats", "chats", "questions", "../shared/data/sft_en", "../shared/data/sft_zh")
+
+
+def commands() -> list[str]:
+    """The commands of all fenced `bash` blocks, each once, without comments."""
+    found = {}
+    for page in PAGES:
+        for block in re.findall(r"^```(?:bash|sh|shell)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                for part in line.split(" && "):
+                    words = shlex.split(part, comments=True)
+                    if words:
+                        found[shlex.join(words)] = page.name
+    return list(found)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory) -> Path:
+    """A project folder in which a text and a chat model were trained, and a Hugging Face folder lies about."""
+    folder = tmp_path_factory.mktemp("prepared") / "project"
+    (folder.parent / "shared" / "data").mkdir(parents=True)
+    for name in TEXTS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_texts(folder / f"{name}.jsonl", 60, seed=len(name))
+    for name in CHATS:
+        write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
+    tokenizer = Tokenizer.load()
+    config = PRESETS["26m"].replace(vocab_size=tokenizer.vocab_size, num_hidden_layers=1, intermediate_size=64)
+    model = Transformer(config)
+    for stage in ("pretrain", "full_sft", "dpo", "reason"):
+        save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
+    for name in ("HF_FOLDER", "path/to/hf_folder", "some/hf_folder"):
+        export_folder(folder / name, model, tokenizer)
+    tokenizer.save(folder / "out" / "tokenizer")
+    return folder
+
+
+@pytest.fixture
+def project(prepared, tmp_path, monkeypatch) -> Path:
+    """A copy of it to work in. Files are only ever replaced, never changed, so links will do."""
+    for source in (prepared, prepared.parent / "shared"):
+        for path in source.rglob("*"):
+            if path.is_file():
+                copy = tmp_path / path.relative_to(prepared.parent)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                os.link(path, copy)
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def made_small(module: str, words: list[str]) -> list[str]:
+    small = shlex.split(TINY.get(module, ""))
+    if module == "train_pretrain" and not {"--from_weight", "--weight_path"} & set(words):
+        small += shlex.split(THIN)
+    if "--extend" in words:
+        small = ["--add", "4"]
+    return [*words, *small]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_command_works(command, project, capsys):
+    for pattern, reason in NOT_RUN.items():
+        if re.match(pattern, command):
+            pytest.skip(reason)
+    program, *words = shlex.split(command)
+    if program == "torchrun":
+        place = next(i for i, word in enumerate(words) if word.endswith(".py"))
+        words = [*words[:place], str(ROOT / words[place]), *made_small("train_pretrain", words[place + 1 :])]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        result = subprocess.run([*torchrun, *words], env=environment, capture_output=True, text=True, timeout=300)
+        assert result.returncode == 0, result.stderr
+        return
+    assert program == "python", f"{command} is not run by this test, nor on the list of what is not"
+    script, *words = words[1:] if words[0] == "-m" else words
+    module = script.removesuffix(".py").replace("/", ".")
+    assert (ROOT / module.replace(".", "/")).exists() or (ROOT / script).exists(), f"there is no {script}"
+    words = made_small(module, words)
+    main = importlib.import_module(module).main
+    if "--resume" in words:  # there must be something to resume
+        main([word for word in words if word != "--resume"])
+    main(words)
+    if "--json" in words:
+        json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def test_the_pages_show_commands():
+    assert len(commands()) > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), target
