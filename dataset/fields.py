@@ -43,22 +43,21 @@ def json_objects(fields: dict, key: str) -> list[dict]:
     Raises BadRecord for anything that is not that, or that JSON and UTF-8 could not say again.
     """
     value = fields.get(key)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
     try:
-        if isinstance(value, str) and value.strip():
+        if isinstance(value, str):
             value = json.loads(value)
-        # With every level of lists and objects counted, what comes later may go as deep in its own recursion.
         if _nesting(value) > MAX_NESTING:
-            raise BadRecord(f'"{key}" is nested too deeply')
+            raise RecursionError
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except BadRecord:
-        raise
     except UnicodeEncodeError as error:
         raise BadRecord(f'"{key}" contains half a surrogate pair') from error
     except RecursionError as error:
         raise BadRecord(f'"{key}" is nested too deeply') from error
     except (ValueError, TypeError) as error:  # TypeError: a parquet cell may hold a date, say
         raise BadRecord(f'"{key}" is not valid JSON', str(error)) from error
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None:
         return []
     objects = [value] if isinstance(value, dict) else value
     if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
