@@ -44,7 +44,7 @@ class Packing:
 
     def of(self, numbers: np.ndarray) -> "Packing":
         """The same rows, where example i is called `numbers[i]`."""
-        return Packing(numbers[self.examples].astype(self.examples.dtype), self.starts)
+        return Packing(numbers[self.examples], self.starts)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[row] for row in range(len(self)))

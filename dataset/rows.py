@@ -47,20 +47,23 @@ class Batch:
 
 
 class Packed(Protocol):
-    """The rows of several files of one tokenizer, by file and row number."""
+    """The rows of several files of one tokenizer, in parts: each file is one, or all together are.
+
+    Weights are for parts, so files of different weights cannot be one.
+    """
 
     row_length: int  # T
-    rows: np.ndarray  # of each file, int64 [files]
-    targets: np.ndarray  # in all rows of each file, int64 [files]
+    rows: np.ndarray  # of each part, int64 [parts]
+    targets: np.ndarray  # in all rows of each part, int64 [parts]
 
-    def gather(self, files: np.ndarray, rows: np.ndarray) -> Batch:
-        """Row `rows[i]` of file `files[i]` for every i, both [B]. Raises SproutError for a damaged cache."""
+    def gather(self, parts: np.ndarray, rows: np.ndarray) -> Batch:
+        """Row `rows[i]` of part `parts[i]` for every i, both [B]. Raises SproutError for a damaged cache."""
 
-    def why_empty(self, file: int) -> str:
-        """Why a file has no row."""
+    def check_trainable(self) -> None:
+        """Raises SproutError for a file that nothing can be learned from."""
 
-    def details(self, file: int) -> str:
-        """What else there is to say of a file's rows, if anything."""
+    def summary(self, part: int, share: float, passes: float) -> list[str]:
+        """Lines on the files of a part, which has this share of the rows and is passed over so often in an epoch."""
 
 
 def check_rows(caches: Sequence[Cache], row_length: int) -> None:
@@ -79,7 +82,7 @@ def check_ids(ids: np.ndarray, cache: Cache) -> None:
 
 
 class PackedStreams:
-    """The rows of texts, `Packed`: slices of streams, one of each cache."""
+    """The rows of texts, `Packed`, each file a part: slices of streams, one of each cache."""
 
     def __init__(self, caches: Sequence[TokenCache], streams: Sequence[TokenStream], row_length: int):
         check_rows(caches, row_length)
@@ -88,15 +91,15 @@ class PackedStreams:
         self.rows = -(-self.targets // row_length)
         self._bos, self._eos, self._pad = caches[0].bos_id, caches[0].eos_id, caches[0].pad_id
 
-    def gather(self, files: np.ndarray, rows: np.ndarray) -> Batch:
-        targets = np.full((len(files), self.row_length), IGNORE, np.int64)
-        for file in np.unique(files):
+    def gather(self, parts: np.ndarray, rows: np.ndarray) -> Batch:
+        targets = np.full((len(parts), self.row_length), IGNORE, np.int64)
+        for file in np.unique(parts):
             stream = self.streams[file].map()
-            here = np.flatnonzero(files == file)
+            here = np.flatnonzero(parts == file)
             for place in here:
                 start = 1 + int(rows[place]) * self.row_length  # 1: the stream's first BOS is no target
-                part = stream[start : start + self.row_length]
-                targets[place, : len(part)] = part
+                piece = stream[start : start + self.row_length]
+                targets[place, : len(piece)] = piece
             check_ids(targets[here], self._caches[file])
         tokens = np.empty_like(targets)
         tokens[:, 0] = self._bos
@@ -107,17 +110,19 @@ class PackedStreams:
         trained = int(np.count_nonzero(targets != IGNORE))
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), None, trained)
 
-    def why_empty(self, file: int) -> str:
-        return "no document is left to train on, all are held out"
+    def check_trainable(self) -> None:
+        for cache, rows in zip(self._caches, self.rows, strict=True):
+            if rows == 0:
+                raise SproutError(f"{cache.source}: no document is left to train on, all are held out")
 
-    def details(self, file: int) -> str:
-        return ""
+    def summary(self, part: int, share: float, passes: float) -> list[str]:
+        return [f"  {self._caches[part].source}: {share:.1%} of the rows, {passes:.2f} passes over the file"]
 
 
 class Rows:
     """Rows to train on, of one or several files, shuffled, and mixed by weight if they have weights.
 
-    packed: the rows of the files.
+    packed: the rows of the files; with weights, each file is a part.
     sources: (cache, weight) pairs, all with a weight or none. Without weights an epoch is every row of every
         file once. With weights an epoch has as many rows, but a file's share of them is its weight: small
         files are passed over several times, large ones in part; the next epoch goes on where this one ended.
@@ -127,21 +132,17 @@ class Rows:
 
     def __init__(self, packed: Packed, sources: Sequence[tuple[Cache, float | None]], seed: int):
         self._packed, self.row_length, self.seed = packed, packed.row_length, seed
-        self._names = [str(cache.source) for cache, _ in sources]
         # What decides the rows: two runs with the same identity and seed see the same rows in the same order.
         self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
         self._starts = np.concatenate([[0], np.cumsum(packed.rows)])
-        for file, name in enumerate(self._names):
-            if packed.rows[file] == 0:
-                raise SproutError(f"{name}: {packed.why_empty(file)}")
-
+        packed.check_trainable()
         weights = [weight for _, weight in sources]
         self._places = None
         if any(weight is not None for weight in weights):
             self._places = places_in_block(weights)
-            for name, places in zip(self._names, self._places, strict=True):
+            for (cache, _), places in zip(sources, self._places, strict=True):
                 if places == 0:
-                    raise UsageError(f"{name}: its weight is below a {BLOCK}th of all, it would never be seen")
+                    raise UsageError(f"{cache.source}: its weight is below a {BLOCK}th of all, it would never be seen")
 
     @property
     def rows_per_epoch(self) -> int:
@@ -149,12 +150,12 @@ class Rows:
 
     @property
     def shares(self) -> np.ndarray:
-        """Each file's share of the rows of an epoch [files]."""
+        """Each part's share of the rows of an epoch [parts]."""
         return self._packed.rows / self.rows_per_epoch if self._places is None else self._places / BLOCK
 
     @property
     def passes(self) -> np.ndarray:
-        """How often an epoch goes over each file [files]."""
+        """How often an epoch goes over each part [parts]."""
         return self.shares * self.rows_per_epoch / self._packed.rows
 
     @property
@@ -166,11 +167,8 @@ class Rows:
         """What an epoch consists of, file by file."""
         rows = f"an epoch: {self.rows_per_epoch:,} rows of {self.row_length}"
         lines = [f"{rows}, {self.tokens_per_epoch:,} {self.targets_are}"]
-        for file, name in enumerate(self._names):
-            share, passes = self.shares[file], self.passes[file]
-            lines.append(f"  {name}: {share:.1%} of the rows, {passes:.2f} passes over the file")
-            if details := self._packed.details(file):
-                lines.append(f"    {details}")
+        for part, (share, passes) in enumerate(zip(self.shares, self.passes, strict=True)):
+            lines += self._packed.summary(part, share, passes)
         return "\n".join(lines)
 
     def batch(self, epoch: int, positions: Sequence[int]) -> Batch:
@@ -178,11 +176,11 @@ class Rows:
         return self._packed.gather(*self.order(epoch, positions))
 
     def order(self, epoch: int, positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """(file, row in that file), both int64 [B], at these positions of the shuffled epoch."""
+        """(part, row in that part), both int64 [B], at these positions of the shuffled epoch."""
         positions = np.asarray(positions, np.int64)
         n = self.rows_per_epoch
         if self._places is None:
-            return find_rows(self._starts, permuted(positions, n, derive_key(self.seed, _WHOLE_EPOCH, epoch)))
+            return locate(self._starts, permuted(positions, n, derive_key(self.seed, _WHOLE_EPOCH, epoch)))
         if positions.size and (positions.min() < 0 or positions.max() >= n):
             raise IndexError(f"a position lies outside 0..{n - 1}")
         return weighted_order(epoch * n + positions, self._packed.rows, self._places, self.seed)
@@ -196,10 +194,10 @@ class TextRows(Rows):
         super().__init__(PackedStreams(caches, [cache.train for cache in caches], row_length), sources, seed)
 
 
-def find_rows(starts: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(file, row in that file), both int64 [B], of rows counted through all files, file f beginning at starts[f]."""
-    files = np.searchsorted(starts, index, side="right") - 1
-    return files, index - starts[files]
+def locate(starts: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(part, number in that part), both int64 [B], of things counted through all parts, part p from starts[p] on."""
+    parts = np.searchsorted(starts, index, side="right") - 1
+    return parts, index - starts[parts]
 
 
 def places_in_block(weights: Sequence[float]) -> np.ndarray:
@@ -251,7 +249,7 @@ class RowsInOrder:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """The rows with these numbers, 0..len-1."""
-        return self._packed.gather(*find_rows(self._starts, np.asarray(indices, np.int64)))
+        return self._packed.gather(*locate(self._starts, np.asarray(indices, np.int64)))
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All rows, in order; the last batch may be smaller."""
