@@ -80,15 +80,17 @@ class ChatRenderer:
         return rendered.ids.tolist()
 
     def _encode(self, conversations: list[list[_Run]]) -> list[Rendered]:
-        places: dict[tuple[str, int], int] = {}  # what stands between turns is in the batch once
-        for run in (run for runs in conversations for run in runs):
-            places.setdefault((run.text, run.untrained), len(places))
-        encoded = self.tokenizer.encode_from(*zip(*places)) if places else []
+        # As keys, so that what stands between turns is encoded once.
+        first = dict.fromkeys((runs[0].text, runs[0].untrained) for runs in conversations if runs)
+        others = dict.fromkeys((run.text, run.untrained) for runs in conversations for run in runs[1:])
+        for texts, inside in ((first, False), (others, True)):
+            if texts:
+                texts.update(zip(list(texts), self.tokenizer.encode_from(*zip(*texts), inside=inside)))
         results = []
         for runs in conversations:
             ids, trained = [], bytearray()
-            for run in runs:
-                tokens, untrained = encoded[places[run.text, run.untrained]]
+            for number, run in enumerate(runs):
+                tokens, untrained = (others if number else first)[run.text, run.untrained]
                 ids += tokens
                 trained += bytes(untrained) + b"\1" * (len(tokens) - untrained)
                 if run.control is not None:

@@ -182,13 +182,17 @@ class Tokenizer:
             raise _not_text(texts) from error
         return [encoding.ids for encoding in encodings]
 
-    def encode_from(self, texts: Sequence[str], places: Sequence[int]) -> list[tuple[list[int], int]]:
+    def encode_from(
+        self, texts: Sequence[str], places: Sequence[int], inside: bool = False
+    ) -> list[tuple[list[int], int]]:
         """For every text its ids, and how many of them end before the character at its place.
 
-        A token that reaches across the place is not among these. In parallel on all cores.
+        A token that reaches across the place is not among these. `inside` texts follow others, so that a tokenizer
+        which puts a space before the first word leaves them as they are. In parallel on all cores.
         """
+        backend = self._backend_inside if inside else self._backend
         try:
-            encodings = self._backend.encode_batch(texts, add_special_tokens=False)
+            encodings = backend.encode_batch(texts, add_special_tokens=False)
         except TypeError as error:
             raise _not_text(texts) from error
         result = []
@@ -208,6 +212,22 @@ class Tokenizer:
             ends = np.flatnonzero(np.diff(words, append=len(words))) + 1 if words else []
             parts.append(np.insert(np.array(encoding.ids, dtype=np.int32), ends, boundary))
         return parts
+
+    @cached_property
+    def _backend_inside(self) -> tokenizers.Tokenizer:
+        """What encodes text that does not come first: another one in the newer Llama folders only."""
+        content = self.definition()
+        whole = content["pre_tokenizer"] or {}
+        with_space = [
+            part for part in [whole, *whole.get("pretokenizers", [])] if part.get("prepend_scheme") == "first"
+        ]
+        if not with_space:
+            return self._backend
+        for part in with_space:
+            part["prepend_scheme"] = "never"
+        backend = tokenizers.Tokenizer.from_str(json.dumps(content))
+        backend.encode_special_tokens = True
+        return backend
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """The text of ids. Bytes that are no UTF-8 become U+FFFD; ids past the vocabulary stand for nothing.

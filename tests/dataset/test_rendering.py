@@ -266,16 +266,19 @@ def test_the_template_for_other_tokens():
     assert TOOLS_AFTER.encode("unicode_escape").decode() in CHAT_TEMPLATE
 
 
-@pytest.fixture(scope="module", params=["byte-level", "trimming", "sentencepiece"])
+@pytest.fixture(scope="module", params=["byte-level", "trimming", "sentencepiece", "sentencepiece, space only first"])
 def llama(request):
     """A tokenizer of a Llama folder: no ChatML tokens, and not all of them spell texts the same way."""
     from tokenizers import Tokenizer as Backend
     from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
-    if request.param == "sentencepiece":
+    if request.param.startswith("sentencepiece"):
         names = ["<s>", "</s>", "▁", "a", "▁a", "\n", *(f"<0x{i:02X}>" for i in range(256))]
         backend = Backend(models.BPE({name: i for i, name in enumerate(names)}, [("▁", "a")], byte_fallback=True))
-        backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        if request.param == "sentencepiece":
+            backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+        else:
+            backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
         backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     else:
         names = ["<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "ĊĠ"]
@@ -319,11 +322,11 @@ def test_the_tokenizer_of_a_renderer_brings_the_template_that_was_rendered(llama
 
     assert ChatRenderer(tokenizer).tokenizer is tokenizer  # ours has it already
     foreign = Tokenizer.from_files(llama.files | {"chat_template.jinja": "{{ 'another' }}"})
-    for given in (foreign, Tokenizer.from_files({"tokenizer.json": llama.files["tokenizer.json"]})):
-        renderer = ChatRenderer(given)
+    for before in (foreign, Tokenizer.from_files({"tokenizer.json": llama.files["tokenizer.json"]})):
+        renderer = ChatRenderer(before)
         ours = renderer.tokenizer
         assert ours.chat_template == chat_template(end="</s>") and "chat_template.jinja" not in ours.files
-        assert (ours.fingerprint, ours.bos_id, ours.eos_id) == (given.fingerprint, given.bos_id, given.eos_id)
+        assert (ours.fingerprint, ours.bos_id, ours.eos_id) == (before.fingerprint, before.bos_id, before.eos_id)
         ours.save(tmp_path)
         messages = [user("Hi"), assistant("Hello")]
         ids = AutoTokenizer.from_pretrained(tmp_path).apply_chat_template(messages)["input_ids"]
