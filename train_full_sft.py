@@ -24,7 +24,9 @@ from training.arguments import (
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    add_data_arguments(parser, "conversations: .jsonl, .jsonl.gz or .parquet, each with an optional weight")
+    # Longer rows than for texts: what does not fit is lost here, there it is only split.
+    what = "conversations: .jsonl, .jsonl.gz or .parquet, each with an optional weight"
+    add_data_arguments(parser, what, max_seq_len=768)
     add_model_arguments(parser, start_from="pretrain")
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.0)
     add_run_arguments(parser, weight_name="full_sft")

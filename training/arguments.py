@@ -144,13 +144,13 @@ def add_switch(group, name: str, meaning: str, default: bool | None = None) -> N
     group.add_argument(f"--no_{name}", dest=name, action="store_false", default=default, help=argparse.SUPPRESS)
 
 
-def add_data_arguments(parser: StageParser, what: str) -> None:
+def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -> None:
     """`what` names the accepted files in the help, say 'texts (.jsonl, .jsonl.gz, .parquet, .txt)'."""
     group = parser.add_argument_group("data")
     group.add_argument("--data_path", nargs="+", metavar="FILE[:WEIGHT]", help=what)
     group.add_argument("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
     group.add_argument("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
-    group.add_argument("--max_seq_len", type=positive_int, default=512, help="tokens in a row (%(default)s)")
+    group.add_argument("--max_seq_len", type=positive_int, default=max_seq_len, help="tokens in a row (%(default)s)")
     group.add_argument("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: that of the weight, or the shipped one")
 

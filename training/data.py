@@ -24,7 +24,13 @@ def open_texts(args, tokenizer, say) -> tuple[TextRows, ValidationRows]:
 
 def open_chats(args, tokenizer, say) -> tuple[ChatRows, ChatValidationRows]:
     """The same for conversations."""
-    return _open_rows(args, tokenizer, say, "chat", ChatRows, ChatValidationRows)
+    rows, validation = _open_rows(args, tokenizer, say, "chat", ChatRows, ChatValidationRows)
+    if validation.left_out:
+        say(
+            f"validation leaves out {validation.left_out:,} conversations, whose first answer begins beyond"
+            " --max_seq_len"
+        )
+    return rows, validation
 
 
 def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):

@@ -2,14 +2,16 @@
 
 import contextlib
 import io
+import json
 
 import pytest
 
+import train_full_sft
 from dataset import tokenising
 from model.errors import UsageError
 from tests.stages.workshop import Workshop, write_texts
 from train_pretrain import parse_arguments
-from training.data import open_texts
+from training.data import open_chats, open_texts
 
 
 @pytest.fixture
@@ -57,3 +59,14 @@ def test_without_data_a_stage_takes_the_sample_data_and_says_so(tmp_path, stage,
         said.getvalue()
     )
     assert workshop.result("out").facts["step"] == 1
+
+
+def test_held_out_conversations_that_no_row_can_hold_are_said(tmp_path, small_tokenizer):
+    workshop = Workshop.create(tmp_path, "full_sft")
+    long_question = {"conversations": [{"role": "user", "content": "x" * 99}, {"role": "assistant", "content": "y"}]}
+    (tmp_path / "long.jsonl").write_text(json.dumps(long_question) + "\n")
+    args = train_full_sft.parse_arguments(workshop.command("out", "--val_path", str(tmp_path / "long.jsonl")))
+    said = []
+    _, validation = open_chats(args, small_tokenizer, said.append)
+    assert len(validation) == 0
+    assert said[-1] == ("validation leaves out 1 conversations, whose first answer begins beyond --max_seq_len")
