@@ -204,6 +204,8 @@ def _call(call: dict) -> dict:
     arguments = function.get("arguments")
     if not isinstance(arguments, dict | str | None):
         raise BadRecord('the "arguments" of a tool call are not a JSON object')
+    if isinstance(arguments, str):
+        clean_string(function, "arguments", may_be_blank=True)
     return {"name": name, "arguments": arguments or {}}
 
 

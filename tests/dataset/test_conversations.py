@@ -170,6 +170,7 @@ def test_equal_conversations_have_equal_json():
         ({"messages": [USER, ANSWER | {"tool_calls": "[{"}]}, '"tool_calls" is not valid JSON', "turn 2"),
         ({"messages": [USER, ANSWER | {"tool_calls": [{}]}]}, "a tool call has no name", "turn 2"),
         ({"messages": [USER, ANSWER | {"tool_calls": [CALL | {"arguments": 3}]}]}, 'the "arguments" of', "turn 2"),
+        ({"messages": [ANSWER | {"tool_calls": [CALL | {"arguments": "\0"}]}]}, '"arguments" contains a NUL', "turn 1"),
         ({"messages": [USER | {"tool_calls": [CALL]}, ANSWER]}, '"tool_calls" or "reasoning_content" stand', "turn 1"),
         ({"messages": [USER, ANSWER], "tools": "weather"}, '"tools" is not valid JSON', ""),
         ({"messages": [USER, ANSWER], "tools": ["weather"]}, '"tools" is not a list of JSON objects', ""),
@@ -207,23 +208,41 @@ def test_an_unknown_speaker(turn):
 KEYS = sorted({key for candidate in CHAT for key in candidate.keys})
 KEYS += ["role", "content", "from", "value", "tools", "tool_calls", "reasoning_content", "function", "name"]
 KEYS += ["arguments", "system", "history", "input", "skill"]
-TEXTS = st.one_of(
-    st.sampled_from([*"system user assistant tool human gpt function_call".split(), "<|user|>a<|assistant|>b", "[]"]),
-    st.text(max_size=5),
-    st.just("\ud800"),
-)
+TEXTS = st.sampled_from(
+    [
+        "a",
+        "新芽",
+        "[]",
+        "<|user|>a<|assistant|>b",
+        "用户：a\n助手：b",
+        json.dumps([CALL]),
+        "<think>",
+        " ",
+        "\0",
+        "\ud800",
+    ]
+) | st.text(st.characters(codec="utf-8"), max_size=5)
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), TEXTS, st.just(json.dumps([CALL]))),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)),
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=20,
 )
+CALLS = st.lists(st.fixed_dictionaries({"name": TEXTS}, optional={"arguments": VALUES})) | VALUES
 TURNS = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "user", "assistant", "tool"]), "content": TEXTS},
-    optional={"tools": VALUES, "tool_calls": VALUES, "reasoning_content": TEXTS},
+    {"role": st.sampled_from(["system", "user", "assistant", "assistant", "tool"]), "content": TEXTS},
+    optional={"tool_calls": CALLS, "reasoning_content": TEXTS, "tools": VALUES},
 )
+SHAREGPT_TURNS = st.fixed_dictionaries(
+    {"from": st.sampled_from(["human", "gpt", "function_call", "observation", "narrator"]), "value": TEXTS}
+)
+BESIDE = {"tools": st.lists(st.dictionaries(TEXTS, VALUES, max_size=2), max_size=2) | VALUES, "system": TEXTS}
 RECORDS = st.one_of(
     st.dictionaries(st.sampled_from(KEYS), VALUES),
-    st.fixed_dictionaries({"messages": st.lists(TURNS, max_size=4)}, optional={"tools": VALUES}),
+    st.fixed_dictionaries({"messages": st.lists(TURNS, max_size=4)}, optional=BESIDE),
+    st.fixed_dictionaries({"conversations": st.lists(TURNS | SHAREGPT_TURNS, max_size=4)}, optional=BESIDE),
+    st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS}, optional=BESIDE | {"history": VALUES}),
+    st.fixed_dictionaries({"prompt": TEXTS | st.lists(TURNS, max_size=2), "completion": TEXTS | VALUES}),
+    st.fixed_dictionaries({"text": TEXTS | VALUES}),
 )
 
 
