@@ -56,9 +56,8 @@ def parse_arguments(argv=None):
     data.add_argument(
         "--data_path",
         nargs="+",
-        required=True,
         metavar="FILE[:SHARE]",
-        help="texts or chats: .jsonl, .jsonl.gz, .parquet, .txt, each with an optional share",
+        help="texts or chats: .jsonl, .jsonl.gz, .parquet, .txt, each with an optional share (default: sample data)",
     )
     data.add_argument("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")
     data.add_argument(
@@ -172,6 +171,7 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.sample import sample_file
     from dataset.sources import parse_sources
     from dataset.texts import Corpus
     from model.errors import UsageError
@@ -189,7 +189,11 @@ def main(argv=None):
     old = Tokenizer.load(args.extend) if args.extend else None
 
     # Data
-    corpus = Corpus(parse_sources(args.data_path), args.on_bad_line, out_dir / "bad_lines.jsonl")
+    paths = args.data_path
+    if paths is None:
+        paths = [sample_file("pretrain"), sample_file("sft")]
+        print(f"no --data_path is given: this run takes the sample data, {paths[0]} and {paths[1]}")
+    corpus = Corpus(parse_sources(paths), args.on_bad_line, out_dir / "bad_lines.jsonl")
     for source, documents, size in zip(corpus.sources, corpus.documents, corpus.bytes):
         print(f"{source.path}: {documents:,} documents, {size / 1e6:,.1f} MB of text")
     if corpus.bad_lines:

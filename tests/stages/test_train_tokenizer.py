@@ -133,3 +133,12 @@ def test_missing_files_are_explained(data, tmp_path):
         run("--data_path", *data, "--extend", tmp_path / "absent", "--add", 5, "--out_dir", tmp_path / "out")
     with pytest.raises(UsageError, match="--data_path"):
         run("--out_dir", tmp_path / "out")
+
+
+def test_without_data_it_learns_from_the_sample_data_and_says_so(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    run("--vocab_size", 280)
+    said = capsys.readouterr().out
+    assert "no --data_path is given: this run takes the sample data, out/sample/pretrain.jsonl and" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    assert Tokenizer.load(tmp_path / "out" / "tokenizer").vocab_size == 280
