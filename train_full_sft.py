@@ -61,6 +61,7 @@ def main(argv=None):
             rows_per_epoch=rows.rows_per_epoch,
             row_length=args.max_seq_len,
             world_size=run.world_size,
+            footprint=run.footprint(model, args.max_seq_len),
             base_rates=IMPORTED_RATE if origin.stage == "imported" else FINE_TUNING_RATE,
         )
         model.to(run.device)

@@ -55,6 +55,7 @@ def main(argv=None):
             rows_per_epoch=rows.rows_per_epoch,
             row_length=args.max_seq_len,
             world_size=run.world_size,
+            footprint=run.footprint(model, args.max_seq_len),
             already_trained=bool(args.from_weight or args.weight_path),
         )
         model.to(run.device)

@@ -133,7 +133,8 @@ def test_the_command_works(command, project, capsys):
     assert program == "python", f"{command} is not run by this test, nor on the list of what is not"
     script, *words = words[1:] if words[0] == "-m" else words
     module = script.removesuffix(".py").replace("/", ".")
-    assert (ROOT / module.replace(".", "/")).exists() or (ROOT / script).exists(), f"there is no {script}"
+    path = ROOT / module.replace(".", "/")
+    assert path.with_suffix(".py").exists() or path.is_dir(), f"there is no {script}"
     words = made_small(module, words)
     main = importlib.import_module(module).main
     if "--resume" in words:  # there must be something to resume

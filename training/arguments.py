@@ -7,7 +7,7 @@ import os
 import sys
 
 from model.config import PRESETS, TransformerConfig, preset
-from model.errors import SproutError, UsageError
+from model.errors import SproutError, UsageError, on_one_line
 
 SIZE_FLAGS = (
     "hidden_size",
@@ -18,6 +18,20 @@ SIZE_FLAGS = (
     "head_dim",
     "max_position_embeddings",
 )
+
+# What other programs call flags, where the nearest name would be another.
+ELSEWHERE = {
+    "--lr": "--learning_rate",
+    "--wd": "--weight_decay",
+    "--bs": "--batch_size",
+    "--seq_len": "--max_seq_len",
+    "--max_length": "--max_seq_len",
+    "--model": "--from_weight",
+    "--load": "--from_weight",
+    "--output": "--out_dir",
+}
+
+LARGEST = 2**31 - 1  # of whole numbers; real work needs far less
 
 
 class StageParser(argparse.ArgumentParser):
@@ -57,7 +71,8 @@ class StageParser(argparse.ArgumentParser):
         if not flag.startswith("-"):
             return f"unexpected argument {flag!r}: values follow a flag such as --data_path (see --help)"
         flags = [option for action in self._actions for option in action.option_strings]
-        close = difflib.get_close_matches(flag.split("=")[0].replace("-", "_").replace("__", "--", 1), flags, n=1)
+        name = flag.split("=")[0].replace("-", "_").replace("__", "--", 1)
+        close = difflib.get_close_matches(ELSEWHERE.get(name, name), flags, n=1)
         return f"unknown flag {flag}" + (f": did you mean {close[0]}?" if close else " (see --help)")
 
     def _read_config(self, path: str) -> list[str]:
@@ -90,6 +105,8 @@ class StageParser(argparse.ArgumentParser):
             value = "on" if value else "off"
         if value is None or isinstance(value, dict) or (isinstance(value, list) and action.nargs is None):
             raise UsageError(f"--config {path}: {action.dest} takes one value, not {value!r}")
+        if "\0" in str(value):  # which no command line can hold
+            raise UsageError(f"--config {path}: {action.dest} contains a NUL character")
         return [flag, *map(str, value)] if isinstance(value, list) else [f"{flag}={value}"]
 
 
@@ -98,7 +115,7 @@ def positive_int(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a whole number of at least 1")
-    return value
+    return not_too_large(value)
 
 
 def count(text: str) -> int:
@@ -106,13 +123,19 @@ def count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is negative")
+    return not_too_large(value)
+
+
+def not_too_large(value: int) -> int:
+    if value > LARGEST:
+        raise argparse.ArgumentTypeError(f"{value} is more than {LARGEST}")
     return value
 
 
 def nonnegative(text: str) -> float:
-    """A finite number of at least 0 (for argparse)."""
+    """A finite number of at least 0, as float32 has them (for argparse)."""
     value = float(text)
-    if not 0 <= value < float("inf"):
+    if not 0 <= value < 3.4e38:
         raise argparse.ArgumentTypeError(f"{text} is not a finite number of at least 0")
     return value
 
@@ -131,6 +154,15 @@ def fraction(text: str) -> float:
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return value
+
+
+def file_name(text: str) -> str:
+    """A name that files are called by, with no folder in it: what is written stays in its folder (for argparse)."""
+    plain = text.isprintable() and not set(text) & set('/\\:*?"<>|') and text not in ("", ".", "..")
+    if not plain or len(os.fsencode(text)) > 150:  # a file name of 255 bytes has to hold more than it
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise argparse.ArgumentTypeError(f"{shown!r} is not a plain name: give up to 150 letters and digits, no folder")
+    return text
 
 
 for _type, _name in ((positive_int, "whole number"), (count, "whole number"), (nonnegative, "number")):
@@ -186,6 +218,8 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
     group.add_argument("--max_steps", type=positive_int, help="end after so many optimizer steps")
     group.add_argument("--batch_size", type=positive_int, help="rows in a micro-batch of one process")
     group.add_argument("--accumulation_steps", type=positive_int, help="micro-batches in an optimizer step")
+    group.add_argument("--fit", type=positive, metavar="GB", help="choose the micro-batch to fit into this much memory")
+    add_switch(group, "activation_checkpointing", "less memory for a third more time", default=False)
     group.add_argument("--optimizer", choices=("adamw", "muon"), default=optimizer, help="default %(default)s")
     group.add_argument("--learning_rate", type=positive)
     group.add_argument("--schedule", choices=("wsd", "cosine"), default="wsd", help="default %(default)s")
@@ -198,7 +232,9 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
 def add_run_arguments(parser: StageParser, weight_name: str) -> None:
     group = parser.add_argument_group("run")
     group.add_argument("--out_dir", default="out", help="default %(default)s")
-    group.add_argument("--weight_name", default=weight_name, help="writes <out_dir>/<weight_name>_<hidden>.pth")
+    group.add_argument(
+        "--weight_name", type=file_name, default=weight_name, help="writes <out_dir>/<weight_name>_<hidden>.pth"
+    )
     group.add_argument("--resume", action="store_true", help="go on where this run stopped, bit for bit")
     group.add_argument("--dry_run", action="store_true", help="show the plan, take one step, write nothing")
     group.add_argument("--save_interval", type=positive_int, default=100, help="steps (%(default)s)")
@@ -241,20 +277,46 @@ def with_rope_factor(config: TransformerConfig, factor: float | None) -> Transfo
 
 
 def run_main(main) -> None:
-    """Runs a script's `main`, turning a `SproutError` into one sentence and its exit code."""
+    """Runs a script's `main`, turning a `SproutError` into one sentence and its exit code.
+
+    So do what the machine refuses: a path that cannot be opened or written, more memory than there is.
+    """
     try:
         main()
     except SproutError as error:
         if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
-            print(f"error: {error}", file=sys.stderr)
+            _say_error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader (`| head`) has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _say_error(f"the disk is full ({error}): make room; the last checkpoint is intact")
+        elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
+            _say_error(f"{error.filename}: {error.strerror}: check the path and the rights to it")
+        else:
             raise
-        print(f"error: the disk is full ({error}): make room; the last checkpoint is intact", file=sys.stderr)
+        sys.exit(1)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "no reason is given"
+        _say_error(
+            f"the memory is used up ({reason}): make --batch_size, --max_seq_len or the network smaller;"
+            " the last checkpoint is intact"
+        )
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _say_error(message: str) -> None:
+    print(f"error: {on_one_line(message)}", file=sys.stderr)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch could not get memory; torch is not imported for it."""
+    # torch.OutOfMemoryError is of GPUs; its allocator for CPUs raises a plain RuntimeError.
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or of_torch

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from dataset.conversations import Conversation
 from dataset.rendering import ChatRenderer
-from model.errors import SproutError
+from model.errors import SproutError, on_one_line
 from model.generation import generate_batch
 from model.sampling import GREEDY
 from training.chat_evaluation import read_chat
@@ -74,7 +74,7 @@ def read_questions(path: str | Path, renderer: ChatRenderer, tokenizer) -> list[
 
 
 def _on_one_line(messages: Sequence[dict]) -> str:
-    text = " | ".join(filter(None, (" ".join(message["content"].split()) for message in messages)))
+    text = on_one_line(" | ".join(filter(None, (" ".join(message["content"].split()) for message in messages))))
     return text if len(text) <= SHOWN_CHARACTERS else "... " + text[-SHOWN_CHARACTERS:]
 
 
@@ -92,7 +92,7 @@ def _last_trained(ids: np.ndarray, trained: np.ndarray) -> list[int]:
 
 def _label(fields: dict, key: str) -> str | None:
     value = fields.get(key)
-    return value if isinstance(value, str) and value.strip() else None
+    return on_one_line(value) if isinstance(value, str) and value.strip() else None
 
 
 def answer_questions(

@@ -1,4 +1,4 @@
-"""What a run will do, decided before it begins: batch, learning rate, warm-up, steps, memory.
+"""What a run will do, decided before it begins: batch, learning rate, warm-up, steps.
 
 The defaults follow the work. With D = trained tokens of the whole run:
 
@@ -10,6 +10,7 @@ The defaults follow the work. With D = trained tokens of the whole run:
   trained already, a tenth.
 * Warm-up is 5 % of the run; then `wsd` holds the rate and spends the last half of the run on a
   straight line down.
+* With --fit, a micro-batch is what the memory has room for (`training/memory.py`).
 
 Every value has its reason printed beside it, and any flag overrides it.
 """
@@ -17,10 +18,8 @@ Every value has its reason printed beside it, and any flag overrides it.
 import math
 from dataclasses import dataclass, field
 
-from model.attention import QUERY_BLOCK
-from model.config import TransformerConfig
 from model.errors import UsageError
-from training.losses import LOGITS_AT_ONCE
+from training.memory import Footprint, fit
 
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
@@ -47,6 +46,7 @@ class Plan:
     learning_rate: float
     warmup_steps: int
     schedule: str
+    activation_checkpointing: bool = False
     reasons: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -82,12 +82,14 @@ def make_plan(
     world_size: int,
     already_trained: bool = False,
     base_rates: dict | None = None,
+    footprint: Footprint | None = None,
 ) -> Plan:
     """A plan from the flags, and from the rules above where a flag is missing.
 
     `rows_per_epoch` rows of `row_length` tokens make one epoch, shared out among `world_size` processes.
     `already_trained`: the network begins with weights that a high learning rate would spoil.
-    Raises `UsageError` when there is nothing to train.
+    `footprint`: what the run takes of memory, for --fit.
+    Raises `UsageError` when there is nothing to train, or it does not fit.
     """
     if rows_per_epoch < 1:
         raise UsageError("the training data holds no row: give a file with more text, or a smaller --val_ratio")
@@ -95,7 +97,16 @@ def make_plan(
     available = args.epochs * rows_per_epoch * row_length
     rows, reasons["batch"] = _rows_per_step(args, available, row_length, world_size)
 
-    if args.batch_size:
+    checkpointing = args.activation_checkpointing
+    if args.fit:
+        if args.batch_size:
+            raise UsageError("--fit chooses the --batch_size: give one of the two")
+        share = max(1, rows // (world_size * (args.accumulation_steps or 1)))
+        most = min(share, max(1, MICRO_BATCH_TOKENS // row_length))
+        choices = [size for size in range(most, 0, -1) if share % size == 0]  # the step stays as it is
+        batch_size, checkpointing = fit(footprint, args.fit, choices, checkpointing)
+        reasons["batch"] += f"; micro-batch as --fit {args.fit:g} allows"
+    elif args.batch_size:
         batch_size = args.batch_size
     elif args.accumulation_steps:
         batch_size = max(1, rows // (args.accumulation_steps * world_size))
@@ -126,6 +137,7 @@ def make_plan(
         learning_rate=rate,
         warmup_steps=min(warmup, steps),
         schedule=args.schedule,
+        activation_checkpointing=checkpointing,
         reasons=reasons,
     )
 
@@ -167,38 +179,3 @@ def _learning_rate(args, step_tokens: int, already_trained: bool, base_rates: di
     if already_trained:
         factor, reason = factor / TRAINED_ALREADY, f"{reason} / {TRAINED_ALREADY}, as the network is trained already"
     return float(f"{base * factor:.2g}"), reason
-
-
-def memory_estimate(
-    config: TransformerConfig,
-    plan: Plan,
-    optimizer: str,
-    trainable: int,
-    compute_bytes: int,
-    keeps_attention: bool = False,
-) -> dict[str, int]:
-    """Bytes of weights, gradients, optimizer state and activations, estimated from the shape.
-
-    compute_bytes: 2 in bfloat16 or float16, 4 in float32. keeps_attention: attention weights are kept for the
-    backward pass, as `model.attention.BlockAttention` does.
-    """
-    total = config.num_parameters()
-    embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-    matrices = min(trainable, total - embeddings)
-    adam = trainable if optimizer == "adamw" else trainable - matrices
-    tokens = plan.batch_size * plan.row_length
-    d, f = config.hidden_size, config.intermediate_size
-    heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
-    # Kept for the backward pass, per token and layer: nine float32 copies of the residual stream (the stream, and
-    # each norm's square, factor and result), and in the compute type the normed inputs, q, k, v before and
-    # after rotation, the attention output, and four as wide as the MLP.
-    per_layer = 4 * 9 * d + compute_bytes * (4 * d + 2 * heads + 4 * f)
-    if keeps_attention:
-        per_layer += compute_bytes * config.num_attention_heads * (plan.row_length + QUERY_BLOCK) // 2
-    logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size)) * config.vocab_size * (4 + compute_bytes)
-    return {
-        "weights": 4 * total,
-        "gradients": 4 * trainable,
-        "optimizer": 8 * adam + 4 * (trainable - adam),
-        "activations": tokens * config.num_hidden_layers * per_layer + logits,
-    }

@@ -5,8 +5,6 @@ import sys
 
 from tqdm import tqdm
 
-from training.plan import memory_estimate
-
 
 class Progress:
     """Only the main process prints. `say` writes a line without breaking the bar."""
@@ -72,10 +70,9 @@ def describe(run, compiling: str) -> list[str]:
     plan, config, args = run.plan, run.model.config, run.args
     total = sum(p.numel() for p in run.model.parameters())
     trainable = sum(p.numel() for p in run.model.parameters() if p.requires_grad)
-    compute_bytes = 4 if run.device_choice.dtype.itemsize == 4 else 2
-    keeps_attention = run.device.type == "cpu" and compute_bytes == 2
-    memory = memory_estimate(config, plan, args.optimizer, trainable, compute_bytes, keeps_attention)
-    parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items())
+    memory = run.footprint(run.model, plan.row_length).parts(plan.batch_size, plan.activation_checkpointing)
+    parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
+    recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
     tokens = plan.rows_per_epoch * plan.row_length
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(run.device_choice.dtype).removeprefix("torch.")
@@ -89,6 +86,6 @@ def describe(run, compiling: str) -> list[str]:
         f" micro-batches x {plan.world_size} process(es)  ({reasons['batch']})",
         f"steps     {plan.steps:,}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
         f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
-        f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}",
+        f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
         f"writes    {run.weight_file} every {args.save_interval} steps; logs in {run.folder}",
     ]

@@ -30,6 +30,7 @@ from model.files import sweep_temporaries
 from training import distributed, resume
 from training.device import choose_device, reuse_freed_memory
 from training.interrupts import Interrupts
+from training.memory import PROGRAM_ON_CPU, Footprint, recompute_activations
 from training.metrics import Metrics
 from training.plan import Plan
 from training.progress import Progress, describe
@@ -72,6 +73,19 @@ class Run:
             self._lock.release()
         distributed.stop()
         self.interrupts.__exit__()
+
+    def footprint(self, model, row_length: int) -> Footprint:
+        """What decides how much memory training `model` takes here."""
+        half, on_cpu = self.device_choice.dtype.itemsize == 2, self.device.type == "cpu"
+        return Footprint(
+            model.config,
+            row_length,
+            self.args.optimizer,
+            trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+            compute_bytes=2 if half else 4,
+            keeps_attention=on_cpu and half,
+            program=PROGRAM_ON_CPU if on_cpu else 0,
+        )
 
     def begin(
         self,
@@ -118,6 +132,8 @@ class Run:
             self.say(line)
         if not args.dry_run:
             self._claim_output()
+        if plan.activation_checkpointing:
+            recompute_activations(model)
         if self.compiles:
             for layer in model.model.layers:  # one layer at a time: all layers share one compiled function
                 layer.compile()

@@ -1,5 +1,7 @@
 """The network a stage begins with: a new one, or one loaded from a weight, an HF folder or a MiniMind file."""
 
+import glob
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,7 @@ def starting_point(args) -> tuple[Transformer, Tokenizer, Origin]:
         config = config.replace(
             pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id
         )
+        refuse_too_large(config)
         model, origin = Transformer(config), Origin("a new network")
     else:
         if args.preset:
@@ -55,6 +58,21 @@ def starting_point(args) -> tuple[Transformer, Tokenizer, Origin]:
     return model, tokenizer, origin
 
 
+def refuse_too_large(config: TransformerConfig) -> None:
+    """Raises `UsageError` for a new network whose weights alone exceed the memory of this machine.
+
+    Asked before it is built: the system would hand out memory that is not there, and end the process when it is used.
+    """
+    if not hasattr(os, "sysconf"):  # Windows hands out no more than it has
+        return
+    memory, needed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), 4 * config.num_parameters()
+    if needed > memory:
+        raise UsageError(
+            f"a network of {config.num_parameters() / 1e6:,.0f} M parameters takes {needed / 1e9:,.0f} GB, and this"
+            f" machine has {memory / 1e9:,.0f} GB of memory: choose a smaller --preset or smaller sizes"
+        )
+
+
 def _with_config(model: Transformer, config: TransformerConfig) -> Transformer:
     """`model` with other positions, which its weights do not show."""
     if config == model.config:
@@ -69,10 +87,11 @@ def find_weight(source: str, out_dir: str, hidden_size: int | None = None) -> st
 
     hidden_size: chooses among several. Raises `UsageError` where there is none, or no choice.
     """
-    if Path(source).exists():
+    if os.path.exists(source):  # False, where Path.exists raises, for a name that no file can have
         return source
     # A run that was begun from this very file under its own name, and ended before its first save, kept it there.
-    kept = sorted(Path(source).parent.glob(f"earlier/*/{Path(source).name}"), key=lambda path: path.stat().st_mtime)
+    pattern = f"earlier/*/{glob.escape(Path(source).name)}"
+    kept = sorted(Path(source).parent.glob(pattern), key=lambda path: path.stat().st_mtime)
     if kept:
         return str(kept[-1])
     if Path(source).suffix or "/" in source:
@@ -86,7 +105,8 @@ def find_weight(source: str, out_dir: str, hidden_size: int | None = None) -> st
 
 def weights_called(name: str, out_dir: str) -> list[Path]:
     """All <out_dir>/<name>_<hidden>.pth, the newest first; none is a `UsageError`."""
-    found = [*Path(out_dir).glob(f"{name}_*.pth")] or [*Path(out_dir).glob(f"earlier/*/{name}_*.pth")]
+    pattern = f"{glob.escape(name)}_*.pth"
+    found = [*Path(out_dir).glob(pattern)] or [*Path(out_dir).glob(f"earlier/*/{pattern}")]
     found = [path for path in found if path.stem.removeprefix(f"{name}_").isdecimal()]
     if not found:
         raise UsageError(f"there is no {name}_<hidden>.pth in {out_dir}: train that stage first, or give a path")

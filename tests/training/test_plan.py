@@ -1,19 +1,17 @@
 """The plan of a run: every row once an epoch, defaults by rule, flags above all."""
 
 import math
-from dataclasses import replace
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.config import PRESETS
 from model.errors import UsageError
-from model.transformer import Transformer
-from tests.training.support import SMALL, flags
+from tests.training.support import flags
 from training import plan as rules
-from training.optimizers import build_optimizers
-from training.plan import Plan, make_plan, memory_estimate, tokens_per_step_rule
+from training.memory import Footprint
+from training.plan import Plan, make_plan, tokens_per_step_rule
 
 
 def small_plan(**changes) -> Plan:
@@ -32,8 +30,8 @@ def small_plan(**changes) -> Plan:
     return Plan(**values | changes)
 
 
-def planned(*words: str, rows=10_000, length=512, world_size=1) -> Plan:
-    return make_plan(flags(*words), rows_per_epoch=rows, row_length=length, world_size=world_size)
+def planned(*words: str, rows=10_000, length=512, world_size=1, **more) -> Plan:
+    return make_plan(flags(*words), rows_per_epoch=rows, row_length=length, world_size=world_size, **more)
 
 
 # --- rows -------------------------------------------------------------------------------------------
@@ -173,39 +171,16 @@ def test_nothing_to_train_is_a_usage_error():
         planned(rows=0)
 
 
-# --- memory -----------------------------------------------------------------------------------------
+# --- --fit ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_memory_of_weights_gradients_and_optimizer_is_what_they_take(name, tied):
-    config = replace(SMALL, tie_word_embeddings=tied)
-    model = Transformer(config)
-    model(torch.tensor([[1, 2, 3]])).sum().backward()
-    optimizers = build_optimizers(model, name, 1e-3, 0.1)
-    for optimizer in optimizers:
-        optimizer.step()
-    parameters = list(model.parameters())
-    state = sum(tensor.nbytes for each in optimizers for values in each.state.values() for tensor in values.values())
-
-    memory = memory_estimate(config, small_plan(), name, config.num_parameters(), compute_bytes=4)
-
-    assert memory["weights"] == sum(p.nbytes for p in parameters)
-    assert memory["gradients"] == sum(p.grad.nbytes for p in parameters)
-    assert memory["optimizer"] == pytest.approx(state, rel=0.02)
-
-
-def test_frozen_parameters_take_no_gradient_or_optimizer_state():
-    total = SMALL.num_parameters()
-    memory = memory_estimate(SMALL, small_plan(), "adamw", total // 2, compute_bytes=2)
-    assert memory["weights"] == 4 * total
-    assert memory["gradients"] == 4 * (total // 2)
-    assert memory["optimizer"] == 8 * (total // 2)
-
-
-def test_activations_grow_with_the_micro_batch_not_with_accumulation():
-    def activations(**changes):
-        return memory_estimate(SMALL, small_plan(**changes), "adamw", 1000, compute_bytes=2)["activations"]
-
-    assert activations(batch_size=8) > activations(batch_size=4) > activations(batch_size=2)
-    assert activations(accumulation_steps=8) == activations(accumulation_steps=2)
+def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same():
+    footprint = Footprint(PRESETS["26m"], 512, "muon", PRESETS["26m"].num_parameters(), compute_bytes=2)
+    whole = planned(rows=10**5)
+    plan = planned("--fit=1.5", rows=10**5, footprint=footprint)
+    assert plan.batch_size < whole.batch_size and plan.tokens_per_step == whole.tokens_per_step
+    assert plan.accumulation_steps > whole.accumulation_steps
+    assert footprint.total(plan.batch_size, plan.activation_checkpointing) <= 1.5 * 2**30
+    assert "as --fit 1.5 allows" in plan.reasons["batch"]
+    with pytest.raises(UsageError, match="give one of the two"):
+        planned("--fit=1.5", "--batch_size=2", footprint=footprint)
