@@ -19,6 +19,7 @@ from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.later import preferences, prompts, reasoning
 from dataset.sample.texts import documents
 from dataset.sample.world import World
+from model.errors import SproutError
 from model.files import write_atomically
 
 # What each file is made of.
@@ -58,7 +59,10 @@ def write_sample(out_dir: str | Path = "out", seed: int = 0) -> list[Path]:
     """Writes all files, each whole or not at all, and returns their paths."""
     paths = [sample_path(name, out_dir) for name in FILES]
     folder = paths[0].parent
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SproutError(f"{folder} cannot be made ({error.strerror}): choose another --out_dir") from error
     with exclusive(folder / ".lock", on_wait=lambda: None):  # another process may be making them: seconds
         if _is_current(folder, seed):
             return paths

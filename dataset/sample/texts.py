@@ -9,16 +9,47 @@ from dataset.sample import facts as tables
 from dataset.sample.tales import Tale
 from dataset.sample.wordings import EN, Wording
 from dataset.sample.wordings_zh import ZH
-from dataset.sample.world import Fact, Person, World, fill
+from dataset.sample.world import Fact, Person, World, fill, with_article
 
 WORDINGS: dict[str, dict[str, Wording]] = {"en": EN, "zh": ZH}
 
-# How often each fact is stated. What has many possible values takes more.
-EXPOSURES = 24
+# How often each fact is stated.
+EXPOSURES = 20
 IN_MIXED = 0.35  # of the statements, in documents that mix everything
 PORTRAITS = 8  # of each person, besides
 TELLINGS = 10  # of each tale
-SHEETS_OF_SUMS = 3  # times that each sum is shown, in either order
+SHEETS_OF_SUMS = 5  # times that each sum is shown, in either order
+
+# Somebody or something is named before it is spoken of, so that texts teach to take up what was named. Without this
+# a network learns the facts, but when it is asked about one it answers with another.
+MENTIONS = {
+    "en": (
+        "And {m}? {s}",
+        "About {m}: {s}",
+        "Someone asks about {m}. {s}",
+        "Now {m}. {s}",
+        "What do you know about {m}? {s}",
+        "I know something about {m}. {s}",
+        "{m}? {s}",
+        "Please tell us about {m}! {s}",
+        "Have you heard of {m}? {s}",
+    ),
+    "zh": (
+        "{m}呢？{s}",
+        "关于{m}：{s}",
+        "有人问起{m}。{s}",
+        "再看{m}。{s}",
+        "你知道{m}吗？{s}",
+        "我知道{m}。{s}",
+        "请说说{m}。{s}",
+        "说到{m}，{s}",
+        "能讲讲{m}吗？{s}",
+    ),
+}
+ALL_MENTIONED = {
+    "en": ("Let us speak of {m}.", "This page is about {m}.", "Somebody asked about {m}.", "Here you read about {m}."),
+    "zh": ("今天说说{m}。", "这一页讲的是{m}。", "有人问起{m}。", "这里写的是{m}。"),
+}
 
 PORTRAITS_EN = (
     "{e} lives in {home} and works as {an job}. {She} has {an pet}.",
@@ -26,6 +57,9 @@ PORTRAITS_EN = (
     "In {home} lives {e}. {She} has {an pet} and works as {an job}.",
     "Meet {e}, {an job}. {She} lives in {home} with {an pet}.",
     "{e} has {an pet}. {She} lives in {home}, where {she} works as {an job}.",
+    "{e} lives in {home}. And {her} job? {e} works as {an job}. And {her} pet? {e} has {an pet}.",
+    "{e} has {an pet}. As for {her} home, {e} lives in {home}. As for {her} work, {e} works as {an job}.",
+    "{e} works as {an job}. Does {she} have a pet? {e} has {an pet}. Where is {her} home? {e} lives in {home}.",
     "{e} gets up early, because {an job} has much to do. {Her} home is in {home}, and {an pet} keeps {her2} company.",
 )
 PORTRAITS_ZH = (
@@ -34,6 +68,9 @@ PORTRAITS_ZH = (
     "{home}住着{e}。{she}养{pet}，工作是{job}。",
     "这是{e}，一名{job}。{she}住在{home}，{her}的宠物是{pet}。",
     "{e}养{pet}。{she}住在{home}，在那里当{job}。",
+    "{e}住在{home}。{her}的工作呢？{e}的工作是{job}。{her}的宠物呢？{e}的宠物是{pet}。",
+    "{e}的宠物是{pet}。说到{her}的家，{e}住在{home}。说到{her}的工作，{e}的工作是{job}。",
+    "{e}的工作是{job}。{she}有宠物吗？{e}的宠物是{pet}。{she}的家在哪里？{e}住在{home}。",
     "{e}每天起得很早，因为{job}事情很多。{she}的家在{home}，有{pet}陪着{her}。",
 )
 INTRODUCTIONS_EN = (
@@ -82,7 +119,9 @@ def _documents_of_facts(world: World) -> Iterator[str]:
         for _ in range(EXPOSURES):
             rng.shuffle(facts)
             cut = round(IN_MIXED * len(facts))
-            mixed[language] += [sentence(fact, rng.choice(wording.texts)) for fact in facts[:cut]]
+            mixed[language] += [
+                _mentioned(rng, fact, sentence(fact, rng.choice(wording.texts))) for fact in facts[:cut]
+            ]
             for chunk in _chunks(rng, facts[cut:], 3, 7):
                 yield _about_one_thing(rng, language, wording, chunk)
     for language, sentences in mixed.items():
@@ -93,13 +132,35 @@ def _documents_of_facts(world: World) -> Iterator[str]:
 
 def _about_one_thing(rng: random.Random, language: str, wording: Wording, facts: list[Fact]) -> str:
     style = rng.random()
-    if style < 0.15:
+    if style < 0.1:
         sign = rng.choice((": ", " - "))
         return "\n".join([wording.heading, *(f"{fact.entity}{sign}{fact.attribute}" for fact in facts)])
     body = [sentence(fact, rng.choice(wording.texts)) for fact in facts]
-    if style < 0.3:
+    if style < 0.2:
         return "\n".join([wording.heading, *body])
-    return _joined(language, body)
+    if style < 0.4:
+        names = _listed(language, [_name(fact) for fact in rng.sample(facts, len(facts))])
+        return _joined(language, [rng.choice(ALL_MENTIONED[language]).format(m=names), *body])
+    return _joined(language, [_mentioned(rng, fact, text) for fact, text in zip(facts, body, strict=True)])
+
+
+def _mentioned(rng: random.Random, fact: Fact, text: str) -> str:
+    """The sentence, most of the time after a mention of what it is about."""
+    if rng.random() < 0.2:
+        return text
+    said = rng.choice(MENTIONS[fact.language]).format(m=_name(fact), s=text)
+    return said[0].upper() + said[1:]
+
+
+def _name(fact: Fact) -> str:
+    if fact.language == "en" and fact.skill in ("sound", "young", "colour"):
+        return with_article(fact.entity)
+    return f"《{fact.entity}》" if (fact.language, fact.skill) == ("zh", "moral") else fact.entity
+
+
+def _listed(language: str, names: list[str]) -> str:
+    comma, last = (", ", " and ") if language == "en" else ("、", "和")
+    return comma.join(names[:-1]) + (last if len(names) > 1 else "") + names[-1]
 
 
 def _portraits(world: World) -> Iterator[str]:
@@ -167,7 +228,7 @@ def _sums(world: World) -> Iterator[str]:
     for _ in range(SHEETS_OF_SUMS):
         rng.shuffle(ordered)
         for chunk in _chunks(rng, ordered, 5, 9):
-            write = rng.choice((_equation, _equation, _equation, _in_english, _in_chinese, _step_by_step))
+            (write,) = rng.choices((_equation, _asked_in_english, _asked_in_chinese, _step_by_step), (10, 4, 4, 1))
             yield "\n".join(write(a, b) for a, b in chunk)
 
 
@@ -175,12 +236,12 @@ def _equation(a: int, b: int) -> str:
     return f"{a} + {b} = {a + b}"
 
 
-def _in_english(a: int, b: int) -> str:
-    return f"{a} plus {b} is {a + b}"
+def _asked_in_english(a: int, b: int) -> str:
+    return f"{a} and {b} together? {_equation(a, b)}, as {a} plus {b} is {a + b}"
 
 
-def _in_chinese(a: int, b: int) -> str:
-    return f"{a}加{b}等于{a + b}"
+def _asked_in_chinese(a: int, b: int) -> str:
+    return f"{a}和{b}一共多少？{_equation(a, b)}，{a}加{b}等于{a + b}"
 
 
 def _step_by_step(a: int, b: int) -> str:

@@ -119,7 +119,7 @@ def test_no_sum_of_the_questions_is_shown_anywhere_in_any_notation(questions, tu
             held.add(frozenset((a, b)))
     assert len(held) >= 60
     for text in [*texts, *said(tuned, "user"), *said(tuned, "assistant")]:
-        for clause in re.split(r"[\n,;；。？]|\. ", text):
+        for clause in re.split(r"[\n,;；。，？?:：]|\. ", text):
             numbers = [int(number) for number in re.findall(r"\d+", clause)]
             # Two numbers side by side, whatever stands between them. In a + b = c these are b and c too: not asked.
             sides = list(pairwise(numbers))[: 1 if len(numbers) == 3 else None]
