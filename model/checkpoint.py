@@ -261,6 +261,7 @@ def _open_own(contents: dict, source: Path):
         texts = isinstance(files, dict) and all(isinstance(text, str) for pair in files.items() for text in pair)
         names = all(isinstance(name, str) for name in contents["model"])
         wrong = ["tokenizer"] * (not texts) + ["model"] * (not names)
+        wrong += ["stage"] * (not contents["stage"].isprintable())  # it is shown, and must not steer the terminal
     if wrong:
         raise SproutError(f"{source} is not a weight as Sprout writes it: its {wrong[0]} is missing or of a wrong kind")
     try:

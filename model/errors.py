@@ -4,6 +4,16 @@ The message is one sentence for the person at the terminal: what is wrong, where
 Libraries raise these; only the scripts turn them into an exit code (`training.arguments.run_main`).
 """
 
+import re
+
+# What a message quotes from a file must neither break its line nor steer the terminal, nor turn its text around.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def on_one_line(text: str) -> str:
+    """The text with control characters spelled out, for the terminal to show and not to obey."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
 
 class SproutError(Exception):
     """Data, files or checkpoints that cannot be used (exit code 1)."""
