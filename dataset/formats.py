@@ -98,6 +98,9 @@ CHAT = (
 # What each kind of training accepts, the first that fits wins.
 FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,), "chat": CHAT}
 
+# What is said of a record that another kind of training accepts.
+OTHER_KINDS = {"text": "a text, for pretraining", "chat": "a conversation, for fine-tuning"}
+
 
 def detect_format(fields: dict, kind: str) -> Format:
     """The format of a record with these fields, keys in lower case. Raises BadRecord naming the accepted ones."""
@@ -105,4 +108,7 @@ def detect_format(fields: dict, kind: str) -> Format:
         if candidate.keys <= fields.keys() and candidate.fits(fields):
             return candidate
     accepted = " or ".join(candidate.shape for candidate in FORMATS[kind])
+    for other, uses in OTHER_KINDS.items():
+        if other != kind and any(one.keys <= fields.keys() and one.fits(fields) for one in FORMATS[other]):
+            accepted += f"; this is {uses}"
     raise BadRecord("the shape is unknown", f"{list_keys(fields)}; accepted: {accepted}")

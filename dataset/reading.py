@@ -8,6 +8,8 @@ a record or as a bad line.
 
 import gzip
 import json
+import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +24,16 @@ ACCEPTED = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz", ".parquet")
 MAX_LINE_BYTES = 10 * 2**20
 
 UTF8_BOM = b"\xef\xbb\xbf"
+
+# How files begin that have the wrong name, and what to do about them.
+BEGINNINGS = {
+    b"\x1f\x8b": "it is compressed by gzip: end its name in .gz",
+    b"PAR1": "it is a parquet file: end its name in .parquet",
+    b"PK\x03\x04": "it is a zip archive or a weight, not data",
+    b"\xff\xfe": "it is UTF-16 or UTF-32: save it as UTF-8",
+    b"\xfe\xff": "it is UTF-16: save it as UTF-8",
+    b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ def check_file(path: str | Path) -> str:
     a file: cheap enough to ask of every file before the first one is read.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path.is_dir, it does not raise for a name that no file can have
         raise SproutError(f"{path} is a folder: name the files in it, each ending in {', '.join(ACCEPTED)}")
     kind = next((end for end in ACCEPTED if path.name.lower().endswith(end)), None)
     if kind is None:
@@ -61,12 +73,17 @@ def check_file(path: str | Path) -> str:
         if path.suffix.lower() == ".json":
             hint = "; write one JSON object a line, for example with: jq -c '.[]' in.json > out.jsonl"
         raise UsageError(f"{path} is not a data file: its name must end in {', '.join(ACCEPTED)}{hint}")
-    if not path.exists():
-        raise SproutError(f"{path}: there is no such file")
-    if not path.is_file():
-        raise SproutError(f"{path} is not a regular file")
-    if path.stat().st_size == 0:
-        raise SproutError(f"{path} is empty")
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as error:
+        raise SproutError(f"{path}: there is no such file: check the name") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise SproutError(f"{path} cannot be opened ({reason}): check the name and the rights") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise SproutError(f"{path} is not a regular file: copy what is in it to one")
+    if found.st_size == 0:
+        raise SproutError(f"{path} is empty: give a file with records")
     return kind
 
 
@@ -114,6 +131,9 @@ def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[
 
 
 def _decode(path: str, number: int, line: bytes) -> str | BadLine:
+    for beginning, what in BEGINNINGS.items():
+        if number == 1 and line.startswith(beginning):
+            return BadLine(path, number, "not a text file", what)
     if b"\0" in line:
         return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
     try:
@@ -155,11 +175,14 @@ def _json_object(path: str, number: int, text: str) -> Record | BadLine:
             detail = f"{error.msg} at column {error.colno}"
         if number == 1 and text.lstrip().startswith("["):
             detail = "the file looks like one JSON array: write one object a line"
+        elif text.strip() == "{":
+            detail = "the object goes on in the next line: write one object a line"
         elif not text.endswith("\n"):
             detail += "; the last line has no end: is the file cut short?"
         return BadLine(path, number, "not valid JSON", detail)
     if not isinstance(value, dict):
-        return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}")
+        hint = ": write one object a line" if isinstance(value, list) and number == 1 else ""
+        return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}{hint}")
     return Record(path, number, {key.lower(): item for key, item in value.items()})
 
 
@@ -230,8 +253,10 @@ def _parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator
                         continue
                     yield Record(path, number, dict(zip(names, values, strict=True)))
     except (pyarrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise SproutError(f"{path}:{number + 1}: cannot be read as parquet: {reason}") from error
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise SproutError(
+            f"{path}:{number + 1}: cannot be read as parquet ({reason}): is the file whole, and of that kind?"
+        ) from error
 
 
 def _python_value(cell):

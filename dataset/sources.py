@@ -47,12 +47,12 @@ def refuse_same_file(paths: Iterable[Path]) -> None:
 def _parse(item: str) -> Source:
     # A name that exists is that file, whatever colons are in it.
     head, colon, tail = item.rpartition(":")
-    if not colon or not head or Path(item).exists():
+    if not colon or not head or os.path.exists(item):
         return Source(Path(item))
     try:
         weight = float(tail)
     except ValueError:
-        if Path(head).is_file():
+        if os.path.isfile(head):
             raise UsageError(f"{item}: the weight {tail!r} is not a number") from None
         return Source(Path(item))  # C:\data\a.jsonl
     if not (math.isfinite(weight) and weight > 0):

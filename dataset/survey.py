@@ -13,7 +13,7 @@ from dataset.conversations import Conversation
 from dataset.fields import BadRecord, list_keys
 from dataset.formats import FORMATS, Format, detect_format
 from dataset.packing import cut_length, pack
-from dataset.reading import BadLine, read_records
+from dataset.reading import BadLine, check_file, read_records
 from dataset.rendering import ChatRenderer
 from model.batches import text_batches
 from model.errors import SproutError
@@ -79,6 +79,7 @@ def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, 
     `examples` records are drawn at random, the same ones for the same file and `seed`. Memory grows by some bytes a
     record. Raises SproutError for a file that cannot be read or has no record that can be used.
     """
+    check_file(path)
     found = Survey(Path(path), max_seq_len)
     measure = _Measure(found, tokenizer)
     chosen = _Reservoir(examples, seed)
@@ -98,7 +99,7 @@ def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, 
 def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversation]]:
     """Every usable record with its line; notes the format and the other lines in `found`."""
     bar = tqdm(
-        total=found.path.stat().st_size if found.path.is_file() else None,
+        total=found.path.stat().st_size,
         unit="B",
         unit_scale=True,
         desc=f"reading {found.path.name}",

@@ -13,7 +13,9 @@ def test_text_is_detected_among_other_columns():
 def test_an_unknown_shape_names_the_keys_and_what_is_accepted():
     with pytest.raises(BadRecord) as caught:
         detect_format({"instruction": "a", "output": "b"}, "text")
-    assert caught.value.detail == 'keys: instruction, output; accepted: {"text": "..."}'
+    assert caught.value.detail == (
+        'keys: instruction, output; accepted: {"text": "..."}; this is a conversation, for fine-tuning'
+    )
     with pytest.raises(BadRecord) as caught:
         detect_format({}, "text")
     assert "keys: none" in caught.value.detail
