@@ -25,6 +25,7 @@ from training.arguments import (
     SIZE_FLAGS,
     StageParser,
     count,
+    file_name,
     fraction,
     nonnegative,
     positive,
@@ -80,7 +81,9 @@ def parse_arguments(argv=None):
 
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
-    group.add_argument("--weight", metavar="NAME", help="its name there (default: that of --model_mode)")
+    group.add_argument(
+        "--weight", type=file_name, metavar="NAME", help="its name there (default: that of --model_mode)"
+    )
     group.add_argument("--weight_path", metavar="FILE|FOLDER", help="a .pth or an HF folder instead")
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the weight's own")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
@@ -104,6 +107,7 @@ def main(argv=None):
     refuse_contradictions(args)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.reading import check_file
     from model.checkpoint import load_model
     from model.sampling import Sampling
     from training.device import choose_device
@@ -111,6 +115,8 @@ def main(argv=None):
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a model may write what the terminal's encoding has no sign for
+    if args.data_path:
+        check_file(args.data_path)
     device = choose_device(args.device, args.dtype)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
     loaded = load_model(

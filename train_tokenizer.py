@@ -28,6 +28,7 @@ QWEN2_PATTERN = (
 )
 
 VOCAB_SIZE = 6400
+LARGEST_VOCAB_SIZE = 10**6  # the library sets memory aside for all of it before it begins
 
 # A longer token is hardly a word: it is a stock phrase of one corpus, and takes the place of two words.
 MAX_TOKEN_BYTES = 16
@@ -176,6 +177,7 @@ def main(argv=None):
     from dataset.texts import Corpus
     from model.errors import UsageError
     from model.extend_bpe import extend
+    from model.files import refuse_unwritable
     from model.tokenizer import SPECIAL_TOKENS, Tokenizer
 
     if (args.extend is None) != (args.add is None):
@@ -185,7 +187,10 @@ def main(argv=None):
     vocab_size, smallest = args.vocab_size or VOCAB_SIZE, len(SPECIAL_TOKENS) + 256
     if vocab_size < smallest:
         raise UsageError(f"--vocab_size must be at least {smallest}: the 256 bytes and the special tokens")
+    if max(vocab_size, args.add or 0) > LARGEST_VOCAB_SIZE:
+        raise UsageError(f"--{'add' if args.add else 'vocab_size'} must be at most {LARGEST_VOCAB_SIZE:,}")
     out_dir = Path(args.out_dir)
+    refuse_unwritable(out_dir)
     old = Tokenizer.load(args.extend) if args.extend else None
 
     # Data

@@ -27,8 +27,8 @@ class Sampling:
     repetition_penalty: float = 1.0  # above 1: tokens that have occurred become less likely
 
     def __post_init__(self):
-        if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"temperature is {self.temperature}: give 0 (greedy) or a positive number")
+        if not (self.temperature == 0 or 1e-5 <= self.temperature < math.inf):  # logits divided by less overflow
+            raise UsageError(f"temperature is {self.temperature}: give 0 (greedy) or a number of at least 0.00001")
         if self.top_k < 0:
             raise UsageError(f"top_k is {self.top_k}: give a whole number, 0 for no limit")
         if not 0 < self.top_p <= 1:
