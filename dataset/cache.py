@@ -22,7 +22,7 @@ from dataset.token_cache import TokenCache
 from dataset.tokenising import tokenise
 from model.errors import SproutError, UsageError
 
-LAYOUT = 2  # to be raised with any change of what is stored, or of which document is held out
+LAYOUT = 3  # to be raised with any change of what is stored, or of which document is held out
 
 KINDS = {"text": TokenCache, "chat": ChatCache}
 

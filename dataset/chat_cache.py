@@ -1,6 +1,7 @@
 """The cache of a chat file: every conversation as token ids with its trained tokens marked, whatever the row length."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class ChatEncoder:
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
         self._renderer = ChatRenderer(tokenizer)
+        self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
         template = hashlib.sha256(CHAT_TEMPLATE.encode("utf-8")).hexdigest()
         self.version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
 
@@ -75,6 +77,17 @@ class ChatEncoder:
     def characters(self, conversation: Conversation) -> int:
         """Without tools and calls, which are few."""
         return sum(len(message["content"]) for message in conversation.messages)
+
+    def text_bytes(self, conversation: Conversation) -> int:
+        """Of what is said and of what may be called."""
+        said = [text for message in conversation.messages for key, text in message.items() if key != "role"]
+        texts = [
+            one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in [*said, *conversation.tools]
+        ]
+        return sum(len(text.encode("utf-8")) for text in texts)
+
+    def framing(self, conversation: Conversation) -> int:
+        return self._framing * len(conversation.messages)
 
     def encode(self, conversations: Sequence[Conversation]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Ids and trained flags of each, up to the last trained token: what follows it teaches nothing."""

@@ -10,6 +10,7 @@ weights are packed as one: short conversations of one fill up what long ones of 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -108,6 +109,10 @@ class PackedExamples:
                 start += n - 1
         trained = int(np.count_nonzero(targets != IGNORE))
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), torch.from_numpy(positions), trained)
+
+    def files(self) -> list[tuple[Path, Kept, ExampleStream]]:
+        """Of each file, what is kept of its stream."""
+        return [(c.source, kept, stream) for c, kept, stream in zip(self._caches, self.kept, self.streams)]
 
     def check_trainable(self) -> None:
         for cache, stream, kept in zip(self._caches, self.streams, self.kept, strict=True):

@@ -131,7 +131,7 @@ class Rows:
     targets_are = "tokens"
 
     def __init__(self, packed: Packed, sources: Sequence[tuple[Cache, float | None]], seed: int):
-        self._packed, self.row_length, self.seed = packed, packed.row_length, seed
+        self.packed, self.row_length, self.seed = packed, packed.row_length, seed
         # What decides the rows: two runs with the same identity and seed see the same rows in the same order.
         self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
         self._starts = np.concatenate([[0], np.cumsum(packed.rows)])
@@ -151,29 +151,29 @@ class Rows:
     @property
     def shares(self) -> np.ndarray:
         """Each part's share of the rows of an epoch [parts]."""
-        return self._packed.rows / self.rows_per_epoch if self._places is None else self._places / BLOCK
+        return self.packed.rows / self.rows_per_epoch if self._places is None else self._places / BLOCK
 
     @property
     def passes(self) -> np.ndarray:
         """How often an epoch goes over each part [parts]."""
-        return self.shares * self.rows_per_epoch / self._packed.rows
+        return self.shares * self.rows_per_epoch / self.packed.rows
 
     @property
     def tokens_per_epoch(self) -> int:
         """Targets in an epoch; with weights, on average."""
-        return round(float(self.passes @ self._packed.targets))
+        return round(float(self.passes @ self.packed.targets))
 
     def summary(self) -> str:
         """What an epoch consists of, file by file."""
         rows = f"an epoch: {self.rows_per_epoch:,} rows of {self.row_length}"
         lines = [f"{rows}, {self.tokens_per_epoch:,} {self.targets_are}"]
         for part, (share, passes) in enumerate(zip(self.shares, self.passes, strict=True)):
-            lines += self._packed.summary(part, share, passes)
+            lines += self.packed.summary(part, share, passes)
         return "\n".join(lines)
 
     def batch(self, epoch: int, positions: Sequence[int]) -> Batch:
         """The rows at these positions, 0..rows_per_epoch-1, of the shuffled epoch."""
-        return self._packed.gather(*self.order(epoch, positions))
+        return self.packed.gather(*self.order(epoch, positions))
 
     def order(self, epoch: int, positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """(part, row in that part), both int64 [B], at these positions of the shuffled epoch."""
@@ -183,7 +183,7 @@ class Rows:
             return locate(self._starts, permuted(positions, n, derive_key(self.seed, _WHOLE_EPOCH, epoch)))
         if positions.size and (positions.min() < 0 or positions.max() >= n):
             raise IndexError(f"a position lies outside 0..{n - 1}")
-        return weighted_order(epoch * n + positions, self._packed.rows, self._places, self.seed)
+        return weighted_order(epoch * n + positions, self.packed.rows, self._places, self.seed)
 
 
 class TextRows(Rows):

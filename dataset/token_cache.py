@@ -23,8 +23,14 @@ class Cache:
     pad_id: int
     tokenizer: str  # its fingerprint
     bad_lines: dict[str, int]  # lines left out, by reason
+    copies: float  # share of the documents that are copies of others, roughly
+    text_bytes: int  # UTF-8 bytes of the documents' text
+    framing: int  # tokens that stand for none of them
 
-    FACTS: ClassVar = ("format", "vocab_size", "bos_id", "eos_id", "pad_id", "tokenizer", "bad_lines")
+    FACTS: ClassVar = (
+        *("format", "vocab_size", "bos_id", "eos_id", "pad_id"),
+        *("tokenizer", "bad_lines", "copies", "text_bytes", "framing"),
+    )
 
     @classmethod
     def from_meta(cls, folder: Path, source: Path, meta: dict):
@@ -35,6 +41,11 @@ class Cache:
     @property
     def bad_lines_path(self) -> Path | None:
         return self.folder / "bad_lines.jsonl" if self.bad_lines else None
+
+    @property
+    def bytes_per_token(self) -> float:
+        """Of the text alone: tokens that frame it stand for no bytes."""
+        return self.text_bytes / max(self.tokens - self.framing, 1)
 
     def is_whole(self) -> bool:
         return self.train.is_whole() and self.validation.is_whole()
@@ -77,12 +88,6 @@ class TokenCache(Cache):
         """UTF-8 bytes of the documents' text."""
         return self.train.size.bytes + self.validation.size.bytes
 
-    @property
-    def bytes_per_token(self) -> float:
-        """Of the text alone: BOS and EOS stand for no bytes."""
-        text_tokens = self.train.size.text_tokens + self.validation.size.text_tokens
-        return self.bytes / max(text_tokens, 1)
-
     def contents(self) -> str:
         held_out = self.validation.size
         return (
@@ -104,6 +109,12 @@ class TextEncoder:
 
     def content(self, text: str) -> bytes:
         return text.encode("utf-8")
+
+    def text_bytes(self, text: str) -> int:
+        return len(text.encode("utf-8"))
+
+    def framing(self, text: str) -> int:
+        return 2 if self.tokenizer.bos_id != self.tokenizer.eos_id else 1
 
     def encode(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
         """The ids of each text, and its UTF-8 bytes."""

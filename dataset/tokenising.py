@@ -11,6 +11,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from dataset.bad_lines import BadLines
+from dataset.copies import Copies
 from dataset.formats import BadRecord, Format, detect_format
 from dataset.reading import BadLine, read_records
 from dataset.streams import token_dtype
@@ -41,6 +42,12 @@ class Encoder(Protocol):
     def characters(self, document) -> int:
         """About how many characters there are to encode."""
 
+    def text_bytes(self, document) -> int:
+        """UTF-8 bytes of its text."""
+
+    def framing(self, document) -> int:
+        """Tokens that stand for none of these bytes."""
+
     def encode(self, documents: Sequence) -> list[tuple]:
         """What `add` of a writer takes, for each document; work for all cores."""
 
@@ -58,11 +65,16 @@ def tokenise(
     """
     tokenizer = encoder.tokenizer
     documents = Documents(source, encoder.kind, on_bad_line, folder / "bad_lines.jsonl", progress)
+    copies, text_bytes, framing = Copies(), 0, 0
     last = None  # of the documents to train on: kept back, as it may have to be held out
     with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:
         for batch, encoded in _encoded(text_batches(documents, encoder.characters), encoder.encode):
             for document, parts in zip(batch, encoded, strict=True):
-                if is_held_out(encoder.content(document), val_ratio):
+                number = content_number(encoder.content(document))
+                copies.add(number)
+                text_bytes += encoder.text_bytes(document)
+                framing += encoder.framing(document)
+                if is_held_out(number, val_ratio):
                     validation.add(*parts)
                     continue
                 if last is not None:
@@ -88,6 +100,9 @@ def tokenise(
         "pad_id": tokenizer.pad_id,
         **{name: asdict(stream.size) for name, stream in streams.items()},
         "bad_lines": dict(documents.bad_lines.counts),
+        "copies": copies.share,
+        "text_bytes": text_bytes,
+        "framing": framing,
     }
 
 
@@ -103,10 +118,14 @@ def held_out_share(paths: Sequence[Path], val_ratio: float) -> float:
     return val_ratio if val_ratio <= limit else 2.0 ** math.floor(math.log2(limit))
 
 
-def is_held_out(content: bytes, share: float) -> bool:
-    """Whether a document belongs to the validation set: a matter of its content alone."""
-    digest = hashlib.blake2b(content, digest_size=8, person=b"held out").digest()
-    return int.from_bytes(digest, "little") < share * 2**64
+def content_number(content: bytes) -> int:
+    """A hash of a document's content, from 0 to 2^64 - 1."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8, person=b"held out").digest(), "little")
+
+
+def is_held_out(number: int, share: float) -> bool:
+    """Whether the document with this `content_number` belongs to the validation set: a matter of content alone."""
+    return number < share * 2**64
 
 
 def _encoded(batches: Iterable[list], encode: Callable[[list], list]) -> Iterator[tuple[list, list]]:

@@ -9,7 +9,7 @@ from dataset.sample import sample_file
 from dataset.sources import Source, parse_sources, refuse_same_file
 from dataset.tokenising import held_out_share
 from model.errors import UsageError
-from training import distributed
+from training import advice, distributed
 
 
 def open_texts(args, tokenizer, say) -> tuple[TextRows, ValidationRows]:
@@ -25,6 +25,9 @@ def open_texts(args, tokenizer, say) -> tuple[TextRows, ValidationRows]:
 def open_chats(args, tokenizer, say) -> tuple[ChatRows, ChatValidationRows]:
     """The same for conversations."""
     rows, validation = _open_rows(args, tokenizer, say, "chat", ChatRows, ChatValidationRows)
+    for source, kept, stream in rows.packed.files():
+        for warning in advice.about_chats(kept, source, int(stream.lengths().max())):
+            say(f"warning: {warning}")
     if validation.left_out:
         say(
             f"validation leaves out {validation.left_out:,} conversations, whose first answer begins beyond"
@@ -53,6 +56,8 @@ def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):
             progress=distributed.is_main(),
         )
         say(cache.summary())
+        for warning in advice.about_cache(cache):
+            say(f"warning: {warning}")
         return cache
 
     caches = [open_cache(path, val_ratio) for path in paths]

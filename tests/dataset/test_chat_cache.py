@@ -10,7 +10,7 @@ from dataset import chat_cache
 from dataset.chat_rows import ChatRows
 from dataset.conversations import from_conversations
 from dataset.rendering import ChatRenderer
-from dataset.tokenising import is_held_out
+from dataset.tokenising import content_number, is_held_out
 from model import batches
 from model.errors import SproutError
 from tests.dataset.chats import random_chats, turn, write_chats
@@ -58,7 +58,7 @@ def test_the_content_decides_what_is_held_out_whatever_the_format(tmp_path, buil
     held_out = [
         turns
         for turns in chats
-        if is_held_out(from_conversations({"conversations": turns}).to_json().encode("utf-8"), 0.2)
+        if is_held_out(content_number(from_conversations({"conversations": turns}).to_json().encode("utf-8")), 0.2)
     ]
     assert 30 < len(held_out) < 90
     names = {"human": "user", "gpt": "assistant", "system": "system"}

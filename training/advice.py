@@ -1,0 +1,44 @@
+"""What is worth a warning about the data before a night of training."""
+
+MANY_COPIES = 0.05  # of the documents
+MANY_CUT = 0.1  # of the conversations
+FEW_TRAINED = 0.1  # of the tokens
+# UTF-8 bytes of text that a token stands for; English and Chinese have more than 3 with a tokenizer made for them, and
+# 1 where it knows nothing of them. Tables of numbers have few as well: each digit is a token.
+FEW_BYTES = 1.7
+
+
+def about_cache(cache) -> list[str]:
+    """Warnings about a file, whatever is made of it; `cache` is one of `dataset.cache.build_or_open`."""
+    warnings = []
+    if cache.copies > MANY_COPIES:
+        warnings.append(
+            f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
+            " learned by heart; leave copies out if they are not meant"
+        )
+    if cache.bytes_per_token < FEW_BYTES:
+        warnings.append(
+            f"the tokenizer has only {cache.bytes_per_token:.2f} bytes a token on {cache.source}: it may not know the"
+            " language; train one on your text, or extend it (docs/tokenizer.md)"
+        )
+    return warnings
+
+
+def about_chats(kept, source, longest: int) -> list[str]:
+    """Warnings about what rows keep of a file of conversations.
+
+    kept: a `dataset.chat_rows.Kept`. longest: tokens of the longest conversation.
+    """
+    warnings, conversations = [], len(kept.lengths)
+    cut = kept.after_turn + kept.inside_turn + kept.left_out
+    if cut > MANY_CUT * conversations:
+        warnings.append(
+            f"{cut / conversations:.0%} of the conversations in {source} are cut or left out: raise --max_seq_len"
+            f" ({longest - 1:,} cuts none), or look at them with python -m dataset.preview"
+        )
+    if kept.positions and kept.trained < FEW_TRAINED * kept.positions:
+        warnings.append(
+            f"only {kept.trained / kept.positions:.1%} of the tokens of {source} are trained: the answers are short, or"
+            " not marked as the assistant's; look at them with python -m dataset.preview"
+        )
+    return warnings
