@@ -1,0 +1,366 @@
+"""Hostile command lines: each gives one sentence before any work is done; paths that are only unusual work."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import load_model
+from tests.faults.scripts import ROOT, python
+from tests.stages.workshop import Workshop
+
+# What is wrong | part of the sentence; exit code 2. `{f}` is the folder of good files.
+TRAINING = """
+--bogus                                     | unknown flag --bogus
+--max_seq_length 64                         | did you mean --max_seq_len?
+--lr 1e-3                                   | did you mean --learning_rate?
+--data-path x                               | did you mean --data_path?
+--Epochs 3                                  | did you mean --epochs?
+stray                                       | unexpected argument 'stray'
+--epochs                                    | --epochs: expected one argument
+--epochs=                                   | invalid whole number value: ''
+--epochs 0                                  | 0 is not a whole number of at least 1
+--epochs 1.5                                | invalid whole number value: '1.5'
+--epochs many                               | invalid whole number value: 'many'
+--epochs 99999999999999999999               | is more than 2147483647
+--max_seq_len 0                             | not a whole number of at least 1
+--max_seq_len -5                            | not a whole number of at least 1
+--max_seq_len 100000                        | positions: shorten it, or stretch the positions with --rope_factor
+--batch_size 1e3                            | invalid whole number value: '1e3'
+--batch_size 99999999999999999999           | is more than 2147483647
+--learning_rate 0                           | 0 is not allowed here
+--learning_rate -1                          | not a finite number of at least 0
+--learning_rate nan                         | not a finite number of at least 0
+--learning_rate 1e300                       | not a finite number of at least 0
+--learning_rate 1,5                         | invalid number value: '1,5'
+--weight_decay inf                          | not a finite number of at least 0
+--adam_beta2 1                              | 1 is not between 0 and 1
+--grad_clip nan                             | not a finite number of at least 0
+--val_ratio 1                               | 1 is not between 0 and 1
+--val_ratio nan                             | nan is not between 0 and 1
+--optimizer sgd                             | choose from 'adamw', 'muon'
+--schedule linear                           | choose from 'wsd', 'cosine'
+--dtype fp16                                | choose from 'auto', 'float32', 'bfloat16', 'float16'
+--dtype float16                             | does not train on a CPU: choose bfloat16 or float32
+--device gpu                                | is not a device: auto, cpu, cuda, cuda:1 or mps
+--device meta                               | is not supported: auto, cpu
+--compile yes                               | choose from 'auto', 'on', 'off'
+--on_bad_line ignore                        | choose from 'stop', 'skip'
+--seed -1                                   | -1 is negative
+--warmup_steps -1                           | -1 is negative
+--save_interval 0                           | not a whole number of at least 1
+--eval_interval -1                          | -1 is negative
+--freeze_layers 2                           | leaves nothing to train: the network has 2 layers
+--weight_name ../evil                       | '../evil' is not a plain name
+--weight_name /tmp/evil                     | '/tmp/evil' is not a plain name
+--weight_name a/b                           | 'a/b' is not a plain name
+--weight_name a\\b                          | is not a plain name
+--weight_name ..                            | '..' is not a plain name
+--weight_name ''                            | '' is not a plain name
+--weight_name {long}                        | is not a plain name
+--from_weight nothing                       | there is no nothing_<hidden>.pth in {f}/out: train that stage first
+--from_weight no/where.pth                  | no/where.pth does not exist: give a .pth, an HF folder, or a name
+--from_weight ../pretrain                   | does not exist
+--from_weight **                            | there is no **_<hidden>.pth
+--from_weight [                             | there is no [_<hidden>.pth
+--from_weight {long}                        | train that stage first, or give a path
+--weight_path gone.pth                      | gone.pth does not exist
+--from_weight {f}/start.pth --preset 26m    | --preset 26m makes a new network
+--from_weight {f}/start.pth --hidden_size 8 | contradicts {f}/start.pth, which has 32: leave the flag out
+--from_weight {f}/start.pth --num_hidden_layers 3 | which has 2: leave the flag out
+--config gone.yaml                          | --config gone.yaml cannot be read
+--config {f}/open.yaml                      | open.yaml cannot be read: while parsing
+--config {f}/list.yaml                      | must hold lines of the form `flag: value`
+--config {f}/typo.yaml                      | did you mean --max_seq_len?
+--config {f}/type.yaml                      | invalid whole number value: 'many'
+--config {f}/null.yaml                      | max_seq_len takes one value, not None
+--config {f}/nul.yaml                       | out_dir contains a NUL character
+--config {f}/binary.yaml                    | binary.yaml cannot be read
+--config {f}/hf                             | cannot be read
+--data_path                                 | expected at least one argument
+--data_path {f}/{data}:0.5 {f}/{other}      | has no weight but other files have: give every file one, or none
+--data_path {f}/{data}:0                    | a weight must be greater than zero, and finite
+--data_path {f}/{data}:-1                   | a weight must be greater than zero, and finite
+--data_path {f}/{data}:nan                  | a weight must be greater than zero, and finite
+--data_path {f}/{data}:much                 | the weight 'much' is not a number
+--data_path {f}/{data} {f}/./{data}         | are the same file: name it once
+--data_path {f}/{data} {f}/link_{data}      | are the same file: name it once
+--val_path {f}/{data}                       | are the same file: name it once
+--data_path {f}/{data} --val_path {f}/{other}:0.5 | takes no weight
+--resume                                    | start without --resume
+"""
+
+NEW_NETWORK = """
+--preset huge                               | unknown preset huge: choose from tiny, 26m
+--hidden_size 33                            | hidden_size 33 is not divisible by num_attention_heads 2
+--hidden_size 0                             | not a whole number of at least 1
+--num_attention_heads 3                     | not divisible by num_attention_heads 3: choose sizes that divide
+--num_key_value_heads 3                     | each key/value head serves a whole group
+--head_dim 7                                | rotary embedding turns pairs
+--num_hidden_layers 0                       | not a whole number of at least 1
+--num_hidden_layers 2000000000              | choose a smaller --preset or smaller sizes
+--intermediate_size 2000000000              | choose a smaller --preset or smaller sizes
+--rope_theta 1                              | must be a finite number above 1
+--rope_factor 0.5                           | a finite factor of at least 1
+--rope_factor nan                           | not a finite number
+--qk_norm --attention_bias                  | choose one
+"""
+
+TOKENIZER = """
+--vocab_size 5                              | must be at least 272: the 256 bytes and the special tokens
+--vocab_size ten                            | invalid whole number value: 'ten'
+--vocab_size 2000000000                     | must be at most 1,000,000
+--vocab 300                                 | did you mean --vocab_size?
+--sample_mb 0                               | not a whole number of at least 1
+--add 3                                     | belong together
+--extend {f}/tokenizer                      | belong together
+--extend {f}/tokenizer --add 2000000000     | --add must be at most 1,000,000
+--on_bad_line no                            | choose from 'stop', 'skip'
+--data_path {f}/a.jsonl:0                   | a weight must be greater than zero
+"""
+
+TRYING = """
+--model_mode 9                              | invalid choice: 9 (choose from 0, 1, 2, 3)
+--temperature -1                            | not a finite number of at least 0
+--temperature 1e-300 --prompt a             | give 0 (greedy) or a number of at least 0.00001
+--top_p 0                                   | 0 is not allowed here
+--top_p 1.5 --prompt a                      | give a probability above 0 and at most 1
+--top_k -1                                  | -1 is negative
+--min_p 1                                   | 1 is not between 0 and 1
+--max_new_tokens 0                          | not a whole number of at least 1
+--seed 99999999999999999999 --prompt a      | is more than 2147483647
+--json                                      | --json is for --data_path, which is not given
+--answers                                   | --answers is for --data_path, which is not given
+--show 3                                    | --show N shows wrong answers of --answers
+--system x                                  | --system begins a chat
+--prompt a --auto_test                      | not allowed with argument --prompt
+--hidden_size 64                            | contradicts {f}/start.pth, which has 32
+--device tpu                                | is not a device
+--weight /etc/passwd                        | '/etc/passwd' is not a plain name
+--weight ../start                           | '../start' is not a plain name
+--weight *                                  | '*' is not a plain name
+--weight_path '' --out_dir gone             | there is no pretrain_<hidden>.pth in gone
+--data_path {f}/a.jsonl --max_seq_len 1000  | is more than the 64 positions of the network
+--data_path {f}/start.pth                   | is not a data file: its name must end in .jsonl
+"""
+
+EXPORT = """
+--save_dir ''                               | --weight_path
+--weight_path {f}/start.pth                 | required: --save_dir
+--weight_path {f}/start.pth --save_dir {f}/e --dtype int8 | choose from 'float32'
+--weight_path {f}/start.pth --save_dir {f}/e --hidden_size 8 | contradicts
+--weight_pth {f}/start.pth                  | required
+"""
+
+PREVIEW = """
+{f}/a.jsonl --max_seq_len 0                 | must be at least 1
+{f}/a.jsonl --examples -1                   | at least 0
+{f}/a.csv                                   | must end in .jsonl
+{f}/a.jsonl:0.5                             | must end in .jsonl
+"""
+
+# What the command line names cannot be used: exit code 1.
+DATA = [
+    ("train_pretrain.py", "--val_path {f}/gone.jsonl", "gone.jsonl: there is no such file"),
+    ("train_pretrain.py", "--data_path ''", "is a folder: name the files in it"),
+    ("train_pretrain.py", "--out_dir {f}/file", "Not a directory"),
+    ("train_pretrain.py", "--out_dir /dev/null", "choose another folder"),
+    ("train_pretrain.py", "--out_dir /proc/sprout", "choose another folder"),
+    ("train_pretrain.py", "--out_dir {long}", "File name too long"),
+    ("train_pretrain.py", "--tokenizer_path gone", "There is no tokenizer at gone: give a folder"),
+    ("train_pretrain.py", "--tokenizer_path {f}/a.jsonl", "is not JSON"),
+    ("train_pretrain.py", "--tokenizer_path {f}/start.pth", "cannot be read"),
+    ("train_pretrain.py", "--from_weight {f}/chat_a.jsonl", "not a file of torch.save"),
+    ("train_pretrain.py", "--from_weight {f}/hf/config.json", "not a file of torch.save"),
+    ("train_pretrain.py", "--from_weight {f}/tokenizer", "is not a Hugging Face folder: it has no config.json"),
+    ("train_pretrain.py", "--data_path {f}/chat_a.jsonl", "this is a conversation, for fine-tuning"),
+    ("train_full_sft.py", "--data_path {f}/a.jsonl", "this is a text, for pretraining"),
+    ("train_full_sft.py", "--max_seq_len 4", "--max_seq_len 20 would be the least"),
+    ("train_tokenizer.py", "--extend gone --add 3", "There is no tokenizer at gone"),
+    ("train_tokenizer.py", "--out_dir {f}/file", "file is not a folder: choose another --out_dir"),
+    ("train_tokenizer.py", "--out_dir {f}/file/below", "file is not a folder: choose another --out_dir"),
+    ("train_tokenizer.py", "--out_dir /proc/sprout", "choose another folder"),
+    ("eval_model.py", "--data_path {f}/gone.jsonl", "there is no such file"),
+    ("eval_model.py", "--data_path {f}", "is a folder"),
+    ("eval_model.py", "--data_path {f}/a.jsonl --answers", "the shape is unknown"),
+    ("eval_model.py", "--weight_path {f}/gone.pth", "there is no checkpoint"),
+    ("eval_model.py", "--weight_path {f}/a.jsonl", "not a file of torch.save"),
+    ("eval_model.py", "--weight_path {f}/{long}", "File name too long"),
+    ("eval_model.py", "--weight_path {f}/tokenizer", "it has no config.json"),
+    ("eval_model.py", "--tokenizer_path {f}/hf/config.json", "cannot be used"),
+    ("eval_model.py", "--prompt {long}{long}", "leaves none for an answer: shorten the prompt"),
+    ("scripts/export_hf.py", "--weight_path {f}/gone.pth --save_dir {f}/e", "there is no checkpoint"),
+    ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir {f}/file", "give a folder to export into"),
+    ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir {f}", "choose another folder"),
+    ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir /proc/x", "choose another folder"),
+    ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir {f}/{long}", "File name too long"),
+    ("dataset.preview", "{f}/gone.jsonl", "there is no such file"),
+    ("dataset.preview", "{f}", "is a folder"),
+    ("dataset.preview", "{f}/a.jsonl --tokenizer_path gone", "There is no tokenizer at gone"),
+    ("dataset.preview", "{f}/a.jsonl --kind chat", "the shape is unknown"),
+    ("dataset.sample", "--out_dir {f}/file", "choose another --out_dir"),
+    ("dataset.sample", "--out_dir /proc/sprout", "choose another --out_dir"),
+]
+
+TABLES = {
+    "train_pretrain.py": TRAINING + NEW_NETWORK,
+    "train_full_sft.py": TRAINING,
+    "train_tokenizer.py": TOKENIZER,
+    "eval_model.py": TRYING,
+    "scripts/export_hf.py": EXPORT,
+    "dataset.preview": PREVIEW,
+}
+USAGE = [
+    (script, *map(str.strip, line.rsplit("| ", 1)))
+    for script, table in TABLES.items()
+    for line in filter(None, table.splitlines())
+]
+ROWS = [(*row, 2) for row in USAGE] + [(*row, 1) for row in DATA]
+
+CONFIGS = {
+    "open": b"a: [\n",
+    "list": b"- a\n",
+    "typo": b"max_seq_length: 3\n",
+    "type": b"max_seq_len: many\n",
+    "null": b"max_seq_len:\n",
+    "nul": b'out_dir: "a\\0b"\n',
+    "binary": b"\xff\xfe",
+}
+
+
+@pytest.fixture(scope="module")
+def place(folder) -> Path:
+    """The folder of good files, with configurations that are none, and other things to trip over."""
+    for name, content in CONFIGS.items():
+        (folder / f"{name}.yaml").write_bytes(content)
+    (folder / "file").write_text("a file")
+    for name in ("a.jsonl", "chat_a.jsonl"):
+        (folder / f"link_{name}").symlink_to(folder / name)
+    return folder
+
+
+def complete(script: str, folder: Path, words: list[str]) -> list[str]:
+    """A command line that would work but for the words at its end."""
+    if script.startswith("train_") and script != "train_tokenizer.py":
+        stage = script.removeprefix("train_").removesuffix(".py")
+        return Workshop(folder, stage).command("out", *words)
+    before = {
+        "train_tokenizer.py": ["--data_path", folder / "a.jsonl", "--out_dir", folder / "tokenizer_of_ours"],
+        "eval_model.py": ["--weight_path", folder / "start.pth", "--device", "cpu", "--max_new_tokens", "2"],
+    }
+    given = [] if "--weight" in words else before.get(script, [])
+    return [*map(str, given), *words]
+
+
+def test_there_are_enough():
+    assert len({row[:2] for row in ROWS}) == len(ROWS) >= 200
+
+
+@pytest.mark.parametrize("script, words, expected, code", ROWS, ids=[f"{row[0]} {row[1]}" for row in ROWS])
+def test_one_sentence(place, script, words, expected, code):
+    names = {"f": place, "long": "x" * 300, "data": "a.jsonl", "other": "b.jsonl"}
+    if script == "train_full_sft.py":
+        names |= {"data": "chat_a.jsonl", "other": "chat_b.jsonl"}
+    words = [word.strip("'").format(**names) for word in words.split()]
+    before = sorted(place.rglob("*"))
+    ended = python(script, *complete(script, place, words))
+    assert expected.format(**names) in ended.sentence
+    assert ended.code == code
+    if script != "eval_model.py":  # which says what it has opened
+        assert ended.err.count("\n") == 1
+    new = [path for path in sorted(place.rglob("*")) if path not in before and "cache" not in path.parts]
+    assert [path for path in new if path.name != "out" and not path.name.endswith(".lock")] == []
+
+
+def test_a_message_never_breaks_its_line_nor_steers_the_terminal(place):
+    for word in ("--x\nerror: all is well", "--\x1b[2J", "\u202eabc", "\udcff"):
+        assert python("train_pretrain.py", word).sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (["train_pretrain.py", "--epochs", "0"], 2, "--epochs: 0 is not a whole number"),
+        (
+            ["scripts/export_hf.py", "--weight_path", "gone.pth", "--save_dir", "x"],
+            1,
+            "there is no checkpoint gone.pth",
+        ),
+        (["-m", "dataset.sample", "--out_dir", "/dev/null"], 1, "choose another --out_dir"),
+    ],
+)
+def test_as_a_process(words, code, expected):
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (code, "", 1)
+    assert result.stderr.startswith("error: ") and expected in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("script, flag", [("train_pretrain.py", "--out_dir"), ("train_tokenizer.py", "--out_dir")])
+def test_a_folder_that_may_not_be_written(place, tmp_path, script, flag):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    ended = python(script, *complete(script, place, [flag, str(tmp_path / "closed")]))
+    assert ended.code == 1 and str(tmp_path / "closed") in ended.sentence
+
+
+def test_what_the_machine_refuses_is_a_sentence(place, monkeypatch):
+    """More memory than there is, and a path that fails only when it is used."""
+    refusals = {
+        "memory is used up": [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), _OutOfMemory],
+        "check the path and the rights": [PermissionError(13, "Permission denied", "out/x")],
+    }
+    for expected, errors in refusals.items():
+        for error in errors:
+            monkeypatch.setattr("model.checkpoint.load_model", _raise(error))
+            assert expected in python("eval_model.py", *complete("eval_model.py", place, ["--prompt", "a"])).sentence
+    monkeypatch.setattr("model.checkpoint.load_model", _raise(RuntimeError("a mistake of ours")))
+    with pytest.raises(RuntimeError, match="mistake"):
+        python("eval_model.py", *complete("eval_model.py", place, ["--prompt", "a"]))
+
+
+_OutOfMemory = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore lines")
+
+
+def _raise(error: Exception):
+    def fails(*arguments, **settings):
+        raise error
+
+    return fails
+
+
+def test_paths_with_spaces_and_chinese_characters_work(place, tmp_path):
+    """The whole way, in a folder and with names as people have them."""
+    home = tmp_path / "我的 模型 (1)"
+    home.mkdir()
+    for name, other in {"a.jsonl": "文 本.jsonl", "chat_a.jsonl": "对 话.jsonl", "b.jsonl": "50% [b].jsonl"}.items():
+        shutil.copy(place / name, home / other)
+    python_ok(
+        "train_tokenizer.py", "--data_path", home / "文 本.jsonl", "--vocab_size", 280, "--out_dir", home / "词 表"
+    )
+    texts = [f"{home / '文 本.jsonl'}:0.7", f"{home / '50% [b].jsonl'}:0.3"]
+    flags = [*Workshop(home).command("出 口", "--weight_name", "新 芽", "--max_steps", "2"), "--data_path", *texts]
+    python_ok("train_pretrain.py", *flags, "--tokenizer_path", home / "词 表")
+    weight = home / "出 口" / "新 芽_32.pth"
+    assert load_model(weight).facts["step"] == 2
+    python_ok("train_pretrain.py", *flags, "--tokenizer_path", home / "词 表", "--resume")
+    chats = Workshop(home, "full_sft").command("出 口", "--from_weight", "新 芽", data=("对 话.jsonl",))
+    python_ok("train_full_sft.py", *chats, "--max_steps", "2", "--max_seq_len", "64")
+    python_ok("scripts/export_hf.py", "--weight_path", weight, "--save_dir", home / "导 出")
+    cpu = ["--device", "cpu", "--max_new_tokens", "2"]
+    python_ok("eval_model.py", "--out_dir", home / "出 口", "--weight", "新 芽", "--prompt", "从前 有", *cpu)
+    score = python_ok(
+        "eval_model.py", "--weight_path", home / "导 出", "--data_path", home / "文 本.jsonl", "--json", *cpu
+    )
+    assert json.loads(score.out)["file"] == str(home / "文 本.jsonl")
+    python_ok("dataset.preview", home / "对 话.jsonl", "--tokenizer_path", home / "词 表")
+
+
+def python_ok(*words):
+    ended = python(*words)
+    assert ended.code == 0, ended.err
+    return ended
