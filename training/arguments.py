@@ -236,6 +236,7 @@ def add_run_arguments(parser: StageParser, weight_name: str) -> None:
         "--weight_name", type=file_name, default=weight_name, help="writes <out_dir>/<weight_name>_<hidden>.pth"
     )
     group.add_argument("--resume", action="store_true", help="go on where this run stopped, bit for bit")
+    group.add_argument("--allow_changed", action="store_true", help="--resume with other epochs, rates, precision, ...")
     group.add_argument("--dry_run", action="store_true", help="show the plan, take one step, write nothing")
     group.add_argument("--save_interval", type=positive_int, default=100, help="steps (%(default)s)")
     group.add_argument("--log_interval", type=positive_int, default=10, help="steps (%(default)s)")

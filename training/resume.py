@@ -1,5 +1,6 @@
 """What `--resume` needs: the state of a run, its identity, and an output that belongs to one run at a time."""
 
+import math
 import shutil
 import time
 from pathlib import Path
@@ -11,6 +12,24 @@ from model.files import previous_path
 from training.muon import Muon
 
 VERSION = 1
+
+# What --allow_changed lets differ, and what that does.
+EFFECTS = {
+    "epochs": "the schedule is that of the new length from here on, so the learning rate may jump",
+    "steps": "the schedule is that of the new length from here on, so the learning rate may jump",
+    "learning_rate": "it holds from the next step on",
+    "warmup_steps": "the schedule is the new one from the next step on",
+    "schedule": "the schedule is the new one from the next step on",
+    "weight_decay": "it holds from the next step on",
+    "adam_beta2": "it holds from the next step on",
+    "grad_clip": "it holds from the next step on",
+    "batch_size": "sums are rounded in another order",
+    "accumulation_steps": "sums are rounded in another order",
+    "processes": "sums are rounded in another order",
+    "device": "results are rounded otherwise",
+    "dtype": "results are rounded otherwise",
+    "compile": "results are rounded otherwise",
+}
 
 
 def identity(run, data: dict) -> dict:
@@ -58,22 +77,38 @@ def state_of(run) -> dict:
     }
 
 
-def read(path: Path, expected: dict) -> dict:
-    """The state in `path`, if it is of the run `expected`; otherwise a `UsageError` names the difference."""
+def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict, list[str]]:
+    """The state in `path`, and what differs from the run `expected`, in words.
+
+    Raises `UsageError` for any difference, with `allow_changed` for those that would train something else, each by
+    name.
+    """
     if not path.exists() and not previous_path(path).exists():
         raise UsageError(f"--resume: there is no {path}; start without --resume")
     state = read_checkpoint(path)
     if state.get("format") != "sprout-resume" or state.get("version") != VERSION:
         raise SproutError(f"{path} is not the state of a run that this version of Sprout can continue")
     before, now = _flat(state["identity"]), _flat(expected)
-    differences = [
-        f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}"
-        for name in before | now
-        if before.get(name) != now.get(name)
-    ]
-    if differences:
-        raise UsageError(f"--resume would not continue the same run: {'; '.join(differences)}")
-    return state
+    changed = [name for name in before | now if before.get(name) != now.get(name)]
+
+    def described(names) -> str:
+        return "; ".join(f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names)
+
+    refused = [name for name in changed if name not in EFFECTS]
+    if _rows_per_step(before) != _rows_per_step(now):  # the place in the data is counted in steps
+        refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
+    if changed and not allow_changed:
+        hint = "" if refused else "; --allow_changed goes on all the same"
+        raise UsageError(f"--resume would not continue the same run: {described(changed)}{hint}")
+    if refused:
+        raise UsageError(f"--resume cannot go on with that changed, even by --allow_changed: {described(refused)}")
+    if now.get("steps", state["step"]) < state["step"]:
+        raise UsageError(f"--resume: the run is at step {state['step']} already, and is to end at {now['steps']}")
+    return state, [f"{described([name])}: {EFFECTS[name]}" for name in changed]
+
+
+def _rows_per_step(identity: dict) -> int:
+    return math.prod(identity.get(name, 1) for name in ("batch_size", "accumulation_steps", "processes"))
 
 
 def _flat(values: dict, prefix: str = "") -> dict:

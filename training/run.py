@@ -148,7 +148,9 @@ class Run:
         distributed.barrier()  # nothing is moved while another process still reads its starting point
         distributed.together(self._lock_output)
         if self.args.resume:
-            state = resume.read(self.resume_file, self.identity)
+            state, changes = resume.read(self.resume_file, self.identity, self.args.allow_changed)
+            for change in changes:
+                self.say(f"changed: {change}")
             resume.restore(self, state)
             self.say(f"resumed {self.resume_file} at step {self.step} of {self.plan.steps}")
         distributed.together(self._open_logs)

@@ -153,6 +153,10 @@ class Updater:
 
     def load_state_dict(self, state: dict) -> None:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            # Rates and decays are those of this run's flags; a state brings its own.
+            settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
+            for group, own in zip(optimizer.param_groups, settings, strict=True):
+                group.update(own)
         self.scale, self.good_steps = state["scale"], state["good_steps"]
         self.bad_in_a_row, self.skipped = state["bad_in_a_row"], dict(state["skipped"])

@@ -225,6 +225,22 @@ def test_another_run_is_refused_by_name(workshop, short, changed, named):
     assert [line["step"] for line in short.metrics] == [1, 2, 3, 4]
 
 
+def test_more_epochs_and_another_rate_go_on_where_it_stopped_and_say_what_changes(workshop):
+    words = ("--optimizer=muon", "--eval_interval=0")
+    first = workshop.train("longer", "--epochs=1", *words)
+    steps, weights = first.facts["step"], first.weights
+    changed = ("--epochs=2", "--learning_rate=0.001", "--resume")
+    code, message = workshop.fails("longer", *words, *changed)
+    assert code == 2 and "--allow_changed goes on all the same" in message
+    result = workshop.train("longer", *words, *changed, "--allow_changed")
+    assert "changed: epochs was 1, is 2: the schedule is" in result.said
+    assert "changed: learning_rate was" in result.said and f"at step {steps} of {2 * steps}" in result.said
+    assert [line["step"] for line in result.metrics] == list(range(1, 2 * steps + 1))
+    assert max(line["lr"] for line in result.metrics[steps:]) == pytest.approx(0.001)
+    largest = max((result.weights[name] - weights[name]).abs().max().item() for name in weights)
+    assert 0 < largest < 0.05  # the rate that is applied is the new one, not that of the state
+
+
 def test_changed_data_weights_and_tokenizers_are_refused(workshop, short):
     for data in (("a.jsonl:0.5", "b.jsonl:0.5"), ("a.jsonl",), ("b.jsonl:0.3", "a.jsonl:0.7")):
         code, message = workshop.fails("short", "--max_steps=4", "--resume", data=data)
