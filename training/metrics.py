@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+import warnings
 from pathlib import Path
 
 from model.errors import SproutError
@@ -135,6 +136,8 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     lower.set(xlabel="step", ylabel="learning rate")
     lower.grid(alpha=0.3)
     temporary = Path(path).with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a Chinese name, where no font here has it
+        figure.savefig(temporary, dpi=110)
     pyplot.close(figure)
     os.replace(temporary, path)

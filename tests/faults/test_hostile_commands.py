@@ -333,6 +333,7 @@ def _raise(error: Exception):
     return fails
 
 
+@pytest.mark.filterwarnings("error:Glyph")
 def test_paths_with_spaces_and_chinese_characters_work(place, tmp_path):
     """The whole way, in a folder and with names as people have them."""
     home = tmp_path / "我的 模型 (1)"
