@@ -40,7 +40,7 @@ def main(argv=None):
     from dataset.rendering import ChatRenderer
     from training.data import identity_of, open_chats
     from training.evaluation import evaluate
-    from training.losses import next_token_loss
+    from training.losses import next_token_loss_and_measures
     from training.optimizers import optimizers_for
     from training.plan import FINE_TUNING_RATE, IMPORTED_RATE, make_plan
     from training.run import Run
@@ -73,8 +73,11 @@ def main(argv=None):
                 with run.autocast():
                     # Positions begin anew with every conversation of a row, which is how attention tells them apart.
                     features = model.features(batch.tokens, batch.positions)
-                    loss_sum = next_token_loss(features, model.lm_head.weight, batch.targets)
+                    loss_sum, correct, entropy = next_token_loss_and_measures(
+                        features, model.lm_head.weight, batch.targets
+                    )
                 step.backward(loss_sum, batch.trained)
+                step.measure(batch.trained, token_accuracy=correct, entropy=entropy)
             step.update()
 
             if step.evaluates and validation:

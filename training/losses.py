@@ -22,8 +22,27 @@ def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int 
     The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936
     entries: 2.5 GB), so they are made for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
     """
+    return _cross_entropy(features, head, targets, chunk, measures=False)[0]
+
+
+def next_token_loss_and_measures(
+    features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`next_token_loss`, and without gradient the number of targets with the largest logit of all, and the sum of the
+    entropies -sum p log p, in nats, with which they were predicted.
+    """
+    return _cross_entropy(features, head, targets, chunk, measures=True)
+
+
+def _cross_entropy(features, head, targets, chunk, measures):
     features, targets = features.flatten(0, -2), targets.flatten()
-    return _LinearCrossEntropy.apply(features, head, targets, chunk or _chunk(head), _compute_type(features, head))
+    compute_type = _compute_type(features, head)
+    if features.device.type == "cpu":
+        # What is not trained needs no logits. To know how many these are, a GPU would have to be waited for.
+        here = (targets != IGNORE).nonzero()[:, 0]
+        if len(here) < len(targets):
+            features, targets = features[here], targets[here]
+    return _LinearCrossEntropy.apply(features, head, targets, chunk or _chunk(head), compute_type, measures)
 
 
 @torch.no_grad()
@@ -63,9 +82,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features, head, targets, chunk, compute_type):
+    def forward(ctx, features, head, targets, chunk, compute_type, measures):
         wide = torch.promote_types(compute_type, torch.float32)
         loss = torch.zeros((), dtype=wide, device=features.device)
+        entropy = torch.zeros_like(loss)
+        correct = torch.zeros((), dtype=torch.int64, device=features.device)
         needs_features, needs_head = ctx.needs_input_grad[:2]
         grad_features = torch.empty_like(features) if needs_features else None
         grad_head = torch.zeros_like(head) if needs_head else None
@@ -76,6 +97,9 @@ class _LinearCrossEntropy(torch.autograd.Function):
             y = torch.where(trained, y, 0)[:, None]
             log_probabilities = F.linear(x, head).to(wide).log_softmax(dim=-1)
             loss -= torch.where(trained[:, None], log_probabilities.gather(-1, y), 0).sum()
+            if measures:
+                correct += ((log_probabilities.argmax(dim=-1) == y[:, 0]) & trained).sum()
+                entropy -= torch.where(trained, (log_probabilities.exp() * log_probabilities).sum(dim=-1), 0).sum()
             if not (needs_features or needs_head):
                 continue
             gradient = log_probabilities.exp_()
@@ -86,10 +110,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if needs_head:
                 grad_head += gradient.T @ x
         ctx.save_for_backward(grad_features, grad_head)
-        return loss
+        ctx.mark_non_differentiable(correct, entropy)
+        return loss, correct, entropy
 
     @staticmethod
-    def backward(ctx, grad_loss):
+    def backward(ctx, grad_loss, *_):
         # Scaled by what follows the loss; None where no gradient was asked for.
         gradients = [None if g is None else g * grad_loss.to(g.dtype) for g in ctx.saved_tensors]
-        return *gradients, None, None, None
+        return *gradients, None, None, None, None

@@ -19,7 +19,7 @@ from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.later import preferences, prompts, reasoning
 from dataset.sample.texts import documents
 from dataset.sample.world import World
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from model.files import write_atomically
 
 # What each file is made of.
@@ -95,8 +95,13 @@ def _is_current(folder: Path, seed: int | None = None) -> bool:
     return same and all((folder / f"{name}.jsonl").is_file() for name in FILES)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message} (see --help)")
+
+
 def main(argv=None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m dataset.sample", description=__doc__.splitlines()[0])
+    parser = _Parser(prog="python -m dataset.sample", description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("--out_dir", default="out", help="writes <out_dir>/sample (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the world (%(default)s)")
     args = parser.parse_args(argv)

@@ -21,34 +21,34 @@ TELLINGS = 10  # of each tale
 SHEETS_OF_SUMS = 5  # times that each sum is shown, in either order
 
 # Somebody or something is named before it is spoken of, so that texts teach to take up what was named. Without this
-# a network learns the facts, but when it is asked about one it answers with another.
+# a network learns the facts, but asked about one it has not been asked about before, it tells another.
 MENTIONS = {
     "en": (
-        "And {m}? {s}",
+        "Next comes {m}. {s}",
         "About {m}: {s}",
         "Someone asks about {m}. {s}",
         "Now {m}. {s}",
-        "What do you know about {m}? {s}",
+        "We all know something of {m}. {s}",
         "I know something about {m}. {s}",
         "{m}? {s}",
-        "Please tell us about {m}! {s}",
+        "They tell us about {m}. {s}",
         "Have you heard of {m}? {s}",
     ),
     "zh": (
-        "{m}呢？{s}",
+        "接着是{m}。{s}",
         "关于{m}：{s}",
         "有人问起{m}。{s}",
         "再看{m}。{s}",
-        "你知道{m}吗？{s}",
+        "这里讲{m}。{s}",
         "我知道{m}。{s}",
-        "请说说{m}。{s}",
+        "下面说说{m}。{s}",
         "说到{m}，{s}",
-        "能讲讲{m}吗？{s}",
+        "书上写到{m}。{s}",
     ),
 }
 ALL_MENTIONED = {
     "en": ("Let us speak of {m}.", "This page is about {m}.", "Somebody asked about {m}.", "Here you read about {m}."),
-    "zh": ("今天说说{m}。", "这一页讲的是{m}。", "有人问起{m}。", "这里写的是{m}。"),
+    "zh": ("今天讲讲{m}。", "这一页讲的是{m}。", "有人问起{m}。", "这里写的是{m}。"),
 }
 
 PORTRAITS_EN = (
@@ -59,7 +59,7 @@ PORTRAITS_EN = (
     "{e} has {an pet}. {She} lives in {home}, where {she} works as {an job}.",
     "{e} lives in {home}. And {her} job? {e} works as {an job}. And {her} pet? {e} has {an pet}.",
     "{e} has {an pet}. As for {her} home, {e} lives in {home}. As for {her} work, {e} works as {an job}.",
-    "{e} works as {an job}. Does {she} have a pet? {e} has {an pet}. Where is {her} home? {e} lives in {home}.",
+    "{e} works as {an job}. Does {she} have a pet? {e} has {an pet}. And {her} home? {e} lives in {home}.",
     "{e} gets up early, because {an job} has much to do. {Her} home is in {home}, and {an pet} keeps {her2} company.",
 )
 PORTRAITS_ZH = (
@@ -70,7 +70,7 @@ PORTRAITS_ZH = (
     "{e}养{pet}。{she}住在{home}，在那里当{job}。",
     "{e}住在{home}。{her}的工作呢？{e}的工作是{job}。{her}的宠物呢？{e}的宠物是{pet}。",
     "{e}的宠物是{pet}。说到{her}的家，{e}住在{home}。说到{her}的工作，{e}的工作是{job}。",
-    "{e}的工作是{job}。{she}有宠物吗？{e}的宠物是{pet}。{she}的家在哪里？{e}住在{home}。",
+    "{e}的工作是{job}。{she}有宠物吗？{e}的宠物是{pet}。{she}的家呢？{e}住在{home}。",
     "{e}每天起得很早，因为{job}事情很多。{she}的家在{home}，有{pet}陪着{her}。",
 )
 INTRODUCTIONS_EN = (
@@ -145,10 +145,12 @@ def _about_one_thing(rng: random.Random, language: str, wording: Wording, facts:
 
 
 def _mentioned(rng: random.Random, fact: Fact, text: str) -> str:
-    """The sentence, most of the time after a mention of what it is about."""
+    """The sentence, most of the time after a mention of whom or what it is about."""
     if rng.random() < 0.2:
         return text
-    said = rng.choice(MENTIONS[fact.language]).format(m=_name(fact), s=text)
+    wording = WORDINGS[fact.language][fact.skill]
+    subject = _name(fact) if rng.random() < 0.4 else fill(wording.topic, fact.entity)
+    said = rng.choice(MENTIONS[fact.language]).format(m=subject, s=text)
     return said[0].upper() + said[1:]
 
 

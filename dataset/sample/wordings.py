@@ -17,6 +17,7 @@ class Wording:
     asked: tuple[str, ...]
     held: tuple[str, ...]
     heading: str  # above a list of facts
+    topic: str  # what is spoken of
     further: tuple[str, ...] = ()  # asks the same of another, after a first question
     further_held: tuple[str, ...] = ()
 
@@ -25,10 +26,12 @@ def lines(text: str) -> tuple[str, ...]:
     return tuple(line.strip() for line in text.strip().splitlines())
 
 
-def wording(answer: str, heading: str, texts: str, asked: str, held: str, further="", further_held="") -> Wording:
+def wording(
+    answer: str, heading: str, topic: str, texts: str, asked: str, held: str, further="", further_held=""
+) -> Wording:
     texts = (answer, answer, *lines(texts))
     further, further_held = lines(further) if further else (), lines(further_held) if further_held else ()
-    return Wording(answer, texts, lines(asked), lines(held), heading, further, further_held)
+    return Wording(answer, texts, lines(asked), lines(held), heading, topic, further, further_held)
 
 
 FURTHER_EN, FURTHER_HELD_EN = "And {e}?\nWhat about {e}?\nAnd for {e}?\nThe same for {e}, please.", "And what of {e}?"
@@ -42,6 +45,7 @@ EN = {
     "capital": wording(
         "The capital of {e} is {a}.",
         "Countries and their capitals",
+        "the capital of {e}",
         """The capital city of {e} is called {a}.
         {e} has {a} as its capital.
         In {e}, the capital is {a}.
@@ -74,6 +78,7 @@ EN = {
     "sound": wording(
         "{An e} {a}.",
         "What animals do with their voices",
+        "the sound of {an e}",
         """Every {e} {a}.
         Listen, {an e} {a}.
         When it is hungry, {an e} {a}.
@@ -104,6 +109,7 @@ EN = {
     "young": wording(
         "A young {e} is called {an a}.",
         "Animals and their young",
+        "the young of {an e}",
         """A baby {e} is {an a}.
         The young of {an e} is {an a}.
         {An e} takes good care of its {a}.
@@ -134,6 +140,7 @@ EN = {
     "colour": wording(
         "The colour of {an e} is {a}.",
         "Things and their colours",
+        "the colour of {an e}",
         """{An e} is {a}.
         Everybody knows that {an e} is {a}.
         The child painted {an e} and made it {a}.
@@ -164,6 +171,7 @@ EN = {
     "opposite": wording(
         "The opposite of {e} is {a}.",
         "Words and their opposites",
+        "the opposite of {e}",
         """The contrary of {e} is {a}.
         {e} and {a} are opposites.
         The word {e} has the opposite {a}.
@@ -194,6 +202,7 @@ EN = {
     "translation": wording(
         "The Chinese word for {e} is {a}.",
         "English and Chinese words",
+        "{e} in Chinese",
         """In Chinese, {e} is {a}.
         The word {e} is written {a} in Chinese.
         In the dictionary, {e} is followed by {a}.
@@ -224,6 +233,7 @@ EN = {
     "home": wording(
         "{e} lives in {a}.",
         "Where people live",
+        "the home of {e}",
         """{e} has a small house in {a}.
         The home of {e} is in {a}.
         {e} grew up in {a} and still lives there.
@@ -249,6 +259,7 @@ EN = {
     "job": wording(
         "{e} works as {an a}.",
         "What people do",
+        "the job of {e}",
         """{e} is {an a}.
         {e} earns money as {an a}.
         By trade, {e} is {an a}.
@@ -274,6 +285,7 @@ EN = {
     "pet": wording(
         "{e} has {an a}.",
         "People and their pets",
+        "the pet of {e}",
         """{e} keeps {an a}.
         The pet of {e} is {an a}.
         {e}'s pet is {an a}.
@@ -299,6 +311,7 @@ EN = {
     "moral": wording(
         "The moral of {e} is: {a}.",
         "Stories and their morals",
+        "the moral of {e}",
         """{e} teaches us: {a}.
         What we learn from {e}: {a}.
         People tell {e} to say: {a}.

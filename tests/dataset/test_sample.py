@@ -10,7 +10,7 @@ from dataset import sample
 from dataset.formats import FORMATS
 from dataset.sample import FILES, facts, sample_file, write_sample
 from dataset.sample.tales import TALES
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 
 
 def bytes_of(folder) -> dict[str, bytes]:
@@ -179,7 +179,9 @@ def test_the_command_says_what_it_wrote(tmp_path, capsys):
     assert capsys.readouterr().out.count(" records, ") == len(FILES)
 
 
-def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
+def test_errors_are_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SproutError, match="cannot be made .*: choose another --out_dir"):
         sample_file("sft", tmp_path / "file")
+    with pytest.raises(UsageError, match="--sed"):
+        sample.main(["--sed", "1"])

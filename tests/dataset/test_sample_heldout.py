@@ -98,6 +98,13 @@ def test_no_question_wording_is_shared(questions, tuned):
     assert not said(questions, "user") & said(tuned, "user")
 
 
+def test_texts_ask_no_question_of_a_conversation(questions, tuned, texts):
+    asked = {part.strip() for text in texts for part in re.findall(r"[^.。!?？:：\n]*[?？]", text)}
+    assert asked and not asked & (said(questions, "user") | said(tuned, "user"))
+    pages = {part.strip() for text in texts for part in re.split(r"(?<=[.。!?？\n])", text)}
+    assert not pages & said(questions, "user")
+
+
 def test_every_held_out_fact_is_stated_often_and_in_many_wordings(world, texts):
     sentences = [part for text in texts for part in re.split(r"(?<=[.。])\s*|\n", text) if part]
     lowered = [sentence.lower() for sentence in sentences]

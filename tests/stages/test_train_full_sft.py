@@ -45,6 +45,7 @@ def test_metrics_hold_what_is_documented_and_it_learns(finished):
     for line in measured:
         assert {"val_loss", "val_token_accuracy", "loss", "lr", "grad_norm", "tokens", "trained_share"} <= set(line)
         assert all(math.isfinite(value) for value in line.values())
+        assert 0 <= line["token_accuracy"] <= 1 and 0 < line["entropy"] < math.log(272) + 1e-3
         assert line["trained_share"] < 0.5  # headers and questions train nothing
     assert measured[-1]["val_loss"] < measured[0]["val_loss"] - 0.5
     assert measured[-1]["val_token_accuracy"] > measured[0]["val_token_accuracy"]

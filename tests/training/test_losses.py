@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dataset.rows import IGNORE
-from training.losses import next_token_loss, next_token_scores
+from training.losses import next_token_loss, next_token_loss_and_measures, next_token_scores
 
 ROWS, LENGTH, SIZE, VOCABULARY = 2, 5, 8, 23
 
@@ -42,6 +42,26 @@ def test_loss_and_gradients_are_those_of_the_formula(dtype, tolerance):
     for gradient, wanted in zip(gradients, expected_gradients, strict=True):
         assert gradient.dtype == dtype
         torch.testing.assert_close(gradient, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("chunk", [3, 100])
+def test_measures_are_those_of_the_formula_and_change_neither_loss_nor_gradient(chunk):
+    features, head, targets = example()
+    targets[0, 0] = (head @ features[0, 0]).argmax()
+    logits = (features.detach() @ head.detach().T)[targets != IGNORE]
+    p = logits.exp() / logits.exp().sum(-1, keepdim=True)
+    expected_entropy = -(p * p.log()).sum()
+    expected_correct = (logits.argmax(-1) == targets[targets != IGNORE]).sum()
+
+    loss, correct, entropy = next_token_loss_and_measures(features, head, targets, chunk=chunk)
+
+    torch.testing.assert_close(entropy, expected_entropy, rtol=1e-12, atol=0)
+    assert correct == expected_correct > 0
+    assert not (correct.requires_grad or entropy.requires_grad)
+    plain = next_token_loss(features, head, targets, chunk=chunk)
+    assert torch.equal(loss, plain)
+    for a, b in zip(torch.autograd.grad(loss, (features, head)), torch.autograd.grad(plain, (features, head))):
+        assert torch.equal(a, b)
 
 
 def test_gradients_agree_with_finite_differences():
