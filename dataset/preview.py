@@ -6,7 +6,6 @@
 Trained tokens are green in a terminal, and stand between ⟦ and ⟧ elsewhere.
 """
 
-import argparse
 import os
 import re
 import sys
@@ -14,9 +13,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from dataset.command_line import CommandParser, run_main
 from dataset.formats import FORMATS
 from dataset.survey import Example, Survey, survey
-from model.errors import SproutError, UsageError
+from model.errors import UsageError
 from model.tokenizer import Tokenizer
 
 PERCENTILES = (10, 50, 90, 99)
@@ -39,14 +39,9 @@ def main(argv=None) -> None:
 
 
 def _parse_arguments(argv):
-    parser = argparse.ArgumentParser(
-        prog="python -m dataset.preview",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = CommandParser(__doc__, prog="python -m dataset.preview")
     parser.add_argument("file", metavar="FILE", help=".jsonl, .jsonl.gz, .parquet, .txt, .txt.gz")
-    parser.add_argument("--max_seq_len", type=int, default=512, help="length of a row in tokens (%(default)s)")
+    parser.add_argument("--max_seq_len", type=int, default=768, help="length of a row in tokens (%(default)s)")
     parser.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the tokenizer that comes with Sprout")
     parser.add_argument("--examples", type=int, default=3, help="how many to show (%(default)s)")
     parser.add_argument("--kind", choices=("auto", *FORMATS), default="auto", help="what to take it for (%(default)s)")
@@ -213,21 +208,7 @@ def _abridged(ids: np.ndarray, tokenizer: Tokenizer, style: Style, code: str = "
     return text(ids[:HEAD]) + style(left_out, "0;33") + (f"\x1b[{code}m" if style.color else "") + text(ids[-TAIL:])
 
 
-def run() -> None:
-    """`main`, with errors in one sentence."""
+if __name__ == "__main__":
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a file may hold what the terminal's encoding has no sign for
-    try:
-        main()
-        sys.stdout.flush()
-    except SproutError as error:
-        print(f"error: {visible(str(error))}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader (`| head`) has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-if __name__ == "__main__":
-    run()
+    run_main(main)

@@ -1,7 +1,7 @@
 """The two errors a user may see: something is wrong with a file, or with the command line.
 
 The message is one sentence for the person at the terminal: what is wrong, where, and what to do.
-Libraries raise these; only the scripts turn them into an exit code (`training.arguments.run_main`).
+Libraries raise these; only the scripts turn them into an exit code (`dataset.command_line.run_main`).
 """
 
 import re

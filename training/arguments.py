@@ -1,13 +1,13 @@
 """The command line that all stages share: grouped flags, helpful errors, defaults from a YAML file."""
 
 import argparse
-import difflib
-import errno
 import os
 import sys
 
+from dataset.command_line import CommandParser
+from dataset.command_line import run_main as run_main  # for the scripts
 from model.config import PRESETS, TransformerConfig, preset
-from model.errors import SproutError, UsageError, on_one_line
+from model.errors import UsageError
 
 SIZE_FLAGS = (
     "hidden_size",
@@ -19,42 +19,22 @@ SIZE_FLAGS = (
     "max_position_embeddings",
 )
 
-# What other programs call flags, where the nearest name would be another.
-ELSEWHERE = {
-    "--lr": "--learning_rate",
-    "--wd": "--weight_decay",
-    "--bs": "--batch_size",
-    "--seq_len": "--max_seq_len",
-    "--max_length": "--max_seq_len",
-    "--model": "--from_weight",
-    "--load": "--from_weight",
-    "--output": "--out_dir",
-}
-
 LARGEST = 2**31 - 1  # of whole numbers; real work needs far less
 
 
-class StageParser(argparse.ArgumentParser):
-    """An ArgumentParser for one stage; `description` is the stage script's docstring.
+class StageParser(CommandParser):
+    """A parser for one stage; `description` is the stage script's docstring.
 
-    Errors are `UsageError`s of one sentence; an unknown flag names the nearest known one. `--config FILE.yaml`
-    gives defaults under the flags' own names; what stands on the command line wins.
+    `--config FILE.yaml` gives defaults under the flags' own names; what stands on the command line wins.
     """
 
     def __init__(self, description: str | None = None):
-        super().__init__(
-            description=description,
-            usage="%(prog)s [flags]",  # the groups below say it better than a block of brackets
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        super().__init__(description, usage="%(prog)s [flags]")  # the groups say it better than a block of brackets
         self.add_argument("--config", metavar="FILE.yaml", help="flags from a YAML file; the command line wins")
 
     def parse_args(self, args=None, namespace=None):
         args = sys.argv[1:] if args is None else list(args)
-        known, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            raise UsageError(self._unknown_flag(unknown[0]))
+        known = super().parse_args(args, namespace)
         if known.config:
             given = self._read_config(known.config)
             try:
@@ -63,17 +43,6 @@ class StageParser(argparse.ArgumentParser):
                 raise UsageError(f"--config {known.config}: {error}") from None
             known = super().parse_args(given + args, namespace)  # of a flag given twice, the last counts
         return known
-
-    def error(self, message):
-        raise UsageError(f"{message} (see --help)")
-
-    def _unknown_flag(self, flag: str) -> str:
-        if not flag.startswith("-"):
-            return f"unexpected argument {flag!r}: values follow a flag such as --data_path (see --help)"
-        flags = [option for action in self._actions for option in action.option_strings]
-        name = flag.split("=")[0].replace("-", "_").replace("__", "--", 1)
-        close = difflib.get_close_matches(ELSEWHERE.get(name, name), flags, n=1)
-        return f"unknown flag {flag}" + (f": did you mean {close[0]}?" if close else " (see --help)")
 
     def _read_config(self, path: str) -> list[str]:
         """The flags of a YAML file, as they would stand on the command line."""
@@ -90,7 +59,7 @@ class StageParser(argparse.ArgumentParser):
         words = []
         for name, value in values.items():
             if name not in actions:
-                raise UsageError(f"--config {path}: {self._unknown_flag('--' + str(name))}")
+                raise UsageError(f"--config {path}: {self.unknown_flag('--' + str(name))}")
             words += self._as_on_command_line(actions[name], value, path)
         return words
 
@@ -275,49 +244,3 @@ def with_rope_factor(config: TransformerConfig, factor: float | None) -> Transfo
     factor *= before["factor"]
     scaling = before | {"factor": factor, "original_max_position_embeddings": original}
     return config.replace(rope_scaling=scaling, max_position_embeddings=round(original * factor))
-
-
-def run_main(main) -> None:
-    """Runs a script's `main`, turning a `SproutError` into one sentence and its exit code.
-
-    So do what the machine refuses: a path that cannot be opened or written, more memory than there is.
-    """
-    try:
-        main()
-    except SproutError as error:
-        if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
-            _say_error(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader (`| head`) has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            _say_error(f"the disk is full ({error}): make room; the last checkpoint is intact")
-        elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
-            _say_error(f"{error.filename}: {error.strerror}: check the path and the rights to it")
-        else:
-            raise
-        sys.exit(1)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else "no reason is given"
-        _say_error(
-            f"the memory is used up ({reason}): make --batch_size, --max_seq_len or the network smaller;"
-            " the last checkpoint is intact"
-        )
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _say_error(message: str) -> None:
-    print(f"error: {on_one_line(message)}", file=sys.stderr)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or torch could not get memory; torch is not imported for it."""
-    # torch.OutOfMemoryError is of GPUs; its allocator for CPUs raises a plain RuntimeError.
-    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
-    return isinstance(error, MemoryError) or of_torch

@@ -9,17 +9,17 @@ questions ask about the others. What is in which file is in `FILES`.
 Scripts that are given no --data_path take their file from here (`sample_file`). The same seed gives the same bytes.
 """
 
-import argparse
 import hashlib
 import json
 from pathlib import Path
 
+from dataset.command_line import CommandParser
 from dataset.locks import exclusive
 from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.later import preferences, prompts, reasoning
 from dataset.sample.texts import documents
 from dataset.sample.world import World
-from model.errors import SproutError, UsageError
+from model.errors import SproutError
 from model.files import write_atomically
 
 # What each file is made of.
@@ -95,13 +95,8 @@ def _is_current(folder: Path, seed: int | None = None) -> bool:
     return same and all((folder / f"{name}.jsonl").is_file() for name in FILES)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message} (see --help)")
-
-
 def main(argv=None) -> None:
-    parser = _Parser(prog="python -m dataset.sample", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = CommandParser(__doc__, prog="python -m dataset.sample")
     parser.add_argument("--out_dir", default="out", help="writes <out_dir>/sample (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the world (%(default)s)")
     args = parser.parse_args(argv)

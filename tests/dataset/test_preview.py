@@ -10,6 +10,7 @@ import pytest
 
 from dataset import preview
 from dataset.chat_rows import ChatRows
+from dataset.command_line import run_main
 from dataset.rows import TextRows
 from dataset.survey import survey
 from tests.dataset.support import random_documents, real_data, write_jsonl
@@ -63,7 +64,7 @@ def test_a_small_file_by_hand(write, show):
     assert number(output, "90 % are at most") == number(output, "longest") == frame + 11
     assert number(output, "rows") == 1 and "nothing is cut" in output
     # The last line break is not needed, and a row of n positions holds n + 1 tokens.
-    assert f"{1 - (2 * (frame - 2) + 15) / 512:.1%} of the positions empty" in output
+    assert f"{1 - (2 * (frame - 2) + 15) / 768:.1%} of the positions empty" in output
 
 
 def test_cuts_by_hand(write, show):
@@ -200,7 +201,7 @@ def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
 def test_errors_are_one_sentence(write, monkeypatch, capsys, lines, flags, code, message):
     monkeypatch.setattr(sys, "argv", ["preview", str(write(*lines)), *flags])
     with pytest.raises(SystemExit) as caught:
-        preview.run()
+        run_main(preview.main)
     assert caught.value.code == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and message in line

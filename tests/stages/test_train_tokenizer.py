@@ -131,8 +131,6 @@ def test_missing_files_are_explained(data, tmp_path):
         run("--data_path", tmp_path / "absent.jsonl", "--out_dir", tmp_path / "out")
     with pytest.raises(SproutError, match="no tokenizer at"):
         run("--data_path", *data, "--extend", tmp_path / "absent", "--add", 5, "--out_dir", tmp_path / "out")
-    with pytest.raises(UsageError, match="--data_path"):
-        run("--out_dir", tmp_path / "out")
 
 
 def test_without_data_it_learns_from_the_sample_data_and_says_so(monkeypatch, tmp_path, capsys):
