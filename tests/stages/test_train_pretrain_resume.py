@@ -1,11 +1,8 @@
 """Work is never lost: killed, signalled or damaged, a run of train_pretrain.py goes on to the bit."""
 
 import os
-import random
 import re
 import signal
-import time
-from pathlib import Path
 
 import pytest
 
@@ -37,48 +34,6 @@ def uninterrupted(workshop):
 
 
 # --- kill -9 ----------------------------------------------------------------------------------------
-
-
-def lines_in(metrics: Path) -> int:
-    """0 where there is no file: a run that begins anew keeps that of the run before aside."""
-    try:
-        return metrics.read_bytes().count(b"\n")
-    except FileNotFoundError:
-        return 0
-
-
-def kill_at(process, metrics: Path, line: int, delay: float) -> bool:
-    """Kills the process `delay` seconds after its metrics have `line` lines; False if it ended before."""
-    while process.poll() is None:
-        if lines_in(metrics) >= line:
-            time.sleep(delay)
-            break
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_killed_three_times_at_random_moments_it_ends_as_if_never_killed(workshop, uninterrupted, optimizer):
-    expected = uninterrupted(optimizer)
-    steps = expected.facts["step"]
-    rng = random.Random()
-    moments = sorted(rng.sample(range(3, steps - 2), 3))
-    killed = workshop.result(f"killed_{optimizer}")
-    words = (f"--optimizer={optimizer}", *RUN)
-    for line in moments:
-        again = ("--resume",) if killed.resume_file.exists() else ()
-        process = workshop.start(f"killed_{optimizer}", *words, *again)
-        kill_at(process, killed.logs / "metrics.jsonl", line, delay=rng.uniform(0, 0.05))
-    again = ("--resume",) if killed.resume_file.exists() else ()
-    process = workshop.start(f"killed_{optimizer}", *words, *again)
-    said, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, (moments, errors)
-    if again:
-        assert f"resumed {killed.resume_file} at step" in said
-    assert_same_run(killed, expected)
-    assert not list(killed.folder.rglob("*.tmp"))
 
 
 def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(workshop, uninterrupted, monkeypatch):
