@@ -18,9 +18,9 @@ from dataset.sample.small_talk import (
 from dataset.sample.texts import WORDINGS
 from dataset.sample.world import LANGUAGES, Fact, Person, World, fill
 
-WORDINGS_PER_FACT = 5  # in fine-tuning
+WORDINGS_PER_FACT = 6  # in fine-tuning
 SUMS_ASKED = 1200  # in each language
-RECALLS = 350  # in each language
+RECALLS = 600  # in each language
 SUM_QUESTIONS = 60  # held out, in each language
 RECALL_QUESTIONS = 14  # held out, of each kind and language
 
@@ -157,6 +157,8 @@ def _recalled(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
             "f": [food[column] for food in tables.FOODS],
             "t": tables.TOWNS_EN if language == "en" else tables.TOWNS_ZH,
         }
+        values["n"] = values["n"] + [person.name for person in world.people if person.language == language]
+        values["t"] = values["t"] + [row[2 * column + 1] for row in tables.COUNTRIES]
         parts = {key: world.split(f"recall {key} {language}", items)[held] for key, items in values.items()}
         kinds = RECALL[language]
         for kind in kinds:

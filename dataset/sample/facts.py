@@ -168,4 +168,7 @@ SPEAKERS_ZH = """安安 贝贝 晨晨 朵朵 恩恩 芬芬 甘甘 浩浩 佳佳 
 FOODS = table("""
 pizza|披萨; cake|蛋糕; ice cream|冰淇淋; pancake|煎饼; sandwich|三明治; salad|沙拉; tofu|豆腐; jam|果酱
 popcorn|爆米花; pudding|布丁; sausage|香肠; biscuit|饼干; yogurt|酸奶; omelette|蛋卷; porridge|粥; hot pot|火锅
+bread|面包; rice|米饭; noodles|面条; soup|汤; cheese|奶酪; honey|蜂蜜; fish|鱼; meat|肉; chocolate|巧克力
+corn|玉米; spinach|菠菜; pineapple|菠萝; watermelon|西瓜; garlic|大蒜; cabbage|白菜; pumpkin|南瓜
+cucumber|黄瓜; tomato|番茄; banana|香蕉; cherry|樱桃; lemon|柠檬
 """)

@@ -23,7 +23,11 @@ SUM_ASKED = {
         Add {a} and {b}.
         {a} + {b} = ?
         Tell me the sum of {a} and {b}.
-        What is the sum of {a} and {b}?"""),
+        What is the sum of {a} and {b}?
+        Please add {a} and {b}.
+        Calculate {a} + {b}.
+        Can you tell me {a} + {b}?
+        Do you know what {a} and {b} make?"""),
     "zh": lines("""{a} + {b} 等于多少？
         {a}加{b}等于多少？
         {a}加{b}是多少？
@@ -31,7 +35,13 @@ SUM_ASKED = {
         {a}与{b}的和是多少？
         计算 {a} + {b}。
         把{a}和{b}加起来。
-        {a} + {b} 是多少？"""),
+        {a} + {b} 是多少？
+        请算一算{a}加{b}。
+        请把{a}和{b}相加。
+        {a}加上{b}得多少？
+        你知道{a}加{b}等于几吗？
+        能说说{a}和{b}一共是多少吗？
+        请告诉我 {a} + {b} 等于多少。"""),
 }
 SUM_HELD = {
     "en": lines("""Please calculate {a} + {b}.
