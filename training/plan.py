@@ -97,22 +97,22 @@ def make_plan(
     available = args.epochs * rows_per_epoch * row_length
     rows, reasons["batch"] = _rows_per_step(args, available, row_length, world_size)
 
-    checkpointing = args.activation_checkpointing
-    if args.fit:
-        if args.batch_size:
-            raise UsageError("--fit chooses the --batch_size: give one of the two")
-        share = max(1, rows // (world_size * (args.accumulation_steps or 1)))
-        most = min(share, max(1, MICRO_BATCH_TOKENS // row_length))
-        choices = [size for size in range(most, 0, -1) if share % size == 0]  # the step stays as it is
-        batch_size, checkpointing = fit(footprint, args.fit, choices, checkpointing)
-        reasons["batch"] += f"; micro-batch as --fit {args.fit:g} allows"
-    elif args.batch_size:
+    if args.batch_size:
         batch_size = args.batch_size
     elif args.accumulation_steps:
         batch_size = max(1, rows // (args.accumulation_steps * world_size))
     else:
         batch_size = min(max(1, rows // world_size), max(1, MICRO_BATCH_TOKENS // row_length))
     accumulation = args.accumulation_steps or max(1, round(rows / (batch_size * world_size)))
+    checkpointing = args.activation_checkpointing
+    if args.fit:
+        if args.batch_size or args.accumulation_steps:
+            raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
+        share = batch_size * accumulation  # of the step, which stays as it is
+        choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
+        batch_size, checkpointing = fit(footprint, args.fit, choices, checkpointing)
+        accumulation = share // batch_size
+        reasons["batch"] += f"; micro-batch as --fit {args.fit:g} allows"
 
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)

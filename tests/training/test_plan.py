@@ -174,13 +174,17 @@ def test_nothing_to_train_is_a_usage_error():
 # --- --fit ------------------------------------------------------------------------------------------
 
 
-def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same():
-    footprint = Footprint(PRESETS["26m"], 512, "muon", PRESETS["26m"].num_parameters(), compute_bytes=2)
-    whole = planned(rows=10**5)
-    plan = planned("--fit=1.5", rows=10**5, footprint=footprint)
+@pytest.mark.parametrize("length", [512, 768])
+def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same(length):
+    footprint = Footprint(PRESETS["26m"], length, "muon", PRESETS["26m"].num_parameters(), compute_bytes=2)
+    whole = planned(rows=10**5, length=length)
+    plan = planned("--fit=1.5", rows=10**5, length=length, footprint=footprint)
     assert plan.batch_size < whole.batch_size and plan.tokens_per_step == whole.tokens_per_step
     assert plan.accumulation_steps > whole.accumulation_steps
     assert footprint.total(plan.batch_size, plan.activation_checkpointing) <= 1.5 * 2**30
     assert "as --fit 1.5 allows" in plan.reasons["batch"]
-    with pytest.raises(UsageError, match="give one of the two"):
-        planned("--fit=1.5", "--batch_size=2", footprint=footprint)
+    roomy = planned("--fit=80", rows=10**5, length=length, footprint=footprint)
+    assert (roomy.batch_size, roomy.accumulation_steps) == (whole.batch_size, whole.accumulation_steps)
+    for flag in ("--batch_size=2", "--accumulation_steps=2"):
+        with pytest.raises(UsageError, match="give it, or these"):
+            planned("--fit=1.5", flag, footprint=footprint)
