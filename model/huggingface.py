@@ -22,7 +22,7 @@ from model.config import TransformerConfig, is_positive_number
 from model.errors import SproutError, UsageError
 from model.files import sync_folder
 from model.state_dict import EMBEDDING, plain_state_dict, unwrapped
-from model.tokenizer import Tokenizer
+from model.tokenizer import IM_END, Tokenizer
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -64,7 +64,7 @@ def export_folder(
         **tokenizer.files,
         "config.json": _to_json(config),
         "generation_config.json": _to_json(
-            {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
+            {key: config[key] for key in ("bos_token_id", "pad_token_id")} | {"eos_token_id": _ends(tokenizer)}
         ),
     }
     strangers = _files_of_others(folder, [*texts, WEIGHTS])
@@ -124,6 +124,13 @@ def _sync_file(path: Path) -> None:
 
 def _to_json(values: dict) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def _ends(tokenizer: Tokenizer) -> int | list[int]:
+    """What ends a text; and the end of a chat's turn, where that is another token, as in Qwen's base models."""
+    of_turn = tokenizer.vocab.get(IM_END, tokenizer.eos_id)
+    other = of_turn != tokenizer.eos_id and of_turn in tokenizer.special_ids
+    return [tokenizer.eos_id, of_turn] if other else tokenizer.eos_id
 
 
 def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> dict:

@@ -74,6 +74,14 @@ def test_transformers_opens_the_folder_without_code_or_warning(exported, small_t
     assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == "user: Hi\n"
 
 
+def test_generating_ends_with_the_turn_where_that_is_not_the_end_of_a_text(tmp_path, small_tokenizer):
+    settings = json.loads(small_tokenizer.files["tokenizer_config.json"]) | {"eos_token": "<|endoftext|>"}
+    base = Tokenizer.from_files(small_tokenizer.files | {"tokenizer_config.json": json.dumps(settings)})
+    export_folder(tmp_path / "hf", random_network(SMALL), base)
+    values = json.loads((tmp_path / "hf" / "generation_config.json").read_text())
+    assert values["eos_token_id"] == [0, 2]
+
+
 def test_config_json_serves_readers_of_both_generations(exported):
     network, folder = exported
     values = json.loads((folder / "config.json").read_text())
