@@ -95,13 +95,21 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
         return "; ".join(f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names)
 
     refused = [name for name in changed if name not in EFFECTS]
+    as_before = ""
     if _rows_per_step(before) != _rows_per_step(now):  # the place in the data is counted in steps
         refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
+        # Nobody may have asked for another batch: the rule for it looks at the length of the run.
+        if "processes" not in changed:
+            as_before = "; for steps as before give " + " ".join(
+                f"--{name} {before.get(name)}" for name in ("batch_size", "accumulation_steps")
+            )
     if changed and not allow_changed:
         hint = "" if refused else "; --allow_changed goes on all the same"
         raise UsageError(f"--resume would not continue the same run: {described(changed)}{hint}")
     if refused:
-        raise UsageError(f"--resume cannot go on with that changed, even by --allow_changed: {described(refused)}")
+        raise UsageError(
+            f"--resume cannot go on with that changed, even by --allow_changed: {described(refused)}{as_before}"
+        )
     if now.get("steps", state["step"]) < state["step"]:
         raise UsageError(f"--resume: the run is at step {state['step']} already, and is to end at {now['steps']}")
     return state, [f"{described([name])}: {EFFECTS[name]}" for name in changed]

@@ -145,6 +145,7 @@ class Updater:
     def state_dict(self) -> dict:
         return {
             "optimizers": [each.state_dict() for each in self.optimizers],
+            "fp16": self.fp16,
             "scale": self.scale,
             "good_steps": self.good_steps,
             "bad_in_a_row": self.bad_in_a_row,
@@ -158,5 +159,6 @@ class Updater:
             optimizer.load_state_dict(saved)
             for group, own in zip(optimizer.param_groups, settings, strict=True):
                 group.update(own)
-        self.scale, self.good_steps = state["scale"], state["good_steps"]
+        if state.get("fp16", self.fp16) == self.fp16:  # else this precision begins with a scale of its own
+            self.scale, self.good_steps = state["scale"], state["good_steps"]
         self.bad_in_a_row, self.skipped = state["bad_in_a_row"], dict(state["skipped"])

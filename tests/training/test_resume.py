@@ -53,7 +53,7 @@ def test_a_batch_may_be_split_otherwise_but_not_be_another(tmp_path):
     save_checkpoint(path, {"format": "sprout-resume", "version": resume.VERSION, "identity": batch, "step": 7})
     _, changes = resume.read(path, batch | {"batch_size": 2, "accumulation_steps": 4}, allow_changed=True)
     assert len(changes) == 2 and all("rounded in another order" in change for change in changes)
-    with pytest.raises(UsageError, match="batch_size was 4, is 8"):
+    with pytest.raises(UsageError, match="batch_size was 4, is 8; .* give --batch_size 4 --accumulation_steps 2"):
         resume.read(path, batch | {"batch_size": 8}, allow_changed=True)
     with pytest.raises(UsageError, match="at step 7 already, and is to end at 6"):
         resume.read(path, batch | {"steps": 6}, allow_changed=True)

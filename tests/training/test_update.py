@@ -341,3 +341,14 @@ def test_scale_and_counts_are_saved():
     assert other.updater.scale == 2**15
     assert other.updater.good_steps == 1
     assert other.updater.skipped == {"non-finite": 0, "overflow": 1}
+
+
+def test_a_state_of_another_precision_brings_no_scale():
+    states = {fp16: updater_of([torch.nn.Parameter(torch.zeros(2))], fp16=fp16).state_dict() for fp16 in (False, True)}
+    for fp16, scale in ((True, update.FIRST_SCALE), (False, 1.0)):
+        updater = updater_of([torch.nn.Parameter(torch.zeros(2))], fp16=fp16)
+        updater.load_state_dict(states[not fp16])
+        assert updater.scale == scale
+    updater = updater_of([torch.nn.Parameter(torch.zeros(2))], fp16=True)
+    updater.load_state_dict(states[True] | {"scale": 8.0})
+    assert updater.scale == 8.0
