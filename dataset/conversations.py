@@ -54,8 +54,10 @@ class Conversation:
 
 
 def from_conversations(fields: dict, key: str = "conversations") -> Conversation:
-    """`{"conversations": [{"role": ..., "content": ...}, ...]}`; `key` "messages" is the format of that name."""
-    return _conversation(_turns(fields, key), fields)
+    """`{"conversations": [{"role": ..., "content": ...}, ...]}`; `key` "messages" is the format of that name; a system
+    message may stand beside them under `system`.
+    """
+    return _conversation([*_system(fields), *_turns(fields, key)], fields)
 
 
 def from_sharegpt(fields: dict) -> Conversation:
@@ -197,7 +199,7 @@ def _message(turn: dict) -> dict:
 
 def _call(call: dict) -> dict:
     """`{"name", "arguments"}` of a call, in OpenAI's form or in that one itself."""
-    function = call.get("function", call)
+    function = call.get("function") or call  # null where a parquet file has both forms
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not name.strip():
         raise BadRecord("a tool call has no name")

@@ -30,6 +30,7 @@ def read(record: dict) -> Conversation:
         ("conversations", {"conversations": [USER, ANSWER], "id": 3}, [USER, ANSWER]),
         ("conversations", {"conversations": [{"Role": "user", "CONTENT": "Hi"}, ANSWER]}, [USER, ANSWER]),
         ("messages", {"messages": [SYSTEM, USER, ANSWER, USER]}, [SYSTEM, USER, ANSWER, USER]),
+        ("messages", {"system": "Be brief.", "messages": [USER, ANSWER]}, [SYSTEM, USER, ANSWER]),
         (
             "sharegpt",
             {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello!"}]},
