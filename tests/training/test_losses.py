@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dataset.rows import IGNORE
-from training.losses import next_token_loss, next_token_loss_and_measures, next_token_scores
+from training.losses import _LinearCrossEntropy, next_token_loss, next_token_loss_and_measures, next_token_scores
 
 ROWS, LENGTH, SIZE, VOCABULARY = 2, 5, 8, 23
 
@@ -62,6 +62,19 @@ def test_measures_are_those_of_the_formula_and_change_neither_loss_nor_gradient(
     assert torch.equal(loss, plain)
     for a, b in zip(torch.autograd.grad(loss, (features, head)), torch.autograd.grad(plain, (features, head))):
         assert torch.equal(a, b)
+
+
+def test_where_untrained_targets_are_not_taken_out_first_nothing_changes():
+    """As on a GPU, which would have to be waited for to know how many there are."""
+    features, head, targets = example()
+    expected = next_token_loss_and_measures(features, head, targets)
+    flat = features.flatten(0, 1)
+    results = _LinearCrossEntropy.apply(flat, head, targets.flatten(), 4, torch.float64, True)
+    for result, wanted in zip(results, expected, strict=True):
+        torch.testing.assert_close(result, wanted, rtol=1e-12, atol=0)
+    wanted = torch.autograd.grad(expected[0], (features, head))
+    for gradient, other in zip(torch.autograd.grad(results[0], (features, head)), wanted, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-12, atol=1e-12)
 
 
 def test_gradients_agree_with_finite_differences():
