@@ -75,8 +75,7 @@ class ChatEncoder:
         return conversation.to_json().encode("utf-8")
 
     def characters(self, conversation: Conversation) -> int:
-        """Without tools and calls, which are few."""
-        return sum(len(message["content"]) for message in conversation.messages)
+        return conversation.characters
 
     def text_bytes(self, conversation: Conversation) -> int:
         """Of what is said and of what may be called."""

@@ -42,9 +42,10 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see --help)")
 
     def unknown_flag(self, flag: str) -> str:
-        if not flag.startswith("-"):
-            return f"unexpected argument {flag!r}: values follow a flag such as --data_path (see --help)"
         flags = [option for action in self._actions for option in action.option_strings]
+        if not flag.startswith("-"):
+            hint = ": values follow a flag such as --data_path" if "--data_path" in flags else ""
+            return f"unexpected argument {flag!r}{hint} (see --help)"
         name = flag.split("=")[0].replace("-", "_").replace("__", "--", 1)
         close = difflib.get_close_matches(ELSEWHERE.get(name, name), flags, n=1)
         return f"unknown flag {flag}" + (f": did you mean {close[0]}?" if close else " (see --help)")

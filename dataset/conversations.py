@@ -44,6 +44,11 @@ class Conversation:
     tools: tuple[dict, ...] = ()
     skill: str | None = None
 
+    @property
+    def characters(self) -> int:
+        """About how many there are to encode: without tools and calls, which are few."""
+        return sum(len(message["content"]) for message in self.messages)
+
     def to_json(self) -> str:
         """What is said, as JSON with sorted keys: equal conversations give equal text, whatever their format."""
         said = {"messages": self.messages, "tools": self.tools}

@@ -134,7 +134,7 @@ def _detect(fields: dict, kind: str) -> tuple[str, Format]:
 
 
 def _characters(document: str | Conversation) -> int:
-    return len(document) if isinstance(document, str) else sum(len(turn["content"]) for turn in document.messages)
+    return len(document) if isinstance(document, str) else document.characters
 
 
 class _Measure:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from operator import attrgetter
 from pathlib import Path
 
 import torch
@@ -86,7 +87,7 @@ def evaluate_chat_file(
 
     def batches() -> Iterator[Batch]:
         chats = (conversation for _, conversation in read_chat(path, f"scoring {Path(path).name}"))
-        for few in text_batches(chats, characters):
+        for few in text_batches(chats, attrgetter("characters")):
             counts["conversations"] += len(few)
             rows = []
             for rendered in renderer.render(few):
@@ -104,11 +105,6 @@ def evaluate_chat_file(
             raise SproutError(f"no answer in {path} begins within --max_seq_len {max_seq_len}: give a larger one")
 
     return evaluate(model, batches(), device=device, autocast=autocast), counts
-
-
-def characters(conversation: Conversation) -> int:
-    """About how many characters there are to encode."""
-    return sum(len(message["content"]) for message in conversation.messages)
 
 
 def answers_as_targets(rows: list[Rendered], pad_id: int) -> Batch:

@@ -26,6 +26,7 @@ import numpy
 import torch
 
 from model.checkpoint import save_checkpoint, save_weights
+from model.errors import UsageError
 from model.files import sweep_temporaries
 from training import distributed, resume
 from training.device import choose_device, reuse_freed_memory
@@ -43,6 +44,8 @@ class Run:
     """One training run of one stage. A context: leaving it releases the output, the signals and the processes."""
 
     def __init__(self, args, stage: str):
+        if args.allow_changed and not args.resume:  # the earlier run would be put aside, and its work done again
+            raise UsageError("--allow_changed lets --resume go on with other flags: give both")
         self.args, self.stage = args, stage
         self.device_choice = choose_device(args.device, args.dtype)
         self.device = self.device_choice.device

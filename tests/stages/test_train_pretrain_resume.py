@@ -187,6 +187,8 @@ def test_more_epochs_and_another_rate_go_on_where_it_stopped_and_say_what_change
     changed = ("--epochs=2", "--learning_rate=0.001", "--resume")
     code, message = workshop.fails("longer", *words, *changed)
     assert code == 2 and "--allow_changed goes on all the same" in message
+    code, message = workshop.fails("longer", *words, *changed[:2], "--allow_changed")
+    assert code == 2 and "lets --resume go on" in message and first.weight_file.exists()
     result = workshop.train("longer", *words, *changed, "--allow_changed")
     assert "changed: epochs was 1, is 2: the schedule is" in result.said
     assert "changed: learning_rate was" in result.said and f"at step {steps} of {2 * steps}" in result.said
