@@ -29,7 +29,7 @@ STAGES = {"train": Speed("train_pretrain.py", "text", 512), "sft": Speed("train_
 
 
 def compare(args) -> None:
-    """Prints a line a round and the ratio of medians; with --profile, where our time goes."""
+    """Prints a line a round and the median of their ratios; with --profile, where our time goes."""
     if args.profile:
         from scripts.benchmark_profile import profile
 
