@@ -71,7 +71,7 @@ def parse_arguments(argv=None):
     group.add_argument(
         "--max_seq_len",
         type=positive_int,
-        help="tokens in a scored row (512); of a chat, all that the network sees (its positions)",
+        help="tokens in a scored row (texts 512, chats 768); of a chat, all that the network sees (its positions)",
     )
     group.add_argument(
         "--batch_size",
@@ -170,8 +170,9 @@ def score(args, loaded, device) -> None:
 
     found = file_format(args.data_path)
     say(f"{args.data_path}: format {found.name}")
+    row_length = 512 if found.name == "text" else 768  # as in training
     settings = {
-        "max_seq_len": args.max_seq_len or min(512, loaded.model.config.max_position_embeddings),
+        "max_seq_len": args.max_seq_len or min(row_length, loaded.model.config.max_position_embeddings),
         "batch_size": args.batch_size or SCORED_AT_ONCE,
         "device": device.device,
         "autocast": device.autocast,

@@ -48,16 +48,7 @@ def _cross_entropy(features, head, targets, chunk, measures):
 @torch.no_grad()
 def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The sum of `next_token_loss`, and how many targets have the largest logit of all: for token accuracy."""
-    features, targets = features.flatten(0, -2), targets.flatten()
-    compute_type = _compute_type(features, head)
-    wide = torch.promote_types(compute_type, torch.float32)
-    features, head, chunk = features.to(compute_type), head.to(compute_type), _chunk(head)
-    loss = torch.zeros((), dtype=wide, device=features.device)
-    correct = torch.zeros((), dtype=torch.int64, device=features.device)
-    for x, y in zip(features.split(chunk), targets.split(chunk)):
-        logits = F.linear(x, head).to(wide)
-        loss += F.cross_entropy(logits, y, ignore_index=IGNORE, reduction="sum")
-        correct += (logits.argmax(dim=-1) == y).sum()  # IGNORE is no index
+    loss, correct, _ = _cross_entropy(features, head, targets, None, measures=True)
     return loss, correct
 
 

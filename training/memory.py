@@ -18,6 +18,8 @@ from training.losses import LOGITS_AT_ONCE
 
 # A process on a CPU with PyTorch and our modules in it, before it has a network (measured: 0.45 to 0.55 GB).
 PROGRAM_ON_CPU = 500 * 2**20
+# Estimates are up to a fifth too low (docs/pretrain.md), and a GPU keeps some memory for itself.
+ROOM = 0.8
 # Without activation checkpointing, rather than with it and more rows, as long as a micro-batch has so many tokens.
 ENOUGH_TOKENS = 2048
 
@@ -75,7 +77,7 @@ def fit(footprint: Footprint, gigabytes: float, choices: Sequence[int], checkpoi
     choices: numbers of rows, the largest first. checkpointing: asked for in any case. Raises `UsageError` when not
     even the smallest fits.
     """
-    limit = gigabytes * 2**30
+    limit = ROOM * gigabytes * 2**30
 
     def largest(checkpointing: bool) -> int:
         return next((rows for rows in choices if footprint.total(rows, checkpointing) <= limit), 0)

@@ -10,7 +10,7 @@ from model.errors import UsageError
 from model.transformer import Transformer
 from tests.support import random_network
 from tests.training.support import SMALL
-from training.memory import Footprint, fit, recompute_activations
+from training.memory import ROOM, Footprint, fit, recompute_activations
 from training.optimizers import build_optimizers
 
 MIB = 2**20
@@ -60,15 +60,15 @@ def test_fit_takes_the_most_rows_and_recomputes_only_where_it_must():
 
     def chosen(gigabytes, checkpointing=False):
         rows, recomputed = fit(here, gigabytes, range(16, 0, -1), checkpointing)
-        assert here.total(rows, recomputed) <= gigabytes * 2**30
-        assert rows == 16 or here.total(rows + 1, recomputed) > gigabytes * 2**30
+        assert here.total(rows, recomputed) <= ROOM * gigabytes * 2**30
+        assert rows == 16 or here.total(rows + 1, recomputed) > ROOM * gigabytes * 2**30
         return rows, recomputed
 
     assert chosen(100) == (16, False)
     assert chosen(100, checkpointing=True) == (16, True)
-    rows, recomputed = chosen(here.total(9) / 2**30)
+    rows, recomputed = chosen(here.total(9) / ROOM / 2**30)
     assert (rows, recomputed) == (9, False)  # 4608 tokens at once are enough
-    rows, recomputed = chosen(here.total(2) / 2**30)
+    rows, recomputed = chosen(here.total(2) / ROOM / 2**30)
     assert rows > 2 and recomputed
     with pytest.raises(UsageError, match=r"--fit 0.2: one row takes about .* GB"):
         fit(here, 0.2, [16, 1], False)

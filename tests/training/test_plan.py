@@ -179,8 +179,8 @@ def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same(length):
     footprint = Footprint(PRESETS["26m"], length, "muon", PRESETS["26m"].num_parameters(), compute_bytes=2)
     whole = planned(rows=10**5, length=length)
     plan = planned("--fit=1.5", rows=10**5, length=length, footprint=footprint)
-    assert plan.batch_size < whole.batch_size and plan.tokens_per_step == whole.tokens_per_step
-    assert plan.accumulation_steps > whole.accumulation_steps
+    assert plan.batch_size < whole.batch_size or plan.activation_checkpointing
+    assert plan.tokens_per_step == whole.tokens_per_step
     assert footprint.total(plan.batch_size, plan.activation_checkpointing) <= 1.5 * 2**30
     assert "as --fit 1.5 allows" in plan.reasons["batch"]
     roomy = planned("--fit=80", rows=10**5, length=length, footprint=footprint)
