@@ -42,7 +42,7 @@ def main(argv=None):
     from training.evaluation import evaluate
     from training.losses import next_token_loss_and_measures
     from training.optimizers import optimizers_for
-    from training.plan import FINE_TUNING_RATE, IMPORTED_RATE, make_plan
+    from training.plan import make_plan
     from training.run import Run
     from training.samples import answer_questions
     from training.starting_point import starting_point
@@ -62,7 +62,7 @@ def main(argv=None):
             row_length=args.max_seq_len,
             world_size=run.world_size,
             footprint=run.footprint(model, args.max_seq_len),
-            base_rates=IMPORTED_RATE if origin.stage == "imported" else FINE_TUNING_RATE,
+            begins_with=origin.stage,
         )
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)

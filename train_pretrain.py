@@ -56,7 +56,7 @@ def main(argv=None):
             row_length=args.max_seq_len,
             world_size=run.world_size,
             footprint=run.footprint(model, args.max_seq_len),
-            already_trained=bool(args.from_weight or args.weight_path),
+            begins_with=origin.stage,
         )
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)

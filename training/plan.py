@@ -7,7 +7,7 @@ The defaults follow the work. With D = trained tokens of the whole run:
   https://arxiv.org/abs/2410.21676). The constant is a choice: 4096 tokens at 2 M.
 * The learning rate of an optimizer is a base, tried at 2 M tokens. Steps of less than `BASE_TOKENS` are noisier
   and take less of it, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287); a network that is
-  trained already, a tenth.
+  trained already takes a tenth or less.
 * Warm-up is 5 % of the run; then `wsd` holds the rate and spends the last half of the run on a
   straight line down.
 * With --fit, a micro-batch is what the memory has room for (`training/memory.py`).
@@ -24,11 +24,10 @@ from training.memory import Footprint, fit
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
-TRAINED_ALREADY = 10  # a network that is trained already learns on at this part of the rate
-BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}
-# Fine-tuning a network that Sprout trained; and an imported one, which has usually seen a thousand times more text and
-# has more to lose.
-FINE_TUNING_RATE = {"muon": 2e-3, "adamw": 5e-4}
+BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # of a new network
+# Of one that Sprout trained; and of an imported one, which has usually seen a thousand times more text and has more to
+# lose.
+TRAINED_RATE = {"muon": 2e-3, "adamw": 5e-4}
 IMPORTED_RATE = {"muon": 2e-4, "adamw": 2e-5}
 
 
@@ -80,14 +79,16 @@ def make_plan(
     rows_per_epoch: int,
     row_length: int,
     world_size: int,
-    already_trained: bool = False,
+    begins_with: str | None = None,
     base_rates: dict | None = None,
     footprint: Footprint | None = None,
 ) -> Plan:
     """A plan from the flags, and from the rules above where a flag is missing.
 
     `rows_per_epoch` rows of `row_length` tokens make one epoch, shared out among `world_size` processes.
-    `already_trained`: the network begins with weights that a high learning rate would spoil.
+    `begins_with`: the stage that trained the network so far, as in `starting_point.Origin`; None: it is new. What is
+    trained already would be spoilt by the rates of a new network.
+    `base_rates`: a stage's own, by optimizer.
     `footprint`: what the run takes of memory, for --fit.
     Raises `UsageError` when there is nothing to train, or it does not fit.
     """
@@ -117,9 +118,7 @@ def make_plan(
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)
     steps = min(steps, args.max_steps or steps)
-    rate, reasons["learning_rate"] = _learning_rate(
-        args, step_tokens, already_trained, base_rates or BASE_LEARNING_RATE
-    )
+    rate, reasons["learning_rate"] = _learning_rate(args, step_tokens, begins_with, base_rates)
     if args.warmup_steps is not None:
         warmup, reasons["warmup"] = args.warmup_steps, "as asked"
     else:
@@ -169,13 +168,19 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
     return max(1, round(tokens / row_length)), reason
 
 
-def _learning_rate(args, step_tokens: int, already_trained: bool, base_rates: dict) -> tuple[float, str]:
+def _learning_rate(args, step_tokens: int, begins_with: str | None, base_rates: dict | None) -> tuple[float, str]:
     if args.learning_rate is not None:
         return args.learning_rate, "as asked"
-    base = base_rates[args.optimizer]
-    factor, reason = 1.0, f"{args.optimizer}: {base:g}"
+    if base_rates:
+        rates, why = base_rates, ""
+    elif begins_with is None:
+        rates, why = BASE_LEARNING_RATE, ""
+    elif begins_with == "imported":
+        rates, why = IMPORTED_RATE, ", as the network is imported"
+    else:
+        rates, why = TRAINED_RATE, ", as the network is trained already"
+    base = rates[args.optimizer]
+    factor, reason = 1.0, f"{args.optimizer}: {base:g}{why}"
     if step_tokens < BASE_TOKENS:
         factor, reason = math.sqrt(step_tokens / BASE_TOKENS), f"{reason} x sqrt({step_tokens} / {BASE_TOKENS} tokens)"
-    if already_trained:
-        factor, reason = factor / TRAINED_ALREADY, f"{reason} / {TRAINED_ALREADY}, as the network is trained already"
     return float(f"{base * factor:.2g}"), reason

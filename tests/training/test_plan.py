@@ -96,10 +96,13 @@ def test_steps_below_the_base_size_take_less_of_the_rate():
     assert plan.learning_rate == pytest.approx(rules.BASE_LEARNING_RATE["muon"] / 2)
 
 
-def test_a_network_that_is_trained_already_learns_on_at_a_tenth_of_the_rate():
-    plan = make_plan(flags(), rows_per_epoch=10**5, row_length=512, world_size=1, already_trained=True)
-    assert plan.learning_rate == pytest.approx(rules.BASE_LEARNING_RATE["muon"] / 10)
-    assert "trained already" in plan.reasons["learning_rate"]
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_network_that_is_trained_already_takes_less_of_the_rate_and_an_imported_one_least(optimizer):
+    words = (f"--optimizer={optimizer}",)
+    new, trained, imported = (planned(*words, begins_with=stage) for stage in (None, "pretrain", "imported"))
+    assert trained.learning_rate <= new.learning_rate / 4 and imported.learning_rate <= trained.learning_rate / 10
+    assert "as the network is trained already" in trained.reasons["learning_rate"]
+    assert "as the network is imported" in imported.reasons["learning_rate"]
 
 
 def test_a_step_of_the_base_size_has_the_base_rate():
