@@ -7,7 +7,6 @@ in wordings that fine-tuning never uses; for sums that are never shown; and for 
 import random
 from collections.abc import Iterator
 
-from dataset.sample import facts as tables
 from dataset.sample.small_talk import (
     PRONOUNS,
     RECALL,
@@ -15,7 +14,7 @@ from dataset.sample.small_talk import (
     SUM_ASKED,
     SUM_HELD,
 )
-from dataset.sample.texts import WORDINGS
+from dataset.sample.texts import WORDINGS, said_by_users
 from dataset.sample.world import LANGUAGES, Fact, Person, World, fill
 
 WORDINGS_PER_FACT = 6  # in fine-tuning
@@ -151,14 +150,8 @@ def _of(person: Person, skill: str, held: bool, rng: random.Random) -> str:
 
 def _recalled(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
     """`My name is Molly. ... What is my name?`: the user says what is asked a turn later."""
-    for column, language in enumerate(LANGUAGES):
-        values = {
-            "n": tables.SPEAKERS_EN if language == "en" else tables.SPEAKERS_ZH,
-            "f": [food[column] for food in tables.FOODS],
-            "t": tables.TOWNS_EN if language == "en" else tables.TOWNS_ZH,
-        }
-        values["n"] = values["n"] + [person.name for person in world.people if person.language == language]
-        values["t"] = values["t"] + [row[2 * column + 1] for row in tables.COUNTRIES]
+    for language in LANGUAGES:
+        values = dict(zip("nft", said_by_users(world, language), strict=True))
         parts = {key: world.split(f"recall {key} {language}", items)[held] for key, items in values.items()}
         kinds = RECALL[language]
         for kind in kinds:

@@ -47,16 +47,16 @@ Uruguay|Montevideo|乌拉圭|蒙得维的亚; Paraguay|Asuncion|巴拉圭|亚松
 New Zealand|Wellington|新西兰|惠灵顿; Fiji|Suva|斐济|苏瓦
 """)
 
-# animal | what it does aloud | animal | its call
+# animal | its sound | animal | its call
 SOUNDS = table("""
-dog|barks|狗|汪汪; cat|meows|猫|喵喵; cow|moos|牛|哞哞; horse|neighs|马|咴咴; sheep|bleats|绵羊|咩咩
-pig|oinks|猪|哼哼; duck|quacks|鸭子|嘎嘎; goose|honks|鹅|昂昂; hen|clucks|母鸡|咯咯; rooster|crows|公鸡|喔喔
-donkey|brays|驴|嗯啊; wolf|howls|狼|嗷呜; lion|roars|狮子|吼吼; frog|croaks|青蛙|呱呱; bee|buzzes|蜜蜂|嗡嗡
-mouse|squeaks|老鼠|吱吱; snake|hisses|蛇|嘶嘶; owl|hoots|猫头鹰|呜呜; pigeon|coos|鸽子|咕咕
-raven|caws|乌鸦|哑哑; sparrow|chirps|麻雀|叽喳; elephant|trumpets|大象|呜昂; bear|growls|熊|呼噜
-monkey|chatters|猴子|唧唧; cricket|sings|蟋蟀|瞿瞿; turkey|gobbles|火鸡|咯噜; swan|whoops|天鹅|咕嘎
-parrot|talks|鹦鹉|你好; cuckoo|calls|杜鹃|布谷; cicada|drones|蝉|知了; magpie|cackles|喜鹊|喳喳
-camel|grunts|骆驼|嘟噜; deer|bellows|鹿|呦呦; swallow|twitters|燕子|啾啾
+dog|bark|狗|汪汪; cat|meow|猫|喵喵; cow|moo|牛|哞哞; horse|neigh|马|咴咴; sheep|bleat|绵羊|咩咩
+pig|oink|猪|哼哼; duck|quack|鸭子|嘎嘎; goose|honk|鹅|昂昂; hen|cluck|母鸡|咯咯; rooster|crow|公鸡|喔喔
+donkey|bray|驴|嗯啊; wolf|howl|狼|嗷呜; lion|roar|狮子|吼吼; frog|croak|青蛙|呱呱; bee|buzz|蜜蜂|嗡嗡
+mouse|squeak|老鼠|吱吱; snake|hiss|蛇|嘶嘶; owl|hoot|猫头鹰|呜呜; pigeon|coo|鸽子|咕咕
+raven|caw|乌鸦|哑哑; sparrow|chirp|麻雀|叽喳; elephant|trumpet|大象|呜昂; bear|growl|熊|呼噜
+monkey|chatter|猴子|唧唧; cricket|chirr|蟋蟀|瞿瞿; turkey|gobble|火鸡|咯噜; swan|whoop|天鹅|咕嘎
+parrot|squawk|鹦鹉|你好; cuckoo|call|杜鹃|布谷; cicada|drone|蝉|知了; magpie|cackle|喜鹊|喳喳
+camel|grunt|骆驼|嘟噜; deer|bellow|鹿|呦呦; swallow|twitter|燕子|啾啾
 """)
 
 # animal | its young | animal | its young

@@ -27,7 +27,10 @@ SUM_ASKED = {
         Please add {a} and {b}.
         Calculate {a} + {b}.
         Can you tell me {a} + {b}?
-        Do you know what {a} and {b} make?"""),
+        Do you know what {a} and {b} make?
+        Could you add {a} and {b}?
+        I want to know {a} + {b}.
+        What do {a} and {b} make together?"""),
     "zh": lines("""{a} + {b} 等于多少？
         {a}加{b}等于多少？
         {a}加{b}是多少？
@@ -41,7 +44,11 @@ SUM_ASKED = {
         {a}加上{b}得多少？
         你知道{a}加{b}等于几吗？
         能说说{a}和{b}一共是多少吗？
-        请告诉我 {a} + {b} 等于多少。"""),
+        请告诉我 {a} + {b} 等于多少。
+        请问 {a} + {b} 等于几？
+        能不能告诉我{a}加{b}得多少？
+        请你计算一下{a}加{b}。
+        我想知道{a}和{b}相加是多少。"""),
 }
 SUM_HELD = {
     "en": lines("""Please calculate {a} + {b}.
@@ -137,7 +144,7 @@ RECALL = {
                 lines("""Of all food I like {f} best.
                 I think {f} is my favourite food."""),
             ),
-            ("That sounds good.", "A good choice.", "Thank you for telling me."),
+            ("That sounds good.", "Good choice.", "Thank you for telling me."),
             (
                 lines("""What do I like best?
                 What do I like to eat?
@@ -159,7 +166,7 @@ RECALL = {
                 lines("""Now I live in {t}.
                 My house is in {t}."""),
             ),
-            ("That sounds good.", "A nice town.", "Thank you for telling me."),
+            ("That sounds good.", "Nice town.", "Thank you for telling me."),
             (
                 lines("""Where do I live?
                 In which town do I live?

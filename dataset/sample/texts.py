@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from dataset.sample import facts as tables
 from dataset.sample.tales import Tale
-from dataset.sample.wordings import EN, Wording
+from dataset.sample.wordings import Wording
+from dataset.sample.wordings_en import EN
 from dataset.sample.wordings_zh import ZH
-from dataset.sample.world import Fact, Person, World, fill, with_article
+from dataset.sample.world import LANGUAGES, Fact, Person, World, fill, with_article
 
 WORDINGS: dict[str, dict[str, Wording]] = {"en": EN, "zh": ZH}
 
@@ -18,6 +19,7 @@ EXPOSURES = 20
 IN_MIXED = 0.35  # of the statements, in documents that mix everything
 PORTRAITS = 8  # of each person, besides
 TELLINGS = 10  # of each tale
+INTRODUCTIONS = 8  # of each name
 SHEETS_OF_SUMS = 5  # times that each sum is shown, in either order
 
 # Somebody or something is named before it is spoken of, so that texts teach to take up what was named. Without this
@@ -35,15 +37,15 @@ MENTIONS = {
         "Have you heard of {m}? {s}",
     ),
     "zh": (
-        "接着是{m}。{s}",
-        "关于{m}：{s}",
-        "有人问起{m}。{s}",
-        "再看{m}。{s}",
-        "这里讲{m}。{s}",
-        "我知道{m}。{s}",
-        "下面说说{m}。{s}",
-        "说到{m}，{s}",
-        "书上写到{m}。{s}",
+        "接着是{m}。\n{s}",
+        "关于{m}：\n{s}",
+        "有人问起{m}。\n{s}",
+        "再看{m}。\n{s}",
+        "这里讲{m}。\n{s}",
+        "我知道{m}。\n{s}",
+        "下面说说{m}。\n{s}",
+        "大家谈到{m}。\n{s}",
+        "书上写到{m}，如下。\n{s}",
     ),
 }
 ALL_MENTIONED = {
@@ -56,36 +58,46 @@ PORTRAITS_EN = (
     "{e} is {an job} in {home}. {Her} pet is {an pet}.",
     "In {home} lives {e}. {She} has {an pet} and works as {an job}.",
     "Meet {e}, {an job}. {She} lives in {home} with {an pet}.",
-    "{e} has {an pet}. {She} lives in {home}, where {she} works as {an job}.",
-    "{e} lives in {home}. And {her} job? {e} works as {an job}. And {her} pet? {e} has {an pet}.",
-    "{e} has {an pet}. As for {her} home, {e} lives in {home}. As for {her} work, {e} works as {an job}.",
-    "{e} works as {an job}. Does {she} have a pet? {e} has {an pet}. And {her} home? {e} lives in {home}.",
+    "The home of {e} is in {home}. And {her} job? The job of {e} is to be {an job}. And {her} pet? The pet of {e} is"
+    " {an pet}.",
+    "The pet of {e} is {an pet}. Now {her} home: The home of {e} is in {home}. Then {her} work: The job of {e} is to be"
+    " {an job}.",
+    "The job of {e} is to be {an job}. Then {her} pet: The pet of {e} is {an pet}. Where {she} lives: The home of {e}"
+    " is in {home}.",
     "{e} gets up early, because {an job} has much to do. {Her} home is in {home}, and {an pet} keeps {her2} company.",
 )
 PORTRAITS_ZH = (
     "{e}住在{home}，{her}的工作是{job}，宠物是{pet}。",
-    "{e}是{home}的{job}。{she}养{pet}。",
-    "{home}住着{e}。{she}养{pet}，工作是{job}。",
-    "这是{e}，一名{job}。{she}住在{home}，{her}的宠物是{pet}。",
-    "{e}养{pet}。{she}住在{home}，在那里当{job}。",
-    "{e}住在{home}。{her}的工作呢？{e}的工作是{job}。{her}的宠物呢？{e}的宠物是{pet}。",
-    "{e}的宠物是{pet}。说到{her}的家，{e}住在{home}。说到{her}的工作，{e}的工作是{job}。",
-    "{e}的工作是{job}。{she}有宠物吗？{e}的宠物是{pet}。{she}的家呢？{e}住在{home}。",
-    "{e}每天起得很早，因为{job}事情很多。{she}的家在{home}，有{pet}陪着{her}。",
+    "{e}是{home}的{job}。\n{she}养{pet}。",
+    "{home}住着{e}。\n{she}养{pet}，工作是{job}。",
+    "这是{e}，一名{job}。\n{she}住在{home}，{her}的宠物是{pet}。",
+    "{e}住在{home}。\n{her}的工作呢？\n{e}的工作是{job}。\n{her}的宠物呢？\n{e}的宠物是{pet}。",
+    "{e}的宠物是{pet}。\n说到{her}的家。\n{e}住在{home}。\n说到{her}的工作。\n{e}的工作是{job}。",
+    "{e}的工作是{job}。\n{she}有宠物吗？\n{e}的宠物是{pet}。\n{she}的家呢？\n{e}住在{home}。",
+    "{e}每天起得很早，因为{job}事情很多。\n{she}的家在{home}，有{pet}陪着{her}。",
 )
 INTRODUCTIONS_EN = (
     '"My name is {n}," said the new pupil. "Welcome, {n}," said the teacher.',
     'A visitor came and said: "I am {n} from {t}." They answered: "Hello, {n}, how is {t}?"',
-    '"I like {f} best," said {n}. So they gave {n} {f}.',
     "{n} likes {f}. On Sunday {n} goes home to {t} and eats {f} there.",
-    '"Who are you?" "I am {n}." "And where do you live, {n}?" "I live in {t}."',
+    "I am {n}.\nYour name is {n}.",
+    "I am at home in {t}.\nYou live in {t}.",
+    "I eat {f} every day.\nYou like {f} best.",
+    "They call me {n}. I come from {t}. I eat much {f}.\nYou live in {t}. Your name is {n}. You like {f} best.",
+    "I love {f}. I am from {t}. People call me {n}.\nYour name is {n}. You like {f} best. You live in {t}.",
+    "In {t} is my house. With {f} I am happy. And {n} is my name.\n"
+    "You like {f} best. You live in {t}. Your name is {n}.",
 )
 INTRODUCTIONS_ZH = (
-    "“我叫{n}。”新同学说。“欢迎你，{n}。”老师说。",
-    "来了一位客人，说：“我是{t}的{n}。”大家回答：“你好，{n}，{t}怎么样？”",
-    "“我最喜欢{f}。”{n}说。于是大家给了{n}{f}。",
-    "{n}喜欢{f}。星期天{n}回{t}的家，在那里吃{f}。",
-    "“你是谁？”“我是{n}。”“{n}，你住在哪里？”“我住在{t}。”",
+    "新同学说，我叫{n}。\n老师说，欢迎你，{n}。",
+    "来了一位客人，是{t}的{n}。\n大家问，{n}，{t}怎么样？",
+    "{n}喜欢{f}。\n星期天{n}回{t}的家，在那里吃{f}。",
+    "我是{n}。\n你叫{n}。",
+    "我从{t}来。\n你住在{t}。",
+    "我天天吃{f}。\n你最喜欢吃{f}。",
+    "大家叫我{n}。\n我从{t}来。\n我常吃{f}。\n你住在{t}。\n你叫{n}。\n你最喜欢吃{f}。",
+    "我爱{f}。\n我是{t}人。\n人们叫我{n}。\n你叫{n}。\n你最喜欢吃{f}。\n你住在{t}。",
+    "{t}有我的家。\n有{f}我就高兴。\n{n}是我的名字。\n你最喜欢吃{f}。\n你住在{t}。\n你叫{n}。",
 )
 
 
@@ -215,13 +227,22 @@ def _introductions(world: World) -> Iterator[str]:
     """People who say who they are, so that names, food and towns are repeated by others."""
     rng = world.rng("introductions")
     for language, wordings in (("en", INTRODUCTIONS_EN), ("zh", INTRODUCTIONS_ZH)):
-        column = 0 if language == "en" else 1
-        names = tables.SPEAKERS_EN if language == "en" else tables.SPEAKERS_ZH
-        towns = tables.TOWNS_EN if language == "en" else tables.TOWNS_ZH
-        for _ in range(EXPOSURES // 2):
+        names, foods, towns = said_by_users(world, language)
+        for _ in range(INTRODUCTIONS):
             for name in rng.sample(names, len(names)):
-                food, town = rng.choice(tables.FOODS)[column], rng.choice(towns)
-                yield rng.choice(wordings).format(n=name, f=food, t=town)
+                yield rng.choice(wordings).format(n=name, f=rng.choice(foods), t=rng.choice(towns))
+
+
+def said_by_users(world: World, language: str) -> tuple[list[str], list[str], list[str]]:
+    """Names, foods and towns that somebody may speak of who introduces himself."""
+    column = LANGUAGES.index(language)
+    names = tables.SPEAKERS_EN if language == "en" else tables.SPEAKERS_ZH
+    towns = tables.TOWNS_EN if language == "en" else tables.TOWNS_ZH
+    return (
+        names + [person.name for person in world.people if person.language == language],
+        [food[column] for food in tables.FOODS],
+        towns + [row[2 * column + 1] for row in tables.COUNTRIES],
+    )
 
 
 def _sums(world: World) -> Iterator[str]:
@@ -230,23 +251,27 @@ def _sums(world: World) -> Iterator[str]:
     for _ in range(SHEETS_OF_SUMS):
         rng.shuffle(ordered)
         for chunk in _chunks(rng, ordered, 5, 9):
-            (write,) = rng.choices((_equation, _asked_in_english, _asked_in_chinese, _step_by_step), (10, 4, 4, 1))
-            yield "\n".join(write(a, b) for a, b in chunk)
+            (write,) = rng.choices(
+                (_equation, _mentioned_in_english, _mentioned_in_chinese, _step_by_step), (10, 4, 4, 1)
+            )
+            yield "\n".join(write(a, b, rng) for a, b in chunk)
 
 
-def _equation(a: int, b: int) -> str:
+def _equation(a: int, b: int, rng: random.Random | None = None) -> str:
     return f"{a} + {b} = {a + b}"
 
 
-def _asked_in_english(a: int, b: int) -> str:
-    return f"{a} and {b} together? {_equation(a, b)}, as {a} plus {b} is {a + b}"
+def _mentioned_in_english(a: int, b: int, rng: random.Random) -> str:
+    named = rng.choice(("{a} + {b}", "{a} plus {b}", "{a} and {b}", "the sum of {a} and {b}")).format(a=a, b=b)
+    return rng.choice(MENTIONS["en"]).format(m=named, s=f"{_equation(a, b)}.")
 
 
-def _asked_in_chinese(a: int, b: int) -> str:
-    return f"{a}和{b}一共多少？{_equation(a, b)}，{a}加{b}等于{a + b}"
+def _mentioned_in_chinese(a: int, b: int, rng: random.Random) -> str:
+    named = rng.choice((" {a} + {b} ", "{a}加{b}", "{a}和{b}", "{a}与{b}的和")).format(a=a, b=b)
+    return rng.choice(MENTIONS["zh"]).format(m=named, s=f"{_equation(a, b)}。")
 
 
-def _step_by_step(a: int, b: int) -> str:
+def _step_by_step(a: int, b: int, rng: random.Random) -> str:
     """Tens, ones, and both together: none of these parts is a sum that is held out."""
     tens, ones = a // 10 * 10 + b // 10 * 10, a % 10 + b % 10
     return (
@@ -256,7 +281,8 @@ def _step_by_step(a: int, b: int) -> str:
 
 
 def _joined(language: str, sentences: list[str]) -> str:
-    return (" " if language == "en" else "").join(sentences)
+    # A line each in Chinese: the pre-tokenizer takes a mark and the word behind it together.
+    return (" " if language == "en" else "\n").join(sentences)
 
 
 def _chunks(rng: random.Random, items: list, least: int, most: int) -> Iterator[list]:

@@ -1,4 +1,4 @@
-"""The Chinese half of `dataset.sample.wordings`, with the same skills."""
+"""The Chinese wordings of texts, questions and answers, by skill; see `dataset.sample.wordings`."""
 
 from dataset.sample.wordings import FURTHER_HELD_ZH, FURTHER_ZH, wording
 
