@@ -34,7 +34,7 @@ PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 4 --sample_interval 0"
 FINE_TUNING = "--max_seq_len 256 --epochs 3"
 
 TRY_EN = ("What is the capital of Spain?", "What is 27 + 35?", "What is the moral of The Crow and the Pearl?")
-TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "“苹果”用英语怎么说？")
+TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "苹果用英语怎么说？")
 
 # Signals that end the quickstart are handed to the stage that is running, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
