@@ -37,10 +37,16 @@ class Session:
         wanted, deadline = words.encode(), time.monotonic() + 60
         while wanted not in self._unread:
             assert time.monotonic() < deadline, self._unread.decode(errors="replace")
-            if select.select([self._terminal], [], [], 1)[0]:
-                self._unread += os.read(self._terminal, 4096)
+            self._read(seconds=1)
         shown, self._unread = self._unread.split(wanted, 1)
         return (shown + wanted).decode(errors="replace")
+
+    def _read(self, seconds: float) -> bool:
+        """Whether anything came in that time."""
+        ready = bool(select.select([self._terminal], [], [], seconds)[0])
+        if ready:
+            self._unread += os.read(self._terminal, 4096)
+        return ready
 
     def type(self, text: str | bytes) -> None:
         os.write(self._terminal, text if isinstance(text, bytes) else text.encode())
@@ -48,6 +54,16 @@ class Session:
     def interrupt(self) -> None:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
+
+    def interrupt_prompt(self) -> None:
+        """Ctrl-C while a line is typed, and again if nothing happens, as one would: a signal that comes just before
+        Python begins to wait for a key is noticed only with the next.
+        """
+        for _ in range(10):
+            self.interrupt()
+            if self._read(seconds=3):
+                return
+        raise AssertionError("ten Ctrl-C had no effect")
 
     def end(self) -> int:
         """The exit code."""

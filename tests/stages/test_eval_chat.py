@@ -116,7 +116,7 @@ def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(out, tmp_path):
         session.until("> ")
         session.type("half a li")
         session.until("half a li")
-        session.interrupt()
+        session.interrupt_prompt()
         session.until("> ")
         ask(session, f"/save {file}")
         assert "[a new conversation]" in ask(session, "/clear")
