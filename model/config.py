@@ -134,7 +134,7 @@ def _check_yarn(scaling: dict) -> None:
 
 _26M = TransformerConfig()
 PRESETS: dict[str, TransformerConfig] = {
-    # For the sample data on a laptop: 3.7 M with the 3072 tokens of the quickstart.
+    # For the sample data on a laptop: 4.0 M with the 4000 tokens of the quickstart.
     "tiny": _26M.replace(
         hidden_size=256, intermediate_size=704, num_hidden_layers=4, num_attention_heads=4, qk_norm=True
     ),

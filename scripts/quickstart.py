@@ -29,9 +29,9 @@ from training.arguments import StageParser, count, positive_int, run_main
 ROOT = Path(__file__).resolve().parents[1]
 
 # What the sample data and 12 minutes on two CPU cores call for.
-VOCABULARY = 3072
+VOCABULARY = 4000
 PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 4 --sample_interval 0"
-FINE_TUNING = "--max_seq_len 256 --epochs 3"
+FINE_TUNING = "--max_seq_len 256 --epochs 2"
 
 TRY_EN = ("What is the capital of Spain?", "What is 27 + 35?", "What is the moral of The Crow and the Pearl?")
 TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "苹果用英语怎么说？")
@@ -85,7 +85,7 @@ def stages(args) -> list[Stage]:
         Stage(
             "tokenizer: learns which pieces to cut texts into",
             (
-                *("train_tokenizer.py", "--data_path", texts, chats, "--vocab_size", str(VOCABULARY)),
+                *("train_tokenizer.py", "--data_path", f"{texts}:1", f"{chats}:0.2", "--vocab_size", str(VOCABULARY)),
                 *("--out_dir", str(out / "tokenizer")),
             ),
             out / "tokenizer" / "tokenizer.json",

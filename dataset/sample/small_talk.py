@@ -118,7 +118,10 @@ RECALL = {
                 Hello, I am {n}.
                 You can call me {n}.
                 I am called {n}.
-                I am {n} and I live in {t}."""),
+                I am {n} and I live in {t}."
+                Hi, I am {n}.
+                Please remember my name: {n}.
+                Call me {n}, please."""),
                 lines("""Hi, my name is {n}.
                 Please call me {n}."""),
             ),
@@ -128,7 +131,10 @@ RECALL = {
                 Do you know my name?
                 Tell me my name.
                 Who am I?
-                Do you remember my name?"""),
+                Do you remember my name?"
+                Can you say my name?
+                Please tell me my name again.
+                What is my name, please?"""),
                 lines("""Can you tell me my name?
                 What is my name again?"""),
             ),
@@ -140,7 +146,10 @@ RECALL = {
                 I like {f} more than anything.
                 What I like to eat is {f}.
                 My favourite food is {f}.
-                I am {n} and I like {f} best."""),
+                I am {n} and I like {f} best."
+                I think I like {f} best.
+                Of all things I like to eat {f}.
+                To me the best food is {f}."""),
                 lines("""Of all food I like {f} best.
                 I think {f} is my favourite food."""),
             ),
@@ -150,7 +159,10 @@ RECALL = {
                 What do I like to eat?
                 What is my favourite food?
                 Tell me what I like best.
-                Do you know what I like to eat?"""),
+                Do you know what I like to eat?"
+                Which food is my favourite?
+                Can you say what I like best?
+                What food do I like?"""),
                 lines("""Which food do I like best?
                 Can you tell me what I like to eat?"""),
             ),
@@ -162,7 +174,10 @@ RECALL = {
                 My home is in {t}.
                 I am from {t}.
                 I am {n} and I live in {t}.
-                I have a house in {t}."""),
+                I have a house in {t}."
+                My house stands in {t}.
+                Now my home is in {t}.
+                I am {n}, now I live in {t}."""),
                 lines("""Now I live in {t}.
                 My house is in {t}."""),
             ),
@@ -172,7 +187,10 @@ RECALL = {
                 In which town do I live?
                 Where is my home?
                 Tell me where I live.
-                Do you know where I live?"""),
+                Do you know where I live?"
+                Can you say where I live?
+                Which town do I live in?
+                What town is my home?"""),
                 lines("""Can you tell me where I live?
                 What town do I live in?"""),
             ),
@@ -187,7 +205,10 @@ RECALL = {
                 你好，我叫{n}。
                 我是{n}。
                 叫我{n}吧。
-                我叫{n}，住在{t}。"""),
+                我叫{n}，住在{t}。"
+                你好，我是{n}。
+                大家叫我{n}。
+                请你叫我{n}。"""),
                 lines("""你好，我的名字叫{n}。
                 请叫我{n}。"""),
             ),
@@ -197,7 +218,10 @@ RECALL = {
                 我叫什么？
                 你知道我的名字吗？
                 我是谁？
-                你记得我的名字吗？"""),
+                你记得我的名字吗？"
+                我的名字叫什么？
+                能说说我叫什么吗？
+                请告诉我我的名字是什么。"""),
                 lines("""我的名字是什么？
                 能告诉我我叫什么吗？"""),
             ),
@@ -209,7 +233,10 @@ RECALL = {
                 我最喜欢{f}。
                 我最爱吃的是{f}。
                 我喜欢的食物是{f}。
-                我叫{n}，最喜欢吃{f}。"""),
+                我叫{n}，最喜欢吃{f}。"
+                我觉得最好吃的是{f}。
+                所有食物里最好吃的是{f}。
+                我觉得{f}很好吃。"""),
                 lines("""所有食物里我最喜欢{f}。
                 我觉得{f}最好吃。"""),
             ),
@@ -219,7 +246,10 @@ RECALL = {
                 我喜欢什么食物？
                 我爱吃什么？
                 你知道我最喜欢吃什么吗？
-                告诉我我最喜欢吃什么。"""),
+                告诉我我最喜欢吃什么。"
+                我觉得什么最好吃？
+                能告诉我我最喜欢吃什么吗？
+                能说说我喜欢什么食物吗？"""),
                 lines("""我最喜欢的食物是什么？
                 能说说我最爱吃什么吗？"""),
             ),
@@ -231,7 +261,10 @@ RECALL = {
                 我的家在{t}。
                 我是{t}人。
                 我叫{n}，住在{t}。
-                我在{t}有房子。"""),
+                我在{t}有房子。"
+                我家就在{t}。
+                现在我的家在{t}。
+                我现在住在{t}。"""),
                 lines("""现在我住在{t}。
                 我家在{t}。"""),
             ),
@@ -241,7 +274,10 @@ RECALL = {
                 我的家在哪里？
                 我住在什么地方？
                 你知道我住在哪里吗？
-                告诉我我住在哪里。"""),
+                告诉我我住在哪里。"
+                能告诉我我住在哪里吗？
+                我家在哪里？
+                能说说我的家在什么地方吗？"""),
                 lines("""能说说我住在哪里吗？
                 我家在什么地方？"""),
             ),

@@ -59,6 +59,10 @@ FRAMES = {
         Let me know {t}.
         I forgot {t}.
         Do you remember {t}?
+        Please tell me what {t} is.
+        Could you name {t}?
+        Can you let me know {t}?
+        I do not know {t}.
         I have a question: what is {t}?"""),
         lines("""Please name {t}.
         Could you tell me {t}?
@@ -79,6 +83,10 @@ FRAMES = {
         请回答：{t}是什么？
         我忘了{t}。
         你记得{t}吗？
+        请你说出{t}。
+        你能告诉我{t}是什么吗？
+        能告诉大家{t}吗？
+        我不知道{t}。
         能不能告诉我{t}？"""),
         lines("""请说出{t}。
         能告诉我{t}吗？
