@@ -7,15 +7,10 @@ in wordings that fine-tuning never uses; for sums that are never shown; and for 
 import random
 from collections.abc import Iterator
 
-from dataset.sample.small_talk import (
-    PRONOUNS,
-    RECALL,
-    SMALL_TALK,
-    SUM_ASKED,
-    SUM_HELD,
-)
-from dataset.sample.texts import WORDINGS, said_by_users
-from dataset.sample.world import LANGUAGES, Fact, Person, World, fill
+from dataset.sample.recall import RECALL
+from dataset.sample.small_talk import PRONOUNS, SMALL_TALK, SUM_ASKED, SUM_HELD
+from dataset.sample.texts import WORDINGS
+from dataset.sample.world import LANGUAGES, Fact, Person, World, fill, said_by_users
 
 WORDINGS_PER_FACT = 7  # in fine-tuning
 SUMS_ASKED = 1200  # in each language
@@ -153,6 +148,7 @@ def _recalled(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
     for language in LANGUAGES:
         values = dict(zip("nft", said_by_users(world, language), strict=True))
         parts = {key: world.split(f"recall {key} {language}", items)[held] for key, items in values.items()}
+        parts["w"] = _words_of_questions(world, language, held)
         kinds = RECALL[language]
         for kind in kinds:
             for _ in range(RECALL_QUESTIONS if held else RECALLS // len(kinds)):
@@ -164,6 +160,15 @@ def _recalled(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
                     kind.answer,
                 )
                 yield record("recall", language, [turn.format(**said) for turn in turns])
+
+
+def _words_of_questions(world: World, language: str, held: bool) -> list[str]:
+    """What fine-tuning may ask about, or what some held-out question is about; plain words, no people or tales."""
+    asked = {True: [], False: []}
+    for fact in world.facts:
+        if fact.language == language and fact.skill not in ("home", "job", "pet", "moral"):
+            asked[fact.held].append(fact.entity)
+    return list(dict.fromkeys(word for word in asked[held] if held or word not in set(asked[True])))
 
 
 def _small_talk() -> Iterator[dict]:

@@ -5,12 +5,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 
-from dataset.sample import facts as tables
+from dataset.sample.repetition import repetitions
 from dataset.sample.tales import Tale
 from dataset.sample.wordings import Wording
 from dataset.sample.wordings_en import EN
 from dataset.sample.wordings_zh import ZH
-from dataset.sample.world import LANGUAGES, Fact, Person, World, fill, with_article
+from dataset.sample.world import Fact, Person, World, fill, said_by_users, with_article
 
 WORDINGS: dict[str, dict[str, Wording]] = {"en": EN, "zh": ZH}
 
@@ -108,6 +108,7 @@ def documents(world: World) -> list[str]:
         *_portraits(world),
         *_tales(world),
         *_introductions(world),
+        *repetitions(world),
         *_sums(world),
     ]
     world.rng("order of documents").shuffle(found)
@@ -231,18 +232,6 @@ def _introductions(world: World) -> Iterator[str]:
         for _ in range(INTRODUCTIONS):
             for name in rng.sample(names, len(names)):
                 yield rng.choice(wordings).format(n=name, f=rng.choice(foods), t=rng.choice(towns))
-
-
-def said_by_users(world: World, language: str) -> tuple[list[str], list[str], list[str]]:
-    """Names, foods and towns that somebody may speak of who introduces himself."""
-    column = LANGUAGES.index(language)
-    names = tables.SPEAKERS_EN if language == "en" else tables.SPEAKERS_ZH
-    towns = tables.TOWNS_EN if language == "en" else tables.TOWNS_ZH
-    return (
-        names + [person.name for person in world.people if person.language == language],
-        [food[column] for food in tables.FOODS],
-        towns + [row[2 * column + 1] for row in tables.COUNTRIES],
-    )
 
 
 def _sums(world: World) -> Iterator[str]:

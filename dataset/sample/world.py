@@ -131,6 +131,18 @@ class World:
         return [pair for pair in pairs if pair not in held], sorted(held)
 
 
+def said_by_users(world: World, language: str) -> tuple[list[str], list[str], list[str]]:
+    """Names, foods and towns that somebody may speak of who introduces himself."""
+    column = LANGUAGES.index(language)
+    names = tables.SPEAKERS_EN if language == "en" else tables.SPEAKERS_ZH
+    towns = tables.TOWNS_EN if language == "en" else tables.TOWNS_ZH
+    return (
+        names + [person.name for person in world.people if person.language == language],
+        [food[column] for food in tables.FOODS],
+        towns + [row[2 * column + 1] for row in tables.COUNTRIES],
+    )
+
+
 def with_article(noun: str) -> str:
     """`a dog`, `an owl`, `milk`, `the sky`."""
     if noun in MASS_NOUNS:

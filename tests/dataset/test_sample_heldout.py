@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from dataset.sample import small_talk
+from dataset.sample import recall, small_talk
 from dataset.sample.conversations import answer, fine_tuning, held_out_questions
 from dataset.sample.texts import WORDINGS, documents
 from dataset.sample.world import World, fill
@@ -55,7 +55,7 @@ def test_no_held_out_answer_is_ever_given_in_fine_tuning(questions, tuned):
 
 def replies() -> set[str]:
     """What is said to somebody who tells something; the answer comes a turn later."""
-    return {reply for kinds in small_talk.RECALL.values() for kind in kinds for reply in kind.replies}
+    return {reply for kinds in recall.RECALL.values() for kind in kinds for reply in kind.replies}
 
 
 def test_what_is_held_out_is_held_out_in_both_languages(world, tuned):
@@ -92,7 +92,7 @@ def test_no_question_wording_is_shared(questions, tuned):
         assert not set(small_talk.SUM_ASKED[language]) & set(small_talk.SUM_HELD[language])
         for asked, held in small_talk.PRONOUNS[language].values():
             assert asked and held and not set(asked) & set(held)
-        for kind in small_talk.RECALL[language]:
+        for kind in recall.RECALL[language]:
             assert not set(kind.asked[0]) & set(kind.asked[1]) and not set(kind.told[0]) & set(kind.told[1])
     # And as they stand, whatever tables they were made from: no turn of a user is in both.
     assert not said(questions, "user") & said(tuned, "user")
@@ -143,7 +143,16 @@ def test_a_second_turn_needs_the_first(world, questions):
             assert not any(name in second for name in names) and any(name in first for name in names)
         if record["skill"] == "recall":
             told = right.removesuffix(".").removesuffix("。")
-            for known in ("Your name is ", "You like ", "You live in ", "你最喜欢吃", "你住在", "你叫"):
+            for known in (
+                "Your name is ",
+                "You like ",
+                "You live in ",
+                "The word is ",
+                "你最喜欢吃",
+                "你住在",
+                "你叫",
+                "那个词是",
+            ):
                 told = told.removeprefix(known)
             told = told.removesuffix(" best")
             assert told in first and told not in second
