@@ -8,7 +8,7 @@ The defaults follow the work. With D = trained tokens of the whole run:
 * The learning rate of an optimizer is a base, tried at 2 M tokens. Steps of less than `BASE_TOKENS` are noisier
   and take less of it, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287); a network that is
   trained already takes a tenth or less.
-* Warm-up is 5 % of the run; then `wsd` holds the rate and spends the last half of the run on a
+* Warm-up is 2 % of the run; then `wsd` holds the rate and spends the last half of the run on a
   straight line down.
 * With --fit, a micro-batch is what the memory has room for (`training/memory.py`).
 
@@ -123,8 +123,8 @@ def make_plan(
         warmup, reasons["warmup"] = args.warmup_steps, "as asked"
     else:
         # At least ten steps: the first ones move small embeddings by more than their size.
-        warmup = min(500, max(10, round(0.05 * steps)), max(1, steps // 2))
-        reasons["warmup"] = "5 % of the run, 10 to 500 steps, at most half"
+        warmup = min(500, max(10, round(0.02 * steps)), max(1, steps // 2))
+        reasons["warmup"] = "2 % of the run, 10 to 500 steps, at most half"
     return Plan(
         epochs=args.epochs,
         rows_per_epoch=rows_per_epoch,
