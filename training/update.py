@@ -41,6 +41,7 @@ class Updater:
         self.good_steps = 0  # since the scale last changed
         self.bad_in_a_row = 0
         self.skipped = {"non-finite": 0, "overflow": 0}
+        self._names: list[str] | None = None  # of all measures, in one order for all processes
         self._begin()
 
     def _begin(self):
@@ -63,7 +64,10 @@ class Updater:
         self._trained = self._trained + (count if trained is None else trained)
 
     def measure(self, count: int | Tensor, **sums: Tensor | float) -> None:
-        """Adds up values to be reported as means over all micro-batches and processes: each a sum over `count`."""
+        """Adds up values to be reported as means over all micro-batches and processes: each a sum over `count`.
+
+        A stage measures the same things in every step; the first says which they are.
+        """
         for name, value in sums.items():
             entry = self._measures.setdefault(name, [0.0, 0])
             entry[0] = entry[0] + (value.detach().float() if isinstance(value, Tensor) else value)
@@ -107,9 +111,12 @@ class Updater:
     def _read(self, gradients: list[Tensor], interrupted: bool):
         """All sums over all processes, and the gradient norm: the one moment of a step that waits for the device."""
         device = gradients[0].device if gradients else torch.device("cpu")
-        names = distributed.union(self._measures)
+        if self._names is None:  # asked of the others once: a process without rows measures nothing
+            self._names = distributed.union(self._measures)
+        if unknown := self._measures.keys() - set(self._names):
+            raise ValueError(f"measured now, but not in the first step: {', '.join(sorted(unknown))}")
         values = [self._loss, self._count, self._trained, float(interrupted)]
-        for name in names:
+        for name in self._names:
             values += self._measures.get(name, (0.0, 0))
         sums = torch.stack([torch.as_tensor(v, dtype=torch.float32, device=device) for v in values])
         sums = distributed.sum_over_processes(sums)
@@ -117,7 +124,8 @@ class Updater:
         if gradients:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         loss_sum, count, trained, signals, *measured, norm = torch.cat((sums, norm[None])).tolist()
-        measures = {name: total / max(1.0, n) for name, total, n in zip(names, measured[::2], measured[1::2])}
+        pairs = zip(self._names, measured[::2], measured[1::2])
+        measures = {name: total / n for name, total, n in pairs if n}
         return loss_sum, count, trained, signals, measures, norm
 
     def _verdict(self, loss: float, norm: float) -> str | None:

@@ -139,6 +139,29 @@ def test_a_folder_that_transformers_saved_is_fine_tuned_and_exported_again(works
     torch.testing.assert_close(again(tokens).logits, loaded.model(tokens), atol=1e-5, rtol=1e-5)
 
 
+# --- several processes ------------------------------------------------------------------------------
+
+
+def test_two_processes_have_the_curve_of_one(workshop):
+    """At the same total batch, with what is measured beside the loss; the last step has no rows for one of the two."""
+    words = ("--epochs=2", "--val_ratio=0.1", "--eval_interval=3", "--batch_size=1", "--max_seq_len=50")
+    one = workshop.train("one", *words, "--accumulation_steps=4", data=("chat_b.jsonl",))
+    rows = int(re.search(r"an epoch: (\d+) rows", one.said)[1])
+    assert rows % 4 == 1
+
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    process = workshop.start("two", *words, "--accumulation_steps=2", launcher=launcher, data=("chat_b.jsonl",))
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+
+    two = workshop.result("two")
+    assert len(two.metrics) == len(one.metrics) == 2 * -(-rows // 4)
+    for a, b in zip(two.metrics, one.metrics, strict=True):
+        assert "token_accuracy" in a and a == pytest.approx(b, abs=1e-5)
+    for name, tensor in two.weights.items():
+        assert (tensor - one.weights[name]).abs().max() < 1e-4, name
+
+
 # --- work is not lost -------------------------------------------------------------------------------
 
 

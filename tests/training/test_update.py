@@ -134,6 +134,9 @@ def test_measures_are_means_over_all_micro_batches_and_begin_anew_with_each_step
     assert updater.update(1.0).measures == {"accuracy": 12 / 16, "margin": 2.0}
     updater.backward(parameter.sum(), 1)
     assert updater.update(1.0).measures == {}
+    updater.measure(1, surprise=1.0)
+    with pytest.raises(ValueError, match="surprise"):
+        updater.update(1.0)
 
 
 def test_a_request_to_stop_is_passed_on():
