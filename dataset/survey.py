@@ -10,10 +10,11 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.conversations import Conversation
+from dataset.documents import read_documents
 from dataset.fields import BadRecord, list_keys
 from dataset.formats import FORMATS, Format, detect_format
 from dataset.packing import cut_length, pack
-from dataset.reading import BadLine, check_file, read_records
+from dataset.reading import BadLine, check_file
 from dataset.rendering import ChatRenderer
 from model.batches import text_batches
 from model.errors import SproutError
@@ -107,18 +108,19 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversati
         leave=False,
         disable=None,  # off where nobody watches
     )
+
+    def read(fields: dict) -> str | Conversation:
+        if found.format is None:
+            found.kind, found.format = _detect(fields, kind)
+        return found.format.read(fields)
+
     with bar:
-        for item in read_records(found.path, lambda position: bar.update(position - bar.n)):
-            if not isinstance(item, BadLine):
-                try:
-                    if found.format is None:
-                        found.kind, found.format = _detect(item.fields, kind)
-                    yield item.line, found.format.read(item.fields)
-                    continue
-                except BadRecord as error:
-                    item = BadLine(item.path, item.line, error.reason, error.detail)
-            found.bad[item.reason] += 1
-            found.first_bad.setdefault(item.reason, item)
+        for item in read_documents(found.path, read, lambda position: bar.update(position - bar.n)):
+            if isinstance(item, BadLine):
+                found.bad[item.reason] += 1
+                found.first_bad.setdefault(item.reason, item)
+            else:
+                yield item.line, item.content
 
 
 def _detect(fields: dict, kind: str) -> tuple[str, Format]:

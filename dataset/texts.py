@@ -7,8 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.bad_lines import BadLines
+from dataset.documents import read_documents
 from dataset.formats import BadRecord, clean_string
-from dataset.reading import BadLine, read_records
+from dataset.reading import BadLine
 from dataset.sources import Source
 from model.errors import SproutError
 
@@ -29,6 +30,14 @@ def texts_of(value, key: str = "") -> Iterator[str]:
             yield from texts_of(inner, key)
     elif isinstance(value, str) and key in TEXT_KEYS and value.strip():
         yield clean_string({key: value}, key)
+
+
+def texts_of_record(fields: dict) -> list[str]:
+    """The texts of a record. Raises BadRecord if there is none."""
+    texts = list(texts_of(fields))
+    if not texts:
+        raise BadRecord("there is no text", f"keys: {', '.join(fields) or 'none'}")
+    return texts
 
 
 class Corpus:
@@ -76,18 +85,8 @@ class Corpus:
             disable=None if progress else True,  # None: off where nobody watches
         )
         with closing(bar):
-            for item in read_records(source.path, lambda position: bar.update(position - bar.n)):
-                if isinstance(item, BadLine):
-                    yield item
-                    continue
-                try:
-                    texts = list(texts_of(item.fields))
-                    if not texts:
-                        raise BadRecord("there is no text", f"keys: {', '.join(item.fields) or 'none'}")
-                except BadRecord as error:
-                    yield BadLine(item.path, item.line, error.reason, error.detail)
-                    continue
-                yield texts
+            for item in read_documents(source.path, texts_of_record, lambda position: bar.update(position - bar.n)):
+                yield item if isinstance(item, BadLine) else item.content
 
     def texts(self, doing: str) -> Iterator[str]:
         """Every text once; `doing` is said in the progress bar."""

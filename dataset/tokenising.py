@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from dataset.bad_lines import BadLines
 from dataset.copies import Copies
-from dataset.formats import BadRecord, Format, detect_format
-from dataset.reading import BadLine, read_records
+from dataset.documents import FormatReader, read_documents
+from dataset.formats import Format
+from dataset.reading import BadLine
 from dataset.streams import token_dtype
 from model.batches import text_batches
 from model.errors import SproutError
@@ -145,8 +146,7 @@ class Documents:
     """The documents of a file in order, with a progress bar; bad lines stop it or are set aside."""
 
     def __init__(self, source: Path, kind: str, on_bad_line: str, bad_lines_path: Path, progress: bool):
-        self.source, self.kind = source, kind
-        self.format: Format | None = None
+        self.source, self._read = source, FormatReader(kind)
         self.bad_lines = BadLines(on_bad_line, bad_lines_path)
         self._bar = tqdm(
             total=source.stat().st_size,
@@ -155,6 +155,10 @@ class Documents:
             desc=f"tokenising {source.name}",
             disable=None if progress else True,  # None: off where nobody watches
         )
+
+    @property
+    def format(self) -> Format | None:
+        return self._read.format
 
     def __enter__(self) -> "Documents":
         return self
@@ -167,18 +171,11 @@ class Documents:
         def show(position: int) -> None:
             self._bar.update(position - self._bar.n)
 
-        for item in read_records(self.source, show):
+        for item in read_documents(self.source, self._read, show):
             if isinstance(item, BadLine):
                 self.bad_lines.add(item)
-                continue
-            try:
-                if self.format is None:
-                    self.format = detect_format(item.fields, self.kind)
-                text = self.format.read(item.fields)
-            except BadRecord as error:
-                self.bad_lines.add(BadLine(item.path, item.line, error.reason, error.detail))
-                continue
-            yield text
+            else:
+                yield item.content
         show(self._bar.total)
 
     def why_empty(self) -> str:

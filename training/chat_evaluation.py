@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from dataset.conversations import Conversation
+from dataset.documents import FormatReader, read_documents
 from dataset.formats import FORMATS, BadRecord, Format, detect_format
 from dataset.packing import cut_length
 from dataset.reading import BadLine, check_file, read_records
@@ -46,18 +47,11 @@ def read_chat(path: str | Path, doing: str) -> Iterator[tuple[dict, Conversation
     """
     check_file(path)
     bar = tqdm(total=os.path.getsize(path), unit="B", unit_scale=True, desc=doing, leave=False, disable=None)
-    found = None
     with bar:
-        for item in read_records(path, lambda position: bar.update(position - bar.n)):
+        for item in read_documents(path, FormatReader("chat"), lambda position: bar.update(position - bar.n)):
             if isinstance(item, BadLine):
                 raise SproutError(f"{item}: correct it, or remove the line")
-            try:
-                found = found or detect_format(item.fields, "chat")
-                conversation = found.read(item.fields)
-            except BadRecord as error:
-                bad = BadLine(item.path, item.line, error.reason, error.detail)
-                raise SproutError(f"{bad}: correct it, or remove the line") from error
-            yield item.fields, conversation
+            yield item.fields, item.content
 
 
 def evaluate_chat_file(
