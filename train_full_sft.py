@@ -38,7 +38,7 @@ def main(argv=None):
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from training.data import identity_of, open_chats
+    from training.data import facts_of, identity_of, open_chats
     from training.evaluation import evaluate
     from training.losses import next_token_loss_and_measures
     from training.optimizers import optimizers_for
@@ -66,7 +66,8 @@ def main(argv=None):
         )
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation))
+        identity, facts = identity_of(rows, validation), facts_of(rows)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts)
 
         for step in run.steps():
             for batch in step.micro_batches(rows):

@@ -34,7 +34,7 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from training.data import identity_of, open_texts
+    from training.data import facts_of, identity_of, open_texts
     from training.evaluation import evaluate
     from training.losses import next_token_loss
     from training.optimizers import optimizers_for
@@ -60,7 +60,8 @@ def main(argv=None):
         )
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation))
+        identity, facts = identity_of(rows, validation), facts_of(rows)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts)
 
         for step in run.steps():
             for batch in step.micro_batches(rows):

@@ -132,6 +132,7 @@ class Rows:
 
     def __init__(self, packed: Packed, sources: Sequence[tuple[Cache, float | None]], seed: int):
         self.packed, self.row_length, self.seed = packed, packed.row_length, seed
+        self.caches = [cache for cache, _ in sources]
         # What decides the rows: two runs with the same identity and seed see the same rows in the same order.
         self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
         self._starts = np.concatenate([[0], np.cumsum(packed.rows)])

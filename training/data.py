@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from dataset.cache import build_or_open
 from dataset.chat_rows import ChatRows, ChatValidationRows
 from dataset.rows import TextRows, ValidationRows
@@ -85,3 +87,16 @@ def _validation_paths(items: list[str]) -> list[Path]:
 def identity_of(rows, validation) -> dict:
     """What a resumed run compares: the content of the files (the name of a cache covers it), order and weights."""
     return {"training": rows.identity, "validation": validation.identity}
+
+
+def facts_of(rows) -> dict:
+    """What run.json says of the training data (`training.facts.Facts`)."""
+    caches, targets = rows.caches, rows.packed.targets
+    copies = sum(cache.copies * cache.tokens for cache in caches) / max(1, sum(cache.tokens for cache in caches))
+    text_tokens = sum(cache.tokens - cache.framing for cache in caches)
+    return {
+        "kind": "chat" if isinstance(rows, ChatRows) else "text",
+        "bytes_per_token": sum(cache.text_bytes for cache in caches) / max(1, text_tokens),
+        "tokens_per_epoch": rows.tokens_per_epoch,
+        "different_tokens": round((1 - copies) * float(np.minimum(rows.passes, 1) @ targets)),
+    }

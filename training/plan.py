@@ -46,6 +46,8 @@ class Plan:
     warmup_steps: int
     schedule: str
     activation_checkpointing: bool = False
+    default_learning_rate: float | None = None  # by the rule, whatever was asked for
+    begins_with: str | None = None  # the stage that trained the network so far
     reasons: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -118,7 +120,10 @@ def make_plan(
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)
     steps = min(steps, args.max_steps or steps)
-    rate, reasons["learning_rate"] = _learning_rate(args, step_tokens, begins_with, base_rates)
+    default_rate, reasons["learning_rate"] = _learning_rate(args.optimizer, step_tokens, begins_with, base_rates)
+    rate = default_rate
+    if args.learning_rate is not None:
+        rate, reasons["learning_rate"] = args.learning_rate, "as asked"
     if args.warmup_steps is not None:
         warmup, reasons["warmup"] = args.warmup_steps, "as asked"
     else:
@@ -137,6 +142,8 @@ def make_plan(
         warmup_steps=min(warmup, steps),
         schedule=args.schedule,
         activation_checkpointing=checkpointing,
+        default_learning_rate=default_rate,
+        begins_with=begins_with,
         reasons=reasons,
     )
 
@@ -168,9 +175,10 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
     return max(1, round(tokens / row_length)), reason
 
 
-def _learning_rate(args, step_tokens: int, begins_with: str | None, base_rates: dict | None) -> tuple[float, str]:
-    if args.learning_rate is not None:
-        return args.learning_rate, "as asked"
+def _learning_rate(
+    optimizer: str, step_tokens: int, begins_with: str | None, base_rates: dict | None
+) -> tuple[float, str]:
+    """The rate by the rule, and the rule in words."""
     if base_rates:
         rates, why = base_rates, ""
     elif begins_with is None:
@@ -179,8 +187,8 @@ def _learning_rate(args, step_tokens: int, begins_with: str | None, base_rates: 
         rates, why = IMPORTED_RATE, ", as the network is imported"
     else:
         rates, why = TRAINED_RATE, ", as the network is trained already"
-    base = rates[args.optimizer]
-    factor, reason = 1.0, f"{args.optimizer}: {base:g}{why}"
+    base = rates[optimizer]
+    factor, reason = 1.0, f"{optimizer}: {base:g}{why}"
     if step_tokens < BASE_TOKENS:
         factor, reason = math.sqrt(step_tokens / BASE_TOKENS), f"{reason} x sqrt({step_tokens} / {BASE_TOKENS} tokens)"
     return float(f"{base * factor:.2g}"), reason

@@ -4,7 +4,7 @@ A stage script writes its loop out, with its data, loss and parameters in sight,
 
     with Run(args, stage="pretrain") as run:
         ...                                              # model, data, plan
-        run.begin(model, tokenizer, plan, optimizers, data=...)      # prints the plan; resumes
+        run.begin(model, tokenizer, plan, optimizers, data=..., facts=...)      # prints the plan; resumes
         for step in run.steps():                         # goes on where it stopped; saves; ends on a signal
             for batch in step.micro_batches(rows):
                 with run.autocast():
@@ -30,6 +30,8 @@ from model.errors import UsageError
 from model.files import sweep_temporaries
 from training import distributed, resume
 from training.device import choose_device, reuse_freed_memory
+from training.diagnosis import closing_words
+from training.facts import facts_of, write_facts
 from training.interrupts import Interrupts
 from training.memory import PROGRAM_ON_CPU, Footprint, recompute_activations
 from training.metrics import Metrics
@@ -98,6 +100,7 @@ class Run:
         optimizers: list[torch.optim.Optimizer],
         *,
         data: dict,
+        facts: dict | None = None,
         modules: dict | None = None,
         nominal_count: int | None = None,
         save_weight=None,
@@ -106,6 +109,7 @@ class Run:
 
         optimizers: over the parameters that learn, each group with its `peak_lr`.
         data: what identifies the training data; a resumed run refuses to go on with anything else.
+        facts: what run.json says of the data, as in `training.facts.Facts`.
         modules: further networks that learn (a critic, say); resuming restores them too.
         nominal_count: about what the counts of a step's `backward` add up to, if they are not tokens.
         save_weight: writes the result, called with (path, facts); the whole network if not given.
@@ -130,6 +134,7 @@ class Run:
         self.sample_interval = _interval(args.sample_interval, plan.steps, 5)
         self.compiles, why = self._compiles()
         self.identity = resume.identity(self, data)
+        self.facts = facts_of(self, facts or {})
 
         for line in describe(self, why if self.compiles else f"no: {why}"):
             self.say(line)
@@ -160,7 +165,8 @@ class Run:
 
     def _lock_output(self):
         self._lock = resume.OutputLock(self.weight_file)
-        sweep_temporaries(self.weight_file.parent)  # of runs that were killed while they saved
+        for folder in (self.weight_file.parent, self.folder):  # of runs that were killed while they saved
+            sweep_temporaries(folder)
         resume.check_space(self)
 
     def _open_logs(self):
@@ -169,6 +175,7 @@ class Run:
             if kept:
                 self.say(f"an earlier result was moved to {kept}")
         self.metrics = Metrics(self.folder, self.step)
+        write_facts(self.folder, self.facts)
 
     def steps(self):
         """The steps that are left. Between them: metrics, checkpoints, curve, and the end on a signal."""
@@ -187,6 +194,8 @@ class Run:
             self._report_dry_run(step)
         elif self.is_main:
             self.metrics.draw()
+            for line in closing_words(self.metrics.path, self.facts):
+                self.say(line)
             self.say(f"done: {self.weight_file} after {self.step} steps, {self.tokens / 1e6:.2f} M tokens")
 
     @contextlib.contextmanager

@@ -36,8 +36,8 @@ def finished(workshop):
 def test_a_run_leaves_weights_state_curve_and_events(finished):
     assert finished.weight_file.exists() and finished.resume_file.exists()
     names = sorted(path.name for path in finished.logs.iterdir())
-    assert [name for name in names if not name.startswith("events.out.tfevents.")] == ["loss.png", "metrics.jsonl"]
-    assert len(names) == 3
+    (events,) = [name for name in names if name.startswith("events.out.tfevents.")]
+    assert names == sorted([events, "loss.png", "metrics.jsonl", "run.json"])
     assert (finished.logs / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,0 +1,51 @@
+"""Is my loss normal? A verdict on the curve of a run, finished or not, and the one thing to try next.
+
+    python scripts/diagnose.py out/logs/pretrain_512
+    python scripts/diagnose.py out/logs/pretrain_512 out/logs/full_sft_512 --json
+
+Takes log folders, or their metrics.jsonl, and only reads them. docs/diagnose.md tells what each verdict means and how
+it is decided.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import CommandParser, run_main  # not training.arguments: this needs no torch
+from model.errors import SproutError, UsageError
+from training.diagnosis import describe, diagnose
+from training.facts import read_facts
+from training.metrics import read_metrics
+
+
+def main(argv=None) -> None:
+    parser = CommandParser(__doc__)
+    parser.add_argument("logs", nargs="+", metavar="FOLDER", help="log folders, such as out/logs/pretrain_512")
+    parser.add_argument("--json", action="store_true", help="print each verdict as a line of JSON")
+    args = parser.parse_args(argv)
+    for path in args.logs:
+        metrics = metrics_in(path)
+        lines = read_metrics(metrics)
+        if not lines:
+            raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")
+        verdict = diagnose(lines, read_facts(metrics.parent), metrics)
+        if args.json:
+            print(json.dumps({"logs": path, **asdict(verdict)}, ensure_ascii=False))
+        else:
+            print("\n".join([path, *describe(verdict)]))
+
+
+def metrics_in(path: str) -> Path:
+    """The metrics.jsonl that `path` is or holds. Raises `UsageError` where there is none."""
+    found = Path(path) / "metrics.jsonl" if Path(path).is_dir() else Path(path)
+    if found.is_file() and found.suffix == ".jsonl":
+        return found
+    what = "holds no metrics.jsonl" if Path(path).is_dir() else "is no log folder" if found.exists() else "is not there"
+    raise UsageError(f"{path} {what}: give the log folder of a run, such as out/logs/pretrain_512")
+
+
+if __name__ == "__main__":
+    run_main(main)

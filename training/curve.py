@@ -1,0 +1,99 @@
+"""The curve of a run as arrays, from the lines of its `metrics.jsonl`, and what can be measured on it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.errors import SproutError
+
+MOST_WINDOWS, POINTS_A_WINDOW = 40, 5
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Losses of the steps that were taken [n], validations [m], and the steps skipped as not finite."""
+
+    step: np.ndarray  # [n]
+    loss: np.ndarray  # [n] nats per token
+    rate: np.ndarray  # [n] learning rate
+    grad_norm: np.ndarray  # [n] before clipping
+    val_step: np.ndarray  # [m]
+    val_loss: np.ndarray  # [m]
+    skipped: np.ndarray  # steps
+    last: int  # step, whether taken or skipped
+    tokens: int  # trained up to there
+    bits_per_byte: float | None  # at the last validation
+
+    @property
+    def start(self) -> float | None:
+        """The loss before anything was learned; None where the curve does not go back so far."""
+        return float(np.median(self.loss[:3])) if self.step.size and self.step[0] <= 3 else None
+
+
+def read_curve(lines: list, source="metrics.jsonl") -> Curve:
+    """The curve of the lines of a `metrics.jsonl`. Raises `SproutError` for lines that are none of a training run."""
+    taken, validations, skipped = [], [], []
+    tokens, bits, last = 0, None, 0
+    for number, line in enumerate(lines, 1):
+        step = line.get("step") if isinstance(line, dict) else None
+        if not isinstance(step, int) or not 0 < step < 2**53 or "loss" not in line or "lr" not in line:
+            raise SproutError(f"{source}:{number} is no step of a training run, with `step`, `loss` and `lr`")
+        if step <= last:
+            raise SproutError(f"{source}:{number} is of step {step}, but comes after step {last}")
+        last, tokens = step, _number(line.get("tokens")) or tokens
+        loss, rate, norm = (_number(line.get(name)) for name in ("loss", "lr", "grad_norm"))
+        if loss is not None:
+            taken.append((step, loss, max(0.0, rate or 0.0), math.nan if norm is None else norm))
+        elif line.get("skipped") != "overflow":  # which is expected of float16 now and then
+            skipped.append(step)
+        if "val_loss" in line:
+            value = _number(line["val_loss"])
+            validations.append((step, math.inf if value is None else value))  # null: it was not finite
+            bits = _number(line.get("val_bits_per_byte"))
+    columns = np.array(taken, float).reshape(-1, 4).T
+    measured = np.array(validations, float).reshape(-1, 2).T
+    return Curve(*columns, *measured, np.array(skipped, int), last, int(tokens), bits)
+
+
+def _number(value) -> float | None:
+    """A finite number as it is, anything else as None."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    return value if usable else None
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The curve in pieces of equal numbers of steps [k], each by its medians: a loss jumps from batch to batch."""
+
+    end: np.ndarray  # the last step of each
+    loss: np.ndarray
+    rate: np.ndarray
+    grad_norm: np.ndarray
+    noise: np.ndarray  # standard deviation of the loss from step to step
+
+    @property
+    def peak(self) -> np.ndarray:
+        """Where the learning rate is at its height, and not on its way there: bool [k]."""
+        high = self.rate >= 0.9 * self.rate.max()
+        if np.count_nonzero(high) < len(high) / 4:  # a cosine has no plateau
+            high = self.rate >= 0.5 * self.rate.max()
+        return high
+
+
+def windows_of(curve: Curve) -> Windows:
+    """Up to `MOST_WINDOWS` windows of at least `POINTS_A_WINDOW` losses each."""
+    count = max(1, min(MOST_WINDOWS, len(curve.loss) // POINTS_A_WINDOW))
+    pieces = np.array_split(np.arange(len(curve.loss)), count)
+
+    def medians(values: np.ndarray) -> np.ndarray:
+        return np.array([np.median(values[piece]) for piece in pieces])
+
+    noise = [np.median(np.abs(np.diff(curve.loss[piece]))) / 0.954 for piece in pieces]  # of differences: sqrt(2) sigma
+    return Windows(
+        curve.step[[piece[-1] for piece in pieces]],
+        medians(curve.loss),
+        medians(curve.rate),
+        medians(np.nan_to_num(curve.grad_norm)),
+        np.array(noise),
+    )
