@@ -23,6 +23,8 @@ RECALL = {
                 I am {n}.
                 Hello, I am {n}.
                 You can call me {n}.
+                You may call me {n}.
+                Hi, {n} is my name.
                 I am called {n}.
                 I am {n} and I live in {t}.
                 Hi, I am {n}.
@@ -52,6 +54,9 @@ RECALL = {
                 I like {f} more than anything.
                 What I like to eat is {f}.
                 My favourite food is {f}.
+                Surely {f} is what I like best.
+                They know {f} is my favourite food.
+                For me {f} is the best food.
                 I am {n} and I like {f} best.
                 I think I like {f} best.
                 Of all things I like to eat {f}.
@@ -82,6 +87,8 @@ RECALL = {
                 I am {n} and I live in {t}.
                 I have a house in {t}.
                 My house stands in {t}.
+                In {t} is my house.
+                You find my house in {t}.
                 Now my home is in {t}.
                 I am {n}, now I live in {t}."""),
                 lines("""Now I live in {t}.
@@ -111,6 +118,8 @@ RECALL = {
                 I write down the word {w}.
                 Keep the word {w} in mind.
                 Let us take the word {w}.
+                I choose the word {w}.
+                My favourite word is {w}.
                 I say {w}."""),
                 lines("""Please remember the word {w}.
                 I take the word {w}."""),
@@ -142,6 +151,9 @@ RECALL = {
                 我叫{n}，住在{t}。
                 你好，我是{n}。
                 大家叫我{n}。
+                你好，我的名字是{n}。
+                我的名字叫{n}。
+                你可以叫我{n}。
                 请你叫我{n}。"""),
                 lines("""你好，我的名字叫{n}。
                 请叫我{n}。"""),
@@ -167,6 +179,9 @@ RECALL = {
                 我最喜欢{f}。
                 我最爱吃的是{f}。
                 我喜欢的食物是{f}。
+                我最喜欢的食物是{f}。
+                大家知道{f}是我最爱吃的。
+                对我来说{f}最好吃。
                 我叫{n}，最喜欢吃{f}。
                 我觉得最好吃的是{f}。
                 所有食物里最好吃的是{f}。
@@ -197,6 +212,9 @@ RECALL = {
                 我叫{n}，住在{t}。
                 我在{t}有房子。
                 我家就在{t}。
+                我家住在{t}。
+                我们家在{t}。
+                {t}是我的家。
                 现在我的家在{t}。
                 我现在住在{t}。"""),
                 lines("""现在我住在{t}。
@@ -224,6 +242,9 @@ RECALL = {
                 今天的词是{w}。
                 我在想{w}这个词。
                 我写下了{w}。
+                我选了{w}这个词。
+                我想到的词是{w}。
+                {w}是我的词。
                 请你记住{w}。
                 我们就用{w}这个词。
                 我说的是{w}。"""),
@@ -234,6 +255,8 @@ RECALL = {
             (
                 lines("""是哪个词？
                 那个词是什么？
+                我说的是什么词？
+                能告诉我那是哪个词吗？
                 告诉我那个词。
                 你记得那个词吗？
                 能说说那个词吗？

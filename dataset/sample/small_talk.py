@@ -53,12 +53,18 @@ PRONOUNS = {
             lines("""And where does {she} live?
             Where does {she} live?
             Where is {her} home?
+            And where is {her} home?
+            What town is {her} home?
+            Which town does {she} live in?
             And in which town does {she} live?"""),
             lines("And what town does {she} live in?"),
         ),
         "job": (
             lines("""And what is {her} job?
             What does {she} work as?
+            And what job does {she} have?
+            What work does {she} do?
+            As what does {she} work?
             What job does {she} have?
             And what does {she} do for work?"""),
             lines("And which job does {she} have?"),
@@ -67,6 +73,9 @@ PRONOUNS = {
             lines("""And what pet does {she} have?
             What is {her} pet?
             Which animal does {she} have?
+            And what animal does {she} keep?
+            What pet does {she} keep?
+            Which animal is {her} pet?
             And does {she} have a pet?"""),
             lines("And which pet does {she} keep?"),
         ),
@@ -75,6 +84,8 @@ PRONOUNS = {
         "home": (
             lines("""{she}住在哪里？
             那{she}住在哪里？
+            那么{she}住在哪里？
+            那{her}的家在哪里？
             {her}的家在哪里？
             {she}住在什么地方？"""),
             lines("那么{her}的家在什么地方？"),
@@ -82,6 +93,8 @@ PRONOUNS = {
         "job": (
             lines("""{her}的工作是什么？
             那{she}做什么工作？
+            那么{she}做什么工作？
+            {she}做的是什么工作？
             {she}是做什么的？
             {her}的职业是什么？"""),
             lines("那么{she}是做什么工作的？"),
@@ -89,6 +102,8 @@ PRONOUNS = {
         "pet": (
             lines("""{her}的宠物是什么？
             那{she}养什么宠物？
+            那么{she}养什么宠物？
+            {she}养的是什么动物？
             {she}养什么动物？
             {she}家里养着什么？"""),
             lines("那么{she}养的是什么宠物？"),

@@ -60,6 +60,14 @@ FRAMES = {
         I forgot {t}.
         Do you remember {t}?
         Please tell me what {t} is.
+        Give me {t}.
+        Say {t}, please.
+        Kindly tell me {t}.
+        The question is: what is {t}?
+        Would you tell me {t}?
+        Could you let me know {t}?
+        Can you name {t} for me?
+        Who can tell me {t}?
         Could you name {t}?
         Can you let me know {t}?
         I do not know {t}.
@@ -86,6 +94,14 @@ FRAMES = {
         请你说出{t}。
         你能告诉我{t}是什么吗？
         能告诉大家{t}吗？
+        请把{t}告诉我。
+        麻烦你告诉我{t}。
+        说一说{t}。
+        谁能说出{t}？
+        我要问的是{t}。
+        能请你说出{t}吗？
+        请说明{t}是什么。
+        你可以告诉我{t}吗？
         我不知道{t}。
         能不能告诉我{t}？"""),
         lines("""请说出{t}。

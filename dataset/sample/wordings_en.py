@@ -26,6 +26,8 @@ EN = {
         Tell me the capital of {e}.
         Do you know the capital of {e}?
         Can you name the capital of {e}?
+        What is the name of the capital of {e}?
+        What would you call the capital of {e}?
         {e}: what is its capital?
         What city is {e}'s capital?
         I want to know the capital of {e}.
@@ -163,7 +165,7 @@ EN = {
     "translation": wording(
         "The Chinese word for {e} is {a}.",
         "English and Chinese words",
-        "{e} in Chinese",
+        "the Chinese word for {e}",
         """In Chinese, {e} is {a}.
         The word {e} is written {a} in Chinese.
         In the dictionary, {e} is followed by {a}.
@@ -184,6 +186,11 @@ EN = {
         Do you know the Chinese word for {e}?
         Which Chinese word means {e}?
         Translate {e} into Chinese.
+        In Chinese, what is {e}?
+        What do the Chinese say for {e}?
+        Please translate {e} into Chinese.
+        How would you say {e} in Chinese?
+        What would be the Chinese word for {e}?
         Can you say {e} in Chinese?""",
         """Please tell me how to say {e} in Chinese.
         What would {e} be in Chinese?
