@@ -4,6 +4,7 @@
     python scripts/benchmark.py sft --data_path chats.jsonl           the same of fine-tuning
     python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
     python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
+    python scripts/benchmark.py plan --data_path a.jsonl              what a plan says of memory against a real step
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -19,8 +20,8 @@ from training.arguments import StageParser, positive_int, run_main
 
 def main(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument("what", choices=("train", "sft", "learn", "memory"))
-    parser.add_argument("--data_path", nargs="+", metavar="FILE", help="train, learn: texts; sft: conversations")
+    parser.add_argument("what", choices=("train", "sft", "learn", "memory", "plan"))
+    parser.add_argument("--data_path", nargs="+", metavar="FILE", help="train, learn, plan: texts; sft: conversations")
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
     parser.add_argument("--rounds", type=positive_int, default=3, help="train, sft: rounds (%(default)s)")
@@ -39,6 +40,8 @@ def main(argv=None):
         from scripts.benchmark_speed import compare
     elif args.what == "memory":
         from scripts.benchmark_memory import compare
+    elif args.what == "plan":
+        from scripts.benchmark_plan import compare
     else:
         from scripts.benchmark_learn import compare
     compare(args)

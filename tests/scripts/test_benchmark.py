@@ -4,7 +4,8 @@ import re
 import pytest
 
 from model.errors import UsageError
-from scripts import benchmark
+from scripts import benchmark, benchmark_plan
+from tests.stages.workshop import write_texts
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the peak is not known on Windows")
@@ -20,3 +21,14 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, capsys):
 def test_the_others_need_data():
     with pytest.raises(UsageError, match="learn needs --data_path"):
         benchmark.main(["learn"])
+
+
+def test_the_plan_is_set_against_a_real_step(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(benchmark_plan, "BATCHES", {"tiny": (1,)})
+    texts = write_texts(tmp_path / "a.jsonl", 200, seed=0)
+    benchmark.main(["plan", "--data_path", str(texts), "--out_dir", str(tmp_path / "out")])
+    said, measured, difference = re.search(
+        r"tiny +1 +([\d.]+) GB +([\d.]+) GB +([+-]\d+)%", capsys.readouterr().out
+    ).groups()
+    assert 0.3 < float(said) < 3 and 0.3 < float(measured) < 3
+    assert int(difference) == pytest.approx(100 * (float(said) / float(measured) - 1), abs=1)
