@@ -87,7 +87,7 @@ def _diverged(case: Case) -> Verdict | None:
     lowest = int(np.argmin(windows.loss))
     rise = case.level - windows.loss[lowest]
     learned = (curve.start or case.level) - windows.loss[lowest]
-    if rise > max(0.3 * learned, 0.3, 4 * float(np.median(windows.noise))):
+    if rise > max(0.3 * learned, 0.3, 4 * case.noise):
         low = np.flatnonzero(windows.loss < windows.loss[lowest] + rise / 2)
         since = int(windows.end[low[-1]])
         sentence = f"the training loss rose from {windows.loss[lowest]:.2f} to {case.level:.2f} and stayed there"
@@ -165,7 +165,7 @@ def _still_falling(case: Case) -> Verdict | None:
         sentence = f"{case.result}, still coming down, at {curve.rate[-1] / curve.rate.max():.0%} of the learning rate"
         return Verdict(STILL_FALLING, None, sentence, "let it go on: if it was stopped, the same command with --resume")
     half = float(np.interp(curve.last / 2, case.windows.end, case.windows.loss))
-    if case.fallen is None or half - case.level < 0.2 * case.fallen:
+    if case.fallen is None or half - case.level < 0.2 * case.fallen or case.fallen < 8 * case.noise:
         return None
     share = (half - case.level) / case.fallen
     sentence = f"{case.result}; {share:.0%} of all it learned came in the second half, so it ended too early"

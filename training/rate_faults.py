@@ -16,7 +16,7 @@ def too_high(case: Case) -> Verdict | None:
     times = case.facts.times_the_default
     strong, weak = _signs_of_a_high_rate(case)
     if times is None or times < FAR:  # nothing speaks for it but the curve: it must speak clearly
-        found = len(strong) + len(weak) >= 2 and strong and (times is None or times > 1 / FAR)
+        found = len(strong) >= 2 and (times is None or times > 1 / FAR)
     else:
         found = strong or (weak and times >= VERY_FAR)
     if not found:
@@ -66,15 +66,22 @@ def too_low(case: Case) -> Verdict | None:
 def slow(case: Case) -> bool:
     """Whether a rate far below its default shows: the loss hardly fell, or late, or ended far above what is usual."""
     times, fallen = case.facts.times_the_default, case.fallen
-    if times is None or times > 1 / FAR or fallen is None or fallen < -0.05 * case.curve.start:
+    if times is None or times > 1 / FAR or fallen is None or fallen < -max(0.05 * case.curve.start, 3 * case.noise):
         return False
-    return fallen < 0.05 * case.curve.start or _halfway(case) > 0.15 or case.above_expectation
+    return _hardly_fell(case) or _halfway(case) > 0.15 or case.above_expectation
+
+
+def _hardly_fell(case: Case) -> bool:
+    """By validation if there is some: the first few losses of training are of a few rows, and differ much."""
+    measured = case.curve.val_loss
+    if measured.size >= 4:
+        return bool(measured[0] - measured[-1] < 0.02 * measured[0] and case.fallen < 0.15 * case.curve.start)
+    return case.fallen < 0.05 * case.curve.start
 
 
 def evenly(case: Case) -> bool:
     """Whether the loss came down evenly, where others fall steeply at first: evidence without knowing the default."""
-    fallen, noise = case.fallen, float(np.median(case.windows.noise))
-    if case.facts.times_the_default is not None or fallen is None or fallen < 10 * noise:
+    if case.facts.times_the_default is not None or case.fallen is None or case.fallen < 10 * case.noise:
         return False
     return _halfway(case) > 0.35
 

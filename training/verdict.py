@@ -16,7 +16,7 @@ TOO_LOW = "learning rate too low"
 DIVERGED = "diverged"
 TOO_EARLY = "too early to tell"
 
-MUCH = 1.15  # times the expected bits per byte: more than other text of the same kind explains
+MUCH = 1.25  # times the expected bits per byte: more than text of another kind explains
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,11 @@ class Case:
         """The training loss at the end: of the last eighth of the run."""
         losses = self.curve.loss
         return float(np.median(losses[-max(5, len(losses) // 8) :]))
+
+    @property
+    def noise(self) -> float:
+        """By how much the training loss differs from step to step (standard deviation)."""
+        return float(np.median(self.windows.noise))
 
     @property
     def finished(self) -> bool:
