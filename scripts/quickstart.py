@@ -30,8 +30,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What the sample data and 12 minutes on two CPU cores call for.
 VOCABULARY = 4000
-PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 4 --sample_interval 0"
-FINE_TUNING = "--max_seq_len 256 --epochs 2"
+PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3 --sample_interval 0"
+# Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
+FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001"
 
 TRY_EN = ("What is the capital of Spain?", "What is 27 + 35?", "What is the moral of The Crow and the Pearl?")
 TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "苹果用英语怎么说？")
