@@ -78,9 +78,13 @@ def _diverged(case: Case) -> Verdict | None:
     """The loss is back where guessing would be, or far above what it was, and stays there."""
     curve, windows, facts = case.curve, case.windows, case.facts
     guessing = math.log(facts.vocab_size) if facts.vocab_size else None
-    ceiling = guessing or (1.25 * curve.start if curve.start else math.inf)
-    if case.level > 0.97 * ceiling and not (slow(case) or evenly(case)):
-        below = np.flatnonzero(windows.loss < 0.97 * ceiling)
+    ceiling = math.inf
+    if guessing:
+        ceiling = 0.97 * guessing
+    elif curve.start is not None:
+        ceiling = curve.start + min(max(0.25 * curve.start, 4 * case.noise), abs(curve.start))
+    if case.level > ceiling and not (slow(case) or evenly(case)):
+        below = np.flatnonzero(windows.loss < ceiling)
         since = int(windows.end[below[-1]]) if below.size else 1
         than = f"a network that only guesses has {guessing:.2f}" if guessing else f"it began at {curve.start:.2f}"
         return Verdict(DIVERGED, since, f"the training loss is {case.level:.2f}, and {than}", lower_rate(facts))
@@ -162,7 +166,7 @@ def _still_falling(case: Case) -> Verdict | None:
     if before - now < 0.005 * before:
         return None
     if not case.finished:
-        sentence = f"{case.result}, still coming down, at {curve.rate[-1] / curve.rate.max():.0%} of the learning rate"
+        sentence = f"{case.result}, still coming down, at a learning rate of {curve.rate[-1]:.2g}"
         return Verdict(STILL_FALLING, None, sentence, "let it go on: if it was stopped, the same command with --resume")
     half = float(np.interp(curve.last / 2, case.windows.end, case.windows.loss))
     if case.fallen is None or half - case.level < 0.2 * case.fallen or case.fallen < 8 * case.noise:

@@ -10,6 +10,7 @@ from training.verdict import TOO_HIGH, TOO_LOW, Case, Verdict
 
 FAR = 3.0  # times the default, or a third of it: from here on a rate is under suspicion
 VERY_FAR = 10.0  # from here on weak evidence will do
+SOON = 0.25  # of the run: before, a loss may come down slowly
 
 
 def too_high(case: Case) -> Verdict | None:
@@ -32,18 +33,19 @@ def _signs_of_a_high_rate(case: Case) -> tuple[list[str], list[str]]:
     curve, windows, start = case.curve, case.windows, case.curve.start
     strong, weak = [], []
     calm = np.median(np.lib.stride_tricks.sliding_window_view(curve.loss[1:], 3), axis=1)
-    if start is not None and calm.max() > 1.1 * start + 0.3:
+    noise = np.quantile(windows.noise, 0.25)  # where the run is calm
+    if start is not None and calm.max() > 1.1 * start + max(0.3, min(4 * noise, start)):
         strong.append(f"the loss leapt to {calm.max():.1f} before it fell")
     high = np.flatnonzero(windows.peak)
     if len(high) >= 6:
         end, middle = high[-len(high) // 4 :], high[len(high) * 3 // 8 : len(high) * 5 // 8]
-        norms, noise = windows.grad_norm[high], np.median(windows.noise[high[len(high) // 2 :]])
+        norms, restless = windows.grad_norm[high], np.median(windows.noise[high[len(high) // 2 :]])
         least = norms[: len(norms) * 2 // 3].min()
         if least > 0 and np.median(norms[-len(norms) // 3 :]) > 1.5 * least:
             strong.append("the gradients grew")
         low = np.flatnonzero(windows.rate < 0.35 * windows.rate.max())
         low = low[low > high[-1]]
-        if len(low) >= 2 and noise > 1.6 * np.median(windows.noise[low]):
+        if len(low) >= 2 and restless > 1.6 * np.median(windows.noise[low]):
             strong.append("the loss jumped about at the full rate")
         level = np.median(windows.loss[end])
         if start is not None and np.median(windows.loss[middle]) - level < 0.03 * (start - level):
@@ -66,7 +68,9 @@ def too_low(case: Case) -> Verdict | None:
 def slow(case: Case) -> bool:
     """Whether a rate far below its default shows: the loss hardly fell, or late, or ended far above what is usual."""
     times, fallen = case.facts.times_the_default, case.fallen
-    if times is None or times > 1 / FAR or fallen is None or fallen < -max(0.05 * case.curve.start, 3 * case.noise):
+    if times is None or times > 1 / FAR or fallen is None or case.curve.last < SOON * (case.facts.steps or 0):
+        return False
+    if fallen < -max(0.05 * case.curve.start, 3 * case.noise):
         return False
     return _hardly_fell(case) or _halfway(case) > 0.15 or case.above_expectation
 
@@ -87,8 +91,8 @@ def evenly(case: Case) -> bool:
 
 
 def _halfway(case: Case) -> float:
-    """At what share of all learning rates spent the loss was halfway down; 0 where it did not fall."""
-    if case.fallen is None or case.fallen <= 0:
+    """At what share of all learning rates spent the loss was halfway down; 0 where it fell too little to tell."""
+    if case.fallen is None or case.fallen <= 4 * case.noise:
         return 0.0
     above = np.flatnonzero(case.windows.loss > case.curve.start - case.fallen / 2)
     if not above.size:

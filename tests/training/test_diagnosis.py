@@ -237,6 +237,13 @@ def test_a_run_that_was_too_short_is_still_falling():
     assert verdict.name == STILL_FALLING and "25% of the data" in verdict.advice
 
 
+def test_a_low_rate_is_given_a_quarter_of_the_run():
+    facts = Facts(**vars(KNOWN) | {"learning_rate": 0.002})
+    slowly = drawn(lambda share: 8.7 - 2 * share)
+    assert diagnose(slowly[:90], facts).name == STILL_FALLING
+    assert diagnose(slowly[:110], facts).name == diagnose(slowly, facts).name == TOO_LOW
+
+
 def test_the_expected_loss_is_part_of_the_sentence():
     verdict = diagnose(drawn(val_bits_per_byte=2.0), KNOWN)
     assert verdict.expected_bits_per_byte == pytest.approx(2.1, abs=0.2)
@@ -289,7 +296,7 @@ def test_any_numbers_have_a_verdict(lines, known):
     assert verdict.since_step is None or 1 <= verdict.since_step <= len(lines)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(20, 200), st.floats(0.01, 0.5), st.floats(3, 10), st.floats(0.05, 0.9), st.integers(0, 2**31))
 def test_a_curve_that_only_falls_is_never_at_fault(count, noise, start, fallen, seed):
     rng = np.random.default_rng(seed)
