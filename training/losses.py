@@ -36,13 +36,13 @@ def next_token_loss_and_measures(
 
 def _cross_entropy(features, head, targets, chunk, measures):
     features, targets = features.flatten(0, -2), targets.flatten()
-    compute_type = _compute_type(features, head)
+    kind = compute_type(features, head)
     if features.device.type == "cpu":
         # What is not trained needs no logits. To know how many these are, a GPU would have to be waited for.
         here = (targets != IGNORE).nonzero()[:, 0]
         if len(here) < len(targets):
             features, targets = features[here], targets[here]
-    return _LinearCrossEntropy.apply(features, head, targets, chunk or _chunk(head), compute_type, measures)
+    return _LinearCrossEntropy.apply(features, head, targets, chunk or chunk_length(head), kind, measures)
 
 
 @torch.no_grad()
@@ -52,12 +52,13 @@ def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[
     return loss, correct
 
 
-def _chunk(head: Tensor) -> int:
+def chunk_length(head: Tensor) -> int:
     """For how many tokens logits are made at a time."""
     return max(256, LOGITS_AT_ONCE // len(head))
 
 
-def _compute_type(features: Tensor, head: Tensor) -> torch.dtype:
+def compute_type(features: Tensor, head: Tensor) -> torch.dtype:
+    """The precision of the product of the two, as autocast would have it."""
     if torch.is_autocast_enabled(features.device.type):
         return torch.get_autocast_dtype(features.device.type)
     return torch.promote_types(features.dtype, head.dtype)
