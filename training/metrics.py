@@ -2,49 +2,52 @@
 
 import json
 import math
-import os
 import time
 import warnings
 from pathlib import Path
 
 from model.errors import SproutError
+from model.files import write_atomically
+from training.appending import Appending
+from training.events import Events
 
 
 class Metrics:
-    """Writes a line a step. Continuing at step n first cuts away every line after n, so that no step stands twice."""
+    """Writes a line a step. Continuing at step n first cuts away every line after n, so that no step stands twice.
+
+    `missing`: how many of the lines up to n are not there.
+    """
 
     def __init__(self, folder: str | Path, resume_step: int = 0):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / "metrics.jsonl"
         self._next_drawing = 0.0
-        self._keep_until(resume_step)
-        self._file = open(self.path, "a", encoding="utf-8")
-        from torch.utils.tensorboard import SummaryWriter  # here: it takes a second to import
-
-        purge = resume_step + 1 if resume_step else None
-        self.tensorboard = SummaryWriter(str(self.folder), purge_step=purge)
+        self.missing = self._keep_until(resume_step)
+        self._file = Appending(self.path)
+        self.events = Events(self.folder, purge_step=resume_step + 1 if resume_step else None)
 
     def write(self, line: dict) -> None:
-        """Appends `line` (with a `step`) and flushes it; numbers go to TensorBoard too.
+        """Appends `line` (with a `step`); numbers go to TensorBoard too.
 
-        JSON has no NaN: it becomes null.
+        JSON has no NaN: it becomes null. Raises `SproutError` if the disk is full.
         """
         line = {name: None if _not_finite(value) else value for name, value in line.items()}
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
+        self._file.write(_as_text(line).encode())
         step = line["step"]
         for name, value in {**line, **line.get("time", {})}.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "step":
-                self.tensorboard.add_scalar(name, value, step)
+                self.events.scalar(name, value, step)
+        self.events.flush()
 
     def histograms(self, model, step: int) -> None:
         """Distributions of all weights and gradients, for TensorBoard."""
         for name, parameter in model.named_parameters():
-            self.tensorboard.add_histogram(f"weights/{name}", parameter.detach().float().cpu(), step)
+            self.events.histogram(f"weights/{name}", parameter.detach().float().cpu(), step)
             # As they were applied, clipped; those of a skipped step are not numbers.
             if parameter.grad is not None and parameter.grad.isfinite().all():
-                self.tensorboard.add_histogram(f"gradients/{name}", parameter.grad.float().cpu(), step)
+                self.events.histogram(f"gradients/{name}", parameter.grad.float().cpu(), step)
+        self.events.flush()
 
     def draw(self, sparingly: bool = False) -> None:
         """Redraws `loss.png` from all lines; `sparingly` only if drawing then takes at most 2 % of the time."""
@@ -56,21 +59,22 @@ class Metrics:
 
     def sync(self) -> None:
         """Forces what was written onto the disk (before a checkpoint that relies on it)."""
-        os.fsync(self._file.fileno())
+        self._file.sync()
 
     def close(self) -> None:
         self._file.close()
-        self.tensorboard.close()
+        self.events.close()
 
-    def _keep_until(self, step: int) -> None:
+    def _keep_until(self, step: int) -> int:
+        """Cuts away every line after `step`; returns how many lines there should be besides."""
         lines = read_metrics(self.path) if self.path.exists() else []
-        kept = [line for line in lines if line["step"] <= step]
-        temporary = self.path.with_suffix(".tmp")
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in kept)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+        kept = "".join(_as_text(line) for line in lines if line["step"] <= step)
+        write_atomically(self.path, lambda file: file.write(kept.encode()))
+        return step - kept.count("\n")
+
+
+def _as_text(line: dict) -> str:
+    return json.dumps(line, ensure_ascii=False) + "\n"
 
 
 def _not_finite(value) -> bool:
@@ -85,9 +89,12 @@ def read_metrics(path: str | Path) -> list[dict]:
             if not text.endswith(b"\n"):
                 break
             try:
-                lines.append(json.loads(text))
+                line = json.loads(text)
+                if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+                    raise ValueError("it is not a line of a step")
             except ValueError as error:
                 raise SproutError(f"{path}:{number} is damaged ({error}): move the file away, or repair it") from error
+            lines.append(line)
     return lines
 
 
@@ -135,9 +142,9 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     lower.plot(steps, [line["lr"] for line in trained], color="tab:green")
     lower.set(xlabel="step", ylabel="learning rate")
     lower.grid(alpha=0.3)
-    temporary = Path(path).with_suffix(".tmp.png")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a Chinese name, where no font here has it
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
-    os.replace(temporary, path)
+        try:
+            write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
+        finally:
+            pyplot.close(figure)
