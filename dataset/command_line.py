@@ -59,7 +59,7 @@ def run_main(main) -> None:
     try:
         main()
     except SproutError as error:
-        if os.environ.get("RANK", "0") == "0":  # of several processes, one says it
+        if os.environ.get("RANK", "0") == "0" or not error.of_all_processes:
             _say_error(str(error))
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader (`| head`) has gone: nothing is left to say

@@ -19,6 +19,7 @@ class SproutError(Exception):
     """Data, files or checkpoints that cannot be used (exit code 1)."""
 
     exit_code = 1
+    of_all_processes = True  # of a run in several processes, every one raises it, so that one of them says it
 
 
 class UsageError(SproutError):

@@ -6,12 +6,35 @@ whoever computed which. Started by `torchrun --nproc_per_node N`; without it the
 this does nothing.
 """
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
 
 from model.errors import SproutError
+
+
+class LostProcessError(SproutError):
+    """Another process of the run does not answer any more."""
+
+    of_all_processes = False
+
+
+@contextlib.contextmanager
+def _with_the_others() -> Iterator[None]:
+    """Around what all processes do at once: it fails where one of them has gone."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise LostProcessError(
+            f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on with"
+            " the same command and --resume"
+        ) from error
 
 
 def world_size() -> int:
@@ -43,13 +66,15 @@ def stop() -> None:
 def barrier() -> None:
     """Waits until every process is here."""
     if world_size() > 1:
-        dist.barrier()
+        with _with_the_others():
+            dist.barrier()
 
 
 def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
     """Adds up `tensor` over all processes, in place."""
     if world_size() > 1:
-        dist.all_reduce(tensor)
+        with _with_the_others():
+            dist.all_reduce(tensor)
     return tensor
 
 
@@ -58,7 +83,8 @@ def union(names) -> list[str]:
     if world_size() == 1:
         return sorted(names)
     everybody: list = [None] * world_size()
-    dist.all_gather_object(everybody, sorted(names))
+    with _with_the_others():
+        dist.all_gather_object(everybody, sorted(names))
     return sorted(set().union(*everybody))
 
 
@@ -71,7 +97,8 @@ def together(work) -> None:
         except SproutError as raised:
             error = [raised]
     if world_size() > 1:
-        dist.broadcast_object_list(error)
+        with _with_the_others():
+            dist.broadcast_object_list(error)
     if error[0] is not None:
         raise error[0]
 
@@ -85,6 +112,6 @@ def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
+    sum_over_processes(flat)
     parts = flat.split([gradient.numel() for gradient in gradients])
     torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients)])

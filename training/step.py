@@ -2,8 +2,8 @@
 
 import time
 
-from model.errors import SproutError
 from training import distributed
+from training.update import DivergedError
 
 
 class Step:
@@ -65,7 +65,7 @@ class Step:
         factor = run.learning_rate_factor(self.index)
         try:
             result = run.updater.update(factor, run.interrupts.received is not None)
-        except SproutError:  # too many steps that were not finite
+        except DivergedError:
             run.save_what_is_good()
             raise
         run.tokens += result.trained

@@ -13,6 +13,10 @@ FIRST_SCALE, SCALE_DOUBLES_AFTER = 2.0**16, 2000
 MOST_BAD_STEPS_IN_A_ROW = 3
 
 
+class DivergedError(SproutError):
+    """Too many steps in a row were not finite."""
+
+
 @dataclass(frozen=True)
 class UpdateResult:
     """What one optimizer step saw. `skipped` says why nothing was changed: 'non-finite', 'overflow' or None."""
@@ -88,7 +92,7 @@ class Updater:
         """One optimizer step at `rate_factor` times the peak learning rates, unless a number is not finite.
 
         interrupted: whether this process wants to stop; all processes learn it with the result.
-        Raises `SproutError` after three non-finite steps in a row; the weights are then those of the last good one.
+        Raises `DivergedError` after three non-finite steps in a row; the weights are then those of the last good one.
         """
         self._forget_gradients_before()  # where this process had no rows in the last step of an epoch
         distributed.sum_gradients(self.parameters)
@@ -144,7 +148,7 @@ class Updater:
         self.skipped["non-finite"] += 1
         self.bad_in_a_row += 1
         if self.bad_in_a_row >= MOST_BAD_STEPS_IN_A_ROW:
-            raise SproutError(
+            raise DivergedError(
                 f"the loss or its gradient was not finite {MOST_BAD_STEPS_IN_A_ROW} steps in a row (loss {loss},"
                 f" gradient norm {norm}), so the run was stopped; none of them has touched the weights"
             )
