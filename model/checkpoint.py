@@ -112,6 +112,15 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
     return contents
 
 
+def is_whole(path: str | Path) -> bool:
+    """Whether a checkpoint is there and undamaged, whatever the generation before it is."""
+    try:
+        _read_whole(Path(path), mmap=True)
+    except _DamagedError:
+        return False
+    return True
+
+
 def _step_of(contents: dict) -> str:
     facts = contents.get("facts")
     step = contents.get("step", facts.get("step") if isinstance(facts, dict) else None)

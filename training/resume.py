@@ -5,6 +5,8 @@ import shutil
 import time
 from pathlib import Path
 
+import torch
+
 from dataset.locks import take
 from model.checkpoint import read_checkpoint
 from model.errors import SproutError, UsageError
@@ -30,6 +32,10 @@ EFFECTS = {
     "dtype": "results are rounded otherwise",
     "compile": "results are rounded otherwise",
 }
+
+
+# What a state is made of, besides what identifies it.
+_KINDS = {"tokens": int, "best": dict, "pending": dict | None, "memory": dict, "modules": dict, "updater": dict}
 
 
 def identity(run, data: dict) -> dict:
@@ -88,6 +94,8 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     state = read_checkpoint(path)
     if state.get("format") != "sprout-resume" or state.get("version") != VERSION:
         raise SproutError(f"{path} is not the state of a run that this version of Sprout can continue")
+    if not isinstance(state.get("identity"), dict) or not isinstance(state.get("step"), int):
+        raise SproutError(f"{path} is not a state as Sprout writes it: its identity or step is missing")
     before, now = _flat(state["identity"]), _flat(expected)
     changed = [name for name in before | now if before.get(name) != now.get(name)]
 
@@ -133,12 +141,53 @@ def _short(value) -> str:
 
 
 def restore(run, state: dict) -> None:
-    """Puts a state that `read` returned into the run."""
+    """Puts a state that `read` returned into the run: all of it, or nothing and a `SproutError` if it does not fit."""
+    wrong = _misfit(run, state)
+    if wrong:
+        raise SproutError(f"{run.resume_file} is not the state of this run: {wrong}; nothing of it was used")
     for name, module in run.modules.items():
         module.load_state_dict(state["modules"][name], strict=True)
     run.updater.load_state_dict(state["updater"])
     run.step, run.tokens, run.best = state["step"], state["tokens"], dict(state["best"])
     run.pending, run.memory = state["pending"], state["memory"]
+
+
+def _misfit(run, state: dict) -> str | None:
+    """What in a state does not fit the networks and optimizers of the run, in words."""
+    for name, kind in _KINDS.items():
+        if name not in state or not isinstance(state[name], kind):
+            return f"its {name} is missing or of a wrong kind"
+    for name, module in run.modules.items():
+        saved, own = state["modules"].get(name), module.state_dict()
+        if not isinstance(saved, dict) or saved.keys() != own.keys():
+            return f"its {name} has other parameters"
+        for key, tensor in own.items():
+            if not isinstance(saved[key], torch.Tensor) or saved[key].shape != tensor.shape:
+                return f"{key} has another shape"
+            if saved[key].dtype != tensor.dtype:
+                return f"{key} is of type {saved[key].dtype}"
+    own = run.updater.state_dict()
+    if state["updater"].keys() != own.keys() or len(state["updater"]["optimizers"]) != len(own["optimizers"]):
+        return "it has other optimizers"
+    for optimizer, saved in zip(run.updater.optimizers, state["updater"]["optimizers"], strict=True):
+        groups = [len(group["params"]) for group in optimizer.param_groups]
+        if [len(group["params"]) for group in saved["param_groups"]] != groups:
+            return "its optimizers have other parameters"
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for index, values in saved["state"].items():
+            shapes = {value.shape for value in values.values() if isinstance(value, torch.Tensor)}
+            if not shapes <= {parameters[index].shape, torch.Size()}:  # moments, and a count of steps
+                return "the moments of an optimizer have another shape"
+    return None
+
+
+def first_not_finite(modules: dict) -> str | None:
+    """The name of a parameter that holds a NaN or an infinity."""
+    for module in modules.values():
+        for name, parameter in module.named_parameters():
+            if not parameter.isfinite().all():
+                return name
+    return None
 
 
 def keep_aside(weight_file: Path, resume_file: Path, log_folder: Path) -> Path | None:

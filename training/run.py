@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy
 import torch
 
-from model.checkpoint import save_checkpoint, save_weights
-from model.errors import UsageError
+from model.checkpoint import is_whole, save_checkpoint, save_weights
+from model.errors import SproutError, UsageError
 from model.files import sweep_temporaries
 from training import distributed, resume
 from training.device import choose_device, reuse_freed_memory
@@ -175,7 +175,13 @@ class Run:
             if kept:
                 self.say(f"an earlier result was moved to {kept}")
         self.metrics = Metrics(self.folder, self.step)
+        if self.metrics.missing:
+            self.say(f"warning: {self.metrics.path} lacks {self.metrics.missing} of the {self.step} steps before this")
         write_facts(self.folder, self.facts)
+        if self.args.resume and not is_whole(self.weight_file):
+            self.say(f"warning: {self.weight_file} is missing or damaged; it is written again from {self.resume_file}")
+            self.weight_file.unlink(missing_ok=True)  # it shall not become the generation before
+            self._save_weight(self.weight_file, self._weight_facts())
 
     def steps(self):
         """The steps that are left. Between them: metrics, checkpoints, curve, and the end on a signal."""
@@ -239,15 +245,22 @@ class Run:
         """Writes the weights and the state of the run, each whole or not at all."""
         if not self.is_main or self.args.dry_run:
             return
+        spoilt = resume.first_not_finite(self.modules)
+        if spoilt:
+            raise SproutError(
+                f"{spoilt} is not finite after step {self.step}, so nothing was saved: {self._way_back()}"
+            )
         self.metrics.sync()
-        facts = {
+        self._save_weight(self.weight_file, self._weight_facts())
+        save_checkpoint(self.resume_file, resume.state_of(self))
+
+    def _weight_facts(self) -> dict:
+        return {
             "step": self.step,
             "tokens": self.tokens,
             "best": self.best,
             "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
         }
-        self._save_weight(self.weight_file, facts)
-        save_checkpoint(self.resume_file, resume.state_of(self))
 
     def _save_whole_network(self, path: Path, facts: dict) -> None:
         save_weights(path, self.model, self.tokenizer, stage=self.stage, facts=facts)
@@ -255,12 +268,22 @@ class Run:
     def save_what_is_good(self) -> None:
         """Before the run ends because its numbers went wrong: the weights of the last good step."""
         self.updater.discard()
-        if self.step > 0 and not self.args.dry_run:
+        if resume.first_not_finite(self.modules):
+            self.say(f"the weights themselves are not finite, so they were not saved: {self._way_back()}")
+        elif self.step > 0 and not self.args.dry_run:
             self.save()
             self.say(
                 f"the weights after step {self.step} are in {self.weight_file}; begin again from them with"
                 " --from_weight and a lower --learning_rate, or with --dtype float32"
             )
+
+    def _way_back(self) -> str:
+        if not self.weight_file.exists():
+            return "begin again with a lower --learning_rate"
+        return (
+            f"the last save in {self.weight_file} is intact; go on from it with --resume if the machine is to blame, or"
+            " begin again from it with --from_weight and a lower --learning_rate"
+        )
 
     def poll(self) -> None:
         """Ends the run, saved, if a signal came. Called between micro-batches, validation batches and sampled tokens.
