@@ -6,8 +6,8 @@
                     meta.json         what is in the streams; written last: with it the cache is whole
 
 The key covers everything the streams depend on, so a cache is never out of date, only absent; the folder may be
-deleted at any time. Damage to meta.json and streams of another size are found on opening, ids outside the
-vocabulary when they are read.
+deleted at any time. Damage to meta.json and streams of another size are found on opening, anything else (by a
+checksum, and as ids outside the vocabulary) when a stream is read.
 """
 
 import hashlib
@@ -77,6 +77,8 @@ def build_or_open(
 
         def open_folder(folder: Path) -> TokenCache | ChatCache | None:
             meta = read_meta(folder)
+            if meta is not None and any(meta.get(name) != value for name, value in identity.items()):
+                meta = None  # of another cache
             cache = None if meta is None else KINDS[kind].from_meta(folder, source, meta)
             return cache if cache is not None and cache.is_whole() else None
 

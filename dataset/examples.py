@@ -5,12 +5,12 @@ train.trained.bin     1 where the token is trained, else 0, a byte a token
 train.offsets.bin     the place of each example's first token, and that behind the last example: 8 bytes each
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from dataset.streams import close_on_disk, has_size, map_array
+from dataset.streams import SummedFile, check_sum, has_size, map_array
 from model.errors import SproutError
 
 FLAG, OFFSET = "|u1", "<i8"
@@ -23,6 +23,10 @@ class ExampleSize:
     documents: int = 0  # examples
     tokens: int = 0
     trained: int = 0
+    # CRC-32 of the three files, once they are finished; None in caches of earlier versions
+    crc32: int | None = None
+    trained_crc32: int | None = None
+    offsets_crc32: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,15 @@ class ExampleStream:
     path: Path
     dtype: str
     size: ExampleSize
+    _checked: list = field(default_factory=list, repr=False, compare=False)  # filled when it was
 
     def map(self) -> Examples:
-        """The examples, read-only. To be let go of soon, see `streams.TokenStream.map`."""
+        """The examples, read-only, checked and to be let go of soon as those of `streams.TokenStream.map`."""
+        if not self._checked:
+            sums = self.size.crc32, self.size.trained_crc32, self.size.offsets_crc32
+            for (path, _, _), crc32 in zip(self._arrays(), sums, strict=True):
+                check_sum(path, crc32)
+            self._checked.append(True)
         return Examples(*(map_array(*array) for array in self._arrays()))
 
     def lengths(self) -> np.ndarray:
@@ -74,7 +84,7 @@ class ExampleWriter:
 
     def __init__(self, path: Path, dtype: str):
         self._path, self._dtype = path, np.dtype(dtype)
-        self._ids, self._trained, self._offsets = (open(one, "wb") for one in (path, *_beside(path)))
+        self._ids, self._trained, self._offsets = (SummedFile(one) for one in (path, *_beside(path)))
         self._offsets.write(np.array([0], OFFSET).tobytes())
         self.size = ExampleSize()
 
@@ -95,9 +105,9 @@ class ExampleWriter:
 
     def finish(self) -> ExampleStream:
         """Bring everything to the disk and close."""
-        for file in (self._ids, self._trained, self._offsets):
-            close_on_disk(file)
-        return ExampleStream(self._path, self._dtype.str, self.size)
+        ids, trained, offsets = (file.finish() for file in (self._ids, self._trained, self._offsets))
+        size = replace(self.size, crc32=ids, trained_crc32=trained, offsets_crc32=offsets)
+        return ExampleStream(self._path, self._dtype.str, size)
 
 
 def _beside(path: Path) -> tuple[Path, Path]:

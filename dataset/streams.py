@@ -1,7 +1,8 @@
 """A stream of documents' tokens on disk: BOS ids EOS BOS ids EOS ..., two or four bytes a token."""
 
 import os
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,43 @@ def has_size(path: Path, dtype: str, length: int) -> bool:
     return path.is_file() and path.stat().st_size == length * np.dtype(dtype).itemsize
 
 
-def close_on_disk(file) -> None:
-    """Bring everything written to the disk and close."""
-    file.flush()
-    os.fsync(file.fileno())
-    file.close()
+class SummedFile:
+    """A file being written, with the CRC-32 of what was."""
+
+    def __init__(self, path: Path):
+        self._file, self.crc32 = open(path, "wb"), 0
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content)
+        self.crc32 = zlib.crc32(content, self.crc32)
+
+    def finish(self) -> int:
+        """Bring everything to the disk and close; returns the CRC-32."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return self.crc32
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def check_sum(path: Path, crc32: int | None) -> None:
+    """Raises SproutError if the file's CRC-32 is another; with None there is nothing to compare with.
+
+    Half a second or so a GB, and no memory.
+    """
+    if crc32 is None:
+        return
+    found = 0
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(2**20):
+                found = zlib.crc32(block, found)
+    except OSError as error:
+        raise SproutError(f"{path} cannot be read any more ({error}): start again, it is built anew") from error
+    if found != crc32:
+        raise SproutError(f"{path.parent} is damaged: {path.name} has another checksum; delete this folder")
 
 
 @dataclass(frozen=True)
@@ -45,6 +78,7 @@ class StreamSize:
     tokens: int = 0
     text_tokens: int = 0
     bytes: int = 0
+    crc32: int | None = None  # of the file, once it is finished; None in caches of earlier versions
 
 
 @dataclass(frozen=True)
@@ -54,6 +88,7 @@ class TokenStream:
     path: Path
     dtype: str
     size: StreamSize
+    _checked: list = field(default_factory=list, repr=False, compare=False)  # filled when it was
 
     def map(self) -> np.ndarray:
         """The stream as a read-only memory-mapped array [tokens].
@@ -61,7 +96,12 @@ class TokenStream:
         Let go of the array soon and map again when needed (some 20 microseconds): pages that were touched
         count as memory of the process for as long as the mapping lives, so one that lives as long as the run
         would grow to the size of the corpus.
+
+        Before the first map in a process, the file is compared with its checksum. Raises SproutError for a damaged one.
         """
+        if not self._checked:
+            check_sum(self.path, self.size.crc32)
+            self._checked.append(True)
         return map_array(self.path, self.dtype, self.size.tokens)
 
     def is_whole(self) -> bool:
@@ -75,7 +115,7 @@ class StreamWriter:
     Where BOS and EOS are the same token (as in GPT-2), a single one stands between two documents."""
 
     def __init__(self, path: Path, dtype: str, bos_id: int, eos_id: int):
-        self._file = open(path, "wb")
+        self._file = SummedFile(path)
         self._path, self._dtype = path, np.dtype(dtype)
         self._bos, self._eos = bos_id, eos_id
         self.size = StreamSize()
@@ -101,5 +141,4 @@ class StreamWriter:
 
     def finish(self) -> TokenStream:
         """Bring everything to the disk and close."""
-        close_on_disk(self._file)
-        return TokenStream(self._path, self._dtype.str, self.size)
+        return TokenStream(self._path, self._dtype.str, replace(self.size, crc32=self._file.finish()))
