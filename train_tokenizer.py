@@ -155,17 +155,35 @@ def round_trip(tokenizer, texts: Iterable[str]) -> tuple[int, int, int, str | No
     return count, tokens, changed, first
 
 
-def keep_aside(folder: Path, new_files: dict[str, str]) -> None:
-    """Renames the tokenizer that is in the folder, unless it is the very one about to be written."""
+def keep_aside(folder: Path, new_files: dict[str, str]) -> list[Path]:
+    """Renames the tokenizer that is in the folder, unless it is the very one about to be written; returns its files."""
     from model.files import previous_path
     from model.tokenizer import FILE_NAMES
 
     old = [folder / name for name in FILE_NAMES if (folder / name).exists()]
     if all(path.read_bytes() == new_files.get(path.name, "").encode("utf-8") for path in old):
-        return
+        return []
     for path in old:
         os.replace(path, previous_path(path))
-    print(f"kept the tokenizer that was in {folder} as {', '.join(previous_path(path).name for path in old)}")
+    return old
+
+
+def replace_tokenizer(folder: Path, new) -> None:
+    """Writes the files of `new`; those of the tokenizer that was there are kept aside, or stay if that fails."""
+    from model.errors import SproutError
+    from model.files import previous_path
+
+    kept = keep_aside(folder, new.files)
+    try:
+        new.save(folder)
+    except SproutError:
+        for name in new.files if kept else ():
+            (folder / name).unlink(missing_ok=True)
+        for path in kept:
+            os.replace(previous_path(path), path)
+        raise
+    if kept:
+        print(f"kept the tokenizer that was in {folder} as {', '.join(previous_path(path).name for path in kept)}")
 
 
 def main(argv=None):
@@ -216,8 +234,7 @@ def main(argv=None):
         wanted = old.vocab_size + args.add
     if new.vocab_size < wanted:
         print(f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice")
-    keep_aside(out_dir, new.files)
-    new.save(out_dir)
+    replace_tokenizer(out_dir, new)
     print(f"wrote {new.vocab_size:,} tokens to {out_dir}")
 
     # Is it any good?
