@@ -11,10 +11,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-import torch
-
-from model.checkpoint import load_model
-from model.huggingface import export_folder
 from training.arguments import SIZE_FLAGS, StageParser, positive, positive_int, run_main, size_overrides
 
 
@@ -41,6 +37,13 @@ def parse_arguments(arguments=None):
 
 def main(arguments=None) -> None:
     args = parse_arguments(arguments)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    import torch
+
+    from model.checkpoint import load_model
+    from model.huggingface import export_folder
+
     loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
     dtype = getattr(torch, args.dtype) if args.dtype else loaded.stored_dtype
     files = export_folder(args.save_dir, loaded.model, loaded.tokenizer, dtype)
