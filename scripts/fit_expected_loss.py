@@ -30,7 +30,7 @@ def main(argv=None) -> None:
         fitted = law.bits_per_byte(point.parameters, point.tokens)
         off = fitted / point.bits_per_byte - 1
         print(f"{point.parameters:10,} {point.tokens:12,} {point.bits_per_byte:14.4f} {fitted:8.4f} {off:+7.1%}")
-    print(f"bits per byte = {law.c:.5g} / (parameters^{law.a:.4g} tokens^{law.b:.5g})")
+    print(f"bits per byte = {law.c:.5g} N^{law.a:.5g} / D^({law.b:.5g} + {law.g:.5g} ln N)")
 
 
 def point_of(path: str) -> Point:

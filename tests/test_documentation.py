@@ -91,6 +91,11 @@ def prepared(tmp_path_factory) -> Path:
     for name in ("HF_FOLDER", "path/to/hf_folder", "some/hf_folder"):
         export_folder(folder / name, model, tokenizer)
     tokenizer.save(folder / "out" / "tokenizer")
+    for name in ("pretrain_512", "full_sft_512"):
+        logs = folder / "out" / "logs" / name
+        logs.mkdir(parents=True)
+        lines = [{"step": step, "loss": 4 + 4 / step, "lr": 1e-3} for step in range(1, 31)]
+        (logs / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
 
 

@@ -25,7 +25,7 @@ def test_the_points_lie_close_to_it():
 
 
 def test_a_fit_finds_the_law_that_made_the_points():
-    law = Law(20.0, 0.05, 0.1)
+    law = Law(2.0, 0.1, -0.03, 0.01)
     sizes = [(n, d) for n in (1e5, 1e6, 1e7) for d in (1e5, 1e6)]
     assert fit([Point(n, d, law.bits_per_byte(n, d)) for n, d in sizes]) == pytest.approx(law)
 
