@@ -38,11 +38,13 @@ class Conversation:
         str and "tool_calls": [{"name": str, "arguments": dict or str of JSON}, ...].
     tools: JSON objects, as the chat template takes them.
     skill: what a question of a test set examines, if its record says so.
+    trained_from: the messages before this one are only read, whoever speaks.
     """
 
     messages: tuple[dict, ...]
     tools: tuple[dict, ...] = ()
     skill: str | None = None
+    trained_from: int = 0
 
     @property
     def characters(self) -> int:

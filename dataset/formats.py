@@ -19,6 +19,7 @@ from dataset.conversations import (
     is_sharegpt,
 )
 from dataset.fields import BadRecord, clean_string, list_keys
+from dataset.preferences import Preference, from_pair, from_ranked
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Format:
     name: str
     shape: str  # what is shown to somebody whose record fits no format
     keys: frozenset[str]
-    read: Callable[[dict], str | Conversation]
+    read: Callable[[dict], str | Conversation | Preference]
     fits: Callable[[dict], bool] = lambda fields: True  # looks at values where keys do not tell
 
 
@@ -95,11 +96,36 @@ CHAT = (
     ),
 )
 
+PREFERENCE = (
+    Format(
+        "prompt/chosen/rejected",
+        '{"prompt": "...", "chosen": "...", "rejected": "..."}',
+        frozenset({"prompt", "chosen", "rejected"}),
+        from_pair,
+    ),
+    Format(
+        "chosen/rejected",
+        '{"chosen": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rejected": [...]}',
+        frozenset({"chosen", "rejected"}),
+        from_pair,
+    ),
+    Format(
+        "ranked choices",
+        '{"input": "...", "choices": [{"text": "...", "rank": 1}, ...]}',
+        frozenset({"input", "choices"}),
+        from_ranked,
+    ),
+)
+
 # What each kind of training accepts, the first that fits wins.
-FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,), "chat": CHAT}
+FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,), "chat": CHAT, "preference": PREFERENCE}
 
 # What is said of a record that another kind of training accepts.
-OTHER_KINDS = {"text": "a text, for pretraining", "chat": "a conversation, for fine-tuning"}
+OTHER_KINDS = {
+    "text": "a text, for pretraining",
+    "chat": "a conversation, for fine-tuning",
+    "preference": "a preference between answers, which train_dpo.py learns from",
+}
 
 
 def detect_format(fields: dict, kind: str) -> Format:

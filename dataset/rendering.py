@@ -66,7 +66,7 @@ class ChatRenderer:
 
     def render(self, conversations: Sequence[Conversation]) -> list[Rendered]:
         """Ids and trained flags of every conversation; encodes all of them in one batch, on all cores."""
-        runs = [_runs(self._pieces(item.messages, item.tools)) for item in conversations]
+        runs = [_runs(self._pieces(item.messages, item.tools, item.trained_from)) for item in conversations]
         return self._encode(runs)
 
     def prompt(self, messages: Sequence[dict], tools: Sequence[dict] = ()) -> list[int]:
@@ -99,7 +99,9 @@ class ChatRenderer:
             results.append(Rendered(np.array(ids, dtype=np.int32), np.frombuffer(bytes(trained), dtype=bool)))
         return results
 
-    def _pieces(self, messages: Sequence[dict], tools: Sequence[dict]) -> Iterator[tuple[str | int, bool]]:
+    def _pieces(
+        self, messages: Sequence[dict], tools: Sequence[dict], trained_from: int = 0
+    ) -> Iterator[tuple[str | int, bool]]:
         """The template written out: texts and control ids in order, each with whether it is trained."""
         if tools and (not messages or messages[0]["role"] != "system"):
             yield from self._template(f"{IM_START}system\n{TOOLS_BEFORE}")
@@ -109,8 +111,9 @@ class ChatRenderer:
             role, content = message["role"], message["content"]
             if role == "assistant":
                 yield from self._template(f"{IM_START}assistant\n")
-                yield from self._split(_said(message), self._in_assistant, trained=True)
-                yield self.end_id, True
+                trained = index >= trained_from
+                yield from self._split(_said(message), self._in_assistant, trained)
+                yield self.end_id, trained
                 yield "\n", False
             elif role == "tool":
                 # The results of one turn's calls follow each other in one turn of the user.

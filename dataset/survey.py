@@ -125,7 +125,7 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversati
 
 def _detect(fields: dict, kind: str) -> tuple[str, Format]:
     """The kind and the format of a record. Raises BadRecord."""
-    kinds = tuple(FORMATS) if kind == "auto" else (kind,)
+    kinds = ("text", "chat") if kind == "auto" else (kind,)
     for one in kinds:
         try:
             return one, detect_format(fields, one)
