@@ -1,23 +1,55 @@
 """Runs that are killed at random moments and resumed, against runs that never were.
 
-python -m tests.faults.kills --soak 200        # by hand: so many kills, over every stage and optimizer
+python -m tests.faults.kills --soak 200        # by hand: so many kills, over every kind of run
 """
 
 import argparse
 import random
-import signal
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests.faults.page import PAGE, replace_part
+from tests.faults.processes import Running, left_behind, together
 from tests.stages.workshop import Result, Workshop, assert_same_run
 
-# Several epochs, with the rows of two files mixed by weight, and two micro-batches a step.
-RUN = {
-    "pretrain": ("--epochs=2", "--save_interval=7", "--eval_interval=10"),
-    "full_sft": ("--epochs=4", "--save_interval=7", "--eval_interval=10", "--learning_rate=0.005"),
+
+@dataclass(frozen=True)
+class Kind:
+    """Several epochs, with the rows of two files mixed by weight, two micro-batches a step and a save every seven."""
+
+    stage: str
+    words: tuple[str, ...]
+    processes: int = 1
+
+
+COMMON = ("--save_interval=7", "--eval_interval=10")
+TEXTS, CHATS = ("--epochs=2", *COMMON), ("--epochs=4", "--learning_rate=0.005", *COMMON)
+SHARED = ("--batch_size=1", "--max_steps=26", *TEXTS)  # as many rows a step, by two processes, into the second epoch
+KINDS = {
+    "pretraining by AdamW": Kind("pretrain", ("--optimizer=adamw", *TEXTS)),
+    "pretraining by Muon": Kind("pretrain", ("--optimizer=muon", *TEXTS)),
+    "fine-tuning by AdamW": Kind("full_sft", ("--optimizer=adamw", *CHATS)),
+    "fine-tuning by Muon": Kind("full_sft", ("--optimizer=muon", *CHATS)),
+    "pretraining by Muon in two processes": Kind("pretrain", ("--optimizer=muon", *SHARED), processes=2),
 }
-OPTIMIZERS = ("adamw", "muon")
+
+
+def start(workshop: Workshop, kind: Kind, out: str) -> list[Running]:
+    """Begins or resumes a run; one process, or all of them."""
+    again = ("--resume",) if workshop.result(out).resume_file.exists() else ()
+    words = workshop.command(out, *kind.words, *again)
+    environments = together(kind.processes) if kind.processes > 1 else [{}]
+    return [Running(f"train_{kind.stage}", words, environment=each) for each in environments]
+
+
+def whole(workshop: Workshop, kind: Kind, out: str) -> Result:
+    """A run that nothing happens to, from its beginning or from where it is to its end."""
+    for running in start(workshop, kind, out):
+        ended = running.end()
+        assert ended.code == 0, ended.err
+    return workshop.result(out)
 
 
 def lines_in(metrics: Path) -> int:
@@ -28,63 +60,60 @@ def lines_in(metrics: Path) -> int:
         return 0
 
 
-def kill_at(process, metrics: Path, line: int, delay: float) -> bool:
-    """Kills the process `delay` seconds after its metrics have `line` lines; False if it ended before."""
-    while process.poll() is None:
+def kill_at(running: list[Running], metrics: Path, line: int, delay: float) -> bool:
+    """Kills all processes `delay` seconds after the metrics have `line` lines; False if the run ended before."""
+    while running[0].is_alive():
         if lines_in(metrics) >= line:
             time.sleep(delay)
             break
         time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    return process.returncode == -signal.SIGKILL
+    hits = [each.kill() for each in running]
+    return all(hits)
 
 
-def survives(workshop: Workshop, out: str, expected: Result, words: tuple[str, ...], kills: int, rng) -> int:
+def survives(workshop: Workshop, kind: Kind, out: str, expected: Result, kills: int, rng: random.Random) -> int:
     """Kills a run that often, each time resuming it, and lets it end; returns how often it was killed in time.
 
     Raises AssertionError unless it ends as `expected`, to the bit.
     """
-    steps = expected.facts["step"]
-    moments = sorted(rng.choices(range(steps - 1), k=kills))
-    result, hits = workshop.result(out), 0
-
-    def start():
-        again = ("--resume",) if result.resume_file.exists() else ()
-        return workshop.start(out, *words, *again)
-
+    moments = sorted(rng.choices(range(expected.facts["step"] - 1), k=kills))
+    metrics, hits = workshop.result(out).logs / "metrics.jsonl", 0
     for line in moments:
-        hits += kill_at(start(), result.logs / "metrics.jsonl", line, delay=rng.uniform(0, 0.05))
-    process = start()
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, (moments, errors)
-    assert_same_run(result, expected)
-    assert not list(result.folder.rglob("*.tmp"))
+        hits += kill_at(start(workshop, kind, out), metrics, line, delay=rng.uniform(0, 0.05))
+    assert_same_run(whole(workshop, kind, out), expected)
+    assert not left_behind(expected.folder.parent / out)
     return hits
 
 
-def soak(kills: int, seed: int) -> None:
-    """Prints a line for each round of four kills, until there were so many."""
-    rng, done, number = random.Random(seed), 0, 0
+def soak(kills: int, seed: int) -> str:
+    """Prints a line for each round of four kills, until there were so many; returns what came out."""
+    rng, done, number, started = random.Random(seed), 0, 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         workshops, expected = {}, {}
-        for stage in RUN:
-            (Path(folder) / stage).mkdir()
-            workshops[stage] = Workshop.create(Path(folder) / stage, stage)
-            for optimizer in OPTIMIZERS:
-                words = (f"--optimizer={optimizer}", *RUN[stage])
-                expected[stage, optimizer] = words, workshops[stage].train(f"whole_{optimizer}", *words)
+        for name, kind in KINDS.items():
+            (Path(folder) / name).mkdir()
+            workshops[name] = Workshop.create(Path(folder) / name, kind.stage)
+            expected[name] = whole(workshops[name], kind, "whole")
         while done < kills:
-            stage, optimizer = list(expected)[number % len(expected)]
-            words, whole = expected[stage, optimizer]
-            done += survives(workshops[stage], f"killed_{number}", whole, words, 4, rng)
+            name = list(KINDS)[number % len(KINDS)]
+            least = min(4, kills - done)
+            done += survives(workshops[name], KINDS[name], f"killed_{number}", expected[name], least, rng)
             number += 1
-            print(f"{done} kills survived in {number} runs, the last of {stage} by {optimizer}", flush=True)
+            print(f"{done} kills survived in {number} runs, the last of {name}", flush=True)
+    minutes = (time.monotonic() - started) / 60
+    return (
+        f"{done} kills survived, in {number} runs of {len(KINDS)} kinds: all ended as if never killed, to the bit"
+        f" (`--seed {seed}`, {minutes:.1f} minutes)."
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--soak", type=int, required=True, metavar="N", help="kills")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help=f"the result into {PAGE.name}")
     arguments = parser.parse_args()
-    soak(arguments.soak, arguments.seed)
+    outcome = soak(arguments.soak, arguments.seed)
+    print(outcome)
+    if arguments.write:
+        replace_part("soak", outcome)
