@@ -6,8 +6,8 @@
                     meta.json         what is in the streams; written last: with it the cache is whole
 
 The key covers everything the streams depend on, so a cache is never out of date, only absent; the folder may be
-deleted at any time. Damage to meta.json and streams of another size are found on opening, anything else (by a
-checksum, and as ids outside the vocabulary) when a stream is read.
+deleted at any time. Damage to meta.json and streams of another size are found on opening, anything else by
+a checksum, if a file was changed since it was written, and as ids outside the vocabulary when a stream is read.
 """
 
 import hashlib

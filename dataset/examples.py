@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.streams import SummedFile, check_sum, has_size, map_array
+from dataset.streams import SummedFile, check_seal, has_size, map_array
 from model.errors import SproutError
 
 FLAG, OFFSET = "|u1", "<i8"
@@ -23,10 +23,8 @@ class ExampleSize:
     documents: int = 0  # examples
     tokens: int = 0
     trained: int = 0
-    # CRC-32 of the three files, once they are finished; None in caches of earlier versions
-    crc32: int | None = None
-    trained_crc32: int | None = None
-    offsets_crc32: int | None = None
+    # Of the three files, once they are finished; None in caches of earlier versions.
+    seals: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -54,9 +52,8 @@ class ExampleStream:
     def map(self) -> Examples:
         """The examples, read-only, checked and to be let go of soon as those of `streams.TokenStream.map`."""
         if not self._checked:
-            sums = self.size.crc32, self.size.trained_crc32, self.size.offsets_crc32
-            for (path, _, _), crc32 in zip(self._arrays(), sums, strict=True):
-                check_sum(path, crc32)
+            for (path, _, _), seal in zip(self._arrays(), self.size.seals or (None, None, None), strict=True):
+                check_seal(path, seal)
             self._checked.append(True)
         return Examples(*(map_array(*array) for array in self._arrays()))
 
@@ -105,9 +102,8 @@ class ExampleWriter:
 
     def finish(self) -> ExampleStream:
         """Bring everything to the disk and close."""
-        ids, trained, offsets = (file.finish() for file in (self._ids, self._trained, self._offsets))
-        size = replace(self.size, crc32=ids, trained_crc32=trained, offsets_crc32=offsets)
-        return ExampleStream(self._path, self._dtype.str, size)
+        seals = tuple(file.finish() for file in (self._ids, self._trained, self._offsets))
+        return ExampleStream(self._path, self._dtype.str, replace(self.size, seals=seals))
 
 
 def _beside(path: Path) -> tuple[Path, Path]:

@@ -32,7 +32,11 @@ def has_size(path: Path, dtype: str, length: int) -> bool:
 
 
 class SummedFile:
-    """A file being written, with the CRC-32 of what was."""
+    """A file being written, with the CRC-32 of what was.
+
+    Its seal is (CRC-32, time of the last change in ns): as long as nobody changed the file since, it need not be read
+    to know that it is whole, and a start takes as long with a large file as with a small one.
+    """
 
     def __init__(self, path: Path):
         self._file, self.crc32 = open(path, "wb"), 0
@@ -41,26 +45,29 @@ class SummedFile:
         self._file.write(content)
         self.crc32 = zlib.crc32(content, self.crc32)
 
-    def finish(self) -> int:
-        """Bring everything to the disk and close; returns the CRC-32."""
+    def finish(self) -> tuple[int, int]:
+        """Bring everything to the disk and close; returns the seal."""
         self._file.flush()
         os.fsync(self._file.fileno())
+        changed = os.fstat(self._file.fileno()).st_mtime_ns
         self._file.close()
-        return self.crc32
+        return self.crc32, changed
 
     def close(self) -> None:
         self._file.close()
 
 
-def check_sum(path: Path, crc32: int | None) -> None:
-    """Raises SproutError if the file's CRC-32 is another; with None there is nothing to compare with.
+def check_seal(path: Path, seal: tuple[int, int] | None) -> None:
+    """Raises SproutError if the file was changed since it was sealed, and has another CRC-32.
 
-    Half a second or so a GB, and no memory.
+    A file that was only copied is read through at each start, half a second or so a GB. None: it has no seal.
     """
-    if crc32 is None:
+    if seal is None:
         return
-    found = 0
+    (crc32, changed), found = seal, 0
     try:
+        if path.stat().st_mtime_ns == changed:
+            return
         with open(path, "rb", buffering=0) as file:
             while block := file.read(2**20):
                 found = zlib.crc32(block, found)
@@ -78,7 +85,8 @@ class StreamSize:
     tokens: int = 0
     text_tokens: int = 0
     bytes: int = 0
-    crc32: int | None = None  # of the file, once it is finished; None in caches of earlier versions
+    # Of the file, once it is finished; None in caches of earlier versions.
+    seal: tuple[int, int] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -97,10 +105,10 @@ class TokenStream:
         count as memory of the process for as long as the mapping lives, so one that lives as long as the run
         would grow to the size of the corpus.
 
-        Before the first map in a process, the file is compared with its checksum. Raises SproutError for a damaged one.
+        Before the first map in a process its seal is looked at. Raises SproutError for a damaged file.
         """
         if not self._checked:
-            check_sum(self.path, self.size.crc32)
+            check_seal(self.path, self.size.seal)
             self._checked.append(True)
         return map_array(self.path, self.dtype, self.size.tokens)
 
@@ -141,4 +149,4 @@ class StreamWriter:
 
     def finish(self) -> TokenStream:
         """Bring everything to the disk and close."""
-        return TokenStream(self._path, self._dtype.str, replace(self.size, crc32=self._file.finish()))
+        return TokenStream(self._path, self._dtype.str, replace(self.size, seal=self._file.finish()))
