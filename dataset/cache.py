@@ -17,6 +17,7 @@ from pathlib import Path
 from dataset.cache_folder import open_or_build, read_meta
 from dataset.chat_cache import ChatCache
 from dataset.content import content_hash, file_stamp
+from dataset.pair_cache import PairCache
 from dataset.reading import check_file
 from dataset.token_cache import TokenCache
 from dataset.tokenising import tokenise
@@ -24,7 +25,7 @@ from model.errors import SproutError, UsageError
 
 LAYOUT = 3  # to be raised with any change of what is stored, or of which document is held out
 
-KINDS = {"text": TokenCache, "chat": ChatCache}
+KINDS = {"text": TokenCache, "chat": ChatCache, "preference": PairCache}
 
 
 def build_or_open(

@@ -23,7 +23,7 @@ class ExampleSize:
     documents: int = 0  # examples
     tokens: int = 0
     trained: int = 0
-    # Of the three files, once they are finished; None in caches of earlier versions.
+    # Of its files, once they are finished; None in caches of earlier versions.
     seals: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
 
 
@@ -52,10 +52,10 @@ class ExampleStream:
     def map(self) -> Examples:
         """The examples, read-only, checked and to be let go of soon as those of `streams.TokenStream.map`."""
         if not self._checked:
-            for (path, _, _), seal in zip(self._arrays(), self.size.seals or (None, None, None), strict=True):
+            for (path, _, _), seal in zip(self._arrays(), self.size.seals or ()):
                 check_seal(path, seal)
             self._checked.append(True)
-        return Examples(*(map_array(*array) for array in self._arrays()))
+        return Examples(*(map_array(*array) for array in self._arrays()[:3]))
 
     def lengths(self) -> np.ndarray:
         """Tokens of each example, int32 [examples]. Raises SproutError where the offsets make no sense."""

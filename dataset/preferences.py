@@ -27,8 +27,13 @@ class Preference:
     pairs: tuple[Pair, ...]
 
     @property
+    def conversations(self) -> list[Conversation]:
+        """Chosen and rejected of every pair, in order."""
+        return [conversation for pair in self.pairs for conversation in (pair.chosen, pair.rejected)]
+
+    @property
     def characters(self) -> int:
-        return sum(pair.chosen.characters + pair.rejected.characters for pair in self.pairs)
+        return sum(conversation.characters for conversation in self.conversations)
 
     def to_json(self) -> str:
         """What is preferred to what: equal records give equal text, whatever their format."""
