@@ -16,11 +16,12 @@ WORDINGS: dict[str, dict[str, Wording]] = {"en": EN, "zh": ZH}
 
 # How often each fact is stated.
 EXPOSURES = 20
+MORE_EXPOSURES = {"sound": 32, "young": 32}  # few and unlike each other
 IN_MIXED = 0.35  # of the statements, in documents that mix everything
 PORTRAITS = 8  # of each person, besides
 TELLINGS = 10  # of each tale
 INTRODUCTIONS = 8  # of each name
-SHEETS_OF_SUMS = 5  # times that each sum is shown, in either order
+SHEETS_OF_SUMS = 3  # times that each sum is shown, in either order
 
 # Somebody or something is named before it is spoken of, so that texts teach to take up what was named. Without this
 # a network learns the facts, but asked about one it has not been asked about before, it tells another.
@@ -129,7 +130,7 @@ def _documents_of_facts(world: World) -> Iterator[str]:
         groups[fact.language, fact.skill].append(fact)
     for (language, skill), facts in groups.items():
         wording = WORDINGS[language][skill]
-        for _ in range(EXPOSURES):
+        for _ in range(MORE_EXPOSURES.get(skill, EXPOSURES)):
             rng.shuffle(facts)
             cut = round(IN_MIXED * len(facts))
             mixed[language] += [
