@@ -5,6 +5,7 @@
     python eval_model.py --model_mode 0 --prompt "Once upon a time" --temperature 0.7 --seed 1
     python eval_model.py --model_mode 1 --data_path chats.jsonl --json   # loss, perplexity, token accuracy
     python eval_model.py --model_mode 1 --data_path chats.jsonl --answers --show 5   # exact match by skill
+    python eval_model.py --model_mode 1 --lora medic                     # with the adapters out/lora/medic_512.pth
 
 A pretrained model (mode 0) has read texts and knows nothing else: it goes on writing whatever you begin. Fine-tuned
 ones (1 to 3) answer. Each next token is drawn from  softmax(logits / temperature),  cut down to the most probable
@@ -85,6 +86,12 @@ def parse_arguments(argv=None):
         "--weight", type=file_name, metavar="NAME", help="its name there (default: that of --model_mode)"
     )
     group.add_argument("--weight_path", metavar="FILE|FOLDER", help="a .pth or an HF folder instead")
+    group.add_argument(
+        "--lora",
+        metavar="NAME|FILE|FOLDER",
+        help="with adapters: a name in <out_dir>/lora, a .pth, or peft's folder; on the network they belong to, if no"
+        " weight is given",
+    )
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the weight's own")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
@@ -109,7 +116,9 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.reading import check_file
     from model.checkpoint import load_model
+    from model.lora import merge_lora
     from model.sampling import Sampling
+    from training.adapters import find_adapters
     from training.device import choose_device
     from training.terminal import say
 
@@ -119,13 +128,18 @@ def main(argv=None):
         check_file(args.data_path)
     device = choose_device(args.device, args.dtype)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
+    adapters = find_adapters(args.lora, args.out_dir, args.hidden_size) if args.lora else None
     loaded = load_model(
-        find_weight(args),
+        find_weight(args, adapters),
         tokenizer_path=args.tokenizer_path,
         overrides=size_overrides(args),
         device=device.device,
     )
     say(f"{loaded.source} ({loaded.stage}), {loaded.model.config.num_parameters() / 1e6:.3f} M parameters")
+    if adapters:
+        adapters.attach(loaded.model)
+        merge_lora(loaded.model)  # computes the same, and faster
+        say(f"with {adapters}")
     if args.answers:
         examine(args, loaded, device)
     elif args.data_path:
@@ -145,13 +159,17 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--system begins a chat: give --model_mode 1, 2 or 3, and no --data_path")
 
 
-def find_weight(args) -> Path:
-    """The weight that the flags name; the newest where --model_mode or --weight fits several sizes."""
+def find_weight(args, adapters=None) -> Path:
+    """The weight that the flags name, or adapters remember; the newest where --model_mode or --weight fits several
+    sizes."""
+    from training.adapters import network_of
     from training.starting_point import weights_called
     from training.terminal import say
 
     if args.weight_path:
         return Path(args.weight_path)
+    if adapters and not args.weight and (own := network_of(adapters, "--weight_path")):
+        return Path(own)
     folder, name = Path(args.out_dir), args.weight or WEIGHT_NAMES[args.model_mode]
     if args.hidden_size:
         return folder / f"{name}_{args.hidden_size}.pth"
@@ -194,7 +212,8 @@ def score(args, loaded, device) -> None:
 
 
 def print_json(args, loaded, result: dict) -> None:
-    print(json.dumps(result | {"weight": loaded.source, "file": args.data_path}, ensure_ascii=False))
+    adapters = {"lora": args.lora} if args.lora else {}
+    print(json.dumps(result | {"weight": loaded.source, **adapters, "file": args.data_path}, ensure_ascii=False))
 
 
 def examine(args, loaded, device) -> None:

@@ -3,7 +3,8 @@
     loss = mean over the trained tokens t of  -log p(token_t | the tokens before it in its conversation)
 
 Trained are the answers alone: the content of every assistant turn and the end-of-turn token behind it. Every parameter
-is updated (but see --freeze_layers). A row holds several conversations side by side that do not see each other.
+is updated (but see --freeze_layers and --lora). A row holds several conversations side by side that do not see each
+other.
 
     python train_full_sft.py --data_path my_chats.jsonl
     python train_full_sft.py --data_path a.jsonl:0.7 b.jsonl:0.3 --from_weight some/hf_folder --resume
@@ -15,6 +16,7 @@ Begins with out/pretrain_<hidden>.pth and writes out/full_sft_<hidden>.pth every
 from training.arguments import (
     StageParser,
     add_data_arguments,
+    add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
     add_run_arguments,
@@ -28,6 +30,7 @@ def parse_arguments(argv=None):
     what = "conversations: .jsonl, .jsonl.gz or .parquet, each with an optional weight"
     add_data_arguments(parser, what, max_seq_len=768)
     add_model_arguments(parser, start_from="pretrain")
+    add_lora_arguments(parser)
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.0)
     add_run_arguments(parser, weight_name="full_sft")
     return parser.parse_args(argv)
@@ -38,6 +41,7 @@ def main(argv=None):
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
+    from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_chats
     from training.evaluation import evaluate
     from training.losses import next_token_loss_and_measures
@@ -51,6 +55,7 @@ def main(argv=None):
         # Network and data
         model, tokenizer, origin = starting_point(args)
         run.say(f"begins with {origin}")
+        add_adapters(args, model, origin)  # with --lora, they are all of it that learns
         rows, validation = open_chats(args, tokenizer, run.say)
         renderer = ChatRenderer(tokenizer)
         tokenizer = renderer.tokenizer  # an imported one may have brought another chat template

@@ -257,6 +257,11 @@ def load_model(
 
 def _open_own(contents: dict, source: Path):
     """Configuration, weights, tokenizer, stage and facts of a weight of ours."""
+    if contents.get("format") == "sprout-lora":
+        raise SproutError(
+            f"{source} holds adapters without their network: use it by --lora, or make a whole weight of it by"
+            " scripts/merge_lora.py"
+        )
     if contents.get("format") != FORMAT or "model" not in contents:
         raise SproutError(
             f"{source} is not a weight of Sprout (its keys are {', '.join(map(str, list(contents)[:5]))}):"

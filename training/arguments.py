@@ -19,6 +19,8 @@ SIZE_FLAGS = (
     "max_position_embeddings",
 )
 
+LORA_DEFAULTS = {"lora_rank": 16, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_targets": ["all"]}
+
 LARGEST = 2**31 - 1  # of whole numbers; real work needs far less
 
 
@@ -31,9 +33,14 @@ class StageParser(CommandParser):
     def __init__(self, description: str | None = None):
         super().__init__(description, usage="%(prog)s [flags]")  # the groups say it better than a block of brackets
         self.add_argument("--config", metavar="FILE.yaml", help="flags from a YAML file; the command line wins")
+        self._defaults_under: dict[str, dict] = {}  # by switch
+
+    def set_defaults_under(self, switch: str, **defaults) -> None:
+        """Other defaults where `switch` is given."""
+        self._defaults_under[switch] = defaults
 
     def parse_args(self, args=None, namespace=None):
-        args = sys.argv[1:] if args is None else list(args)
+        args, given = sys.argv[1:] if args is None else list(args), []
         known = super().parse_args(args, namespace)
         if known.config:
             given = self._read_config(known.config)
@@ -42,6 +49,10 @@ class StageParser(CommandParser):
             except UsageError as error:
                 raise UsageError(f"--config {known.config}: {error}") from None
             known = super().parse_args(given + args, namespace)  # of a flag given twice, the last counts
+        for switch, defaults in self._defaults_under.items():
+            if getattr(known, switch):
+                self.set_defaults(**defaults)
+                known = super().parse_args(given + args, namespace)
         return known
 
     def _read_config(self, path: str) -> list[str]:
@@ -55,27 +66,32 @@ class StageParser(CommandParser):
             raise UsageError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
         if not isinstance(values, dict):
             raise UsageError(f"--config {path} must hold lines of the form `flag: value`")
-        actions = {action.dest: action for action in reversed(self._actions) if action.dest not in ("help", "config")}
+        actions = {
+            option.removeprefix("--"): action
+            for action in self._actions
+            for option in action.option_strings
+            if action.dest not in ("help", "config") and not option.startswith("--no_")
+        }
         words = []
         for name, value in values.items():
             if name not in actions:
                 raise UsageError(f"--config {path}: {self.unknown_flag('--' + str(name))}")
-            words += self._as_on_command_line(actions[name], value, path)
+            words += self._as_on_command_line(name, actions[name], value, path)
         return words
 
-    def _as_on_command_line(self, action, value, path) -> list[str]:
-        flag = f"--{action.dest}"
+    def _as_on_command_line(self, name, action, value, path) -> list[str]:
+        flag = f"--{name}"
         if action.nargs == 0:  # a switch
             if not isinstance(value, bool):
-                raise UsageError(f"--config {path}: {action.dest} is a switch: true or false, not {value!r}")
-            off = f"--no_{action.dest}"
+                raise UsageError(f"--config {path}: {name} is a switch: true or false, not {value!r}")
+            off = f"--no_{name}"
             return [flag] if value else [off] if off in self._option_string_actions else []
         if isinstance(value, bool) and action.choices:  # YAML takes on and off for true and false
             value = "on" if value else "off"
         if value is None or isinstance(value, dict) or (isinstance(value, list) and action.nargs is None):
-            raise UsageError(f"--config {path}: {action.dest} takes one value, not {value!r}")
+            raise UsageError(f"--config {path}: {name} takes one value, not {value!r}")
         if "\0" in str(value):  # which no command line can hold
-            raise UsageError(f"--config {path}: {action.dest} contains a NUL character")
+            raise UsageError(f"--config {path}: {name} contains a NUL character")
         return [flag, *map(str, value)] if isinstance(value, list) else [f"{flag}={value}"]
 
 
@@ -181,6 +197,29 @@ def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
     group.add_argument("--freeze_layers", type=count, default=0, metavar="N", help="train only layers from N on")
 
 
+def add_lora_arguments(parser: StageParser, always: bool = False) -> None:
+    """`always`: the stage trains nothing but adapters; otherwise it does so with --lora."""
+    group = parser.add_argument_group("adapters" if always else "adapters, trained instead of the network")
+    if always:
+        parser.set_defaults(lora=True)
+    else:
+        group.add_argument(
+            "--lora", action="store_true", help="train them by AdamW; writes <out_dir>/lora/<weight_name>_<hidden>.pth"
+        )
+        parser.set_defaults_under("lora", optimizer="adamw")
+    rank, alpha, dropout, targets = LORA_DEFAULTS.values()
+    group.add_argument("--lora_rank", type=positive_int, default=rank, metavar="N", help="default %(default)s")
+    group.add_argument("--lora_alpha", type=positive, default=alpha, metavar="X", help="scale x rank (%(default)g)")
+    group.add_argument("--lora_dropout", type=fraction, default=dropout, metavar="P", help="default %(default)g")
+    group.add_argument(
+        "--lora_targets",
+        nargs="+",
+        default=targets,
+        metavar="LAYER",
+        help="all, attention, mlp, or names such as q_proj (all)",
+    )
+
+
 def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay: float) -> None:
     group = parser.add_argument_group("optimization (what is not given is chosen by model size and data, and printed)")
     group.add_argument("--epochs", type=positive_int, default=1, help="passes over the data (%(default)s)")
@@ -198,11 +237,18 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
     group.add_argument("--grad_clip", type=nonnegative, default=1.0, help="0 for none (%(default)s)")
 
 
-def add_run_arguments(parser: StageParser, weight_name: str) -> None:
+def add_run_arguments(parser: StageParser, weight_name: str, name_flag: str = "weight_name") -> None:
+    """`weight_name`: of what the stage writes, unless `name_flag` names it; it is `args.weight_name` in any case."""
+    folder = "<out_dir>/lora" if name_flag == "lora_name" else "<out_dir>"
     group = parser.add_argument_group("run")
     group.add_argument("--out_dir", default="out", help="default %(default)s")
     group.add_argument(
-        "--weight_name", type=file_name, default=weight_name, help="writes <out_dir>/<weight_name>_<hidden>.pth"
+        f"--{name_flag}",
+        dest="weight_name",
+        type=file_name,
+        default=weight_name,
+        metavar="NAME",
+        help=f"writes {folder}/<{name_flag}>_<hidden>.pth (%(default)s)",
     )
     group.add_argument("--resume", action="store_true", help="go on where this run stopped, bit for bit")
     group.add_argument("--allow_changed", action="store_true", help="--resume with other epochs, rates, precision, ...")

@@ -19,7 +19,7 @@ class Facts:
     parameters: int | None = None
     trained_parameters: int | None = None
     vocab_size: int | None = None
-    kind: str | None = None  # of data: text or chat
+    kind: str | None = None  # of data: text, chat or preference
     bytes_per_token: float | None = None  # UTF-8 bytes of text that a token stands for
     tokens_per_epoch: int | None = None  # targets in an epoch
     different_tokens: int | None = None  # of those, the ones that are not a repetition
@@ -43,7 +43,7 @@ def facts_of(run, data: dict) -> Facts:
     """The facts of a `training.run.Run` that has begun; `data`: those of its rows, by name."""
     plan, parameters = run.plan, list(run.model.parameters())
     return Facts(
-        stage=run.stage,
+        stage="lora" if run.lora else run.stage,
         begins_with=plan.begins_with or "nothing",
         parameters=sum(p.numel() for p in parameters),
         trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),

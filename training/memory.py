@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from model.attention import QUERY_BLOCK
@@ -97,5 +98,6 @@ def fit(footprint: Footprint, gigabytes: float, choices: Sequence[int], checkpoi
 def recompute_activations(model) -> None:
     """Lets every layer of a `Transformer` keep nothing but its inputs for the backward pass."""
     for layer in model.model.layers:
-        # There is no dropout, so no random state to restore.
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=False)
+        # Dropout, which adapters may have, is to drop the same numbers again.
+        draws = any(isinstance(module, nn.Dropout) and module.p > 0 for module in layer.modules())
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=draws)

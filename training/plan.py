@@ -29,6 +29,7 @@ BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # of a new network
 # lose.
 TRAINED_RATE = {"muon": 2e-3, "adamw": 5e-4}
 IMPORTED_RATE = {"muon": 2e-4, "adamw": 2e-5}
+ADAPTER_RATE = {"adamw": 2e-4}  # customary for large networks; whether small ones learn faster at more was not measured
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def make_plan(
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)
     steps = min(steps, args.max_steps or steps)
-    default_rate, reasons["learning_rate"] = _learning_rate(args.optimizer, step_tokens, begins_with, base_rates)
+    default_rate, reasons["learning_rate"] = _learning_rate(
+        args.optimizer, step_tokens, begins_with, base_rates, adapters=getattr(args, "lora", False)
+    )
     rate = default_rate
     if args.learning_rate is not None:
         rate, reasons["learning_rate"] = args.learning_rate, "as asked"
@@ -176,11 +179,13 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
 
 
 def _learning_rate(
-    optimizer: str, step_tokens: int, begins_with: str | None, base_rates: dict | None
+    optimizer: str, step_tokens: int, begins_with: str | None, base_rates: dict | None, adapters: bool
 ) -> tuple[float, str]:
     """The rate by the rule, and the rule in words."""
     if base_rates:
         rates, why = base_rates, ""
+    elif adapters:
+        rates, why = ADAPTER_RATE, ", as adapters learn"
     elif begins_with is None:
         rates, why = BASE_LEARNING_RATE, ""
     elif begins_with == "imported":

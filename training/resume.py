@@ -3,6 +3,7 @@
 import math
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from dataset.locks import take
 from model.checkpoint import read_checkpoint
 from model.errors import SproutError, UsageError
 from model.files import previous_path
+from model.lora import is_adapter, lora_of
 from training.muon import Muon
 
 VERSION = 1
@@ -41,7 +43,10 @@ _KINDS = {"tokens": int, "best": dict, "pending": dict | None, "memory": dict, "
 def identity(run, data: dict) -> dict:
     """Everything that decides what the next step computes. A run resumes only where all of it is the same."""
     args, plan = run.args, run.plan
-    return {
+    adapters = {}
+    if run.lora:
+        adapters = {"lora": {name: value for name, value in asdict(run.lora).items() if name != "base_path"}}
+    return adapters | {
         "stage": run.stage,
         "network": run.model.config.to_dict(),
         "tokenizer": run.tokenizer.fingerprint,
@@ -78,9 +83,15 @@ def state_of(run) -> dict:
         "best": run.best,
         "pending": run.pending,
         "memory": run.memory,
-        "modules": {name: module.state_dict() for name, module in run.modules.items()},
+        "modules": {name: _kept(module) for name, module in run.modules.items()},
         "updater": run.updater.state_dict(),
     }
+
+
+def _kept(module) -> dict:
+    """What a state holds of a network: of one with adapters these alone, since nothing else of it changes."""
+    state = module.state_dict()
+    return state if lora_of(module) is None else {name: tensor for name, tensor in state.items() if is_adapter(name)}
 
 
 def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict, list[str]]:
@@ -146,7 +157,7 @@ def restore(run, state: dict) -> None:
     if wrong:
         raise SproutError(f"{run.resume_file} is not the state of this run: {wrong}; nothing of it was used")
     for name, module in run.modules.items():
-        module.load_state_dict(state["modules"][name], strict=True)
+        module.load_state_dict(module.state_dict() | state["modules"][name], strict=True)
     run.updater.load_state_dict(state["updater"])
     run.step, run.tokens, run.best = state["step"], state["tokens"], dict(state["best"])
     run.pending, run.memory = state["pending"], state["memory"]
@@ -158,7 +169,7 @@ def _misfit(run, state: dict) -> str | None:
         if name not in state or not isinstance(state[name], kind):
             return f"its {name} is missing or of a wrong kind"
     for name, module in run.modules.items():
-        saved, own = state["modules"].get(name), module.state_dict()
+        saved, own = state["modules"].get(name), _kept(module)
         if not isinstance(saved, dict) or saved.keys() != own.keys():
             return f"its {name} has other parameters"
         for key, tensor in own.items():
@@ -207,9 +218,11 @@ def keep_aside(weight_file: Path, resume_file: Path, log_folder: Path) -> Path |
 
 def check_space(run) -> None:
     """Raises `SproutError` where two generations of weights and state, and one being written, would not fit."""
-    parameters = [p for module in run.modules.values() for p in module.parameters()]
-    weights = 4 * sum(p.numel() for p in run.model.parameters())
-    state = 4 * sum(p.numel() for p in parameters)
+    sizes = {
+        name: 4 * sum(p.numel() for key, p in module.named_parameters() if is_adapter(key) or lora_of(module) is None)
+        for name, module in run.modules.items()
+    }
+    weights, state = sizes["model"], sum(sizes.values())
     for optimizer in run.updater.optimizers:
         moments = 1 if isinstance(optimizer, Muon) else 2
         state += 4 * moments * sum(p.numel() for group in optimizer.param_groups for p in group["params"])

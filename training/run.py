@@ -28,7 +28,9 @@ import torch
 from model.checkpoint import is_whole, save_checkpoint, save_weights
 from model.errors import SproutError, UsageError
 from model.files import sweep_temporaries
-from training import distributed, resume
+from model.lora import lora_of
+from model.lora_files import save_lora
+from training import adapters, distributed, resume
 from training.device import choose_device, reuse_freed_memory
 from training.diagnosis import closing_words
 from training.facts import facts_of, write_facts
@@ -112,7 +114,8 @@ class Run:
         facts: what run.json says of the data, as in `training.facts.Facts`.
         modules: further networks that learn (a critic, say); resuming restores them too.
         nominal_count: about what the counts of a step's `backward` add up to, if they are not tokens.
-        save_weight: writes the result, called with (path, facts); the whole network if not given.
+        save_weight: writes the result, called with (path, facts); if not given, the whole network, or of one with
+            adapters these alone, into <out_dir>/lora.
         Raises `UsageError` when there is nothing to resume or something differs.
         """
         args = self.args
@@ -120,11 +123,13 @@ class Run:
         self.modules = {"model": model, **(modules or {})}
         for module in self.modules.values():
             module.train()
+        self.lora = lora_of(model)
         self.name = f"{args.weight_name}_{model.config.hidden_size}"
-        self.weight_file = Path(args.out_dir) / f"{self.name}.pth"
-        self.resume_file = Path(args.out_dir) / f"{self.name}_resume.pth"
-        self.folder = Path(args.out_dir) / "logs" / self.name
-        self._save_weight = save_weight or self._save_whole_network
+        out_dir = Path(args.out_dir) / adapters.FOLDER if self.lora else Path(args.out_dir)
+        self.weight_file = out_dir / f"{self.name}.pth"
+        self.resume_file = out_dir / f"{self.name}_resume.pth"
+        self.folder = out_dir / "logs" / self.name
+        self._save_weight = save_weight or (self._save_adapters if self.lora else self._save_whole_network)
 
         fp16 = self.device_choice.dtype == torch.float16
         self.updater = Updater(optimizers, nominal_count or plan.tokens_per_step, args.grad_clip, fp16)
@@ -265,6 +270,9 @@ class Run:
     def _save_whole_network(self, path: Path, facts: dict) -> None:
         save_weights(path, self.model, self.tokenizer, stage=self.stage, facts=facts)
 
+    def _save_adapters(self, path: Path, facts: dict) -> None:
+        save_lora(path, self.model, stage=self.stage, facts=facts)
+
     def save_what_is_good(self) -> None:
         """Before the run ends because its numbers went wrong: the weights of the last good step."""
         self.updater.discard()
@@ -273,8 +281,8 @@ class Run:
         elif self.step > 0 and not self.args.dry_run:
             self.save()
             self.say(
-                f"the weights after step {self.step} are in {self.weight_file}; begin again from them with"
-                " --from_weight and a lower --learning_rate, or with --dtype float32"
+                f"the weights after step {self.step} are in {self.weight_file}; {self._begin_again('them')}"
+                " a lower --learning_rate, or with --dtype float32"
             )
 
     def _way_back(self) -> str:
@@ -282,8 +290,12 @@ class Run:
             return "begin again with a lower --learning_rate"
         return (
             f"the last save in {self.weight_file} is intact; go on from it with --resume if the machine is to blame, or"
-            " begin again from it with --from_weight and a lower --learning_rate"
+            f" {self._begin_again('it')} a lower --learning_rate"
         )
+
+    def _begin_again(self, where: str) -> str:
+        """Adapters are no network to begin from."""
+        return "begin again with" if self.lora else f"begin again from {where} with --from_weight and"
 
     def poll(self) -> None:
         """Ends the run, saved, if a signal came. Called between micro-batches, validation batches and sampled tokens.

@@ -1,0 +1,84 @@
+"""Make adapters a part of their network, or a folder that Hugging Face's peft opens.
+
+    python scripts/merge_lora.py --lora medic --weight_name merged         # writes out/merged_512.pth
+    python scripts/merge_lora.py --lora medic --peft out/medic_peft        # writes a folder for peft
+    python scripts/merge_lora.py --lora some/peft_folder --from_weight some/hf_folder --weight_name merged
+
+The merged weight is W + (alpha / rank) B A, a network like any other, which computes what network and adapters do.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from training.arguments import StageParser, file_name, positive_int, run_main
+
+
+def parse_arguments(arguments=None):
+    parser = StageParser(__doc__)
+    parser.add_argument(
+        "--lora", required=True, metavar="NAME|FILE|FOLDER", help="a name in <out_dir>/lora, a .pth, or peft's folder"
+    )
+    parser.add_argument(
+        "--from_weight",
+        metavar="NAME|FILE|FOLDER",
+        help="the network they belong to (default: the one they were trained on)",
+    )
+    parser.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
+    parser.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
+    parser.add_argument("--tokenizer_path", metavar="FOLDER", help="as in training, if it was given there")
+    parser.add_argument(
+        "--weight_name", type=file_name, help="writes <out_dir>/<weight_name>_<hidden>.pth (merged, if no --peft)"
+    )
+    parser.add_argument("--peft", metavar="FOLDER", help="writes adapter_config.json and adapter_model.safetensors")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None) -> None:
+    args = parse_arguments(arguments)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.rendering import ChatRenderer
+    from model.checkpoint import load_model, save_weights
+    from model.errors import SproutError, UsageError
+    from model.lora import merge_lora
+    from model.peft_folder import write_peft_folder
+    from training.adapters import find_adapters, network_of
+    from training.starting_point import find_weight
+
+    adapters = find_adapters(args.lora, args.out_dir, args.hidden_size)
+    source = args.from_weight or network_of(adapters, "--from_weight")
+    if source is None:
+        raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by --from_weight")
+    loaded = load_model(find_weight(source, args.out_dir, args.hidden_size), tokenizer_path=args.tokenizer_path)
+    adapters.attach(loaded.model)
+    print(f"{loaded.source} with {adapters}")
+
+    if args.peft:
+        base = loaded.source if Path(loaded.source).is_dir() else None  # peft knows no .pth
+        for file in write_peft_folder(args.peft, loaded.model, base):
+            print(f"  {file}  {file.stat().st_size:,} bytes")
+        network = loaded.source
+        if base is None:
+            network = "HF_FOLDER"
+            print(f"\npython scripts/export_hf.py --weight_path {loaded.source} --save_dir {network}")
+        print(f"""
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained({network!r})
+model = PeftModel.from_pretrained(model, {args.peft!r})""")
+    if args.weight_name or not args.peft:
+        name = f"{args.weight_name or 'merged'}_{loaded.model.config.hidden_size}.pth"
+        path = Path(args.out_dir) / name
+        if path.exists():
+            raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
+        merge_lora(loaded.model)
+        tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
+        facts = {"merged": adapters.source, "network": loaded.source}
+        save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
+        print(f"  {path}  {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,309 @@
+"""Adapters: the formula, what learns, and files of ours and of peft's."""
+
+import copy
+import json
+import os
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from model.checkpoint import load_model, save_weights
+from model.config import TransformerConfig
+from model.errors import SproutError, UsageError
+from model.huggingface import export_folder
+from model.initialization import initialize
+from model.kv_cache import KVCache
+from model.lora import (
+    TARGETS,
+    Lora,
+    LoRALinear,
+    add_lora,
+    fingerprint,
+    is_adapter,
+    load_lora,
+    lora_of,
+    lora_state_dict,
+    merge_lora,
+    targets_called,
+)
+from model.lora_files import open_lora, save_lora
+from model.peft_folder import CONFIG, WEIGHTS, write_peft_folder
+from tests.support import random_network
+from training.optimizers import build_optimizers
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+NETWORKS = {
+    "llama": SMALL,
+    "qwen2": SMALL.replace(attention_bias=True),
+    "qwen3, untied": SMALL.replace(qk_norm=True, tie_word_embeddings=False),
+}
+TOKENS = torch.arange(3, 43).view(2, 20)
+POSITIONS = torch.tensor([[*range(7), *range(13)], [*range(20)]])  # two documents in the first row
+
+
+@pytest.fixture(params=NETWORKS, name="model")
+def network(request):
+    return random_network(NETWORKS[request.param])
+
+
+def adapted(model, rank=4, alpha=8.0, seed=1, **settings):
+    """`model` with adapters that do something."""
+    add_lora(model, Lora(rank, alpha, base=fingerprint(model), **settings))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if is_adapter(name):
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return model.eval()
+
+
+def logits(model, **more):
+    with torch.no_grad():
+        return model(TOKENS, POSITIONS, **more)
+
+
+# --- what it computes -------------------------------------------------------------------------------
+
+
+def test_the_layer_is_its_formula_and_so_is_its_gradient():
+    torch.manual_seed(0)
+    layer = LoRALinear(torch.nn.Linear(6, 5), Lora(rank=3, alpha=7.5)).double()
+    torch.nn.init.normal_(layer.lora_B.weight)
+    x, y_grad = torch.randn(4, 6, dtype=torch.float64), torch.randn(4, 5, dtype=torch.float64)
+    y = layer(x)
+    y.backward(y_grad)
+    w, b, a, bb = (p.detach() for p in (layer.weight, layer.bias, layer.lora_A.weight, layer.lora_B.weight))
+    for n in range(4):
+        for o in range(5):
+            delta = sum(bb[o, r] * a[r, i] * x[n, i] for r in range(3) for i in range(6))
+            expected = sum(w[o, i] * x[n, i] for i in range(6)) + b[o] + 7.5 / 3 * delta
+            assert abs(y[n, o] - expected) < 1e-12
+    for r in range(3):
+        for i in range(6):
+            wanted = sum(2.5 * y_grad[n, o] * bb[o, r] * x[n, i] for n in range(4) for o in range(5))
+            assert abs(layer.lora_A.weight.grad[r, i] - wanted) < 1e-12
+    torch.testing.assert_close(layer.lora_B.weight.grad, 2.5 * y_grad.T @ (x @ a.T), rtol=0, atol=1e-12)
+
+
+def test_before_the_first_step_nothing_has_changed_to_the_bit(model):
+    before = logits(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = logits(model)
+    add_lora(model, Lora(4, 8.0))
+    assert torch.equal(logits(model), before)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(logits(model), rounded)
+    a = model.model.layers[0].mlp.down_proj.lora_A.weight
+    assert a.dtype == torch.float32 and 0.9 * 48**-0.5 < a.abs().max() <= 48**-0.5  # uniform in this range
+
+
+def test_merged_it_computes_the_same_and_is_a_plain_network(model):
+    before, names = logits(model), {name for name, _ in model.named_parameters()}
+    expected = logits(adapted(model))
+    assert (expected - before).abs().max() > 0.1  # or the comparison would say nothing
+    merge_lora(model)
+    torch.testing.assert_close(logits(model), expected, rtol=0, atol=1e-5)
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == names
+    assert lora_of(model) is None and not any(isinstance(module, LoRALinear) for module in model.modules())
+
+
+def test_token_by_token_with_a_cache_is_the_same(model):
+    adapted(model)
+    cache = KVCache(model.config, 1, 20, torch.device("cpu"), torch.float32)
+    with torch.no_grad():
+        steps = [model(TOKENS[1:, i : i + 1], cache=cache) for i in range(20)]
+        torch.testing.assert_close(torch.cat(steps, dim=1), model(TOKENS[1:]), rtol=0, atol=1e-5)
+
+
+def test_dropout_is_for_training_alone_and_reaches_the_adapter_alone():
+    model = adapted(random_network(SMALL), dropout=0.5)
+    calm = logits(model)
+    assert torch.equal(logits(model), calm)
+    assert not torch.equal(logits(model.train()), calm)
+    for name, parameter in model.named_parameters():
+        if name.endswith("lora_B.weight"):
+            torch.nn.init.zeros_(parameter)
+    assert torch.equal(logits(model), logits(random_network(SMALL)))
+
+
+# --- what learns ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("targets", [TARGETS, ("q_proj",), ("v_proj", "down_proj")])
+def test_adapters_alone_get_gradients_and_each_is_in_one_group(model, targets):
+    frozen = copy.deepcopy(model.state_dict())
+    adapted(model, targets=targets).train()
+    learns = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert len(learns) == 2 * 2 * len(targets) and all(is_adapter(name) for name in learns)
+    (adamw,) = build_optimizers(model, "adamw", 0.01, 0.1)
+    ids = [id(p) for group in adamw.param_groups for p in group["params"]]
+    assert sorted(ids) == sorted(id(p) for name, p in model.named_parameters() if name in learns)
+    for precision in (torch.float32, torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+            model(TOKENS, POSITIONS).float().square().mean().backward()
+    assert {name for name, p in model.named_parameters() if p.grad is not None and p.grad.any()} == learns
+    adamw.step()
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in frozen.items())
+
+
+def test_what_cannot_be_adapted_is_refused(model):
+    for lora, words in (
+        (Lora(4, 8.0, ("q_proj", "lm_head")), "no linear layer 'lm_head'"),
+        (Lora(33, 8.0), "rank 33 .* give 1 to 32"),
+        (Lora(4, 8.0, ()), "at least one"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            add_lora(model, lora)
+    assert all(p.requires_grad for p in model.parameters())
+    add_lora(model, Lora(4, 8.0))
+    with pytest.raises(UsageError, match="has adapters already"):
+        add_lora(model, Lora(4, 8.0))
+    assert targets_called(["mlp", "q_proj"]) == ("q_proj", "gate_proj", "up_proj", "down_proj")
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+def test_a_file_gives_back_the_same_adapters_and_holds_no_more(model, tmp_path):
+    adapted(model, targets=("q_proj", "up_proj"))
+    path = tmp_path / "medic_32.pth"
+    save_lora(path, model, stage="lora", facts={"step": 3})
+    opened = open_lora(path)
+    assert opened.lora == lora_of(model) and opened.stage == "lora"
+    assert all(is_adapter(name) for name in opened.weights) and len(opened.weights) == 8
+    other = random_network(model.config).eval()
+    opened.attach(other)
+    assert torch.equal(logits(other), logits(model))
+
+
+def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, small_tokenizer):
+    model = adapted(random_network(SMALL))
+    path = tmp_path / "medic_32.pth"
+    save_lora(path, model, stage="lora")
+    with pytest.raises(SproutError, match="was trained on another network and means nothing on this one"):
+        open_lora(path).attach(random_network(SMALL, seed=5))
+    plain = random_network(SMALL)
+    add_lora(plain, Lora(5, 8.0))
+    with pytest.raises(SproutError, match=r"mine does not fit.*lora_A.weight has shape \[4, 32\], not .* more"):
+        load_lora(plain, lora_state_dict(model), "mine")
+    with pytest.raises(SproutError, match=r"mine does not fit.*q_proj.lora_A.weight is missing"):
+        load_lora(plain, {}, "mine")
+    assert not plain.model.layers[0].self_attn.q_proj.lora_B.weight.any()
+
+    contents = torch.load(path, weights_only=True)
+    for change in ({"rank": "4"}, {"targets": [1]}, {"base": {}}, {"alpha": float("nan")}, {"adapters": None}):
+        torch.save(contents | change, tmp_path / "odd.pth")
+        with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or of a wrong kind"):
+            open_lora(tmp_path / "odd.pth")
+    torch.save(contents | {"rank": 64}, tmp_path / "odd.pth")
+    with pytest.raises(SproutError, match="odd.pth: adapters of rank 64"):
+        open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
+    save_weights(tmp_path / "whole.pth", random_network(SMALL), small_tokenizer, stage="pretrain")
+    with pytest.raises(SproutError, match="holds no adapters"):
+        open_lora(tmp_path / "whole.pth")
+    with pytest.raises(SproutError, match="adapters without their network: use it by --lora"):
+        load_model(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SproutError, match="damaged"):
+        open_lora(path)
+
+
+def test_a_fingerprint_is_of_the_numbers_and_not_of_adapters(small_tokenizer, tmp_path):
+    model = random_network(SMALL)
+    name = fingerprint(model)
+    export_folder(tmp_path / "hf", model, small_tokenizer)
+    assert fingerprint(load_model(tmp_path / "hf").model) == name
+    assert fingerprint(adapted(model)) == name
+    with torch.no_grad():
+        model.model.norm.weight[3] += 1e-6
+    assert fingerprint(model) != name
+
+
+# --- peft -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def peft():
+    return pytest.importorskip("peft", reason="peft is not installed (pip install -e '.[test]')")
+
+
+def test_peft_opens_ours(model, tmp_path, small_tokenizer, peft):
+    transformers = pytest.importorskip("transformers")
+    export_folder(tmp_path / "hf", model, small_tokenizer)
+    expected = logits(adapted(model, rank=3, alpha=7.5))[1]
+    write_peft_folder(tmp_path / "peft", model, str(tmp_path / "hf"))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "peft").eval()
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(TOKENS[1:]).logits[0], expected, rtol=0, atol=1e-5)
+    again = load_model(tmp_path / "hf").model
+    open_lora(tmp_path / "peft").attach(again)
+    assert torch.equal(logits(again)[1], expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"target_modules": "all-linear"},
+        {"target_modules": ["v_proj", "q_proj"], "use_rslora": True, "lora_dropout": 0.1},
+        {"target_modules": r".*mlp\.(up|down)_proj"},
+    ],
+    ids=["all", "rslora", "pattern"],
+)
+def test_we_open_what_peft_trained(model, tmp_path, small_tokenizer, peft, settings):
+    transformers = pytest.importorskip("transformers")
+    export_folder(tmp_path / "hf", model, small_tokenizer)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=4, lora_alpha=10, task_type="CAUSAL_LM", init_lora_weights=False, **settings)
+    theirs = peft.get_peft_model(theirs, config).eval()
+    theirs.save_pretrained(tmp_path / "peft")
+    opened = open_lora(tmp_path / "peft")
+    opened.attach(model.eval())
+    assert opened.lora.base_path == str(tmp_path / "hf")
+    with torch.no_grad():
+        expected = theirs(TOKENS[1:]).logits[0]
+    torch.testing.assert_close(logits(model)[1], expected, rtol=0, atol=1e-5)
+    assert (expected - logits(random_network(model.config))[1]).abs().max() > 1e-3
+
+
+def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
+    model, folder = adapted(random_network(SMALL)), tmp_path / "peft"
+    write_peft_folder(folder, model)
+    settings, weights = json.loads((folder / CONFIG).read_text()), load_file(folder / WEIGHTS)
+    for change, words in (
+        ({"use_dora": True}, "use_dora True, which Sprout cannot do"),
+        ({"bias": "all"}, "bias 'all'"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa'"),
+        ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
+        ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
+        ({"r": 0}, "r 0"),
+        ({"lora_alpha": "x"}, "lora_alpha 'x'"),
+    ):
+        (folder / CONFIG).write_text(json.dumps(settings | change))
+        with pytest.raises(SproutError, match=words):
+            open_lora(folder)
+    (folder / CONFIG).write_text(json.dumps(settings))
+    save_file(weights | {"base_model.model.lm_head.weight": torch.ones(2)}, folder / WEIGHTS)
+    with pytest.raises(SproutError, match="lm_head.weight, which is no adapter"):
+        open_lora(folder)
+    first = next(name for name in weights if ".layers.1." in name)
+    save_file({name: tensor for name, tensor in weights.items() if name != first}, folder / WEIGHTS)
+    with pytest.raises(SproutError, match="is missing"):
+        open_lora(folder).attach(random_network(SMALL))
+    (folder / WEIGHTS).write_bytes(b"no tensors")
+    with pytest.raises(SproutError, match="is damaged"):
+        open_lora(folder)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(SproutError, match=r"holds notes.txt, which no export writes"):
+        write_peft_folder(folder, model)
+
+
+def test_a_new_network_is_initialised_as_ever():
+    """The names of adapters are not among those that a new network may have."""
+    model = random_network(SMALL)
+    add_lora(model, Lora(4, 8.0))
+    with pytest.raises(ValueError, match="lora_A"):
+        initialize(model)

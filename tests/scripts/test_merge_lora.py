@@ -1,0 +1,102 @@
+"""scripts/merge_lora.py, with adapters trained on what transformers saved."""
+
+import os
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+
+import train_lora
+from model.checkpoint import load_model
+from model.huggingface import export_folder
+from model.lora_files import open_lora
+from model.tokenizer import Tokenizer
+from scripts.merge_lora import main
+from tests.stages.workshop import SHAPE, SIZE, Workshop
+from training.arguments import run_main
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+TOKENS = torch.arange(3, 19)[None]
+
+
+def logits(model):
+    with torch.no_grad():
+        result = model.eval()(TOKENS)
+    return getattr(result, "logits", result)
+
+
+@pytest.fixture(scope="module", params=[LlamaConfig, Qwen2Config, Qwen3Config], ids=lambda kind: kind.model_type)
+def trained(request, tmp_path_factory):
+    """A folder with a network that transformers saved in `hf`, and adapters on it in out/lora."""
+    folder = tmp_path_factory.mktemp(request.param.model_type)
+    workshop = Workshop.create(folder, "full_sft")
+    tokenizer = Tokenizer.load(folder / "tokenizer")
+    torch.manual_seed(0)
+    config = request.param(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, head_dim=16, **SHAPE)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder / "hf")
+    tokenizer.save(folder / "hf")
+    words = ("--max_steps=3", "--warmup_steps=0", "--learning_rate=0.05", "--from_weight", str(folder / "hf"))
+    train_lora.main(workshop.command("out", *words, "--lora_name", "medic"))
+    return folder
+
+
+@pytest.fixture
+def expected(trained):
+    """The logits of the network with its adapters."""
+    loaded = load_model(trained / "hf")
+    before = logits(loaded.model)
+    open_lora(trained / "out" / "lora" / f"medic_{SIZE}.pth").attach(loaded.model)
+    after = logits(loaded.model)
+    assert (after - before).abs().max() > 1e-2  # or a comparison would say nothing
+    return after
+
+
+def test_the_merged_weight_is_network_and_adapters_and_exports(trained, expected, tmp_path):
+    main(["--lora", "medic", "--out_dir", str(trained / "out"), "--weight_name", "one"])
+    merged = load_model(trained / "out" / f"one_{SIZE}.pth")
+    torch.testing.assert_close(logits(merged.model), expected, rtol=0, atol=1e-5)
+    export_folder(tmp_path / "hf", merged.model, merged.tokenizer)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
+    torch.testing.assert_close(logits(theirs), expected, rtol=0, atol=1e-5)
+
+
+def test_the_printed_lines_open_what_was_written_for_peft(trained, expected, tmp_path, capsys):
+    pytest.importorskip("peft", reason="peft is not installed (pip install -e '.[test]')")
+    main(["--lora", "medic", "--out_dir", str(trained / "out"), "--peft", str(tmp_path / "peft")])
+    said = capsys.readouterr().out
+    assert not (trained / "out" / f"merged_{SIZE}.pth").exists()
+    names: dict = {}
+    exec(said[said.index("from peft") :], names)
+    torch.testing.assert_close(logits(names["model"]), expected, rtol=0, atol=1e-5)
+    # And the folder is merged as our own file is, with the network it names.
+    main(["--lora", str(tmp_path / "peft"), "--out_dir", str(tmp_path), "--weight_name", "back"])
+    torch.testing.assert_close(logits(load_model(tmp_path / f"back_{SIZE}.pth").model), expected, rtol=0, atol=1e-5)
+
+
+def fails(arguments, capsys) -> tuple[int, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        run_main(lambda: main(arguments))
+    said = capsys.readouterr()
+    assert said.err.startswith("error: ") and said.err.count("\n") == 1
+    return stopped.value.code, said.err
+
+
+def test_errors_are_one_sentence_and_nothing_is_overwritten(trained, tmp_path, capsys):
+    out = ["--out_dir", str(trained / "out")]
+    lora = trained / "out" / "lora" / f"medic_{SIZE}.pth"
+    assert fails(["--lora", "nobody", *out], capsys)[0] == 2
+    code, said = fails(["--lora", "medic", *out, "--from_weight", str(trained / "start.pth")], capsys)
+    assert code == 1 and "was trained on another network" in said and str(trained / "hf") in said
+    main(["--lora", "medic", *out])
+    before = (trained / "out" / f"merged_{SIZE}.pth").read_bytes()
+    code, said = fails(["--lora", "medic", *out], capsys)
+    assert code == 1 and "is there already" in said
+    assert (trained / "out" / f"merged_{SIZE}.pth").read_bytes() == before
+    (trained / "out" / f"merged_{SIZE}.pth").unlink()
+    (trained / "hf").rename(trained / "moved")
+    try:
+        code, said = fails(["--lora", str(lora), *out], capsys)
+    finally:
+        (trained / "moved").rename(trained / "hf")
+    assert code == 2 and "which is not here: give that network by --from_weight" in said

@@ -1,0 +1,234 @@
+"""train_lora.py and --lora: what learns, what is written, what it goes on with, and what it is used with."""
+
+import json
+import os
+import re
+import signal
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+import eval_model
+import train_full_sft
+import train_lora
+from dataset.chat_rows import ChatRows
+from model.checkpoint import load_model, read_checkpoint, save_weights
+from model.lora import TARGETS, fingerprint, is_adapter, merge_lora
+from model.lora_files import open_lora
+from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, same
+from tests.support import random_network
+from training.arguments import run_main
+
+RUN = ("--epochs=4", "--eval_interval=5", "--val_ratio=0.2", "--learning_rate=0.002", "--lora_rank=4")
+
+
+@dataclass(frozen=True)
+class LoraResult(Result):
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        return read_checkpoint(self.weight_file)["adapters"]
+
+
+class LoraWorkshop(Workshop):
+    """Runs train_lora.py, on the data of fine-tuning."""
+
+    def main(self, arguments) -> None:
+        train_lora.main(arguments)
+
+    def result(self, out, said="") -> LoraResult:
+        return LoraResult(self.folder / out / "lora", "lora", said)
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> LoraWorkshop:
+    return LoraWorkshop.create(tmp_path_factory.mktemp("workshop"), "full_sft")
+
+
+@pytest.fixture(scope="module")
+def finished(workshop):
+    """A run over four epochs that validates on the way."""
+    return workshop.train("finished", *RUN)
+
+
+def base_of(workshop):
+    return load_model(workshop.folder / "start.pth").model
+
+
+# --- what it trains, and what it leaves -------------------------------------------------------------
+
+
+def test_it_learns_and_leaves_adapters_alone(workshop, finished):
+    measured = [line for line in finished.metrics if "val_loss" in line]
+    assert measured[-1]["val_loss"] < measured[0]["val_loss"] - 1
+    contents = read_checkpoint(finished.weight_file)
+    assert {"rank", "alpha", "targets", "base", "adapters"} < set(contents) and "model" not in contents
+    assert (contents["rank"], contents["alpha"], contents["targets"]) == (4, 32.0, list(TARGETS))
+    assert contents["base"] == {
+        "fingerprint": fingerprint(base_of(workshop)),
+        "path": str(workshop.folder / "start.pth"),
+    }
+    state = read_checkpoint(finished.resume_file)
+    assert all(is_adapter(name) for name in [*contents["adapters"], *state["modules"]["model"]])
+    trained = sum(tensor.numel() for tensor in contents["adapters"].values())
+    total = trained + sum(p.numel() for p in base_of(workshop).parameters())
+    assert f"{trained / 1e6:.3f} M trained ({trained / total:.1%})" in finished.said
+    facts = json.loads((finished.logs / "run.json").read_text())
+    assert (facts["stage"], facts["trained_parameters"]) == ("lora", trained)
+    assert not list((workshop.folder / "finished").glob("*.pth"))  # a network is written nowhere
+
+
+def test_the_logged_validation_is_that_of_the_network_with_what_was_saved(workshop, finished, capsys):
+    chats = str(workshop.folder / "chat_a.jsonl")
+    words = ["--model_mode", "1", "--data_path", chats, "--json", "--device", "cpu", "--dtype", "float32"]
+    out = ["--out_dir", str(workshop.folder / "finished")]
+    losses = []
+    eval_model.main([*words, *out, "--lora", "lora"])  # on the network that the adapters remember
+    losses.append(json.loads(capsys.readouterr().out))
+    merged = load_model(workshop.folder / "start.pth")
+    open_lora(finished.weight_file).attach(merged.model)
+    merge_lora(merged.model)
+    path = workshop.folder / "merged_32.pth"
+    save_weights(path, merged.model, merged.tokenizer, stage="lora")
+    for weight in (path, workshop.folder / "start.pth"):
+        eval_model.main([*words, "--weight_path", str(weight)])
+        losses.append(json.loads(capsys.readouterr().out))
+    with_lora, of_merged, without = losses
+    assert with_lora["lora"] == "lora" and with_lora["loss"] == of_merged["loss"] < without["loss"] - 0.3
+
+
+def test_it_is_fine_tuning_with_lora_to_the_bit_and_begins_at_the_loss_of_the_network(workshop):
+    words = ("--max_steps=4", "--learning_rate=0.02", "--lora_targets", "attention", "down_proj")
+    ours = workshop.train("alone", *words)
+    train_full_sft.main(workshop.command("under_sft", *words, "--lora"))
+    theirs = LoraResult(workshop.folder / "under_sft" / "lora", "full_sft")
+    assert theirs.losses == ours.losses and same(theirs.weights, ours.weights)
+    assert {name.split(".")[-3] for name in ours.weights} == {"q_proj", "k_proj", "v_proj", "o_proj", "down_proj"}
+    whole = Workshop(workshop.folder, "full_sft").train("whole", "--max_steps=1")
+    assert whole.losses[0] == ours.losses[0]
+
+
+def test_rate_optimizer_and_name_are_those_of_adapters(workshop):
+    (workshop.folder / "flags.yaml").write_text("lora_name: medic\nlora_rank: 2\n")
+    said = workshop.train("named", "--max_steps=1", "--config", str(workshop.folder / "flags.yaml")).said
+    assert "adamw: 0.0002, as adapters learn" in said
+    assert open_lora(workshop.folder / "named" / "lora" / f"medic_{SIZE}.pth").lora.rank == 2
+    parse = train_full_sft.parse_arguments
+    assert [parse(words).optimizer for words in ([], ["--lora"])] == ["muon", "adamw"]
+    (workshop.folder / "flags.yaml").write_text("lora: true\n")
+    assert parse(["--config", str(workshop.folder / "flags.yaml")]).optimizer == "adamw"
+
+
+def test_dropout_drops_the_same_again_where_activations_are_recomputed(workshop):
+    words = ("--max_steps=4", "--learning_rate=0.02", "--lora_dropout=0.5")
+    plain = workshop.train("plain", *words)
+    recomputed = workshop.train("recomputed", *words, "--activation_checkpointing")
+    assert recomputed.losses == pytest.approx(plain.losses, abs=1e-6)
+    assert workshop.train("calm", *words[:2]).losses[-1] != pytest.approx(plain.losses[-1], abs=1e-3)
+
+
+def test_two_processes_have_the_curve_of_one(workshop):
+    words = ("--max_steps=3", "--val_ratio=0", "--learning_rate=0.02")
+    one = workshop.train("one", *words)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    halved = ("--lora", "--accumulation_steps=1")
+    process = workshop.start("two", *words, *halved, launcher=launcher)
+    _, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+    two = LoraResult(workshop.folder / "two" / "lora", "full_sft")
+    assert two.losses == pytest.approx(one.losses, abs=1e-5)
+    assert all((tensor - one.weights[name]).abs().max() < 1e-4 for name, tensor in two.weights.items())
+
+
+# --- work is not lost -------------------------------------------------------------------------------
+
+
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished, monkeypatch):
+    honest, calls = ChatRows.batch, []
+
+    def watched(*args):
+        calls.append(args)
+        if len(calls) == 14:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return honest(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ChatRows, "batch", watched)
+        code, _ = workshop.fails("stopped", *RUN)
+    stopped = workshop.result("stopped")
+    assert code == 143 and 0 < stopped.facts["step"] < finished.facts["step"]
+    result = workshop.train("stopped", *RUN, "--resume")
+    assert re.search("resumed .*lora_32_resume.pth at step", result.said)
+    assert_same_run(result, finished)
+
+
+def test_another_network_or_rank_is_refused_on_resuming(workshop):
+    before = workshop.train("changed", "--max_steps=2").weights
+    loaded = load_model(workshop.folder / "start.pth")
+    save_weights(
+        workshop.folder / "other.pth", random_network(loaded.model.config, seed=7), loaded.tokenizer, stage="x"
+    )
+    for words, named in (
+        (("--from_weight", str(workshop.folder / "other.pth")), "lora.base was"),
+        (("--lora_rank=8",), "lora.rank was 16, is 8"),
+        (("--lora_targets", "mlp"), "lora.targets was"),
+    ):
+        code, message = workshop.fails("changed", "--max_steps=3", *words, "--resume", "--allow_changed")
+        assert code == 2 and named in message and message.count("\n") == 1
+    assert same(workshop.result("changed").weights, before)
+
+
+def test_damage_of_the_state_is_noticed(workshop):
+    result = workshop.train("damaged", "--max_steps=2")
+    state = torch.load(result.resume_file, weights_only=True)
+    name = next(iter(state["modules"]["model"]))
+    del state["modules"]["model"][name]
+    torch.save(state, result.resume_file)
+    code, message = workshop.fails("damaged", "--max_steps=2", "--resume")
+    assert code == 1 and "its model has other parameters" in message and message.count("\n") == 1
+
+
+# --- what cannot be done ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, named",
+    [
+        (["--lora_targets", "lm_head"], "there is no linear layer 'lm_head'"),
+        (["--lora_rank", "33"], "give 1 to 32"),
+        (["--lora_rank", "0"], "--lora_rank"),
+        (["--lora_dropout", "1"], "--lora_dropout"),
+        (["--freeze_layers", "1"], "drop it"),
+        (["--rope_factor", "2"], "--rope_factor changes the network"),
+        (["--optimizer", "muon"], "drop --optimizer muon"),
+        (["--lora_name", "a/b"], "not a plain name"),
+        (["--from_weight", "nothing"], "train that stage first"),
+    ],
+)
+def test_flags_that_make_no_sense_are_one_sentence(workshop, words, named):
+    code, message = workshop.fails("refused", *words)
+    assert code == 2 and named in message and message.count("\n") == 1
+    assert not (workshop.folder / "refused").exists()
+
+
+def test_adapters_are_no_network_and_belong_to_one(workshop, finished, capsys):
+    code, message = workshop.fails("refused", "--from_weight", str(finished.weight_file))
+    assert code == 1 and "adapters without their network" in message and message.count("\n") == 1
+    code, message = Workshop(workshop.folder, "full_sft").fails("refused", "--lora_rank=4")
+    assert code == 2 and "--lora_rank is for --lora, which is not given" in message
+
+    loaded = load_model(workshop.folder / "start.pth")
+    other = workshop.folder / "another.pth"
+    save_weights(other, random_network(loaded.model.config, seed=7), loaded.tokenizer, stage="full_sft")
+    words = ["--prompt", "a", "--device", "cpu", "--out_dir", str(workshop.folder / "finished")]
+    for more, code, named in (
+        (["--lora", "lora", "--weight_path", str(other)], 1, "was trained on another network"),
+        (["--lora", "nobody"], 2, "there is no nobody_<hidden>.pth in"),
+        (["--lora", str(workshop.folder)], 1, "is no folder of adapters"),
+        (["--lora", str(other)], 1, "holds no adapters"),
+    ):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            run_main(lambda more=more: eval_model.main([*words, *more]))
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+        assert stopped.value.code == code and len(errors) == 1 and named in errors[0]

@@ -1,0 +1,102 @@
+"""Fine-tuning by adapters (LoRA): learn to answer from conversations, and leave the network as it is.
+
+    loss = mean over the trained tokens t of  -log p(token_t | the tokens before it in its conversation)
+    y    = W x + (alpha / rank) B A x         in every linear layer; A and B learn, W does not
+
+Data and loss are those of train_full_sft.py, which does the same with --lora; what learns is a few per cent of the
+network. B begins at zero, so the first loss is that of the network itself. What is learned is kept apart from it, one
+small file for each task.
+
+    python train_lora.py --lora_name medic --data_path my_chats.jsonl
+    python train_lora.py --lora_name medic --data_path my_chats.jsonl --from_weight some/hf_folder --resume
+
+Begins with out/full_sft_<hidden>.pth and writes out/lora/<lora_name>_<hidden>.pth every 100 steps; chat with it by
+`python eval_model.py --model_mode 1 --lora medic`, make it a part of the network by scripts/merge_lora.py.
+"""
+
+from training.arguments import (
+    StageParser,
+    add_data_arguments,
+    add_lora_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_run_arguments,
+    run_main,
+)
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    what = "conversations: .jsonl, .jsonl.gz or .parquet, each with an optional weight"
+    add_data_arguments(parser, what, max_seq_len=768)
+    add_model_arguments(parser, start_from="full_sft")
+    add_lora_arguments(parser, always=True)
+    add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
+    add_run_arguments(parser, weight_name="lora", name_flag="lora_name")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.rendering import ChatRenderer
+    from training.adapters import add_adapters
+    from training.data import facts_of, identity_of, open_chats
+    from training.evaluation import evaluate
+    from training.losses import next_token_loss_and_measures
+    from training.optimizers import optimizers_for
+    from training.plan import make_plan
+    from training.run import Run
+    from training.samples import answer_questions
+    from training.starting_point import starting_point
+
+    with Run(args, stage="lora") as run:
+        # Network and data
+        model, tokenizer, origin = starting_point(args)
+        run.say(f"begins with {origin}")
+        add_adapters(args, model, origin)  # from here on, they are all of it that learns
+        rows, validation = open_chats(args, tokenizer, run.say)
+        renderer = ChatRenderer(tokenizer)
+        tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
+
+        # How long, in which steps, at which learning rate; then the optimizer, and --resume
+        plan = make_plan(
+            args,
+            rows_per_epoch=rows.rows_per_epoch,
+            row_length=args.max_seq_len,
+            world_size=run.world_size,
+            footprint=run.footprint(model, args.max_seq_len),
+            begins_with=origin.stage,
+        )
+        model.to(run.device)
+        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
+        identity, facts = identity_of(rows, validation), facts_of(rows)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts)
+
+        for step in run.steps():
+            for batch in step.micro_batches(rows):
+                with run.autocast():
+                    # Positions begin anew with every conversation of a row, which is how attention tells them apart.
+                    features = model.features(batch.tokens, batch.positions)
+                    loss_sum, correct, entropy = next_token_loss_and_measures(
+                        features, model.lm_head.weight, batch.targets
+                    )
+                step.backward(loss_sum, batch.trained)
+                step.measure(batch.trained, token_accuracy=correct, entropy=entropy)
+            step.update()
+
+            if step.evaluates and validation:
+                batches = validation.batches(plan.batch_size)
+                result = evaluate(model, batches, device=run.device, autocast=run.inference, poll=run.poll)
+                step.record(val_loss=result.loss, val_token_accuracy=result.token_accuracy)
+                run.say(
+                    f"step {step.number}: validation loss {result.loss:.4f}, perplexity {result.perplexity:.2f},"
+                    f" token accuracy {result.token_accuracy:.1%}"
+                )
+            if step.samples:
+                run.say(answer_questions(run, model, tokenizer, renderer))
+
+
+if __name__ == "__main__":
+    run_main(main)
