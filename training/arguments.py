@@ -21,6 +21,9 @@ SIZE_FLAGS = (
 
 LORA_DEFAULTS = {"lora_rank": 16, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_targets": ["all"]}
 
+# Of preferences; each is a function in training/preference_losses.py.
+LOSS_TYPES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_zero", "simpo", "orpo")
+
 LARGEST = 2**31 - 1  # of whole numbers; real work needs far less
 
 
@@ -218,6 +221,17 @@ def add_lora_arguments(parser: StageParser, always: bool = False) -> None:
         metavar="LAYER",
         help="all, attention, mlp, or names such as q_proj (all)",
     )
+
+
+def add_preference_arguments(parser: StageParser) -> None:
+    group = parser.add_argument_group("preference")
+    group.add_argument("--loss_type", choices=LOSS_TYPES, default="sigmoid", help="default %(default)s")
+    group.add_argument("--beta", type=positive, default=0.1, help="how closely to keep to the reference (%(default)s)")
+    group.add_argument("--label_smoothing", type=fraction, default=0.0, help="robust, cdpo: share of wrong labels")
+    group.add_argument("--gamma", type=nonnegative, default=0.5, help="simpo: margin of the rewards (%(default)s)")
+    group.add_argument("--odds_weight", type=nonnegative, default=1.0, help="orpo: weight of the odds (%(default)s)")
+    group.add_argument("--sft_weight", type=nonnegative, default=0.0, help="of the chosen answers' loss, beside it")
+    add_switch(group, "precompute_ref", "reference log-probabilities once, before training (default)", default=True)
 
 
 def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay: float) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from dataset.cache import build_or_open
 from dataset.chat_rows import ChatRows, ChatValidationRows
+from dataset.pair_rows import PairRows, PairValidationRows
 from dataset.rows import TextRows, ValidationRows
 from dataset.sample import sample_file
 from dataset.sources import Source, parse_sources, refuse_same_file
@@ -36,6 +37,11 @@ def open_chats(args, tokenizer, say) -> tuple[ChatRows, ChatValidationRows]:
             " --max_seq_len"
         )
     return rows, validation
+
+
+def open_preferences(args, tokenizer, say) -> tuple[PairRows, PairValidationRows]:
+    """The same for preference pairs; rows are twice --max_seq_len long."""
+    return _open_rows(args, tokenizer, say, "preference", PairRows, PairValidationRows)
 
 
 def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):
@@ -71,7 +77,7 @@ def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):
 
 def _sample_data(kind: str, out_dir: str, say) -> Path:
     """The file of our own sample data that a stage takes when it is given none."""
-    path = sample_file({"text": "pretrain", "chat": "sft"}[kind], out_dir)
+    path = sample_file({"text": "pretrain", "chat": "sft", "preference": "preference"}[kind], out_dir)
     say(f"no --data_path is given: this run takes the sample data in {path}")
     return path
 
@@ -89,13 +95,16 @@ def identity_of(rows, validation) -> dict:
     return {"training": rows.identity, "validation": validation.identity}
 
 
+KINDS = {TextRows: "text", ChatRows: "chat", PairRows: "preference"}
+
+
 def facts_of(rows) -> dict:
     """What run.json says of the training data (`training.facts.Facts`)."""
     caches, targets = rows.caches, rows.packed.targets
     copies = sum(cache.copies * cache.tokens for cache in caches) / max(1, sum(cache.tokens for cache in caches))
     text_tokens = sum(cache.tokens - cache.framing for cache in caches)
     return {
-        "kind": "chat" if isinstance(rows, ChatRows) else "text",
+        "kind": KINDS[type(rows)],
         "bytes_per_token": sum(cache.text_bytes for cache in caches) / max(1, text_tokens),
         "tokens_per_epoch": rows.tokens_per_epoch,
         "different_tokens": round((1 - copies) * float(np.minimum(rows.passes, 1) @ targets)),

@@ -13,20 +13,23 @@ from dataset.rows import IGNORE
 from training.losses import chunk_length, compute_type
 
 
-def token_log_probabilities(features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
-    """log softmax(features @ head')[target] of each target, 0 where it is IGNORE, in at least float32.
+def token_log_probabilities(
+    features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """log softmax(features @ head')[target] of each target, and the entropy with which it was predicted, in nats.
 
-    features: [..., D], the last hidden states; head: [V, D]; targets: [...] token ids. Returns [...].
+    features: [..., D], the last hidden states; head: [V, D]; targets: [...] token ids. Returns two [...], in at least
+    float32 and 0 where the target is IGNORE; the entropy has no gradient.
     """
     flat, wanted = features.flatten(0, -2), targets.flatten()
-    kind = compute_type(features, head)
+    settings = chunk or chunk_length(head), compute_type(features, head)
     if features.device.type == "cpu":
         here = (wanted != IGNORE).nonzero()[:, 0]  # see `losses._cross_entropy`
-        found = _LinearLogProbabilities.apply(flat[here], head, wanted[here], chunk or chunk_length(head), kind)
-        result = found.new_zeros(len(wanted)).index_copy(0, here, found)
+        found = _LinearLogProbabilities.apply(flat[here], head, wanted[here], *settings)
+        found = [each.new_zeros(len(wanted)).index_copy(0, here, each) for each in found]
     else:
-        result = _LinearLogProbabilities.apply(flat, head, wanted, chunk or chunk_length(head), kind)
-    return result.view(targets.shape)
+        found = _LinearLogProbabilities.apply(flat, head, wanted, *settings)
+    return found[0].view(targets.shape), found[1].view(targets.shape)
 
 
 def sequence_sums(values: Tensor, sequences: Tensor, count: int) -> Tensor:
@@ -38,26 +41,30 @@ def sequence_sums(values: Tensor, sequences: Tensor, count: int) -> Tensor:
 
 
 class _LinearLogProbabilities(torch.autograd.Function):
-    """log softmax(x @ head')[y] of each row of x [N, D]; the logits are recomputed for the gradient."""
+    """log softmax(x @ head')[y] of each row of x [N, D], and entropies; the logits are recomputed for the gradient."""
 
     @staticmethod
     def forward(ctx, features, head, targets, chunk, kind):
         wide = torch.promote_types(kind, torch.float32)
         narrow, output = features.to(kind), head.to(kind)
         picked = torch.zeros(len(features), dtype=wide, device=features.device)
-        normalisers = torch.empty_like(picked)
+        normalisers, entropies = torch.empty_like(picked), torch.zeros_like(picked)
         for start in range(0, len(features), chunk):
             here = slice(start, start + chunk)
             logits, trained = F.linear(narrow[here], output).to(wide), targets[here] != IGNORE
             normalisers[here] = logits.logsumexp(dim=-1)
             y = torch.where(trained, targets[here], 0)[:, None]
             picked[here] = torch.where(trained, logits.gather(-1, y)[:, 0] - normalisers[here], 0)
+            # -sum p log p = log Z - sum p z
+            mean = ((logits - normalisers[here, None]).exp_() * logits).sum(dim=-1)
+            entropies[here] = torch.where(trained, normalisers[here] - mean, 0)
         ctx.save_for_backward(features, head, targets, normalisers)
         ctx.chunk, ctx.kind = chunk, kind
-        return picked
+        ctx.mark_non_differentiable(entropies)
+        return picked, entropies
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx, gradient, _):
         """d log p[y] / d logits = onehot(y) - softmax(logits)."""
         features, head, targets, normalisers = ctx.saved_tensors
         needs_features, needs_head = ctx.needs_input_grad[:2]

@@ -104,7 +104,7 @@ def test_log_probabilities_are_those_of_each_conversation_alone(cached_pairs, to
     batch = rows.batch(0, range(rows.rows_per_epoch))
     with torch.no_grad():
         features = model.features(batch.tokens, batch.positions)
-        tokens = token_log_probabilities(features, model.lm_head.weight, batch.targets)
+        tokens, _ = token_log_probabilities(features, model.lm_head.weight, batch.targets)
         sums = sequence_sums(tokens, batch.sequences, 2 * batch.pairs).view(2, -1)
         alone = by_hand(records, tokenizer, 60)
         for place, number in enumerate(batch.numbers.tolist()):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+import train_dpo
 import train_full_sft
 import train_pretrain
 from model.checkpoint import read_checkpoint, save_weights
@@ -34,8 +35,12 @@ SHAPE = {
 }
 SMALL = """--max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
 --device cpu --dtype float32 --compile off""".split()
-STAGES = {"pretrain": train_pretrain, "full_sft": train_full_sft}
-DATA = {"pretrain": ("a.jsonl:0.7", "b.jsonl:0.3"), "full_sft": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3")}
+STAGES = {"pretrain": train_pretrain, "full_sft": train_full_sft, "dpo": train_dpo}
+DATA = {
+    "pretrain": ("a.jsonl:0.7", "b.jsonl:0.3"),
+    "full_sft": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
+    "dpo": ("pairs_a.jsonl", "pairs_b.jsonl"),
+}
 
 
 def write_texts(path: Path, documents: int, seed: int) -> Path:
@@ -62,6 +67,17 @@ def write_chats(path: Path, conversations: int, seed: int) -> Path:
     return path
 
 
+def write_pairs(path: Path, pairs: int, seed: int) -> Path:
+    """Preferences for an answer that says again what was asked, against one of other letters."""
+    rng = random.Random(seed)
+    with open(path, "w", encoding="utf-8") as file:
+        for _ in range(pairs):
+            word = "".join(rng.choices("abc", k=rng.randint(1, 4)))
+            record = {"prompt": word, "chosen": word, "rejected": "".join(rng.choices("xyz", k=rng.randint(1, 4)))}
+            file.write(json.dumps(record) + "\n")
+    return path
+
+
 @dataclass(frozen=True)
 class Workshop:
     """A folder with a tokenizer, data and a weight, in which runs write outputs of different names."""
@@ -77,6 +93,8 @@ class Workshop:
         write_texts(folder / "b.jsonl", 16, seed=2)
         write_chats(folder / "chat_a.jsonl", 24, seed=1)
         write_chats(folder / "chat_b.jsonl", 16, seed=2)
+        write_pairs(folder / "pairs_a.jsonl", 16, seed=1)
+        write_pairs(folder / "pairs_b.jsonl", 12, seed=2)
         config = TransformerConfig(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, **SHAPE)
         save_weights(folder / "start.pth", random_network(config), tokenizer, stage="pretrain")
         return cls(folder, stage)

@@ -25,9 +25,12 @@ def formula(features, head, targets):
 def test_values_and_gradients_are_those_of_the_formula(chunk):
     features, head, targets = problem()
     weights = torch.randn(targets.shape, dtype=torch.float64)
-    found = token_log_probabilities(features, head, targets, chunk)
+    found, entropy = token_log_probabilities(features, head, targets, chunk)
     expected = formula(features, head, targets)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    spread = -((features @ head.T).softmax(-1) * (features @ head.T).log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(entropy, torch.where(targets == IGNORE, 0, spread), atol=1e-12, rtol=1e-12)
+    assert not entropy.requires_grad
     gradients = torch.autograd.grad((found * weights).sum(), (features, head))
     wanted = torch.autograd.grad((expected * weights).sum(), (features, head))
     torch.testing.assert_close(gradients, wanted, atol=1e-12, rtol=1e-12)
@@ -35,22 +38,22 @@ def test_values_and_gradients_are_those_of_the_formula(chunk):
 
 def test_a_frozen_head_gets_no_gradient_and_the_features_still_do():
     features, head, targets = problem()
-    token_log_probabilities(features, head.detach(), targets).sum().backward()
+    token_log_probabilities(features, head.detach(), targets)[0].sum().backward()
     assert head.grad is None and features.grad.abs().sum() > 0
 
 
 def test_under_autocast_values_are_float32_and_near():
     features, head, targets = problem(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        found = token_log_probabilities(features, head, targets)
+        found, _ = token_log_probabilities(features, head, targets)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, formula(features, head, targets), atol=0.05, rtol=0.02)
 
 
 def test_nothing_but_ignored_targets_is_a_zero_with_a_graph():
     features, head, targets = problem()
-    found = token_log_probabilities(features, head, torch.full_like(targets, IGNORE))
-    assert found.abs().sum() == 0
+    found, entropy = token_log_probabilities(features, head, torch.full_like(targets, IGNORE))
+    assert found.abs().sum() == entropy.abs().sum() == 0
     found.sum().backward()
     assert features.grad.abs().sum() == 0
 

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
+from training.arguments import LOSS_TYPES
 from training.preference_losses import LOSSES, WITHOUT_REFERENCE, Completions, Settings, at_the_start, log1mexp
+
+
+def test_the_command_line_names_all_losses():
+    assert tuple(LOSSES) == LOSS_TYPES
+
 
 SETTINGS = Settings(beta=0.3, label_smoothing=0.1, gamma=0.7, odds_weight=0.4)
 

@@ -1,0 +1,202 @@
+"""train_dpo.py from pairs to weights: what it computes, that it resumes, and what it refuses."""
+
+import json
+import math
+import os
+import re
+import signal
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
+
+import train_dpo
+from dataset.pair_rows import PairRows
+from dataset.preferences import from_pair
+from dataset.rendering import ChatRenderer
+from model.checkpoint import load_model
+from model.huggingface import export_folder
+from model.tokenizer import Tokenizer
+from tests.stages.workshop import SHAPE, Workshop, assert_same_run
+from training.preference_losses import Settings, at_the_start
+
+RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.003")
+NAMES = {f"rewards/{name}" for name in ("chosen", "rejected", "accuracies", "margins")} | {
+    "logps/chosen",
+    "logps/rejected",
+    "entropy",
+}
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> Workshop:
+    return Workshop.create(tmp_path_factory.mktemp("workshop"), "dpo")
+
+
+@pytest.fixture(scope="module")
+def finished(workshop):
+    return workshop.train("finished", *RUN)
+
+
+def records(workshop, *names) -> list[dict]:
+    return [json.loads(line) for name in names for line in (workshop.folder / name).read_text("utf-8").splitlines()]
+
+
+def answer_log_probabilities(workshop, record) -> list[float]:
+    """log p of the chosen and the rejected answer under the starting network, each conversation on its own."""
+    loaded = load_model(workshop.folder / "start.pth")
+    found = []
+    for one in ChatRenderer(loaded.tokenizer).render(from_pair(record).conversations):
+        ids, trained = torch.tensor(one.ids).long(), torch.tensor(one.trained)
+        with torch.no_grad():
+            scores = loaded.model(ids[None, :-1])[0].log_softmax(-1).gather(1, ids[1:, None])[:, 0]
+        found.append(scores[trained[1:]].sum().item())
+    return found
+
+
+def test_it_learns_which_answer_is_better(finished):
+    first, last = finished.metrics[0], finished.metrics[-1]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-3)
+    assert first["rewards/accuracies"] == 0 and first["rewards/margins"] == pytest.approx(0, abs=1e-4)
+    assert last["loss"] < 0.5 and last["rewards/accuracies"] == 1 and last["rewards/margins"] > 0.5
+    assert last["val_rewards/accuracies"] > 0.9 and last["val_loss"] < 0.6
+    for line in finished.metrics:
+        assert NAMES <= line.keys() and all(math.isfinite(value) for value in line.values())
+        assert line["rewards/margins"] == pytest.approx(line["rewards/chosen"] - line["rewards/rejected"], abs=1e-5)
+    assert "warning" not in finished.said
+    assert load_model(finished.weight_file).stage == "dpo"
+
+
+def test_the_first_log_probabilities_are_those_of_the_answers_each_scored_alone(workshop):
+    words = ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--max_seq_len=64")
+    result = workshop.train("alone", *words, data=("pairs_a.jsonl",))
+    alone = [answer_log_probabilities(workshop, record) for record in records(workshop, "pairs_a.jsonl")]
+    for name, column in zip(("logps/chosen", "logps/rejected"), zip(*alone)):
+        assert result.metrics[0][name] == pytest.approx(sum(column) / len(column), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_zero"])
+def test_every_loss_begins_with_its_value_and_falls(workshop, name):
+    words = ("--epochs=3", "--val_ratio=0", "--eval_interval=0", "--learning_rate=0.003", f"--loss_type={name}")
+    losses = workshop.train(f"loss_{name}", *words).losses
+    expected = at_the_start(name, Settings())
+    assert losses[0] == pytest.approx(expected, rel=1e-3) and losses[-1] < 0.95 * losses[0]
+
+
+@pytest.mark.parametrize("name", ["simpo", "orpo"])
+def test_losses_without_a_reference_compute_none(workshop, name):
+    words = ("--epochs=3", "--val_ratio=0", "--eval_interval=0", "--learning_rate=0.003", f"--loss_type={name}")
+    result = workshop.train(f"loss_{name}", *words)
+    assert result.losses[-1] < result.losses[0]
+    assert not (result.folder / "cache" / "reference").exists()
+
+
+def test_a_live_reference_gives_the_numbers_of_the_precomputed_one(workshop, finished):
+    live = workshop.train("live", *RUN, "--no_precompute_ref")
+    assert not (live.folder / "cache" / "reference").exists()
+    for a, b in zip(live.metrics, finished.metrics, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
+def test_neither_micro_batches_nor_packing_change_the_curve(workshop):
+    """One pair a row and many, eight rows at once and one."""
+    common = ("--epochs=2", "--val_ratio=0", "--eval_interval=0", "--learning_rate=0.003", "--max_seq_len=32")
+    curves = [
+        workshop.train(f"split_{rows}", *common, f"--batch_size={rows}", f"--accumulation_steps={8 // rows}")
+        for rows in (8, 4, 1)
+    ]
+    for curve in curves[1:]:
+        for a, b in zip(curve.metrics, curves[0].metrics, strict=True):
+            assert a == pytest.approx(b, abs=2e-5)
+
+
+def test_the_weight_of_fine_tuning_adds_the_chosen_answers_loss(workshop):
+    words = ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--max_seq_len=64")
+    words += ("--sft_weight=0.5",)
+    loss = workshop.train("weighted", *words, data=("pairs_a.jsonl",)).losses[0]
+    tokenizer = Tokenizer.load(workshop.folder / "tokenizer")
+    means = []
+    for record in records(workshop, "pairs_a.jsonl"):
+        tokens = len(tokenizer.encode(record["chosen"])) + 1  # and the end of the turn
+        means.append(-answer_log_probabilities(workshop, record)[0] / tokens)
+    assert loss == pytest.approx(math.log(2) + 0.5 * sum(means) / len(means), abs=1e-4)
+
+
+@pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, precompute):
+    honest, calls = PairRows.batch, []
+
+    def watched(*args):
+        calls.append(1)
+        if len(calls) == 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return honest(*args)
+
+    out = f"stopped{precompute}"
+    whole = workshop.train(f"whole{precompute}", *RUN, precompute)
+    with monkeypatch.context() as patch:
+        patch.setattr(PairRows, "batch", watched)
+        code, _ = workshop.fails(out, *RUN, precompute)
+    assert code == 143 and 0 < workshop.result(out).facts["step"] < whole.facts["step"]
+    result = workshop.train(out, *RUN, precompute, "--resume")
+    assert re.search("resumed .* at step", result.said)
+    assert_same_run(result, whole)
+
+
+def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finished):
+    files = sorted((finished.folder / "cache" / "reference").iterdir())
+    assert len(files) == 2 and all(file.suffix == ".npy" for file in files)  # to train on, and held out
+    times = [file.stat().st_mtime_ns for file in files]
+    again = workshop.train("finished", *RUN)
+    assert [file.stat().st_mtime_ns for file in files] == times
+    assert again.losses == finished.losses
+    files[0].write_bytes(files[0].read_bytes()[:50])
+    assert workshop.train("finished", *RUN).losses == again.losses
+
+
+@pytest.mark.parametrize("config_type", [LlamaConfig, Qwen2Config, Qwen3Config])
+def test_a_folder_that_transformers_saved_is_trained_and_exported_again(workshop, config_type):
+    folder = workshop.folder / config_type.model_type
+    tokenizer = Tokenizer.load(workshop.folder / "tokenizer")
+    torch.manual_seed(0)
+    config = config_type(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, head_dim=16, **SHAPE)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save(folder)
+    out = f"from_{config_type.model_type}"
+    command = workshop.command(out, "--max_steps=2")
+    command[command.index("--from_weight") + 1] = str(folder)
+    train_dpo.main(command)
+    result = workshop.result(out)
+    assert result.metrics[0]["lr"] <= 1e-6 and result.losses[0] == pytest.approx(math.log(2), abs=1e-3)
+    loaded = load_model(result.weight_file)
+    export_folder(workshop.folder / "again", loaded.model, loaded.tokenizer)
+    again = AutoModelForCausalLM.from_pretrained(workshop.folder / "again")
+    tokens = torch.arange(3, 19)[None]
+    torch.testing.assert_close(again(tokens).logits, loaded.model(tokens), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "line, named",
+    [
+        ({"text": "a document"}, "the shape is unknown"),
+        ({"prompt": "a", "chosen": "b", "rejected": "b"}, "are the same"),
+        ({"prompt": "a", "chosen": "b"}, "the shape is unknown"),
+    ],
+)
+def test_what_is_no_preference_is_said_with_its_place(workshop, line, named):
+    (workshop.folder / "bad.jsonl").write_text(json.dumps(line) + "\n")
+    code, message = workshop.fails("bad", "--max_steps=1", data=("bad.jsonl",))
+    assert code == 1 and named in message and "bad.jsonl:1" in message and message.count("\n") == 1
+
+
+def test_labels_that_turn_preferences_around_are_refused(workshop):
+    code, message = workshop.fails("smooth", "--loss_type=robust", "--label_smoothing=0.5")
+    assert code == 2 and "give less than 0.5" in message
+
+
+def test_a_reference_of_another_network_is_warned_of():
+    from training.preferences import first_loss_warning
+
+    assert first_loss_warning("sigmoid", 0.6931, math.log(2)) is None
+    assert "0.7100" in first_loss_warning("sigmoid", 0.71, math.log(2))
+    assert first_loss_warning("simpo", 3.0, None) is None

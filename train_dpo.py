@@ -1,0 +1,123 @@
+"""Direct preference optimisation: learn from pairs of answers which of the two is better.
+
+    loss = mean over pairs of  -log sigmoid(beta * (c - r))
+    c, r = log p(answer) - log p_reference(answer), of the chosen and of the rejected answer, summed over its tokens
+
+The reference is the network as it was at the start. The loss pushes the chosen answer up and the rejected one down,
+relative to the reference, and less the surer the network is already. Other losses by --loss_type
+(`training/preference_losses.py`). Every parameter is updated (but see --freeze_layers). A row holds both answers of
+several pairs, none of which sees another.
+
+    python train_dpo.py --data_path my_preferences.jsonl
+    python train_dpo.py --data_path my_preferences.jsonl --loss_type ipo --beta 0.05 --from_weight some/hf_folder
+
+Begins with out/full_sft_<hidden>.pth and writes out/dpo_<hidden>.pth every 100 steps; chat with it by
+`python eval_model.py --model_mode 2`.
+"""
+
+from model.errors import UsageError
+from training.arguments import (
+    StageParser,
+    add_data_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_preference_arguments,
+    add_run_arguments,
+    run_main,
+)
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    add_data_arguments(parser, "preferences: .jsonl, .jsonl.gz or .parquet", max_seq_len=768)
+    add_model_arguments(parser, start_from="full_sft")
+    add_preference_arguments(parser)
+    add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
+    add_run_arguments(parser, weight_name="dpo")
+    args = parser.parse_args(argv)
+    if args.label_smoothing >= 0.5:
+        raise UsageError(
+            f"--label_smoothing {args.label_smoothing:g} would turn preferences around: give less than 0.5"
+        )
+    return args
+
+
+# Of AdamW and Muon: far below those of fine-tuning, since nothing holds the network where it was but beta.
+LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-5, "muon": 1e-4}}
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    import copy
+
+    from training.data import facts_of, identity_of, open_preferences
+    from training.optimizers import optimizers_for
+    from training.plan import make_plan
+    from training.preference_losses import LOSSES, Settings, at_the_start
+    from training.preferences import compare, evaluate_pairs, first_loss_warning, measures, needs_reference
+    from training.reference import add_reference
+    from training.run import Run
+    from training.starting_point import starting_point
+
+    with Run(args, stage="dpo") as run:
+        # Network, data, and the loss of a pair
+        model, tokenizer, origin = starting_point(args)
+        run.say(f"begins with {origin}")
+        rows, validation = open_preferences(args, tokenizer, run.say)
+        settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
+
+        def objective(pair):
+            return LOSSES[args.loss_type](pair, settings) - args.sft_weight * pair.chosen / pair.chosen_tokens
+
+        # How long, in which steps, at which learning rate
+        plan = make_plan(
+            args,
+            rows_per_epoch=rows.rows_per_epoch,
+            row_length=rows.row_length,
+            world_size=run.world_size,
+            footprint=run.footprint(model, rows.row_length),
+            begins_with=origin.stage,
+            base_rates=LEARNING_RATE["imported" if origin.stage == "imported" else "ours"],
+        )
+        model.to(run.device)
+
+        # The reference: its log-probabilities, once and for all; or the network itself, beside the one that learns
+        identity, reference = identity_of(rows, validation), None
+        if needs_reference(args.loss_type) and args.precompute_ref:
+            identity["reference"] = add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
+            add_reference(run, model, validation.packed, ["validation", *validation.identity], plan.batch_size)
+        elif needs_reference(args.loss_type):
+            reference = copy.deepcopy(model).eval().requires_grad_(False)
+
+        # The optimizer, and --resume
+        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
+        pairs_per_step = max(1, round(rows.packed.pairs_kept * plan.rows_per_step / rows.rows_per_epoch))
+        facts = facts_of(rows)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts, nominal_count=pairs_per_step)
+
+        for step in run.steps():
+            for batch in step.micro_batches(rows):
+                with run.autocast():
+                    pair, entropy = compare(model, batch, reference)
+                step.backward(objective(pair).sum(), batch.pairs, batch.trained)
+                step.measure(batch.pairs, **measures(pair, args.beta))
+                step.measure(batch.trained, entropy=entropy)
+            step.update()
+
+            if step.number == 1 and not args.sft_weight:
+                expected = at_the_start(args.loss_type, settings)
+                if warning := first_loss_warning(args.loss_type, step.metrics["loss"], expected):
+                    run.say(f"warning: {warning}")
+            if step.evaluates and validation:
+                found = evaluate_pairs(run, model, validation, plan.batch_size, objective, args.beta, reference)
+                step.record(**found)
+                run.say(
+                    f"step {step.number}: validation loss {found['val_loss']:.4f}, the chosen answer preferred in"
+                    f" {found['val_rewards/accuracies']:.1%} of the pairs, by {found['val_rewards/margins']:.3f}"
+                )
+
+
+if __name__ == "__main__":
+    run_main(main)

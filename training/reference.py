@@ -1,0 +1,91 @@
+"""What the reference model thinks of both answers of every pair, found once and kept.
+
+The reference of DPO is the network that training begins with, and it never changes: its log-probabilities are numbers
+of the data, not work for every step. So they are computed before the first step and kept in the cache, keyed by
+everything they depend on; training then needs the memory of one network, not of two.
+"""
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from dataset.pair_rows import PackedPairs, PairBatch
+from model.files import write_atomically
+from training import distributed
+from training.log_probabilities import sequence_sums, token_log_probabilities
+
+VERSION = 1  # to be raised with any change of the numbers
+
+
+def answer_log_probabilities(model, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """log p of every answer [2P], summed over its tokens; how many these are [2P]; the sum of their entropies [].
+
+    The first P are those of chosen answers; entropies are in nats and have no gradient.
+    """
+    features = model.features(batch.tokens, batch.positions)
+    tokens, entropies = token_log_probabilities(features, model.lm_head.weight, batch.targets)
+    sums = sequence_sums(tokens, batch.sequences, 2 * batch.pairs)
+    counts = sequence_sums((batch.targets >= 0).to(sums.dtype), batch.sequences, 2 * batch.pairs)
+    return sums, counts, entropies.sum()
+
+
+def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int) -> str:
+    """Gives `packed` the log-probabilities of `model` as it is now, from the cache if they are there.
+
+    identity: what decides the pairs. Returns the name of what was found: it changes with weights, data, length and
+    precision. Raises `SproutError` where the cache cannot be written.
+    """
+    name = _name(run, model, packed, identity)
+    path = Path(run.args.out_dir) / "cache" / "reference" / f"{name}.npy"
+    wanted = (packed.pairs, 2)
+
+    def make() -> None:
+        if _read(path, wanted) is None:
+            content = io.BytesIO()
+            np.save(content, _compute(run, model, packed, batch_size))
+            write_atomically(path, lambda file: file.write(content.getvalue()))
+
+    distributed.together(make)  # on the main process; the others wait and read
+    packed.reference = _read(path, wanted)
+    return name
+
+
+def _compute(run, model, packed: PackedPairs, batch_size: int) -> np.ndarray:
+    """float32 [pairs, 2]; NaN for pairs that are left out, so that none is used by mistake."""
+    found = np.full((packed.pairs, 2), np.nan, np.float32)
+    places = [(part, row) for part, rows in enumerate(packed.rows) for row in range(rows)]
+    was_training = model.training
+    model.eval()
+    bar = tqdm(total=len(places), unit=" rows", desc="reference", leave=False, disable=None)
+    with bar, torch.no_grad(), run.autocast():
+        for start in range(0, len(places), batch_size):
+            parts, rows = np.array(places[start : start + batch_size], np.int64).T
+            batch = packed.gather(parts, rows)
+            sums, _, _ = answer_log_probabilities(model, run.device_choice.move(batch))
+            found[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
+            bar.update(len(rows))
+    model.train(was_training)
+    return found
+
+
+def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """The array, or None where there is none or not a whole one: it is made anew then."""
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == shape and found.dtype == np.float32 else None
+
+
+def _name(run, model, packed: PackedPairs, identity: list[str]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (VERSION, identity, packed.max_seq_len, run.device_choice.dtype, model.config):
+        digest.update(f"{part}\n".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
