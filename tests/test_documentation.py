@@ -17,6 +17,9 @@ import pytest
 from model.checkpoint import save_weights
 from model.config import PRESETS
 from model.huggingface import export_folder
+from model.lora import Lora, add_lora, fingerprint
+from model.lora_files import save_lora
+from model.peft_folder import write_peft_folder
 from model.tokenizer import Tokenizer
 from model.transformer import Transformer
 from tests.stages.workshop import write_chats, write_texts
@@ -40,6 +43,7 @@ RUN = "--max_seq_len 64 --batch_size 2 --accumulation_steps 1 --max_steps 2 --co
 TINY = {
     "train_pretrain": RUN,
     "train_full_sft": RUN,
+    "train_lora": RUN,
     "train_tokenizer": "--vocab_size 300",
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.benchmark": "--megabytes 1",
@@ -90,6 +94,9 @@ def prepared(tmp_path_factory) -> Path:
         save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
     for name in ("HF_FOLDER", "path/to/hf_folder", "some/hf_folder"):
         export_folder(folder / name, model, tokenizer)
+    add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path="out/full_sft_512.pth"))
+    save_lora(folder / "out" / "lora" / "medic_512.pth", model, stage="lora")
+    write_peft_folder(folder / "some" / "peft_folder", model)
     tokenizer.save(folder / "out" / "tokenizer")
     for name in ("pretrain_512", "full_sft_512"):
         logs = folder / "out" / "logs" / name
