@@ -93,6 +93,7 @@ class Running:
 def _work(answer, module: str, words: list[str], before, environment: dict) -> None:
     os.environ.update(environment)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off in what it runs behind
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
