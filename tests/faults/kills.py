@@ -102,8 +102,8 @@ def soak(kills: int, seed: int) -> str:
             print(f"{done} kills survived in {number} runs, the last of {name}", flush=True)
     minutes = (time.monotonic() - started) / 60
     return (
-        f"{done} kills survived, in {number} runs of {len(KINDS)} kinds: all ended as if never killed, to the bit"
-        f" (`--seed {seed}`, {minutes:.1f} minutes)."
+        f"{done} kills survived, in {number} runs of {min(number, len(KINDS))} kinds: all ended as if never killed,"
+        f" to the bit (`--seed {seed}`, {minutes:.1f} minutes)."
     )
 
 

@@ -5,22 +5,18 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 
 
-def marks(part: str) -> tuple[str, str]:
-    """The lines between which a part of the page stands."""
-    return f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+def split(text: str, part: str) -> tuple[str, str, str]:
+    """What stands before, between and behind the marks of a part. Raises ValueError unless each is there once."""
+    before, rest = text.split(f"<!-- {part}: begin -->\n")
+    inner, after = rest.split(f"<!-- {part}: end -->\n")
+    return before, inner, after
 
 
 def part_of(text: str, part: str) -> str:
-    """What stands between the marks. Raises ValueError where a mark is missing or there twice."""
-    begin, end = marks(part)
-    (_, rest), (inner, _) = text.split(begin), text.split(begin)[-1].split(end)
-    assert rest.startswith(inner)
-    return inner.strip("\n")
+    return split(text, part)[1].strip("\n")
 
 
 def replace_part(part: str, new: str, page: Path = PAGE) -> None:
-    text = page.read_text(encoding="utf-8")
-    begin, end = marks(part)
-    before, after = text.split(begin)[0], text.split(end)[1]
-    part_of(text, part)
-    page.write_text(f"{before}{begin}\n{new}\n{end}{after}", encoding="utf-8", newline="\n")
+    before, _, after = split(page.read_text(encoding="utf-8"), part)
+    text = f"{before}<!-- {part}: begin -->\n{new}\n<!-- {part}: end -->\n{after}"
+    page.write_text(text, encoding="utf-8", newline="\n")

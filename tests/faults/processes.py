@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from tests.faults.scripts import Ended
 from training.arguments import run_main
@@ -94,6 +95,7 @@ def _work(answer, module: str, words: list[str], before, environment: dict) -> N
     os.environ.update(environment)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off in what it runs behind
+    tqdm.set_lock(threading.RLock())  # its own is between processes, and a killed one would leave it behind
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:

@@ -1,0 +1,121 @@
+"""Writes the tables of docs/reliability.md from what the tests themselves report.
+
+python -m tests.faults.report                              # runs them all, which takes minutes, and rewrites the tables
+python -m tests.faults.report tests/faults/test_kills.py   # only the row of these
+"""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.faults.page import PAGE, part_of, replace_part
+
+ROOT = PAGE.parents[1]
+
+# Test modules that keep a promise of the page; what each promises is the first paragraph of its docstring. All of this
+# folder but that about the page itself, and of other folders:
+ELSEWHERE = (
+    "tests/stages/test_train_pretrain_resume.py",
+    "tests/training/test_update.py",
+    "tests/training/test_interrupts.py",
+    "tests/model/test_checkpoint.py",
+    "tests/dataset/test_cache.py",
+)
+
+SCRIPTS = (
+    *sorted(path.name for path in ROOT.glob("*.py")),
+    *sorted(
+        f"scripts/{path.name}"
+        for path in ROOT.glob("scripts/*.py")
+        if "run_main(main)" in path.read_text(encoding="utf-8")
+    ),
+    "-m dataset.preview",
+    "-m dataset.sample",
+)
+
+
+def modules() -> list[str]:
+    """The test modules of the page, in its order."""
+    here = [path.relative_to(ROOT).as_posix() for path in sorted(Path(__file__).parent.glob("test_*.py"))]
+    return [*(module for module in here if not module.endswith("/test_report.py")), *ELSEWHERE]
+
+
+def promise(module: str) -> str:
+    text = ast.get_docstring(ast.parse((ROOT / module).read_text(encoding="utf-8")))
+    return " ".join(text.split("\n\n")[0].split())
+
+
+class Figures:
+    """A plugin of pytest that adds up, for each module, what came out and what tests gave to `record_property`."""
+
+    def __init__(self):
+        self.outcomes: dict[str, Counter] = {}
+        self.figures: dict[str, Counter] = {}
+        self.seconds: Counter = Counter()
+
+    def pytest_runtest_logreport(self, report):
+        module = report.nodeid.split("::")[0]
+        self.seconds[module] += report.duration
+        if report.when == "call" or report.outcome != "passed":
+            self.outcomes.setdefault(module, Counter())[report.outcome] += 1
+        if report.when == "call" and report.passed:
+            figures = self.figures.setdefault(module, Counter())
+            for name, number in report.user_properties:
+                figures[name] += number
+
+    def row(self, module: str) -> str:
+        outcomes, figures = self.outcomes[module], self.figures.get(module, Counter())
+        assert not outcomes["failed"]
+        said = [f"{number:,} {name}" for name, number in figures.items()]
+        said.append(f"{outcomes['passed']:,} tests")
+        if outcomes["skipped"]:
+            said.append(f"{outcomes['skipped']} not run here")
+        link = f"[{Path(module).stem}](../{module})"
+        return f"| {promise(module)} | {link} | {', '.join(said)} | {self.seconds[module]:.0f} s |"
+
+
+def seconds_to_help(script: str) -> float:
+    """The best of three."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.monotonic()
+        subprocess.run([sys.executable, *script.split(), "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        best = min(best, time.monotonic() - started)
+    return best
+
+
+def table(*head: str, rows: list[str]) -> str:
+    return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows])
+
+
+def rows_on_page() -> dict[str, str]:
+    """The rows that are there, by module."""
+    lines = part_of(PAGE.read_text(encoding="utf-8"), "promises").splitlines()
+    return {line.split("](../")[1].split(")")[0]: line for line in lines if "](../" in line}
+
+
+def main(chosen: list[str]) -> int:
+    os.chdir(ROOT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off in what it runs behind
+    figures = Figures()
+    code = pytest.main(["-q", *(chosen or modules())], plugins=[figures])
+    proved = [module for module, outcomes in figures.outcomes.items() if not outcomes["failed"]]
+    found = rows_on_page() | {module: figures.row(module) for module in proved}
+    rows = [found[module] for module in modules() if module in found]
+    replace_part("promises", table("promise", "proved by", "tried in one run of the tests", "takes", rows=rows))
+    rows = [f"| `{script}` | {seconds_to_help(script):.2f} s |" for script in SCRIPTS]
+    replace_part("help", table("script", "`--help` answers after", rows=rows))
+    if code:
+        print("rows of modules in which tests failed stay as they were", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

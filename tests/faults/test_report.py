@@ -1,0 +1,67 @@
+"""The page on reliability names every promise and the tests that prove it, and nothing that is not there."""
+
+import re
+
+import pytest
+
+from tests.faults import report
+from tests.faults.page import PAGE, part_of, replace_part
+
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def test_every_promise_is_on_the_page_with_its_tests():
+    rows = {}
+    for line in part_of(TEXT, "promises").splitlines()[2:]:
+        promise, link, *_ = (cell.strip() for cell in line.strip("|").split(" | "))
+        rows[re.fullmatch(r"\[\w+\]\(\.\./(.+)\)", link)[1]] = promise
+    assert rows == {module: report.promise(module) for module in report.modules()}
+
+
+def test_every_script_is_on_the_page_and_answers_soon():
+    rows = dict(re.findall(r"^\| `(.+)` \| ([\d.]+) s \|$", part_of(TEXT, "help"), re.MULTILINE))
+    assert list(rows) == list(report.SCRIPTS)
+    assert all(float(seconds) < 2.5 for seconds in rows.values())  # as measured when the page was written
+
+
+def test_the_page_names_files_and_tests_that_exist():
+    for name in re.findall(r"`((?:tests|docs|scripts|training|model|dataset)/[\w/]+\.\w+)`", TEXT):
+        assert (report.ROOT / name).exists(), name
+    everything = "".join(path.read_text(encoding="utf-8") for path in report.ROOT.glob("tests/**/*.py"))
+    for name in re.findall(r"`(test_\w+)`", TEXT):
+        assert f"def {name}(" in everything or (report.ROOT / "tests" / "faults" / f"{name}.py").exists(), name
+
+
+def test_a_part_is_replaced_and_nothing_else(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(TEXT, encoding="utf-8")
+    replace_part("soak", "| new |", page)
+    text = page.read_text(encoding="utf-8")
+    assert part_of(text, "soak") == "| new |"
+    for part in ("promises", "help"):
+        assert part_of(text, part) == part_of(TEXT, part)
+    replace_part("soak", part_of(TEXT, "soak"), page)
+    assert page.read_text(encoding="utf-8") == TEXT
+    with pytest.raises(ValueError):
+        replace_part("nothing", "", page)
+
+
+def test_figures_are_those_of_tests_that_passed():
+    class Report:
+        def __init__(self, outcome, when="call", properties=()):
+            self.nodeid, self.outcome, self.when = "tests/faults/test_report.py::test", outcome, when
+            self.passed, self.duration, self.user_properties = outcome == "passed", 0.5, properties
+
+    figures = report.Figures()
+    for each in (
+        Report("passed", "setup"),
+        Report("passed", properties=[("kills", 3)]),
+        Report("passed", properties=[("kills", 2), ("kills", 1)]),
+        Report("skipped", "setup"),
+    ):
+        figures.pytest_runtest_logreport(each)
+    row = figures.row("tests/faults/test_report.py")
+    assert row.endswith("| [test_report](../tests/faults/test_report.py) | 6 kills, 2 tests, 1 not run here | 2 s |")
+    figures.pytest_runtest_logreport(Report("failed", properties=[("kills", 9)]))
+    with pytest.raises(AssertionError):
+        figures.row("tests/faults/test_report.py")
