@@ -91,7 +91,8 @@ def main(argv=None):
         elif needs_reference(args.loss_type):
             reference = copy.deepcopy(model).eval().requires_grad_(False)
 
-        # The optimizer, and --resume
+        # The optimizer, and --resume, which refuses another loss
+        identity["loss"] = f"{args.loss_type}, {settings}, sft_weight {args.sft_weight:g}"
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
         pairs_per_step = max(1, round(rows.packed.pairs_kept * plan.rows_per_step / rows.rows_per_epoch))
         facts = facts_of(rows)

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import CommandParser, run_main  # not training.arguments: this needs no torch
 from model.errors import SproutError, UsageError
-from training.diagnosis import describe, diagnose
+from training.diagnosis import describe, diagnose, is_judged
 from training.facts import read_facts
 from training.metrics import read_metrics
 
@@ -31,7 +31,10 @@ def main(argv=None) -> None:
         lines = read_metrics(metrics)
         if not lines:
             raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")
-        verdict = diagnose(lines, read_facts(metrics.parent), metrics)
+        facts = read_facts(metrics.parent)
+        if not is_judged(facts):
+            raise SproutError(f"{metrics} is the curve of a {facts.kind} loss, which has no verdict: see docs/dpo.md")
+        verdict = diagnose(lines, facts, metrics)
         if args.json:
             print(json.dumps({"logs": path, **asdict(verdict)}, ensure_ascii=False))
         else:

@@ -220,7 +220,14 @@ def describe(verdict: Verdict) -> list[str]:
     return lines
 
 
+def is_judged(facts: Facts | None) -> bool:
+    """Whether the loss is that of next tokens, which these verdicts are about; a preference loss is another thing."""
+    return facts is None or facts.kind in (None, "text", "chat")
+
+
 def closing_words(path: Path, facts: Facts) -> list[str]:
     """What is said of the curve in `path` when a run has come to its end; nothing where it is too short."""
+    if not is_judged(facts):
+        return []
     verdict = diagnose(read_metrics(path), facts, path)
     return [] if verdict.name == TOO_EARLY else describe(verdict)

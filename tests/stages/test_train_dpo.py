@@ -15,8 +15,10 @@ from dataset.pair_rows import PairRows
 from dataset.preferences import from_pair
 from dataset.rendering import ChatRenderer
 from model.checkpoint import load_model
+from model.errors import SproutError
 from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
+from scripts import diagnose
 from tests.stages.workshop import SHAPE, Workshop, assert_same_run
 from training.preference_losses import Settings, at_the_start
 
@@ -200,3 +202,15 @@ def test_a_reference_of_another_network_is_warned_of():
     assert first_loss_warning("sigmoid", 0.6931, math.log(2)) is None
     assert "0.7100" in first_loss_warning("sigmoid", 0.71, math.log(2))
     assert first_loss_warning("simpo", 3.0, None) is None
+
+
+def test_another_loss_is_refused_on_resuming_by_name(workshop):
+    workshop.train("other_loss", "--max_steps=2")
+    code, message = workshop.fails("other_loss", "--max_steps=2", "--resume", "--beta=0.5")
+    assert code == 2 and "data.loss was" in message and "beta=0.5" in message
+
+
+def test_the_verdicts_on_language_modelling_are_not_passed_on_preferences(workshop, finished):
+    assert "verdict" not in finished.said
+    with pytest.raises(SproutError, match="a preference loss, which has no verdict"):
+        diagnose.main([str(finished.logs)])
