@@ -45,7 +45,7 @@ VERDICTS = {
     "fine-tuning, too low": TOO_LOW,
 }
 # What cannot be told for sure without the facts: little data from many passes, a wrong rate from a task that is hard.
-UNSURE = ("copies", "too high", "adamw, too low")
+UNSURE = ("copies", "too high", "fine-tuning, too high", "adamw, too low")
 FROM_THE_CURVE_ALONE = VERDICTS | {"tiny": OVERFITTING, "fine-tuning, too low": HEALTHY} | dict.fromkeys(UNSURE)
 
 
