@@ -16,7 +16,9 @@ from pathlib import Path
 from dataset.command_line import CommandParser
 from dataset.locks import exclusive
 from dataset.sample.conversations import fine_tuning, held_out_questions
-from dataset.sample.later import preferences, prompts, reasoning
+from dataset.sample.preferences import preferences
+from dataset.sample.prompts import prompts
+from dataset.sample.reasoning import reasoning
 from dataset.sample.texts import documents
 from dataset.sample.world import World
 from model.errors import SproutError
