@@ -18,6 +18,7 @@ Text goes to standard output, everything else to standard error. Outside a termi
 import io
 import json
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from model.errors import SproutError, UsageError
 from training.arguments import (
     SIZE_FLAGS,
     StageParser,
+    add_switch,
     count,
     file_name,
     fraction,
@@ -66,8 +68,10 @@ def parse_arguments(argv=None):
     what.add_argument("--auto_test", action="store_true", help="built-in prompts in Chinese and English")
     what.add_argument("--data_path", metavar="FILE", help="score texts or chats: .jsonl, .jsonl.gz, .parquet, .txt")
     group.add_argument("--system", metavar="TEXT", help="the system message that a chat begins with")
+    add_switch(group, "think", "show what is thought before an answer (default); --no_think hides it", default=True)
     group.add_argument("--answers", action="store_true", help="with --data_path: greedy answers, by exact match")
     group.add_argument("--show", type=count, default=0, metavar="N", help="with --answers: N that are wrong")
+    group.add_argument("--save_answers", metavar="FILE", help="with --answers: each of them, whole, as lines of JSON")
     group.add_argument("--json", action="store_true", help="with --data_path: the result as a line of JSON")
     group.add_argument(
         "--max_seq_len",
@@ -116,6 +120,7 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.reading import check_file
     from model.checkpoint import load_model
+    from model.files import refuse_unwritable
     from model.lora import merge_lora
     from model.sampling import Sampling
     from training.adapters import find_adapters
@@ -126,6 +131,8 @@ def main(argv=None):
         sys.stdout.reconfigure(errors="replace")  # a model may write what the terminal's encoding has no sign for
     if args.data_path:
         check_file(args.data_path)
+    if args.save_answers:
+        refuse_unwritable(Path(args.save_answers).parent, "--save_answers")
     device = choose_device(args.device, args.dtype)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size) if args.lora else None
@@ -155,6 +162,14 @@ def refuse_contradictions(args) -> None:
         raise UsageError(f"--{'json' if args.json else 'answers'} is for --data_path, which is not given")
     if args.show and not args.answers:
         raise UsageError("--show N shows wrong answers of --answers, which is not given")
+    if args.save_answers and not args.answers:
+        raise UsageError("--save_answers FILE keeps what --answers finds, which is not given")
+    if args.save_answers and os.path.lexists(args.save_answers):
+        raise UsageError(
+            f"--save_answers {args.save_answers} exists already, and is left as it is: choose another name"
+        )
+    if not args.think and (args.data_path or args.model_mode == 0):
+        raise UsageError("--no_think hides thoughts of a chat: give --model_mode 1, 2 or 3, and no --data_path")
     if args.system is not None and (args.data_path or args.model_mode == 0):
         raise UsageError("--system begins a chat: give --model_mode 1, 2 or 3, and no --data_path")
 
@@ -219,7 +234,7 @@ def print_json(args, loaded, result: dict) -> None:
 def examine(args, loaded, device) -> None:
     """Prints how many of a file's conversations the network ends as they end there, word for word."""
     from dataset.rendering import ChatRenderer
-    from training.exact_match import accuracies, answer_questions, read_questions, table, wrong_answers
+    from training.exact_match import accuracies, answer_questions, read_questions, save_answers, table, wrong_answers
     from training.writing import end_ids, ready_to_generate
 
     renderer = ChatRenderer(loaded.tokenizer)
@@ -233,7 +248,10 @@ def examine(args, loaded, device) -> None:
         max_new_tokens=args.max_new_tokens,
         batch_size=args.batch_size or ANSWERED_AT_ONCE,
         precision=precision,
+        to_the_end=args.save_answers is not None,
     )
+    if args.save_answers:
+        save_answers(args.save_answers, questions, answers)
     result = accuracies(questions, answers)
     for line in wrong_answers(questions, answers, args.show):
         print(line, file=sys.stderr if args.json else sys.stdout)
@@ -287,11 +305,11 @@ def chat(args, loaded, device, sampling) -> None:
         return Chat(renderer, positions, args.max_new_tokens, args.system)
 
     if not (args.prompt or args.auto_test) and in_terminal():
-        talk(new_chat(), writer)
+        talk(new_chat(), writer, show_thought=args.think)
         return
     for question in args.prompt or CHINESE_QUESTIONS + ENGLISH_QUESTIONS:
         print(f"> {question}", flush=True)
-        reply(new_chat(), writer, question)
+        reply(new_chat(), writer, question, show_thought=args.think)
         print(flush=True)
 
 

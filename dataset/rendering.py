@@ -51,6 +51,7 @@ class ChatRenderer:
 
     Attributes:
         end_id: the control id that ends a turn.
+        think_ids: those of <think> and </think>; fewer where the tokenizer lacks them and spells them as text.
         tokenizer: the tokenizer with the chat template that says what is rendered here, whatever it came with.
     """
 
@@ -59,6 +60,7 @@ class ChatRenderer:
         controls = {name: tokenizer.vocab[name] for name in names if tokenizer.vocab[name] in tokenizer.special_ids}
         self._controls = {IM_END: tokenizer.eos_id} | controls
         self.end_id: int = self._controls[IM_END]
+        self.think_ids = [self._controls[tag] for tag in ("<think>", "</think>") if tag in self._controls]
         end = next(name for name, token in tokenizer.vocab.items() if token == self.end_id)
         self.tokenizer = tokenizer.with_chat_template(chat_template(end=end))
         self._in_template = _any_of(self._controls)

@@ -55,15 +55,18 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None], keep_p
         _remove(kept)
 
 
-def refuse_unwritable(folder: str | Path) -> None:
-    """Raises `SproutError` where a folder can neither be made nor written, before the work that is to go into it."""
+def refuse_unwritable(folder: str | Path, flag: str = "--out_dir") -> None:
+    """Raises `SproutError` where a folder can neither be made nor written, before the work that is to go into it.
+
+    flag: what names another one.
+    """
     nearest = Path(folder)
     while not os.path.lexists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
     if not os.path.isdir(nearest):
-        raise SproutError(f"{folder} cannot be written, since {nearest} is not a folder: choose another --out_dir")
+        raise SproutError(f"{folder} cannot be written, since {nearest} is not a folder: choose another {flag}")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise SproutError(f"{folder} cannot be written ({nearest} may not be changed): choose another --out_dir")
+        raise SproutError(f"{folder} cannot be written ({nearest} may not be changed): choose another {flag}")
 
 
 def _link(path: Path, other: Path) -> bool:

@@ -9,6 +9,7 @@ from model.errors import SproutError
 from model.files import write_atomically
 from model.generation import free_positions
 from training.terminal import Screen, say, typed_lines
+from training.thoughts import ThoughtStream
 from training.writing import Writer
 
 COMMANDS = {
@@ -51,7 +52,7 @@ class Chat:
         asked = {"role": "user", "content": question}
         start = self._forgotten
         while True:
-            ids = self._renderer.prompt([*self._system, *self._turns[start:], asked])
+            ids = self._renderer.prompt([*self._system, *map(_spoken, self._turns[start:]), asked])
             if len(ids) <= self.context or start == len(self._turns):
                 break
             start += 2
@@ -59,9 +60,10 @@ class Chat:
         forgotten, self._forgotten = (start - self._forgotten) // 2, start
         return ids, forgotten
 
-    def add(self, question: str, answer: str) -> None:
+    def add(self, question: str, answer: str, thought: str = "") -> None:
         """Keeps a pair of turns."""
-        self._turns += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        turn = {"role": "assistant", "content": answer} | ({"reasoning_content": thought} if thought else {})
+        self._turns += [{"role": "user", "content": question}, turn]
 
     def clear(self) -> None:
         """Begins anew; the system message stays."""
@@ -83,8 +85,13 @@ class Chat:
             raise SproutError(f"{path} cannot be written ({error.strerror}): choose another name") from error
 
 
-def reply(chat: Chat, writer: Writer, question: str, can_stop: bool = False) -> None:
-    """Prints the answer to `question` as it comes, and keeps both in the conversation.
+def _spoken(turn: dict) -> dict:
+    """A turn without what was thought."""
+    return {key: value for key, value in turn.items() if key != "reasoning_content"}
+
+
+def reply(chat: Chat, writer: Writer, question: str, can_stop: bool = False, show_thought: bool = True) -> None:
+    """Prints the answer to `question` as it comes, and what is thought before it, and keeps all in the conversation.
 
     With `can_stop`, Ctrl-C ends the answer, and what was said so far is kept. Where there is no answer, the question
     is not kept either: a conversation with an empty turn could not be trained on.
@@ -93,33 +100,37 @@ def reply(chat: Chat, writer: Writer, question: str, can_stop: bool = False) -> 
     if forgotten:
         pairs = "question and its answer are" if forgotten == 1 else f"{forgotten} questions and their answers are"
         say(f"[the conversation has outgrown {chat.context} tokens: its oldest {pairs} forgotten]")
-    screen, said, stopped = Screen(), [], False
+    screen, parts, thought, answer, stopped = Screen(), ThoughtStream(), "", "", False
 
-    def show(piece: str) -> None:
-        said.append(piece)
-        screen.show(piece)
+    def show(new_thought: str, new_answer: str) -> None:
+        nonlocal thought, answer
+        thought, answer = thought + new_thought, answer + new_answer
+        if show_thought:
+            screen.show(new_thought, thought=True)
+        screen.show(new_answer)
 
     try:
-        note = writer.write(prompt, show)
+        note = writer.write(prompt, lambda piece: show(*parts.push(piece)))
     except KeyboardInterrupt:
         if not can_stop:
             raise
         note, stopped = "[stopped; the conversation goes on from what was said]", True
     finally:
+        show(*parts.finish())
         screen.end()
-    answer = "".join(said)
     if answer.strip():
-        chat.add(question, answer)
+        chat.add(question, answer, thought)
     else:
-        note = (
-            "[stopped before a word; the question is forgotten]"
-            if stopped
-            else "[no answer; the question is forgotten]"
-        )
+        why = "no answer"
+        if parts.thinks and not parts.ended:
+            why = "stopped in thought" if stopped else "the thought never ended; more --max_new_tokens may let it"
+        elif stopped:
+            why = "stopped before a word"
+        note = f"[{why}; the question is forgotten]"
     say(note)
 
 
-def talk(chat: Chat, writer: Writer) -> None:
+def talk(chat: Chat, writer: Writer, show_thought: bool = True) -> None:
     """The conversation in a terminal, until Ctrl-D or /exit."""
     for line in typed_lines(HINT):
         try:
@@ -129,7 +140,7 @@ def talk(chat: Chat, writer: Writer) -> None:
                     return
                 obey(chat, name, rest)
             elif line.strip():
-                reply(chat, writer, line, can_stop=True)
+                reply(chat, writer, line, can_stop=True, show_thought=show_thought)
         except KeyboardInterrupt:  # a second one, or one between two answers
             print(flush=True)
         except SproutError as error:

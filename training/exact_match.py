@@ -4,6 +4,7 @@ An answer is right if it is, without blanks around it, the text of the conversat
 network ends it there. Of an answer that thinks first, what stands behind `</think>` is compared.
 """
 
+import json
 import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,10 +17,11 @@ from tqdm import tqdm
 from dataset.conversations import Conversation
 from dataset.rendering import ChatRenderer
 from model.errors import SproutError, on_one_line
+from model.files import write_atomically
 from model.generation import generate_batch
 from model.sampling import GREEDY
 from training.chat_evaluation import read_chat
-from training.terminal import THINK, THINK_END
+from training.thoughts import THINK, conclusion, take_apart
 
 # The right words may take a few tokens more than a tokenizer needs for them.
 SPARE_TOKENS = 8
@@ -34,7 +36,7 @@ class Question:
     """What comes before the last assistant turn of a conversation, and that turn."""
 
     prompt: list[int]
-    asked: str  # the turns of the prompt on one line, or their end, for people
+    asked: str  # the turns of the prompt on one line, for people
     right: str
     right_tokens: int  # of it, with the end of its turn
     skill: str | None
@@ -74,8 +76,7 @@ def read_questions(path: str | Path, renderer: ChatRenderer, tokenizer) -> list[
 
 
 def _on_one_line(messages: Sequence[dict]) -> str:
-    text = on_one_line(" | ".join(filter(None, (" ".join(message["content"].split()) for message in messages))))
-    return text if len(text) <= SHOWN_CHARACTERS else "... " + text[-SHOWN_CHARACTERS:]
+    return on_one_line(" | ".join(filter(None, (" ".join(message["content"].split()) for message in messages))))
 
 
 def _up_to_last_answer(conversation: Conversation) -> Conversation:
@@ -104,19 +105,21 @@ def answer_questions(
     max_new_tokens: int,
     batch_size: int,
     precision: Callable[[], AbstractContextManager] = nullcontext,
+    to_the_end: bool = False,
 ) -> list[Answer]:
     """The network's greedy answer to each question, `batch_size` at a time, with a progress bar.
 
-    An answer is left unfinished as soon as it is sure to be wrong: first, all get as many tokens as the right ones
-    have; then those that may still become right get `max_new_tokens`. So a network that does not stop talking takes
-    little more time than one that does. A prompt that leaves no position for an answer gets an empty, wrong one.
+    Unless all are wanted `to_the_end`, an answer is left unfinished as soon as it is sure to be wrong: first, all get
+    as many tokens as the right ones have; then those that may still become right get `max_new_tokens`. So a network
+    that does not stop talking takes little more time than one that does. A prompt that leaves no position for an
+    answer gets an empty, wrong one.
     """
     positions = model.config.max_position_embeddings
     answers = [Answer("", False, False)] * len(questions)
     todo = [i for i in range(len(questions)) if len(questions[i].prompt) < positions]
     todo.sort(key=lambda i: -len(questions[i].prompt))  # the longest first: what does not fit fails at once
     with tqdm(total=len(todo), unit="question", desc="answering", leave=False, disable=None) as bar, precision():
-        for patient in (False, True):
+        for patient in (True,) if to_the_end else (False, True):
             unfinished = []
             while todo:
                 # Where positions run out for one, they run out for all of its batch, so it is answered alone.
@@ -138,21 +141,13 @@ def answer_questions(
     return answers
 
 
-def conclusion(answer: str) -> str:
-    """What is compared: all of an answer, or what stands behind its thoughts; unfinished thoughts conclude nothing."""
-    answer = answer.strip()
-    if not answer.startswith(THINK):
-        return answer
-    _, end, rest = answer.rpartition(THINK_END)
-    return rest.strip() if end else ""
-
-
 def may_become_right(beginning: str, right: str) -> bool:
     """Whether an answer that begins so can still end in the right conclusion."""
     beginning = beginning.rstrip("\ufffd").strip()  # half a character, perhaps
-    if beginning.startswith(THINK) or THINK.startswith(beginning):
+    said = take_apart(beginning)
+    if THINK.startswith(beginning) or not said.thought_ended:
         return True
-    return conclusion(right).startswith(beginning)
+    return conclusion(right).startswith(said.answer)
 
 
 def accuracies(questions: Sequence[Question], answers: Sequence[Answer]) -> dict:
@@ -200,14 +195,37 @@ def _pad(text: str, width: int, right: bool) -> str:
 
 
 def wrong_answers(questions: Sequence[Question], answers: Sequence[Answer], count: int) -> list[str]:
-    """The first `count` wrong answers beside the right ones, as lines."""
+    """The first `count` wrong answers beside the right ones, as lines; what was thought first stands above."""
     wrong = [(question, answer) for question, answer in zip(questions, answers) if not answer.correct]
     lines = []
     for question, answer in wrong[:count]:
         label = ", ".join(filter(None, (question.skill, question.language)))
-        lines += [f"question  {question.asked}" + (f"  [{label}]" if label else "")]
-        lines += [
-            f"  right   {question.right.strip()!r}",
-            f"  wrong   {answer.text.strip()!r}" + ("" if answer.ended else " ..."),
-        ]
+        asked, said = question.asked, take_apart(answer.text)
+        if len(asked) > SHOWN_CHARACTERS:
+            asked = "... " + asked[-SHOWN_CHARACTERS:]
+        lines.append(f"question  {asked}" + (f"  [{label}]" if label else ""))
+        if said.thought is not None:
+            lines.append(f"  thought {said.thought!r}" + ("" if said.thought_ended else " ... (which never ended)"))
+        lines.append(f"  right   {conclusion(question.right)!r}")
+        lines.append(f"  wrong   {said.answer!r}" + ("" if answer.ended or not said.thought_ended else " ..."))
     return lines
+
+
+def save_answers(path: str | Path, questions: Sequence[Question], answers: Sequence[Answer]) -> None:
+    """Writes a line of JSON for each question, all of them or none. Raises `SproutError` if they cannot be written.
+
+    {"question", "right": the right answer, "answer", "thought" if there is one, "thought_ended": false if it has no
+    end, "ended": whether the network ended its answer, "correct", "skill" and "language" if the record names them}
+    """
+    lines = []
+    for question, answer in zip(questions, answers, strict=True):
+        said = take_apart(answer.text)
+        fields = {"question": question.asked, "right": conclusion(question.right), "answer": said.answer}
+        if said.thought is not None:
+            fields |= {"thought": said.thought} | ({} if said.thought_ended else {"thought_ended": False})
+        fields |= {"ended": answer.ended, "correct": answer.correct}
+        labels = {"skill": question.skill, "language": question.language}
+        fields |= {name: label for name, label in labels.items() if label is not None}
+        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
+    content = "".join(lines).encode("utf-8")
+    write_atomically(path, lambda file: file.write(content))

@@ -4,6 +4,8 @@ A loss returns its *sum* over trained tokens. Means are taken once, over the who
 neither the batch size nor accumulation nor the number of processes changes what is optimised.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,42 +15,57 @@ from dataset.rows import IGNORE
 LOGITS_AT_ONCE = 2**24  # 64 MB in float32
 
 
-def next_token_loss(features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None) -> Tensor:
+def next_token_loss(
+    features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None, weights: Tensor | None = None
+) -> Tensor:
     """Sum of -log softmax(features @ head')[target] over targets that are not IGNORE, in nats, at least float32.
 
-    features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids.
+    features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids;
+    weights: [...], by which each target's term is multiplied (`target_weights`), without gradient.
     With no target left the sum is zero, and connected to the graph.
 
     The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936
     entries: 2.5 GB), so they are made for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
     """
-    return _cross_entropy(features, head, targets, chunk, measures=False)[0]
+    return _cross_entropy(features, head, targets, chunk, weights, measures=False)[0]
 
 
 def next_token_loss_and_measures(
-    features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None
+    features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`next_token_loss`, and without gradient the number of targets with the largest logit of all, and the sum of the
-    entropies -sum p log p, in nats, with which they were predicted.
+    entropies -sum p log p, in nats, with which they were predicted; every target counts once in these, whatever its
+    weight.
     """
-    return _cross_entropy(features, head, targets, chunk, measures=True)
+    return _cross_entropy(features, head, targets, chunk, weights, measures=True)
 
 
-def _cross_entropy(features, head, targets, chunk, measures):
+def target_weights(targets: Tensor, heavy: Sequence[int], weight: float) -> Tensor:
+    """`weight` where the target is one of the ids `heavy`, 1 at all others, 0 where it is IGNORE: float32, as targets.
+
+    Their sum is what the mean of a weighted loss is taken over: sum of w loss / sum of w.
+    """
+    weights = (targets != IGNORE).float()
+    return torch.where(torch.isin(targets, targets.new_tensor(heavy)), weights * weight, weights)
+
+
+def _cross_entropy(features, head, targets, chunk, weights, measures):
     features, targets = features.flatten(0, -2), targets.flatten()
+    weights = weights if weights is None else weights.flatten()
     kind = compute_type(features, head)
     if features.device.type == "cpu":
         # What is not trained needs no logits. To know how many these are, a GPU would have to be waited for.
         here = (targets != IGNORE).nonzero()[:, 0]
         if len(here) < len(targets):
             features, targets = features[here], targets[here]
-    return _LinearCrossEntropy.apply(features, head, targets, chunk or chunk_length(head), kind, measures)
+            weights = weights if weights is None else weights[here]
+    return _LinearCrossEntropy.apply(features, head, targets, weights, chunk or chunk_length(head), kind, measures)
 
 
 @torch.no_grad()
 def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """The sum of `next_token_loss`, and how many targets have the largest logit of all: for token accuracy."""
-    loss, correct, _ = _cross_entropy(features, head, targets, None, measures=True)
+    loss, correct, _ = _cross_entropy(features, head, targets, None, None, measures=True)
     return loss, correct
 
 
@@ -74,7 +91,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features, head, targets, chunk, compute_type, measures):
+    def forward(ctx, features, head, targets, weights, chunk, compute_type, measures):
         wide = torch.promote_types(compute_type, torch.float32)
         loss = torch.zeros((), dtype=wide, device=features.device)
         entropy = torch.zeros_like(loss)
@@ -88,7 +105,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             trained = y != IGNORE
             y = torch.where(trained, y, 0)[:, None]
             log_probabilities = F.linear(x, head).to(wide).log_softmax(dim=-1)
-            loss -= torch.where(trained[:, None], log_probabilities.gather(-1, y), 0).sum()
+            of_targets = torch.where(trained[:, None], log_probabilities.gather(-1, y), 0)
+            factors = trained[:, None]
+            if weights is not None:
+                factors = factors * weights[start : start + chunk, None].to(wide)
+                of_targets = of_targets * factors
+            loss -= of_targets.sum()
             if measures:
                 correct += ((log_probabilities.argmax(dim=-1) == y[:, 0]) & trained).sum()
                 entropy -= torch.where(trained, (log_probabilities.exp() * log_probabilities).sum(dim=-1), 0).sum()
@@ -96,7 +118,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 continue
             gradient = log_probabilities.exp_()
             gradient.scatter_add_(-1, y, gradient.new_full(y.shape, -1.0))
-            gradient = gradient.mul_(trained[:, None]).to(compute_type)
+            gradient = gradient.mul_(factors).to(compute_type)
             if needs_features:
                 grad_features[start : start + chunk] = gradient @ head
             if needs_head:
@@ -109,4 +131,4 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx, grad_loss, *_):
         # Scaled by what follows the loss; None where no gradient was asked for.
         gradients = [None if g is None else g * grad_loss.to(g.dtype) for g in ctx.saved_tensors]
-        return *gradients, None, None, None, None
+        return *gradients, None, None, None, None, None

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
-THINK, THINK_END = "<think>", "</think>"
+THINKING = "thinking: "
 
 # Whatever a network writes, it must not move the cursor or set the title of a window.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -53,32 +53,29 @@ def typed_lines(hint: str) -> Iterator[str]:
 
 
 class Screen:
-    """Standard output for a text that comes in pieces. In a terminal, thoughts are dim and control characters shown
-    as U+FFFD; elsewhere the text goes out as it is.
+    """Standard output for a text that comes in pieces, of which some are thoughts. In a terminal, these are dim, and
+    control characters shown as U+FFFD. Where nothing can be dim, each line of a thought begins with "thinking: ".
     """
 
     def __init__(self):
         self._terminal, self._styles = sys.stdout.isatty(), has_styles()
-        self._held = ""  # the end of the text so far, where it may be half a tag
+        self._thinks = False
 
-    def show(self, piece: str) -> None:
+    def show(self, piece: str, thought: bool = False) -> None:
+        """Shows a piece; where thought and answer meet, the line ends."""
+        if not piece:
+            return
         if self._terminal:
             piece = _CONTROL.sub("\ufffd", piece)
-        if self._styles:
-            text = self._held + piece
-            self._held = _begun_tag(text)
-            text = text.removesuffix(self._held)
-            piece = text.replace(THINK, DIM + THINK).replace(THINK_END, THINK_END + PLAIN)
+        if thought and not self._styles:
+            piece = piece.replace("\n", "\n" + THINKING)
+        if thought != self._thinks:
+            begin, end = (DIM, PLAIN + "\n") if self._styles else (THINKING, "\n")
+            piece = (begin if thought else end) + piece
+            self._thinks = thought
         print(piece, end="", flush=True)
 
     def end(self) -> None:
         """Ends the text and its last line."""
-        print(self._held + (PLAIN if self._styles else ""), flush=True)
-        self._held = ""
-
-
-def _begun_tag(text: str) -> str:
-    """The longest end of `text` that a tag of thinking may begin with; often nothing."""
-    start = text.rfind("<")
-    end = text[start:] if start >= 0 else ""
-    return end if end and (THINK.startswith(end) or THINK_END.startswith(end)) and end not in (THINK, THINK_END) else ""
+        print(PLAIN if self._styles and self._thinks else "", flush=True)
+        self._thinks = False

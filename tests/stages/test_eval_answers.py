@@ -16,7 +16,8 @@ from model.errors import SproutError, UsageError
 from model.generation import generate_batch
 from model.sampling import GREEDY
 from tests.stages.talker import ENDLESS, LEARNED, talker, turns
-from training.exact_match import Answer, Question, accuracies, answer_questions, conclusion, may_become_right, table
+from training.exact_match import Answer, Question, accuracies, answer_questions, may_become_right, table
+from training.thoughts import conclusion
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +111,40 @@ def test_wrong_answers_stand_beside_the_right_ones(capsys, tmp_path, out):
     assert json_text.count("\n") == 1 and "'Lyon.'" in notes
 
 
+def test_answers_are_saved_whole_with_their_thoughts_apart(capsys, tmp_path, out):
+    cases = (*LEARNED, *WRONG)
+    path, saved = (
+        write(tmp_path / "questions.jsonl", *(record(*case) for case in cases)),
+        tmp_path / "a" / "saved.jsonl",
+    )
+    flags = ("--answers", "--json", "--max_new_tokens", 100, "--save_answers", saved)
+    result = json.loads(run(capsys, out, path, *flags)[0])
+    lines = [json.loads(line) for line in saved.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == len(cases) and sum(line["correct"] for line in lines) == round(result["accuracy"] * len(cases))
+    assert lines[0] == {
+        "question": "Capital of France?",
+        "right": "Paris.",
+        "answer": "Paris.",
+        "ended": True,
+        "correct": True,
+        "skill": "capital",
+        "language": "en",
+    }
+    thinking = next(line for line in lines if "thought" in line)
+    assert (thinking["right"], thinking["answer"], thinking["thought"]) == ("Yes.", "Yes.", "hm")
+    (endless,) = [line for line in lines if line.get("skill") == "endless"]
+    assert len(endless["answer"]) > 90 and not endless["ended"] and not endless["correct"]
+    lyon = next(line for line in lines if line["right"] == "Lyon.")
+    assert lyon["answer"] == "Paris." and lyon["ended"] and not lyon["correct"]
+
+    with pytest.raises(UsageError, match="exists already"):
+        run(capsys, out, path, *flags)
+    with pytest.raises(UsageError, match="--answers"):
+        run(capsys, out, path, "--save_answers", tmp_path / "b.jsonl")
+    with pytest.raises(SproutError, match="--save_answers"):
+        run(capsys, out, path, "--answers", "--save_answers", path / "b.jsonl")
+
+
 def test_any_chat_format_is_asked_up_to_its_last_answer(capsys, tmp_path, out):
     alpaca = write(tmp_path / "alpaca.jsonl", {"Instruction": "Capital of France?", "output": " Paris. ", "Skill": "x"})
     assert json.loads(run(capsys, out, alpaca, "--answers", "--json")[0])["skills"]["x"]["accuracy"] == 1
@@ -152,6 +187,7 @@ def test_what_is_compared():
     assert conclusion("<think>Yes.") == ""
     assert conclusion("I <think> so") == "I <think> so"
     assert may_become_right(" 巴\ufffd", "巴黎。") and not may_become_right("里", "巴黎。")
+    assert not may_become_right("<think>\nNo\n</think>\n\nNo", "Yes.")
     assert may_become_right("<think>\nNo", "Yes.") and may_become_right("<thi", "Yes.")
     assert may_become_right("Ye", "<think>\nhm\n</think>\n\nYes.")
 

@@ -69,7 +69,7 @@ def test_where_untrained_targets_are_not_taken_out_first_nothing_changes():
     features, head, targets = example()
     expected = next_token_loss_and_measures(features, head, targets)
     flat = features.flatten(0, 1)
-    results = _LinearCrossEntropy.apply(flat, head, targets.flatten(), 4, torch.float64, True)
+    results = _LinearCrossEntropy.apply(flat, head, targets.flatten(), None, 4, torch.float64, True)
     for result, wanted in zip(results, expected, strict=True):
         torch.testing.assert_close(result, wanted, rtol=1e-12, atol=0)
     wanted = torch.autograd.grad(expected[0], (features, head))
