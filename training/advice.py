@@ -6,6 +6,7 @@ FEW_TRAINED = 0.1  # of the tokens
 # UTF-8 bytes of text that a token stands for; English and Chinese have more than 3 with a tokenizer made for them, and
 # 1 where it knows nothing of them. Tables of numbers have few as well: each digit is a token.
 FEW_BYTES = 1.7
+IDS_AT_ONCE = 2**21
 
 
 def about_cache(cache) -> list[str]:
@@ -42,3 +43,27 @@ def about_chats(kept, source, longest: int) -> list[str]:
             " not marked as the assistant's; look at them with python -m dataset.preview"
         )
     return warnings
+
+
+def about_thoughts(rows, think_ids: list[int]) -> list[str]:
+    """Warnings about a file of conversations that is to teach thinking.
+
+    rows: a `dataset.chat_rows.ChatRows`. think_ids: those of the tags, of `dataset.rendering.ChatRenderer`.
+    """
+    if len(think_ids) < 2:
+        return [
+            "the tokenizer has no tokens <think> and </think>, so thoughts are taught with tags spelled as text, and"
+            " --tag_weight weighs nothing: begin with a network that has them"
+        ]
+    if not any(_contains(stream, think_ids[0]) for _, _, stream in rows.packed.files()):
+        return [
+            "no answer thinks first, so nothing but answering is taught: give a file with `reasoning_content` beside"
+            " the content, or <think>...</think> before it; or use train_full_sft.py"
+        ]
+    return []
+
+
+def _contains(stream, token: int) -> bool:
+    """Whether a stream of conversations has the control token, a few MB of it at a time."""
+    ids = stream.map().ids
+    return any((ids[start : start + IDS_AT_ONCE] == token).any() for start in range(0, len(ids), IDS_AT_ONCE))

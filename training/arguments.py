@@ -234,6 +234,13 @@ def add_preference_arguments(parser: StageParser) -> None:
     add_switch(group, "precompute_ref", "reference log-probabilities once, before training (default)", default=True)
 
 
+def add_reason_arguments(parser: StageParser) -> None:
+    group = parser.add_argument_group("reasoning")
+    group.add_argument(
+        "--tag_weight", type=positive, default=1.0, help="of <think> and </think> in the loss (%(default)g)"
+    )
+
+
 def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay: float) -> None:
     group = parser.add_argument_group("optimization (what is not given is chosen by model size and data, and printed)")
     group.add_argument("--epochs", type=positive_int, default=1, help="passes over the data (%(default)s)")

@@ -22,12 +22,12 @@ def open_texts(args, tokenizer, say) -> tuple[TextRows, ValidationRows]:
     Validation is all of `--val_path`, or `--val_ratio` of the documents, about 2 MB at most. `say` prints what was
     found.
     """
-    return _open_rows(args, tokenizer, say, "text", TextRows, ValidationRows)
+    return _open_rows(args, tokenizer, say, "text", TextRows, ValidationRows, sample="pretrain")
 
 
-def open_chats(args, tokenizer, say) -> tuple[ChatRows, ChatValidationRows]:
-    """The same for conversations."""
-    rows, validation = _open_rows(args, tokenizer, say, "chat", ChatRows, ChatValidationRows)
+def open_chats(args, tokenizer, say, sample: str = "sft") -> tuple[ChatRows, ChatValidationRows]:
+    """The same for conversations; `sample` is the file of the sample data that is taken where none is given."""
+    rows, validation = _open_rows(args, tokenizer, say, "chat", ChatRows, ChatValidationRows, sample)
     for source, kept, stream in rows.packed.files():
         for warning in advice.about_chats(kept, source, int(stream.lengths().max())):
             say(f"warning: {warning}")
@@ -41,14 +41,14 @@ def open_chats(args, tokenizer, say) -> tuple[ChatRows, ChatValidationRows]:
 
 def open_preferences(args, tokenizer, say) -> tuple[PairRows, PairValidationRows]:
     """The same for preference pairs; rows are twice --max_seq_len long."""
-    return _open_rows(args, tokenizer, say, "preference", PairRows, PairValidationRows)
+    return _open_rows(args, tokenizer, say, "preference", PairRows, PairValidationRows, sample="preference")
 
 
-def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):
+def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type, sample: str):
     if args.data_path:
         sources = parse_sources(args.data_path)
     else:
-        sources = [Source(_sample_data(kind, args.out_dir, say))]
+        sources = [Source(_sample_data(sample, args.out_dir, say))]
     paths, val_paths = [source.path for source in sources], _validation_paths(args.val_path or [])
     refuse_same_file(paths + val_paths)  # what is trained on says nothing about anything else
     val_ratio = 0.0 if val_paths else held_out_share(paths, args.val_ratio)
@@ -75,9 +75,9 @@ def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type):
     return rows, validation_type(held_out or caches, args.max_seq_len)
 
 
-def _sample_data(kind: str, out_dir: str, say) -> Path:
+def _sample_data(name: str, out_dir: str, say) -> Path:
     """The file of our own sample data that a stage takes when it is given none."""
-    path = sample_file({"text": "pretrain", "chat": "sft", "preference": "preference"}[kind], out_dir)
+    path = sample_file(name, out_dir)
     say(f"no --data_path is given: this run takes the sample data in {path}")
     return path
 
