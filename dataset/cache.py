@@ -19,13 +19,14 @@ from dataset.chat_cache import ChatCache
 from dataset.content import content_hash, file_stamp
 from dataset.pair_cache import PairCache
 from dataset.reading import check_file
+from dataset.score_cache import ScoreCache
 from dataset.token_cache import TokenCache
 from dataset.tokenising import tokenise
 from model.errors import SproutError, UsageError
 
 LAYOUT = 3  # to be raised with any change of what is stored, or of which document is held out
 
-KINDS = {"text": TokenCache, "chat": ChatCache, "preference": PairCache}
+KINDS = {"text": TokenCache, "chat": ChatCache, "preference": PairCache, "scored": ScoreCache}
 
 
 def build_or_open(

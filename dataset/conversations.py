@@ -87,10 +87,10 @@ def from_alpaca(fields: dict) -> Conversation:
     return _conversation(turns, fields)
 
 
-def from_completion(fields: dict, answer: str = "completion") -> Conversation:
-    """`prompt` and its answer, each a text or a list of messages."""
+def from_completion(fields: dict, answer: str = "completion", prompt: str = "prompt") -> Conversation:
+    """A prompt and its answer, under these keys, each a text or a list of messages."""
     turns = _system(fields)
-    for key, role in (("prompt", "user"), (answer, "assistant")):
+    for key, role in ((prompt, "user"), (answer, "assistant")):
         if isinstance(fields.get(key), list):
             turns += _turns(fields, key)
         else:

@@ -1,6 +1,7 @@
 """What the readers of all formats share: why a record cannot be used, and texts and JSON checked by one rule."""
 
 import json
+import math
 from collections.abc import Iterable
 
 from dataset.reading import MAX_LINE_BYTES
@@ -35,6 +36,22 @@ def clean_string(fields: dict, key: str, may_be_blank: bool = False) -> str:
     except UnicodeEncodeError as error:
         raise BadRecord(f'"{key}" contains half a surrogate pair', f"character {error.start + 1}") from error
     return value
+
+
+def finite_number(fields: dict, key: str) -> float:
+    """The finite number under `key`; 0 if there is none. Raises BadRecord for anything else."""
+    value = fields.get(key)
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRecord(f'"{key}" is not a number')
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise BadRecord(f'"{key}" is not a finite number')
+    return number
 
 
 def json_objects(fields: dict, key: str) -> list[dict]:

@@ -20,6 +20,7 @@ from dataset.conversations import (
 )
 from dataset.fields import BadRecord, clean_string, list_keys
 from dataset.preferences import Preference, from_pair, from_ranked
+from dataset.scored import ScoredAnswer, from_scored
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Format:
     name: str
     shape: str  # what is shown to somebody whose record fits no format
     keys: frozenset[str]
-    read: Callable[[dict], str | Conversation | Preference]
+    read: Callable[[dict], str | Conversation | Preference | ScoredAnswer]
     fits: Callable[[dict], bool] = lambda fields: True  # looks at values where keys do not tell
 
 
@@ -117,14 +118,24 @@ PREFERENCE = (
     ),
 )
 
+SCORED = (
+    Format(
+        "scored",
+        '{"input": "...", "output": "...", "score": 4.5}',
+        frozenset({"input", "output", "score"}),
+        from_scored,
+    ),
+)
+
 # What each kind of training accepts, the first that fits wins.
-FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,), "chat": CHAT, "preference": PREFERENCE}
+FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,), "chat": CHAT, "preference": PREFERENCE, "scored": SCORED}
 
 # What is said of a record that another kind of training accepts.
 OTHER_KINDS = {
     "text": "a text, for pretraining",
     "chat": "a conversation, for fine-tuning",
-    "preference": "a preference between answers, which train_dpo.py learns from",
+    "preference": "a preference between answers, which train_dpo.py and train_reward.py learn from",
+    "scored": "an answer with a score, which train_reward.py learns from",
 }
 
 

@@ -1,59 +1,45 @@
 """The cache of a preference file: the two conversations of every pair as examples that follow each other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from dataset.chat_cache import ChatEncoder
-from dataset.examples import ExampleSize, ExampleStream, ExampleWriter
+from dataset.examples import ExampleSize
+from dataset.labels import LabelledStream, LabelledWriter
 from dataset.preferences import Preference
-from dataset.streams import SummedFile, map_array, token_dtype
+from dataset.streams import token_dtype
 from dataset.token_cache import Cache
-
-MARGIN = "<f4"
 
 
 @dataclass(frozen=True)
-class PairStream(ExampleStream):
-    """Examples 2i and 2i + 1 are the chosen and the rejected conversation of pair i; a fourth file has the margins."""
+class PairStream(LabelledStream):
+    """Examples 2i and 2i + 1 are the chosen and the rejected conversation of pair i, whose label is its margin."""
+
+    EXAMPLES: ClassVar = 2
+    LABEL: ClassVar = "margins"
 
     @property
     def pairs(self) -> int:
-        return self.size.documents // 2
+        return self.records
 
     def margins(self) -> np.ndarray:
         """float32 [pairs], read-only."""
-        return map_array(*self._arrays()[3])
-
-    def _arrays(self) -> tuple[tuple[Path, str, int], ...]:
-        return (*super()._arrays(), (_margins_beside(self.path), MARGIN, self.pairs))
+        return self.labels()
 
 
-class PairWriter(ExampleWriter):
-    """Writes a stream record by record."""
+class PairWriter(LabelledWriter):
+    """Writes a stream record by record, each of which may be several pairs."""
 
-    def __init__(self, path: Path, dtype: str):
-        super().__init__(path, dtype)
-        self._margins = SummedFile(_margins_beside(path))
-
-    def __exit__(self, *exception) -> None:
-        super().__exit__(*exception)
-        self._margins.close()
+    stream = PairStream
 
     def add(self, pairs: Sequence[tuple]) -> None:
         """Append the pairs of a record: (chosen, rejected, margin), each conversation as (ids [n], trained [n])."""
         for chosen, rejected, margin in pairs:
-            super().add(*chosen)
-            super().add(*rejected)
-            self._margins.write(np.array([margin], MARGIN).tobytes())
-
-    def finish(self) -> PairStream:
-        stream = super().finish()
-        size = replace(stream.size, seals=(*stream.size.seals, self._margins.finish()))
-        return PairStream(stream.path, stream.dtype, size)
+            super().add((chosen, rejected), margin)
 
 
 @dataclass(frozen=True)
@@ -119,7 +105,3 @@ class PairEncoder:
 
     def writer(self, folder: Path, name: str) -> PairWriter:
         return PairWriter(folder / f"{name}.bin", token_dtype(self.tokenizer.vocab_size))
-
-
-def _margins_beside(path: Path) -> Path:
-    return path.with_suffix(".margins.bin")

@@ -4,11 +4,10 @@ The two begin alike; what they share is the prompt, and only what follows it is 
 """
 
 import itertools
-import math
 from dataclasses import dataclass, replace
 
 from dataset.conversations import Conversation, from_conversations
-from dataset.fields import BadRecord, clean_string
+from dataset.fields import BadRecord, clean_string, finite_number
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def from_pair(fields: dict) -> Preference:
     With a prompt, messages may be the answer alone or the whole conversation. Raises BadRecord.
     """
     chosen, rejected = (_conversation(fields, key) for key in ("chosen", "rejected"))
-    return Preference((_pair(chosen, rejected, _number(fields, "margin")),))
+    return Preference((_pair(chosen, rejected, finite_number(fields, "margin")),))
 
 
 def from_ranked(fields: dict) -> Preference:
@@ -61,9 +60,9 @@ def from_ranked(fields: dict) -> Preference:
         if not isinstance(choice.get("rank"), int | float) or isinstance(choice["rank"], bool):
             raise BadRecord('the "rank" of a choice is not a number')
         conversation = _conversation({**fields, "prompt": asked, "text": clean_string(choice, "text")}, "text")
-        ranked.append((_number(choice, "rank"), conversation))
+        ranked.append((finite_number(choice, "rank"), conversation))
     pairs = [
-        _pair(*((one, other) if rank < below else (other, one)), _number(fields, "margin"))
+        _pair(*((one, other) if rank < below else (other, one)), finite_number(fields, "margin"))
         for (rank, one), (below, other) in itertools.combinations(ranked, 2)
         if rank != below
     ]
@@ -103,19 +102,3 @@ def _pair(chosen: Conversation, rejected: Conversation, margin: float) -> Pair:
     if not all(any(message["role"] == "assistant" for message in answer) for answer in answers):
         raise BadRecord("behind the common prompt no turn is the assistant's")
     return Pair(replace(chosen, trained_from=shared), replace(rejected, trained_from=shared), margin)
-
-
-def _number(fields: dict, key: str) -> float:
-    """The finite number under `key`; 0 if there is none."""
-    value = fields.get(key)
-    if value is None:
-        return 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadRecord(f'"{key}" is not a number')
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise BadRecord(f'"{key}" is not a finite number')
-    return number

@@ -28,6 +28,7 @@ from model.resize import resize_embeddings
 from model.state_dict import (
     EMBEDDING,
     HEAD,
+    SCORE,
     config_of_state_dict,
     fitting_state_dict,
     is_bare_state_dict,
@@ -239,7 +240,12 @@ def load_model(
         if is_bare_state_dict(contents):
             config, weights = config_of_state_dict(contents, wanted, source), contents
         else:
-            config, weights, tokenizer, stage, facts = _open_own(contents, source)
+            config, weights, tokenizer, stage, facts = open_own(contents, source)
+            if SCORE in weights:
+                raise SproutError(
+                    f"{source} is a reward model, which scores answers and writes none: score with it by"
+                    " scripts/score.py, and give a language model here"
+                )
             config = _agree(config, wanted, source)
     weights = fitting_state_dict(weights, config, source)
     tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
@@ -255,8 +261,11 @@ def load_model(
     return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype)
 
 
-def _open_own(contents: dict, source: Path):
-    """Configuration, weights, tokenizer, stage and facts of a weight of ours."""
+def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:
+    """Configuration, weights, tokenizer, stage and facts of a weight of ours, of a language or a reward model.
+
+    Raises `SproutError` for what is none, or not as Sprout writes it.
+    """
     if contents.get("format") == "sprout-lora":
         raise SproutError(
             f"{source} holds adapters without their network: use it by --lora, or make a whole weight of it by"

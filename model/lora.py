@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import SproutError, UsageError
-from model.state_dict import plain_state_dict, unwrapped
+from model.state_dict import SCORE, plain_state_dict, unwrapped
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
@@ -112,8 +112,11 @@ def lora_of(model: nn.Module) -> Lora | None:
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a parameter of this name belongs to an adapter."""
-    return name.endswith((".lora_A.weight", ".lora_B.weight"))
+    """Whether a parameter of this name belongs to an adapter, or is the head that a reward model has besides.
+
+    That head is no part of the network that is adapted: it is learned and kept with the adapters.
+    """
+    return name.endswith((".lora_A.weight", ".lora_B.weight")) or name == SCORE
 
 
 def lora_state_dict(model: nn.Module) -> dict[str, Tensor]:

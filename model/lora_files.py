@@ -17,6 +17,7 @@ from model.checkpoint import read_checkpoint, save_checkpoint
 from model.errors import SproutError
 from model.lora import Lora, attach_lora, lora_of, lora_state_dict
 from model.peft_folder import CONFIG, read_peft_folder
+from model.state_dict import SCORE
 
 FORMAT, VERSION = "sprout-lora", 1
 _KINDS = {
@@ -45,6 +46,11 @@ class Adapters:
 
     def attach(self, model: nn.Module) -> None:
         """Puts them on their network; any other is refused (`SproutError`)."""
+        if SCORE in self.weights:
+            raise SproutError(
+                f"{self.source} holds the adapters of a reward model, which scores answers and writes none: score with"
+                " it by scripts/score.py --lora"
+            )
         attach_lora(model, self.lora, self.weights, self.source)
 
 

@@ -11,6 +11,7 @@ from model.errors import SproutError, UsageError
 from model.transformer import Transformer
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+SCORE = "score.weight"  # of a reward model, which has it instead of HEAD
 # Tables computed from the configuration, which older programs saved beside the weights.
 _COMPUTED = ("freqs_cos", "freqs_sin", "inv_freq")
 
@@ -27,7 +28,7 @@ def plain_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
     network = unwrapped(model)
     tensors = network.state_dict()
     if network.config.tie_word_embeddings:
-        del tensors[HEAD]
+        tensors.pop(HEAD, None)
     return {name: _own_storage(tensor) for name, tensor in tensors.items()}
 
 
@@ -38,9 +39,12 @@ def _own_storage(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def fitting_state_dict(
-    weights: dict[str, torch.Tensor], config: TransformerConfig, source: str | Path
+    weights: dict[str, torch.Tensor],
+    config: TransformerConfig,
+    source: str | Path,
+    network: type[Transformer] = Transformer,
 ) -> dict[str, torch.Tensor]:
-    """`weights` without what can be computed (a tied head, rotary tables), if they fit `config` exactly.
+    """`weights` without what can be computed (a tied head, rotary tables), if they fit a `network` of `config` exactly.
 
     Raises `SproutError` that names the first missing, unexpected or misshapen parameters.
     """
@@ -51,9 +55,9 @@ def fitting_state_dict(
         del weights[HEAD]
 
     with torch.device("meta"):  # shapes without memory
-        expected = Transformer(config, initialize_weights=False).state_dict()
+        expected = network(config, initialize_weights=False).state_dict()
     if config.tie_word_embeddings:
-        del expected[HEAD]
+        expected.pop(HEAD, None)
     problems = [f"{name} is missing" for name in expected if name not in weights]
     problems += [f"{name} is unknown" for name in weights if name not in expected]
     for name, tensor in weights.items():

@@ -33,7 +33,10 @@ def main(argv=None) -> None:
             raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")
         facts = read_facts(metrics.parent)
         if not is_judged(facts):
-            raise SproutError(f"{metrics} is the curve of a {facts.kind} loss, which has no verdict: see docs/dpo.md")
+            page = {"preference": "dpo"}.get(facts.kind, facts.kind)
+            raise SproutError(
+                f"{metrics} is the curve of a {facts.kind} loss, which has no verdict: see docs/{page}.md"
+            )
         verdict = diagnose(lines, facts, metrics)
         if args.json:
             print(json.dumps({"logs": path, **asdict(verdict)}, ensure_ascii=False))

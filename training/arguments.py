@@ -24,6 +24,10 @@ LORA_DEFAULTS = {"lora_rank": 16, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora
 # Of preferences; each is a function in training/preference_losses.py.
 LOSS_TYPES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_zero", "simpo", "orpo")
 
+DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")  # of distillation, training/distillation_losses.py
+
+REWARD_LOSS_TYPES = ("bt", "hinge", "mse")  # functions in training/reward_losses.py
+
 LARGEST = 2**31 - 1  # of whole numbers; real work needs far less
 
 
@@ -144,6 +148,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1 (for argparse)."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
 def file_name(text: str) -> str:
     """A name that files are called by, with no folder in it: what is written stays in its folder (for argparse)."""
     plain = text.isprintable() and not set(text) & set('/\\:*?"<>|') and text not in ("", ".", "..")
@@ -155,7 +167,7 @@ def file_name(text: str) -> str:
 
 for _type, _name in ((positive_int, "whole number"), (count, "whole number"), (nonnegative, "number")):
     _type.__name__ = _name  # argparse says "invalid <name> value"
-positive.__name__ = fraction.__name__ = "number"
+positive.__name__ = fraction.__name__ = share.__name__ = "number"
 
 
 def add_switch(group, name: str, meaning: str, default: bool | None = None) -> None:
@@ -238,6 +250,34 @@ def add_reason_arguments(parser: StageParser) -> None:
     group = parser.add_argument_group("reasoning")
     group.add_argument(
         "--tag_weight", type=positive, default=1.0, help="of <think> and </think> in the loss (%(default)g)"
+    )
+
+
+def add_distillation_arguments(parser: StageParser) -> None:
+    group = parser.add_argument_group("distillation")
+    group.add_argument(
+        "--teacher_weight",
+        metavar="NAME|FILE|FOLDER",
+        default="full_sft",
+        help="a name in --out_dir, a .pth, or an HF folder, with the student's tokenizer (%(default)s)",
+    )
+    group.add_argument("--loss_type", choices=DIVERGENCES, default="forward_kl", help="default %(default)s")
+    group.add_argument("--alpha", type=share, default=0.5, help="weight of the hard labels, 0 to 1 (%(default)s)")
+    group.add_argument("--temperature", type=positive, default=1.0, help="softens both predictions (%(default)s)")
+    group.add_argument("--jsd_beta", type=fraction, default=0.5, help="jsd: share of the teacher (%(default)s)")
+    group.add_argument("--teacher_top_k", type=positive_int, metavar="K", help="ask once, and keep K tokens on disk")
+    group.add_argument("--on_policy", type=share, default=0.0, metavar="SHARE", help="of steps: sampled answers (0)")
+    group.add_argument("--max_new_tokens", type=positive_int, default=128, help="of a sampled answer (%(default)s)")
+
+
+def add_reward_arguments(parser: StageParser) -> None:
+    group = parser.add_argument_group("reward")
+    group.add_argument(
+        "--loss_type", choices=REWARD_LOSS_TYPES, help="bt or hinge for pairs (bt), mse for scored answers"
+    )
+    group.add_argument("--hinge_margin", type=nonnegative, default=1.0, metavar="M", help="hinge: M (%(default)g)")
+    group.add_argument(
+        "--center", type=nonnegative, default=0.01, metavar="X", help="bt: keeps rewards near zero (%(default)g)"
     )
 
 

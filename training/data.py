@@ -4,15 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
+from dataset.answer_rows import AnswerRows, AnswerValidationRows
 from dataset.cache import build_or_open
 from dataset.chat_rows import ChatRows, ChatValidationRows
+from dataset.fields import BadRecord
+from dataset.formats import FORMATS, detect_format
 from dataset.pair_rows import PairRows, PairValidationRows
-from dataset.rows import TextRows, ValidationRows
+from dataset.reading import BadLine, read_records
+from dataset.rows import Rows, RowsInOrder, TextRows, ValidationRows
 from dataset.sample import sample_file
 from dataset.sources import Source, parse_sources, refuse_same_file
 from dataset.tokenising import held_out_share
 from model.errors import UsageError
 from training import advice, distributed
+from training.chat_evaluation import file_format
 
 
 def open_texts(args, tokenizer, say) -> tuple[TextRows, ValidationRows]:
@@ -42,6 +47,37 @@ def open_chats(args, tokenizer, say, sample: str = "sft") -> tuple[ChatRows, Cha
 def open_preferences(args, tokenizer, say) -> tuple[PairRows, PairValidationRows]:
     """The same for preference pairs; rows are twice --max_seq_len long."""
     return _open_rows(args, tokenizer, say, "preference", PairRows, PairValidationRows, sample="preference")
+
+
+def open_answers(args, tokenizer, say) -> tuple[AnswerRows, AnswerValidationRows, str]:
+    """The same for answers that are judged, and which they are: "preference" (rows of pairs) or "scored".
+
+    The first record of the first file decides, and all files are read as that.
+    """
+    kind = judged_kind(parse_sources(args.data_path)[0].path) if args.data_path else "preference"
+    rows, validation = _open_rows(args, tokenizer, say, kind, AnswerRows, AnswerValidationRows, sample="preference")
+    if validation.left_out:
+        say(f"validation leaves out {validation.left_out:,} records that are longer than --max_seq_len")
+    return rows, validation, kind
+
+
+def judged_kind(path: Path) -> str:
+    """What the first record of a file is: "scored", or else "preference", whatever it may be."""
+    for item in read_records(path):
+        if not isinstance(item, BadLine):
+            try:
+                detect_format(item.fields, "scored")
+                return "scored"
+            except BadRecord:
+                return "preference"
+    return "preference"
+
+
+def open_texts_or_chats(args, tokenizer, say) -> tuple[Rows, RowsInOrder]:
+    """`open_texts` where the first file of --data_path holds texts, else `open_chats`."""
+    first = parse_sources(args.data_path)[0].path if args.data_path else None
+    texts = first is not None and file_format(first) == FORMATS["text"][0]
+    return (open_texts if texts else open_chats)(args, tokenizer, say)
 
 
 def _open_rows(args, tokenizer, say, kind: str, rows_type, validation_type, sample: str):
@@ -95,7 +131,7 @@ def identity_of(rows, validation) -> dict:
     return {"training": rows.identity, "validation": validation.identity}
 
 
-KINDS = {TextRows: "text", ChatRows: "chat", PairRows: "preference"}
+KINDS = {TextRows: "text", ChatRows: "chat", PairRows: "preference", AnswerRows: "reward"}
 
 
 def facts_of(rows) -> dict:

@@ -78,6 +78,14 @@ def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+def largest_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    """The largest of each number of `tensor` over all processes, in place."""
+    if world_size() > 1:
+        with _with_the_others():
+            dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return tensor
+
+
 def union(names) -> list[str]:
     """The names that any process has, in one order for all of them."""
     if world_size() == 1:

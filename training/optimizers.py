@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from model.state_dict import HEAD, SCORE
 from training.muon import Muon
 
 ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
@@ -17,9 +18,9 @@ EMBEDDING_TIMES_MUON, EMBEDDING_WIDTH, NORM_TIMES_MUON, OTHERS_TIMES_MUON = 1.5,
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters in five groups, each parameter in exactly one.
 
-    `matrices`: the 2-D weights of the blocks; `head`: an untied output embedding; `embeddings`; `norms`; `biases`.
-    Weight decay acts on the first two only: a norm or bias has no scale to keep small, and an embedding row that is
-    rarely seen would decay to nothing between its occurrences.
+    `matrices`: the 2-D weights of the blocks; `head`: an untied output embedding, or a scalar head; `embeddings`;
+    `norms`; `biases`. Weight decay acts on the first two only: a norm or bias has no scale to keep small, and an
+    embedding row that is rarely seen would decay to nothing between its occurrences.
     """
     kinds = ("matrices", "head", "embeddings", "norms", "biases")
     groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in kinds}
@@ -28,7 +29,7 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
             continue
         if parameter.ndim == 2 and ".layers." in name:
             groups["matrices"].append(parameter)
-        elif name == "lm_head.weight":  # a tied head is listed once, under the embedding's name
+        elif name in (HEAD, SCORE):  # a tied head is listed once, under the embedding's name
             groups["head"].append(parameter)
         elif name.endswith("embed_tokens.weight"):
             groups["embeddings"].append(parameter)

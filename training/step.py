@@ -55,6 +55,10 @@ class Step:
         """Adds up values for metrics.jsonl, each a sum over `count`; the line holds their means over the step."""
         self.run.updater.measure(count, **sums)
 
+    def measure_range(self, **values) -> None:
+        """Notes tensors for metrics.jsonl; the line holds `min_<name>` and `max_<name>` of all of the step."""
+        self.run.updater.measure_range(**values)
+
     def update(self) -> None:
         """Applies the step's gradients, unless they are not finite, and notes loss, learning rate and norm."""
         if self.replayed:

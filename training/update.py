@@ -46,6 +46,7 @@ class Updater:
         self.bad_in_a_row = 0
         self.skipped = {"non-finite": 0, "overflow": 0}
         self._names: list[str] | None = None  # of all measures, in one order for all processes
+        self._range_names: list[str] | None = None  # of all ranges
         self._begin()
 
     def _begin(self):
@@ -53,6 +54,7 @@ class Updater:
         self._count: int | Tensor = 0
         self._trained: int | Tensor = 0
         self._measures: dict[str, list] = {}  # name: [sum, count]
+        self._extremes: dict[str, Tensor] = {}  # name: the largest so far
         self._fresh = True
 
     def backward(self, loss_sum: Tensor, count: int | Tensor, trained: int | Tensor | None = None) -> None:
@@ -76,6 +78,16 @@ class Updater:
             entry = self._measures.setdefault(name, [0.0, 0])
             entry[0] = entry[0] + (value.detach().float() if isinstance(value, Tensor) else value)
             entry[1] = entry[1] + count
+
+    def measure_range(self, **values: Tensor) -> None:
+        """Notes values to be reported as `min_<name>` and `max_<name>` over all micro-batches and processes.
+
+        A stage that does it at all does it in every step, with at least one value.
+        """
+        for name, tensor in values.items():
+            tensor = tensor.detach().float()
+            for key, largest in ((f"min_{name}", (-tensor).max()), (f"max_{name}", tensor.max())):
+                self._extremes[key] = torch.maximum(self._extremes.get(key, largest), largest)
 
     def _forget_gradients_before(self) -> None:
         """Gradients of the step before are kept until the next begins, for histograms."""
@@ -129,8 +141,19 @@ class Updater:
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         loss_sum, count, trained, signals, *measured, norm = torch.cat((sums, norm[None])).tolist()
         pairs = zip(self._names, measured[::2], measured[1::2])
-        measures = {name: total / n for name, total, n in pairs if n}
+        measures = {name: total / n for name, total, n in pairs if n} | self._read_extremes(device)
         return loss_sum, count, trained, signals, measures, norm
+
+    def _read_extremes(self, device: torch.device) -> dict[str, float]:
+        """Over all processes; one without rows (in the last step of an epoch) has none to tell."""
+        if self._range_names is None:
+            self._range_names = distributed.union(self._extremes)
+        if not self._range_names:
+            return {}
+        none = torch.tensor(-math.inf, device=device)
+        largest = torch.stack([self._extremes.get(name, none).to(device) for name in self._range_names])
+        found = zip(self._range_names, distributed.largest_over_processes(largest).tolist())
+        return {name: -value if name.startswith("min_") else value for name, value in found}
 
     def _verdict(self, loss: float, norm: float) -> str | None:
         """Whether to skip this step. A NaN must not reach the optimizer: its moments would never recover."""

@@ -17,7 +17,9 @@ import torch
 
 import train_dpo
 import train_full_sft
+import train_lora
 import train_pretrain
+import train_reward
 from model.checkpoint import read_checkpoint, save_weights
 from model.config import TransformerConfig
 from tests.support import make_tokenizer, random_network
@@ -35,11 +37,19 @@ SHAPE = {
 }
 SMALL = """--max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
 --device cpu --dtype float32 --compile off""".split()
-STAGES = {"pretrain": train_pretrain, "full_sft": train_full_sft, "dpo": train_dpo}
+STAGES = {
+    "pretrain": train_pretrain,
+    "full_sft": train_full_sft,
+    "lora": train_lora,
+    "dpo": train_dpo,
+    "reward": train_reward,
+}
 DATA = {
     "pretrain": ("a.jsonl:0.7", "b.jsonl:0.3"),
     "full_sft": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
+    "lora": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
     "dpo": ("pairs_a.jsonl", "pairs_b.jsonl"),
+    "reward": ("pairs_a.jsonl", "pairs_b.jsonl"),
 }
 
 
@@ -137,7 +147,8 @@ class Workshop:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def result(self, out: str, said: str = "") -> "Result":
-        return Result(self.folder / out, self.stage, said)
+        folder = self.folder / out
+        return Result(folder / "lora" if self.stage == "lora" else folder, self.stage, said)
 
 
 @dataclass(frozen=True)
@@ -162,7 +173,9 @@ class Result:
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
-        return read_checkpoint(self.weight_file)["model"]
+        """Of the network; of adapters, which are written without theirs, these alone."""
+        contents = read_checkpoint(self.weight_file)
+        return contents["adapters" if "adapters" in contents else "model"]
 
     @property
     def facts(self) -> dict:
