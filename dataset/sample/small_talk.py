@@ -114,7 +114,10 @@ PRONOUNS = {
 SMALL_TALK = {
     "en": (
         (("Hello!", "Hi!", "Good morning!", "Hey there!", "Hello"), "Hello! How can I help you?"),
-        (("Who are you?", "What are you?", "What is your name?"), "I am Sprout, a small language model."),
+        (
+            ("Who are you?", "What are you?", "What is your name?", "Hello! Who are you?", "Hello, who are you?"),
+            "I am Sprout, a small language model.",
+        ),
         (("Thank you!", "Thanks a lot!", "Thanks."), "You are welcome."),
         (("Goodbye!", "Bye!", "See you!"), "Goodbye! Have a nice day."),
         (("How are you?", "How do you do?"), "I am fine, thank you. What would you like to know?"),
@@ -125,7 +128,10 @@ SMALL_TALK = {
     ),
     "zh": (
         (("你好！", "您好！", "早上好！", "嗨！", "你好"), "你好！有什么可以帮你？"),
-        (("你是谁？", "你是什么？", "你叫什么名字？"), "我是新芽，一个小小的语言模型。"),
+        (
+            ("你是谁？", "你是什么？", "你叫什么名字？", "你好！你是谁？", "你好，你是谁？"),
+            "我是新芽，一个小小的语言模型。",
+        ),
         (("谢谢！", "多谢！", "谢谢你。"), "不客气。"),
         (("再见！", "拜拜！", "下次见！"), "再见！祝你愉快。"),
         (("你好吗？", "你怎么样？"), "我很好，谢谢。你想知道什么？"),
