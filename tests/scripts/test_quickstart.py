@@ -12,7 +12,8 @@ import pytest
 
 from dataset.sample import write_sample
 from model.errors import SproutError
-from scripts.quickstart import ROOT, Done, Stage, call, comparison, parse_arguments, perform, stages
+from scripts.quickstart import ROOT, comparison, parse_arguments, stages
+from scripts.quickstart_way import Done, Stage, call, perform
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ def test_a_signal_reaches_the_stage_once_which_ends_by_itself(tmp_path, number):
         f"open({str(tmp_path / 'saved')!r}, 'w').write(str(len(seen)))\n"
         "sys.exit(128 + seen[0])\n"
     )
-    outer = f"from scripts.quickstart import call; call(('-c', {inner!r}))"
+    outer = f"from scripts.quickstart_way import call; call(('-c', {inner!r}))"
     process = subprocess.Popen([sys.executable, "-c", outer], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     wait_for(tmp_path / "ready")
     process.send_signal(number)
