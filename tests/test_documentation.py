@@ -22,7 +22,7 @@ from model.lora_files import save_lora
 from model.peft_folder import write_peft_folder
 from model.tokenizer import Tokenizer
 from model.transformer import Transformer
-from tests.stages.workshop import write_chats, write_pairs, write_texts
+from tests.stages.workshop import write_chats, write_pairs, write_texts, write_thoughts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README_zh.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -45,6 +45,7 @@ TINY = {
     "train_full_sft": RUN,
     "train_lora": RUN,
     "train_dpo": RUN,
+    "train_reason": RUN,
     "train_tokenizer": "--vocab_size 300",
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.benchmark": "--megabytes 1",
@@ -87,6 +88,7 @@ def prepared(tmp_path_factory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_texts(folder / f"{name}.jsonl", 60, seed=len(name))
     write_pairs(folder / "my_preferences.jsonl", 30, seed=0)
+    write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
     for name in CHATS:
         write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
     tokenizer = Tokenizer.load()

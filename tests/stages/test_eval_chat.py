@@ -68,9 +68,15 @@ def test_without_a_terminal_the_built_in_questions_are_answered(capsys, monkeypa
     assert all(f"> {question}\n" in text for question in questions)
 
 
-def test_thoughts_are_shown_as_they_are_outside_a_terminal(capsys, out):
-    eval_model.main([*map(str, ["--model_mode", 1, "--out_dir", out, *GREEDY, "--prompt", "Think."])])
-    assert capsys.readouterr().out == "> Think.\n<think>\nhm\n</think>\n\nYes.\n\n"
+def test_thoughts_stand_apart_outside_a_terminal_or_are_hidden(capsys, out):
+    flags = ["--model_mode", 3, "--out_dir", out, *GREEDY, "--prompt", "Think."]
+    eval_model.main([*map(str, flags)])
+    assert capsys.readouterr().out == "> Think.\nthinking: hm\nYes.\n\n"
+    eval_model.main([*map(str, flags), "--no_think"])
+    assert capsys.readouterr().out == "> Think.\nYes.\n\n"
+    eval_model.main([*map(str, flags), "--max_new_tokens", "3"])
+    text, notes = capsys.readouterr()
+    assert text == "> Think.\nthinking: h\n\n" and "[the thought never ended; more --max_new_tokens" in notes
 
 
 def test_a_prompt_longer_than_the_network_is_refused(out):
@@ -155,6 +161,6 @@ def test_wide_characters_are_edited_whole_and_broken_ones_refused(out):
 def test_thoughts_are_dim_in_a_terminal_that_can(out):
     with chat(out) as session:
         shown = ask(session, "Think.")
-        assert f"{DIM}<think>\r\nhm\r\n</think>{PLAIN}" in shown and shown.index(PLAIN) < shown.index("Yes.")
+        assert f"{DIM}hm{PLAIN}\r\nYes." in shown
     with chat(out, TERM="dumb") as session:
-        assert "\r\n<think>\r\nhm\r\n</think>\r\n\r\nYes." in "\r\n" + ask(session, "Think.")
+        assert "thinking: hm\r\nYes." in ask(session, "Think.")

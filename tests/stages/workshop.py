@@ -19,6 +19,7 @@ import train_dpo
 import train_full_sft
 import train_lora
 import train_pretrain
+import train_reason
 import train_reward
 from model.checkpoint import read_checkpoint, save_weights
 from model.config import TransformerConfig
@@ -42,6 +43,7 @@ STAGES = {
     "full_sft": train_full_sft,
     "lora": train_lora,
     "dpo": train_dpo,
+    "reason": train_reason,
     "reward": train_reward,
 }
 DATA = {
@@ -49,6 +51,7 @@ DATA = {
     "full_sft": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
     "lora": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
     "dpo": ("pairs_a.jsonl", "pairs_b.jsonl"),
+    "reason": ("thoughts_a.jsonl", "thoughts_b.jsonl"),
     "reward": ("pairs_a.jsonl", "pairs_b.jsonl"),
 }
 
@@ -73,6 +76,21 @@ def write_chats(path: Path, conversations: int, seed: int) -> Path:
             for _ in range(rng.randint(1, 2)):
                 word = "".join(rng.choices("abc", k=rng.randint(1, 4)))
                 messages += [{"role": "user", "content": word}, {"role": "assistant", "content": word}]
+            file.write(json.dumps({"conversations": messages}) + "\n")
+    return path
+
+
+def write_thoughts(path: Path, conversations: int, seed: int) -> Path:
+    """A word is said again, letter by letter in a thought first, half of them told apart from the answer."""
+    rng = random.Random(seed)
+    with open(path, "w", encoding="utf-8") as file:
+        for number in range(conversations):
+            word = "".join(rng.choices("abc", k=rng.randint(1, 3)))
+            if number % 2:
+                reply = {"content": word, "reasoning_content": " ".join(word)}
+            else:
+                reply = {"content": f"<think>\n{' '.join(word)}\n</think>\n\n{word}"}
+            messages = [{"role": "user", "content": word}, {"role": "assistant", **reply}]
             file.write(json.dumps({"conversations": messages}) + "\n")
     return path
 
@@ -103,6 +121,8 @@ class Workshop:
         write_texts(folder / "b.jsonl", 16, seed=2)
         write_chats(folder / "chat_a.jsonl", 24, seed=1)
         write_chats(folder / "chat_b.jsonl", 16, seed=2)
+        write_thoughts(folder / "thoughts_a.jsonl", 24, seed=1)
+        write_thoughts(folder / "thoughts_b.jsonl", 16, seed=2)
         write_pairs(folder / "pairs_a.jsonl", 16, seed=1)
         write_pairs(folder / "pairs_b.jsonl", 12, seed=2)
         config = TransformerConfig(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, **SHAPE)

@@ -91,6 +91,38 @@ def test_a_question_without_an_answer_is_not_kept(renderer, capsys, pieces):
     assert chat.messages == [] and "the question is forgotten" in capsys.readouterr().err
 
 
+THINKING = ("<thi", "nk>\nh", "m\n</think>", "\n\nYes", ".")
+
+
+def test_a_thought_is_shown_apart_and_saved_but_not_shown_to_the_network_again(renderer, capsys):
+    chat, words = Chat(renderer, 1000, 100), Words(*THINKING)
+    reply(chat, words, "One?")
+    assert capsys.readouterr().out == "thinking: hm\nYes.\n"
+    reply(chat, words, "Two?", show_thought=False)
+    assert capsys.readouterr().out == "Yes.\n"
+    assert words.prompts[1] == renderer.prompt(said("One?", "Yes.", "Two?"))
+    thought_of = {"role": "assistant", "content": "Yes.", "reasoning_content": "hm"}
+    assert chat.messages == [said("One?")[0], thought_of, said("Two?")[0], thought_of]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "note"),
+    [
+        (("<think>hm",), "[the thought never ended"),
+        (("<think>hm", KeyboardInterrupt()), "[stopped in thought"),
+        (("<think>hm</think>\n",), "[no answer"),
+        (("<think>hm</think>", KeyboardInterrupt()), "[stopped before a word"),
+    ],
+)
+@pytest.mark.parametrize("show_thought", [True, False])
+def test_a_thought_without_an_answer_is_said_and_not_kept(renderer, capsys, pieces, note, show_thought):
+    chat = Chat(renderer, 1000, 100)
+    reply(chat, Words(*pieces), "One?", can_stop=True, show_thought=show_thought)
+    text, notes = capsys.readouterr()
+    assert chat.messages == [] and note in notes and "the question is forgotten" in notes
+    assert text == ("thinking: hm\n" if show_thought else "\n")
+
+
 def test_an_error_leaves_the_conversation_as_it_was(renderer):
     chat = Chat(renderer, 1000, 100)
     reply(chat, Words("Yes."), "One?")

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from dataset.rows import IGNORE
-from training.losses import _LinearCrossEntropy, next_token_loss, next_token_loss_and_measures, next_token_scores
+from training.losses import (
+    _LinearCrossEntropy,
+    next_token_loss,
+    next_token_loss_and_measures,
+    next_token_scores,
+    target_weights,
+)
 
 ROWS, LENGTH, SIZE, VOCABULARY = 2, 5, 8, 23
 
@@ -142,6 +148,83 @@ def test_large_logits_do_not_overflow():
     loss = next_token_loss(features * 1000, head, targets)
     assert torch.isfinite(loss)
     assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, (features, head)))
+
+
+# --- weights ----------------------------------------------------------------------------------------
+
+
+def weighted_formula(features, head, targets, weights):
+    """sum over trained tokens of w (log(sum over v of exp z_v) - z_target), a token at a time, in float64."""
+    total = torch.zeros((), dtype=torch.float64)
+    rows = zip(features.double().flatten(0, 1), targets.flatten().tolist(), weights.flatten().tolist(), strict=True)
+    for feature, target, weight in rows:
+        if target != IGNORE:
+            logits = head.double() @ feature
+            total = total + weight * (torch.log(torch.exp(logits).sum()) - logits[target])
+    return total
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_a_weighted_loss_and_its_gradients_are_those_of_the_formula(dtype, tolerance, chunk):
+    features, head, targets = example(dtype)
+    weights = torch.tensor([[1.0, 5.0, 0.0, 10.0, 0.5], [7.0, 1.0, 2.0, 1.0, 3.0]])
+    expected = weighted_formula(features, head, targets, weights)
+    expected_gradients = torch.autograd.grad(expected, (features, head))
+
+    loss, correct, entropy = next_token_loss_and_measures(features, head, targets, chunk=chunk, weights=weights)
+
+    torch.testing.assert_close(loss.double(), expected, rtol=tolerance, atol=0)
+    gradients = torch.autograd.grad(loss, (features, head))
+    for gradient, wanted in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=tolerance, atol=tolerance)
+    _, *plain = next_token_loss_and_measures(features, head, targets, chunk=chunk)
+    assert [correct, entropy] == plain  # every target counts once in these
+
+
+def test_weights_of_one_change_no_bit_and_those_of_ignored_targets_nothing():
+    features, head, targets = example(torch.float32)
+    plain = next_token_loss(features, head, targets)
+    ones = torch.where(targets == IGNORE, 99.0, 1.0)
+    weighted = next_token_loss(features, head, targets, weights=ones)
+    assert torch.equal(weighted, plain)
+    for a, b in zip(torch.autograd.grad(weighted, (features, head)), torch.autograd.grad(plain, (features, head))):
+        assert torch.equal(a, b)
+
+
+def test_gradients_of_a_weighted_mean_agree_with_finite_differences():
+    features, head, targets = example()
+    weights = target_weights(targets, targets[targets != IGNORE][:2].tolist(), 10.0)
+
+    def mean(x, h):
+        return next_token_loss(x, h, targets, chunk=3, weights=weights) / weights.sum()
+
+    assert torch.autograd.gradcheck(mean, (features, head))
+
+
+def test_weights_of_nothing_to_train_give_a_zero_that_can_be_differentiated():
+    features, head, targets = example()
+    targets = torch.full_like(targets, IGNORE)
+    weights = target_weights(targets, [3], 10.0)
+    loss = next_token_loss(features, head, targets, weights=weights)
+    loss.backward()
+    assert loss.item() == weights.sum().item() == 0
+    assert torch.count_nonzero(features.grad) == torch.count_nonzero(head.grad) == 0
+
+
+def test_where_untrained_targets_are_not_taken_out_first_weights_stay_with_their_targets():
+    features, head, targets = example()
+    weights = torch.rand(targets.shape, generator=torch.Generator().manual_seed(1))
+    expected = next_token_loss_and_measures(features, head, targets, weights=weights)
+    flat = features.flatten(0, 1), head, targets.flatten(), weights.flatten()
+    for result, wanted in zip(_LinearCrossEntropy.apply(*flat, 4, torch.float64, True), expected, strict=True):
+        torch.testing.assert_close(result, wanted, rtol=1e-12, atol=0)
+
+
+def test_chosen_targets_are_weighted_and_ignored_ones_weigh_nothing():
+    targets = torch.tensor([[3, 4, IGNORE], [5, 3, 9]])
+    assert target_weights(targets, [3, 9], 10.0).tolist() == [[10, 1, 0], [1, 10, 10]]
+    assert target_weights(targets, [], 10.0).tolist() == [[1, 1, 0], [1, 1, 1]]
 
 
 @pytest.mark.parametrize("logits_at_once", [1, 2**24])
