@@ -83,10 +83,11 @@ def _with_config(model: Transformer, config: TransformerConfig) -> Transformer:
     return changed
 
 
-def find_weight(source: str, out_dir: str, hidden_size: int | None = None) -> str:
+def find_weight(source: str, out_dir: str, hidden_size: int | None = None, chosen_by: str = "--hidden_size") -> str:
     """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth.
 
-    hidden_size: chooses among several. Raises `UsageError` where there is none, or no choice.
+    hidden_size: chooses among several; chosen_by: the flag that says so, or what else does. Raises `UsageError` where
+    there is none, or no choice.
     """
     if os.path.exists(source):  # False, where Path.exists raises, for a name that no file can have
         return source
@@ -100,7 +101,7 @@ def find_weight(source: str, out_dir: str, hidden_size: int | None = None) -> st
     found = weights_called(source, out_dir)
     chosen = [path for path in found if path.stem == f"{source}_{hidden_size}"] if len(found) > 1 else found
     if len(chosen) != 1:
-        raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by --hidden_size")
+        raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by {chosen_by}")
     return str(chosen[0])
 
 
