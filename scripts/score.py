@@ -1,0 +1,165 @@
+"""Score answers with a reward model: how good each is, as one number; the larger the better.
+
+    python scripts/score.py --prompt "What is the capital of France?" --answer "Paris." --answer "Go away."
+    python scripts/score.py --data_path my_preferences.jsonl          # in how many pairs the chosen answer is above
+    python scripts/score.py --data_path my_chats.jsonl --save_scores out/scored.jsonl     # each record and its reward
+
+A file holds pairs or ranked choices, scored answers, or conversations, whose last answer is scored. Rewards mean
+something beside each other only: of one prompt's answers, the better one has the larger reward.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from model.errors import SproutError, UsageError
+from training.arguments import StageParser, file_name, positive_int, run_main
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    group = parser.add_argument_group("what to score")
+    what = group.add_mutually_exclusive_group(required=True)
+    what.add_argument("--prompt", metavar="TEXT", help="what was asked; its answers by --answer")
+    what.add_argument("--data_path", metavar="FILE", help="pairs, scored answers, chats: .jsonl, .jsonl.gz, .parquet")
+    group.add_argument("--answer", action="append", metavar="TEXT", help="with --prompt (repeatable)")
+    group.add_argument("--system", metavar="TEXT", help="with --prompt: the system message before it")
+    group.add_argument("--by", metavar="KEY", help="with --data_path: also apart for each value of this key")
+    group.add_argument("--save_scores", metavar="FILE", help="with --data_path: writes the records with rewards, JSONL")
+    group.add_argument("--json", action="store_true", help="print lines of JSON")
+
+    group = parser.add_argument_group("weight")
+    group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
+    group.add_argument("--weight", type=file_name, default="reward", metavar="NAME", help="there (%(default)s)")
+    group.add_argument("--weight_path", metavar="FILE", help="a .pth instead")
+    group.add_argument("--lora", metavar="NAME|FILE", help="adapters that train_reward.py --lora wrote, instead")
+    group.add_argument("--from_weight", metavar="FILE|FOLDER", help="with --lora: their network, if it was moved")
+    group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
+    group.add_argument("--max_seq_len", type=positive_int, metavar="N", help="longest conversation (all positions)")
+    group.add_argument("--batch_size", type=positive_int, default=16, help="conversations at once (%(default)s)")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    args = parser.parse_args(argv)
+    refuse_contradictions(args)
+    return args
+
+
+def refuse_contradictions(args) -> None:
+    """Raises `UsageError` for flags that mean nothing together."""
+    if args.prompt is not None and not args.answer:
+        raise UsageError("--prompt is scored with its answers: give --answer")
+    for flag in ("answer", "system"):
+        if getattr(args, flag) and args.prompt is None:
+            raise UsageError(f"--{flag} is for --prompt, which is not given")
+    for flag in ("by", "save_scores"):
+        if getattr(args, flag) and args.data_path is None:
+            raise UsageError(f"--{flag} is for --data_path, which is not given")
+    if args.lora and args.weight_path:
+        raise UsageError("--weight_path is a whole reward model, --lora adapters with a head: give one of them")
+    if args.from_weight and not args.lora:
+        raise UsageError("--from_weight is the network of --lora, which is not given: name a reward model by --weight")
+
+
+def main(argv=None) -> None:
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.rendering import ChatRenderer
+    from training.device import choose_device
+    from training.rewards import score_conversations
+    from training.terminal import say
+
+    device = choose_device(args.device, args.dtype)
+    loaded = open_reward(args, device.device)
+    say(f"{loaded.source} ({loaded.stage}), {loaded.model.config.num_parameters() / 1e6:.3f} M parameters")
+    positions = loaded.model.config.max_position_embeddings
+
+    def score(conversations):
+        return score_conversations(
+            loaded.model,
+            ChatRenderer(loaded.tokenizer).tokenizer,
+            conversations,
+            max_seq_len=min(args.max_seq_len or positions, positions),
+            batch_size=args.batch_size,
+            autocast=device.autocast,
+        )
+
+    if args.prompt is not None:
+        score_answers(args, score)
+    else:
+        score_records(args, score, loaded.source)
+
+
+def open_reward(args, device):
+    """The reward model that the flags name, whole or as adapters on their network."""
+    from model.reward_files import load_reward, load_reward_adapters
+    from training.adapters import find_adapters, network_of
+    from training.starting_point import find_weight
+
+    if not args.lora:
+        return load_reward(args.weight_path or find_weight(args.weight, args.out_dir, args.hidden_size), device=device)
+    adapters = find_adapters(args.lora, args.out_dir, args.hidden_size)
+    network = args.from_weight or network_of(adapters, "--from_weight")
+    if network is None:
+        raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by --from_weight")
+    return load_reward_adapters(adapters, find_weight(network, args.out_dir, args.hidden_size), device=device)
+
+
+def score_answers(args, score) -> None:
+    """Prints the reward of each --answer."""
+    from dataset.conversations import from_completion
+    from dataset.fields import BadRecord
+
+    fields = {"prompt": args.prompt} | ({"system": args.system} if args.system else {})
+    try:
+        conversations = [from_completion(fields | {"completion": answer}) for answer in args.answer]
+    except BadRecord as error:
+        raise UsageError(f"this cannot be scored: {error}") from error
+    for answer, reward in zip(args.answer, score(conversations), strict=True):
+        if reward is None:
+            raise SproutError("the conversation is longer than --max_seq_len or the positions of the network")
+        if args.json:
+            print(json.dumps({"prompt": args.prompt, "answer": answer, "reward": reward}, ensure_ascii=False))
+        else:
+            print(f"{reward:+.4f}  {answer}")
+
+
+def score_records(args, score, source: str) -> None:
+    """Prints how well rewards and file agree, and writes them if asked to."""
+    from model.files import write_atomically
+    from training.scoring import Agreement, in_words, score_file, scored_kind, with_rewards
+
+    kind = scored_kind(args.data_path)
+    whole, parts = Agreement(kind), {}
+
+    def write(file=None) -> None:
+        for document, found in score_file(args.data_path, kind, score):
+            whole.add(document, found)
+            if args.by:
+                value = str(document.fields.get(args.by.lower()))
+                parts.setdefault(value, Agreement(kind)).add(document, found)
+            if file:
+                file.write(with_rewards(document, found).encode())
+
+    if args.save_scores:
+        Path(args.save_scores).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(args.save_scores, write)
+    else:
+        write()
+    figures = whole.figures()
+    if not figures:
+        raise SproutError(f"every record of {args.data_path} is too long: give a larger --max_seq_len")
+    by = {value: each.figures() for value, each in sorted(parts.items())}
+    if args.json:
+        more = {"by": {args.by: by}} if args.by else {}
+        print(json.dumps({"kind": kind, **figures, **more, "weight": source, "file": args.data_path}))
+        return
+    for value, each in by.items():
+        print(f"{args.by} {value}: {in_words(each)}")
+    print(in_words(figures))
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,181 @@
+"""The reward model computes what transformers' does, opens strictly, and is not taken for a language model."""
+
+import pytest
+import torch
+import transformers
+
+from model.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
+from model.config import TransformerConfig
+from model.errors import SproutError
+from model.huggingface import hf_config
+from model.lora import Lora, add_lora, fingerprint, merge_lora
+from model.lora_files import open_lora, save_lora
+from model.reward import RewardModel, rewards
+from model.reward_files import load_reward, load_reward_adapters
+from model.state_dict import SCORE, plain_state_dict
+from tests.support import make_tokenizer, random_network
+
+TOKENIZER = make_tokenizer()
+KINDS = {"llama": {}, "qwen2": {"attention_bias": True}, "qwen3": {"qk_norm": True}}
+
+
+def config(**changes) -> TransformerConfig:
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    more = {"num_key_value_heads": 1, "max_position_embeddings": 64, "vocab_size": TOKENIZER.vocab_size}
+    return TransformerConfig(**sizes, **more, **changes)
+
+
+def random_reward(**changes) -> RewardModel:
+    model = RewardModel.of(random_network(config(**changes)))
+    with torch.no_grad():
+        model.score.weight.normal_(generator=torch.Generator().manual_seed(1))
+    return model
+
+
+def save(tmp_path, model, stage="reward"):
+    save_weights(tmp_path / f"{stage}_32.pth", model, TOKENIZER, stage=stage)
+    return tmp_path / f"{stage}_32.pth"
+
+
+def test_every_reward_begins_at_zero_whatever_the_network():
+    model = RewardModel.of(random_network(config()))
+    assert model(torch.randint(9, 200, (2, 7))).tolist() == [[0.0] * 7] * 2
+    new = RewardModel(config())
+    assert not new.score.weight.any() and new.model.embed_tokens.weight.any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_the_sequence_classification_of_transformers(kind):
+    """The same names, and the same numbers at the last token of conversations padded on the right."""
+    model = random_reward(**KINDS[kind])
+    name = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}[kind]
+    values = hf_config(model.config, TOKENIZER, torch.float32) | {"num_labels": 1, "architectures": None}
+    theirs = getattr(transformers, f"{name}ForSequenceClassification")(
+        getattr(transformers, f"{name}Config")(**values)
+    ).eval()
+    state = plain_state_dict(model)
+    assert state.keys() == theirs.state_dict().keys() and state[SCORE].shape == (1, 32)
+    theirs.load_state_dict(state)
+    tokens, lengths = torch.randint(9, 200, (3, 9)), torch.tensor([9, 4, 7])
+    seen = torch.arange(9) < lengths[:, None]
+    tokens[~seen] = TOKENIZER.pad_id
+    with torch.no_grad():
+        expected = theirs(tokens, attention_mask=seen.long()).logits[:, 0]
+        found = rewards(model, tokens, None, torch.arange(3) * 9 + lengths - 1)
+        everywhere = model(tokens)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(everywhere[torch.arange(3), lengths - 1], found, atol=1e-6, rtol=1e-6)
+
+
+def test_conversations_of_a_row_do_not_see_each_other():
+    model = random_reward()
+    first, second = torch.randint(9, 200, (5,)), torch.randint(9, 200, (3,))
+    row = torch.cat([first, second, torch.zeros(2).long()])[None]
+    positions = torch.tensor([[0, 1, 2, 3, 4, 0, 1, 2, 0, 0]])
+    with torch.no_grad():
+        together = rewards(model, row, positions, torch.tensor([4, 7]))
+        alone = torch.stack([model(first[None])[0, -1], model(second[None])[0, -1]])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_autocast_keeps_the_digits_of_the_head():
+    model = random_reward()
+    features = torch.randn(4, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.head(features), model.head(features)) and model.head(features).dtype == torch.float32
+        found = model.head(features)
+    assert torch.equal(found, model.head(features))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_it_opens_as_it_was_saved(tmp_path, tied):
+    model = random_reward(tie_word_embeddings=tied)
+    loaded = load_reward(save(tmp_path, model))
+    assert loaded.stage == "reward" and loaded.tokenizer.fingerprint == TOKENIZER.fingerprint
+    assert "lm_head.weight" not in loaded.model.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("name", [SCORE, "model.norm.weight"])
+@pytest.mark.parametrize("change", ["missing", "misshapen", "extra"])
+def test_it_opens_strictly(tmp_path, name, change):
+    path = save(tmp_path, random_reward())
+    contents = read_checkpoint(path)
+    if change == "missing":
+        del contents["model"][name]
+    elif change == "misshapen":
+        contents["model"][name] = torch.zeros(2, 5)
+    else:
+        contents["model"]["lm_head.weight"] = contents["model"]["model.embed_tokens.weight"] + 1
+    save_checkpoint(path, contents)
+    with pytest.raises(SproutError) as error:
+        load_reward(path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_neither_is_taken_for_the_other(tmp_path):
+    with pytest.raises(SproutError, match="is a reward model, which scores answers and writes none"):
+        load_model(save(tmp_path, random_reward()))
+    with pytest.raises(SproutError, match=r"\(full_sft\) is a language model, no reward model: train one"):
+        load_reward(save(tmp_path, random_network(config()), "full_sft"))
+    with pytest.raises(SproutError, match="is a folder, no reward model"):
+        load_reward(tmp_path)
+    torch.save(random_network(config()).state_dict(), tmp_path / "bare.pth")
+    with pytest.raises(SproutError, match="without their configuration, no reward model"):
+        load_reward(tmp_path / "bare.pth")
+
+
+def adapted(network) -> RewardModel:
+    """A reward model with adapters on it that matter."""
+    add_lora(network, Lora(2, 4.0, base=fingerprint(network), base_path="full_sft_32.pth"))
+    model, generator = RewardModel.of(network), torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name or name == SCORE:
+                parameter.normal_(generator=generator)
+    return model
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_adapters_and_their_head_open_on_their_network(tmp_path, tied):
+    network = random_network(config(tie_word_embeddings=tied))
+    path = save(tmp_path, network, "full_sft")
+    model = adapted(network)
+    learns = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert SCORE in learns and all("lora" in name or name == SCORE for name in learns)
+    save_lora(tmp_path / "reward.pth", model, stage="reward")
+    adapters = open_lora(tmp_path / "reward.pth")
+    assert sorted(adapters.weights) == sorted(learns)
+    loaded = load_reward_adapters(adapters, path)
+    tokens = torch.randint(9, 200, (2, 8))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.model(tokens), model.eval()(tokens), atol=1e-4, rtol=1e-5)
+        merge_lora(model)
+        assert not any("lora" in name for name in model.state_dict())
+    other = save(tmp_path, random_network(config(tie_word_embeddings=tied), seed=5), "dpo")
+    with pytest.raises(SproutError, match="was trained on another network"):
+        load_reward_adapters(adapters, other)
+    with pytest.raises(SproutError, match="holds the adapters of a reward model"):
+        adapters.attach(load_model(path).model)
+
+
+def test_adapters_without_a_head_are_no_reward_model(tmp_path):
+    network = random_network(config())
+    path = save(tmp_path, network, "full_sft")
+    add_lora(network, Lora(2, 4.0, base=fingerprint(network)))
+    save_lora(tmp_path / "medic.pth", network, stage="lora")
+    with pytest.raises(SproutError, match="without a scalar head, no reward model"):
+        load_reward_adapters(open_lora(tmp_path / "medic.pth"), path)
+
+
+@pytest.mark.parametrize("head", [torch.zeros(1, 5), "score", torch.zeros(1, 32).long()])
+def test_a_head_that_does_not_fit_is_named(tmp_path, head):
+    network = random_network(config())
+    path = save(tmp_path, network, "full_sft")
+    save_lora(tmp_path / "reward.pth", adapted(network), stage="reward")
+    contents = read_checkpoint(tmp_path / "reward.pth")
+    contents["adapters"][SCORE] = head
+    save_checkpoint(tmp_path / "reward.pth", contents)
+    with pytest.raises(SproutError, match=r"score.weight is no tensor of shape \[1, 32\]"):
+        load_reward_adapters(open_lora(tmp_path / "reward.pth"), path)

@@ -1,0 +1,148 @@
+"""scripts/score.py: rewards of answers and of files, by a whole reward model or by adapters."""
+
+import json
+
+import pytest
+import torch
+
+from model.checkpoint import load_model, save_weights
+from model.lora import Lora, add_lora, fingerprint
+from model.lora_files import save_lora
+from model.reward import RewardModel
+from model.state_dict import SCORE
+from scripts import score
+from tests.stages.workshop import Workshop
+from training.arguments import run_main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A random reward model, whole and as adapters, with files of every kind that can be scored."""
+    folder = Workshop.create(tmp_path_factory.mktemp("workshop"), "reward").folder
+    loaded = load_model(folder / "start.pth")
+    add_lora(loaded.model, Lora(2, 4.0, base=fingerprint(loaded.model), base_path=str(folder / "start.pth")))
+    model, generator = RewardModel.of(loaded.model), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name or name == SCORE:
+                parameter.normal_(generator=generator)
+    (folder / "out" / "lora").mkdir(parents=True)
+    save_lora(folder / "out" / "lora" / "judge_32.pth", model, stage="reward")
+    whole = RewardModel.of(load_model(folder / "start.pth").model)
+    torch.nn.init.normal_(whole.score.weight, generator=torch.Generator().manual_seed(1))
+    save_weights(folder / "out" / "reward_32.pth", whole, loaded.tokenizer, stage="reward")
+    (folder / "scored.jsonl").write_text(
+        "".join(json.dumps({"input": "ab" * n, "output": "c", "score": n}) + "\n" for n in range(1, 6))
+    )
+    choices = [{"text": text, "rank": rank} for rank, text in enumerate("abc")]
+    (folder / "ranked.jsonl").write_text(json.dumps({"input": "x", "choices": choices}) + "\n")
+    return folder
+
+
+@pytest.fixture
+def run(folder, capsys):
+    def run_with(*words) -> str:
+        score.main(["--out_dir", str(folder / "out"), "--device", "cpu", "--dtype", "float32", *map(str, words)])
+        return capsys.readouterr().out
+
+    return run_with
+
+
+def refusal(folder, capsys, *words) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stopped:
+        run_main(lambda: score.main(["--out_dir", str(folder / "out"), "--device", "cpu", *map(str, words)]))
+    err = capsys.readouterr().err
+    assert err.count("error: ") == 1
+    return stopped.value.code, err.splitlines()[-1]
+
+
+def lines(path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_answers_of_a_prompt(run):
+    shown = run("--prompt", "abc", "--answer", "abc", "--answer", "xyz").splitlines()
+    found = [
+        json.loads(line) for line in run("--prompt", "abc", "--answer", "abc", "--answer", "xyz", "--json").splitlines()
+    ]
+    assert [one["answer"] for one in found] == ["abc", "xyz"] and found[0]["reward"] != found[1]["reward"]
+    assert shown == [f"{one['reward']:+.4f}  {one['answer']}" for one in found]
+    other = json.loads(run("--prompt", "abc", "--answer", "abc", "--system", "Be brief.", "--json"))
+    assert other["reward"] != found[0]["reward"]
+
+
+def test_pairs_and_their_accuracy(run, folder, tmp_path):
+    path = tmp_path / "more" / "rewards.jsonl"
+    result = json.loads(run("--data_path", folder / "pairs_a.jsonl", "--save_scores", path, "--json"))
+    saved, data = lines(path), lines(folder / "pairs_a.jsonl")
+    assert [{k: v for k, v in one.items() if k != "rewards"} for one in saved] == data
+    pairs = [one["rewards"][0] for one in saved]
+    assert result["kind"] == "preference" and result["pairs"] == len(data) == 16 and result["left_out"] == 0
+    assert result["accuracy"] == sum(chosen > rejected for chosen, rejected in pairs) / 16
+    assert result["margin"] == pytest.approx(sum(chosen - rejected for chosen, rejected in pairs) / 16, abs=1e-4)
+    alone = json.loads(run("--prompt", data[3]["prompt"], "--answer", data[3]["chosen"], "--json"))
+    assert pairs[3][0] == pytest.approx(alone["reward"], abs=1e-4)
+    assert "accuracy" in run("--data_path", folder / "pairs_a.jsonl", "--batch_size", 3)
+
+
+def test_ranked_choices_are_pairs(run, folder, tmp_path):
+    result = json.loads(run("--data_path", folder / "ranked.jsonl", "--save_scores", tmp_path / "r.jsonl", "--json"))
+    assert result["pairs"] == 3 and len(lines(tmp_path / "r.jsonl")[0]["rewards"]) == 3
+
+
+def test_scored_answers_against_their_scores(run, folder, tmp_path):
+    words = ("--data_path", folder / "scored.jsonl", "--save_scores", tmp_path / "r.jsonl", "--json")
+    result, saved = json.loads(run(*words)), lines(tmp_path / "r.jsonl")
+    squares = [(one["reward"] - one["score"]) ** 2 for one in saved]
+    assert result["answers"] == 5 and result["mean_square_error"] == pytest.approx(sum(squares) / 5, rel=1e-4)
+    assert result["explained"] == pytest.approx(1 - sum(squares) / 5 / 2, rel=1e-4)  # 1 to 5: variance 2
+
+
+def test_chats_and_groups_of_them(run, folder):
+    result = json.loads(run("--data_path", folder / "chat_a.jsonl", "--json"))
+    assert result["kind"] == "chat" and result["conversations"] == 24
+    assert result["min_reward"] <= result["mean_reward"] <= result["max_reward"]
+    shown = run("--data_path", folder / "scored.jsonl", "--by", "score").splitlines()
+    assert len(shown) == 6 and shown[0].startswith("score 1: ")
+
+
+def test_what_is_too_long_is_counted_and_none_at_all_an_error(run, folder, capsys):
+    result = json.loads(run("--data_path", folder / "scored.jsonl", "--max_seq_len", 28, "--json"))
+    assert result["left_out"] > 0 and result["answers"] + result["left_out"] == 5
+    code, sentence = refusal(folder, capsys, "--data_path", folder / "scored.jsonl", "--max_seq_len", 3)
+    assert code == 1 and "give a larger --max_seq_len" in sentence
+
+
+def test_adapters_find_their_network(run, folder):
+    words = ("--prompt", "abc", "--answer", "abc", "--json")
+    by_adapters = json.loads(run("--lora", "judge", *words))["reward"]
+    assert by_adapters != json.loads(run(*words))["reward"]
+    named = json.loads(
+        run("--lora", folder / "out" / "lora" / "judge_32.pth", "--from_weight", folder / "start.pth", *words)
+    )
+    assert named["reward"] == by_adapters
+
+
+@pytest.mark.parametrize(
+    "words, code, named",
+    [
+        ((), 2, "--prompt"),
+        (("--prompt", "a"), 2, "give --answer"),
+        (("--prompt", "a", "--answer", " "), 2, '"completion" is empty'),
+        (("--data_path", "{f}/pairs_a.jsonl", "--answer", "a"), 2, "--answer is for --prompt"),
+        (("--prompt", "a", "--answer", "b", "--by", "skill"), 2, "--by is for --data_path"),
+        (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight_path", "x"), 2, "give one of them"),
+        (("--prompt", "a", "--answer", "b", "--from_weight", "x"), 2, "is the network of --lora"),
+        (("--prompt", "a", "--answer", "b", "--weight", "other"), 2, "there is no other_<hidden>.pth"),
+        (
+            ("--prompt", "a", "--answer", "b", "--weight_path", "{f}/start.pth"),
+            1,
+            "is a language model, no reward model",
+        ),
+        (("--data_path", "{f}/a.jsonl"), 1, "the shape is unknown"),
+        (("--data_path", "{f}/nowhere.jsonl"), 1, "there is no such file"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_sentence(folder, capsys, words, code, named):
+    found, sentence = refusal(folder, capsys, *(word.format(f=folder) for word in words))
+    assert found == code and named in sentence, sentence

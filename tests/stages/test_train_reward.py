@@ -1,0 +1,260 @@
+"""train_reward.py from pairs or scores to weights: what it computes, that it resumes, and what it refuses."""
+
+import json
+import math
+import os
+import re
+import signal
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Qwen2Config
+
+import eval_model
+from dataset.answer_rows import AnswerRows
+from dataset.formats import detect_format
+from dataset.rendering import ChatRenderer
+from model.checkpoint import load_model, read_checkpoint
+from model.errors import SproutError
+from model.lora_files import open_lora
+from model.reward_files import load_reward, load_reward_adapters
+from model.state_dict import SCORE
+from model.tokenizer import Tokenizer
+from scripts import diagnose
+from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same
+from training.arguments import run_main
+
+RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
+SHORT = ("--epochs=2", "--val_ratio=0", "--eval_interval=0", "--learning_rate=0.01")
+NAMES = {"accuracy", "margin", "min_reward", "mean_reward", "max_reward"}
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> Workshop:
+    workshop = Workshop.create(tmp_path_factory.mktemp("workshop"), "reward")
+    with open(workshop.folder / "scored.jsonl", "w", encoding="utf-8") as file:
+        for number in range(24):
+            word = "abc"[number % 3] * (1 + number // 3)
+            file.write(json.dumps({"input": word, "output": f"{word}.", "score": number % 3 + 1}) + "\n")
+    return workshop
+
+
+@pytest.fixture(scope="module")
+def finished(workshop):
+    return workshop.train("finished", *RUN)
+
+
+def rewards_by_hand(model, tokenizer, record, kind="preference") -> list[float]:
+    """Of each conversation of a record on its own, up to the end of its answer."""
+    found = []
+    for one in ChatRenderer(tokenizer).render(detect_format(record, kind).read(record).conversations):
+        end = one.trained.nonzero()[0][-1] + 1
+        with torch.no_grad():
+            found.append(model(torch.tensor(one.ids[:end]).long()[None])[0, -1].item())
+    return found
+
+
+def records(workshop, *names) -> list[dict]:
+    return [json.loads(line) for name in names for line in (workshop.folder / name).read_text("utf-8").splitlines()]
+
+
+def test_it_learns_which_answer_is_better(finished):
+    first, last = finished.metrics[0], finished.metrics[-1]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert {first[name] for name in NAMES} == {0}
+    assert last["loss"] < 0.2 and last["accuracy"] == 1 and last["margin"] > 1
+    assert last["val_accuracy"] > 0.8 and last["val_loss"] < 0.6
+    for line in finished.metrics:
+        assert NAMES <= line.keys() and all(math.isfinite(value) for value in line.values())
+        assert line["min_reward"] <= line["mean_reward"] <= line["max_reward"]
+    loaded = load_reward(finished.weight_file)
+    assert loaded.stage == "reward" and loaded.facts["step"] == last["step"]
+    assert "warning" not in finished.said and "verdict" not in finished.said
+
+
+def test_the_held_out_figures_are_those_of_each_conversation_alone(workshop):
+    words = ("--epochs=2", "--learning_rate=0.01", "--val_path", str(workshop.folder / "pairs_b.jsonl"))
+    result = workshop.train("held_out", *words, data=("pairs_a.jsonl",))
+    loaded, last = load_reward(result.weight_file), result.metrics[-1]
+    pairs = [rewards_by_hand(loaded.model, loaded.tokenizer, one) for one in records(workshop, "pairs_b.jsonl")]
+    assert last["val_accuracy"] == pytest.approx(sum(chosen > rejected for chosen, rejected in pairs) / len(pairs))
+    assert last["val_margin"] == pytest.approx(
+        sum(chosen - rejected for chosen, rejected in pairs) / len(pairs), abs=1e-5
+    )
+    assert last["val_mean_reward"] == pytest.approx(sum(map(sum, pairs)) / 2 / len(pairs), abs=1e-5)
+
+
+def test_another_kind_of_loss_learns_too(workshop):
+    result = workshop.train("hinge", *SHORT, "--epochs=6", "--loss_type=hinge", "--hinge_margin=2")
+    assert result.losses[0] == pytest.approx(2) and result.losses[-1] < 0.5
+
+
+def test_a_margin_asks_for_more(workshop):
+    """The first loss is that of equal rewards and the margins of the records."""
+    margins = [0.5, 2, 0, 1]
+    with open(workshop.folder / "margins.jsonl", "w", encoding="utf-8") as file:
+        for number, margin in enumerate(margins):
+            file.write(json.dumps({"prompt": f"{number}", "chosen": "a", "rejected": "b", "margin": margin}) + "\n")
+    words = ("--max_steps=1", "--val_ratio=0", "--batch_size=8", "--accumulation_steps=1")
+    loss = workshop.train("margins", *words, data=("margins.jsonl",)).losses[0]
+    assert loss == pytest.approx(sum(math.log1p(math.exp(margin)) for margin in margins) / 4, rel=1e-5)
+
+
+def test_scores_are_learned_as_they_are(workshop):
+    """mse is chosen by the data; the score follows from the letter of the question."""
+    words = ("--epochs=40", "--val_ratio=0.2", "--learning_rate=0.01")
+    result = workshop.train("scored", *words, data=("scored.jsonl",))
+    last = result.metrics[-1]
+    assert result.losses[0] > 2 and last["loss"] < 0.3 and last["val_explained"] > 0.5
+    assert "accuracy" not in last and 0 < last["mean_reward"] < 4
+
+
+def test_ranked_choices_are_all_their_pairs(workshop):
+    choices = [{"text": text, "rank": rank} for rank, text in enumerate("abcd")]
+    (workshop.folder / "ranked.jsonl").write_text(json.dumps({"input": "x", "choices": choices}) + "\n")
+    result = workshop.train("ranked", "--max_steps=1", "--val_ratio=0", data=("ranked.jsonl",))
+    assert "6 pairs" in result.said
+
+
+def test_neither_micro_batches_nor_packing_change_the_curve(workshop):
+    common = (*SHORT, "--max_seq_len=32")
+    curves = [
+        workshop.train(f"split_{rows}", *common, f"--batch_size={rows}", f"--accumulation_steps={8 // rows}")
+        for rows in (8, 4, 1)
+    ]
+    for curve in curves[1:]:
+        for a, b in zip(curve.metrics, curves[0].metrics, strict=True):
+            assert a == pytest.approx(b, abs=2e-4)
+
+
+def test_what_is_too_long_is_left_out_and_counted(workshop):
+    long = {"prompt": "x", "chosen": "a" * 40, "rejected": "b"}
+    lines = (workshop.folder / "pairs_a.jsonl").read_text("utf-8") + json.dumps(long) + "\n"
+    (workshop.folder / "long.jsonl").write_text(lines, encoding="utf-8")
+    result = workshop.train("long", "--max_steps=1", "--val_ratio=0", data=("long.jsonl",))
+    assert "17 pairs, 1 left out as longer than 32 tokens" in result.said
+
+
+@pytest.mark.parametrize("lora", [(), ("--lora",)], ids=["whole", "lora"])
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, lora):
+    honest, calls = AnswerRows.batch, []
+
+    def watched(*args):
+        calls.append(1)
+        if len(calls) == 12:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return honest(*args)
+
+    def result(out):
+        done = workshop.result(out)
+        return type(done)(done.folder / "lora", "reward") if lora else done
+
+    out = f"stopped{len(lora)}"
+    workshop.train(f"whole{len(lora)}", *RUN, *lora)
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswerRows, "batch", watched)
+        code, _ = workshop.fails(out, *RUN, *lora)
+    whole = result(f"whole{len(lora)}")
+    assert code == 143 and 0 < result(out).facts["step"] < whole.facts["step"]
+    assert re.search("resumed .* at step", workshop.train(out, *RUN, *lora, "--resume").said)
+    assert_same_run(result(out), whole)
+
+
+def test_adapters_learn_with_their_head_and_leave_the_network(workshop):
+    workshop.train("lora", *RUN, "--lora", "--lora_rank=4")
+    assert not list((workshop.folder / "lora").glob("*.pth"))
+    adapters = open_lora(workshop.folder / "lora" / "lora" / "reward_32.pth")
+    assert adapters.stage == "reward" and SCORE in adapters.weights
+    loaded = load_reward_adapters(adapters, workshop.folder / "start.pth")
+    pairs = [rewards_by_hand(loaded.model, loaded.tokenizer, one) for one in records(workshop, "pairs_a.jsonl")]
+    assert sum(chosen > rejected for chosen, rejected in pairs) >= 0.8 * len(pairs)
+    state = read_checkpoint(workshop.folder / "lora" / "lora" / "reward_32_resume.pth")
+    assert same(state["modules"]["model"], adapters.weights)
+
+
+def test_a_dry_run_writes_nothing_but_the_cache(workshop):
+    result = workshop.train("dry", *RUN, "--dry_run")
+    assert "dry run: one step took" in result.said
+    assert [path.name for path in result.folder.iterdir()] == ["cache"]
+
+
+def test_it_begins_with_a_folder_of_transformers(workshop):
+    folder = workshop.folder / "hf"
+    tokenizer = Tokenizer.load(workshop.folder / "tokenizer")
+    config = Qwen2Config(
+        vocab_size=tokenizer.vocab_size, max_position_embeddings=64, tie_word_embeddings=False, **SHAPE
+    )
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save(folder)
+    result = workshop.train("from_hf", "--max_steps=2", "--from_weight", str(folder))
+    assert result.losses[0] == pytest.approx(math.log(2), abs=1e-6) and result.metrics[0]["lr"] <= 1e-5
+    assert load_reward(result.weight_file).model.config.attention_bias
+
+
+# --- what is refused --------------------------------------------------------------------------------
+
+
+def refused(capsys, main, *words) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stopped:
+        run_main(lambda: main([str(word) for word in words]))
+    return stopped.value.code, capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_reward_model_is_no_language_model_and_the_other_way_round(workshop, finished, capsys):
+    words = ("--weight_path", finished.weight_file, "--device", "cpu", "--prompt", "a")
+    code, sentence = refused(capsys, eval_model.main, *words)
+    assert code == 1 and "is a reward model, which scores answers and writes none" in sentence
+    code, message = workshop.fails("again", "--from_weight", str(finished.weight_file))
+    assert code == 1 and "is a reward model" in message and message.count("\n") == 1
+    with pytest.raises(SproutError, match="is a language model, no reward model"):
+        load_reward(workshop.folder / "start.pth")
+    assert load_model(workshop.folder / "start.pth").stage == "pretrain"
+
+
+def test_adapters_of_a_reward_model_do_not_chat(workshop, capsys):
+    workshop.train("adapted", "--max_steps=1", "--lora")
+    path = workshop.folder / "adapted" / "lora" / "reward_32.pth"
+    code, sentence = refused(capsys, eval_model.main, "--lora", path, "--device", "cpu", "--prompt", "a")
+    assert code == 1 and "holds the adapters of a reward model" in sentence
+
+
+def test_preferences_by_dpo_take_no_scores(workshop):
+    command = Workshop(workshop.folder, "dpo")
+    code, message = command.fails("dpo", "--max_steps=1", data=("scored.jsonl",))
+    assert code == 1 and "this is an answer with a score, which train_reward.py learns from" in message
+    assert "scored.jsonl:1" in message and message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "data, loss, named",
+    [
+        ("scored.jsonl", "bt", "--loss_type bt is not for scored answers, which the data are: give mse"),
+        ("pairs_a.jsonl", "mse", "--loss_type mse is not for pairs, which the data are: give bt or hinge"),
+    ],
+)
+def test_a_loss_for_other_data_is_refused(workshop, data, loss, named):
+    code, message = workshop.fails("other", f"--loss_type={loss}", data=(data,))
+    assert code == 2 and named in message and message.count("\n") == 1
+
+
+def test_pairs_and_scores_do_not_mix(workshop):
+    code, message = workshop.fails("mixed", "--max_steps=1", data=("pairs_a.jsonl", "scored.jsonl"))
+    assert code == 1 and "scored.jsonl:1" in message and "the shape is unknown" in message
+
+
+@pytest.mark.parametrize("line", [{"text": "a document"}, {"prompt": "a", "chosen": "b"}, {"input": "a", "score": 1}])
+def test_what_is_neither_is_said_with_its_place(workshop, line):
+    (workshop.folder / "bad.jsonl").write_text(json.dumps(line) + "\n")
+    code, message = workshop.fails("bad", "--max_steps=1", data=("bad.jsonl",))
+    assert code == 1 and "bad.jsonl:1" in message and "the shape is unknown" in message and message.count("\n") == 1
+
+
+def test_another_loss_is_refused_on_resuming_by_name(workshop):
+    workshop.train("other_loss", "--max_steps=2")
+    code, message = workshop.fails("other_loss", "--max_steps=2", "--resume", "--center=0.5")
+    assert code == 2 and "data.loss was" in message and "center 0.5" in message
+
+
+def test_the_curve_of_rewards_has_no_verdict(finished):
+    with pytest.raises(SproutError, match="a reward loss, which has no verdict: see docs/reward.md"):
+        diagnose.main([str(finished.logs)])
