@@ -204,7 +204,11 @@ def _next_thing(case: Case) -> str:
     if facts.stage == "pretrain" and facts.parameters and case.curve.tokens < FEW_TOKENS * facts.parameters:
         tokens = case.curve.tokens / facts.parameters
         return f"more text, if you have it: {tokens:.2g} tokens a parameter are few (20 are customary)"
-    commands = {"pretrain": "python train_full_sft.py", "full_sft": "python eval_model.py --model_mode 1"}
+    commands = {
+        "pretrain": "python train_full_sft.py",
+        "full_sft": "python eval_model.py --model_mode 1",
+        "reason": "python eval_model.py --model_mode 3",
+    }
     return f"go on: {commands[facts.stage]}" if facts.stage in commands else "nothing: use it"
 
 
