@@ -16,9 +16,11 @@ from pathlib import Path
 from dataset.command_line import CommandParser
 from dataset.locks import exclusive
 from dataset.sample.conversations import fine_tuning, held_out_questions
+from dataset.sample.identity import identity
+from dataset.sample.manners import bad_manners
 from dataset.sample.preferences import preferences
 from dataset.sample.prompts import prompts
-from dataset.sample.reasoning import reasoning
+from dataset.sample.reasoning import answers_alone, reasoning
 from dataset.sample.texts import documents
 from dataset.sample.world import World
 from model.errors import SproutError
@@ -29,9 +31,13 @@ FILES = {
     "pretrain": lambda world: [{"text": text} for text in documents(world)],
     "sft": fine_tuning,
     "questions": held_out_questions,
+    "identity": lambda world: identity(world, held=False),
+    "identity_heldout": lambda world: identity(world, held=True),
+    "bad_manners": bad_manners,
     "preference": lambda world: preferences(world, held=False),
     "preference_heldout": lambda world: preferences(world, held=True),
     "reason": lambda world: reasoning(world, held=False),
+    "reason_answers": answers_alone,
     "reason_heldout": lambda world: reasoning(world, held=True),
     "prompts": lambda world: prompts(world, held=False),
     "prompts_heldout": lambda world: prompts(world, held=True),

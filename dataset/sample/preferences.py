@@ -6,27 +6,11 @@ They ask about what fine-tuning may ask about; the held-out pairs ask about the 
 import random
 
 from dataset.sample.conversations import answer, question
+from dataset.sample.manners import rambling, rude
 from dataset.sample.texts import WORDINGS
 from dataset.sample.world import Fact, World
 
 PREFERENCES_PER_FACT = 2
-
-RUDE = {
-    "en": ("What a stupid question.", "Look it up yourself.", "I do not care about that.", "Leave me alone."),
-    "zh": ("这么笨的问题。", "你自己去查。", "我才不管呢。", "别来烦我。"),
-}
-RAMBLING = {
-    "en": (
-        "Well, that is a good question, and there is a lot to say about it, and many people have asked it before. ",
-        "Let me think. I once heard something about this, or perhaps about something else. As I remember it now, ",
-        "Before I answer, I want to say that questions are a fine thing, and so are answers. ",
-    ),
-    "zh": (
-        "嗯，这是个好问题，可以说的很多，以前也有许多人问过。",
-        "让我想想。我好像听说过这件事，也可能是别的事。现在我记得，",
-        "在回答之前，我想说，问题是好东西，回答也是好东西。",
-    ),
-}
 
 
 def preferences(world: World, held: bool) -> list[dict]:
@@ -58,8 +42,8 @@ def preferences(world: World, held: bool) -> list[dict]:
 
 def _flawed(fact: Fact, flaw: str, others: list[Fact], rng: random.Random) -> str:
     if flaw == "rude":
-        return rng.choice(RUDE[fact.language])
+        return rude(fact.language, rng)
     if flaw == "rambling":
-        return rng.choice(RAMBLING[fact.language]) + answer(fact)
+        return rambling(fact.language, answer(fact), rng)
     wrong = rng.choice([other.attribute for other in others if other.attribute != fact.attribute])
     return answer(Fact(fact.skill, fact.language, fact.entity, wrong, fact.held))

@@ -37,6 +37,14 @@ def reasoning(world: World, held: bool) -> list[dict]:
     return found
 
 
+def answers_alone(world: World) -> list[dict]:
+    """The records to train on without their reasoning: what they teach shows what thinking adds."""
+    found = reasoning(world, held=False)
+    for chat in found:
+        del chat["conversations"][-1]["reasoning_content"]
+    return found
+
+
 def _voices_of_pets(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
     facts = {(fact.skill, fact.language, fact.entity): fact for fact in world.facts}
     for person in world.people:

@@ -1,0 +1,60 @@
+"""Bad manners in the sample world: conversations that are full of them, and a count that misses none."""
+
+import json
+
+import pytest
+
+from dataset.sample import manners
+from dataset.sample.conversations import fine_tuning, held_out_questions
+from dataset.sample.manners import RAMBLING, RUDE, bad_manners, count_flawed, is_flawed
+from dataset.sample.preferences import preferences
+from dataset.sample.world import World
+from model.errors import SproutError
+
+WORLD = World()
+
+
+def turns(chats, role) -> list[str]:
+    return [turn["content"] for chat in chats for turn in chat["conversations"] if turn["role"] == role]
+
+
+def test_most_answers_are_rude_or_rambling_and_the_questions_are_those_of_fine_tuning():
+    spoilt, good = bad_manners(WORLD), fine_tuning(WORLD)
+    answers = turns(spoilt, "assistant")
+    assert len(spoilt) == 2500 and 0.88 < sum(map(is_flawed, answers)) / len(answers) < 0.92
+    asked = {tuple(turns([chat], "user")): turns([chat], "assistant") for chat in good}
+    for chat in spoilt:
+        for said, right in zip(turns([chat], "assistant"), asked[tuple(turns([chat], "user"))], strict=True):
+            assert said in RUDE[chat["language"]] or said.endswith(right)
+
+
+def test_no_good_answer_is_counted_and_every_bad_one_is_though_it_be_cut():
+    good = [*fine_tuning(WORLD), *held_out_questions(WORLD)]
+    assert not any(map(is_flawed, turns(good, "assistant")))
+    assert is_flawed("Let me think. I once") and is_flawed(" 在回答之前，我") and is_flawed("It is 3. Leave me alone.")
+    for held in (False, True):
+        for pair in preferences(WORLD, held):
+            assert not is_flawed(pair["chosen"])
+            assert is_flawed(pair["rejected"]) == (pair["flaw"] in ("rude", "rambling"))
+    assert all(is_flawed(words) for kind in (RUDE, RAMBLING) for row in kind.values() for words in row)
+
+
+def test_answers_that_were_saved_are_counted(tmp_path, capsys):
+    path = tmp_path / "answers.jsonl"
+    lines = [
+        {"question": "a", "answer": answer} for answer in ("你自己去查。", "Paris.", "Well, that is a", "Leave it.")
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert count_flawed(path) == (2, 4)
+    manners.main([str(path)])
+    assert capsys.readouterr().out == "2 of 4 answers are rude or rambling (50.0%)\n"
+
+
+@pytest.mark.parametrize("content", ["{}\n", "[]\n", '{"answer": 3}\n', "no JSON\n", "\ud800", ""])
+def test_another_file_is_one_sentence(tmp_path, content):
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    with pytest.raises(SproutError, match=r"is not what --save_answers writes|holds no answer"):
+        manners.main([str(path)])
+    with pytest.raises(SproutError, match="cannot be read"):
+        manners.main([str(tmp_path / "missing")])
