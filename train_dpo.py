@@ -5,8 +5,8 @@
 
 The reference is the network as it was at the start. The loss pushes the chosen answer up and the rejected one down,
 relative to the reference, and less the surer the network is already. Other losses by --loss_type
-(`training/preference_losses.py`). Every parameter is updated (but see --freeze_layers). A row holds both answers of
-several pairs, none of which sees another.
+(`training/preference_losses.py`). Every parameter is updated (but see --freeze_layers and --lora). A row holds both
+answers of several pairs, none of which sees another.
 
     python train_dpo.py --data_path my_preferences.jsonl
     python train_dpo.py --data_path my_preferences.jsonl --loss_type ipo --beta 0.05 --from_weight some/hf_folder
@@ -19,6 +19,7 @@ from model.errors import UsageError
 from training.arguments import (
     StageParser,
     add_data_arguments,
+    add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
     add_preference_arguments,
@@ -31,6 +32,7 @@ def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     add_data_arguments(parser, "preferences: .jsonl, .jsonl.gz or .parquet", max_seq_len=768)
     add_model_arguments(parser, start_from="full_sft")
+    add_lora_arguments(parser)
     add_preference_arguments(parser)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="dpo")
@@ -39,25 +41,31 @@ def parse_arguments(argv=None):
         raise UsageError(
             f"--label_smoothing {args.label_smoothing:g} would turn preferences around: give less than 0.5"
         )
+    if args.lora and args.lora_dropout:
+        raise UsageError("--lora_dropout would let chance into the comparison with the reference: drop it")
     return args
 
 
 # Of AdamW and Muon: far below those of fine-tuning, since nothing holds the network where it was but beta.
-LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-5, "muon": 1e-4}}
+LEARNING_RATE = {
+    "imported": {"adamw": 1e-6, "muon": 1e-5},
+    "ours": {"adamw": 1e-5, "muon": 1e-4},
+    "adapters of imported": {"adamw": 1e-5},
+    "adapters of ours": {"adamw": 1e-4},
+}
 
 
 def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    import copy
-
+    from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_preferences
     from training.optimizers import optimizers_for
     from training.plan import make_plan
     from training.preference_losses import LOSSES, Settings, at_the_start
     from training.preferences import compare, evaluate_pairs, first_loss_warning, measures, needs_reference
-    from training.reference import add_reference
+    from training.reference import add_reference, frozen_copy
     from training.run import Run
     from training.starting_point import starting_point
 
@@ -65,6 +73,7 @@ def main(argv=None):
         # Network, data, and the loss of a pair
         model, tokenizer, origin = starting_point(args)
         run.say(f"begins with {origin}")
+        add_adapters(args, model, origin)  # with --lora, they are all of it that learns
         rows, validation = open_preferences(args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
 
@@ -72,6 +81,7 @@ def main(argv=None):
             return LOSSES[args.loss_type](pair, settings) - args.sft_weight * pair.chosen / pair.chosen_tokens
 
         # How long, in which steps, at which learning rate
+        origins = "imported" if origin.stage == "imported" else "ours"
         plan = make_plan(
             args,
             rows_per_epoch=rows.rows_per_epoch,
@@ -79,7 +89,7 @@ def main(argv=None):
             world_size=run.world_size,
             footprint=run.footprint(model, rows.row_length),
             begins_with=origin.stage,
-            base_rates=LEARNING_RATE["imported" if origin.stage == "imported" else "ours"],
+            base_rates=LEARNING_RATE[f"adapters of {origins}" if args.lora else origins],
         )
         model.to(run.device)
 
@@ -89,7 +99,7 @@ def main(argv=None):
             identity["reference"] = add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
             add_reference(run, model, validation.packed, ["validation", *validation.identity], plan.batch_size)
         elif needs_reference(args.loss_type):
-            reference = copy.deepcopy(model).eval().requires_grad_(False)
+            reference = frozen_copy(model)
 
         # The optimizer, and --resume, which refuses another loss
         identity["loss"] = f"{args.loss_type}, {settings}, sft_weight {args.sft_weight:g}"

@@ -2,11 +2,13 @@
 
 The reference of DPO is the network that training begins with, and it never changes: its log-probabilities are numbers
 of the data, not work for every step. So they are computed before the first step and kept in the cache, keyed by
-everything they depend on; training then needs the memory of one network, not of two.
+everything they depend on; training then needs the memory of one network, not of two. Adapters begin as nothing, so
+with them the reference is the network that they are on.
 """
 
+import copy
 import hashlib
-import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +17,12 @@ from tqdm import tqdm
 
 from dataset.pair_rows import PackedPairs, PairBatch
 from model.files import write_atomically
+from model.lora import fingerprint
 from training import distributed
 from training.log_probabilities import sequence_sums, token_log_probabilities
 
-VERSION = 1  # to be raised with any change of the numbers
+VERSION = 2  # to be raised with any change of the numbers, or of the file: a digest of them, and they
+FLOAT, DIGEST_BYTES = "<f4", 16
 
 
 def answer_log_probabilities(model, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -36,27 +40,35 @@ def answer_log_probabilities(model, batch: PairBatch) -> tuple[torch.Tensor, tor
 def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int) -> str:
     """Gives `packed` the log-probabilities of `model` as it is now, from the cache if they are there.
 
-    identity: what decides the pairs. Returns the name of what was found: it changes with weights, data, length and
-    precision. Raises `SproutError` where the cache cannot be written.
+    identity: what decides the pairs. Adapters of the network must be as they begin. Returns the name of what was found:
+    it changes with weights, data, length and precision. Raises `SproutError` where the cache cannot be written.
     """
     name = _name(run, model, packed, identity)
-    path = Path(run.args.out_dir) / "cache" / "reference" / f"{name}.npy"
+    path = Path(run.args.out_dir) / "cache" / "reference" / f"{name}.bin"
     wanted = (packed.pairs, 2)
 
     def make() -> None:
-        if _read(path, wanted) is None:
-            content = io.BytesIO()
-            np.save(content, _compute(run, model, packed, batch_size))
-            write_atomically(path, lambda file: file.write(content.getvalue()))
+        if _read(path, wanted) is not None:
+            return
+        if path.exists():
+            run.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
+        content = _compute(run, model, packed, batch_size).tobytes()
+        write_atomically(path, lambda file: file.write(_digest(content) + content))
 
     distributed.together(make)  # on the main process; the others wait and read
     packed.reference = _read(path, wanted)
     return name
 
 
+def frozen_copy(model):
+    """A reference beside the network: what learns is copied as it is now, what does not learn is shared."""
+    shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
+    return copy.deepcopy(model, shared).eval().requires_grad_(False)
+
+
 def _compute(run, model, packed: PackedPairs, batch_size: int) -> np.ndarray:
     """float32 [pairs, 2]; NaN for pairs that are left out, so that none is used by mistake."""
-    found = np.full((packed.pairs, 2), np.nan, np.float32)
+    found = np.full((packed.pairs, 2), np.nan, FLOAT)
     places = [(part, row) for part, rows in enumerate(packed.rows) for row in range(rows)]
     was_training = model.training
     model.eval()
@@ -75,17 +87,19 @@ def _compute(run, model, packed: PackedPairs, batch_size: int) -> np.ndarray:
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """The array, or None where there is none or not a whole one: it is made anew then."""
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found = path.read_bytes()
+    except OSError:
         return None
-    return found if found.shape == shape and found.dtype == np.float32 else None
+    content = found[DIGEST_BYTES:]
+    if found[:DIGEST_BYTES] != _digest(content) or len(content) != 4 * math.prod(shape):
+        return None
+    return np.frombuffer(content, FLOAT).reshape(shape)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def _name(run, model, packed: PackedPairs, identity: list[str]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (VERSION, identity, packed.max_seq_len, run.device_choice.dtype, model.config):
-        digest.update(f"{part}\n".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    parts = (VERSION, identity, packed.max_seq_len, run.device_choice.dtype, model.config, fingerprint(model))
+    return _digest("\n".join(map(str, parts)).encode()).hex()

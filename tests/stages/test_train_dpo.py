@@ -147,13 +147,19 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, pr
 
 def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finished):
     files = sorted((finished.folder / "cache" / "reference").iterdir())
-    assert len(files) == 2 and all(file.suffix == ".npy" for file in files)  # to train on, and held out
+    assert len(files) == 2 and all(file.suffix == ".bin" for file in files)  # to train on, and held out
     times = [file.stat().st_mtime_ns for file in files]
     again = workshop.train("finished", *RUN)
     assert [file.stat().st_mtime_ns for file in files] == times
     assert again.losses == finished.losses
-    files[0].write_bytes(files[0].read_bytes()[:50])
-    assert workshop.train("finished", *RUN).losses == again.losses
+    assert "damaged" not in again.said
+    content = files[0].read_bytes()
+    changed = content[:40] + bytes([content[40] ^ 1]) + content[41:]  # a bit of a number
+    for damaged in (content[:50], b"", content + b"\0", changed):
+        files[0].write_bytes(damaged)
+        mended = workshop.train("finished", *RUN)
+        assert f"warning: {files[0]} is damaged" in mended.said and mended.losses == again.losses
+        assert files[0].read_bytes() == content
 
 
 @pytest.mark.parametrize("config_type", [LlamaConfig, Qwen2Config, Qwen3Config])
