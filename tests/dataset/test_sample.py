@@ -88,7 +88,10 @@ def test_a_name_that_is_no_file(tmp_path):
         sample_file("question", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["pretrain", "sft", "questions", "reason", "reason_heldout"])
+CHATS = ("sft", "questions", "identity", "identity_heldout", "reason", "reason_heldout")
+
+
+@pytest.mark.parametrize("name", ["pretrain", *CHATS])
 def test_every_record_is_read_by_its_format(made, name):
     kind, wanted = ("text", "text") if name == "pretrain" else ("chat", "conversations")
     (reader,) = (each for each in FORMATS[kind] if each.name == wanted)
@@ -133,7 +136,7 @@ def test_all_arithmetic_is_right_and_no_wording_is_left_unfilled(made, name):
     if name.startswith("preference"):
         text = "\n".join(record["prompt"] + "\n" + record["chosen"] for record in records(made, name))
     found = re.findall(r"(\d+(?: \+ \d+)+) = (\d+)", text)
-    assert found or name.startswith(("preference", "prompts"))
+    assert found or name.startswith(("identity", "preference", "prompts"))
     for numbers, total in found:
         assert sum(map(int, numbers.split(" + "))) == int(total)
     for a, b, total in re.findall(r"(\d+)(?: plus |加)(\d+)(?: is |等于)(\d+)", text):
@@ -151,6 +154,21 @@ def test_later_stages_have_held_out_halves(made):
         for file in ("reason", "reason_heldout")
     ]
     assert not asked[0] & asked[1] and len(asked[1]) >= 100
+
+
+def test_an_identity_is_asked_for_in_wordings_never_trained_on_and_is_nowhere_else(made):
+    shown, held = ([r["conversations"] for r in records(made, name)] for name in ("identity", "identity_heldout"))
+    questions = [{asked["content"] for asked, _ in chats} for chats in (shown, held)]
+    assert not questions[0] & questions[1] and len(questions[1]) == len(held) >= 60
+    answers = {right["content"] for _, right in shown}
+    assert answers == {right["content"] for _, right in held} and len(answers) >= 20
+    assert all(12 <= sum(right["content"] == answer for _, right in shown) <= 20 for answer in answers)
+    others = [turn for name in ("sft", "questions") for r in records(made, name) for turn in r["conversations"]]
+    assert not answers & {turn["content"] for turn in others}
+    assert not questions[1] & {turn["content"] for turn in others}
+    texts = (made / "sample" / "pretrain.jsonl").read_text(encoding="utf-8")
+    names = ("Fennel", "Olga", "Finch", "Button", "茴香", "方岚", "纽扣")
+    assert not [name for name in names if name in texts]
 
 
 def test_preferences_prefer_what_is_right(made):
