@@ -58,7 +58,7 @@ def main(argv=None):
     from training.optimizers import optimizers_for
     from training.plan import make_plan
     from training.run import Run
-    from training.samples import answer_questions
+    from training.samples import answer_questions, continue_prompts
     from training.starting_point import starting_point
     from training.teacher import open_teacher, taught_rows
     from training.writing import end_ids
@@ -70,6 +70,9 @@ def main(argv=None):
         teacher = open_teacher(args, tokenizer, run.device)
         run.say(f"learns from {teacher}")
         rows, validation = open_texts_or_chats(args, tokenizer, run.say)
+        texts = facts_of(rows)["kind"] == "text"
+        if texts and args.on_policy:
+            raise UsageError("--on_policy answers conversations, and --data_path holds texts: give one or the other")
         renderer = ChatRenderer(tokenizer)
         tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
 
@@ -139,7 +142,8 @@ def main(argv=None):
                     f" token accuracy {result.token_accuracy:.1%}"
                 )
             if step.samples:
-                run.say(answer_questions(run, model, tokenizer, renderer))
+                shown = continue_prompts(run, model, tokenizer) if texts else None
+                run.say(shown or answer_questions(run, model, tokenizer, renderer))
 
 
 if __name__ == "__main__":

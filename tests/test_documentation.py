@@ -20,9 +20,10 @@ from model.huggingface import export_folder
 from model.lora import Lora, add_lora, fingerprint
 from model.lora_files import save_lora
 from model.peft_folder import write_peft_folder
+from model.reward import RewardModel
 from model.tokenizer import Tokenizer
 from model.transformer import Transformer
-from tests.stages.workshop import write_chats, write_pairs, write_texts, write_thoughts
+from tests.stages.workshop import write_chats, write_pairs, write_scored, write_texts, write_thoughts
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "README_zh.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,8 +47,11 @@ TINY = {
     "train_lora": RUN,
     "train_dpo": RUN,
     "train_reason": RUN,
+    "train_reward": RUN,
+    "train_distill": RUN,
     "train_tokenizer": "--vocab_size 300",
     "eval_model": "--max_new_tokens 3 --device cpu",
+    "scripts.score": "--device cpu",
     "scripts.benchmark": "--megabytes 1",
 }
 THIN = "--num_hidden_layers 1 --intermediate_size 64"  # of a new network
@@ -88,6 +92,7 @@ def prepared(tmp_path_factory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_texts(folder / f"{name}.jsonl", 60, seed=len(name))
     write_pairs(folder / "my_preferences.jsonl", 30, seed=0)
+    write_scored(folder / "my_scores.jsonl", 30, seed=0)
     write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
     for name in CHATS:
         write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
@@ -96,6 +101,7 @@ def prepared(tmp_path_factory) -> Path:
     model = Transformer(config)
     for stage in ("pretrain", "full_sft", "dpo", "reason"):
         save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
+    save_weights(folder / "out" / "reward_512.pth", RewardModel.of(model), tokenizer, stage="reward")
     for name in ("HF_FOLDER", "path/to/hf_folder", "some/hf_folder"):
         export_folder(folder / name, model, tokenizer)
     add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path="out/full_sft_512.pth"))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+import train_distill
 import train_dpo
 import train_full_sft
 import train_lora
@@ -45,6 +46,7 @@ STAGES = {
     "dpo": train_dpo,
     "reason": train_reason,
     "reward": train_reward,
+    "distill": train_distill,
 }
 DATA = {
     "pretrain": ("a.jsonl:0.7", "b.jsonl:0.3"),
@@ -53,6 +55,7 @@ DATA = {
     "dpo": ("pairs_a.jsonl", "pairs_b.jsonl"),
     "reason": ("thoughts_a.jsonl", "thoughts_b.jsonl"),
     "reward": ("pairs_a.jsonl", "pairs_b.jsonl"),
+    "distill": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
 }
 
 
@@ -106,6 +109,18 @@ def write_pairs(path: Path, pairs: int, seed: int) -> Path:
     return path
 
 
+def write_scored(path: Path, answers: int, seed: int) -> Path:
+    """Answers of one letter, said once to three times; the letter is the score."""
+    rng = random.Random(seed)
+    with open(path, "w", encoding="utf-8") as file:
+        for _ in range(answers):
+            letter = rng.choice("abc")
+            word = letter * rng.randint(1, 3)
+            record = {"input": word, "output": f"{word}.", "score": "abc".index(letter) + 1}
+            file.write(json.dumps(record) + "\n")
+    return path
+
+
 @dataclass(frozen=True)
 class Workshop:
     """A folder with a tokenizer, data and a weight, in which runs write outputs of different names."""
@@ -127,6 +142,8 @@ class Workshop:
         write_pairs(folder / "pairs_b.jsonl", 12, seed=2)
         config = TransformerConfig(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, **SHAPE)
         save_weights(folder / "start.pth", random_network(config), tokenizer, stage="pretrain")
+        teacher = random_network(config.replace(hidden_size=40), seed=1)
+        save_weights(folder / "teacher.pth", teacher, tokenizer, stage="full_sft")
         return cls(folder, stage)
 
     def command(self, out: str, *words: str, data=None) -> list[str]:
@@ -137,6 +154,8 @@ class Workshop:
             fixed += ["--tokenizer_path", str(self.folder / "tokenizer"), *sizes]
         else:
             fixed += ["--from_weight", str(self.folder / "start.pth")]
+        if self.stage == "distill":
+            fixed += ["--teacher_weight", str(self.folder / "teacher.pth")]
         return ["--data_path", *paths, *fixed, *words]
 
     def main(self, arguments: list[str]) -> None:
