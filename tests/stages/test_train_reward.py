@@ -21,7 +21,7 @@ from model.reward_files import load_reward, load_reward_adapters
 from model.state_dict import SCORE
 from model.tokenizer import Tokenizer
 from scripts import diagnose
-from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same
+from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same, write_scored
 from training.arguments import run_main
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
@@ -32,10 +32,7 @@ NAMES = {"accuracy", "margin", "min_reward", "mean_reward", "max_reward"}
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory) -> Workshop:
     workshop = Workshop.create(tmp_path_factory.mktemp("workshop"), "reward")
-    with open(workshop.folder / "scored.jsonl", "w", encoding="utf-8") as file:
-        for number in range(24):
-            word = "abc"[number % 3] * (1 + number // 3)
-            file.write(json.dumps({"input": word, "output": f"{word}.", "score": number % 3 + 1}) + "\n")
+    write_scored(workshop.folder / "scored.jsonl", 24, seed=1)
     return workshop
 
 
@@ -125,6 +122,17 @@ def test_neither_micro_batches_nor_packing_change_the_curve(workshop):
     for curve in curves[1:]:
         for a, b in zip(curve.metrics, curves[0].metrics, strict=True):
             assert a == pytest.approx(b, abs=2e-4)
+
+
+def test_two_processes_learn_what_one_does(workshop):
+    words = (*SHORT, "--max_steps=6", "--batch_size=1")
+    one = workshop.train("one", *words, "--accumulation_steps=4")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    process = workshop.start("two", *words, "--accumulation_steps=2", launcher=launcher)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    for a, b in zip(workshop.result("two").metrics, one.metrics, strict=True):
+        assert a == pytest.approx(b, abs=2e-4)
 
 
 def test_what_is_too_long_is_left_out_and_counted(workshop):

@@ -125,6 +125,18 @@ def test_the_mean_may_be_over_pairs_while_tokens_are_reported():
     assert parameter.grad.item() == pytest.approx(1.0)
 
 
+def test_ranges_are_those_of_all_micro_batches_and_begin_anew_with_each_step():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    updater = updater_of([parameter])
+    for values in ([0.5, -2.0], [3.0, 1.0], [0.0, 0.0]):
+        updater.backward(parameter.sum(), 1)
+        updater.measure_range(reward=torch.tensor(values))
+    assert updater.update(1.0).measures == {"min_reward": -2.0, "max_reward": 3.0}
+    updater.backward(parameter.sum(), 1)
+    updater.measure_range(reward=torch.tensor([[1.0], [2.0]]))
+    assert updater.update(1.0).measures == {"min_reward": 1.0, "max_reward": 2.0}
+
+
 def test_measures_are_means_over_all_micro_batches_and_begin_anew_with_each_step():
     parameter = torch.nn.Parameter(torch.ones(1))
     updater = updater_of([parameter])
