@@ -144,8 +144,13 @@ def detect_format(fields: dict, kind: str) -> Format:
     for candidate in FORMATS[kind]:
         if candidate.keys <= fields.keys() and candidate.fits(fields):
             return candidate
-    accepted = " or ".join(candidate.shape for candidate in FORMATS[kind])
+    raise unknown_shape(fields, (kind,))
+
+
+def unknown_shape(fields: dict, kinds: tuple[str, ...]) -> BadRecord:
+    """What is said of a record that is of none of these kinds: what would be, and what it is otherwise."""
+    accepted = " or ".join(candidate.shape for kind in kinds for candidate in FORMATS[kind])
     for other, uses in OTHER_KINDS.items():
-        if other != kind and any(one.keys <= fields.keys() and one.fits(fields) for one in FORMATS[other]):
+        if other not in kinds and any(one.keys <= fields.keys() and one.fits(fields) for one in FORMATS[other]):
             accepted += f"; this is {uses}"
-    raise BadRecord("the shape is unknown", f"{list_keys(fields)}; accepted: {accepted}")
+    return BadRecord("the shape is unknown", f"{list_keys(fields)}; accepted: {accepted}")

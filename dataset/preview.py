@@ -14,11 +14,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from dataset.command_line import CommandParser, run_main
-from dataset.formats import FORMATS
 from dataset.survey import Example, Survey, survey
 from model.errors import UsageError
 from model.tokenizer import Tokenizer
 
+KINDS = ("text", "chat")
 PERCENTILES = (10, 50, 90, 99)
 BAR = 40  # columns of the longest record
 BARS = " ▏▎▍▌▋▊▉█"
@@ -44,7 +44,7 @@ def _parse_arguments(argv):
     parser.add_argument("--max_seq_len", type=int, default=768, help="length of a row in tokens (%(default)s)")
     parser.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the tokenizer that comes with Sprout")
     parser.add_argument("--examples", type=int, default=3, help="how many to show (%(default)s)")
-    parser.add_argument("--kind", choices=("auto", *FORMATS), default="auto", help="what to take it for (%(default)s)")
+    parser.add_argument("--kind", choices=("auto", *KINDS), default="auto", help="what to take it for (%(default)s)")
     in_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     parser.add_argument("--color", action="store_true", default=in_colour, help="colours (default: in a terminal)")
     parser.add_argument("--no_color", action="store_false", dest="color", help="⟦ and ⟧ instead")

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from dataset.conversations import Conversation
 from dataset.documents import read_documents
-from dataset.fields import BadRecord, list_keys
-from dataset.formats import FORMATS, Format, detect_format
+from dataset.fields import BadRecord
+from dataset.formats import Format, detect_format, unknown_shape
 from dataset.packing import cut_length, pack
 from dataset.reading import BadLine, check_file
 from dataset.rendering import ChatRenderer
@@ -131,8 +131,7 @@ def _detect(fields: dict, kind: str) -> tuple[str, Format]:
             return one, detect_format(fields, one)
         except BadRecord:
             continue
-    accepted = " or ".join(candidate.shape for one in kinds for candidate in FORMATS[one])
-    raise BadRecord("the shape is unknown", f"{list_keys(fields)}; accepted: {accepted}")
+    raise unknown_shape(fields, kinds)
 
 
 def _characters(document: str | Conversation) -> int:

@@ -1,5 +1,6 @@
 """A file of answers under a reward model: the reward of each, and how well the rewards agree with the file."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from dataset.conversations import Conversation
 from dataset.documents import Document, FormatReader, read_documents
 from dataset.fields import BadRecord
-from dataset.formats import detect_format
+from dataset.formats import detect_format, unknown_shape
 from dataset.preferences import Preference
 from dataset.reading import BadLine, check_file, read_records
 from dataset.scored import ScoredAnswer
@@ -34,12 +35,11 @@ def scored_kind(path: str | Path) -> str:
         if isinstance(item, BadLine):
             raise SproutError(f"{item}: correct it, or remove the line")
         for kind in KINDS:
-            try:
+            with contextlib.suppress(BadRecord):
                 detect_format(item.fields, kind)
                 return kind
-            except BadRecord as error:
-                refused = error
-        raise SproutError(f"{BadLine(item.path, item.line, refused.reason, refused.detail)}, pairs or scored answers")
+        unknown = unknown_shape(item.fields, KINDS)
+        raise SproutError(f"{BadLine(item.path, item.line, unknown.reason, unknown.detail)}: give another file")
     raise SproutError(f"{path} holds no record")
 
 

@@ -194,6 +194,8 @@ def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
         ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad lines: the first is"),
         (["", ""], [], 1, "holds no record that can be used, it is empty"),
         ([{"text": "a"}], ["--kind", "chat"], 1, "the shape is unknown"),
+        ([{"input": "a", "output": "b", "score": 1}], [], 1, "this is an answer with a score"),
+        ([{"prompt": "a", "chosen": "b", "rejected": "c"}], ["--kind", "preference"], 2, "invalid choice"),
         ([{"text": "a"}], ["--max_seq_len", "0"], 2, "--max_seq_len must be at least 1"),
         ([{"text": "a"}], ["--tokenizer_path", "nowhere"], 1, "There is no tokenizer"),
     ],

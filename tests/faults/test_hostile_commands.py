@@ -137,7 +137,10 @@ TRYING = """
 --json                                      | --json is for --data_path, which is not given
 --answers                                   | --answers is for --data_path, which is not given
 --show 3                                    | --show N shows wrong answers of --answers
+--save_answers a                            | --save_answers FILE keeps what --answers finds
+--data_path {f}/chat_a.jsonl --answers --save_answers {f}/file | file exists already, and is left as it is
 --system x                                  | --system begins a chat
+--no_think                                  | --no_think hides thoughts of a chat
 --prompt a --auto_test                      | not allowed with argument --prompt
 --hidden_size 64                            | contradicts {f}/start.pth, which has 32
 --device tpu                                | is not a device
@@ -147,6 +150,23 @@ TRYING = """
 --weight_path '' --out_dir gone             | there is no pretrain_<hidden>.pth in gone
 --data_path {f}/a.jsonl --max_seq_len 1000  | is more than the 64 positions of the network
 --data_path {f}/start.pth                   | is not a data file: its name must end in .jsonl
+"""
+
+REASONING = """
+--tag_weight 0                              | 0 is not allowed here
+--tag_weight -1                             | not a finite number of at least 0
+--tag_weight many                           | invalid number value: 'many'
+--tag_wieght 10                             | --tag_weight
+--lora_rank 4                               | --lora_rank is for --lora, which is not given
+"""
+
+REWARD = """
+--loss_type dpo                             | invalid choice: 'dpo'
+--loss_type mse                             | --loss_type mse is not for pairs, which the data are
+--center -1                                 | not a finite number of at least 0
+--hinge_margin nan                          | not a finite number of at least 0
+--hinge 1                                   | did you mean --hinge_margin?
+--lora --freeze_layers 1                    | means nothing to adapters
 """
 
 EXPORT = """
@@ -187,7 +207,15 @@ DATA = [
     ("train_tokenizer.py", "--out_dir /proc/sprout", "choose another folder"),
     ("eval_model.py", "--data_path {f}/gone.jsonl", "there is no such file"),
     ("eval_model.py", "--data_path {f}", "is a folder"),
+    ("train_reason.py", "--data_path {f}/a.jsonl", "this is a text, for pretraining"),
+    ("train_reward.py", "--data_path {f}/a.jsonl", "this is a text, for pretraining"),
+    ("train_reward.py", "--max_seq_len 4", "no record has at most 4 tokens in each conversation"),
     ("eval_model.py", "--data_path {f}/a.jsonl --answers", "the shape is unknown"),
+    (
+        "eval_model.py",
+        "--data_path {f}/chat_a.jsonl --answers --save_answers {f}/file/a.jsonl",
+        "file is not a folder: choose another --save_answers",
+    ),
     ("eval_model.py", "--weight_path {f}/gone.pth", "there is no checkpoint"),
     ("eval_model.py", "--weight_path {f}/a.jsonl", "not a file of torch.save"),
     ("eval_model.py", "--weight_path {f}/{long}", "File name too long"),
@@ -210,6 +238,8 @@ DATA = [
 TABLES = {
     "train_pretrain.py": TRAINING + NEW_NETWORK,
     "train_full_sft.py": TRAINING,
+    "train_reason.py": REASONING,
+    "train_reward.py": REWARD,
     "train_tokenizer.py": TOKENIZER,
     "eval_model.py": TRYING,
     "scripts/export_hf.py": EXPORT,
