@@ -127,8 +127,7 @@ def main(argv=None):
                     )
                 step.backward(found.loss, batch.trained)
                 step.measure(batch.trained, kl=found.kl, teacher_agreement=found.agreed)
-                labelled = 0 if sampled else 1
-                step.measure(labelled * batch.trained, ce=labelled * found.ce, token_accuracy=labelled * found.correct)
+                step.measure(0 if sampled else batch.trained, ce=found.ce, token_accuracy=found.correct)
             step.update()
             if args.on_policy:
                 step.record(on_policy=int(sampled))

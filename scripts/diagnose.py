@@ -33,7 +33,7 @@ def main(argv=None) -> None:
             raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")
         facts = read_facts(metrics.parent)
         if not is_judged(facts):
-            page = {"preference": "dpo"}.get(facts.kind, facts.kind)
+            page = {"preference": "dpo", "distillation": "distill"}.get(facts.kind, facts.kind)
             raise SproutError(
                 f"{metrics} is the curve of a {facts.kind} loss, which has no verdict: see docs/{page}.md"
             )

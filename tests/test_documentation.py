@@ -99,7 +99,7 @@ def prepared(tmp_path_factory) -> Path:
     tokenizer = Tokenizer.load()
     config = PRESETS["26m"].replace(vocab_size=tokenizer.vocab_size, num_hidden_layers=1, intermediate_size=64)
     model = Transformer(config)
-    for stage in ("pretrain", "full_sft", "dpo", "reason"):
+    for stage in ("pretrain", "full_sft", "dpo", "reason", "distill"):
         save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
     save_weights(folder / "out" / "reward_512.pth", RewardModel.of(model), tokenizer, stage="reward")
     for name in ("HF_FOLDER", "path/to/hf_folder", "some/hf_folder"):

@@ -15,8 +15,10 @@ from dataset.chat_rows import ChatRows
 from dataset.conversations import from_conversations
 from dataset.rendering import ChatRenderer
 from model.checkpoint import load_model, save_weights
+from model.errors import SproutError
 from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
+from scripts import diagnose
 from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same
 from tests.support import make_tokenizer, random_network
 from training import evaluation, on_policy
@@ -52,6 +54,8 @@ def test_it_learns_from_teacher_and_data(workshop, finished):
         assert "on_policy" not in line
     assert "learns from" in finished.said and "verdict" not in finished.said
     assert load_model(finished.weight_file).stage == "distill"
+    with pytest.raises(SproutError, match="a distillation loss, which has no verdict: see docs/distill.md"):
+        diagnose.main([str(finished.logs)])
 
 
 def logits_alone(workshop, weight: str, name: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,7 +131,7 @@ def test_texts_are_learned_from_as_well_by_a_new_student(workshop):
     del command[place : place + 2]
     sizes = [str(word) for name, size in SHAPE.items() for word in (f"--{name}", size)]
     train_distill.main([*command, *sizes, "--tokenizer_path", str(workshop.folder / "tokenizer")])
-    assert workshop.result("new").metrics[0]["ce"] == pytest.approx(math.log(272), abs=0.1)
+    assert workshop.result("new").metrics[0]["ce"] == pytest.approx(math.log(272), abs=0.3)
 
 
 # --- a teacher that is asked once -------------------------------------------------------------------
