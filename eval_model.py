@@ -235,6 +235,8 @@ def examine(args, loaded, device) -> None:
     """Prints how many of a file's conversations the network ends as they end there, word for word."""
     from dataset.rendering import ChatRenderer
     from training.exact_match import accuracies, answer_questions, read_questions, save_answers, table, wrong_answers
+    from training.terminal import say
+    from training.thoughts import take_apart
     from training.writing import end_ids, ready_to_generate
 
     renderer = ChatRenderer(loaded.tokenizer)
@@ -252,6 +254,8 @@ def examine(args, loaded, device) -> None:
     )
     if args.save_answers:
         save_answers(args.save_answers, questions, answers)
+    if endless := sum(not take_apart(answer.text).thought_ended for answer in answers):
+        say(f"thoughts without an end, and so without an answer: {endless:,}; more --max_new_tokens may let them end")
     result = accuracies(questions, answers)
     for line in wrong_answers(questions, answers, args.show):
         print(line, file=sys.stderr if args.json else sys.stdout)

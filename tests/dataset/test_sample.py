@@ -192,6 +192,12 @@ def test_reasoning_ends_in_its_answer(made):
             assert reply["reasoning_content"].splitlines()[-1] == reply["content"]
 
 
+def test_answers_alone_are_those_that_are_reasoned(made):
+    for alone, reasoned in zip(records(made, "reason_answers"), records(made, "reason"), strict=True):
+        assert reasoned["conversations"][-1].pop("reasoning_content")
+        assert alone == reasoned
+
+
 def test_the_command_says_what_it_wrote(tmp_path, capsys):
     sample.main(["--out_dir", str(tmp_path)])
     assert capsys.readouterr().out.count(" records, ") == len(FILES)

@@ -145,6 +145,14 @@ def test_answers_are_saved_whole_with_their_thoughts_apart(capsys, tmp_path, out
         run(capsys, out, path, "--answers", "--save_answers", path / "b.jsonl")
 
 
+def test_thoughts_without_an_end_are_counted_and_shown_as_such(capsys, tmp_path, out):
+    path = write(tmp_path / "questions.jsonl", record(turns("Think.", "Yes.")), record(turns("Who am I?", "No idea.")))
+    text, notes = run(capsys, out, path, "--answers", "--show", 5, "--max_new_tokens", 4)
+    assert "thoughts without an end, and so without an answer: 1;" in notes
+    assert "  thought 'hm' ... (which never ended)\n  right   'Yes.'\n  wrong   ''\n" in text
+    assert "without an end" not in run(capsys, out, path, "--answers")[1]
+
+
 def test_any_chat_format_is_asked_up_to_its_last_answer(capsys, tmp_path, out):
     alpaca = write(tmp_path / "alpaca.jsonl", {"Instruction": "Capital of France?", "output": " Paris. ", "Skill": "x"})
     assert json.loads(run(capsys, out, alpaca, "--answers", "--json")[0])["skills"]["x"]["accuracy"] == 1
