@@ -14,7 +14,7 @@ from dataset.sample.world import LANGUAGES, Fact, Person, World, fill, said_by_u
 
 WORDINGS_PER_FACT = 7  # in fine-tuning
 SUMS_ASKED = 900  # in each language
-RECALLS = 1100  # in each language
+RECALLS = 1400  # in each language
 SUM_QUESTIONS = 60  # held out, in each language
 RECALL_QUESTIONS = 14  # held out, of each kind and language
 

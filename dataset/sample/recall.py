@@ -29,7 +29,9 @@ RECALL = {
                 I am {n} and I live in {t}.
                 Hi, I am {n}.
                 Please remember my name: {n}.
-                Call me {n}, please."""),
+                Call me {n}, please.
+                People know me as {n}.
+                They gave me the name {n}."""),
                 lines("""Hi, my name is {n}.
                 Please call me {n}."""),
             ),
@@ -60,7 +62,9 @@ RECALL = {
                 I am {n} and I like {f} best.
                 I think I like {f} best.
                 Of all things I like to eat {f}.
-                To me the best food is {f}."""),
+                To me the best food is {f}.
+                I know {f} is the food for me.
+                What I want to eat every day is {f}."""),
                 lines("""Of all food I like {f} best.
                 I think {f} is my favourite food."""),
             ),
@@ -90,7 +94,9 @@ RECALL = {
                 In {t} is my house.
                 You find my house in {t}.
                 Now my home is in {t}.
-                I am {n}, now I live in {t}."""),
+                I am {n}, now I live in {t}.
+                My family and I live in {t}.
+                They built my house in {t}."""),
                 lines("""Now I live in {t}.
                 My house is in {t}."""),
             ),
@@ -120,7 +126,9 @@ RECALL = {
                 Let us take the word {w}.
                 I choose the word {w}.
                 My favourite word is {w}.
-                I say {w}."""),
+                I say {w}.
+                Do not forget the word {w}.
+                Write down {w}, please."""),
                 lines("""Please remember the word {w}.
                 I take the word {w}."""),
             ),
@@ -154,7 +162,9 @@ RECALL = {
                 你好，我的名字是{n}。
                 我的名字叫{n}。
                 你可以叫我{n}。
-                请你叫我{n}。"""),
+                请你叫我{n}。
+                朋友们都叫我{n}。
+                {n}就是我。"""),
                 lines("""你好，我的名字叫{n}。
                 请叫我{n}。"""),
             ),
@@ -185,7 +195,9 @@ RECALL = {
                 我叫{n}，最喜欢吃{f}。
                 我觉得最好吃的是{f}。
                 所有食物里最好吃的是{f}。
-                我觉得{f}很好吃。"""),
+                我觉得{f}很好吃。
+                没有什么比{f}更好吃。
+                我每天都想吃{f}。"""),
                 lines("""所有食物里我最喜欢{f}。
                 我觉得{f}最好吃。"""),
             ),
@@ -216,7 +228,9 @@ RECALL = {
                 我们家在{t}。
                 {t}是我的家。
                 现在我的家在{t}。
-                我现在住在{t}。"""),
+                我现在住在{t}。
+                我和家人住在{t}。
+                我的房子在{t}。"""),
                 lines("""现在我住在{t}。
                 我家在{t}。"""),
             ),
@@ -247,7 +261,9 @@ RECALL = {
                 {w}是我的词。
                 请你记住{w}。
                 我们就用{w}这个词。
-                我说的是{w}。"""),
+                我说的是{w}。
+                别忘了{w}这个词。
+                我心里想的是{w}。"""),
                 lines("""请记住{w}这个词。
                 我想的词是{w}。"""),
             ),

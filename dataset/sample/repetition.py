@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from dataset.sample.world import LANGUAGES, World, said_by_users
 
-REPETITIONS = 6  # of each word
+REPETITIONS = 8  # of each word
 
 ALONE = {
     "en": (
@@ -23,6 +23,10 @@ ALONE = {
         "Whoever looks for {x} in the book finds {x}.",
         "Spell {x} for me.\n{x}",
         "The note says {x}.\nIt is {x}.",
+        "Here is a card with {x}. It is turned over. A bell rings. The card says {x}.",
+        "Take {x} with you. The way is long, but at the end you still have {x}.",
+        "First she thought of {x}. Then she made tea. When it was ready, she thought of {x} again.",
+        "{x}, said the parrot. Nobody answered. So it said once more: {x}.",
     ),
     "zh": (
         "黑板上写着{x}。\n大家一起念{x}。",
@@ -35,6 +39,10 @@ ALONE = {
         "在书里找{x}的人，都找到了{x}。",
         "请抄写{x}这个词。\n{x}",
         "纸条上有{x}几个字。\n{x}就在那里。",
+        "卡片上是{x}。\n铃响了，卡片翻过去又翻回来，上面是{x}。",
+        "带上{x}。\n路很长，到了最后带着的还是{x}。",
+        "她先想到{x}。\n然后泡茶，茶泡好了，她想到的还是{x}。",
+        "鹦鹉说{x}。\n没有人回答，它又说了一遍{x}。",
     ),
 }
 LISTS = {
