@@ -2,6 +2,7 @@
 
     python scripts/quickstart.py             # on a laptop; nothing is downloaded
     python scripts/quickstart.py --chat      # the same, then talk to it
+    python scripts/quickstart.py --full      # goes on through all other stages: about half an hour more
 
 Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
 it before and after about what it has read but was never asked. Every command is printed as you would type it. Run
@@ -19,9 +20,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from dataset.sample import sample_path
-from model.config import preset
-from scripts.quickstart_way import Done, Stage, call, perform, stop
+from scripts.quickstart_full import stages_after, table_after
+from scripts.quickstart_way import Done, Place, Stage, call, perform, stop
 from training.arguments import StageParser, count, positive_int, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 VOCABULARY = 4000
 PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3 --sample_interval 0"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
-FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001"
+FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001 --sample_interval 0"
 
 TRY_EN = ("What is the capital of Spain?", "What is 27 + 35?", "What is the moral of The Crow and the Pearl?")
 TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "苹果用英语怎么说？")
@@ -39,56 +39,47 @@ TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "苹果用�
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     parser.add_argument("--chat", action="store_true", help="open the chat at the end")
+    parser.add_argument(
+        "--full", action="store_true", help="go on through LoRA, DPO, reward model, reasoning, distillation"
+    )
     parser.add_argument("--seed", type=count, default=42, help="of the network and the order of the data (%(default)s)")
     parser.add_argument("--out_dir", help="default out/quickstart in the project's folder")
     parser.add_argument("--max_steps", type=positive_int, help="only so many steps of training: to try the machinery")
     return parser.parse_args(argv)
 
 
-def stages(args) -> list[Stage]:
+def stages(place: Place) -> list[Stage]:
     """All commands of the way, in order."""
-    out = Path(args.out_dir)
-    hidden = preset("tiny").hidden_size
-    pretrained, tuned = (out / f"{name}_{hidden}.pth" for name in ("pretrain", "full_sft"))
-    texts, chats, questions = (str(sample_path(name, out)) for name in ("pretrain", "sft", "questions"))
-    where = ("--out_dir", str(out))
-    run = (*where, "--seed", str(args.seed), *(("--max_steps", str(args.max_steps)) if args.max_steps else ()))
-
-    def training(title: str, *command: str, result: Path) -> Stage:
-        return Stage(title, (*command, *run), result, result.with_name(f"{result.stem}_resume.pth"))
-
-    def examination(title: str, mode: int, result: Path) -> Stage:
-        asking = ("--data_path", questions, "--answers", "--json", "--max_new_tokens", "64")
-        return Stage(title, ("eval_model.py", "--model_mode", str(mode), *where, *asking), result, capture=True)
-
+    texts, chats = place.sample("pretrain"), place.sample("sft")
+    tokenizer = place.out / "tokenizer"
     return [
         Stage(
             "sample data: a small world, in texts, conversations and questions",
-            ("-m", "dataset.sample", *where),
-            Path(questions).with_name("made.json"),
+            ("-m", "dataset.sample", *place.where),
+            Path(texts).with_name("made.json"),
         ),
         Stage(
             "tokenizer: learns which pieces to cut texts into",
             (
                 *("train_tokenizer.py", "--data_path", f"{texts}:1", f"{chats}:0.2", "--vocab_size", str(VOCABULARY)),
-                *("--out_dir", str(out / "tokenizer")),
+                *("--out_dir", str(tokenizer)),
             ),
-            out / "tokenizer" / "tokenizer.json",
+            tokenizer / "tokenizer.json",
         ),
-        training(
+        place.training(
             "pretraining: learns the language and the facts from texts",
-            *("train_pretrain.py", "--data_path", texts, "--tokenizer_path", str(out / "tokenizer")),
-            *PRETRAINING.split(),
-            result=pretrained,
+            f"train_pretrain.py {PRETRAINING}",
+            *("--data_path", texts, "--tokenizer_path", str(tokenizer)),
+            result=place.weight("pretrain"),
         ),
-        examination("held-out questions before fine-tuning", 0, out / "questions_before.json"),
-        training(
+        place.examination("held-out questions before fine-tuning", "questions_before", "--model_mode 0"),
+        place.training(
             "fine-tuning: learns to answer, from conversations",
-            *("train_full_sft.py", "--data_path", chats),
-            *FINE_TUNING.split(),
-            result=tuned,
+            f"train_full_sft.py {FINE_TUNING}",
+            *("--data_path", chats),
+            result=place.weight("full_sft"),
         ),
-        examination("held-out questions after fine-tuning", 1, out / "questions_after.json"),
+        place.examination("held-out questions after fine-tuning", "questions_after", "--model_mode 1"),
     ]
 
 
@@ -110,25 +101,36 @@ def main(argv=None) -> None:
 def walk(args) -> tuple[str, ...]:
     """Goes the whole way, or what is left of it; returns the command that opens the chat."""
     started = time.monotonic()
-    way = stages(args)
-    done = Done(Path(args.out_dir) / "quickstart.json")
+    place = Place(Path(args.out_dir), args.seed, args.max_steps)
+    way, further = stages(place), stages_after(place) if args.full else []
+    done = Done(place.out / "quickstart.json")
+    count = len(way) + len(further)
     for number, stage in enumerate(way, 1):
-        print(f"\n[{number}/{len(way)}] {stage.title}", flush=True)
-        if done.has(stage):
-            print(f"    done before: {stage.result}", flush=True)
-        else:
-            perform(stage, done)
+        do(stage, f"[{number}/{count}]", done)
 
     before, after = (json.loads(stage.result.read_text(encoding="utf-8")) for stage in way if stage.capture)
     print("\nright answers to held-out questions, word for word, before and after fine-tuning")
     print("\n".join(comparison(before, after)))
-
     print("\na few conversations", flush=True)
-    chat = ("eval_model.py", "--model_mode", "1", "--out_dir", args.out_dir)
+    chat = ("eval_model.py", "--model_mode", "1", *place.where)
     prompts = [word for question in TRY_EN + TRY_ZH for word in ("--prompt", question)]
     call((*chat, "--temperature", "0", *prompts))
+
+    for number, stage in enumerate(further, len(way) + 1):
+        do(stage, f"[{number}/{count}]", done)
+    if further:
+        print("\nwhat each stage was for")
+        print("\n".join(table_after(place)))
     print(farewell(args, chat, (time.monotonic() - started) / 60), flush=True)
     return chat
+
+
+def do(stage: Stage, number: str, done: Done) -> None:
+    print(f"\n{number} {stage.title}", flush=True)
+    if done.has(stage):
+        print(f"    done before: {stage.result}", flush=True)
+    else:
+        perform(stage, done)
 
 
 def comparison(before: dict, after: dict) -> list[str]:

@@ -9,7 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.sample import version
+from dataset.sample import sample_path, version
+from model.config import preset
 from model.errors import SproutError
 from model.files import write_atomically
 
@@ -26,6 +27,43 @@ class Stage:
     result: Path
     resume: Path | None = None  # there, if it was interrupted and can go on
     capture: bool = False  # what it prints is the result
+    leaves: Path | None = None  # a further file, which it would not write over
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a way is written, and what all its trainings are told."""
+
+    out: Path
+    seed: int
+    max_steps: int | None = None
+
+    @property
+    def where(self) -> tuple[str, str]:
+        return "--out_dir", str(self.out)
+
+    def weight(self, name: str, hidden: int = preset("tiny").hidden_size) -> Path:
+        return self.out / f"{name}_{hidden}.pth"
+
+    def sample(self, name: str) -> str:
+        return str(sample_path(name, self.out))
+
+    def training(self, title: str, command: str, *more: str, result: Path) -> Stage:
+        """A stage script with its flags, as one would type them, and `more` that may hold blanks."""
+        limit = ("--max_steps", str(self.max_steps)) if self.max_steps else ()
+        words = (*command.split(), *more, *self.where, "--seed", str(self.seed), *limit)
+        return Stage(title, words, result, result.with_name(f"{result.stem}_resume.pth"))
+
+    def examination(self, title: str, name: str, flags: str, questions: str = "questions", keep: bool = False) -> Stage:
+        """Greedy answers to a file of the sample data; <name>.json says how many are right.
+
+        keep: the answers themselves go to <name>.jsonl.
+        """
+        result, answers = self.out / f"{name}.json", self.out / f"{name}.jsonl"
+        asking = ("--data_path", self.sample(questions), "--answers", "--json", "--max_new_tokens", "64")
+        saving = ("--save_answers", str(answers)) if keep else ()
+        command = ("eval_model.py", *flags.split(), *self.where, *asking, *saving)
+        return Stage(title, command, result, capture=True, leaves=answers if keep else None)
 
 
 class Done:
@@ -74,6 +112,8 @@ def perform(stage: Stage, done: Done) -> None:
         if stage.resume is not None:  # of an earlier way; the weights are kept aside by the stage itself
             stage.resume.unlink(missing_ok=True)
         done.begin(stage)
+    if stage.leaves is not None:
+        stage.leaves.unlink(missing_ok=True)
     printed = call((*stage.command, *(("--resume",) if resumes else ())), capture=stage.capture)
     if stage.capture:
         write_atomically(stage.result, lambda file: file.write(printed.encode()))

@@ -12,8 +12,8 @@ import pytest
 
 from dataset.sample import write_sample
 from model.errors import SproutError
-from scripts.quickstart import ROOT, comparison, parse_arguments, stages
-from scripts.quickstart_way import Done, Stage, call, perform
+from scripts.quickstart import ROOT, comparison, stages
+from scripts.quickstart_way import Done, Place, Stage, call, perform
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -134,7 +134,7 @@ def test_the_table_has_a_row_for_each_skill_and_a_column_for_each_language():
 
 def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tmp_path):
     write_sample(tmp_path)
-    way = stages(parse_arguments(["--out_dir", str(tmp_path)]))
+    way = stages(Place(tmp_path, seed=42))
     for stage in way:
         for word in stage.command:
             if word.endswith(".jsonl"):
@@ -161,5 +161,5 @@ def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_pat
     assert after["questions"] >= 400 and set(after["languages"]) == {"en", "zh"}
 
     (tmp_path / "questions_after.json").unlink()
-    assert run().count("done before") == len(stages(parse_arguments(command[2:]))) - 1
+    assert run().count("done before") == len(stages(Place(tmp_path, seed=42))) - 1
     assert (tmp_path / "full_sft_256.pth").stat().st_mtime_ns == weights
