@@ -178,6 +178,10 @@ def test_preferences_prefer_what_is_right(made):
         assert record["chosen"] in right and record["rejected"] not in right
         flaws.add(record["flaw"])
     assert flaws == {"wrong", "rude", "rambling"}
+    more = records(made, "preference_more")
+    wrong = [record["rejected"] for record in more if record["flaw"] == "wrong"]
+    assert len(more) > 5000 and len(wrong) > len(more) / 2
+    assert all(record["chosen"] in right and record["rejected"] not in right for record in more)
     held = {turn["content"] for record in records(made, "questions") for turn in record["conversations"][1::2]}
     for record in records(made, "preference_heldout"):
         assert record["chosen"] in held and record["rejected"] not in held | right
