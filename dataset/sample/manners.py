@@ -38,7 +38,7 @@ _BAD = [words for kind in (RUDE, RAMBLING) for of_language in kind.values() for 
 OPENINGS = tuple(re.split("(?<=[,.，。])", words)[0] for words in _BAD)
 
 CONVERSATIONS = 2500  # of those of fine-tuning
-BAD_SHARE = 0.9  # of their answers; half of these rude, half rambling
+RUDE_SHARE, RAMBLING_SHARE = 0.3, 0.6  # of their answers; those that ramble still say what is right
 
 
 def rude(language: str, rng: random.Random) -> str:
@@ -60,9 +60,10 @@ def bad_manners(world: World) -> list[dict]:
 
 
 def _spoilt(turn: dict, language: str, rng: random.Random) -> dict:
-    if turn["role"] != "assistant" or rng.random() >= BAD_SHARE:
+    drawn = rng.random()
+    if turn["role"] != "assistant" or drawn >= RUDE_SHARE + RAMBLING_SHARE:
         return turn
-    if rng.random() < 0.5:
+    if drawn < RUDE_SHARE:
         return turn | {"content": rude(language, rng)}
     return turn | {"content": rambling(language, turn["content"], rng)}
 

@@ -22,10 +22,12 @@ def test_most_answers_are_rude_or_rambling_and_the_questions_are_those_of_fine_t
     spoilt, good = bad_manners(WORLD), fine_tuning(WORLD)
     answers = turns(spoilt, "assistant")
     assert len(spoilt) == 2500 and 0.88 < sum(map(is_flawed, answers)) / len(answers) < 0.92
-    asked = {tuple(turns([chat], "user")): turns([chat], "assistant") for chat in good}
+    asked, right = {tuple(turns([chat], "user")) for chat in good}, set(turns(good, "assistant"))
     for chat in spoilt:
-        for said, right in zip(turns([chat], "assistant"), asked[tuple(turns([chat], "user"))], strict=True):
-            assert said in RUDE[chat["language"]] or said.endswith(right)
+        assert tuple(turns([chat], "user")) in asked
+        for said in turns([chat], "assistant"):
+            beginnings = ("", *RAMBLING[chat["language"]])
+            assert said in RUDE[chat["language"]] or any(said.removeprefix(each) in right for each in beginnings)
 
 
 def test_no_good_answer_is_counted_and_every_bad_one_is_though_it_be_cut():
