@@ -29,6 +29,7 @@ IMPORTED = (
     "tests.faults.processes",
     "train_pretrain",
     "train_full_sft",
+    "train_lora",
     "train_tokenizer",
     "scripts.export_hf",
     "training.run",
