@@ -29,7 +29,8 @@ BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # of a new network
 # lose.
 TRAINED_RATE = {"muon": 2e-3, "adamw": 5e-4}
 IMPORTED_RATE = {"muon": 2e-4, "adamw": 2e-5}
-ADAPTER_RATE = {"adamw": 2e-4}  # customary for large networks; whether small ones learn faster at more was not measured
+# Of adapters: measured on a network of 4 M parameters that Sprout trained (docs/lora.md); customary on imported ones.
+ADAPTER_RATE = {"ours": {"adamw": 1.5e-3}, "imported": {"adamw": 2e-4}}
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,8 @@ def _learning_rate(
     if base_rates:
         rates, why = base_rates, ""
     elif adapters:
-        rates, why = ADAPTER_RATE, ", as adapters learn"
+        rates = ADAPTER_RATE["imported" if begins_with == "imported" else "ours"]
+        why = ", as adapters learn" + (" on an imported network" if begins_with == "imported" else "")
     elif begins_with is None:
         rates, why = BASE_LEARNING_RATE, ""
     elif begins_with == "imported":

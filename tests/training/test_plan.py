@@ -105,6 +105,17 @@ def test_a_network_that_is_trained_already_takes_less_of_the_rate_and_an_importe
     assert "as the network is imported" in imported.reasons["learning_rate"]
 
 
+def test_adapters_learn_at_rates_of_their_own():
+    args = flags("--optimizer", "adamw", "--batch_size", "8", "--accumulation_steps", "1")
+    args.lora = True
+    plans = [
+        make_plan(args, rows_per_epoch=100, row_length=512, world_size=1, begins_with=stage)
+        for stage in ("full_sft", "imported")
+    ]
+    assert [plan.learning_rate for plan in plans] == [1.5e-3, 2e-4]
+    assert "as adapters learn on an imported network" in plans[1].reasons["learning_rate"]
+
+
 def test_a_step_of_the_base_size_has_the_base_rate():
     for optimizer, base in rules.BASE_LEARNING_RATE.items():
         rows = rules.BASE_TOKENS // 512
