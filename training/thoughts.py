@@ -40,7 +40,7 @@ class ThoughtStream:
         self.thinks = False  # whether it began with a thought
         self.ended = False  # and the thought with its tag
         self._answers = False  # whether all that comes is answer
-        self._shown = False  # whether something of the part that now comes was returned
+        self._shown = False  # whether something of the thought was returned
         self._held = ""
 
     def push(self, piece: str) -> tuple[str, str]:
@@ -50,7 +50,7 @@ class ThoughtStream:
         text, self._held = self._held + piece, ""
         if not self.thinks:
             beginning = text.lstrip()
-            if THINK.startswith(beginning[: len(THINK)]) and len(beginning) < len(THINK):
+            if len(beginning) < len(THINK) and THINK.startswith(beginning):
                 self._held = text
                 return "", ""
             if not beginning.startswith(THINK):
@@ -61,11 +61,10 @@ class ThoughtStream:
         if not self.ended:
             thought, tag, text = text.partition(THINK_END)
             self.ended = bool(tag)
-            thought = thought if self._shown else thought.lstrip()
-            kept = thought.rstrip() if self.ended else _surely_inside(thought)
-            self._held = "" if self.ended else thought[len(kept) :]
-            self._shown = not self.ended and (self._shown or bool(kept))
-            thought = kept
+            come = thought if self._shown else thought.lstrip()
+            thought = come.rstrip() if self.ended else _surely_inside(come)
+            self._held = "" if self.ended else come.removeprefix(thought)
+            self._shown = self._shown or bool(thought)
         answer = text.lstrip()
         self._answers = self.ended and bool(answer)
         return thought, answer
