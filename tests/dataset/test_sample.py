@@ -134,7 +134,7 @@ def test_a_table_answers_every_question_once():
 def test_all_arithmetic_is_right_and_no_wording_is_left_unfilled(made, name):
     text = (made / "sample" / f"{name}.jsonl").read_text(encoding="utf-8")
     if name.startswith("preference"):
-        text = "\n".join(record["prompt"] + "\n" + record["chosen"] for record in records(made, name))
+        text = "\n".join(f"{record['prompt']}\n{record['chosen']}" for record in records(made, name))
     found = re.findall(r"(\d+(?: \+ \d+)+) = (\d+)", text)
     assert found or name.startswith(("identity", "preference", "prompts"))
     for numbers, total in found:

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from dataset.preferences import from_pair
 from dataset.sample import manners
 from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.manners import RAMBLING, RUDE, bad_manners, count_flawed, is_flawed
-from dataset.sample.preferences import preferences
+from dataset.sample.preferences import CHATS, preferences, preferences_in_chats
 from dataset.sample.world import World
 from model.errors import SproutError
 
@@ -39,6 +40,18 @@ def test_no_good_answer_is_counted_and_every_bad_one_is_though_it_be_cut():
             assert not is_flawed(pair["chosen"])
             assert is_flawed(pair["rejected"]) == (pair["flaw"] in ("rude", "rambling"))
     assert all(is_flawed(words) for kind in (RUDE, RAMBLING) for row in kind.values() for words in row)
+
+
+def test_pairs_in_chats_are_about_what_fine_tuning_asks_and_prefer_what_is_right():
+    found, good = preferences_in_chats(WORLD), fine_tuning(WORLD)
+    right = {json.dumps(chat["conversations"], ensure_ascii=False) for chat in good}
+    held = {json.dumps(chat["conversations"], ensure_ascii=False) for chat in held_out_questions(WORLD)}
+    for record in found:
+        (pair,) = from_pair(record).pairs
+        whole = [*record["prompt"], {"role": "assistant", "content": record["chosen"]}]
+        assert json.dumps(whole, ensure_ascii=False) in right - held
+        assert list(pair.chosen.messages[:-1]) == record["prompt"] and is_flawed(pair.rejected.messages[-1]["content"])
+    assert len(found) == sum(CHATS.values()) and {record["skill"] for record in found} == set(CHATS)
 
 
 def test_answers_that_were_saved_are_counted(tmp_path, capsys):
