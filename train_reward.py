@@ -39,7 +39,7 @@ def parse_arguments(argv=None):
 
 
 # Of AdamW and Muon.
-LEARNING_RATE = {"imported": {"adamw": 1e-5, "muon": 1e-4}, "ours": {"adamw": 1e-4, "muon": 1e-3}}
+LEARNING_RATE = {"imported": {"adamw": 1e-5, "muon": 1e-4}, "ours": {"adamw": 5e-4, "muon": 2e-3}}
 
 
 def main(argv=None):
