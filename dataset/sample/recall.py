@@ -44,6 +44,7 @@ RECALL = {
                 Do you remember my name?
                 Can you say my name?
                 Please tell me my name again.
+                Can you tell me who I am?
                 What is my name, please?"""),
                 lines("""Can you tell me my name?
                 What is my name again?"""),
@@ -62,6 +63,8 @@ RECALL = {
                 I am {n} and I like {f} best.
                 I think I like {f} best.
                 Of all things I like to eat {f}.
+                I think {f} is the best food.
+                I say {f} is my favourite food.
                 To me the best food is {f}.
                 I know {f} is the food for me.
                 What I want to eat every day is {f}."""),
@@ -77,6 +80,9 @@ RECALL = {
                 Do you know what I like to eat?
                 Which food is my favourite?
                 Can you say what I like best?
+                Can you tell me what I like best?
+                Which food do I like?
+                Please tell me what I like to eat.
                 What food do I like?"""),
                 lines("""Which food do I like best?
                 Can you tell me what I like to eat?"""),
@@ -108,6 +114,8 @@ RECALL = {
                 Tell me where I live.
                 Do you know where I live?
                 Can you say where I live?
+                Can you tell me where my home is?
+                Please tell me where I live.
                 Which town do I live in?
                 What town is my home?"""),
                 lines("""Can you tell me where I live?
@@ -140,6 +148,8 @@ RECALL = {
                 Do you remember the word?
                 Can you say the word?
                 What was my word?
+                Can you tell me which word it was?
+                Which word was it?
                 Please tell me the word again.
                 What word did I say?"""),
                 lines("""Which word did I say?
@@ -175,6 +185,8 @@ RECALL = {
                 你知道我的名字吗？
                 我是谁？
                 你记得我的名字吗？
+                能告诉我我的名字吗？
+                请说说我叫什么。
                 我的名字叫什么？
                 能说说我叫什么吗？
                 请告诉我我的名字是什么。"""),
@@ -195,6 +207,7 @@ RECALL = {
                 我叫{n}，最喜欢吃{f}。
                 我觉得最好吃的是{f}。
                 所有食物里最好吃的是{f}。
+                所有食物里我最爱吃{f}。
                 我觉得{f}很好吃。
                 没有什么比{f}更好吃。
                 我每天都想吃{f}。"""),
@@ -209,6 +222,10 @@ RECALL = {
                 你知道我最喜欢吃什么吗？
                 告诉我我最喜欢吃什么。
                 我觉得什么最好吃？
+                我最爱吃的是什么？
+                能说说我最喜欢吃什么吗？
+                我最喜欢吃的食物是什么？
+                请说说我最爱吃什么。
                 能告诉我我最喜欢吃什么吗？
                 能说说我喜欢什么食物吗？"""),
                 lines("""我最喜欢的食物是什么？
@@ -241,6 +258,9 @@ RECALL = {
                 我住在什么地方？
                 你知道我住在哪里吗？
                 告诉我我住在哪里。
+                我的家在什么地方？
+                能说说我家在哪里吗？
+                请告诉我我住在哪里。
                 能告诉我我住在哪里吗？
                 我家在哪里？
                 能说说我的家在什么地方吗？"""),
@@ -276,6 +296,8 @@ RECALL = {
                 告诉我那个词。
                 你记得那个词吗？
                 能说说那个词吗？
+                我说的是哪个词？
+                能告诉我那个词是什么吗？
                 我的词是什么？
                 请告诉我那个词是什么。
                 我说了什么词？"""),
