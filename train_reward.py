@@ -4,9 +4,8 @@
     c, r = score . h of the chosen and of the rejected answer, h the last hidden state of the token that ends it
 
 The network is that of a language model with a scalar head instead of its own, which begins at zero: the first loss is
-ln 2. --token_weight adds the same loss at every pair of tokens from where the two answers part: it shows where one of
-them goes wrong. From answers that have a score each, the network learns that score: (r - score)^2. Every parameter is
-updated, but with --lora adapters and the head alone. A row holds whole conversations, none of which sees another.
+ln 2. From answers that have a score each, it learns that score: (r - score)^2. Every parameter is updated, but with
+--lora adapters and the head alone. A row holds whole conversations, none of which sees another.
 
     python train_reward.py --data_path my_preferences.jsonl
     python train_reward.py --data_path my_preferences.jsonl --loss_type hinge --lora
@@ -51,7 +50,7 @@ def main(argv=None):
     from training.data import facts_of, identity_of, open_answers
     from training.optimizers import optimizers_for
     from training.plan import make_plan
-    from training.rewards import evaluate_rewards, in_words, judge_tokens, loss_for, means_of_pairs, measures
+    from training.rewards import evaluate_rewards, in_words, judge, loss_for, measures
     from training.run import Run
     from training.starting_point import starting_point
 
@@ -77,21 +76,15 @@ def main(argv=None):
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
         identity, facts = identity_of(rows, validation), facts_of(rows)
-        numbers = {name: getattr(args, name) for name in ("center", "hinge_margin", "token_weight")}
-        identity["loss"] = ", ".join([loss_type, *(f"{name} {value:g}" for name, value in numbers.items())])
+        identity["loss"] = f"{loss_type}, center {args.center:g}, hinge_margin {args.hinge_margin:g}"
         records_per_step = max(1, round(rows.packed.records_kept * plan.rows_per_step / rows.rows_per_epoch))
         run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts, nominal_count=records_per_step)
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
                 with run.autocast():
-                    # Rewards of chosen and rejected answers [2, pairs], or [1, answers]; within answers [2, tokens]
-                    found, within = judge_tokens(model, batch)
-                loss = objective(found, batch.labels)
-                if args.token_weight:
-                    each = objective(within, batch.labels[batch.pair_of])
-                    loss = loss + args.token_weight * means_of_pairs(each, batch.pair_of, batch.records)
-                step.backward(loss.sum(), batch.records, batch.read)
+                    found = judge(model, batch)  # [2, pairs] of chosen and rejected answers; [1, answers] of scored
+                step.backward(objective(found, batch.labels).sum(), batch.records, batch.read)
                 step.measure(batch.records, **measures(found))
                 step.measure_range(reward=found)
             step.update()

@@ -26,10 +26,6 @@ class AnswerBatch:
     tokens: torch.Tensor  # [B, T] int64
     positions: torch.Tensor  # [B, T] int64, 0 where a conversation begins
     ends: torch.Tensor  # [E R] int64, where in tokens.flatten() conversations end: first the first of every record
-    beside: (
-        torch.Tensor
-    )  # [2, A] int64, places of tokens of chosen and rejected answers, equally far from where they part
-    pair_of: torch.Tensor  # [A] int64, whose record they are; A is 0 for scored ones
     labels: torch.Tensor  # [R] float32, margins of pairs, or scores
     numbers: np.ndarray  # int64 [R], of each record among all
     records: int  # R
@@ -81,7 +77,6 @@ class PackedAnswers:
         numbers = [self._packings[part][row] for part, row in zip(parts, rows, strict=True)]
         count = sum(map(len, numbers))
         ends, labels = np.zeros((self._examples, count), np.int64), np.zeros(count, np.float32)
-        beside, pair_of = [np.zeros((2, 0), np.int64)], []
         record, read = 0, 0
         mapped = {}
         for place, here in enumerate(numbers):
@@ -91,10 +86,6 @@ class PackedAnswers:
                     mapped[file] = self.streams[file].map(), self.streams[file].labels()
                 examples, of_file = mapped[file]
                 labels[record] = of_file[index]
-                if self._examples == 2:
-                    places = _beside(*(examples[2 * index + side][0] for side in range(2)))
-                    beside.append(place * self.row_length + start + places)
-                    pair_of += [record] * places.shape[1]
                 for side in range(self._examples):
                     n = int(self._lengths[file][index, side])
                     ids, _ = examples[self._examples * index + side]
@@ -105,8 +96,7 @@ class PackedAnswers:
                     ends[side, record] = place * self.row_length + start - 1
                 record += 1
             read += start
-        compared = np.concatenate(beside, axis=1), np.array(pair_of, np.int64)
-        arrays = (torch.from_numpy(array) for array in (tokens, positions, ends.reshape(-1), *compared, labels))
+        arrays = (torch.from_numpy(array) for array in (tokens, positions, ends.reshape(-1), labels))
         return AnswerBatch(*arrays, np.concatenate(numbers), count, read)
 
     def check_trainable(self) -> None:
@@ -128,16 +118,6 @@ class PackedAnswers:
             )
         empty = 1 - int(self.targets[part]) / (int(self.rows[part]) * self.row_length)
         return [*lines, f"    {empty:.1%} of the positions empty"]
-
-
-def _beside(chosen: np.ndarray, rejected: np.ndarray) -> np.ndarray:
-    """int64 [2, A]: the places of both conversations' tokens, one behind the other, from where they part to where the
-    shorter one ends.
-    """
-    n = min(len(chosen), len(rejected))
-    differ = np.flatnonzero(chosen[:n] != rejected[:n])
-    here = np.arange(differ[0] if differ.size else n, n)
-    return np.stack([here, len(chosen) + here])
 
 
 class AnswerRows(Rows):

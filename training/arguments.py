@@ -279,13 +279,6 @@ def add_reward_arguments(parser: StageParser) -> None:
     group.add_argument(
         "--center", type=nonnegative, default=0.01, metavar="X", help="bt: keeps rewards near zero (%(default)g)"
     )
-    group.add_argument(
-        "--token_weight",
-        type=nonnegative,
-        default=0.0,
-        metavar="X",
-        help="of pairs: the loss at every token (%(default)g)",
-    )
 
 
 def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay: float) -> None:

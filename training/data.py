@@ -55,8 +55,7 @@ def open_answers(args, tokenizer, say) -> tuple[AnswerRows, AnswerValidationRows
     The first record of the first file decides, and all files are read as that.
     """
     kind = judged_kind(parse_sources(args.data_path)[0].path) if args.data_path else "preference"
-    sample = "preference_more"
-    rows, validation = _open_rows(args, tokenizer, say, kind, AnswerRows, AnswerValidationRows, sample)
+    rows, validation = _open_rows(args, tokenizer, say, kind, AnswerRows, AnswerValidationRows, sample="preference")
     if validation.left_out:
         say(f"validation leaves out {validation.left_out:,} records that are longer than --max_seq_len")
     return rows, validation, kind

@@ -17,12 +17,10 @@ LOSS_OF = {"preference": "bt", "scored": "mse"}  # where nothing is asked for
 
 
 def loss_for(args, kind: str) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
-    """The name of the loss, and what it is of rewards [E, N] (E: 2 for pairs, 1) and their labels [N].
+    """The name of the loss, and what it is of the rewards [E, R] of a batch (E: 2 for pairs, 1) and its labels [R].
 
     kind: "preference" or "scored". Raises `UsageError` for a loss that means nothing to such data.
     """
-    if args.token_weight and kind == "scored":
-        raise UsageError("--token_weight compares the tokens of two answers, and the data are scored ones: drop it")
     name = args.loss_type or LOSS_OF[kind]
     if (name == "mse") != (kind == "scored"):
         what, other = ("scored answers", "mse") if kind == "scored" else ("pairs", "bt or hinge")
@@ -37,23 +35,7 @@ def loss_for(args, kind: str) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
 
 def judge(model: RewardModel, batch: AnswerBatch) -> Tensor:
     """The rewards of a batch, float32 [E, R]: of pairs chosen and rejected, of scored answers one row."""
-    return judge_tokens(model, batch)[0]
-
-
-def judge_tokens(model: RewardModel, batch: AnswerBatch) -> tuple[Tensor, Tensor]:
-    """The same, and what the answers would be worth if they ended with each of the tokens that stand beside each
-    other, float32 [2, A].
-    """
-    places = torch.cat([batch.ends, batch.beside.flatten()])
-    found = rewards(model, batch.tokens, batch.positions, places)
-    ends, beside = found.split([len(batch.ends), batch.beside.numel()])
-    return ends.view(-1, batch.records), beside.view(2, -1)
-
-
-def means_of_pairs(values: Tensor, pair_of: Tensor, pairs: int) -> Tensor:
-    """[pairs]: the means of values [A], number i of which belongs to pair `pair_of[i]`; each pair has some."""
-    sums = values.new_zeros(pairs).index_add(0, pair_of, values)
-    return sums / torch.bincount(pair_of, minlength=pairs).clamp(min=1)
+    return rewards(model, batch.tokens, batch.positions, batch.ends).view(-1, batch.records)
 
 
 def measures(found: Tensor) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from dataset.locks import exclusive
 from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
-from dataset.sample.preferences import more_preferences, preferences, preferences_in_chats
+from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.prompts import prompts
 from dataset.sample.reasoning import answers_alone, reasoning
 from dataset.sample.texts import documents
@@ -35,7 +35,6 @@ FILES = {
     "identity_heldout": lambda world: identity(world, held=True),
     "bad_manners": bad_manners,
     "preference": lambda world: preferences(world, held=False),
-    "preference_more": more_preferences,
     "preference_chats": preferences_in_chats,
     "preference_heldout": lambda world: preferences(world, held=True),
     "reason": lambda world: reasoning(world, held=False),

@@ -101,28 +101,6 @@ def test_rewards_are_those_of_each_conversation_alone(cached, tokenizer):
             assert found[:, place].tolist() == pytest.approx(expected, abs=1e-4)
 
 
-def test_tokens_beside_each_other_are_those_of_both_answers_from_where_they_part(cached, tokenizer):
-    values = records("preference", 12)
-    rows, alone = (
-        AnswerRows([(cached(values, "preference"), None)], 80, seed=0),
-        by_hand(values, "preference", tokenizer, 80),
-    )
-    batch = rows.batch(0, range(rows.rows_per_epoch))
-    found = batch.tokens.flatten()[batch.beside]
-    for place, number in enumerate(batch.numbers.tolist()):
-        chosen, rejected = alone[number]
-        shorter = min(len(chosen), len(rejected))
-        start = next(i for i in range(shorter) if chosen[i] != rejected[i])
-        here = batch.pair_of == place
-        assert found[:, here].tolist() == [chosen[start:shorter], rejected[start:shorter]]
-    assert batch.pair_of.unique().numel() == batch.records
-
-
-def test_scored_answers_stand_beside_nothing(cached):
-    batch = AnswerRows([(cached(records("scored", 5), "scored"), None)], 80, seed=0).batch(0, [0])
-    assert batch.beside.shape == (2, 0) and batch.pair_of.shape == (0,)
-
-
 def test_held_out_records_are_not_trained_on(cached):
     cache = cached(records("scored", 60), "scored", val_ratio=0.2)
     held, rows = AnswerValidationRows([cache], 200), AnswerRows([(cache, None)], 200, seed=0)

@@ -9,7 +9,9 @@ import pytest
 from dataset import sample
 from dataset.formats import FORMATS
 from dataset.sample import FILES, facts, sample_file, write_sample
+from dataset.sample.conversations import answer
 from dataset.sample.tales import TALES
+from dataset.sample.world import World
 from model.errors import SproutError, UsageError
 
 
@@ -172,19 +174,19 @@ def test_an_identity_is_asked_for_in_wordings_never_trained_on_and_is_nowhere_el
 
 
 def test_preferences_prefer_what_is_right(made):
-    right = {turn["content"] for record in records(made, "sft") for turn in record["conversations"]}
-    flaws = set()
-    for record in records(made, "preference"):
-        assert record["chosen"] in right and record["rejected"] not in right
-        flaws.add(record["flaw"])
-    assert flaws == {"wrong", "rude", "rambling"}
-    more = records(made, "preference_more")
-    wrong = [record["rejected"] for record in more if record["flaw"] == "wrong"]
-    assert len(more) > 5000 and len(wrong) > len(more) / 2
-    assert all(record["chosen"] in right and record["rejected"] not in right for record in more)
-    held = {turn["content"] for record in records(made, "questions") for turn in record["conversations"][1::2]}
-    for record in records(made, "preference_heldout"):
-        assert record["chosen"] in held and record["rejected"] not in held | right
+    for name, held in (("preference", False), ("preference_heldout", True)):
+        right = {}  # of each skill and language
+        for fact in World().facts:
+            if fact.held == held:
+                right.setdefault((fact.skill, fact.language), set()).add(answer(fact))
+        flaws = set()
+        for record in records(made, name):
+            skill, rejected = (record["skill"], record["language"]), record["rejected"]
+            assert record["chosen"] in right[skill] and rejected not in right[skill]
+            if record["flaw"] == "wrong":  # but right to a question of another kind
+                assert any(rejected in said for other, said in right.items() if other[1] == skill[1])
+            flaws.add(record["flaw"])
+        assert flaws == {"wrong", "rude", "rambling"}
 
 
 def test_reasoning_ends_in_its_answer(made):

@@ -23,7 +23,6 @@ from model.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same, write_scored
 from training.arguments import run_main
-from training.rewards import means_of_pairs
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
 SHORT = ("--epochs=2", "--val_ratio=0", "--eval_interval=0", "--learning_rate=0.01")
@@ -85,27 +84,6 @@ def test_the_held_out_figures_are_those_of_each_conversation_alone(workshop):
 def test_another_kind_of_loss_learns_too(workshop):
     result = workshop.train("hinge", *SHORT, "--epochs=6", "--loss_type=hinge", "--hinge_margin=2")
     assert result.losses[0] == pytest.approx(2) and result.losses[-1] < 0.5
-
-
-def test_the_loss_of_every_token_is_added_as_a_mean_of_each_pair(workshop):
-    """At the start all rewards are equal, at every token; where batches are split makes no difference."""
-    words = (*SHORT, "--token_weight=0.5", "--max_seq_len=32")
-    curves = [
-        workshop.train(f"tokens_{rows}", *words, f"--batch_size={rows}", f"--accumulation_steps={8 // rows}")
-        for rows in (8, 2)
-    ]
-    assert curves[0].losses[0] == pytest.approx(1.5 * math.log(2), abs=1e-5)
-    assert curves[0].losses[-1] < 0.9 * curves[0].losses[0]
-    for a, b in zip(curves[1].metrics, curves[0].metrics, strict=True):
-        assert a == pytest.approx(b, abs=2e-4)
-
-
-def test_means_of_pairs_are_those_of_their_tokens():
-    values = torch.tensor([1.0, 2.0, 6.0, 4.0], requires_grad=True)
-    means = means_of_pairs(values, torch.tensor([1, 0, 1, 1]), 3)
-    assert means.tolist() == pytest.approx([2.0, 11 / 3, 0.0])
-    means.sum().backward()
-    assert values.grad.tolist() == pytest.approx([1 / 3, 1.0, 1 / 3, 1 / 3])
 
 
 def test_a_margin_asks_for_more(workshop):
@@ -258,13 +236,12 @@ def test_preferences_by_dpo_take_no_scores(workshop):
 @pytest.mark.parametrize(
     "data, loss, named",
     [
-        ("scored.jsonl", "mse --token_weight=1", "--token_weight compares the tokens of two answers"),
         ("scored.jsonl", "bt", "--loss_type bt is not for scored answers, which the data are: give mse"),
         ("pairs_a.jsonl", "mse", "--loss_type mse is not for pairs, which the data are: give bt or hinge"),
     ],
 )
 def test_a_loss_for_other_data_is_refused(workshop, data, loss, named):
-    code, message = workshop.fails("other", *f"--loss_type={loss}".split(), data=(data,))
+    code, message = workshop.fails("other", f"--loss_type={loss}", data=(data,))
     assert code == 2 and named in message and message.count("\n") == 1
 
 
