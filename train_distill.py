@@ -53,7 +53,7 @@ def main(argv=None):
     from dataset.rendering import ChatRenderer
     from training.data import facts_of, identity_of, open_texts_or_chats
     from training.distillation_losses import Divergence, distillation_loss
-    from training.evaluation import evaluate
+    from training.evaluation import validate
     from training.on_policy import is_on_policy, sample_answers
     from training.optimizers import optimizers_for
     from training.plan import make_plan
@@ -133,13 +133,9 @@ def main(argv=None):
                 step.record(on_policy=int(sampled))
 
             if step.evaluates and validation:
-                batches = validation.batches(plan.batch_size)
-                result = evaluate(model, batches, device=run.device, autocast=run.inference, poll=run.poll)
-                step.record(val_loss=result.loss, val_token_accuracy=result.token_accuracy)
-                run.say(
-                    f"step {step.number}: validation loss {result.loss:.4f}, perplexity {result.perplexity:.2f},"
-                    f" token accuracy {result.token_accuracy:.1%}"
-                )
+                scores = validate(run, model, validation)
+                step.record(**scores.measures)
+                run.say(f"step {step.number}: {scores}")
             if step.samples:
                 shown = continue_prompts(run, model, tokenizer) if texts else None
                 run.say(shown or answer_questions(run, model, tokenizer, renderer))

@@ -43,7 +43,7 @@ def main(argv=None):
     from dataset.rendering import ChatRenderer
     from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_chats
-    from training.evaluation import evaluate
+    from training.evaluation import validate
     from training.losses import next_token_loss_and_measures
     from training.optimizers import optimizers_for
     from training.plan import make_plan
@@ -87,13 +87,9 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                batches = validation.batches(plan.batch_size)
-                result = evaluate(model, batches, device=run.device, autocast=run.inference, poll=run.poll)
-                step.record(val_loss=result.loss, val_token_accuracy=result.token_accuracy)
-                run.say(
-                    f"step {step.number}: validation loss {result.loss:.4f}, perplexity {result.perplexity:.2f},"
-                    f" token accuracy {result.token_accuracy:.1%}"
-                )
+                scores = validate(run, model, validation)
+                step.record(**scores.measures)
+                run.say(f"step {step.number}: {scores}")
             if step.samples:
                 run.say(answer_questions(run, model, tokenizer, renderer))
 

@@ -35,7 +35,7 @@ def main(argv=None):
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from training.data import facts_of, identity_of, open_texts
-    from training.evaluation import evaluate
+    from training.evaluation import validate
     from training.losses import next_token_loss
     from training.optimizers import optimizers_for
     from training.plan import make_plan
@@ -72,15 +72,9 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                batches = validation.batches(plan.batch_size)
-                result = evaluate(
-                    model, batches, validation.bytes, device=run.device, autocast=run.inference, poll=run.poll
-                )
-                step.record(val_loss=result.loss, val_bits_per_byte=result.bits_per_byte)
-                run.say(
-                    f"step {step.number}: validation loss {result.loss:.4f}, perplexity {result.perplexity:.2f},"
-                    f" {result.bits_per_byte:.4f} bits per byte"
-                )
+                scores = validate(run, model, validation)
+                step.record(**scores.measures)
+                run.say(f"step {step.number}: {scores}")
             if step.samples:
                 run.say(continue_prompts(run, model, tokenizer))
 

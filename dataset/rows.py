@@ -235,8 +235,11 @@ def weighted_order(
 class RowsInOrder:
     """The held-out rows of one or several files, in order.
 
-    Attributes: `documents`, and `tokens` (targets).
+    Attributes: `documents`, `tokens` (targets), and `bytes` (of UTF-8 that all targets together stand for; 0 where they
+    are part of a text only).
     """
+
+    bytes = 0
 
     def __init__(self, packed: Packed, caches: Sequence[Cache], documents: int):
         self._packed, self.documents = packed, documents
@@ -259,7 +262,7 @@ class RowsInOrder:
 
 
 class ValidationRows(RowsInOrder):
-    """The held-out rows of texts; `bytes` of UTF-8 are in them (for bits per byte)."""
+    """The held-out rows of texts."""
 
     def __init__(self, caches: Sequence[TokenCache], row_length: int):
         sizes = [cache.validation.size for cache in caches]

@@ -53,6 +53,23 @@ class Evaluation:
     def token_accuracy(self) -> float:
         return self.correct / self.targets
 
+    @property
+    def measures(self) -> dict[str, float]:
+        """What metrics.jsonl holds of a validation."""
+        if self.bytes:
+            return {"val_loss": self.loss, "val_bits_per_byte": self.bits_per_byte}
+        return {"val_loss": self.loss, "val_token_accuracy": self.token_accuracy}
+
+    def __str__(self) -> str:
+        last = f"{self.bits_per_byte:.4f} bits per byte" if self.bytes else f"token accuracy {self.token_accuracy:.1%}"
+        return f"validation loss {self.loss:.4f}, perplexity {self.perplexity:.2f}, {last}"
+
+
+def validate(run, model, rows) -> Evaluation:
+    """Scores the held-out rows of a run, in its precision; it ends there if a signal comes."""
+    batches = rows.batches(run.plan.batch_size)
+    return evaluate(model, batches, rows.bytes, device=run.device, autocast=run.inference, poll=run.poll)
+
 
 def evaluate(
     model,

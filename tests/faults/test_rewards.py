@@ -8,7 +8,7 @@ import pytest
 
 from model.files import previous_path
 from tests.faults.scripts import python
-from tests.faults.test_damage import DAMAGES, Trained, damages, flipped
+from tests.faults.test_damage import Trained, damages, flipped
 from tests.faults.test_not_finite import finite, spoil
 from tests.stages.workshop import Workshop, assert_same_run, write_scored
 
