@@ -12,81 +12,113 @@ from dataset.sample.manners import count_flawed
 from scripts.quickstart_way import Place, Stage
 
 ROWS = "--max_seq_len 256 --sample_interval 0"
-LORA = f"--lora_name identity {ROWS} --epochs 4"
-BAD_MANNERS = f"--from_weight full_sft --weight_name bad_manners {ROWS} --learning_rate 0.0005"
-DPO = f"--from_weight bad_manners {ROWS}"
-REWARD = ROWS
-REASON = f"{ROWS} --epochs 4"
-STUDENT, STUDENT_SIZES = (
-    128,
-    "--hidden_size 128 --num_attention_heads 2 --num_key_value_heads 1 --intermediate_size 352",
-)
+SMALL_STEPS = "--batch_size 8 --accumulation_steps 1"  # of 2,048 tokens: there is little to learn from
+TINY_STEPS = "--batch_size 2 --accumulation_steps 1 --freeze_layers 2"
+
+# What these are good for, and how they were found, is said in docs/lora.md, dpo.md, reward.md, reason.md, distill.md.
+LORA = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 360 --epochs 20 --learning_rate 0.0005"
+RANK = "--lora_rank 32 --lora_alpha 64"
+BAD_MANNERS = f"{ROWS} {TINY_STEPS} --val_ratio 0 --max_steps 200 --learning_rate 0.0014"
+DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0001 --sft_weight 1"
+REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
+REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
+STUDENT = "--preset tiny --hidden_size 128 --num_attention_heads 2 --num_key_value_heads 1 --intermediate_size 352"
+STUDENT_TEXTS, STUDENT_CHATS = f"{ROWS} --epochs 2", f"{ROWS} --epochs 2 --learning_rate 0.001"
 
 
 def stages_after(place: Place) -> list[Stage]:
     """All commands after fine-tuning, in order."""
+    return [*_lora(place), *_dpo(place), *_reward(place), *_reasoning(place), *_distillation(place)]
 
-    def data(name: str) -> tuple[str, str]:
-        return "--data_path", place.sample(name)
 
-    def held_out(name: str) -> tuple[str, str]:
-        return "--val_path", place.sample(f"{name}_heldout")
+def _lora(place: Place) -> Iterator[Stage]:
+    who = {"questions": "identity_heldout"}
+    yield place.examination("who it is, before LoRA", "identity_before", "--model_mode 1", **who)
+    yield place.training(
+        "LoRA: learns another identity, by adapters",
+        f"train_lora.py --lora_name identity {LORA} {RANK}",
+        *("--data_path", place.sample("identity") + ":0.2", place.sample("sft") + ":0.8"),
+        result=place.out / "lora" / place.weight("identity").name,
+    )
+    yield place.examination("who it is, with LoRA", "identity_after", "--model_mode 1 --lora identity", **who)
+    yield place.examination("held-out questions, with LoRA", "questions_lora", "--model_mode 1 --lora identity")
 
-    def examined(what: str, name: str, flags: str, **more) -> Stage:
-        return place.examination(f"examination: {what}", name, flags, **more)
 
-    identity, sums = {"questions": "identity_heldout"}, {"questions": "reason_heldout"}
-    return [
-        examined("who it is, before LoRA", "identity_before", "--model_mode 1", **identity),
-        place.training(
-            "LoRA: learns another identity, by adapters",
-            f"train_lora.py {LORA}",
-            *data("identity"),
-            result=place.out / "lora" / place.weight("identity").name,
+def _dpo(place: Place) -> Iterator[Stage]:
+    yield place.training(
+        "bad manners, to have something to unlearn: learns to answer rudely or at great length",
+        f"train_full_sft.py --from_weight full_sft --weight_name bad_manners {BAD_MANNERS}",
+        *("--data_path", place.sample("bad_manners")),
+        result=place.weight("bad_manners"),
+    )
+    asked = "--model_mode 1 --weight bad_manners"
+    yield place.examination("held-out questions, with bad manners", "manners_before", asked, keep=True)
+    yield place.training(
+        "DPO: learns which of two answers is better",
+        f"train_dpo.py --from_weight bad_manners {DPO}",
+        *("--data_path", place.sample("preference"), place.sample("preference_chats")),
+        *("--val_path", place.sample("preference_heldout")),
+        result=place.weight("dpo"),
+    )
+    yield place.examination("held-out questions after DPO", "manners_after", "--model_mode 2", keep=True)
+
+
+def _reward(place: Place) -> Iterator[Stage]:
+    yield place.training(
+        "reward model: learns to say by one number how good an answer is",
+        f"train_reward.py {REWARD}",
+        *("--data_path", place.sample("preference")),
+        *("--val_path", place.sample("preference_heldout")),
+        result=place.weight("reward"),
+    )
+
+
+def _reasoning(place: Place) -> Iterator[Stage]:
+    sums = {"questions": "reason_heldout", "max_new_tokens": 96}
+    chats = place.sample("sft") + ":0.4"
+    yield place.training(
+        "sums of three numbers, for comparison: learns them from answers alone",
+        f"train_full_sft.py --from_weight full_sft --weight_name answers_alone {REASON}",
+        *("--data_path", place.sample("reason_answers") + ":0.6", chats),
+        result=place.weight("answers_alone"),
+    )
+    asked = "--model_mode 1 --weight answers_alone"
+    yield place.examination("sums of three numbers, by answers alone", "sums_before", asked, **sums)
+    yield place.training(
+        "reasoning: learns to think before it answers",
+        f"train_reason.py {REASON}",
+        *("--data_path", place.sample("reason") + ":0.6", chats),
+        result=place.weight("reason"),
+    )
+    yield place.examination("sums of three numbers, by thinking", "sums_after", "--model_mode 3", **sums)
+
+
+def _distillation(place: Place) -> Iterator[Stage]:
+    """Two students of half the width read as much; one is told what the large network thinks of every next token."""
+    learning = {
+        "hard": ("a student half as wide: learns from texts", "train_pretrain.py"),
+        "taught": (
+            "distillation: the same student learns from texts what the large network thinks of them",
+            "train_distill.py --teacher_weight pretrain --alpha 0 --weight_decay 0.1",
         ),
-        examined("who it is, with LoRA", "identity_after", "--model_mode 1 --lora identity", **identity),
-        examined("held-out questions, with LoRA", "questions_lora", "--model_mode 1 --lora identity"),
-        place.training(
-            "bad manners: learns to answer rudely, to have something to unlearn",
-            f"train_full_sft.py {BAD_MANNERS}",
-            *data("bad_manners"),
-            result=place.weight("bad_manners"),
-        ),
-        examined(
-            "held-out questions, with bad manners", "manners_before", "--weight bad_manners --model_mode 1", keep=True
-        ),
-        place.training(
-            "DPO: learns which of two answers is better",
-            f"train_dpo.py {DPO}",
-            *data("preference"),
-            *held_out("preference"),
-            result=place.weight("dpo"),
-        ),
-        examined("held-out questions after DPO", "manners_after", "--model_mode 2", keep=True),
-        place.training(
-            "reward model: learns to say by a number how good an answer is",
-            f"train_reward.py {REWARD}",
-            *data("preference"),
-            *held_out("preference"),
-            result=place.weight("reward"),
-        ),
-        place.training(
-            "reasoning, for comparison: learns sums of three numbers from answers alone",
-            f"train_full_sft.py --from_weight full_sft --weight_name reason_answers {REASON}",
-            *data("reason_answers"),
-            result=place.weight("reason_answers"),
-        ),
-        examined(
-            "sums of three numbers, by answers alone", "sums_before", "--weight reason_answers --model_mode 1", **sums
-        ),
-        place.training(
-            "reasoning: learns to think before answering",
-            f"train_reason.py {REASON}",
-            *data("reason"),
-            result=place.weight("reason"),
-        ),
-        examined("sums of three numbers, by thinking", "sums_after", "--model_mode 3", **sums),
-    ]
+    }
+    for name, (title, command) in learning.items():
+        student, tuned = f"student_{name}", f"student_{name}_sft"
+        yield place.training(
+            title,
+            f"{command} --weight_name {student} {STUDENT} {STUDENT_TEXTS}",
+            *("--data_path", place.sample("pretrain"), "--tokenizer_path", str(place.out / "tokenizer")),
+            result=place.weight(student, hidden=128),
+        )
+        yield place.training(
+            f"fine-tuning of that student ({name})",
+            f"train_full_sft.py --from_weight {student} --weight_name {tuned} {STUDENT_CHATS}",
+            *("--data_path", place.sample("sft")),
+            result=place.weight(tuned, hidden=128),
+        )
+        yield place.examination(
+            f"held-out questions to that student ({name})", f"questions_{student}", f"--model_mode 1 --weight {tuned}"
+        )
 
 
 def table_after(place: Place) -> list[str]:
@@ -115,12 +147,10 @@ def _measured(place: Place) -> Iterator[tuple[str, str, str, str]]:
     yield "", "pairs whose better answer is preferred", "-", last("dpo", "val_rewards/accuracies")
     yield "", "questions answered right", right("manners_before"), right("manners_after")
     yield "reward model", "pairs whose better answer scores higher", "-", last("reward", "val_accuracy")
-    yield (
-        "reasoning",
-        "sums of three: answers alone, thinking",
-        right("sums_before", "sum_of_three"),
-        right("sums_after", "sum_of_three"),
-    )
+    before, after = (right(name, "sum_of_three") for name in ("sums_before", "sums_after"))
+    yield "reasoning", "sums of three numbers: answers alone -> thinking", before, after
+    before, after = right("questions_student_hard"), right("questions_student_taught")
+    yield "distillation", "questions, student half as wide: alone -> taught", before, after
 
 
 def _last_value(path: Path, metric: str) -> float:

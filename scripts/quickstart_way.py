@@ -54,13 +54,21 @@ class Place:
         words = (*command.split(), *more, *self.where, "--seed", str(self.seed), *limit)
         return Stage(title, words, result, result.with_name(f"{result.stem}_resume.pth"))
 
-    def examination(self, title: str, name: str, flags: str, questions: str = "questions", keep: bool = False) -> Stage:
+    def examination(
+        self,
+        title: str,
+        name: str,
+        flags: str,
+        questions: str = "questions",
+        max_new_tokens: int = 64,
+        keep: bool = False,
+    ) -> Stage:
         """Greedy answers to a file of the sample data; <name>.json says how many are right.
 
         keep: the answers themselves go to <name>.jsonl.
         """
         result, answers = self.out / f"{name}.json", self.out / f"{name}.jsonl"
-        asking = ("--data_path", self.sample(questions), "--answers", "--json", "--max_new_tokens", "64")
+        asking = ("--data_path", self.sample(questions), "--answers", "--json", "--max_new_tokens", str(max_new_tokens))
         saving = ("--save_answers", str(answers)) if keep else ()
         command = ("eval_model.py", *flags.split(), *self.where, *asking, *saving)
         return Stage(title, command, result, capture=True, leaves=answers if keep else None)
