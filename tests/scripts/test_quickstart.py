@@ -1,7 +1,9 @@
 """scripts/quickstart.py: goes on where it was, ends cleanly, and says what it measured."""
 
+import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from dataset.sample import write_sample
+from eval_model import WEIGHT_NAMES
 from model.errors import SproutError
 from scripts.quickstart import ROOT, comparison, stages
+from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, perform
 
 
@@ -143,6 +147,48 @@ def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tm
         *("-m", "train_tokenizer.py", "train_pretrain.py", "eval_model.py", "train_full_sft.py", "eval_model.py"),
     ]
     assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
+
+
+def test_the_full_way_asks_scripts_for_what_they_have(tmp_path):
+    """Every flag is known to its script, every file of data is there, every network is made before it is asked for."""
+    write_sample(tmp_path)
+    place = Place(tmp_path, seed=42)
+    way = [*stages(place), *stages_after(place)]
+    assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
+    made = set()
+    for stage in way:
+        script, *flags = stage.command
+        if (script.startswith("train_") and script != "train_tokenizer.py") or script == "eval_model.py":
+            args = importlib.import_module(script.removesuffix(".py")).parse_arguments(flags)
+            data = [args.data_path] if isinstance(args.data_path, str) else args.data_path
+            assert all(Path(re.sub(r":[\d.]+$", "", path)).is_file() for path in data)
+            if script == "eval_model.py":
+                asked = args.lora or args.weight or WEIGHT_NAMES[args.model_mode]
+            else:
+                asked = args.from_weight
+            assert asked in {*made, None}
+        made.add(stage.result.stem.rsplit("_", 1)[0])
+
+
+def test_the_table_of_the_full_way_says_what_was_measured(tmp_path):
+    place = Place(tmp_path, seed=42)
+    exams = [stage for stage in [*stages(place), *stages_after(place)] if stage.capture]
+    for number, stage in enumerate(exams):
+        found = share(number / 100, 10) | {"skills": {"sum_of_three": share(0.5 + number / 100, 10)}}
+        stage.result.write_text(json.dumps(found))
+        if stage.leaves:
+            answers = ["Leave me alone.", "Paris."] if stage.leaves.stem == "manners_before" else ["Paris."]
+            stage.leaves.write_text("".join(json.dumps({"answer": each}) + "\n" for each in answers))
+    for name, metric in (("dpo", "val_rewards/accuracies"), ("reward", "val_accuracy")):
+        log = place.out / "logs" / f"{name}_256" / "metrics.jsonl"
+        log.parent.mkdir(parents=True)
+        log.write_text("".join(json.dumps(line) + "\n" for line in ({metric: 0.1}, {metric: 0.97}, {"loss": 1})))
+    head, *rows = table_after(place)
+    assert head.split()[0] == "stage" and len({len(row) for row in rows}) == 1
+    last = [row.split()[-2:] for row in rows]
+    assert last[0] == ["0.0%", "1.0%"] and last[1] == ["2.0%", "3.0%"] and last[2] == ["1.0%", "4.0%"]
+    assert last[3] == ["50.0%", "0.0%"] and last[4] == last[6] == ["-", "97.0%"] and last[5] == ["5.0%", "6.0%"]
+    assert last[7] == ["57.0%", "58.0%"] and last[8] == ["9.0%", "10.0%"]
 
 
 def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_path):
