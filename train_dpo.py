@@ -98,7 +98,8 @@ def main(argv=None):
         identity, reference = identity_of(rows, validation), None
         if needs_reference(args.loss_type) and args.precompute_ref:
             identity["reference"] = add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
-            add_reference(run, model, validation.packed, ["validation", *validation.identity], plan.batch_size)
+            held = ["validation", *validation.identity]
+            add_reference(run, model, validation.packed, held, plan.batch_size, validation=True)
         elif needs_reference(args.loss_type):
             reference = frozen_copy(model)
 

@@ -15,11 +15,11 @@ def compare(model, batch: PairBatch, reference=None) -> tuple[Completions, Tenso
 
     The reference's log-probabilities are those of the batch, or of the network `reference` where it has none.
     """
-    sums, counts, entropy = answer_log_probabilities(model, batch)
     known = batch.reference
     if known is None and reference is not None:
-        with torch.no_grad():
-            known = answer_log_probabilities(reference, batch)[0]
+        # With a gradient that nobody asks for: see `training.reference`. It is gone before the network's own is made.
+        known = answer_log_probabilities(reference, batch)[0].detach()
+    sums, counts, entropy = answer_log_probabilities(model, batch)
     of_reference = (None, None) if known is None else known.view(2, -1)
     return Completions(*sums.view(2, -1), *counts.view(2, -1), *of_reference), entropy
 

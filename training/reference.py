@@ -4,6 +4,9 @@ The reference of DPO is the network that training begins with, and it never chan
 of the data, not work for every step. So they are computed before the first step and kept in the cache, keyed by
 everything they depend on; training then needs the memory of one network, not of two. Adapters begin as nothing, so
 with them the reference is the network that they are on.
+
+Both networks go the same way to their numbers. In half precision attention with a gradient and without one differ by a
+few thousandths of a log-probability, which is a whole nat of a long answer: the first loss would not be what it must be.
 """
 
 import copy
@@ -21,7 +24,7 @@ from model.lora import fingerprint
 from training import distributed
 from training.log_probabilities import sequence_sums, token_log_probabilities
 
-VERSION = 2  # to be raised with any change of the numbers, or of the file: a digest of them, and they
+VERSION = 3  # to be raised with any change of the numbers, or of the file: a digest of them, and they
 FLOAT, DIGEST_BYTES = "<f4", 16
 
 
@@ -37,10 +40,10 @@ def answer_log_probabilities(model, batch: PairBatch) -> tuple[torch.Tensor, tor
     return sums, counts, entropies.sum()
 
 
-def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int) -> str:
+def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int, validation=False) -> str:
     """Gives `packed` the log-probabilities of `model` as it is now, from the cache if they are there.
 
-    identity: what decides the pairs. Adapters of the network must be as they begin. Returns the name of what was found:
+    identity: what decides the pairs. validation: they are for pairs that are never learned from. Adapters of the network must be as they begin. Returns the name of what was found:
     it changes with weights, data, length and precision. Raises `SproutError` where the cache cannot be written.
     """
     name = _name(run, model, packed, identity)
@@ -52,7 +55,7 @@ def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_si
             return
         if path.exists():
             run.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
-        content = _compute(run, model, packed, batch_size).tobytes()
+        content = _compute(run, model, packed, batch_size, validation).tobytes()
         write_atomically(path, lambda file: file.write(_digest(content) + content))
 
     distributed.together(make)  # on the main process; the others wait and read
@@ -61,24 +64,26 @@ def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_si
 
 
 def frozen_copy(model):
-    """A reference beside the network: what learns is copied as it is now, what does not learn is shared."""
+    """A reference beside the network: what learns is copied as it is now, what does not learn is shared. The copy is in
+    no optimizer, so it stays as it is.
+    """
     shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
-    return copy.deepcopy(model, shared).eval().requires_grad_(False)
+    return copy.deepcopy(model, shared).eval()
 
 
-def _compute(run, model, packed: PackedPairs, batch_size: int) -> np.ndarray:
+def _compute(run, model, packed: PackedPairs, batch_size: int, validation: bool) -> np.ndarray:
     """float32 [pairs, 2]; NaN for pairs that are left out, so that none is used by mistake."""
     found = np.full((packed.pairs, 2), np.nan, FLOAT)
     places = [(part, row) for part, rows in enumerate(packed.rows) for row in range(rows)]
     was_training = model.training
     model.eval()
     bar = tqdm(total=len(places), unit=" rows", desc="reference", leave=False, disable=None)
-    with bar, torch.no_grad(), run.autocast():
+    with bar, torch.set_grad_enabled(not validation), run.autocast():
         for start in range(0, len(places), batch_size):
             parts, rows = np.array(places[start : start + batch_size], np.int64).T
             batch = packed.gather(parts, rows)
             sums, _, _ = answer_log_probabilities(model, run.device_choice.move(batch))
-            found[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
+            found[batch.numbers] = sums.detach().view(2, -1).T.float().cpu().numpy()
             bar.update(len(rows))
     model.train(was_training)
     return found

@@ -100,6 +100,13 @@ def test_a_live_reference_gives_the_numbers_of_the_precomputed_one(workshop, fin
         assert a == pytest.approx(b, abs=1e-5)
 
 
+@pytest.mark.parametrize("reference", ["--precompute_ref", "--no_precompute_ref"])
+def test_half_precision_begins_with_the_value_of_the_loss_too(workshop, reference):
+    """Reference and network are computed alike, by the same kernels, so that what is rounded is rounded alike."""
+    result = workshop.train("half", *RUN, reference, "--dtype=bfloat16", "--max_steps=1")
+    assert result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
+
+
 def test_neither_micro_batches_nor_packing_change_the_curve(workshop):
     """One pair a row and many, eight rows at once and one."""
     common = ("--epochs=2", "--val_ratio=0", "--eval_interval=0", "--learning_rate=0.003", "--max_seq_len=32")
