@@ -46,7 +46,9 @@ def target_weights(targets: Tensor, heavy: Sequence[int], weight: float) -> Tens
     Their sum is what the mean of a weighted loss is taken over: sum of w loss / sum of w.
     """
     weights = (targets != IGNORE).float()
-    return torch.where(torch.isin(targets, targets.new_tensor(heavy)), weights * weight, weights)
+    for token in heavy:
+        weights = torch.where(targets == token, weight, weights)
+    return weights
 
 
 def _cross_entropy(features, head, targets, chunk, weights, measures):
