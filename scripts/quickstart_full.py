@@ -18,7 +18,7 @@ TINY_STEPS = "--batch_size 2 --accumulation_steps 1 --freeze_layers 2"
 # What these are good for, and how they were found, is said in docs/lora.md, dpo.md, reward.md, reason.md, distill.md.
 LORA = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 360 --epochs 20 --learning_rate 0.0005"
 RANK = "--lora_rank 32 --lora_alpha 64"
-BAD_MANNERS = f"{ROWS} {TINY_STEPS} --val_ratio 0 --max_steps 200 --learning_rate 0.0015"
+BAD_MANNERS = f"{ROWS} {TINY_STEPS} --val_ratio 0 --max_steps 200 --learning_rate 0.0014"
 DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0002 --beta 0.4 --sft_weight 1"
 REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"

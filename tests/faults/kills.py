@@ -35,6 +35,7 @@ KINDS = {
     "adapters": Kind("lora", CHATS),
     "reasoning": Kind("reason", (*CHATS, "--epochs=5", "--max_seq_len=64", "--tag_weight=3")),
     "rewards": Kind("reward", ("--max_steps=25", *CHATS)),
+    "distillation": Kind("distill", ("--on_policy=0.5", "--max_new_tokens=6", *CHATS)),
     "preferences": Kind("dpo", ("--epochs=6", "--val_ratio=0.2", "--learning_rate=0.003", *COMMON)),
     "pretraining by Muon in two processes": Kind("pretrain", ("--optimizer=muon", *SHARED), processes=2),
 }
