@@ -5,8 +5,9 @@ of the data, not work for every step. So they are computed before the first step
 everything they depend on; training then needs the memory of one network, not of two. Adapters begin as nothing, so
 with them the reference is the network that they are on.
 
-Both networks go the same way to their numbers. In half precision attention with a gradient and without one differ by a
-few thousandths of a log-probability, which is a whole nat of a long answer: the first loss would not be what it must be.
+Both networks go the same way to their numbers. In half precision, attention with a gradient and without one differ by
+a few ten-thousandths of a log-probability, which is a good part of a nat for a long answer: the first loss would not be
+what it must be.
 """
 
 import copy
@@ -43,8 +44,9 @@ def answer_log_probabilities(model, batch: PairBatch) -> tuple[torch.Tensor, tor
 def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int, validation=False) -> str:
     """Gives `packed` the log-probabilities of `model` as it is now, from the cache if they are there.
 
-    identity: what decides the pairs. validation: they are for pairs that are never learned from. Adapters of the network must be as they begin. Returns the name of what was found:
-    it changes with weights, data, length and precision. Raises `SproutError` where the cache cannot be written.
+    identity: what decides the pairs. validation: whether they are never learned from. Adapters of the network must be
+    as they begin. Returns the name of what was found: it changes with weights, data, length and precision. Raises
+    `SproutError` where the cache cannot be written.
     """
     name = _name(run, model, packed, identity)
     path = Path(run.args.out_dir) / "cache" / "reference" / f"{name}.bin"
