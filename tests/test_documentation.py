@@ -105,7 +105,8 @@ def prepared(tmp_path_factory) -> Path:
     for name in ("HF_FOLDER", "path/to/hf_folder", "some/hf_folder"):
         export_folder(folder / name, model, tokenizer)
     add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path="out/full_sft_512.pth"))
-    save_lora(folder / "out" / "lora" / "medic_512.pth", model, stage="lora")
+    for name, stage in (("medic", "lora"), ("dpo", "dpo")):
+        save_lora(folder / "out" / "lora" / f"{name}_512.pth", model, stage=stage)
     write_peft_folder(folder / "some" / "peft_folder", model)
     tokenizer.save(folder / "out" / "tokenizer")
     for name in ("pretrain_512", "full_sft_512"):
