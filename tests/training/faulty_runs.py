@@ -37,7 +37,7 @@ RUNS = {
     "diverged": ("texts", "--max_steps 60 --learning_rate 5"),
     "not finite": ("texts", STEPS),
     "once not finite": ("texts", STEPS),
-    "adamw": ("texts", f"{STEPS} --optimizer adamw --learning_rate 0.002"),
+    "adamw": ("texts", f"{STEPS} --optimizer adamw --learning_rate 0.002 --max_steps 140"),
     "adamw, too high": ("texts", f"{STEPS} --optimizer adamw --learning_rate 1"),
     "adamw, too low": ("texts", f"{STEPS} --optimizer adamw --learning_rate 0.00004"),
     "fine-tuning": ("chats", "--max_steps 80"),
