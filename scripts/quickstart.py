@@ -2,7 +2,7 @@
 
     python scripts/quickstart.py             # on a laptop; nothing is downloaded
     python scripts/quickstart.py --chat      # the same, then talk to it
-    python scripts/quickstart.py --full      # goes on through all other stages: about half an hour more
+    python scripts/quickstart.py --full      # goes on through the other stages: half an hour in all, or more
 
 Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
 it before and after about what it has read but was never asked. Every command is printed as you would type it. Run
