@@ -20,12 +20,12 @@ from model.errors import UsageError
 from training.arguments import (
     StageParser,
     add_data_arguments,
-    add_distillation_arguments,
     add_model_arguments,
     add_optimization_arguments,
     add_run_arguments,
     run_main,
 )
+from training.loss_arguments import add_distillation_arguments
 
 
 def parse_arguments(argv=None):
@@ -56,7 +56,6 @@ def main(argv=None):
     from training.evaluation import validate
     from training.on_policy import is_on_policy, sample_answers
     from training.optimizers import optimizers_for
-    from training.plan import make_plan
     from training.run import Run
     from training.samples import answer_questions, continue_prompts
     from training.starting_point import starting_point
@@ -77,15 +76,9 @@ def main(argv=None):
         tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
 
         # How long, in which steps, at which learning rate
-        footprint = run.footprint(model, args.max_seq_len)
-        plan = make_plan(
-            args,
-            rows_per_epoch=rows.rows_per_epoch,
-            row_length=args.max_seq_len,
-            world_size=run.world_size,
-            footprint=footprint if args.teacher_top_k else teacher.beside(footprint),
-            begins_with=origin.stage,
-        )
+        student = run.footprint(model, rows.row_length)
+        footprint = student if args.teacher_top_k else teacher.beside(student)
+        plan = run.plan_for(model, rows, origin, footprint=footprint)
         model.to(run.device)
 
         # The loss of a token; and the teacher, who is asked in every step, or about everything now
@@ -95,9 +88,10 @@ def main(argv=None):
         def objective(ce, kl):
             return args.alpha * ce + (1 - args.alpha) * kl
 
-        identity, lessons = identity_of(rows, validation), rows
-        identity |= {"teacher": teacher.name, "loss": f"{divergence}, alpha {args.alpha:g}"}
-        identity |= {"on_policy": f"{args.on_policy:g}, {args.max_new_tokens} tokens" if args.on_policy else "no"}
+        loss = f"{divergence}, alpha {args.alpha:g}"
+        on_policy = f"{args.on_policy:g}, {args.max_new_tokens} tokens" if args.on_policy else "no"
+        identity = identity_of(rows, validation, teacher=teacher.name, loss=loss, on_policy=on_policy)
+        lessons = rows
         if args.teacher_top_k:
             lessons = taught_rows(run, teacher, rows, args.teacher_top_k, divergence, outcomes, plan.batch_size)
             identity["teacher"], teacher = lessons.name, None
@@ -133,9 +127,7 @@ def main(argv=None):
                 step.record(on_policy=int(sampled))
 
             if step.evaluates and validation:
-                scores = validate(run, model, validation)
-                step.record(**scores.measures)
-                run.say(f"step {step.number}: {scores}")
+                step.report(validate(run, model, validation))
             if step.samples:
                 shown = continue_prompts(run, model, tokenizer) if texts else None
                 run.say(shown or answer_questions(run, model, tokenizer, renderer))

@@ -22,10 +22,10 @@ from training.arguments import (
     add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
-    add_preference_arguments,
     add_run_arguments,
     run_main,
 )
+from training.loss_arguments import add_preference_arguments
 
 
 def parse_arguments(argv=None):
@@ -63,9 +63,8 @@ def main(argv=None):
     from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_preferences
     from training.optimizers import optimizers_for
-    from training.plan import make_plan
     from training.preference_losses import LOSSES, Settings, at_the_start
-    from training.preferences import compare, evaluate_pairs, first_loss_warning, measures, needs_reference
+    from training.preferences import compare, first_loss_warning, measures, needs_reference, validate_pairs
     from training.reference import add_reference, frozen_copy
     from training.run import Run
     from training.starting_point import starting_point
@@ -83,19 +82,13 @@ def main(argv=None):
 
         # How long, in which steps, at which learning rate
         origins = "imported" if origin.stage == "imported" else "ours"
-        plan = make_plan(
-            args,
-            rows_per_epoch=rows.rows_per_epoch,
-            row_length=rows.row_length,
-            world_size=run.world_size,
-            footprint=run.footprint(model, rows.row_length),
-            begins_with=origin.stage,
-            base_rates=LEARNING_RATE[f"adapters of {origins}" if args.lora else origins],
-        )
+        rates = LEARNING_RATE[f"adapters of {origins}" if args.lora else origins]
+        plan = run.plan_for(model, rows, origin, base_rates=rates)
         model.to(run.device)
 
         # The reference: its log-probabilities, once and for all; or the network itself, beside the one that learns
-        identity, reference = identity_of(rows, validation), None
+        loss = f"{args.loss_type}, {settings}, sft_weight {args.sft_weight:g}"
+        identity, reference = identity_of(rows, validation, loss=loss), None
         if needs_reference(args.loss_type) and args.precompute_ref:
             identity["reference"] = add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
             held = ["validation", *validation.identity]
@@ -104,11 +97,9 @@ def main(argv=None):
             reference = frozen_copy(model)
 
         # The optimizer, and --resume, which refuses another loss
-        identity["loss"] = f"{args.loss_type}, {settings}, sft_weight {args.sft_weight:g}"
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        pairs_per_step = max(1, round(rows.packed.pairs_kept * plan.rows_per_step / rows.rows_per_epoch))
-        facts = facts_of(rows)
-        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts, nominal_count=pairs_per_step)
+        pairs = plan.per_step(rows.packed.pairs_kept)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts_of(rows), nominal_count=pairs)
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
@@ -124,12 +115,7 @@ def main(argv=None):
                 if warning := first_loss_warning(args.loss_type, step.metrics["loss"], expected):
                     run.say(f"warning: {warning}")
             if step.evaluates and validation:
-                found = evaluate_pairs(run, model, validation, plan.batch_size, objective, args.beta, reference)
-                step.record(**found)
-                run.say(
-                    f"step {step.number}: validation loss {found['val_loss']:.4f}, the chosen answer preferred in"
-                    f" {found['val_rewards/accuracies']:.1%} of the pairs, by {found['val_rewards/margins']:.3f}"
-                )
+                step.report(validate_pairs(run, model, validation, objective, args.beta, reference))
 
 
 if __name__ == "__main__":

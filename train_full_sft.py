@@ -46,7 +46,6 @@ def main(argv=None):
     from training.evaluation import validate
     from training.losses import next_token_loss_and_measures
     from training.optimizers import optimizers_for
-    from training.plan import make_plan
     from training.run import Run
     from training.samples import answer_questions
     from training.starting_point import starting_point
@@ -61,18 +60,10 @@ def main(argv=None):
         tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
-        plan = make_plan(
-            args,
-            rows_per_epoch=rows.rows_per_epoch,
-            row_length=args.max_seq_len,
-            world_size=run.world_size,
-            footprint=run.footprint(model, args.max_seq_len),
-            begins_with=origin.stage,
-        )
+        plan = run.plan_for(model, rows, origin)
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        identity, facts = identity_of(rows, validation), facts_of(rows)
-        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts)
+        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation), facts=facts_of(rows))
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
@@ -87,9 +78,7 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                scores = validate(run, model, validation)
-                step.record(**scores.measures)
-                run.say(f"step {step.number}: {scores}")
+                step.report(validate(run, model, validation))
             if step.samples:
                 run.say(answer_questions(run, model, tokenizer, renderer))
 

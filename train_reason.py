@@ -21,10 +21,10 @@ from training.arguments import (
     add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
-    add_reason_arguments,
     add_run_arguments,
     run_main,
 )
+from training.loss_arguments import add_reason_arguments
 
 
 def parse_arguments(argv=None):
@@ -50,7 +50,6 @@ def main(argv=None):
     from training.evaluation import validate
     from training.losses import next_token_loss_and_measures, target_weights
     from training.optimizers import optimizers_for
-    from training.plan import make_plan
     from training.run import Run
     from training.samples import answer_questions
     from training.starting_point import starting_point
@@ -67,19 +66,11 @@ def main(argv=None):
             run.say(f"warning: {warning}")
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume, which refuses another loss
-        plan = make_plan(
-            args,
-            rows_per_epoch=rows.rows_per_epoch,
-            row_length=args.max_seq_len,
-            world_size=run.world_size,
-            footprint=run.footprint(model, args.max_seq_len),
-            begins_with=origin.stage,
-        )
+        plan = run.plan_for(model, rows, origin)
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        identity, facts = identity_of(rows, validation), facts_of(rows)
-        identity["loss"] = f"tag_weight {args.tag_weight:g}"
-        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts)
+        identity = identity_of(rows, validation, loss=f"tag_weight {args.tag_weight:g}")
+        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts_of(rows))
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
@@ -95,9 +86,7 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                scores = validate(run, model, validation)
-                step.record(**scores.measures)
-                run.say(f"step {step.number}: {scores}")
+                step.report(validate(run, model, validation))
             if step.samples:
                 run.say(answer_questions(run, model, tokenizer, renderer, max_new_tokens=128))
 

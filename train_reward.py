@@ -20,10 +20,10 @@ from training.arguments import (
     add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
-    add_reward_arguments,
     add_run_arguments,
     run_main,
 )
+from training.loss_arguments import add_reward_arguments
 
 
 def parse_arguments(argv=None):
@@ -49,8 +49,7 @@ def main(argv=None):
     from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_answers
     from training.optimizers import optimizers_for
-    from training.plan import make_plan
-    from training.rewards import evaluate_rewards, in_words, judge, loss_for, measures
+    from training.rewards import judge, loss_for, measures, validate_rewards
     from training.run import Run
     from training.starting_point import starting_point
 
@@ -64,21 +63,13 @@ def main(argv=None):
         loss_type, objective = loss_for(args, kind)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume, which refuses another loss
-        plan = make_plan(
-            args,
-            rows_per_epoch=rows.rows_per_epoch,
-            row_length=rows.row_length,
-            world_size=run.world_size,
-            footprint=run.footprint(model, rows.row_length),
-            begins_with=origin.stage,
-            base_rates=None if args.lora else LEARNING_RATE["imported" if origin.stage == "imported" else "ours"],
-        )
+        rates = None if args.lora else LEARNING_RATE["imported" if origin.stage == "imported" else "ours"]
+        plan = run.plan_for(model, rows, origin, base_rates=rates)
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        identity, facts = identity_of(rows, validation), facts_of(rows)
-        identity["loss"] = f"{loss_type}, center {args.center:g}, hinge_margin {args.hinge_margin:g}"
-        records_per_step = max(1, round(rows.packed.records_kept * plan.rows_per_step / rows.rows_per_epoch))
-        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts, nominal_count=records_per_step)
+        loss = f"{loss_type}, center {args.center:g}, hinge_margin {args.hinge_margin:g}"
+        identity, records = identity_of(rows, validation, loss=loss), plan.per_step(rows.packed.records_kept)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts_of(rows), nominal_count=records)
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
@@ -90,9 +81,7 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                result = evaluate_rewards(run, model, validation, plan.batch_size, objective)
-                step.record(**result)
-                run.say(f"step {step.number}: {in_words(result)}")
+                step.report(validate_rewards(run, model, validation, objective))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,15 @@
 """Fixtures of all tests."""
 
+import hypothesis
 import pytest
 import torch
 
 from model.tokenizer import Tokenizer
 from tests.support import make_tokenizer
+
+# No test here is about speed, and a busy machine is no failure.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -126,9 +126,11 @@ def _validation_paths(items: list[str]) -> list[Path]:
     return [source.path for source in sources]
 
 
-def identity_of(rows, validation) -> dict:
-    """What a resumed run compares: the content of the files (the name of a cache covers it), order and weights."""
-    return {"training": rows.identity, "validation": validation.identity}
+def identity_of(rows, validation, **settings: str) -> dict:
+    """What a resumed run compares: the content of the files (the name of a cache covers it), order and weights; and
+    `settings` of the stage, such as its loss.
+    """
+    return {"training": rows.identity, "validation": validation.identity, **settings}
 
 
 KINDS = {TextRows: "text", ChatRows: "chat", PairRows: "preference", AnswerRows: "reward"}

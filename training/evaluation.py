@@ -65,10 +65,42 @@ class Evaluation:
         return f"validation loss {self.loss:.4f}, perplexity {self.perplexity:.2f}, {last}"
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What a stage of its own loss finds in its validation, and how it says so."""
+
+    measures: dict[str, float]  # for metrics.jsonl
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
 def validate(run, model, rows) -> Evaluation:
     """Scores the held-out rows of a run, in its precision; it ends there if a signal comes."""
     batches = rows.batches(run.plan.batch_size)
     return evaluate(model, batches, rows.bytes, device=run.device, autocast=run.inference, poll=run.poll)
+
+
+def validation_means(run, model, rows, sums_of: Callable, count_of: Callable) -> dict[str, float]:
+    """Means over the held-out records of a run, in its precision, by names that begin with `val_`.
+
+    sums_of(batch) -> sums over the records of a batch, by name; count_of(batch) -> how many these are.
+    """
+    totals: dict[str, float] = {}
+    count, was_training = 0, model.training
+    model.eval()
+    try:
+        with torch.no_grad(), run.inference():
+            for batch in rows.batches(run.plan.batch_size):
+                run.poll()
+                batch = run.device_choice.move(batch)
+                for name, value in sums_of(batch).items():
+                    totals[name] = totals.get(name, 0.0) + value.item()
+                count += count_of(batch)
+    finally:
+        model.train(was_training)
+    return {f"val_{name}": total / count for name, total in totals.items()}
 
 
 def evaluate(

@@ -70,6 +70,10 @@ class Plan:
         steps = self.epochs * self.steps_per_epoch
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
+    def per_step(self, in_epoch: int) -> int:
+        """How many of `in_epoch` things, spread evenly over the rows of an epoch, are in a step; at least one."""
+        return max(1, round(in_epoch * self.rows_per_step / self.rows_per_epoch))
+
     def rows_of_step(self, step: int) -> tuple[int, range]:
         """The epoch of `step` and the places of its rows in that epoch's order."""
         epoch, within = divmod(step, self.steps_per_epoch)

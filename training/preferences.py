@@ -2,10 +2,10 @@
 
 import math
 
-import torch
 from torch import Tensor
 
 from dataset.pair_rows import PairBatch
+from training.evaluation import Scores, validation_means
 from training.preference_losses import WITHOUT_REFERENCE, Completions
 from training.reference import answer_log_probabilities
 
@@ -43,26 +43,22 @@ def measures(pair: Completions, beta: float) -> dict[str, Tensor]:
     }
 
 
-def evaluate_pairs(run, model, validation, batch_size: int, objective, beta: float, reference=None) -> dict[str, float]:
+def validate_pairs(run, model, rows, objective, beta: float, reference=None) -> Scores:
     """Means over the held-out pairs: `val_loss`, and `measures` under names that begin with `val_`.
 
     objective(pair) -> loss of each pair [P].
     """
-    totals: dict[str, float] = {}
-    count, was_training = 0, model.training
-    model.eval()
-    try:
-        with torch.no_grad(), run.inference():
-            for batch in validation.batches(batch_size):
-                run.poll()
-                pair, _ = compare(model, run.device_choice.move(batch), reference)
-                found = {"loss": objective(pair).sum(), **measures(pair, beta)}
-                for name, value in found.items():
-                    totals[name] = totals.get(name, 0.0) + value.item()
-                count += batch.pairs
-    finally:
-        model.train(was_training)
-    return {f"val_{name}": total / count for name, total in totals.items()}
+
+    def sums(batch: PairBatch) -> dict[str, Tensor]:
+        pair, _ = compare(model, batch, reference)
+        return {"loss": objective(pair).sum(), **measures(pair, beta)}
+
+    found = validation_means(run, model, rows, sums, lambda batch: batch.pairs)
+    return Scores(
+        found,
+        f"validation loss {found['val_loss']:.4f}, the chosen answer preferred in"
+        f" {found['val_rewards/accuracies']:.1%} of the pairs, by {found['val_rewards/margins']:.3f}",
+    )
 
 
 def first_loss_warning(name: str, loss: float | None, expected: float | None) -> str | None:

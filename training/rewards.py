@@ -11,6 +11,7 @@ from dataset.chat_cache import ChatEncoder
 from dataset.conversations import Conversation
 from model.errors import UsageError
 from model.reward import RewardModel, rewards
+from training.evaluation import Scores, validation_means
 from training.reward_losses import bt, hinge, mse
 
 LOSS_OF = {"preference": "bt", "scored": "mse"}  # where nothing is asked for
@@ -48,44 +49,32 @@ def measures(found: Tensor) -> dict[str, Tensor]:
     return sums
 
 
-def evaluate_rewards(run, model: RewardModel, validation, batch_size: int, objective) -> dict[str, float]:
+def validate_rewards(run, model: RewardModel, rows, objective) -> Scores:
     """Means over the held-out records: `val_loss`, and `measures` under names that begin with `val_`; of scored
     answers `val_explained`, too: 1 - mean square error / variance of the scores.
 
     objective(rewards [E, R], labels [R]) -> loss of each record [R].
     """
-    totals: dict[str, float] = {}
-    count, errors, scores = 0, 0.0, []
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), run.inference():
-            for batch in validation.batches(batch_size):
-                run.poll()
-                batch = run.device_choice.move(batch)
-                found = judge(model, batch)
-                sums = {"loss": objective(found, batch.labels).sum(), **measures(found)}
-                for name, value in sums.items():
-                    totals[name] = totals.get(name, 0.0) + value.item()
-                count += batch.records
-                if len(found) == 1:
-                    errors += mse(found[0], batch.labels).sum().item()
-                    scores.append(batch.labels.cpu().double().numpy())
-    finally:
-        model.train(was_training)
-    values = {f"val_{name}": total / count for name, total in totals.items()}
-    variance = float(np.var(np.concatenate(scores))) if scores else 0.0
-    return values | ({"val_explained": 1 - errors / count / variance} if variance else {})
+    scores = []
 
+    def sums(batch: AnswerBatch) -> dict[str, Tensor]:
+        found = judge(model, batch)
+        sums = {"loss": objective(found, batch.labels).sum(), **measures(found)}
+        if len(found) == 1:
+            sums["error"] = mse(found[0], batch.labels).sum()
+            scores.append(batch.labels.cpu().double())
+        return sums
 
-def in_words(found: dict[str, float]) -> str:
-    """What `evaluate_rewards` returned, for the terminal."""
+    found = validation_means(run, model, rows, sums, lambda batch: batch.records)
     words = f"validation loss {found['val_loss']:.4f}"
     if "val_accuracy" in found:
         words += f", the chosen answer above in {found['val_accuracy']:.1%} of the pairs, by {found['val_margin']:.3f}"
-    if "val_explained" in found:
-        words += f", {found['val_explained']:.1%} of the variance of the scores explained"
-    return words
+    if scores:
+        error, variance = found.pop("val_error"), torch.cat(scores).var(unbiased=False).item()
+        if variance:
+            found["val_explained"] = 1 - error / variance
+            words += f", {found['val_explained']:.1%} of the variance of the scores explained"
+    return Scores(found, words)
 
 
 def score_conversations(

@@ -98,6 +98,11 @@ class Step:
         self.updated = True
         run.pending = self.metrics
 
+    def report(self, scores) -> None:
+        """Notes the `measures` of a validation in metrics.jsonl, and says it in words, which are its text."""
+        self.record(**scores.measures)
+        self.run.say(f"step {self.number}: {scores}")
+
     def record(self, **values) -> None:
         """Adds values to the step's line in metrics.jsonl."""
         self.metrics.update(values)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.conversations import Conversation
@@ -247,7 +247,7 @@ RECORDS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500)
 @given(RECORDS)
 def test_any_record_is_a_conversation_or_bad(small_tokenizer, fields):
     for candidate in CHAT:

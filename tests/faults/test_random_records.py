@@ -67,7 +67,7 @@ records = (
     | st.fixed_dictionaries({"prompt": words | values}, optional={"response": words})
 )
 lines = st.lists(records.map(json.dumps).map(str.encode) | st.binary(max_size=40), min_size=1, max_size=6)
-often = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+often = settings(max_examples=250, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def brute_force_merges(words, spelling, count, longest):
     return merges
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.lists(st.integers(0, 2), max_size=12), max_size=12), st.integers(1, 12), st.integers(2, 6))
 def test_merges_are_those_of_the_definition(words, count, longest):
     places = np.array([BOUNDARY] + [i for word in words for i in (*word, BOUNDARY)], dtype=np.int32)

@@ -332,14 +332,14 @@ def streamed(tokenizer, ids):
     return pieces, text.finish()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("中文，。👩\u200d👧🌱 aé\n龘"))))
 def test_pieces_are_the_whole_text(tokenizer, text):
     pieces, rest = streamed(tokenizer, tokenizer.encode(text))
     assert "".join(pieces) + rest == text
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ids=st.lists(st.integers(0, 600)))
 def test_pieces_of_random_tokens_are_their_decoding(tokenizer, ids):
     """Low ids are control tokens and single bytes: mostly not UTF-8."""

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from model.chat_template import CHAT_TEMPLATE
@@ -49,7 +49,6 @@ def folder_with(tmp_path, change_tokenizer=None, config=None) -> Path:
 # Text to ids and back
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_comes_back(shipped, text):
     ids = shipped.encode(text)

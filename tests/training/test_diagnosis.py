@@ -284,7 +284,7 @@ values = st.one_of(
 steps = st.fixed_dictionaries({"loss": values, "lr": values, "grad_norm": values, "val_loss": values})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(steps, max_size=3) | st.lists(steps, min_size=FEWEST_LOSSES, max_size=90), st.booleans())
 def test_any_numbers_have_a_verdict(lines, known):
     lines = [{"step": number} | line for number, line in enumerate(lines, 1)]
@@ -296,7 +296,7 @@ def test_any_numbers_have_a_verdict(lines, known):
     assert verdict.since_step is None or 1 <= verdict.since_step <= len(lines)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(20, 200), st.floats(0.01, 0.5), st.floats(3, 10), st.floats(0.05, 0.9), st.integers(0, 2**31))
 def test_a_curve_that_only_falls_is_never_at_fault(count, noise, start, fallen, seed):
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.arguments import LOSS_TYPES
+from training.loss_arguments import LOSS_TYPES
 from training.preference_losses import LOSSES, WITHOUT_REFERENCE, Completions, Settings, at_the_start, log1mexp
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from training.arguments import REWARD_LOSS_TYPES
+from training.loss_arguments import REWARD_LOSS_TYPES
 from training.reward_losses import bt, hinge, mse
 
 
