@@ -56,6 +56,7 @@ def main(argv=None):
     from training.evaluation import validate
     from training.on_policy import is_on_policy, sample_answers
     from training.optimizers import optimizers_for
+    from training.plan import plan_for
     from training.run import Run
     from training.samples import answer_questions, continue_prompts
     from training.starting_point import starting_point
@@ -78,7 +79,7 @@ def main(argv=None):
         # How long, in which steps, at which learning rate
         student = run.footprint(model, rows.row_length)
         footprint = student if args.teacher_top_k else teacher.beside(student)
-        plan = run.plan_for(model, rows, origin, footprint=footprint)
+        plan = plan_for(run, model, rows, origin, footprint=footprint)
         model.to(run.device)
 
         # The loss of a token; and the teacher, who is asked in every step, or about everything now

@@ -63,6 +63,7 @@ def main(argv=None):
     from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_preferences
     from training.optimizers import optimizers_for
+    from training.plan import plan_for
     from training.preference_losses import LOSSES, Settings, at_the_start
     from training.preferences import compare, first_loss_warning, measures, needs_reference, validate_pairs
     from training.reference import add_reference, frozen_copy
@@ -83,7 +84,7 @@ def main(argv=None):
         # How long, in which steps, at which learning rate
         origins = "imported" if origin.stage == "imported" else "ours"
         rates = LEARNING_RATE[f"adapters of {origins}" if args.lora else origins]
-        plan = run.plan_for(model, rows, origin, base_rates=rates)
+        plan = plan_for(run, model, rows, origin, base_rates=rates)
         model.to(run.device)
 
         # The reference: its log-probabilities, once and for all; or the network itself, beside the one that learns

@@ -46,6 +46,7 @@ def main(argv=None):
     from training.evaluation import validate
     from training.losses import next_token_loss_and_measures
     from training.optimizers import optimizers_for
+    from training.plan import plan_for
     from training.run import Run
     from training.samples import answer_questions
     from training.starting_point import starting_point
@@ -60,7 +61,7 @@ def main(argv=None):
         tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
-        plan = run.plan_for(model, rows, origin)
+        plan = plan_for(run, model, rows, origin)
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
         run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation), facts=facts_of(rows))

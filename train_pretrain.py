@@ -38,6 +38,7 @@ def main(argv=None):
     from training.evaluation import validate
     from training.losses import next_token_loss
     from training.optimizers import optimizers_for
+    from training.plan import plan_for
     from training.run import Run
     from training.samples import continue_prompts
     from training.starting_point import starting_point
@@ -49,7 +50,7 @@ def main(argv=None):
         rows, validation = open_texts(args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
-        plan = run.plan_for(model, rows, origin)
+        plan = plan_for(run, model, rows, origin)
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
         run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation), facts=facts_of(rows))

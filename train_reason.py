@@ -50,6 +50,7 @@ def main(argv=None):
     from training.evaluation import validate
     from training.losses import next_token_loss_and_measures, target_weights
     from training.optimizers import optimizers_for
+    from training.plan import plan_for
     from training.run import Run
     from training.samples import answer_questions
     from training.starting_point import starting_point
@@ -66,7 +67,7 @@ def main(argv=None):
             run.say(f"warning: {warning}")
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume, which refuses another loss
-        plan = run.plan_for(model, rows, origin)
+        plan = plan_for(run, model, rows, origin)
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
         identity = identity_of(rows, validation, loss=f"tag_weight {args.tag_weight:g}")

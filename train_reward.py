@@ -49,6 +49,7 @@ def main(argv=None):
     from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_answers
     from training.optimizers import optimizers_for
+    from training.plan import plan_for
     from training.rewards import judge, loss_for, measures, validate_rewards
     from training.run import Run
     from training.starting_point import starting_point
@@ -64,7 +65,7 @@ def main(argv=None):
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume, which refuses another loss
         rates = None if args.lora else LEARNING_RATE["imported" if origin.stage == "imported" else "ours"]
-        plan = run.plan_for(model, rows, origin, base_rates=rates)
+        plan = plan_for(run, model, rows, origin, base_rates=rates)
         model.to(run.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
         loss = f"{loss_type}, center {args.center:g}, hinge_margin {args.hinge_margin:g}"

@@ -81,6 +81,23 @@ class Plan:
         return epoch, range(start, min(start + self.rows_per_step, self.rows_per_epoch))
 
 
+def plan_for(run, model, rows, origin, *, base_rates: dict | None = None, footprint: Footprint | None = None) -> Plan:
+    """The plan of a stage that trains `model` on `rows`.
+
+    origin: where the network comes from, as in `training.starting_point`.
+    base_rates: the stage's own, by optimizer. footprint: what it takes of memory, if more than the network does.
+    """
+    return make_plan(
+        run.args,
+        rows_per_epoch=rows.rows_per_epoch,
+        row_length=rows.row_length,
+        world_size=run.world_size,
+        begins_with=origin.stage,
+        base_rates=base_rates,
+        footprint=footprint or run.footprint(model, rows.row_length),
+    )
+
+
 def make_plan(
     args,
     *,

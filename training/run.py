@@ -3,8 +3,7 @@
 A stage script writes its loop out, with its data, loss and parameters in sight, and leaves the mechanism to this:
 
     with Run(args, stage="pretrain") as run:
-        ...                                              # model, data
-        plan = run.plan_for(model, rows, origin)         # how long, in which steps, at which learning rate
+        ...                                              # model, data, plan
         run.begin(model, tokenizer, plan, optimizers, data=..., facts=...)      # prints the plan; resumes
         for step in run.steps():                         # goes on where it stopped; saves; ends on a signal
             for batch in step.micro_batches(rows):
@@ -38,7 +37,7 @@ from training.facts import facts_of, write_facts
 from training.interrupts import Interrupts
 from training.memory import PROGRAM_ON_CPU, Footprint, recompute_activations
 from training.metrics import Metrics
-from training.plan import Plan, make_plan
+from training.plan import Plan
 from training.progress import Progress, describe
 from training.schedules import learning_rate_factor
 from training.step import Step
@@ -93,24 +92,6 @@ class Run:
             compute_bytes=2 if half else 4,
             keeps_attention=on_cpu and half,
             program=PROGRAM_ON_CPU if on_cpu else 0,
-        )
-
-    def plan_for(
-        self, model, rows, origin, *, base_rates: dict | None = None, footprint: Footprint | None = None
-    ) -> Plan:
-        """The plan of training `model` on `rows`, by the flags and the rules of `training/plan.py`.
-
-        origin: where the network comes from; one that is trained already learns at smaller rates.
-        base_rates: a stage's own, by optimizer. footprint: of what it takes, if there is more than the network.
-        """
-        return make_plan(
-            self.args,
-            rows_per_epoch=rows.rows_per_epoch,
-            row_length=rows.row_length,
-            world_size=self.world_size,
-            begins_with=origin.stage,
-            base_rates=base_rates,
-            footprint=footprint or self.footprint(model, rows.row_length),
         )
 
     def begin(

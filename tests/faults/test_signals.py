@@ -149,7 +149,7 @@ def test_a_tokenizer_in_the_making_is_given_up(large, tmp_path, delay, number, c
 
 
 @pytest.mark.parametrize("number, code", SIGNALS)
-@pytest.mark.parametrize("place", ["training.starting_point:Tokenizer.load", "training.run:make_plan"])
+@pytest.mark.parametrize("place", ["training.starting_point:Tokenizer.load", "training.plan:make_plan"])
 def test_before_the_first_step_it_ends_at_once(whole, place, number, code, record_property):
     workshop, _ = whole["pretrain"]
     begin = partial(at_call, 1, place, partial(signal_itself, number))
