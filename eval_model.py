@@ -96,6 +96,9 @@ def parse_arguments(argv=None):
         help="with adapters: a name in <out_dir>/lora, a .pth, or peft's folder; on the network they belong to, if no"
         " weight is given",
     )
+    group.add_argument(
+        "--lora_scale", type=nonnegative, metavar="X", help="how much of the adapters counts; 0: nothing of them (1)"
+    )
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the weight's own")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
@@ -144,6 +147,7 @@ def main(argv=None):
     )
     say(f"{loaded.source} ({loaded.stage}), {loaded.model.config.num_parameters() / 1e6:.3f} M parameters")
     if adapters:
+        adapters = adapters if args.lora_scale is None else adapters.scaled(args.lora_scale)
         adapters.attach(loaded.model)
         merge_lora(loaded.model)  # computes the same, and faster
         say(f"with {adapters}")
@@ -160,6 +164,8 @@ def refuse_contradictions(args) -> None:
     """Raises `UsageError` for flags that mean nothing together."""
     if (args.json or args.answers) and not args.data_path:
         raise UsageError(f"--{'json' if args.json else 'answers'} is for --data_path, which is not given")
+    if args.lora_scale is not None and not args.lora:
+        raise UsageError("--lora_scale is for --lora, which is not given")
     if args.show and not args.answers:
         raise UsageError("--show N shows wrong answers of --answers, which is not given")
     if args.save_answers and not args.answers:
@@ -228,6 +234,7 @@ def score(args, loaded, device) -> None:
 
 def print_json(args, loaded, result: dict) -> None:
     adapters = {"lora": args.lora} if args.lora else {}
+    adapters |= {"lora_scale": args.lora_scale} if args.lora_scale is not None else {}
     print(json.dumps(result | {"weight": loaded.source, **adapters, "file": args.data_path}, ensure_ascii=False))
 
 

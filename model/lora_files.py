@@ -7,7 +7,7 @@ A file of ours holds the adapters and what they are, not the network:
      "adapters": {parameter name: tensor}}
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -43,6 +43,14 @@ class Adapters:
 
     def __str__(self) -> str:
         return f"{self.source} (rank {self.lora.rank}, alpha {self.lora.alpha:g}, on {', '.join(self.lora.targets)})"
+
+    def scaled(self, share: float) -> "Adapters":
+        """The same adapters, of which `share` counts: W + share (alpha / rank) B A.
+
+        Between network (0) and what was learned (1), something of either is kept, and often nearly all of both
+        (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
+        """
+        return replace(self, lora=replace(self.lora, alpha=share * self.lora.alpha))
 
     def attach(self, model: nn.Module) -> None:
         """Puts them on their network; any other is refused (`SproutError`)."""

@@ -12,13 +12,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from training.arguments import StageParser, file_name, positive_int, run_main
+from training.arguments import StageParser, file_name, nonnegative, positive_int, run_main
 
 
 def parse_arguments(arguments=None):
     parser = StageParser(__doc__)
     parser.add_argument(
         "--lora", required=True, metavar="NAME|FILE|FOLDER", help="a name in <out_dir>/lora, a .pth, or peft's folder"
+    )
+    parser.add_argument(
+        "--lora_scale", type=nonnegative, default=1.0, metavar="X", help="how much of them counts (%(default)g)"
     )
     parser.add_argument(
         "--from_weight",
@@ -47,7 +50,7 @@ def main(arguments=None) -> None:
     from training.adapters import find_adapters, network_of
     from training.starting_point import find_weight
 
-    adapters = find_adapters(args.lora, args.out_dir, args.hidden_size)
+    adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
     source = args.from_weight or network_of(adapters, "--from_weight")
     if source is None:
         raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by --from_weight")
@@ -75,7 +78,7 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
             raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
         merge_lora(loaded.model)
         tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
-        facts = {"merged": adapters.source, "network": loaded.source}
+        facts = {"merged": adapters.source, "lora_scale": args.lora_scale, "network": loaded.source}
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
 

@@ -123,6 +123,8 @@ TRYING = """
 --json                                      | --json is for --data_path, which is not given
 --answers                                   | --answers is for --data_path, which is not given
 --show 3                                    | --show N shows wrong answers of --answers
+--lora_scale 0.5                            | --lora_scale is for --lora, which is not given
+--lora_scale -1                             | -1 is not a finite number of at least 0
 --save_answers a                            | --save_answers FILE keeps what --answers finds
 --data_path {f}/chat_a.jsonl --answers --save_answers {f}/file | file exists already, and is left as it is
 --system x                                  | --system begins a chat

@@ -178,6 +178,22 @@ def test_a_file_gives_back_the_same_adapters_and_holds_no_more(model, tmp_path):
     assert torch.equal(logits(other), logits(model))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0, 1.5])
+def test_scaled_it_is_that_share_of_the_way_from_network_to_adapters(model, tmp_path, share):
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    save_lora(tmp_path / "medic_32.pth", adapted(model), stage="lora")
+    other = random_network(model.config)
+    open_lora(tmp_path / "medic_32.pth").scaled(share).attach(other)
+    for network in (model, other):
+        merge_lora(network)
+    whole, moved = model.state_dict(), False
+    for name, weight in other.state_dict().items():
+        expected = before[name] + share * (whole[name] - before[name])
+        torch.testing.assert_close(weight, expected, rtol=0, atol=1e-6)
+        moved |= not torch.equal(whole[name], before[name])
+    assert moved
+
+
 def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, small_tokenizer):
     model = adapted(random_network(SMALL))
     path = tmp_path / "medic_32.pth"

@@ -1,11 +1,13 @@
 """scripts/merge_lora.py, with adapters trained on what transformers saved."""
 
+import json
 import os
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
+import eval_model
 import train_lora
 from model.checkpoint import load_model
 from model.huggingface import export_folder
@@ -58,6 +60,28 @@ def test_the_merged_weight_is_network_and_adapters_and_exports(trained, expected
     export_folder(tmp_path / "hf", merged.model, merged.tokenizer)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     torch.testing.assert_close(logits(theirs), expected, rtol=0, atol=1e-5)
+
+
+def test_half_of_the_adapters_is_half_way(trained, tmp_path, capsys):
+    """In the merged weight, in peft's folder, and in eval_model.py."""
+    base = load_model(trained / "hf").model.state_dict()
+    words = ["--lora", "medic", "--out_dir", str(trained / "out"), "--lora_scale"]
+    main([*words, "1", "--weight_name", "whole"])
+    main([*words, "0.5", "--weight_name", "half", "--peft", str(tmp_path / "half")])
+    whole, half = (load_model(trained / "out" / f"{name}_{SIZE}.pth").model.state_dict() for name in ("whole", "half"))
+    assert any((whole[name] - weight).abs().max() > 1e-3 for name, weight in base.items())
+    for name, weight in base.items():
+        torch.testing.assert_close(half[name], (weight + whole[name]) / 2, rtol=0, atol=1e-6)
+    assert json.loads((tmp_path / "half" / "adapter_config.json").read_text())["lora_alpha"] == 16
+
+    def score(*words):
+        capsys.readouterr()
+        eval_model.main(["--model_mode=1", f"--data_path={trained / 'chat_a.jsonl'}", "--json", "--device=cpu", *words])
+        return json.loads(capsys.readouterr().out)
+
+    at_half = score(f"--out_dir={trained / 'out'}", "--lora=medic", "--lora_scale=0.5")
+    of_half = score(f"--weight_path={trained / 'out' / f'half_{SIZE}.pth'}")
+    assert at_half["loss"] == pytest.approx(of_half["loss"], rel=1e-5) and at_half["lora_scale"] == 0.5
 
 
 def test_the_printed_lines_open_what_was_written_for_peft(trained, expected, tmp_path, capsys):

@@ -1,8 +1,6 @@
 """The runs of train_distill.py: where they begin, that no work is lost, and what they refuse."""
 
-import os
 import re
-import signal
 
 import pytest
 import torch
@@ -13,7 +11,7 @@ from dataset.chat_rows import ChatRows
 from model.checkpoint import load_model, save_weights
 from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
-from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same
+from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, signal_at
 from tests.support import make_tokenizer, random_network
 from training import evaluation, on_policy
 from training.teacher import TaughtRows
@@ -99,25 +97,16 @@ def test_two_processes_have_the_curve_of_one(workshop):
     "name, words",
     [("live", ()), ("kept", ("--teacher_top_k=8",)), ("sampled", ("--on_policy=0.7", "--max_new_tokens=6"))],
 )
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, name, words):
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, name, words):
     """In `sampled` it comes while answers are drawn."""
     owner, watched_name, call = {
         "live": (ChatRows, "batch", 12),
         "kept": (TaughtRows, "batch", 12),
         "sampled": (on_policy, "generate_batch", 9),
     }[name]
-    honest, calls = getattr(owner, watched_name), []
-
-    def watched(*args, **named):
-        calls.append(name)
-        if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args, **named)
-
     run = ("--epochs=4", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01", *words)
     whole = workshop.train(f"whole_{name}", *run)
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, watched_name, watched)
+    with signal_at(owner, watched_name, call):
         code, said = workshop.fails(f"stopped_{name}", *run)
     stopped = workshop.result(f"stopped_{name}")
     assert code == 143 and 0 < stopped.facts["step"] < whole.facts["step"], said
@@ -126,17 +115,8 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, na
     assert_same_run(result, whole)
 
 
-def test_a_signal_in_validation_too(workshop, finished, monkeypatch):
-    honest, calls = evaluation.next_token_scores, []
-
-    def watched(*args):
-        calls.append(1)
-        if len(calls) == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "next_token_scores", watched)
+def test_a_signal_in_validation_too(workshop, finished):
+    with signal_at(evaluation, "next_token_scores", 2):
         code, _ = workshop.fails("validating", *RUN)
     assert code == 143
     assert_same_run(workshop.train("validating", *RUN, "--resume"), finished)

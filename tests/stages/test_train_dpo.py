@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import re
-import signal
 
 import pytest
 import torch
@@ -19,7 +17,7 @@ from model.errors import SproutError
 from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
 from scripts import diagnose
-from tests.stages.workshop import SHAPE, Workshop, assert_same_run
+from tests.stages.workshop import SHAPE, Workshop, assert_same_run, signal_at
 from training.preference_losses import Settings, at_the_start
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.003")
@@ -132,19 +130,10 @@ def test_the_weight_of_fine_tuning_adds_the_chosen_answers_loss(workshop):
 
 
 @pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, precompute):
-    honest, calls = PairRows.batch, []
-
-    def watched(*args):
-        calls.append(1)
-        if len(calls) == 12:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args)
-
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, precompute):
     out = f"stopped{precompute}"
     whole = workshop.train(f"whole{precompute}", *RUN, precompute)
-    with monkeypatch.context() as patch:
-        patch.setattr(PairRows, "batch", watched)
+    with signal_at(PairRows, "batch", 12):
         code, _ = workshop.fails(out, *RUN, precompute)
     assert code == 143 and 0 < workshop.result(out).facts["step"] < whole.facts["step"]
     result = workshop.train(out, *RUN, precompute, "--resume")

@@ -1,9 +1,7 @@
 """train_dpo.py --lora: adapters learn from pairs, and the reference is the network that they are on."""
 
 import math
-import os
 import re
-import signal
 
 import pytest
 import torch
@@ -12,7 +10,7 @@ import eval_model
 from dataset.pair_rows import PairRows
 from model.checkpoint import load_model, read_checkpoint
 from model.lora import Lora, add_lora, fingerprint, is_adapter
-from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run
+from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, signal_at
 from training.reference import frozen_copy
 
 RUN = ("--lora", "--lora_rank=4", "--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
@@ -83,19 +81,10 @@ def test_a_live_reference_shares_what_does_not_learn(workshop):
 
 
 @pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, precompute):
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, precompute):
     """Resumed, the reference is still the network without adapters, not with those that were learned so far."""
-    honest, calls = PairRows.batch, []
-
-    def watched(*args):
-        calls.append(1)
-        if len(calls) == 12:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args)
-
     out, whole = f"stopped{precompute}", workshop.train(f"whole{precompute}", *RUN, precompute)
-    with monkeypatch.context() as patch:
-        patch.setattr(PairRows, "batch", watched)
+    with signal_at(PairRows, "batch", 12):
         code, _ = workshop.fails(out, *RUN, precompute)
     assert code == 143 and 0 < workshop.result(out).facts["step"] < whole.facts["step"]
     result = workshop.train(out, *RUN, precompute, "--resume")

@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import re
-import signal
 from collections import Counter
 
 import pytest
@@ -18,7 +16,7 @@ from dataset.rendering import ChatRenderer
 from model.checkpoint import load_model
 from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
-from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, write_chats
+from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, signal_at, write_chats
 from training import evaluation
 from training.data import open_chats
 from training.evaluation import evaluate
@@ -166,18 +164,9 @@ def test_two_processes_have_the_curve_of_one(workshop):
 
 
 @pytest.mark.parametrize("phase", ["training", "validation"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished, monkeypatch, phase):
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished, phase):
     owner, name, call = {"training": (ChatRows, "batch", 14), "validation": (evaluation, "next_token_scores", 4)}[phase]
-    honest, calls = getattr(owner, name), []
-
-    def watched(*args, **named):
-        calls.append(name)
-        if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, watched)
+    with signal_at(owner, name, call):
         code, _ = workshop.fails(phase, *RUN)
     stopped = workshop.result(phase)
     assert code == 143 and 0 < stopped.facts["step"] < finished.facts["step"]

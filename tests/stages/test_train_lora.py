@@ -1,9 +1,7 @@
 """train_lora.py and --lora: what learns, what is written, what it goes on with, and what it is used with."""
 
 import json
-import os
 import re
-import signal
 
 import pytest
 
@@ -13,7 +11,7 @@ from dataset.chat_rows import ChatRows
 from model.checkpoint import load_model, read_checkpoint, save_weights
 from model.lora import TARGETS, fingerprint, is_adapter, merge_lora
 from model.lora_files import open_lora
-from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, same
+from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, same, signal_at
 from tests.support import random_network
 from training.arguments import run_main
 
@@ -122,17 +120,8 @@ def test_two_processes_have_the_curve_of_one(workshop):
 # --- work is not lost -------------------------------------------------------------------------------
 
 
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished, monkeypatch):
-    honest, calls = ChatRows.batch, []
-
-    def watched(*args):
-        calls.append(args)
-        if len(calls) == 14:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ChatRows, "batch", watched)
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished):
+    with signal_at(ChatRows, "batch", 14):
         code, _ = workshop.fails("stopped", *RUN)
     stopped = workshop.result("stopped")
     assert code == 143 and 0 < stopped.facts["step"] < finished.facts["step"]

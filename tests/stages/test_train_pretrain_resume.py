@@ -12,7 +12,7 @@ from dataset.rows import TextRows, ValidationRows
 from model.checkpoint import read_checkpoint
 from model.errors import SproutError
 from model.files import previous_path
-from tests.stages.workshop import Result, Workshop, assert_same_run, same, write_texts
+from tests.stages.workshop import Result, Workshop, assert_same_run, same, signal_at, write_texts
 from training import resume
 from training.metrics import Metrics
 
@@ -69,19 +69,6 @@ def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(workshop,
 # --- SIGTERM and Ctrl-C -----------------------------------------------------------------------------
 
 
-def signal_at(monkeypatch, owner, name: str, call: int, number: int) -> None:
-    """Sends this process a signal in the call number `call` of a function."""
-    honest, calls = getattr(owner, name), []
-
-    def watched(*args, **named):
-        calls.append(name)
-        if len(calls) == call:
-            os.kill(os.getpid(), number)
-        return honest(*args, **named)
-
-    monkeypatch.setattr(owner, name, watched)
-
-
 PHASES = {
     "training": (TextRows, "batch", 23, 11),  # in the first of two micro-batches of step 12
     "epoch's end": (Metrics, "write", 22, 22),
@@ -92,12 +79,11 @@ PHASES = {
 
 
 @pytest.mark.parametrize("number, code, phase", [(15, 143, phase) for phase in PHASES] + [(2, 130, "training")])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, uninterrupted, monkeypatch, number, code, phase):
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, uninterrupted, number, code, phase):
     owner, name, call, step = PHASES[phase]
     out = f"{phase}_{code}".replace(" ", "_")
     words = ("--optimizer=muon", *RUN, "--sample_interval=20")
-    with monkeypatch.context() as patch:
-        signal_at(patch, owner, name, call, number)
+    with signal_at(owner, name, call, number):
         exit_code, _ = workshop.fails(out, *words)
     assert exit_code == code  # 130 for Ctrl-C (SIGINT, 2), 143 for SIGTERM (15)
     stopped = workshop.result(out)
@@ -126,9 +112,8 @@ def test_a_real_signal_ends_a_process_with_its_code_and_tells_how_to_go_on(works
 # --- damage -----------------------------------------------------------------------------------------
 
 
-def test_a_damaged_state_is_reported_and_the_one_before_continued(workshop, uninterrupted, monkeypatch, capsys):
-    with monkeypatch.context() as patch:
-        signal_at(patch, TextRows, "batch", 60, signal.SIGTERM)
+def test_a_damaged_state_is_reported_and_the_one_before_continued(workshop, uninterrupted, capsys):
+    with signal_at(TextRows, "batch", 60):
         workshop.fails("damaged", "--optimizer=muon", *RUN)
     damaged = workshop.result("damaged")
     with open(damaged.resume_file, "r+b") as file:

@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import re
-import signal
 
 import pytest
 import torch
@@ -20,7 +18,7 @@ from model.huggingface import export_folder
 from model.lora_files import open_lora
 from model.sampling import GREEDY
 from model.tokenizer import Tokenizer
-from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same
+from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, signal_at
 from training import evaluation
 
 LONG = "--max_seq_len=64"  # a thought and its answer
@@ -141,18 +139,9 @@ def test_adapters_learn_to_think_alone(workshop):
 
 
 @pytest.mark.parametrize("phase", ["training", "validation"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished, monkeypatch, phase):
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished, phase):
     owner, name, call = {"training": (ChatRows, "batch", 14), "validation": (evaluation, "next_token_scores", 4)}[phase]
-    honest, calls = getattr(owner, name), []
-
-    def watched(*args, **named):
-        calls.append(name)
-        if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args, **named)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, watched)
+    with signal_at(owner, name, call):
         code, _ = workshop.fails(phase, *RUN)
     stopped = workshop.result(phase)
     assert code == 143 and 0 < stopped.facts["step"] < finished.facts["step"]

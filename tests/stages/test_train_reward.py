@@ -2,9 +2,7 @@
 
 import json
 import math
-import os
 import re
-import signal
 
 import pytest
 import torch
@@ -21,7 +19,7 @@ from model.reward_files import load_reward, load_reward_adapters
 from model.state_dict import SCORE
 from model.tokenizer import Tokenizer
 from scripts import diagnose
-from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same, write_scored
+from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same, signal_at, write_scored
 from training.arguments import run_main
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
@@ -144,23 +142,14 @@ def test_what_is_too_long_is_left_out_and_counted(workshop):
 
 
 @pytest.mark.parametrize("lora", [(), ("--lora",)], ids=["whole", "lora"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, monkeypatch, lora):
-    honest, calls = AnswerRows.batch, []
-
-    def watched(*args):
-        calls.append(1)
-        if len(calls) == 12:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return honest(*args)
-
+def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, lora):
     def result(out):
         done = workshop.result(out)
         return type(done)(done.folder / "lora", "reward") if lora else done
 
     out = f"stopped{len(lora)}"
     workshop.train(f"whole{len(lora)}", *RUN, *lora)
-    with monkeypatch.context() as patch:
-        patch.setattr(AnswerRows, "batch", watched)
+    with signal_at(AnswerRows, "batch", 12):
         code, _ = workshop.fails(out, *RUN, *lora)
     whole = result(f"whole{len(lora)}")
     assert code == 143 and 0 < result(out).facts["step"] < whole.facts["step"]

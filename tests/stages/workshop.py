@@ -8,10 +8,12 @@ import io
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import torch
 
@@ -248,3 +250,18 @@ def assert_same_run(result: Result, expected: Result) -> None:
     state, wanted = read_checkpoint(result.resume_file), read_checkpoint(expected.resume_file)
     for name in ("step", "tokens", "best", "modules", "updater"):
         assert same(state[name], wanted[name]), name
+
+
+@contextlib.contextmanager
+def signal_at(owner, name: str, call: int, number: int = signal.SIGTERM):
+    """Context in which this process gets a signal in the call number `call` of the function `owner.name`."""
+    honest, calls = getattr(owner, name), []
+
+    def watched(*args, **named):
+        calls.append(name)
+        if len(calls) == call:
+            os.kill(os.getpid(), number)
+        return honest(*args, **named)
+
+    with mock.patch.object(owner, name, watched):
+        yield
