@@ -140,7 +140,7 @@ def main(argv=None):
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size) if args.lora else None
     loaded = load_model(
-        find_weight(args, adapters),
+        weight_asked_for(args, adapters),
         tokenizer_path=args.tokenizer_path,
         overrides=size_overrides(args),
         device=device.device,
@@ -180,7 +180,7 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--system begins a chat: give --model_mode 1, 2 or 3, and no --data_path")
 
 
-def find_weight(args, adapters=None) -> Path:
+def weight_asked_for(args, adapters=None) -> Path:
     """The weight that the flags name, or adapters remember; the newest where --model_mode or --weight fits several
     sizes."""
     from training.adapters import network_of
@@ -241,7 +241,7 @@ def print_json(args, loaded, result: dict) -> None:
 def examine(args, loaded, device) -> None:
     """Prints how many of a file's conversations the network ends as they end there, word for word."""
     from dataset.rendering import ChatRenderer
-    from training.exact_match import accuracies, answer_questions, read_questions, save_answers, table, wrong_answers
+    from training.exact_match import accuracies, answer_all, read_questions, save_answers, table, wrong_answers
     from training.terminal import say
     from training.thoughts import take_apart
     from training.writing import end_ids, ready_to_generate
@@ -249,7 +249,7 @@ def examine(args, loaded, device) -> None:
     renderer = ChatRenderer(loaded.tokenizer)
     questions = read_questions(args.data_path, renderer, loaded.tokenizer)
     precision = ready_to_generate(loaded.model, device, args.dtype)
-    answers = answer_questions(
+    answers = answer_all(
         loaded.model,
         loaded.tokenizer,
         questions,

@@ -16,8 +16,8 @@ SMALL_STEPS = "--batch_size 8 --accumulation_steps 1"  # of 2,048 tokens: there 
 TINY_STEPS = "--batch_size 2 --accumulation_steps 1 --freeze_layers 2"
 
 # What these are good for, and how they were found, is said in docs/lora.md, dpo.md, reward.md, reason.md, distill.md.
-LORA = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 360 --epochs 20 --learning_rate 0.0005"
-RANK = "--lora_rank 32 --lora_alpha 64"
+LORA = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 800 --epochs 40 --learning_rate 0.00025"
+RANK, ADAPTED = "--lora_rank 32 --lora_alpha 64", "--model_mode 1 --lora identity --lora_scale 0.94"
 BAD_MANNERS = f"{ROWS} {TINY_STEPS} --val_ratio 0 --max_steps 200 --learning_rate 0.0014"
 DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0002 --beta 0.4 --sft_weight 1"
 REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
@@ -37,11 +37,11 @@ def _lora(place: Place) -> Iterator[Stage]:
     yield place.training(
         "LoRA: learns another identity, by adapters",
         f"train_lora.py --lora_name identity {LORA} {RANK}",
-        *("--data_path", place.sample("identity") + ":0.2", place.sample("sft") + ":0.8"),
+        *("--data_path", place.sample("identity") + ":0.25", place.sample("sft") + ":0.75"),
         result=place.out / "lora" / place.weight("identity").name,
     )
-    yield place.examination("who it is, with LoRA", "identity_after", "--model_mode 1 --lora identity", **who)
-    yield place.examination("held-out questions, with LoRA", "questions_lora", "--model_mode 1 --lora identity")
+    yield place.examination("who it is, with LoRA", "identity_after", ADAPTED, **who)
+    yield place.examination("held-out questions, with LoRA", "questions_lora", ADAPTED)
 
 
 def _dpo(place: Place) -> Iterator[Stage]:

@@ -96,7 +96,7 @@ def _label(fields: dict, key: str) -> str | None:
     return on_one_line(value) if isinstance(value, str) and value.strip() else None
 
 
-def answer_questions(
+def answer_all(
     model,
     tokenizer,
     questions: Sequence[Question],

@@ -39,7 +39,7 @@ class Facts:
         return self.learning_rate / self.default_learning_rate if known else None
 
 
-def facts_of(run, data: dict) -> Facts:
+def facts_of_run(run, data: dict) -> Facts:
     """The facts of a `training.run.Run` that has begun; `data`: those of its rows, by name."""
     plan, parameters = run.plan, list(run.model.parameters())
     return Facts(

@@ -33,7 +33,7 @@ from model.lora_files import save_lora
 from training import adapters, distributed, resume
 from training.device import choose_device, reuse_freed_memory
 from training.diagnosis import closing_words
-from training.facts import facts_of, write_facts
+from training.facts import facts_of_run, write_facts
 from training.interrupts import Interrupts
 from training.memory import PROGRAM_ON_CPU, Footprint, recompute_activations
 from training.metrics import Metrics
@@ -139,7 +139,7 @@ class Run:
         self.sample_interval = _interval(args.sample_interval, plan.steps, 5)
         self.compiles, why = self._compiles()
         self.identity = resume.identity(self, data)
-        self.facts = facts_of(self, facts or {})
+        self.facts = facts_of_run(self, facts or {})
 
         for line in describe(self, why if self.compiles else f"no: {why}"):
             self.say(line)

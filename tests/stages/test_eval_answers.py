@@ -16,7 +16,7 @@ from model.errors import SproutError, UsageError
 from model.generation import generate_batch
 from model.sampling import GREEDY
 from tests.stages.talker import ENDLESS, LEARNED, talker, turns
-from training.exact_match import Answer, Question, accuracies, answer_questions, may_become_right, table
+from training.exact_match import Answer, Question, accuracies, answer_all, may_become_right, table
 from training.thoughts import conclusion
 
 
@@ -171,7 +171,7 @@ def test_a_question_longer_than_the_network_is_wrong_and_disturbs_no_other():
 
     questions = [question("x" * 3000, "x"), question("y" * 2025, "y" * 99), question("Capital of France?", "Paris.")]
     settings = {"end_ids": {2}, "max_new_tokens": 100, "batch_size": 8}
-    answers = answer_questions(network, tokenizer, questions, **settings)
+    answers = answer_all(network, tokenizer, questions, **settings)
     assert answers[0] == Answer("", False, False) and not answers[1].correct and answers[2].correct
 
 
@@ -182,10 +182,10 @@ def test_answers_do_not_depend_on_their_right_ones_length():
     question = Question(renderer.prompt(turns("Think.")), "", "Yes.", 5, None, None)
     rambling = Question(renderer.prompt(ENDLESS[:-1]), "", "na na na na na na na na na na", 2, None, None)
     settings = {"end_ids": {2}, "max_new_tokens": 64, "batch_size": 2}
-    thinking, endless = answer_questions(network, tokenizer, [question, rambling], **settings)
+    thinking, endless = answer_all(network, tokenizer, [question, rambling], **settings)
     assert thinking.correct and thinking.text.startswith("<think>")
     assert not endless.ended and len(endless.text) == 64  # might have ended in time, so it was given all tokens
-    (early,) = answer_questions(network, tokenizer, [replace(rambling, right="No.")], **settings)
+    (early,) = answer_all(network, tokenizer, [replace(rambling, right="No.")], **settings)
     assert not early.ended and len(early.text) < 16
 
 
