@@ -48,25 +48,23 @@ def parse_arguments(argv=None):
 
 # Below those of fine-tuning, since nothing holds the network where it was but beta. Only AdamW's of ours is measured
 # (docs/dpo.md); those of imported networks are customary.
-LEARNING_RATE = {
-    "imported": {"adamw": 1e-6, "muon": 1e-5},
-    "ours": {"adamw": 1e-4, "muon": 1e-3},
-    "adapters of imported": {"adamw": 1e-5},
-    "adapters of ours": {"adamw": 2e-4},
-}
+LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 1e-3}}
+ADAPTER_RATE = {"imported": {"adamw": 1e-5}, "ours": {"adamw": 2e-4}}
 
 
 def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.rendering import ChatRenderer
+    from model.lora import fingerprint
     from training.adapters import add_adapters
     from training.data import facts_of, identity_of, open_preferences
     from training.optimizers import optimizers_for
     from training.plan import plan_for
     from training.preference_losses import LOSSES, Settings, at_the_start
     from training.preferences import compare, first_loss_warning, measures, needs_reference, validate_pairs
-    from training.reference import add_reference, frozen_copy
+    from training.reference import add_reference, beside, frozen_copy
     from training.run import Run
     from training.starting_point import starting_point
 
@@ -76,15 +74,23 @@ def main(argv=None):
         run.say(f"begins with {origin}")
         add_adapters(args, model, origin)  # with --lora, they are all of it that learns
         rows, validation = open_preferences(args, tokenizer, run.say)
+        tokenizer = ChatRenderer(tokenizer).tokenizer  # an imported one may have brought another chat template
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
 
         def objective(pair):
             return LOSSES[args.loss_type](pair, settings) - args.sft_weight * pair.chosen / pair.chosen_tokens
 
         # How long, in which steps, at which learning rate
-        origins = "imported" if origin.stage == "imported" else "ours"
-        rates = LEARNING_RATE[f"adapters of {origins}" if args.lora else origins]
-        plan = plan_for(run, model, rows, origin, base_rates=rates)
+        live = needs_reference(args.loss_type) and not args.precompute_ref
+        footprint = run.footprint(model, rows.row_length)
+        plan = plan_for(
+            run,
+            model,
+            rows,
+            origin,
+            base_rates=ADAPTER_RATE if args.lora else LEARNING_RATE,
+            footprint=beside(footprint) if live else footprint,
+        )
         model.to(run.device)
 
         # The reference: its log-probabilities, once and for all; or the network itself, beside the one that learns
@@ -94,8 +100,8 @@ def main(argv=None):
             identity["reference"] = add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
             held = ["validation", *validation.identity]
             add_reference(run, model, validation.packed, held, plan.batch_size, validation=True)
-        elif needs_reference(args.loss_type):
-            reference = frozen_copy(model)
+        elif live:
+            identity["reference"], reference = fingerprint(model), frozen_copy(model)
 
         # The optimizer, and --resume, which refuses another loss
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
@@ -108,12 +114,13 @@ def main(argv=None):
                     pair, entropy = compare(model, batch, reference)
                 step.backward(objective(pair).sum(), batch.pairs, batch.trained)
                 step.measure(batch.pairs, **measures(pair, args.beta))
+                step.measure(batch.pairs, nll_loss=(-pair.chosen / pair.chosen_tokens).detach().sum())
                 step.measure(batch.trained, entropy=entropy)
             step.update()
 
-            if step.number == 1 and not args.sft_weight:
-                expected = at_the_start(args.loss_type, settings)
-                if warning := first_loss_warning(args.loss_type, step.metrics["loss"], expected):
+            if step.number == 1 and step.metrics["loss"] is not None:
+                of_pairs = step.metrics["loss"] - args.sft_weight * step.metrics["nll_loss"]
+                if warning := first_loss_warning(args.loss_type, of_pairs, at_the_start(args.loss_type, settings)):
                     run.say(f"warning: {warning}")
             if step.evaluates and validation:
                 step.report(validate_pairs(run, model, validation, objective, args.beta, reference))

@@ -210,6 +210,11 @@ class Loaded:
     source: str
     stored_dtype: torch.dtype  # of the file
 
+    @property
+    def imported(self) -> bool:
+        """Whether it was not Sprout that taught it its language, whatever stages came after."""
+        return self.stage == "imported" or self.facts.get("imported") is True
+
 
 def load_model(
     source: str | Path,

@@ -79,6 +79,7 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
         merge_lora(loaded.model)
         tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
         facts = {"merged": adapters.source, "lora_scale": args.lora_scale, "network": loaded.source}
+        facts["imported"] = loaded.imported
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
 

@@ -50,6 +50,7 @@ class Plan:
     activation_checkpointing: bool = False
     default_learning_rate: float | None = None  # by the rule, whatever was asked for
     begins_with: str | None = None  # the stage that trained the network so far
+    imported: bool = False  # it, or what it was trained from, came from elsewhere
     reasons: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -85,7 +86,8 @@ def plan_for(run, model, rows, origin, *, base_rates: dict | None = None, footpr
     """The plan of a stage that trains `model` on `rows`.
 
     origin: where the network comes from, as in `training.starting_point`.
-    base_rates: the stage's own, by optimizer. footprint: what it takes of memory, if more than the network does.
+    base_rates: the stage's own, by optimizer, under "ours" and "imported".
+    footprint: what it takes of memory, if that is more than the network.
     """
     return make_plan(
         run.args,
@@ -93,7 +95,8 @@ def plan_for(run, model, rows, origin, *, base_rates: dict | None = None, footpr
         row_length=rows.row_length,
         world_size=run.world_size,
         begins_with=origin.stage,
-        base_rates=base_rates,
+        imported=origin.imported,
+        base_rates=base_rates and base_rates["imported" if origin.imported else "ours"],
         footprint=footprint or run.footprint(model, rows.row_length),
     )
 
@@ -105,6 +108,7 @@ def make_plan(
     row_length: int,
     world_size: int,
     begins_with: str | None = None,
+    imported: bool = False,
     base_rates: dict | None = None,
     footprint: Footprint | None = None,
 ) -> Plan:
@@ -112,14 +116,15 @@ def make_plan(
 
     `rows_per_epoch` rows of `row_length` tokens make one epoch, shared out among `world_size` processes.
     `begins_with`: the stage that trained the network so far, as in `starting_point.Origin`; None: it is new. What is
-    trained already would be spoilt by the rates of a new network.
+    trained already would be spoilt by the rates of a new network; even more so what is `imported`, which stays so in
+    all stages that follow.
     `base_rates`: a stage's own, by optimizer.
     `footprint`: what the run takes of memory, for --fit.
     Raises `UsageError` when there is nothing to train, or it does not fit.
     """
     if rows_per_epoch < 1:
         raise UsageError("the training data holds no row: give a file with more text, or a smaller --val_ratio")
-    reasons = {}
+    reasons, imported = {}, imported or begins_with == "imported"
     available = args.epochs * rows_per_epoch * row_length
     rows, reasons["batch"] = _rows_per_step(args, available, row_length, world_size)
 
@@ -144,7 +149,7 @@ def make_plan(
     steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)
     steps = min(steps, args.max_steps or steps)
     default_rate, reasons["learning_rate"] = _learning_rate(
-        args.optimizer, step_tokens, begins_with, base_rates, adapters=getattr(args, "lora", False)
+        args.optimizer, step_tokens, begins_with, imported, base_rates, adapters=getattr(args, "lora", False)
     )
     rate = default_rate
     if args.learning_rate is not None:
@@ -169,6 +174,7 @@ def make_plan(
         activation_checkpointing=checkpointing,
         default_learning_rate=default_rate,
         begins_with=begins_with,
+        imported=imported,
         reasons=reasons,
     )
 
@@ -201,17 +207,17 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
 
 
 def _learning_rate(
-    optimizer: str, step_tokens: int, begins_with: str | None, base_rates: dict | None, adapters: bool
+    optimizer: str, step_tokens: int, begins_with: str | None, imported: bool, base_rates: dict | None, adapters: bool
 ) -> tuple[float, str]:
     """The rate by the rule, and the rule in words."""
     if base_rates:
         rates, why = base_rates, ""
     elif adapters:
-        rates = ADAPTER_RATE["imported" if begins_with == "imported" else "ours"]
-        why = ", as adapters learn" + (" on an imported network" if begins_with == "imported" else "")
+        rates = ADAPTER_RATE["imported" if imported else "ours"]
+        why = ", as adapters learn" + (" on an imported network" if imported else "")
     elif begins_with is None:
         rates, why = BASE_LEARNING_RATE, ""
-    elif begins_with == "imported":
+    elif imported:
         rates, why = IMPORTED_RATE, ", as the network is imported"
     else:
         rates, why = TRAINED_RATE, ", as the network is trained already"

@@ -66,7 +66,7 @@ def first_loss_warning(name: str, loss: float | None, expected: float | None) ->
 
     loss: of the first step; expected: `preference_losses.at_the_start`.
     """
-    if loss is None or expected is None or math.isclose(loss, expected, rel_tol=1e-3, abs_tol=1e-3):
+    if loss is None or expected is None or math.isclose(loss, expected, rel_tol=0, abs_tol=1e-3):
         return None
     return (
         f"the first loss is {loss:.4f}, but {name} begins with {expected:.4f} where policy and reference are the same:"

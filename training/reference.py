@@ -13,19 +13,22 @@ what it must be.
 import copy
 import hashlib
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from dataset.locks import exclusive
 from dataset.pair_rows import PackedPairs, PairBatch
+from model.errors import SproutError
 from model.files import write_atomically
 from model.lora import fingerprint
-from training import distributed
 from training.log_probabilities import sequence_sums, token_log_probabilities
+from training.memory import Footprint
 
-VERSION = 3  # to be raised with any change of the numbers, or of the file: a digest of them, and they
+VERSION = 4  # to be raised with any change of the numbers, or of the file: a digest of them, and they
 FLOAT, DIGEST_BYTES = "<f4", 16
 
 
@@ -52,16 +55,19 @@ def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_si
     path = Path(run.args.out_dir) / "cache" / "reference" / f"{name}.bin"
     wanted = (packed.pairs, 2)
 
-    def make() -> None:
-        if _read(path, wanted) is not None:
-            return
-        if path.exists():
-            run.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
-        content = _compute(run, model, packed, batch_size, validation).tobytes()
-        write_atomically(path, lambda file: file.write(_digest(content) + content))
-
-    distributed.together(make)  # on the main process; the others wait and read
-    packed.reference = _read(path, wanted)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SproutError(f"{path.parent} cannot be made ({error.strerror}): choose another --out_dir") from error
+    # One process computes; the others wait for its lock, which knows no time limit, and read.
+    with exclusive(path.parent / ".lock", lambda: run.say("waiting for the reference's log-probabilities")):
+        packed.reference = _read(path, wanted)
+        if packed.reference is None:
+            if path.exists():
+                run.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
+            content = _compute(run, model, packed, batch_size, validation).tobytes()
+            write_atomically(path, lambda file: file.write(_digest(content) + content))
+            packed.reference = _read(path, wanted)
     return name
 
 
@@ -71,6 +77,11 @@ def frozen_copy(model):
     """
     shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
     return copy.deepcopy(model, shared).eval()
+
+
+def beside(footprint: Footprint) -> Footprint:
+    """The memory of a run that has a frozen copy beside the network: what learns is there twice."""
+    return replace(footprint, program=footprint.program + 4 * footprint.trainable)
 
 
 def _compute(run, model, packed: PackedPairs, batch_size: int, validation: bool) -> np.ndarray:
@@ -108,5 +119,7 @@ def _digest(content: bytes) -> bytes:
 
 
 def _name(run, model, packed: PackedPairs, identity: list[str]) -> str:
-    parts = (VERSION, identity, packed.max_seq_len, run.device_choice.dtype, model.config, fingerprint(model))
+    learns = [name for name, parameter in model.named_parameters() if parameter.requires_grad]  # chooses the kernels
+    where = run.device.type, run.device_choice.dtype
+    parts = (VERSION, identity, packed.max_seq_len, where, model.config, learns, fingerprint(model))
     return _digest("\n".join(map(str, parts)).encode()).hex()

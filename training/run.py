@@ -264,6 +264,7 @@ class Run:
             "step": self.step,
             "tokens": self.tokens,
             "best": self.best,
+            "imported": self.plan.imported,
             "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
         }
 

@@ -20,6 +20,7 @@ class Origin:
     description: str
     stage: str | None = None  # that trained it; "imported" if it was not one of ours; None: it is new
     source: str | None = None  # the path
+    imported: bool = False  # it, or what it was trained from, came from elsewhere
 
     def __str__(self) -> str:
         return self.description
@@ -48,7 +49,7 @@ def starting_point(args) -> tuple[Transformer, Tokenizer, Origin]:
             overrides=size_overrides(args),
         )
         model, tokenizer = loaded.model, loaded.tokenizer
-        origin = Origin(f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source)
+        origin = Origin(f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported)
         model = _with_config(model, with_rope_factor(model.config, args.rope_factor))
     if args.max_seq_len > model.config.max_position_embeddings:
         raise UsageError(

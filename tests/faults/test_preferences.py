@@ -58,7 +58,7 @@ KINDS = ("emptied", "cut", "longer", "flipped")
 def test_a_damaged_reference_is_computed_again_on_resuming(trained, number, kind, record_property):
     """Of the pairs to train on, and of those held out."""
     copy = stopped(trained, "reference")
-    path = sorted((copy.folder / "cache" / "reference").iterdir())[number]
+    path = sorted((copy.folder / "cache" / "reference").glob("*.bin"))[number]
     content = path.read_bytes()
     path.write_bytes(damaged(content, kind))
     ended, result = resumed(trained, "reference")

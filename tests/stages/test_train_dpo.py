@@ -142,8 +142,8 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, precompute):
 
 
 def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finished):
-    files = sorted((finished.folder / "cache" / "reference").iterdir())
-    assert len(files) == 2 and all(file.suffix == ".bin" for file in files)  # to train on, and held out
+    files = sorted((finished.folder / "cache" / "reference").glob("*.bin"))
+    assert len(files) == 2  # to train on, and held out
     times = [file.stat().st_mtime_ns for file in files]
     again = workshop.train("finished", *RUN)
     assert [file.stat().st_mtime_ns for file in files] == times
