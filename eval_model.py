@@ -189,7 +189,7 @@ def weight_asked_for(args, adapters=None) -> Path:
 
     if args.weight_path:
         return Path(args.weight_path)
-    if adapters and not args.weight and (own := network_of(adapters, "--weight_path")):
+    if adapters and not args.weight and (own := network_of(adapters, "--weight_path", needed=False)):
         return Path(own)
     folder, name = Path(args.out_dir), args.weight or WEIGHT_NAMES[args.model_mode]
     if args.hidden_size:

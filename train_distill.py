@@ -25,7 +25,7 @@ from training.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.loss_arguments import add_distillation_arguments
+from training.loss_arguments import add_distillation_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -37,6 +37,7 @@ def parse_arguments(argv=None):
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.0)
     add_run_arguments(parser, weight_name="distill")
     args = parser.parse_args(argv)
+    refuse_unused(parser, args, args.loss_type)
     if args.preset and args.from_weight == "pretrain":
         args.from_weight = None  # a new student
     if args.on_policy and args.teacher_top_k:
@@ -54,7 +55,7 @@ def main(argv=None):
     from training.data import facts_of, identity_of, open_texts_or_chats
     from training.distillation_losses import Divergence, distillation_loss
     from training.evaluation import validate
-    from training.on_policy import is_on_policy, sample_answers
+    from training.on_policy import is_on_policy, own_answers
     from training.optimizers import optimizers_for
     from training.plan import plan_for
     from training.run import Run
@@ -99,15 +100,15 @@ def main(argv=None):
 
         # The optimizer, and --resume, which refuses another teacher or loss
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        facts = facts_of(rows) | {"kind": "distillation"}
+        facts, ends = facts_of(rows) | {"kind": "distillation"}, end_ids(tokenizer, renderer)
         run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts)
 
         for step in run.steps():
             sampled = is_on_policy(args.seed, step.index, args.on_policy)
-            for number, batch in enumerate(step.micro_batches(lessons)):
-                if sampled:
-                    place, ends = (step.index, number), end_ids(tokenizer, renderer)
-                    batch = sample_answers(run, model, batch, place, ends, args.max_new_tokens)
+            batches = step.micro_batches(lessons)
+            if sampled:
+                batches = own_answers(run, model, batches, step.index, ends, args.max_new_tokens)
+            for batch in batches:
                 with run.autocast():
                     taught = batch.taught if teacher is None else teacher.of(batch, outcomes)
                     features = model.features(batch.tokens, batch.positions)

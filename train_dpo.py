@@ -25,7 +25,7 @@ from training.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.loss_arguments import add_preference_arguments
+from training.loss_arguments import add_preference_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -37,6 +37,7 @@ def parse_arguments(argv=None):
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="dpo")
     args = parser.parse_args(argv)
+    refuse_unused(parser, args, args.loss_type)
     if args.label_smoothing >= 0.5:
         raise UsageError(
             f"--label_smoothing {args.label_smoothing:g} would turn preferences around: give less than 0.5"
@@ -92,6 +93,7 @@ def main(argv=None):
             footprint=beside(footprint) if live else footprint,
         )
         model.to(run.device)
+        run.make_ready(model, plan)  # now, so that the reference is computed as the network will be
 
         # The reference: its log-probabilities, once and for all; or the network itself, beside the one that learns
         loss = f"{args.loss_type}, {settings}, sft_weight {args.sft_weight:g}"
@@ -102,6 +104,7 @@ def main(argv=None):
             add_reference(run, model, validation.packed, held, plan.batch_size, validation=True)
         elif live:
             identity["reference"], reference = fingerprint(model), frozen_copy(model)
+            run.compile(reference)
 
         # The optimizer, and --resume, which refuses another loss
         optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)

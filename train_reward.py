@@ -23,7 +23,7 @@ from training.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.loss_arguments import add_reward_arguments
+from training.loss_arguments import add_reward_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -34,7 +34,9 @@ def parse_arguments(argv=None):
     add_reward_arguments(parser)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="reward")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    refuse_unused(parser, args, args.loss_type or "bt")
+    return args
 
 
 # Only AdamW's of ours is measured (docs/reward.md); adapters learn at the rate that they have in all stages.

@@ -24,24 +24,30 @@ Opened = TypeVar("Opened")
 
 
 def open_or_build(
-    folder: Path, open_folder: Callable[[Path], Opened | None], build: Callable[[Path], dict], source: Path
+    folder: Path,
+    open_folder: Callable[[Path], Opened | None],
+    build: Callable[[Path], dict],
+    source: Path,
+    what: str = "token cache",
+    verb: str = "tokenised",
 ) -> Opened:
     """What `open_folder` makes of the folder (None: it is not there, or damaged), built first if need be.
 
     build: fills the empty folder it is given with all but meta.json, whose content it returns. While it runs,
     SIGTERM raises as Ctrl-C does, and nothing is left behind. Another process that wants the same folder waits.
-    source: the data file, for messages. Raises SproutError, and OSError for a disk that cannot be used.
+    source: of what it is made; what, verb: what the folder is, and what was done to the source; all for messages.
+    Raises SproutError, and OSError for a disk that cannot be used.
     """
     opened = open_folder(folder)
     if opened is not None:
         return opened
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f"{folder.name}.lock")
-    with exclusive(lock, lambda: _say(f"waiting: {source} is being tokenised elsewhere")):
+    with exclusive(lock, lambda: _say(f"waiting: {source} is being {verb} elsewhere")):
         opened = open_folder(folder)  # built by the process we waited for
         if opened is None:
             if folder.exists():
-                _say(f"the token cache {folder} is damaged: {source} is tokenised again")
+                _say(f"the {what} {folder} is damaged: {source} is {verb} again")
             _build(folder, build)
             opened = open_folder(folder)
     if opened is None:

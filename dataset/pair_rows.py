@@ -137,8 +137,9 @@ class PairRows(Rows):
 
 
 class PairValidationRows(RowsInOrder):
-    """The held-out rows of preference pairs; `documents` counts the pairs."""
+    """The held-out rows of preference pairs; `documents` counts the pairs, `left_out` those too long."""
 
     def __init__(self, caches: Sequence[PairCache], max_seq_len: int):
         self.packed = PackedPairs(caches, [cache.validation for cache in caches], max_seq_len, together=True)
+        self.left_out = sum(self.packed.left_out)
         super().__init__(self.packed, caches, self.packed.pairs_kept)

@@ -44,7 +44,7 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from model.checkpoint import load_model, save_weights
-    from model.errors import SproutError, UsageError
+    from model.errors import SproutError
     from model.lora import merge_lora
     from model.peft_folder import write_peft_folder
     from training.adapters import find_adapters, network_of
@@ -52,8 +52,6 @@ def main(arguments=None) -> None:
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
     source = args.from_weight or network_of(adapters, "--from_weight")
-    if source is None:
-        raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by --from_weight")
     loaded = load_model(find_weight(source, args.out_dir, args.hidden_size), tokenizer_path=args.tokenizer_path)
     adapters.attach(loaded.model)
     print(f"{loaded.source} with {adapters}")

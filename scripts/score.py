@@ -9,6 +9,7 @@ something beside each other only: of one prompt's answers, the better one has th
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def parse_arguments(argv=None):
     group.add_argument("--weight_path", metavar="FILE", help="a .pth instead")
     group.add_argument("--lora", metavar="NAME|FILE", help="adapters that train_reward.py --lora wrote, instead")
     group.add_argument("--from_weight", metavar="FILE|FOLDER", help="with --lora: their network, if it was moved")
+    group.add_argument("--tokenizer_path", metavar="FOLDER", help="with --lora: as in training, if it was given there")
     group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
     group.add_argument("--max_seq_len", type=positive_int, metavar="N", help="longest conversation (all positions)")
     group.add_argument("--batch_size", type=positive_int, default=16, help="conversations at once (%(default)s)")
@@ -58,6 +60,10 @@ def refuse_contradictions(args) -> None:
             raise UsageError(f"--{flag} is for --data_path, which is not given")
     if args.lora and args.weight_path:
         raise UsageError("--weight_path is a whole reward model, --lora adapters with a head: give one of them")
+    if args.tokenizer_path and not args.lora:
+        raise UsageError("--tokenizer_path is for --lora, which is not given: a whole reward model brings its own")
+    if args.save_scores and os.path.lexists(args.save_scores):
+        raise UsageError(f"--save_scores {args.save_scores} exists already, and is left as it is: choose another name")
     if args.from_weight and not args.lora:
         raise UsageError("--from_weight is the network of --lora, which is not given: name a reward model by --weight")
 
@@ -73,7 +79,7 @@ def main(argv=None) -> None:
 
     device = choose_device(args.device, args.dtype)
     loaded = open_reward(args, device.device)
-    say(f"{loaded.source} ({loaded.stage}), {loaded.model.config.num_parameters() / 1e6:.3f} M parameters")
+    say(f"{loaded.source} ({loaded.stage}), {sum(p.numel() for p in loaded.model.parameters()) / 1e6:.3f} M parameters")
     positions = loaded.model.config.max_position_embeddings
 
     def score(conversations):
@@ -102,9 +108,8 @@ def open_reward(args, device):
         return load_reward(args.weight_path or find_weight(args.weight, args.out_dir, args.hidden_size), device=device)
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size)
     network = args.from_weight or network_of(adapters, "--from_weight")
-    if network is None:
-        raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by --from_weight")
-    return load_reward_adapters(adapters, find_weight(network, args.out_dir, args.hidden_size), device=device)
+    network = find_weight(network, args.out_dir, args.hidden_size)
+    return load_reward_adapters(adapters, network, tokenizer_path=args.tokenizer_path, device=device)
 
 
 def score_answers(args, score) -> None:

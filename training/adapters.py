@@ -45,12 +45,14 @@ def find_adapters(name: str, out_dir: str, hidden_size: int | None = None) -> Ad
     return open_lora(find_weight(name, os.path.join(out_dir, FOLDER), hidden_size))
 
 
-def network_of(adapters: Adapters, flag: str) -> str | None:
+def network_of(adapters: Adapters, flag: str, needed: bool = True) -> str | None:
     """The path of the network that adapters were trained on, as they remember it; None where they do not.
 
-    Raises `UsageError` that names `flag`, by which to give it, where it is no longer there.
+    Raises `UsageError` that names `flag`, by which to give it, where it is no longer there, or is `needed` and unknown.
     """
     path = adapters.lora.base_path
+    if path is None and needed:
+        raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by {flag}")
     if path is not None and not os.path.exists(path):
         raise UsageError(f"{adapters.source} belongs to {path}, which is not here: give that network by {flag}")
     return path

@@ -46,7 +46,10 @@ def open_chats(args, tokenizer, say, sample: str = "sft") -> tuple[ChatRows, Cha
 
 def open_preferences(args, tokenizer, say) -> tuple[PairRows, PairValidationRows]:
     """The same for preference pairs; rows are twice --max_seq_len long."""
-    return _open_rows(args, tokenizer, say, "preference", PairRows, PairValidationRows, sample="preference")
+    rows, validation = _open_rows(args, tokenizer, say, "preference", PairRows, PairValidationRows, sample="preference")
+    if validation.left_out:
+        say(f"validation leaves out {validation.left_out:,} pairs, of which an answer begins beyond --max_seq_len")
+    return rows, validation
 
 
 def open_answers(args, tokenizer, say) -> tuple[AnswerRows, AnswerValidationRows, str]:

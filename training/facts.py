@@ -19,7 +19,7 @@ class Facts:
     parameters: int | None = None
     trained_parameters: int | None = None
     vocab_size: int | None = None
-    kind: str | None = None  # of data: text, chat, preference or reward
+    kind: str | None = None  # of data: text, chat, preference, reward or distillation
     bytes_per_token: float | None = None  # UTF-8 bytes of text that a token stands for
     tokens_per_epoch: int | None = None  # targets in an epoch
     different_tokens: int | None = None  # of those, the ones that are not a repetition

@@ -1,5 +1,6 @@
 """The flags of single stages, which set their losses; those of all stages are in `training/arguments.py`."""
 
+from model.errors import UsageError
 from training.arguments import StageParser, add_switch, fraction, nonnegative, positive, positive_int, share
 
 # Of preferences; each is a function in training/preference_losses.py.
@@ -8,6 +9,27 @@ LOSS_TYPES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_
 REWARD_LOSS_TYPES = ("bt", "hinge", "mse")  # functions in training/reward_losses.py
 
 DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")  # training/distillation_losses.py
+
+
+# The losses that a flag is for, where it is not for all.
+LOSSES_OF = {
+    "label_smoothing": ("cdpo", "robust"),
+    "gamma": ("simpo",),
+    "odds_weight": ("orpo",),
+    "center": ("bt",),
+    "hinge_margin": ("hinge",),
+    "jsd_beta": ("jsd",),
+}
+
+
+def refuse_unused(parser: StageParser, args, loss_type: str) -> None:
+    """Raises `UsageError` for a flag that was given and means nothing to the loss: it would be missed in silence."""
+    for name, losses in LOSSES_OF.items():
+        if hasattr(args, name) and loss_type not in losses and getattr(args, name) != parser.get_default(name):
+            raise UsageError(
+                f"--{name} means nothing to --loss_type {loss_type}: it is for {' and '.join(losses)}, so drop it or"
+                " choose such a loss"
+            )
 
 
 def add_preference_arguments(parser: StageParser) -> None:

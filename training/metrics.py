@@ -136,7 +136,8 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             label="validation loss",
         )
     final = f"validation {measured[-1]['val_loss']:.3f}" if measured else f"training {losses[-1]:.3f}"
-    upper.set(ylabel="loss (nats per token)", title=f"{title}: {final} at step {steps[-1]}")
+    judged = any(name in trained[0] for name in ("rewards/margins", "mean_reward"))  # a loss of answers
+    upper.set(ylabel="loss" if judged else "loss (nats per token)", title=f"{title}: {final} at step {steps[-1]}")
     upper.legend()
     upper.grid(alpha=0.3)
     lower.plot(steps, [line["lr"] for line in trained], color="tab:green")

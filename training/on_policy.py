@@ -6,7 +6,7 @@ algorithm 1). Which steps do so, and what is drawn, are functions of the seed an
 """
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -25,13 +25,23 @@ def is_on_policy(seed: int, step: int, share: float) -> bool:
     return random.Random(f"on policy {seed} {step}").random() < share
 
 
-def sample_answers(run, model, batch: Batch, place: tuple[int, int], end_ids: set[int], max_new_tokens: int) -> Batch:
-    """`answered` in a run; place: the step and the micro-batch, which decide what is drawn."""
-    key = f"answers {run.args.seed} {place} {distributed.rank()}"
-    generator = new_generator(run.device, seed=random.Random(key).getrandbits(63))
-    with run.inference():  # `poll` never says stop; it leaves when a signal came
-        drawn = answered(model, batch, end_ids, max_new_tokens, generator=generator, stop=run.poll)
-    return run.device_choice.move(drawn)
+def own_answers(
+    run, model, batches: Iterable[Batch], step: int, end_ids: set[int], max_new_tokens: int
+) -> Iterator[Batch]:
+    """The micro-batches of a step, `answered`; step: its index, which decides with the seed what is drawn.
+
+    None has more rows than the plan says: answers may be longer than those of the data, and take more of them.
+    """
+    rows = run.plan.batch_size
+    for number, batch in enumerate(batches):
+        key = f"answers {run.args.seed} {(step, number)} {distributed.rank()}"
+        generator = new_generator(run.device, seed=random.Random(key).getrandbits(63))
+        with run.inference():  # `poll` never says stop; it leaves when a signal came
+            drawn = answered(model, batch, end_ids, max_new_tokens, generator=generator, stop=run.poll)
+        for some in zip(*(each.split(rows) for each in (drawn.tokens, drawn.targets, drawn.positions)), strict=True):
+            trained = int((some[1] != IGNORE).sum())
+            if trained:
+                yield run.device_choice.move(Batch(*some, trained))
 
 
 def prompts_of(batch: Batch) -> list[list[int]]:
@@ -65,23 +75,19 @@ def answered(
     """The conversations of a batch with the last answer of each as the network gives it now, drawn at temperature 1.
 
     Only the sampled tokens are trained: with the end of the turn, unless that is more than `max_new_tokens` or than the
-    row has room for. Rows are as long as those of `batch`, on the CPU.
+    row has room for. Rows are as long as those of `batch`, on the CPU. A prompt that fills all positions of the network
+    has no answer, and is left out.
     """
     length, pad_id = batch.tokens.shape[1], model.config.pad_token_id
-    prompts = sorted(prompts_of(batch), key=len)
+    positions_in_all = model.config.max_position_embeddings
+    prompts = sorted((prompt for prompt in prompts_of(batch) if len(prompt) < positions_in_all), key=len)
     examples = []  # (ids, how many of them are the prompt)
-    for first in range(0, len(prompts), PROMPTS_AT_ONCE):
-        few = prompts[first : first + PROMPTS_AT_ONCE]
+    for few, most in _in_groups(prompts, max_new_tokens, length, positions_in_all):
         answers = generate_batch(
-            model,
-            few,
-            max_new_tokens=min(max_new_tokens, length + 1 - len(few[-1])),
-            sampling=PLAIN,
-            eos_ids=end_ids,
-            generator=generator,
-            stop=stop,
+            model, few, max_new_tokens=most, sampling=PLAIN, eos_ids=end_ids, generator=generator, stop=stop
         )
-        examples += [(prompt + answer, len(prompt)) for prompt, answer in zip(few, answers, strict=True)]
+        for prompt, answer in zip(few, answers, strict=True):
+            examples.append((prompt + answer[: length + 1 - len(prompt)], len(prompt)))
     rows = pack(np.array([len(ids) - 1 for ids, _ in examples], np.int64), length)
     tokens = torch.full((len(rows), length), pad_id)
     targets, positions = torch.full_like(tokens, IGNORE), torch.zeros_like(tokens)
@@ -94,3 +100,24 @@ def answered(
             positions[row, start : start + n] = torch.arange(n)
             start += n
     return Batch(tokens, targets, positions, sum(len(ids) - prompt for ids, prompt in examples))
+
+
+def _in_groups(
+    prompts: list[list[int]], max_new_tokens: int, length: int, positions: int
+) -> Iterator[tuple[list[list[int]], int]]:
+    """Prompts that are answered together, and by how many tokens at most.
+
+    prompts: shorter ones first. The first of a group has the most room in its row; where positions run out, they do so
+    for all of a group, so a prompt that is too long for that begins a new one.
+    """
+    few: list[list[int]] = []
+    most = 0
+    for prompt in prompts:
+        if few and (len(few) == PROMPTS_AT_ONCE or len(prompt) + most > positions):
+            yield few, most
+            few = []
+        if not few:
+            most = min(max_new_tokens, length + 1 - len(prompt), positions - len(prompt))
+        few.append(prompt)
+    if few:
+        yield few, most

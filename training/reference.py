@@ -89,9 +89,9 @@ def _compute(run, model, packed: PackedPairs, batch_size: int, validation: bool)
     found = np.full((packed.pairs, 2), np.nan, FLOAT)
     places = [(part, row) for part, rows in enumerate(packed.rows) for row in range(rows)]
     was_training = model.training
-    model.eval()
+    model.train(not validation)
     bar = tqdm(total=len(places), unit=" rows", desc="reference", leave=False, disable=None)
-    with bar, torch.set_grad_enabled(not validation), run.autocast():
+    with bar, torch.set_grad_enabled(not validation), run.inference() if validation else run.autocast():
         for start in range(0, len(places), batch_size):
             parts, rows = np.array(places[start : start + batch_size], np.int64).T
             batch = packed.gather(parts, rows)
@@ -120,6 +120,6 @@ def _digest(content: bytes) -> bytes:
 
 def _name(run, model, packed: PackedPairs, identity: list[str]) -> str:
     learns = [name for name, parameter in model.named_parameters() if parameter.requires_grad]  # chooses the kernels
-    where = run.device.type, run.device_choice.dtype
+    where = run.device.type, run.device_choice.dtype, run.compiles
     parts = (VERSION, identity, packed.max_seq_len, where, model.config, learns, fingerprint(model))
     return _digest("\n".join(map(str, parts)).encode()).hex()

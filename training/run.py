@@ -60,7 +60,8 @@ class Run:
         self.interrupts = Interrupts(several_processes=self.world_size > 1)
         self.progress = Progress(self.is_main)
         self.say = self.progress.say
-        self.compiles = False
+        self.compiles, self._why_compiles = False, ""
+        self._ready = None  # the network that `make_ready` was called with
         self.interrupted = False  # whether all processes know that one of them was asked to stop
         self.memory: dict = {}  # what a stage keeps from step to step (rollouts, say), in plain values and tensors
         self._lock = None
@@ -137,24 +138,35 @@ class Run:
         self.pending: dict | None = None  # metrics of a step that was interrupted between its update and its end
         self.eval_interval = _interval(args.eval_interval, plan.steps, 20)
         self.sample_interval = _interval(args.sample_interval, plan.steps, 5)
-        self.compiles, why = self._compiles()
+        if self._ready is not model:
+            self.make_ready(model, plan)
         self.identity = resume.identity(self, data)
         self.facts = facts_of_run(self, facts or {})
 
-        for line in describe(self, why if self.compiles else f"no: {why}"):
+        for line in describe(self, self._why_compiles if self.compiles else f"no: {self._why_compiles}"):
             self.say(line)
         if not args.dry_run:
             self._claim_output()
+
+    def make_ready(self, model, plan: Plan) -> None:
+        """Has `model` compiled, and its activations computed again, as the plan of its training says.
+
+        `begin` does so. A stage does it before where the network, not yet trained, gives numbers to compare with, which
+        are to come from the same kernels.
+        """
+        work = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step
+        speed = {"cuda": 5e13, "mps": 1e12, "cpu": 2e11}[self.device.type]  # operations a second, roughly
+        self.compiles, self._why_compiles = self.device_choice.compiles(self.args.compile, work / speed)
         if plan.activation_checkpointing:
             recompute_activations(model)
-        if self.compiles:
-            for layer in model.model.layers:  # one layer at a time: all layers share one compiled function
-                layer.compile()
+        self.compile(model)
+        self._ready = model
 
-    def _compiles(self) -> tuple[bool, str]:
-        work = 6 * self.model.config.num_parameters() * self.plan.steps * self.plan.tokens_per_step
-        speed = {"cuda": 5e13, "mps": 1e12, "cpu": 2e11}[self.device.type]  # operations a second, roughly
-        return self.device_choice.compiles(self.args.compile, work / speed)
+    def compile(self, model) -> None:
+        """Has the layers of a network compiled if the run compiles: of one at a time, as all share one function."""
+        if self.compiles:
+            for layer in model.model.layers:
+                layer.compile()
 
     def _claim_output(self):
         """Locks the output against a second run; resumes it, or moves what an earlier run left out of the way."""

@@ -27,7 +27,6 @@ from dataset.streams import SummedFile, check_seal, has_size, map_array, token_d
 from model.checkpoint import load_model
 from model.errors import SproutError, UsageError
 from model.lora import fingerprint
-from training import distributed
 from training.distillation_losses import Divergence, Top, Whole, trained_places
 from training.memory import Footprint
 from training.starting_point import find_weight
@@ -154,19 +153,20 @@ def taught_rows(
     def build(building: Path) -> dict:
         return identity | _ask(run, teacher, rows, k, divergence, outcomes, batch_size, building)
 
-    def make() -> None:
-        try:
-            open_or_build(folder, lambda path: _open(path, identity, rows), build, Path(teacher.source))
-        except OSError as error:
-            raise SproutError(
-                f"{folder} cannot be written ({error.strerror or error}): make room, take a smaller --teacher_top_k, or"
-                " another --out_dir"
-            ) from error
-
-    distributed.together(make)  # on the main process; the others wait and read
-    found = _open(folder, identity, rows)
-    if found is None:
-        raise SproutError(f"{folder} changed while it was opened: start again, it is built anew")
+    try:  # One process asks; the others wait for its lock, which knows no time limit, and read.
+        found = open_or_build(
+            folder,
+            lambda path: _open(path, identity, rows),
+            build,
+            Path(teacher.source),
+            what="teacher's cache",
+            verb="asked",
+        )
+    except OSError as error:
+        raise SproutError(
+            f"{folder} cannot be written ({error.strerror or error}): make room, take a smaller --teacher_top_k, or"
+            " another --out_dir"
+        ) from error
     run.say(f"the teacher's {k} most probable tokens of {found.tokens:,} each are in {folder}")
     return found
 

@@ -152,6 +152,8 @@ REWARD = """
 --loss_type dpo                             | invalid choice: 'dpo'
 --loss_type mse                             | --loss_type mse is not for pairs, which the data are
 --center -1                                 | not a finite number of at least 0
+--hinge_margin 2                            | --hinge_margin means nothing to --loss_type bt
+--loss_type hinge --center 1                | --center means nothing to --loss_type hinge
 --hinge_margin nan                          | not a finite number of at least 0
 --hinge 1                                   | did you mean --hinge_margin?
 --lora --freeze_layers 1                    | means nothing to adapters

@@ -114,9 +114,18 @@ def test_another_loss_is_refused_by_name(trained, words, said, record_property):
     record_property("changes", 1)
 
 
-def test_another_network_is_another_reference(trained, record_property):
-    stopped(trained, "network")
-    ended, _ = resumed(trained, "network", "--from_weight", str(trained.workshop.folder / "other.pth"))
+@pytest.mark.parametrize("words", [(), ("--no_precompute_ref",)], ids=["precomputed", "live"])
+def test_another_network_is_another_reference(trained, words, record_property):
+    if words:
+        trained.workshop.train("network", *SHORT, "--max_steps=4", *words)
+        words = (
+            *words,
+            "--max_steps=4",
+            "--allow_changed",
+        )  # which allows other lengths of a run, and no other network
+    else:
+        stopped(trained, "network")
+    ended, _ = resumed(trained, "network", "--from_weight", str(trained.workshop.folder / "other.pth"), *words)
     assert ended.code == 2 and "data.reference was" in ended.sentence
     record_property("changes", 1)
 

@@ -121,6 +121,8 @@ def test_adapters_find_their_network(run, folder):
         run("--lora", folder / "out" / "lora" / "judge_32.pth", "--from_weight", folder / "start.pth", *words)
     )
     assert named["reward"] == by_adapters
+    own = json.loads(run("--lora", "judge", "--tokenizer_path", folder / "tokenizer", *words))
+    assert own["reward"] == by_adapters
 
 
 @pytest.mark.parametrize(
@@ -133,6 +135,8 @@ def test_adapters_find_their_network(run, folder):
         (("--prompt", "a", "--answer", "b", "--by", "skill"), 2, "--by is for --data_path"),
         (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight_path", "x"), 2, "give one of them"),
         (("--prompt", "a", "--answer", "b", "--from_weight", "x"), 2, "is the network of --lora"),
+        (("--prompt", "a", "--answer", "b", "--tokenizer_path", "x"), 2, "--tokenizer_path is for --lora"),
+        (("--data_path", "{f}/scored.jsonl", "--save_scores", "{f}/scored.jsonl"), 2, "exists already, and is left"),
         (("--prompt", "a", "--answer", "b", "--weight", "other"), 2, "there is no other_<hidden>.pth"),
         (
             ("--prompt", "a", "--answer", "b", "--weight_path", "{f}/start.pth"),

@@ -15,7 +15,9 @@ from transformers import (
     Qwen3Config,
 )
 
-from model.checkpoint import load_model
+from dataset.rendering import ChatRenderer
+from model.checkpoint import load_model, read_checkpoint
+from model.tokenizer import Tokenizer
 from scripts import export_hf, merge_lora
 from tests.stages.workshop import SHAPE, SIZE, STAGES, Workshop
 
@@ -68,9 +70,11 @@ def test_every_stage_trains_it_and_transformers_opens_the_result(workshop):
 
     train("full_sft", "hf")
     opened("full_sft")
+    assert load_model(out / f"full_sft_{SIZE}.pth").imported  # and learns at the rates of such a network from now on
     train("lora", f"out/full_sft_{SIZE}.pth")
     merge_lora.main(["--lora", "lora", "--out_dir", str(out), "--weight_name", "merged"])
     opened("merged")
+    assert load_model(out / f"merged_{SIZE}.pth").imported
     train("dpo", f"out/merged_{SIZE}.pth")
     expected = opened("dpo")
 
@@ -84,3 +88,14 @@ def test_every_stage_trains_it_and_transformers_opens_the_result(workshop):
         assert ours.encode(text) == theirs.encode(text)
     talk = [{"role": "user", "content": "abc"}, {"role": "assistant", "content": "cab"}]
     assert ours.apply_chat_template(talk, tokenize=False) == theirs.apply_chat_template(talk, tokenize=False)
+
+
+@pytest.mark.parametrize("stage", ["full_sft", "dpo", "reward", "reason"])
+def test_what_is_written_asks_as_it_was_trained(workshop, stage):
+    """The folder has a chat template of its own, and no stage renders by it."""
+    folder = workshop.folder
+    (folder / "hf" / "chat_template.jinja").write_text("{{ 'Answer: ' }}")
+    words = Workshop(folder, stage).command("out", "--max_steps=1", "--from_weight", str(folder / "hf"))
+    STAGES[stage].main(words)
+    tokenizer = Tokenizer.from_files(read_checkpoint(folder / "out" / f"{stage}_{SIZE}.pth")["tokenizer"]["files"])
+    assert tokenizer.chat_template == ChatRenderer(tokenizer).tokenizer.chat_template

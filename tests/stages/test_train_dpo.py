@@ -18,6 +18,7 @@ from model.huggingface import export_folder
 from model.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.stages.workshop import SHAPE, Workshop, assert_same_run, signal_at
+from training.device import _has_compiler as has_compiler
 from training.preference_losses import Settings, at_the_start
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.003")
@@ -141,6 +142,15 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, precompute):
     assert_same_run(result, whole)
 
 
+@pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
+def test_compiled_in_half_precision_it_begins_at_ln_2_too(workshop, precompute):
+    """Where the reference went through other kernels, its log-probabilities would be others."""
+    words = ("--compile=on", "--dtype=bfloat16", "--max_steps=1", "--val_ratio=0", precompute)
+    result = workshop.train(f"compiled{precompute}", *words)
+    assert "compile as asked" in result.said and result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
+
+
 def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finished):
     files = sorted((finished.folder / "cache" / "reference").glob("*.bin"))
     assert len(files) == 2  # to train on, and held out
@@ -198,11 +208,27 @@ def test_labels_that_turn_preferences_around_are_refused(workshop):
     assert code == 2 and "give less than 0.5" in message
 
 
+@pytest.mark.parametrize(
+    "words, losses",
+    [(("--label_smoothing=0.1",), "cdpo and robust"), (("--gamma=1",), "simpo"), (("--odds_weight=2",), "orpo")],
+)
+def test_a_flag_that_the_loss_does_not_know_is_refused(workshop, words, losses):
+    code, message = workshop.fails("unknown", *words)
+    assert code == 2 and f"means nothing to --loss_type sigmoid: it is for {losses}" in message
+
+
+def test_pairs_that_are_too_long_to_be_validated_on_are_counted(workshop):
+    said = workshop.train("long", "--max_steps=1", "--val_ratio=0.5", "--max_seq_len=21").said
+    assert re.search(r"validation leaves out \d+ pairs, of which an answer begins beyond --max_seq_len", said)
+
+
 def test_a_reference_of_another_network_is_warned_of():
     from training.preferences import first_loss_warning
 
     assert first_loss_warning("sigmoid", 0.6931, math.log(2)) is None
     assert "0.7100" in first_loss_warning("sigmoid", 0.71, math.log(2))
+    assert first_loss_warning("ipo", 24.9995, 25.0) is None
+    assert "24.9800" in first_loss_warning("ipo", 24.98, 25.0)
     assert first_loss_warning("simpo", 3.0, None) is None
 
 

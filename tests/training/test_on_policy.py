@@ -1,5 +1,8 @@
 """Answers that the network gives itself: which steps have them, what they are given to, and what of them is trained."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,7 +10,7 @@ from dataset.rows import IGNORE, Batch
 from model.config import TransformerConfig
 from model.generation import new_generator
 from tests.support import random_network
-from training.on_policy import answered, is_on_policy, prompts_of
+from training.on_policy import answered, is_on_policy, own_answers, prompts_of
 
 END, PAD = 2, 0
 
@@ -75,6 +78,26 @@ def test_each_prompt_is_answered_once_and_only_the_answer_is_trained(network):
         assert answer[-1] == END or len(prompt) + len(answer) <= BATCH.tokens.shape[1] + 1
 
 
+def test_a_long_prompt_takes_no_room_from_the_answers_of_others(network):
+    """Rows of 16: three tokens of a prompt leave 14 to its answer, fifteen leave two."""
+    endless = random_network(network.config, seed=3)
+    long = ([1, *range(5, 19), END], [15])
+    batch = rows_of([ONE_TURN], [long])
+    drawn = answered(endless, batch, set(), 100, generator=new_generator(seed=0))
+    assert sorted((len(prompt), len(answer)) for prompt, answer in conversations_in(drawn)) == [(3, 14), (15, 2)]
+
+
+def test_a_prompt_that_fills_all_positions_is_left_out():
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    small = random_network(TransformerConfig(vocab_size=32, num_key_value_heads=1, max_position_embeddings=16, **sizes))
+    full, nearly = (([1, *range(5, 5 + n), END], [n + 1]) for n in (15, 14))
+    batch = rows_of([full], [nearly], [ONE_TURN])
+    found = conversations_in(answered(small, batch, set(), 100, generator=new_generator(seed=0)))
+    assert sorted((len(prompt), len(answer)) for prompt, answer in found) == [(3, 13), (15, 1)]
+    nothing = answered(small, rows_of([full]), set(), 100, generator=new_generator(seed=0))
+    assert nothing.trained == 0 and len(nothing.tokens) == 0
+
+
 @pytest.mark.parametrize("most", [1, 3])
 def test_answers_are_no_longer_than_allowed(network, most):
     lengths = [len(answer) for _, answer in conversations_in(sample(network, max_new_tokens=most))]
@@ -100,6 +123,24 @@ def test_generating_leaves_the_network_in_training_and_global_random_numbers_alo
     state = torch.get_rng_state()
     sample(network)
     assert network.training and torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_step_of_own_answers_has_micro_batches_no_larger_than_planned(network):
+    run = SimpleNamespace(
+        args=SimpleNamespace(seed=7),
+        plan=SimpleNamespace(batch_size=2),
+        device="cpu",
+        device_choice=SimpleNamespace(move=lambda batch: batch),
+        inference=nullcontext,
+        poll=lambda: False,
+    )
+    two = [rows_of([ONE_TURN, TWO_TURNS], [TWO_TURNS, ONE_TURN]), rows_of([ONE_TURN], [ONE_TURN])]
+    drawn = list(own_answers(run, network, two, 5, set(), 9))  # which never end, so all are longer than in the data
+    prompts = sorted(prompt for batch in drawn for prompt, _ in conversations_in(batch))
+    assert prompts == sorted(prompt for batch in two for prompt in prompts_of(batch)) and len(drawn) > len(two)
+    assert all(len(batch.tokens) <= 2 and batch.trained == (batch.targets != IGNORE).sum() for batch in drawn)
+    again = list(own_answers(run, network, two, 5, set(), 9))
+    assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(drawn, again, strict=True))
 
 
 def test_the_share_of_steps_is_as_asked_and_a_function_of_seed_and_step():

@@ -1,6 +1,7 @@
 """The plan of a run: every row once an epoch, defaults by rule, flags above all."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,8 @@ from model.errors import UsageError
 from tests.training.support import flags
 from training import plan as rules
 from training.memory import Footprint
-from training.plan import Plan, make_plan, tokens_per_step_rule
+from training.plan import Plan, make_plan, plan_for, tokens_per_step_rule
+from training.starting_point import Origin
 
 
 def small_plan(**changes) -> Plan:
@@ -103,6 +105,18 @@ def test_a_network_that_is_trained_already_takes_less_of_the_rate_and_an_importe
     assert trained.learning_rate <= new.learning_rate / 4 and imported.learning_rate <= trained.learning_rate / 10
     assert "as the network is trained already" in trained.reasons["learning_rate"]
     assert "as the network is imported" in imported.reasons["learning_rate"]
+
+
+def test_what_was_imported_once_keeps_its_rates_in_every_later_stage():
+    """A network of someone else's, fine-tuned here, has no less to lose in DPO."""
+    again, imported = planned(begins_with="full_sft", imported=True), planned(begins_with="imported")
+    assert again.learning_rate == imported.learning_rate and again.imported and imported.imported
+    assert not planned(begins_with="full_sft").imported
+    rows = SimpleNamespace(rows_per_epoch=100, row_length=512)
+    run = SimpleNamespace(args=flags("--optimizer=adamw"), world_size=1, footprint=lambda model, length: None)
+    rates = {"ours": {"adamw": 1e-4}, "imported": {"adamw": 1e-6}}
+    found = [plan_for(run, None, rows, Origin("x", "full_sft", "x", imported), base_rates=rates) for imported in (0, 1)]
+    assert [plan.learning_rate for plan in found] == [1e-4, 1e-6]
 
 
 def test_adapters_learn_at_rates_of_their_own():
