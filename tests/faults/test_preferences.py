@@ -122,7 +122,7 @@ def test_another_network_is_another_reference(trained, words, record_property):
             *words,
             "--max_steps=4",
             "--allow_changed",
-        )  # which allows other lengths of a run, and no other network
+        )  # which allows no other network
     else:
         stopped(trained, "network")
     ended, _ = resumed(trained, "network", "--from_weight", str(trained.workshop.folder / "other.pth"), *words)
