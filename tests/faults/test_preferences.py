@@ -118,11 +118,7 @@ def test_another_loss_is_refused_by_name(trained, words, said, record_property):
 def test_another_network_is_another_reference(trained, words, record_property):
     if words:
         trained.workshop.train("network", *SHORT, "--max_steps=4", *words)
-        words = (
-            *words,
-            "--max_steps=4",
-            "--allow_changed",
-        )  # which allows no other network
+        words = (*words, "--max_steps=4", "--allow_changed")
     else:
         stopped(trained, "network")
     ended, _ = resumed(trained, "network", "--from_weight", str(trained.workshop.folder / "other.pth"), *words)
