@@ -33,13 +33,14 @@ def parse_arguments(argv=None):
     what = "conversations or texts: .jsonl, .jsonl.gz or .parquet, each with an optional weight"
     add_data_arguments(parser, what, max_seq_len=768)
     add_model_arguments(parser, start_from="pretrain")
+    parser.set_defaults(from_weight=None)  # which is the default below, unless --preset asks for a new student
     add_distillation_arguments(parser)
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.0)
     add_run_arguments(parser, weight_name="distill")
     args = parser.parse_args(argv)
     refuse_unused(parser, args, args.loss_type)
-    if args.preset and args.from_weight == "pretrain":
-        args.from_weight = None  # a new student
+    if not (args.preset or args.from_weight):
+        args.from_weight = "pretrain"
     if args.on_policy and args.teacher_top_k:
         raise UsageError("--on_policy asks about answers that --teacher_top_k cannot know before: give one of the two")
     if args.loss_type == "jsd" and args.jsd_beta == 0:
