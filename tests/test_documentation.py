@@ -102,7 +102,7 @@ def prepared(tmp_path_factory) -> Path:
     for stage in ("pretrain", "full_sft", "dpo", "reason", "distill"):
         save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
     save_weights(folder / "out" / "reward_512.pth", RewardModel.of(model), tokenizer, stage="reward")
-    for name in ("HF_FOLDER", "path/to/hf_folder", "some/hf_folder"):
+    for name in ("HF_FOLDER", "path/to/hf_folder", "path/to/large_hf_folder", "some/hf_folder"):
         export_folder(folder / name, model, tokenizer)
     add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path="out/full_sft_512.pth"))
     for name, stage in (("medic", "lora"), ("dpo", "dpo")):
