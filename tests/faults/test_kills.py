@@ -1,4 +1,4 @@
-"""Killed at any moment and resumed, pretraining and fine-tuning end as if never killed: metrics, weights, state."""
+"""Killed at any moment and resumed, a run of any stage ends as if never killed: metrics, weights, state."""
 
 import functools
 import os
