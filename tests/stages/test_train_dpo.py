@@ -151,6 +151,20 @@ def test_compiled_in_half_precision_it_begins_at_ln_2_too(workshop, precompute):
     assert "compile as asked" in result.said and result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
 
 
+def test_two_processes_have_the_curve_of_one(workshop):
+    """One of them computes the reference, the other one waits and reads it."""
+    words = ("--epochs=2", "--val_ratio=0.2", "--eval_interval=3", "--batch_size=1")
+    one = workshop.train("one", *words, "--accumulation_steps=4")
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    process = workshop.start("two", *words, "--accumulation_steps=2", launcher=launcher)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    two = workshop.result("two")
+    assert len(list((two.folder / "cache" / "reference").glob("*.bin"))) == 2  # to train on, and held out
+    for a, b in zip(two.metrics, one.metrics, strict=True):
+        assert a == pytest.approx(b, abs=1e-5)
+
+
 def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finished):
     files = sorted((finished.folder / "cache" / "reference").glob("*.bin"))
     assert len(files) == 2  # to train on, and held out
