@@ -99,11 +99,12 @@ def main(argv=None):
         loss = f"{args.loss_type}, {settings}, sft_weight {args.sft_weight:g}"
         identity, reference = identity_of(rows, validation, loss=loss), None
         if needs_reference(args.loss_type) and args.precompute_ref:
-            identity["reference"] = add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
+            identity["reference"] = f"precomputed, of {fingerprint(model)}"
+            add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
             held = ["validation", *validation.identity]
             add_reference(run, model, validation.packed, held, plan.batch_size, validation=True)
         elif live:
-            identity["reference"], reference = fingerprint(model), frozen_copy(model)
+            identity["reference"], reference = f"live, of {fingerprint(model)}", frozen_copy(model)
             run.compile(reference)
 
         # The optimizer, and --resume, which refuses another loss

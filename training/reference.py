@@ -44,15 +44,13 @@ def answer_log_probabilities(model, batch: PairBatch) -> tuple[torch.Tensor, tor
     return sums, counts, entropies.sum()
 
 
-def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int, validation=False) -> str:
+def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int, validation=False) -> None:
     """Gives `packed` the log-probabilities of `model` as it is now, from the cache if they are there.
 
     identity: what decides the pairs. validation: whether they are never learned from. Adapters of the network must be
-    as they begin. Returns the name of what was found: it changes with weights, data, length and precision. Raises
-    `SproutError` where the cache cannot be written.
+    as they begin. Raises `SproutError` where the cache cannot be written.
     """
-    name = _name(run, model, packed, identity)
-    path = Path(run.args.out_dir) / "cache" / "reference" / f"{name}.bin"
+    path = Path(run.args.out_dir) / "cache" / "reference" / f"{_name(run, model, packed, identity)}.bin"
     wanted = (packed.pairs, 2)
 
     try:
@@ -68,7 +66,6 @@ def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_si
             content = _compute(run, model, packed, batch_size, validation).tobytes()
             write_atomically(path, lambda file: file.write(_digest(content) + content))
             packed.reference = _read(path, wanted)
-    return name
 
 
 def frozen_copy(model):

@@ -17,7 +17,6 @@ from training import evaluation, on_policy
 from training.teacher import TaughtRows
 
 RUN = ("--epochs=6", "--eval_interval=6", "--val_ratio=0.2", "--learning_rate=0.01")
-WHOLE_FILE = ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--max_seq_len=64")
 
 
 @pytest.fixture(scope="module")

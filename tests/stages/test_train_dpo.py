@@ -151,6 +151,14 @@ def test_compiled_in_half_precision_it_begins_at_ln_2_too(workshop, precompute):
     assert "compile as asked" in result.said and result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
 
 
+def test_a_run_goes_on_where_the_reference_is_computed_anew_by_other_kernels(workshop):
+    """As when it is to be longer, and so is worth compiling, or in another precision: it is of the same network."""
+    workshop.train("precision", "--max_steps=2")
+    result = workshop.train("precision", "--max_steps=4", "--dtype=bfloat16", "--resume", "--allow_changed")
+    assert [line["step"] for line in result.metrics] == [1, 2, 3, 4]
+    assert len(list((result.folder / "cache" / "reference").glob("*.bin"))) > 2
+
+
 def test_two_processes_have_the_curve_of_one(workshop):
     """One of them computes the reference, the other one waits and reads it."""
     words = ("--epochs=2", "--val_ratio=0.2", "--eval_interval=3", "--batch_size=1")
