@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 from model.errors import SproutError, UsageError
-from training.arguments import (
+from training.stages.arguments import (
     SIZE_FLAGS,
     StageParser,
     add_switch,
@@ -121,14 +121,14 @@ def main(argv=None):
     refuse_contradictions(args)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.reading import check_file
-    from model.checkpoint import load_model
-    from model.files import refuse_unwritable
+    from dataset.records.reading import check_file
+    from inference.terminal import say
+    from model.device import choose_device
+    from model.files.checkpoint import load_model
+    from model.files.disk import refuse_unwritable
     from model.lora import merge_lora
     from model.sampling import Sampling
-    from training.adapters import find_adapters
-    from training.device import choose_device
-    from training.terminal import say
+    from training.stages.adapters import find_adapters
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a model may write what the terminal's encoding has no sign for
@@ -183,9 +183,9 @@ def refuse_contradictions(args) -> None:
 def weight_asked_for(args, adapters=None) -> Path:
     """The weight that the flags name, or adapters remember; the newest where --model_mode or --weight fits several
     sizes."""
-    from training.adapters import network_of
-    from training.starting_point import weights_called
-    from training.terminal import say
+    from inference.terminal import say
+    from training.stages.adapters import network_of
+    from training.stages.starting_point import weights_called
 
     if args.weight_path:
         return Path(args.weight_path)
@@ -203,9 +203,9 @@ def weight_asked_for(args, adapters=None) -> Path:
 def score(args, loaded, device) -> None:
     """Prints how well the network predicts the documents of a file, or the answers in its conversations."""
     from dataset.rendering import ChatRenderer
-    from training.chat_evaluation import evaluate_chat_file, file_format
-    from training.evaluation import evaluate_file
-    from training.terminal import say
+    from inference.chat_evaluation import evaluate_chat_file, file_format
+    from inference.evaluation import evaluate_file
+    from inference.terminal import say
 
     found = file_format(args.data_path)
     say(f"{args.data_path}: format {found.name}")
@@ -241,10 +241,10 @@ def print_json(args, loaded, result: dict) -> None:
 def examine(args, loaded, device) -> None:
     """Prints how many of a file's conversations the network ends as they end there, word for word."""
     from dataset.rendering import ChatRenderer
-    from training.exact_match import accuracies, answer_all, read_questions, save_answers, table, wrong_answers
-    from training.terminal import say
-    from training.thoughts import take_apart
-    from training.writing import end_ids, ready_to_generate
+    from inference.exact_match import accuracies, answer_all, read_questions, save_answers, table, wrong_answers
+    from inference.terminal import say
+    from inference.thoughts import take_apart
+    from inference.writer import end_ids, ready_to_generate
 
     renderer = ChatRenderer(loaded.tokenizer)
     questions = read_questions(args.data_path, renderer, loaded.tokenizer)
@@ -274,7 +274,7 @@ def examine(args, loaded, device) -> None:
 
 def continue_texts(args, loaded, device, sampling) -> None:
     """Goes on from the prompts, or in a terminal from what is typed."""
-    from training.terminal import Screen, in_terminal, say, typed_lines
+    from inference.terminal import Screen, in_terminal, say, typed_lines
 
     writer = new_writer(args, loaded, device, sampling)
 
@@ -305,8 +305,8 @@ def continue_texts(args, loaded, device, sampling) -> None:
 def chat(args, loaded, device, sampling) -> None:
     """Answers each prompt, a conversation of its own, or in a terminal holds one conversation."""
     from dataset.rendering import ChatRenderer
-    from training.chat import Chat, reply, talk
-    from training.terminal import in_terminal
+    from inference.chat import Chat, reply, talk
+    from inference.terminal import in_terminal
 
     renderer = ChatRenderer(loaded.tokenizer)
     writer = new_writer(args, loaded, device, sampling, renderer)
@@ -325,7 +325,7 @@ def chat(args, loaded, device, sampling) -> None:
 
 
 def new_writer(args, loaded, device, sampling, renderer=None):
-    from training.writing import Writer, end_ids
+    from inference.writer import Writer, end_ids
 
     return Writer(
         loaded.model,

@@ -5,7 +5,7 @@
 
 The first part is that of fine-tuning: the token of the data is right and every other one wrong. The second says how
 likely the teacher thinks each token, which is more to learn from. Other divergences by --loss_type
-(`training/distillation_losses.py`). Every parameter of the student is updated (but see --freeze_layers), none of the
+(`training/losses/distillation.py`). Every parameter of the student is updated (but see --freeze_layers), none of the
 teacher. Data are conversations, or texts; the networks have one tokenizer.
 
     python train_distill.py --data_path my_chats.jsonl --teacher_weight some/hf_folder
@@ -17,7 +17,7 @@ one (--preset begins a new one), and is written to out/distill_<hidden>.pth ever
 """
 
 from model.errors import UsageError
-from training.arguments import (
+from training.stages.arguments import (
     StageParser,
     add_data_arguments,
     add_model_arguments,
@@ -25,7 +25,7 @@ from training.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.loss_arguments import add_distillation_arguments, refuse_unused
+from training.stages.loss_arguments import add_distillation_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -53,17 +53,17 @@ def main(argv=None):
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from training.data import facts_of, identity_of, open_texts_or_chats
-    from training.distillation_losses import Divergence, distillation_loss
-    from training.evaluation import validate
-    from training.on_policy import is_on_policy, own_answers
-    from training.optimizers import optimizers_for
-    from training.plan import plan_for
-    from training.run import Run
-    from training.samples import answer_questions, continue_prompts
-    from training.starting_point import starting_point
-    from training.teacher import open_teacher, taught_rows
-    from training.writing import end_ids
+    from inference.evaluation import validate
+    from inference.writer import end_ids
+    from training.engine.optimizers import optimizers_for
+    from training.engine.plan import plan_for
+    from training.engine.run import Run
+    from training.losses.distillation import Divergence, distillation_loss
+    from training.stages.data import facts_of, identity_of, open_texts_or_chats
+    from training.stages.on_policy import is_on_policy, own_answers
+    from training.stages.samples import answer_questions, continue_prompts
+    from training.stages.starting_point import starting_point
+    from training.stages.teacher import open_teacher, taught_rows
 
     with Run(args, stage="distill") as run:
         # The two networks, and data

@@ -5,7 +5,7 @@
 
 The reference is the network as it was at the start. The loss pushes the chosen answer up and the rejected one down,
 relative to the reference, and less the surer the network is already. Other losses by --loss_type
-(`training/preference_losses.py`). Every parameter is updated (but see --freeze_layers and --lora). A row holds both
+(`training/losses/preference.py`). Every parameter is updated (but see --freeze_layers and --lora). A row holds both
 answers of several pairs, none of which sees another.
 
     python train_dpo.py --data_path my_preferences.jsonl
@@ -16,7 +16,7 @@ Begins with out/full_sft_<hidden>.pth and writes out/dpo_<hidden>.pth every 100 
 """
 
 from model.errors import UsageError
-from training.arguments import (
+from training.stages.arguments import (
     StageParser,
     add_data_arguments,
     add_lora_arguments,
@@ -25,7 +25,7 @@ from training.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.loss_arguments import add_preference_arguments, refuse_unused
+from training.stages.loss_arguments import add_preference_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -59,15 +59,15 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from model.lora import fingerprint
-    from training.adapters import add_adapters
-    from training.data import facts_of, identity_of, open_preferences
-    from training.optimizers import optimizers_for
-    from training.plan import plan_for
-    from training.preference_losses import LOSSES, Settings, at_the_start
-    from training.preferences import compare, first_loss_warning, measures, needs_reference, validate_pairs
-    from training.reference import add_reference, beside, frozen_copy
-    from training.run import Run
-    from training.starting_point import starting_point
+    from training.engine.optimizers import optimizers_for
+    from training.engine.plan import plan_for
+    from training.engine.run import Run
+    from training.losses.preference import LOSSES, Settings, at_the_start
+    from training.stages.adapters import add_adapters
+    from training.stages.data import facts_of, identity_of, open_preferences
+    from training.stages.preferences import compare, first_loss_warning, measures, needs_reference, validate_pairs
+    from training.stages.reference import add_reference, beside, frozen_copy
+    from training.stages.starting_point import starting_point
 
     with Run(args, stage="dpo") as run:
         # Network, data, and the loss of a pair

@@ -13,7 +13,7 @@ Begins with out/pretrain_<hidden>.pth and writes out/full_sft_<hidden>.pth every
 `python eval_model.py --model_mode 1`. Look at the data first: `python -m dataset.preview my_chats.jsonl`.
 """
 
-from training.arguments import (
+from training.stages.arguments import (
     StageParser,
     add_data_arguments,
     add_lora_arguments,
@@ -41,15 +41,15 @@ def main(argv=None):
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from training.adapters import add_adapters
-    from training.data import facts_of, identity_of, open_chats
-    from training.evaluation import validate
-    from training.losses import next_token_loss_and_measures
-    from training.optimizers import optimizers_for
-    from training.plan import plan_for
-    from training.run import Run
-    from training.samples import answer_questions
-    from training.starting_point import starting_point
+    from inference.evaluation import validate
+    from training.engine.optimizers import optimizers_for
+    from training.engine.plan import plan_for
+    from training.engine.run import Run
+    from training.losses.next_token import next_token_loss_and_measures
+    from training.stages.adapters import add_adapters
+    from training.stages.data import facts_of, identity_of, open_chats
+    from training.stages.samples import answer_questions
+    from training.stages.starting_point import starting_point
 
     with Run(args, stage="full_sft") as run:
         # Network and data

@@ -11,7 +11,7 @@ end, led by a BOS token.
 Writes out/pretrain_<hidden>.pth every 100 steps; `python eval_model.py --model_mode 0` continues a prompt with it.
 """
 
-from training.arguments import (
+from training.stages.arguments import (
     StageParser,
     add_data_arguments,
     add_model_arguments,
@@ -34,14 +34,14 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from training.data import facts_of, identity_of, open_texts
-    from training.evaluation import validate
-    from training.losses import next_token_loss
-    from training.optimizers import optimizers_for
-    from training.plan import plan_for
-    from training.run import Run
-    from training.samples import continue_prompts
-    from training.starting_point import starting_point
+    from inference.evaluation import validate
+    from training.engine.optimizers import optimizers_for
+    from training.engine.plan import plan_for
+    from training.engine.run import Run
+    from training.losses.next_token import next_token_loss
+    from training.stages.data import facts_of, identity_of, open_texts
+    from training.stages.samples import continue_prompts
+    from training.stages.starting_point import starting_point
 
     with Run(args, stage="pretrain") as run:
         # Network and data

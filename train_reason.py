@@ -15,7 +15,7 @@ Begins with out/full_sft_<hidden>.pth and writes out/reason_<hidden>.pth every 1
 `python eval_model.py --model_mode 3`, which shows thought and answer apart.
 """
 
-from training.arguments import (
+from training.stages.arguments import (
     StageParser,
     add_data_arguments,
     add_lora_arguments,
@@ -24,7 +24,7 @@ from training.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.loss_arguments import add_reason_arguments
+from training.stages.loss_arguments import add_reason_arguments
 
 
 def parse_arguments(argv=None):
@@ -44,16 +44,16 @@ def main(argv=None):
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from training import advice
-    from training.adapters import add_adapters
-    from training.data import facts_of, identity_of, open_chats
-    from training.evaluation import validate
-    from training.losses import next_token_loss_and_measures, target_weights
-    from training.optimizers import optimizers_for
-    from training.plan import plan_for
-    from training.run import Run
-    from training.samples import answer_questions
-    from training.starting_point import starting_point
+    from inference.evaluation import validate
+    from training.engine.optimizers import optimizers_for
+    from training.engine.plan import plan_for
+    from training.engine.run import Run
+    from training.losses.next_token import next_token_loss_and_measures, target_weights
+    from training.stages import advice
+    from training.stages.adapters import add_adapters
+    from training.stages.data import facts_of, identity_of, open_chats
+    from training.stages.samples import answer_questions
+    from training.stages.starting_point import starting_point
 
     with Run(args, stage="reason") as run:
         # Network and data

@@ -14,7 +14,7 @@ Begins with out/full_sft_<hidden>.pth and writes out/reward_<hidden>.pth every 1
 `python scripts/score.py --prompt "..." --answer "..."`.
 """
 
-from training.arguments import (
+from training.stages.arguments import (
     StageParser,
     add_data_arguments,
     add_lora_arguments,
@@ -23,7 +23,7 @@ from training.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.loss_arguments import add_reward_arguments, refuse_unused
+from training.stages.loss_arguments import add_reward_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -49,13 +49,13 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from model.reward import RewardModel
-    from training.adapters import add_adapters
-    from training.data import facts_of, identity_of, open_answers
-    from training.optimizers import optimizers_for
-    from training.plan import plan_for
-    from training.rewards import judge, loss_for, measures, validate_rewards
-    from training.run import Run
-    from training.starting_point import starting_point
+    from training.engine.optimizers import optimizers_for
+    from training.engine.plan import plan_for
+    from training.engine.run import Run
+    from training.stages.adapters import add_adapters
+    from training.stages.data import facts_of, identity_of, open_answers
+    from training.stages.rewards import judge, loss_for, measures, validate_rewards
+    from training.stages.starting_point import starting_point
 
     with Run(args, stage="reward") as run:
         # Network, data, and the loss of a pair or of a scored answer

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from training.arguments import StageParser, positive_int, run_main
+from training.stages.arguments import StageParser, positive_int, run_main
 
 # The expression of Qwen2: contractions, letters, each digit alone, punctuation, line ends, spaces. llama.cpp
 # has it built in (tokenizer.ggml.pre = qwen2); a tokenizer with any other would not run there.
@@ -82,9 +82,9 @@ def learn(texts: Iterable[str], vocab_size: int):
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
-    from model.chat_template import CHAT_TEMPLATE
-    from model.extend_bpe import MIN_COUNT
-    from model.tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
+    from model.text.chat_template import CHAT_TEMPLATE
+    from model.text.extend_bpe import MIN_COUNT
+    from model.text.tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
 
     backend = tokenizers.Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -141,7 +141,7 @@ def comparison(tokenizers: dict) -> str:
 
 def round_trip(tokenizer, texts: Iterable[str]) -> tuple[int, int, int, str | None]:
     """How many texts, their tokens, how many do not come back from their tokens, and the first of these."""
-    from model.batches import text_batches
+    from model.text.batches import text_batches
 
     count = tokens = changed = 0
     first = None
@@ -157,8 +157,8 @@ def round_trip(tokenizer, texts: Iterable[str]) -> tuple[int, int, int, str | No
 
 def keep_aside(folder: Path, new_files: dict[str, str]) -> list[Path]:
     """Renames the tokenizer that is in the folder, unless it is the very one about to be written; returns its files."""
-    from model.files import previous_path
-    from model.tokenizer import FILE_NAMES
+    from model.files.disk import previous_path
+    from model.text.tokenizer import FILE_NAMES
 
     old = [folder / name for name in FILE_NAMES if (folder / name).exists()]
     if all(path.read_bytes() == new_files.get(path.name, "").encode("utf-8") for path in old):
@@ -171,7 +171,7 @@ def keep_aside(folder: Path, new_files: dict[str, str]) -> list[Path]:
 def replace_tokenizer(folder: Path, new) -> None:
     """Writes the files of `new`; those of the tokenizer that was there are kept aside, or stay if that fails."""
     from model.errors import SproutError
-    from model.files import previous_path
+    from model.files.disk import previous_path
 
     kept = keep_aside(folder, new.files)
     try:
@@ -190,13 +190,13 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.corpus import Corpus
+    from dataset.records.sources import parse_sources
     from dataset.sample import sample_file
-    from dataset.sources import parse_sources
-    from dataset.texts import Corpus
     from model.errors import UsageError
-    from model.extend_bpe import extend
-    from model.files import refuse_unwritable
-    from model.tokenizer import SPECIAL_TOKENS, Tokenizer
+    from model.files.disk import refuse_unwritable
+    from model.text.extend_bpe import extend
+    from model.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 
     if (args.extend is None) != (args.add is None):
         raise UsageError("--extend HF_FOLDER and --add N belong together: which tokenizer, and how many tokens")

@@ -1,1 +1,1 @@
-"""From one line of a file to one batch: reading, record formats, the token cache, packed rows."""
+"""From one line of a file to one batch. Imports `model`."""

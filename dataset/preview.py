@@ -16,7 +16,7 @@ import numpy as np
 from dataset.command_line import CommandParser, run_main
 from dataset.survey import Example, Survey, survey
 from model.errors import UsageError
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 
 KINDS = ("text", "chat")
 PERCENTILES = (10, 50, 90, 99)

@@ -1,8 +1,8 @@
 """From a conversation to token ids, and which of them are trained.
 
-The same tokens as `transformers` makes of the chat template (`model/chat_template.py`), but for one thing: a control
-token that somebody writes into a message is text here, so no message can end its turn or open another. Only in what
-the assistant says do <think> and <tool_call> tags become control ids, since that is how data write them and how a
+The same tokens as `transformers` makes of the chat template (`model/text/chat_template.py`), but for one thing: a
+control token that somebody writes into a message is text here, so no message can end its turn or open another. Only in
+what the assistant says do <think> and <tool_call> tags become control ids, since that is how data write them and how a
 model does.
 
 Trained is what the assistant says, with the end of its turn, which it has to learn as well: nothing else.
@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.conversations import Conversation
-from model.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template
-from model.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
+from dataset.records.conversations import Conversation
+from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template
+from model.text.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
 
 VERSION = 1  # to be raised with any change of the ids or of what is trained: caches depend on it
 
@@ -44,7 +44,7 @@ class _Run:
 
 
 class ChatRenderer:
-    """Renders for one tokenizer, a `model.tokenizer.Tokenizer`. May be shared by threads.
+    """Renders for one tokenizer, a `model.text.tokenizer.Tokenizer`. May be shared by threads.
 
     A tokenizer that lacks one of the control tokens spells it as text, but for the end of a turn: without
     <|im_end|> that is its EOS. `chat_template(end=...)` is the template that says the same.

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset.conversations import Conversation
-from dataset.documents import read_documents
-from dataset.fields import BadRecord
-from dataset.formats import Format, detect_format, unknown_shape
-from dataset.packing import cut_length, pack
-from dataset.reading import BadLine, check_file
+from dataset.records.conversations import Conversation
+from dataset.records.documents import read_documents
+from dataset.records.fields import BadRecord
+from dataset.records.formats import Format, detect_format, unknown_shape
+from dataset.records.reading import BadLine, check_file
 from dataset.rendering import ChatRenderer
-from model.batches import text_batches
+from dataset.rows.packing import cut_length, pack
 from model.errors import SproutError
-from model.tokenizer import Tokenizer
+from model.text.batches import text_batches
+from model.text.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The network and what it can do alone: nothing here imports the rest of Sprout."""
+"""The network and what it can do alone. Imports nothing of the rest of Sprout."""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import SproutError, UsageError
-from model.state_dict import SCORE, plain_state_dict, unwrapped
+from model.files.state_dict import SCORE, plain_state_dict, unwrapped
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")

@@ -1,1 +1,1 @@
-"""Tools around the stages."""
+"""Tools around the stages, for users. Imports everything but stage scripts."""

@@ -1,51 +1,12 @@
-"""Measurements behind the figures in docs/, to be run again on any machine.
-
-    python scripts/benchmark.py train --data_path a.jsonl b.jsonl     speed of pretraining against a plain baseline
-    python scripts/benchmark.py sft --data_path chats.jsonl           the same of fine-tuning
-    python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
-    python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
-    python scripts/benchmark.py plan --data_path a.jsonl              what a plan says of memory against a real step
-
-Compare ratios: both sides run on the same machine, one after the other, several times.
-"""
+"""Measurements behind the figures in docs/; each is a file in `scripts/benchmark/`. See --help."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # also without installation
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from model.errors import UsageError
-from training.arguments import StageParser, positive_int, run_main
-
-
-def main(argv=None):
-    parser = StageParser(__doc__)
-    parser.add_argument("what", choices=("train", "sft", "learn", "memory", "plan"))
-    parser.add_argument("--data_path", nargs="+", metavar="FILE", help="train, learn, plan: texts; sft: conversations")
-    parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
-    parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
-    parser.add_argument("--rounds", type=positive_int, default=3, help="train, sft: rounds (%(default)s)")
-    parser.add_argument("--batch_size", type=positive_int, default=16, help="train, sft: rows a step (%(default)s)")
-    parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
-    parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
-    parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")
-    megabytes = {"nargs": "+", "type": positive_int, "default": [20, 200]}
-    parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory: sizes of corpus (%(default)s)")
-    args = parser.parse_args(argv)
-    if args.what != "memory" and not args.data_path:
-        raise UsageError(f"{args.what} needs --data_path FILE ...")
-    if args.profile and args.what != "train":
-        raise UsageError(f"--profile is of pretraining: python scripts/benchmark.py train --profile, not {args.what}")
-    if args.what in ("train", "sft"):
-        from scripts.benchmark_speed import compare
-    elif args.what == "memory":
-        from scripts.benchmark_memory import compare
-    elif args.what == "plan":
-        from scripts.benchmark_plan import compare
-    else:
-        from scripts.benchmark_learn import compare
-    compare(args)
-
+from scripts.benchmark.command import main
+from training.stages.arguments import run_main
 
 if __name__ == "__main__":
     run_main(main)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from dataset.command_line import CommandParser, run_main  # not training.arguments: this needs no torch
+from dataset.command_line import CommandParser, run_main  # not training.stages.arguments: this needs no torch
 from model.errors import SproutError, UsageError
-from training.diagnosis import describe, diagnose, is_judged
-from training.facts import read_facts
-from training.metrics import read_metrics
+from training.diagnosis.diagnosis import describe, diagnose, is_judged
+from training.report.facts import read_facts
+from training.report.metrics import read_metrics
 
 
 def main(argv=None) -> None:

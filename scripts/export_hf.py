@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from training.arguments import SIZE_FLAGS, StageParser, positive, positive_int, run_main, size_overrides
+from training.stages.arguments import SIZE_FLAGS, StageParser, positive, positive_int, run_main, size_overrides
 
 
 def parse_arguments(arguments=None):
@@ -41,8 +41,8 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     import torch
 
-    from model.checkpoint import load_model
-    from model.huggingface import export_folder
+    from model.files.checkpoint import load_model
+    from model.files.huggingface import export_folder
 
     loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
     dtype = getattr(torch, args.dtype) if args.dtype else loaded.stored_dtype

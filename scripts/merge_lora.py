@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from training.arguments import StageParser, file_name, nonnegative, positive_int, run_main
+from training.stages.arguments import StageParser, file_name, nonnegative, positive_int, run_main
 
 
 def parse_arguments(arguments=None):
@@ -43,12 +43,12 @@ def main(arguments=None) -> None:
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from model.checkpoint import load_model, save_weights
     from model.errors import SproutError
+    from model.files.checkpoint import load_model, save_weights
+    from model.files.peft import write_peft_folder
     from model.lora import merge_lora
-    from model.peft_folder import write_peft_folder
-    from training.adapters import find_adapters, network_of
-    from training.starting_point import find_weight
+    from training.stages.adapters import find_adapters, network_of
+    from training.stages.starting_point import find_weight
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
     source = args.from_weight or network_of(adapters, "--from_weight")

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, perform, stop
-from training.arguments import StageParser, count, positive_int, run_main
+from training.stages.arguments import StageParser, count, positive_int, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 

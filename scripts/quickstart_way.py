@@ -12,7 +12,7 @@ from pathlib import Path
 from dataset.sample import sample_path, version
 from model.config import preset
 from model.errors import SproutError
-from model.files import write_atomically
+from model.files.disk import write_atomically
 
 # Signals that end the quickstart are handed to the stage that is running, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])

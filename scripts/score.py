@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from model.errors import SproutError, UsageError
-from training.arguments import StageParser, file_name, positive_int, run_main
+from training.stages.arguments import StageParser, file_name, positive_int, run_main
 
 
 def parse_arguments(argv=None):
@@ -73,9 +73,9 @@ def main(argv=None) -> None:
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from training.device import choose_device
-    from training.rewards import score_conversations
-    from training.terminal import say
+    from inference.terminal import say
+    from model.device import choose_device
+    from training.stages.rewards import score_conversations
 
     device = choose_device(args.device, args.dtype)
     loaded = open_reward(args, device.device)
@@ -100,9 +100,9 @@ def main(argv=None) -> None:
 
 def open_reward(args, device):
     """The reward model that the flags name, whole or as adapters on their network."""
-    from model.reward_files import load_reward, load_reward_adapters
-    from training.adapters import find_adapters, network_of
-    from training.starting_point import find_weight
+    from model.files.reward import load_reward, load_reward_adapters
+    from training.stages.adapters import find_adapters, network_of
+    from training.stages.starting_point import find_weight
 
     if not args.lora:
         return load_reward(args.weight_path or find_weight(args.weight, args.out_dir, args.hidden_size), device=device)
@@ -114,8 +114,8 @@ def open_reward(args, device):
 
 def score_answers(args, score) -> None:
     """Prints the reward of each --answer."""
-    from dataset.conversations import from_completion
-    from dataset.fields import BadRecord
+    from dataset.records.conversations import from_completion
+    from dataset.records.fields import BadRecord
 
     fields = {"prompt": args.prompt} | ({"system": args.system} if args.system else {})
     try:
@@ -133,8 +133,8 @@ def score_answers(args, score) -> None:
 
 def score_records(args, score, source: str) -> None:
     """Prints how well rewards and file agree, and writes them if asked to."""
-    from model.files import write_atomically
-    from training.scoring import Agreement, in_words, score_file, scored_kind, with_rewards
+    from inference.scoring import Agreement, in_words, score_file, scored_kind, with_rewards
+    from model.files.disk import write_atomically
 
     kind = scored_kind(args.data_path)
     whole, parts = Agreement(kind), {}

@@ -6,9 +6,9 @@ import hypothesis
 import pytest
 import torch
 
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from tests.support import make_tokenizer
-from training.interrupts import EXIT_CODES
+from training.engine.interrupts import EXIT_CODES
 
 # No test here is about speed, and a busy machine is no failure.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
 
 from model.config import TransformerConfig
-from model.tokenizer import SPECIAL_TOKENS, Tokenizer
+from model.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 from model.transformer import Transformer
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import save_weights
 from model.config import PRESETS
-from model.huggingface import export_folder
+from model.files.adapters import save_lora
+from model.files.checkpoint import save_weights
+from model.files.huggingface import export_folder
+from model.files.peft import write_peft_folder
 from model.lora import Lora, add_lora, fingerprint
-from model.lora_files import save_lora
-from model.peft_folder import write_peft_folder
 from model.reward import RewardModel
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 from tests.stages.workshop import write_chats, write_pairs, write_scored, write_texts, write_thoughts
 

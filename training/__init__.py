@@ -1,1 +1,1 @@
-"""What every stage's loop shares: arguments, devices, optimizers, schedules, losses, and the run itself."""
+"""What the loops of all stages share, in five folders. Imports `inference`, `dataset` and `model`."""

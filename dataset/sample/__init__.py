@@ -14,7 +14,6 @@ import json
 from pathlib import Path
 
 from dataset.command_line import CommandParser
-from dataset.locks import exclusive
 from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
@@ -24,7 +23,8 @@ from dataset.sample.reasoning import answers_alone, reasoning
 from dataset.sample.texts import documents
 from dataset.sample.world import World
 from model.errors import SproutError
-from model.files import write_atomically
+from model.files.disk import write_atomically
+from model.files.locks import exclusive
 
 # What each file is made of.
 FILES = {

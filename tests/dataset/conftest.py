@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from dataset.cache import build_or_open
-from model.tokenizer import Tokenizer
+from dataset.cache.token_cache import build_or_open
+from model.text.tokenizer import Tokenizer
 from tests.dataset.support import write_jsonl
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dataset import preview
-from dataset.chat_rows import ChatRows
 from dataset.command_line import run_main
-from dataset.rows import TextRows
+from dataset.rows.chats import ChatRows
+from dataset.rows.rows import TextRows
 from dataset.survey import survey
 from tests.dataset.support import random_documents, real_data, write_jsonl
 

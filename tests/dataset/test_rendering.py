@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.conversations import Conversation
+from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
-from model.chat_template import CHAT_TEMPLATE, TOOLS_AFTER, TOOLS_BEFORE, chat_template
-from model.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, Tokenizer
+from model.text.chat_template import CHAT_TEMPLATE, TOOLS_AFTER, TOOLS_BEFORE, chat_template
+from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, Tokenizer
 from tests.dataset.support import real_data
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dataset import sample
-from dataset.formats import FORMATS
+from dataset.records.formats import FORMATS
 from dataset.sample import FILES, facts, sample_file, write_sample
 from dataset.sample.conversations import answer
 from dataset.sample.tales import TALES

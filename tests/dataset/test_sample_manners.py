@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dataset.preferences import from_pair
+from dataset.records.preferences import from_pair
 from dataset.sample import manners
 from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.manners import RAMBLING, RUDE, bad_manners, count_flawed, is_flawed

@@ -22,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from tests.faults.scripts import Ended
-from training.arguments import run_main
+from training.stages.arguments import run_main
 
 # What the scripts import when they are at work; a module that is not here only costs time.
 IMPORTED = (
@@ -32,11 +32,11 @@ IMPORTED = (
     "train_lora",
     "train_tokenizer",
     "scripts.export_hf",
-    "training.run",
-    "training.data",
-    "training.evaluation",
-    "training.samples",
-    "training.starting_point",
+    "training.engine.run",
+    "training.stages.data",
+    "inference.evaluation",
+    "training.stages.samples",
+    "training.stages.starting_point",
     "dataset.rendering",
     "torch._dynamo",  # by the first optimizer
     "torch.utils.tensorboard",
@@ -180,4 +180,4 @@ def left_behind(folder: Path) -> list[str]:
 
 def no_curves() -> None:
     """Leaves out `loss.png`, which takes longer to draw than a small network to train."""
-    importlib.import_module("training.metrics").draw_loss_curve = lambda *drawn: None
+    importlib.import_module("training.report.metrics").draw_loss_curve = lambda *drawn: None

@@ -23,10 +23,10 @@ ROOT = PAGE.parents[1]
 # folder but that about the page itself, and of other folders:
 ELSEWHERE = (
     "tests/stages/test_train_pretrain_resume.py",
-    "tests/training/test_update.py",
-    "tests/training/test_interrupts.py",
-    "tests/model/test_checkpoint.py",
-    "tests/dataset/test_cache.py",
+    "tests/training/engine/test_update.py",
+    "tests/training/engine/test_interrupts.py",
+    "tests/model/files/test_checkpoint.py",
+    "tests/dataset/cache/test_token_cache.py",
 )
 
 SCRIPTS = (

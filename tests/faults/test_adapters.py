@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from model.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
-from model.files import previous_path
-from model.lora_files import open_lora
+from model.files.adapters import open_lora
+from model.files.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
+from model.files.disk import previous_path
 from tests.faults.scripts import python
 from tests.faults.test_damage import DAMAGES, Trained, damages, edited
 from tests.faults.test_not_finite import finite, spoil
@@ -25,7 +25,7 @@ SOME = range(0, len(DAMAGES), 3)  # all are tried on networks
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
 
 
 class TrainedAdapters(Trained):

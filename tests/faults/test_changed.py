@@ -9,12 +9,12 @@ import pytest
 
 import train_full_sft
 import train_pretrain
-from model.checkpoint import read_checkpoint
+from model.files.checkpoint import read_checkpoint
 from tests.faults.processes import Running, no_curves, together
 from tests.faults.scripts import python
 from tests.stages.workshop import Result, Workshop, write_chats, write_texts
 from tests.support import make_tokenizer
-from training.resume import EFFECTS
+from training.engine.resume import EFFECTS
 
 RUN = ("--max_steps=6", "--save_interval=3", "--eval_interval=0", "--val_ratio=0.2")
 TOKENIZER = "another tokenizer"
@@ -49,7 +49,7 @@ BY_FLAG = [name for name, (words, _) in CHANGES.items() if words]
 
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
-    monkeypatch.setattr("training.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import read_checkpoint, save_checkpoint
-from model.files import previous_path
+from model.files.checkpoint import read_checkpoint, save_checkpoint
+from model.files.disk import previous_path
 from tests.faults.scripts import python
 from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run
 
@@ -42,7 +42,7 @@ def trained(tmp_path_factory) -> Trained:
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
 
 
 def flipped(content: bytes, position: int, bit: int = 0) -> bytes:

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from model.checkpoint import read_checkpoint
-from model.tokenizer import Tokenizer
+from model.files.checkpoint import read_checkpoint
+from model.text.tokenizer import Tokenizer
 from tests.faults.processes import Running, at_call, fill_the_disk, in_order, left_behind, no_curves
 from tests.faults.scripts import python
 from tests.stages.workshop import Result, Workshop, assert_same_run
@@ -34,14 +34,14 @@ def whole(tmp_path_factory):
 # What is being written: the call in which the disk is found full, the file that is named, and the steps that are
 # saved in weight and state.
 WRITES = {
-    "the first weight": ("training.run:save_weights", 1, "pretrain_32.pth", None, None),
-    "the first state": ("training.run:save_checkpoint", 1, "pretrain_32_resume.pth", 2, None),
-    "a weight": ("training.run:save_weights", 3, "pretrain_32.pth", 4, 4),
-    "a state": ("training.run:save_checkpoint", 3, "pretrain_32_resume.pth", 6, 4),
-    "metrics.jsonl": ("training.metrics:Metrics.write", 5, "metrics.jsonl", 4, 4),
-    "events": ("training.events:Events.flush", 7, "events.out.tfevents.", 4, 4),
-    "loss.png": ("training.metrics:draw_loss_curve", 1, "loss.png", 2, 2),
-    "metrics.jsonl that is cut": ("training.metrics:Metrics._keep_until", 1, "metrics.jsonl", None, None),
+    "the first weight": ("training.engine.run:save_weights", 1, "pretrain_32.pth", None, None),
+    "the first state": ("training.engine.run:save_checkpoint", 1, "pretrain_32_resume.pth", 2, None),
+    "a weight": ("training.engine.run:save_weights", 3, "pretrain_32.pth", 4, 4),
+    "a state": ("training.engine.run:save_checkpoint", 3, "pretrain_32_resume.pth", 6, 4),
+    "metrics.jsonl": ("training.report.metrics:Metrics.write", 5, "metrics.jsonl", 4, 4),
+    "events": ("training.report.events:Events.flush", 7, "events.out.tfevents.", 4, 4),
+    "loss.png": ("training.report.metrics:draw_loss_curve", 1, "loss.png", 2, 2),
+    "metrics.jsonl that is cut": ("training.report.metrics:Metrics._keep_until", 1, "metrics.jsonl", None, None),
 }
 
 
@@ -81,9 +81,9 @@ def test_a_run_ends_in_a_sentence_and_can_be_resumed(whole, stage, name, record_
 @pytest.mark.parametrize(
     "stage, place, call",
     [
-        ("pretrain", "dataset.streams:StreamWriter.add", 3),
-        ("pretrain", "dataset.cache_folder:sync_folder", 1),
-        ("full_sft", "dataset.examples:ExampleWriter.add", 3),
+        ("pretrain", "dataset.cache.streams:StreamWriter.add", 3),
+        ("pretrain", "dataset.cache.folder:sync_folder", 1),
+        ("full_sft", "dataset.cache.examples:ExampleWriter.add", 3),
     ],
 )
 def test_a_token_cache_is_whole_or_absent(whole, stage, place, call, record_property):
@@ -92,7 +92,7 @@ def test_a_token_cache_is_whole_or_absent(whole, stage, place, call, record_prop
     shutil.rmtree(workshop.folder / out, ignore_errors=True)
     begin = partial(at_call, call, place, partial(fill_the_disk, 100))
     if place.endswith("sync_folder"):
-        begin = partial(at_call, 1, "dataset.cache:tokenise", partial(fill_the_disk, 0))
+        begin = partial(at_call, 1, "dataset.cache.token_cache:tokenise", partial(fill_the_disk, 0))
     ended = Running(f"train_{stage}", workshop.command(out, *RUN), begin).end()
     assert ended.code == 1 and "cannot be tokenised into" in ended.sentence and "make room" in ended.sentence
     left = [path.name for path in (workshop.folder / out / "cache").iterdir() if path.is_dir()]

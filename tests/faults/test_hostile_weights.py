@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.checkpoint import load_model, read_checkpoint, save_checkpoint
-from model.files import previous_path
+from model.files.checkpoint import load_model, read_checkpoint, save_checkpoint
+from model.files.disk import previous_path
 from tests.faults.hostile_files import TEXT
 from tests.faults.scripts import python
 from tests.stages.workshop import Workshop

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from model.checkpoint import read_checkpoint
+from model.files.checkpoint import read_checkpoint
 from tests.faults.kills import KINDS, Kind, kill_at, lines_in, start, survives, whole
 from tests.faults.processes import Running, at_call, kill_itself, left_behind
 from tests.stages.workshop import Result, Workshop, assert_same_run
@@ -50,7 +50,7 @@ CALLS_OF_A_SAVE = 1 + 2 * 6
 
 def kill_in_the_second_save(call: int) -> None:
     """Kills this process before the call number `call` of those by which the second save changes the disk."""
-    at_call(2, "training.run:Run.save", partial(_kill_at_change, call))
+    at_call(2, "training.engine.run:Run.save", partial(_kill_at_change, call))
 
 
 def _kill_at_change(call: int) -> None:

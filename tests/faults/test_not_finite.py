@@ -1,7 +1,7 @@
 """A NaN or an infinity, in the loss, a gradient or a weight, is noticed before it reaches optimizer, moments or a save.
 
 How a step is skipped and counted, and how float16 halves its scale, is tested number by number in
-tests/training/test_update.py; here whole runs of both stages meet such numbers.
+tests/training/engine/test_update.py; here whole runs of both stages meet such numbers.
 """
 
 import math
@@ -9,10 +9,10 @@ import math
 import pytest
 import torch
 
-from model.checkpoint import read_checkpoint
+from model.files.checkpoint import read_checkpoint
 from tests.faults.scripts import python
 from tests.stages.workshop import Result, Workshop, same
-from training.update import Updater
+from training.engine.update import Updater
 
 STEPS = 8
 RUN = (f"--max_steps={STEPS}", "--epochs=3", "--save_interval=3", "--eval_interval=0", "--val_ratio=0.2")
@@ -27,7 +27,7 @@ def workshops(tmp_path_factory) -> dict[str, Workshop]:
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
 
 
 def spoil(monkeypatch, where: str, value: float, steps: set[int]) -> list[dict]:

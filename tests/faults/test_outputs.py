@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from dataset.locks import exclusive
-from model.checkpoint import read_checkpoint
+from model.files.checkpoint import read_checkpoint
+from model.files.locks import exclusive
 from tests.dataset.support import leftovers
 from tests.faults.processes import Running, at_call, in_order, left_behind, no_curves, wait_until
 from tests.stages.workshop import Workshop, assert_same_run
@@ -106,7 +106,10 @@ def test_a_folder_that_may_not_be_written_any_more_keeps_the_last_save(open_fold
     make_readable(open_folder)
     os.chown(out, 65534, 65534)
     begin = partial(
-        in_order, become_nobody, no_curves, partial(at_call, 3, "training.run:save_weights", partial(out.chmod, 0o555))
+        in_order,
+        become_nobody,
+        no_curves,
+        partial(at_call, 3, "training.engine.run:save_weights", partial(out.chmod, 0o555)),
     )
     ended = Running("train_pretrain", workshop.command("out", *RUN), begin).end()
     result = workshop.result("out")
@@ -142,7 +145,7 @@ def test_a_run_waits_for_who_tokenises_its_data_and_says_so(workshop, record_pro
     cache.mkdir(parents=True)
     with exclusive(cache / f"{keys[0]}.lock", on_wait=lambda: None):
         (cache / f"{keys[0]}.building").mkdir()  # of the one that holds the lock, which is killed then
-        says = partial(at_call, 1, "dataset.cache_folder:_say", (workshop.folder / "waits").touch)
+        says = partial(at_call, 1, "dataset.cache.folder:_say", (workshop.folder / "waits").touch)
         running = Running("train_pretrain", workshop.command("waiting", *RUN), partial(in_order, no_curves, says))
         wait_until((workshop.folder / "waits").exists)
         assert running.is_alive() and not workshop.result("waiting").logs.exists()
@@ -158,7 +161,7 @@ def test_a_cache_that_was_cut_short_between_two_runs_is_made_again(workshop, rec
     shutil.copytree(expected.folder, workshop.folder / "cut")
     for path in (workshop.folder / "cut").glob("cache/*/train.bin"):
         os.truncate(path, path.stat().st_size // 2)
-    begin = partial(at_call, 1, "training.run:Run.steps", no_curves)
+    begin = partial(at_call, 1, "training.engine.run:Run.steps", no_curves)
     ended = Running("train_pretrain", workshop.command("cut", *RUN, "--resume"), begin).end()
     assert ended.code == 0 and ended.err.count("is damaged: ") == ended.err.count("is tokenised again") == 2
     assert_same_run(workshop.result("cut"), expected)

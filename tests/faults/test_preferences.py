@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from model.checkpoint import load_model, save_weights
-from model.files import previous_path
+from model.files.checkpoint import load_model, save_weights
+from model.files.disk import previous_path
 from tests.faults.scripts import python
 from tests.faults.test_damage import Trained, caches, flipped
 from tests.faults.test_not_finite import finite, spoil
@@ -18,7 +18,7 @@ SHORT = """--max_steps=6 --epochs=4 --save_interval=2 --eval_interval=6 --val_ra
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
 
 
 @pytest.fixture(scope="module")

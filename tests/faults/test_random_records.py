@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dataset.conversations import ROLES, Conversation
-from dataset.formats import BadRecord, detect_format
-from dataset.reading import BadLine, Record, read_records
+from dataset.corpus import texts_of
+from dataset.records.conversations import ROLES, Conversation
+from dataset.records.formats import BadRecord, detect_format
+from dataset.records.reading import BadLine, Record, read_records
 from dataset.rendering import ChatRenderer
-from dataset.texts import texts_of
 from model.errors import on_one_line
 
 # The keys that mean something, so that random records come near to good ones.

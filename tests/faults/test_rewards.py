@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from model.files import previous_path
+from model.files.disk import previous_path
 from tests.faults.scripts import python
 from tests.faults.test_damage import Trained, damages, flipped
 from tests.faults.test_not_finite import finite, spoil
@@ -18,7 +18,7 @@ SOME = (0, 3, 7, 10)  # all are tried on language models
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
 
 
 @pytest.fixture(scope="module")

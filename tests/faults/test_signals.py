@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from model.checkpoint import read_checkpoint
+from model.files.checkpoint import read_checkpoint
 from tests.dataset.support import leftovers
 from tests.faults.processes import (
     Running,
@@ -37,15 +37,15 @@ RUN = (
 # Of each stage and phase: the call of a function in which the signal comes, and the step that is saved then; a step
 # that is being validated or sampled after has made its update already, but not come to its end.
 PHASES = {
-    ("pretrain", "validation"): ("training.evaluation:next_token_scores", 3, 3),
+    ("pretrain", "validation"): ("inference.evaluation:next_token_scores", 3, 3),
     ("pretrain", "sampling"): ("model.generation:sample", 7, 5),
-    ("pretrain", "saving"): ("training.run:save_checkpoint", 1, 5),
-    ("pretrain", "drawing"): ("training.metrics:Metrics.draw", 1, 5),
-    ("full_sft", "training"): ("dataset.chat_rows:PackedExamples.gather", 15, 5),
-    ("full_sft", "validation"): ("training.evaluation:next_token_scores", 7, 7),
+    ("pretrain", "saving"): ("training.engine.run:save_checkpoint", 1, 5),
+    ("pretrain", "drawing"): ("training.report.metrics:Metrics.draw", 1, 5),
+    ("full_sft", "training"): ("dataset.rows.chats:PackedExamples.gather", 15, 5),
+    ("full_sft", "validation"): ("inference.evaluation:next_token_scores", 7, 7),
     ("full_sft", "sampling"): ("model.generation:sample", 7, 5),
-    ("full_sft", "saving"): ("training.run:save_checkpoint", 1, 5),
-    ("full_sft", "drawing"): ("training.metrics:Metrics.draw", 1, 5),
+    ("full_sft", "saving"): ("training.engine.run:save_checkpoint", 1, 5),
+    ("full_sft", "drawing"): ("training.report.metrics:Metrics.draw", 1, 5),
 }
 
 
@@ -149,7 +149,7 @@ def test_a_tokenizer_in_the_making_is_given_up(large, tmp_path, delay, number, c
 
 
 @pytest.mark.parametrize("number, code", SIGNALS)
-@pytest.mark.parametrize("place", ["training.starting_point:Tokenizer.load", "training.plan:make_plan"])
+@pytest.mark.parametrize("place", ["training.stages.starting_point:Tokenizer.load", "training.engine.plan:make_plan"])
 def test_before_the_first_step_it_ends_at_once(whole, place, number, code, record_property):
     workshop, _ = whole["pretrain"]
     begin = partial(at_call, 1, place, partial(signal_itself, number))

@@ -19,7 +19,7 @@ from model.generation import (
 )
 from model.kv_cache import KVCache
 from model.sampling import GREEDY, Sampling, filtered, sample
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 
 EOS = 2

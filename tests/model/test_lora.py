@@ -8,10 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoint import load_model, save_weights
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
-from model.huggingface import export_folder
+from model.files.adapters import open_lora, save_lora
+from model.files.checkpoint import load_model, save_weights
+from model.files.huggingface import export_folder
+from model.files.peft import CONFIG, WEIGHTS, write_peft_folder
 from model.initialization import initialize
 from model.kv_cache import KVCache
 from model.lora import (
@@ -27,10 +29,8 @@ from model.lora import (
     merge_lora,
     targets_called,
 )
-from model.lora_files import open_lora, save_lora
-from model.peft_folder import CONFIG, WEIGHTS, write_peft_folder
 from tests.support import random_network
-from training.optimizers import build_optimizers
+from training.engine.optimizers import build_optimizers
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from model.config import PRESETS, TransformerConfig
 from model.errors import UsageError
-from model.huggingface import export_folder
+from model.files.huggingface import export_folder
 from model.initialization import initialize
 from model.kv_cache import KVCache
 from model.transformer import Transformer

@@ -10,7 +10,7 @@ from model.config import TransformerConfig
 from model.errors import UsageError
 from model.rope import inverse_frequencies, rotary_tables, rotate
 from model.transformer import Transformer
-from training.arguments import with_rope_factor
+from training.stages.arguments import with_rope_factor
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")

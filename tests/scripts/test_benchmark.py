@@ -4,7 +4,8 @@ import re
 import pytest
 
 from model.errors import UsageError
-from scripts import benchmark, benchmark_plan
+from scripts import benchmark
+from scripts.benchmark import plan as benchmark_plan
 from tests.stages.workshop import write_texts
 
 

@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from model.errors import UsageError
-from scripts import diagnose, fit_expected_loss
+from scripts import diagnose
+from scripts.benchmark import fit_expected_loss
 from tests.faults.scripts import ROOT, python
-from training.expected_loss import POINTS
-from training.facts import Facts, write_facts
+from training.diagnosis.expected_loss import POINTS
+from training.report.facts import Facts, write_facts
 
 
 def write_log(folder, steps=40, facts=None, **more):
@@ -128,5 +129,5 @@ def test_the_fit_is_printed_and_takes_further_runs(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(POINTS) + 1 + 1 and lines[-1].startswith("bits per byte = ")
     assert lines[-2].split()[:3] == ["2,000,000", "200,000", "2.2000"]
-    unfinished = python("scripts/fit_expected_loss.py", write_log(tmp_path / "half", facts=FACTS))
+    unfinished = python("scripts/benchmark/fit_expected_loss.py", write_log(tmp_path / "half", facts=FACTS))
     assert "half holds no finished pretraining run" in unfinished.sentence

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import save_weights
 from model.config import TransformerConfig
+from model.files.checkpoint import save_weights
 from scripts.export_hf import main
 from tests.support import random_network
-from training.arguments import run_main
+from training.stages.arguments import run_main
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 ROOT = Path(__file__).parents[2]

@@ -9,13 +9,13 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 
 import eval_model
 import train_lora
-from model.checkpoint import load_model
-from model.huggingface import export_folder
-from model.lora_files import open_lora
-from model.tokenizer import Tokenizer
+from model.files.adapters import open_lora
+from model.files.checkpoint import load_model
+from model.files.huggingface import export_folder
+from model.text.tokenizer import Tokenizer
 from scripts.merge_lora import main
 from tests.stages.workshop import SHAPE, SIZE, Workshop
-from training.arguments import run_main
+from training.stages.arguments import run_main
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 TOKENS = torch.arange(3, 19)[None]

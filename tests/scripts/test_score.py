@@ -5,14 +5,14 @@ import json
 import pytest
 import torch
 
-from model.checkpoint import load_model, save_weights
+from model.files.adapters import save_lora
+from model.files.checkpoint import load_model, save_weights
+from model.files.state_dict import SCORE
 from model.lora import Lora, add_lora, fingerprint
-from model.lora_files import save_lora
 from model.reward import RewardModel
-from model.state_dict import SCORE
 from scripts import score
 from tests.stages.workshop import Workshop
-from training.arguments import run_main
+from training.stages.arguments import run_main
 
 
 @pytest.fixture(scope="module")

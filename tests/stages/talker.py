@@ -8,14 +8,14 @@ import json
 
 import torch
 
-from dataset.conversations import Conversation
+from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
+from inference.chat_evaluation import answers_as_targets
 from model.config import TransformerConfig
-from model.tokenizer import THINK_AND_TOOLS, Tokenizer
+from model.text.tokenizer import THINK_AND_TOOLS, Tokenizer
 from model.transformer import Transformer
 from tests.support import make_tokenizer
-from training.chat_evaluation import answers_as_targets
-from training.losses import next_token_loss
+from training.losses.next_token import next_token_loss
 
 POSITIONS = 2048
 GO_ON = "Go on"

@@ -9,15 +9,15 @@ import pytest
 import torch
 
 import eval_model
-from dataset.conversations import Conversation
+from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
-from model.checkpoint import save_weights
+from inference.exact_match import Answer, Question, accuracies, answer_all, may_become_right, table
+from inference.thoughts import conclusion
 from model.errors import SproutError, UsageError
+from model.files.checkpoint import save_weights
 from model.generation import generate_batch
 from model.sampling import GREEDY
 from tests.stages.talker import ENDLESS, LEARNED, talker, turns
-from training.exact_match import Answer, Question, accuracies, answer_all, may_become_right, table
-from training.thoughts import conclusion
 
 
 @pytest.fixture(scope="module")

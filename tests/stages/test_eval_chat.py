@@ -7,12 +7,12 @@ import sys
 import pytest
 
 import eval_model
-from dataset.formats import detect_format
-from model.checkpoint import save_weights
+from dataset.records.formats import detect_format
+from inference.terminal import DIM, PLAIN
 from model.errors import SproutError
+from model.files.checkpoint import save_weights
 from tests.stages.session import Session
 from tests.stages.talker import GO_ON, LEARNED, talker
-from training.terminal import DIM, PLAIN
 
 in_terminal = pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 GREEDY = ("--temperature", 0)

@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eval_model
-from dataset.rows import Batch
-from model.checkpoint import save_weights
+from dataset.rows.rows import Batch
+from inference.evaluation import Evaluation, evaluate, windows
 from model.config import TransformerConfig
+from model.device import Device
 from model.errors import SproutError, UsageError
+from model.files.checkpoint import save_weights
+from model.files.huggingface import export_folder
 from model.generation import generate_batch
-from model.huggingface import export_folder
 from model.sampling import GREEDY
 from tests.stages.session import Session
 from tests.support import random_network
-from training.device import Device
-from training.evaluation import Evaluation, evaluate, windows
 
 ROOT = Path(eval_model.__file__).parent
 CONFIG = TransformerConfig(

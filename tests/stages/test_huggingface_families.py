@@ -16,8 +16,8 @@ from transformers import (
 )
 
 from dataset.rendering import ChatRenderer
-from model.checkpoint import load_model, read_checkpoint
-from model.tokenizer import Tokenizer
+from model.files.checkpoint import load_model, read_checkpoint
+from model.text.tokenizer import Tokenizer
 from scripts import export_hf, merge_lora
 from tests.stages.workshop import SHAPE, SIZE, STAGES, Workshop
 

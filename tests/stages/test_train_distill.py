@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import train_distill
-from dataset.conversations import from_conversations
+from dataset.records.conversations import from_conversations
 from dataset.rendering import ChatRenderer
-from model.checkpoint import load_model, save_weights
 from model.errors import SproutError
+from model.files.checkpoint import load_model, save_weights
 from scripts import diagnose
 from tests.stages.workshop import SHAPE, Workshop
 from tests.support import random_network
-from training import on_policy
+from training.stages import on_policy
 
 RUN = ("--epochs=6", "--eval_interval=6", "--val_ratio=0.2", "--learning_rate=0.01")
 WHOLE_FILE = ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--max_seq_len=64")

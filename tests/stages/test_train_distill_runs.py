@@ -7,14 +7,15 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 import train_distill
-from dataset.chat_rows import ChatRows
-from model.checkpoint import load_model, save_weights
-from model.huggingface import export_folder
-from model.tokenizer import Tokenizer
+from dataset.rows.chats import ChatRows
+from inference import evaluation
+from model.files.checkpoint import load_model, save_weights
+from model.files.huggingface import export_folder
+from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, signal_at
 from tests.support import make_tokenizer, random_network
-from training import evaluation, on_policy
-from training.teacher import TaughtRows
+from training.stages import on_policy
+from training.stages.teacher import TaughtRows
 
 RUN = ("--epochs=6", "--eval_interval=6", "--val_ratio=0.2", "--learning_rate=0.01")
 

@@ -9,17 +9,17 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 import train_dpo
-from dataset.pair_rows import PairRows
-from dataset.preferences import from_pair
+from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
-from model.checkpoint import load_model
+from dataset.rows.pairs import PairRows
+from model.device import _has_compiler as has_compiler
 from model.errors import SproutError
-from model.huggingface import export_folder
-from model.tokenizer import Tokenizer
+from model.files.checkpoint import load_model
+from model.files.huggingface import export_folder
+from model.text.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.stages.workshop import SHAPE, Workshop, assert_same_run, signal_at
-from training.device import _has_compiler as has_compiler
-from training.preference_losses import Settings, at_the_start
+from training.losses.preference import Settings, at_the_start
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.003")
 NAMES = {f"rewards/{name}" for name in ("chosen", "rejected", "accuracies", "margins")} | {
@@ -245,7 +245,7 @@ def test_pairs_that_are_too_long_to_be_validated_on_are_counted(workshop):
 
 
 def test_a_reference_of_another_network_is_warned_of():
-    from training.preferences import first_loss_warning
+    from training.stages.preferences import first_loss_warning
 
     assert first_loss_warning("sigmoid", 0.6931, math.log(2)) is None
     assert "0.7100" in first_loss_warning("sigmoid", 0.71, math.log(2))

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 import eval_model
-from dataset.pair_rows import PairRows
-from model.checkpoint import load_model, read_checkpoint
+from dataset.rows.pairs import PairRows
+from model.files.checkpoint import load_model, read_checkpoint
 from model.lora import Lora, add_lora, fingerprint, is_adapter
 from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, signal_at
-from training.reference import frozen_copy
+from training.stages.reference import frozen_copy
 
 RUN = ("--lora", "--lora_rank=4", "--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
 

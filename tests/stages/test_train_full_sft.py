@@ -10,16 +10,16 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 import train_full_sft
-from dataset.chat_rows import ChatRows
-from dataset.conversations import Conversation
+from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
-from model.checkpoint import load_model
-from model.huggingface import export_folder
-from model.tokenizer import Tokenizer
+from dataset.rows.chats import ChatRows
+from inference import evaluation
+from inference.evaluation import evaluate
+from model.files.checkpoint import load_model
+from model.files.huggingface import export_folder
+from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, signal_at, write_chats
-from training import evaluation
-from training.data import open_chats
-from training.evaluation import evaluate
+from training.stages.data import open_chats
 
 RUN = ("--epochs=4", "--eval_interval=5", "--sample_interval=10", "--val_ratio=0.2", "--learning_rate=0.005")
 

@@ -7,13 +7,13 @@ import pytest
 
 import eval_model
 import train_full_sft
-from dataset.chat_rows import ChatRows
-from model.checkpoint import load_model, read_checkpoint, save_weights
+from dataset.rows.chats import ChatRows
+from model.files.adapters import open_lora
+from model.files.checkpoint import load_model, read_checkpoint, save_weights
 from model.lora import TARGETS, fingerprint, is_adapter, merge_lora
-from model.lora_files import open_lora
 from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, same, signal_at
 from tests.support import random_network
-from training.arguments import run_main
+from training.stages.arguments import run_main
 
 RUN = ("--epochs=4", "--eval_interval=5", "--val_ratio=0.2", "--learning_rate=0.002", "--lora_rank=4")
 

@@ -9,17 +9,17 @@ import pytest
 import torch
 
 import train_pretrain
-from dataset.rows import Batch, TextRows
-from model.checkpoint import load_model, read_checkpoint
-from model.files import previous_path
-from model.huggingface import export_folder
-from model.tokenizer import Tokenizer
+from dataset.rows.rows import Batch, TextRows
+from inference.evaluation import evaluate
+from model.files.checkpoint import load_model, read_checkpoint
+from model.files.disk import previous_path
+from model.files.huggingface import export_folder
+from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import SIZE, assert_same_run, same, write_texts
-from training import losses
-from training.data import open_texts
-from training.evaluation import evaluate
-from training.metrics import read_metrics
-from training.resume import OutputLock
+from training.engine.resume import OutputLock
+from training.losses import next_token as losses
+from training.report.metrics import read_metrics
+from training.stages.data import open_texts
 
 
 @pytest.fixture(scope="module")

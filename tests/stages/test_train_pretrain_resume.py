@@ -7,14 +7,14 @@ import signal
 import pytest
 
 import model.generation
-import training.run
-from dataset.rows import TextRows, ValidationRows
-from model.checkpoint import read_checkpoint
+import training.engine.run
+from dataset.rows.rows import TextRows, ValidationRows
 from model.errors import SproutError
-from model.files import previous_path
+from model.files.checkpoint import read_checkpoint
+from model.files.disk import previous_path
 from tests.stages.workshop import Result, Workshop, assert_same_run, same, signal_at, write_texts
-from training import resume
-from training.metrics import Metrics
+from training.engine import resume
+from training.report.metrics import Metrics
 
 # Two epochs of about 22 steps, with the rows of two files mixed by weight.
 RUN = ("--epochs=2", "--save_interval=7", "--eval_interval=10")
@@ -49,8 +49,8 @@ def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(workshop,
                 os.kill(os.getpid(), signal.SIGKILL)
             honest(path, contents)
 
-        honest = training.run.save_checkpoint
-        training.run.save_checkpoint = half_save
+        honest = training.engine.run.save_checkpoint
+        training.engine.run.save_checkpoint = half_save
         try:
             workshop.train("half", "--optimizer=muon", *RUN)
         finally:
@@ -74,7 +74,7 @@ PHASES = {
     "epoch's end": (Metrics, "write", 22, 22),
     "validation": (ValidationRows, "batch", 3, 9),
     "sampling": (model.generation, "sample", 7, 19),
-    "saving": (training.run, "save_checkpoint", 2, 14),
+    "saving": (training.engine.run, "save_checkpoint", 2, 14),
 }
 
 

@@ -9,17 +9,17 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
 import train_reason
-from dataset.chat_rows import ChatRows
-from dataset.conversations import from_conversations
+from dataset.records.conversations import from_conversations
 from dataset.rendering import ChatRenderer
-from model.checkpoint import load_model
+from dataset.rows.chats import ChatRows
+from inference import evaluation
+from model.files.adapters import open_lora
+from model.files.checkpoint import load_model
+from model.files.huggingface import export_folder
 from model.generation import generate_batch
-from model.huggingface import export_folder
-from model.lora_files import open_lora
 from model.sampling import GREEDY
-from model.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, signal_at
-from training import evaluation
 
 LONG = "--max_seq_len=64"  # a thought and its answer
 RUN = (LONG, "--epochs=12", "--eval_interval=10", "--val_ratio=0.2", "--learning_rate=0.01", "--tag_weight=3")

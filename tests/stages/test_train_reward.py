@@ -9,18 +9,18 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
 import eval_model
-from dataset.answer_rows import AnswerRows
-from dataset.formats import detect_format
+from dataset.records.formats import detect_format
 from dataset.rendering import ChatRenderer
-from model.checkpoint import load_model, read_checkpoint
+from dataset.rows.answers import AnswerRows
 from model.errors import SproutError
-from model.lora_files import open_lora
-from model.reward_files import load_reward, load_reward_adapters
-from model.state_dict import SCORE
-from model.tokenizer import Tokenizer
+from model.files.adapters import open_lora
+from model.files.checkpoint import load_model, read_checkpoint
+from model.files.reward import load_reward, load_reward_adapters
+from model.files.state_dict import SCORE
+from model.text.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same, signal_at, write_scored
-from training.arguments import run_main
+from training.stages.arguments import run_main
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
 SHORT = ("--epochs=2", "--val_ratio=0", "--eval_interval=0", "--learning_rate=0.01")

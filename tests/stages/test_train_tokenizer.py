@@ -8,7 +8,7 @@ import pytest
 
 import train_tokenizer
 from model.errors import SproutError, UsageError
-from model.tokenizer import FILE_NAMES, SPECIAL_TOKENS, Tokenizer
+from model.text.tokenizer import FILE_NAMES, SPECIAL_TOKENS, Tokenizer
 
 ROOT = Path(__file__).parents[2]
 ENGLISH = [

@@ -24,11 +24,11 @@ import train_lora
 import train_pretrain
 import train_reason
 import train_reward
-from model.checkpoint import read_checkpoint, save_weights
 from model.config import TransformerConfig
+from model.files.checkpoint import read_checkpoint, save_weights
 from tests.support import make_tokenizer, random_network
-from training.arguments import run_main
-from training.metrics import read_metrics
+from training.report.metrics import read_metrics
+from training.stages.arguments import run_main
 
 ROOT = Path(train_pretrain.__file__).parent
 SIZE = 32

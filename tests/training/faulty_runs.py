@@ -17,7 +17,8 @@ from dataset.sample.texts import documents
 from dataset.sample.world import World
 from model.errors import SproutError
 from tests.support import make_tokenizer
-from training import losses, metrics
+from training.losses import next_token as losses
+from training.report import metrics
 
 NETWORK = """--hidden_size 32 --num_hidden_layers 2 --num_attention_heads 2 --num_key_value_heads 1
 --intermediate_size 96""".split()

@@ -1,7 +1,7 @@
 """What the tests of training build: a small network, and the flags of a stage."""
 
 from model.config import TransformerConfig
-from training.arguments import StageParser, add_optimization_arguments
+from training.stages.arguments import StageParser, add_optimization_arguments
 
 SMALL = TransformerConfig(
     vocab_size=64,

@@ -1,0 +1,117 @@
+"""Every text in some files, whatever the format of their records: what a tokenizer learns from."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dataset.records.bad_lines import BadLines
+from dataset.records.documents import read_documents
+from dataset.records.formats import BadRecord, clean_string
+from dataset.records.reading import BadLine
+from dataset.records.sources import Source
+from model.errors import SproutError
+
+# The keys whose strings are text, in all formats and at any depth; of the others (`role`, `id`) none is.
+TEXT_KEYS = frozenset(
+    "text content value instruction input output prompt completion response question answer history system"
+    " chosen rejected reasoning_content tools tool_calls".split()
+)
+
+
+def texts_of(value, key: str = "") -> Iterator[str]:
+    """The non-blank texts of a record, however deep. Raises BadRecord for a string that is not text."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from texts_of(inner, name.lower())
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts_of(inner, key)
+    elif isinstance(value, str) and key in TEXT_KEYS and value.strip():
+        yield clean_string({key: value}, key)
+
+
+def texts_of_record(fields: dict) -> list[str]:
+    """The texts of a record. Raises BadRecord if there is none."""
+    texts = list(texts_of(fields))
+    if not texts:
+        raise BadRecord("there is no text", f"keys: {', '.join(fields) or 'none'}")
+    return texts
+
+
+class Corpus:
+    """The texts of several files, to be gone through as often as needed; memory does not grow with them.
+
+    The weight of a source is the share of its documents that `sample` takes: 0.1 every tenth, 2 each twice.
+    Creating one reads everything once, to count and to find bad lines. With `on_bad_line="stop"` the first
+    raises SproutError; with "skip" they are counted in `bad_lines` and listed in the file `bad_lines_path`.
+    """
+
+    def __init__(self, sources: Sequence[Source], on_bad_line: str, bad_lines_path: str | Path):
+        self.sources = list(sources)
+        self.documents: list[int] = []  # of each source
+        self.bytes: list[int] = []  # of text in UTF-8, of each source
+        self.bad_lines_path = Path(bad_lines_path)
+        with closing(BadLines(on_bad_line, bad_lines_path)) as bad_lines:
+            for source in self.sources:
+                documents, size = self._survey(source, bad_lines)
+                if not documents:
+                    raise SproutError(f"{source.path} holds no text ({bad_lines.counts.total():,} bad lines so far).")
+                self.documents.append(documents)
+                self.bytes.append(size)
+        self.bad_lines = bad_lines.counts
+
+    def _survey(self, source: Source, bad_lines: BadLines) -> tuple[int, int]:
+        """Documents and bytes of a file."""
+        documents = size = 0
+        for item in self._read(source, "counting"):
+            if isinstance(item, BadLine):
+                bad_lines.add(item)
+            else:
+                documents += 1
+                size += sum(len(text.encode("utf-8")) for text in item)
+        return documents, size
+
+    def _read(self, source: Source, doing: str, progress: bool = True) -> Iterator[list[str] | BadLine]:
+        """The texts of each record in order, with a progress bar over the file's bytes."""
+        size = source.path.stat().st_size
+        bar = tqdm(
+            total=size,
+            unit="B",
+            unit_scale=True,
+            desc=f"{doing} {source.path.name}",
+            leave=False,
+            disable=None if progress else True,  # None: off where nobody watches
+        )
+        with closing(bar):
+            for item in read_documents(source.path, texts_of_record, lambda position: bar.update(position - bar.n)):
+                yield item if isinstance(item, BadLine) else item.content
+
+    def texts(self, doing: str) -> Iterator[str]:
+        """Every text once; `doing` is said in the progress bar."""
+        for source in self.sources:
+            for item in self._read(source, doing):
+                if not isinstance(item, BadLine):
+                    yield from item
+
+    def share(self, max_bytes: int) -> float:
+        """What all weights are multiplied by, so that `sample` gives about `max_bytes` or less; at most 1."""
+        wanted = sum(size * _weight(source) for source, size in zip(self.sources, self.bytes))
+        return min(1.0, max_bytes / wanted)
+
+    def sample(self, max_bytes: int, progress: bool = True) -> Iterator[str]:
+        """The texts of the share of documents that the weights and `max_bytes` ask for, evenly spread."""
+        share = self.share(max_bytes)
+        for source in self.sources:
+            rate = share * _weight(source)
+            index = 0
+            for item in self._read(source, "learning from", progress):
+                if not isinstance(item, BadLine):
+                    for _ in range(int((index + 1) * rate) - int(index * rate)):
+                        yield from item
+                    index += 1
+
+
+def _weight(source: Source) -> float:
+    return 1.0 if source.weight is None else source.weight

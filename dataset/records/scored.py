@@ -1,0 +1,45 @@
+"""From a scored record to a conversation and the score of its answer."""
+
+import json
+import math
+from dataclasses import dataclass
+
+from dataset.records.conversations import Conversation, from_completion
+from dataset.records.fields import BadRecord, finite_number
+
+LARGEST = 1e6  # of scores: what is squared has to stay within float32
+
+
+@dataclass(frozen=True)
+class ScoredAnswer:
+    """A conversation whose last turn is an answer, and how good that is, in whatever unit."""
+
+    conversation: Conversation
+    score: float
+
+    @property
+    def conversations(self) -> list[Conversation]:
+        return [self.conversation]
+
+    @property
+    def characters(self) -> int:
+        return self.conversation.characters
+
+    def to_json(self) -> str:
+        """Equal records give equal text, whatever their format."""
+        return f"{self.conversation.to_json()}\n{json.dumps(self.score)}\n"
+
+
+def from_scored(fields: dict) -> ScoredAnswer:
+    """`{"input": "...", "output": "...", "score": 4.5}`, input and output texts or lists of messages; optional
+    `system`. Raises BadRecord.
+    """
+    conversation = from_completion(fields, answer="output", prompt="input")
+    if conversation.messages[-1]["role"] != "assistant":
+        raise BadRecord("the last turn is not the assistant's")
+    if fields.get("score") is None:
+        raise BadRecord('"score" is not a number')
+    score = finite_number(fields, "score")
+    if not math.fabs(score) <= LARGEST:
+        raise BadRecord(f'"score" is beyond {LARGEST:,.0f}')
+    return ScoredAnswer(conversation, score)

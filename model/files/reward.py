@@ -1,0 +1,66 @@
+"""Reward models in files: a whole one (`out/reward_512.pth`), or adapters and a head (`out/lora/reward_512.pth`).
+
+A whole one is a weight like any other (model/files/checkpoint.py), of stage "reward", with `score.weight` where a
+language model has its head. Adapters (model/files/adapters.py) have `score.weight` among them.
+"""
+
+from pathlib import Path
+
+import torch
+
+from model.errors import SproutError
+from model.files.adapters import Adapters
+from model.files.checkpoint import Loaded, load_model, open_own, read_checkpoint
+from model.files.state_dict import SCORE, fitting_state_dict, is_bare_state_dict
+from model.lora import attach_lora, merge_lora
+from model.reward import RewardModel
+
+
+def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
+    """Opens a whole reward model, strictly, in float32; `Loaded.model` is a `RewardModel`.
+
+    Raises `SproutError` for anything else, a language model among it.
+    """
+    source = Path(source)
+    if source.is_dir():
+        raise _no_reward_model(f"{source} is a folder")
+    contents = read_checkpoint(source, mmap=True)
+    if is_bare_state_dict(contents):
+        raise _no_reward_model(f"{source} holds weights without their configuration")
+    config, weights, tokenizer, stage, facts = open_own(contents, source)
+    if SCORE not in weights:
+        raise _no_reward_model(f"{source} ({stage}) is a language model")
+    weights = fitting_state_dict(weights, config, source, RewardModel)
+    model = RewardModel(config, initialize_weights=False)
+    model.load_state_dict(weights)  # copies into float32
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[SCORE].dtype)
+
+
+def load_reward_adapters(
+    adapters: Adapters,
+    network: str | Path,
+    *,
+    tokenizer_path: str | Path | None = None,
+    device: str | torch.device = "cpu",
+) -> Loaded:
+    """A reward model made of a language model and of adapters that were trained with a head: merged, in float32.
+
+    Raises `SproutError` for adapters without a head, and for a network that is not the one they belong to.
+    """
+    if SCORE not in adapters.weights:
+        raise _no_reward_model(f"{adapters.source} ({adapters.stage}) holds adapters without a scalar head")
+    loaded = load_model(network, tokenizer_path=tokenizer_path)
+    of_network = {name: tensor for name, tensor in adapters.weights.items() if name != SCORE}
+    attach_lora(loaded.model, adapters.lora, of_network, adapters.source)
+    merge_lora(loaded.model)
+    model, head = RewardModel.of(loaded.model), adapters.weights[SCORE]
+    shape = model.score.weight.shape
+    if not isinstance(head, torch.Tensor) or not head.is_floating_point() or head.shape != shape:
+        raise SproutError(f"{adapters.source} does not fit the network: {SCORE} is no tensor of shape {list(shape)}")
+    with torch.no_grad():
+        model.score.weight.copy_(head)
+    return Loaded(model.to(device), loaded.tokenizer, adapters.stage, {}, adapters.source, loaded.stored_dtype)
+
+
+def _no_reward_model(what: str) -> SproutError:
+    return SproutError(f"{what}, no reward model: train one by train_reward.py, and give its .pth")

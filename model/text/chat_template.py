@@ -1,0 +1,83 @@
+"""The chat template in the tokenizer_config.json of our tokenizers: ChatML, with tools and thinking.
+
+    <|im_start|>user
+    {content}<|im_end|>
+    <|im_start|>assistant
+    {content}<|im_end|>
+
+Kept simple on purpose: contents are put in unchanged, nothing depends on later turns, and there is no hidden
+system message, so a prefix of a conversation always renders to a prefix of its text. Tool calls look as in
+Qwen2.5 and Qwen3, which is what servers parse ("hermes" format).
+"""
+
+from model.text.tokenizer import IM_END, IM_START
+
+# What the system message says of tools, before and after their signatures.
+TOOLS_BEFORE = "# Tools\n\nYou may call functions. Their signatures, one JSON object a line:\n<tools>\n"
+TOOLS_AFTER = '</tools>\n\nTo call one, write:\n<tool_call>\n{"name": NAME, "arguments": OBJECT}\n</tool_call>'
+
+
+def _quoted(text: str) -> str:
+    """As a string of Jinja."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n") + "'"
+
+
+_TEMPLATE = r"""
+{%- macro tools_block() -%}
+{{- TOOLS_BEFORE }}
+{%- for tool in tools %}
+    {{- tool | tojson + '\n' }}
+{%- endfor %}
+{{- TOOLS_AFTER }}
+{%- endmacro -%}
+
+{%- if tools and (not messages or messages[0].role != 'system') %}
+    {{- '<|im_start|>system\n' + tools_block() + '<|im_end|>\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- set content = message.content or '' %}
+    {%- if message.role == 'system' %}
+        {{- '<|im_start|>system\n' + content }}
+        {%- if tools and loop.first %}
+            {{- ('\n\n' if content else '') + tools_block() }}
+        {%- endif %}
+        {{- '<|im_end|>\n' }}
+    {%- elif message.role == 'user' %}
+        {{- '<|im_start|>user\n' + content + '<|im_end|>\n' }}
+    {%- elif message.role == 'assistant' %}
+        {{- '<|im_start|>assistant\n' }}
+        {%- if message.reasoning_content %}
+            {{- '<think>\n' + message.reasoning_content + '\n</think>\n\n' }}
+        {%- endif %}
+        {{- content }}
+        {%- for call in message.tool_calls or [] %}
+            {%- set function = call.function or call %}
+            {%- set arguments = function.arguments %}
+            {{- '' if loop.first and not content else '\n' }}
+            {{- '<tool_call>\n{"name": ' + function.name | tojson + ', "arguments": ' }}
+            {{- arguments if arguments is string else arguments | tojson }}
+            {{- '}\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>\n' }}
+    {%- elif message.role == 'tool' %}
+        {#- The results of one turn's calls follow each other in one turn of the user. #}
+        {{- '<|im_start|>user' if loop.first or loop.previtem.role != 'tool' else '' }}
+        {{- '\n<tool_response>\n' + content + '\n</tool_response>' }}
+        {{- '<|im_end|>\n' if loop.last or loop.nextitem.role != 'tool' else '' }}
+    {%- else %}
+        {{- raise_exception('unknown role: ' ~ message.role) }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|im_start|>assistant\n' }}
+{%- endif %}
+"""
+CHAT_TEMPLATE = (
+    _TEMPLATE.strip().replace("TOOLS_BEFORE", _quoted(TOOLS_BEFORE)).replace("TOOLS_AFTER", _quoted(TOOLS_AFTER))
+)
+
+
+def chat_template(start: str = IM_START, end: str = IM_END) -> str:
+    """The template for a tokenizer whose turns begin and end with other tokens, as `ChatRenderer` frames them."""
+    template = CHAT_TEMPLATE.replace(IM_START, _quoted(start)[1:-1])
+    return template.replace(IM_END, _quoted(end)[1:-1])

@@ -1,0 +1,1 @@
+"""Measurements behind the figures in docs/, for developers: `python scripts/benchmark.py`."""

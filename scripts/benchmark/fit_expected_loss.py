@@ -1,0 +1,48 @@
+"""Fits the loss to expect of a pretraining run (`training/diagnosis/expected_loss.py`) to finished runs.
+
+    python scripts/benchmark/fit_expected_loss.py              # the points that are known, and the fit of them
+    python scripts/benchmark/fit_expected_loss.py out/logs/pretrain_512   # with finished runs of one's own besides
+
+Runs count as points with all defaults but their size and length: a new network, the shipped tokenizer, prose.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import CommandParser, run_main
+from model.errors import SproutError
+from scripts.diagnose import metrics_in
+from training.diagnosis.expected_loss import POINTS, Point, fit
+from training.report.facts import read_facts
+from training.report.metrics import read_metrics
+
+
+def main(argv=None) -> None:
+    parser = CommandParser(__doc__)
+    parser.add_argument("logs", nargs="*", metavar="FOLDER", help="log folders of finished runs")
+    args = parser.parse_args(argv)
+    points = [*POINTS, *map(point_of, args.logs)]
+    law = fit(points)
+    print("parameters       tokens  bits per byte   fitted")
+    for point in points:
+        fitted = law.bits_per_byte(point.parameters, point.tokens)
+        off = fitted / point.bits_per_byte - 1
+        print(f"{point.parameters:10,} {point.tokens:12,} {point.bits_per_byte:14.4f} {fitted:8.4f} {off:+7.1%}")
+    print(f"bits per byte = {law.c:.5g} N^{law.a:.5g} / D^({law.b:.5g} + {law.g:.5g} ln N)")
+
+
+def point_of(path: str) -> Point:
+    """The point that a finished run is. Raises `SproutError` where it is none."""
+    metrics = metrics_in(path)
+    lines, facts = read_metrics(metrics), read_facts(metrics.parent)
+    last = lines[-1] if lines and isinstance(lines[-1], dict) else {}
+    bits, tokens = last.get("val_bits_per_byte"), last.get("tokens")
+    if not (facts and facts.parameters and facts.steps == last.get("step") and bits and tokens):
+        raise SproutError(f"{path} holds no finished pretraining run with run.json and a last validation: leave it out")
+    return Point(facts.parameters, tokens, bits)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,46 @@
+"""Formats are detected from the keys; a record that cannot be used says why."""
+
+import pytest
+
+from dataset.records.formats import BadRecord, detect_format, text_of
+from dataset.records.reading import MAX_LINE_BYTES
+
+
+def test_text_is_detected_among_other_columns():
+    assert detect_format({"id": 1, "text": "a", "url": None}, "text").name == "text"
+
+
+def test_an_unknown_shape_names_the_keys_and_what_is_accepted():
+    with pytest.raises(BadRecord) as caught:
+        detect_format({"instruction": "a", "output": "b"}, "text")
+    assert caught.value.detail == (
+        'keys: instruction, output; accepted: {"text": "..."}; this is a conversation, for fine-tuning'
+    )
+    with pytest.raises(BadRecord) as caught:
+        detect_format({}, "text")
+    assert "keys: none" in caught.value.detail
+
+
+@pytest.mark.parametrize("text", ["a", "  kept as it is \n", "中文", "\U0001f331", "<|im_end|>"])
+def test_text_is_returned_unchanged(text):
+    assert text_of({"text": text, "other": 1}) == text
+
+
+@pytest.mark.parametrize(
+    "fields, reason",
+    [
+        ({"content": "a"}, 'the key "text" is missing'),
+        ({"text": None}, '"text" is not a string'),
+        ({"text": ["a"]}, '"text" is not a string'),
+        ({"text": 3}, '"text" is not a string'),
+        ({"text": ""}, '"text" is empty'),
+        ({"text": " \n\t\u3000"}, '"text" is empty'),
+        ({"text": "a\0b"}, '"text" contains a NUL character'),
+        ({"text": "a\ud83d"}, '"text" contains half a surrogate pair'),
+        ({"text": "a" * (MAX_LINE_BYTES + 1)}, '"text" is longer than 10 MiB'),
+    ],
+)
+def test_text_that_cannot_be_used(fields, reason):
+    with pytest.raises(BadRecord) as caught:
+        text_of(fields)
+    assert caught.value.reason == reason

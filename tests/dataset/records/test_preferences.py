@@ -1,0 +1,105 @@
+"""Preference records of every format become pairs that part where the prompt ends."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dataset.records.conversations import Conversation
+from dataset.records.fields import BadRecord
+from dataset.records.formats import detect_format
+from dataset.records.preferences import Pair
+from dataset.records.reading import read_records
+from dataset.rendering import ChatRenderer
+from tests.dataset.support import real_data
+from tests.support import make_tokenizer
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+USER = {"role": "user", "content": "Hi"}
+GOOD, BAD = ({"role": "assistant", "content": text} for text in ("Hello!", "What?"))
+
+
+def read(record):
+    return detect_format(record, "preference").read(record)
+
+
+@pytest.mark.parametrize(
+    "name, record",
+    [
+        ("chosen/rejected", {"chosen": [USER, GOOD], "rejected": [USER, BAD]}),
+        ("prompt/chosen/rejected", {"prompt": "Hi", "chosen": "Hello!", "rejected": "What?"}),
+        ("prompt/chosen/rejected", {"prompt": "Hi", "chosen": [GOOD], "rejected": [BAD]}),
+        ("prompt/chosen/rejected", {"prompt": "Hi", "chosen": [USER, GOOD], "rejected": [USER, BAD]}),
+        ("prompt/chosen/rejected", {"prompt": [USER], "chosen": [GOOD], "rejected": "What?"}),
+        (
+            "ranked choices",
+            {"input": "Hi", "choices": [{"text": "What?", "rank": 2}, {"text": "Hello!", "rank": 1}]},
+        ),
+    ],
+)
+def test_each_format_gives_the_same_pair(name, record):
+    assert detect_format(record, "preference").name == name
+    pair = Pair(Conversation((USER, GOOD), trained_from=1), Conversation((USER, BAD), trained_from=1))
+    assert read(record).pairs == (pair,)
+
+
+def test_a_system_message_a_margin_and_turns_before_are_kept():
+    before = [USER, GOOD, USER]
+    record = {"system": "Be brief.", "prompt": before, "chosen": "Hello!", "rejected": "What?", "margin": 2}
+    (pair,) = read(record).pairs
+    assert pair.chosen.messages == (SYSTEM, *before, GOOD) and pair.rejected.messages == (SYSTEM, *before, BAD)
+    assert pair.chosen.trained_from == pair.rejected.trained_from == 4 and pair.margin == 2.0
+
+
+def test_ranked_choices_are_all_pairs_of_different_ranks():
+    choices = [{"text": text, "rank": rank} for text, rank in (("a", 1), ("b", 2), ("c", 2), ("d", 3))]
+    pairs = read({"input": "Hi", "choices": choices}).pairs
+    found = {tuple(each.messages[-1]["content"] for each in (pair.chosen, pair.rejected)) for pair in pairs}
+    assert found == {("a", "b"), ("a", "c"), ("a", "d"), ("b", "d"), ("c", "d")} and len(pairs) == 5
+
+
+@pytest.mark.parametrize(
+    "record, reason",
+    [
+        ({"prompt": "Hi", "chosen": "same", "rejected": "same"}, "are the same"),
+        ({"chosen": [GOOD], "rejected": [BAD]}, "no prompt in common"),
+        ({"chosen": "Hello!", "rejected": "What?"}, '"prompt" is missing'),
+        ({"chosen": [USER, GOOD], "rejected": [USER]}, "no turn is the assistant's"),
+        ({"chosen": [USER, GOOD, USER], "rejected": [USER, GOOD]}, "no turn is the assistant's"),
+        ({"prompt": "Hi", "chosen": "Hello!", "rejected": " "}, '"rejected" is empty'),
+        ({"prompt": "Hi", "chosen": "Hello!", "rejected": 3}, '"rejected" is not a string'),
+        ({"prompt": "Hi", "chosen": "a", "rejected": "b", "margin": "much"}, '"margin" is not a number'),
+        ({"prompt": "Hi", "chosen": "a", "rejected": "b", "margin": float("nan")}, "not a finite number"),
+        ({"input": "Hi", "choices": [{"text": "a", "rank": 1}, {"text": "b", "rank": 1}]}, "different ranks"),
+        ({"input": "Hi", "choices": [{"text": "a"}]}, '"rank" of a choice'),
+        ({"input": "Hi", "choices": "a"}, '"choices" is not a list'),
+        ({"text": "a document"}, "the shape is unknown"),
+    ],
+)
+def test_what_is_no_preference_has_a_reason(record, reason):
+    with pytest.raises(BadRecord, match=reason):
+        read(record)
+
+
+def test_only_what_follows_the_prompt_is_trained():
+    """An answer of an earlier turn is read, not trained; the ids are those of the whole conversation."""
+    renderer = ChatRenderer(make_tokenizer())
+    messages = (USER, BAD, USER, GOOD)
+    whole, part = renderer.render([Conversation(messages), Conversation(messages, trained_from=2)])
+    assert np.array_equal(whole.ids, part.ids)
+    trained = renderer.tokenizer.decode(part.ids[part.trained].tolist(), skip_special_tokens=False)
+    assert trained == "Hello!<|im_end|>"
+    everything = renderer.tokenizer.decode(whole.ids[whole.trained].tolist(), skip_special_tokens=False)
+    assert everything == "What?<|im_end|>Hello!<|im_end|>"
+
+
+def test_real_pairs_part_at_their_last_turn():
+    count = 0
+    for record in read_records(real_data("dpo.jsonl")):
+        (pair,) = read(record.fields).pairs
+        chosen, rejected = pair.chosen, pair.rejected
+        shared = chosen.trained_from
+        assert json.dumps(chosen.messages[:shared]) == json.dumps(rejected.messages[:shared])
+        assert chosen.messages[shared] != rejected.messages[shared]
+        count += 1
+    assert count > 500

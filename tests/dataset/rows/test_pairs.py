@@ -1,0 +1,135 @@
+"""Packed rows of preference pairs: every kept pair once an epoch, each conversation as if it were alone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.records.preferences import from_pair
+from dataset.rendering import ChatRenderer
+from dataset.rows.pairs import PairRows, PairValidationRows
+from dataset.rows.rows import IGNORE
+from model.config import TransformerConfig
+from model.errors import SproutError
+from tests.dataset.chats import kept_by_hand
+from tests.support import random_network
+from training.losses.log_probabilities import sequence_sums, token_log_probabilities
+
+
+def preferences(count=30, seed=0) -> list[dict]:
+    rng = np.random.default_rng(seed)
+    words = ["a", "bc", "新", "d e"]
+
+    def text(longest):
+        return "".join(rng.choice(words, size=rng.integers(1, longest)))
+
+    return [
+        {"prompt": f"{i} {text(12)}", "chosen": text(9) + "1", "rejected": text(9) + "2", "margin": i / 8}
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def cached_pairs(tmp_path, build):
+    def build_pairs(records, val_ratio=0.0, name="a"):
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+        return build(path, kind="preference", val_ratio=val_ratio)
+
+    return build_pairs
+
+
+def by_hand(records, tokenizer, max_seq_len) -> dict[int, tuple]:
+    """(inputs, targets) of both conversations of each pair of which both keep something, by number."""
+    renderer, found = ChatRenderer(tokenizer), {}
+    for number, record in enumerate(records):
+        sides = []
+        for one in renderer.render(from_pair(record).conversations):
+            ids, trained = one.ids.tolist(), one.trained.tolist()
+            n = kept_by_hand(ids, trained, max_seq_len + 1, renderer.end_id)
+            targets = [token if flag else IGNORE for token, flag in zip(ids[1:n], trained[1:n])]
+            sides.append((ids[: n - 1], targets) if n else None)
+        if all(sides):
+            found[number] = tuple(sides)
+    return found
+
+
+def pairs_in(batch) -> dict[int, tuple]:
+    """The same, taken out of a batch; what no pair owns has to be padding."""
+    found, owned = {}, torch.zeros_like(batch.tokens, dtype=torch.bool)
+    for place, number in enumerate(batch.numbers.tolist()):
+        sides = []
+        for sequence in (place, batch.pairs + place):
+            row = int(torch.nonzero((batch.sequences == sequence) & (batch.targets != IGNORE))[0, 0])
+            here = batch.sequences[row] == sequence
+            if sequence == 0:  # padding has this number too
+                end = int(torch.nonzero(here & (batch.targets[row] != IGNORE))[-1]) + 1
+                here[end:] = False
+            owned[row] |= here
+            assert batch.positions[row][here].tolist() == list(range(int(here.sum())))
+            sides.append((batch.tokens[row][here].tolist(), batch.targets[row][here].tolist()))
+        found[number] = tuple(sides)
+    assert (batch.targets[~owned] == IGNORE).all() and (batch.positions[~owned] == 0).all()
+    return found
+
+
+@pytest.mark.parametrize("max_seq_len", [40, 55, 200])
+def test_every_pair_once_an_epoch_as_made_by_hand(cached_pairs, tokenizer, max_seq_len):
+    records = preferences()
+    rows = PairRows([(cached_pairs(records), None)], max_seq_len, seed=0)
+    found, trained = {}, 0
+    for start in range(0, rows.rows_per_epoch, 3):
+        batch = rows.batch(1, range(start, min(start + 3, rows.rows_per_epoch)))
+        here = pairs_in(batch)
+        assert not here.keys() & found.keys()
+        found |= here
+        trained += batch.trained
+        assert batch.margins.tolist() == [records[number]["margin"] for number in batch.numbers]
+        assert batch.trained == int((batch.targets != IGNORE).sum())
+    expected = by_hand(records, tokenizer, max_seq_len)
+    assert found == expected and len(expected) == rows.packed.pairs_kept
+    assert sum(rows.packed.left_out) == len(records) - len(expected)
+    assert trained == rows.tokens_per_epoch
+    if max_seq_len == 40:
+        assert 0 < len(expected) < len(records)
+
+
+def test_log_probabilities_are_those_of_each_conversation_alone(cached_pairs, tokenizer):
+    records = preferences(12)
+    rows = PairRows([(cached_pairs(records), None)], 60, seed=0)
+    model = random_network(
+        TransformerConfig(vocab_size=tokenizer.vocab_size, hidden_size=16, num_hidden_layers=2, intermediate_size=32)
+    )
+    batch = rows.batch(0, range(rows.rows_per_epoch))
+    with torch.no_grad():
+        features = model.features(batch.tokens, batch.positions)
+        tokens, _ = token_log_probabilities(features, model.lm_head.weight, batch.targets)
+        sums = sequence_sums(tokens, batch.sequences, 2 * batch.pairs).view(2, -1)
+        alone = by_hand(records, tokenizer, 60)
+        for place, number in enumerate(batch.numbers.tolist()):
+            for side, (inputs, targets) in enumerate(alone[number]):
+                logits = model(torch.tensor([inputs]))[0].log_softmax(-1)
+                expected = sum(logits[t, target].item() for t, target in enumerate(targets) if target != IGNORE)
+                assert sums[side, place].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_reference_log_probabilities_come_with_their_pairs(cached_pairs):
+    rows = PairRows([(cached_pairs(preferences()), None)], 60, seed=0)
+    assert rows.batch(0, [0]).reference is None
+    rows.packed.reference = np.arange(2 * rows.packed.pairs, dtype=np.float32).reshape(-1, 2)
+    batch = rows.batch(0, range(min(4, rows.rows_per_epoch)))
+    assert batch.reference.view(2, -1).T.tolist() == [[2.0 * n, 2.0 * n + 1] for n in batch.numbers]
+
+
+def test_held_out_pairs_are_not_trained_on(cached_pairs):
+    cache = cached_pairs(preferences(60), val_ratio=0.2)
+    held = PairValidationRows([cache], 200)
+    rows = PairRows([(cache, None)], 200, seed=0)
+    assert 0 < held.documents < 30 and held.documents + rows.packed.pairs_kept == 60
+    assert sum(batch.pairs for batch in held.batches(2)) == held.documents
+
+
+def test_rows_too_short_for_any_answer_are_refused(cached_pairs):
+    with pytest.raises(SproutError, match="of no pair both answers begin within 4 tokens"):
+        PairRows([(cached_pairs(preferences(5)), None)], 3, seed=0)

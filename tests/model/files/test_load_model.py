@@ -1,0 +1,225 @@
+"""Weights open with no flags, strictly, with their own tokenizer or one that extends it; so do MiniMind's."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.config import TransformerConfig
+from model.errors import SproutError, UsageError
+from model.files.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
+from model.transformer import Transformer
+from tests.support import make_tokenizer, random_network
+
+SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
+
+
+# --- weights ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [{}, {"tie_word_embeddings": False}, {"attention_bias": True}, {"qk_norm": True}])
+def test_a_weight_opens_with_no_flags(tmp_path, small_tokenizer, changes):
+    network = random_network(SMALL.replace(**changes))
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, network, small_tokenizer, stage="pretrain", facts={"step": 7, "tokens": 123})
+    loaded = load_model(path)
+    assert loaded.model.config == network.config
+    assert (loaded.stage, loaded.facts["step"], loaded.source) == ("pretrain", 7, str(path))
+    assert loaded.tokenizer.fingerprint == small_tokenizer.fingerprint
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor)
+    tied = network.config.tie_word_embeddings
+    assert (loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight) == tied
+    assert ("lm_head.weight" in read_checkpoint(path)["model"]) != tied
+    assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+
+
+def test_a_tied_head_a_view_and_a_transposed_matrix_are_stored_once_and_small(tmp_path, small_tokenizer):
+    network = random_network(SMALL)
+    big = torch.randn(1000, 32)
+    network.model.norm.weight.data = big[7]
+    up = network.model.layers[0].mlp.up_proj.weight
+    up.data = up.data.t().contiguous().t()
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, network, small_tokenizer, stage="pretrain")
+    weights = read_checkpoint(path)["model"]
+    assert weights["model.norm.weight"].untyped_storage().nbytes() == 32 * 4
+    assert weights["model.layers.0.mlp.up_proj.weight"].is_contiguous()
+    loaded = load_model(path).model
+    assert torch.equal(loaded.model.norm.weight, big[7])
+    assert torch.equal(loaded.model.layers[0].mlp.up_proj.weight, up)
+
+
+def test_weights_keep_their_dtype_in_the_file_and_open_in_float32(tmp_path, small_tokenizer):
+    network = random_network(SMALL).bfloat16()
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, network, small_tokenizer, stage="pretrain")
+    assert {tensor.dtype for tensor in read_checkpoint(path)["model"].values()} == {torch.bfloat16}
+    loaded = load_model(path)
+    assert loaded.stored_dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.float32}
+    assert torch.equal(loaded.model.model.norm.weight, network.model.norm.weight.float())
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")  # torch.compile imports what torch itself deprecates
+def test_a_wrapped_network_is_saved_under_its_own_names(tmp_path, small_tokenizer):
+    network = random_network(SMALL)
+    wrapped = torch.nn.Module()
+    wrapped.module = torch.compile(network)  # as DistributedDataParallel holds it
+    save_weights(tmp_path / "a.pth", wrapped, small_tokenizer, stage="pretrain")
+    assert torch.equal(load_model(tmp_path / "a.pth").model.model.norm.weight, network.model.norm.weight)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.pop("model.norm.weight"), "model.norm.weight is missing"),
+        (lambda w: w.update({"model.extra": torch.zeros(2)}), "model.extra is unknown"),
+        (
+            lambda w: w.update({"model.norm.weight": torch.zeros(31)}),
+            r"model.norm.weight has shape \[31\], not \[32\]",
+        ),
+        (
+            lambda w: w.update({"model.norm.weight": torch.zeros(32, dtype=torch.int32)}),
+            "not a tensor of floating point numbers",
+        ),
+        (lambda w: w.update({"lm_head.weight": torch.zeros(272, 32)}), "tied, but holds two different ones"),
+        (lambda w: [w.pop(name) for name in list(w)[1:9]], "and 5 more"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_in_a_sentence(tmp_path, small_tokenizer, change, words):
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, random_network(SMALL), small_tokenizer, stage="pretrain")
+    found = read_checkpoint(path)
+    change(found["model"])
+    save_checkpoint(path, found)
+    with pytest.raises(SproutError, match=words):
+        load_model(path)
+
+
+def test_flags_that_contradict_a_weight_are_refused_and_others_are_not(tmp_path, small_tokenizer):
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, random_network(SMALL), small_tokenizer, stage="pretrain")
+    with pytest.raises(UsageError, match=r"--hidden_size 768 contradicts .*pretrain_32\.pth, which has 32"):
+        load_model(path, overrides={"hidden_size": 768})
+    scaling = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32768}
+    wanted = {
+        "hidden_size": 32,
+        "num_hidden_layers": None,
+        "max_position_embeddings": 65536,
+        "rope_scaling": scaling,
+    }
+    config = load_model(path, overrides=wanted).model.config
+    assert config == SMALL.replace(max_position_embeddings=65536, rope_scaling=scaling)
+
+
+def test_files_that_are_not_weights_of_ours_are_refused(tmp_path):
+    path = tmp_path / "resume.pth"
+    save_checkpoint(path, {"format": "sprout-resume", "step": 3})
+    with pytest.raises(SproutError, match="not a weight of Sprout"):
+        load_model(path)
+    save_checkpoint(path, {"format": "sprout", "version": 99, "model": {}})
+    with pytest.raises(SproutError, match="newer Sprout"):
+        load_model(path)
+    torch.save([torch.zeros(3)], path)
+    with pytest.raises(SproutError, match="holds a list"):
+        load_model(path)
+
+
+# --- tokenizers -------------------------------------------------------------------------------------
+
+
+def test_a_vocabulary_may_be_padded_but_not_short(tmp_path, small_tokenizer):
+    path = tmp_path / "pretrain_32.pth"
+    save_weights(path, random_network(SMALL.replace(vocab_size=320)), small_tokenizer, stage="pretrain")
+    assert load_model(path).model.config.vocab_size == 320
+    save_weights(path, random_network(SMALL.replace(vocab_size=271)), small_tokenizer, stage="pretrain")
+    with pytest.raises(SproutError, match="embeddings for 271 tokens, but the tokenizer has 272"):
+        load_model(path)
+
+
+def test_the_same_tokenizer_by_path_changes_nothing(tmp_path, small_tokenizer):
+    network = random_network(SMALL)
+    save_weights(tmp_path / "a.pth", network, small_tokenizer, stage="pretrain")
+    small_tokenizer.save(tmp_path / "tokenizer")
+    loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
+    assert torch.equal(loaded.model.lm_head.weight, network.lm_head.weight)
+
+
+def test_a_tokenizer_that_extends_the_old_one_gets_new_rows(tmp_path, small_tokenizer):
+    network = random_network(SMALL.replace(tie_word_embeddings=False))
+    save_weights(tmp_path / "a.pth", network, small_tokenizer, stage="pretrain")
+    make_tokenizer(("he", "ll")).save(tmp_path / "tokenizer")
+    loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
+    assert loaded.model.config.vocab_size == loaded.tokenizer.vocab_size == 274
+    h, e = small_tokenizer.encode("he")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        old, new = network.state_dict()[name], loaded.model.state_dict()[name]
+        assert torch.equal(new[:272], old)
+        torch.testing.assert_close(new[272], (old[h] + old[e]) / 2)
+
+
+def test_a_tokenizer_with_other_ids_is_refused(tmp_path, small_tokenizer):
+    extended = make_tokenizer(("he", "ll"))
+    save_weights(tmp_path / "a.pth", random_network(SMALL.replace(vocab_size=274)), extended, stage="pretrain")
+    make_tokenizer(("ll", "he")).save(tmp_path / "tokenizer")
+    with pytest.raises(SproutError, match="nor an extension of it: 2 of 274 tokens have another id"):
+        load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
+
+
+# --- bare state dicts, as MiniMind saves them -------------------------------------------------------
+
+
+def minimind(path: Path, config: TransformerConfig) -> Transformer:
+    """A file as MiniMind writes it: fp16, the head although it is tied, and rotary tables."""
+    network = random_network(config)
+    weights = {name: tensor.half() for name, tensor in network.state_dict().items()}
+    weights |= {"model.freqs_cos": torch.zeros(32768, 2), "model.freqs_sin": torch.zeros(32768, 2)}
+    torch.save(weights, path)
+    return network
+
+
+@pytest.mark.parametrize("changes", [{}, {"qk_norm": True, "num_attention_heads": 4}, {"attention_bias": True}])
+def test_a_minimind_weight_opens(tmp_path, small_tokenizer, changes, capsys):
+    network = minimind(tmp_path / "pretrain_32.pth", SMALL.replace(**changes))
+    small_tokenizer.save(tmp_path / "tokenizer")
+    loaded = load_model(tmp_path / "pretrain_32.pth", tokenizer_path=tmp_path / "tokenizer")
+    assert loaded.model.config == network.config
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[name], tensor.half().float())
+    assert ("number of heads: 8 taken" in capsys.readouterr().err) == ("qk_norm" not in changes)
+
+
+def test_flags_tell_what_shapes_do_not(tmp_path, small_tokenizer, capsys):
+    config = SMALL.replace(num_attention_heads=4, num_key_value_heads=1, rope_theta=1e4)
+    minimind(tmp_path / "a.pth", config)
+    small_tokenizer.save(tmp_path / "tokenizer")
+    wanted = {"num_attention_heads": 4, "rope_theta": 1e4}
+    loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer", overrides=wanted)
+    assert loaded.model.config == config
+    assert capsys.readouterr().err == ""
+    for wanted in ({"hidden_size": 64}, {"num_attention_heads": 5}, {"num_key_value_heads": 8}):
+        with pytest.raises(UsageError):
+            load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer", overrides=wanted)
+
+
+def test_a_bare_weight_needs_a_tokenizer_of_its_size(tmp_path, capsys):
+    minimind(tmp_path / "a.pth", SMALL)
+    with pytest.raises(SproutError, match="--tokenizer_path"):
+        load_model(tmp_path / "a.pth")
+    minimind(tmp_path / "b.pth", SMALL.replace(vocab_size=6400))
+    assert load_model(tmp_path / "b.pth").tokenizer.vocab_size == 6400
+    assert "warning: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ({"model.layers.0.mlp.experts.0.gate_proj.weight": torch.zeros(2, 2)}, "mixture of experts"),
+        ({"tok_embeddings.weight": torch.zeros(2, 2)}, "model.embed_tokens.weight is missing"),
+    ],
+)
+def test_other_networks_are_refused_in_a_sentence(tmp_path, weights, words):
+    torch.save(weights, tmp_path / "a.pth")
+    with pytest.raises(SproutError, match=words):
+        load_model(tmp_path / "a.pth")

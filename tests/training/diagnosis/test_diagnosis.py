@@ -1,0 +1,309 @@
+"""Is this loss normal? Verdicts on real runs with faults, with two seeds each, and on curves drawn for the purpose."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.errors import SproutError
+from tests.training.faulty_runs import NOT_FINITE, RUNS, FaultyRuns
+from training.diagnosis.diagnosis import FEWEST_LOSSES, closing_words, describe, diagnose
+from training.diagnosis.verdict import (
+    DIVERGED,
+    HEALTHY,
+    OVERFITTING,
+    REPEATED,
+    STILL_FALLING,
+    TOO_EARLY,
+    TOO_HIGH,
+    TOO_LOW,
+    Verdict,
+)
+from training.engine.schedules import learning_rate_factor
+from training.report.facts import Facts, read_facts
+from training.report.metrics import read_metrics
+
+VERDICTS = {
+    "healthy": HEALTHY,
+    "cut": STILL_FALLING,
+    "overfitting": OVERFITTING,
+    "copies": REPEATED,
+    "tiny": REPEATED,
+    "too high": TOO_HIGH,
+    "too low": TOO_LOW,
+    "diverged": DIVERGED,
+    "not finite": DIVERGED,
+    "once not finite": HEALTHY,
+    "adamw": HEALTHY,
+    "adamw, too high": TOO_HIGH,
+    "adamw, too low": TOO_LOW,
+    "fine-tuning": HEALTHY,
+    "fine-tuning, too high": TOO_HIGH,
+    "fine-tuning, too low": TOO_LOW,
+}
+# What cannot be told for sure without the facts: little data from many passes, a wrong rate from a task that is hard.
+UNSURE = ("copies", "too high", "fine-tuning, too high", "adamw, too low")
+FROM_THE_CURVE_ALONE = VERDICTS | {"tiny": OVERFITTING, "fine-tuning, too low": HEALTHY} | dict.fromkeys(UNSURE)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> FaultyRuns:
+    return FaultyRuns.create(tmp_path_factory.mktemp("faulty runs"))
+
+
+@pytest.fixture
+def judged(runs):
+    def judge(name: str, seed: int, known: bool = True) -> Verdict:
+        logs = runs.logs(name, seed)
+        return diagnose(read_metrics(logs / "metrics.jsonl"), read_facts(logs) if known else None)
+
+    return judge
+
+
+# --- real runs --------------------------------------------------------------------------------------
+
+
+def test_every_run_has_its_verdict():
+    assert VERDICTS.keys() == RUNS.keys()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", RUNS)
+def test_the_verdict_on_a_real_run(judged, name, seed):
+    verdict = judged(name, seed)
+    assert verdict.name == VERDICTS[name], verdict
+    assert verdict.sentence and verdict.advice
+    alone = judged(name, seed, known=False)
+    assert alone.name == (FROM_THE_CURVE_ALONE[name] or alone.name), alone
+    assert "run.json" in alone.unjudged[0]
+
+
+def test_where_it_began_and_what_to_do(judged):
+    overfitting = judged("overfitting", 0)
+    assert 30 < overfitting.since_step < 130 and f"--max_steps {overfitting.since_step}" in overfitting.advice
+    assert judged("not finite", 0).since_step == NOT_FINITE["not finite"][0]
+    assert "1 skipped as not finite" in judged("once not finite", 0).sentence
+    assert "default here is 0.0071" in judged("too high", 0).advice
+    assert "default here is 0.00071" in judged("fine-tuning, too low", 0).advice
+    assert "--resume" in judged("cut", 0).advice
+    assert "different tokens" in judged("tiny", 0).advice
+
+
+def test_a_run_says_it_at_its_end(runs):
+    logs = runs.logs("healthy", 0)
+    *before, last = runs.said["healthy", 0].splitlines()
+    words = closing_words(logs / "metrics.jsonl", read_facts(logs))
+    assert last.startswith("done: ") and before[-len(words) :] == words
+    assert len(words) <= 3 and words[0].startswith("verdict   healthy: the loss came down as it should: validation")
+
+
+def test_a_run_of_a_few_steps_is_not_judged(runs, tmp_path):
+    logs = runs.logs("healthy", 0)
+    lines = (logs / "metrics.jsonl").read_text().splitlines(keepends=True)
+    for count, judged in ((FEWEST_LOSSES - 1, False), (FEWEST_LOSSES, True)):
+        (tmp_path / "metrics.jsonl").write_text("".join(lines[:count]))
+        assert bool(closing_words(tmp_path / "metrics.jsonl", Facts())) == judged
+    assert diagnose(read_metrics(logs / "metrics.jsonl")[: FEWEST_LOSSES - 1]).name == TOO_EARLY
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_healthy_run_is_healthy_or_still_falling_all_along(runs, seed):
+    logs = runs.logs("healthy", seed)
+    lines = read_metrics(logs / "metrics.jsonl")
+    for count in range(FEWEST_LOSSES, len(lines) + 1):
+        for facts in (read_facts(logs), None):
+            assert diagnose(lines[:count], facts).name in (HEALTHY, STILL_FALLING), count
+
+
+# --- drawn curves -----------------------------------------------------------------------------------
+
+KNOWN = Facts(
+    stage="pretrain",
+    begins_with="nothing",
+    parameters=1_000_000,
+    trained_parameters=1_000_000,
+    vocab_size=6400,
+    different_tokens=1_000_000,
+    steps=400,
+    learning_rate=0.02,
+    default_learning_rate=0.02,
+)
+
+
+def typical(share: float) -> float:
+    """A training loss by the share of the run that is over: steep, then flat, and faster again in the decay."""
+    return 2.5 + 6.2 / (1 + 40 * share) - 0.8 * max(0.0, share - 0.5)
+
+
+def drawn(loss=typical, validation=None, steps=400, upto=None, noise=0.1, tokens=4096, **more) -> list[dict]:
+    """Lines of a run whose training loss is `loss(share of the run)`; validation is the same if it is not given."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for step in range(1, (upto or steps) + 1):
+        share = step / steps
+        rate = 0.02 * learning_rate_factor(step - 1, steps, steps // 50, "wsd")
+        value = loss(share) + noise * rng.standard_normal()
+        line = {"step": step, "tokens": tokens * step, "loss": value, "lr": rate, "grad_norm": 0.5} | more
+        if step % 20 == 0:
+            line["val_loss"] = (validation or loss)(share)
+        lines.append(line)
+    return lines
+
+
+def test_faster_again_in_the_decay_is_healthy():
+    for facts in (KNOWN, None):
+        assert diagnose(drawn(), facts).name == HEALTHY
+    assert diagnose(drawn(upto=150), KNOWN).name == STILL_FALLING
+
+
+@pytest.mark.parametrize("times", [0.1, 0.5, 3, 8])
+def test_the_rate_alone_is_no_evidence(times):
+    facts = Facts(**vars(KNOWN) | {"learning_rate": 0.02 * times})
+    assert diagnose(drawn(), facts).name == HEALTHY
+
+
+def test_a_loss_that_rose_and_stayed_has_diverged():
+    risen = drawn(lambda share: typical(share) if share < 0.6 else 6.0)
+    verdict = diagnose(risen, KNOWN)
+    assert verdict.name == DIVERGED and verdict.since_step == pytest.approx(240, abs=12)
+
+
+def test_a_spike_that_passes_has_not():
+    assert diagnose(drawn(lambda share: typical(share) + 3 * (0.4 < share < 0.42)), KNOWN).name == HEALTHY
+
+
+@pytest.mark.parametrize("level", [8.76, 9.5, 700.0])
+def test_to_guess_for_ever_is_to_have_diverged(level):
+    assert diagnose(drawn(lambda share: level), KNOWN).name == DIVERGED
+    low = Facts(**vars(KNOWN) | {"learning_rate": 0.0002})  # which learns next to nothing, but does no harm
+    assert diagnose(drawn(lambda share: 8.76 - 0.1 * share, noise=0.02), low).name == TOO_LOW
+
+
+def test_a_validation_that_is_no_number_is_no_healthy_run():
+    lines = drawn()
+    lines[-1]["val_loss"] = None
+    assert diagnose(lines, KNOWN).name == DIVERGED
+
+
+def test_overflows_of_float16_are_expected():
+    lines = drawn()
+    for line in lines[::7]:
+        line |= {"loss": None, "grad_norm": None, "skipped": "overflow"}
+    assert diagnose(lines, KNOWN).name == HEALTHY
+    for line in lines[::7]:
+        line["skipped"] = "non-finite"
+    assert diagnose(lines, KNOWN).name == DIVERGED
+
+
+def turning(share: float) -> float:
+    return typical(min(share, 0.4)) + 0.8 * max(0.0, share - 0.4)
+
+
+def test_validation_that_turns_while_training_falls_is_overfitting():
+    verdict = diagnose(drawn(validation=turning), KNOWN)
+    assert (verdict.name, verdict.since_step) == (OVERFITTING, 160)
+    slightly = drawn(validation=lambda share: typical(min(share, 0.8)) + 0.05 * max(0, share - 0.8))
+    assert diagnose(slightly, KNOWN).name == HEALTHY
+
+
+def test_both_rising_is_not_overfitting_but_diverging():
+    assert diagnose(drawn(lambda s: typical(s) if s < 0.5 else 6.5, turning), KNOWN).name == DIVERGED
+
+
+@pytest.mark.parametrize("different, name", [(2_000_000, HEALTHY), (200_000, REPEATED)])
+def test_validation_left_behind_counts_where_text_was_repeated(different, name):
+    facts = Facts(**vars(KNOWN) | {"different_tokens": different})
+    left_behind = drawn(lambda share: typical(share) - share, typical)
+    assert diagnose(left_behind, facts).name == name  # once through, validation is of another kind of text
+
+
+def test_several_healthy_epochs():
+    facts = Facts(**vars(KNOWN) | {"different_tokens": 400_000})
+    assert diagnose(drawn(validation=lambda share: typical(share) + 0.1 * share), facts).name == HEALTHY
+
+
+def test_what_is_known_by_heart_shows_without_validation():
+    facts = Facts(**vars(KNOWN) | {"different_tokens": 100_000})
+    lines = [{k: v for k, v in line.items() if k != "val_loss"} for line in drawn(lambda s: typical(s) - 2.1 * s)]
+    verdict = diagnose(lines, facts)
+    assert verdict.name == REPEATED and verdict.unjudged[-1] == "without validation: overfitting"
+
+
+def test_a_run_that_was_too_short_is_still_falling():
+    verdict = diagnose(drawn(lambda share: 8.7 - 3 * share**0.5, steps=60), Facts(**vars(KNOWN) | {"steps": 60}))
+    assert verdict.name == STILL_FALLING and "25% of the data" in verdict.advice
+
+
+def test_a_low_rate_is_given_a_quarter_of_the_run():
+    facts = Facts(**vars(KNOWN) | {"learning_rate": 0.002})
+    slowly = drawn(lambda share: 8.7 - 2 * share)
+    assert diagnose(slowly[:90], facts).name == STILL_FALLING
+    assert diagnose(slowly[:110], facts).name == diagnose(slowly, facts).name == TOO_LOW
+
+
+def test_the_expected_loss_is_part_of_the_sentence():
+    verdict = diagnose(drawn(val_bits_per_byte=2.0), KNOWN)
+    assert verdict.expected_bits_per_byte == pytest.approx(2.1, abs=0.2)
+    assert f"2.000 bits per byte where about {verdict.expected_bits_per_byte:.2f} is usual" in verdict.sentence
+    assert verdict.unjudged == ()
+    large = Facts(**vars(KNOWN) | {"parameters": 10**9, "trained_parameters": 10**9})
+    assert diagnose(drawn(), large).unjudged == ("no expectation for a run of this size, length and vocabulary",)
+
+
+def test_far_above_what_is_usual_speaks_against_a_rate_that_is_far_off():
+    for times, name in ((1, HEALTHY), (0.2, TOO_LOW), (20, TOO_HIGH)):
+        facts = Facts(**vars(KNOWN) | {"learning_rate": 0.02 * times})
+        assert diagnose(drawn(val_bits_per_byte=3.0), facts).name == name
+
+
+# --- robust -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [None, 7, "step", [], {}, {"step": 1}, {"step": "1", "loss": 1.0, "lr": 1.0}],
+)
+def test_lines_of_something_else_are_refused_with_their_number(line):
+    with pytest.raises(SproutError, match=r"m.jsonl:2 is no step of a training run"):
+        diagnose([{"step": 1, "loss": 2.0, "lr": 0.1}, line], None, "m.jsonl")
+
+
+def test_steps_go_forward():
+    with pytest.raises(SproutError, match="metrics.jsonl:2 is of step 1, but comes after step 1"):
+        diagnose(2 * [{"step": 1, "loss": 2.0, "lr": 0.1}])
+
+
+values = st.one_of(
+    st.none(), st.floats(), st.floats(0, 12), st.integers(-5, 10**400), st.text(max_size=3), st.booleans()
+)
+
+
+steps = st.fixed_dictionaries({"loss": values, "lr": values, "grad_norm": values, "val_loss": values})
+
+
+@settings(max_examples=100)
+@given(st.lists(steps, max_size=3) | st.lists(steps, min_size=FEWEST_LOSSES, max_size=90), st.booleans())
+def test_any_numbers_have_a_verdict(lines, known):
+    lines = [{"step": number} | line for number, line in enumerate(lines, 1)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        verdict = diagnose(lines, KNOWN if known else None)
+    text = "\n".join(describe(verdict))
+    assert verdict.name and verdict.sentence and verdict.advice and "nan" not in text.split("finite")[0]
+    assert verdict.since_step is None or 1 <= verdict.since_step <= len(lines)
+
+
+@settings(max_examples=60)
+@given(st.integers(20, 200), st.floats(0.01, 0.5), st.floats(3, 10), st.floats(0.05, 0.9), st.integers(0, 2**31))
+def test_a_curve_that_only_falls_is_never_at_fault(count, noise, start, fallen, seed):
+    rng = np.random.default_rng(seed)
+    lines = []
+    for step in range(1, count + 1):
+        loss = start * (1 - fallen * math.log1p(step) / math.log1p(count)) + noise * rng.standard_normal()
+        rate = learning_rate_factor(step - 1, count, max(1, count // 50), "wsd")
+        lines.append({"step": step, "loss": loss, "lr": rate, "grad_norm": 1.0})
+    facts = Facts(steps=count, learning_rate=1.0, default_learning_rate=1.0)
+    assert diagnose(lines, facts).name in (HEALTHY, STILL_FALLING)

@@ -1,0 +1,102 @@
+"""The memory a run is said to take, and the two ways to make it less."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from model.config import PRESETS
+from model.errors import UsageError
+from model.transformer import Transformer
+from tests.support import random_network
+from tests.training.support import SMALL
+from training.engine.memory import ROOM, Footprint, fit, recompute_activations
+from training.engine.optimizers import build_optimizers
+
+MIB = 2**20
+
+
+def footprint(config=SMALL, optimizer="adamw", trainable=1000, compute_bytes=2, **more) -> Footprint:
+    return Footprint(config, 16, optimizer, trainable, compute_bytes, **more)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_weights_gradients_and_optimizer_take_what_is_said(name, tied):
+    config = replace(SMALL, tie_word_embeddings=tied)
+    model = Transformer(config)
+    model(torch.tensor([[1, 2, 3]])).sum().backward()
+    optimizers = build_optimizers(model, name, 1e-3, 0.1)
+    for optimizer in optimizers:
+        optimizer.step()
+    parameters = list(model.parameters())
+    state = sum(tensor.nbytes for each in optimizers for values in each.state.values() for tensor in values.values())
+
+    parts = footprint(config, name, config.num_parameters(), compute_bytes=4).parts(2)
+
+    assert parts["weights"] == sum(p.nbytes for p in parameters)
+    assert parts["gradients"] == sum(p.grad.nbytes for p in parameters)
+    assert parts["optimizer"] == pytest.approx(state, rel=0.02)
+
+
+def test_frozen_parameters_take_no_gradient_or_optimizer_state():
+    total = SMALL.num_parameters()
+    parts = footprint(trainable=total // 2).parts(2)
+    assert parts["weights"] == 4 * total
+    assert parts["gradients"] == 4 * (total // 2)
+    assert parts["optimizer"] == 8 * (total // 2)
+
+
+def test_activations_grow_with_the_micro_batch_and_shrink_with_checkpointing():
+    here = Footprint(PRESETS["26m"], 512, "muon", 1000, compute_bytes=2)
+    activations = [here.parts(rows)["activations"] for rows in (2, 4, 8)]
+    assert activations == sorted(activations) and activations[0] < activations[2]
+    assert here.parts(8, checkpointing=True)["activations"] < activations[2] / 2
+    assert here.total(8) == sum(here.parts(8).values())
+
+
+def test_fit_takes_the_most_rows_and_recomputes_only_where_it_must():
+    here = Footprint(PRESETS["26m"], 512, "muon", PRESETS["26m"].num_parameters(), compute_bytes=2)
+
+    def chosen(gigabytes, checkpointing=False):
+        rows, recomputed = fit(here, gigabytes, range(16, 0, -1), checkpointing)
+        assert here.total(rows, recomputed) <= ROOM * gigabytes * 2**30
+        assert rows == 16 or here.total(rows + 1, recomputed) > ROOM * gigabytes * 2**30
+        return rows, recomputed
+
+    assert chosen(100) == (16, False)
+    assert chosen(100, checkpointing=True) == (16, True)
+    rows, recomputed = chosen(here.total(9) / ROOM / 2**30)
+    assert (rows, recomputed) == (9, False)  # 4608 tokens at once are enough
+    rows, recomputed = chosen(here.total(2) / ROOM / 2**30)
+    assert rows > 2 and recomputed
+    with pytest.raises(UsageError, match=r"--fit 0.2: one row takes about .* GB"):
+        fit(here, 0.2, [16, 1], False)
+
+
+def test_recomputed_activations_give_the_same_gradients_and_keep_less():
+    tokens = torch.arange(1, 33).reshape(2, 16)
+    positions = torch.arange(16).repeat(2, 1)
+
+    def train(recompute: bool):
+        model = random_network(SMALL)
+        if recompute:
+            recompute_activations(model)
+        kept = 0
+
+        def count(tensor):
+            nonlocal kept
+            kept += tensor.nbytes
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            loss = model(tokens, positions).square().mean()
+        loss.backward()
+        return loss, {name: p.grad for name, p in model.named_parameters()}, kept
+
+    loss, gradients, kept = train(recompute=False)
+    again, recomputed, kept_then = train(recompute=True)
+    assert torch.equal(loss, again)
+    for name, gradient in gradients.items():
+        assert torch.equal(gradient, recomputed[name]), name
+    assert kept_then < kept / 2

@@ -1,0 +1,218 @@
+"""The plan of a run: every row once an epoch, defaults by rule, flags above all."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.config import PRESETS
+from model.errors import UsageError
+from tests.training.support import flags
+from training.engine import plan as rules
+from training.engine.memory import Footprint
+from training.engine.plan import Plan, make_plan, plan_for, tokens_per_step_rule
+from training.stages.starting_point import Origin
+
+
+def small_plan(**changes) -> Plan:
+    values = {
+        "epochs": 2,
+        "rows_per_epoch": 10,
+        "row_length": 16,
+        "batch_size": 2,
+        "accumulation_steps": 2,
+        "world_size": 1,
+        "max_steps": None,
+        "learning_rate": 1e-3,
+        "warmup_steps": 1,
+        "schedule": "wsd",
+    }
+    return Plan(**values | changes)
+
+
+def planned(*words: str, rows=10_000, length=512, world_size=1, **more) -> Plan:
+    return make_plan(flags(*words), rows_per_epoch=rows, row_length=length, world_size=world_size, **more)
+
+
+# --- rows -------------------------------------------------------------------------------------------
+
+
+@given(*(st.integers(1, high) for high in (4, 40, 5, 4, 3)))
+def test_every_row_comes_exactly_once_an_epoch(epochs, rows, batch_size, accumulation, world_size):
+    plan = small_plan(
+        epochs=epochs,
+        rows_per_epoch=rows,
+        batch_size=batch_size,
+        accumulation_steps=accumulation,
+        world_size=world_size,
+    )
+    seen: dict[int, list[int]] = {epoch: [] for epoch in range(epochs)}
+    for step in range(plan.steps):
+        epoch, places = plan.rows_of_step(step)
+        assert 1 <= len(places) <= plan.rows_per_step
+        seen[epoch] += places
+    assert all(places == list(range(rows)) for places in seen.values())
+
+
+def test_the_last_step_of_an_epoch_has_the_rows_that_are_left():
+    plan = small_plan()
+    assert [plan.rows_of_step(step) for step in (2, 3)] == [(0, range(8, 10)), (1, range(4))]
+    assert plan.steps == 6
+
+
+@pytest.mark.parametrize("asked, steps", [(4, 4), (6, 6), (100, 6)])
+def test_max_steps_shortens_a_run_and_never_lengthens_it(asked, steps):
+    assert small_plan(max_steps=asked).steps == steps
+
+
+# --- rules ------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 10**13))
+def test_tokens_in_a_step_are_a_power_of_two_near_the_rule_within_limits(total):
+    tokens = tokens_per_step_rule(total)
+    assert tokens & (tokens - 1) == 0
+    assert rules.BASE_TOKENS <= tokens <= rules.MOST_TOKENS_PER_STEP
+    ideal = rules.TOKENS_PER_SQRT_D * math.sqrt(total)
+    if rules.BASE_TOKENS < tokens < rules.MOST_TOKENS_PER_STEP:
+        assert 2**-0.51 < tokens / ideal < 2**0.51
+
+
+def test_a_small_corpus_gets_many_small_steps():
+    plan = planned(rows=400)  # 200,000 tokens
+    assert plan.steps >= 40
+    assert plan.tokens_per_step <= rules.BASE_TOKENS
+
+
+def test_more_data_take_larger_steps_at_the_same_rate():
+    plans = [planned(rows=rows) for rows in (10**4, 10**5, 10**6, 10**7)]
+    steps_tokens = [plan.tokens_per_step for plan in plans]
+    assert steps_tokens == sorted(steps_tokens) and steps_tokens[0] < steps_tokens[-1]
+    assert {plan.learning_rate for plan in plans} == {rules.BASE_LEARNING_RATE["muon"]}
+
+
+def test_steps_below_the_base_size_take_less_of_the_rate():
+    plan = planned("--batch_size", "2", "--accumulation_steps", "1")  # a quarter of the tokens
+    assert plan.learning_rate == pytest.approx(rules.BASE_LEARNING_RATE["muon"] / 2)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_network_that_is_trained_already_takes_less_of_the_rate_and_an_imported_one_least(optimizer):
+    words = (f"--optimizer={optimizer}",)
+    new, trained, imported = (planned(*words, begins_with=stage) for stage in (None, "pretrain", "imported"))
+    assert trained.learning_rate <= new.learning_rate / 4 and imported.learning_rate <= trained.learning_rate / 10
+    assert "as the network is trained already" in trained.reasons["learning_rate"]
+    assert "as the network is imported" in imported.reasons["learning_rate"]
+
+
+def test_what_was_imported_once_keeps_its_rates_in_every_later_stage():
+    """A network of someone else's, fine-tuned here, has no less to lose in DPO."""
+    again, imported = planned(begins_with="full_sft", imported=True), planned(begins_with="imported")
+    assert again.learning_rate == imported.learning_rate and again.imported and imported.imported
+    assert not planned(begins_with="full_sft").imported
+    rows = SimpleNamespace(rows_per_epoch=100, row_length=512)
+    run = SimpleNamespace(args=flags("--optimizer=adamw"), world_size=1, footprint=lambda model, length: None)
+    rates = {"ours": {"adamw": 1e-4}, "imported": {"adamw": 1e-6}}
+    found = [plan_for(run, None, rows, Origin("x", "full_sft", "x", imported), base_rates=rates) for imported in (0, 1)]
+    assert [plan.learning_rate for plan in found] == [1e-4, 1e-6]
+
+
+def test_adapters_learn_at_rates_of_their_own():
+    args = flags("--optimizer", "adamw", "--batch_size", "8", "--accumulation_steps", "1")
+    args.lora = True
+    plans = [
+        make_plan(args, rows_per_epoch=100, row_length=512, world_size=1, begins_with=stage)
+        for stage in ("full_sft", "imported")
+    ]
+    assert [plan.learning_rate for plan in plans] == [1.5e-3, 2e-4]
+    assert "as adapters learn on an imported network" in plans[1].reasons["learning_rate"]
+
+
+def test_a_step_of_the_base_size_has_the_base_rate():
+    for optimizer, base in rules.BASE_LEARNING_RATE.items():
+        rows = rules.BASE_TOKENS // 512
+        plan = planned("--optimizer", optimizer, "--batch_size", str(rows), "--accumulation_steps", "1")
+        assert plan.learning_rate == base
+
+
+def test_a_stage_may_bring_base_rates_of_its_own():
+    arguments = flags("--batch_size", "8", "--accumulation_steps", "1")
+    rows = {"rows_per_epoch": 100, "row_length": 512, "world_size": 1}
+    assert make_plan(arguments, **rows, base_rates={"muon": 3e-4}).learning_rate == pytest.approx(3e-4, rel=0.5)
+
+
+def test_fewer_steps_than_an_epoch_plan_for_the_tokens_that_will_be_seen():
+    whole, short = planned(rows=10**6), planned("--max_steps", "200", rows=10**6)
+    assert short.steps == 200
+    assert short.tokens_per_step < whole.tokens_per_step
+    seen = short.steps * short.tokens_per_step
+    assert short.tokens_per_step == tokens_per_step_rule(seen)
+
+
+# --- flags ------------------------------------------------------------------------------------------
+
+
+def test_flags_override_the_rules_and_the_reasons_say_so():
+    plan = planned(
+        "--batch_size=3", "--accumulation_steps=5", "--learning_rate=0.007", "--warmup_steps=7", "--epochs=2"
+    )
+    assert (plan.batch_size, plan.accumulation_steps, plan.rows_per_step) == (3, 5, 15)
+    assert (plan.learning_rate, plan.warmup_steps, plan.epochs) == (0.007, 7, 2)
+    assert plan.reasons == {"batch": "as asked", "learning_rate": "as asked", "warmup": "as asked"}
+
+
+def test_every_default_has_its_reason():
+    reasons = planned().reasons
+    assert "sqrt" in reasons["batch"]
+    assert "muon" in reasons["learning_rate"]
+    assert "%" in reasons["warmup"]
+
+
+@pytest.mark.parametrize("words", [("--batch_size=4",), ("--accumulation_steps=4",), ()])
+def test_what_is_not_asked_fills_up_to_the_tokens_of_the_rule(words):
+    plan = planned(*words, rows=10**5)
+    assert plan.tokens_per_step == tokens_per_step_rule(10**5 * 512)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_processes_share_a_step(world_size):
+    plan = planned(rows=10**5, world_size=world_size)
+    assert plan.tokens_per_step == planned(rows=10**5).tokens_per_step
+    assert plan.rows_per_step == plan.batch_size * plan.accumulation_steps * world_size
+
+
+def test_a_micro_batch_is_at_least_one_row_however_long():
+    plan = planned(rows=100, length=100_000)
+    assert (plan.batch_size, plan.accumulation_steps) == (1, 1)
+
+
+def test_no_warm_up_if_asked_and_none_longer_than_the_run():
+    assert planned("--warmup_steps=0").warmup_steps == 0
+    plan = planned("--warmup_steps=1000", "--max_steps=3")
+    assert plan.warmup_steps == plan.steps == 3
+
+
+def test_nothing_to_train_is_a_usage_error():
+    with pytest.raises(UsageError, match="no row"):
+        planned(rows=0)
+
+
+# --- --fit ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [512, 768])
+def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same(length):
+    footprint = Footprint(PRESETS["26m"], length, "muon", PRESETS["26m"].num_parameters(), compute_bytes=2)
+    whole = planned(rows=10**5, length=length)
+    plan = planned("--fit=1.5", rows=10**5, length=length, footprint=footprint)
+    assert plan.batch_size < whole.batch_size or plan.activation_checkpointing
+    assert plan.tokens_per_step == whole.tokens_per_step
+    assert footprint.total(plan.batch_size, plan.activation_checkpointing) <= 1.5 * 2**30
+    assert "as --fit 1.5 allows" in plan.reasons["batch"]
+    roomy = planned("--fit=80", rows=10**5, length=length, footprint=footprint)
+    assert (roomy.batch_size, roomy.accumulation_steps) == (whole.batch_size, whole.accumulation_steps)
+    for flag in ("--batch_size=2", "--accumulation_steps=2"):
+        with pytest.raises(UsageError, match="give it, or these"):
+            planned("--fit=1.5", flag, footprint=footprint)

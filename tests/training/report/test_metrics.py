@@ -1,0 +1,126 @@
+"""metrics.jsonl, the events and the curve."""
+
+import json
+import math
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from model.errors import SproutError
+from training.report import metrics as module
+from training.report.metrics import Metrics, draw_loss_curve, read_metrics, smoothed
+
+
+def line(step: int, **more) -> dict:
+    times = {"seconds": 0.5, "tokens_per_second": 256.0, "memory": 1000}
+    return {"step": step, "tokens": 128 * step, "loss": 5 / step, "lr": 1e-3, "grad_norm": 1.0, "time": times} | more
+
+
+def write(folder, steps, resume_step=0):
+    metrics = Metrics(folder, resume_step)
+    for step in steps:
+        metrics.write(line(step))
+    metrics.close()
+    return metrics.path
+
+
+def test_a_line_a_step(tmp_path):
+    path = write(tmp_path / "logs" / "pretrain_32", range(1, 4))
+    assert path.name == "metrics.jsonl"
+    assert [json.loads(text) for text in path.read_text().splitlines()] == [line(1), line(2), line(3)]
+
+
+def test_going_on_cuts_away_what_came_after_the_checkpoint(tmp_path):
+    write(tmp_path, range(1, 8))
+    path = write(tmp_path, range(5, 7), resume_step=4)
+    assert [entry["step"] for entry in read_metrics(path)] == [1, 2, 3, 4, 5, 6]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("tail", [b"{", b'{"step": 4, "tok', '{"text": "\u65b0'.encode()[:-1]])
+def test_a_last_line_cut_short_is_left_out(tmp_path, tail):
+    path = write(tmp_path, range(1, 4))
+    with open(path, "ab") as file:
+        file.write(tail)
+    assert [entry["step"] for entry in read_metrics(path)] == [1, 2, 3]
+    write(tmp_path, [4], resume_step=3)
+    assert [entry["step"] for entry in read_metrics(path)] == [1, 2, 3, 4]
+
+
+def test_a_damaged_line_before_the_last_is_named(tmp_path):
+    path = write(tmp_path, range(1, 4))
+    path.write_bytes(path.read_bytes().replace(b"{", b"\0", 1))
+    with pytest.raises(SproutError, match=r"metrics.jsonl:1 is damaged"):
+        read_metrics(path)
+
+
+def test_what_is_not_finite_is_null_since_json_knows_no_nan(tmp_path):
+    metrics = Metrics(tmp_path)
+    metrics.write(line(1, val_loss=math.nan))
+    metrics.close()
+    assert json.loads(metrics.path.read_text(), parse_constant=pytest.fail)["val_loss"] is None
+
+
+def test_lines_are_there_as_soon_as_they_are_written(tmp_path):
+    metrics = Metrics(tmp_path)
+    metrics.write(line(1))
+    assert read_metrics(metrics.path) == [line(1)]
+    metrics.close()
+
+
+def test_numbers_go_to_tensorboard(tmp_path):
+    metrics = Metrics(tmp_path)
+    metrics.write(line(1, val_loss=4.0))
+    metrics.write(line(2, loss=None, skipped="non-finite"))
+    metrics.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert set(events.Tags()["scalars"]) >= {"loss", "lr", "grad_norm", "tokens", "val_loss", "tokens_per_second"}
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 5.0)]
+    assert [event.step for event in events.Scalars("lr")] == [1, 2]
+
+
+def test_the_curve_is_a_png_and_replaces_the_last(tmp_path):
+    from matplotlib import image
+
+    path = tmp_path / "loss.png"
+    lines = [line(1), line(2, loss=None), line(3, val_loss=2.0), line(4, val_loss=math.inf)]
+    for count in (1, 4):
+        draw_loss_curve(lines[:count], path, "pretrain_32")
+        picture = image.imread(path)
+        assert min(picture.shape[:2]) > 300
+        assert picture.std() > 0.01  # not a blank page
+    assert [file.name for file in tmp_path.iterdir()] == ["loss.png"]
+
+
+def test_drawing_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
+    clock, drawings = [100.0], []
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    def draw(*args):
+        drawings.append(clock[0])
+        clock[0] += 2.0
+
+    monkeypatch.setattr(module, "draw_loss_curve", draw)
+    metrics = Metrics(tmp_path)
+    for clock[0] in (100.0, 110.0, 199.0, 200.0, 250.0):
+        metrics.draw(sparingly=True)
+    assert drawings == [100.0, 200.0]
+    metrics.draw()
+    assert len(drawings) == 3
+    metrics.close()
+
+
+def test_a_run_without_a_good_step_draws_nothing(tmp_path):
+    draw_loss_curve([line(1, loss=None)], tmp_path / "loss.png", "pretrain_32")
+    assert not list(tmp_path.iterdir())
+
+
+def test_smoothing_is_a_moving_average_without_bias():
+    assert smoothed([3.0, 3.0, 3.0], 2) == pytest.approx([3.0] * 3)
+    keep = 0.5**0.5
+    expected = (keep * 1.0 + 5.0) / (keep + 1)  # the older of two values has lost a half-life's share
+    assert smoothed([1.0, 5.0], 2)[1] == pytest.approx(expected)
+    assert smoothed([0.0] * 100 + [8.0], 1)[-1] == pytest.approx(4.0)
+    values = smoothed([math.nan, 2.0, math.inf, 2.0], 3)
+    assert math.isnan(values[0]) and values[1:] == pytest.approx([2.0] * 3)

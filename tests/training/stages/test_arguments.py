@@ -1,0 +1,237 @@
+"""The command line: errors of one sentence, --config, switches, exit codes, and a fast --help."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.errors import SproutError, UsageError
+from training.stages.arguments import (
+    StageParser,
+    add_data_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_run_arguments,
+    new_config,
+    run_main,
+)
+
+ROOT = Path(__file__).parents[3]
+
+
+def parse(*words: str):
+    parser = StageParser("A stage.")
+    add_data_arguments(parser, "texts")
+    add_model_arguments(parser, start_from=None)
+    add_optimization_arguments(parser, optimizer="muon", weight_decay=0.1)
+    add_run_arguments(parser, weight_name="stage")
+    return parser.parse_args(words)
+
+
+def refusal(*words: str) -> str:
+    """The error of a command line that cannot be carried out: one line."""
+    with pytest.raises(UsageError) as error:
+        parse(*words)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# --- flags ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "flag, meant",
+    [
+        ("--learning_rat", "--learning_rate"),
+        ("--learning-rate", "--learning_rate"),
+        ("--learning-rate=1e-3", "--learning_rate"),
+        ("--epoch", "--epochs"),  # no silent abbreviations
+        ("--batchsize", "--batch_size"),
+        ("--data-path", "--data_path"),
+    ],
+)
+def test_an_unknown_flag_names_the_nearest(flag, meant):
+    assert refusal(flag, "1") == f"unknown flag {flag}: did you mean {meant}?"
+
+
+def test_a_flag_like_no_other_and_a_stray_word_point_to_help():
+    assert "unknown flag --zzzz" in refusal("--zzzz") and "--help" in refusal("--zzzz")
+    assert "unexpected argument 'text.jsonl'" in refusal("--seed", "1", "text.jsonl")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--epochs", "0"),
+        ("--epochs", "two"),
+        ("--batch_size", "-1"),
+        ("--hidden_size", "0"),
+        ("--max_seq_len", "1.5"),
+        ("--learning_rate", "0"),
+        ("--learning_rate", "nan"),
+        ("--learning_rate", "inf"),
+        ("--weight_decay", "-0.1"),
+        ("--val_ratio", "1"),
+        ("--freeze_layers", "-1"),
+        ("--seed", "-1"),
+        ("--dtype", "int8"),
+        ("--optimizer", "sgd"),
+        ("--epochs",),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_with_the_flag_named(words):
+    assert words[0] in refusal(*words)
+
+
+def test_switches_turn_on_and_off_and_leave_open():
+    assert parse().qk_norm is None
+    assert parse("--qk_norm").qk_norm is True
+    assert parse("--no_qk_norm").qk_norm is False
+    assert parse("--qk_norm", "--no_qk_norm").qk_norm is False
+    assert (parse().resume, parse("--resume").resume) == (False, True)
+
+
+def test_sizes_change_a_preset():
+    config = new_config(parse("--preset", "tiny", "--hidden_size", "64", "--no_qk_norm"), vocab_size=300)
+    assert (config.hidden_size, config.head_dim, config.qk_norm, config.vocab_size) == (64, 16, False, 300)
+    assert config.num_hidden_layers == new_config(parse("--preset", "tiny"), 300).num_hidden_layers
+    with pytest.raises(UsageError, match="giant"):
+        new_config(parse("--preset", "giant"), 300)
+    with pytest.raises(UsageError, match="not divisible"):
+        new_config(parse("--hidden_size", "100", "--num_attention_heads", "3"), 300)
+
+
+def test_rope_factor_stretches_the_positions():
+    config = new_config(parse("--preset", "tiny", "--max_position_embeddings", "64", "--rope_factor", "2"), 300)
+    assert config.max_position_embeddings == 128
+    assert config.rope_scaling["original_max_position_embeddings"] == 64
+
+
+# --- --config ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    def write(text: str) -> str:
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def test_config_gives_defaults_and_the_command_line_wins(config_file):
+    path = config_file(
+        "epochs: 3\nlearning_rate: 1e-3\nweight_decay: 0\ndata_path: [a.jsonl, b.jsonl]\nval_path: c.txt\n"
+        "qk_norm: false\ndry_run: true\nhistograms: false\ncompile: off\nout_dir: 'my out'\n"
+    )
+    args = parse("--config", path, "--epochs", "2", "--data_path", "d.jsonl")
+    assert (args.epochs, args.data_path) == (2, ["d.jsonl"])
+    assert (args.learning_rate, args.weight_decay) == (0.001, 0.0)
+    assert (args.val_path, args.out_dir, args.compile) == (["c.txt"], "my out", "off")
+    assert (args.qk_norm, args.dry_run, args.histograms) == (False, True, False)
+    assert args.batch_size is None and args.seed == parse().seed
+    assert parse("--config", path).data_path == ["a.jsonl", "b.jsonl"]
+    assert parse("--qk_norm", "--config", path).qk_norm is True
+
+
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("learning_rat: 1\n", "did you mean --learning_rate?"),
+        ("7: 1\n", "--7"),
+        ("epochs: two\n", "--epochs"),
+        ("epochs: 0\n", "--epochs"),
+        ("epochs: true\n", "--epochs"),
+        ("epochs: [1, 2]\n", "epochs takes one value"),
+        ("epochs:\n", "epochs takes one value"),
+        ("data_path: {a: 1}\n", "data_path takes one value"),
+        ("data_path: []\n", "--data_path"),
+        ("qk_norm: 1\n", "qk_norm is a switch"),
+        ("resume: 'yes'\n", "resume is a switch"),
+        ("optimizer: sgd\n", "--optimizer"),
+        ("config: other.yaml\n", "--config"),
+        ("- epochs\n", "flag: value"),
+        ("", "flag: value"),
+        ("epochs: [1\n", "cannot be read"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_named_with_its_flag(config_file, text, named):
+    path = config_file(text)
+    message = refusal("--config", path)
+    assert path in message and named in message
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path):
+    assert "nowhere.yaml cannot be read" in refusal("--config", str(tmp_path / "nowhere.yaml"))
+
+
+# --- run_main ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error, code, message",
+    [
+        (SproutError("a.jsonl:3: no text"), 1, "error: a.jsonl:3: no text\n"),
+        (UsageError("unknown flag --x"), 2, "error: unknown flag --x\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_errors_become_one_sentence_and_an_exit_code(capsys, error, code, message):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(main)
+    assert stopped.value.code == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_full_disk_is_said(capsys):
+    def main():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/metrics.jsonl")
+
+    with pytest.raises(SystemExit) as stopped:
+        run_main(main)
+    assert stopped.value.code == 1
+    message = capsys.readouterr().err
+    assert "disk is full" in message and "out/metrics.jsonl" in message
+
+
+def test_what_is_not_expected_keeps_its_traceback():
+    def main():
+        raise FileNotFoundError("a bug")
+
+    with pytest.raises(FileNotFoundError):
+        run_main(main)
+
+
+# --- the stage scripts ------------------------------------------------------------------------------
+
+SCRIPTS = sorted(path.name for path in [*ROOT.glob("train_*.py"), ROOT / "eval_model.py"])
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_is_grouped_and_does_not_wait_for_torch(script):
+    code = f"""
+import runpy, sys
+sys.argv = [{script!r}, "--help"]
+try:
+    runpy.run_path({script!r}, run_name="__main__")
+except SystemExit as stopped:
+    assert not stopped.code
+assert "torch" not in sys.modules and "transformers" not in sys.modules
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "--seed" in result.stdout or "--vocab_size" in result.stdout
+
+
+def test_a_wrong_flag_ends_a_script_with_one_line():
+    command = [sys.executable, "train_pretrain.py", "--data_pth", "x"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == "error: unknown flag --data_pth: did you mean --data_path?\n"

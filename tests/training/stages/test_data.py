@@ -1,0 +1,72 @@
+"""Which texts a run trains on and is validated on, from its flags."""
+
+import contextlib
+import io
+import json
+
+import pytest
+
+import train_full_sft
+from dataset.cache import tokenising
+from model.errors import UsageError
+from tests.stages.workshop import Workshop, write_texts
+from train_pretrain import parse_arguments
+from training.stages.data import open_chats, open_texts
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return Workshop.create(tmp_path)
+
+
+def open_rows(workshop, tokenizer, *words, data):
+    args = parse_arguments(workshop.command("out", *words, data=data))
+    return open_texts(args, tokenizer, say=lambda line: None)
+
+
+def test_many_files_are_validated_on_to_a_limit_together(workshop, small_tokenizer, monkeypatch):
+    names = [f"many{number}.jsonl" for number in range(8)]
+    for number, name in enumerate(names):
+        write_texts(workshop.folder / name, 200, seed=number)
+    monkeypatch.setattr(tokenising, "MAX_VALIDATION_BYTES", 8000)
+    _, validation = open_rows(workshop, small_tokenizer, "--val_ratio=0.5", data=names)
+    assert 2000 < validation.bytes < 9000
+
+
+def test_a_validation_file_takes_no_weight(workshop, small_tokenizer):
+    with pytest.raises(UsageError, match="takes no weight"):
+        open_rows(workshop, small_tokenizer, "--val_path", f"{workshop.folder}/b.jsonl:0.5", data=["a.jsonl"])
+    assert not (workshop.folder / "out").exists()  # said before any work
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "link.jsonl"])
+def test_a_file_is_not_both_trained_and_validated_on(workshop, small_tokenizer, name):
+    (workshop.folder / "link.jsonl").symlink_to("a.jsonl")
+    with pytest.raises(UsageError, match="are the same file"):
+        open_rows(workshop, small_tokenizer, "--val_path", f"{workshop.folder}/{name}", data=["b.jsonl", "a.jsonl"])
+    assert not (workshop.folder / "out").exists()
+
+
+@pytest.mark.parametrize("stage, name", [("pretrain", "pretrain.jsonl"), ("full_sft", "sft.jsonl")])
+def test_without_data_a_stage_takes_the_sample_data_and_says_so(tmp_path, stage, name):
+    workshop = Workshop.create(tmp_path, stage)
+    command = workshop.command("out", "--max_steps=1", "--eval_interval=0")
+    del command[: command.index("--out_dir")]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        workshop.main(command)
+    assert f"no --data_path is given: this run takes the sample data in {tmp_path / 'out' / 'sample' / name}" in (
+        said.getvalue()
+    )
+    assert workshop.result("out").facts["step"] == 1
+
+
+def test_held_out_conversations_that_no_row_can_hold_are_said(tmp_path, small_tokenizer):
+    workshop = Workshop.create(tmp_path, "full_sft")
+    long_question = {"conversations": [{"role": "user", "content": "x" * 99}, {"role": "assistant", "content": "y"}]}
+    (tmp_path / "long.jsonl").write_text(json.dumps(long_question) + "\n")
+    args = train_full_sft.parse_arguments(workshop.command("out", "--val_path", str(tmp_path / "long.jsonl")))
+    said = []
+    _, validation = open_chats(args, small_tokenizer, said.append)
+    assert len(validation) == 0
+    assert said[-1] == ("validation leaves out 1 conversations, whose first answer begins beyond --max_seq_len")

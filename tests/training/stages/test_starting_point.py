@@ -1,0 +1,95 @@
+"""Where a stage begins: a new network, a weight by name or path, stretched or partly frozen."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from model.errors import UsageError
+from model.files.checkpoint import save_weights
+from tests.support import random_network
+from tests.training.support import SMALL
+from training.stages.arguments import StageParser, add_data_arguments, add_model_arguments
+from training.stages.starting_point import find_weight, starting_point
+
+
+@pytest.fixture
+def begin(tmp_path, small_tokenizer):
+    """`starting_point` with flags; out_dir holds the weight pretrain_32.pth, the shipped tokenizer is replaced."""
+    config = SMALL.replace(vocab_size=small_tokenizer.vocab_size)
+    small_tokenizer.save(tmp_path / "tokenizer")
+    model = random_network(config)
+    save_weights(tmp_path / "pretrain_32.pth", model, small_tokenizer, stage="pretrain")
+
+    def call(*words):
+        parser = StageParser()
+        add_data_arguments(parser, "texts")
+        add_model_arguments(parser, start_from=None)
+        parser.add_argument("--out_dir", default=str(tmp_path))
+        return starting_point(parser.parse_args(["--max_seq_len", "64", *words]))
+
+    return SimpleNamespace(call=call, model=model, folder=tmp_path)
+
+
+def test_a_new_network_has_the_vocabulary_and_special_tokens_of_its_tokenizer(begin):
+    path = str(begin.folder / "tokenizer")
+    model, tokenizer, origin = begin.call("--preset", "tiny", "--tokenizer_path", path)
+    config = model.config
+    assert config.vocab_size == tokenizer.vocab_size == 272
+    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (1, 2, 0)
+    assert str(origin) == "a new network" and origin.stage is None
+
+
+@pytest.mark.parametrize("flag", ["--from_weight", "--weight_path"])
+def test_a_weight_opens_by_name_and_by_path(begin, flag):
+    source = "pretrain" if flag == "--from_weight" else str(begin.folder / "pretrain_32.pth")
+    model, _, origin = begin.call(flag, source)
+    assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
+    assert "pretrain_32.pth (pretrain)" in str(origin) and origin.stage == "pretrain"
+
+
+def test_a_weight_and_a_shape_that_contradict_are_refused(begin):
+    for words in (("--preset", "tiny"), ("--hidden_size", "64")):
+        with pytest.raises(UsageError):
+            begin.call("--from_weight", "pretrain", *words)
+
+
+@pytest.mark.parametrize("words", [("--preset", "tiny"), ("--from_weight", "pretrain")])
+def test_rows_longer_than_the_positions_are_refused(begin, words):
+    positions = 64 if "--from_weight" in words else 32768
+    begin.call(*words, "--max_seq_len", str(positions))
+    with pytest.raises(UsageError, match=f"more than the network's {positions} positions"):
+        begin.call(*words, "--max_seq_len", str(positions + 1))
+
+
+def test_a_loaded_network_is_stretched_too(begin):
+    model, _, _ = begin.call("--from_weight", "pretrain", "--rope_factor", "4", "--max_seq_len", "256")
+    assert model.config.max_position_embeddings == 256
+    assert model.config.rope_scaling["factor"] == 4
+    assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
+    assert not torch.equal(model.rotary_frequencies, begin.model.rotary_frequencies)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_freezing_leaves_the_last_layers_norm_and_nothing_else(begin):
+    model, _, _ = begin.call("--from_weight", "pretrain", "--freeze_layers", "1")
+    for name, parameter in model.named_parameters():
+        learns = name.startswith("model.layers.1.") or name == "model.norm.weight"
+        assert parameter.requires_grad == learns, name
+    with pytest.raises(UsageError, match="leaves nothing to train: the network has 2 layers"):
+        begin.call("--from_weight", "pretrain", "--freeze_layers", "2")
+
+
+def test_a_name_finds_one_weight_or_says_why_not(tmp_path):
+    for name in ("pretrain_32.pth", "pretrain_32_resume.pth", "pretrain_32.previous.pth", "pretrain_x_64.pth"):
+        (tmp_path / name).write_text("")
+    assert find_weight("pretrain", str(tmp_path)) == str(tmp_path / "pretrain_32.pth")
+    with pytest.raises(UsageError, match=r"there is no full_sft_<hidden>.pth"):
+        find_weight("full_sft", str(tmp_path))
+    with pytest.raises(UsageError, match=r"nowhere/a.pth does not exist"):
+        find_weight("nowhere/a.pth", str(tmp_path))
+    (tmp_path / "pretrain_64.pth").write_text("")
+    assert find_weight("pretrain", str(tmp_path), hidden_size=64) == str(tmp_path / "pretrain_64.pth")
+    with pytest.raises(UsageError, match=r"could be .*choose by --hidden_size") as error:
+        find_weight("pretrain", str(tmp_path))
+    assert "pretrain_32.pth" in str(error.value) and "pretrain_64.pth" in str(error.value)

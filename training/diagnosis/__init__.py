@@ -1,0 +1,1 @@
+"""Whether a curve of training is normal, and what to try next. Imports `training.report`."""

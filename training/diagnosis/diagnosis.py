@@ -1,0 +1,238 @@
+"""Is this loss normal? A verdict from the curve of a run, and the one thing to try next.
+
+`diagnose` is a function of the lines of `metrics.jsonl` and of what is known of the run besides
+(`training.report.facts`). The faults are looked for in this order, and the first that is found is the verdict;
+docs/diagnose.md tells how each is decided. The learning rate against its default is never the only evidence: the curve
+must show the fault, too.
+
+    diverged -> overfitting, or too little data -> learning rate too high -> too low -> still falling -> healthy
+"""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from training.diagnosis.curve import Curve, read_curve, windows_of
+from training.diagnosis.expected_loss import expected_bits_per_byte
+from training.diagnosis.rate_faults import evenly, lower_rate, slow, too_high, too_low
+from training.diagnosis.verdict import DIVERGED, HEALTHY, OVERFITTING, REPEATED, STILL_FALLING, TOO_EARLY, Case, Verdict
+from training.report.facts import Facts
+from training.report.metrics import read_metrics
+
+FEWEST_LOSSES = 20  # four windows
+FEW_TOKENS = 5  # for each parameter: from 20 on, a larger network would gain more (arXiv:2203.15556)
+MANY_PASSES = 20  # over the same text: no network needs them
+PARAMETERS_PER_TOKEN = 20  # more than that, and the text is too little for the network
+
+
+def diagnose(lines: list, facts: Facts | None = None, source: str | Path = "metrics.jsonl") -> Verdict:
+    """The verdict on the lines of a `metrics.jsonl`, called `source` in messages, of a run of which `facts` are known.
+
+    Raises `SproutError` for lines that are none of a training run.
+    """
+    known = facts or Facts()
+    curve = read_curve(lines, source)
+    whole = curve.tokens * max(1.0, (known.steps or 0) / max(1, curve.last))  # tokens, at the end of the run
+    expected = expected_bits_per_byte(known, whole)
+    verdict = _not_finite(curve, known)
+    if verdict is None and len(curve.loss) < FEWEST_LOSSES:
+        few = f"{len(curve.loss)} losses are too few to judge"
+        verdict = Verdict(TOO_EARLY, None, few, f"look again after {FEWEST_LOSSES} steps")
+    if verdict is None:
+        case = Case(curve, windows_of(curve), known, expected)
+        judgements = (_diverged, _memorised, too_high, too_low, _still_falling)
+        verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case)
+    return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, facts, expected))
+
+
+def _unjudged(curve: Curve, facts: Facts | None, expected: float | None) -> tuple[str, ...]:
+    missing = []
+    if facts is None:
+        missing.append("without run.json: the default learning rate, passes over the data, what loss to expect")
+    elif expected is None and facts.stage == "pretrain" and facts.begins_with == "nothing":
+        missing.append("no expectation for a run of this size, length and vocabulary")
+    if not curve.val_loss.size:
+        missing.append("without validation: overfitting")
+    return tuple(missing)
+
+
+# --- diverged ---------------------------------------------------------------------------------------
+
+
+def _not_finite(curve: Curve, facts: Facts) -> Verdict | None:
+    """Steps that were skipped, at the end or all over the run, or a validation that is no number."""
+    lost = curve.val_loss.size and not math.isfinite(curve.val_loss[-1])
+    at_the_end = len(curve.skipped) >= 2 and curve.skipped[-2] == curve.last - 1
+    if not (lost or at_the_end or len(curve.skipped) > max(2, 0.02 * curve.last)):
+        return None
+    since = int(curve.skipped[0] if curve.skipped.size else curve.val_step[-1])
+    if at_the_end:  # the last of them are the ones that count
+        gaps = np.flatnonzero(np.diff(curve.skipped) > 1)
+        since = int(curve.skipped[gaps[-1] + 1] if gaps.size else curve.skipped[0])
+    what = f"{len(curve.skipped)} steps were skipped" if curve.skipped.size else "validation was no number"
+    return Verdict(DIVERGED, since, f"the loss is not finite: {what}, from step {since:,} on", lower_rate(facts))
+
+
+def _diverged(case: Case) -> Verdict | None:
+    """The loss is back where guessing would be, or far above what it was, and stays there."""
+    curve, windows, facts = case.curve, case.windows, case.facts
+    guessing = math.log(facts.vocab_size) if facts.vocab_size else None
+    ceiling = math.inf
+    if guessing:
+        ceiling = 0.97 * guessing
+    elif curve.start is not None:
+        ceiling = curve.start + min(max(0.25 * curve.start, 4 * case.noise), abs(curve.start))
+    if case.level > ceiling and not (slow(case) or evenly(case)):
+        below = np.flatnonzero(windows.loss < ceiling)
+        since = int(windows.end[below[-1]]) if below.size else 1
+        than = f"a network that only guesses has {guessing:.2f}" if guessing else f"it began at {curve.start:.2f}"
+        return Verdict(DIVERGED, since, f"the training loss is {case.level:.2f}, and {than}", lower_rate(facts))
+    lowest = int(np.argmin(windows.loss))
+    rise = case.level - windows.loss[lowest]
+    learned = (curve.start or case.level) - windows.loss[lowest]
+    if rise > max(0.3 * learned, 0.3, 4 * case.noise):
+        low = np.flatnonzero(windows.loss < windows.loss[lowest] + rise / 2)
+        since = int(windows.end[low[-1]])
+        sentence = f"the training loss rose from {windows.loss[lowest]:.2f} to {case.level:.2f} and stayed there"
+        return Verdict(DIVERGED, since, sentence, lower_rate(facts))
+    return None
+
+
+# --- overfitting, or too little data ----------------------------------------------------------------
+
+
+def _memorised(case: Case) -> Verdict | None:
+    """Training goes on falling while validation rises, or is left behind: the text is learned by heart."""
+    curve, facts = case.curve, case.facts
+    since = _validation_turned(case)
+    if since is None and not _left_behind(case) and not _known_by_heart(case):
+        return None
+    passes = f" in {case.passes:.3g} passes over the text" if case.passes else ""
+    falling = f"training loss fell to {case.level:.2f}{passes}"
+    if since is not None:
+        lowest = curve.val_loss.min()
+        falling += f", but validation rose from {lowest:.2f} at step {since:,} to {curve.val_loss[-1]:.2f}"
+    elif curve.val_loss.size:
+        falling += f", but validation only to {curve.val_loss[-1]:.2f}"
+    known = facts.different_tokens and facts.parameters
+    tiny = known and PARAMETERS_PER_TOKEN * facts.different_tokens < facts.parameters
+    over_and_over = case.passes is not None and case.passes >= MANY_PASSES
+    if since is not None and not tiny and not over_and_over:
+        advice = f"train again with --max_steps {since}: the learning rate then comes down before it is too late"
+        return Verdict(OVERFITTING, since, falling, advice)
+    advice = "train on more different text: the same is being learned by heart"
+    if known:
+        advice += f" ({facts.different_tokens:,} different tokens for {facts.parameters:,} parameters)"
+    return Verdict(REPEATED, since, falling, advice)
+
+
+def _validation_turned(case: Case) -> int | None:
+    """The step of the lowest validation, if that is long ago, clearly lower than now, and training fell since."""
+    curve, windows = case.curve, case.windows
+    if curve.val_loss.size < 4:
+        return None
+    lowest = int(np.argmin(curve.val_loss))
+    since = curve.val_step[lowest]
+    rise = curve.val_loss[-1] - curve.val_loss[lowest]
+    if since > 0.85 * curve.last or rise < max(0.03, 0.02 * curve.val_loss[lowest]):
+        return None
+    then = np.interp(since, windows.end, windows.loss)
+    return int(since) if then - case.level > max(0.03, 0.25 * rise) else None
+
+
+def _left_behind(case: Case) -> bool:
+    """Whether the distance from training to validation grew much, beyond what another kind of text explains."""
+    curve, windows = case.curve, case.windows
+    if curve.val_loss.size < 4 or (case.passes is not None and case.passes < 1.5):
+        return False  # what is seen once cannot be known by heart; validation may be of another kind of text
+    distance = curve.val_loss - np.interp(curve.val_step, windows.end, windows.loss)
+    grown = curve.val_loss[-1] - case.level - max(0.0, float(distance[: len(distance) // 2 + 1].min()))
+    return grown > max(0.2, 0.1 * float(curve.val_loss[-1]))
+
+
+def _known_by_heart(case: Case) -> bool:
+    """Without validation: a loss that no unknown text has, after several passes."""
+    return not case.curve.val_loss.size and (case.passes or 0) >= 3 and case.level < 0.5
+
+
+# --- nothing wrong ----------------------------------------------------------------------------------
+
+
+def _still_falling(case: Case) -> Verdict | None:
+    """The run was cut, or was too short to level off."""
+    curve = case.curve
+    now, before = _now_and_before(case)
+    if before - now < 0.005 * before:
+        return None
+    if not case.finished:
+        sentence = f"{case.result}, still coming down, at a learning rate of {curve.rate[-1]:.2g}"
+        return Verdict(STILL_FALLING, None, sentence, "let it go on: if it was stopped, the same command with --resume")
+    half = float(np.interp(curve.last / 2, case.windows.end, case.windows.loss))
+    if case.fallen is None or half - case.level < 0.2 * case.fallen or case.fallen < 8 * case.noise:
+        return None
+    share = (half - case.level) / case.fallen
+    sentence = f"{case.result}; {share:.0%} of all it learned came in the second half, so it ended too early"
+    return Verdict(STILL_FALLING, None, sentence, _longer(case))
+
+
+def _now_and_before(case: Case) -> tuple[float, float]:
+    """Validation loss now and a fifth of the run ago; of training, where there are too few validations."""
+    curve, windows = case.curve, case.windows
+    steps, losses = (curve.val_step, curve.val_loss) if curve.val_loss.size >= 5 else (windows.end, windows.loss)
+    return float(losses[-1]), float(np.interp(0.8 * steps[-1], steps, losses))
+
+
+def _longer(case: Case) -> str:
+    if case.passes is not None and case.passes < 0.9:
+        return f"more steps: only {case.passes:.0%} of the data was used"
+    return "train on more text, or for more --epochs"
+
+
+def _healthy(case: Case) -> Verdict:
+    so_far = "" if case.finished else "so far "
+    return Verdict(HEALTHY, None, f"{so_far}the loss came down as it should: {case.result}", _next_thing(case))
+
+
+def _next_thing(case: Case) -> str:
+    """What to do where nothing is wrong."""
+    facts = case.facts
+    if not case.finished:
+        return "let it go on"
+    if case.passes is not None and case.passes < 0.9:
+        return _longer(case)
+    if facts.stage == "pretrain" and facts.parameters and case.curve.tokens < FEW_TOKENS * facts.parameters:
+        tokens = case.curve.tokens / facts.parameters
+        return f"more text, if you have it: {tokens:.2g} tokens a parameter are few (20 are customary)"
+    commands = {
+        "pretrain": "python train_full_sft.py",
+        "full_sft": "python eval_model.py --model_mode 1",
+        "reason": "python eval_model.py --model_mode 3",
+    }
+    return f"go on: {commands[facts.stage]}" if facts.stage in commands else "nothing: use it"
+
+
+# --- in words ---------------------------------------------------------------------------------------
+
+
+def describe(verdict: Verdict) -> list[str]:
+    """The verdict in two or three lines."""
+    since = f" since step {verdict.since_step:,}" if verdict.since_step is not None else ""
+    lines = [f"verdict   {verdict.name}{since}: {verdict.sentence}", f"try next  {verdict.advice}"]
+    if verdict.unjudged:
+        lines.append(f"not seen  {'; '.join(verdict.unjudged)}")
+    return lines
+
+
+def is_judged(facts: Facts | None) -> bool:
+    """Whether the loss is that of next tokens, which these verdicts are about; a preference loss is another thing."""
+    return facts is None or facts.kind in (None, "text", "chat")
+
+
+def closing_words(path: Path, facts: Facts) -> list[str]:
+    """What is said of the curve in `path` when a run has come to its end; nothing where it is too short."""
+    if not is_judged(facts):
+        return []
+    verdict = diagnose(read_metrics(path), facts, path)
+    return [] if verdict.name == TOO_EARLY else describe(verdict)

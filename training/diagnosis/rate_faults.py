@@ -1,0 +1,120 @@
+"""Learning rates that are too high or too low: how they show in a curve, and what to try instead.
+
+The rate against its default is a suspicion; the curve must bear it out.
+"""
+
+import numpy as np
+
+from training.diagnosis.verdict import TOO_HIGH, TOO_LOW, Case, Verdict
+from training.report.facts import Facts
+
+FAR = 3.0  # times the default, or a third of it: from here on a rate is under suspicion
+VERY_FAR = 10.0  # from here on weak evidence will do
+SOON = 0.25  # of the run: before, a loss may come down slowly
+
+
+def too_high(case: Case) -> Verdict | None:
+    times = case.facts.times_the_default
+    strong, weak = _signs_of_a_high_rate(case)
+    if times is None or times < FAR:  # nothing speaks for it but the curve: it must speak clearly
+        found = len(strong) >= 2 and (times is None or times > 1 / FAR)
+    else:
+        found = strong or (weak and times >= VERY_FAR)
+    if not found:
+        return None
+    sentence = f"{', '.join(strong + weak)}; {case.result}"
+    if times is not None:
+        sentence += f"; the rate is {_factor(times)} times its default"
+    return Verdict(TOO_HIGH, None, sentence, lower_rate(case.facts))
+
+
+def _signs_of_a_high_rate(case: Case) -> tuple[list[str], list[str]]:
+    """What speaks for a rate that is too high: strong signs, and weak ones, which other things may explain."""
+    curve, windows, start = case.curve, case.windows, case.curve.start
+    strong, weak = [], []
+    calm = np.median(np.lib.stride_tricks.sliding_window_view(curve.loss[1:], 3), axis=1)
+    noise = np.quantile(windows.noise, 0.25)  # where the run is calm
+    if start is not None and calm.max() > 1.1 * start + max(0.3, min(4 * noise, start)):
+        strong.append(f"the loss leapt to {calm.max():.1f} before it fell")
+    high = np.flatnonzero(windows.peak)
+    if len(high) >= 6:
+        end, middle = high[-len(high) // 4 :], high[len(high) * 3 // 8 : len(high) * 5 // 8]
+        norms, restless = windows.grad_norm[high], np.median(windows.noise[high[len(high) // 2 :]])
+        least = norms[: len(norms) * 2 // 3].min()
+        if least > 0 and np.median(norms[-len(norms) // 3 :]) > 1.5 * least:
+            strong.append("the gradients grew")
+        low = np.flatnonzero(windows.rate < 0.35 * windows.rate.max())
+        low = low[low > high[-1]]
+        if len(low) >= 2 and restless > 1.6 * np.median(windows.noise[low]):
+            strong.append("the loss jumped about at the full rate")
+        level = np.median(windows.loss[end])
+        if start is not None and np.median(windows.loss[middle]) - level < 0.03 * (start - level):
+            weak.append("the loss stood still at the full rate")
+    if case.above_expectation:
+        weak.append("the loss ended far above what is usual")
+    return strong, weak
+
+
+def too_low(case: Case) -> Verdict | None:
+    times = case.facts.times_the_default
+    if not (slow(case) or (times is None and case.finished and evenly(case))):
+        return None
+    sentence = f"the loss came down too slowly from {case.curve.start:.2f}; {case.result}"
+    if times is not None:
+        sentence += f"; the rate is 1/{_factor(1 / times)} of its default"
+    return Verdict(TOO_LOW, None, sentence, _rate(case.facts, "raise", 3.0))
+
+
+def slow(case: Case) -> bool:
+    """Whether a rate far below its default shows: the loss hardly fell, or late, or ended far above what is usual."""
+    times, fallen = case.facts.times_the_default, case.fallen
+    if times is None or times > 1 / FAR or fallen is None or case.curve.last < SOON * (case.facts.steps or 0):
+        return False
+    if fallen < -max(0.05 * case.curve.start, 3 * case.noise):
+        return False
+    return _hardly_fell(case) or _halfway(case) > 0.15 or case.above_expectation
+
+
+def _hardly_fell(case: Case) -> bool:
+    """By validation if there is some: the first few losses of training are of a few rows, and differ much."""
+    measured = case.curve.val_loss
+    if measured.size >= 4:
+        return bool(measured[0] - measured[-1] < 0.02 * measured[0] and case.fallen < 0.15 * case.curve.start)
+    return case.fallen < 0.05 * case.curve.start
+
+
+def evenly(case: Case) -> bool:
+    """Whether the loss came down evenly, where others fall steeply at first: evidence without knowing the default."""
+    if case.facts.times_the_default is not None or case.fallen is None or case.fallen < 10 * case.noise:
+        return False
+    return _halfway(case) > 0.35
+
+
+def _halfway(case: Case) -> float:
+    """At what share of all learning rates spent the loss was halfway down; 0 where it fell too little to tell."""
+    if case.fallen is None or case.fallen <= 4 * case.noise:
+        return 0.0
+    above = np.flatnonzero(case.windows.loss > case.curve.start - case.fallen / 2)
+    if not above.size:
+        return 0.0
+    spent = np.cumsum(case.curve.rate)
+    share = spent[np.searchsorted(case.curve.step, case.windows.end[above[-1]])] / spent[-1] if spent[-1] > 0 else 0
+    return float(share)
+
+
+def lower_rate(facts: Facts) -> str:
+    return _rate(facts, "lower", 1 / 3)
+
+
+def _rate(facts: Facts, change: str, factor: float) -> str:
+    """Advice on the learning rate: the default, unless that is what it is already."""
+    times = facts.times_the_default
+    if times is not None and (times > 1.5 if factor < 1 else times < 1 / 1.5):
+        return f"leave out --learning_rate: the default here is {facts.default_learning_rate:g}"
+    if facts.learning_rate:
+        return f"try --learning_rate {facts.learning_rate * factor:.2g}"
+    return f"{change} --learning_rate, to {'a third' if factor < 1 else 'three times'} of what it was"
+
+
+def _factor(times: float) -> str:
+    return f"{times:,.0f}" if times >= 10 else f"{times:.2g}"

@@ -1,0 +1,91 @@
+"""What is said of a run's curve, and what may be looked at to say it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.diagnosis.curve import Curve, Windows
+from training.report.facts import Facts
+
+HEALTHY = "healthy"
+STILL_FALLING = "still falling"
+OVERFITTING = "overfitting"
+REPEATED = "data repeated or too small"
+TOO_HIGH = "learning rate too high"
+TOO_LOW = "learning rate too low"
+DIVERGED = "diverged"
+TOO_EARLY = "too early to tell"
+
+MUCH = 1.25  # times the expected bits per byte: more than text of another kind explains
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the curve says; `since_step` is where the fault begins, where that can be said."""
+
+    name: str
+    since_step: int | None
+    sentence: str
+    advice: str
+    expected_bits_per_byte: float | None = None  # of the finished run
+    unjudged: tuple[str, ...] = ()  # what could not be looked at, and why
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that a judgement may look at."""
+
+    curve: Curve
+    windows: Windows
+    facts: Facts
+    expected: float | None  # bits per byte of the finished run
+
+    @property
+    def level(self) -> float:
+        """The training loss at the end: of the last eighth of the run."""
+        losses = self.curve.loss
+        return float(np.median(losses[-max(5, len(losses) // 8) :]))
+
+    @property
+    def noise(self) -> float:
+        """By how much the training loss differs from step to step (standard deviation)."""
+        return float(np.median(self.windows.noise))
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its planned end; by the learning rate, where the plan is not known."""
+        if self.facts.steps:
+            return self.curve.last >= self.facts.steps
+        return bool(self.curve.rate[-1] <= 0.2 * self.curve.rate.max())
+
+    @property
+    def passes(self) -> float | None:
+        """How often the text was gone over."""
+        return self.curve.tokens / self.facts.different_tokens if self.facts.different_tokens else None
+
+    @property
+    def fallen(self) -> float | None:
+        """How far the training loss came down in all."""
+        return None if self.curve.start is None else self.curve.start - self.level
+
+    @property
+    def result(self) -> str:
+        """Where the run stands, in words."""
+        of = f" of {self.facts.steps:,}" if self.facts.steps else ""
+        where = f"at step {self.curve.last:,}{of}"
+        if self.curve.skipped.size:
+            where += f" ({self.curve.skipped.size} skipped as not finite)"
+        if not self.curve.val_loss.size:
+            return f"training loss {self.level:.3f} {where}"
+        result = f"validation loss {self.curve.val_loss[-1]:.3f} {where}"
+        if self.curve.bits_per_byte:
+            result += f", {self.curve.bits_per_byte:.3f} bits per byte"
+        if self.expected:
+            result += f" where about {self.expected:.2f} is usual{'' if self.finished else ' at the end'}"
+        return result
+
+    @property
+    def above_expectation(self) -> bool:
+        """Whether the finished run has far more bits per byte than is usual."""
+        bits = self.curve.bits_per_byte
+        return bool(self.finished and bits and self.expected and bits > MUCH * self.expected)

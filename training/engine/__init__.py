@@ -1,0 +1,4 @@
+"""The mechanism of a run: steps, updates, plan, resuming.
+
+Imports `training.report`, `training.diagnosis` and `training.losses`.
+"""

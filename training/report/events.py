@@ -1,0 +1,50 @@
+"""Events for TensorBoard, written by this very thread, so that a full disk is noticed where it happens."""
+
+import io
+import os
+import socket
+import time
+from pathlib import Path
+
+from training.report.appending import Appending
+
+
+class Events:
+    """A file of events in `folder`. `purge_step`: what earlier files say of this step and later ones is void."""
+
+    def __init__(self, folder: Path, purge_step: int | None = None):
+        # Here: they take a second to import.
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard import summary
+
+        self._event, self._summary = Event, summary
+        self._buffer = io.BytesIO()
+        self._records = RecordWriter(self._buffer)
+        seconds, rest = divmod(time.time_ns(), 10**9)  # the viewer reads files in the order of their names
+        name = f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.{rest:09d}"
+        self._file = Appending(folder / name)
+        self._add(file_version="brain.Event:2")
+        if purge_step is not None:
+            self._add(step=purge_step, session_log=SessionLog(status=SessionLog.START))
+        self.flush()
+
+    def scalar(self, name: str, value: float, step: int) -> None:
+        self._add(step=step, summary=self._summary.scalar(name, value))
+
+    def histogram(self, name: str, values, step: int) -> None:
+        """values: a tensor on the CPU."""
+        self._add(step=step, summary=self._summary.histogram(name, values.numpy(), bins=64))
+
+    def _add(self, **content) -> None:
+        self._records.write(self._event(wall_time=time.time(), **content).SerializeToString())
+
+    def flush(self) -> None:
+        """Writes what was added. Raises `SproutError` if the disk is full."""
+        content = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        self._file.write(content)
+
+    def close(self) -> None:
+        self._file.close()

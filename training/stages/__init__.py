@@ -1,0 +1,1 @@
+"""From the flags of a stage to its rows, network, reference, teacher. Imports every other folder of training."""

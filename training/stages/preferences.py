@@ -1,0 +1,79 @@
+"""From a batch of pairs to what a preference loss compares, and to what is logged of it."""
+
+import math
+
+from torch import Tensor
+
+from dataset.rows.pairs import PairBatch
+from inference.evaluation import Scores, validation_means
+from training.losses.preference import WITHOUT_REFERENCE, Completions
+from training.stages.reference import answer_log_probabilities
+
+
+def compare(model, batch: PairBatch, reference=None) -> tuple[Completions, Tensor]:
+    """Both answers of every pair under `model`, and the sum of the entropies of their tokens.
+
+    The reference's log-probabilities are those of the batch, or of the network `reference` where it has none.
+    """
+    known = batch.reference
+    if known is None and reference is not None:
+        # With a gradient that nobody asks for: see `training.stages.reference`. It is gone before the network's own is
+        # made.
+        known = answer_log_probabilities(reference, batch)[0].detach()
+    sums, counts, entropy = answer_log_probabilities(model, batch)
+    of_reference = (None, None) if known is None else known.view(2, -1)
+    return Completions(*sums.view(2, -1), *counts.view(2, -1), *of_reference), entropy
+
+
+def measures(pair: Completions, beta: float) -> dict[str, Tensor]:
+    """Sums over pairs of what is logged. A reward is beta times the log-ratio to the reference; without one, beta times
+    the mean log-probability of a token.
+    """
+    if pair.reference_chosen is None:
+        chosen, rejected = pair.chosen / pair.chosen_tokens, pair.rejected / pair.rejected_tokens
+    else:
+        chosen, rejected = pair.chosen_ratio, pair.rejected_ratio
+    chosen, rejected = beta * chosen.detach(), beta * rejected.detach()
+    return {
+        "rewards/chosen": chosen.sum(),
+        "rewards/rejected": rejected.sum(),
+        "rewards/accuracies": (chosen > rejected).sum().float(),
+        "rewards/margins": (chosen - rejected).sum(),
+        "logps/chosen": pair.chosen.detach().sum(),
+        "logps/rejected": pair.rejected.detach().sum(),
+    }
+
+
+def validate_pairs(run, model, rows, objective, beta: float, reference=None) -> Scores:
+    """Means over the held-out pairs: `val_loss`, and `measures` under names that begin with `val_`.
+
+    objective(pair) -> loss of each pair [P].
+    """
+
+    def sums(batch: PairBatch) -> dict[str, Tensor]:
+        pair, _ = compare(model, batch, reference)
+        return {"loss": objective(pair).sum(), **measures(pair, beta)}
+
+    found = validation_means(run, model, rows, sums, lambda batch: batch.pairs)
+    return Scores(
+        found,
+        f"validation loss {found['val_loss']:.4f}, the chosen answer preferred in"
+        f" {found['val_rewards/accuracies']:.1%} of the pairs, by {found['val_rewards/margins']:.3f}",
+    )
+
+
+def first_loss_warning(name: str, loss: float | None, expected: float | None) -> str | None:
+    """A sentence if a run does not begin where policy and reference are one and the same.
+
+    loss: of the first step; expected: `preference_losses.at_the_start`.
+    """
+    if loss is None or expected is None or math.isclose(loss, expected, rel_tol=0, abs_tol=1e-3):
+        return None
+    return (
+        f"the first loss is {loss:.4f}, but {name} begins with {expected:.4f} where policy and reference are the same:"
+        " they differ, in weights or in precision"
+    )
+
+
+def needs_reference(name: str) -> bool:
+    return name not in WITHOUT_REFERENCE
