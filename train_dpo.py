@@ -3,10 +3,10 @@
     loss = mean over pairs of  -log sigmoid(beta * (c - r))
     c, r = log p(answer) - log p_reference(answer), of the chosen and of the rejected answer, summed over its tokens
 
-The reference is the network as it was at the start. The loss pushes the chosen answer up and the rejected one down,
-relative to the reference, and less the surer the network is already. Other losses by --loss_type
-(`training/losses/preference.py`). Every parameter is updated (but see --freeze_layers and --lora). A row holds both
-answers of several pairs, none of which sees another.
+The reference is the network as it was at the start. The loss raises the probability of the chosen answer and lowers
+that of the rejected one, relative to the reference; the surer the network already is, the less. --loss_type chooses
+other losses (`training/losses/preference.py`). Every parameter is updated (but see --freeze_layers and --lora). A row
+holds both answers of several pairs, none of which sees another.
 
     python train_dpo.py --data_path my_preferences.jsonl
     python train_dpo.py --data_path my_preferences.jsonl --loss_type ipo --beta 0.05 --from_weight some/hf_folder
@@ -19,13 +19,12 @@ from model.errors import UsageError
 from training.stages.arguments import (
     StageParser,
     add_data_arguments,
-    add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
     add_run_arguments,
     run_main,
 )
-from training.stages.loss_arguments import add_preference_arguments, refuse_unused
+from training.stages.stage_arguments import add_lora_arguments, add_preference_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -47,8 +46,8 @@ def parse_arguments(argv=None):
     return args
 
 
-# Below those of fine-tuning, since nothing holds the network where it was but beta. Only AdamW's of ours is measured
-# (docs/dpo.md); those of imported networks are customary.
+# Lower rates than for fine-tuning, since only beta keeps the network near the reference. The one for AdamW and "ours"
+# is measured (docs/dpo.md); those for imported networks are customary.
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 1e-3}}
 ADAPTER_RATE = {"imported": {"adamw": 1e-5}, "ours": {"adamw": 2e-4}}
 
@@ -57,25 +56,25 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.rendering import ChatRenderer
-    from model.lora import fingerprint
+    from dataset.rows.pairs import PAIRS
+    from model.whole import fingerprint
     from training.engine.optimizers import optimizers_for
     from training.engine.plan import plan_for
     from training.engine.run import Run
     from training.losses.preference import LOSSES, Settings, at_the_start
     from training.stages.adapters import add_adapters
-    from training.stages.data import facts_of, identity_of, open_preferences
+    from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.preferences import compare, first_loss_warning, measures, needs_reference, validate_pairs
-    from training.stages.reference import add_reference, beside, frozen_copy
+    from training.stages.reference import add_reference, frozen_copy
     from training.stages.starting_point import starting_point
 
     with Run(args, stage="dpo") as run:
         # Network, data, and the loss of a pair
-        model, tokenizer, origin = starting_point(args)
+        machine = run.machine
+        model, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
-        add_adapters(args, model, origin)  # with --lora, they are all of it that learns
-        rows, validation = open_preferences(args, tokenizer, run.say)
-        tokenizer = ChatRenderer(tokenizer).tokenizer  # an imported one may have brought another chat template
+        add_adapters(args, model, origin)  # with --lora, only they learn from here on
+        rows, validation = open_data(PAIRS, args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
 
         def objective(pair):
@@ -83,42 +82,41 @@ def main(argv=None):
 
         # How long, in which steps, at which learning rate
         live = needs_reference(args.loss_type) and not args.precompute_ref
-        footprint = run.footprint(model, rows.row_length)
         plan = plan_for(
-            run,
+            args,
+            machine,
             model,
             rows,
             origin,
             base_rates=ADAPTER_RATE if args.lora else LEARNING_RATE,
-            footprint=beside(footprint) if live else footprint,
+            parameters_beside=sum(p.numel() for p in model.parameters() if p.requires_grad) if live else 0,
         )
-        model.to(run.device)
-        run.make_ready(model, plan)  # now, so that the reference is computed as the network will be
+        model.to(machine.device)
+        run.prepare(model, plan)  # now, so that the reference is computed by the same kernels
 
-        # The reference: its log-probabilities, once and for all; or the network itself, beside the one that learns
-        loss = f"{args.loss_type}, {settings}, sft_weight {args.sft_weight:g}"
-        identity, reference = identity_of(rows, validation, loss=loss), None
+        # The reference: its log-probabilities, computed once; or a frozen copy of the network
+        identity, reference = identity_of(rows, validation), None
         if needs_reference(args.loss_type) and args.precompute_ref:
             identity["reference"] = f"precomputed, of {fingerprint(model)}"
-            add_reference(run, model, rows.packed, rows.identity, plan.batch_size)
-            held = ["validation", *validation.identity]
-            add_reference(run, model, validation.packed, held, plan.batch_size, validation=True)
+            where = machine, args.out_dir, plan.batch_size
+            add_reference(model, rows.packed, rows.identity, *where)
+            add_reference(model, validation.packed, ["validation", *validation.identity], *where, validation=True)
         elif live:
             identity["reference"], reference = f"live, of {fingerprint(model)}", frozen_copy(model)
-            run.compile(reference)
+            machine.compile(reference)
 
         # The optimizer, and --resume, which refuses another loss
-        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        pairs = plan.per_step(rows.packed.pairs_kept)
-        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts_of(rows), nominal_count=pairs)
+        optimizers = optimizers_for(model, args, plan.learning_rate, machine)
+        pairs, description = plan.per_step(rows.packed.records_kept), describe_rows(rows)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=pairs)
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
                 with run.autocast():
                     pair, entropy = compare(model, batch, reference)
-                step.backward(objective(pair).sum(), batch.pairs, batch.trained)
-                step.measure(batch.pairs, **measures(pair, args.beta))
-                step.measure(batch.pairs, nll_loss=(-pair.chosen / pair.chosen_tokens).detach().sum())
+                step.backward(objective(pair).sum(), batch.records, batch.trained)
+                step.measure(batch.records, **measures(pair, args.beta))
+                step.measure(batch.records, nll_loss=(-pair.chosen / pair.chosen_tokens).detach().sum())
                 step.measure(batch.trained, entropy=entropy)
             step.update()
 
@@ -127,7 +125,8 @@ def main(argv=None):
                 if warning := first_loss_warning(args.loss_type, of_pairs, at_the_start(args.loss_type, settings)):
                     run.say(f"warning: {warning}")
             if step.evaluates and validation:
-                step.report(validate_pairs(run, model, validation, objective, args.beta, reference))
+                found = validate_pairs(model, validation, machine, plan.batch_size, objective, args.beta, reference)
+                step.report(found)
 
 
 if __name__ == "__main__":

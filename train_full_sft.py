@@ -2,7 +2,7 @@
 
     loss = mean over the trained tokens t of  -log p(token_t | the tokens before it in its conversation)
 
-Trained are the answers alone: the content of every assistant turn and the end-of-turn token behind it. Every parameter
+Only the answers are trained: the content of every assistant turn and the end-of-turn token behind it. Every parameter
 is updated (but see --freeze_layers and --lora). A row holds several conversations side by side that do not see each
 other.
 
@@ -16,17 +16,17 @@ Begins with out/pretrain_<hidden>.pth and writes out/full_sft_<hidden>.pth every
 from training.stages.arguments import (
     StageParser,
     add_data_arguments,
-    add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
     add_run_arguments,
     run_main,
 )
+from training.stages.stage_arguments import add_lora_arguments
 
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    # Longer rows than for texts: what does not fit is lost here, there it is only split.
+    # Rows are longer than for texts, because a conversation that does not fit is cut, while a text is only split.
     what = "conversations: .jsonl, .jsonl.gz or .parquet, each with an optional weight"
     add_data_arguments(parser, what, max_seq_len=768)
     add_model_arguments(parser, start_from="pretrain")
@@ -37,39 +37,42 @@ def parse_arguments(argv=None):
 
 
 def main(argv=None):
-    args = parse_arguments(argv)
+    fine_tune(parse_arguments(argv), stage="full_sft")
 
+
+def fine_tune(args, stage: str):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from inference.evaluation import validate
+    from dataset.rows.chats import CHATS
     from training.engine.optimizers import optimizers_for
     from training.engine.plan import plan_for
     from training.engine.run import Run
     from training.losses.next_token import next_token_loss_and_measures
     from training.stages.adapters import add_adapters
-    from training.stages.data import facts_of, identity_of, open_chats
-    from training.stages.samples import answer_questions
+    from training.stages.chat_samples import answer_questions
+    from training.stages.checks import validate
+    from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.starting_point import starting_point
 
-    with Run(args, stage="full_sft") as run:
+    with Run(args, stage) as run:
         # Network and data
-        model, tokenizer, origin = starting_point(args)
+        machine = run.machine
+        model, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
-        add_adapters(args, model, origin)  # with --lora, they are all of it that learns
-        rows, validation = open_chats(args, tokenizer, run.say)
-        renderer = ChatRenderer(tokenizer)
-        tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
+        add_adapters(args, model, origin)  # with --lora, only they learn from here on
+        rows, validation = open_data(CHATS, args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
-        plan = plan_for(run, model, rows, origin)
-        model.to(run.device)
-        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation), facts=facts_of(rows))
+        plan = plan_for(args, machine, model, rows, origin)
+        model.to(machine.device)
+        optimizers = optimizers_for(model, args, plan.learning_rate, machine)
+        identity = identity_of(rows, validation)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
                 with run.autocast():
-                    # Positions begin anew with every conversation of a row, which is how attention tells them apart.
+                    # Positions restart with every conversation of a row, so that attention keeps them apart.
                     features = model.features(batch.tokens, batch.positions)
                     loss_sum, correct, entropy = next_token_loss_and_measures(
                         features, model.lm_head.weight, batch.targets
@@ -79,9 +82,9 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                step.report(validate(run, model, validation))
+                step.report(validate(model, validation, machine, plan.batch_size))
             if step.samples:
-                run.say(answer_questions(run, model, tokenizer, renderer))
+                run.say(answer_questions(model, ChatRenderer(tokenizer), machine, args.seed))
 
 
 if __name__ == "__main__":

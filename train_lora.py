@@ -3,9 +3,9 @@
     loss = mean over the trained tokens t of  -log p(token_t | the tokens before it in its conversation)
     y    = W x + (alpha / rank) B A x         in every linear layer; A and B learn, W does not
 
-Data and loss are those of train_full_sft.py, which does the same with --lora; what learns is a few per cent of the
-network. B begins at zero, so the first loss is that of the network itself. What is learned is kept apart from it, one
-small file for each task.
+Data, loss and loop are those of train_full_sft.py, which does the same with --lora; the adapters have a few per cent of
+the network's parameters. B begins at zero, so the first loss is that of the network itself. The adapters are saved
+apart from it, in one small file for each task.
 
     python train_lora.py --lora_name medic --data_path my_chats.jsonl
     python train_lora.py --lora_name medic --data_path my_chats.jsonl --from_weight some/hf_folder --resume
@@ -14,15 +14,16 @@ Begins with out/full_sft_<hidden>.pth and writes out/lora/<lora_name>_<hidden>.p
 `python eval_model.py --model_mode 1 --lora medic`, make it a part of the network by scripts/merge_lora.py.
 """
 
+from train_full_sft import fine_tune
 from training.stages.arguments import (
     StageParser,
     add_data_arguments,
-    add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
     add_run_arguments,
     run_main,
 )
+from training.stages.stage_arguments import add_lora_arguments
 
 
 def parse_arguments(argv=None):
@@ -37,51 +38,8 @@ def parse_arguments(argv=None):
 
 
 def main(argv=None):
-    args = parse_arguments(argv)
-
-    # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.rendering import ChatRenderer
-    from inference.evaluation import validate
-    from training.engine.optimizers import optimizers_for
-    from training.engine.plan import plan_for
-    from training.engine.run import Run
-    from training.losses.next_token import next_token_loss_and_measures
-    from training.stages.adapters import add_adapters
-    from training.stages.data import facts_of, identity_of, open_chats
-    from training.stages.samples import answer_questions
-    from training.stages.starting_point import starting_point
-
-    with Run(args, stage="lora") as run:
-        # Network and data
-        model, tokenizer, origin = starting_point(args)
-        run.say(f"begins with {origin}")
-        add_adapters(args, model, origin)  # from here on, they are all of it that learns
-        rows, validation = open_chats(args, tokenizer, run.say)
-        renderer = ChatRenderer(tokenizer)
-        tokenizer = renderer.tokenizer  # an imported one may have brought another chat template
-
-        # How long, in which steps, at which learning rate; then the optimizer, and --resume
-        plan = plan_for(run, model, rows, origin)
-        model.to(run.device)
-        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation), facts=facts_of(rows))
-
-        for step in run.steps():
-            for batch in step.micro_batches(rows):
-                with run.autocast():
-                    # Positions begin anew with every conversation of a row, which is how attention tells them apart.
-                    features = model.features(batch.tokens, batch.positions)
-                    loss_sum, correct, entropy = next_token_loss_and_measures(
-                        features, model.lm_head.weight, batch.targets
-                    )
-                step.backward(loss_sum, batch.trained)
-                step.measure(batch.trained, token_accuracy=correct, entropy=entropy)
-            step.update()
-
-            if step.evaluates and validation:
-                step.report(validate(run, model, validation))
-            if step.samples:
-                run.say(answer_questions(run, model, tokenizer, renderer))
+    # This is full fine-tuning with --lora: adapters are added to the network it begins with, and only they learn.
+    fine_tune(parse_arguments(argv), stage="lora")
 
 
 if __name__ == "__main__":

@@ -34,26 +34,28 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from inference.evaluation import validate
+    from dataset.rows.texts import TEXTS
     from training.engine.optimizers import optimizers_for
     from training.engine.plan import plan_for
     from training.engine.run import Run
     from training.losses.next_token import next_token_loss
-    from training.stages.data import facts_of, identity_of, open_texts
-    from training.stages.samples import continue_prompts
+    from training.stages.checks import continue_prompts, validate
+    from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.starting_point import starting_point
 
     with Run(args, stage="pretrain") as run:
         # Network and data
+        machine = run.machine
         model, tokenizer, origin = starting_point(args)
         run.say(f"begins with {origin}")
-        rows, validation = open_texts(args, tokenizer, run.say)
+        rows, validation = open_data(TEXTS, args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
-        plan = plan_for(run, model, rows, origin)
-        model.to(run.device)
-        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        run.begin(model, tokenizer, plan, optimizers, data=identity_of(rows, validation), facts=facts_of(rows))
+        plan = plan_for(args, machine, model, rows, origin)
+        model.to(machine.device)
+        optimizers = optimizers_for(model, args, plan.learning_rate, machine)
+        identity = identity_of(rows, validation)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
@@ -64,9 +66,9 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                step.report(validate(run, model, validation))
+                step.report(validate(model, validation, machine, plan.batch_size))
             if step.samples:
-                run.say(continue_prompts(run, model, tokenizer))
+                run.say(continue_prompts(model, tokenizer, machine, args.seed))
 
 
 if __name__ == "__main__":

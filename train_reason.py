@@ -1,9 +1,9 @@
-"""Reasoning: learn to think before answering, from conversations whose answers are thought out first.
+"""Reasoning: learn to think before answering, from conversations whose answers begin with a thought.
 
     loss = sum of w_t * -log p(token_t | the tokens before it) / sum of w_t,   over the trained tokens t
     w_t  = --tag_weight where the token is <think> or </think>, else 1
 
-Trained are the answers alone, each with the thought before it: <think>, the thought, </think>, the answer and the
+Only the answers are trained, each with the thought before it: <think>, the thought, </think>, the answer and the
 end-of-turn token. A thought is the `reasoning_content` of an assistant turn, or stands in its content between the
 tags. With --tag_weight 1 this is train_full_sft.py to the bit. Every parameter is updated (but see --freeze_layers and
 --lora).
@@ -18,13 +18,12 @@ Begins with out/full_sft_<hidden>.pth and writes out/reason_<hidden>.pth every 1
 from training.stages.arguments import (
     StageParser,
     add_data_arguments,
-    add_lora_arguments,
     add_model_arguments,
     add_optimization_arguments,
     add_run_arguments,
     run_main,
 )
-from training.stages.loss_arguments import add_reason_arguments
+from training.stages.stage_arguments import add_lora_arguments, add_reason_arguments
 
 
 def parse_arguments(argv=None):
@@ -44,40 +43,42 @@ def main(argv=None):
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from inference.evaluation import validate
+    from dataset.rows.chats import THOUGHTS
     from training.engine.optimizers import optimizers_for
     from training.engine.plan import plan_for
     from training.engine.run import Run
-    from training.losses.next_token import next_token_loss_and_measures, target_weights
-    from training.stages import advice
+    from training.losses.next_token import next_token_loss_and_measures
+    from training.losses.tag_weights import target_weights
     from training.stages.adapters import add_adapters
-    from training.stages.data import facts_of, identity_of, open_chats
-    from training.stages.samples import answer_questions
+    from training.stages.chat_samples import answer_questions
+    from training.stages.checks import validate
+    from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.starting_point import starting_point
+    from training.stages.thoughts import warnings_about_thoughts
 
     with Run(args, stage="reason") as run:
         # Network and data
-        model, tokenizer, origin = starting_point(args)
+        machine = run.machine
+        model, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
-        add_adapters(args, model, origin)  # with --lora, they are all of it that learns
-        rows, validation = open_chats(args, tokenizer, run.say, sample="reason")
+        add_adapters(args, model, origin)  # with --lora, only they learn from here on
+        rows, validation = open_data(THOUGHTS, args, tokenizer, run.say)
         renderer = ChatRenderer(tokenizer)
-        tokenizer, tags = renderer.tokenizer, renderer.think_ids
-        for warning in advice.about_thoughts(rows, tags):
+        for warning in warnings_about_thoughts(rows, renderer.think_ids):
             run.say(f"warning: {warning}")
 
-        # How long, in which steps, at which learning rate; then the optimizer, and --resume, which refuses another loss
-        plan = plan_for(run, model, rows, origin)
-        model.to(run.device)
-        optimizers = optimizers_for(model, args, plan.learning_rate, run.device_choice.dtype)
-        identity = identity_of(rows, validation, loss=f"tag_weight {args.tag_weight:g}")
-        run.begin(model, tokenizer, plan, optimizers, data=identity, facts=facts_of(rows))
+        # How long, in which steps, at which learning rate; then the optimizer, and --resume
+        plan = plan_for(args, machine, model, rows, origin)
+        model.to(machine.device)
+        optimizers = optimizers_for(model, args, plan.learning_rate, machine)
+        identity = identity_of(rows, validation)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
 
         for step in run.steps():
             for batch in step.micro_batches(rows):
-                weights = target_weights(batch.targets, tags, args.tag_weight)
+                weights = target_weights(batch.targets, renderer.think_ids, args.tag_weight)
                 with run.autocast():
-                    # Positions begin anew with every conversation of a row, which is how attention tells them apart.
+                    # Positions restart with every conversation of a row, so that attention keeps them apart.
                     features = model.features(batch.tokens, batch.positions)
                     loss_sum, correct, entropy = next_token_loss_and_measures(
                         features, model.lm_head.weight, batch.targets, weights=weights
@@ -87,9 +88,9 @@ def main(argv=None):
             step.update()
 
             if step.evaluates and validation:
-                step.report(validate(run, model, validation))
+                step.report(validate(model, validation, machine, plan.batch_size))
             if step.samples:
-                run.say(answer_questions(run, model, tokenizer, renderer, max_new_tokens=128))
+                run.say(answer_questions(model, renderer, machine, args.seed, max_new_tokens=128))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""From one line of a file to one batch. Imports `model`."""
+"""From one line of a file to one batch: `records`, `rendering`, `cache`, `rows`, in this order. Imports `model`."""

@@ -1,24 +1,15 @@
-"""What every command of ours shares: a parser whose errors are one sentence, and `run_main`."""
+"""What every command of ours shares: a parser with errors of one sentence, data files, values, `run_main`."""
 
 import argparse
-import difflib
-import errno
+import math
 import os
 import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from model.errors import SproutError, UsageError, on_one_line
-
-# What other programs call flags, where the nearest name would be another.
-ELSEWHERE = {
-    "--lr": "--learning_rate",
-    "--wd": "--weight_decay",
-    "--bs": "--batch_size",
-    "--seq_len": "--max_seq_len",
-    "--max_length": "--max_seq_len",
-    "--model": "--from_weight",
-    "--load": "--from_weight",
-    "--output": "--out_dir",
-}
+from dataset.records.reading import check_file
+from model.errors import UsageError
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -42,56 +33,138 @@ class CommandParser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see --help)")
 
     def unknown_flag(self, flag: str) -> str:
-        flags = [option for action in self._actions for option in action.option_strings]
-        if not flag.startswith("-"):
-            hint = ": values follow a flag such as --data_path" if "--data_path" in flags else ""
-            return f"unexpected argument {flag!r}{hint} (see --help)"
-        name = flag.split("=")[0].replace("-", "_").replace("__", "--", 1)
-        close = difflib.get_close_matches(ELSEWHERE.get(name, name), flags, n=1)
-        return f"unknown flag {flag}" + (f": did you mean {close[0]}?" if close else " (see --help)")
+        from dataset.unknown_flags import sentence_about  # needed only now
+
+        return sentence_about(flag, [option for action in self._actions for option in action.option_strings])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data file and its share of the mixture; the weights of several are relative to each other."""
+
+    path: Path
+    weight: float | None = None
+
+
+def parse_sources(items: Sequence[str | Path]) -> list[Source]:
+    """Read `FILE` or `FILE:WEIGHT` items and look at every file before any is read.
+
+    Either every item has a weight or none has. Raises UsageError for items that contradict each other or a
+    weight that is not a positive number, SproutError for a file that cannot be used.
+    """
+    sources = [_parse_source(str(item)) for item in items]
+    for source in sources:
+        check_file(source.path)
+    without = [source.path for source in sources if source.weight is None]
+    if without and len(without) < len(sources):
+        raise UsageError(f"{without[0]} has no weight but other files have: give every file one, or none")
+    refuse_same_file(source.path for source in sources)
+    return sources
+
+
+def refuse_same_file(paths: Iterable[Path]) -> None:
+    """Raises UsageError if two of the paths lead to one file."""
+    seen: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        stat = os.stat(path)  # links and other spellings of a path lead to the same inode
+        first = seen.setdefault((stat.st_dev, stat.st_ino), path)
+        if first is not path:
+            raise UsageError(f"{path} and {first} are the same file: name it once")
+
+
+def _parse_source(item: str) -> Source:
+    # A name that exists is that file, whatever colons are in it.
+    head, colon, tail = item.rpartition(":")
+    if not colon or not head or os.path.exists(item):
+        return Source(Path(item))
+    try:
+        weight = float(tail)
+    except ValueError:
+        if os.path.isfile(head):
+            raise UsageError(f"{item}: the weight {tail!r} is not a number") from None
+        return Source(Path(item))  # C:\data\a.jsonl
+    if not (math.isfinite(weight) and weight > 0):
+        raise UsageError(f"{item}: a weight must be greater than zero, and finite")
+    return Source(Path(head), weight)
 
 
 def run_main(main) -> None:
-    """Runs a script's `main`, turning a `SproutError` into one sentence and its exit code.
-
-    So do what the machine refuses: a path that cannot be opened or written, more memory than there is.
-    """
+    """Runs a script's `main`; what stops it is said in one sentence, with an exit code (`dataset/failures.py`)."""
     try:
         main()
-    except SproutError as error:
-        if os.environ.get("RANK", "0") == "0" or not error.of_all_processes:
-            _say_error(str(error))
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader (`| head`) has gone: nothing is left to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            _say_error(f"the disk is full ({error}): make room; the last checkpoint is intact")
-        elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
-            _say_error(f"{error.filename}: {error.strerror}: check the path and the rights to it")
-        else:
+    except (Exception, KeyboardInterrupt) as error:
+        from dataset.failures import exit_code_of  # needed only now
+
+        code = exit_code_of(error)
+        if code is None:  # a mistake of ours: the traceback says more
             raise
-        sys.exit(1)
-    except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        reason = str(error).splitlines()[0] if str(error) else "no reason is given"
-        _say_error(
-            f"the memory is used up ({reason}): make --batch_size, --max_seq_len or the network smaller;"
-            " the last checkpoint is intact"
-        )
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(code)
 
 
-def _say_error(message: str) -> None:
-    print(f"error: {on_one_line(message)}", file=sys.stderr)
+def positive_int(text: str) -> int:
+    """A whole number of at least 1."""
+    return _whole(text, 1, "is not a whole number of at least 1")
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or torch could not get memory; torch is not imported for it."""
-    # torch.OutOfMemoryError is of GPUs; its allocator for CPUs raises a plain RuntimeError.
-    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
-    return isinstance(error, MemoryError) or of_torch
+def count(text: str) -> int:
+    """A whole number of at least 0."""
+    return _whole(text, 0, "is negative")
+
+
+def _whole(text: str, least: int, complaint: str) -> int:
+    value, largest = int(text), 2**31 - 1  # real work needs far less
+    if value < least:
+        raise argparse.ArgumentTypeError(f"{value} {complaint}")
+    if value > largest:
+        raise argparse.ArgumentTypeError(f"{value} is more than {largest}")
+    return value
+
+
+def nonnegative(text: str) -> float:
+    """A finite number of at least 0, as float32 has them."""
+    return _number(text, lambda value: 0 <= value < 3.4e38, f"{text} is not a finite number of at least 0")
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    return _number(text, lambda value: nonnegative(text) > 0, "0 is not allowed here")
+
+
+def fraction(text: str) -> float:
+    """A number from 0 up to but not including 1."""
+    return _number(text, lambda value: 0 <= value < 1, f"{text} is not between 0 and 1")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1."""
+    return _number(text, lambda value: 0 <= value <= 1, f"{text} is not between 0 and 1")
+
+
+def _number(text: str, fits: Callable[[float], bool], complaint: str) -> float:
+    value = float(text)
+    if not fits(value):
+        raise argparse.ArgumentTypeError(complaint)
+    return value
+
+
+def file_name(text: str) -> str:
+    """A name that files are called by, with no folder in it: what is written stays in its folder."""
+    plain = text.isprintable() and not set(text) & set('/\\:*?"<>|') and text not in ("", ".", "..")
+    if not plain or len(os.fsencode(text)) > 150:  # a file name of 255 bytes has to hold more than it
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise argparse.ArgumentTypeError(f"{shown!r} is not a plain name: give up to 150 letters and digits, no folder")
+    return text
+
+
+for _type, _name in ((positive_int, "whole number"), (count, "whole number"), (nonnegative, "number")):
+    _type.__name__ = _name  # argparse says "invalid <name> value"
+positive.__name__ = fraction.__name__ = share.__name__ = "number"
+
+
+def add_switch(add, name: str, meaning: str, default: bool | None = None, **settings) -> None:
+    """`--name` turns something on and `--no_name` off; None leaves it to what the run begins with.
+
+    add: a `Flags`, or the `add_argument` of a parser.
+    """
+    add(f"--{name}", dest=name, action="store_true", default=default, help=meaning, **settings)
+    add(f"--no_{name}", dest=name, action="store_false", default=default, help=argparse.SUPPRESS, **settings)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.records.bad_lines import BadLines
-from dataset.records.documents import read_documents
+from dataset.command_line import Source
+from dataset.records.documents import BadLines, read_documents
 from dataset.records.formats import BadRecord, clean_string
 from dataset.records.reading import BadLine
-from dataset.records.sources import Source
 from model.errors import SproutError
 
 # The keys whose strings are text, in all formats and at any depth; of the others (`role`, `id`) none is.
@@ -50,8 +49,8 @@ class Corpus:
 
     def __init__(self, sources: Sequence[Source], on_bad_line: str, bad_lines_path: str | Path):
         self.sources = list(sources)
-        self.documents: list[int] = []  # of each source
-        self.bytes: list[int] = []  # of text in UTF-8, of each source
+        self.documents: list[int] = []  # in each source
+        self.bytes: list[int] = []  # UTF-8 bytes of text in each source
         self.bad_lines_path = Path(bad_lines_path)
         with closing(BadLines(on_bad_line, bad_lines_path)) as bad_lines:
             for source in self.sources:

@@ -18,12 +18,11 @@ from dataset.survey import Example, Survey, survey
 from model.errors import UsageError
 from model.text.tokenizer import Tokenizer
 
-KINDS = ("text", "chat")
 PERCENTILES = (10, 50, 90, 99)
 BAR = 40  # columns of the longest record
 BARS = " ▏▎▍▌▋▊▉█"
 
-# Of each part of an example that is trained, or is not, so many tokens are shown at its beginning and end.
+# So many tokens are shown at the beginning and at the end of each part of an example, trained or not.
 HEAD, TAIL = 60, 25
 MAX_PARTS = 8
 
@@ -44,7 +43,9 @@ def _parse_arguments(argv):
     parser.add_argument("--max_seq_len", type=int, default=768, help="length of a row in tokens (%(default)s)")
     parser.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the tokenizer that comes with Sprout")
     parser.add_argument("--examples", type=int, default=3, help="how many to show (%(default)s)")
-    parser.add_argument("--kind", choices=("auto", *KINDS), default="auto", help="what to take it for (%(default)s)")
+    parser.add_argument(
+        "--kind", choices=("auto", "text", "chat"), default="auto", help="what to take it for (%(default)s)"
+    )
     in_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     parser.add_argument("--color", action="store_true", default=in_colour, help="colours (default: in a terminal)")
     parser.add_argument("--no_color", action="store_false", dest="color", help="⟦ and ⟧ instead")
@@ -199,7 +200,7 @@ def shown_text(example: Example, tokenizer: Tokenizer, style: Style) -> str:
 
 def _abridged(ids: np.ndarray, tokenizer: Tokenizer, style: Style, code: str = "0") -> str:
     def text(part: np.ndarray) -> str:
-        # Where characters of several tokens are cut through, nothing is shown of them.
+        # Nothing is shown of a character whose tokens are cut apart.
         return visible(tokenizer.decode(part.tolist(), skip_special_tokens=False).strip("\ufffd"))
 
     if len(ids) <= HEAD + TAIL + 10:

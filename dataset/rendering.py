@@ -1,22 +1,24 @@
 """From a conversation to token ids, and which of them are trained.
 
-The same tokens as `transformers` makes of the chat template (`model/text/chat_template.py`), but for one thing: a
-control token that somebody writes into a message is text here, so no message can end its turn or open another. Only in
-what the assistant says do <think> and <tool_call> tags become control ids, since that is how data write them and how a
-model does.
+The tokens are those that `transformers` makes of the chat template (`model/text/chat_template.py`), but for one thing:
+a control token that somebody writes into a message is text here, so no message can end its turn or open another. Tags
+as <think> and <tool_call> become control ids in what the assistant says and nowhere else, since that is how data write
+them and how a model does.
 
-Trained is what the assistant says, with the end of its turn, which it has to learn as well: nothing else.
+What the assistant says is trained, and the end of its turn, which it has to learn as well; nothing else is.
 """
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from dataset.records.conversations import Conversation
-from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template
+from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, with_chat_template
+from model.text.offsets import backend_inside, encode_from
 from model.text.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
 
 VERSION = 1  # to be raised with any change of the ids or of what is trained: caches depend on it
@@ -32,13 +34,19 @@ class Rendered:
     ids: np.ndarray  # int32 [n]
     trained: np.ndarray  # bool [n]: what the assistant says and the end of its turn
 
+    def without_untrained_end(self) -> "Rendered":
+        """Up to the last trained token, for what follows it teaches nothing; empty if none is trained."""
+        places = 1 + np.flatnonzero(self.trained[1:])
+        length = int(places[-1]) + 1 if places.size else 0
+        return Rendered(self.ids[:length], self.trained[:length])
+
 
 @dataclass(frozen=True)
-class _Run:
-    """Text between two control ids, then the second of them. It is encoded at once, as its tokens may span parts."""
+class _Span:
+    """Text between two control ids, then the second of them. A token may join its parts, so it is encoded at once."""
 
     text: str
-    untrained: int  # this many characters, the others are trained
+    untrained: int  # so many characters at its beginning are not trained, the others are
     control: int | None  # None at the end of a conversation
     control_is_trained: bool = False
 
@@ -51,6 +59,7 @@ class ChatRenderer:
 
     Attributes:
         end_id: the control id that ends a turn.
+        end_ids: what a network ends an answer with: that, or the end of a document.
         think_ids: those of <think> and </think>; fewer where the tokenizer lacks them and spells them as text.
         tokenizer: the tokenizer with the chat template that says what is rendered here, whatever it came with.
     """
@@ -60,44 +69,49 @@ class ChatRenderer:
         controls = {name: tokenizer.vocab[name] for name in names if tokenizer.vocab[name] in tokenizer.special_ids}
         self._controls = {IM_END: tokenizer.eos_id} | controls
         self.end_id: int = self._controls[IM_END]
+        self.end_ids = tokenizer.end_ids | {self.end_id}
         self.think_ids = [self._controls[tag] for tag in ("<think>", "</think>") if tag in self._controls]
         end = next(name for name, token in tokenizer.vocab.items() if token == self.end_id)
-        self.tokenizer = tokenizer.with_chat_template(chat_template(end=end))
+        self.tokenizer = with_chat_template(tokenizer, chat_template(end=end))
         self._in_template = _any_of(self._controls)
         self._in_assistant = _any_of(name for name in TAGS_OF_ASSISTANT if name in self._controls)
 
+    @cached_property
+    def _backend_inside(self):
+        return backend_inside(self.tokenizer)
+
     def render(self, conversations: Sequence[Conversation]) -> list[Rendered]:
         """Ids and trained flags of every conversation; encodes all of them in one batch, on all cores."""
-        runs = [_runs(self._pieces(item.messages, item.tools, item.trained_from)) for item in conversations]
-        return self._encode(runs)
+        spans = [_spans(self._pieces(item.messages, item.tools, item.trained_from)) for item in conversations]
+        return self._encode(spans)
 
     def prompt(self, messages: Sequence[dict], tools: Sequence[dict] = ()) -> list[int]:
         """The ids of messages (in the normal form of `Conversation`), then the header of the assistant's turn.
 
-        They begin the rendering of the same messages with the answer behind them, but if the answer begins with
-        a line break, which may be one token with that of the header.
+        The rendering of the same messages with an answer begins with these ids, unless the answer begins with a line
+        break, which may be one token with that of the header.
         """
         pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
-        (rendered,) = self._encode([_runs(pieces)])
+        (rendered,) = self._encode([_spans(pieces)])
         return rendered.ids.tolist()
 
-    def _encode(self, conversations: list[list[_Run]]) -> list[Rendered]:
-        # As keys, so that what stands between turns is encoded once.
-        first = dict.fromkeys((runs[0].text, runs[0].untrained) for runs in conversations if runs)
-        others = dict.fromkeys((run.text, run.untrained) for runs in conversations for run in runs[1:])
-        for texts, inside in ((first, False), (others, True)):
+    def _encode(self, conversations: list[list[_Span]]) -> list[Rendered]:
+        # The texts are keys, so that what stands between turns is encoded once.
+        first = dict.fromkeys((spans[0].text, spans[0].untrained) for spans in conversations if spans)
+        others = dict.fromkeys((span.text, span.untrained) for spans in conversations for span in spans[1:])
+        for texts, backend in ((first, self.tokenizer.backend), (others, self._backend_inside)):
             if texts:
-                texts.update(zip(list(texts), self.tokenizer.encode_from(*zip(*texts), inside=inside)))
+                texts.update(zip(list(texts), encode_from(backend, *zip(*texts))))
         results = []
-        for runs in conversations:
+        for spans in conversations:
             ids, trained = [], bytearray()
-            for number, run in enumerate(runs):
-                tokens, untrained = (others if number else first)[run.text, run.untrained]
+            for number, span in enumerate(spans):
+                tokens, untrained = (others if number else first)[span.text, span.untrained]
                 ids += tokens
                 trained += bytes(untrained) + b"\1" * (len(tokens) - untrained)
-                if run.control is not None:
-                    ids.append(run.control)
-                    trained.append(run.control_is_trained)
+                if span.control is not None:
+                    ids.append(span.control)
+                    trained.append(span.control_is_trained)
             results.append(Rendered(np.array(ids, dtype=np.int32), np.frombuffer(bytes(trained), dtype=bool)))
         return results
 
@@ -147,8 +161,28 @@ class ChatRenderer:
             yield self._controls[part] if place % 2 else part, trained
 
 
+def cut_length(ids: np.ndarray, trained: np.ndarray, limit: int, end_id: int) -> int:
+    """How many tokens of a conversation to keep, at most `limit`; 0 if none of those kept would be trained.
+
+    ids: integers [n]; trained: bool [n]. All is kept up to the last trained token, for what follows it teaches
+    nothing. Where that is too long, all up to the last end of a trained turn (`end_id`) within `limit`; where even
+    the first trained turn goes on beyond it, as much of that as fits. The first token is never predicted, so it does
+    not count as trained.
+    """
+    places = 1 + np.flatnonzero(trained[1:])
+    if places.size == 0:
+        return 0
+    if places[-1] < limit:
+        return int(places[-1]) + 1
+    within = places[places < limit]
+    if within.size == 0:
+        return 0
+    ends = within[np.asarray(ids)[within] == end_id]
+    return int((ends if ends.size else within)[-1]) + 1
+
+
 def _any_of(names: Iterable[str]) -> re.Pattern:
-    """Splits at each of the names and keeps them, at the odd places; without names, nowhere."""
+    """A pattern whose `split` keeps each of the names, at the odd places; without names it splits nowhere."""
     return re.compile(f"({'|'.join(map(re.escape, names)) or '(?!)'})")
 
 
@@ -166,21 +200,21 @@ def _said(message: dict) -> str:
 
 
 def _json(value) -> str:
-    """As the `tojson` of chat templates."""
+    """JSON as the `tojson` of chat templates writes it."""
     return json.dumps(value, ensure_ascii=False)
 
 
-def _runs(pieces: Iterable[tuple[str | int, bool]]) -> list[_Run]:
-    """Joins texts up to each control id. In a run nothing untrained follows what is trained: the end id is between."""
-    runs: list[_Run] = []
+def _spans(pieces: Iterable[tuple[str | int, bool]]) -> list[_Span]:
+    """Joins texts up to each control id. In a span nothing untrained follows what is trained: the end id is between."""
+    spans: list[_Span] = []
     text, untrained = "", 0
     for piece, trained in pieces:
         if isinstance(piece, int):
-            runs.append(_Run(text, untrained, piece, trained))
+            spans.append(_Span(text, untrained, piece, trained))
             text, untrained = "", 0
         else:
             text += piece
             untrained += 0 if trained else len(piece)
     if text:
-        runs.append(_Run(text, untrained, None))
-    return runs
+        spans.append(_Span(text, untrained, None))
+    return spans

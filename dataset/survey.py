@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset.records.conversations import Conversation
+from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import read_documents
-from dataset.records.fields import BadRecord
-from dataset.records.formats import Format, detect_format, unknown_shape
+from dataset.records.formats import TEXT, Format
+from dataset.records.kinds import unknown_shape
 from dataset.records.reading import BadLine, check_file
-from dataset.rendering import ChatRenderer
-from dataset.rows.packing import cut_length, pack
+from dataset.rendering import ChatRenderer, cut_length
+from dataset.rows.packing import pack
 from model.errors import SproutError
-from model.text.batches import text_batches
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer, text_batches
 
 
 @dataclass(frozen=True)
@@ -125,12 +124,10 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversati
 
 def _detect(fields: dict, kind: str) -> tuple[str, Format]:
     """The kind and the format of a record. Raises BadRecord."""
-    kinds = ("text", "chat") if kind == "auto" else (kind,)
+    kinds = [one for one in (TEXT, CHAT) if kind in (one.name, "auto")]
     for one in kinds:
-        try:
-            return one, detect_format(fields, one)
-        except BadRecord:
-            continue
+        if (found := one.find_format(fields)) is not None:
+            return one.name, found
     raise unknown_shape(fields, kinds)
 
 

@@ -1,1 +1,1 @@
-"""What a trained network is used by: a writer, chats, scores. Imports `dataset` and `model`."""
+"""The uses of a trained network: writing, chatting, measuring it. Imports `dataset` and `model`."""

@@ -1,172 +1,84 @@
-"""How well a network predicts text: loss, perplexity, bits per byte, and token accuracy.
+"""How well a network predicts a file: all of its texts, or the answers in its conversations.
 
-    loss = nats / targets      perplexity = exp(loss)      bits per byte = nats / ln 2 / UTF-8 bytes of text
-    token accuracy = the share of targets that the network finds more probable than any other token
-
-Special tokens count as targets but stand for no bytes. Bits per byte does not depend on how a tokenizer cuts
-the text, so networks with different tokenizers can be compared by it; loss and perplexity cannot.
+model/likelihood.py defines loss, perplexity, bits per byte and token accuracy. Every text and every conversation is
+scored on its own, and memory does not grow with the file.
 """
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-from dataset.cache.tokenising import Documents
-from dataset.rows.rows import IGNORE, Batch
+from dataset.records.measured import all_documents
+from dataset.rendering import ChatRenderer, Rendered, cut_length
+from dataset.rows.rows import Batch
+from model.device import Device
 from model.errors import SproutError, UsageError
-from model.text.batches import text_batches
-from training.losses.next_token import next_token_scores
+from model.files.loading import Loaded
+from model.likelihood import IGNORE, evaluate
+from model.text.tokenizer import Tokenizer, text_batches
+
+ROW_LENGTHS = {"text": 512, "chat": 768}  # as in training
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Sums over a text, and the means made of them."""
-
-    nats: float  # sum of -log p(target)
-    targets: int
-    bytes: int  # UTF-8 bytes of the text that the targets stand for; 0 where only part of a text is scored
-    correct: int  # targets that were the most probable token
-
-    @property
-    def loss(self) -> float:
-        """Nats per target."""
-        return self.nats / self.targets
-
-    @property
-    def perplexity(self) -> float:
-        return math.exp(self.loss) if self.loss < 700 else math.inf
-
-    @property
-    def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / self.bytes
-
-    @property
-    def token_accuracy(self) -> float:
-        return self.correct / self.targets
-
-    @property
-    def measures(self) -> dict[str, float]:
-        """What metrics.jsonl holds of a validation."""
-        if self.bytes:
-            return {"val_loss": self.loss, "val_bits_per_byte": self.bits_per_byte}
-        return {"val_loss": self.loss, "val_token_accuracy": self.token_accuracy}
-
-    def __str__(self) -> str:
-        last = f"{self.bits_per_byte:.4f} bits per byte" if self.bytes else f"token accuracy {self.token_accuracy:.1%}"
-        return f"validation loss {self.loss:.4f}, perplexity {self.perplexity:.2f}, {last}"
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a stage of its own loss finds in its validation, and how it says so."""
-
-    measures: dict[str, float]  # for metrics.jsonl
-    words: str
-
-    def __str__(self) -> str:
-        return self.words
-
-
-def validate(run, model, rows) -> Evaluation:
-    """Scores the held-out rows of a run, in its precision; it ends there if a signal comes."""
-    batches = rows.batches(run.plan.batch_size)
-    return evaluate(model, batches, rows.bytes, device=run.device, autocast=run.inference, poll=run.poll)
-
-
-def validation_means(run, model, rows, sums_of: Callable, count_of: Callable) -> dict[str, float]:
-    """Means over the held-out records of a run, in its precision, by names that begin with `val_`.
-
-    sums_of(batch) -> sums over the records of a batch, by name; count_of(batch) -> how many these are.
-    """
-    totals: dict[str, float] = {}
-    count, was_training = 0, model.training
-    model.eval()
-    try:
-        with torch.no_grad(), run.inference():
-            for batch in rows.batches(run.plan.batch_size):
-                run.poll()
-                batch = run.device_choice.move(batch)
-                for name, value in sums_of(batch).items():
-                    totals[name] = totals.get(name, 0.0) + value.item()
-                count += count_of(batch)
-    finally:
-        model.train(was_training)
-    return {f"val_{name}": total / count for name, total in totals.items()}
-
-
-def evaluate(
-    model,
-    batches: Iterable[Batch],
-    total_bytes: int = 0,
-    *,
-    device: torch.device,
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
-    poll: Callable[[], None] = lambda: None,
-) -> Evaluation:
-    """Scores every target of `batches`, which stand for `total_bytes` of text (0: bits per byte has no meaning).
-
-    The model is on `device`, computes under `autocast`, and is back in its mode (train, eval) afterwards.
-    `poll` is called before each batch. Raises `SproutError` if there is nothing to score.
-    """
-    nats, targets, correct = _sums(model, batches, device, autocast, poll)
-    if targets == 0:
-        raise SproutError("there is no text to evaluate on")
-    return Evaluation(nats, targets, total_bytes, correct)
-
-
 def evaluate_file(
-    model,
-    tokenizer,
-    path: str | Path,
-    *,
-    max_seq_len: int,
-    batch_size: int,
-    device: torch.device,
-    autocast: Callable[[], AbstractContextManager] = nullcontext,
-) -> tuple[Evaluation, int]:
-    """Scores each document of a text file on its own, as BOS + ids + EOS; also returns how many there are.
+    loaded: Loaded, path: str | Path, kind: str, device: Device, *, max_seq_len: int | None = None, batch_size: int = 16
+) -> dict[str, float | int]:
+    """Measures of a network on a file of `kind` "text" or "chat", by name, and the counts behind them.
 
-    A document longer than `max_seq_len` is cut into windows, each led by BOS, so that every token is a target
-    exactly once. Memory does not grow with the file.
+    max_seq_len: tokens in a row (default: as in training, or all positions of the network).
 
-    Raises `SproutError` for a file or line that cannot be used.
+    Raises `SproutError` for a file or line that cannot be used, and for a loss that is not finite.
     """
-    if max_seq_len > model.config.max_position_embeddings:
+    model, positions = loaded.model, loaded.model.config.max_position_embeddings
+    length = max_seq_len or min(ROW_LENGTHS[kind], positions)
+    if length > positions:
         raise UsageError(
-            f"--max_seq_len {max_seq_len} is more than the {model.config.max_position_embeddings} positions"
-            " of the network: give at most that"
+            f"--max_seq_len {length} is more than the {positions} positions of the network: give at most that"
         )
-    size, count = 0, 0
+    if kind == "text":
+        counts = {"bytes": 0, "documents": 0}
+        batches = text_rows(path, loaded.tokenizer, length, batch_size, counts)
+    else:
+        counts = {"conversations": 0, "cut": 0, "left_out": 0}
+        batches = chat_rows(path, ChatRenderer(loaded.tokenizer), length, batch_size, counts)
+    found = evaluate(model, batches, device=device.device, autocast=device.autocast)
+    if not math.isfinite(found.nats):
+        raise SproutError(f"the loss on {path} is not a number: {loaded.source} is damaged or diverged")
+    if kind == "text":
+        measure = {"bits_per_byte": replace(found, bytes=counts["bytes"]).bits_per_byte}
+    else:
+        measure = {"token_accuracy": found.token_accuracy}
+    return {"loss": found.loss, "perplexity": found.perplexity} | measure | {"tokens": found.targets} | counts
 
-    def rows(documents: Documents) -> Iterator[list[int]]:
-        nonlocal size, count
-        for texts in text_batches(documents):
-            for text, ids in zip(texts, tokenizer.encode_batch(texts), strict=True):
-                size += len(text.encode("utf-8"))
-                count += 1
-                yield from windows(ids, tokenizer.bos_id, tokenizer.eos_id, max_seq_len)
 
-    def batches(documents: Documents) -> Iterator[Batch]:
-        for chunk in _chunks(rows(documents), 32 * batch_size):
-            chunk.sort(key=len)  # rows of about the same length go together: little is computed for padding
-            for few in _chunks(chunk, batch_size):
-                yield right_padded(few, tokenizer.pad_id)
+def text_rows(
+    path: str | Path, tokenizer: Tokenizer, length: int, batch_size: int, counts: dict[str, int]
+) -> Iterator[Batch]:
+    """The documents of a file as BOS + ids + EOS, cut into `windows` where they are longer than `length`.
 
-    # With "stop" the first bad line raises, and no file of bad lines is written.
-    with Documents(Path(path), "text", "stop", Path(os.devnull), progress=True) as documents:
-        nats, targets, correct = _sums(model, batches(documents), device, autocast)
-    if count == 0:
-        raise SproutError(documents.why_empty())
-    return Evaluation(nats, targets, size, correct), count
+    counts: what is read is added to "bytes" (of UTF-8) and "documents".
+    """
+
+    def rows() -> Iterator[list[int]]:
+        texts = (document.content for document in all_documents(path, "text", "scoring"))
+        for few in text_batches(texts):
+            for text, ids in zip(few, tokenizer.encode_batch(few), strict=True):
+                counts["bytes"] += len(text.encode("utf-8"))
+                counts["documents"] += 1
+                yield from windows(ids, tokenizer.bos_id, tokenizer.eos_id, length)
+
+    for chunk in _chunks(rows(), 32 * batch_size):
+        chunk.sort(key=len)  # rows of similar length share a batch, which keeps padding small
+        for few in _chunks(chunk, batch_size):
+            yield right_padded(few, tokenizer.pad_id)
 
 
 def windows(ids: Sequence[int], bos_id: int, eos_id: int, length: int) -> Iterator[list[int]]:
@@ -179,8 +91,43 @@ def windows(ids: Sequence[int], bos_id: int, eos_id: int, length: int) -> Iterat
         yield [bos_id, *targets[start : start + length]]
 
 
+def chat_rows(
+    path: str | Path, renderer: ChatRenderer, length: int, batch_size: int, counts: dict[str, int]
+) -> Iterator[Batch]:
+    """The conversations of a file. The targets are only what the assistant says, with the ends of its turns.
+
+    A conversation longer than `length` is cut as it is for training, after a turn where possible, and left out if no
+    target remains.
+
+    counts: what is read is added to "conversations", "cut" and "left_out". Raises `SproutError` if all are left out.
+    """
+    chats = (document.content for document in all_documents(path, "chat", "scoring"))
+    for few in text_batches(chats, attrgetter("characters")):
+        counts["conversations"] += len(few)
+        rows = []
+        for rendered in renderer.render(few):
+            kept = cut_length(rendered.ids, rendered.trained, length + 1, renderer.end_id)
+            counts["left_out"] += kept == 0
+            counts["cut"] += kept > 0 and bool(rendered.trained[kept:].any())
+            if kept:
+                rows.append(Rendered(rendered.ids[:kept], rendered.trained[:kept]))
+        rows.sort(key=lambda row: len(row.ids))  # as in `text_rows`
+        for some in _chunks(rows, batch_size):
+            yield answers_as_targets(some, renderer.tokenizer.pad_id)
+    if counts["conversations"] == counts["left_out"]:
+        raise SproutError(f"no answer in {path} begins within --max_seq_len {length}: give a larger one")
+
+
+def answers_as_targets(rows: list[Rendered], pad_id: int) -> Batch:
+    """Conversations side by side, padded on the right; only trained tokens are targets."""
+    batch = right_padded([row.ids.tolist() for row in rows], pad_id)
+    for targets, row in zip(batch.targets, rows, strict=True):
+        targets[: len(row.ids) - 1][torch.from_numpy(~row.trained[1:])] = IGNORE
+    return Batch(batch.tokens, batch.targets, None, int((batch.targets != IGNORE).sum()))
+
+
 def right_padded(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
-    """Rows as inputs and targets one apart; what is padded is no target, and no token looks ahead at it."""
+    """Rows as inputs, and targets shifted by one. Padding is never a target, and no token before it sees it."""
     longest = max(map(len, rows)) - 1
     tokens = torch.full((len(rows), longest), pad_id)
     targets = torch.full((len(rows), longest), IGNORE)
@@ -188,26 +135,6 @@ def right_padded(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
         tokens[i, : len(row) - 1] = torch.tensor(row[:-1])
         targets[i, : len(row) - 1] = torch.tensor(row[1:])
     return Batch(tokens, targets, None, sum(map(len, rows)) - len(rows))
-
-
-def _sums(model, batches: Iterable[Batch], device, autocast, poll=lambda: None) -> tuple[float, int, int]:
-    """Nats, targets and correct targets of all batches."""
-    nats, targets, correct = 0.0, 0, 0  # Python's float64: float32 would lose digits over millions of targets
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), autocast():
-            for batch in batches:
-                poll()
-                positions = None if batch.positions is None else batch.positions.to(device)
-                features = model.features(batch.tokens.to(device), positions)
-                loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
-                nats += loss.item()
-                correct += hits.item()
-                targets += batch.trained
-    finally:
-        model.train(was_training)
-    return nats, targets, correct
 
 
 def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

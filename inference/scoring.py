@@ -1,78 +1,83 @@
-"""A file of answers under a reward model: the reward of each, and how well the rewards agree with the file."""
+"""Rewards of answers under a reward model, and how well they agree with the preferences or scores of a file."""
 
-import contextlib
 import itertools
 import json
 import math
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
+import numpy as np
+import torch
 
 from dataset.records.conversations import Conversation
-from dataset.records.documents import Document, FormatReader, read_documents
-from dataset.records.fields import BadRecord
-from dataset.records.formats import detect_format, unknown_shape
+from dataset.records.documents import Document
+from dataset.records.measured import all_documents
 from dataset.records.preferences import Preference
-from dataset.records.reading import BadLine, check_file, read_records
 from dataset.records.scored import ScoredAnswer
-from model.errors import SproutError
-from model.text.batches import text_batches
+from dataset.rendering import ChatRenderer, cut_length
+from model.reward import RewardModel, rewards
+from model.text.tokenizer import text_batches
 
-KINDS = ("preference", "scored", "chat")  # what can be scored, the first that fits wins
-WHAT = {"preference": "pairs", "scored": "answers", "chat": "conversations"}
+# The kinds that can be scored, and what their records are called; the first kind that fits a file wins.
+SCORED_KINDS = {"preference": "pairs", "scored": "answers", "chat": "conversations"}
 
 
-def scored_kind(path: str | Path) -> str:
-    """Which of `KINDS` the first record of a file is.
+def score_conversations(
+    model: RewardModel,
+    renderer: ChatRenderer,
+    conversations: Sequence[Conversation],
+    *,
+    max_seq_len: int,
+    batch_size: int,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> list[float | None]:
+    """The reward of each conversation's last answer, in order; None where it has more than `max_seq_len` tokens."""
+    device, pad_id = model.score.weight.device, renderer.tokenizer.pad_id
+    every = [_up_to_last_answer(renderer, each) for each in renderer.render(conversations)]
+    found: list[float | None] = [None] * len(every)
+    fitting = sorted((i for i, ids in enumerate(every) if 0 < len(ids) <= max_seq_len), key=lambda i: len(every[i]))
+    model.eval()
+    for start in range(0, len(fitting), batch_size):
+        few = fitting[start : start + batch_size]
+        width = max(len(every[i]) for i in few)
+        tokens = np.full((len(few), width), pad_id, np.int64)  # padding is on the right, where no token sees it
+        for row, i in zip(tokens, few):
+            row[: len(every[i])] = every[i]
+        ends = torch.tensor([place * width + len(every[i]) - 1 for place, i in enumerate(few)], device=device)
+        with torch.no_grad(), autocast():
+            values = rewards(model, torch.from_numpy(tokens).to(device), None, ends)
+        for i, value in zip(few, values.tolist()):
+            found[i] = value
+    return found
 
-    Raises `SproutError` for a file, or a first line, that is none of them.
+
+def _up_to_last_answer(renderer: ChatRenderer, rendered) -> np.ndarray:
+    return rendered.ids[: cut_length(rendered.ids, rendered.trained, len(rendered.ids), renderer.end_id)]
+
+
+def score_records(
+    path: str | Path, kind: str, score: Callable[[list[Conversation]], Iterable[float | None]]
+) -> Iterator[tuple[Document, list[float | None]]]:
+    """Every record of a file, and the rewards of its conversations; for pairs, chosen and rejected by turns.
+
+    kind: one of `SCORED_KINDS`. score(conversations) -> their rewards, None for one that is too long. Shows a progress
+    bar. Raises `SproutError` for a line that cannot be used.
     """
-    check_file(path)
-    for item in read_records(path):
-        if isinstance(item, BadLine):
-            raise SproutError(f"{item}: correct it, or remove the line")
-        for kind in KINDS:
-            with contextlib.suppress(BadRecord):
-                detect_format(item.fields, kind)
-                return kind
-        unknown = unknown_shape(item.fields, KINDS)
-        raise SproutError(f"{BadLine(item.path, item.line, unknown.reason, unknown.detail)}: give another file")
-    raise SproutError(f"{path} holds no record")
+    for few in text_batches(all_documents(path, kind, "scoring"), lambda document: document.content.characters):
+        every = [_conversations_of(document.content) for document in few]
+        found = iter(score(list(itertools.chain.from_iterable(every))))
+        for document, conversations in zip(few, every, strict=True):
+            yield document, list(itertools.islice(found, len(conversations)))
 
 
-def conversations_of(content: Conversation | Preference | ScoredAnswer) -> list[Conversation]:
-    """What is to be scored of a record: of pairs chosen and rejected by turns."""
+def _conversations_of(content: Conversation | Preference | ScoredAnswer) -> Sequence[Conversation]:
     return [content] if isinstance(content, Conversation) else content.conversations
 
 
-def score_file(
-    path: str | Path, kind: str, score: Callable[[list[Conversation]], Iterator[float | None]]
-) -> Iterator[tuple[Document, list[float | None]]]:
-    """Every record of a file and the rewards of its conversations, None for one that is too long.
-
-    score(conversations) -> their rewards. Shows a progress bar. Raises `SproutError` for a line that cannot be used.
-    """
-    bar = tqdm(total=os.path.getsize(path), unit="B", unit_scale=True, desc="scoring", leave=False, disable=None)
-
-    def documents() -> Iterator[Document]:
-        for item in read_documents(path, FormatReader(kind), lambda position: bar.update(position - bar.n)):
-            if isinstance(item, BadLine):
-                raise SproutError(f"{item}: correct it, or remove the line")
-            yield item
-
-    with bar:
-        for few in text_batches(documents(), lambda document: document.content.characters):
-            every = [conversations_of(document.content) for document in few]
-            found = score(list(itertools.chain.from_iterable(every)))
-            for document, conversations in zip(few, every, strict=True):
-                yield document, list(itertools.islice(found, len(conversations)))
-
-
 def with_rewards(document: Document, found: list[float | None]) -> str:
-    """The record as a line of JSON with `reward`, or of pairs `rewards`: [[chosen, rejected], ...]."""
+    """The record as a line of JSON with its `reward`; or for pairs with `rewards`: [[chosen, rejected], ...]."""
     rounded = [None if value is None else float(f"{value:.6g}") for value in found]
     pairs = isinstance(document.content, Preference)
     added = {"rewards": [list(pair) for pair in zip(rounded[::2], rounded[1::2])]} if pairs else {"reward": rounded[0]}
@@ -81,11 +86,11 @@ def with_rewards(document: Document, found: list[float | None]) -> str:
 
 @dataclass
 class Agreement:
-    """Sums over records of a kind, and the figures made of them."""
+    """Sums over the records of a kind, and the figures made of them."""
 
     kind: str
     count: int = 0
-    left_out: int = 0  # longer than the network is asked to read
+    left_out: int = 0  # number of records that are too long
     right: int = 0  # pairs whose chosen answer has the larger reward
     rewards: float = 0.0
     margins: float = 0.0
@@ -96,6 +101,7 @@ class Agreement:
     most: float = -math.inf
 
     def add(self, document: Document, found: list[float | None]) -> None:
+        """Adds a record with the rewards that `score_records` found."""
         size = 2 if self.kind == "preference" else 1
         for start in range(0, len(found), size):
             group = found[start : start + size]
@@ -115,7 +121,7 @@ class Agreement:
                 self.scores_squared += score**2
 
     def figures(self) -> dict[str, float | int]:
-        """By name; {} of nothing."""
+        """Means and counts by name; {} if no record was added."""
         n = self.count
         if n == 0:
             return {}
@@ -128,10 +134,4 @@ class Agreement:
             if variance > 0:
                 found["explained"] = 1 - self.squares / n / variance
         found |= {"min_reward": self.least, "mean_reward": self.rewards / n, "max_reward": self.most}
-        return found | {WHAT[self.kind]: n, "left_out": self.left_out}
-
-
-def in_words(figures: dict[str, float | int]) -> str:
-    return "  ".join(
-        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in figures.items()
-    )
+        return found | {SCORED_KINDS[self.kind]: n, "left_out": self.left_out}

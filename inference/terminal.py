@@ -1,4 +1,4 @@
-"""A person at a terminal: what is typed, and how the words of a network are shown."""
+"""Input and output at a terminal: typed lines, and the text of a network."""
 
 import contextlib
 import os
@@ -14,13 +14,30 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def in_terminal() -> bool:
-    """Whether somebody can be asked."""
+    """Whether a user can type input."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def say(line: str) -> None:
-    """Prints what is not an answer."""
+    """Prints a message to standard error; standard output is for the text of the network."""
     print(line, file=sys.stderr, flush=True)
+
+
+def new_line() -> None:
+    """Ends the line of standard output; an empty one stays empty."""
+    print(flush=True)
+
+
+def speed(tokens: int, seconds: float) -> str:
+    """How fast a text was written, in words."""
+    return f"[{tokens} tokens in {seconds:.1f} s, {tokens / seconds:.1f} tokens/s]"
+
+
+def figures_in_words(figures: dict[str, float | int]) -> str:
+    """Figures by name on one line: counts as integers, all others with four decimals."""
+    return "  ".join(
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in figures.items()
+    )
 
 
 def has_styles() -> bool:
@@ -40,7 +57,7 @@ def typed_lines(hint: str) -> Iterator[str]:
     while True:
         try:
             line = input(ask)
-            line.encode("utf-8")  # bytes that are no text may arrive as half surrogate pairs
+            line.encode("utf-8")  # bytes that are not text may arrive as half surrogate pairs
         except KeyboardInterrupt:
             print()
         except UnicodeError:
@@ -53,8 +70,10 @@ def typed_lines(hint: str) -> Iterator[str]:
 
 
 class Screen:
-    """Standard output for a text that comes in pieces, of which some are thoughts. In a terminal, these are dim, and
-    control characters shown as U+FFFD. Where nothing can be dim, each line of a thought begins with "thinking: ".
+    """Shows a text that comes in pieces, some of them thoughts, on standard output.
+
+    A terminal shows thoughts dim, and control characters as U+FFFD. Where nothing can be dim, each line of a thought
+    begins with "thinking: ".
     """
 
     def __init__(self):
@@ -62,7 +81,7 @@ class Screen:
         self._thinks = False
 
     def show(self, piece: str, thought: bool = False) -> None:
-        """Shows a piece; where thought and answer meet, the line ends."""
+        """Shows a piece; a line ends between thought and answer."""
         if not piece:
             return
         if self._terminal:

@@ -1,6 +1,6 @@
-"""Thought and answer of a text that thinks first: `<think>`, the thought, `</think>`, the answer.
+"""Splits a text into thought and answer: `<think>`, the thought, `</think>`, the answer.
 
-Only what stands at the beginning is a thought, and it ends at the first end tag: later tags are text of the answer.
+A thought begins the text and ends at the first end tag; later tags belong to the answer.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ THINK, THINK_END = "<think>", "</think>"
 
 @dataclass(frozen=True)
 class Said:
-    """A text taken apart; blanks around both parts are gone."""
+    """A text split into its parts, without the blanks around them."""
 
-    answer: str  # nothing where the thought never ends
+    answer: str  # empty if the thought never ends
     thought: str | None = None  # None: it did not think
     thought_ended: bool = True
 
@@ -26,21 +26,21 @@ def take_apart(text: str) -> Said:
 
 
 class ThoughtStream:
-    """The same for a text that comes in pieces: each is taken apart as soon as it is sure what it is.
+    """Splits a text that comes in pieces; returns each part as soon as it is known what it belongs to.
 
         for piece in pieces:
             thought, answer = parts.push(piece)
         thought, answer = parts.finish()
 
-    All thoughts together are that of `take_apart`, all answers the answer, but for blanks at its end. A text that does
-    not think comes through unchanged.
+    The joined thoughts and answers are those of `take_apart`, except for blanks at the end of the answer. A text
+    without a thought comes through unchanged.
     """
 
     def __init__(self):
-        self.thinks = False  # whether it began with a thought
-        self.ended = False  # and the thought with its tag
-        self._answers = False  # whether all that comes is answer
-        self._shown = False  # whether something of the thought was returned
+        self.thinks = False  # whether the text began with a thought
+        self.ended = False  # whether the end tag of the thought has come
+        self._answers = False  # whether whatever comes now belongs to the answer
+        self._shown = False  # whether a part of the thought has been returned
         self._held = ""
 
     def push(self, piece: str) -> tuple[str, str]:
@@ -70,13 +70,13 @@ class ThoughtStream:
         return thought, answer
 
     def finish(self) -> tuple[str, str]:
-        """What was held back: a tag that never became whole is text."""
+        """(thought, answer) of what was held back; an incomplete tag is text."""
         rest, self._held = self._held, ""
         return (rest.rstrip(), "") if self.thinks else ("", rest)
 
 
 def _surely_inside(thought: str) -> str:
-    """`thought` without its end, where that may be the beginning of the end tag, or blanks before it."""
+    """`thought` without an end that may be the beginning of the end tag, or blanks before it."""
     start = thought.rfind("<")
     if start >= 0 and THINK_END.startswith(thought[start:]):
         thought = thought[:start]
@@ -84,5 +84,5 @@ def _surely_inside(thought: str) -> str:
 
 
 def conclusion(text: str) -> str:
-    """All of an answer, or what stands behind its thought; unfinished thoughts conclude nothing."""
+    """A text without its thought; empty where the thought never ended."""
     return take_apart(text).answer

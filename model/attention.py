@@ -1,6 +1,11 @@
-"""Attention itself: softmax(q k' / sqrt(h)) v, by the fastest means for the device.
+"""Attention: who sees whom, rotary positions, and softmax(q k' / sqrt(h)) v by the fastest means for the device.
 
 B rows, H query heads, K key/value heads, T queries, S keys, h head size. G = H / K query heads share a key/value head.
+
+RoPE (https://arxiv.org/abs/2104.09864) turns each pair of dimensions (i, i + h/2) of a head by the angle
+`position * theta^(-2i/h)`, so that the product of a query and a key depends on their distance alone.
+YaRN (https://arxiv.org/abs/2309.00071) stretches it to longer texts: it slows the slow pairs down by `factor`, leaves
+the fast ones, blends between, and makes the attention a little sharper.
 """
 
 import torch
@@ -10,7 +15,7 @@ from torch import Tensor
 QUERY_BLOCK = 256
 
 
-def visible(query_documents: torch.Tensor, key_documents: torch.Tensor) -> torch.Tensor:
+def visible(query_documents: Tensor, key_documents: Tensor) -> Tensor:
     """Which keys each query may see, boolean [B, 1, T, S], the T queries being the last of the S tokens.
 
     query_documents [B, T] and key_documents [B, S] number the document each token belongs to.
@@ -20,6 +25,35 @@ def visible(query_documents: torch.Tensor, key_documents: torch.Tensor) -> torch
     causal = order[None, :] <= order[S - T :, None]
     same = query_documents[:, :, None] == key_documents[:, None, :]
     return (causal & same)[:, None]
+
+
+def inverse_frequencies(head_dim: int, theta: float, scaling: dict | None, max_positions: int) -> tuple[Tensor, float]:
+    """Angle per position of each pair, float32 [head_dim / 2], and the factor on cosine and sine.
+
+    The order of the operations is HF's: a last bit of the frequency that differs is an angle that differs by
+    thousandths at position 30,000.
+    """
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
+    periods = theta**exponents  # positions per radian
+    if scaling is None:
+        return 1.0 / periods, 1.0
+    from model.yarn import stretched  # only stretched positions need it
+
+    return stretched(periods, head_dim, theta, scaling, max_positions)
+
+
+def rotary_tables(positions: Tensor, frequencies: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, each [B, 1, T, head_dim], float32, for positions [B, T]."""
+    angles = positions[:, None, :, None].float() * frequencies
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos() * factor, angles.sin() * factor
+
+
+def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    """Turns the heads `x` [B, H, T, head_dim]; the result has the dtype of `x`."""
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat((-second, first), dim=-1)
+    return (x * cosine + turned * sine).to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

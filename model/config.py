@@ -32,7 +32,7 @@ class TransformerConfig:
     head_dim: int | None = None  # None: hidden_size / num_attention_heads
     max_position_embeddings: int = 32768
     rope_theta: float = 1e6
-    rope_scaling: dict | None = None  # YaRN; see model/rope.py
+    rope_scaling: dict | None = None  # YaRN; see model/attention.py
     rms_norm_eps: float = 1e-5
     tie_word_embeddings: bool = True
     attention_bias: bool = False

@@ -1,15 +1,12 @@
-"""Where and in which precision to compute. Every difference between devices lives in this file.
+"""Where and in which precision a network computes, whether it learns or is used: so this lives beside the network.
 
-Weights, gradients and optimizer state stay float32; matrix products run in bfloat16 or float16 under autocast where the
-device is good at it. float16 has a small range, so its loss is scaled (`training/engine/update.py`); bfloat16 needs
-none.
+Weights stay float32; matrix products run in bfloat16 or float16 under autocast where the device is good at it. float16
+has a small range: what could leave it (a residual stream, a gradient) has to be kept in float32 or scaled.
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 
@@ -61,25 +58,11 @@ class Device:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
-    def compiles(self, choice: str, expected_seconds: float) -> tuple[bool, str]:
-        """Whether to use torch.compile, and why. Compiling takes up to a minute, so short runs go without."""
-        if choice != "auto":
-            return choice == "on", "as asked"
-        if self.device.type == "mps":
-            return False, "not on Apple GPUs"
-        if self.device.type == "cuda" and not _has_triton():
-            return False, "Triton is not installed"
-        if self.device.type == "cpu" and not _has_compiler():
-            return False, "no C++ compiler"
-        if expected_seconds < 300:
-            return False, f"a run of about {expected_seconds:.0f} s is too short to pay for it"
-        return True, "pays in a run of this length"
-
 
 def choose_device(name: str, dtype: str) -> Device:
     """The device called `name` ('auto': the first GPU, else the CPU) with `dtype` ('auto': by capability).
 
-    Raises `UsageError` for a device that is not there or a type it cannot train in.
+    Raises `UsageError` for a device that is not there or a type it does not compute in.
     """
     device = torch.device(_best_device()) if name == "auto" else _named_device(name)
     _check_processes(device, name)
@@ -88,24 +71,8 @@ def choose_device(name: str, dtype: str) -> Device:
     if dtype != "auto":
         reason = "as asked"
         if chosen == torch.float16 and device.type == "cpu":
-            raise UsageError("--dtype float16 does not train on a CPU: choose bfloat16 or float32")
+            raise UsageError("--dtype float16 is not for a CPU: choose bfloat16 or float32")
     return Device(device, chosen, reason)
-
-
-def reuse_freed_memory() -> None:
-    """Lets this process keep the memory of freed tensors for the next ones, where the C library is glibc.
-
-    Otherwise glibc returns every large tensor to the system when it is freed, and the system clears each page of
-    the next one anew: an eighth of a training step on a CPU (docs/pretrain.md).
-    """
-    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_THRESHOLD, 2**30)  # an older glibc allows 32 MB at most, and then leaves this unchanged
-    libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 def _best_device() -> str:
@@ -148,8 +115,10 @@ def _best_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device)[0] >= 8:
             return torch.bfloat16, "bfloat16 tensor cores"
-        return torch.float16, "a GPU older than Ampere: float16 with loss scaling"
+        return torch.float16, "a GPU older than Ampere has no bfloat16"
     if device.type == "mps":
+        from model.apple import bfloat16_is_sound  # other devices do not load it
+
         if bfloat16_is_sound(device):
             return torch.bfloat16, "this Apple GPU computes soundly in bfloat16"
         return torch.float32, "this Apple GPU or its macOS does not compute soundly in bfloat16"
@@ -166,31 +135,3 @@ def _cpu_features() -> dict[str, bool]:
     # Older versions of torch know them under private names.
     names = {"amx_bf16": "_is_amx_tile_supported", "avx512_bf16": "_is_avx512_bf16_supported"}
     return {feature: hasattr(torch.cpu, name) and getattr(torch.cpu, name)() for feature, name in names.items()}
-
-
-def bfloat16_is_sound(device: torch.device) -> bool:
-    """Tries a bfloat16 product under autocast, with its gradient, against float32: within 2 % it is sound.
-
-    Whether an Apple GPU can do it depends on the chip, on macOS and on torch, so it is tried rather than looked up.
-    """
-    generator = torch.Generator().manual_seed(0)
-    x, w = (torch.randn(128, 128, generator=generator).to(device).requires_grad_() for _ in range(2))
-    exact = torch.autograd.grad((x @ w).square().sum(), (x, w))
-    try:
-        with torch.autocast(device.type, torch.bfloat16):
-            product = x @ w
-        tried = torch.autograd.grad(product.float().square().sum(), (x, w))
-    except (RuntimeError, TypeError):  # an old macOS has no bfloat16 at all
-        return False
-    errors = [(a - b).norm() / b.norm() for a, b in zip(tried, exact)]
-    return product.dtype == torch.bfloat16 and all(float(error) < 0.02 for error in errors)
-
-
-def _has_triton() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("triton") is not None
-
-
-def _has_compiler() -> bool:
-    return any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))

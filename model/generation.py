@@ -1,7 +1,7 @@
-"""Text from a network: one prompt streamed token by token, or many at once.
+"""Text from a network, for one prompt or many at once.
 
-    stream(model, prompt, max_new_tokens=100, sampling=Sampling(0.8), eos_ids={2})  -> ids, one by one
-    generate_batch(model, prompts, ...)                                             -> a list for each
+    new_tokens(model, prompts, max_new_tokens=100, sampling=Sampling(0.8), eos_ids={2})  -> step by step, an id for each
+    generate_batch(model, prompts, ...)                                                  -> all ids of each
 
 Random numbers come from a `torch.Generator` of their own, so that generating neither depends on the global
 random state nor changes it.
@@ -12,24 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from model.attention import visible
+from model.config import TransformerConfig
 from model.errors import SproutError
-from model.kv_cache import KVCache
 from model.sampling import PLAIN, Sampling, sample
-
-
-def stream(
-    model: nn.Module,
-    prompt: Sequence[int],
-    *,
-    max_new_tokens: int,
-    sampling: Sampling = PLAIN,
-    eos_ids: Collection[int] = (),
-    generator: torch.Generator | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Iterator[int]:
-    """Yields the tokens that follow `prompt`, each as soon as it is known; see `generate_batch`."""
-    for newest in _new_tokens(model, [prompt], max_new_tokens, sampling, eos_ids, generator, stop):
-        yield newest[0]
 
 
 def generate_batch(
@@ -50,12 +36,11 @@ def generate_batch(
     generator: random numbers, on the device of the model; None: a new one, seeded anew each time.
     stop: asked before every step; once it says yes, what there is so far is returned.
 
-    Runs in inference mode, with the model in eval mode for the time being. Raises `SproutError` when a prompt
-    leaves no position free, or when the network computes something that is not a number; `ValueError` for an
-    empty prompt.
+    Runs in inference mode, with the model in eval mode for the time being. Raises `SproutError` when a prompt leaves no
+    position free, or when the network computes something that is not a number; `ValueError` for an empty prompt.
     """
     answers: list[list[int]] = [[] for _ in prompts]
-    for newest in _new_tokens(model, prompts, max_new_tokens, sampling, eos_ids, generator, stop):
+    for newest in new_tokens(model, prompts, max_new_tokens, sampling, eos_ids, generator, stop):
         for answer, token in zip(answers, newest, strict=True):
             if token is not None:
                 answer.append(token)
@@ -63,7 +48,7 @@ def generate_batch(
 
 
 def new_generator(device: torch.device | str = "cpu", seed: int | None = None) -> torch.Generator:
-    """Random numbers for `stream` and `generate_batch`; without a seed they differ each time."""
+    """Random numbers for `new_tokens` and `generate_batch`; without a seed they differ each time."""
     generator = torch.Generator(device)
     if seed is None:
         generator.seed()
@@ -73,8 +58,16 @@ def new_generator(device: torch.device | str = "cpu", seed: int | None = None) -
 
 
 @torch.inference_mode()  # as a decorator it also leaves inference mode while the caller handles a value
-def _new_tokens(model, prompts, max_new_tokens, sampling, eos_ids, generator, stop) -> Iterator[list[int | None]]:
-    """Yields, step by step, the newest token of every prompt, None for those that have ended."""
+def new_tokens(
+    model: nn.Module,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    sampling: Sampling = PLAIN,
+    eos_ids: Collection[int] = (),
+    generator: torch.Generator | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[list[int | None]]:
+    """Yields, step by step, the newest token of every prompt, None for those that have ended: see `generate_batch`."""
     if not prompts:
         return
     config, weight = model.config, model.lm_head.weight
@@ -147,60 +140,59 @@ def _cache_dtype(weight: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
 
-def prepare_for_decoding(model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-    """Rearranges the weights of a network that will only generate, in place; values stay.
+class KVCache:
+    """Keys and values of up to `max_length` tokens for every layer, and where each row's text stands.
 
-    On a CPU nearly all time of a single token goes into products of a matrix with one vector. PyTorch hands
-    them to MKL, which reads a matrix [out, in] faster when the numbers of a column lie side by side: up to
-    twice as fast for out > in, no faster for the others (measured on an AMD EPYC). Only strides change, so
-    nothing else notices.
+    Allocated once: growing a cache by concatenation would copy it at every token.
 
-    dtype: float32 or bfloat16. The residual stream of a large network is out of float16's range: generate under
-    autocast instead.
-    """
-    model.to(dtype)
-    if dtype == torch.float32 and model.lm_head.weight.device.type == "cpu":
-        for parameter in model.parameters():
-            if parameter.dim() == 2 and parameter.shape[0] > parameter.shape[1]:
-                parameter.data = parameter.detach().t().contiguous().t()
-
-
-class TextStream:
-    """Tokens in, text out as soon as it is whole: half of a character is held back until the rest has come.
-
-        text = TextStream(tokenizer.decode)
-        for token in stream(...):
-            print(text.push(token), end="")
-        print(text.finish())
-
-    All pieces together are `decode` of all tokens.
+    `documents` [B, max_length] says which document each token belongs to, so that the padding to the left
+    of a short prompt (a document of its own) is never attended to; None while every row is one document.
     """
 
-    def __init__(self, decode: Callable[[list[int]], str]):
-        self._decode = decode
-        # Decoding all tokens again for each new one would take quadratic time, and decoding the new one alone
-        # would be wrong where a space is dropped at the very beginning: the tokens of the last whole piece
-        # are kept as context.
-        self._tokens: list[int] = []
-        self._context = 0  # how many of them are context
-        self._shown = 0  # how many characters of their text have been returned
+    def __init__(self, config: TransformerConfig, batch_size: int, max_length: int, device=None, dtype=torch.float32):
+        shape = (batch_size, config.num_key_value_heads, max_length, config.head_dim)
+        self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_hidden_layers)]
+        self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_hidden_layers)]
+        self.batch_size, self.max_length, self.device = batch_size, max_length, device
+        self.length = 0  # tokens stored so far
+        self.documents: Tensor | None = None
+        self.next_positions: Tensor | None = None  # [B, 1]; None: every row is at position `length`
 
-    def push(self, token: int) -> str:
-        """The text that has become certain with this token; often empty, never half a character."""
-        self._tokens.append(token)
-        text = self._decode(self._tokens)
-        # An incomplete character can only stand at the end. It is decoded as one U+FFFD, or as one for each
-        # of its bytes, of which there are at most three.
-        certain = max(len(text) - 3, len(text.rstrip("\ufffd")))
-        new, self._shown = text[self._shown : certain], max(certain, self._shown)
-        if certain == len(text) and new:
-            self._tokens = self._tokens[self._context :]
-            self._context = len(self._tokens)
-            self._shown = len(self._decode(self._tokens))
-        return new
+    def place(self, positions: Tensor | None, count: int) -> tuple[Tensor, Tensor | None]:
+        """Positions [B or 1, T] of the next T = `count` tokens, and the mask [B or 1, 1, T, S] of what they see.
 
-    def finish(self) -> str:
-        """What was held back (U+FFFD for a character that never became whole); the stream begins anew."""
-        rest = self._decode(self._tokens)[self._shown :]
-        self.__init__(self._decode)
-        return rest
+        positions: [B, T], a 0 beginning a new document; None goes on where each row ended. The mask is None where
+        none is needed. To be followed by a `write` for every layer; then `length` grows.
+        """
+        if positions is None and self.documents is None:
+            return self._place_in_one_document(count)
+        start, end = self.length, self.length + count
+        if self.documents is None:
+            if start > 0:
+                raise ValueError("documents must be told apart from the first token of a cache on")
+            self.documents = torch.zeros(self.batch_size, self.max_length, dtype=torch.long, device=self.device)
+        newest = self.documents[:, start - 1 : start] if start else 0
+        if positions is None:
+            positions = self.next_positions + torch.arange(count, device=self.device)
+            self.documents[:, start:end] = newest
+        else:
+            self.documents[:, start:end] = newest + (positions == 0).cumsum(dim=1)
+        self.next_positions = positions[:, -1:] + 1
+        return positions, visible(self.documents[:, start:end], self.documents[:, :end])
+
+    def _place_in_one_document(self, count: int):
+        end = self.length + count
+        positions = torch.arange(self.length, end, device=self.device)[None]
+        if count == 1 or self.length == 0:
+            return positions, None  # one new token sees everything; a whole text is plainly causal
+        same = torch.zeros(1, end, dtype=torch.long, device=self.device)
+        return positions, visible(same[:, self.length :], same)
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores [B, K, T, h] after the tokens already there and returns all of them as views."""
+        end = self.length + keys.shape[2]
+        if end > self.max_length:
+            raise ValueError(f"the cache holds {self.max_length} tokens, {end} were asked of it")
+        self.keys[layer][:, :, self.length : end] = keys
+        self.values[layer][:, :, self.length : end] = values
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]

@@ -8,7 +8,6 @@ product is added to W once and for all (`merge_lora`), or kept apart: a few per 
 The names are those of Hugging Face's `peft` (`...q_proj.lora_A.weight`), as the network's are those of `transformers`.
 """
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import SproutError, UsageError
-from model.files.state_dict import SCORE, plain_state_dict, unwrapped
+from model.whole import adapters_of, fingerprint, is_adapter, unwrapped
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
@@ -74,7 +73,7 @@ def add_lora(model: nn.Module, lora: Lora) -> None:
 
     The A are drawn from torch's global random generator. Raises `UsageError` for settings that make no sense.
     """
-    if lora_of(model) is not None:
+    if adapters_of(model) is not None:
         raise UsageError("the network has adapters already: merge them first (scripts/merge_lora.py)")
     if unknown := [name for name in lora.targets if name not in TARGETS]:
         raise UsageError(f"there is no linear layer {unknown[0]!r} in a block: they are {', '.join(TARGETS)}")
@@ -98,25 +97,12 @@ def merge_lora(model: nn.Module) -> None:
         for name in network.lora.targets:
             parent = _parent(layer, name)
             setattr(parent, name, getattr(parent, name).merged())
-    del network.lora
+    network.lora = None
     model.requires_grad_(True)
 
 
 def _parent(layer: nn.Module, name: str) -> nn.Module:
     return layer.self_attn if name in ATTENTION else layer.mlp
-
-
-def lora_of(model: nn.Module) -> Lora | None:
-    """What adapters a network has; None where it has none."""
-    return getattr(unwrapped(model), "lora", None)
-
-
-def is_adapter(name: str) -> bool:
-    """Whether a parameter of this name belongs to an adapter, or is the head that a reward model has besides.
-
-    That head is no part of the network that is adapted: it is learned and kept with the adapters.
-    """
-    return name.endswith((".lora_A.weight", ".lora_B.weight")) or name == SCORE
 
 
 def lora_state_dict(model: nn.Module) -> dict[str, Tensor]:
@@ -158,16 +144,6 @@ def attach_lora(model: nn.Module, lora: Lora, weights: Mapping[str, Tensor], sou
     except UsageError as error:  # not the user's command line
         raise SproutError(f"{source}: {error}") from error
     load_lora(model, weights, source)
-
-
-def fingerprint(model: nn.Module) -> str:
-    """A name for the weights of a network without its adapters: SHA-256 of their names, shapes, types and bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(plain_state_dict(model).items()):
-        if not is_adapter(name):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def targets_called(names: Sequence[str]) -> tuple[str, ...]:

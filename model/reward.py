@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from model.config import TransformerConfig
-from model.lora import lora_of
 from model.transformer import Transformer
+from model.whole import adapters_of
 
 
 class RewardModel(Transformer):
@@ -30,7 +30,7 @@ class RewardModel(Transformer):
         reward = cls(network.config, initialize_weights=False)
         reward.model = network.model
         reward.to(network.model.embed_tokens.weight.device)
-        if (lora := lora_of(network)) is not None:
+        if (lora := adapters_of(network)) is not None:
             reward.lora = lora
         return reward.train(network.training)
 

@@ -8,15 +8,15 @@ document and nothing else. This one rule serves packed rows (several examples si
 (the pads are a document of their own); padding on the right needs nothing, since no token looks ahead.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from model.attention import attend, visible
+from model.attention import attend, inverse_frequencies, rotary_tables, rotate, visible
 from model.config import TransformerConfig
-from model.initialization import initialize
-from model.kv_cache import KVCache
-from model.rope import inverse_frequencies, rotary_tables, rotate
 
 
 class RMSNorm(nn.Module):
@@ -49,7 +49,7 @@ class Attention(nn.Module):
         else:
             self.q_norm = self.k_norm = nn.Identity()
 
-    def forward(self, x, rotary, mask, cache: KVCache | None):
+    def forward(self, x, rotary, mask, cache):
         B, T, _ = x.shape
         q = self.q_norm(self.q_proj(x).view(B, T, -1, self.head_dim)).transpose(1, 2)  # [B, H, T, h]
         k = self.k_norm(self.k_proj(x).view(B, T, -1, self.head_dim)).transpose(1, 2)  # [B, K, T, h]
@@ -84,7 +84,7 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.mlp = MLP(config)
 
-    def forward(self, x, rotary, mask, cache: KVCache | None):
+    def forward(self, x, rotary, mask, cache):
         x = x + self.self_attn(self.input_layernorm(x), rotary, mask, cache)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -100,7 +100,14 @@ class Backbone(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The language model. `initialize_weights=False` leaves them unset, for weights about to be loaded."""
+    """The language model. `initialize_weights=False` leaves them unset, for weights about to be loaded.
+
+    Two switches are set from outside: `recomputes_layers` keeps only the inputs of each layer for the backward pass and
+    computes the inside of a layer again when its gradient is due; `lora` says which adapters `model.lora` has added.
+    """
+
+    recomputes_layers = False
+    lora = None
 
     def __init__(self, config: TransformerConfig, initialize_weights: bool = True):
         super().__init__()
@@ -134,15 +141,16 @@ class Transformer(nn.Module):
         self.rotary_frequencies = frequencies.to(self.rotary_frequencies.device)
         return self
 
-    def forward(self, tokens, positions=None, cache: KVCache | None = None):
+    def forward(self, tokens, positions=None, cache=None):
         """Logits [B, T, V] of the token after each of `tokens` [B, T]; see `features`."""
         return self.lm_head(self.features(tokens, positions, cache))
 
-    def features(self, tokens, positions=None, cache: KVCache | None = None):
+    def features(self, tokens, positions=None, cache=None):
         """The last hidden states [B, T, D], normed, from which `lm_head` makes logits.
 
         tokens: [B, T] integers. positions: [B, T], a 0 beginning a new document, or None where each row is one
-        document (or, with a cache, goes on where it ended). cache: read, and extended by these tokens.
+        document (or, with a cache, goes on where it ended). cache: a `model.generation.KVCache` or None; read, and
+        extended by these tokens.
         """
         T = tokens.shape[1]
         mask = None
@@ -156,8 +164,52 @@ class Transformer(nn.Module):
         rotary = rotary_tables(positions, self.rotary_frequencies, self.rotary_factor)
 
         x = self.model.embed_tokens(tokens)
+        recomputes = self.recomputes_layers and cache is None and torch.is_grad_enabled()
         for layer in self.model.layers:
-            x = layer(x, rotary, mask, cache)
+            if recomputes:  # with the same random numbers, for the dropout of adapters
+                x = checkpoint(layer, x, rotary, mask, None, use_reentrant=False)
+            else:
+                x = layer(x, rotary, mask, cache)
         if cache is not None:
             cache.length += T
         return self.model.norm(x)
+
+
+def initialize(model: nn.Module) -> None:
+    """Fills all parameters of a `Transformer` in place, from torch's global random generator.
+
+    What is chosen, and why (figures in docs/pretrain.md):
+
+    * Projections that read the residual stream: normal, standard deviation 1 / sqrt(fan in), which keeps the
+      variance of what they compute near one at any width.
+    * `o_proj` and `down_proj`, which write into it: zero. Every layer begins as the identity, and the gradient
+      reaches all of them undistorted: slightly better than the usual scaling by 1 / sqrt(2 layers).
+    * A tied embedding: standard deviation 2.5 / D. The final norm scales the embedding of the current token to
+      length sqrt(D), so the logit of repeating that token begins at sqrt(D) * |e| = 2.5 at any width, and the
+      loss at ln(vocabulary).
+    * Norms one, biases zero.
+
+    An unknown name is an error, not a default.
+    """
+    tied = model.config.tie_word_embeddings
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            _initialize_one(name, parameter, tied)
+
+
+def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
+    kind = ".".join(name.split(".")[-2:])
+    if kind in ("q_proj.weight", "k_proj.weight", "v_proj.weight", "gate_proj.weight", "up_proj.weight"):
+        parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
+    elif kind in ("o_proj.weight", "down_proj.weight"):
+        parameter.zero_()
+    elif kind == "embed_tokens.weight":
+        parameter.normal_(std=2.5 / parameter.shape[1] if tied else 0.02)
+    elif kind == "lm_head.weight":
+        parameter.normal_(std=1 / parameter.shape[1])
+    elif kind.endswith("norm.weight"):
+        parameter.fill_(1.0)
+    elif kind in ("q_proj.bias", "k_proj.bias", "v_proj.bias"):
+        parameter.zero_()
+    else:
+        raise ValueError(f"no initialisation is defined for the parameter {name}")

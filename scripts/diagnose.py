@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from dataset.command_line import CommandParser, run_main  # not training.stages.arguments: this needs no torch
 from model.errors import SproutError, UsageError
 from training.diagnosis.diagnosis import describe, diagnose, is_judged
-from training.report.facts import read_facts
+from training.diagnosis.known import read_description
 from training.report.metrics import read_metrics
 
 
@@ -31,13 +31,11 @@ def main(argv=None) -> None:
         lines = read_metrics(metrics)
         if not lines:
             raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")
-        facts = read_facts(metrics.parent)
-        if not is_judged(facts):
-            page = {"preference": "dpo", "distillation": "distill"}.get(facts.kind, facts.kind)
-            raise SproutError(
-                f"{metrics} is the curve of a {facts.kind} loss, which has no verdict: see docs/{page}.md"
-            )
-        verdict = diagnose(lines, facts, metrics)
+        run = read_description(metrics.parent)
+        if not is_judged(run):
+            page = {"preference": "dpo", "distillation": "distill"}.get(run.kind, run.kind)
+            raise SproutError(f"{metrics} is the curve of a {run.kind} loss, which has no verdict: see docs/{page}.md")
+        verdict = diagnose(lines, run, metrics)
         if args.json:
             print(json.dumps({"logs": path, **asdict(verdict)}, ensure_ascii=False))
         else:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from training.stages.arguments import SIZE_FLAGS, StageParser, positive, positive_int, run_main, size_overrides
+from dataset.command_line import positive
+from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
 
 def parse_arguments(arguments=None):
@@ -29,8 +30,7 @@ def parse_arguments(arguments=None):
         help="for a weight without a tokenizer, or one that extends its own",
     )
     group = parser.add_argument_group("what a bare MiniMind weight does not tell")
-    for name in SIZE_FLAGS:
-        group.add_argument(f"--{name}", type=positive_int, metavar="N")
+    add_size_arguments(group.add_argument)
     group.add_argument("--rope_theta", type=positive, metavar="X")
     return parser.parse_args(arguments)
 
@@ -41,8 +41,8 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     import torch
 
-    from model.files.checkpoint import load_model
     from model.files.huggingface import export_folder
+    from model.files.loading import load_model
 
     loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
     dtype = getattr(torch, args.dtype) if args.dtype else loaded.stored_dtype

@@ -12,7 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from training.stages.arguments import StageParser, file_name, nonnegative, positive_int, run_main
+from dataset.command_line import file_name, nonnegative, positive_int
+from training.stages.arguments import StageParser, run_main
 
 
 def parse_arguments(arguments=None):
@@ -43,12 +44,12 @@ def main(arguments=None) -> None:
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
+    from inference.weights import find_adapters, find_weight, network_of
     from model.errors import SproutError
-    from model.files.checkpoint import load_model, save_weights
+    from model.files.checkpoint import save_weights
+    from model.files.loading import load_model
     from model.files.peft import write_peft_folder
     from model.lora import merge_lora
-    from training.stages.adapters import find_adapters, network_of
-    from training.stages.starting_point import find_weight
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
     source = args.from_weight or network_of(adapters, "--from_weight")

@@ -20,13 +20,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
+from dataset.command_line import count, positive_int
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, perform, stop
-from training.stages.arguments import StageParser, count, positive_int, run_main
+from training.stages.arguments import StageParser, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What the sample data and 12 minutes on two CPU cores call for.
+# Chosen for the sample data and 12 minutes on two CPU cores.
 VOCABULARY = 4000
 PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3 --sample_interval 0"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
@@ -89,7 +90,7 @@ def main(argv=None) -> None:
         args.out_dir = "out/quickstart"
     elif Path.cwd() != ROOT:
         args.out_dir = str(Path(args.out_dir).resolve())
-    os.chdir(ROOT)  # where the printed commands are at home
+    os.chdir(ROOT)  # the printed commands hold from here
     try:
         chat = walk(args)
     except KeyboardInterrupt:  # between two commands
@@ -99,7 +100,7 @@ def main(argv=None) -> None:
 
 
 def walk(args) -> tuple[str, ...]:
-    """Goes the whole way, or what is left of it; returns the command that opens the chat."""
+    """Runs all stages that are not done yet; returns the command that opens the chat."""
     started = time.monotonic()
     place = Place(Path(args.out_dir), args.seed, args.max_steps)
     way, further = stages(place), stages_after(place) if args.full else []

@@ -1,7 +1,7 @@
 """The stages after fine-tuning, on the sample data, each measured before and after: `scripts/quickstart.py --full`.
 
-Every one begins with the fine-tuned network, but for distillation, which grows a smaller one. What each is measured
-on was never trained on.
+Every stage begins with the fine-tuned network, except distillation, which trains a smaller one. No stage is measured on
+data that it was trained on.
 """
 
 import json
@@ -12,10 +12,10 @@ from dataset.sample.manners import count_flawed
 from scripts.quickstart_way import Place, Stage
 
 ROWS = "--max_seq_len 256 --sample_interval 0"
-SMALL_STEPS = "--batch_size 8 --accumulation_steps 1"  # of 2,048 tokens: there is little to learn from
+SMALL_STEPS = "--batch_size 8 --accumulation_steps 1"  # 2,048 tokens a step, because there is little data
 TINY_STEPS = "--batch_size 2 --accumulation_steps 1 --freeze_layers 2"
 
-# What these are good for, and how they were found, is said in docs/lora.md, dpo.md, reward.md, reason.md, distill.md.
+# The docs (lora.md, dpo.md, reward.md, reason.md, distill.md) explain these values and how they were found.
 LORA = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 800 --epochs 40 --learning_rate 0.00025"
 RANK, ADAPTED = "--lora_rank 32 --lora_alpha 64", "--model_mode 1 --lora identity --lora_scale 0.94"
 BAD_MANNERS = f"{ROWS} {TINY_STEPS} --val_ratio 0 --max_steps 200 --learning_rate 0.0014"
@@ -94,7 +94,7 @@ def _reasoning(place: Place) -> Iterator[Stage]:
 
 
 def _distillation(place: Place) -> Iterator[Stage]:
-    """Two students of half the width read as much; one is told what the large network thinks of every next token."""
+    """Two students of half the width, trained on equally much data; one learns from the large network."""
     learning = {
         "hard": ("a student half as wide: learns from texts", "train_pretrain.py"),
         "taught": (

@@ -1,4 +1,4 @@
-"""A way of several commands, one after another: run as a user would type them, and taken up where it was left."""
+"""Runs several commands in order, as a user would type them, and resumes where it was interrupted."""
 
 import json
 import os
@@ -9,30 +9,30 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.sample import sample_path, version
+from dataset.sample.files import sample_path, version
 from model.config import preset
 from model.errors import SproutError
 from model.files.disk import write_atomically
 
-# Signals that end the quickstart are handed to the stage that is running, which saves first.
+# Signals that end the quickstart are passed to the running stage, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One command of the way, and the file by which one sees that it came to its end."""
+    """One command, and the file that shows that it is done."""
 
     title: str
     command: tuple[str, ...]  # without the interpreter
     result: Path
-    resume: Path | None = None  # there, if it was interrupted and can go on
-    capture: bool = False  # what it prints is the result
-    leaves: Path | None = None  # a further file, which it would not write over
+    resume: Path | None = None  # exists if it was interrupted and can be resumed
+    capture: bool = False  # whether its output is the result
+    leaves: Path | None = None  # a further output file, which it would refuse to overwrite
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a way is written, and what all its trainings are told."""
+    """The folder of the quickstart, and the flags that all its trainings share."""
 
     out: Path
     seed: int
@@ -75,7 +75,7 @@ class Place:
 
 
 class Done:
-    """Which commands have come to their end, or have begun, in a folder; kept in a file."""
+    """Which commands are done or have begun in a folder; kept in a file."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -94,7 +94,7 @@ class Done:
         return begun and stage.resume is not None and stage.resume.exists()
 
     def begin(self, stage: Stage) -> None:
-        """What comes after a stage that is done anew has to be done anew as well."""
+        """Notes that a stage begins, and forgets all later ones, which must then run again, too."""
         titles = list(self._states)
         if stage.title in titles:
             for title in titles[titles.index(stage.title) :]:
@@ -105,7 +105,7 @@ class Done:
         self._write(stage, "ended")
 
     def _mark(self, stage: Stage) -> list[str]:
-        return [version(), *stage.command]  # other sample data are another way
+        return [version(), *stage.command]  # other sample data need other runs
 
     def _write(self, stage: Stage, state: str) -> None:
         self._states[stage.title] = [state, *self._mark(stage)]
@@ -117,7 +117,7 @@ def perform(stage: Stage, done: Done) -> None:
     """Runs the command of a stage, going on with it if it was interrupted."""
     resumes = done.was_begun(stage)
     if not resumes:
-        if stage.resume is not None:  # of an earlier way; the weights are kept aside by the stage itself
+        if stage.resume is not None:  # left by earlier commands; the stage itself keeps the weights aside
             stage.resume.unlink(missing_ok=True)
         done.begin(stage)
     if stage.leaves is not None:
@@ -131,9 +131,8 @@ def perform(stage: Stage, done: Done) -> None:
 def call(command: tuple[str, ...], capture: bool = False) -> str:
     """Prints a command, runs it, and returns what it printed if that is to be captured.
 
-    The command runs in a session of its own, so that Ctrl-C reaches it once, through us, and it saves before it ends.
-    Leaves by `SystemExit` on such a signal, with one line that says how to go on; raises `SproutError` if the command
-    fails by itself.
+    The command runs in its own session, so that Ctrl-C reaches it once, through us, and it saves before it ends. On
+    such a signal, raises `SystemExit` after one line that says how to go on; raises `SproutError` if the command fails.
     """
     print(f"    python {shlex.join(command)}\n", flush=True)
     process = subprocess.Popen(

@@ -4,19 +4,22 @@
     python scripts/score.py --data_path my_preferences.jsonl          # in how many pairs the chosen answer is above
     python scripts/score.py --data_path my_chats.jsonl --save_scores out/scored.jsonl     # each record and its reward
 
-A file holds pairs or ranked choices, scored answers, or conversations, whose last answer is scored. Rewards mean
-something beside each other only: of one prompt's answers, the better one has the larger reward.
+A file holds pairs or ranked choices, scored answers, or conversations, whose last answer is scored. Compare only the
+rewards of answers to the same prompt: the better answer has the larger reward.
 """
 
 import json
-import os
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
+from dataset.command_line import file_name, positive_int
+from inference.arguments import add_device_arguments, refuse_existing
+from inference.terminal import figures_in_words, say
 from model.errors import SproutError, UsageError
-from training.stages.arguments import StageParser, file_name, positive_int, run_main
+from training.stages.arguments import StageParser, run_main
 
 
 def parse_arguments(argv=None):
@@ -41,8 +44,7 @@ def parse_arguments(argv=None):
     group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
     group.add_argument("--max_seq_len", type=positive_int, metavar="N", help="longest conversation (all positions)")
     group.add_argument("--batch_size", type=positive_int, default=16, help="conversations at once (%(default)s)")
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+    add_device_arguments(group)
     args = parser.parse_args(argv)
     refuse_contradictions(args)
     return args
@@ -62,8 +64,8 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--weight_path is a whole reward model, --lora adapters with a head: give one of them")
     if args.tokenizer_path and not args.lora:
         raise UsageError("--tokenizer_path is for --lora, which is not given: a whole reward model brings its own")
-    if args.save_scores and os.path.lexists(args.save_scores):
-        raise UsageError(f"--save_scores {args.save_scores} exists already, and is left as it is: choose another name")
+    if args.save_scores:
+        refuse_existing("--save_scores", args.save_scores)
     if args.from_weight and not args.lora:
         raise UsageError("--from_weight is the network of --lora, which is not given: name a reward model by --weight")
 
@@ -73,36 +75,31 @@ def main(argv=None) -> None:
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
-    from inference.terminal import say
+    from inference.scoring import score_conversations
     from model.device import choose_device
-    from training.stages.rewards import score_conversations
 
     device = choose_device(args.device, args.dtype)
     loaded = open_reward(args, device.device)
     say(f"{loaded.source} ({loaded.stage}), {sum(p.numel() for p in loaded.model.parameters()) / 1e6:.3f} M parameters")
     positions = loaded.model.config.max_position_embeddings
-
-    def score(conversations):
-        return score_conversations(
-            loaded.model,
-            ChatRenderer(loaded.tokenizer).tokenizer,
-            conversations,
-            max_seq_len=min(args.max_seq_len or positions, positions),
-            batch_size=args.batch_size,
-            autocast=device.autocast,
-        )
-
+    score = partial(
+        score_conversations,
+        loaded.model,
+        ChatRenderer(loaded.tokenizer),
+        max_seq_len=min(args.max_seq_len or positions, positions),
+        batch_size=args.batch_size,
+        autocast=device.autocast,
+    )
     if args.prompt is not None:
         score_answers(args, score)
     else:
-        score_records(args, score, loaded.source)
+        score_file(args, score, loaded.source)
 
 
 def open_reward(args, device):
-    """The reward model that the flags name, whole or as adapters on their network."""
+    """The reward model that the flags name: a whole network, or adapters on one."""
+    from inference.weights import find_adapters, find_weight, network_of
     from model.files.reward import load_reward, load_reward_adapters
-    from training.stages.adapters import find_adapters, network_of
-    from training.stages.starting_point import find_weight
 
     if not args.lora:
         return load_reward(args.weight_path or find_weight(args.weight, args.out_dir, args.hidden_size), device=device)
@@ -115,7 +112,7 @@ def open_reward(args, device):
 def score_answers(args, score) -> None:
     """Prints the reward of each --answer."""
     from dataset.records.conversations import from_completion
-    from dataset.records.fields import BadRecord
+    from dataset.records.formats import BadRecord
 
     fields = {"prompt": args.prompt} | ({"system": args.system} if args.system else {})
     try:
@@ -131,16 +128,17 @@ def score_answers(args, score) -> None:
             print(f"{reward:+.4f}  {answer}")
 
 
-def score_records(args, score, source: str) -> None:
-    """Prints how well rewards and file agree, and writes them if asked to."""
-    from inference.scoring import Agreement, in_words, score_file, scored_kind, with_rewards
+def score_file(args, score, source: str) -> None:
+    """Prints how well the rewards agree with a file, and writes them if asked to."""
+    from dataset.records.measured import kind_of_file
+    from inference.scoring import SCORED_KINDS, Agreement, score_records, with_rewards
     from model.files.disk import write_atomically
 
-    kind = scored_kind(args.data_path)
+    kind, _ = kind_of_file(args.data_path, tuple(SCORED_KINDS))
     whole, parts = Agreement(kind), {}
 
     def write(file=None) -> None:
-        for document, found in score_file(args.data_path, kind, score):
+        for document, found in score_records(args.data_path, kind, score):
             whole.add(document, found)
             if args.by:
                 value = str(document.fields.get(args.by.lower()))
@@ -162,8 +160,8 @@ def score_records(args, score, source: str) -> None:
         print(json.dumps({"kind": kind, **figures, **more, "weight": source, "file": args.data_path}))
         return
     for value, each in by.items():
-        print(f"{args.by} {value}: {in_words(each)}")
-    print(in_words(figures))
+        print(f"{args.by} {value}: {figures_in_words(each)}")
+    print(figures_in_words(figures))
 
 
 if __name__ == "__main__":

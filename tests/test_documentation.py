@@ -19,10 +19,11 @@ from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.huggingface import export_folder
 from model.files.peft import write_peft_folder
-from model.lora import Lora, add_lora, fingerprint
+from model.lora import Lora, add_lora
 from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
+from model.whole import fingerprint
 from tests.stages.workshop import write_chats, write_pairs, write_scored, write_texts, write_thoughts
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,8 @@ NOT_RUN = {
     r"python scripts/benchmark.py (train|sft|learn) ": "compares whole runs at their own size, for minutes to hours",
     r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
 }
+
+COMMANDS = {"scripts.benchmark": "scripts.benchmark.command"}  # where a script's `main` is, if not in it
 
 # What is added to make a command small; of a flag given twice, the last counts.
 RUN = "--max_seq_len 64 --batch_size 2 --accumulation_steps 1 --max_steps 2 --compile off --device cpu"
@@ -159,7 +162,7 @@ def test_the_command_works(command, project, capsys):
     path = ROOT / module.replace(".", "/")
     assert path.with_suffix(".py").exists() or path.is_dir(), f"there is no {script}"
     words = made_small(module, words)
-    main = importlib.import_module(module).main
+    main = importlib.import_module(COMMANDS.get(module, module)).main
     if "--resume" in words:  # there must be something to resume
         main([word for word in words if word != "--resume"])
     main(words)
@@ -176,3 +179,9 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), target
+
+
+def test_the_page_on_architecture_names_files_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    files = set(re.findall(r"`([\w/]+\.py)`", text))
+    assert len(files) > 50 and not [file for file in files if not (ROOT / file).exists()]

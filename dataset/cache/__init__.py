@@ -1,1 +1,1 @@
-"""From records to tokens on disk, once for each file. Imports `dataset.records` and `dataset.rendering`."""
+"""From documents to tokens on disk, once for each file. Imports `dataset.records`, `dataset.rendering` and `model`."""

@@ -1,19 +1,35 @@
-"""A stream of chat examples on disk: ids, which of them are trained, and where each example begins.
+"""Conversations in a token cache: their ids, which of them are trained, and where each begins, whatever the row length.
 
-train.bin             the ids of all examples, end to end, two or four bytes a token
-train.trained.bin     1 where the token is trained, else 0, a byte a token
-train.offsets.bin     the place of each example's first token, and that behind the last example: 8 bytes each
+A conversation as tokens is an example. A record is one example (a chat) or several (the chosen and the rejected answer
+of a pair), and may have a label, which is a number: the margin of a pair, the score of an answer.
+
+    train.bin             the ids of all examples, end to end, two or four bytes a token
+    train.trained.bin     1 where the token is trained, else 0, a byte a token
+    train.offsets.bin     the place of each example's first token, and that behind the last example: 8 bytes each
+    train.<label>.bin     the label of each record, four bytes each, if records have one
+
+So all kinds of records of conversations are stored by the same code; what differs between them are the class
+attributes of a subclass of `ExampleCache`, beside their rows in `dataset/rows/`.
 """
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar, Protocol
 
 import numpy as np
 
-from dataset.cache.streams import SummedFile, check_seal, has_size, map_array
+from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
+from dataset.cache.texts import Cache
+from dataset.records.conversations import Conversation
+from dataset.records.formats import RecordKind
+from dataset.rendering import VERSION, ChatRenderer
 from model.errors import SproutError
+from model.text.chat_template import CHAT_TEMPLATE
 
-FLAG, OFFSET = "|u1", "<i8"
+FLAG, OFFSET, NUMBER = "|u1", "<i8", "<f4"
 
 
 @dataclass(frozen=True)
@@ -23,7 +39,7 @@ class ExampleSize:
     documents: int = 0  # examples
     tokens: int = 0
     trained: int = 0
-    # Of its files, once they are finished; None in caches of earlier versions.
+    # The seals of its files, once they are finished; None in caches of earlier versions.
     seals: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
 
 
@@ -42,15 +58,25 @@ class Examples:
 
 @dataclass(frozen=True)
 class ExampleStream:
-    """A finished stream: where it is and what it holds. `path` is that of the ids."""
+    """A finished stream: where it is and what it holds.
+
+    path: the file of ids. per_record: record i has the examples from `per_record` * i on. label: the name of the file
+    of labels, None where records have none.
+    """
 
     path: Path
     dtype: str
     size: ExampleSize
-    _checked: list = field(default_factory=list, repr=False, compare=False)  # filled when it was
+    per_record: int = 1
+    label: str | None = None
+    _checked: list = field(default_factory=list, repr=False, compare=False)  # not empty once the seals were looked at
+
+    @property
+    def records(self) -> int:
+        return self.size.documents // self.per_record
 
     def map(self) -> Examples:
-        """The examples, read-only, checked and to be let go of soon as those of `streams.TokenStream.map`."""
+        """The examples, read-only; checked, and to be let go of soon, as those of `texts.TokenStream.map`."""
         if not self._checked:
             for (path, _, _), seal in zip(self._arrays(), self.size.seals or ()):
                 check_seal(path, seal)
@@ -65,23 +91,28 @@ class ExampleStream:
             raise SproutError(f"{self.path.parent} is damaged: its offsets contradict each other; delete this folder")
         return lengths.astype(np.int32)
 
+    def labels(self) -> np.ndarray | None:
+        """float32 [records], read-only; None where records have no label."""
+        return None if self.label is None else map_array(*self._arrays()[3])
+
     def is_whole(self) -> bool:
         """Whether the files are there with the sizes they should have."""
         return all(has_size(*array) for array in self._arrays())
 
-    def _arrays(self) -> tuple[tuple[Path, str, int], ...]:
+    def _arrays(self) -> list[tuple[Path, str, int]]:
         """Path, type and length of each file."""
-        trained, offsets = _beside(self.path)
-        tokens = self.size.tokens
-        return (self.path, self.dtype, tokens), (trained, FLAG, tokens), (offsets, OFFSET, self.size.documents + 1)
+        paths, size = _paths(self.path, self.label), self.size
+        types = self.dtype, FLAG, OFFSET, NUMBER
+        return list(zip(paths, types, (size.tokens, size.tokens, size.documents + 1, self.records)))
 
 
 class ExampleWriter:
-    """Writes a stream example by example."""
+    """Writes a stream document by document."""
 
-    def __init__(self, path: Path, dtype: str):
-        self._path, self._dtype = path, np.dtype(dtype)
-        self._ids, self._trained, self._offsets = (SummedFile(one) for one in (path, *_beside(path)))
+    def __init__(self, path: Path, dtype: str, label: str | None):
+        self._dtype = np.dtype(dtype)
+        self._files = [SummedFile(one) for one in _paths(path, label)]
+        self._ids, self._trained, self._offsets, *self._labels = self._files
         self._offsets.write(np.array([0], OFFSET).tobytes())
         self.size = ExampleSize()
 
@@ -89,23 +120,115 @@ class ExampleWriter:
         return self
 
     def __exit__(self, *exception) -> None:
-        for file in (self._ids, self._trained, self._offsets):
+        for file in self._files:
             file.close()
 
-    def add(self, ids: np.ndarray, trained: np.ndarray) -> None:
-        """Append one example, integers [n] and bool [n]."""
-        self._ids.write(ids.astype(self._dtype).tobytes())
-        self._trained.write(trained.astype(FLAG).tobytes())
-        size = self.size
-        self.size = ExampleSize(size.documents + 1, size.tokens + len(ids), size.trained + int(trained[1:].sum()))
-        self._offsets.write(np.array([self.size.tokens], OFFSET).tobytes())
+    def add(self, examples: Sequence[tuple[np.ndarray, np.ndarray]], labels: Sequence[float]) -> None:
+        """Append the records of a document: their examples, each (integers [n], bool [n]), and their labels."""
+        for ids, trained in examples:
+            self._ids.write(ids.astype(self._dtype).tobytes())
+            self._trained.write(trained.astype(FLAG).tobytes())
+            size = self.size
+            self.size = ExampleSize(size.documents + 1, size.tokens + len(ids), size.trained + int(trained[1:].sum()))
+            self._offsets.write(np.array([self.size.tokens], OFFSET).tobytes())
+        for file in self._labels:
+            file.write(np.array(labels, NUMBER).tobytes())
 
-    def finish(self) -> ExampleStream:
-        """Bring everything to the disk and close."""
-        seals = tuple(file.finish() for file in (self._ids, self._trained, self._offsets))
-        return ExampleStream(self._path, self._dtype.str, replace(self.size, seals=seals))
+    def finish(self) -> ExampleSize:
+        """Bring everything to the disk and close; returns what was written."""
+        return replace(self.size, seals=tuple(file.finish() for file in self._files))
 
 
-def _beside(path: Path) -> tuple[Path, Path]:
-    """The files of flags and of offsets that belong to a file of ids."""
-    return path.with_suffix(".trained.bin"), path.with_suffix(".offsets.bin")
+def _paths(path: Path, label: str | None) -> list[Path]:
+    """The files of a stream whose ids are at `path`."""
+    return [path, *(path.with_suffix(f".{name}.bin") for name in ("trained", "offsets", label) if name)]
+
+
+@dataclass(frozen=True)
+class ExampleCache(Cache):
+    """A file of records of conversations; a subclass says which. `end_id` ends a turn.
+
+    PER_RECORD: conversations of a record. LABEL: the name of its label, if it has one.
+    CONTENTS: what `summary` says is in the file, with {records}, {tokens}, {trained} (a share of the tokens), and of
+    what is held out {held_records}, {held_tokens}.
+    """
+
+    train: ExampleStream
+    validation: ExampleStream
+    end_id: int
+
+    FACTS: ClassVar = (*Cache.FACTS, "end_id")
+    PER_RECORD: ClassVar[int] = 1
+    LABEL: ClassVar[str | None] = None
+    CONTENTS: ClassVar[str]
+
+    @classmethod
+    def stream(cls, folder: Path, name: str, dtype: str, size: dict) -> ExampleStream:
+        return ExampleStream(folder / f"{name}.bin", dtype, ExampleSize(**size), cls.PER_RECORD, cls.LABEL)
+
+    @classmethod
+    def encoder(cls, tokenizer) -> "ExampleEncoder":
+        return ExampleEncoder(tokenizer, cls.RECORDS, cls.LABEL)
+
+    def contents(self) -> str:
+        trained = self.train.size.trained + self.validation.size.trained
+        return self.CONTENTS.format(
+            records=self.train.records + self.validation.records,
+            tokens=self.tokens,
+            trained=trained / max(self.tokens, 1),
+            held_records=self.validation.records,
+            held_tokens=self.validation.size.tokens,
+        )
+
+
+class ExampleDocument(Protocol):
+    """What a reader makes of a record of conversations."""
+
+    conversations: Sequence[Conversation]  # those of all its records, `PER_RECORD` for each
+    labels: Sequence[float]  # one for each record; empty for a kind without labels
+    characters: int  # about how many there are to encode
+
+    def to_json(self) -> str:
+        """Equal documents give equal text, whatever their format."""
+
+
+class ExampleEncoder:
+    """From documents of conversations to what an `ExampleWriter` takes, as `texts.TextEncoder` does."""
+
+    def __init__(self, tokenizer, kind: RecordKind, label: str | None):
+        self.tokenizer, self.kind, self._label = tokenizer, kind, label
+        self._renderer = ChatRenderer(tokenizer)
+        self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
+        template = hashlib.sha256(CHAT_TEMPLATE.encode("utf-8")).hexdigest()
+        self.version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
+
+    def content(self, document: ExampleDocument) -> bytes:
+        return document.to_json().encode("utf-8")
+
+    def characters(self, document: ExampleDocument) -> int:
+        return document.characters
+
+    def text_bytes(self, document: ExampleDocument) -> int:
+        return sum(map(_bytes_said, document.conversations))
+
+    def framing(self, document: ExampleDocument) -> int:
+        return self._framing * sum(len(conversation.messages) for conversation in document.conversations)
+
+    def encode(self, documents: Sequence[ExampleDocument]) -> list[tuple[list, Sequence[float]]]:
+        """(ids and trained flags of each conversation up to its last trained token, labels) of each document."""
+        every = [conversation for document in documents for conversation in document.conversations]
+        rendered = (one.without_untrained_end() for one in self._renderer.render(every))
+        examples = ((one.ids, one.trained) for one in rendered)
+        return [([next(examples) for _ in document.conversations], document.labels) for document in documents]
+
+    def writer(self, folder: Path, name: str) -> ExampleWriter:
+        return ExampleWriter(folder / f"{name}.bin", token_dtype(self.tokenizer.vocab_size), self._label)
+
+
+def _bytes_said(conversation: Conversation) -> int:
+    """UTF-8 bytes of what is said and of what may be called."""
+    said = [text for message in conversation.messages for key, text in message.items() if key != "role"]
+    texts = [
+        one if isinstance(one, str) else json.dumps(one, ensure_ascii=False) for one in [*said, *conversation.tools]
+    ]
+    return sum(len(text.encode("utf-8")) for text in texts)

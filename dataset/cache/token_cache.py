@@ -1,6 +1,6 @@
 """Tokenise a data file once, into a folder of memory-mapped streams that a second start opens at once.
 
-    out/cache/<key>/train.bin         documents to train on (`TokenStream`; of chats `ExampleStream`, three files)
+    out/cache/<key>/train.bin         documents to train on (of conversations three files or four: `cache.examples`)
                     validation.bin    documents held out
                     bad_lines.jsonl   lines left out, if any
                     meta.json         what is in the streams; written last: with it the cache is whole
@@ -12,47 +12,57 @@ a checksum, if a file was changed since it was written, and as ids outside the v
 
 import hashlib
 import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
-from dataset.cache.chats import ChatCache
-from dataset.cache.content import content_hash, file_stamp
-from dataset.cache.folder import open_or_build, read_meta
-from dataset.cache.pairs import PairCache
-from dataset.cache.scores import ScoreCache
-from dataset.cache.texts import TokenCache
-from dataset.cache.tokenising import tokenise
+from dataset.cache.folder import content_hash, file_stamp, open_or_build, read_meta, token_dtype
+from dataset.cache.texts import Cache
+from dataset.records.documents import Documents
 from dataset.records.reading import check_file
 from model.errors import SproutError, UsageError
+from model.text.tokenizer import text_batches
 
 LAYOUT = 3  # to be raised with any change of what is stored, or of which document is held out
 
-KINDS = {"text": TokenCache, "chat": ChatCache, "preference": PairCache, "scored": ScoreCache}
+# Held-out documents are scored again and again during a run: 2 MB are some 600 thousand tokens, enough for
+# three digits of the loss and a minute or two on a laptop.
+MAX_VALIDATION_BYTES = 2_000_000
+
+# Bytes of text that a byte of a compressed file may stand for: gzip makes text 2 to 4 times smaller.
+COMPRESSION = 4
+
+# With fewer documents than this, none is held out unless the hash happens to pick one.
+MIN_DOCUMENTS_TO_HOLD_OUT = 10
+
+# Hashes of documents that are kept to find copies: some 15 MB.
+MAX_HASHES = 2**17
 
 
 def build_or_open(
     source_path: str | Path,
     tokenizer,
+    cache_type: type[Cache],
     *,
-    kind: str = "text",
     val_ratio: float = 0.01,
     on_bad_line: str = "stop",
     cache_dir: str | Path = "out/cache",
     progress: bool = True,
-) -> TokenCache | ChatCache:
+) -> Cache:
     """Open the token cache of a data file, building it first if it is not there.
 
-    tokenizer: a `model.text.tokenizer.Tokenizer`.
-    kind: what the records are read as, one of `KINDS`, each with its own class of cache.
-    val_ratio: share of the documents that is held out, 0 to 1 (`tokenising.held_out_share` limits it for a run).
-        A hash of a document's content decides, so the choice depends on nothing else, and a document and its
-        duplicates are on the same side.
+    tokenizer: a `model.text.tokenizer.Tokenizer`. cache_type: what the records are read as, and how they are stored.
+    val_ratio: share of the documents that is held out, 0 to 1 (`held_out_share` limits it for a run). A hash of a
+        document's content decides, so the choice depends on nothing else, and a document and its duplicates are
+        on the same side.
     on_bad_line: "stop" raises at the first line that cannot be used; "skip" counts it and writes it to
         `bad_lines.jsonl`.
 
-    Tokenising runs on all cores, in threads of the tokenizers library: they release Python's lock, and on two
-    cores were twice as fast as one and more than twice as fast as two processes (RAYON_NUM_THREADS limits
-    them). Another process that wants the same cache waits. Ctrl-C and SIGTERM leave nothing behind: they
-    raise, as a handler of the caller's own must do while this runs.
+    Tokenising runs on all cores, in threads of the tokenizers library, which are faster than processes
+    (RAYON_NUM_THREADS limits them). Another process that wants the same cache waits. Ctrl-C and SIGTERM leave
+    nothing behind: they raise, as a handler of the caller's own must do while this runs.
 
     Raises SproutError for a file, line or disk that cannot be used, UsageError for settings that cannot.
     """
@@ -61,27 +71,27 @@ def build_or_open(
     if on_bad_line not in ("stop", "skip"):
         raise UsageError(f"--on_bad_line must be stop or skip, not {on_bad_line!r}")
     source, cache_dir = Path(source_path), Path(cache_dir)
-    encoder = KINDS[kind].encoder(tokenizer)
-    file_kind = check_file(source)
+    encoder = cache_type.encoder(tokenizer)
+    file_type = check_file(source)
     try:
         stamp = file_stamp(source)
         identity = {
             "layout": LAYOUT,
             "content": content_hash(source, cache_dir / "content", progress),
-            "file_kind": file_kind,
+            "file_kind": file_type,
             "tokenizer": tokenizer.fingerprint,
-            "kind": kind,
+            "kind": encoder.kind.name,
             "val_ratio": val_ratio,
             "on_bad_line": on_bad_line,
             **encoder.version,
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
-        def open_folder(folder: Path) -> TokenCache | ChatCache | None:
+        def open_folder(folder: Path) -> Cache | None:
             meta = read_meta(folder)
             if meta is not None and any(meta.get(name) != value for name, value in identity.items()):
-                meta = None  # of another cache
-            cache = None if meta is None else KINDS[kind].from_meta(folder, source, meta)
+                meta = None  # another cache has the same key
+            cache = None if meta is None else cache_type.from_meta(folder, source, meta)
             return cache if cache is not None and cache.is_whole() else None
 
         def build(folder: Path) -> dict:
@@ -96,3 +106,116 @@ def build_or_open(
             f"{source} cannot be tokenised into {cache_dir}: {error.strerror or error}"
             f"{f' ({error.filename})' if error.filename else ''}; make room or choose another folder"
         ) from error
+
+
+def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_line: str, progress: bool) -> dict:
+    """One pass over the file: writes the streams `train` and `validation` (and `bad_lines.jsonl`, if any) and returns
+    what is in them.
+
+    encoder: as `texts.TextEncoder`. See `build_or_open` for the other arguments. Raises SproutError for a bad line that
+    is not to be skipped and for a file without documents.
+    """
+    tokenizer = encoder.tokenizer
+    documents = Documents(source, encoder.kind, on_bad_line, folder / "bad_lines.jsonl", progress)
+    copies, text_bytes, framing = Copies(), 0, 0
+    last = None  # the last document to train on is kept back, as it may have to be held out
+    with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:
+        for batch, encoded in _encoded(text_batches(documents, encoder.characters), encoder.encode):
+            for document, parts in zip(batch, encoded, strict=True):
+                number = content_number(encoder.content(document))
+                copies.add(number)
+                text_bytes += encoder.text_bytes(document)
+                framing += encoder.framing(document)
+                if is_held_out(number, val_ratio):
+                    validation.add(*parts)
+                    continue
+                if last is not None:
+                    train.add(*last)
+                last = parts
+        if last is not None:
+            none_held_out = 0 < val_ratio < 1 and validation.size.documents == 0
+            needs_one = none_held_out and train.size.documents + 1 >= MIN_DOCUMENTS_TO_HOLD_OUT
+            (validation if needs_one else train).add(*last)  # its copies, if there are any, stay in the other stream
+        elif validation.size.documents == 0:
+            raise SproutError(documents.why_empty())
+        sizes = {"train": train.finish(), "validation": validation.finish()}
+    if val_ratio < 1 and sizes["train"].documents == 0:
+        # The hash picked every document of a file of a few, or of copies of a few: training comes first.
+        return tokenise(source, encoder, folder, val_ratio=0, on_bad_line=on_bad_line, progress=progress)
+    return {
+        "source": str(source),
+        "format": documents.format.name,
+        "dtype": token_dtype(tokenizer.vocab_size),
+        "vocab_size": tokenizer.vocab_size,
+        "bos_id": tokenizer.bos_id,
+        "eos_id": tokenizer.eos_id,
+        "pad_id": tokenizer.pad_id,
+        **{name: asdict(size) for name, size in sizes.items()},
+        "bad_lines": dict(documents.bad_lines.counts),
+        "copies": copies.share,
+        "text_bytes": text_bytes,
+        "framing": framing,
+    }
+
+
+def _encoded(batches: Iterable[list], encode: Callable[[list], list]) -> Iterator[tuple[list, list]]:
+    """Yield every batch with its tokens, while the next one is encoded: all cores work as the caller writes."""
+    with ThreadPoolExecutor(max_workers=1) as encoder:
+        before = None
+        for batch in batches:
+            following = batch, encoder.submit(encode, batch)
+            if before is not None:
+                yield before[0], before[1].result()
+            before = following
+        if before is not None:
+            yield before[0], before[1].result()
+
+
+def held_out_share(paths: Sequence[Path], val_ratio: float) -> float:
+    """`val_ratio`, or less where that would hold out more than about `MAX_VALIDATION_BYTES` of all files together.
+
+    One share for all files: copies of a document are then on one side, in whichever files they are. What is less
+    than asked for is a power of two, so that files may grow a little and the share, with the caches built for it,
+    stays as it is.
+    """
+    sizes = (path.stat().st_size * (COMPRESSION if path.suffix.lower() in (".gz", ".parquet") else 1) for path in paths)
+    limit = MAX_VALIDATION_BYTES / sum(sizes)
+    return val_ratio if val_ratio <= limit else 2.0 ** math.floor(math.log2(limit))
+
+
+def content_number(content: bytes) -> int:
+    """A hash of a document's content, from 0 to 2^64 - 1."""
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8, person=b"held out").digest(), "little")
+
+
+def is_held_out(number: int, share: float) -> bool:
+    """Whether the document with this `content_number` belongs to the validation set: a matter of content alone."""
+    return number < share * 2**64
+
+
+class Copies:
+    """How many documents are copies of others, in memory that does not grow with the file.
+
+    Counts how often each content occurs, by its hash, in a sample of all contents: those whose hash lies below a bound,
+    which is halved whenever there are too many. The copies of a document share its hash, so all of them are in the
+    sample or none.
+    """
+
+    def __init__(self, most: int = MAX_HASHES):
+        self._most, self._bound = most, 2**64
+        self._counts: dict[int, int] = {}
+
+    def add(self, number: int) -> None:
+        """number: the `content_number` of a document."""
+        if number >= self._bound:
+            return
+        self._counts[number] = self._counts.get(number, 0) + 1
+        while len(self._counts) > self._most:
+            self._bound //= 2
+            self._counts = {number: count for number, count in self._counts.items() if number < self._bound}
+
+    @property
+    def share(self) -> float:
+        """About what share of all documents are copies of an earlier one."""
+        documents = sum(self._counts.values())
+        return 1 - len(self._counts) / documents if documents else 0.0

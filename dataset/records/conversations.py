@@ -8,8 +8,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from dataset.records.fields import BadRecord, clean_string, json_objects, list_keys
+from dataset.records.formats import BadRecord, Format, RecordKind, clean_string, list_keys
+
+# Deeper than any schema of a tool, and far from where Python itself gives up.
+MAX_NESTING = 100
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -45,6 +49,14 @@ class Conversation:
     tools: tuple[dict, ...] = ()
     skill: str | None = None
     trained_from: int = 0
+
+    @property
+    def conversations(self) -> tuple["Conversation"]:
+        return (self,)
+
+    @property
+    def labels(self) -> tuple[()]:
+        return ()
 
     @property
     def characters(self) -> int:
@@ -154,21 +166,21 @@ def _system(fields: dict) -> list[dict]:
 
 
 def _lower(turn: dict) -> dict:
-    """With keys in lower case, and without those that are null, as a parquet file fills in."""
+    """The turn with keys in lower case, and without those that are null, which a parquet file fills in."""
     return {key.lower(): value for key, value in turn.items() if value is not None}
 
 
 def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] = lambda turn: turn) -> Conversation:
     """The normal form of turns, each with `role` and `content` after `to_message`. Raises BadRecord."""
     messages = []
-    tools = json_objects(fields, "tools")
+    tools = _json_objects(fields, "tools")
     for number, turn in enumerate(turns, 1):
         try:
             if not isinstance(turn, dict):
                 raise BadRecord("a turn is not a JSON object", f"found {type(turn).__name__}")
             turn = to_message(_lower(turn))
             message = _message(turn)
-            of_turn = json_objects(turn, "tools")
+            of_turn = _json_objects(turn, "tools")
             if of_turn and (tools or message["role"] != "system"):
                 raise BadRecord('"tools" are given twice, or on a turn that is not the system\'s')
             tools = tools or of_turn
@@ -187,7 +199,7 @@ def _message(turn: dict) -> dict:
     if role not in ROLES:
         found = " ".join(str(role).split())[:40] if role is not None else list_keys(turn)
         raise BadRecord("the role is unknown", f"{found}; known: {', '.join(ROLES)}")
-    calls = [_call(call) for call in json_objects(turn, "tool_calls")]
+    calls = [_call(call) for call in _json_objects(turn, "tool_calls")]
     reasoning = clean_string({"reasoning_content": "", **turn}, "reasoning_content", may_be_blank=True)
     if role != "assistant":
         if calls or reasoning.strip():
@@ -228,3 +240,100 @@ def _from_sharegpt_turn(turn: dict) -> dict:
         return {"role": "assistant", "tool_calls": value}
     known = isinstance(speaker, str) and speaker in SHAREGPT_ROLES
     return turn | {"role": SHAREGPT_ROLES[speaker] if known else speaker, "content": value}
+
+
+def _json_objects(fields: dict, key: str) -> list[dict]:
+    """The JSON objects under `key`, given as a list, as one object, or as JSON text of either; none if absent.
+
+    Raises BadRecord for anything that is not that, or that JSON and UTF-8 could not say again.
+    """
+    value = fields.get(key)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
+    try:
+        if isinstance(value, str):
+            value = json.loads(value)
+        if _nesting(value) > MAX_NESTING:
+            raise RecursionError
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRecord(f'"{key}" contains half a surrogate pair') from error
+    except RecursionError as error:
+        raise BadRecord(f'"{key}" is nested too deeply') from error
+    except (ValueError, TypeError) as error:  # TypeError: a parquet cell may hold a date, say
+        raise BadRecord(f'"{key}" is not valid JSON', str(error)) from error
+    if value is None:
+        return []
+    objects = [value] if isinstance(value, dict) else value
+    if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
+        raise BadRecord(f'"{key}" is not a list of JSON objects')
+    return objects
+
+
+def _nesting(value) -> int:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return 0
+    return 1 + max(map(_nesting, value), default=0)
+
+
+CHAT = RecordKind(
+    "chat",
+    "a conversation, for fine-tuning",
+    (
+        Format(
+            "conversations",
+            '{"conversations": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+            frozenset({"conversations"}),
+            from_conversations,
+            has_roles,
+        ),
+        Format(
+            "sharegpt",
+            '{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
+            frozenset({"conversations"}),
+            from_sharegpt,
+            is_sharegpt,
+        ),
+        Format(
+            "messages",
+            '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+            frozenset({"messages"}),
+            partial(from_conversations, key="messages"),
+            partial(has_roles, key="messages"),
+        ),
+        Format(
+            "alpaca",
+            '{"instruction": "...", "input": "...", "output": "..."}',
+            frozenset({"instruction", "output"}),
+            from_alpaca,
+        ),
+        Format(
+            "prompt/completion",
+            '{"prompt": "...", "completion": "..."}',
+            frozenset({"prompt", "completion"}),
+            from_completion,
+        ),
+        Format(
+            "prompt/response",
+            '{"prompt": "...", "response": "..."}',
+            frozenset({"prompt", "response"}),
+            partial(from_completion, answer="response"),
+        ),
+        Format(
+            "inline",
+            '{"prompt": "<|user|> ... <|assistant|> ..."}',
+            frozenset({"prompt"}),
+            from_inline,
+            has_role_tags,
+        ),
+        Format(
+            "inline",
+            '{"text": "用户：...\\n助手：..."}',
+            frozenset({"text"}),
+            partial(from_inline, key="text"),
+            partial(has_role_tags, key="text"),
+        ),
+    ),
+)

@@ -1,11 +1,19 @@
-"""From the records of a file to its documents: texts, conversations, or whatever a reader makes of a record."""
+"""From the records of a file to its documents: texts, conversations, or whatever a reader makes of a record.
 
+Lines that cannot be used stop the program or are set aside (`BadLines`).
+"""
+
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataset.records.formats import BadRecord, Format, detect_format
+from tqdm import tqdm
+
+from dataset.records.formats import BadRecord, Format, RecordKind
 from dataset.records.reading import BadLine, read_records
+from model.errors import SproutError
 
 
 @dataclass(frozen=True)
@@ -13,7 +21,7 @@ class Document:
     """What a reader made of a record, and where that came from."""
 
     line: int
-    fields: dict  # of the record, keys in lower case
+    fields: dict  # what the record says, keys in lower case
     content: object
 
 
@@ -33,15 +41,99 @@ def read_documents(
         yield item
 
 
-class FormatReader:
-    """Reads records of a kind ("text" or "chat"): the first that fits a format decides that of all."""
+def detect_format(fields: dict, kind: RecordKind) -> Format:
+    """The format of a record with these fields, keys in lower case. Raises BadRecord naming the accepted ones."""
+    found = kind.find_format(fields)
+    if found is None:
+        from dataset.records.kinds import unknown_shape  # which loads the readers of all kinds
 
-    def __init__(self, kind: str):
+        raise unknown_shape(fields, (kind,))
+    return found
+
+
+class FormatReader:
+    """Reads records of one kind: the first record that fits a format decides the format of all."""
+
+    def __init__(self, kind: RecordKind):
         self.kind = kind
         self.format: Format | None = None
 
     def __call__(self, fields: dict):
-        """A text or a `Conversation`. Raises `BadRecord`."""
+        """The document that the record stands for. Raises `BadRecord`."""
         if self.format is None:
             self.format = detect_format(fields, self.kind)
         return self.format.read(fields)
+
+
+class BadLines:
+    """The lines of a file that cannot be used. With `on_bad_line="stop"` the first one raises; with "skip" all are
+    counted and written to `path`.
+
+    Attributes: `counts` by reason; `first`, if there is one. The file, which has a JSON object for each line, is begun
+    at the first.
+    """
+
+    def __init__(self, on_bad_line: str, path: str | Path):
+        self.on_bad_line, self.path = on_bad_line, Path(path)
+        self.counts: Counter[str] = Counter()
+        self.first: BadLine | None = None
+        self._file = None
+
+    def add(self, line: BadLine) -> None:
+        """Raises SproutError with "stop"."""
+        if self.on_bad_line == "stop":
+            raise SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
+        self.first = self.first or line
+        self.counts[line.reason] += 1
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "w", encoding="utf-8", errors="backslashreplace")
+        entry = {"file": line.path, "line": line.line, "reason": line.reason, "detail": line.detail}
+        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class Documents:
+    """The documents of a file in order, with a progress bar; bad lines stop it or are set aside."""
+
+    def __init__(self, source: Path, kind: RecordKind, on_bad_line: str, bad_lines_path: Path, progress: bool):
+        self.source, self._read = source, FormatReader(kind)
+        self.bad_lines = BadLines(on_bad_line, bad_lines_path)
+        self._bar = tqdm(
+            total=source.stat().st_size,
+            unit="B",
+            unit_scale=True,
+            desc=f"tokenising {source.name}",
+            disable=None if progress else True,  # None: off where nobody watches
+        )
+
+    @property
+    def format(self) -> Format | None:
+        return self._read.format
+
+    def __enter__(self) -> "Documents":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._bar.close()
+        self.bad_lines.close()
+
+    def __iter__(self) -> Iterator[object]:
+        def show(position: int) -> None:
+            self._bar.update(position - self._bar.n)
+
+        for item in read_documents(self.source, self._read, show):
+            if isinstance(item, BadLine):
+                self.bad_lines.add(item)
+            else:
+                yield item.content
+        show(self._bar.total)
+
+    def why_empty(self) -> str:
+        if self.bad_lines.first is None:
+            return f"{self.source} holds no document"
+        count = self.bad_lines.counts.total()
+        return f"{self.source} holds no usable document, {count:,} bad lines: the first is {self.bad_lines.first}"

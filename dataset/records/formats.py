@@ -1,26 +1,15 @@
-"""What a record means: its format is detected from its keys, once per file, and printed.
+"""What a record may look like, and the checks that the readers of all formats share.
 
-A new format is one more function from a record's fields to what it stands for, and one more `Format`.
+A kind of record (text, chat, preference, ...) comes in one or several formats; which one a file has is seen from the
+keys of its first record (`dataset.records.documents.detect_format`). The kinds other than text stand beside their
+readers: `conversations.CHAT`, `preferences.PREFERENCE`, `scored.SCORED`; all of them are listed in `kinds`.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 
-from dataset.records.conversations import (
-    Conversation,
-    from_alpaca,
-    from_completion,
-    from_conversations,
-    from_inline,
-    from_sharegpt,
-    has_role_tags,
-    has_roles,
-    is_sharegpt,
-)
-from dataset.records.fields import BadRecord, clean_string, list_keys
-from dataset.records.preferences import Preference, from_pair, from_ranked
-from dataset.records.scored import ScoredAnswer, from_scored
+from dataset.records.reading import MAX_LINE_BYTES
 
 
 @dataclass(frozen=True)
@@ -28,129 +17,88 @@ class Format:
     """A shape of records: the keys it needs, and the function that reads one."""
 
     name: str
-    shape: str  # what is shown to somebody whose record fits no format
+    shape: str  # an example, shown to somebody whose record fits no format
     keys: frozenset[str]
-    read: Callable[[dict], str | Conversation | Preference | ScoredAnswer]
-    fits: Callable[[dict], bool] = lambda fields: True  # looks at values where keys do not tell
+    read: Callable[[dict], object]  # from fields, with keys in lower case, to a document; raises BadRecord
+    looks_right: Callable[[dict], bool] = lambda fields: True  # looks at values, where the keys do not decide
+
+    def fits(self, fields: dict) -> bool:
+        return self.keys <= fields.keys() and self.looks_right(fields)
 
 
-def text_of(fields: dict) -> str:
+@dataclass(frozen=True)
+class RecordKind:
+    """What the records of a file stand for, in whatever format.
+
+    name: it goes into the key of a token cache, so it must never change.
+    what: says it to somebody who gave such a file to a command that reads another kind.
+    formats: the first one that fits a record wins.
+    """
+
+    name: str
+    what: str
+    formats: tuple[Format, ...]
+
+    def find_format(self, fields: dict) -> Format | None:
+        """The format of a record with these fields, keys in lower case; None if none fits."""
+        return next((one for one in self.formats if one.fits(fields)), None)
+
+
+class BadRecord(ValueError):
+    """A record of the right format whose content cannot be used; the reason is one of few fixed phrases."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(reason)
+        self.reason, self.detail = reason, detail
+
+
+def clean_string(fields: dict, key: str, may_be_blank: bool = False) -> str:
+    """Return the string under `key`, exactly as it stands. Raises BadRecord for anything else."""
+    if key not in fields:
+        raise BadRecord(f'the key "{key}" is missing', list_keys(fields))
+    value = fields[key]
+    if not isinstance(value, str):
+        raise BadRecord(f'"{key}" is not a string', f"found {type(value).__name__}")
+    if not may_be_blank and not value.strip():
+        raise BadRecord(f'"{key}" is empty')
+    if "\0" in value:
+        raise BadRecord(f'"{key}" contains a NUL character')
+    if len(value) > MAX_LINE_BYTES:  # a line of JSON cannot be this long, a parquet cell can
+        raise BadRecord(f'"{key}" is longer than {MAX_LINE_BYTES // 2**20} MiB')
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRecord(f'"{key}" contains half a surrogate pair', f"character {error.start + 1}") from error
+    return value
+
+
+def finite_number(fields: dict, key: str) -> float:
+    """The finite number under `key`; 0 if there is none. Raises BadRecord for anything else."""
+    value = fields.get(key)
+    if value is None:
+        return 0.0
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRecord(f'"{key}" is not a number')
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise BadRecord(f'"{key}" is not a finite number')
+    return number
+
+
+def list_keys(keys: Iterable[str]) -> str:
+    """The keys of a record for an error message, which stays one line however strange the keys are."""
+    shown = [" ".join(key.split())[:40] for key in keys]
+    return f"keys: {', '.join(shown[:12]) or 'none'}" + (", ..." if len(shown) > 12 else "")
+
+
+def read_text(fields: dict) -> str:
     """The document of a text record, unchanged. Raises BadRecord."""
     return clean_string(fields, "text")
 
 
-TEXT = Format("text", '{"text": "..."}', frozenset({"text"}), text_of)
-
-CHAT = (
-    Format(
-        "conversations",
-        '{"conversations": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
-        frozenset({"conversations"}),
-        from_conversations,
-        has_roles,
-    ),
-    Format(
-        "sharegpt",
-        '{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
-        frozenset({"conversations"}),
-        from_sharegpt,
-        is_sharegpt,
-    ),
-    Format(
-        "messages",
-        '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
-        frozenset({"messages"}),
-        partial(from_conversations, key="messages"),
-        partial(has_roles, key="messages"),
-    ),
-    Format(
-        "alpaca",
-        '{"instruction": "...", "input": "...", "output": "..."}',
-        frozenset({"instruction", "output"}),
-        from_alpaca,
-    ),
-    Format(
-        "prompt/completion",
-        '{"prompt": "...", "completion": "..."}',
-        frozenset({"prompt", "completion"}),
-        from_completion,
-    ),
-    Format(
-        "prompt/response",
-        '{"prompt": "...", "response": "..."}',
-        frozenset({"prompt", "response"}),
-        partial(from_completion, answer="response"),
-    ),
-    Format(
-        "inline",
-        '{"prompt": "<|user|> ... <|assistant|> ..."}',
-        frozenset({"prompt"}),
-        from_inline,
-        has_role_tags,
-    ),
-    Format(
-        "inline",
-        '{"text": "用户：...\\n助手：..."}',
-        frozenset({"text"}),
-        partial(from_inline, key="text"),
-        partial(has_role_tags, key="text"),
-    ),
+TEXT = RecordKind(
+    "text", "a text, for pretraining", (Format("text", '{"text": "..."}', frozenset({"text"}), read_text),)
 )
-
-PREFERENCE = (
-    Format(
-        "prompt/chosen/rejected",
-        '{"prompt": "...", "chosen": "...", "rejected": "..."}',
-        frozenset({"prompt", "chosen", "rejected"}),
-        from_pair,
-    ),
-    Format(
-        "chosen/rejected",
-        '{"chosen": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rejected": [...]}',
-        frozenset({"chosen", "rejected"}),
-        from_pair,
-    ),
-    Format(
-        "ranked choices",
-        '{"input": "...", "choices": [{"text": "...", "rank": 1}, ...]}',
-        frozenset({"input", "choices"}),
-        from_ranked,
-    ),
-)
-
-SCORED = (
-    Format(
-        "scored",
-        '{"input": "...", "output": "...", "score": 4.5}',
-        frozenset({"input", "output", "score"}),
-        from_scored,
-    ),
-)
-
-# What each kind of training accepts, the first that fits wins.
-FORMATS: dict[str, tuple[Format, ...]] = {"text": (TEXT,), "chat": CHAT, "preference": PREFERENCE, "scored": SCORED}
-
-# What is said of a record that another kind of training accepts.
-OTHER_KINDS = {
-    "text": "a text, for pretraining",
-    "chat": "a conversation, for fine-tuning",
-    "preference": "a preference between answers, which train_dpo.py and train_reward.py learn from",
-    "scored": "an answer with a score, which train_reward.py learns from",
-}
-
-
-def detect_format(fields: dict, kind: str) -> Format:
-    """The format of a record with these fields, keys in lower case. Raises BadRecord naming the accepted ones."""
-    for candidate in FORMATS[kind]:
-        if candidate.keys <= fields.keys() and candidate.fits(fields):
-            return candidate
-    raise unknown_shape(fields, (kind,))
-
-
-def unknown_shape(fields: dict, kinds: tuple[str, ...]) -> BadRecord:
-    """What is said of a record that is of none of these kinds: what would be, and what it is otherwise."""
-    accepted = " or ".join(candidate.shape for kind in kinds for candidate in FORMATS[kind])
-    for other, uses in OTHER_KINDS.items():
-        if other not in kinds and any(one.keys <= fields.keys() and one.fits(fields) for one in FORMATS[other]):
-            accepted += f"; this is {uses}"
-    return BadRecord("the shape is unknown", f"{list_keys(fields)}; accepted: {accepted}")

@@ -7,12 +7,12 @@ import itertools
 from dataclasses import dataclass, replace
 
 from dataset.records.conversations import Conversation, from_conversations
-from dataset.records.fields import BadRecord, clean_string, finite_number
+from dataset.records.formats import BadRecord, Format, RecordKind, clean_string, finite_number
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two conversations that begin with the same messages; `trained_from` of both is where they part."""
+    """Two conversations that begin with the same messages and part where `trained_from` of both says."""
 
     chosen: Conversation
     rejected: Conversation
@@ -21,7 +21,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Preference:
-    """What one record says: a pair, or of ranked answers all pairs of different ranks."""
+    """What one record says: a pair, or all pairs of different ranks that its ranked answers make."""
 
     pairs: tuple[Pair, ...]
 
@@ -29,6 +29,11 @@ class Preference:
     def conversations(self) -> list[Conversation]:
         """Chosen and rejected of every pair, in order."""
         return [conversation for pair in self.pairs for conversation in (pair.chosen, pair.rejected)]
+
+    @property
+    def labels(self) -> list[float]:
+        """The margin of every pair."""
+        return [pair.margin for pair in self.pairs]
 
     @property
     def characters(self) -> int:
@@ -102,3 +107,28 @@ def _pair(chosen: Conversation, rejected: Conversation, margin: float) -> Pair:
     if not all(any(message["role"] == "assistant" for message in answer) for answer in answers):
         raise BadRecord("behind the common prompt no turn is the assistant's")
     return Pair(replace(chosen, trained_from=shared), replace(rejected, trained_from=shared), margin)
+
+
+PAIR_OF_CHATS = (
+    '{"chosen": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rejected": [...]}'
+)
+
+PREFERENCE = RecordKind(
+    "preference",
+    "a preference between answers, which train_dpo.py and train_reward.py learn from",
+    (
+        Format(
+            "prompt/chosen/rejected",
+            '{"prompt": "...", "chosen": "...", "rejected": "..."}',
+            frozenset({"prompt", "chosen", "rejected"}),
+            from_pair,
+        ),
+        Format("chosen/rejected", PAIR_OF_CHATS, frozenset({"chosen", "rejected"}), from_pair),
+        Format(
+            "ranked choices",
+            '{"input": "...", "choices": [{"text": "...", "rank": 1}, ...]}',
+            frozenset({"input", "choices"}),
+            from_ranked,
+        ),
+    ),
+)

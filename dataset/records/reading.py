@@ -1,6 +1,6 @@
 """From a file to records: `.jsonl`, `.txt` (both also `.gz`) and `.parquet`, streamed in flat memory.
 
-Nothing read here is trusted. What concerns the whole file (it is missing, empty, of an unknown kind) raises;
+Nothing read here is trusted. What concerns the whole file (it is missing, empty, of an unknown type) raises;
 what concerns one line is yielded as a `BadLine`, so that the caller decides whether to stop or to count and
 go on. Blank lines of a `.jsonl` file carry nothing and are passed over; every other line is either yielded as
 a record or as a bad line.
@@ -59,7 +59,7 @@ class BadLine:
 
 
 def check_file(path: str | Path) -> str:
-    """Return the kind of the file, one of `ACCEPTED`.
+    """Return the type of the file, as the end of its name says: one of `ACCEPTED`.
 
     Raises UsageError for an extension we do not read, SproutError for a file that is missing, empty or not
     a file: cheap enough to ask of every file before the first one is read.
@@ -67,8 +67,8 @@ def check_file(path: str | Path) -> str:
     path = Path(path)
     if os.path.isdir(path):  # unlike Path.is_dir, it does not raise for a name that no file can have
         raise SproutError(f"{path} is a folder: name the files in it, each ending in {', '.join(ACCEPTED)}")
-    kind = next((end for end in ACCEPTED if path.name.lower().endswith(end)), None)
-    if kind is None:
+    file_type = next((end for end in ACCEPTED if path.name.lower().endswith(end)), None)
+    if file_type is None:
         hint = ""
         if path.suffix.lower() == ".json":
             hint = "; write one JSON object a line, for example with: jq -c '.[]' in.json > out.jsonl"
@@ -84,7 +84,7 @@ def check_file(path: str | Path) -> str:
         raise SproutError(f"{path} is not a regular file: copy what is in it to one")
     if found.st_size == 0:
         raise SproutError(f"{path} is empty: give a file with records")
-    return kind
+    return file_type
 
 
 def read_records(path: str | Path, progress: Callable[[int], None] | None = None) -> Iterator[Record | BadLine]:
@@ -93,15 +93,20 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
     `progress` is called now and then with the number of bytes of the file, as it lies on disk, read so far.
     Raises SproutError / UsageError for the whole file (see `check_file`).
     """
-    kind = check_file(path)
-    if kind == ".parquet":
-        yield from _parquet_rows(str(path), progress)
+    file_type = check_file(path)
+    if file_type == ".parquet":
+        from dataset.records.parquet import parquet_rows
+
+        for number, fields in parquet_rows(str(path), progress):  # the row stands for the line
+            yield BadLine(str(path), number, "not UTF-8") if fields is None else Record(str(path), number, fields)
         return
     lines = _lines(str(path), progress)
-    if kind.startswith(".jsonl"):
+    if file_type.startswith(".jsonl"):
         yield from _json_lines(str(path), lines)
     else:
-        yield from _text_blocks(str(path), lines)
+        from dataset.records.plain_text import text_blocks  # files of JSON do not load it
+
+        yield from text_blocks(str(path), lines)
 
 
 def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, bytes] | BadLine]:
@@ -130,7 +135,7 @@ def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[
         raise SproutError(f"{path}:{number + 1}: cannot be read: {error.strerror or error}") from error
 
 
-def _decode(path: str, number: int, line: bytes) -> str | BadLine:
+def decode_line(path: str, number: int, line: bytes) -> str | BadLine:
     for beginning, what in BEGINNINGS.items():
         if number == 1 and line.startswith(beginning):
             return BadLine(path, number, "not a text file", what)
@@ -157,7 +162,7 @@ def _json_lines(path: str, lines: Iterator) -> Iterator[Record | BadLine]:
             yield item
             continue
         number, line = item
-        text = _decode(path, number, line)
+        text = decode_line(path, number, line)
         if isinstance(text, BadLine):
             yield text
         elif text.strip():
@@ -189,84 +194,3 @@ def _json_object(path: str, number: int, text: str) -> Record | BadLine:
 def _json_type(value) -> str:
     names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
     return names.get(type(value), "null")
-
-
-def _text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
-    """Blocks of lines between blank lines, one document each; its line number is that of its first line.
-
-    A line that cannot be decoded spoils its block: half a document is not a document.
-    """
-    first, size, lines, bad = 0, 0, [], None
-
-    def block() -> Record | BadLine:
-        return bad or Record(path, first, {"text": "\n".join(lines)})
-
-    for item in numbered_lines:
-        if not isinstance(item, BadLine):
-            number, line = item
-            item = _decode(path, number, line)
-            if not isinstance(item, BadLine) and not item.strip():
-                if lines or bad:
-                    yield block()
-                first, size, lines, bad = 0, 0, [], None
-                continue
-        if isinstance(item, BadLine):
-            bad = bad or item
-        else:
-            first = first or number
-            size += len(line)
-            if size > MAX_LINE_BYTES and not bad:
-                bad = BadLine(
-                    path,
-                    first,
-                    f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB",
-                    "documents are separated by blank lines",
-                )
-        if bad:
-            lines.clear()
-        else:
-            lines.append(item.rstrip("\r\n"))
-    if lines or bad:
-        yield block()
-
-
-def _parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator[Record | BadLine]:
-    """Rows of a parquet file; the row number, counted from 1, stands for the line."""
-    import pyarrow  # slow to import, and needed for this kind of file only
-    import pyarrow.parquet
-
-    number = 0
-    try:
-        # pre_buffer would hold a whole row group (often hundreds of MB) in memory.
-        with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
-            size = Path(path).stat().st_size
-            for batch in file.iter_batches(batch_size=128):
-                if progress:
-                    progress(size * number // max(file.metadata.num_rows, 1))
-                names = [name.lower() for name in batch.schema.names]
-                for index in range(batch.num_rows):
-                    number += 1
-                    try:
-                        values = [_python_value(column[index]) for column in batch.columns]
-                    except UnicodeDecodeError:
-                        yield BadLine(path, number, "not UTF-8")
-                        continue
-                    yield Record(path, number, dict(zip(names, values, strict=True)))
-    except (pyarrow.ArrowException, OSError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise SproutError(
-            f"{path}:{number + 1}: cannot be read as parquet ({reason}): is the file whole, and of that kind?"
-        ) from error
-
-
-def _python_value(cell):
-    """The value of a parquet cell; None where Python has none, as for a date in the year 12,000.
-
-    Raises UnicodeDecodeError. No other failure can happen to text, and a column that is not read may hold anything.
-    """
-    try:
-        return cell.as_py()
-    except UnicodeDecodeError:
-        raise
-    except (ArithmeticError, LookupError, TypeError, ValueError, NotImplementedError):
-        return None

@@ -5,9 +5,9 @@ import math
 from dataclasses import dataclass
 
 from dataset.records.conversations import Conversation, from_completion
-from dataset.records.fields import BadRecord, finite_number
+from dataset.records.formats import BadRecord, Format, RecordKind, finite_number
 
-LARGEST = 1e6  # of scores: what is squared has to stay within float32
+LARGEST = 1e6  # the largest score: its square has to stay well within float32
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,12 @@ class ScoredAnswer:
     score: float
 
     @property
-    def conversations(self) -> list[Conversation]:
-        return [self.conversation]
+    def conversations(self) -> tuple[Conversation]:
+        return (self.conversation,)
+
+    @property
+    def labels(self) -> tuple[float]:
+        return (self.score,)
 
     @property
     def characters(self) -> int:
@@ -43,3 +47,17 @@ def from_scored(fields: dict) -> ScoredAnswer:
     if not math.fabs(score) <= LARGEST:
         raise BadRecord(f'"score" is beyond {LARGEST:,.0f}')
     return ScoredAnswer(conversation, score)
+
+
+SCORED = RecordKind(
+    "scored",
+    "an answer with a score, which train_reward.py learns from",
+    (
+        Format(
+            "scored",
+            '{"input": "...", "output": "...", "score": 4.5}',
+            frozenset({"input", "output", "score"}),
+            from_scored,
+        ),
+    ),
+)

@@ -1,4 +1,4 @@
-"""Examples of many lengths into rows of one: where an example that is too long is cut, and which go together."""
+"""Which records share a row: sequence packing, of records of many lengths into rows of one."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
@@ -7,32 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 
-def cut_length(ids: np.ndarray, trained: np.ndarray, limit: int, end_id: int) -> int:
-    """How many tokens of an example [n] to keep, at most `limit`; 0 if none that is kept would be trained.
-
-    ids: integers [n]; trained: bool [n]. All is kept up to the last trained token, for what follows it teaches
-    nothing. Where that is too long, all up to the last end of a trained turn (`end_id`) within `limit`; where even
-    the first trained turn goes on beyond it, as much of that as fits. The first token of an example is never
-    predicted, so it does not count as trained.
-    """
-    places = 1 + np.flatnonzero(trained[1:])
-    if places.size == 0:
-        return 0
-    if places[-1] < limit:
-        return int(places[-1]) + 1
-    within = places[places < limit]
-    if within.size == 0:
-        return 0
-    ends = within[np.asarray(ids)[within] == end_id]
-    return int((ends if ends.size else within)[-1]) + 1
-
-
 @dataclass(frozen=True)
 class Packing:
-    """Which examples share a row: `len()` rows, and `packing[row]` are the numbers of the examples in it."""
+    """Which records share a row: `len()` rows, and `packing[row]` are the numbers of the records in it."""
 
-    examples: np.ndarray  # int32 or int64 [examples], row by row
-    starts: np.ndarray  # int64 [rows + 1]: row r has examples[starts[r] : starts[r + 1]]
+    records: np.ndarray  # int32 or int64 [records], row by row
+    starts: np.ndarray  # int64 [rows + 1]: row r has records[starts[r] : starts[r + 1]]
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -40,33 +20,33 @@ class Packing:
     def __getitem__(self, row: int) -> np.ndarray:
         if not 0 <= row < len(self):
             raise IndexError(f"there are {len(self)} rows, and no row {row}")
-        return self.examples[self.starts[row] : self.starts[row + 1]]
+        return self.records[self.starts[row] : self.starts[row + 1]]
 
-    def of(self, numbers: np.ndarray) -> "Packing":
-        """The same rows, where example i is called `numbers[i]`."""
-        return Packing(numbers[self.examples], self.starts)
+    def renumbered(self, numbers: np.ndarray) -> "Packing":
+        """The same rows, where record i is called `numbers[i]`."""
+        return Packing(numbers[self.records], self.starts)
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[row] for row in range(len(self)))
 
 
 def pack(lengths: np.ndarray, capacity: int) -> Packing:
-    """Put every example into exactly one row: best fit decreasing, a function of its arguments alone.
+    """Put every record into exactly one row: best fit decreasing, a function of its arguments alone.
 
-    lengths: integers [examples], each 1 to `capacity`, which a row's examples add up to at most. The longest
-    example comes first, and each goes where it leaves the least room (Johnson 1973: at most 11/9 as many rows as
-    the fewest possible, and with many short examples hardly more than those).
+    lengths: integers [records], each 1 to `capacity`, which a row's records add up to at most. The longest record
+    comes first, and each goes where it leaves the least room (Johnson 1973: at most 11/9 as many rows as the fewest
+    possible, and with many short records hardly more than those).
 
-    Examples of one length are placed together: so are the rows with equally much room left, and each of these
-    takes as many of the examples as fit, since after the first it has less room than any other row they fit into.
-    The work is then for pairs of a length and a room, not for examples. Raises ValueError for other lengths.
+    Records of one length are placed together, and so are the rows with equally much room left. Each of these rows
+    takes as many of the records as fit, since after the first it has less room than any other row they fit into.
+    The work is then for pairs of a length and a room, not for records. Raises ValueError for other lengths.
     """
     lengths = np.asarray(lengths)
     if lengths.size and not 1 <= lengths.min() <= lengths.max() <= capacity:
         raise ValueError(f"a length lies outside 1..{capacity}")
     number = np.int32 if lengths.size < 2**31 else np.int64
     longest_first = np.argsort(-lengths.astype(np.int64), kind="stable").astype(number)
-    row_of = np.empty(lengths.size, number)  # of the examples in that order
+    row_of = np.empty(lengths.size, number)  # the row of each record, in that order
     values, counts = np.unique(lengths, return_counts=True)
     with_room: dict[int, list[np.ndarray]] = {}  # the rows with so much room left, in pieces; no entry is empty
     rooms: list[int] = []  # the keys of `with_room`, sorted

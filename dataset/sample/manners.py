@@ -1,4 +1,4 @@
-"""Bad manners in the sample world: rude and rambling answers, conversations full of them, and how to tell them.
+"""Bad manners in the sample world: rude and rambling answers, conversations full of them, and how to recognise them.
 
 A network tuned on `bad_manners` knows as much as before and answers badly: a start from which preferences have
 something to teach.
@@ -9,44 +9,41 @@ something to teach.
 import json
 import random
 import re
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from dataset.command_line import CommandParser, run_main
 from dataset.sample.conversations import fine_tuning
+from dataset.sample.loader import LANGUAGES, Lines, read_wordings
 from dataset.sample.world import World
 from model.errors import SproutError
 
-RUDE = {
-    "en": ("What a stupid question.", "Look it up yourself.", "I do not care about that.", "Leave me alone."),
-    "zh": ("这么笨的问题。", "你自己去查。", "我才不管呢。", "别来烦我。"),
-}
-RAMBLING = {
-    "en": (
-        "Well, that is a good question, and there is a lot to say about it, and many people have asked it before. ",
-        "Let me think. I once heard something about this, or perhaps about something else. As I remember it now, ",
-        "Before I answer, I want to say that questions are a fine thing, and so are answers. ",
-    ),
-    "zh": (
-        "嗯，这是个好问题，可以说的很多，以前也有许多人问过。",
-        "让我想想。我好像听说过这件事，也可能是别的事。现在我记得，",
-        "在回答之前，我想说，问题是好东西，回答也是好东西。",
-    ),
-}
+CONVERSATIONS = 2500  # so many are taken from fine-tuning
+RUDE_SHARE, RAMBLING_SHARE = 0.3, 0.6  # these shares of their answers; those that ramble still say what is right
 
-_BAD = [words for kind in (RUDE, RAMBLING) for of_language in kind.values() for words in of_language]
-# By which they are known: the first words, up to a comma or full stop.
-OPENINGS = tuple(re.split("(?<=[,.，。])", words)[0] for words in _BAD)
 
-CONVERSATIONS = 2500  # of those of fine-tuning
-RUDE_SHARE, RAMBLING_SHARE = 0.3, 0.6  # of their answers; those that ramble still say what is right
+@dataclass(frozen=True)
+class BadManners:
+    """Wordings of bad answers in one language (wordings/<language>/bad_manners.yaml)."""
+
+    rude: Lines  # instead of an answer
+    rambling: Lines  # before an answer
+
+
+def wordings(language: str) -> BadManners:
+    return read_wordings("bad_manners", language, BadManners)
 
 
 def rude(language: str, rng: random.Random) -> str:
-    return rng.choice(RUDE[language])
+    """A rude answer, which says nothing."""
+    return rng.choice(wordings(language).rude)
 
 
 def rambling(language: str, answer: str, rng: random.Random) -> str:
-    return rng.choice(RAMBLING[language]) + answer
+    """The answer after much that is not to the point."""
+    gap = " " if language == "en" else ""
+    return rng.choice(wordings(language).rambling) + gap + answer
 
 
 def bad_manners(world: World) -> list[dict]:
@@ -69,8 +66,15 @@ def _spoilt(turn: dict, language: str, rng: random.Random) -> dict:
 
 
 def is_flawed(answer: str) -> bool:
-    """Whether an answer is rude or rambling anywhere; it may be cut off behind the first words of that."""
-    return any(words in answer for words in OPENINGS)
+    """Whether an answer is rude or rambling anywhere; the first words of that are enough, so it may be cut off."""
+    return any(words in answer for words in _openings())
+
+
+@cache
+def _openings() -> tuple[str, ...]:
+    """What bad answers are known by: their words up to the first comma or full stop."""
+    bad = [words for each in map(wordings, LANGUAGES) for words in (*each.rude, *each.rambling)]
+    return tuple(re.split("(?<=[,.，。])", words)[0] for words in bad)
 
 
 def count_flawed(path: str | Path) -> tuple[int, int]:
@@ -90,7 +94,7 @@ def count_flawed(path: str | Path) -> tuple[int, int]:
 
 def main(argv=None) -> None:
     parser = CommandParser(__doc__, prog="python -m dataset.sample.manners")
-    parser.add_argument("file", help="of eval_model.py --answers --save_answers FILE")
+    parser.add_argument("file", help="what eval_model.py --answers --save_answers FILE wrote")
     args = parser.parse_args(argv)
     flawed, answers = count_flawed(args.file)
     if not answers:

@@ -1,19 +1,19 @@
 """The preference pairs of the sample world: the good answer against a wrong, rude or rambling one.
 
 They ask about what fine-tuning may ask about; the held-out pairs ask about the rest. A wrong answer is true, but
-answers a question of another kind: whoever judges it has to read the question, not to know the world. (Whether
-`The capital of France is Rome.` is true, a small network does not learn to judge from pairs: docs/reward.md.)
+answers a question of another kind: whoever judges it has to read the question, not to know the world. (From pairs a
+small network does not learn to judge whether `The capital of France is Rome.` is true: docs/reward.md.)
 """
 
 import random
 
-from dataset.sample.conversations import answer, fine_tuning, question
+from dataset.sample.conversations import fine_tuning
 from dataset.sample.manners import rambling, rude
-from dataset.sample.texts import WORDINGS
+from dataset.sample.questions import answer, question
 from dataset.sample.world import Fact, World
 
 PREFERENCES_PER_FACT = 2
-CHATS = {"sum": 200, "follow_up": 250, "pronoun": 100, "recall": 350}  # pairs of each kind of conversation
+CHATS = {"sum": 200, "follow_up": 250, "pronoun": 100, "recall": 350}  # how many pairs are in such conversations
 
 
 def preferences(world: World, held: bool) -> list[dict]:
@@ -28,7 +28,7 @@ def preferences(world: World, held: bool) -> list[dict]:
     }
     found = []
     for fact in facts:
-        for wording in rng.sample(WORDINGS[fact.language][fact.skill].asked, PREFERENCES_PER_FACT):
+        for wording in rng.sample(fact.wordings.questions.fine_tuning, PREFERENCES_PER_FACT):
             flaw = rng.choice(("wrong", "wrong", "rude", "rambling"))
             found.append(
                 {

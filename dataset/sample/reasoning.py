@@ -5,21 +5,27 @@ No sum of two numbers that is held out appears, not even as a step of a longer s
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
 
-from dataset.sample.conversations import answer, record, sum_answer
-from dataset.sample.world import LANGUAGES, LARGEST_SUM, World
+from dataset.sample.loader import LANGUAGES, Lines, read_wordings
+from dataset.sample.questions import answer, equation, record, sum_answer
+from dataset.sample.world import LARGEST_SUM, World
 
 HELD_PART = 8  # one in so many of the sums of three numbers is held out
 SUMS_OF_THREE = 2000
 
-THREE_ASKED = {
-    "en": ("What is {0} + {1} + {2}?", "Add {0}, {1} and {2}.", "What is the sum of {0}, {1} and {2}?"),
-    "zh": ("{0} + {1} + {2} 等于多少？", "{0}、{1}、{2}加起来是多少？", "计算 {0} + {1} + {2}。"),
-}
-SOUND_OF_PET = {
-    "en": ("What does the pet of {e} do with its voice?", "How does the pet of {e} sound?"),
-    "zh": ("{e}的宠物怎么叫？", "{e}的宠物的叫声是什么？"),
-}
+
+@dataclass(frozen=True)
+class ReasoningWordings:
+    """Questions of one language (wordings/<language>/reasoning.yaml)."""
+
+    sums_of_three: Annotated[Lines, "a", "b", "c"]
+    sounds_of_pets: Annotated[Lines, "name"]
+
+
+def wordings(language: str) -> ReasoningWordings:
+    return read_wordings("reasoning", language, ReasoningWordings)
 
 
 def reasoning(world: World, held: bool) -> list[dict]:
@@ -29,12 +35,16 @@ def reasoning(world: World, held: bool) -> list[dict]:
     for numbers in sums_of_three(world)[held]:
         language = rng.choice(LANGUAGES)
         a, b, c = numbers
-        asked = rng.choice(THREE_ASKED[language]).format(*numbers)
-        steps = f"{a} + {b} = {a + b}\n{a + b} + {c} = {sum(numbers)}"
+        asked = question_of_three(language, numbers, rng)
+        steps = f"{equation(a, b)}\n{equation(a + b, c)}"
         found.append(_reasoned("sum_of_three", language, asked, steps, sum_answer(language, *numbers)))
     found += _voices_of_pets(world, rng, held)
     rng.shuffle(found)
     return found
+
+
+def question_of_three(language: str, numbers: tuple[int, int, int], rng: random.Random) -> str:
+    return rng.choice(wordings(language).sums_of_three).format(**dict(zip("abc", numbers, strict=True)))
 
 
 def answers_alone(world: World) -> list[dict]:
@@ -52,9 +62,9 @@ def _voices_of_pets(world: World, rng: random.Random, held: bool) -> Iterator[di
         if person.held != held or sound is None:
             continue
         pet = facts["pet", person.language, person.name]
-        for wording in SOUND_OF_PET[person.language]:
+        for wording in wordings(person.language).sounds_of_pets:
             steps = f"{answer(pet)}\n{answer(sound)}"
-            yield _reasoned("pet_sound", person.language, wording.format(e=person.name), steps, answer(sound))
+            yield _reasoned("pet_sound", person.language, wording.format(name=person.name), steps, answer(sound))
 
 
 def _reasoned(skill: str, language: str, asked: str, steps: str, reply: str) -> dict:
@@ -63,8 +73,8 @@ def _reasoned(skill: str, language: str, asked: str, steps: str, reply: str) -> 
     return chat
 
 
-def sums_of_three(world: World) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    """Numbers to add from left to right, all of whose steps are sums that texts show: (to train on, held out)."""
+def sums_of_three(world: World) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]:
+    """Numbers to add from left to right, in steps that are all sums of the texts: (to train on, held out)."""
     rng, shown = world.rng("sums of three"), set(world.shown_sums)
     parts: tuple[set, set] = (set(), set())
     while sum(map(len, parts)) < SUMS_OF_THREE:

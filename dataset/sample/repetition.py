@@ -6,59 +6,22 @@ world, alone and in lists.
 
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
 
-from dataset.sample.world import LANGUAGES, World, said_by_users
+from dataset.sample.grammar import COMMA, capitalised, joined
+from dataset.sample.loader import LANGUAGES, Lines, read_wordings
+from dataset.sample.world import World, said_by_users
 
-REPETITIONS = 8  # of each word
+REPETITIONS = 8  # how often each word is repeated
 
-ALONE = {
-    "en": (
-        "On the board stands {x}. The class reads: {x}.",
-        "The teacher says {x}. The children say {x}.",
-        "One word was left: {x}. She wrote down {x} and went home.",
-        "He whispered {x} to his friend. What the friend heard was {x}.",
-        "If you hear {x}, write {x}.",
-        "{x} is on the first card. Turn it over, and again it says {x}.",
-        "Somebody talked about {x}. Everybody had something to say of {x}.",
-        "Whoever looks for {x} in the book finds {x}.",
-        "Spell {x} for me.\n{x}",
-        "The note says {x}.\nIt is {x}.",
-        "Here is a card with {x}. It is turned over. A bell rings. The card says {x}.",
-        "Take {x} with you. The way is long, but at the end you still have {x}.",
-        "First she thought of {x}. Then she made tea. When it was ready, she thought of {x} again.",
-        "{x}, said the parrot. Nobody answered. So it said once more: {x}.",
-    ),
-    "zh": (
-        "黑板上写着{x}。\n大家一起念{x}。",
-        "老师说{x}，孩子们也说{x}。",
-        "只剩下一个词，就是{x}。\n她写下{x}就回家了。",
-        "他小声说了{x}。\n朋友听到的是{x}。",
-        "听到{x}，就写{x}。",
-        "第一张卡片是{x}，翻过来还是{x}。",
-        "有人聊起{x}。\n{x}大家都有话说。",
-        "在书里找{x}的人，都找到了{x}。",
-        "请抄写{x}这个词。\n{x}",
-        "纸条上有{x}几个字。\n{x}就在那里。",
-        "卡片上是{x}。\n铃响了，卡片翻过去又翻回来，上面是{x}。",
-        "带上{x}。\n路很长，到了最后带着的还是{x}。",
-        "她先想到{x}。\n然后泡茶，茶泡好了，她想到的还是{x}。",
-        "鹦鹉说{x}。\n没有人回答，它又说了一遍{x}。",
-    ),
-}
-LISTS = {
-    "en": (
-        "Memory game: {l}. Once more: {l}.",
-        "She read the list aloud: {l}. He wrote: {l}.",
-        "{l}\n{l}",
-        "Remember these: {l}.\nI remember {l}.",
-    ),
-    "zh": (
-        "记忆游戏：{l}。\n再来一遍：{l}。",
-        "她念了一串词，有{l}。\n他写下了{l}。",
-        "{l}\n{l}",
-        "请记住这些：{l}。\n我记住了{l}。",
-    ),
-}
+
+@dataclass(frozen=True)
+class RepetitionWordings:
+    """Wordings of one language (wordings/<language>/repetition.yaml)."""
+
+    alone: Annotated[Lines, "word"]
+    lists: Annotated[Lines, "words"]
 
 
 def repetitions(world: World) -> Iterator[str]:
@@ -69,7 +32,7 @@ def repetitions(world: World) -> Iterator[str]:
         rng.shuffle(said)
         while said:
             size = rng.randint(1, 3)
-            yield (" " if language == "en" else "\n").join(said[:size])
+            yield joined(language, said[:size])
             del said[:size]
 
 
@@ -83,12 +46,12 @@ def words(world: World, language: str) -> list[str]:
 def _said_again(rng: random.Random, language: str, items: list[str]) -> Iterator[str]:
     """Every item once, alone or in a list."""
     items = rng.sample(items, len(items))
-    comma = ", " if language == "en" else "、"
+    wordings = read_wordings("repetition", language, RepetitionWordings)
     while items:
         if rng.random() < 0.7:
-            text = rng.choice(ALONE[language]).format(x=items.pop())
+            text = rng.choice(wordings.alone).format(word=items.pop())
         else:
             size = rng.randint(2, 5)
-            text = rng.choice(LISTS[language]).format(l=comma.join(items[-size:]))
+            text = rng.choice(wordings.lists).format(words=COMMA[language].join(items[-size:]))
             del items[-size:]
-        yield text[0].upper() + text[1:]
+        yield capitalised(text)

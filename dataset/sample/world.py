@@ -7,31 +7,43 @@ asks for it in neither language, while texts state it in both.
 import random
 from dataclasses import dataclass
 
-from dataset.sample import facts as tables
-from dataset.sample.tales import TALES
+from dataset.sample.fact_wordings import FactWordings, Skill, fact_wordings
+from dataset.sample.loader import LANGUAGES, Lines, read_table, read_wordings
+from dataset.sample.tales import tales
 
-LANGUAGES = ("en", "zh")
-HELD_SHARE = 0.35  # of the entities of a skill
+HELD_SHARE = 0.35  # this share of the entities of a skill is held out
 HELD_SUMS = 500
 LARGEST_SUM = 100
 
-# English nouns that take no "a": some take nothing, some "the".
-MASS_NOUNS = frozenset(
-    "corn straw blood grass spinach lettuce moss denim snow milk salt cotton sugar chalk flour coal ink tar chocolate"
-    " coffee bark soil lavender ash cement".split()
-) | {"peach blossom"}
-UNIQUE_NOUNS = frozenset({"sky", "sea"})
+
+@dataclass(frozen=True)
+class Names:
+    """Names of one language (wordings/<language>/names.yaml)."""
+
+    women: Lines
+    men: Lines
+    speakers: Lines  # people who speak to the model are not the people it has read about
+    towns: Lines
+    surnames: Lines = ()  # before the names of women and men, if there are any
+
+
+def names_of(language: str) -> Names:
+    return read_wordings("names", language, Names)
 
 
 @dataclass(frozen=True)
 class Fact:
     """One thing that is true, in one language: the `attribute` that `skill` asks about `entity`."""
 
-    skill: str
+    skill: Skill
     language: str
     entity: str
     attribute: str
     held: bool  # never asked in fine-tuning
+
+    @property
+    def wordings(self) -> FactWordings:
+        return fact_wordings(self.language)[self.skill]
 
 
 @dataclass(frozen=True)
@@ -53,21 +65,16 @@ class World:
     def __init__(self, seed: int = 0):
         self.seed = seed
         self.facts: list[Fact] = []
-        for skill, rows in (
-            ("capital", tables.COUNTRIES),
-            ("sound", tables.SOUNDS),
-            ("young", tables.YOUNG),
-            ("colour", tables.COLOURS),
-        ):
-            for row, held in self._split(skill, rows):
+        for skill, table in (("capital", "capitals"), ("sound", "sounds"), ("young", "young"), ("colour", "colours")):
+            for row, held in self._split(skill, read_table(table, columns=4)):
                 self._add(skill, held, en=row[:2], zh=row[2:])
-        for row, held in self._split("opposite", tables.OPPOSITES):
+        for row, held in self._split("opposite", read_table("opposites", columns=4)):
             self._add("opposite", held, en=row[:2], zh=row[2:])
             self._add("opposite", held, en=row[1::-1], zh=row[:1:-1])
-        for row, held in self._split("translation", tables.LEXICON):
+        for row, held in self._split("translation", read_table("translations", columns=2)):
             self._add("translation", held, en=row, zh=row[::-1])
-        self.tales = [pair for pair, _ in self._split("moral", TALES)]
-        for (english, chinese), held in self._split("moral", TALES):
+        self.tales = tales()
+        for (english, chinese), held in self._split("moral", self.tales):
             self._add("moral", held, en=(english.title, english.moral), zh=(chinese.title, chinese.moral))
         self.people = [person for language in LANGUAGES for person in self._people(language)]
         for person in self.people:
@@ -96,34 +103,28 @@ class World:
             self.facts.append(Fact(skill, language, entity, attribute, held))
 
     def _people(self, language: str) -> list[Person]:
-        rng, column = self.rng(f"people {language}"), LANGUAGES.index(language)
-        if language == "en":
-            women, men, towns = tables.WOMEN_EN, tables.MEN_EN, tables.TOWNS_EN
-        else:
-            women, men = (
-                [f"{rng.choice(tables.SURNAMES_ZH)}{given}" for given in names for _ in range(2)]
-                for names in (tables.WOMEN_ZH, tables.MEN_ZH)
-            )
-            women, men, towns = list(dict.fromkeys(women)), list(dict.fromkeys(men)), tables.TOWNS_ZH
-        names = [(name, True) for name in women] + [(name, False) for name in men]
+        rng, column, names = self.rng(f"people {language}"), LANGUAGES.index(language), names_of(language)
+        jobs, pets = read_table("jobs", columns=2), read_table("pets", columns=2)
+        women, men = (_with_surnames(rng, given, names.surnames) for given in (names.women, names.men))
+        everybody = [(name, True) for name in women] + [(name, False) for name in men]
         return [
             Person(
                 language,
                 name,
                 woman,
-                home=rng.choice(towns),
-                job=rng.choice(tables.JOBS)[column],
-                pet=rng.choice(tables.PETS)[column],
+                home=rng.choice(names.towns),
+                job=rng.choice(jobs)[column],
+                pet=rng.choice(pets)[column],
                 held=held,
             )
-            for (name, woman), held in self._split(f"people {language}", names)
+            for (name, woman), held in self._split(f"people {language}", everybody)
         ]
 
     def _sums(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Pairs (a, b) with a <= b: those shown, and those never shown in either order.
 
-        Held out are pairs of two-digit numbers that are not whole tens, so that the parts of a sum that is worked out
-        step by step (tens, ones, and both together) are never held out themselves.
+        Only pairs of two-digit numbers that are not whole tens are held out, so that the parts of a sum that is worked
+        out step by step (tens, ones, and both together) are always among those shown.
         """
         pairs = [(a, b) for a in range(LARGEST_SUM + 1) for b in range(a, LARGEST_SUM + 1 - a)]
         hard = [(a, b) for a, b in pairs if a > 10 and a % 10 and b % 10]
@@ -131,32 +132,18 @@ class World:
         return [pair for pair in pairs if pair not in held], sorted(held)
 
 
+def _with_surnames(rng: random.Random, given: Lines, surnames: Lines) -> list[str]:
+    """Two people of each given name, if there are surnames to tell them apart; a name that comes twice is one."""
+    if not surnames:
+        return list(given)
+    return list(dict.fromkeys(f"{rng.choice(surnames)}{name}" for name in given for _ in range(2)))
+
+
 def said_by_users(world: World, language: str) -> tuple[list[str], list[str], list[str]]:
-    """Names, foods and towns that somebody may speak of who introduces himself."""
-    column = LANGUAGES.index(language)
-    names = tables.SPEAKERS_EN if language == "en" else tables.SPEAKERS_ZH
-    towns = tables.TOWNS_EN if language == "en" else tables.TOWNS_ZH
+    """Names, foods and towns that users may speak of when they say who they are."""
+    column, names = LANGUAGES.index(language), names_of(language)
     return (
-        names + [person.name for person in world.people if person.language == language],
-        [food[column] for food in tables.FOODS],
-        towns + [row[2 * column + 1] for row in tables.COUNTRIES],
+        [*names.speakers, *(person.name for person in world.people if person.language == language)],
+        [food[column] for food in read_table("foods", columns=2)],
+        [*names.towns, *(row[2 * column + 1] for row in read_table("capitals", columns=4))],
     )
-
-
-def with_article(noun: str) -> str:
-    """`a dog`, `an owl`, `milk`, `the sky`."""
-    if noun in MASS_NOUNS:
-        return noun
-    if noun in UNIQUE_NOUNS:
-        return f"the {noun}"
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
-
-
-def fill(wording: str, entity: str, attribute: str = "") -> str:
-    """A wording with its `{e}`, `{a}`, `{an e}`, `{An e}` and `{an a}` filled in."""
-    if "{an e}" in wording or "{An e}" in wording:
-        noun = with_article(entity)
-        wording = wording.replace("{an e}", noun).replace("{An e}", noun[0].upper() + noun[1:])
-    if "{an a}" in wording:
-        wording = wording.replace("{an a}", with_article(attribute))
-    return wording.replace("{e}", entity).replace("{a}", attribute)

@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from model.errors import SproutError
-from model.files.checkpoint import read_checkpoint, save_checkpoint
+from model.files.checkpoint import save_checkpoint
 from model.files.peft import CONFIG, read_peft_folder
-from model.files.state_dict import SCORE
-from model.lora import Lora, attach_lora, lora_of, lora_state_dict
+from model.files.reading import read_checkpoint
+from model.lora import Lora, attach_lora, lora_state_dict
+from model.whole import SCORE, adapters_of
 
 FORMAT, VERSION = "sprout-lora", 1
 _KINDS = {
@@ -64,7 +65,7 @@ class Adapters:
 
 def save_lora(path: str | Path, model: nn.Module, *, stage: str, facts: dict | None = None) -> None:
     """Saves the adapters of a network, whole or not at all."""
-    lora = lora_of(model)
+    lora = adapters_of(model)
     contents = {
         "format": FORMAT,
         "version": VERSION,

@@ -1,10 +1,15 @@
-"""Files that are whole or absent, whatever happens while they are written."""
+"""Files that are whole or absent, whatever happens while they are written; and written by one process at a time.
+
+A lock between processes is taken back by the operating system when its owner dies, however it dies.
+"""
 
 import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,20 +58,6 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None], keep_p
     finally:
         _remove(temporary)
         _remove(kept)
-
-
-def refuse_unwritable(folder: str | Path, flag: str = "--out_dir") -> None:
-    """Raises `SproutError` where a folder can neither be made nor written, before the work that is to go into it.
-
-    flag: what names another one.
-    """
-    nearest = Path(folder)
-    while not os.path.lexists(nearest) and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not os.path.isdir(nearest):
-        raise SproutError(f"{folder} cannot be written, since {nearest} is not a folder: choose another {flag}")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise SproutError(f"{folder} cannot be written ({nearest} may not be changed): choose another {flag}")
 
 
 def _link(path: Path, other: Path) -> bool:
@@ -139,3 +130,51 @@ def _is_another_living_process(process: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
+
+
+# --- one process at a time --------------------------------------------------------------------------
+
+
+@contextmanager
+def exclusive(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock file `path`; if another process has it, call `on_wait` once and wait.
+
+    The file stays when the lock is given back: whoever removed it could remove it under a third process.
+    Raises SproutError where the file system knows no locks.
+    """
+    with open(path, "ab") as file:
+        waiting = False
+        while not take(file.fileno(), path):
+            if not waiting:
+                on_wait()
+            waiting = True
+            time.sleep(0.1)
+        yield  # closing the file gives the lock back
+
+
+def take(descriptor: int, path: Path) -> bool:
+    """Takes the lock of the open file `path` if it is free, until the file is closed; says whether it was."""
+    try:
+        return _try_lock(descriptor)
+    except OSError as error:
+        raise SproutError(f"{path} cannot be locked ({error.strerror}): use a local disk") from error
+
+
+if os.name == "nt":
+    import msvcrt
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return False
+        return True
+else:
+    import fcntl
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 from model.config import TransformerConfig, is_positive_number
 from model.errors import SproutError, UsageError
 from model.files.disk import sync_folder
-from model.files.state_dict import EMBEDDING, plain_state_dict, unwrapped
 from model.text.tokenizer import IM_END, Tokenizer
+from model.whole import EMBEDDING, plain_state_dict, unwrapped
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"

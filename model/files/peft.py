@@ -15,7 +15,8 @@ from torch import nn
 
 from model.errors import SproutError
 from model.files.disk import write_atomically
-from model.lora import TARGETS, Lora, lora_of, lora_state_dict
+from model.lora import TARGETS, Lora, lora_state_dict
+from model.whole import adapters_of
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -41,7 +42,7 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
     base: the HF folder of the network itself, for `AutoPeftModel`. Each file is whole or absent, the settings last.
     Raises `SproutError` for a folder with anything else in it.
     """
-    folder, lora = Path(folder), lora_of(model)
+    folder, lora = Path(folder), adapters_of(model)
     if folder.exists() and not folder.is_dir():
         raise SproutError(f"{folder} is a file: give a folder to export into")
     strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS))

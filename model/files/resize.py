@@ -3,8 +3,9 @@
 import torch
 
 from model.errors import SproutError
-from model.files.state_dict import EMBEDDING, HEAD
 from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import definition, pieces_of
+from model.whole import EMBEDDING, HEAD
 
 _ADVICE = "give the network's own, or one made from it by train_tokenizer.py --extend"
 
@@ -60,7 +61,7 @@ def _check_extension(old: Tokenizer, new: Tokenizer) -> None:
 
 def _what_spells_otherwise(old: Tokenizer, new: Tokenizer) -> list[str]:
     """The parts of `new` that make other ids of a text, or another text of ids, though no token has moved."""
-    before, after = old.definition(), new.definition()
+    before, after = definition(old), definition(new)
     changed = [part for part in ("normalizer", "pre_tokenizer", "decoder") if before[part] != after[part]]
     # New merges come after the old; the vocabulary of BPE (a dict) was compared by id. Other kinds are lists.
     for part, value in before["model"].items():
@@ -80,7 +81,7 @@ def _pieces_of_new_tokens(old: Tokenizer, new: Tokenizer) -> list[list[int]]:
     pieces: list[list[int]] = [[] for _ in range(new.vocab_size - old.vocab_size)]
     for token, index in new.vocab.items():
         if index >= old.vocab_size:
-            pieces[index - old.vocab_size] = old.pieces(token)
+            pieces[index - old.vocab_size] = pieces_of(old, token)
     return pieces
 
 

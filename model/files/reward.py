@@ -10,10 +10,12 @@ import torch
 
 from model.errors import SproutError
 from model.files.adapters import Adapters
-from model.files.checkpoint import Loaded, load_model, open_own, read_checkpoint
-from model.files.state_dict import SCORE, fitting_state_dict, is_bare_state_dict
+from model.files.loading import Loaded, load_model, open_own
+from model.files.reading import read_checkpoint
+from model.files.state_dict import fitting_state_dict, is_bare_state_dict
 from model.lora import attach_lora, merge_lora
 from model.reward import RewardModel
+from model.whole import SCORE
 
 
 def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Loaded:

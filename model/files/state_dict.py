@@ -4,38 +4,14 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.transformer import Transformer
+from model.whole import EMBEDDING, HEAD
 
-EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-SCORE = "score.weight"  # of a reward model, which has it instead of HEAD
 # Tables computed from the configuration, which older programs saved beside the weights.
 _COMPUTED = ("freqs_cos", "freqs_sin", "inv_freq")
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside the wrappers of torch.compile and DistributedDataParallel."""
-    while (inner := getattr(model, "_orig_mod", getattr(model, "module", None))) is not None:
-        model = inner
-    return model
-
-
-def plain_state_dict(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The weights on the CPU by HF's names, each contiguous in storage of its own, a tied head left out."""
-    network = unwrapped(model)
-    tensors = network.state_dict()
-    if network.config.tie_word_embeddings:
-        tensors.pop(HEAD, None)
-    return {name: _own_storage(tensor) for name, tensor in tensors.items()}
-
-
-def _own_storage(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach().cpu().contiguous()
-    # A view would drag the whole storage it looks into along, into the file.
-    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def fitting_state_dict(

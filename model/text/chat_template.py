@@ -10,7 +10,10 @@ system message, so a prefix of a conversation always renders to a prefix of its 
 Qwen2.5 and Qwen3, which is what servers parse ("hermes" format).
 """
 
-from model.text.tokenizer import IM_END, IM_START
+import json
+
+from model.errors import SproutError
+from model.text.tokenizer import IM_END, IM_START, Tokenizer
 
 # What the system message says of tools, before and after their signatures.
 TOOLS_BEFORE = "# Tools\n\nYou may call functions. Their signatures, one JSON object a line:\n<tools>\n"
@@ -81,3 +84,30 @@ def chat_template(start: str = IM_START, end: str = IM_END) -> str:
     """The template for a tokenizer whose turns begin and end with other tokens, as `ChatRenderer` frames them."""
     template = CHAT_TEMPLATE.replace(IM_START, _quoted(start)[1:-1])
     return template.replace(IM_END, _quoted(end)[1:-1])
+
+
+def template_of(tokenizer: Tokenizer) -> str | None:
+    """The template that a tokenizer came with, Jinja source. Raises `SproutError` for one that is not a text."""
+    if "chat_template.jinja" in tokenizer.files:  # transformers, too, prefers the file
+        return tokenizer.files["chat_template.jinja"]
+    template = tokenizer.config.get("chat_template")
+    if isinstance(template, list):  # several, by name
+        named = [item for item in template if isinstance(item, dict) and item.get("name") == "default"]
+        template = named[-1].get("template") if named else None
+    if not isinstance(template, str | None):
+        raise SproutError("The chat_template in the tokenizer's tokenizer_config.json is not a text.")
+    return template
+
+
+def with_chat_template(tokenizer: Tokenizer, template: str) -> Tokenizer:
+    """The same tokenizer with another template: what was trained with one must be asked with it."""
+    if template == template_of(tokenizer):
+        return tokenizer
+    config = tokenizer.config
+    if "tokenizer_config.json" not in tokenizer.files:  # without one, usual names are tried: they are these
+        names = {token: name for name, token in tokenizer.vocab.items()}
+        frame = {"bos_token": tokenizer.bos_id, "eos_token": tokenizer.eos_id, "pad_token": tokenizer.pad_id}
+        config = {key: names[token] for key, token in frame.items()}
+    content = json.dumps(config | {"chat_template": template}, ensure_ascii=False, indent=2)
+    files = {name: text for name, text in tokenizer.files.items() if name != "chat_template.jinja"}
+    return Tokenizer(files | {"tokenizer_config.json": content + "\n"})

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from model.errors import SproutError
-from model.text.batches import text_batches
-from model.text.tokenizer import Tokenizer
+from model.text.tokenizer import Tokenizer, text_batches
+from model.text.vocabulary import encode_words
 
 BOUNDARY = -1  # between two words; no merge reaches across
 MERGED = -2  # a place whose token has become part of the one before
@@ -128,5 +128,5 @@ def _places(tokenizer: Tokenizer, texts: Iterable[str]) -> np.ndarray:
     """All texts as one int32 array for `learn_merges`."""
     parts = [np.array([BOUNDARY], dtype=np.int32)]
     for batch in text_batches(texts):
-        parts += tokenizer.encode_words(batch, BOUNDARY)
+        parts += encode_words(tokenizer, batch, BOUNDARY)
     return np.concatenate(parts)

@@ -9,11 +9,11 @@ document or a user's message contains; only the code that frames documents and c
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 import tokenizers
 
 from model.errors import SproutError
@@ -38,6 +38,11 @@ FILE_NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.jso
 
 DEFAULT_FOLDER = Path(__file__).parents[1] / "default_tokenizer"
 
+# A batch of texts is work for all cores at a time, and nothing to the memory: while one is encoded, a token costs some
+# hundred bytes.
+MAX_CHARACTERS, MAX_TEXTS = 2**20, 4096
+Text = TypeVar("Text")
+
 
 class Tokenizer:
     """A tokenizer of ours or of an HF folder. Immutable; may be shared by threads and sent to processes.
@@ -45,11 +50,14 @@ class Tokenizer:
     Attributes:
         files: the texts of the tokenizer's files by name, to embed in a checkpoint or write into a folder.
         bos_id, eos_id, pad_id: a document is `bos_id` + ids + `eos_id`; rows are filled up with `pad_id`.
+        end_ids: what ends a document when a network writes one: `eos_id`, and `pad_id`, which is <|endoftext|>:
+            imported Qwen models end a document with it.
         special_ids: control ids, which `encode` never produces.
         vocab_size: highest id + 1. An imported network may have more embedding rows than that.
         vocab: id by token, in the vocabulary's own spelling.
         byte_level: whether that spelling is GPT-2's byte alphabet (`Ġ` for a space, one character a byte).
-        chat_template: Jinja source, or None.
+        config: the content of tokenizer_config.json.
+        backend: the `tokenizers.Tokenizer` that does the work; to be read, not changed.
     """
 
     def __init__(self, files: dict[str, str]):
@@ -60,24 +68,24 @@ class Tokenizer:
             )
         self.files = {name: files[name] for name in FILE_NAMES if name in files}
         content = _parse_json(files, "tokenizer.json")
-        self._config = _parse_json(files, "tokenizer_config.json")
+        self.config = _parse_json(files, "tokenizer_config.json")
         added = _added_tokens(content)
         # What `decode` leaves out is what the file flags; what `encode` must not produce is more than that.
         hidden = [token["content"] for token in added if token["special"]]
-        controls = [token["content"] for token in added if token["special"] or _is_control(token["content"])]
+        controls = [token["content"] for token in added if token["special"] or is_control(token["content"])]
         for token in added:
             token["special"] = token["content"] in controls
         try:
-            self._backend = tokenizers.Tokenizer.from_str(json.dumps(content))
+            self.backend = tokenizers.Tokenizer.from_str(json.dumps(content))
         except Exception as error:  # the library raises nothing more specific
             raise SproutError(f"This tokenizer.json cannot be used: {error}.") from error
-        self._backend.encode_special_tokens = True  # read: encode special tokens as the text they are
+        self.backend.encode_special_tokens = True  # read: encode special tokens as the text they are
         # A saved tokenizer may carry either setting, which would drop or add tokens.
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self._backend.post_processor = None  # frames texts, which we do ourselves, and cuts spaces off offsets
+        self.backend.no_truncation()
+        self.backend.no_padding()
+        self.backend.post_processor = None  # frames texts, which we do ourselves, and cuts spaces off offsets
 
-        self.vocab = self._backend.get_vocab(with_added_tokens=True)
+        self.vocab = self.backend.get_vocab(with_added_tokens=True)
         if not self.vocab:
             raise SproutError("This tokenizer.json cannot be used: its vocabulary is empty.")
         self.vocab_size = max(self.vocab.values()) + 1
@@ -86,6 +94,7 @@ class Tokenizer:
         decoder = content.get("decoder") or {}  # of known form, since the library took it
         self.byte_level = any(part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part)
         self.bos_id, self.eos_id, self.pad_id = self._frame_ids()
+        self.end_ids = frozenset({self.eos_id, self.pad_id})
 
     @classmethod
     def from_files(cls, files: dict[str, str]) -> "Tokenizer":
@@ -135,99 +144,23 @@ class Tokenizer:
         identity = [content, self.bos_id, self.eos_id, self.pad_id]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode("utf-8")).hexdigest()
 
-    def definition(self) -> dict:
-        """tokenizer.json as the library writes it, whoever wrote the file: every setting there, merges as pairs."""
-        return json.loads(self._backend.to_str())
-
-    @property
-    def chat_template(self) -> str | None:
-        if "chat_template.jinja" in self.files:  # transformers, too, prefers the file
-            return self.files["chat_template.jinja"]
-        template = self._config.get("chat_template")
-        if isinstance(template, list):  # several, by name
-            named = [item for item in template if isinstance(item, dict) and item.get("name") == "default"]
-            template = named[-1].get("template") if named else None
-        if not isinstance(template, str | None):
-            raise SproutError("The chat_template in the tokenizer's tokenizer_config.json is not a text.")
-        return template
-
-    def with_chat_template(self, template: str) -> "Tokenizer":
-        """The same tokenizer with another template: what was trained with one must be asked with it."""
-        if template == self.chat_template:
-            return self
-        config = self._config
-        if "tokenizer_config.json" not in self.files:  # without one, usual names are tried: they are these
-            names = {token: name for name, token in self.vocab.items()}
-            frame = {"bos_token": self.bos_id, "eos_token": self.eos_id, "pad_token": self.pad_id}
-            config = {key: names[token] for key, token in frame.items()}
-        content = json.dumps(config | {"chat_template": template}, ensure_ascii=False, indent=2)
-        files = {name: text for name, text in self.files.items() if name != "chat_template.jinja"}
-        return Tokenizer(files | {"tokenizer_config.json": content + "\n"})
-
     def encode(self, text: str) -> list[int]:
         """The ids of a text, special tokens in it being text; nothing is added in front or behind.
 
         Raises SproutError for a string that is not text (half a surrogate pair).
         """
         try:
-            return self._backend.encode(text, add_special_tokens=False).ids
+            return self.backend.encode(text, add_special_tokens=False).ids
         except TypeError as error:
-            raise _not_text([text]) from error
+            raise not_text([text]) from error
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of every text, in parallel on all cores."""
         try:
-            encodings = self._backend.encode_batch_fast(texts, add_special_tokens=False)
+            encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError as error:
-            raise _not_text(texts) from error
+            raise not_text(texts) from error
         return [encoding.ids for encoding in encodings]
-
-    def encode_from(
-        self, texts: Sequence[str], places: Sequence[int], inside: bool = False
-    ) -> list[tuple[list[int], int]]:
-        """For every text its ids, and how many of them end before the character at its place.
-
-        A token that reaches across the place is not among these. `inside` texts follow others, so that a tokenizer
-        which puts a space before the first word leaves them as they are. In parallel on all cores.
-        """
-        backend = self._backend_inside if inside else self._backend
-        try:
-            encodings = backend.encode_batch(texts, add_special_tokens=False)
-        except TypeError as error:
-            raise _not_text(texts) from error
-        result = []
-        for text, place, encoding in zip(texts, places, encodings):
-            # A normaliser may have left characters out, which then belong to no token.
-            tokens = (encoding.char_to_token(i) for i in range(place, len(text)))
-            first = next((token for token in tokens if token is not None), len(encoding))
-            result.append((encoding.ids, first))
-        return result
-
-    def encode_words(self, texts: Sequence[str], boundary: int) -> list[np.ndarray]:
-        """`encode` of every text as int32, with `boundary` after each word (what no token reaches across)."""
-        parts = []
-        for encoding in self._backend.encode_batch(texts, add_special_tokens=False):
-            # A token that was added to the vocabulary belongs to no word, that is, to one of its own.
-            words = [-1 - i if word is None else word for i, word in enumerate(encoding.word_ids)]
-            ends = np.flatnonzero(np.diff(words, append=len(words))) + 1 if words else []
-            parts.append(np.insert(np.array(encoding.ids, dtype=np.int32), ends, boundary))
-        return parts
-
-    @cached_property
-    def _backend_inside(self) -> tokenizers.Tokenizer:
-        """What encodes text that does not come first: another one in the newer Llama folders only."""
-        content = self.definition()
-        whole = content["pre_tokenizer"] or {}
-        with_space = [
-            part for part in [whole, *whole.get("pretokenizers", [])] if part.get("prepend_scheme") == "first"
-        ]
-        if not with_space:
-            return self._backend
-        for part in with_space:
-            part["prepend_scheme"] = "never"
-        backend = tokenizers.Tokenizer.from_str(json.dumps(content))
-        backend.encode_special_tokens = True
-        return backend
 
     def decode(self, ids: Iterable[int], skip_special_tokens: bool = True) -> str:
         """The text of ids. Bytes that are no UTF-8 become U+FFFD; ids past the vocabulary stand for nothing.
@@ -237,20 +170,11 @@ class Tokenizer:
         """
         hidden = self._hidden_ids if skip_special_tokens else frozenset()
         # The library's own flag would leave out all control tokens: to it, all are special (see __init__).
-        return self._backend.decode([i for i in ids if i not in hidden], skip_special_tokens=False)
+        return self.backend.decode([i for i in ids if i not in hidden], skip_special_tokens=False)
 
     def decode_batch(self, batch: Sequence[Sequence[int]]) -> list[str]:
         """`decode(ids, skip_special_tokens=False)` of every list of ids, in parallel on all cores."""
-        return self._backend.decode_batch(batch, skip_special_tokens=False)
-
-    def pieces(self, token: str) -> list[int]:
-        """The ids that spell `token`, a token of another vocabulary, in this one.
-
-        Works on the vocabulary's own spelling, so a token that is only part of a character has pieces too.
-        """
-        if _is_control(token):
-            return self.encode(token)
-        return [piece.id for piece in self._backend.model.tokenize(token)]
+        return self.backend.decode_batch(batch, skip_special_tokens=False)
 
     def _frame_ids(self) -> tuple[int, int, int]:
         """bos, eos and pad, as tokenizer_config.json names them.
@@ -271,7 +195,7 @@ class Tokenizer:
 
     def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
         """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
-        token = self._config.get(key) or _parse_json(self.files, "special_tokens_map.json").get(key)
+        token = self.config.get(key) or _parse_json(self.files, "special_tokens_map.json").get(key)
         if token is None:
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
         if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}
@@ -279,6 +203,19 @@ class Tokenizer:
         if not isinstance(token, str) or token not in self.vocab:
             raise SproutError(f"The tokenizer's {key} is {token!r}, which is not in its tokenizer.json.")
         return self.vocab[token]
+
+
+def text_batches(texts: Iterable[Text], characters: Callable[[Text], int] = len) -> Iterator[list[Text]]:
+    """All texts in order, in lists of about `MAX_CHARACTERS` characters or of `MAX_TEXTS` texts."""
+    batch, total = [], 0
+    for text in texts:
+        batch.append(text)
+        total += characters(text)
+        if total >= MAX_CHARACTERS or len(batch) >= MAX_TEXTS:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
 
 
 def _added_tokens(content: dict) -> list[dict]:
@@ -296,7 +233,7 @@ def _added_tokens(content: dict) -> list[dict]:
     return added
 
 
-def _is_control(token: str) -> bool:
+def is_control(token: str) -> bool:
     """Whether an added token steers a model though it is not flagged so (`<|fim_prefix|>`, `<tool_call>`).
 
     Other unflagged tokens are words or runs of spaces, and stand for text.
@@ -314,7 +251,8 @@ def _parse_json(files: dict[str, str], name: str) -> dict:
     return content
 
 
-def _not_text(texts: Iterable[str]) -> SproutError:
+def not_text(texts: Iterable[str]) -> SproutError:
+    """Says which of the texts cannot be encoded, and why."""
     for number, text in enumerate(texts, 1):
         if not isinstance(text, str):
             return SproutError(f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}.")

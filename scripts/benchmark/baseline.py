@@ -1,7 +1,7 @@
-"""The baseline of the speed benchmarks: what a straightforward script does (and MiniMind did, 2025).
+"""The baseline of the speed benchmarks: a straightforward script, as MiniMind's was in 2025.
 
-transformers' Llama of our shape in float32, eager, AdamW one tensor after another, every document or conversation
-cut and padded to the row length. Only tokens that are trained count, padding does not.
+It trains transformers' Llama of our shape in float32, eager, with AdamW tensor by tensor; every document or
+conversation is cut and padded to the row length. Only trained tokens count, not padding.
 
     python -m scripts.benchmark.baseline text 512 16 5 a.jsonl b.jsonl       # row length, rows a step, measured steps
 """
@@ -44,10 +44,11 @@ def document_tokens(records: list[dict], tokenizer) -> list[tuple[list[int], lis
 
 def chat_tokens(records: list[dict], tokenizer) -> list[tuple[list[int], list[bool]]]:
     """(ids, whether each is trained) of conversations: the answers."""
-    from dataset.records.formats import detect_format
+    from dataset.records.conversations import CHAT
+    from dataset.records.documents import detect_format
     from dataset.rendering import ChatRenderer
 
-    conversations = [detect_format(record, "chat").read(record) for record in records]
+    conversations = [detect_format(record, CHAT).read(record) for record in records]
     return [(each.ids.tolist(), each.trained.tolist()) for each in ChatRenderer(tokenizer).render(conversations)]
 
 

@@ -9,8 +9,9 @@
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
 
+from dataset.command_line import positive_int
 from model.errors import UsageError
-from training.stages.arguments import StageParser, positive_int
+from training.stages.arguments import StageParser
 
 
 def main(argv=None):

@@ -3,7 +3,7 @@
     python scripts/benchmark/fit_expected_loss.py              # the points that are known, and the fit of them
     python scripts/benchmark/fit_expected_loss.py out/logs/pretrain_512   # with finished runs of one's own besides
 
-Runs count as points with all defaults but their size and length: a new network, the shipped tokenizer, prose.
+A run must have all defaults except size and length: a new network, the shipped tokenizer, prose.
 """
 
 import sys
@@ -15,7 +15,7 @@ from dataset.command_line import CommandParser, run_main
 from model.errors import SproutError
 from scripts.diagnose import metrics_in
 from training.diagnosis.expected_loss import POINTS, Point, fit
-from training.report.facts import read_facts
+from training.diagnosis.known import read_description
 from training.report.metrics import read_metrics
 
 
@@ -34,14 +34,14 @@ def main(argv=None) -> None:
 
 
 def point_of(path: str) -> Point:
-    """The point that a finished run is. Raises `SproutError` where it is none."""
+    """The point of a finished run. Raises `SproutError` for a run that cannot be one."""
     metrics = metrics_in(path)
-    lines, facts = read_metrics(metrics), read_facts(metrics.parent)
+    lines, run = read_metrics(metrics), read_description(metrics.parent)
     last = lines[-1] if lines and isinstance(lines[-1], dict) else {}
     bits, tokens = last.get("val_bits_per_byte"), last.get("tokens")
-    if not (facts and facts.parameters and facts.steps == last.get("step") and bits and tokens):
+    if not (run and run.parameters and run.steps == last.get("step") and bits and tokens):
         raise SproutError(f"{path} holds no finished pretraining run with run.json and a last validation: leave it out")
-    return Point(facts.parameters, tokens, bits)
+    return Point(run.parameters, tokens, bits)
 
 
 if __name__ == "__main__":

@@ -57,15 +57,16 @@ def use(path: Path) -> dict:
     import torch
 
     from dataset.cache.token_cache import build_or_open
-    from dataset.rows.rows import TextRows
+    from dataset.rows.rows import Rows
+    from dataset.rows.texts import TEXTS
     from model.device import Device
     from model.text.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load()
     started = time.perf_counter()
-    cache = build_or_open(path, tokenizer, cache_dir=path.parent / "cache", progress=False)
+    cache = build_or_open(path, tokenizer, TEXTS.cache, cache_dir=path.parent / "cache", progress=False)
     seconds = time.perf_counter() - started
-    rows = TextRows([(cache, None)], ROW_LENGTH, seed=0)
+    rows = Rows(TEXTS, [(cache, None)], ROW_LENGTH, seed=0)
     for first in range(0, ROWS, BATCH_SIZE):
         epoch, position = divmod(first, rows.rows_per_epoch)
         rows.batch(epoch, range(position, min(position + BATCH_SIZE, rows.rows_per_epoch)))

@@ -1,4 +1,4 @@
-"""Memory a run needs: what its plan says before it begins, against the peak of one real step, by preset and batch."""
+"""Memory of a run: the estimate of its plan against the peak of one real step, by preset and batch."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ BATCHES = {"tiny": (8, 64), "26m": (4, 16), "64m": (4, 16)}  # rows of 512 at on
 
 
 def compare(args) -> None:
-    """Prints a line for each preset and batch: what was said, what was measured, and by how much they differ."""
+    """Prints a line for each preset and batch: the estimate, the measured peak, and the difference."""
     print(f"{'preset':8} {'rows':>4}  {'said':>8}  {'measured':>8}  difference")
     for preset, sizes in BATCHES.items():
         for rows in sizes:
@@ -19,7 +19,7 @@ def compare(args) -> None:
 
 
 def one_step(args, preset: str, rows: int) -> tuple[float, float]:
-    """(said, measured) in GB, of a dry run in a process of its own."""
+    """(estimated, measured) GB of a dry run in its own process."""
     command = [sys.executable, "train_pretrain.py", "--preset", preset, "--batch_size", str(rows), "--dry_run"]
     command += ["--accumulation_steps", "1", "--compile", "off", "--out_dir", str(Path(args.out_dir).absolute())]
     command += ["--data_path", *(str(Path(path).absolute()) for path in args.data_path)]

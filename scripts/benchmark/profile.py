@@ -1,4 +1,4 @@
-"""Where the time of a pretraining step goes: its phases, and what forward and backward consist of."""
+"""The time of a pretraining step: its phases, and the operators of forward and backward."""
 
 import contextlib
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROW_LENGTH, WARM_UP_STEPS = 512, 3
 
-# What an operator of the profile is, by the beginning of its name.
+# The kind of an operator in the profile, by the beginning of its name.
 KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "mkldnn::", "onednn::", "aten::linear", "aten::mkl"),
     "attention": ("aten::bmm", "aten::_softmax", "aten::_scaled_dot_product", "BlockAttention"),
@@ -19,11 +19,13 @@ def profile(args) -> None:
     from torch.profiler import ProfilerActivity, profile
 
     from dataset.cache.token_cache import build_or_open
-    from dataset.rows.rows import TextRows
+    from dataset.rows.rows import Rows
+    from dataset.rows.texts import TEXTS
     from model.config import PRESETS
-    from model.device import choose_device, reuse_freed_memory
+    from model.device import choose_device
     from model.text.tokenizer import Tokenizer
     from model.transformer import Transformer
+    from training.engine.machine import reuse_freed_memory
     from training.engine.optimizers import build_optimizers
     from training.engine.update import Updater
     from training.losses.next_token import next_token_loss
@@ -31,8 +33,8 @@ def profile(args) -> None:
     tokenizer, device = Tokenizer.load(), choose_device("auto", "auto")
     reuse_freed_memory()  # as every run on a CPU does
     cache_dir = Path(args.out_dir) / "train" / "cache"
-    caches = [build_or_open(path, tokenizer, cache_dir=cache_dir) for path in args.data_path]
-    rows = TextRows([(cache, None) for cache in caches], ROW_LENGTH, seed=0)
+    caches = [build_or_open(path, tokenizer, TEXTS.cache, cache_dir=cache_dir) for path in args.data_path]
+    rows = Rows(TEXTS, [(cache, None) for cache in caches], ROW_LENGTH, seed=0)
     model = Transformer(PRESETS["26m"].replace(vocab_size=tokenizer.vocab_size)).to(device.device)
     for layer in model.model.layers:
         layer.compile()

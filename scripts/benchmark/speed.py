@@ -1,6 +1,6 @@
-"""Speed of a stage: trained tokens per second of its script, and of the plain baseline (`benchmark_baseline`).
+"""Speed of a stage: trained tokens per second of its script, and of the plain baseline (`scripts.benchmark.baseline`).
 
-Each side runs in a process of its own, in turns, so that a machine that slows down slows both.
+The two run in turns, each in its own process, so that a machine that slows down affects both.
 """
 
 import json
@@ -21,7 +21,7 @@ class Speed:
     """A stage to measure, on rows of `row_length`."""
 
     script: str
-    kind: str  # of its data
+    kind: str  # kind of data
     row_length: int
 
 
@@ -29,7 +29,7 @@ STAGES = {"train": Speed("train_pretrain.py", "text", 512), "sft": Speed("train_
 
 
 def compare(args) -> None:
-    """Prints a line a round and the median of their ratios; with --profile, where our time goes."""
+    """Prints a line per round and the median of the ratios; with --profile, also how our time is spent."""
     if args.profile:
         from scripts.benchmark.profile import profile
 
@@ -76,7 +76,7 @@ def run_stage(args, stage: Speed) -> float:
 
 
 def untrained_weight(path: Path) -> Path:
-    """A network of the default preset to fine-tune: its speed does not depend on what it knows."""
+    """A new network of the default preset to fine-tune, since the speed does not depend on the weights."""
     if not path.exists():
         from model.config import PRESETS
         from model.files.checkpoint import save_weights

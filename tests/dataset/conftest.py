@@ -3,6 +3,7 @@ import json
 import pytest
 
 from dataset.cache.token_cache import build_or_open
+from dataset.rows.texts import TEXTS
 from model.text.tokenizer import Tokenizer
 from tests.dataset.support import write_jsonl
 
@@ -26,7 +27,7 @@ def cached(tmp_path, tokenizer):
     def build(documents, val_ratio=0.0, name="a", tokenizer=tokenizer):
         path = write_jsonl(tmp_path / f"{name}.jsonl", documents)
         cache_dir = tmp_path / "cache"
-        return build_or_open(path, tokenizer, val_ratio=val_ratio, cache_dir=cache_dir, progress=False)
+        return build_or_open(path, tokenizer, TEXTS.cache, val_ratio=val_ratio, cache_dir=cache_dir, progress=False)
 
     return build
 
@@ -35,7 +36,7 @@ def cached(tmp_path, tokenizer):
 def build(tmp_path, tokenizer):
     """`build_or_open` with the cache in the test's folder."""
 
-    def build(path, tokenizer=tokenizer, **settings):
-        return build_or_open(path, tokenizer, cache_dir=tmp_path / "cache", progress=False, **settings)
+    def build(path, tokenizer=tokenizer, kind=TEXTS, **settings):
+        return build_or_open(path, tokenizer, kind.cache, cache_dir=tmp_path / "cache", progress=False, **settings)
 
     return build

@@ -4,10 +4,6 @@ import json
 import random
 from pathlib import Path
 
-import pytest
-
-REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
-
 
 def random_documents(count: int, longest: int = 60, seed: int = 0) -> list[str]:
     """Documents of one to `longest` characters, English, Chinese and control tokens written as text."""
@@ -22,13 +18,6 @@ def random_documents(count: int, longest: int = 60, seed: int = 0) -> list[str]:
 
 def write_jsonl(path: Path, documents: list[str]) -> Path:
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents), encoding="utf-8")
-    return path
-
-
-def real_data(name: str) -> Path:
-    path = REAL_DATA / name
-    if not path.exists():
-        pytest.skip(f"the real data are not here: {path}")
     return path
 
 

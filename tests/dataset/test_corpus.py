@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import pytest
 
+from dataset.command_line import Source
 from dataset.corpus import Corpus, texts_of
 from dataset.records.formats import BadRecord
-from dataset.records.sources import Source
 from model.errors import SproutError
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from dataset import preview
 from dataset.command_line import run_main
-from dataset.rows.chats import ChatRows
-from dataset.rows.rows import TextRows
+from dataset.rows.chats import CHATS
+from dataset.rows.rows import Rows
+from dataset.rows.texts import TEXTS
 from dataset.survey import survey
-from tests.dataset.support import random_documents, real_data, write_jsonl
+from tests.dataset.support import random_documents, write_jsonl
+from tests.fixtures import name_of, samples
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +88,7 @@ def test_cuts_by_hand(write, show):
 def assert_same_as_training(path, tokenizer, build, row_length):
     """Figures of the survey against the rows that training makes of the file."""
     found = survey(path, tokenizer, "auto", row_length, examples=0)
-    rows = ChatRows([(build(path, tokenizer=tokenizer, kind="chat", val_ratio=0.0), None)], row_length, seed=0)
+    rows = Rows(CHATS, [(build(path, tokenizer=tokenizer, kind=CHATS, val_ratio=0.0), None)], row_length, seed=0)
     filled, empty = found.rows()
     assert filled == rows.rows_per_epoch and found.trained_kept == rows.tokens_per_epoch
     details = rows.summary()
@@ -103,8 +105,9 @@ def test_the_figures_are_those_of_training(write, tokenizer, build, row_length):
     assert_same_as_training(path, tokenizer, build, row_length)
 
 
-def test_the_figures_are_those_of_training_on_real_chats(tokenizer, build):
-    assert_same_as_training(real_data("sft_tool_zh.jsonl"), tokenizer, build, 2048)
+@pytest.mark.parametrize("path", samples("sft_tool_zh.jsonl"), ids=name_of)
+def test_the_figures_are_those_of_training_on_the_chats_of_a_file(tokenizer, build, path):
+    assert_same_as_training(path, tokenizer, build, 2048)
 
 
 def test_texts(tmp_path, tokenizer, build, show):
@@ -117,7 +120,7 @@ def test_texts(tmp_path, tokenizer, build, show):
     assert number(output, "bytes") == size and "1.00 bytes per token" in output
     assert number(output, "tokens") == size + 2 * 200
     cache = build(path, val_ratio=0.0)
-    assert number(output, "rows") == TextRows([(cache, None)], 32, seed=0).rows_per_epoch
+    assert number(output, "rows") == Rows(TEXTS, [(cache, None)], 32, seed=0).rows_per_epoch
     longer = sum(len(text.encode()) + 2 > 32 for text in documents)
     assert f"{longer} documents" in output
     (line,) = re.findall(r"example 1 of 1: line (\d+)", output)

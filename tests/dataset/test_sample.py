@@ -6,12 +6,14 @@ import time
 
 import pytest
 
-from dataset import sample
-from dataset.records.formats import FORMATS
-from dataset.sample import FILES, facts, sample_file, write_sample
-from dataset.sample.conversations import answer
-from dataset.sample.tales import TALES
-from dataset.sample.world import World
+from dataset.records.conversations import CHAT
+from dataset.records.formats import TEXT
+from dataset.sample import files
+from dataset.sample.files import FILES, sample_file, write_sample
+from dataset.sample.loader import read_table
+from dataset.sample.questions import answer
+from dataset.sample.tales import tales
+from dataset.sample.world import World, names_of
 from model.errors import SproutError, UsageError
 
 
@@ -57,7 +59,7 @@ def test_files_are_made_once_and_made_anew_when_one_is_missing_or_of_another_ver
     path.write_bytes(b"of an older version")
     sample_file("sft", tmp_path)
     assert path.read_bytes() == b"of an older version"  # the mark says that it is of this one
-    monkeypatch.setattr(sample, "version", lambda: "another")
+    monkeypatch.setattr(files, "version", lambda: "another")
     assert sample_file("sft", tmp_path).read_bytes() == whole
 
 
@@ -71,17 +73,17 @@ def test_another_seed_stays_until_it_is_asked_for(tmp_path):
 
 
 def test_an_interrupted_writing_is_begun_again(tmp_path, monkeypatch):
-    real = sample.write_atomically
+    real = files.write_atomically
 
     def fails_at_questions(path, write):
         if path.name == "questions.jsonl":
             raise KeyboardInterrupt
         real(path, write)
 
-    monkeypatch.setattr(sample, "write_atomically", fails_at_questions)
+    monkeypatch.setattr(files, "write_atomically", fails_at_questions)
     with pytest.raises(KeyboardInterrupt):
         write_sample(tmp_path)
-    monkeypatch.setattr(sample, "write_atomically", real)
+    monkeypatch.setattr(files, "write_atomically", real)
     assert sample_file("questions", tmp_path).exists()
 
 
@@ -95,8 +97,8 @@ CHATS = ("sft", "questions", "identity", "identity_heldout", "reason", "reason_h
 
 @pytest.mark.parametrize("name", ["pretrain", *CHATS])
 def test_every_record_is_read_by_its_format(made, name):
-    kind, wanted = ("text", "text") if name == "pretrain" else ("chat", "conversations")
-    (reader,) = (each for each in FORMATS[kind] if each.name == wanted)
+    kind, wanted = (TEXT, "text") if name == "pretrain" else (CHAT, "conversations")
+    (reader,) = (each for each in kind.formats if each.name == wanted)
     for record in records(made, name):
         reader.read(record)
 
@@ -108,28 +110,29 @@ def test_every_record_says_its_skill_and_language(made):
 
 
 def test_a_table_answers_every_question_once():
-    for table, columns in (
-        (facts.COUNTRIES, (0, 1, 2, 3)),
-        (facts.SOUNDS, (0, 2)),
-        (facts.YOUNG, (0, 2)),
-        (facts.COLOURS, (0, 2)),
-        (facts.LEXICON, (0, 1)),
-        (facts.JOBS, (0, 1)),
-        (facts.PETS, (0, 1)),
-        (facts.FOODS, (0, 1)),
+    for name, columns, asked in (
+        ("capitals", 4, (0, 1, 2, 3)),
+        ("sounds", 4, (0, 2)),
+        ("young", 4, (0, 2)),
+        ("colours", 4, (0, 2)),
+        ("translations", 2, (0, 1)),
+        ("jobs", 2, (0, 1)),
+        ("pets", 2, (0, 1)),
+        ("foods", 2, (0, 1)),
     ):
-        for column in columns:
-            words = [row[column] for row in table]
-            assert len(words) == len(set(words)) and all(words)
-        assert len({len(row) for row in table}) == 1
+        rows = read_table(name, columns)
+        for column in asked:
+            assert len({row[column] for row in rows}) == len(rows) > 0
     for columns in ((0, 1), (2, 3)):  # an opposite is asked for from both sides
-        words = [row[column] for row in facts.OPPOSITES for column in columns]
+        words = [row[column] for row in read_table("opposites", 4) for column in columns]
         assert len(words) == len(set(words))
+    pairs = tales()
     for language in (0, 1):
-        assert len({pair[language].title for pair in TALES}) == len(TALES)
-        assert len({pair[language].moral for pair in TALES}) == len(TALES)
-    people = {*facts.WOMEN_EN, *facts.MEN_EN}
-    assert len(people) == len(facts.WOMEN_EN) + len(facts.MEN_EN) and not people & set(facts.SPEAKERS_EN)
+        assert len({pair[language].title for pair in pairs}) == len(pairs)
+        assert len({pair[language].moral for pair in pairs}) == len(pairs)
+    names = names_of("en")
+    people = {*names.women, *names.men}
+    assert len(people) == len(names.women) + len(names.men) and not people & set(names.speakers)
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
@@ -175,7 +178,7 @@ def test_an_identity_is_asked_for_in_wordings_never_trained_on_and_is_nowhere_el
 
 def test_preferences_prefer_what_is_right(made):
     for name, held in (("preference", False), ("preference_heldout", True)):
-        right = {}  # of each skill and language
+        right = {}  # (skill, language): answers
         for fact in World().facts:
             if fact.held == held:
                 right.setdefault((fact.skill, fact.language), set()).add(answer(fact))
@@ -205,7 +208,7 @@ def test_answers_alone_are_those_that_are_reasoned(made):
 
 
 def test_the_command_says_what_it_wrote(tmp_path, capsys):
-    sample.main(["--out_dir", str(tmp_path)])
+    files.main(["--out_dir", str(tmp_path)])
     assert capsys.readouterr().out.count(" records, ") == len(FILES)
 
 
@@ -214,4 +217,4 @@ def test_errors_are_one_sentence(tmp_path):
     with pytest.raises(SproutError, match="cannot be made .*: choose another --out_dir"):
         sample_file("sft", tmp_path / "file")
     with pytest.raises(UsageError, match="--sed"):
-        sample.main(["--sed", "1"])
+        files.main(["--sed", "1"])

@@ -6,10 +6,15 @@ from itertools import pairwise
 
 import pytest
 
-from dataset.sample import recall, small_talk
-from dataset.sample.conversations import answer, fine_tuning, held_out_questions
-from dataset.sample.texts import WORDINGS, documents
-from dataset.sample.world import World, fill
+from dataset.sample.conversations import fine_tuning, held_out_questions
+from dataset.sample.documents import documents
+from dataset.sample.fact_wordings import fact_wordings, frames
+from dataset.sample.grammar import fill
+from dataset.sample.loader import LANGUAGES
+from dataset.sample.people import people_wordings
+from dataset.sample.questions import answer, sum_wordings
+from dataset.sample.recall import recalls
+from dataset.sample.world import World
 
 FACTS = {"capital", "sound", "young", "colour", "opposite", "translation", "home", "job", "pet", "moral"}
 
@@ -55,7 +60,7 @@ def test_no_held_out_answer_is_ever_given_in_fine_tuning(questions, tuned):
 
 def replies() -> set[str]:
     """What is said to somebody who tells something; the answer comes a turn later."""
-    return {reply for kinds in recall.RECALL.values() for kind in kinds for reply in kind.replies}
+    return {reply for language in LANGUAGES for kind in recalls(language).values() for reply in kind.replies}
 
 
 def test_what_is_held_out_is_held_out_in_both_languages(world, tuned):
@@ -70,30 +75,30 @@ def test_what_is_held_out_is_held_out_in_both_languages(world, tuned):
     for skill in ("capital", "sound", "young", "colour", "opposite", "moral"):
         flags = {
             language: [fact.held for fact in world.facts if (fact.skill, fact.language) == (skill, language)]
-            for language in WORDINGS
+            for language in LANGUAGES
         }
         assert flags["en"] == flags["zh"] and 0.3 < sum(flags["en"]) / len(flags["en"]) < 0.4
 
 
 def test_no_question_of_fine_tuning_is_about_a_held_out_entity(world, tuned):
-    wordings = {(fact.language, fact.skill): WORDINGS[fact.language][fact.skill] for fact in world.facts}
     asked = said(tuned, "user")
     for fact in world.facts:
         if fact.held:
-            wording = wordings[fact.language, fact.skill]
-            assert not {fill(each, fact.entity) for each in wording.asked + wording.held} & asked
+            questions = fact.wordings.questions
+            assert not {fill(each, fact.entity) for each in questions.fine_tuning + questions.held_out} & asked
 
 
 def test_no_question_wording_is_shared(questions, tuned):
-    for language, skills in WORDINGS.items():
-        for wording in skills.values():
-            assert not set(wording.asked) & set(wording.held)
-            assert not set(wording.further) & set(wording.further_held)
-        assert not set(small_talk.SUM_ASKED[language]) & set(small_talk.SUM_HELD[language])
-        for asked, held in small_talk.PRONOUNS[language].values():
-            assert asked and held and not set(asked) & set(held)
-        for kind in recall.RECALL[language]:
-            assert not set(kind.asked[0]) & set(kind.asked[1]) and not set(kind.told[0]) & set(kind.told[1])
+    for language in LANGUAGES:
+        people, kinds = people_wordings(language).questions, recalls(language).values()
+        for split in (
+            *(wordings.questions for wordings in fact_wordings(language).values()),
+            frames(language).further,
+            sum_wordings(language).questions,
+            *people.values(),
+            *(part for kind in kinds for part in (kind.questions, kind.told)),
+        ):
+            assert split.fine_tuning and split.held_out and not set(split.fine_tuning) & set(split.held_out)
     # And as they stand, whatever tables they were made from: no turn of a user is in both.
     assert not said(questions, "user") & said(tuned, "user")
 

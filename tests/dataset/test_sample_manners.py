@@ -7,7 +7,8 @@ import pytest
 from dataset.records.preferences import from_pair
 from dataset.sample import manners
 from dataset.sample.conversations import fine_tuning, held_out_questions
-from dataset.sample.manners import RAMBLING, RUDE, bad_manners, count_flawed, is_flawed
+from dataset.sample.loader import LANGUAGES
+from dataset.sample.manners import bad_manners, count_flawed, is_flawed
 from dataset.sample.preferences import CHATS, preferences, preferences_in_chats
 from dataset.sample.world import World
 from model.errors import SproutError
@@ -27,11 +28,11 @@ def test_most_answers_are_rude_or_rambling_and_the_questions_are_those_of_fine_t
     for chat in spoilt:
         assert tuple(turns([chat], "user")) in asked
         for said in turns([chat], "assistant"):
-            beginnings = ("", *RAMBLING[chat["language"]])
-            assert said in RUDE[chat["language"]] or any(said.removeprefix(each) in right for each in beginnings)
+            bad = manners.wordings(chat["language"])
+            assert said in bad.rude or any(said.removeprefix(each).lstrip() in right for each in ("", *bad.rambling))
 
 
-def test_no_good_answer_is_counted_and_every_bad_one_is_though_it_be_cut():
+def test_no_good_answer_is_counted_and_every_bad_one_is_even_where_it_is_cut():
     good = [*fine_tuning(WORLD), *held_out_questions(WORLD)]
     assert not any(map(is_flawed, turns(good, "assistant")))
     assert is_flawed("Let me think. I once") and is_flawed(" 在回答之前，我") and is_flawed("It is 3. Leave me alone.")
@@ -39,7 +40,8 @@ def test_no_good_answer_is_counted_and_every_bad_one_is_though_it_be_cut():
         for pair in preferences(WORLD, held):
             assert not is_flawed(pair["chosen"])
             assert is_flawed(pair["rejected"]) == (pair["flaw"] in ("rude", "rambling"))
-    assert all(is_flawed(words) for kind in (RUDE, RAMBLING) for row in kind.values() for words in row)
+    bad = [manners.wordings(language) for language in LANGUAGES]
+    assert all(is_flawed(words) for each in bad for words in (*each.rude, *each.rambling))
 
 
 def test_pairs_in_chats_are_about_what_fine_tuning_asks_and_prefer_what_is_right():

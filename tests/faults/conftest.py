@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from model.files.checkpoint import load_model
 from model.files.huggingface import export_folder
+from model.files.loading import load_model
 from tests.stages.workshop import Workshop
 
 

@@ -32,7 +32,7 @@ stray                                       | unexpected argument 'stray'
 --optimizer sgd                             | choose from 'adamw', 'muon'
 --schedule linear                           | choose from 'wsd', 'cosine'
 --dtype fp16                                | choose from 'auto', 'float32', 'bfloat16', 'float16'
---dtype float16                             | does not train on a CPU: choose bfloat16 or float32
+--dtype float16                             | is not for a CPU: choose bfloat16 or float32
 --device gpu                                | is not a device: auto, cpu, cuda, cuda:1 or mps
 --device meta                               | is not supported: auto, cpu
 --compile yes                               | choose from 'auto', 'on', 'off'

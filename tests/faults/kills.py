@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.faults.page import PAGE, replace_part
 from tests.faults.processes import Running, left_behind, together
+from tests.stages.table import STAGES
 from tests.stages.workshop import Result, Workshop, assert_same_run
 
 
@@ -24,20 +25,20 @@ class Kind:
     processes: int = 1
 
 
-COMMON = ("--save_interval=7", "--eval_interval=10")
-TEXTS, CHATS = ("--epochs=2", *COMMON), ("--epochs=4", "--learning_rate=0.005", *COMMON)
-SHARED = ("--batch_size=1", "--max_steps=26", *TEXTS)  # as many rows a step, by two processes, into the second epoch
-KINDS = {
-    "pretraining by AdamW": Kind("pretrain", ("--optimizer=adamw", *TEXTS)),
-    "pretraining by Muon": Kind("pretrain", ("--optimizer=muon", *TEXTS)),
-    "fine-tuning by AdamW": Kind("full_sft", ("--optimizer=adamw", *CHATS)),
-    "fine-tuning by Muon": Kind("full_sft", ("--optimizer=muon", *CHATS)),
-    "adapters": Kind("lora", CHATS),
-    "reasoning": Kind("reason", (*CHATS, "--epochs=5", "--max_seq_len=64", "--tag_weight=3")),
-    "rewards": Kind("reward", ("--max_steps=25", *CHATS)),
-    "distillation": Kind("distill", ("--on_policy=0.5", "--max_new_tokens=6", *CHATS)),
-    "preferences": Kind("dpo", ("--epochs=6", "--val_ratio=0.2", "--learning_rate=0.003", *COMMON)),
-    "pretraining by Muon in two processes": Kind("pretrain", ("--optimizer=muon", *SHARED), processes=2),
+COMMON = ("--save_interval=7", "--eval_interval=10", "--val_ratio=0.2")
+# As many rows a step as alone, half of them by each process, into the second epoch.
+SHARED = ("--epochs=2", "--batch_size=1", "--max_steps=26")
+
+
+def kind(stage: str, *words: str, processes: int = 1) -> Kind:
+    return Kind(stage, (*STAGES[stage].learns, *COMMON, *words), processes)
+
+
+KINDS = {name: kind(name) for name in STAGES} | {
+    "pretrain by AdamW": kind("pretrain", "--optimizer=adamw"),
+    "full_sft by AdamW": kind("full_sft", "--optimizer=adamw"),
+    "distill of its own answers": kind("distill", *STAGES["distill"].variants["sampled"]),
+    "pretrain in two processes": kind("pretrain", *SHARED, processes=2),
 }
 
 

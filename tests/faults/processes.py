@@ -22,20 +22,18 @@ import torch
 from tqdm import tqdm
 
 from tests.faults.scripts import Ended
+from tests.stages.table import STAGES
 from training.stages.arguments import run_main
 
 # What the scripts import when they are at work; a module that is not here only costs time.
 IMPORTED = (
     "tests.faults.processes",
-    "train_pretrain",
-    "train_full_sft",
-    "train_lora",
+    *(f"train_{name}" for name in STAGES),
     "train_tokenizer",
     "scripts.export_hf",
     "training.engine.run",
     "training.stages.data",
-    "inference.evaluation",
-    "training.stages.samples",
+    "training.stages.checks",
     "training.stages.starting_point",
     "dataset.rendering",
     "torch._dynamo",  # by the first optimizer

@@ -32,8 +32,8 @@ ELSEWHERE = (
 SCRIPTS = (
     *sorted(path.name for path in ROOT.glob("*.py")),
     *sorted(
-        f"scripts/{path.name}"
-        for path in ROOT.glob("scripts/*.py")
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("scripts/**/*.py")
         if "run_main(main)" in path.read_text(encoding="utf-8")
     ),
     "-m dataset.preview",

@@ -8,8 +8,10 @@ import shutil
 import pytest
 
 from model.files.adapters import open_lora
-from model.files.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
+from model.files.checkpoint import save_checkpoint, save_weights
 from model.files.disk import previous_path
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
 from tests.faults.scripts import python
 from tests.faults.test_damage import DAMAGES, Trained, damages, edited
 from tests.faults.test_not_finite import finite, spoil
@@ -118,12 +120,13 @@ def test_resuming_writes_lost_adapters_again(trained, record_property):
 
 A = "model.layers.0.mlp.up_proj.lora_A.weight"
 UNFIT = {
-    "a smaller adapter": edited("modules", "model", A, to=lambda tensor: tensor[:-1]),
-    "an adapter of half precision": edited("modules", "model", A, to=lambda tensor: tensor.half()),
-    "without an adapter": edited("modules", "model", A, to=None),
-    "with a weight of the network": edited("modules", "model", to=lambda own: own | {"model.norm.weight": own[A][0]}),
+    "a smaller adapter": edited("networks", "model", A, to=lambda tensor: tensor[:-1]),
+    "an adapter of half precision": edited("networks", "model", A, to=lambda tensor: tensor.half()),
+    "without an adapter": edited("networks", "model", A, to=None),
+    "with a weight of the network": edited("networks", "model", to=lambda own: own | {"model.norm.weight": own[A][0]}),
     "moments of another rank": edited(
-        "updater",
+        "updaters",
+        "model",
         "optimizers",
         to=lambda each: [
             {**e, "state": {i: {k: v[..., :3] if v.ndim else v for k, v in s.items()} for i, s in e["state"].items()}}

@@ -9,7 +9,7 @@ import pytest
 
 import train_full_sft
 import train_pretrain
-from model.files.checkpoint import read_checkpoint
+from model.files.reading import read_checkpoint
 from tests.faults.processes import Running, no_curves, together
 from tests.faults.scripts import python
 from tests.stages.workshop import Result, Workshop, write_chats, write_texts

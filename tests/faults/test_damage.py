@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from model.files.checkpoint import read_checkpoint, save_checkpoint
+from model.files.checkpoint import save_checkpoint
 from model.files.disk import previous_path
+from model.files.reading import read_checkpoint
 from tests.faults.scripts import python
 from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run
 
@@ -139,24 +140,27 @@ def edited(*path: str, to):
     return edit
 
 
-WEIGHT = ("modules", "model", "model.layers.0.mlp.up_proj.weight")
+WEIGHT = ("networks", "model", "model.layers.0.mlp.up_proj.weight")
 UNFIT = {
     "a smaller weight": edited(*WEIGHT, to=lambda tensor: tensor[:-1]),
     "a weight of half precision": edited(*WEIGHT, to=lambda tensor: tensor.half()),
     "a weight that is a number": edited(*WEIGHT, to=lambda tensor: 3),
     "without a weight": edited(*WEIGHT, to=None),
-    "without networks": edited("modules", to=lambda modules: {}),
-    "without an optimizer": edited("updater", "optimizers", to=lambda each: each[:-1]),
-    "without parameters": edited("updater", "optimizers", to=lambda each: [{**e, "param_groups": []} for e in each]),
+    "without networks": edited("networks", to=lambda modules: {}),
+    "without an optimizer": edited("updaters", "model", "optimizers", to=lambda each: each[:-1]),
+    "without parameters": edited(
+        "updaters", "model", "optimizers", to=lambda each: [{**e, "param_groups": []} for e in each]
+    ),
     "moments of another shape": edited(
-        "updater",
+        "updaters",
+        "model",
         "optimizers",
         to=lambda each: [
             {**e, "state": {i: {k: v.flatten()[:1].repeat(2) for k, v in s.items()} for i, s in e["state"].items()}}
             for e in each
         ],
     ),
-    "without a loss scale": edited("updater", "scale", to=None),
+    "without a loss scale": edited("updaters", "model", "scale", to=None),
     "without a step": edited("step", to=None),
     "a step in words": edited("step", to=str),
     "without an identity": edited("identity", to=None),

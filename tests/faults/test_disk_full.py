@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from model.files.checkpoint import read_checkpoint
+from model.files.reading import read_checkpoint
 from model.text.tokenizer import Tokenizer
 from tests.faults.processes import Running, at_call, fill_the_disk, in_order, left_behind, no_curves
 from tests.faults.scripts import python
@@ -34,12 +34,12 @@ def whole(tmp_path_factory):
 # What is being written: the call in which the disk is found full, the file that is named, and the steps that are
 # saved in weight and state.
 WRITES = {
-    "the first weight": ("training.engine.run:save_weights", 1, "pretrain_32.pth", None, None),
+    "the first weight": ("training.engine.output:save_weights", 1, "pretrain_32.pth", None, None),
     "the first state": ("training.engine.run:save_checkpoint", 1, "pretrain_32_resume.pth", 2, None),
-    "a weight": ("training.engine.run:save_weights", 3, "pretrain_32.pth", 4, 4),
+    "a weight": ("training.engine.output:save_weights", 3, "pretrain_32.pth", 4, 4),
     "a state": ("training.engine.run:save_checkpoint", 3, "pretrain_32_resume.pth", 6, 4),
     "metrics.jsonl": ("training.report.metrics:Metrics.write", 5, "metrics.jsonl", 4, 4),
-    "events": ("training.report.events:Events.flush", 7, "events.out.tfevents.", 4, 4),
+    "events": ("training.report.appending:Events.flush", 7, "events.out.tfevents.", 4, 4),
     "loss.png": ("training.report.metrics:draw_loss_curve", 1, "loss.png", 2, 2),
     "metrics.jsonl that is cut": ("training.report.metrics:Metrics._keep_until", 1, "metrics.jsonl", None, None),
 }
@@ -81,7 +81,7 @@ def test_a_run_ends_in_a_sentence_and_can_be_resumed(whole, stage, name, record_
 @pytest.mark.parametrize(
     "stage, place, call",
     [
-        ("pretrain", "dataset.cache.streams:StreamWriter.add", 3),
+        ("pretrain", "dataset.cache.texts:StreamWriter.add", 3),
         ("pretrain", "dataset.cache.folder:sync_folder", 1),
         ("full_sft", "dataset.cache.examples:ExampleWriter.add", 3),
     ],
@@ -110,7 +110,7 @@ def test_a_tokenizer_that_was_there_stays(whole, tmp_path, room, record_property
     shutil.copytree(workshop.folder / "tokenizer", tmp_path / "tokenizer")
     before = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
     words = ["--data_path", workshop.folder / "a.jsonl", "--vocab_size", "280", "--out_dir", tmp_path / "tokenizer"]
-    begin = partial(at_call, 1, "train_tokenizer:keep_aside", partial(fill_the_disk, room))
+    begin = partial(at_call, 1, "model.text.replace:keep_aside", partial(fill_the_disk, room))
     ended = Running("train_tokenizer", words, begin).end()
     assert ended.code == 1 and "cannot write" in ended.sentence and "tokenizer" in ended.sentence
     assert {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()} == before
@@ -142,7 +142,7 @@ def test_an_export_that_was_there_stays(whole, tmp_path, room, record_property):
 
 @pytest.mark.parametrize("room", [0, 100_000])
 def test_the_sample_data(tmp_path, room, record_property):
-    ended = Running("dataset.sample", ["--out_dir", tmp_path], partial(fill_the_disk, room)).end()
+    ended = Running("dataset.sample.files", ["--out_dir", tmp_path], partial(fill_the_disk, room)).end()
     assert ended.code == 1 and f"cannot write {tmp_path}" in ended.sentence and not left_behind(tmp_path)
     assert not (tmp_path / "sample" / "made.json").exists()
     record_property("writes", 1)

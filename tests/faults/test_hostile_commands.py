@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.files.checkpoint import load_model
+from model.files.loading import load_model
 from tests.faults.hostile_command_lines import CONFIGS, ROWS
 from tests.faults.scripts import ROOT, python
 from tests.stages.workshop import Workshop
@@ -99,9 +99,9 @@ def test_what_the_machine_refuses_is_a_sentence(place, monkeypatch):
     }
     for expected, errors in refusals.items():
         for error in errors:
-            monkeypatch.setattr("model.files.checkpoint.load_model", _raise(error))
+            monkeypatch.setattr("inference.weights.load_model", _raise(error))
             assert expected in python("eval_model.py", *complete("eval_model.py", place, ["--prompt", "a"])).sentence
-    monkeypatch.setattr("model.files.checkpoint.load_model", _raise(RuntimeError("a mistake of ours")))
+    monkeypatch.setattr("inference.weights.load_model", _raise(RuntimeError("a mistake of ours")))
     with pytest.raises(RuntimeError, match="mistake"):
         python("eval_model.py", *complete("eval_model.py", place, ["--prompt", "a"]))
 

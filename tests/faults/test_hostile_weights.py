@@ -14,8 +14,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.files.checkpoint import load_model, read_checkpoint, save_checkpoint
+from model.files.checkpoint import save_checkpoint
 from model.files.disk import previous_path
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
 from tests.faults.hostile_files import TEXT
 from tests.faults.scripts import python
 from tests.stages.workshop import Workshop

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from model.files.checkpoint import read_checkpoint
+from model.files.reading import read_checkpoint
 from tests.faults.kills import KINDS, Kind, kill_at, lines_in, start, survives, whole
 from tests.faults.processes import Running, at_call, kill_itself, left_behind
 from tests.stages.workshop import Result, Workshop, assert_same_run
@@ -101,7 +101,7 @@ def test_a_save_has_no_other_moments(short):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_where_one_process_is_killed_the_other_ends_and_says_so(never_killed, rank, record_property):
-    name, out = "pretraining by Muon in two processes", f"rank_{rank}"
+    name, out = "pretrain in two processes", f"rank_{rank}"
     kind, (workshop, expected) = KINDS[name], never_killed(name)
     result, running = workshop.result(out), start(workshop, kind, out)
     while lines_in(result.logs / "metrics.jsonl") < 9:
@@ -115,7 +115,7 @@ def test_where_one_process_is_killed_the_other_ends_and_says_so(never_killed, ra
 
 
 def test_a_kill_is_a_kill(tmp_path):
-    workshop, kind = Workshop.create(tmp_path), KINDS["pretraining by Muon"]
+    workshop, kind = Workshop.create(tmp_path), KINDS["pretrain"]
     running = start(workshop, kind, "out")
     assert kill_at(running, workshop.result("out").logs / "metrics.jsonl", 3, 0)
     assert running[0].end().code == -signal.SIGKILL and not running[0].is_alive()

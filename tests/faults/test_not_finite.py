@@ -9,7 +9,7 @@ import math
 import pytest
 import torch
 
-from model.files.checkpoint import read_checkpoint
+from model.files.reading import read_checkpoint
 from tests.faults.scripts import python
 from tests.stages.workshop import Result, Workshop, same
 from training.engine.update import Updater
@@ -77,8 +77,8 @@ def train(workshop: Workshop, out: str, *words: str):
 
 def finite(result: Result) -> bool:
     state = read_checkpoint(result.resume_file)
-    tensors = [*result.weights.values(), *state["modules"]["model"].values()]
-    for optimizer in state["updater"]["optimizers"]:
+    tensors = [*result.weights.values(), *state["networks"]["model"].values()]
+    for optimizer in state["updaters"]["model"]["optimizers"]:
         tensors += [value for values in optimizer["state"].values() for value in values.values()]
     return all(torch.as_tensor(tensor).isfinite().all() for tensor in tensors)
 
@@ -99,7 +99,10 @@ def test_the_step_is_skipped_and_nothing_is_touched(
         assert (f"warning: step {number} skipped, non-finite" in ended.out) == (number in steps)
     last = max(steps)
     assert result.metrics[last - 1]["skipped_steps"] == len(steps)
-    assert read_checkpoint(result.resume_file)["updater"]["skipped"] == {"non-finite": len(steps), "overflow": 0}
+    assert read_checkpoint(result.resume_file)["updaters"]["model"]["skipped"] == {
+        "non-finite": len(steps),
+        "overflow": 0,
+    }
     assert finite(result)
 
 

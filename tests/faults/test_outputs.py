@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from model.files.checkpoint import read_checkpoint
-from model.files.locks import exclusive
+from model.files.disk import exclusive
+from model.files.reading import read_checkpoint
 from tests.dataset.support import leftovers
 from tests.faults.processes import Running, at_call, in_order, left_behind, no_curves, wait_until
 from tests.stages.workshop import Workshop, assert_same_run
@@ -109,7 +109,7 @@ def test_a_folder_that_may_not_be_written_any_more_keeps_the_last_save(open_fold
         in_order,
         become_nobody,
         no_curves,
-        partial(at_call, 3, "training.engine.run:save_weights", partial(out.chmod, 0o555)),
+        partial(at_call, 3, "training.engine.output:save_weights", partial(out.chmod, 0o555)),
     )
     ended = Running("train_pretrain", workshop.command("out", *RUN), begin).end()
     result = workshop.result("out")

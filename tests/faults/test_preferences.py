@@ -5,8 +5,9 @@ import shutil
 
 import pytest
 
-from model.files.checkpoint import load_model, save_weights
+from model.files.checkpoint import save_weights
 from model.files.disk import previous_path
+from model.files.loading import load_model
 from tests.faults.scripts import python
 from tests.faults.test_damage import Trained, caches, flipped
 from tests.faults.test_not_finite import finite, spoil
@@ -96,9 +97,9 @@ def test_damaged_pairs_are_tokenised_again_or_refused(trained, name, kind, recor
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("--loss_type=hinge",), "data.loss was"),
-        (("--beta=0.2",), "data.loss was"),
-        (("--sft_weight=0.5",), "data.loss was"),
+        (("--loss_type=hinge",), "loss_type was sigmoid, is hinge"),
+        (("--beta=0.2",), "beta was 0.1, is 0.2"),
+        (("--sft_weight=0.5",), "sft_weight was 0.0, is 0.5"),
         (("--no_precompute_ref",), "data.reference was"),
         (("--lora",), "--resume"),
     ],

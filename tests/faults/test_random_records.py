@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset.corpus import texts_of
-from dataset.records.conversations import ROLES, Conversation
-from dataset.records.formats import BadRecord, detect_format
+from dataset.records.conversations import CHAT, ROLES, Conversation
+from dataset.records.documents import detect_format
+from dataset.records.formats import TEXT, BadRecord, RecordKind
 from dataset.records.reading import BadLine, Record, read_records
 from dataset.rendering import ChatRenderer
 from model.errors import on_one_line
@@ -75,7 +76,7 @@ def path(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("random") / "a.jsonl"
 
 
-def read(path: Path, content: list[bytes], kind: str) -> list:
+def read(path: Path, content: list[bytes], kind: RecordKind) -> list:
     """What training makes of each line: a document, or the reason that it is none."""
     path.write_bytes(b"\n".join(content) + b"\n")
     found = []
@@ -106,7 +107,7 @@ def check_text(text) -> None:
 @often
 @given(lines)
 def test_a_text_or_a_reason(path, content):
-    for item in read(path, content, "text"):
+    for item in read(path, content, TEXT):
         if isinstance(item, BadLine):
             check_reason(item)
         else:
@@ -118,7 +119,7 @@ def test_a_text_or_a_reason(path, content):
 @given(lines)
 def test_a_conversation_or_a_reason(path, small_tokenizer, content):
     renderer = ChatRenderer(small_tokenizer)
-    for item in read(path, content, "chat"):
+    for item in read(path, content, CHAT):
         if isinstance(item, BadLine):
             check_reason(item)
             continue

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from model.files.checkpoint import read_checkpoint
+from model.files.reading import read_checkpoint
 from tests.dataset.support import leftovers
 from tests.faults.processes import (
     Running,
@@ -37,12 +37,12 @@ RUN = (
 # Of each stage and phase: the call of a function in which the signal comes, and the step that is saved then; a step
 # that is being validated or sampled after has made its update already, but not come to its end.
 PHASES = {
-    ("pretrain", "validation"): ("inference.evaluation:next_token_scores", 3, 3),
+    ("pretrain", "validation"): ("model.likelihood:next_token_scores", 3, 3),
     ("pretrain", "sampling"): ("model.generation:sample", 7, 5),
     ("pretrain", "saving"): ("training.engine.run:save_checkpoint", 1, 5),
     ("pretrain", "drawing"): ("training.report.metrics:Metrics.draw", 1, 5),
-    ("full_sft", "training"): ("dataset.rows.chats:PackedExamples.gather", 15, 5),
-    ("full_sft", "validation"): ("inference.evaluation:next_token_scores", 7, 7),
+    ("full_sft", "training"): ("dataset.rows.chats:PackedChats.gather", 15, 5),
+    ("full_sft", "validation"): ("model.likelihood:next_token_scores", 7, 7),
     ("full_sft", "sampling"): ("model.generation:sample", 7, 5),
     ("full_sft", "saving"): ("training.engine.run:save_checkpoint", 1, 5),
     ("full_sft", "drawing"): ("training.report.metrics:Metrics.draw", 1, 5),
@@ -141,7 +141,7 @@ def test_a_tokenizer_in_the_making_is_given_up(large, tmp_path, delay, number, c
     for name, text in before.items():
         (tmp_path / name).write_text(text)
     words = ["--data_path", large / "texts.jsonl", "--vocab_size", "2000", "--out_dir", tmp_path]
-    begin = partial(at_call, 1, "train_tokenizer:learn", partial(signal_itself, number, delay))
+    begin = partial(at_call, 1, "model.text.learn_bpe:learn", partial(signal_itself, number, delay))
     ended = Running("train_tokenizer", words, begin).end(30)
     assert ended.code in (code, -number) and ended.err == ""  # a shell shows either as 143 or 130
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before

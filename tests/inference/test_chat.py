@@ -1,51 +1,18 @@
-"""A conversation: what the network is shown of it, what is kept of an answer, and what is saved."""
-
-import json
-import os
+"""A conversation: what the network is shown of it, and what it forgets."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataset.records.conversations import from_conversations
 from dataset.rendering import ChatRenderer
-from inference.chat import Chat, obey, reply
+from inference.chat import Chat
 from model.errors import SproutError
-
-
-class Words:
-    """Stands for a `Writer`: says what it is told to, and remembers the prompts."""
-
-    def __init__(self, *pieces):
-        self.pieces, self.prompts = pieces, []
-
-    def write(self, prompt, show):
-        self.prompts.append(prompt)
-        for piece in self.pieces:
-            if isinstance(piece, BaseException):
-                raise piece
-            show(piece)
-        return "[fast]"
+from tests.stages.talker import turns
 
 
 @pytest.fixture(scope="module")
 def renderer(small_tokenizer):
     return ChatRenderer(small_tokenizer)
-
-
-def said(*texts: str) -> list[dict]:
-    return [{"role": role, "content": text} for role, text in zip(("user", "assistant") * len(texts), texts)]
-
-
-def test_a_prompt_is_the_whole_conversation(renderer):
-    chat, words = Chat(renderer, 1000, 100, system="Be kind."), Words("Yes", "!")
-    reply(chat, words, "One?")
-    reply(chat, words, "Two?")
-    system = {"role": "system", "content": "Be kind."}
-    assert words.prompts[1] == renderer.prompt([system, *said("One?", "Yes!", "Two?")])
-    chat.clear()
-    reply(chat, words, "Three?")
-    assert words.prompts[2] == renderer.prompt([system, *said("Three?")])
 
 
 @given(st.lists(st.integers(0, 120), max_size=12), st.integers(60, 300), st.integers(1, 400), st.booleans())
@@ -57,7 +24,7 @@ def test_whole_old_turns_are_forgotten_and_the_system_message_never(renderer, si
     for number, size in enumerate(sizes):
         question = f"{number}?" + "q" * size
         shown = [
-            system + [turn for pair in pairs[start:] for turn in pair] + said(question)
+            system + [turn for pair in pairs[start:] for turn in pair] + turns(question)
             for start in range(len(pairs) + 1)
         ]
         fitting = [start for start in range(gone, len(pairs) + 1) if len(renderer.prompt(shown[start])) <= room]
@@ -68,98 +35,6 @@ def test_whole_old_turns_are_forgotten_and_the_system_message_never(renderer, si
             continue
         assert chat.prompt(question) == (renderer.prompt(shown[start]), start - gone)
         chat.add(question, "a")
-        pairs.append(said(question, "a"))
+        pairs.append(turns(question, "a"))
         gone = start
     assert chat.messages == system + [turn for pair in pairs for turn in pair]  # what is saved is all of it
-
-
-def test_a_stopped_answer_is_kept_as_far_as_it_came(renderer, capsys):
-    chat = Chat(renderer, 1000, 100)
-    reply(chat, Words("Half ", "a", KeyboardInterrupt()), "One?", can_stop=True)
-    assert chat.messages == said("One?", "Half a")
-    text, notes = capsys.readouterr()
-    assert text == "Half a\n" and "[stopped" in notes
-    with pytest.raises(KeyboardInterrupt):
-        reply(chat, Words(KeyboardInterrupt()), "Two?")
-    assert chat.messages == said("One?", "Half a")
-
-
-@pytest.mark.parametrize("pieces", [(), (" ", "\n"), (KeyboardInterrupt(),)], ids=str)
-def test_a_question_without_an_answer_is_not_kept(renderer, capsys, pieces):
-    chat = Chat(renderer, 1000, 100)
-    reply(chat, Words(*pieces), "One?", can_stop=True)
-    assert chat.messages == [] and "the question is forgotten" in capsys.readouterr().err
-
-
-THINKING = ("<thi", "nk>\nh", "m\n</think>", "\n\nYes", ".")
-
-
-def test_a_thought_is_shown_apart_and_saved_but_not_shown_to_the_network_again(renderer, capsys):
-    chat, words = Chat(renderer, 1000, 100), Words(*THINKING)
-    reply(chat, words, "One?")
-    assert capsys.readouterr().out == "thinking: hm\nYes.\n"
-    reply(chat, words, "Two?", show_thought=False)
-    assert capsys.readouterr().out == "Yes.\n"
-    assert words.prompts[1] == renderer.prompt(said("One?", "Yes.", "Two?"))
-    thought_of = {"role": "assistant", "content": "Yes.", "reasoning_content": "hm"}
-    assert chat.messages == [said("One?")[0], thought_of, said("Two?")[0], thought_of]
-
-
-@pytest.mark.parametrize(
-    ("pieces", "note"),
-    [
-        (("<think>hm",), "[the thought never ended"),
-        (("<think>hm", KeyboardInterrupt()), "[stopped in thought"),
-        (("<think>hm</think>\n",), "[no answer"),
-        (("<think>hm</think>", KeyboardInterrupt()), "[stopped before a word"),
-    ],
-)
-@pytest.mark.parametrize("show_thought", [True, False])
-def test_a_thought_without_an_answer_is_said_and_not_kept(renderer, capsys, pieces, note, show_thought):
-    chat = Chat(renderer, 1000, 100)
-    reply(chat, Words(*pieces), "One?", can_stop=True, show_thought=show_thought)
-    text, notes = capsys.readouterr()
-    assert chat.messages == [] and note in notes and "the question is forgotten" in notes
-    assert text == ("thinking: hm\n" if show_thought else "\n")
-
-
-def test_an_error_leaves_the_conversation_as_it_was(renderer):
-    chat = Chat(renderer, 1000, 100)
-    reply(chat, Words("Yes."), "One?")
-    with pytest.raises(SproutError):
-        reply(chat, Words("Hm", SproutError("not a number")), "Two?")
-    assert chat.messages == said("One?", "Yes.")
-
-
-def test_what_is_saved_can_be_trained_on(renderer, tmp_path, capsys, monkeypatch):
-    chat = Chat(renderer, 1000, 100, system="Be kind.")
-    reply(chat, Words("<think>\nhm\n</think>\n\n你好 🌱\n\x07"), '你好 \\ " <|im_end|>')
-    monkeypatch.setenv("HOME", str(tmp_path))
-    obey(chat, "save", "~/a b.jsonl")
-    assert os.listdir(tmp_path) == ["a b.jsonl"]
-    (line,) = (tmp_path / "a b.jsonl").read_bytes().splitlines()
-    assert list(from_conversations(json.loads(line)).messages) == chat.messages
-
-
-@pytest.mark.parametrize(
-    ("name", "rest", "words"),
-    [
-        ("save", "taken.jsonl", "exists already"),
-        ("save", "link.jsonl", "exists already"),
-        ("save", ".", "exists already"),
-        ("save", "taken.jsonl/a", "cannot write"),
-        ("save", "x" * 300, "choose another"),
-        ("save", "", "needs the name"),
-        ("sav", "a", "no command /sav"),
-    ],
-)
-def test_a_command_that_cannot_be_carried_out(renderer, tmp_path, monkeypatch, name, rest, words):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "taken.jsonl").write_text("mine")
-    (tmp_path / "link.jsonl").symlink_to("nowhere")
-    chat = Chat(renderer, 1000, 100)
-    chat.add("a", "b")
-    with pytest.raises(SproutError, match=words) as caught:
-        obey(chat, name, rest)
-    assert "\n" not in str(caught.value)
-    assert (tmp_path / "taken.jsonl").read_text() == "mine" and len(os.listdir(tmp_path)) == 2

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from dataset.rows.rows import Batch
-from model import device as module
 from model.device import Device, choose_device
 from model.errors import UsageError
 
@@ -27,7 +26,7 @@ def pretend(monkeypatch):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: machine.gpus)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: machine.capability)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: machine.apple)
-        monkeypatch.setattr(module, "bfloat16_is_sound", lambda device: machine.apple_bfloat16)
+        monkeypatch.setattr("model.apple.bfloat16_is_sound", lambda device: machine.apple_bfloat16)
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(machine.cpu, True))
         monkeypatch.delenv("LOCAL_RANK", raising=False)
 
@@ -77,7 +76,7 @@ def test_every_process_of_torchrun_has_its_own_gpu(pretend, monkeypatch, name):
         (Machine(), "mps", "auto", "no Apple GPU"),
         (Machine(), "gpu", "auto", "--device gpu is not a device"),
         (Machine(), "meta", "auto", "--device meta is not supported"),
-        (Machine(), "cpu", "float16", "float16 does not train on a CPU"),
+        (Machine(), "cpu", "float16", "float16 is not for a CPU"),
     ],
 )
 def test_what_is_not_there_is_refused(pretend, machine, name, dtype, named):
@@ -107,18 +106,3 @@ def test_a_batch_moves_with_everything_in_it():
 def test_peak_memory_of_this_process_is_plausible():
     peak = choose_device("cpu", "float32").peak_memory()
     assert 50e6 < peak < 100e9  # torch alone takes more than 50 MB
-
-
-def test_compiling_is_for_long_runs_where_it_works(pretend, monkeypatch):
-    pretend(Machine())
-    cpu = choose_device("cpu", "float32")
-    monkeypatch.setattr(module, "_has_compiler", lambda: True)
-    assert cpu.compiles("auto", expected_seconds=3600)[0]
-    assert not cpu.compiles("auto", expected_seconds=60)[0]
-    assert cpu.compiles("on", expected_seconds=1) == (True, "as asked")
-    assert cpu.compiles("off", expected_seconds=1e6) == (False, "as asked")
-    monkeypatch.setattr(module, "_has_compiler", lambda: False)
-    assert cpu.compiles("auto", expected_seconds=3600) == (False, "no C++ compiler")
-    monkeypatch.setattr(module, "_has_triton", lambda: False)
-    gpu = Device(torch.device("cuda"), torch.bfloat16, "")
-    assert gpu.compiles("auto", expected_seconds=3600) == (False, "Triton is not installed")

@@ -1,25 +1,14 @@
-"""Sampling against brute force; generation with and without cache, padding, end of text; streamed text."""
+"""Sampling against brute force; generation with and without cache, padding, end of text."""
 
 import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
-from model.generation import (
-    TextStream,
-    generate_batch,
-    left_padded,
-    new_generator,
-    prepare_for_decoding,
-    stream,
-)
-from model.kv_cache import KVCache
+from model.generation import KVCache, generate_batch, left_padded, new_generator, new_tokens
 from model.sampling import GREEDY, Sampling, filtered, sample
-from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 
 EOS = 2
@@ -45,6 +34,11 @@ def small_model(seed=0, **changes):
 
 def random_prompt(length, seed=0):
     return torch.randint(3, 61, (length,), generator=new_generator(seed=seed)).tolist()
+
+
+def streamed(model, prompt, **settings):
+    """What follows one prompt, token by token."""
+    return [token for (token,) in new_tokens(model, [prompt], **settings)]
 
 
 def greedy_without_cache(model, prompt, count):
@@ -178,10 +172,10 @@ def test_cached_logits_equal_those_of_the_whole_text(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_greedy_stream_is_the_most_probable_text(shape):
+def test_greedy_text_is_the_most_probable_text(shape):
     model = small_model(**shape)
     prompt = random_prompt(5)
-    answer = list(stream(model, prompt, max_new_tokens=40, sampling=GREEDY))
+    answer = streamed(model, prompt, max_new_tokens=40, sampling=GREEDY)
     assert answer == greedy_without_cache(model, prompt, 40)
 
 
@@ -216,7 +210,7 @@ def test_an_answer_ends_with_its_end_token_and_the_others_go_on():
         first = next((i for i, token in enumerate(unbounded) if token in ends), len(unbounded) - 1)
         assert answer == unbounded[: first + 1]
     assert len({len(answer) for answer in answers}) > 1
-    assert list(stream(model, prompts[0], max_new_tokens=20, sampling=GREEDY, eos_ids=ends)) == answers[0]
+    assert streamed(model, prompts[0], max_new_tokens=20, sampling=GREEDY, eos_ids=ends) == answers[0]
 
 
 def test_a_seed_reproduces_and_leaves_the_global_generator_alone():
@@ -225,10 +219,10 @@ def test_a_seed_reproduces_and_leaves_the_global_generator_alone():
 
     def text(seed):
         how = Sampling(1.0, top_p=0.95)
-        return list(stream(model, [1], max_new_tokens=30, sampling=how, generator=new_generator(seed=seed)))
+        return streamed(model, [1], max_new_tokens=30, sampling=how, generator=new_generator(seed=seed))
 
     assert text(1) == text(1) != text(2)
-    assert list(stream(model, [1], max_new_tokens=30)) != list(stream(model, [1], max_new_tokens=30))
+    assert streamed(model, [1], max_new_tokens=30) != streamed(model, [1], max_new_tokens=30)
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -242,18 +236,18 @@ def test_repetition_penalty_counts_prompt_and_answer():
             for token in set(tokens):
                 logits[token] = logits[token] / 1.5 if logits[token] > 0 else logits[token] * 1.5
             tokens.append(logits.argmax().item())
-    assert list(stream(model, prompt, max_new_tokens=25, sampling=how)) == tokens[4:]
+    assert streamed(model, prompt, max_new_tokens=25, sampling=how) == tokens[4:]
     padded = generate_batch(model, [prompt, random_prompt(9)], max_new_tokens=25, sampling=how)
     assert padded[0] == tokens[4:]  # the padding token has not been seen
 
 
 def test_generation_ends_where_the_positions_end():
     model = small_model(max_position_embeddings=16)
-    assert len(list(stream(model, random_prompt(10), max_new_tokens=100))) == 6
+    assert len(streamed(model, random_prompt(10), max_new_tokens=100)) == 6
     with pytest.raises(SproutError, match="16 tokens and the network 16 positions"):
-        list(stream(model, random_prompt(16), max_new_tokens=1))
+        streamed(model, random_prompt(16), max_new_tokens=1)
     with pytest.raises(ValueError, match="at least one token"):
-        list(stream(model, [], max_new_tokens=1))
+        streamed(model, [], max_new_tokens=1)
     assert generate_batch(model, [], max_new_tokens=5) == []
     assert generate_batch(model, [[1]], max_new_tokens=0) == [[]]
 
@@ -266,7 +260,7 @@ def test_stop_ends_before_the_next_token():
 
 def test_the_training_mode_is_restored_also_after_an_early_end():
     model = small_model().train()
-    tokens = stream(model, [1], max_new_tokens=20)
+    tokens = new_tokens(model, [[1]], max_new_tokens=20)
     next(tokens)
     assert not torch.is_inference_mode_enabled()  # between two tokens the caller is not in inference mode
     tokens.close()
@@ -282,29 +276,6 @@ def test_weights_that_are_not_numbers_are_reported():
         generate_batch(model, [[1, 5]], max_new_tokens=4, sampling=GREEDY)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_prepared_weights_say_the_same(shape):
-    model = small_model(**shape)
-    prompts = [random_prompt(7), random_prompt(3)]
-    before = generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY)
-    prepare_for_decoding(model)
-    assert generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY) == before
-    assert not model.model.layers[0].mlp.up_proj.weight.is_contiguous()
-
-
-def test_prepared_bfloat16_keeps_exact_positions():
-    model = small_model()
-    frequencies = model.rotary_frequencies.clone()
-    tokens = torch.tensor([random_prompt(20)])
-    with torch.no_grad():
-        expected = model(tokens)
-        prepare_for_decoding(model, torch.bfloat16)
-        got = model(tokens)
-    assert got.dtype == torch.bfloat16 and torch.equal(model.rotary_frequencies, frequencies)
-    assert (got - expected).abs().mean() < 0.05 * expected.abs().mean()
-    assert len(generate_batch(model, [[1], [1, 5]], max_new_tokens=5)[0]) == 5
-
-
 def test_generation_under_autocast():
     model, logits = small_model(), []
     model.lm_head.register_forward_hook(lambda module, inputs, output: logits.append(output))
@@ -316,52 +287,3 @@ def test_generation_under_autocast():
     with torch.no_grad():
         exact = model(torch.tensor([[*prompt, *answer[:-1]]]))[:, len(prompt) - 1 :]
     assert (computed - exact).norm() < 0.05 * exact.norm()
-
-
-# --- streamed text -------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return Tokenizer.load()
-
-
-def streamed(tokenizer, ids):
-    text = TextStream(tokenizer.decode)
-    pieces = [text.push(token) for token in ids]
-    return pieces, text.finish()
-
-
-@settings(max_examples=200)
-@given(text=st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("中文，。👩\u200d👧🌱 aé\n龘"))))
-def test_pieces_are_the_whole_text(tokenizer, text):
-    pieces, rest = streamed(tokenizer, tokenizer.encode(text))
-    assert "".join(pieces) + rest == text
-
-
-@settings(max_examples=200)
-@given(ids=st.lists(st.integers(0, 600)))
-def test_pieces_of_random_tokens_are_their_decoding(tokenizer, ids):
-    """Low ids are control tokens and single bytes: mostly not UTF-8."""
-    pieces, rest = streamed(tokenizer, ids)
-    assert "".join(pieces) + rest == tokenizer.decode(ids)
-
-
-def test_half_a_character_is_not_shown(tokenizer):
-    ids = tokenizer.encode("新芽🌱龘!")
-    pieces, rest = streamed(tokenizer, ids)
-    assert len(ids) > len("新芽🌱龘!") and "" in pieces  # some character takes several tokens
-    assert "\ufffd" not in "".join(pieces) and rest == ""
-    cut, rest = streamed(tokenizer, tokenizer.encode("🌱")[:-1])
-    assert "".join(cut) == "" and rest == "\ufffd"
-
-
-def test_a_space_in_front_of_a_word_is_not_lost():
-    """SentencePiece's decoders drop a space at the very beginning; the pieces must not each lose one."""
-    words = {1: "▁Once", 2: "▁upon", 3: "▁a", 4: "▁time"}
-
-    def decode(ids):
-        return "".join(words[i] for i in ids).replace("▁", " ").removeprefix(" ")
-
-    text = TextStream(decode)
-    assert [text.push(i) for i in (1, 2, 3, 4)] + [text.finish()] == ["Once", " upon", " a", " time", ""]

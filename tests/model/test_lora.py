@@ -11,24 +11,14 @@ from safetensors.torch import load_file, save_file
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.adapters import open_lora, save_lora
-from model.files.checkpoint import load_model, save_weights
+from model.files.checkpoint import save_weights
 from model.files.huggingface import export_folder
+from model.files.loading import load_model
 from model.files.peft import CONFIG, WEIGHTS, write_peft_folder
-from model.initialization import initialize
-from model.kv_cache import KVCache
-from model.lora import (
-    TARGETS,
-    Lora,
-    LoRALinear,
-    add_lora,
-    fingerprint,
-    is_adapter,
-    load_lora,
-    lora_of,
-    lora_state_dict,
-    merge_lora,
-    targets_called,
-)
+from model.generation import KVCache
+from model.lora import TARGETS, Lora, LoRALinear, add_lora, load_lora, lora_state_dict, merge_lora, targets_called
+from model.transformer import initialize
+from model.whole import adapters_of, fingerprint, is_adapter
 from tests.support import random_network
 from training.engine.optimizers import build_optimizers
 
@@ -106,7 +96,7 @@ def test_merged_it_computes_the_same_and_is_a_plain_network(model):
     merge_lora(model)
     torch.testing.assert_close(logits(model), expected, rtol=0, atol=1e-5)
     assert {name for name, p in model.named_parameters() if p.requires_grad} == names
-    assert lora_of(model) is None and not any(isinstance(module, LoRALinear) for module in model.modules())
+    assert adapters_of(model) is None and not any(isinstance(module, LoRALinear) for module in model.modules())
 
 
 def test_token_by_token_with_a_cache_is_the_same(model):
@@ -171,7 +161,7 @@ def test_a_file_gives_back_the_same_adapters_and_holds_no_more(model, tmp_path):
     path = tmp_path / "medic_32.pth"
     save_lora(path, model, stage="lora", facts={"step": 3})
     opened = open_lora(path)
-    assert opened.lora == lora_of(model) and opened.stage == "lora"
+    assert opened.lora == adapters_of(model) and opened.stage == "lora"
     assert all(is_adapter(name) for name in opened.weights) and len(opened.weights) == 8
     other = random_network(model.config).eval()
     opened.attach(other)

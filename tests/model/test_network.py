@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from model.config import PRESETS, TransformerConfig
 from model.errors import UsageError
 from model.files.huggingface import export_folder
-from model.initialization import initialize
-from model.kv_cache import KVCache
-from model.transformer import Transformer
+from model.generation import KVCache
+from model.transformer import Transformer, initialize
 from tests.support import random_network
 
 os.environ["HF_HUB_OFFLINE"] = "1"

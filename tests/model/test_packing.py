@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from model.config import TransformerConfig
 from model.files.huggingface import export_folder
-from model.kv_cache import KVCache
+from model.generation import KVCache
 from model.transformer import visible
 from tests.support import random_network
 

@@ -7,12 +7,14 @@ import transformers
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.adapters import open_lora, save_lora
-from model.files.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
+from model.files.checkpoint import save_checkpoint, save_weights
 from model.files.huggingface import hf_config
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
 from model.files.reward import load_reward, load_reward_adapters
-from model.files.state_dict import SCORE, plain_state_dict
-from model.lora import Lora, add_lora, fingerprint, merge_lora
+from model.lora import Lora, add_lora, merge_lora
 from model.reward import RewardModel, rewards
+from model.whole import SCORE, fingerprint, plain_state_dict
 from tests.support import make_tokenizer, random_network
 
 TOKENIZER = make_tokenizer()

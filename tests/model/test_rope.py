@@ -6,11 +6,11 @@ import os
 import pytest
 import torch
 
+from model.attention import inverse_frequencies, rotary_tables, rotate
 from model.config import TransformerConfig
 from model.errors import UsageError
-from model.rope import inverse_frequencies, rotary_tables, rotate
 from model.transformer import Transformer
-from training.stages.arguments import with_rope_factor
+from training.stages.changes import with_rope_factor
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")

@@ -11,7 +11,7 @@ from scripts import diagnose
 from scripts.benchmark import fit_expected_loss
 from tests.faults.scripts import ROOT, python
 from training.diagnosis.expected_loss import POINTS
-from training.report.facts import Facts, write_facts
+from training.report.description import Description, write_description
 
 
 def write_log(folder, steps=40, facts=None, **more):
@@ -23,11 +23,11 @@ def write_log(folder, steps=40, facts=None, **more):
             line |= {"val_loss": 4.1, "val_bits_per_byte": 2.2, **more} if step == steps else {}
             file.write(json.dumps(line) + "\n")
     if facts:
-        write_facts(folder, facts)
+        write_description(folder, facts)
     return folder
 
 
-FACTS = Facts(
+FACTS = Description(
     stage="pretrain",
     begins_with="nothing",
     parameters=2_000_000,
@@ -124,7 +124,7 @@ assert not {{"torch", "matplotlib", "transformers"}} & set(sys.modules)
 
 
 def test_the_fit_is_printed_and_takes_further_runs(tmp_path, capsys):
-    finished = Facts(**vars(FACTS) | {"steps": 40})
+    finished = Description(**vars(FACTS) | {"steps": 40})
     fit_expected_loss.main([str(write_log(tmp_path / "logs", facts=finished))])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(POINTS) + 1 + 1 and lines[-1].startswith("bits per byte = ")

@@ -10,8 +10,8 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 import eval_model
 import train_lora
 from model.files.adapters import open_lora
-from model.files.checkpoint import load_model
 from model.files.huggingface import export_folder
+from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from scripts.merge_lora import main
 from tests.stages.workshop import SHAPE, SIZE, Workshop

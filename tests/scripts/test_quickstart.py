@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.sample import write_sample
+from dataset.sample.files import write_sample
 from eval_model import WEIGHT_NAMES
 from model.errors import SproutError
 from scripts.quickstart import ROOT, comparison, stages

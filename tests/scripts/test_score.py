@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from model.files.adapters import save_lora
-from model.files.checkpoint import load_model, save_weights
-from model.files.state_dict import SCORE
-from model.lora import Lora, add_lora, fingerprint
+from model.files.checkpoint import save_weights
+from model.files.loading import load_model
+from model.lora import Lora, add_lora
 from model.reward import RewardModel
+from model.whole import SCORE, fingerprint
 from scripts import score
 from tests.stages.workshop import Workshop
 from training.stages.arguments import run_main

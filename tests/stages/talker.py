@@ -10,7 +10,7 @@ import torch
 
 from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
-from inference.chat_evaluation import answers_as_targets
+from inference.evaluation import answers_as_targets
 from model.config import TransformerConfig
 from model.text.tokenizer import THINK_AND_TOOLS, Tokenizer
 from model.transformer import Transformer

@@ -11,7 +11,8 @@ import torch
 import eval_model
 from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
-from inference.exact_match import Answer, Question, accuracies, answer_all, may_become_right, table
+from inference.answer_report import accuracies, table
+from inference.exact_match import Answer, Question, answer_all, may_become_right
 from inference.thoughts import conclusion
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 import eval_model
-from dataset.records.formats import detect_format
+from dataset.records.conversations import CHAT
+from dataset.records.documents import detect_format
+from inference.dialogue import BUILT_IN_QUESTIONS
 from inference.terminal import DIM, PLAIN
 from model.errors import SproutError
 from model.files.checkpoint import save_weights
@@ -64,7 +66,7 @@ def test_without_a_terminal_the_built_in_questions_are_answered(capsys, monkeypa
     monkeypatch.setattr(sys, "stdin", None)
     eval_model.main([*map(str, ["--model_mode", 1, "--out_dir", out, "--max_new_tokens", 2, *flags])])
     text = capsys.readouterr().out
-    questions = eval_model.CHINESE_QUESTIONS + eval_model.ENGLISH_QUESTIONS
+    questions = BUILT_IN_QUESTIONS
     assert all(f"> {question}\n" in text for question in questions)
 
 
@@ -108,7 +110,7 @@ def test_a_chat_remembers_until_it_is_cleared(out, tmp_path):
     record = json.loads(saved)
     assert file.read_bytes() == saved and saved.endswith(b"}\n")
     assert record == {"conversations": LEARNED[2][0]}
-    assert detect_format(record, "chat").name == "conversations"
+    assert detect_format(record, CHAT).name == "conversations"
 
 
 @in_terminal

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eval_model
-from dataset.rows.rows import Batch
-from inference.evaluation import Evaluation, evaluate, windows
+from inference.dialogue import BUILT_IN_PROMPTS, continue_text
+from inference.evaluation import windows
+from inference.writer import Writer
 from model.config import TransformerConfig
 from model.device import Device
 from model.errors import SproutError, UsageError
@@ -100,8 +100,7 @@ class Untouchable:
 def test_without_a_terminal_the_built_in_prompts_are_answered(capsys, monkeypatch, out, flags):
     monkeypatch.setattr(sys, "stdin", Untouchable())
     text, notes = run(capsys, "--out_dir", out, "--max_new_tokens", 2, *flags)
-    prompts = eval_model.CHINESE_PROMPTS + eval_model.ENGLISH_PROMPTS
-    assert all(prompt in text for prompt in prompts) and notes.count("tokens/s") == len(prompts)
+    assert all(prompt in text for prompt in BUILT_IN_PROMPTS) and notes.count("tokens/s") == len(BUILT_IN_PROMPTS)
 
 
 def test_an_hf_folder_and_a_bare_state_dict_open_too(capsys, tmp_path, network, small_tokenizer):
@@ -159,9 +158,9 @@ def test_float16_has_room_for_a_large_residual_stream(capsys, small_tokenizer):
     with torch.no_grad():
         large.model.embed_tokens.weight *= 1e6 / large.model.embed_tokens.weight.abs().max()
     device = Device(torch.device("cpu"), torch.float16, "as on a GPU older than Ampere")
-    args = eval_model.parse_arguments(["--prompt", "Once upon", "--max_new_tokens", "10", "--dtype", "float16"])
-    loaded = SimpleNamespace(model=large, tokenizer=small_tokenizer)
-    eval_model.continue_texts(args, loaded, device, GREEDY)
+    ends = small_tokenizer.end_ids
+    writer = Writer(large, small_tokenizer, device, end_ids=ends, dtype="float16", sampling=GREEDY, max_new_tokens=10)
+    continue_text(writer, small_tokenizer, "Once upon")
     assert capsys.readouterr().out == expected(large, small_tokenizer, "Once upon", 10) + "\n\n"
 
 
@@ -257,7 +256,7 @@ def test_a_file_is_scored_for_people_too(capsys, tmp_path, out):
     [
         ('{"text": "a"}\n{"text": 3}\n', [], "bad.jsonl:2"),
         ('{"text": "a"}\n', ["--max_seq_len", 257], "256 positions"),
-        ("\n", [], "no document"),
+        ("\n", [], "no record"),
     ],
 )
 def test_a_file_that_cannot_be_scored(capsys, tmp_path, out, content, flags, words):
@@ -272,26 +271,3 @@ def test_windows_have_every_token_as_a_target_once(ids, length):
     rows = list(windows(ids, bos_id=1, eos_id=2, length=length))
     assert [token for row in rows for token in row[1:]] == [*ids, 2]
     assert all(row[0] == 1 and 2 <= len(row) <= length + 1 for row in rows)
-
-
-def test_evaluation_restores_the_mode_polls_and_keeps_documents_apart(network):
-    tokens = torch.tensor([[1, 20, 21, 1, 30, 31]])
-    targets = torch.tensor([[20, 21, 2, 30, 31, 2]])
-    packed = Batch(tokens, targets, torch.tensor([[0, 1, 2, 0, 1, 2]]), 6)
-    apart = [Batch(tokens[:, s], targets[:, s], None, 3) for s in (slice(0, 3), slice(3, 6))]
-    polls, cpu = [], torch.device("cpu")
-    network.train()
-    result = evaluate(network, apart, 4, device=cpu, poll=lambda: polls.append(1))
-    assert network.training and len(polls) == 2 and result.targets == 6
-    likeliest = [network(batch.tokens).argmax(-1) for batch in apart]
-    assert result.correct == sum(int((a == batch.targets).sum()) for a, batch in zip(likeliest, apart))
-    assert evaluate(network, [packed], 4, device=cpu).nats == pytest.approx(result.nats, rel=1e-6)
-    with pytest.raises(SproutError, match="no text"):
-        evaluate(network, [], 0, device=cpu)
-
-
-def test_the_measures_of_an_evaluation():
-    result = Evaluation(nats=8 * math.log(2), targets=4, bytes=16, correct=3)
-    assert (result.bits_per_byte, result.perplexity) == (pytest.approx(0.5), pytest.approx(4))
-    assert result.token_accuracy == 0.75
-    assert Evaluation(nats=1e6, targets=1, bytes=1, correct=0).perplexity == math.inf

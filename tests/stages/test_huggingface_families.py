@@ -16,10 +16,12 @@ from transformers import (
 )
 
 from dataset.rendering import ChatRenderer
-from model.files.checkpoint import load_model, read_checkpoint
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
+from model.text.chat_template import template_of
 from model.text.tokenizer import Tokenizer
 from scripts import export_hf, merge_lora
-from tests.stages.workshop import SHAPE, SIZE, STAGES, Workshop
+from tests.stages.workshop import SHAPE, SIZE, Workshop
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 TOKENS = torch.arange(3, 35).view(2, 16)
@@ -58,8 +60,7 @@ def test_every_stage_trains_it_and_transformers_opens_the_result(workshop):
     seen = [logits(load_model(folder / "hf").model)]
 
     def train(stage: str, begins_with: str) -> None:
-        words = Workshop(folder, stage).command("out", *STEPS, "--from_weight", str(folder / begins_with))
-        STAGES[stage].main(words)
+        Workshop(folder, stage).train("out", *STEPS, "--from_weight", folder / begins_with)
 
     def opened(name: str) -> torch.Tensor:
         """The logits of what a stage wrote, which are none that were seen before."""
@@ -95,7 +96,6 @@ def test_what_is_written_asks_as_it_was_trained(workshop, stage):
     """The folder has a chat template of its own, and no stage renders by it."""
     folder = workshop.folder
     (folder / "hf" / "chat_template.jinja").write_text("{{ 'Answer: ' }}")
-    words = Workshop(folder, stage).command("out", "--max_steps=1", "--from_weight", str(folder / "hf"))
-    STAGES[stage].main(words)
+    Workshop(folder, stage).train("out", "--max_steps=1", "--from_weight", folder / "hf")
     tokenizer = Tokenizer.from_files(read_checkpoint(folder / "out" / f"{stage}_{SIZE}.pth")["tokenizer"]["files"])
-    assert tokenizer.chat_template == ChatRenderer(tokenizer).tokenizer.chat_template
+    assert template_of(tokenizer) == template_of(ChatRenderer(tokenizer).tokenizer)

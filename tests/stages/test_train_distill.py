@@ -1,19 +1,23 @@
-"""train_distill.py from a teacher to a student: what it computes, of texts, caches and answers of the student."""
+"""train_distill.py from a teacher to a student: what it computes, what it keeps, and what it refuses."""
 
 import json
 import math
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-import train_distill
 from dataset.records.conversations import from_conversations
 from dataset.rendering import ChatRenderer
 from model.errors import SproutError
-from model.files.checkpoint import load_model, save_weights
+from model.files.checkpoint import save_weights
+from model.files.huggingface import export_folder
+from model.files.loading import load_model
+from model.text.tokenizer import Tokenizer
 from scripts import diagnose
-from tests.stages.workshop import SHAPE, Workshop
-from tests.support import random_network
+from tests.stages.table import NEW_NETWORK, SHAPE, SIZE
+from tests.stages.workshop import Workshop, same
+from tests.support import make_tokenizer, random_network
 from training.stages import on_policy
 
 RUN = ("--epochs=6", "--eval_interval=6", "--val_ratio=0.2", "--learning_rate=0.01")
@@ -118,12 +122,8 @@ def test_texts_are_learned_from_as_well_by_a_new_student(workshop):
     result = workshop.train("texts", *words, data=("a.jsonl", "b.jsonl"))
     assert result.metrics[-1]["kl"] < 0.8 * result.metrics[0]["kl"] and "val_loss" in result.metrics[-1]
 
-    command = workshop.command("new", "--max_steps=1", "--preset=tiny", data=("a.jsonl",))
-    place = command.index("--from_weight")
-    del command[place : place + 2]
-    sizes = [str(word) for name, size in SHAPE.items() for word in (f"--{name}", size)]
-    train_distill.main([*command, *sizes, "--tokenizer_path", str(workshop.folder / "tokenizer")])
-    assert workshop.result("new").metrics[0]["ce"] == pytest.approx(math.log(272), abs=0.3)
+    new = workshop.train("new", "--max_steps=1", "--preset=tiny", data=("a.jsonl",), begins=NEW_NETWORK)
+    assert new.metrics[0]["ce"] == pytest.approx(math.log(272), abs=0.3)
 
 
 # --- a teacher that is asked once -------------------------------------------------------------------
@@ -197,3 +197,101 @@ def test_some_steps_are_the_students_and_the_others_as_ever(workshop):
     assert sampled == [int(on_policy.is_on_policy(42, step, 0.5)) for step in range(len(sampled))]
     for line in result.metrics:
         assert ("ce" in line) == (line["on_policy"] == 0)
+
+
+# --- where it begins --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("config_type", [LlamaConfig, Qwen2Config, Qwen3Config])
+def test_folders_that_transformers_saved_are_teacher_and_student(workshop, config_type):
+    """The teacher's embedding has rows that no token has, as imported ones may."""
+    tokenizer, folders = Tokenizer.load(workshop.folder / "tokenizer"), {}
+    for seed, (role, rows) in enumerate({"student": 0, "teacher": 8}.items()):
+        folder = folders[role] = workshop.folder / f"{config_type.model_type}_{role}"
+        torch.manual_seed(seed)
+        size = tokenizer.vocab_size + rows
+        config = config_type(vocab_size=size, max_position_embeddings=64, head_dim=16, **SHAPE)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+        tokenizer.save(folder)
+    out = f"from_{config_type.model_type}"
+    words = (f"--from_weight={folders['student']}", f"--teacher_weight={folders['teacher']}")
+    workshop.train(out, "--max_steps=3", *words)
+    loaded = load_model(workshop.result(out).weight_file)
+    export_folder(workshop.folder / "again", loaded.model, loaded.tokenizer)
+    again = AutoModelForCausalLM.from_pretrained(workshop.folder / "again")
+    assert again.config.model_type == config_type.model_type
+    tokens = torch.arange(3, 19)[None]
+    torch.testing.assert_close(again(tokens).logits, loaded.model(tokens), atol=1e-5, rtol=1e-5)
+
+
+def test_a_teacher_is_looked_for_by_its_name_in_the_output_folder(workshop):
+    folder = workshop.folder / "named"
+    folder.mkdir()
+    (folder / f"full_sft_{SIZE}.pth").write_bytes((workshop.folder / "teacher.pth").read_bytes())
+    said = workshop.train("named", "--max_steps=1", "--teacher_weight=full_sft").said
+    assert f"learns from {folder / f'full_sft_{SIZE}.pth'}" in said
+
+
+@pytest.mark.parametrize(
+    "words, named",
+    [
+        (("--alpha=0.1",), "alpha was 0.5, is 0.1"),
+        (("--on_policy=0.5",), "on_policy was 0.0, is 0.5"),
+        (("--teacher_top_k=4",), "data.teacher was"),
+    ],
+)
+def test_another_loss_or_teacher_is_refused_on_resuming_by_name(workshop, words, named):
+    result = workshop.train("other_loss", "--max_steps=2")
+    code, message = workshop.fails("other_loss", "--max_steps=2", "--resume", *words)
+    assert code == 2 and named in message and message.count("\n") == 1
+    assert same(result.weights, workshop.result("other_loss").weights)
+
+
+# --- what cannot be done ----------------------------------------------------------------------------
+
+
+def refusal(workshop, *words) -> str:
+    code, message = workshop.fails("refused", "--max_steps=1", *words)
+    assert code == 2 and message.count("\n") == 1, message
+    return message
+
+
+def test_a_teacher_with_another_tokenizer_is_refused(workshop):
+    tokenizer = make_tokenizer(("ab",))
+    network = load_model(workshop.folder / "teacher.pth").model
+    other = random_network(network.config.replace(vocab_size=tokenizer.vocab_size))
+    save_weights(workshop.folder / "foreign.pth", other, tokenizer, stage="full_sft")
+    message = refusal(workshop, f"--teacher_weight={workshop.folder / 'foreign.pth'}")
+    assert "foreign.pth has another tokenizer than the student" in message
+
+
+@pytest.mark.parametrize(
+    "words, named",
+    [
+        (("--on_policy=0.5", "--teacher_top_k=4"), "give one of the two"),
+        (("--teacher_top_k=272",), "not less than all 272 tokens"),
+        (("--loss_type=jsd", "--jsd_beta=0"), "--jsd_beta 0"),
+        (("--preset=tiny", "--from_weight=pretrain"), "--preset tiny makes a new network, but pretrain"),
+        (("--alpha=1.5",), "--alpha"),
+        (("--on_policy=-0.1",), "--on_policy"),
+        (("--temperature=0",), "--temperature"),
+        (("--teacher_weight=nobody",), "there is no nobody_<hidden>.pth"),
+        (("--teacher_weight=gone.pth",), "gone.pth does not exist"),
+        (("--max_seq_len=65",), "--max_seq_len 65"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(workshop, words, named):
+    assert named in refusal(workshop, *words)
+
+
+def test_several_teachers_of_a_name_want_a_path(workshop):
+    folder = workshop.folder / "refused"
+    folder.mkdir(exist_ok=True)
+    for size in (32, 40):
+        (folder / f"mentor_{size}.pth").write_bytes((workshop.folder / "teacher.pth").read_bytes())
+    assert "or choose by a path" in refusal(workshop, "--teacher_weight=mentor")
+
+
+def test_own_answers_to_texts_are_refused(workshop):
+    code, message = workshop.fails("texts_own", "--max_steps=1", "--on_policy=0.5", data=("a.jsonl",))
+    assert code == 2 and "--on_policy answers conversations" in message and message.count("\n") == 1

@@ -1,4 +1,4 @@
-"""train_dpo.py from pairs to weights: what it computes, that it resumes, and what it refuses."""
+"""train_dpo.py from pairs to weights: what it computes and what it refuses."""
 
 import json
 import math
@@ -6,19 +6,16 @@ import re
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-import train_dpo
 from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
-from dataset.rows.pairs import PairRows
-from model.device import _has_compiler as has_compiler
 from model.errors import SproutError
-from model.files.checkpoint import load_model
-from model.files.huggingface import export_folder
+from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from scripts import diagnose
-from tests.stages.workshop import SHAPE, Workshop, assert_same_run, signal_at
+from tests.faults.processes import Running, no_curves, together
+from tests.stages.workshop import Workshop
+from training.engine.machine import _has_compiler as has_compiler
 from training.losses.preference import Settings, at_the_start
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.003")
@@ -130,18 +127,6 @@ def test_the_weight_of_fine_tuning_adds_the_chosen_answers_loss(workshop):
     assert loss == pytest.approx(math.log(2) + 0.5 * sum(means) / len(means), abs=1e-4)
 
 
-@pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, precompute):
-    out = f"stopped{precompute}"
-    whole = workshop.train(f"whole{precompute}", *RUN, precompute)
-    with signal_at(PairRows, "batch", 12):
-        code, _ = workshop.fails(out, *RUN, precompute)
-    assert code == 143 and 0 < workshop.result(out).facts["step"] < whole.facts["step"]
-    result = workshop.train(out, *RUN, precompute, "--resume")
-    assert re.search("resumed .* at step", result.said)
-    assert_same_run(result, whole)
-
-
 @pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
 def test_compiled_in_half_precision_it_begins_at_ln_2_too(workshop, precompute):
@@ -159,18 +144,11 @@ def test_a_run_goes_on_where_the_reference_is_computed_anew_by_other_kernels(wor
     assert len(list((result.folder / "cache" / "reference").glob("*.bin"))) > 2
 
 
-def test_two_processes_have_the_curve_of_one(workshop):
-    """One of them computes the reference, the other one waits and reads it."""
-    words = ("--epochs=2", "--val_ratio=0.2", "--eval_interval=3", "--batch_size=1")
-    one = workshop.train("one", *words, "--accumulation_steps=4")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    process = workshop.start("two", *words, "--accumulation_steps=2", launcher=launcher)
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors
-    two = workshop.result("two")
-    assert len(list((two.folder / "cache" / "reference").glob("*.bin"))) == 2  # to train on, and held out
-    for a, b in zip(two.metrics, one.metrics, strict=True):
-        assert a == pytest.approx(b, abs=1e-5)
+def test_of_two_processes_one_computes_the_reference_and_the_other_reads_it(workshop):
+    command = workshop.command("two", "--max_steps=2", "--val_ratio=0.2", "--accumulation_steps=1")
+    running = [Running("train_dpo", command, no_curves, each) for each in together(2)]
+    assert [each.end().code for each in running] == [0, 0]
+    assert len(list((workshop.folder / "two" / "cache" / "reference").glob("*.bin"))) == 2  # to train on, and held out
 
 
 def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finished):
@@ -188,41 +166,6 @@ def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finis
         mended = workshop.train("finished", *RUN)
         assert f"warning: {files[0]} is damaged" in mended.said and mended.losses == again.losses
         assert files[0].read_bytes() == content
-
-
-@pytest.mark.parametrize("config_type", [LlamaConfig, Qwen2Config, Qwen3Config])
-def test_a_folder_that_transformers_saved_is_trained_and_exported_again(workshop, config_type):
-    folder = workshop.folder / config_type.model_type
-    tokenizer = Tokenizer.load(workshop.folder / "tokenizer")
-    torch.manual_seed(0)
-    config = config_type(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, head_dim=16, **SHAPE)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save(folder)
-    out = f"from_{config_type.model_type}"
-    command = workshop.command(out, "--max_steps=2")
-    command[command.index("--from_weight") + 1] = str(folder)
-    train_dpo.main(command)
-    result = workshop.result(out)
-    assert result.metrics[0]["lr"] <= 1e-6 and result.losses[0] == pytest.approx(math.log(2), abs=1e-3)
-    loaded = load_model(result.weight_file)
-    export_folder(workshop.folder / "again", loaded.model, loaded.tokenizer)
-    again = AutoModelForCausalLM.from_pretrained(workshop.folder / "again")
-    tokens = torch.arange(3, 19)[None]
-    torch.testing.assert_close(again(tokens).logits, loaded.model(tokens), atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    "line, named",
-    [
-        ({"text": "a document"}, "the shape is unknown"),
-        ({"prompt": "a", "chosen": "b", "rejected": "b"}, "are the same"),
-        ({"prompt": "a", "chosen": "b"}, "the shape is unknown"),
-    ],
-)
-def test_what_is_no_preference_is_said_with_its_place(workshop, line, named):
-    (workshop.folder / "bad.jsonl").write_text(json.dumps(line) + "\n")
-    code, message = workshop.fails("bad", "--max_steps=1", data=("bad.jsonl",))
-    assert code == 1 and named in message and "bad.jsonl:1" in message and message.count("\n") == 1
 
 
 def test_labels_that_turn_preferences_around_are_refused(workshop):
@@ -252,12 +195,6 @@ def test_a_reference_of_another_network_is_warned_of():
     assert first_loss_warning("ipo", 24.9995, 25.0) is None
     assert "24.9800" in first_loss_warning("ipo", 24.98, 25.0)
     assert first_loss_warning("simpo", 3.0, None) is None
-
-
-def test_another_loss_is_refused_on_resuming_by_name(workshop):
-    workshop.train("other_loss", "--max_steps=2")
-    code, message = workshop.fails("other_loss", "--max_steps=2", "--resume", "--beta=0.5")
-    assert code == 2 and "data.loss was" in message and "beta=0.5" in message
 
 
 def test_the_verdicts_on_language_modelling_are_not_passed_on_preferences(workshop, finished):

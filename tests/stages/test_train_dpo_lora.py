@@ -1,31 +1,24 @@
 """train_dpo.py --lora: adapters learn from pairs, and the reference is the network that they are on."""
 
 import math
-import re
 
 import pytest
 import torch
 
 import eval_model
-from dataset.rows.pairs import PairRows
-from model.files.checkpoint import load_model, read_checkpoint
-from model.lora import Lora, add_lora, fingerprint, is_adapter
-from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, signal_at
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
+from model.lora import Lora, add_lora
+from model.whole import fingerprint, is_adapter
+from tests.stages.workshop import SIZE, Workshop
 from training.stages.reference import frozen_copy
 
 RUN = ("--lora", "--lora_rank=4", "--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
 
 
-class DpoWorkshop(Workshop):
-    """Runs train_dpo.py, and looks for adapters."""
-
-    def result(self, out, said="") -> Result:
-        return Result(self.folder / out / "lora", "dpo", said)
-
-
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory) -> DpoWorkshop:
-    return DpoWorkshop.create(tmp_path_factory.mktemp("workshop"), "dpo")
+def workshop(tmp_path_factory) -> Workshop:
+    return Workshop.create(tmp_path_factory.mktemp("workshop"), "dpo")
 
 
 @pytest.fixture(scope="module")
@@ -78,18 +71,6 @@ def test_a_live_reference_shares_what_does_not_learn(workshop):
             if is_adapter(name):
                 parameter += 1
     assert torch.equal(reference(tokens), before) and not torch.equal(model(tokens), before)
-
-
-@pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, precompute):
-    """Resumed, the reference is still the network without adapters, not with those that were learned so far."""
-    out, whole = f"stopped{precompute}", workshop.train(f"whole{precompute}", *RUN, precompute)
-    with signal_at(PairRows, "batch", 12):
-        code, _ = workshop.fails(out, *RUN, precompute)
-    assert code == 143 and 0 < workshop.result(out).facts["step"] < whole.facts["step"]
-    result = workshop.train(out, *RUN, precompute, "--resume")
-    assert re.search("resumed .*dpo_32_resume.pth at step", result.said)
-    assert_same_run(result, whole)
 
 
 def test_one_chats_with_them(workshop, finished, capsys):

@@ -1,17 +1,18 @@
 """train_lora.py and --lora: what learns, what is written, what it goes on with, and what it is used with."""
 
 import json
-import re
 
 import pytest
 
 import eval_model
 import train_full_sft
-from dataset.rows.chats import ChatRows
 from model.files.adapters import open_lora
-from model.files.checkpoint import load_model, read_checkpoint, save_weights
-from model.lora import TARGETS, fingerprint, is_adapter, merge_lora
-from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run, same, signal_at
+from model.files.checkpoint import save_weights
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
+from model.lora import TARGETS, merge_lora
+from model.whole import fingerprint, is_adapter
+from tests.stages.workshop import SIZE, Workshop, same
 from tests.support import random_network
 from training.stages.arguments import run_main
 
@@ -47,7 +48,7 @@ def test_it_learns_and_leaves_adapters_alone(workshop, finished):
         "path": str(workshop.folder / "start.pth"),
     }
     state = read_checkpoint(finished.resume_file)
-    assert all(is_adapter(name) for name in [*contents["adapters"], *state["modules"]["model"]])
+    assert all(is_adapter(name) for name in [*contents["adapters"], *state["networks"]["model"]])
     trained = sum(tensor.numel() for tensor in contents["adapters"].values())
     total = trained + sum(p.numel() for p in base_of(workshop).parameters())
     assert f"{trained / 1e6:.3f} M trained ({trained / total:.1%})" in finished.said
@@ -78,8 +79,7 @@ def test_the_logged_validation_is_that_of_the_network_with_what_was_saved(worksh
 def test_it_is_fine_tuning_with_lora_to_the_bit_and_begins_at_the_loss_of_the_network(workshop):
     words = ("--max_steps=4", "--learning_rate=0.02", "--lora_targets", "attention", "down_proj")
     ours = workshop.train("alone", *words)
-    train_full_sft.main(workshop.command("under_sft", *words, "--lora"))
-    theirs = Result(workshop.folder / "under_sft" / "lora", "full_sft")
+    theirs = Workshop(workshop.folder, "full_sft").train("under_sft", *words, "--lora")
     assert theirs.losses == ours.losses and same(theirs.weights, ours.weights)
     assert {name.split(".")[-3] for name in ours.weights} == {"q_proj", "k_proj", "v_proj", "o_proj", "down_proj"}
     whole = Workshop(workshop.folder, "full_sft").train("whole", "--max_steps=1")
@@ -103,31 +103,6 @@ def test_dropout_drops_the_same_again_where_activations_are_recomputed(workshop)
     recomputed = workshop.train("recomputed", *words, "--activation_checkpointing")
     assert recomputed.losses == pytest.approx(plain.losses, abs=1e-6)
     assert workshop.train("calm", *words[:2]).losses[-1] != pytest.approx(plain.losses[-1], abs=1e-3)
-
-
-def test_two_processes_have_the_curve_of_one(workshop):
-    words = ("--max_steps=3", "--val_ratio=0", "--learning_rate=0.02")
-    one = workshop.train("one", *words)
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    process = workshop.start("two", *words, "--accumulation_steps=1", launcher=launcher)
-    _, errors = process.communicate(timeout=180)
-    assert process.returncode == 0, errors
-    two = workshop.result("two")
-    assert two.losses == pytest.approx(one.losses, abs=1e-5)
-    assert all((tensor - one.weights[name]).abs().max() < 1e-4 for name, tensor in two.weights.items())
-
-
-# --- work is not lost -------------------------------------------------------------------------------
-
-
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished):
-    with signal_at(ChatRows, "batch", 14):
-        code, _ = workshop.fails("stopped", *RUN)
-    stopped = workshop.result("stopped")
-    assert code == 143 and 0 < stopped.facts["step"] < finished.facts["step"]
-    result = workshop.train("stopped", *RUN, "--resume")
-    assert re.search("resumed .*lora_32_resume.pth at step", result.said)
-    assert_same_run(result, finished)
 
 
 # --- what cannot be done ----------------------------------------------------------------------------

@@ -9,25 +9,26 @@ import pytest
 import torch
 
 import train_pretrain
-from dataset.rows.rows import Batch, TextRows
-from inference.evaluation import evaluate
-from model.files.checkpoint import load_model, read_checkpoint
+from dataset.rows.rows import Batch, Rows
+from dataset.rows.texts import TEXTS
 from model.files.disk import previous_path
 from model.files.huggingface import export_folder
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
+from model.likelihood import evaluate
 from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import SIZE, assert_same_run, same, write_texts
-from training.engine.resume import OutputLock
+from training.engine.output import Output
 from training.losses import next_token as losses
 from training.report.metrics import read_metrics
-from training.stages.data import open_texts
+from training.stages.data import open_data
 
 
 @pytest.fixture(scope="module")
 def finished(workshop):
     """A run of 12 steps that validates, samples, saves and draws on the way."""
-    return workshop.train(
-        "finished", "--max_steps=12", "--save_interval=5", "--eval_interval=4", "--sample_interval=6", "--histograms"
-    )
+    words = ("--max_steps=12", "--save_interval=5", "--eval_interval=4", "--sample_interval=6", "--histograms")
+    return workshop.train("finished", *words, draws=True)
 
 
 # --- what a run leaves ------------------------------------------------------------------------------
@@ -70,7 +71,7 @@ def test_the_weights_are_those_whose_validation_loss_was_logged(finished, worksh
     loaded = load_model(finished.weight_file)
     assert loaded.stage == "pretrain"
     args = train_pretrain.parse_arguments(workshop.command("finished"))
-    _, validation = open_texts(args, loaded.tokenizer, lambda line: None)
+    _, validation = open_data(TEXTS, args, loaded.tokenizer, lambda line: None)
     batches, device = validation.batches(2), torch.device("cpu")
     result = evaluate(loaded.model, batches, validation.bytes, device=device)
     assert finished.metrics[-1]["val_loss"] == pytest.approx(result.loss, abs=1e-6)
@@ -96,11 +97,8 @@ def test_three_steps_are_saved_and_the_same_seed_gives_the_same_bytes(workshop):
 
 
 def test_the_first_loss_of_the_shipped_tokenizer_is_that_of_guessing(workshop):
-    words = ("--preset", "tiny", "--max_steps=1", "--eval_interval=0")
-    command = workshop.command("first", *words, data=("a.jsonl",))
-    for flag in ("--tokenizer_path", "--hidden_size", "--num_hidden_layers", "--intermediate_size"):
-        del command[command.index(flag) : command.index(flag) + 2]
-    train_pretrain.main(command)
+    words = ("--preset=tiny", "--max_steps=1", "--eval_interval=0")
+    workshop.train("first", *words, data=("a.jsonl",), begins=())
     (line,) = read_metrics(workshop.folder / "first" / "logs" / "pretrain_256" / "metrics.jsonl")
     assert line["loss"] == pytest.approx(math.log(Tokenizer.load().vocab_size), abs=0.1)
 
@@ -114,12 +112,6 @@ def test_sizes_and_switches_by_flag(workshop):
     assert (config.num_hidden_layers, config.head_dim, config.rope_theta) == (3, 8, 500)
     assert (config.max_position_embeddings, config.model_type) == (48, "qwen2")
     assert "lm_head.weight" in read_checkpoint(result.folder / f"big_{SIZE}.pth")["model"]
-
-
-def test_a_dry_run_takes_one_step_and_writes_only_the_token_cache(workshop):
-    result = workshop.train("dry", "--dry_run")
-    assert [path.name for path in result.folder.iterdir()] == ["cache"]
-    assert "dry run: one step took" in result.said and "memory    about" in result.said
 
 
 def test_val_path_is_validated_on_and_everything_else_trained_on(workshop):
@@ -145,12 +137,8 @@ def test_training_goes_on_from_a_weight_with_the_first_layers_frozen(workshop, f
         loaded = load_model(finished.weight_file)
         source = str(workshop.folder / "exported")
         export_folder(source, loaded.model, loaded.tokenizer)
-    command = workshop.command(f"from_{kind}", "--max_steps=3", "--from_weight", source, "--freeze_layers=1")
-    position = command.index("--tokenizer_path")
-    del command[position : position + 2]  # the weight brings its own
-    train_pretrain.main(command)
-
-    result = workshop.result(f"from_{kind}")
+    begins = (f"--from_weight={source}", "--freeze_layers=1")
+    result = workshop.train(f"from_{kind}", "--max_steps=3", begins=begins)
     assert result.losses[0] == pytest.approx(finished.losses[-1], abs=0.7)  # not ln 272 = 5.6 again
     assert result.losses[0] < finished.losses[0] - 0.5
     before, after = finished.weights, result.weights
@@ -162,42 +150,20 @@ def test_training_goes_on_from_a_weight_with_the_first_layers_frozen(workshop, f
 # --- outputs are not overwritten --------------------------------------------------------------------
 
 
-def test_a_fresh_run_keeps_the_earlier_result_aside(workshop):
-    first = workshop.train("twice", "--max_steps=2")
-    weights, lines = first.weights, first.metrics
-    second = workshop.train("twice", "--max_steps=3")
-    (kept,) = (second.folder / "earlier").iterdir()
-    assert f"an earlier result was moved to {kept}" in second.said
-    assert same(read_checkpoint(kept / f"pretrain_{SIZE}.pth")["model"], weights)
-    assert read_checkpoint(kept / f"pretrain_{SIZE}_resume.pth")["step"] == 2
-    assert (kept / "logs" / "metrics.jsonl").exists() and len(lines) == 2
-    assert [line["step"] for line in second.metrics] == [1, 2, 3]
-
-
 def test_a_second_run_on_the_same_output_is_refused(workshop):
     first = workshop.train("locked", "--max_steps=2")
     before = first.weight_file.read_bytes()
-    lock = OutputLock(first.weight_file)
+    other = Output(str(first.folder), first.weight_file.stem, torch.nn.Module())
+    other.claim()
     try:
         code, message = workshop.fails("locked", "--max_steps=2")
     finally:
-        lock.release()
+        other.release()
     assert code == 1 and "another run is writing" in message
     assert first.weight_file.read_bytes() == before
 
 
 # --- what cannot be done ----------------------------------------------------------------------------
-
-
-def test_a_bad_line_stops_with_its_place_or_is_skipped(workshop):
-    path = write_texts(workshop.folder / "bad.jsonl", 20, seed=4)
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(lines[:2]) + '{"text": \n' + "".join(lines[2:]))
-    code, message = workshop.fails("bad", "--max_steps=1", data=("bad.jsonl",))
-    assert code == 1 and "bad.jsonl:3" in message and message.count("\n") == 1
-    assert not workshop.result("bad").weight_file.exists()
-    result = workshop.train("bad", "--max_steps=1", "--on_bad_line=skip", data=("bad.jsonl",))
-    assert "20 documents" in result.said and "left out 1 bad lines" in result.said
 
 
 @pytest.mark.parametrize(
@@ -278,13 +244,13 @@ def test_three_in_a_row_stop_the_run_with_the_last_good_weights_saved(workshop, 
 
 def test_every_token_of_an_epoch_is_trained_once(workshop, monkeypatch):
     seen: list[Batch] = []
-    honest = TextRows.batch
+    honest = Rows.batch
 
     def watched(self, epoch, places):
         seen.append(honest(self, epoch, places))
         return seen[-1]
 
-    monkeypatch.setattr(TextRows, "batch", watched)
+    monkeypatch.setattr(Rows, "batch", watched)
     result = workshop.train("epoch", "--val_ratio=0", data=("a.jsonl", "b.jsonl"))
     trained = Counter(t for batch in seen for t in batch.targets[batch.targets >= 0].tolist())
     tokenizer = Tokenizer.load(workshop.folder / "tokenizer")

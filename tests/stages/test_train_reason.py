@@ -1,25 +1,18 @@
-"""train_reason.py from conversations that think to weights: what it computes, that it resumes, and what it refuses."""
+"""train_reason.py from conversations that think to weights: what it computes and what it refuses."""
 
 import json
 import math
-import re
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
-import train_reason
 from dataset.records.conversations import from_conversations
 from dataset.rendering import ChatRenderer
-from dataset.rows.chats import ChatRows
-from inference import evaluation
 from model.files.adapters import open_lora
-from model.files.checkpoint import load_model
-from model.files.huggingface import export_folder
+from model.files.loading import load_model
 from model.generation import generate_batch
 from model.sampling import GREEDY
-from model.text.tokenizer import Tokenizer
-from tests.stages.workshop import SHAPE, SIZE, Workshop, assert_same_run, same, signal_at
+from tests.stages.workshop import SIZE, Workshop, same
 
 LONG = "--max_seq_len=64"  # a thought and its answer
 RUN = (LONG, "--epochs=12", "--eval_interval=10", "--val_ratio=0.2", "--learning_rate=0.01", "--tag_weight=3")
@@ -102,26 +95,6 @@ def test_neither_micro_batches_nor_packing_change_the_curve(workshop):
 # --- where it begins, and what it warns of ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("config_type", [LlamaConfig, Qwen2Config, Qwen3Config])
-def test_a_folder_that_transformers_saved_learns_to_think_and_is_exported_again(workshop, config_type):
-    folder = workshop.folder / config_type.model_type
-    tokenizer = Tokenizer.load(workshop.folder / "tokenizer")
-    torch.manual_seed(0)
-    config = config_type(vocab_size=tokenizer.vocab_size, max_position_embeddings=64, head_dim=16, **SHAPE)
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save(folder)
-    command = workshop.command(f"from_{config_type.model_type}", LONG, "--max_steps=3")
-    command[command.index("--from_weight") + 1] = str(folder)
-    train_reason.main(command)
-
-    loaded = load_model(workshop.result(f"from_{config_type.model_type}").weight_file)
-    export_folder(workshop.folder / "again", loaded.model, loaded.tokenizer)
-    again = AutoModelForCausalLM.from_pretrained(workshop.folder / "again")
-    assert again.config.model_type == config_type.model_type
-    tokens = torch.arange(3, 19)[None]
-    torch.testing.assert_close(again(tokens).logits, loaded.model(tokens), atol=1e-5, rtol=1e-5)
-
-
 def test_data_without_a_thought_are_warned_of_and_taken(workshop):
     result = workshop.train("thoughtless", "--max_steps=1", data=("chat_a.jsonl",))
     assert "warning: no answer thinks first" in result.said and result.weight_file.exists()
@@ -135,27 +108,6 @@ def test_adapters_learn_to_think_alone(workshop):
     assert not list((workshop.folder / "adapted").glob("*.pth"))
 
 
-# --- work is not lost -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("phase", ["training", "validation"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, finished, phase):
-    owner, name, call = {"training": (ChatRows, "batch", 14), "validation": (evaluation, "next_token_scores", 4)}[phase]
-    with signal_at(owner, name, call):
-        code, _ = workshop.fails(phase, *RUN)
-    stopped = workshop.result(phase)
-    assert code == 143 and 0 < stopped.facts["step"] < finished.facts["step"]
-    result = workshop.train(phase, *RUN, "--resume")
-    assert re.search("resumed .* at step", result.said)
-    assert_same_run(result, finished)
-
-
-def test_another_weight_of_the_tags_is_refused_on_resuming_by_name(workshop):
-    workshop.train("changed", LONG, "--max_steps=2", "--tag_weight=2")
-    code, message = workshop.fails("changed", LONG, "--max_steps=2", "--tag_weight=3", "--resume")
-    assert code == 2 and "data.loss was tag_weight 2, is tag_weight 3" in message and message.count("\n") == 1
-
-
 # --- what cannot be done ----------------------------------------------------------------------------
 
 
@@ -163,29 +115,3 @@ def test_another_weight_of_the_tags_is_refused_on_resuming_by_name(workshop):
 def test_a_weight_that_is_no_number_above_zero_is_refused(workshop, weight):
     code, message = workshop.fails("refused", f"--tag_weight={weight}")
     assert code == 2 and "--tag_weight" in message and message.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    "line, named",
-    [
-        ({"conversations": [{"role": "user", "content": "x", "reasoning_content": "y"}]}, "reasoning_content"),
-        ({"conversations": [{"role": "user", "content": "no answer"}]}, "assistant"),
-        (
-            {"conversations": [{"role": "user", "content": "x"}, {"role": "assistant", "reasoning_content": 3}]},
-            "reasoning_content",
-        ),
-    ],
-)
-def test_what_is_no_conversation_is_said_with_its_place(workshop, line, named):
-    good = (workshop.folder / "thoughts_a.jsonl").read_text("utf-8").splitlines()[:12]
-    (workshop.folder / "bad.jsonl").write_text("\n".join([*good[:2], json.dumps(line), *good[2:]]) + "\n")
-    code, message = workshop.fails("bad", LONG, "--max_steps=1", data=("bad.jsonl",))
-    assert code == 1 and named in message and "bad.jsonl:3" in message and message.count("\n") == 1
-
-
-def test_a_missing_weight_is_said(workshop):
-    command = workshop.command("nothing", "--max_steps=1")
-    position = command.index("--from_weight")
-    del command[position : position + 2]
-    with pytest.raises(Exception, match="there is no full_sft_<hidden>.pth .*train that stage first"):
-        train_reason.main(command)

@@ -1,25 +1,23 @@
-"""train_reward.py from pairs or scores to weights: what it computes, that it resumes, and what it refuses."""
+"""train_reward.py from pairs or scores to weights: what it computes and what it refuses."""
 
 import json
 import math
-import re
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Qwen2Config
 
 import eval_model
-from dataset.records.formats import detect_format
+from dataset.records.documents import detect_format
+from dataset.records.preferences import PREFERENCE
 from dataset.rendering import ChatRenderer
-from dataset.rows.answers import AnswerRows
 from model.errors import SproutError
 from model.files.adapters import open_lora
-from model.files.checkpoint import load_model, read_checkpoint
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
 from model.files.reward import load_reward, load_reward_adapters
-from model.files.state_dict import SCORE
-from model.text.tokenizer import Tokenizer
+from model.whole import SCORE
 from scripts import diagnose
-from tests.stages.workshop import SHAPE, Workshop, assert_same_run, same, signal_at, write_scored
+from tests.stages.workshop import Workshop, same, write_scored
 from training.stages.arguments import run_main
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.01")
@@ -39,7 +37,7 @@ def finished(workshop):
     return workshop.train("finished", *RUN)
 
 
-def rewards_by_hand(model, tokenizer, record, kind="preference") -> list[float]:
+def rewards_by_hand(model, tokenizer, record, kind=PREFERENCE) -> list[float]:
     """Of each conversation of a record on its own, up to the end of its answer."""
     found = []
     for one in ChatRenderer(tokenizer).render(detect_format(record, kind).read(record).conversations):
@@ -122,39 +120,12 @@ def test_neither_micro_batches_nor_packing_change_the_curve(workshop):
             assert a == pytest.approx(b, abs=2e-4)
 
 
-def test_two_processes_learn_what_one_does(workshop):
-    words = (*SHORT, "--max_steps=6", "--batch_size=1")
-    one = workshop.train("one", *words, "--accumulation_steps=4")
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    process = workshop.start("two", *words, "--accumulation_steps=2", launcher=launcher)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    for a, b in zip(workshop.result("two").metrics, one.metrics, strict=True):
-        assert a == pytest.approx(b, abs=2e-4)
-
-
 def test_what_is_too_long_is_left_out_and_counted(workshop):
     long = {"prompt": "x", "chosen": "a" * 40, "rejected": "b"}
     lines = (workshop.folder / "pairs_a.jsonl").read_text("utf-8") + json.dumps(long) + "\n"
     (workshop.folder / "long.jsonl").write_text(lines, encoding="utf-8")
     result = workshop.train("long", "--max_steps=1", "--val_ratio=0", data=("long.jsonl",))
     assert "17 pairs, 1 left out as longer than 32 tokens" in result.said
-
-
-@pytest.mark.parametrize("lora", [(), ("--lora",)], ids=["whole", "lora"])
-def test_a_signal_saves_and_the_run_goes_on_to_the_bit(workshop, lora):
-    def result(out):
-        done = workshop.result(out)
-        return type(done)(done.folder / "lora", "reward") if lora else done
-
-    out = f"stopped{len(lora)}"
-    workshop.train(f"whole{len(lora)}", *RUN, *lora)
-    with signal_at(AnswerRows, "batch", 12):
-        code, _ = workshop.fails(out, *RUN, *lora)
-    whole = result(f"whole{len(lora)}")
-    assert code == 143 and 0 < result(out).facts["step"] < whole.facts["step"]
-    assert re.search("resumed .* at step", workshop.train(out, *RUN, *lora, "--resume").said)
-    assert_same_run(result(out), whole)
 
 
 def test_adapters_learn_with_their_head_and_leave_the_network(workshop):
@@ -166,26 +137,7 @@ def test_adapters_learn_with_their_head_and_leave_the_network(workshop):
     pairs = [rewards_by_hand(loaded.model, loaded.tokenizer, one) for one in records(workshop, "pairs_a.jsonl")]
     assert sum(chosen > rejected for chosen, rejected in pairs) >= 0.8 * len(pairs)
     state = read_checkpoint(workshop.folder / "lora" / "lora" / "reward_32_resume.pth")
-    assert same(state["modules"]["model"], adapters.weights)
-
-
-def test_a_dry_run_writes_nothing_but_the_cache(workshop):
-    result = workshop.train("dry", *RUN, "--dry_run")
-    assert "dry run: one step took" in result.said
-    assert [path.name for path in result.folder.iterdir()] == ["cache"]
-
-
-def test_it_begins_with_a_folder_of_transformers(workshop):
-    folder = workshop.folder / "hf"
-    tokenizer = Tokenizer.load(workshop.folder / "tokenizer")
-    config = Qwen2Config(
-        vocab_size=tokenizer.vocab_size, max_position_embeddings=64, tie_word_embeddings=False, **SHAPE
-    )
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer.save(folder)
-    result = workshop.train("from_hf", "--max_steps=2", "--from_weight", str(folder))
-    assert result.losses[0] == pytest.approx(math.log(2), abs=1e-6) and result.metrics[0]["lr"] <= 1e-5
-    assert load_reward(result.weight_file).model.config.attention_bias
+    assert same(state["networks"]["model"], adapters.weights)
 
 
 # --- what is refused --------------------------------------------------------------------------------
@@ -244,12 +196,6 @@ def test_what_is_neither_is_said_with_its_place(workshop, line):
     (workshop.folder / "bad.jsonl").write_text(json.dumps(line) + "\n")
     code, message = workshop.fails("bad", "--max_steps=1", data=("bad.jsonl",))
     assert code == 1 and "bad.jsonl:1" in message and "the shape is unknown" in message and message.count("\n") == 1
-
-
-def test_another_loss_is_refused_on_resuming_by_name(workshop):
-    workshop.train("other_loss", "--max_steps=2")
-    code, message = workshop.fails("other_loss", "--max_steps=2", "--resume", "--center=0.5")
-    assert code == 2 and "data.loss was" in message and "center 0.5" in message
 
 
 def test_the_curve_of_rewards_has_no_verdict(finished):

@@ -17,48 +17,17 @@ from unittest import mock
 
 import torch
 
-import train_distill
-import train_dpo
-import train_full_sft
-import train_lora
-import train_pretrain
-import train_reason
-import train_reward
 from model.config import TransformerConfig
-from model.files.checkpoint import read_checkpoint, save_weights
+from model.files.checkpoint import save_weights
+from model.files.reading import read_checkpoint
+from tests.stages.table import SHAPE, SIZE, STAGES
 from tests.support import make_tokenizer, random_network
 from training.report.metrics import read_metrics
 from training.stages.arguments import run_main
 
-ROOT = Path(train_pretrain.__file__).parent
-SIZE = 32
-SHAPE = {
-    "hidden_size": SIZE,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "intermediate_size": 48,
-}
+ROOT = Path(__file__).parents[2]
 SMALL = """--max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
 --device cpu --dtype float32 --compile off""".split()
-STAGES = {
-    "pretrain": train_pretrain,
-    "full_sft": train_full_sft,
-    "lora": train_lora,
-    "dpo": train_dpo,
-    "reason": train_reason,
-    "reward": train_reward,
-    "distill": train_distill,
-}
-DATA = {
-    "pretrain": ("a.jsonl:0.7", "b.jsonl:0.3"),
-    "full_sft": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
-    "lora": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
-    "dpo": ("pairs_a.jsonl", "pairs_b.jsonl"),
-    "reason": ("thoughts_a.jsonl", "thoughts_b.jsonl"),
-    "reward": ("pairs_a.jsonl", "pairs_b.jsonl"),
-    "distill": ("chat_a.jsonl:0.7", "chat_b.jsonl:0.3"),
-}
 
 
 def write_texts(path: Path, documents: int, seed: int) -> Path:
@@ -148,29 +117,27 @@ class Workshop:
         save_weights(folder / "teacher.pth", teacher, tokenizer, stage="full_sft")
         return cls(folder, stage)
 
-    def command(self, out: str, *words: str, data=None) -> list[str]:
-        paths = [str(self.folder / name) for name in data or DATA[self.stage]]
-        fixed = ["--out_dir", str(self.folder / out), *SMALL]
-        if self.stage == "pretrain":
-            sizes = [str(word) for name, size in SHAPE.items() for word in (f"--{name}", size)]
-            fixed += ["--tokenizer_path", str(self.folder / "tokenizer"), *sizes]
-        else:
-            fixed += ["--from_weight", str(self.folder / "start.pth")]
-        if self.stage == "distill":
-            fixed += ["--teacher_weight", str(self.folder / "teacher.pth")]
-        return ["--data_path", *paths, *fixed, *words]
+    def command(self, out: str, *words, data=None, begins=None) -> list[str]:
+        """The flags of a run; `begins` are those of the weight to begin with, where not those of the stage."""
+        stage = STAGES[self.stage]
+        paths = [str(self.folder / name) for name in data or stage.data]
+        flags = (*(stage.begins if begins is None else begins), *stage.needs)
+        fixed = ["--out_dir", str(self.folder / out), *SMALL, *(flag.format(folder=self.folder) for flag in flags)]
+        return ["--data_path", *paths, *fixed, *map(str, words)]
 
-    def main(self, arguments: list[str]) -> None:
-        STAGES[self.stage].main(arguments)
+    def main(self, arguments: list[str], draws: bool = False) -> None:
+        """`draws`: the loss curve, too, which takes longer than training a small network."""
+        with contextlib.nullcontext() if draws else mock.patch("training.report.metrics.draw_loss_curve"):
+            STAGES[self.stage].script.main(arguments)
 
-    def train(self, out: str, *words: str, **more) -> "Result":
+    def train(self, out: str, *words, draws: bool = False, **more) -> "Result":
         """Trains in this process; returns what it left."""
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            self.main(self.command(out, *words, **more))
+            self.main(self.command(out, *words, **more), draws)
         return self.result(out, said.getvalue())
 
-    def fails(self, out: str, *words: str, **more) -> tuple[int, str]:
+    def fails(self, out: str, *words, **more) -> tuple[int, str]:
         """Exit code and standard error of a run that ends early."""
         said = io.StringIO()
         try:
@@ -180,7 +147,7 @@ class Workshop:
             return stopped.code, said.getvalue()
         raise AssertionError("the run came to its end")
 
-    def start(self, out: str, *words: str, launcher=(), **more) -> subprocess.Popen:
+    def start(self, out: str, *words, launcher=(), **more) -> subprocess.Popen:
         """Trains in a process of its own."""
         command = [sys.executable, *launcher, f"train_{self.stage}.py", *self.command(out, *words, **more)]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -188,8 +155,9 @@ class Workshop:
         return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def result(self, out: str, said: str = "") -> "Result":
-        folder = self.folder / out
-        return Result(folder / "lora" if self.stage == "lora" else folder, self.stage, said)
+        whole = Result(self.folder / out, self.stage, said)
+        adapters = Result(self.folder / out / "lora", self.stage, said)
+        return adapters if STAGES[self.stage].writes == "adapters" or adapters.weight_file.exists() else whole
 
 
 @dataclass(frozen=True)
@@ -214,7 +182,7 @@ class Result:
 
     @property
     def weights(self) -> dict[str, torch.Tensor]:
-        """Of the network; of adapters, which are written without theirs, these alone."""
+        """What the weight file holds: a network, or adapters without theirs."""
         contents = read_checkpoint(self.weight_file)
         return contents["adapters" if "adapters" in contents else "model"]
 
@@ -248,7 +216,7 @@ def assert_same_run(result: Result, expected: Result) -> None:
     assert result.metrics == expected.metrics
     assert same(result.weights, expected.weights)
     state, wanted = read_checkpoint(result.resume_file), read_checkpoint(expected.resume_file)
-    for name in ("step", "tokens", "best", "modules", "updater"):
+    for name in ("step", "tokens", "best", "networks", "updaters"):
         assert same(state[name], wanted[name]), name
 
 

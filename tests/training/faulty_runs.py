@@ -13,7 +13,7 @@ from unittest import mock
 import train_full_sft
 import train_pretrain
 from dataset.sample.conversations import fine_tuning
-from dataset.sample.texts import documents
+from dataset.sample.documents import documents
 from dataset.sample.world import World
 from model.errors import SproutError
 from tests.support import make_tokenizer

@@ -1,4 +1,4 @@
-"""The curve of a run as arrays, from the lines of its `metrics.jsonl`, and what can be measured on it."""
+"""The loss curve of a run as arrays, from the lines of its `metrics.jsonl`, and measurements on it."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Curve:
     val_loss: np.ndarray  # [m]
     skipped: np.ndarray  # steps
     last: int  # step, whether taken or skipped
-    tokens: int  # trained up to there
+    tokens: int  # trained tokens up to there
     bits_per_byte: float | None  # at the last validation
 
     @property
@@ -45,7 +45,7 @@ def read_curve(lines: list, source="metrics.jsonl") -> Curve:
         loss, rate, norm = (_number(line.get(name)) for name in ("loss", "lr", "grad_norm"))
         if loss is not None:
             taken.append((step, loss, max(0.0, rate or 0.0), math.nan if norm is None else norm))
-        elif line.get("skipped") != "overflow":  # which is expected of float16 now and then
+        elif line.get("skipped") != "overflow":  # float16 overflows are normal
             skipped.append(step)
         if "val_loss" in line:
             value = _number(line["val_loss"])
@@ -64,7 +64,7 @@ def _number(value) -> float | None:
 
 @dataclass(frozen=True)
 class Windows:
-    """The curve in pieces of equal numbers of steps [k], each by its medians: a loss jumps from batch to batch."""
+    """The medians of the curve over k windows of equal numbers of steps, since a loss varies from batch to batch."""
 
     end: np.ndarray  # the last step of each
     loss: np.ndarray
@@ -74,7 +74,7 @@ class Windows:
 
     @property
     def peak(self) -> np.ndarray:
-        """Where the learning rate is at its height, and not on its way there: bool [k]."""
+        """Whether the learning rate is near its peak in each window: bool [k]."""
         high = self.rate >= 0.9 * self.rate.max()
         if np.count_nonzero(high) < len(high) / 4:  # a cosine has no plateau
             high = self.rate >= 0.5 * self.rate.max()
@@ -89,7 +89,7 @@ def windows_of(curve: Curve) -> Windows:
     def medians(values: np.ndarray) -> np.ndarray:
         return np.array([np.median(values[piece]) for piece in pieces])
 
-    noise = [np.median(np.abs(np.diff(curve.loss[piece]))) / 0.954 for piece in pieces]  # of differences: sqrt(2) sigma
+    noise = [np.median(np.abs(np.diff(curve.loss[piece]))) / 0.954 for piece in pieces]  # differences: sqrt(2) sigma
     return Windows(
         curve.step[[piece[-1] for piece in pieces]],
         medians(curve.loss),

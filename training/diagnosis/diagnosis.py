@@ -1,9 +1,7 @@
 """Is this loss normal? A verdict from the curve of a run, and the one thing to try next.
 
-`diagnose` is a function of the lines of `metrics.jsonl` and of what is known of the run besides
-(`training.report.facts`). The faults are looked for in this order, and the first that is found is the verdict;
-docs/diagnose.md tells how each is decided. The learning rate against its default is never the only evidence: the curve
-must show the fault, too.
+`diagnose` looks for the faults in this order, and the first that it finds is the verdict; docs/diagnose.md explains how
+each is decided. A learning rate far from its default is never the only evidence: the curve must show the fault, too.
 
     diverged -> overfitting, or too little data -> learning rate too high -> too low -> still falling -> healthy
 """
@@ -18,40 +16,39 @@ from training.diagnosis.curve import Curve, read_curve, windows_of
 from training.diagnosis.expected_loss import expected_bits_per_byte
 from training.diagnosis.rate_faults import evenly, lower_rate, slow, too_high, too_low
 from training.diagnosis.verdict import DIVERGED, HEALTHY, OVERFITTING, REPEATED, STILL_FALLING, TOO_EARLY, Case, Verdict
-from training.report.facts import Facts
+from training.report.description import FEWEST_JUDGED, Description
 from training.report.metrics import read_metrics
 
-FEWEST_LOSSES = 20  # four windows
-FEW_TOKENS = 5  # for each parameter: from 20 on, a larger network would gain more (arXiv:2203.15556)
+FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
 MANY_PASSES = 20  # over the same text: no network needs them
 PARAMETERS_PER_TOKEN = 20  # more than that, and the text is too little for the network
 
 
-def diagnose(lines: list, facts: Facts | None = None, source: str | Path = "metrics.jsonl") -> Verdict:
-    """The verdict on the lines of a `metrics.jsonl`, called `source` in messages, of a run of which `facts` are known.
+def diagnose(lines: list, run: Description | None = None, source: str | Path = "metrics.jsonl") -> Verdict:
+    """The verdict on the lines of a `metrics.jsonl`, called `source` in messages. `run`: what is known of the run.
 
     Raises `SproutError` for lines that are none of a training run.
     """
-    known = facts or Facts()
+    known = run or Description()
     curve = read_curve(lines, source)
     whole = curve.tokens * max(1.0, (known.steps or 0) / max(1, curve.last))  # tokens, at the end of the run
     expected = expected_bits_per_byte(known, whole)
     verdict = _not_finite(curve, known)
-    if verdict is None and len(curve.loss) < FEWEST_LOSSES:
+    if verdict is None and len(curve.loss) < FEWEST_JUDGED:
         few = f"{len(curve.loss)} losses are too few to judge"
-        verdict = Verdict(TOO_EARLY, None, few, f"look again after {FEWEST_LOSSES} steps")
+        verdict = Verdict(TOO_EARLY, None, few, f"look again after {FEWEST_JUDGED} steps")
     if verdict is None:
         case = Case(curve, windows_of(curve), known, expected)
         judgements = (_diverged, _memorised, too_high, too_low, _still_falling)
         verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case)
-    return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, facts, expected))
+    return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, run, expected))
 
 
-def _unjudged(curve: Curve, facts: Facts | None, expected: float | None) -> tuple[str, ...]:
+def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> tuple[str, ...]:
     missing = []
-    if facts is None:
+    if run is None:
         missing.append("without run.json: the default learning rate, passes over the data, what loss to expect")
-    elif expected is None and facts.stage == "pretrain" and facts.begins_with == "nothing":
+    elif expected is None and run.stage == "pretrain" and run.begins_with == "nothing":
         missing.append("no expectation for a run of this size, length and vocabulary")
     if not curve.val_loss.size:
         missing.append("without validation: overfitting")
@@ -61,8 +58,8 @@ def _unjudged(curve: Curve, facts: Facts | None, expected: float | None) -> tupl
 # --- diverged ---------------------------------------------------------------------------------------
 
 
-def _not_finite(curve: Curve, facts: Facts) -> Verdict | None:
-    """Steps that were skipped, at the end or all over the run, or a validation that is no number."""
+def _not_finite(curve: Curve, run: Description) -> Verdict | None:
+    """Steps were skipped, at the end or throughout the run, or the validation loss is not finite."""
     lost = curve.val_loss.size and not math.isfinite(curve.val_loss[-1])
     at_the_end = len(curve.skipped) >= 2 and curve.skipped[-2] == curve.last - 1
     if not (lost or at_the_end or len(curve.skipped) > max(2, 0.02 * curve.last)):
@@ -72,13 +69,13 @@ def _not_finite(curve: Curve, facts: Facts) -> Verdict | None:
         gaps = np.flatnonzero(np.diff(curve.skipped) > 1)
         since = int(curve.skipped[gaps[-1] + 1] if gaps.size else curve.skipped[0])
     what = f"{len(curve.skipped)} steps were skipped" if curve.skipped.size else "validation was no number"
-    return Verdict(DIVERGED, since, f"the loss is not finite: {what}, from step {since:,} on", lower_rate(facts))
+    return Verdict(DIVERGED, since, f"the loss is not finite: {what}, from step {since:,} on", lower_rate(run))
 
 
 def _diverged(case: Case) -> Verdict | None:
-    """The loss is back where guessing would be, or far above what it was, and stays there."""
-    curve, windows, facts = case.curve, case.windows, case.facts
-    guessing = math.log(facts.vocab_size) if facts.vocab_size else None
+    """The loss is as high as that of guessing, or rose far above its minimum, and stayed there."""
+    curve, windows, run = case.curve, case.windows, case.run
+    guessing = math.log(run.vocab_size) if run.vocab_size else None
     ceiling = math.inf
     if guessing:
         ceiling = 0.97 * guessing
@@ -88,7 +85,7 @@ def _diverged(case: Case) -> Verdict | None:
         below = np.flatnonzero(windows.loss < ceiling)
         since = int(windows.end[below[-1]]) if below.size else 1
         than = f"a network that only guesses has {guessing:.2f}" if guessing else f"it began at {curve.start:.2f}"
-        return Verdict(DIVERGED, since, f"the training loss is {case.level:.2f}, and {than}", lower_rate(facts))
+        return Verdict(DIVERGED, since, f"the training loss is {case.level:.2f}, and {than}", lower_rate(run))
     lowest = int(np.argmin(windows.loss))
     rise = case.level - windows.loss[lowest]
     learned = (curve.start or case.level) - windows.loss[lowest]
@@ -96,7 +93,7 @@ def _diverged(case: Case) -> Verdict | None:
         low = np.flatnonzero(windows.loss < windows.loss[lowest] + rise / 2)
         since = int(windows.end[low[-1]])
         sentence = f"the training loss rose from {windows.loss[lowest]:.2f} to {case.level:.2f} and stayed there"
-        return Verdict(DIVERGED, since, sentence, lower_rate(facts))
+        return Verdict(DIVERGED, since, sentence, lower_rate(run))
     return None
 
 
@@ -104,8 +101,8 @@ def _diverged(case: Case) -> Verdict | None:
 
 
 def _memorised(case: Case) -> Verdict | None:
-    """Training goes on falling while validation rises, or is left behind: the text is learned by heart."""
-    curve, facts = case.curve, case.facts
+    """The training loss falls while the validation loss rises or lags behind: the network memorises the text."""
+    curve, run = case.curve, case.run
     since = _validation_turned(case)
     if since is None and not _left_behind(case) and not _known_by_heart(case):
         return None
@@ -116,15 +113,15 @@ def _memorised(case: Case) -> Verdict | None:
         falling += f", but validation rose from {lowest:.2f} at step {since:,} to {curve.val_loss[-1]:.2f}"
     elif curve.val_loss.size:
         falling += f", but validation only to {curve.val_loss[-1]:.2f}"
-    known = facts.different_tokens and facts.parameters
-    tiny = known and PARAMETERS_PER_TOKEN * facts.different_tokens < facts.parameters
+    known = run.different_tokens and run.parameters
+    tiny = known and PARAMETERS_PER_TOKEN * run.different_tokens < run.parameters
     over_and_over = case.passes is not None and case.passes >= MANY_PASSES
     if since is not None and not tiny and not over_and_over:
         advice = f"train again with --max_steps {since}: the learning rate then comes down before it is too late"
         return Verdict(OVERFITTING, since, falling, advice)
     advice = "train on more different text: the same is being learned by heart"
     if known:
-        advice += f" ({facts.different_tokens:,} different tokens for {facts.parameters:,} parameters)"
+        advice += f" ({run.different_tokens:,} different tokens for {run.parameters:,} parameters)"
     return Verdict(REPEATED, since, falling, advice)
 
 
@@ -178,7 +175,7 @@ def _still_falling(case: Case) -> Verdict | None:
 
 
 def _now_and_before(case: Case) -> tuple[float, float]:
-    """Validation loss now and a fifth of the run ago; of training, where there are too few validations."""
+    """The validation loss now and a fifth of the run ago; the training loss if there are too few validations."""
     curve, windows = case.curve, case.windows
     steps, losses = (curve.val_step, curve.val_loss) if curve.val_loss.size >= 5 else (windows.end, windows.loss)
     return float(losses[-1]), float(np.interp(0.8 * steps[-1], steps, losses))
@@ -197,20 +194,20 @@ def _healthy(case: Case) -> Verdict:
 
 def _next_thing(case: Case) -> str:
     """What to do where nothing is wrong."""
-    facts = case.facts
+    run = case.run
     if not case.finished:
         return "let it go on"
     if case.passes is not None and case.passes < 0.9:
         return _longer(case)
-    if facts.stage == "pretrain" and facts.parameters and case.curve.tokens < FEW_TOKENS * facts.parameters:
-        tokens = case.curve.tokens / facts.parameters
+    if run.stage == "pretrain" and run.parameters and case.curve.tokens < FEW_TOKENS * run.parameters:
+        tokens = case.curve.tokens / run.parameters
         return f"more text, if you have it: {tokens:.2g} tokens a parameter are few (20 are customary)"
     commands = {
         "pretrain": "python train_full_sft.py",
         "full_sft": "python eval_model.py --model_mode 1",
         "reason": "python eval_model.py --model_mode 3",
     }
-    return f"go on: {commands[facts.stage]}" if facts.stage in commands else "nothing: use it"
+    return f"go on: {commands[run.stage]}" if run.stage in commands else "nothing: use it"
 
 
 # --- in words ---------------------------------------------------------------------------------------
@@ -225,14 +222,14 @@ def describe(verdict: Verdict) -> list[str]:
     return lines
 
 
-def is_judged(facts: Facts | None) -> bool:
+def is_judged(run: Description | None) -> bool:
     """Whether the loss is that of next tokens, which these verdicts are about; a preference loss is another thing."""
-    return facts is None or facts.kind in (None, "text", "chat")
+    return run is None or run.kind in (None, "text", "chat")
 
 
-def closing_words(path: Path, facts: Facts) -> list[str]:
-    """What is said of the curve in `path` when a run has come to its end; nothing where it is too short."""
-    if not is_judged(facts):
+def closing_words(path: Path, run: Description) -> list[str]:
+    """Lines about the curve in `path`, to print at the end of a run; none if it is too short."""
+    if not is_judged(run):
         return []
-    verdict = diagnose(read_metrics(path), facts, path)
+    verdict = diagnose(read_metrics(path), run, path)
     return [] if verdict.name == TOO_EARLY else describe(verdict)

@@ -5,9 +5,9 @@
 The constants are the least-squares fit, in logarithms, of `POINTS`: finished runs with the defaults of
 `training/engine/plan.py`, muon and the shipped tokenizer on English and Chinese prose, each scored on documents held
 out of the same files (`scripts/benchmark/fit_expected_loss.py`). Far from the entropy of the text, loss falls as a
-power of the data (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361); the power grows with the network, as a large
-one gains from more text and is the slower one on little. Points as small as these show no lower bound, so the law ends
-where they do.
+power of the data (Kaplan et al. 2020, https://arxiv.org/abs/2001.08361). The exponent grows with the network: a large
+one gains more from more text, and is worse on little. Runs as small as these show no lower bound, so the law is not
+used beyond them.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.report.facts import Facts
+from training.report.description import Description
 
 
 class Point(NamedTuple):
@@ -55,8 +55,8 @@ POINTS = (
 )
 LAW = Law(c=1.6709, a=0.1172, b=-0.02666, g=0.0091326)
 
-VOCABULARY = 6400  # of the shipped tokenizer
-MOST_PASSES = 4  # over the same text: up to here, it is worth about as much as new text (arXiv:2305.16264)
+VOCABULARY = 6400  # size of the shipped tokenizer
+MOST_PASSES = 4  # repeated text is worth about as much as new text up to so many passes (arXiv:2305.16264)
 
 
 def fit(points: Sequence[Point]) -> Law:
@@ -66,14 +66,14 @@ def fit(points: Sequence[Point]) -> Law:
     return Law(float(np.exp(c)), float(a), float(b), float(g))
 
 
-def expected_bits_per_byte(facts: Facts, tokens: float) -> float | None:
+def expected_bits_per_byte(run: Description, tokens: float) -> float | None:
     """For a run that ends after `tokens`; None where no point is near: another size, length, tokenizer or stage."""
-    new = facts.stage == "pretrain" and facts.begins_with == "nothing" and facts.vocab_size == VOCABULARY
-    if not new or not facts.parameters or not facts.different_tokens:
+    new = run.stage == "pretrain" and run.begins_with == "nothing" and run.vocab_size == VOCABULARY
+    if not new or not run.parameters or not run.different_tokens:
         return None
-    if facts.trained_parameters != facts.parameters or tokens > MOST_PASSES * facts.different_tokens:
+    if run.trained_parameters != run.parameters or tokens > MOST_PASSES * run.different_tokens:
         return None
-    for value, known in zip((facts.parameters, tokens), list(zip(*POINTS))[:2]):
+    for value, known in zip((run.parameters, tokens), list(zip(*POINTS))[:2]):
         if not min(known) <= 1.02 * value or not value <= 1.02 * max(known):
             return None
-    return LAW.bits_per_byte(facts.parameters, tokens)
+    return LAW.bits_per_byte(run.parameters, tokens)

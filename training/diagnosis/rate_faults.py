@@ -1,22 +1,22 @@
 """Learning rates that are too high or too low: how they show in a curve, and what to try instead.
 
-The rate against its default is a suspicion; the curve must bear it out.
+A rate far from its default is only a suspicion; the curve must confirm it.
 """
 
 import numpy as np
 
 from training.diagnosis.verdict import TOO_HIGH, TOO_LOW, Case, Verdict
-from training.report.facts import Facts
+from training.report.description import Description
 
-FAR = 3.0  # times the default, or a third of it: from here on a rate is under suspicion
-VERY_FAR = 10.0  # from here on weak evidence will do
-SOON = 0.25  # of the run: before, a loss may come down slowly
+FAR = 3.0  # times the default, or a third of it: such a rate is suspicious
+VERY_FAR = 10.0  # times the default: here, weak evidence is enough
+SOON = 0.25  # share of the run in which the loss may come down slowly
 
 
 def too_high(case: Case) -> Verdict | None:
-    times = case.facts.times_the_default
+    times = case.run.times_the_default
     strong, weak = _signs_of_a_high_rate(case)
-    if times is None or times < FAR:  # nothing speaks for it but the curve: it must speak clearly
+    if times is None or times < FAR:  # the curve is the only evidence, so it must be clear
         found = len(strong) >= 2 and (times is None or times > 1 / FAR)
     else:
         found = strong or (weak and times >= VERY_FAR)
@@ -25,15 +25,15 @@ def too_high(case: Case) -> Verdict | None:
     sentence = f"{', '.join(strong + weak)}; {case.result}"
     if times is not None:
         sentence += f"; the rate is {_factor(times)} times its default"
-    return Verdict(TOO_HIGH, None, sentence, lower_rate(case.facts))
+    return Verdict(TOO_HIGH, None, sentence, lower_rate(case.run))
 
 
 def _signs_of_a_high_rate(case: Case) -> tuple[list[str], list[str]]:
-    """What speaks for a rate that is too high: strong signs, and weak ones, which other things may explain."""
+    """Signs that the rate is too high: strong ones, and weak ones that may have other causes."""
     curve, windows, start = case.curve, case.windows, case.curve.start
     strong, weak = [], []
     calm = np.median(np.lib.stride_tricks.sliding_window_view(curve.loss[1:], 3), axis=1)
-    noise = np.quantile(windows.noise, 0.25)  # where the run is calm
+    noise = np.quantile(windows.noise, 0.25)  # the noise of a calm part of the run
     if start is not None and calm.max() > 1.1 * start + max(0.3, min(4 * noise, start)):
         strong.append(f"the loss leapt to {calm.max():.1f} before it fell")
     high = np.flatnonzero(windows.peak)
@@ -56,19 +56,19 @@ def _signs_of_a_high_rate(case: Case) -> tuple[list[str], list[str]]:
 
 
 def too_low(case: Case) -> Verdict | None:
-    times = case.facts.times_the_default
+    times = case.run.times_the_default
     if not (slow(case) or (times is None and case.finished and evenly(case))):
         return None
     sentence = f"the loss came down too slowly from {case.curve.start:.2f}; {case.result}"
     if times is not None:
         sentence += f"; the rate is 1/{_factor(1 / times)} of its default"
-    return Verdict(TOO_LOW, None, sentence, _rate(case.facts, "raise", 3.0))
+    return Verdict(TOO_LOW, None, sentence, _rate(case.run, "raise", 3.0))
 
 
 def slow(case: Case) -> bool:
     """Whether a rate far below its default shows: the loss hardly fell, or late, or ended far above what is usual."""
-    times, fallen = case.facts.times_the_default, case.fallen
-    if times is None or times > 1 / FAR or fallen is None or case.curve.last < SOON * (case.facts.steps or 0):
+    times, fallen = case.run.times_the_default, case.fallen
+    if times is None or times > 1 / FAR or fallen is None or case.curve.last < SOON * (case.run.steps or 0):
         return False
     if fallen < -max(0.05 * case.curve.start, 3 * case.noise):
         return False
@@ -85,13 +85,13 @@ def _hardly_fell(case: Case) -> bool:
 
 def evenly(case: Case) -> bool:
     """Whether the loss came down evenly, where others fall steeply at first: evidence without knowing the default."""
-    if case.facts.times_the_default is not None or case.fallen is None or case.fallen < 10 * case.noise:
+    if case.run.times_the_default is not None or case.fallen is None or case.fallen < 10 * case.noise:
         return False
     return _halfway(case) > 0.35
 
 
 def _halfway(case: Case) -> float:
-    """At what share of all learning rates spent the loss was halfway down; 0 where it fell too little to tell."""
+    """The share of the summed learning rate at which half of the fall was reached; 0 if the loss fell too little."""
     if case.fallen is None or case.fallen <= 4 * case.noise:
         return 0.0
     above = np.flatnonzero(case.windows.loss > case.curve.start - case.fallen / 2)
@@ -102,17 +102,17 @@ def _halfway(case: Case) -> float:
     return float(share)
 
 
-def lower_rate(facts: Facts) -> str:
-    return _rate(facts, "lower", 1 / 3)
+def lower_rate(run: Description) -> str:
+    return _rate(run, "lower", 1 / 3)
 
 
-def _rate(facts: Facts, change: str, factor: float) -> str:
-    """Advice on the learning rate: the default, unless that is what it is already."""
-    times = facts.times_the_default
+def _rate(run: Description, change: str, factor: float) -> str:
+    """Advice on the learning rate: the default, unless the run used it already."""
+    times = run.times_the_default
     if times is not None and (times > 1.5 if factor < 1 else times < 1 / 1.5):
-        return f"leave out --learning_rate: the default here is {facts.default_learning_rate:g}"
-    if facts.learning_rate:
-        return f"try --learning_rate {facts.learning_rate * factor:.2g}"
+        return f"leave out --learning_rate: the default here is {run.default_learning_rate:g}"
+    if run.learning_rate:
+        return f"try --learning_rate {run.learning_rate * factor:.2g}"
     return f"{change} --learning_rate, to {'a third' if factor < 1 else 'three times'} of what it was"
 
 

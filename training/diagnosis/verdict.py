@@ -1,11 +1,11 @@
-"""What is said of a run's curve, and what may be looked at to say it."""
+"""The verdict on a run's curve, and the evidence for it."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.diagnosis.curve import Curve, Windows
-from training.report.facts import Facts
+from training.report.description import Description
 
 HEALTHY = "healthy"
 STILL_FALLING = "still falling"
@@ -21,28 +21,28 @@ MUCH = 1.25  # times the expected bits per byte: more than text of another kind 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the curve says; `since_step` is where the fault begins, where that can be said."""
+    """What the curve shows; `since_step` is where the fault begins, if that is known."""
 
     name: str
     since_step: int | None
     sentence: str
     advice: str
-    expected_bits_per_byte: float | None = None  # of the finished run
+    expected_bits_per_byte: float | None = None  # expected at the end of the run
     unjudged: tuple[str, ...] = ()  # what could not be looked at, and why
 
 
 @dataclass(frozen=True)
 class Case:
-    """All that a judgement may look at."""
+    """All evidence that a judgement may use."""
 
     curve: Curve
     windows: Windows
-    facts: Facts
+    run: Description
     expected: float | None  # bits per byte of the finished run
 
     @property
     def level(self) -> float:
-        """The training loss at the end: of the last eighth of the run."""
+        """The training loss over the last eighth of the run."""
         losses = self.curve.loss
         return float(np.median(losses[-max(5, len(losses) // 8) :]))
 
@@ -53,15 +53,15 @@ class Case:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its planned end; by the learning rate, where the plan is not known."""
-        if self.facts.steps:
-            return self.curve.last >= self.facts.steps
+        """Whether the run reached its planned end, judged by the learning rate if the plan is unknown."""
+        if self.run.steps:
+            return self.curve.last >= self.run.steps
         return bool(self.curve.rate[-1] <= 0.2 * self.curve.rate.max())
 
     @property
     def passes(self) -> float | None:
-        """How often the text was gone over."""
-        return self.curve.tokens / self.facts.different_tokens if self.facts.different_tokens else None
+        """The number of passes over the text."""
+        return self.curve.tokens / self.run.different_tokens if self.run.different_tokens else None
 
     @property
     def fallen(self) -> float | None:
@@ -71,7 +71,7 @@ class Case:
     @property
     def result(self) -> str:
         """Where the run stands, in words."""
-        of = f" of {self.facts.steps:,}" if self.facts.steps else ""
+        of = f" of {self.run.steps:,}" if self.run.steps else ""
         where = f"at step {self.curve.last:,}{of}"
         if self.curve.skipped.size:
             where += f" ({self.curve.skipped.size} skipped as not finite)"

@@ -1,4 +1,1 @@
-"""The mechanism of a run: steps, updates, plan, resuming.
-
-Imports `training.report`, `training.diagnosis` and `training.losses`.
-"""
+"""The mechanism of a run: steps, updates, plan, resuming. Imports `training.report`, `diagnosis` and `losses`."""

@@ -1,40 +1,16 @@
 """Data parallelism: every process has the whole model and its own part of each step's rows.
 
-Gradients are summed over processes once per optimizer step. Since losses are sums and are divided by the
-trained tokens of all processes (`training/engine/update.py`), the result is that of one process with the same rows,
-whoever computed which. Started by `torchrun --nproc_per_node N`; without it there is one process and all of
-this does nothing.
+Gradients are summed over processes once per optimizer step. Losses are sums, divided by the trained tokens of all
+processes (`training/engine/update.py`), so the result is that of one process with the same rows. `torchrun
+--nproc_per_node N` starts several processes. With one process, every function here returns at once;
+`training/engine/collectives.py` does the work for several.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator
 
 import torch
-import torch.distributed as dist
 
 from model.errors import SproutError
-
-
-class LostProcessError(SproutError):
-    """Another process of the run does not answer any more."""
-
-    of_all_processes = False
-
-
-@contextlib.contextmanager
-def _with_the_others() -> Iterator[None]:
-    """Around what all processes do at once: it fails where one of them has gone."""
-    try:
-        yield
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise LostProcessError(
-            f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on with"
-            " the same command and --resume"
-        ) from error
 
 
 def world_size() -> int:
@@ -50,76 +26,65 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def _collectives():
+    from training.engine import collectives  # one process alone does not load it
+
+    return collectives
+
+
 def start(device: torch.device) -> None:
     """Joins the processes that torchrun started (NCCL between GPUs, Gloo between CPUs)."""
-    if world_size() > 1 and not dist.is_initialized():
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    if world_size() > 1:
+        _collectives().start(device)
 
 
 def stop() -> None:
-    if dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+    if world_size() > 1:
+        _collectives().stop()
 
 
 def barrier() -> None:
     """Waits until every process is here."""
     if world_size() > 1:
-        with _with_the_others():
-            dist.barrier()
+        _collectives().barrier()
 
 
 def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
     """Adds up `tensor` over all processes, in place."""
-    if world_size() > 1:
-        with _with_the_others():
-            dist.all_reduce(tensor)
-    return tensor
+    return tensor if world_size() == 1 else _collectives().sum_over_processes(tensor)
 
 
 def largest_over_processes(tensor: torch.Tensor) -> torch.Tensor:
-    """The largest of each number of `tensor` over all processes, in place."""
-    if world_size() > 1:
-        with _with_the_others():
-            dist.all_reduce(tensor, dist.ReduceOp.MAX)
-    return tensor
+    """Replaces each element of `tensor` by its maximum over all processes, in place."""
+    return tensor if world_size() == 1 else _collectives().largest_over_processes(tensor)
+
+
+def gathered(value) -> list:
+    """The value of each process, in the order of ranks: plain values and tensors on the CPU."""
+    return [value] if world_size() == 1 else _collectives().gathered(value)
 
 
 def union(names) -> list[str]:
-    """The names that any process has, in one order for all of them."""
-    if world_size() == 1:
-        return sorted(names)
-    everybody: list = [None] * world_size()
-    with _with_the_others():
-        dist.all_gather_object(everybody, sorted(names))
-    return sorted(set().union(*everybody))
+    """The names that any process has, in the same order in every process."""
+    return sorted(set().union(*gathered(sorted(names))))
 
 
 def together(work) -> None:
-    """Runs `work()` on the main process; an error of it is raised by every process, so that none waits for ever."""
-    error: list = [None]
+    """Runs `work()` on the main process. Every process raises its `SproutError`, so that none waits for ever."""
+    if world_size() == 1:
+        work()
+        return
+    error = None
     if is_main():
         try:
             work()
         except SproutError as raised:
-            error = [raised]
-    if world_size() > 1:
-        with _with_the_others():
-            dist.broadcast_object_list(error)
-    if error[0] is not None:
-        raise error[0]
+            error = raised
+    if (error := _collectives().of_the_main_process(error)) is not None:
+        raise error
 
 
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Adds up the gradients of all processes, as one message. A process that had no rows contributes zeros."""
-    if world_size() == 1:
-        return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    gradients = [parameter.grad for parameter in parameters]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    sum_over_processes(flat)
-    parts = flat.split([gradient.numel() for gradient in gradients])
-    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients)])
+    """Adds up the gradients of all processes. A process that had no rows contributes zeros."""
+    if world_size() > 1:
+        _collectives().sum_gradients(parameters)

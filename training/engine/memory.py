@@ -1,44 +1,30 @@
-"""How much memory a run takes, estimated from its shapes, and two ways to take less.
+"""How much memory a run takes, estimated from its shapes."""
 
-A smaller micro-batch keeps fewer activations at a time; more of them make up the same step. Activation checkpointing
-(https://arxiv.org/abs/1604.06174) keeps only what goes into each layer, and computes the inside of a layer again when
-its gradient is due: the same numbers for about a third more time.
-"""
-
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-
-from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from model.attention import QUERY_BLOCK
 from model.config import TransformerConfig
-from model.errors import UsageError
-from training.losses.next_token import LOGITS_AT_ONCE
+from model.device import Device
+from model.likelihood import LOGITS_AT_ONCE
 
-# A process on a CPU with PyTorch and our modules in it, before it has a network (measured: 0.45 to 0.55 GB).
+# A process on a CPU takes this much before it has a network, for PyTorch and our modules (measured: 0.45 to 0.55 GB).
 PROGRAM_ON_CPU = 500 * 2**20
-# Estimates are up to a fifth too low (docs/pretrain.md), and a GPU keeps some memory for itself.
-ROOM = 0.8
-# Without activation checkpointing, rather than with it and more rows, as long as a micro-batch has so many tokens.
-ENOUGH_TOKENS = 2048
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What decides the memory of a run, but for the size of its micro-batches."""
+    """Everything that determines the memory of a run, except the size of its micro-batches."""
 
     config: TransformerConfig
     row_length: int
     optimizer: str
-    trainable: int  # parameters
+    trainable: int  # number of parameters
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
-    keeps_attention: bool = False  # for the backward pass, as `model.attention.BlockAttention` does
-    program: int = 0  # bytes of the process itself
+    keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
+    program: int = 0  # bytes that the process takes without a network
 
     def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
-        """Bytes of each kind, for micro-batches of `batch_size` rows."""
+        """Bytes by what they are for, with micro-batches of `batch_size` rows."""
         config = self.config
         total = config.num_parameters()
         embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
@@ -59,9 +45,9 @@ class Footprint:
         config = self.config
         d, f = config.hidden_size, config.intermediate_size
         heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
-        # Kept for the backward pass, per token and layer: nine float32 copies of the residual stream (the stream,
-        # and each norm's square, factor and result), and in the compute type the normed inputs, q, k, v before and
-        # after rotation, the attention output, and four as wide as the MLP.
+        # The backward pass needs, per token and layer: nine float32 copies of the residual stream (the stream, and
+        # each norm's square, factor and result); and in the compute type the normed inputs, q, k, v before and after
+        # rotation, the attention output, and four activations as wide as the MLP.
         per_layer = 4 * 9 * d + self.compute_bytes * (4 * d + 2 * heads + 4 * f)
         if self.keeps_attention:
             per_layer += self.compute_bytes * config.num_attention_heads * (self.row_length + QUERY_BLOCK) // 2
@@ -72,32 +58,18 @@ class Footprint:
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 
-def fit(footprint: Footprint, gigabytes: float, choices: Sequence[int], checkpointing: bool) -> tuple[int, bool]:
-    """The rows of a micro-batch that fit into so much memory, and whether with activation checkpointing.
+def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
+    """What decides how much memory training `model` takes on a device, in rows of `row_length` tokens.
 
-    choices: numbers of rows, the largest first. checkpointing: asked for in any case. Raises `UsageError` when not
-    even the smallest fits.
+    beside: float32 parameters of networks that do not learn, such as a teacher.
     """
-    limit = ROOM * gigabytes * 2**30
-
-    def largest(checkpointing: bool) -> int:
-        return next((rows for rows in choices if footprint.total(rows, checkpointing) <= limit), 0)
-
-    without, recomputed = 0 if checkpointing else largest(False), largest(True)
-    if without == choices[0] or without * footprint.row_length >= ENOUGH_TOKENS or without == recomputed > 0:
-        return without, False
-    if recomputed:
-        return recomputed, True
-    needed = footprint.total(choices[-1], True) / 2**30
-    raise UsageError(
-        f"--fit {gigabytes:g}: one row takes about {needed:.2f} GB even with activation checkpointing: shorten"
-        " --max_seq_len, or take a smaller network"
+    half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
+    return Footprint(
+        model.config,
+        row_length,
+        optimizer,
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
+        compute_bytes=2 if half else 4,
+        keeps_attention=on_cpu and half,
+        program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
     )
-
-
-def recompute_activations(model) -> None:
-    """Lets every layer of a `Transformer` keep nothing but its inputs for the backward pass."""
-    for layer in model.model.layers:
-        # Dropout, which adapters may have, is to drop the same numbers again.
-        draws = any(isinstance(module, nn.Dropout) and module.p > 0 for module in layer.modules())
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=draws)

@@ -1,8 +1,8 @@
-"""Muon: momentum whose every update is turned into the nearest orthogonal matrix.
+"""Muon: SGD with momentum that replaces each update by the nearest orthogonal matrix.
 
 Keller Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/). A gradient matrix of a network usually
 has a few large singular values; Muon sets them all to one, so that rare directions learn as fast as common
-ones. Only for the 2-D matrices of the blocks; embeddings, head, norms and biases go to AdamW.
+ones. It serves the 2-D matrices of the blocks only; AdamW updates embeddings, head, norms and biases.
 """
 
 import torch
@@ -15,8 +15,8 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """The nearest semi-orthogonal matrix U V' of each matrix U S V', roughly: see NEWTON_SCHULZ.
 
-    matrices: [n, rows, columns]; the result has their shape, and their type, in which it is computed. bfloat16
-    is precise enough to learn as well. Zero stays zero.
+    matrices: [n, rows, columns]; the result has their shape and type, and is computed in that type. bfloat16 is
+    precise enough. Zero stays zero.
     """
     a, b, c = NEWTON_SCHULZ
     x = matrices
@@ -34,11 +34,11 @@ def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
 class Muon(torch.optim.Optimizer):
     """SGD with Nesterov momentum and orthogonalised updates; decoupled weight decay.
 
-    The learning rate is multiplied by sqrt(max(1, rows / columns)), which keeps the size of the change of a
-    layer's output alike for tall and wide matrices. Matrices of one shape are processed as one batch.
+    The learning rate is multiplied by sqrt(max(1, rows / columns)), so that tall and wide matrices change the output
+    of their layer by about the same amount. Matrices of one shape are processed as one batch.
 
-    compute_dtype: of the orthogonalisation. bfloat16 rounds the last-digit differences of float32 sums (in
-    another order of micro-batches, say) up to some 1e-4 of the loss; in float32 they stay what they are.
+    compute_dtype: the type of the orthogonalisation. bfloat16 amplifies last-digit differences of float32 sums (as
+    from another order of micro-batches) to about 1e-4 of the loss; float32 does not.
     """
 
     def __init__(

@@ -1,48 +1,65 @@
-"""Which parameter is updated by what: the groups, and AdamW or Muon over them."""
+"""Which optimizer updates which parameter: parameter groups, and AdamW or Muon over them."""
 
 import torch
 from torch import nn
 
-from model.files.state_dict import HEAD, SCORE
+from model.whole import EMBEDDING, HEAD, SCORE
 from training.engine.muon import Muon
 
 ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
-# With Muon, the rest learns by AdamW at these multiples of Muon's learning rate. For a tied embedding of
-# width 256 and the norms, 1.5 was the best of 0.15, 0.5, 1.5 and 3 (docs/pretrain.md). One step changes a
-# logit by up to width x rate of the embedding, so wider networks take proportionally less there
-# (https://arxiv.org/abs/2203.03466). An untied head and biases keep the customary 0.15, which was not
-# measured.
+# With Muon, AdamW updates the rest, at these multiples of Muon's learning rate. For the norms and a tied embedding
+# of width 256, 1.5 was the best of 0.15, 0.5, 1.5 and 3 (docs/pretrain.md). One step changes a logit by up to
+# width x the embedding's rate, so a wider embedding has a proportionally lower rate
+# (https://arxiv.org/abs/2203.03466). An untied head and biases have the customary 0.15, which was not measured.
 EMBEDDING_TIMES_MUON, EMBEDDING_WIDTH, NORM_TIMES_MUON, OTHERS_TIMES_MUON = 1.5, 256, 1.5, 0.15
+
+
+MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lora_A", "lora_B")
+BIASES = ("q_proj", "k_proj", "v_proj")
 
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters in five groups, each parameter in exactly one.
 
     `matrices`: the 2-D weights of the blocks; `head`: an untied output embedding, or a scalar head; `embeddings`;
-    `norms`; `biases`. Weight decay acts on the first two only: a norm or bias has no scale to keep small, and an
-    embedding row that is rarely seen would decay to nothing between its occurrences.
+    `norms`; `biases`. Weight decay acts on the first two only: norms and biases need not stay small, and the embedding
+    of a rare token would decay to zero between its occurrences.
+
+    Raises ValueError for a parameter of an unknown name or shape: its optimizer and rate must be chosen here first.
     """
     kinds = ("matrices", "head", "embeddings", "norms", "biases")
     groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in kinds}
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if parameter.ndim == 2 and ".layers." in name:
-            groups["matrices"].append(parameter)
-        elif name in (HEAD, SCORE):  # a tied head is listed once, under the embedding's name
-            groups["head"].append(parameter)
-        elif name.endswith("embed_tokens.weight"):
-            groups["embeddings"].append(parameter)
-        elif name.endswith("norm.weight"):
-            groups["norms"].append(parameter)
-        else:
-            groups["biases"].append(parameter)
+        if parameter.requires_grad:
+            groups[_group_of(name, parameter)].append(parameter)
     return groups
 
 
-def optimizers_for(model: nn.Module, args, learning_rate: float, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
-    """The optimizers that the flags ask for, over `model`, for a run that computes in `dtype`."""
-    # GPUs without bfloat16, which train in float16, are slower in bfloat16 than in float32.
+def _group_of(name: str, parameter: nn.Parameter) -> str:
+    module, kind = name.split(".")[-2:]
+    group, dimensions = None, 1
+    if name in (HEAD, SCORE):  # a tied head is listed once, under the embedding's name
+        group, dimensions = "head", 2
+    elif name == EMBEDDING:
+        group, dimensions = "embeddings", 2
+    elif module in MATRICES and kind == "weight":
+        group, dimensions = "matrices", 2
+    elif module.endswith("norm") and kind == "weight":
+        group = "norms"
+    elif module in BIASES and kind == "bias":
+        group = "biases"
+    if group is None or parameter.ndim != dimensions:
+        raise ValueError(
+            f"no optimizer is chosen for the parameter {name} of shape {list(parameter.shape)}:"
+            " say in training/engine/optimizers.py which group it belongs to"
+        )
+    return group
+
+
+def optimizers_for(model: nn.Module, args, learning_rate: float, machine) -> list[torch.optim.Optimizer]:
+    """The optimizers of `model` that the flags ask for."""
+    # GPUs without bfloat16 train in float16, and for Muon they are faster in float32 than in bfloat16.
+    dtype = machine.choice.dtype
     muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32
     return build_optimizers(model, args.optimizer, learning_rate, args.weight_decay, args.adam_beta2, muon_dtype)
 

@@ -1,41 +1,34 @@
-"""What a run will do, decided before it begins: batch, learning rate, warm-up, steps.
+"""The plan of a run, made before it begins: batch, learning rate, warm-up, steps.
 
-The defaults follow the work. With D = trained tokens of the whole run:
+The defaults depend on D, the number of trained tokens in the whole run:
 
-* Tokens per step grow with sqrt(D): early in a short run many small steps teach more than a few large ones,
-  and the batch that can be used efficiently grows with the data (Zhang et al. 2024,
-  https://arxiv.org/abs/2410.21676). The constant is a choice: 4096 tokens at 2 M.
-* The learning rate of an optimizer is a base, tried at 2 M tokens. Steps of less than `BASE_TOKENS` are noisier
-  and take less of it, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287); a network that is
-  trained already takes a tenth or less.
-* Warm-up is 2 % of the run; then `wsd` holds the rate and spends the last half of the run on a
-  straight line down.
-* With --fit, a micro-batch is what the memory has room for (`training/engine/memory.py`).
+* Tokens per step grow with sqrt(D): in a short run many small steps teach more than a few large ones, and the
+  largest efficient batch grows with the data (Zhang et al. 2024, https://arxiv.org/abs/2410.21676). The constant
+  is our choice: 4096 tokens at D = 2 M.
+* Each optimizer has a base learning rate, tried at D = 2 M. Steps of less than `BASE_TOKENS` are noisier, so their
+  rate is lower, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287). A network that is
+  already trained has a much lower base.
+* Warm-up is 2 % of the run; then `wsd` holds the rate, and lowers it linearly over the last half.
+* With --fit, the micro-batch is as large as the memory allows (`training/engine/fitting.py`).
 
-Every value has its reason printed beside it, and any flag overrides it.
+The plan is printed with the reason for every value, and a flag overrides each of them.
 """
 
 import math
 from dataclasses import dataclass, field
 
 from model.errors import UsageError
-from training.engine.memory import Footprint, fit
+from training.engine.memory import Footprint, footprint_of
 
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
-BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # of a new network
-# Of one that Sprout trained; and of an imported one, which has usually seen a thousand times more text and has more to
-# lose.
-TRAINED_RATE = {"muon": 2e-3, "adamw": 5e-4}
-IMPORTED_RATE = {"muon": 2e-4, "adamw": 2e-5}
-# Of adapters: measured on a network of 4 M parameters that Sprout trained (docs/lora.md); customary on imported ones.
-ADAPTER_RATE = {"ours": {"adamw": 1.5e-3}, "imported": {"adamw": 2e-4}}
+BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # of a new network; others: `training/engine/rates.py`
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The numbers of a run; `reasons` says of each where it comes from."""
+    """The numbers of a run, and in `reasons` where they come from."""
 
     epochs: int
     rows_per_epoch: int
@@ -48,9 +41,10 @@ class Plan:
     warmup_steps: int
     schedule: str
     activation_checkpointing: bool = False
-    default_learning_rate: float | None = None  # by the rule, whatever was asked for
+    default_learning_rate: float | None = None  # by the rule, even if --learning_rate is given
     begins_with: str | None = None  # the stage that trained the network so far
-    imported: bool = False  # it, or what it was trained from, came from elsewhere
+    imported: bool = False  # whether the network or one that it was trained from came from elsewhere
+    footprint: Footprint | None = field(default=None, compare=False)
     reasons: dict[str, str] = field(default_factory=dict, compare=False)
 
     @property
@@ -63,7 +57,7 @@ class Plan:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The last step of an epoch may have fewer rows."""
+        """Steps in an epoch; the last of them may have fewer rows."""
         return math.ceil(self.rows_per_epoch / self.rows_per_step)
 
     @property
@@ -72,32 +66,32 @@ class Plan:
         return steps if self.max_steps is None else min(steps, self.max_steps)
 
     def per_step(self, in_epoch: int) -> int:
-        """How many of `in_epoch` things, spread evenly over the rows of an epoch, are in a step; at least one."""
+        """The share of a step in `in_epoch` things that are spread evenly over the rows of an epoch; at least one."""
         return max(1, round(in_epoch * self.rows_per_step / self.rows_per_epoch))
 
     def rows_of_step(self, step: int) -> tuple[int, range]:
-        """The epoch of `step` and the places of its rows in that epoch's order."""
+        """The epoch of `step`, and the places of its rows in the order of that epoch."""
         epoch, within = divmod(step, self.steps_per_epoch)
         start = within * self.rows_per_step
         return epoch, range(start, min(start + self.rows_per_step, self.rows_per_epoch))
 
 
-def plan_for(run, model, rows, origin, *, base_rates: dict | None = None, footprint: Footprint | None = None) -> Plan:
+def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = None, parameters_beside: int = 0) -> Plan:
     """The plan of a stage that trains `model` on `rows`.
 
     origin: where the network comes from, as in `training.stages.starting_point`.
-    base_rates: the stage's own, by optimizer, under "ours" and "imported".
-    footprint: what it takes of memory, if that is more than the network.
+    base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
+    parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
     """
     return make_plan(
-        run.args,
+        args,
         rows_per_epoch=rows.rows_per_epoch,
         row_length=rows.row_length,
-        world_size=run.world_size,
+        world_size=machine.world_size,
         begins_with=origin.stage,
         imported=origin.imported,
         base_rates=base_rates and base_rates["imported" if origin.imported else "ours"],
-        footprint=footprint or run.footprint(model, rows.row_length),
+        footprint=footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside),
     )
 
 
@@ -115,12 +109,10 @@ def make_plan(
     """A plan from the flags, and from the rules above where a flag is missing.
 
     `rows_per_epoch` rows of `row_length` tokens make one epoch, shared out among `world_size` processes.
-    `begins_with`: the stage that trained the network so far, as in `starting_point.Origin`; None: it is new. What is
-    trained already would be spoilt by the rates of a new network; even more so what is `imported`, which stays so in
-    all stages that follow.
-    `base_rates`: a stage's own, by optimizer.
-    `footprint`: what the run takes of memory, for --fit.
-    Raises `UsageError` when there is nothing to train, or it does not fit.
+    `begins_with`: the stage that trained the network so far, as in `starting_point.Origin`; None: it is new. The rates
+    for a new network would destroy what a trained one has learned, and even more so an `imported` one.
+    `base_rates`: base learning rates of the stage, by optimizer. `footprint`: the memory of the run, for --fit.
+    Raises `UsageError` when there is nothing to train, or the run does not fit into memory.
     """
     if rows_per_epoch < 1:
         raise UsageError("the training data holds no row: give a file with more text, or a smaller --val_ratio")
@@ -139,7 +131,9 @@ def make_plan(
     if args.fit:
         if args.batch_size or args.accumulation_steps:
             raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
-        share = batch_size * accumulation  # of the step, which stays as it is
+        from training.engine.fitting import fit
+
+        share = batch_size * accumulation  # rows of this process in a step; --fit does not change them
         choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
         batch_size, checkpointing = fit(footprint, args.fit, choices, checkpointing)
         accumulation = share // batch_size
@@ -157,7 +151,7 @@ def make_plan(
     if args.warmup_steps is not None:
         warmup, reasons["warmup"] = args.warmup_steps, "as asked"
     else:
-        # At least ten steps: the first ones move small embeddings by more than their size.
+        # At least ten steps, because the first steps change small embeddings by more than their size.
         warmup = min(500, max(10, round(0.02 * steps)), max(1, steps // 2))
         reasons["warmup"] = "2 % of the run, 10 to 500 steps, at most half"
     return Plan(
@@ -175,11 +169,12 @@ def make_plan(
         default_learning_rate=default_rate,
         begins_with=begins_with,
         imported=imported,
+        footprint=footprint,
         reasons=reasons,
     )
 
 
-# A micro-batch larger than this gains no speed on a CPU, and little on a GPU with a model of this size.
+# A larger micro-batch is no faster on a CPU, and hardly faster on a GPU.
 MICRO_BATCH_TOKENS = 8192
 
 
@@ -209,18 +204,15 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
 def _learning_rate(
     optimizer: str, step_tokens: int, begins_with: str | None, imported: bool, base_rates: dict | None, adapters: bool
 ) -> tuple[float, str]:
-    """The rate by the rule, and the rule in words."""
+    """The learning rate by the rule, and the rule in words."""
     if base_rates:
         rates, why = base_rates, ""
-    elif adapters:
-        rates = ADAPTER_RATE["imported" if imported else "ours"]
-        why = ", as adapters learn" + (" on an imported network" if imported else "")
-    elif begins_with is None:
+    elif begins_with is None and not adapters:
         rates, why = BASE_LEARNING_RATE, ""
-    elif imported:
-        rates, why = IMPORTED_RATE, ", as the network is imported"
     else:
-        rates, why = TRAINED_RATE, ", as the network is trained already"
+        from training.engine.rates import rates_of  # a new network does not load it
+
+        rates, why = rates_of(imported, adapters)
     base = rates[optimizer]
     factor, reason = 1.0, f"{optimizer}: {base:g}{why}"
     if step_tokens < BASE_TOKENS:

@@ -1,23 +1,22 @@
-"""What `--resume` needs: the state of a run, its identity, and an output that belongs to one run at a time."""
+"""`--resume`: reads the saved state, compares it with this run, and restores it.
+
+The comparison names every difference; only a few are allowed.
+"""
 
 import math
-import shutil
-import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from model.errors import SproutError, UsageError
-from model.files.checkpoint import read_checkpoint
 from model.files.disk import previous_path
-from model.files.locks import take
-from model.lora import is_adapter, lora_of
-from training.engine.muon import Muon
+from model.files.reading import read_checkpoint
+from model.whole import changing_state, load_changing_state
+from training.engine import distributed
+from training.engine.state import FORMAT, VERSION, RunState
+from training.engine.update import Updater
 
-VERSION = 1
-
-# What --allow_changed lets differ, and what that does.
+# What may differ with --allow_changed, and the effect.
 EFFECTS = {
     "epochs": "the schedule is that of the new length from here on, so the learning rate may jump",
     "steps": "the schedule is that of the new length from here on, so the learning rate may jump",
@@ -36,78 +35,25 @@ EFFECTS = {
 }
 
 
-# What a state is made of, besides what identifies it.
-_KINDS = {"tokens": int, "best": dict, "pending": dict | None, "memory": dict, "modules": dict, "updater": dict}
-
-
-def identity(run, data: dict) -> dict:
-    """Everything that decides what the next step computes. A run resumes only where all of it is the same."""
-    args, plan = run.args, run.plan
-    adapters = {}
-    if run.lora:
-        adapters = {"lora": {name: value for name, value in asdict(run.lora).items() if name != "base_path"}}
-    return adapters | {
-        "stage": run.stage,
-        "network": run.model.config.to_dict(),
-        "tokenizer": run.tokenizer.fingerprint,
-        "data": data,
-        "batch_size": plan.batch_size,
-        "accumulation_steps": plan.accumulation_steps,
-        "processes": plan.world_size,
-        "max_seq_len": plan.row_length,
-        "epochs": plan.epochs,
-        "steps": plan.steps,
-        "learning_rate": plan.learning_rate,
-        "warmup_steps": plan.warmup_steps,
-        "schedule": plan.schedule,
-        "optimizer": args.optimizer,
-        "weight_decay": args.weight_decay,
-        "adam_beta2": args.adam_beta2,
-        "grad_clip": args.grad_clip,
-        "freeze_layers": getattr(args, "freeze_layers", 0),
-        "seed": args.seed,
-        "device": run.device.type,
-        "dtype": str(run.device_choice.dtype).removeprefix("torch."),
-        "compile": run.compiles,
-    }
-
-
-def state_of(run) -> dict:
-    """The whole state of a run at the last completed update."""
-    return {
-        "format": "sprout-resume",
-        "version": VERSION,
-        "identity": run.identity,
-        "step": run.step,
-        "tokens": run.tokens,
-        "best": run.best,
-        "pending": run.pending,
-        "memory": run.memory,
-        "modules": {name: _kept(module) for name, module in run.modules.items()},
-        "updater": run.updater.state_dict(),
-    }
-
-
-def _kept(module) -> dict:
-    """What a state holds of a network: of one with adapters these alone, since nothing else of it changes."""
-    state = module.state_dict()
-    return state if lora_of(module) is None else {name: tensor for name, tensor in state.items() if is_adapter(name)}
+_TYPES = {"tokens": int, "best": dict, "updates": list, "kept": list, "networks": dict, "updaters": dict}
 
 
 def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict, list[str]]:
-    """The state in `path`, and what differs from the run `expected`, in words.
+    """The state in `path`, and the changes in words.
 
-    Raises `UsageError` for any difference, with `allow_changed` for those that would train something else, each by
-    name.
+    expected: `state.identity_of_run` of this run. Raises `UsageError` that names every difference; with
+    `allow_changed`, only those that would train something else.
     """
     if not path.exists() and not previous_path(path).exists():
         raise UsageError(f"--resume: there is no {path}; start without --resume")
-    state = read_checkpoint(path)
-    if state.get("format") != "sprout-resume" or state.get("version") != VERSION:
+    saved = read_checkpoint(path)
+    if saved.get("format") != FORMAT or saved.get("version") not in (1, VERSION):
         raise SproutError(f"{path} is not the state of a run that this version of Sprout can continue")
-    if not isinstance(state.get("identity"), dict) or not isinstance(state.get("step"), int):
+    if not isinstance(saved.get("identity"), dict) or not isinstance(saved.get("step"), int):
         raise SproutError(f"{path} is not a state as Sprout writes it: its identity or step is missing")
-    before, now = _flat(state["identity"]), _flat(expected)
+    before, now = _flat(saved["identity"]), _flat(expected)
+    if saved["version"] == 1:
+        saved, before = _from_version_1(saved), _described_as_now(before, now)
     changed = [name for name in before | now if before.get(name) != now.get(name)]
 
     def described(names) -> str:
@@ -115,9 +61,9 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
 
     refused = [name for name in changed if name not in EFFECTS]
     as_before = ""
-    if _rows_per_step(before) != _rows_per_step(now):  # the place in the data is counted in steps
+    if _rows_per_step(before) != _rows_per_step(now):  # the position in the data is counted in steps
         refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
-        # Nobody may have asked for another batch: the rule for it looks at the length of the run.
+        # The batch may differ although no flag asks for it, because its default depends on the length of the run.
         if "processes" not in changed:
             as_before = "; for steps as before give " + " ".join(
                 f"--{name} {before.get(name)}" for name in ("batch_size", "accumulation_steps")
@@ -129,9 +75,80 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
         raise UsageError(
             f"--resume cannot go on with that changed, even by --allow_changed: {described(refused)}{as_before}"
         )
-    if now.get("steps", state["step"]) < state["step"]:
-        raise UsageError(f"--resume: the run is at step {state['step']} already, and is to end at {now['steps']}")
-    return state, [f"{described([name])}: {EFFECTS[name]}" for name in changed]
+    if now.get("steps", saved["step"]) < saved["step"]:
+        raise UsageError(f"--resume: the run is at step {saved['step']} already, and is to end at {now['steps']}")
+    return saved, [f"{described([name])}: {EFFECTS[name]}" for name in changed]
+
+
+def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) -> None:
+    """Restores what `whole_state` returned. Raises `SproutError`, and changes nothing, if it does not fit."""
+    wrong = _misfit(saved, networks, updaters)
+    if wrong:
+        raise SproutError(f"{path} is not the state of this run: {wrong}; nothing of it was used")
+    for name, network in networks.items():
+        load_changing_state(network, saved["networks"][name])
+    for name, updater in updaters.items():
+        updater.load_state_dict(saved["updaters"][name])
+    state.step, state.tokens, state.best = saved["step"], saved["tokens"], dict(saved["best"])
+    state.updates, state.kept = list(saved["updates"]), saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
+
+
+def _misfit(saved: dict, networks: dict, updaters: dict) -> str | None:
+    """The first part of a state that does not fit the networks and optimizers of the run, in words."""
+    for name, kind in _TYPES.items():
+        if name not in saved or not isinstance(saved[name], kind):
+            return f"its {name} is missing or of a wrong kind"
+    if any(saved["kept"]) and len(saved["kept"]) != distributed.world_size():
+        return f"it keeps the rollouts of {len(saved['kept'])} processes"
+    for name, network in networks.items():
+        tensors, own = saved["networks"].get(name), changing_state(network)
+        if not isinstance(tensors, dict) or tensors.keys() != own.keys():
+            return f"its {name} has other parameters"
+        for key, tensor in own.items():
+            if not isinstance(tensors[key], torch.Tensor) or tensors[key].shape != tensor.shape:
+                return f"{key} has another shape"
+            if tensors[key].dtype != tensor.dtype:
+                return f"{key} is of type {tensors[key].dtype}"
+    for name, updater in updaters.items():
+        if wrong := _updater_misfit(updater, saved["updaters"].get(name)):
+            return wrong
+    return None
+
+
+def _updater_misfit(updater: Updater, state) -> str | None:
+    """The first part of a state that does not fit the optimizers, in words."""
+    own = updater.state_dict()
+    same = isinstance(state, dict) and state.keys() == own.keys()
+    if not same or len(state["optimizers"]) != len(own["optimizers"]):
+        return "it has other optimizers"
+    for optimizer, saved in zip(updater.optimizers, state["optimizers"], strict=True):
+        groups = [len(group["params"]) for group in optimizer.param_groups]
+        if [len(group["params"]) for group in saved["param_groups"]] != groups:
+            return "its optimizers have other parameters"
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for index, values in saved["state"].items():
+            shapes = {value.shape for value in values.values() if isinstance(value, torch.Tensor)}
+            if not shapes <= {parameters[index].shape, torch.Size()}:  # moments; the step count is a scalar
+                return "the moments of an optimizer have another shape"
+    return None
+
+
+def _from_version_1(saved: dict) -> dict:
+    """Converts a state of version 1, which had one network and one update per step, to the current version."""
+    pending = saved.get("pending")
+    return saved | {
+        "updates": [] if pending is None else [pending],
+        "kept": [],
+        "networks": saved.get("modules"),
+        "updaters": {"model": saved.get("updater")},
+    }
+
+
+def _described_as_now(before: dict, now: dict) -> dict:
+    """`before` with the loss flags of this run: version 1 had them in one sentence, `data.loss`, which cannot be
+    compared flag by flag."""
+    before = {name: value for name, value in before.items() if name not in ("data.loss", "data.on_policy")}
+    return before | {name: value for name, value in now.items() if name not in before and "." not in name}
 
 
 def _rows_per_step(identity: dict) -> int:
@@ -139,7 +156,7 @@ def _rows_per_step(identity: dict) -> int:
 
 
 def _flat(values: dict, prefix: str = "") -> dict:
-    """Nested dictionaries as one: {"network": {"hidden_size": 64}} as {"network.hidden_size": 64}."""
+    """Flattens nested dictionaries: {"network": {"hidden_size": 64}} becomes {"network.hidden_size": 64}."""
     flat = {}
     for name, value in values.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
@@ -149,112 +166,3 @@ def _flat(values: dict, prefix: str = "") -> dict:
 def _short(value) -> str:
     text = str(value)
     return text if len(text) <= 120 else text[:117] + "..."
-
-
-def restore(run, state: dict) -> None:
-    """Puts a state that `read` returned into the run: all of it, or nothing and a `SproutError` if it does not fit."""
-    wrong = _misfit(run, state)
-    if wrong:
-        raise SproutError(f"{run.resume_file} is not the state of this run: {wrong}; nothing of it was used")
-    for name, module in run.modules.items():
-        module.load_state_dict(module.state_dict() | state["modules"][name], strict=True)
-    run.updater.load_state_dict(state["updater"])
-    run.step, run.tokens, run.best = state["step"], state["tokens"], dict(state["best"])
-    run.pending, run.memory = state["pending"], state["memory"]
-
-
-def _misfit(run, state: dict) -> str | None:
-    """What in a state does not fit the networks and optimizers of the run, in words."""
-    for name, kind in _KINDS.items():
-        if name not in state or not isinstance(state[name], kind):
-            return f"its {name} is missing or of a wrong kind"
-    for name, module in run.modules.items():
-        saved, own = state["modules"].get(name), _kept(module)
-        if not isinstance(saved, dict) or saved.keys() != own.keys():
-            return f"its {name} has other parameters"
-        for key, tensor in own.items():
-            if not isinstance(saved[key], torch.Tensor) or saved[key].shape != tensor.shape:
-                return f"{key} has another shape"
-            if saved[key].dtype != tensor.dtype:
-                return f"{key} is of type {saved[key].dtype}"
-    own = run.updater.state_dict()
-    if state["updater"].keys() != own.keys() or len(state["updater"]["optimizers"]) != len(own["optimizers"]):
-        return "it has other optimizers"
-    for optimizer, saved in zip(run.updater.optimizers, state["updater"]["optimizers"], strict=True):
-        groups = [len(group["params"]) for group in optimizer.param_groups]
-        if [len(group["params"]) for group in saved["param_groups"]] != groups:
-            return "its optimizers have other parameters"
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        for index, values in saved["state"].items():
-            shapes = {value.shape for value in values.values() if isinstance(value, torch.Tensor)}
-            if not shapes <= {parameters[index].shape, torch.Size()}:  # moments, and a count of steps
-                return "the moments of an optimizer have another shape"
-    return None
-
-
-def first_not_finite(modules: dict) -> str | None:
-    """The name of a parameter that holds a NaN or an infinity."""
-    for module in modules.values():
-        for name, parameter in module.named_parameters():
-            if not parameter.isfinite().all():
-                return name
-    return None
-
-
-def keep_aside(weight_file: Path, resume_file: Path, log_folder: Path) -> Path | None:
-    """Moves the result of an earlier run to out/earlier/<weight>_<time>/, and returns that folder."""
-    checkpoints = (weight_file, resume_file)
-    files = [path for path in (*checkpoints, *map(previous_path, checkpoints), log_folder) if path.exists()]
-    if not files:
-        return None
-    folder = weight_file.parent / "earlier" / f"{weight_file.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
-    while folder.exists():  # two in one second
-        folder = folder.with_name(f"{folder.name}+")
-    folder.mkdir(parents=True)
-    for path in files:
-        path.rename(folder / ("logs" if path == log_folder else path.name))
-    return folder
-
-
-def check_space(run) -> None:
-    """Raises `SproutError` where two generations of weights and state, and one being written, would not fit."""
-    sizes = {
-        name: 4 * sum(p.numel() for key, p in module.named_parameters() if is_adapter(key) or lora_of(module) is None)
-        for name, module in run.modules.items()
-    }
-    weights, state = sizes["model"], sum(sizes.values())
-    for optimizer in run.updater.optimizers:
-        moments = 1 if isinstance(optimizer, Muon) else 2
-        state += 4 * moments * sum(p.numel() for group in optimizer.param_groups for p in group["params"])
-    files = (run.weight_file, run.resume_file)
-    needed = 2 * (weights + state) + max(weights, state)
-    if run.args.resume:  # otherwise what is there is kept aside
-        needed -= sum(path.stat().st_size for path in (*files, *map(previous_path, files)) if path.exists())
-    free = shutil.disk_usage(run.weight_file.parent).free
-    if free < needed:
-        raise SproutError(
-            f"{run.weight_file.parent} has {free / 1e9:.2f} GB free, but the checkpoints of this run take"
-            f" {needed / 1e9:.2f} GB: make room or choose another --out_dir"
-        )
-
-
-class OutputLock:
-    """Held while a run writes its files: a second run on the same output is refused. Ends with the process."""
-
-    def __init__(self, weight_file: Path):
-        try:
-            weight_file.parent.mkdir(parents=True, exist_ok=True)
-            self.path = weight_file.with_name(f".{weight_file.stem}.lock")
-            self._file = open(self.path, "a")
-        except OSError as error:
-            raise SproutError(
-                f"{weight_file.parent} cannot be written: {error.strerror}; choose another --out_dir"
-            ) from error
-        if not take(self._file.fileno(), self.path):
-            self._file.close()
-            raise SproutError(
-                f"another run is writing {weight_file}: wait for it, or choose another --weight_name or --out_dir"
-            )
-
-    def release(self) -> None:
-        self._file.close()

@@ -6,11 +6,11 @@ import math
 def learning_rate_factor(
     step: int, total_steps: int, warmup_steps: int, schedule: str, decay_fraction: float = 0.5
 ) -> float:
-    """What the peak learning rate is multiplied by at `step` (0-based) of `total_steps`.
+    """The factor on the peak learning rate at `step` (0-based) of `total_steps`.
 
-    Both begin with a linear warm-up to 1. `cosine` falls to 10 % by half a cosine wave
+    Both schedules begin with a linear warm-up to 1. `cosine` then falls to 10 % along half a cosine wave
     (https://arxiv.org/abs/1608.03983). `wsd` (warm-up, stable, decay: https://arxiv.org/abs/2404.06395) stays at 1,
-    then falls in a straight line to 5 % over the last `decay_fraction` of the run.
+    then falls linearly to 5 % over the last `decay_fraction` of the run.
     """
     if not 0 <= step < total_steps:
         raise ValueError(f"step {step} is not in a run of {total_steps} steps")

@@ -1,108 +1,156 @@
-"""One optimizer step, as a stage script sees it."""
+"""One step of a run, as a stage script sees it.
+
+for batch in step.micro_batches(rows):
+    ...
+    step.backward(loss_sum, count)
+step.update()
+"""
 
 import time
+from collections.abc import Iterable, Iterator
 
 from training.engine import distributed
-from training.engine.update import DivergedError
+from training.engine.machine import Machine
+from training.engine.plan import Plan
+from training.engine.state import RunState, seed_everything
+from training.engine.update import Measures, Updater
+
+MAIN = "model"  # the network that the run writes; others, such as a critic, have their own names
 
 
 class Step:
-    """`index` counts from 0; `number`, in messages and metrics, from 1."""
+    """One iteration of the loop, with one update. `index` counts from 0; `number`, in messages and metrics, from 1.
 
-    def __init__(self, run, index: int):
-        self.run, self.index, self.number = run, index, index + 1
-        self.epoch, self._places = run.plan.rows_of_step(index)
-        self.started = time.perf_counter()
-        # After an interruption between update and validation, the update has been done already.
-        self.replayed = run.pending is not None
-        self.updated = self.replayed
-        self.metrics: dict = dict(run.pending or {})
+    An iteration that samples and then makes several updates is a `training.engine.iteration.Iteration`.
+    """
+
+    def __init__(
+        self,
+        state: RunState,
+        plan: Plan,
+        machine: Machine,
+        updaters: dict[str, Updater],
+        measures: Measures,
+        rate_factor: float,
+        *,
+        seed: int,
+        eval_interval: int,
+        sample_interval: int,
+    ):
+        self._state, self._plan, self._machine, self._updaters = state, plan, machine, updaters
+        self._measures, self._rate_factor, self._seed = measures, rate_factor, seed
+        self._eval_interval, self._sample_interval = eval_interval, sample_interval
+        self.index, self.number = state.step, state.step + 1
+        self.epoch, self.places = plan.rows_of_step(self.index)
+        # If the run was interrupted between update and validation, the update has already been made.
+        self._replays, self._updates_left = bool(state.updates), 1
+        self._started = time.perf_counter()
+        self.metrics = self._mean_of_updates()
+        seed_everything(seed, self.number)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every update of the step was made."""
+        return self._replays or self._updates_left == 0
 
     @property
     def evaluates(self) -> bool:
         """Whether validation is due after this step: every `eval_interval` steps and at the end."""
-        return self._due(self.run.eval_interval)
+        return self._due(self._eval_interval)
 
     @property
     def samples(self) -> bool:
         """Whether samples are due after this step."""
-        return self._due(self.run.sample_interval)
+        return self._due(self._sample_interval)
 
     def _due(self, interval: int) -> bool:
-        return interval > 0 and (self.number % interval == 0 or self.number == self.run.plan.steps)
+        return interval > 0 and (self.number % interval == 0 or self.number == self._plan.steps)
 
-    def micro_batches(self, rows):
-        """This process's part of the step's rows, a micro-batch at a time, on the device.
+    def micro_batches(self, rows) -> Iterator:
+        """Yields this process's rows of the step, one micro-batch at a time, on the device.
 
         rows: anything with `batch(epoch, places) -> batch`, a dataclass of tensors.
         """
-        if self.replayed:
+        size = self._plan.batch_size
+        chunks = [self.places[i : i + size] for i in range(0, len(self.places), size)]
+        own = chunks[distributed.rank() :: self._plan.world_size]
+        return self.batches(rows.batch(self.epoch, places) for places in own)
+
+    def batches(self, batches: Iterable) -> Iterator:
+        """Moves each of `batches`, dataclasses of tensors, to the device. A signal ends the run between two of them."""
+        if self._replays:
             return
-        plan = self.run.plan
-        chunks = [self._places[i : i + plan.batch_size] for i in range(0, len(self._places), plan.batch_size)]
-        for places in chunks[distributed.rank() :: plan.world_size]:
-            self.run.poll()
-            yield self.run.device_choice.move(rows.batch(self.epoch, places))
+        for batch in batches:
+            self._machine.poll()
+            yield self._machine.move(batch)
 
-    def backward(self, loss_sum, count, trained=None) -> None:
-        """Adds the gradient of a sum over `count` tokens (or pairs, or sequences: then give `trained` tokens too).
+    def backward(self, loss_sum, count, trained=None, network: str = MAIN) -> None:
+        """Adds the gradient of a sum over `count` tokens (or pairs, or sequences: then `trained` counts the tokens).
 
-        The mean is taken over the whole step, all its micro-batches and processes.
+        The update normalises by the counts of all micro-batches and processes. network: the one that the loss trains.
         """
-        self.run.updater.backward(loss_sum, count, trained)
+        self._updaters[network].backward(loss_sum, count, trained)
 
     def measure(self, count, **sums) -> None:
-        """Adds up values for metrics.jsonl, each a sum over `count`; the line holds their means over the step."""
-        self.run.updater.measure(count, **sums)
+        """Adds up values for metrics.jsonl, each a sum over `count` things; the line has their means over the step."""
+        self._measures.add(count, **sums)
 
     def measure_range(self, **values) -> None:
-        """Notes tensors for metrics.jsonl; the line holds `min_<name>` and `max_<name>` of all of the step."""
-        self.run.updater.measure_range(**values)
+        """Notes tensors for metrics.jsonl; the line has `min_<name>` and `max_<name>` over the step."""
+        self._measures.add_range(**values)
 
     def update(self) -> None:
-        """Applies the step's gradients, unless they are not finite, and notes loss, learning rate and norm."""
-        if self.replayed:
+        """Applies the gradients if they are finite, and notes the metrics of each network."""
+        if self._replays:
             return
-        if self.updated:
+        if not self._updates_left:
             raise RuntimeError("a step is one update: a second one would use the gradients of the first")
-        run = self.run
-        factor = run.learning_rate_factor(self.index)
-        try:
-            result = run.updater.update(factor, run.interrupts.received is not None)
-        except DivergedError:
-            run.save_what_is_good()
-            raise
-        run.tokens += result.trained
-        run.interrupted = result.interrupted
-        seconds = time.perf_counter() - self.started
-        finite = result.skipped is None and result.trained > 0
-        self.metrics = {
+        machine, state = self._machine, self._state
+        asked = machine.interrupts.received is not None
+        results = {}
+        for name, updater in self._updaters.items():
+            measures = self._measures if name == MAIN else None
+            results[name] = updater.update(self._rate_factor, measures, asked)
+        self._updates_left = 0
+        result = results[MAIN]
+        state.tokens += result.trained
+        machine.ends = result.interrupted
+        seconds = time.perf_counter() - self._started
+        line = {
             "step": self.number,
-            "tokens": run.tokens,
-            "loss": result.loss if finite else None,
-            "lr": run.plan.learning_rate * factor,
-            "grad_norm": result.grad_norm if finite else None,
-            "trained_share": result.trained / (len(self._places) * run.plan.row_length),
+            "tokens": state.tokens,
+            "loss": result.loss if result.is_finite else None,
+            "lr": self._plan.learning_rate * self._rate_factor,
+            "grad_norm": result.grad_norm if result.is_finite else None,
+            "trained_share": result.trained / (len(self.places) * self._plan.row_length),
             **result.measures,
         }
-        if result.skipped:
-            self.metrics["skipped"] = result.skipped
-            self.metrics["skipped_steps"] = sum(run.updater.skipped.values())
-            rows = f"rows {self._places.start} to {self._places.stop - 1} of epoch {self.epoch}"
-            run.say(f"warning: step {self.number} skipped, {result.skipped} loss or gradient ({rows})")
-        self.metrics["time"] = {
+        for name, other in results.items():
+            if name != MAIN and other.is_finite:
+                line |= {f"{name}/loss": other.loss, f"{name}/grad_norm": other.grad_norm}
+            if other.skipped:
+                line["skipped"] = other.skipped
+                line["skipped_steps"] = sum(sum(each.skipped.values()) for each in self._updaters.values())
+                where = f"rows {self.places.start} to {self.places.stop - 1} of epoch {self.epoch}"
+                what = "loss or gradient" if name == MAIN else f"loss or gradient of the {name}"
+                machine.say(f"warning: step {self.number} skipped, {other.skipped} {what} ({where})")
+        line["time"] = {
             "seconds": seconds,
             "tokens_per_second": result.trained / seconds,
-            "memory": run.device_choice.peak_memory(),
+            "memory": machine.peak_memory(),
         }
-        self.updated = True
-        run.pending = self.metrics
+        state.updates.append(line)
+        self.metrics = self._mean_of_updates()
 
     def report(self, scores) -> None:
-        """Notes the `measures` of a validation in metrics.jsonl, and says it in words, which are its text."""
+        """Writes the `measures` of a validation to metrics.jsonl, and prints its text."""
         self.record(**scores.measures)
-        self.run.say(f"step {self.number}: {scores}")
+        self._machine.say(f"step {self.number}: {scores}")
 
     def record(self, **values) -> None:
         """Adds values to the step's line in metrics.jsonl."""
         self.metrics.update(values)
+
+    def _mean_of_updates(self) -> dict:
+        """The metrics of the step, from those of its updates."""
+        return dict(*self._state.updates)

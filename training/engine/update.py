@@ -1,4 +1,4 @@
-"""From losses to a changed network: accumulation, loss scaling, clipping, and the guard against non-finite numbers."""
+"""From losses to an updated network: accumulation, loss scaling, clipping, and the guard against non-finite numbers."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from model.errors import SproutError
+from model.whole import gradients_of, norm_of
 from training.engine import distributed
 
 FIRST_SCALE, SCALE_DOUBLES_AFTER = 2.0**16, 2000
@@ -19,22 +20,92 @@ class DivergedError(SproutError):
 
 @dataclass(frozen=True)
 class UpdateResult:
-    """What one optimizer step saw. `skipped` says why nothing was changed: 'non-finite', 'overflow' or None."""
+    """The result of one optimizer step. `skipped`: why the step was skipped ('non-finite', 'overflow'), or None."""
 
-    loss: float  # mean over what was counted (trained tokens, pairs, ...) in all processes; NaN if nothing was
+    loss: float  # mean over what `backward` counted (trained tokens, pairs, ...) in all processes; NaN for a count of 0
     trained: int  # trained tokens of all processes
     grad_norm: float  # before clipping
     skipped: str | None
-    measures: dict[str, float]  # means of what `measure` added up
+    measures: dict[str, float]  # means and extremes by name, as `Measures` collected them
     interrupted: bool  # whether any process wants to stop
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the step trained on any token and was not skipped."""
+        return self.skipped is None and self.trained > 0
+
+
+class Measures:
+    """Values added up over the micro-batches and processes of an update, to be reported as means and extremes."""
+
+    def __init__(self):
+        # Names that all processes know: one without rows in the last step of an epoch measures nothing itself.
+        self._names: list[str] = []
+        self._ranges: list[str] = []
+        self.discard()
+
+    def discard(self) -> None:
+        """Discards what was measured since the last update."""
+        self._sums: dict[str, list] = {}  # name: [sum, count]
+        self._extremes: dict[str, Tensor] = {}  # name: the largest so far
+
+    def add(self, count: int | Tensor, **sums: Tensor | float) -> None:
+        """Adds up values to be reported as means: each is a sum over `count` things. Does not wait for the device."""
+        for name, value in sums.items():
+            entry = self._sums.setdefault(name, [0.0, 0])
+            entry[0] = entry[0] + (value.detach().float() if isinstance(value, Tensor) else value)
+            entry[1] = entry[1] + count
+
+    def add_range(self, **values: Tensor) -> None:
+        """Notes values to be reported as `min_<name>` and `max_<name>`."""
+        for name, tensor in values.items():
+            tensor = tensor.detach().float()
+            for key, largest in ((f"min_{name}", (-tensor).max()), (f"max_{name}", tensor.max())):
+                self._extremes[key] = torch.maximum(self._extremes.get(key, largest), largest)
+
+    def read(self, totals: list, scalars: list[Tensor], device: torch.device) -> tuple[list[float], dict[str, float]]:
+        """Sums `totals` over all processes and reads `scalars`; returns both, and the measures by name.
+
+        An update waits for the device only here, and only once, unless a process has measured something under a name
+        that is new to the others, as in the first step.
+        """
+        if distributed.world_size() == 1:
+            self._names, self._ranges = sorted(self._sums), sorted(self._extremes)
+        news = bool(self._sums.keys() - set(self._names) or self._extremes.keys() - set(self._ranges))
+        found, measures = self._exchange([*totals, float(news)], scalars, self._names, self._ranges, device)
+        if found.pop(len(totals)):
+            names = [name for name in distributed.union(self._sums) if name not in self._names]
+            ranges = [name for name in distributed.union(self._extremes) if name not in self._ranges]
+            measures |= self._exchange([0.0], [], names, ranges, device)[1]
+            self._names, self._ranges = self._names + names, self._ranges + ranges
+        self.discard()
+        return found, measures
+
+    def _exchange(self, totals, scalars, names, ranges, device) -> tuple[list[float], dict[str, float]]:
+        """Totals, scalars and the measures of these names, over all processes."""
+        values = list(totals)
+        for name in names:
+            values += self._sums.get(name, (0.0, 0))
+        sums = torch.stack([torch.as_tensor(value, dtype=torch.float32, device=device) for value in values])
+        parts = [distributed.sum_over_processes(sums), *(scalar.float()[None] for scalar in scalars)]
+        if ranges:
+            none = torch.tensor(-math.inf, device=device)
+            largest = torch.stack([self._extremes.get(name, none).to(device) for name in ranges])
+            parts.append(distributed.largest_over_processes(largest))
+        numbers = torch.cat(parts).tolist()
+        measured, rest = numbers[len(totals) : len(values)], numbers[len(values) :]
+        sums_and_counts = zip(names, measured[::2], measured[1::2])
+        measures = {name: total / count for name, total, count in sums_and_counts if count}
+        for name, value in zip(ranges, rest[len(scalars) :]):
+            measures[name] = -value if name.startswith("min_") else value
+        return numbers[: len(totals)] + rest[: len(scalars)], measures
 
 
 class Updater:
-    """Sums gradients of a step's micro-batches and applies them once, normalised by all that was counted.
+    """Sums the gradients of one network over micro-batches and applies them once, divided by the total count.
 
-    The normaliser is only known when every micro-batch (of every process) has been seen, so the loss sums are
-    divided by the constant `nominal_count` on the way back, which keeps float16 gradients in range, and the
-    gradients are corrected by nominal / actual before they are used.
+    The total count is known only after the last micro-batch of every process. So `backward` divides by the constant
+    `nominal_count`, which keeps float16 gradients in range, and `update` multiplies the gradients by nominal / actual.
     """
 
     def __init__(self, optimizers: list[torch.optim.Optimizer], nominal_count: int, grad_clip: float, fp16: bool):
@@ -45,23 +116,20 @@ class Updater:
         self.good_steps = 0  # since the scale last changed
         self.bad_in_a_row = 0
         self.skipped = {"non-finite": 0, "overflow": 0}
-        self._names: list[str] | None = None  # of all measures, in one order for all processes
-        self._range_names: list[str] | None = None  # of all ranges
-        self._begin()
+        self.discard()
 
-    def _begin(self):
+    def discard(self) -> None:
+        """Discards the micro-batches since the last update."""
         self._loss: float | Tensor = 0.0
         self._count: int | Tensor = 0
         self._trained: int | Tensor = 0
-        self._measures: dict[str, list] = {}  # name: [sum, count]
-        self._extremes: dict[str, Tensor] = {}  # name: the largest so far
         self._fresh = True
 
     def backward(self, loss_sum: Tensor, count: int | Tensor, trained: int | Tensor | None = None) -> None:
         """Adds the gradient of `loss_sum`, a sum over `count` things. Does not wait for the device.
 
-        count: what the loss is the mean of: trained tokens, or pairs, or sequences. trained: trained tokens, if
-        they are something else; they are only reported.
+        count: the number of trained tokens, pairs or sequences in the sum. trained: the number of trained tokens, if
+        `count` is another number; it is only reported.
         """
         self._forget_gradients_before()
         (loss_sum * (self.scale / self.nominal_count)).backward()
@@ -69,48 +137,28 @@ class Updater:
         self._count = self._count + count
         self._trained = self._trained + (count if trained is None else trained)
 
-    def measure(self, count: int | Tensor, **sums: Tensor | float) -> None:
-        """Adds up values to be reported as means over all micro-batches and processes: each a sum over `count`.
-
-        A stage measures the same things in every step; the first says which they are.
-        """
-        for name, value in sums.items():
-            entry = self._measures.setdefault(name, [0.0, 0])
-            entry[0] = entry[0] + (value.detach().float() if isinstance(value, Tensor) else value)
-            entry[1] = entry[1] + count
-
-    def measure_range(self, **values: Tensor) -> None:
-        """Notes values to be reported as `min_<name>` and `max_<name>` over all micro-batches and processes.
-
-        A stage that does it at all does it in every step, with at least one value.
-        """
-        for name, tensor in values.items():
-            tensor = tensor.detach().float()
-            for key, largest in ((f"min_{name}", (-tensor).max()), (f"max_{name}", tensor.max())):
-                self._extremes[key] = torch.maximum(self._extremes.get(key, largest), largest)
-
     def _forget_gradients_before(self) -> None:
-        """Gradients of the step before are kept until the next begins, for histograms."""
+        """Histograms need the gradients of an update, so they are kept until the next one begins."""
         if self._fresh:
             for parameter in self.parameters:
                 parameter.grad = None
             self._fresh = False
 
-    def discard(self) -> None:
-        """Forgets the micro-batches seen since the last update."""
-        self._begin()
+    def update(self, rate_factor: float, measures: Measures | None = None, interrupted: bool = False) -> UpdateResult:
+        """Makes one optimizer step at `rate_factor` times the peak learning rates, unless a number is not finite.
 
-    def update(self, rate_factor: float, interrupted: bool = False) -> UpdateResult:
-        """One optimizer step at `rate_factor` times the peak learning rates, unless a number is not finite.
-
-        interrupted: whether this process wants to stop; all processes learn it with the result.
-        Raises `DivergedError` after three non-finite steps in a row; the weights are then those of the last good one.
+        measures: what was measured besides the loss. interrupted: whether this process wants to stop; the result tells
+        all processes. Raises `DivergedError` after three non-finite steps in a row; the weights are then those of the
+        last good step.
         """
-        self._forget_gradients_before()  # where this process had no rows in the last step of an epoch
+        self._forget_gradients_before()  # in the last step of an epoch, a process without rows calls no `backward`
         distributed.sum_gradients(self.parameters)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        loss_sum, count, trained, signals, measures, norm = self._read(gradients, interrupted)
-        self._begin()
+        gradients = gradients_of(self.parameters)
+        device = gradients[0].device if gradients else torch.device("cpu")
+        norm = norm_of(gradients) if gradients else torch.zeros((), device=device)
+        totals = [self._loss, self._count, self._trained, float(interrupted)]
+        (loss_sum, count, trained, signals, norm), measured = (measures or Measures()).read(totals, [norm], device)
+        self.discard()
         correction = self.nominal_count / (max(1.0, count) * self.scale)
         norm = norm * correction
         skipped = self._verdict(loss_sum, norm)
@@ -122,41 +170,10 @@ class Updater:
                     group["lr"] = group["peak_lr"] * rate_factor
                 optimizer.step()
         loss = loss_sum / count if count else math.nan
-        return UpdateResult(loss, round(trained), norm, skipped, measures, signals > 0)
-
-    def _read(self, gradients: list[Tensor], interrupted: bool):
-        """All sums over all processes, and the gradient norm: the one moment of a step that waits for the device."""
-        device = gradients[0].device if gradients else torch.device("cpu")
-        if self._names is None:  # asked of the others once: a process without rows measures nothing
-            self._names = distributed.union(self._measures)
-        if unknown := self._measures.keys() - set(self._names):
-            raise ValueError(f"measured now, but not in the first step: {', '.join(sorted(unknown))}")
-        values = [self._loss, self._count, self._trained, float(interrupted)]
-        for name in self._names:
-            values += self._measures.get(name, (0.0, 0))
-        sums = torch.stack([torch.as_tensor(v, dtype=torch.float32, device=device) for v in values])
-        sums = distributed.sum_over_processes(sums)
-        norm = sums.new_zeros(())
-        if gradients:
-            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        loss_sum, count, trained, signals, *measured, norm = torch.cat((sums, norm[None])).tolist()
-        pairs = zip(self._names, measured[::2], measured[1::2])
-        measures = {name: total / n for name, total, n in pairs if n} | self._read_extremes(device)
-        return loss_sum, count, trained, signals, measures, norm
-
-    def _read_extremes(self, device: torch.device) -> dict[str, float]:
-        """Over all processes; one without rows (in the last step of an epoch) has none to tell."""
-        if self._range_names is None:
-            self._range_names = distributed.union(self._extremes)
-        if not self._range_names:
-            return {}
-        none = torch.tensor(-math.inf, device=device)
-        largest = torch.stack([self._extremes.get(name, none).to(device) for name in self._range_names])
-        found = zip(self._range_names, distributed.largest_over_processes(largest).tolist())
-        return {name: -value if name.startswith("min_") else value for name, value in found}
+        return UpdateResult(loss, round(trained), norm, skipped, measured, signals > 0)
 
     def _verdict(self, loss: float, norm: float) -> str | None:
-        """Whether to skip this step. A NaN must not reach the optimizer: its moments would never recover."""
+        """Why to skip this step, or None. A NaN must not reach the optimizer: its moments would never recover."""
         if math.isfinite(loss) and math.isfinite(norm):
             self.bad_in_a_row = 0
             self.good_steps += 1
@@ -164,7 +181,7 @@ class Updater:
                 self.scale, self.good_steps = self.scale * 2, 0
             return None
         if self.fp16 and math.isfinite(loss) and self.scale > 1:
-            # Finite loss, infinite gradient: the scale was too large for float16. Expected now and then.
+            # A finite loss, an infinite gradient: the scale was too large for float16, as is expected now and then.
             self.scale, self.good_steps = self.scale / 2, 0
             self.skipped["overflow"] += 1
             return "overflow"
@@ -189,11 +206,11 @@ class Updater:
 
     def load_state_dict(self, state: dict) -> None:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            # Rates and decays are those of this run's flags; a state brings its own.
+            # A state brings its own learning rates and weight decays; those of this run's flags must win.
             settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             optimizer.load_state_dict(saved)
             for group, own in zip(optimizer.param_groups, settings, strict=True):
                 group.update(own)
-        if state.get("fp16", self.fp16) == self.fp16:  # else this precision begins with a scale of its own
+        if state.get("fp16", self.fp16) == self.fp16:  # another precision begins with its own scale
             self.scale, self.good_steps = state["scale"], state["good_steps"]
         self.bad_in_a_row, self.skipped = state["bad_in_a_row"], dict(state["skipped"])

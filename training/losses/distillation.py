@@ -1,4 +1,4 @@
-"""Losses of distillation: how far a student's prediction of a token is from its teacher's.
+"""Losses of distillation: how far a student's prediction of a token is from the teacher's.
 
 With p = softmax(teacher logits / tau), q = softmax(student logits / tau), and m = beta p + (1 - beta) q:
 
@@ -10,10 +10,10 @@ With p = softmax(teacher logits / tau), q = softmax(student logits / tau), and m
     loss of a token = alpha * -log softmax(student logits)[token] + (1 - alpha) * tau^2 * one of these
 
 tau^2 keeps the size of the gradient as tau grows (Hinton et al. 2015, section 2, https://arxiv.org/abs/1503.02531); the
-three divergences are those of GKD (https://arxiv.org/abs/2306.13649, section 2). All in log space.
+three divergences are those of GKD (https://arxiv.org/abs/2306.13649, section 2). All is computed in log space.
 
-A teacher may be known by its k most probable tokens alone. The rest of both predictions is then one outcome more, the
-tail: the divergence of these k + 1 outcomes is never more than that of all tokens, and zero for equal predictions.
+A teacher may be known by its k most probable tokens only. All other tokens then form one further outcome, the tail: the
+divergence of these k + 1 outcomes is never more than that of all tokens, and zero for equal predictions.
 Scaling the k up to a sum of 1 instead would tell the student that nothing else is possible, a bias that costs
 calibration (https://arxiv.org/abs/2503.16870, section 3).
 """
@@ -27,10 +27,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dataset.rows.rows import IGNORE
-from training.losses.next_token import chunk_length, compute_type
+from model.likelihood import IGNORE, chunk_length, compute_type
 
-# --- of log-probabilities [..., outcomes] to [...] --------------------------------------------------
+# --- divergences: from log-probabilities [..., outcomes] to [...] -----------------------------------
 
 
 def forward_kl(teacher: Tensor, student: Tensor) -> Tensor:
@@ -51,7 +50,7 @@ def jsd(teacher: Tensor, student: Tensor, beta: float = 0.5) -> Tensor:
 
 @dataclass(frozen=True)
 class Divergence:
-    """One of the three, of predictions softened by the temperature tau, times tau^2."""
+    """One of the three divergences of predictions softened by the temperature tau, times tau^2."""
 
     loss_type: str = "forward_kl"
     temperature: float = 1.0
@@ -61,7 +60,7 @@ class Divergence:
         return (logits / self.temperature).log_softmax(dim=-1)
 
     def __call__(self, teacher: Tensor, student: Tensor) -> Tensor:
-        """Of softened log-probabilities."""
+        """The divergence of softened log-probabilities."""
         if self.loss_type == "jsd":
             divergence = jsd(teacher, student, self.jsd_beta)
         else:
@@ -69,13 +68,13 @@ class Divergence:
         return self.temperature**2 * divergence
 
 
-# --- what is known of the teacher's predictions of N tokens -----------------------------------------
+# --- the teacher's predictions of N tokens, whole or top k ------------------------------------------
 
 
 class Taught(Protocol):
     def predictions(self, here: slice, student: Tensor, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
-        """Of some of the tokens: log-probabilities [n, outcomes] of the teacher, and of the student; the teacher's most
-        probable token [n].
+        """For the tokens `here`: log-probabilities [n, outcomes] of teacher and student; the teacher's most probable
+        token [n].
 
         student: its softened log-probabilities [n, V].
         """
@@ -83,7 +82,7 @@ class Taught(Protocol):
 
 @dataclass(frozen=True)
 class Whole:
-    """All of it, as last hidden states [N, D] and the output embedding [V, D]: logits are made when they are needed."""
+    """Last hidden states [N, D] and the output embedding [V, D], from which logits are computed when needed."""
 
     features: Tensor
     head: Tensor
@@ -94,7 +93,7 @@ class Whole:
         return divergence.soften(logits), student, logits.argmax(dim=-1)
 
     def top(self, k: int, divergence: Divergence, chunk: int | None = None) -> "Top":
-        """Its k most probable tokens, k < V."""
+        """The k most probable tokens, k < V."""
         wide = torch.promote_types(compute_type(self.features, self.head), torch.float32)
         ids, logs = [], []
         for start in range(0, len(self.features), chunk or chunk_length(self.head)):
@@ -110,7 +109,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Top:
-    """The k most probable tokens [N, k], the first one first; their softened log-probabilities, and the tail's,
+    """The k most probable tokens [N, k] in descending order; their softened log-probabilities and that of the tail,
     [N, k + 1].
     """
 
@@ -123,15 +122,15 @@ class Top:
 
 
 def with_tail(log_probabilities: Tensor, ids: Tensor) -> Tensor:
-    """Of log-probabilities [n, V] those of `ids` [n, k], and of all other tokens together: [n, k + 1].
+    """From log-probabilities [n, V], those of `ids` [n, k] and that of all other tokens together: [n, k + 1].
 
-    The tail is summed up, not 1 minus the others: next to 1 a small rest would be lost.
+    The tail is a sum, not 1 minus the others, since rounding near 1 would lose a small tail.
     """
     tail = log_probabilities.scatter(-1, ids, -math.inf).logsumexp(dim=-1, keepdim=True)
     return torch.cat((log_probabilities.gather(-1, ids), tail), dim=-1)
 
 
-# --- of a batch -------------------------------------------------------------------------------------
+# --- the loss of a batch ----------------------------------------------------------------------------
 
 
 class Sums(NamedTuple):
@@ -145,9 +144,8 @@ class Sums(NamedTuple):
 
 
 def trained_places(targets: Tensor) -> Tensor:
-    """Where targets [B, T] are trained, counted through all rows: [N]. (A GPU is waited for, which two networks' logits
-    for untrained tokens would cost more than.)
-    """
+    """The indices [N] of trained targets in the flattened [B, T]. This waits for the GPU, but computing two networks'
+    logits for untrained tokens would take longer."""
     return (targets.flatten() != IGNORE).nonzero()[:, 0]
 
 
@@ -162,11 +160,11 @@ def distillation_loss(
 ) -> Sums:
     """The loss of trained tokens, those whose target is not IGNORE.
 
-    features: [..., D], the student's last hidden states; head: [V, D]; targets: [...] token ids. taught: of the N
-    trained tokens, in order. combine(ce, kl): the loss of each token from its cross-entropy and its divergence, [n].
-    With no target left the sum is zero, and connected to the graph.
+    features: [..., D], the student's last hidden states; head: [V, D]; targets: [...] token ids. taught: predictions
+    for the N trained tokens, in order. combine(ce, kl): the loss of each token [n] from cross-entropy and divergence.
+    Without any trained target the sum is zero, and connected to the graph.
 
-    Logits are made for `chunk` tokens at a time, and their gradient right away, as in `losses.next_token_loss`.
+    Logits and their gradient are computed for `chunk` tokens at a time, as in `next_token.next_token_loss`.
     """
     here = trained_places(targets)
     chosen = features.flatten(0, -2).index_select(0, here), head, targets.flatten()[here]
@@ -175,7 +173,7 @@ def distillation_loss(
 
 
 class _Distillation(torch.autograd.Function):
-    """The sum over tokens; the gradient with respect to a chunk's logits is found, by autograd, while it is there."""
+    """The sum over tokens. The forward pass also computes the gradient of each chunk, so that no logits are kept."""
 
     @staticmethod
     def forward(ctx, features, head, targets, taught, divergence, combine, chunk, kind):

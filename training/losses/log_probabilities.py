@@ -1,17 +1,15 @@
-"""log p of single tokens and of whole completions, with gradient: what preference losses and policy gradients compare.
+"""log p of single tokens and of whole completions, with gradient, for preference losses and policy gradients.
 
-Unlike the cross-entropy of `training/losses/next_token.py`, the gradient of these is only known when the loss is: how
-strongly a token is pushed depends on the other completion of its pair. So the logits, too large to keep for all tokens
-at once, are made a second time on the way back, a chunk of tokens at a time; kept is one number a token, their
-normaliser.
+Unlike in `training/losses/next_token.py`, the gradient cannot be computed in the forward pass: the factor of a token
+depends on the other completion of its pair. Logits are too large to keep for all tokens, so the backward pass computes
+them again, a chunk of tokens at a time; only their normaliser, one number per token, is kept.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dataset.rows.rows import IGNORE
-from training.losses.next_token import chunk_length, compute_type
+from model.likelihood import IGNORE, chunk_length, compute_type
 
 
 def token_log_probabilities(
@@ -25,7 +23,7 @@ def token_log_probabilities(
     flat, wanted = features.flatten(0, -2), targets.flatten()
     settings = chunk or chunk_length(head), compute_type(features, head)
     if features.device.type == "cpu":
-        here = (wanted != IGNORE).nonzero()[:, 0]  # see `losses._cross_entropy`
+        here = (wanted != IGNORE).nonzero()[:, 0]  # see `next_token._cross_entropy`
         found = _LinearLogProbabilities.apply(flat[here], head, wanted[here], *settings)
         found = [each.new_zeros(len(wanted)).index_copy(0, here, each) for each in found]
     else:
@@ -34,9 +32,9 @@ def token_log_probabilities(
 
 
 def sequence_sums(values: Tensor, sequences: Tensor, count: int) -> Tensor:
-    """Sums of `values` [B, T] over each of `count` sequences; `sequences` [B, T] numbers whose token each is.
+    """Sums of `values` [B, T] over each of `count` sequences; `sequences` [B, T]: the number of each token's sequence.
 
-    What belongs to none may have any number, if its value is 0. Returns [count].
+    A token that belongs to no sequence may have any number, if its value is 0. Returns [count].
     """
     return values.new_zeros(count).index_add(0, sequences.flatten(), values.flatten())
 

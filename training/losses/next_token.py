@@ -4,15 +4,11 @@ A loss returns its *sum* over trained tokens. Means are taken once, over the who
 neither the batch size nor accumulation nor the number of processes changes what is optimised.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dataset.rows.rows import IGNORE
-
-LOGITS_AT_ONCE = 2**24  # 64 MB in float32
+from model.likelihood import IGNORE, chunk_length, compute_type
 
 
 def next_token_loss(
@@ -21,11 +17,11 @@ def next_token_loss(
     """Sum of -log softmax(features @ head')[target] over targets that are not IGNORE, in nats, at least float32.
 
     features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids;
-    weights: [...], by which each target's term is multiplied (`target_weights`), without gradient.
+    weights: [...], by which each target's term is multiplied (`tag_weights.target_weights`), without gradient.
     With no target left the sum is zero, and connected to the graph.
 
-    The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936
-    entries: 2.5 GB), so they are made for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
+    The logits of all tokens would be the largest tensor of the network (4096 tokens x 151,936 entries: 2.5 GB), so they
+    are computed for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
     """
     return _cross_entropy(features, head, targets, chunk, weights, measures=False)[0]
 
@@ -33,22 +29,9 @@ def next_token_loss(
 def next_token_loss_and_measures(
     features: Tensor, head: Tensor, targets: Tensor, chunk: int | None = None, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`next_token_loss`, and without gradient the number of targets with the largest logit of all, and the sum of the
-    entropies -sum p log p, in nats, with which they were predicted; every target counts once in these, whatever its
-    weight.
-    """
+    """`next_token_loss`; the number of targets predicted correctly, by the largest logit; and the sum of the entropies
+    -sum p log p of the predictions, in nats. The last two have no gradient and ignore `weights`."""
     return _cross_entropy(features, head, targets, chunk, weights, measures=True)
-
-
-def target_weights(targets: Tensor, heavy: Sequence[int], weight: float) -> Tensor:
-    """`weight` where the target is one of the ids `heavy`, 1 at all others, 0 where it is IGNORE: float32, as targets.
-
-    Their sum is what the mean of a weighted loss is taken over: sum of w loss / sum of w.
-    """
-    weights = (targets != IGNORE).float()
-    for token in heavy:
-        weights = torch.where(targets == token, weight, weights)
-    return weights
 
 
 def _cross_entropy(features, head, targets, chunk, weights, measures):
@@ -56,7 +39,7 @@ def _cross_entropy(features, head, targets, chunk, weights, measures):
     weights = weights if weights is None else weights.flatten()
     kind = compute_type(features, head)
     if features.device.type == "cpu":
-        # What is not trained needs no logits. To know how many these are, a GPU would have to be waited for.
+        # Untrained tokens need no logits. On a GPU, counting them would mean waiting for the device.
         here = (targets != IGNORE).nonzero()[:, 0]
         if len(here) < len(targets):
             features, targets = features[here], targets[here]
@@ -64,32 +47,12 @@ def _cross_entropy(features, head, targets, chunk, weights, measures):
     return _LinearCrossEntropy.apply(features, head, targets, weights, chunk or chunk_length(head), kind, measures)
 
 
-@torch.no_grad()
-def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The sum of `next_token_loss`, and how many targets have the largest logit of all: for token accuracy."""
-    loss, correct, _ = _cross_entropy(features, head, targets, None, None, measures=True)
-    return loss, correct
-
-
-def chunk_length(head: Tensor) -> int:
-    """For how many tokens logits are made at a time."""
-    return max(256, LOGITS_AT_ONCE // len(head))
-
-
-def compute_type(features: Tensor, head: Tensor) -> torch.dtype:
-    """The precision of the product of the two, as autocast would have it."""
-    if torch.is_autocast_enabled(features.device.type):
-        return torch.get_autocast_dtype(features.device.type)
-    return torch.promote_types(features.dtype, head.dtype)
-
-
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy on top of a linear layer, with its gradient computed right away.
+    """Cross-entropy on top of a linear layer; the forward pass also computes the gradient.
 
-    The gradient of -log softmax(z)[y] with respect to the logits z is softmax(z) - onehot(y): everything it
-    needs is at hand in the forward pass, chunk by chunk, and what comes back later is one number to multiply
-    it by. So no logits are kept for the backward pass, nor made a second time. (The idea is that of Liger's
-    fused loss, https://arxiv.org/abs/2410.10989.)
+    The gradient of -log softmax(z)[y] with respect to the logits z is softmax(z) - onehot(y), which the forward pass
+    can compute chunk by chunk; the backward pass only multiplies it by one number. So logits are neither kept for the
+    backward pass nor computed twice. (The idea is from Liger's fused loss, https://arxiv.org/abs/2410.10989.)
     """
 
     @staticmethod
@@ -131,6 +94,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad_loss, *_):
-        # Scaled by what follows the loss; None where no gradient was asked for.
+        # The gradient of the loss scales all others; None where no gradient was asked for.
         gradients = [None if g is None else g * grad_loss.to(g.dtype) for g in ctx.saved_tensors]
         return *gradients, None, None, None, None, None

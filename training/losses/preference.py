@@ -4,7 +4,7 @@ With c and r the log-ratios log p_policy - log p_reference, summed over the comp
 rejected answer, D = c - r, and |c|, |r| their numbers of tokens:
 
     sigmoid       -log sigmoid(beta D)                                   DPO, https://arxiv.org/abs/2305.18290
-    sigmoid_norm  the same, of the means c/|c| - r/|r|
+    sigmoid_norm  the same with the means c/|c| - r/|r| for D
     hinge         max(0, 1 - beta D)                                     SLiC, https://arxiv.org/abs/2305.10425
     ipo           (c/|c| - r/|r| - 1 / (2 beta))^2                       https://arxiv.org/abs/2310.12036
     robust        (-(1-e) ls(beta D) + e ls(-beta D)) / (1 - 2e)         https://arxiv.org/abs/2403.00409
@@ -102,13 +102,13 @@ def orpo(pair: Completions, s: Settings) -> Tensor:
 
 
 def log1mexp(x: Tensor) -> Tensor:
-    """log(1 - exp(x)) for x < 0, without losing the small one of the two (Maechler 2012, Rmpfr's note on log1mexp).
+    """log(1 - exp(x)) for x < 0, without loss of precision (Maechler 2012, Rmpfr's note on log1mexp).
 
-    x = 0, a certainty, is taken for the least number below it, so that the odds stay finite.
+    x = 0, a probability of 1, is replaced by the nearest negative number, so that the odds stay finite.
     """
     x = x.clamp(max=-torch.finfo(x.dtype).tiny)
     near = x > -math.log(2)
-    # Each branch is kept from the other's x: a gradient that is not finite would be kept by `where`.
+    # Each branch gets a safe x where the other one is chosen: `where` would pass on its non-finite gradient.
     return torch.where(
         near, torch.log(-torch.expm1(torch.where(near, x, -1.0))), torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
     )
@@ -121,7 +121,7 @@ WITHOUT_REFERENCE = frozenset({"simpo", "orpo"})
 
 
 def at_the_start(name: str, settings: Settings) -> float | None:
-    """What the loss is while the policy is the reference; None where that depends on the data."""
+    """The loss while the policy equals the reference; None if it depends on the data."""
     if name in WITHOUT_REFERENCE:
         return None
     zero = torch.zeros(1, dtype=torch.float64)

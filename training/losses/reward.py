@@ -17,19 +17,19 @@ from torch import Tensor
 
 
 def bt(chosen: Tensor, rejected: Tensor, margins: Tensor | float = 0.0, center: float = 0.0) -> Tensor:
-    """[P] of rewards [P]; `margins` [P]: by how much the chosen answer should be better.
+    """The loss [P] of rewards [P]; `margins` [P]: by how much the chosen answer should be better.
 
-    Only differences of rewards count for the first term, so all of them could drift away together: the second one
-    keeps their sum near zero. Equal rewards cost ln 2 without either.
+    The first term depends on the difference of the rewards only, so both could drift away together; the second term
+    keeps their sum near zero. Without margin and second term, equal rewards have a loss of ln 2.
     """
     return -F.logsigmoid(chosen - rejected - margins) + center * (chosen + rejected).square()
 
 
 def hinge(chosen: Tensor, rejected: Tensor, margins: Tensor | float = 0.0, m: float = 1.0) -> Tensor:
-    """[P] of rewards [P]: nothing once the chosen answer is better by `m` and its own margin."""
+    """The loss [P] of rewards [P]: zero if the chosen answer is better by `m` plus its margin."""
     return torch.relu(m + margins - (chosen - rejected))
 
 
 def mse(rewards: Tensor, scores: Tensor) -> Tensor:
-    """[N] of rewards and scores [N]."""
+    """The loss [N] of rewards [N] and scores [N]."""
     return (rewards - scores).square()

@@ -1,1 +1,1 @@
-"""What a run tells: progress, metrics, pictures. Imports `model.files`."""
+"""The report of a run: progress, metrics, pictures. Imports `model.files`."""

@@ -1,4 +1,4 @@
-"""What a run leaves to look at: `metrics.jsonl`, TensorBoard events and `loss.png`, in out/logs/<weight>_<hidden>/."""
+"""The logs of a run: `metrics.jsonl`, TensorBoard events and `loss.png`, in out/logs/<weight>_<hidden>/."""
 
 import json
 import math
@@ -8,14 +8,13 @@ from pathlib import Path
 
 from model.errors import SproutError
 from model.files.disk import write_atomically
-from training.report.appending import Appending
-from training.report.events import Events
+from training.report.appending import Appending, Events
 
 
 class Metrics:
-    """Writes a line a step. Continuing at step n first cuts away every line after n, so that no step stands twice.
+    """Writes a line per step. A run resumed at step n first deletes every later line, so that no step occurs twice.
 
-    `missing`: how many of the lines up to n are not there.
+    `missing`: how many of the lines up to n are missing.
     """
 
     def __init__(self, folder: str | Path, resume_step: int = 0):
@@ -40,17 +39,8 @@ class Metrics:
                 self.events.scalar(name, value, step)
         self.events.flush()
 
-    def histograms(self, model, step: int) -> None:
-        """Distributions of all weights and gradients, for TensorBoard."""
-        for name, parameter in model.named_parameters():
-            self.events.histogram(f"weights/{name}", parameter.detach().float().cpu(), step)
-            # As they were applied, clipped; those of a skipped step are not numbers.
-            if parameter.grad is not None and parameter.grad.isfinite().all():
-                self.events.histogram(f"gradients/{name}", parameter.grad.float().cpu(), step)
-        self.events.flush()
-
     def draw(self, sparingly: bool = False) -> None:
-        """Redraws `loss.png` from all lines; `sparingly` only if drawing then takes at most 2 % of the time."""
+        """Redraws `loss.png` from all lines; with `sparingly`, only as often as takes at most 2 % of the time."""
         started = time.monotonic()
         if sparingly and started < self._next_drawing:
             return
@@ -66,7 +56,7 @@ class Metrics:
         self.events.close()
 
     def _keep_until(self, step: int) -> int:
-        """Cuts away every line after `step`; returns how many lines there should be besides."""
+        """Deletes every line after `step`; returns how many of the lines up to it are missing."""
         lines = read_metrics(self.path) if self.path.exists() else []
         kept = "".join(_as_text(line) for line in lines if line["step"] <= step)
         write_atomically(self.path, lambda file: file.write(kept.encode()))
@@ -82,7 +72,7 @@ def _not_finite(value) -> bool:
 
 
 def read_metrics(path: str | Path) -> list[dict]:
-    """The lines of a `metrics.jsonl`. A last line cut short by a kill is left out."""
+    """The lines of a `metrics.jsonl`, without a last line that a kill cut short."""
     lines = []
     with open(path, "rb") as file:
         for number, text in enumerate(file, 1):
@@ -99,7 +89,7 @@ def read_metrics(path: str | Path) -> list[dict]:
 
 
 def smoothed(values: list[float], half_life: float) -> list[float]:
-    """Exponential moving average without bias towards the start; non-finite values are passed over."""
+    """Exponential moving average without bias towards the start; non-finite values are ignored."""
     keep, average, weight, result = 0.5 ** (1 / half_life), 0.0, 0.0, []
     for value in values:
         if math.isfinite(value):
@@ -136,7 +126,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             label="validation loss",
         )
     final = f"validation {measured[-1]['val_loss']:.3f}" if measured else f"training {losses[-1]:.3f}"
-    judged = any(name in trained[0] for name in ("rewards/margins", "mean_reward"))  # a loss of answers
+    judged = any(name in trained[0] for name in ("rewards/margins", "mean_reward"))  # a loss per answer
     upper.set(ylabel="loss" if judged else "loss (nats per token)", title=f"{title}: {final} at step {steps[-1]}")
     upper.legend()
     upper.grid(alpha=0.3)
@@ -144,7 +134,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     lower.set(xlabel="step", ylabel="learning rate")
     lower.grid(alpha=0.3)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a Chinese name, where no font here has it
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # for a Chinese name that no installed font can show
         try:
             write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
         finally:

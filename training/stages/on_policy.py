@@ -1,8 +1,8 @@
-"""Answers that the network which learns gives itself, in place of those of the data (on-policy).
+"""On-policy data: the student's own answers in place of those of the data.
 
-A student that is only shown right beginnings never sees its own mistakes, and so does not learn how to go on after
-them; GKD has it answer, and the teacher say what it would have said at every token (https://arxiv.org/abs/2306.13649,
-algorithm 1). Which steps do so, and what is drawn, are functions of the seed and of the step: resuming needs no state.
+A student that sees only correct beginnings does not learn how to go on after its own mistakes. In GKD it answers
+itself, and the teacher predicts every token of the answer (https://arxiv.org/abs/2306.13649, algorithm 1). Seed and
+step decide which steps do so and what is drawn, so resuming needs no state.
 """
 
 import random
@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from dataset.rows.packing import pack
-from dataset.rows.rows import IGNORE, Batch
+from dataset.rows.rows import Batch
 from model.generation import generate_batch, new_generator
+from model.likelihood import IGNORE
 from model.sampling import PLAIN
 from training.engine import distributed
 
@@ -21,40 +22,39 @@ PROMPTS_AT_ONCE = 64
 
 
 def is_on_policy(seed: int, step: int, share: float) -> bool:
-    """Whether the answers of a step are sampled: of a `share` of all steps, drawn by seed and step alone."""
+    """Whether a step samples its answers: seed and step select a `share` of all steps."""
     return random.Random(f"on policy {seed} {step}").random() < share
 
 
 def own_answers(
-    run, model, batches: Iterable[Batch], step: int, end_ids: set[int], max_new_tokens: int
+    model, batches: Iterable[Batch], machine, seed: int, step: int, rows: int, end_ids: set[int], max_new_tokens: int
 ) -> Iterator[Batch]:
-    """The micro-batches of a step, `answered`; step: its index, which decides with the seed what is drawn.
+    """The micro-batches of a step, `answered`; the seed and the index `step` determine the random numbers.
 
-    None has more rows than the plan says: answers may be longer than those of the data, and take more of them.
+    rows: the most rows in a micro-batch; answers may be longer than those of the data, and so need more rows.
     """
-    rows = run.plan.batch_size
     for number, batch in enumerate(batches):
-        key = f"answers {run.args.seed} {(step, number)} {distributed.rank()}"
-        generator = new_generator(run.device, seed=random.Random(key).getrandbits(63))
-        with run.inference():  # `poll` never says stop; it leaves when a signal came
-            drawn = answered(model, batch, end_ids, max_new_tokens, generator=generator, stop=run.poll)
+        key = f"answers {seed} {(step, number)} {distributed.rank()}"
+        generator = new_generator(machine.device, seed=random.Random(key).getrandbits(63))
+        with machine.inference():  # `poll` never stops the sampling; it raises after a signal
+            drawn = answered(model, batch, end_ids, max_new_tokens, generator=generator, stop=machine.poll)
         for some in zip(*(each.split(rows) for each in (drawn.tokens, drawn.targets, drawn.positions)), strict=True):
             trained = int((some[1] != IGNORE).sum())
             if trained:
-                yield run.device_choice.move(Batch(*some, trained))
+                yield machine.move(Batch(*some, trained))
 
 
 def prompts_of(batch: Batch) -> list[list[int]]:
-    """All of each conversation that comes before its last trained run of tokens, its last answer.
+    """For each conversation, the tokens before its last answer, which is its last run of trained tokens.
 
-    batch: rows of conversations, of which position 0 begins one.
+    batch: rows of conversations, each of which begins at position 0.
     """
     prompts = []
     arrays = (each.cpu().numpy() for each in (batch.tokens, batch.targets, batch.positions))
     for tokens, targets, positions in zip(*arrays, strict=True):
         trained = targets != IGNORE
         starts = np.flatnonzero(positions == 0)
-        # Of runs of trained targets. None goes on into the next conversation, which begins with the header of a turn.
+        # Beginnings of runs of trained targets. A run ends before the next conversation, which begins with a header.
         begins = np.flatnonzero(trained & ~np.concatenate([[False], trained[:-1]]))
         for start, end in zip(starts, [*starts[1:], len(tokens)]):
             here = begins[(begins >= start) & (begins < end)]
@@ -72,11 +72,11 @@ def answered(
     generator: torch.Generator,
     stop: Callable[[], bool] | None = None,
 ) -> Batch:
-    """The conversations of a batch with the last answer of each as the network gives it now, drawn at temperature 1.
+    """The conversations of a batch, each with a last answer that the network samples at temperature 1.
 
-    Only the sampled tokens are trained: with the end of the turn, unless that is more than `max_new_tokens` or than the
-    row has room for. Rows are as long as those of `batch`, on the CPU. A prompt that fills all positions of the network
-    has no answer, and is left out.
+    Only the sampled tokens are trained. They include the end of the turn, unless `max_new_tokens` or the row ends
+    before it. Rows are on the CPU and as long as those of `batch`. A prompt that fills all positions of the network is
+    left out.
     """
     length, pad_id = batch.tokens.shape[1], model.config.pad_token_id
     positions_in_all = model.config.max_position_embeddings
@@ -105,10 +105,10 @@ def answered(
 def _in_groups(
     prompts: list[list[int]], max_new_tokens: int, length: int, positions: int
 ) -> Iterator[tuple[list[list[int]], int]]:
-    """Prompts that are answered together, and by how many tokens at most.
+    """Yields prompts to answer together, and the most tokens of their answers.
 
-    prompts: shorter ones first. The first of a group has the most room in its row; where positions run out, they do so
-    for all of a group, so a prompt that is too long for that begins a new one.
+    prompts: shorter ones first. The first of a group has the most room in its row. The longest limits the positions
+    of the whole group, so a prompt that is too long for the others begins a new group.
     """
     few: list[list[int]] = []
     most = 0

@@ -1,24 +1,24 @@
-"""From a batch of pairs to what a preference loss compares, and to what is logged of it."""
+"""From a batch of pairs to the log-probabilities that a preference loss compares, and to the logged measures."""
 
 import math
 
 from torch import Tensor
 
-from dataset.rows.pairs import PairBatch
-from inference.evaluation import Scores, validation_means
+from dataset.rows.packed import RecordBatch
 from training.losses.preference import WITHOUT_REFERENCE, Completions
+from training.stages.checks import ValidationResult
+from training.stages.held_out import validation_means
 from training.stages.reference import answer_log_probabilities
 
 
-def compare(model, batch: PairBatch, reference=None) -> tuple[Completions, Tensor]:
+def compare(model, batch: RecordBatch, reference=None) -> tuple[Completions, Tensor]:
     """Both answers of every pair under `model`, and the sum of the entropies of their tokens.
 
-    The reference's log-probabilities are those of the batch, or of the network `reference` where it has none.
+    The reference's log-probabilities come from the batch, or else from the network `reference`.
     """
     known = batch.reference
     if known is None and reference is not None:
-        # With a gradient that nobody asks for: see `training.stages.reference`. It is gone before the network's own is
-        # made.
+        # With gradients, though none is used, so that the kernels are the same: see `training.stages.reference`.
         known = answer_log_probabilities(reference, batch)[0].detach()
     sums, counts, entropy = answer_log_probabilities(model, batch)
     of_reference = (None, None) if known is None else known.view(2, -1)
@@ -26,9 +26,8 @@ def compare(model, batch: PairBatch, reference=None) -> tuple[Completions, Tenso
 
 
 def measures(pair: Completions, beta: float) -> dict[str, Tensor]:
-    """Sums over pairs of what is logged. A reward is beta times the log-ratio to the reference; without one, beta times
-    the mean log-probability of a token.
-    """
+    """The logged measures as sums over pairs. A reward is beta times the log-ratio to the reference; without a
+    reference, it is beta times the mean log-probability of a token."""
     if pair.reference_chosen is None:
         chosen, rejected = pair.chosen / pair.chosen_tokens, pair.rejected / pair.rejected_tokens
     else:
@@ -44,18 +43,18 @@ def measures(pair: Completions, beta: float) -> dict[str, Tensor]:
     }
 
 
-def validate_pairs(run, model, rows, objective, beta: float, reference=None) -> Scores:
+def validate_pairs(model, rows, machine, batch_size: int, objective, beta: float, reference=None) -> ValidationResult:
     """Means over the held-out pairs: `val_loss`, and `measures` under names that begin with `val_`.
 
     objective(pair) -> loss of each pair [P].
     """
 
-    def sums(batch: PairBatch) -> dict[str, Tensor]:
+    def sums(batch: RecordBatch) -> dict[str, Tensor]:
         pair, _ = compare(model, batch, reference)
         return {"loss": objective(pair).sum(), **measures(pair, beta)}
 
-    found = validation_means(run, model, rows, sums, lambda batch: batch.pairs)
-    return Scores(
+    found = validation_means(model, rows.batches(batch_size), machine, sums, lambda batch: batch.records)
+    return ValidationResult(
         found,
         f"validation loss {found['val_loss']:.4f}, the chosen answer preferred in"
         f" {found['val_rewards/accuracies']:.1%} of the pairs, by {found['val_rewards/margins']:.3f}",
@@ -63,9 +62,9 @@ def validate_pairs(run, model, rows, objective, beta: float, reference=None) -> 
 
 
 def first_loss_warning(name: str, loss: float | None, expected: float | None) -> str | None:
-    """A sentence if a run does not begin where policy and reference are one and the same.
+    """A warning if the first loss is not that of a policy equal to the reference.
 
-    loss: of the first step; expected: `preference_losses.at_the_start`.
+    loss: the loss of the first step; expected: `losses.preference.at_the_start`.
     """
     if loss is None or expected is None or math.isclose(loss, expected, rel_tol=0, abs_tol=1e-3):
         return None

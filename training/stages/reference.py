@@ -1,98 +1,89 @@
-"""What the reference model thinks of both answers of every pair, found once and kept.
+"""The reference model's log-probabilities of both answers of every pair, computed once and cached.
 
-The reference of DPO is the network that training begins with, and it never changes: its log-probabilities are numbers
-of the data, not work for every step. So they are computed before the first step and kept in the cache, keyed by
-everything they depend on; training then needs the memory of one network, not of two. Adapters begin as nothing, so
-with them the reference is the network that they are on.
+The reference of DPO is the network that training begins with, and it never changes. So its log-probabilities are
+computed before the first step and cached under a key of everything they depend on; training then needs the memory of
+one network, not of two. Adapters begin as zero, so with adapters the reference is the network under them.
 
-Both networks go the same way to their numbers. In half precision, attention with a gradient and without one differ by
-a few ten-thousandths of a log-probability, which is a good part of a nat for a long answer: the first loss would not be
-what it must be.
+Policy and reference must use the same kernels. In half precision, attention with and without gradients differs by a few
+ten-thousandths per log-probability, which adds up to a large part of a nat for a long answer: the first loss would be
+wrong.
 """
 
 import copy
 import hashlib
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from dataset.rows.pairs import PackedPairs, PairBatch
+from dataset.rows.packed import PackedRecords, RecordBatch
 from model.errors import SproutError
-from model.files.disk import write_atomically
-from model.files.locks import exclusive
-from model.lora import fingerprint
-from training.engine.memory import Footprint
+from model.files.disk import exclusive, write_atomically
+from model.whole import fingerprint
 from training.losses.log_probabilities import sequence_sums, token_log_probabilities
 
-VERSION = 4  # to be raised with any change of the numbers, or of the file: a digest of them, and they
+VERSION = 4  # raise it with any change of the numbers or of the file, which holds a digest and the numbers
 FLOAT, DIGEST_BYTES = "<f4", 16
 
 
-def answer_log_probabilities(model, batch: PairBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """log p of every answer [2P], summed over its tokens; how many these are [2P]; the sum of their entropies [].
+def answer_log_probabilities(model, batch: RecordBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """log p of every answer [2P], summed over its tokens; its number of tokens [2P]; the sum of all entropies [].
 
-    The first P are those of chosen answers; entropies are in nats and have no gradient.
+    The first P answers are the chosen ones; entropies are in nats and have no gradient.
     """
     features = model.features(batch.tokens, batch.positions)
     tokens, entropies = token_log_probabilities(features, model.lm_head.weight, batch.targets)
-    sums = sequence_sums(tokens, batch.sequences, 2 * batch.pairs)
-    counts = sequence_sums((batch.targets >= 0).to(sums.dtype), batch.sequences, 2 * batch.pairs)
+    sums = sequence_sums(tokens, batch.sequences, 2 * batch.records)
+    counts = sequence_sums((batch.targets >= 0).to(sums.dtype), batch.sequences, 2 * batch.records)
     return sums, counts, entropies.sum()
 
 
-def add_reference(run, model, packed: PackedPairs, identity: list[str], batch_size: int, validation=False) -> None:
-    """Gives `packed` the log-probabilities of `model` as it is now, from the cache if they are there.
+def add_reference(
+    model, packed: PackedRecords, identity: list[str], machine, out_dir: str, batch_size: int, validation: bool = False
+) -> None:
+    """Sets `packed.reference` to the log-probabilities under `model`, from the cache if they are there.
 
-    identity: what decides the pairs. validation: whether they are never learned from. Adapters of the network must be
-    as they begin. Raises `SproutError` where the cache cannot be written.
+    identity: what determines the pairs. validation: whether they are held out. Adapters of the network must not be
+    trained yet. Raises `SproutError` if the cache cannot be written.
     """
-    path = Path(run.args.out_dir) / "cache" / "reference" / f"{_name(run, model, packed, identity)}.bin"
-    wanted = (packed.pairs, 2)
+    path = Path(out_dir) / "cache" / "reference" / f"{_name(model, packed, identity, machine)}.bin"
+    wanted = (packed.records, 2)
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SproutError(f"{path.parent} cannot be made ({error.strerror}): choose another --out_dir") from error
-    # One process computes; the others wait for its lock, which knows no time limit, and read.
-    with exclusive(path.parent / ".lock", lambda: run.say("waiting for the reference's log-probabilities")):
+    # One process computes; the others wait for its lock, which, unlike a barrier, has no time limit.
+    with exclusive(path.parent / ".lock", lambda: machine.say("waiting for the reference's log-probabilities")):
         packed.reference = _read(path, wanted)
         if packed.reference is None:
             if path.exists():
-                run.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
-            content = _compute(run, model, packed, batch_size, validation).tobytes()
+                machine.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
+            content = _compute(model, packed, machine, batch_size, validation).tobytes()
             write_atomically(path, lambda file: file.write(_digest(content) + content))
             packed.reference = _read(path, wanted)
 
 
 def frozen_copy(model):
-    """A reference beside the network: what learns is copied as it is now, what does not learn is shared. The copy is in
-    no optimizer, so it stays as it is.
-    """
+    """A copy of the network for a live reference; it shares the frozen parameters. No optimizer updates the copy."""
     shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
     return copy.deepcopy(model, shared).eval()
 
 
-def beside(footprint: Footprint) -> Footprint:
-    """The memory of a run that has a frozen copy beside the network: what learns is there twice."""
-    return replace(footprint, program=footprint.program + 4 * footprint.trainable)
-
-
-def _compute(run, model, packed: PackedPairs, batch_size: int, validation: bool) -> np.ndarray:
-    """float32 [pairs, 2]; NaN for pairs that are left out, so that none is used by mistake."""
-    found = np.full((packed.pairs, 2), np.nan, FLOAT)
+def _compute(model, packed: PackedRecords, machine, batch_size: int, validation: bool) -> np.ndarray:
+    """float32 [pairs, 2]; pairs that are left out have NaN, so that using one by mistake is noticed."""
+    found = np.full((packed.records, 2), np.nan, FLOAT)
     places = [(part, row) for part, rows in enumerate(packed.rows) for row in range(rows)]
     was_training = model.training
     model.train(not validation)
     bar = tqdm(total=len(places), unit=" rows", desc="reference", leave=False, disable=None)
-    with bar, torch.set_grad_enabled(not validation), run.inference() if validation else run.autocast():
+    with bar, torch.set_grad_enabled(not validation), machine.inference() if validation else machine.autocast():
         for start in range(0, len(places), batch_size):
             parts, rows = np.array(places[start : start + batch_size], np.int64).T
             batch = packed.gather(parts, rows)
-            sums, _, _ = answer_log_probabilities(model, run.device_choice.move(batch))
+            sums, _, _ = answer_log_probabilities(model, machine.move(batch))
             found[batch.numbers] = sums.detach().view(2, -1).T.float().cpu().numpy()
             bar.update(len(rows))
     model.train(was_training)
@@ -100,7 +91,7 @@ def _compute(run, model, packed: PackedPairs, batch_size: int, validation: bool)
 
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """The array, or None where there is none or not a whole one: it is made anew then."""
+    """The array, or None if it is missing or damaged."""
     try:
         found = path.read_bytes()
     except OSError:
@@ -115,8 +106,8 @@ def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def _name(run, model, packed: PackedPairs, identity: list[str]) -> str:
+def _name(model, packed: PackedRecords, identity: list[str], machine) -> str:
     learns = [name for name, parameter in model.named_parameters() if parameter.requires_grad]  # chooses the kernels
-    where = run.device.type, run.device_choice.dtype, run.compiles
+    where = machine.device.type, machine.choice.dtype, machine.compiles
     parts = (VERSION, identity, packed.max_seq_len, where, model.config, learns, fingerprint(model))
     return _digest("\n".join(map(str, parts)).encode()).hex()

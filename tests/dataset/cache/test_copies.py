@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from dataset.cache.copies import Copies
+from dataset.cache.token_cache import Copies
 
 
 def share_of(numbers, **more) -> float:

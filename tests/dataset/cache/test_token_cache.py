@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from model.errors import SproutError, UsageError
-from model.text import batches
+from model.text import tokenizer as texts
 from model.text.tokenizer import Tokenizer
 from tests.dataset.support import documents_of, leftovers, random_documents, write_jsonl
 
@@ -131,7 +131,7 @@ def test_settings_and_files_that_cannot_be(tmp_path, build):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), MemoryError()], ids=lambda e: type(e).__name__)
 def test_an_interruption_leaves_nothing(tmp_path, build, tokenizer, monkeypatch, error):
-    monkeypatch.setattr(batches, "MAX_TEXTS", 10)
+    monkeypatch.setattr(texts, "MAX_TEXTS", 10)
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
     with pytest.raises(type(error)):
         build(path, CountingTokenizer(tokenizer, 30, error))
@@ -156,7 +156,8 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, build, tokenizer):
 SLOW_BUILD = """
 import resource, sys, time
 from dataset.cache.token_cache import build_or_open
-from model.text import batches
+from dataset.cache.texts import TextCache
+from model.text import tokenizer
 from tests.support import make_tokenizer
 class Slow:
     def __init__(self): self.inner = make_tokenizer()
@@ -165,10 +166,10 @@ class Slow:
         print("encoding", flush=True)
         time.sleep(float(sys.argv[3]))
         return self.inner.encode_batch(texts)
-batches.MAX_TEXTS = 10
+tokenizer.MAX_TEXTS = 10
 if len(sys.argv) > 4:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
-build_or_open(sys.argv[1], Slow(), cache_dir=sys.argv[2], progress=False)
+build_or_open(sys.argv[1], Slow(), TextCache, cache_dir=sys.argv[2], progress=False)
 """
 
 

@@ -9,10 +9,10 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from dataset.cache import tokenising
-from dataset.cache.tokenising import held_out_share
+from dataset.cache import token_cache
+from dataset.cache.token_cache import held_out_share
 from model.errors import SproutError
-from model.text import batches
+from model.text import tokenizer as texts
 from tests.dataset.support import documents_of, leftovers, random_documents, write_jsonl
 
 
@@ -44,8 +44,8 @@ def test_all_kinds_of_file_give_the_same_tokens(tmp_path, build):
 def test_many_small_batches_give_what_one_gives(tmp_path, build, monkeypatch):
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(100))
     expected = build(path).train.map()
-    monkeypatch.setattr(batches, "MAX_CHARACTERS", 100)
-    monkeypatch.setattr(batches, "MAX_TEXTS", 3)
+    monkeypatch.setattr(texts, "MAX_CHARACTERS", 100)
+    monkeypatch.setattr(texts, "MAX_TEXTS", 3)
     again = write_jsonl(tmp_path / "b.jsonl", [*random_documents(100), "one more"])
     assert np.array_equal(build(again).train.map()[: len(expected)], expected)
 
@@ -64,7 +64,7 @@ def test_duplicates_are_on_one_side_and_order_does_not_matter(tmp_path, build, t
 
 
 def test_all_files_together_are_held_out_to_a_limit(tmp_path):
-    limit = tokenising.MAX_VALIDATION_BYTES
+    limit = token_cache.MAX_VALIDATION_BYTES
 
     def share(name, size, count=1):
         paths = [tmp_path / f"{number}.{name}" for number in range(count)]
@@ -108,8 +108,8 @@ def test_a_file_is_never_held_out_as_a_whole(tmp_path, build):
 
 def test_the_choice_of_held_out_documents_never_changes():
     # Another choice would make new validation figures incomparable with old ones: then raise LAYOUT.
-    numbers = [tokenising.content_number(f"document {i}".encode()) for i in range(200)]
-    picked = [i for i, number in enumerate(numbers) if tokenising.is_held_out(number, 0.05)]
+    numbers = [token_cache.content_number(f"document {i}".encode()) for i in range(200)]
+    picked = [i for i, number in enumerate(numbers) if token_cache.is_held_out(number, 0.05)]
     assert picked == [73, 95, 116, 149, 166, 189]
 
 

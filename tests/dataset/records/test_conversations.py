@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.records.conversations import Conversation
-from dataset.records.fields import BadRecord
-from dataset.records.formats import CHAT, detect_format
+from dataset.records.conversations import CHAT, Conversation
+from dataset.records.documents import detect_format
+from dataset.records.formats import BadRecord
 from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
-from tests.dataset.support import real_data
+from tests.fixtures import name_of, samples
 
 USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello!"}
@@ -21,7 +21,7 @@ CALL = {"name": "weather", "arguments": {"city": "北京"}}
 
 
 def read(record: dict) -> Conversation:
-    return detect_format(record, "chat").read(record)
+    return detect_format(record, CHAT).read(record)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def read(record: dict) -> Conversation:
     ],
 )
 def test_each_format(name, record, expected):
-    assert detect_format(record, "chat").name == name
+    assert detect_format(record, CHAT).name == name
     if expected is None:
         expected = [{"role": "user", "content": "问：助手：是什么？"}, {"role": "assistant", "content": "是我。"}]
     assert list(read(record).messages) == expected
@@ -206,7 +206,7 @@ def test_an_unknown_speaker(turn):
 
 # Records as they might come: the keys of all formats, with anything under them.
 
-KEYS = sorted({key for candidate in CHAT for key in candidate.keys})
+KEYS = sorted({key for candidate in CHAT.formats for key in candidate.keys})
 KEYS += ["role", "content", "from", "value", "tools", "tool_calls", "reasoning_content", "function", "name"]
 KEYS += ["arguments", "system", "history", "input", "skill"]
 TEXTS = st.sampled_from(
@@ -250,9 +250,9 @@ RECORDS = st.one_of(
 @settings(max_examples=500)
 @given(RECORDS)
 def test_any_record_is_a_conversation_or_bad(small_tokenizer, fields):
-    for candidate in CHAT:
+    for candidate in CHAT.formats:
         try:
-            candidate.fits(fields)
+            candidate.looks_right(fields)
             conversation = candidate.read(fields)
         except BadRecord as error:
             assert error.reason and "\n" not in f"{error.reason} {error.detail}"
@@ -262,8 +262,11 @@ def test_any_record_is_a_conversation_or_bad(small_tokenizer, fields):
         assert rendered.trained.any()
 
 
-@pytest.mark.parametrize("name", ["sft_en", "sft_zh", "sft_tool_en", "sft_tool_zh"])
-def test_real_files_have_no_bad_record(name):
-    for record in read_records(real_data(f"{name}.jsonl")):
+FILES = samples("sft_en.jsonl", "sft_zh.jsonl", "sft_tool_en.jsonl", "sft_tool_zh.jsonl")
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_files_of_good_records_have_no_bad_one(path):
+    for record in read_records(path):
         raw = [(turn["role"], turn["content"]) for turn in record.fields["conversations"]]
         assert [(turn["role"], turn["content"]) for turn in read(record.fields).messages] == raw

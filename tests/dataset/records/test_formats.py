@@ -2,28 +2,29 @@
 
 import pytest
 
-from dataset.records.formats import BadRecord, detect_format, text_of
+from dataset.records.documents import detect_format
+from dataset.records.formats import TEXT, BadRecord, read_text
 from dataset.records.reading import MAX_LINE_BYTES
 
 
 def test_text_is_detected_among_other_columns():
-    assert detect_format({"id": 1, "text": "a", "url": None}, "text").name == "text"
+    assert detect_format({"id": 1, "text": "a", "url": None}, TEXT).name == "text"
 
 
 def test_an_unknown_shape_names_the_keys_and_what_is_accepted():
     with pytest.raises(BadRecord) as caught:
-        detect_format({"instruction": "a", "output": "b"}, "text")
+        detect_format({"instruction": "a", "output": "b"}, TEXT)
     assert caught.value.detail == (
         'keys: instruction, output; accepted: {"text": "..."}; this is a conversation, for fine-tuning'
     )
     with pytest.raises(BadRecord) as caught:
-        detect_format({}, "text")
+        detect_format({}, TEXT)
     assert "keys: none" in caught.value.detail
 
 
 @pytest.mark.parametrize("text", ["a", "  kept as it is \n", "中文", "\U0001f331", "<|im_end|>"])
 def test_text_is_returned_unchanged(text):
-    assert text_of({"text": text, "other": 1}) == text
+    assert read_text({"text": text, "other": 1}) == text
 
 
 @pytest.mark.parametrize(
@@ -42,5 +43,5 @@ def test_text_is_returned_unchanged(text):
 )
 def test_text_that_cannot_be_used(fields, reason):
     with pytest.raises(BadRecord) as caught:
-        text_of(fields)
+        read_text(fields)
     assert caught.value.reason == reason

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from dataset.records.conversations import Conversation
-from dataset.records.fields import BadRecord
-from dataset.records.formats import detect_format
-from dataset.records.preferences import Pair
+from dataset.records.documents import detect_format
+from dataset.records.formats import BadRecord
+from dataset.records.preferences import PREFERENCE, Pair
 from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
-from tests.dataset.support import real_data
+from tests.fixtures import FIXTURES, name_of, samples
 from tests.support import make_tokenizer
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -20,7 +20,7 @@ GOOD, BAD = ({"role": "assistant", "content": text} for text in ("Hello!", "What
 
 
 def read(record):
-    return detect_format(record, "preference").read(record)
+    return detect_format(record, PREFERENCE).read(record)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def read(record):
     ],
 )
 def test_each_format_gives_the_same_pair(name, record):
-    assert detect_format(record, "preference").name == name
+    assert detect_format(record, PREFERENCE).name == name
     pair = Pair(Conversation((USER, GOOD), trained_from=1), Conversation((USER, BAD), trained_from=1))
     assert read(record).pairs == (pair,)
 
@@ -93,13 +93,14 @@ def test_only_what_follows_the_prompt_is_trained():
     assert everything == "What?<|im_end|>Hello!<|im_end|>"
 
 
-def test_real_pairs_part_at_their_last_turn():
+@pytest.mark.parametrize("path", samples("dpo.jsonl"), ids=name_of)
+def test_pairs_of_a_file_part_at_their_last_turn(path):
     count = 0
-    for record in read_records(real_data("dpo.jsonl")):
+    for record in read_records(path):
         (pair,) = read(record.fields).pairs
         chosen, rejected = pair.chosen, pair.rejected
         shared = chosen.trained_from
         assert json.dumps(chosen.messages[:shared]) == json.dumps(rejected.messages[:shared])
         assert chosen.messages[shared] != rejected.messages[shared]
         count += 1
-    assert count > 500
+    assert count == 18 if path.is_relative_to(FIXTURES) else count > 500

@@ -1,6 +1,7 @@
 """Packed rows of conversations: every trained token once, each example as if it were alone, any row without state."""
 
 import pickle
+import random
 import re
 from collections import Counter
 from itertools import islice
@@ -13,13 +14,15 @@ import torch.nn.functional as F
 from dataset.records.conversations import from_conversations
 from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
-from dataset.rows.chats import ChatRows, ChatValidationRows
-from dataset.rows.rows import BLOCK, IGNORE
+from dataset.rows.chats import CHATS
+from dataset.rows.order import BLOCK
+from dataset.rows.rows import Rows, ValidationRows
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
+from model.likelihood import IGNORE
 from model.text.tokenizer import Tokenizer
 from tests.dataset.chats import kept_by_hand, random_chats, turn, write_chats
-from tests.dataset.support import real_data
+from tests.fixtures import FIXTURES, name_of, samples
 from tests.support import random_network
 
 
@@ -29,7 +32,7 @@ def cached_chats(tmp_path, build):
 
     def build_chats(chats, val_ratio=0.0, name="a", **settings):
         path = write_chats(tmp_path / f"{name}.jsonl", chats)
-        return build(path, kind="chat", val_ratio=val_ratio, **settings)
+        return build(path, kind=CHATS, val_ratio=val_ratio, **settings)
 
     return build_chats
 
@@ -45,7 +48,7 @@ def kept_examples(chats, tokenizer, row_length: int) -> list[tuple[tuple, tuple]
     return examples
 
 
-def epoch_batches(rows: ChatRows, epoch: int = 0, batch_size: int = 7):
+def epoch_batches(rows: Rows, epoch: int = 0, batch_size: int = 7):
     for start in range(0, rows.rows_per_epoch, batch_size):
         yield rows.batch(epoch, range(start, min(start + batch_size, rows.rows_per_epoch)))
 
@@ -72,9 +75,9 @@ def test_an_epoch_holds_every_example_once_and_nothing_else(cached_chats, tokeni
     expected = Counter(part for part in kept_examples(chats, tokenizer, length) if part[0])
     if not expected:
         with pytest.raises(SproutError):
-            ChatRows([(cached_chats(chats), None)], length, seed=0)
+            Rows(CHATS, [(cached_chats(chats), None)], length, seed=0)
         return
-    rows = ChatRows([(cached_chats(chats), None)], length, seed=0)
+    rows = Rows(CHATS, [(cached_chats(chats), None)], length, seed=0)
     for epoch in (0, 1):
         assert examples_in(epoch_batches(rows, epoch), tokenizer.pad_id) == expected
     trained = sum(token != IGNORE for part in expected.elements() for token in part[1])
@@ -110,7 +113,7 @@ def test_loss_and_gradients_are_those_of_the_examples_alone(cached_chats, tokeni
         for inputs, targets in kept_examples(chats, tokenizer, 512)
         if inputs
     ]
-    rows = ChatRows([(cached_chats(chats), None)], 512, seed=0)
+    rows = Rows(CHATS, [(cached_chats(chats), None)], 512, seed=0)
     batches = list(epoch_batches(rows, batch_size=2))
     assert len(alone) > 2 * rows.rows_per_epoch > 4  # several share a row
     trained = sum(batch.trained for batch in batches)
@@ -125,7 +128,7 @@ def test_loss_and_gradients_are_those_of_the_examples_alone(cached_chats, tokeni
 @torch.no_grad()
 def test_examples_of_a_row_do_not_see_each_other(cached_chats):
     network = random_network(CONFIG)
-    rows = ChatRows([(cached_chats(random_chats(12, longest=10)), None)], 512, seed=0)
+    rows = Rows(CHATS, [(cached_chats(random_chats(12, longest=10)), None)], 512, seed=0)
     batch = rows.batch(0, [0])
     second, third, fourth = torch.nonzero(batch.positions[0] == 0).flatten().tolist()[1:4]
     assert min(second, third - second, fourth - third) > 20
@@ -146,7 +149,7 @@ def exchange(question: int, answer: int) -> list[dict]:
 
 def test_long_conversations_are_cut_after_a_turn_where_that_is_possible(cached_chats, tokenizer):
     chats = [exchange(5, 5), exchange(5, 5) * 2, exchange(5, 90), exchange(90, 5)]
-    rows = ChatRows([(cached_chats(chats), None)], 50, seed=0)
+    rows = Rows(CHATS, [(cached_chats(chats), None)], 50, seed=0)
     cut = examples_in(epoch_batches(rows), tokenizer.pad_id)
     whole = kept_examples(chats, tokenizer, 1000)
     assert cut[whole[0]] == 2  # the first as it is, and the second up to the end of its first answer
@@ -160,7 +163,7 @@ def test_long_conversations_are_cut_after_a_turn_where_that_is_possible(cached_c
 
 def test_a_file_of_conversations_that_are_all_too_long_is_trained_on(cached_chats, tokenizer):
     chats = [exchange(5, 100 + i) for i in range(20)]
-    rows = ChatRows([(cached_chats(chats), None)], 40, seed=0)
+    rows = Rows(CHATS, [(cached_chats(chats), None)], 40, seed=0)
     assert rows.rows_per_epoch == 20 and rows.batch(0, range(20)).trained > 0
     assert "20 conversations, 0 cut after a turn, 20 cut inside a turn, 0 left out" in rows.summary()
 
@@ -169,40 +172,55 @@ def test_a_file_of_which_nothing_is_left_says_what_would_do(cached_chats, tokeni
     caches = [cached_chats([exchange(100, 50), exchange(60, 5)]), cached_chats([exchange(5, 5)], name="b")]
     sources = [(cache, None) for cache in caches]
     with pytest.raises(SproutError, match=r"a.jsonl: no conversation has .* first 17 tokens: --max_seq_len") as caught:
-        ChatRows(sources, 16, seed=0)
+        Rows(CHATS, sources, 16, seed=0)
     least, whole = map(int, re.findall(r"(\d+) would", str(caught.value)))
     lengths = [len(inputs) for inputs, _ in kept_examples([exchange(100, 50), exchange(60, 5)], tokenizer, 10**6)]
     assert whole == max(lengths)
     with pytest.raises(SproutError):
-        ChatRows(sources, least - 1, seed=0)
-    assert "1 cut inside a turn, 1 left out" in ChatRows(sources, least, seed=0).summary()
-    assert "2 conversations, 0 cut after a turn, 0 cut inside a turn, 0 left" in ChatRows(sources, whole, 0).summary()
+        Rows(CHATS, sources, least - 1, seed=0)
+    assert "1 cut inside a turn, 1 left out" in Rows(CHATS, sources, least, seed=0).summary()
+    assert (
+        "2 conversations, 0 cut after a turn, 0 cut inside a turn, 0 left" in Rows(CHATS, sources, whole, 0).summary()
+    )
 
 
-# Real conversations
+# Conversations of files
 
-REAL = ("sft_en.jsonl", "sft_zh.jsonl")
-
-
-def real_chats(name: str, every: int) -> list[list[dict]]:
-    """Every so-manieth conversation of a file."""
-    return [record.fields["conversations"] for record in islice(read_records(real_data(name)), 0, None, every)]
+FILES = samples("sft_en.jsonl", "sft_zh.jsonl")
 
 
-def test_every_trained_token_of_real_conversations_is_a_target_once(cached_chats):
-    tokenizer = Tokenizer.load()
-    chats = [turns for name in REAL for turns in real_chats(name, 25)]
-    rows = ChatRows([(cached_chats(chats, tokenizer=tokenizer), None)], 512, seed=0)
+def chats_of(path, every: int = 1) -> list[list[dict]]:
+    """One of so many conversations of a file; all, if it is ours."""
+    every = 1 if path.is_relative_to(FIXTURES) else every
+    return [record.fields["conversations"] for record in islice(read_records(path), 0, None, every)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_every_trained_token_of_the_conversations_of_a_file_is_a_target_once(cached_chats, path):
+    tokenizer, chats = Tokenizer.load(), chats_of(path, every=25)
+    length = 64 if path.is_relative_to(FIXTURES) else 512
+    rows = Rows(CHATS, [(cached_chats(chats, tokenizer=tokenizer), None)], length, seed=0)
     found = examples_in(epoch_batches(rows), tokenizer.pad_id)
-    assert found == Counter(part for part in kept_examples(chats, tokenizer, 512) if part[0])
-    whole = Counter(part for part in kept_examples(chats, tokenizer, 10**6) if len(part[0]) <= 512)
-    assert whole <= found and whole.total() > 500  # those that are not cut, with all their trained tokens
+    assert found == Counter(part for part in kept_examples(chats, tokenizer, length) if part[0])
+    whole = Counter(part for part in kept_examples(chats, tokenizer, 10**6) if len(part[0]) <= length)
+    assert whole <= found  # those that are not cut, with all their trained tokens
+    assert len(chats) / 2 < whole.total() < len(chats)
 
 
-def test_few_positions_of_real_rows_are_empty(cached_chats):
-    tokenizer = Tokenizer.load()
-    caches = [cached_chats(real_chats(name, 5), tokenizer=tokenizer, name=name) for name in REAL]
-    rows = ChatRows([(cache, None) for cache in caches], 512, seed=0)
+def long_chats(path) -> list[list[dict]]:
+    """Conversations that are about as long as real ones: each goes on with others of the same file."""
+    rng, chats = random.Random(0), chats_of(path)
+    return [[turn for one in rng.choices(chats, k=rng.randint(1, 9)) for turn in one] for _ in range(400)]
+
+
+@pytest.mark.parametrize("ours", [True, False][: 1 + (len(FILES) > 2)], ids=["ours", "real"][: 1 + (len(FILES) > 2)])
+def test_few_positions_of_rows_are_empty(cached_chats, ours):
+    tokenizer, caches = Tokenizer.load(), []
+    for path in FILES:
+        if path.is_relative_to(FIXTURES) == ours:
+            chats = long_chats(path) if ours else chats_of(path, every=5)
+            caches.append(cached_chats(chats, tokenizer=tokenizer, name=path.stem))
+    rows = Rows(CHATS, [(cache, None) for cache in caches], 512, seed=0)
     empty = total = 0
     for batch in epoch_batches(rows, batch_size=64):
         padding = (batch.tokens == tokenizer.pad_id) & (batch.targets == IGNORE) & (batch.positions == 0)
@@ -218,9 +236,9 @@ def test_a_position_needs_no_replay(cached_chats):
     caches = [cached_chats(random_chats(150)), cached_chats(random_chats(40, seed=5), name="b")]
     for weights in ((None, None), (0.8, 0.2)):
         sources = list(zip(caches, weights))
-        rows = ChatRows(sources, 128, seed=9)
+        rows = Rows(CHATS, sources, 128, seed=9)
         whole = list(epoch_batches(rows, epoch=2, batch_size=1))
-        again = pickle.loads(pickle.dumps(ChatRows(sources, 128, seed=9)))
+        again = pickle.loads(pickle.dumps(Rows(CHATS, sources, 128, seed=9)))
         for positions in ([0], [5, 3, 3], range(10, 20), [rows.rows_per_epoch - 1]):
             batch = again.batch(2, positions)
             for name in ("tokens", "targets", "positions"):
@@ -237,10 +255,10 @@ def test_files_without_weights_share_rows(cached_chats, tokenizer):
     short = [exchange(1, 1 + i % 5) for i in range(80)]
     caches = [cached_chats(long), cached_chats(short, name="b")]
     row_length = 150
-    rows = ChatRows([(cache, None) for cache in caches], row_length, seed=0)
+    rows = Rows(CHATS, [(cache, None) for cache in caches], row_length, seed=0)
     both = [part for part in kept_examples([*long, *short], tokenizer, row_length) if part[0]]
     assert examples_in(epoch_batches(rows), tokenizer.pad_id) == Counter(both)
-    apart = [ChatRows([(cache, None)], row_length, seed=0) for cache in caches]
+    apart = [Rows(CHATS, [(cache, None)], row_length, seed=0) for cache in caches]
     assert rows.rows_per_epoch < 0.9 * sum(alone.rows_per_epoch for alone in apart)
     assert rows.tokens_per_epoch == sum(alone.tokens_per_epoch for alone in apart)
     summary = rows.summary()
@@ -251,23 +269,23 @@ def test_files_without_weights_share_rows(cached_chats, tokenizer):
 def test_weights_mix_by_rows(cached_chats):
     small = cached_chats(random_chats(20), name="small")
     large = cached_chats(random_chats(1500, seed=1), name="large")
-    rows = ChatRows([(small, 0.25), (large, 0.75)], 64, seed=0)
+    rows = Rows(CHATS, [(small, 0.25), (large, 0.75)], 64, seed=0)
     assert rows.rows_per_epoch > BLOCK
     files, order = rows.order(0, range(BLOCK))
     assert np.sum(files == 0) == 250
     taken = np.bincount(order[files == 0])
     assert taken.max() - taken.min() <= 1  # as often over each of its rows
     assert rows.shares.tolist() == [0.25, 0.75] and "25.0% of the rows" in rows.summary()
-    per_row = [sum(batch.trained for batch in epoch_batches(ChatRows([(c, None)], 64, 0))) for c in (small, large)]
+    per_row = [sum(batch.trained for batch in epoch_batches(Rows(CHATS, [(c, None)], 64, 0))) for c in (small, large)]
     assert rows.tokens_per_epoch == pytest.approx(np.dot(rows.passes, per_row), rel=1e-3)
     assert rows.identity == [f"{small.folder.name}:0.25", f"{large.folder.name}:0.75"]
     with pytest.raises(UsageError, match="would never be seen"):
-        ChatRows([(small, 1e-4), (large, 1)], 64, seed=0)
+        Rows(CHATS, [(small, 1e-4), (large, 1)], 64, seed=0)
 
 
 def test_all_held_out(cached_chats):
     with pytest.raises(SproutError, match="all are held out"):
-        ChatRows([(cached_chats(random_chats(9), val_ratio=1), None)], 64, seed=0)
+        Rows(CHATS, [(cached_chats(random_chats(9), val_ratio=1), None)], 64, seed=0)
 
 
 # Validation
@@ -276,10 +294,10 @@ def test_all_held_out(cached_chats):
 def test_validation_rows_hold_every_held_out_example_once(cached_chats, tokenizer):
     chats = {name: random_chats(200, seed=len(name)) for name in ("a", "bb")}
     caches = [cached_chats(some, val_ratio=0.2, name=name) for name, some in chats.items()]
-    rows = ChatValidationRows(caches, 100)
+    rows = ValidationRows(CHATS, caches, 100)
     batches = list(rows.batches(9))
     held_out = examples_in(batches, tokenizer.pad_id)
-    trained_on = examples_in(epoch_batches(ChatRows([(c, None) for c in caches], 100, 0)), tokenizer.pad_id)
+    trained_on = examples_in(epoch_batches(Rows(CHATS, [(c, None) for c in caches], 100, 0)), tokenizer.pad_id)
     both = [part for some in chats.values() for part in kept_examples(some, tokenizer, 100) if part[0]]
     assert held_out + trained_on == Counter(both)
     assert 40 < rows.documents == held_out.total() < 120
@@ -292,5 +310,5 @@ def test_validation_rows_hold_every_held_out_example_once(cached_chats, tokenize
 
 
 def test_nothing_held_out(cached_chats):
-    rows = ChatValidationRows([cached_chats(random_chats(5))], 64)
+    rows = ValidationRows(CHATS, [cached_chats(random_chats(5))], 64)
     assert len(rows) == rows.tokens == rows.documents == 0 and list(rows.batches(4)) == []

@@ -8,10 +8,11 @@ import torch
 
 from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
-from dataset.rows.pairs import PairRows, PairValidationRows
-from dataset.rows.rows import IGNORE
+from dataset.rows.pairs import PAIRS
+from dataset.rows.rows import Rows, ValidationRows
 from model.config import TransformerConfig
 from model.errors import SproutError
+from model.likelihood import IGNORE
 from tests.dataset.chats import kept_by_hand
 from tests.support import random_network
 from training.losses.log_probabilities import sequence_sums, token_log_probabilities
@@ -35,7 +36,7 @@ def cached_pairs(tmp_path, build):
     def build_pairs(records, val_ratio=0.0, name="a"):
         path = tmp_path / f"{name}.jsonl"
         path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-        return build(path, kind="preference", val_ratio=val_ratio)
+        return build(path, kind=PAIRS, val_ratio=val_ratio)
 
     return build_pairs
 
@@ -60,7 +61,7 @@ def pairs_in(batch) -> dict[int, tuple]:
     found, owned = {}, torch.zeros_like(batch.tokens, dtype=torch.bool)
     for place, number in enumerate(batch.numbers.tolist()):
         sides = []
-        for sequence in (place, batch.pairs + place):
+        for sequence in (place, batch.records + place):
             row = int(torch.nonzero((batch.sequences == sequence) & (batch.targets != IGNORE))[0, 0])
             here = batch.sequences[row] == sequence
             if sequence == 0:  # padding has this number too
@@ -77,7 +78,7 @@ def pairs_in(batch) -> dict[int, tuple]:
 @pytest.mark.parametrize("max_seq_len", [40, 55, 200])
 def test_every_pair_once_an_epoch_as_made_by_hand(cached_pairs, tokenizer, max_seq_len):
     records = preferences()
-    rows = PairRows([(cached_pairs(records), None)], max_seq_len, seed=0)
+    rows = Rows(PAIRS, [(cached_pairs(records), None)], max_seq_len, seed=0)
     found, trained = {}, 0
     for start in range(0, rows.rows_per_epoch, 3):
         batch = rows.batch(1, range(start, min(start + 3, rows.rows_per_epoch)))
@@ -85,11 +86,11 @@ def test_every_pair_once_an_epoch_as_made_by_hand(cached_pairs, tokenizer, max_s
         assert not here.keys() & found.keys()
         found |= here
         trained += batch.trained
-        assert batch.margins.tolist() == [records[number]["margin"] for number in batch.numbers]
+        assert batch.labels.tolist() == [records[number]["margin"] for number in batch.numbers]
         assert batch.trained == int((batch.targets != IGNORE).sum())
     expected = by_hand(records, tokenizer, max_seq_len)
-    assert found == expected and len(expected) == rows.packed.pairs_kept
-    assert sum(rows.packed.left_out) == len(records) - len(expected)
+    assert found == expected and len(expected) == rows.packed.records_kept
+    assert rows.packed.left_out == len(records) - len(expected)
     assert trained == rows.tokens_per_epoch
     if max_seq_len == 40:
         assert 0 < len(expected) < len(records)
@@ -97,7 +98,7 @@ def test_every_pair_once_an_epoch_as_made_by_hand(cached_pairs, tokenizer, max_s
 
 def test_log_probabilities_are_those_of_each_conversation_alone(cached_pairs, tokenizer):
     records = preferences(12)
-    rows = PairRows([(cached_pairs(records), None)], 60, seed=0)
+    rows = Rows(PAIRS, [(cached_pairs(records), None)], 60, seed=0)
     model = random_network(
         TransformerConfig(vocab_size=tokenizer.vocab_size, hidden_size=16, num_hidden_layers=2, intermediate_size=32)
     )
@@ -105,7 +106,7 @@ def test_log_probabilities_are_those_of_each_conversation_alone(cached_pairs, to
     with torch.no_grad():
         features = model.features(batch.tokens, batch.positions)
         tokens, _ = token_log_probabilities(features, model.lm_head.weight, batch.targets)
-        sums = sequence_sums(tokens, batch.sequences, 2 * batch.pairs).view(2, -1)
+        sums = sequence_sums(tokens, batch.sequences, 2 * batch.records).view(2, -1)
         alone = by_hand(records, tokenizer, 60)
         for place, number in enumerate(batch.numbers.tolist()):
             for side, (inputs, targets) in enumerate(alone[number]):
@@ -115,21 +116,21 @@ def test_log_probabilities_are_those_of_each_conversation_alone(cached_pairs, to
 
 
 def test_reference_log_probabilities_come_with_their_pairs(cached_pairs):
-    rows = PairRows([(cached_pairs(preferences()), None)], 60, seed=0)
+    rows = Rows(PAIRS, [(cached_pairs(preferences()), None)], 60, seed=0)
     assert rows.batch(0, [0]).reference is None
-    rows.packed.reference = np.arange(2 * rows.packed.pairs, dtype=np.float32).reshape(-1, 2)
+    rows.packed.reference = np.arange(2 * rows.packed.records, dtype=np.float32).reshape(-1, 2)
     batch = rows.batch(0, range(min(4, rows.rows_per_epoch)))
     assert batch.reference.view(2, -1).T.tolist() == [[2.0 * n, 2.0 * n + 1] for n in batch.numbers]
 
 
 def test_held_out_pairs_are_not_trained_on(cached_pairs):
     cache = cached_pairs(preferences(60), val_ratio=0.2)
-    held = PairValidationRows([cache], 200)
-    rows = PairRows([(cache, None)], 200, seed=0)
-    assert 0 < held.documents < 30 and held.documents + rows.packed.pairs_kept == 60
-    assert sum(batch.pairs for batch in held.batches(2)) == held.documents
+    held = ValidationRows(PAIRS, [cache], 200)
+    rows = Rows(PAIRS, [(cache, None)], 200, seed=0)
+    assert 0 < held.documents < 30 and held.documents + rows.packed.records_kept == 60
+    assert sum(batch.records for batch in held.batches(2)) == held.documents
 
 
 def test_rows_too_short_for_any_answer_are_refused(cached_pairs):
-    with pytest.raises(SproutError, match="of no pair both answers begin within 4 tokens"):
-        PairRows([(cached_pairs(preferences(5)), None)], 3, seed=0)
+    with pytest.raises(SproutError, match="no pair has two answers that begin within 4 tokens"):
+        Rows(PAIRS, [(cached_pairs(preferences(5)), None)], 3, seed=0)

@@ -4,6 +4,7 @@ import json
 import pickle
 import random
 from collections import Counter
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -11,12 +12,16 @@ import torch
 
 from dataset.cache.token_cache import build_or_open
 from dataset.records.reading import read_records
-from dataset.rows.rows import BLOCK, IGNORE, TextRows, ValidationRows, places_in_block
+from dataset.rows.order import BLOCK, places_in_block
+from dataset.rows.rows import Rows, ValidationRows
+from dataset.rows.texts import TEXTS
 from model.errors import SproutError, UsageError
-from tests.dataset.support import random_documents, real_data, write_jsonl
+from model.likelihood import IGNORE
+from tests.dataset.support import random_documents, write_jsonl
+from tests.fixtures import name_of, samples
 
 
-def epoch_batches(rows: TextRows, epoch: int = 0, batch_size: int = 7):
+def epoch_batches(rows: Rows, epoch: int = 0, batch_size: int = 7):
     for start in range(0, rows.rows_per_epoch, batch_size):
         yield rows.batch(epoch, range(start, min(start + batch_size, rows.rows_per_epoch)))
 
@@ -41,7 +46,7 @@ def brute_force_rows(documents: list[list[int]], length: int, bos: int, eos: int
 @pytest.mark.parametrize("seed", range(3))
 def test_rows_equal_the_brute_force_ones(cached, tokenizer, length, seed):
     documents = random_documents(40, seed=seed)
-    rows = TextRows([(cached(documents), None)], length, seed=0)
+    rows = Rows(TEXTS, [(cached(documents), None)], length, seed=0)
     ids = [tokenizer.encode(text) for text in documents]
     expected = brute_force_rows(ids, length, tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id)
     assert rows.rows_per_epoch == len(expected)
@@ -54,7 +59,7 @@ def test_rows_equal_the_brute_force_ones(cached, tokenizer, length, seed):
         assert row.tokens.dtype == row.targets.dtype == torch.int64
 
 
-def check_every_token_is_a_target_once(rows: TextRows, documents: list[list[int]], tokenizer):
+def check_every_token_is_a_target_once(rows: Rows, documents: list[list[int]], tokenizer):
     """Count the targets of a shuffled epoch by token. Returns the number of BOS that are first in a row."""
     expected = Counter(token for ids in documents for token in ids)
     expected[tokenizer.eos_id] += len(documents)
@@ -79,16 +84,15 @@ def check_every_token_is_a_target_once(rows: TextRows, documents: list[list[int]
 @pytest.mark.parametrize("length", [1, 5, 32, 999])
 def test_every_token_of_random_documents_is_a_target_once(cached, tokenizer, length):
     documents = random_documents(300, longest=80, seed=length)
-    rows = TextRows([(cached(documents), None)], length, seed=1)
+    rows = Rows(TEXTS, [(cached(documents), None)], length, seed=1)
     ids = [tokenizer.encode(text) for text in documents]
     assert check_every_token_is_a_target_once(rows, ids, tokenizer) > 0 or length > 500
 
 
-@pytest.mark.parametrize("name", ["pretrain_en.jsonl", "pretrain_zh.jsonl"])
-def test_every_token_of_real_text_is_a_target_once(cached, tokenizer, name):
-    records = read_records(real_data(name))
-    texts = [next(records).fields["text"] for _ in range(400)]
-    rows = TextRows([(cached(texts), None)], 512, seed=0)
+@pytest.mark.parametrize("path", samples("pretrain_en.jsonl", "pretrain_zh.jsonl"), ids=name_of)
+def test_every_token_of_the_texts_of_a_file_is_a_target_once(cached, tokenizer, path):
+    texts = [record.fields["text"] for record in islice(read_records(path), 400)]
+    rows = Rows(TEXTS, [(cached(texts), None)], 512, seed=0)
     check_every_token_is_a_target_once(rows, [tokenizer.encode(text) for text in texts], tokenizer)
 
 
@@ -97,14 +101,14 @@ def test_ids_outside_the_vocabulary_are_reported(cached):
     with open(cache.train.path, "r+b") as file:
         file.seek(21)  # the upper byte of an id
         file.write(b"\xff")
-    rows = TextRows([(good, None), (cache, None)], 16, seed=0)
+    rows = Rows(TEXTS, [(good, None), (cache, None)], 16, seed=0)
     with pytest.raises(SproutError, match=rf"{cache.folder} is damaged: .* delete this folder"):
         list(epoch_batches(rows))
 
 
 def test_an_epoch_reads_back_as_the_documents(cached, tokenizer):
     documents = random_documents(200)
-    rows = TextRows([(cached(documents), None)], 50, seed=3)
+    rows = Rows(TEXTS, [(cached(documents), None)], 50, seed=3)
     _, order = rows.order(0, range(rows.rows_per_epoch))
     by_row = {}
     for batch, row in zip(epoch_batches(rows, batch_size=1), order, strict=True):
@@ -119,7 +123,7 @@ def test_an_epoch_reads_back_as_the_documents(cached, tokenizer):
 def test_one_token_as_bos_and_eos(cached, one_separator):
     documents = random_documents(60)
     assert one_separator.bos_id == one_separator.eos_id
-    rows = TextRows([(cached(documents, tokenizer=one_separator), None)], 13, seed=0)
+    rows = Rows(TEXTS, [(cached(documents, tokenizer=one_separator), None)], 13, seed=0)
     seen = Counter(t for batch in epoch_batches(rows) for t in batch.targets.flatten().tolist() if t != IGNORE)
     expected = Counter(token for text in documents for token in one_separator.encode(text))
     expected[one_separator.eos_id] += len(documents)  # every end is trained, once
@@ -128,7 +132,7 @@ def test_one_token_as_bos_and_eos(cached, one_separator):
 
 def test_an_epoch_is_a_shuffle_of_all_rows_of_all_files(cached):
     a, b = cached(random_documents(150), name="a"), cached(random_documents(90, seed=5), name="b")
-    rows = TextRows([(a, None), (b, None)], 16, seed=0)
+    rows = Rows(TEXTS, [(a, None), (b, None)], 16, seed=0)
     orders = []
     for epoch in (0, 1):
         files, order = rows.order(epoch, range(rows.rows_per_epoch))
@@ -143,12 +147,12 @@ def test_an_epoch_is_a_shuffle_of_all_rows_of_all_files(cached):
 def test_a_position_needs_no_replay(cached, weights):
     caches = [cached(random_documents(150), name="a"), cached(random_documents(20, seed=5), name="b")]
     sources = list(zip(caches, weights, strict=True))
-    rows = TextRows(sources, 16, seed=9)
+    rows = Rows(TEXTS, sources, 16, seed=9)
     whole = torch.cat([batch.tokens for batch in epoch_batches(rows, epoch=2)])
-    again = pickle.loads(pickle.dumps(TextRows(sources, 16, seed=9)))
+    again = pickle.loads(pickle.dumps(Rows(TEXTS, sources, 16, seed=9)))
     for positions in ([0], [5, 3, 3], range(40, 60), [rows.rows_per_epoch - 1]):
         assert torch.equal(again.batch(2, positions).tokens, whole[list(positions)])
-    assert not torch.equal(TextRows(sources, 16, seed=8).batch(2, range(20)).tokens, whole[:20])
+    assert not torch.equal(Rows(TEXTS, sources, 16, seed=8).batch(2, range(20)).tokens, whole[:20])
     for outside in (-1, rows.rows_per_epoch):
         with pytest.raises(IndexError):
             rows.batch(0, [outside])
@@ -157,7 +161,7 @@ def test_a_position_needs_no_replay(cached, weights):
 def test_weights_mix_by_rows_and_pass_over_files_in_full(cached):
     small = cached(["the fox " * 60, "the dog " * 45], name="small")
     large = cached(random_documents(2500), name="large")
-    rows = TextRows([(small, 0.251), (large, 0.749)], 16, seed=0)
+    rows = Rows(TEXTS, [(small, 0.251), (large, 0.749)], 16, seed=0)
     n = rows.rows_per_epoch
     assert n > 2 * BLOCK
     orders = [rows.order(epoch, range(n)) for epoch in range(4)]
@@ -177,7 +181,7 @@ def test_weights_mix_by_rows_and_pass_over_files_in_full(cached):
 
 def test_a_file_taken_in_part_is_gone_through_before_it_repeats(cached):
     a, b = cached(random_documents(800), name="a"), cached(random_documents(800, seed=1), name="b")
-    rows = TextRows([(a, 1), (b, 1)], 16, seed=0)
+    rows = Rows(TEXTS, [(a, 1), (b, 1)], 16, seed=0)
     n, in_b = rows.rows_per_epoch, -(-(b.train.size.tokens - 1) // 16)
     seen = []
     for epoch in range(4):
@@ -202,18 +206,18 @@ def test_places_in_a_block_are_exact():
 def test_sources_that_cannot_be_mixed(cached, one_separator):
     a, b = cached(random_documents(50), name="a"), cached(random_documents(50, seed=1), name="b")
     with pytest.raises(UsageError, match="would never be seen"):
-        TextRows([(a, 1e-4), (b, 1)], 16, seed=0)
+        Rows(TEXTS, [(a, 1e-4), (b, 1)], 16, seed=0)
     other = cached(random_documents(50), name="c", tokenizer=one_separator)
     with pytest.raises(SproutError, match="two tokenizers"):
-        TextRows([(a, None), (other, None)], 16, seed=0)
+        Rows(TEXTS, [(a, None), (other, None)], 16, seed=0)
     with pytest.raises(SproutError, match="all are held out"):
-        TextRows([(cached(random_documents(9), val_ratio=1, name="d"), None)], 16, seed=0)
+        Rows(TEXTS, [(cached(random_documents(9), val_ratio=1, name="d"), None)], 16, seed=0)
 
 
 def test_validation_rows_hold_every_held_out_token_once(cached, tokenizer):
     texts = {name: random_documents(400, seed=len(name)) for name in ("a", "bb")}
     caches = [cached(documents, val_ratio=0.2, name=name) for name, documents in texts.items()]
-    rows = ValidationRows(caches, 16)
+    rows = ValidationRows(TEXTS, caches, 16)
     assert 80 < rows.documents < 240
     batches = list(rows.batches(9))
     assert sum(len(batch.tokens) for batch in batches) == len(rows)
@@ -227,13 +231,13 @@ def test_validation_rows_hold_every_held_out_token_once(cached, tokenizer):
 
 def test_bytes_for_bits_per_byte_are_those_of_the_raw_text(cached):
     documents = ["新芽", "a<|im_end|>", "🌱\n"]
-    rows = ValidationRows([cached(documents, val_ratio=1)], 8)
+    rows = ValidationRows(TEXTS, [cached(documents, val_ratio=1)], 8)
     assert rows.bytes == sum(len(text.encode("utf-8")) for text in documents)
     assert rows.documents == 3
 
 
 def test_nothing_held_out(cached):
-    rows = ValidationRows([cached(["one document"], val_ratio=0)], 8)
+    rows = ValidationRows(TEXTS, [cached(["one document"], val_ratio=0)], 8)
     assert len(rows) == 0 and rows.bytes == 0 and list(rows.batches(4)) == []
 
 
@@ -245,7 +249,7 @@ def test_large_vocabularies_take_four_bytes(tmp_path, tokenizer):
             return [[151_000 + ord(character) for character in text] for text in texts]
 
     path = write_jsonl(tmp_path / "a.jsonl", ["ab", "c"])
-    cache = build_or_open(path, Large(), val_ratio=0, cache_dir=tmp_path, progress=False)
-    batch = TextRows([(cache, None)], 10, seed=0).batch(0, [0])
+    cache = build_or_open(path, Large(), TEXTS.cache, val_ratio=0, cache_dir=tmp_path, progress=False)
+    batch = Rows(TEXTS, [(cache, None)], 10, seed=0).batch(0, [0])
     assert batch.targets[0].tolist() == [151_097, 151_098, 151_645, 151_643, 151_099, 151_645] + [IGNORE] * 4
     assert json.loads((cache.folder / "meta.json").read_text())["dtype"] == "<u4"

@@ -16,8 +16,9 @@ import torch
 
 from model.config import TransformerConfig
 from model.errors import SproutError
-from model.files.checkpoint import read_checkpoint, save_checkpoint
+from model.files.checkpoint import save_checkpoint
 from model.files.disk import previous_path, sweep_temporaries, write_atomically
+from model.files.reading import read_checkpoint
 
 ROOT = Path(__file__).parents[3]
 SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
@@ -222,7 +223,7 @@ def test_a_file_that_only_cannot_be_read_now_is_not_taken_for_damaged(two_saves,
     def fails(*_, **__):
         raise error
 
-    monkeypatch.setattr(f"model.files.checkpoint.{where}", fails)
+    monkeypatch.setattr(f"model.files.reading.{where}", fails)
     with pytest.raises(SproutError, match=f"pretrain_512.pth cannot be read .*{words}"):
         read_checkpoint(two_saves)
 
@@ -235,7 +236,7 @@ def test_damage_that_says_nothing_is_named(two_saves, monkeypatch, capsys):
             raise RuntimeError("")
         return load(path, **settings)
 
-    monkeypatch.setattr("model.files.checkpoint.torch.load", fails)
+    monkeypatch.setattr("model.files.reading.torch.load", fails)
     assert same(read_checkpoint(two_saves), contents(100))
     assert "(RuntimeError); going back to" in capsys.readouterr().err
 

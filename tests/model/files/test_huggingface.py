@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from model.config import TransformerConfig
 from model.errors import SproutError
-from model.files.checkpoint import load_model
 from model.files.huggingface import export_folder, import_folder
+from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from tests.support import random_network
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 from model.config import TransformerConfig
 from model.errors import SproutError
-from model.files.checkpoint import load_model
 from model.files.huggingface import config_from_hf, export_folder, import_folder
+from model.files.loading import load_model
 from tests.support import random_network
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -242,7 +242,7 @@ def test_tables_that_old_programs_saved_are_left_out(folder):
 def test_opening_a_folder_does_not_import_transformers(folder):
     code = """
 import sys
-from model.files.checkpoint import load_model
+from model.files.loading import load_model
 load_model(sys.argv[1])
 print("transformers" in sys.modules)
 """

@@ -7,7 +7,9 @@ import torch
 
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
-from model.files.checkpoint import load_model, read_checkpoint, save_checkpoint, save_weights
+from model.files.checkpoint import save_checkpoint, save_weights
+from model.files.loading import load_model
+from model.files.reading import read_checkpoint
 from model.transformer import Transformer
 from tests.support import make_tokenizer, random_network
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from model.errors import SproutError
 from model.text.extend_bpe import BOUNDARY, extend, learn_merges
 from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import encode_words
 from tests.support import make_tokenizer
 
 CHINESE = ["今天天气很好，我们去公园散步。", "公园里有很多人在散步。", "明天天气不好，我们不去公园。"] * 4
@@ -92,7 +93,7 @@ def test_the_new_merges_apply_as_they_were_learnt():
     old = make_tokenizer()
     text = "aaaaaaa banana bananas " * 5
     new = extend(old, [text], 12, 8)
-    with_boundaries = new.encode_words([text], BOUNDARY)[0]
+    with_boundaries = encode_words(new, [text], BOUNDARY)[0]
     assert learn_merges(with_boundaries, sorted(new.vocab, key=new.vocab.get), 1, 16) != []
     more = extend(old, [text], 13, 8)
     first = json.loads(new.files["tokenizer.json"])["model"]["merges"]

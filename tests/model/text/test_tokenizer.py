@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.errors import SproutError
-from model.text.chat_template import CHAT_TEMPLATE
+from model.text.chat_template import CHAT_TEMPLATE, template_of
+from model.text.offsets import encode_from
 from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
+from model.text.vocabulary import encode_words
+from tests.fixtures import FIXTURES, REAL_DATA
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 TEXTS = [
     "Hello, world!",
     "清晨的集市 3.14\n\n",
@@ -86,7 +88,7 @@ def test_batches_are_the_same_as_single_texts(shipped):
 
 
 def test_words_are_the_ids_with_boundaries_between(shipped):
-    (words,) = shipped.encode_words(["the cats, 12"], boundary=-1)
+    (words,) = encode_words(shipped, ["the cats, 12"], boundary=-1)
     assert [i for i in words if i != -1] == shipped.encode("the cats, 12")
     spelled = "".join("|" if i == -1 else shipped.decode([i]) for i in words)
     assert spelled == "the| cats|,| |1|2|"
@@ -95,7 +97,7 @@ def test_words_are_the_ids_with_boundaries_between(shipped):
 @pytest.mark.parametrize("text", ["", "assistant\n\n\n a", "the cats", "🙂🙂 <|im_end|>", "中文"])
 def test_ids_are_counted_up_to_a_place(shipped, text):
     for place in range(len(text) + 1):
-        ((ids, before),) = shipped.encode_from([text], [place])
+        ((ids, before),) = encode_from(shipped.backend, [text], [place])
         assert ids == shipped.encode(text)
         # What ends before the place spells a part of the text before it, and one token more reaches beyond.
         assert text[:place].startswith(shipped.decode(ids[:before]))
@@ -104,7 +106,7 @@ def test_ids_are_counted_up_to_a_place(shipped, text):
             or len(shipped.decode(ids[: before + 1])) > place
             or "\ufffd" in shipped.decode(ids[: before + 1])
         )
-    assert shipped.encode_from([text], [len(text)])[0][1] == len(shipped.encode(text))
+    assert encode_from(shipped.backend, [text], [len(text)])[0][1] == len(shipped.encode(text))
 
 
 def test_characters_that_a_normaliser_leaves_out_are_passed_over(tmp_path, shipped):
@@ -112,7 +114,7 @@ def test_characters_that_a_normaliser_leaves_out_are_passed_over(tmp_path, shipp
         content["normalizer"] = {"type": "Replace", "pattern": {"String": "_"}, "content": ""}
 
     other = Tokenizer.load(folder_with(tmp_path, leave_out))
-    assert other.encode_from(["the__ cats"], [3]) == [(shipped.encode("the cats"), 1)]
+    assert encode_from(other.backend, ["the__ cats"], [3]) == [(shipped.encode("the cats"), 1)]
 
 
 def test_decoding_hides_frames_but_shows_thinking(shipped):
@@ -142,18 +144,18 @@ def test_threads_and_other_processes_get_the_same_ids(shipped):
         assert set(map(tuple, pool.map(shipped.encode, [text] * 100))) == {tuple(shipped.encode(text))}
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="needs the text in ../shared/data")
-def test_the_shipped_tokenizer_takes_few_tokens():
+@pytest.mark.parametrize("folder", [FIXTURES, *([REAL_DATA] if REAL_DATA.is_dir() else [])], ids=lambda path: path.name)
+def test_the_shipped_tokenizer_takes_few_tokens(folder):
     tokenizer = Tokenizer.load()
     bytes_per_token = []
     for name in ("pretrain_en", "pretrain_zh"):
-        with open(DATA / f"{name}.jsonl", encoding="utf-8") as file:
-            texts = [json.loads(line)["text"] for i, line in enumerate(file) if i % 10 == 0]
+        with open(folder / f"{name}.jsonl", encoding="utf-8") as file:
+            texts = [json.loads(line)["text"] for i, line in enumerate(file) if i % 10 == 0 or folder == FIXTURES]
         encoded = tokenizer.encode_batch(texts)
         assert tokenizer.decode_batch(encoded) == texts
         bytes_per_token.append(sum(len(t.encode("utf-8")) for t in texts) / sum(map(len, encoded)))
     mix_of_equal_bytes = 2 / sum(1 / x for x in bytes_per_token)
-    assert mix_of_equal_bytes >= 3.4
+    assert mix_of_equal_bytes >= (3.2 if folder == FIXTURES else 3.4)  # short texts have more rare words
 
 
 # Files
@@ -293,17 +295,17 @@ def test_a_folder_saved_by_transformers_is_the_same_tokenizer(shipped, auto, tmp
     auto.save_pretrained(tmp_path)
     again = Tokenizer.load(tmp_path)
     assert again.fingerprint == shipped.fingerprint
-    assert again.chat_template == shipped.chat_template
+    assert template_of(again) == template_of(shipped)
 
 
 def test_the_template_in_the_folder_is_the_one_in_the_code(shipped, auto):
-    assert shipped.chat_template == CHAT_TEMPLATE == auto.chat_template
+    assert template_of(shipped) == CHAT_TEMPLATE == auto.chat_template
 
 
 def test_a_template_file_goes_before_the_configuration(shipped, tmp_path):
     shipped.save(tmp_path)
     (tmp_path / "chat_template.jinja").write_text("from a file", encoding="utf-8")
-    assert Tokenizer.load(tmp_path).chat_template == "from a file"
+    assert template_of(Tokenizer.load(tmp_path)) == "from a file"
 
 
 SYSTEM = {"role": "system", "content": "Be brief."}

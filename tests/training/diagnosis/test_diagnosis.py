@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from model.errors import SproutError
 from tests.training.faulty_runs import NOT_FINITE, RUNS, FaultyRuns
-from training.diagnosis.diagnosis import FEWEST_LOSSES, closing_words, describe, diagnose
+from training.diagnosis.diagnosis import FEWEST_JUDGED, closing_words, describe, diagnose
+from training.diagnosis.known import read_description
 from training.diagnosis.verdict import (
     DIVERGED,
     HEALTHY,
@@ -23,7 +24,7 @@ from training.diagnosis.verdict import (
     Verdict,
 )
 from training.engine.schedules import learning_rate_factor
-from training.report.facts import Facts, read_facts
+from training.report.description import Description
 from training.report.metrics import read_metrics
 
 VERDICTS = {
@@ -58,7 +59,7 @@ def runs(tmp_path_factory) -> FaultyRuns:
 def judged(runs):
     def judge(name: str, seed: int, known: bool = True) -> Verdict:
         logs = runs.logs(name, seed)
-        return diagnose(read_metrics(logs / "metrics.jsonl"), read_facts(logs) if known else None)
+        return diagnose(read_metrics(logs / "metrics.jsonl"), read_description(logs) if known else None)
 
     return judge
 
@@ -95,7 +96,7 @@ def test_where_it_began_and_what_to_do(judged):
 def test_a_run_says_it_at_its_end(runs):
     logs = runs.logs("healthy", 0)
     *before, last = runs.said["healthy", 0].splitlines()
-    words = closing_words(logs / "metrics.jsonl", read_facts(logs))
+    words = closing_words(logs / "metrics.jsonl", read_description(logs))
     assert last.startswith("done: ") and before[-len(words) :] == words
     assert len(words) <= 3 and words[0].startswith("verdict   healthy: the loss came down as it should: validation")
 
@@ -103,24 +104,24 @@ def test_a_run_says_it_at_its_end(runs):
 def test_a_run_of_a_few_steps_is_not_judged(runs, tmp_path):
     logs = runs.logs("healthy", 0)
     lines = (logs / "metrics.jsonl").read_text().splitlines(keepends=True)
-    for count, judged in ((FEWEST_LOSSES - 1, False), (FEWEST_LOSSES, True)):
+    for count, judged in ((FEWEST_JUDGED - 1, False), (FEWEST_JUDGED, True)):
         (tmp_path / "metrics.jsonl").write_text("".join(lines[:count]))
-        assert bool(closing_words(tmp_path / "metrics.jsonl", Facts())) == judged
-    assert diagnose(read_metrics(logs / "metrics.jsonl")[: FEWEST_LOSSES - 1]).name == TOO_EARLY
+        assert bool(closing_words(tmp_path / "metrics.jsonl", Description())) == judged
+    assert diagnose(read_metrics(logs / "metrics.jsonl")[: FEWEST_JUDGED - 1]).name == TOO_EARLY
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_healthy_run_is_healthy_or_still_falling_all_along(runs, seed):
     logs = runs.logs("healthy", seed)
     lines = read_metrics(logs / "metrics.jsonl")
-    for count in range(FEWEST_LOSSES, len(lines) + 1):
-        for facts in (read_facts(logs), None):
+    for count in range(FEWEST_JUDGED, len(lines) + 1):
+        for facts in (read_description(logs), None):
             assert diagnose(lines[:count], facts).name in (HEALTHY, STILL_FALLING), count
 
 
 # --- drawn curves -----------------------------------------------------------------------------------
 
-KNOWN = Facts(
+KNOWN = Description(
     stage="pretrain",
     begins_with="nothing",
     parameters=1_000_000,
@@ -161,7 +162,7 @@ def test_faster_again_in_the_decay_is_healthy():
 
 @pytest.mark.parametrize("times", [0.1, 0.5, 3, 8])
 def test_the_rate_alone_is_no_evidence(times):
-    facts = Facts(**vars(KNOWN) | {"learning_rate": 0.02 * times})
+    facts = Description(**vars(KNOWN) | {"learning_rate": 0.02 * times})
     assert diagnose(drawn(), facts).name == HEALTHY
 
 
@@ -178,7 +179,7 @@ def test_a_spike_that_passes_has_not():
 @pytest.mark.parametrize("level", [8.76, 9.5, 700.0])
 def test_to_guess_for_ever_is_to_have_diverged(level):
     assert diagnose(drawn(lambda share: level), KNOWN).name == DIVERGED
-    low = Facts(**vars(KNOWN) | {"learning_rate": 0.0002})  # which learns next to nothing, but does no harm
+    low = Description(**vars(KNOWN) | {"learning_rate": 0.0002})  # which learns next to nothing, but does no harm
     assert diagnose(drawn(lambda share: 8.76 - 0.1 * share, noise=0.02), low).name == TOO_LOW
 
 
@@ -215,30 +216,30 @@ def test_both_rising_is_not_overfitting_but_diverging():
 
 @pytest.mark.parametrize("different, name", [(2_000_000, HEALTHY), (200_000, REPEATED)])
 def test_validation_left_behind_counts_where_text_was_repeated(different, name):
-    facts = Facts(**vars(KNOWN) | {"different_tokens": different})
+    facts = Description(**vars(KNOWN) | {"different_tokens": different})
     left_behind = drawn(lambda share: typical(share) - share, typical)
     assert diagnose(left_behind, facts).name == name  # once through, validation is of another kind of text
 
 
 def test_several_healthy_epochs():
-    facts = Facts(**vars(KNOWN) | {"different_tokens": 400_000})
+    facts = Description(**vars(KNOWN) | {"different_tokens": 400_000})
     assert diagnose(drawn(validation=lambda share: typical(share) + 0.1 * share), facts).name == HEALTHY
 
 
 def test_what_is_known_by_heart_shows_without_validation():
-    facts = Facts(**vars(KNOWN) | {"different_tokens": 100_000})
+    facts = Description(**vars(KNOWN) | {"different_tokens": 100_000})
     lines = [{k: v for k, v in line.items() if k != "val_loss"} for line in drawn(lambda s: typical(s) - 2.1 * s)]
     verdict = diagnose(lines, facts)
     assert verdict.name == REPEATED and verdict.unjudged[-1] == "without validation: overfitting"
 
 
 def test_a_run_that_was_too_short_is_still_falling():
-    verdict = diagnose(drawn(lambda share: 8.7 - 3 * share**0.5, steps=60), Facts(**vars(KNOWN) | {"steps": 60}))
+    verdict = diagnose(drawn(lambda share: 8.7 - 3 * share**0.5, steps=60), Description(**vars(KNOWN) | {"steps": 60}))
     assert verdict.name == STILL_FALLING and "25% of the data" in verdict.advice
 
 
 def test_a_low_rate_is_given_a_quarter_of_the_run():
-    facts = Facts(**vars(KNOWN) | {"learning_rate": 0.002})
+    facts = Description(**vars(KNOWN) | {"learning_rate": 0.002})
     slowly = drawn(lambda share: 8.7 - 2 * share)
     assert diagnose(slowly[:90], facts).name == STILL_FALLING
     assert diagnose(slowly[:110], facts).name == diagnose(slowly, facts).name == TOO_LOW
@@ -249,13 +250,13 @@ def test_the_expected_loss_is_part_of_the_sentence():
     assert verdict.expected_bits_per_byte == pytest.approx(2.1, abs=0.2)
     assert f"2.000 bits per byte where about {verdict.expected_bits_per_byte:.2f} is usual" in verdict.sentence
     assert verdict.unjudged == ()
-    large = Facts(**vars(KNOWN) | {"parameters": 10**9, "trained_parameters": 10**9})
+    large = Description(**vars(KNOWN) | {"parameters": 10**9, "trained_parameters": 10**9})
     assert diagnose(drawn(), large).unjudged == ("no expectation for a run of this size, length and vocabulary",)
 
 
 def test_far_above_what_is_usual_speaks_against_a_rate_that_is_far_off():
     for times, name in ((1, HEALTHY), (0.2, TOO_LOW), (20, TOO_HIGH)):
-        facts = Facts(**vars(KNOWN) | {"learning_rate": 0.02 * times})
+        facts = Description(**vars(KNOWN) | {"learning_rate": 0.02 * times})
         assert diagnose(drawn(val_bits_per_byte=3.0), facts).name == name
 
 
@@ -285,7 +286,7 @@ steps = st.fixed_dictionaries({"loss": values, "lr": values, "grad_norm": values
 
 
 @settings(max_examples=100)
-@given(st.lists(steps, max_size=3) | st.lists(steps, min_size=FEWEST_LOSSES, max_size=90), st.booleans())
+@given(st.lists(steps, max_size=3) | st.lists(steps, min_size=FEWEST_JUDGED, max_size=90), st.booleans())
 def test_any_numbers_have_a_verdict(lines, known):
     lines = [{"step": number} | line for number, line in enumerate(lines, 1)]
     with warnings.catch_warnings():
@@ -305,5 +306,5 @@ def test_a_curve_that_only_falls_is_never_at_fault(count, noise, start, fallen, 
         loss = start * (1 - fallen * math.log1p(step) / math.log1p(count)) + noise * rng.standard_normal()
         rate = learning_rate_factor(step - 1, count, max(1, count // 50), "wsd")
         lines.append({"step": step, "loss": loss, "lr": rate, "grad_norm": 1.0})
-    facts = Facts(steps=count, learning_rate=1.0, default_learning_rate=1.0)
+    facts = Description(steps=count, learning_rate=1.0, default_learning_rate=1.0)
     assert diagnose(lines, facts).name in (HEALTHY, STILL_FALLING)

@@ -3,9 +3,9 @@
 import pytest
 
 from training.diagnosis.expected_loss import LAW, POINTS, Law, Point, expected_bits_per_byte, fit
-from training.report.facts import Facts
+from training.report.description import Description
 
-DEFAULT_PRESET = Facts(
+DEFAULT_PRESET = Description(
     stage="pretrain",
     begins_with="nothing",
     parameters=25_829_888,
@@ -32,7 +32,7 @@ def test_a_fit_finds_the_law_that_made_the_points():
 
 def test_more_text_and_a_larger_network_are_expected_to_reach_less():
     assert 1.6 < expected_bits_per_byte(DEFAULT_PRESET, 4_337_112) < expected_bits_per_byte(DEFAULT_PRESET, 10**6) < 2.3
-    small = Facts(**vars(DEFAULT_PRESET) | {"parameters": 600_000, "trained_parameters": 600_000})
+    small = Description(**vars(DEFAULT_PRESET) | {"parameters": 600_000, "trained_parameters": 600_000})
     assert expected_bits_per_byte(small, 10**6) > expected_bits_per_byte(DEFAULT_PRESET, 10**6)
 
 
@@ -52,4 +52,4 @@ def test_more_text_and_a_larger_network_are_expected_to_reach_less():
     ],
 )
 def test_beyond_the_points_there_is_no_expectation(changes, tokens):
-    assert expected_bits_per_byte(Facts(**vars(DEFAULT_PRESET) | changes), tokens) is None
+    assert expected_bits_per_byte(Description(**vars(DEFAULT_PRESET) | changes), tokens) is None

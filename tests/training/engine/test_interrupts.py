@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from training.engine.interrupts import Interrupts
+from training.engine.machine import Interrupts
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
@@ -46,7 +46,7 @@ def test_under_torchrun_the_echo_of_a_signal_is_the_same_request():
 def test_a_second_signal_ends_it_at_once(number, code):
     program = f"""
 import os
-from training.engine.interrupts import Interrupts
+from training.engine.machine import Interrupts
 with Interrupts() as interrupts:
     interrupts.patient()
     os.kill(os.getpid(), {number})

@@ -10,7 +10,8 @@ from model.errors import UsageError
 from model.transformer import Transformer
 from tests.support import random_network
 from tests.training.support import SMALL
-from training.engine.memory import ROOM, Footprint, fit, recompute_activations
+from training.engine.fitting import ROOM, fit
+from training.engine.memory import Footprint
 from training.engine.optimizers import build_optimizers
 
 MIB = 2**20
@@ -81,7 +82,7 @@ def test_recomputed_activations_give_the_same_gradients_and_keep_less():
     def train(recompute: bool):
         model = random_network(SMALL)
         if recompute:
-            recompute_activations(model)
+            model.recomputes_layers = True
         kept = 0
 
         def count(tensor):

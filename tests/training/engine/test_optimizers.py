@@ -14,7 +14,7 @@ from training.engine.optimizers import (
     build_optimizers,
     parameter_groups,
 )
-from training.stages.starting_point import freeze_layers
+from training.stages.changes import freeze_layers
 
 NETWORKS = {
     "tied": SMALL,

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import PRESETS
+from model.device import choose_device
 from model.errors import UsageError
-from tests.training.support import flags
+from model.transformer import Transformer
+from tests.training.support import SMALL, flags
 from training.engine import plan as rules
 from training.engine.memory import Footprint
 from training.engine.plan import Plan, make_plan, plan_for, tokens_per_step_rule
@@ -113,9 +115,13 @@ def test_what_was_imported_once_keeps_its_rates_in_every_later_stage():
     assert again.learning_rate == imported.learning_rate and again.imported and imported.imported
     assert not planned(begins_with="full_sft").imported
     rows = SimpleNamespace(rows_per_epoch=100, row_length=512)
-    run = SimpleNamespace(args=flags("--optimizer=adamw"), world_size=1, footprint=lambda model, length: None)
+    args, machine = flags("--optimizer=adamw"), SimpleNamespace(world_size=1, choice=choose_device("cpu", "float32"))
+    model = Transformer(SMALL)
     rates = {"ours": {"adamw": 1e-4}, "imported": {"adamw": 1e-6}}
-    found = [plan_for(run, None, rows, Origin("x", "full_sft", "x", imported), base_rates=rates) for imported in (0, 1)]
+    found = [
+        plan_for(args, machine, model, rows, Origin("x", "full_sft", "x", imported), base_rates=rates)
+        for imported in (0, 1)
+    ]
     assert [plan.learning_rate for plan in found] == [1e-4, 1e-6]
 
 

@@ -1,4 +1,4 @@
-"""An output belongs to one run at a time, and a run resumes only as itself."""
+"""A run resumes only as itself."""
 
 import pytest
 
@@ -75,36 +75,3 @@ def test_weights_are_not_the_state_of_a_run(tmp_path):
     save_checkpoint(path, {"format": "sprout", "version": 1})
     with pytest.raises(SproutError, match="not the state of a run"):
         resume.read(path, IDENTITY)
-
-
-def test_an_earlier_result_is_kept_whole(tmp_path):
-    weights, state, logs = tmp_path / "a_32.pth", tmp_path / "a_32_resume.pth", tmp_path / "logs" / "a_32"
-    assert resume.keep_aside(weights, state, logs) is None
-    folders = []
-    for content in ("first", "second"):  # within one second, too
-        for path in (weights, state, previous_path(weights), logs / "metrics.jsonl"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
-        (tmp_path / "b_32.pth").write_text("of another run")
-        folders.append(resume.keep_aside(weights, state, logs))
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["b_32.pth", "earlier", "logs"]
-    for folder, content in zip(folders, ("first", "second"), strict=True):
-        assert folder.parent == tmp_path / "earlier" and folder.name.startswith("a_32_")
-        names = ("a_32.pth", "a_32_resume.pth", "a_32.previous.pth", "logs/metrics.jsonl")
-        assert [(folder / name).read_text() for name in names] == [content] * 4
-
-
-def test_a_second_run_on_the_same_output_is_refused_until_the_first_ends(tmp_path):
-    weights = tmp_path / "out" / "a_32.pth"
-    first = resume.OutputLock(weights)
-    with pytest.raises(SproutError, match=r"another run is writing .*a_32.pth"):
-        resume.OutputLock(weights)
-    resume.OutputLock(weights.with_name("b_32.pth")).release()
-    first.release()
-    resume.OutputLock(weights).release()
-
-
-def test_an_output_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SproutError, match=r"cannot be written.*--out_dir"):
-        resume.OutputLock(tmp_path / "file" / "a_32.pth")

@@ -5,13 +5,13 @@ import math
 import pytest
 import torch
 
-from dataset.rows.rows import IGNORE
 from model.errors import SproutError
+from model.likelihood import IGNORE
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.engine import update
 from training.engine.optimizers import build_optimizers
-from training.engine.update import Updater
+from training.engine.update import Measures, Updater
 from training.losses.next_token import next_token_loss
 
 
@@ -125,30 +125,32 @@ def test_the_mean_may_be_over_pairs_while_tokens_are_reported():
     assert parameter.grad.item() == pytest.approx(1.0)
 
 
-def test_ranges_are_those_of_all_micro_batches_and_begin_anew_with_each_step():
-    parameter = torch.nn.Parameter(torch.ones(3))
-    updater = updater_of([parameter])
-    for values in ([0.5, -2.0], [3.0, 1.0], [0.0, 0.0]):
-        updater.backward(parameter.sum(), 1)
-        updater.measure_range(reward=torch.tensor(values))
-    assert updater.update(1.0).measures == {"min_reward": -2.0, "max_reward": 3.0}
-    updater.backward(parameter.sum(), 1)
-    updater.measure_range(reward=torch.tensor([[1.0], [2.0]]))
-    assert updater.update(1.0).measures == {"min_reward": 1.0, "max_reward": 2.0}
-
-
-def test_measures_are_means_over_all_micro_batches_and_begin_anew_with_each_step():
+def measured(measures: Measures) -> dict[str, float]:
+    """The measures of one update."""
     parameter = torch.nn.Parameter(torch.ones(1))
     updater = updater_of([parameter])
-    for count, right in ((4, 1.0), (12, 11.0)):
-        updater.backward(parameter.sum(), 1)
-        updater.measure(count, accuracy=torch.tensor(right), margin=2.0 * count)
-    assert updater.update(1.0).measures == {"accuracy": 12 / 16, "margin": 2.0}
     updater.backward(parameter.sum(), 1)
-    assert updater.update(1.0).measures == {}
-    updater.measure(1, surprise=1.0)
-    with pytest.raises(ValueError, match="surprise"):
-        updater.update(1.0)
+    return updater.update(1.0, measures).measures
+
+
+def test_ranges_are_those_of_all_micro_batches_and_begin_anew_with_each_update():
+    measures = Measures()
+    for values in ([0.5, -2.0], [3.0, 1.0], [0.0, 0.0]):
+        measures.add_range(reward=torch.tensor(values))
+    assert measured(measures) == {"min_reward": -2.0, "max_reward": 3.0}
+    measures.add_range(reward=torch.tensor([[1.0], [2.0]]))
+    assert measured(measures) == {"min_reward": 1.0, "max_reward": 2.0}
+
+
+def test_measures_are_means_over_all_micro_batches_and_begin_anew_with_each_update():
+    measures = Measures()
+    for count, right in ((4, 1.0), (12, 11.0)):
+        measures.add(count, accuracy=torch.tensor(right), margin=2.0 * count)
+    assert measured(measures) == {"accuracy": 12 / 16, "margin": 2.0}
+    assert measured(measures) == {}
+    measures.add(2, surprise=3.0)  # an update may measure what the ones before did not
+    measures.add_range(ratio=torch.tensor([1.0, 2.0]))
+    assert measured(measures) == {"surprise": 1.5, "min_ratio": 1.0, "max_ratio": 2.0}
 
 
 def test_a_request_to_stop_is_passed_on():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dataset.rows.rows import IGNORE
+from model.likelihood import IGNORE
 from training.losses.distillation import (
     Divergence,
     Top,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dataset.rows.rows import IGNORE
+from model.likelihood import IGNORE
 from training.losses.log_probabilities import sequence_sums, token_log_probabilities
 
 

@@ -3,14 +3,9 @@
 import pytest
 import torch
 
-from dataset.rows.rows import IGNORE
-from training.losses.next_token import (
-    _LinearCrossEntropy,
-    next_token_loss,
-    next_token_loss_and_measures,
-    next_token_scores,
-    target_weights,
-)
+from model.likelihood import IGNORE
+from training.losses.next_token import _LinearCrossEntropy, next_token_loss, next_token_loss_and_measures
+from training.losses.tag_weights import target_weights
 
 ROWS, LENGTH, SIZE, VOCABULARY = 2, 5, 8, 23
 
@@ -225,25 +220,3 @@ def test_chosen_targets_are_weighted_and_ignored_ones_weigh_nothing():
     targets = torch.tensor([[3, 4, IGNORE], [5, 3, 9]])
     assert target_weights(targets, [3, 9], 10.0).tolist() == [[10, 1, 0], [1, 10, 10]]
     assert target_weights(targets, [], 10.0).tolist() == [[1, 1, 0], [1, 1, 1]]
-
-
-@pytest.mark.parametrize("logits_at_once", [1, 2**24])
-def test_scores_are_the_loss_and_the_targets_with_the_largest_logit(monkeypatch, logits_at_once):
-    monkeypatch.setattr("training.losses.next_token.LOGITS_AT_ONCE", logits_at_once)
-    features, head, targets = example()
-    targets[0, 0] = (head @ features[0, 0]).argmax()
-    features, targets = features.repeat(60, 1, 1), targets.repeat(60, 1)  # 600 targets: chunks of 256, or one
-    expected = sum(
-        int(target) == int((head @ feature).argmax())
-        for feature, target in zip(features.flatten(0, 1), targets.flatten())
-    )
-    loss, correct = next_token_scores(features, head, targets)
-    torch.testing.assert_close(loss, formula(features, head, targets), rtol=1e-12, atol=0)
-    assert correct.item() == expected > 0
-    assert not loss.requires_grad
-
-
-def test_scores_of_no_target_are_zero():
-    features, head, targets = example()
-    loss, correct = next_token_scores(features, head, torch.full_like(targets, IGNORE))
-    assert (loss.item(), correct.item()) == (0.0, 0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from training.losses.preference import LOSSES, WITHOUT_REFERENCE, Completions, Settings, at_the_start, log1mexp
-from training.stages.loss_arguments import LOSS_TYPES
+from training.stages.stage_arguments import LOSS_TYPES
 
 
 def test_the_command_line_names_all_losses():

@@ -7,10 +7,10 @@ import torch
 
 from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
-from dataset.rows.pairs import PairBatch
-from dataset.rows.rows import IGNORE
+from dataset.rows.packed import RecordBatch
 from model.config import TransformerConfig
 from model.files.huggingface import export_folder
+from model.likelihood import IGNORE
 from tests.stages.workshop import SHAPE
 from tests.support import make_tokenizer, random_network
 from training.losses.preference import LOSSES, Completions, Settings
@@ -42,7 +42,7 @@ def conversations():
 
 
 @pytest.fixture(scope="module")
-def batch(conversations) -> PairBatch:
+def batch(conversations) -> RecordBatch:
     """All conversations behind one another in one row, as ours stand."""
     tokens = torch.cat([torch.tensor(one.ids[:-1]).long() for one in conversations])[None]
     wanted = [
@@ -52,9 +52,14 @@ def batch(conversations) -> PairBatch:
     positions = torch.cat([torch.arange(n) for n in lengths])[None]
     sequences = torch.repeat_interleave(torch.arange(len(lengths)), lengths)[None]
     targets, count = torch.cat(wanted)[None], len(RECORDS)
-    return PairBatch(
-        *(tokens, targets, positions, sequences, torch.zeros(count), None, torch.arange(count).numpy(), count),
-        trained=int((targets != IGNORE).sum()),
+    return RecordBatch(
+        *(tokens, targets, positions, int((targets != IGNORE).sum())),
+        sequences=sequences,
+        ends=torch.cumsum(lengths, 0) - 1,
+        labels=torch.zeros(count),
+        reference=None,
+        numbers=torch.arange(count).numpy(),
+        records=count,
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.losses.reward import bt, hinge, mse
-from training.stages.loss_arguments import REWARD_LOSS_TYPES
+from training.stages.stage_arguments import REWARD_LOSS_TYPES
 
 
 def test_the_command_line_names_all_losses():

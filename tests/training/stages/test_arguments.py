@@ -15,9 +15,9 @@ from training.stages.arguments import (
     add_model_arguments,
     add_optimization_arguments,
     add_run_arguments,
-    new_config,
     run_main,
 )
+from training.stages.starting_point import new_config
 
 ROOT = Path(__file__).parents[3]
 

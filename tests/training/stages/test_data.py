@@ -3,15 +3,22 @@
 import contextlib
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import train_full_sft
-from dataset.cache import tokenising
+from dataset.cache import token_cache
+from dataset.rows.chats import CHATS
+from dataset.rows.texts import TEXTS
 from model.errors import UsageError
 from tests.stages.workshop import Workshop, write_texts
 from train_pretrain import parse_arguments
-from training.stages.data import open_chats, open_texts
+from training.stages.data import open_data
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -21,14 +28,14 @@ def workshop(tmp_path):
 
 def open_rows(workshop, tokenizer, *words, data):
     args = parse_arguments(workshop.command("out", *words, data=data))
-    return open_texts(args, tokenizer, say=lambda line: None)
+    return open_data(TEXTS, args, tokenizer, say=lambda line: None)
 
 
 def test_many_files_are_validated_on_to_a_limit_together(workshop, small_tokenizer, monkeypatch):
     names = [f"many{number}.jsonl" for number in range(8)]
     for number, name in enumerate(names):
         write_texts(workshop.folder / name, 200, seed=number)
-    monkeypatch.setattr(tokenising, "MAX_VALIDATION_BYTES", 8000)
+    monkeypatch.setattr(token_cache, "MAX_VALIDATION_BYTES", 8000)
     _, validation = open_rows(workshop, small_tokenizer, "--val_ratio=0.5", data=names)
     assert 2000 < validation.bytes < 9000
 
@@ -67,6 +74,25 @@ def test_held_out_conversations_that_no_row_can_hold_are_said(tmp_path, small_to
     (tmp_path / "long.jsonl").write_text(json.dumps(long_question) + "\n")
     args = train_full_sft.parse_arguments(workshop.command("out", "--val_path", str(tmp_path / "long.jsonl")))
     said = []
-    _, validation = open_chats(args, small_tokenizer, said.append)
+    _, validation = open_data(CHATS, args, small_tokenizer, said.append)
     assert len(validation) == 0
     assert said[-1] == ("validation leaves out 1 conversations, whose first answer begins beyond --max_seq_len")
+
+
+PRETRAINS = """
+import sys
+from dataset.rows.texts import TEXTS
+from training.stages.data import open_data
+from train_pretrain import parse_arguments
+from tests.support import make_tokenizer
+open_data(TEXTS, parse_arguments(sys.argv[1:]), make_tokenizer(), say=lambda line: None)
+print(*(name for name in sys.modules if name.startswith("dataset.")))
+"""
+
+
+def test_the_data_of_a_stage_load_nothing_of_other_kinds(workshop):
+    command = [sys.executable, "-c", PRETRAINS, *workshop.command("out", data=["a.jsonl"])]
+    loaded = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    assert "dataset.rows.texts" in loaded
+    of_others = "conversations preferences scored kinds parquet rendering examples packed packing sample".split()
+    assert not {name for name in loaded if name.split(".")[-1] in of_others}

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dataset.rows.rows import IGNORE, Batch
+from dataset.rows.rows import Batch
 from model.config import TransformerConfig
 from model.generation import new_generator
+from model.likelihood import IGNORE
 from tests.support import random_network
 from training.stages.on_policy import answered, is_on_policy, own_answers, prompts_of
 
@@ -126,20 +127,14 @@ def test_generating_leaves_the_network_in_training_and_global_random_numbers_alo
 
 
 def test_a_step_of_own_answers_has_micro_batches_no_larger_than_planned(network):
-    run = SimpleNamespace(
-        args=SimpleNamespace(seed=7),
-        plan=SimpleNamespace(batch_size=2),
-        device="cpu",
-        device_choice=SimpleNamespace(move=lambda batch: batch),
-        inference=nullcontext,
-        poll=lambda: False,
-    )
+    machine = SimpleNamespace(device="cpu", move=lambda batch: batch, inference=nullcontext, poll=lambda: False)
+    settings = {"seed": 7, "step": 5, "rows": 2, "end_ids": set(), "max_new_tokens": 9}
     two = [rows_of([ONE_TURN, TWO_TURNS], [TWO_TURNS, ONE_TURN]), rows_of([ONE_TURN], [ONE_TURN])]
-    drawn = list(own_answers(run, network, two, 5, set(), 9))  # which never end, so all are longer than in the data
+    drawn = list(own_answers(network, two, machine, **settings))  # which never end, so all are longer than in the data
     prompts = sorted(prompt for batch in drawn for prompt, _ in conversations_in(batch))
     assert prompts == sorted(prompt for batch in two for prompt in prompts_of(batch)) and len(drawn) > len(two)
     assert all(len(batch.tokens) <= 2 and batch.trained == (batch.targets != IGNORE).sum() for batch in drawn)
-    again = list(own_answers(run, network, two, 5, set(), 9))
+    again = list(own_answers(network, two, machine, **settings))
     assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(drawn, again, strict=True))
 
 

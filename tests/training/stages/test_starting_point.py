@@ -10,7 +10,7 @@ from model.files.checkpoint import save_weights
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.stages.arguments import StageParser, add_data_arguments, add_model_arguments
-from training.stages.starting_point import find_weight, starting_point
+from training.stages.starting_point import starting_point
 
 
 @pytest.fixture
@@ -78,18 +78,3 @@ def test_freezing_leaves_the_last_layers_norm_and_nothing_else(begin):
         assert parameter.requires_grad == learns, name
     with pytest.raises(UsageError, match="leaves nothing to train: the network has 2 layers"):
         begin.call("--from_weight", "pretrain", "--freeze_layers", "2")
-
-
-def test_a_name_finds_one_weight_or_says_why_not(tmp_path):
-    for name in ("pretrain_32.pth", "pretrain_32_resume.pth", "pretrain_32.previous.pth", "pretrain_x_64.pth"):
-        (tmp_path / name).write_text("")
-    assert find_weight("pretrain", str(tmp_path)) == str(tmp_path / "pretrain_32.pth")
-    with pytest.raises(UsageError, match=r"there is no full_sft_<hidden>.pth"):
-        find_weight("full_sft", str(tmp_path))
-    with pytest.raises(UsageError, match=r"nowhere/a.pth does not exist"):
-        find_weight("nowhere/a.pth", str(tmp_path))
-    (tmp_path / "pretrain_64.pth").write_text("")
-    assert find_weight("pretrain", str(tmp_path), hidden_size=64) == str(tmp_path / "pretrain_64.pth")
-    with pytest.raises(UsageError, match=r"could be .*choose by --hidden_size") as error:
-        find_weight("pretrain", str(tmp_path))
-    assert "pretrain_32.pth" in str(error.value) and "pretrain_64.pth" in str(error.value)

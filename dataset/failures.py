@@ -1,0 +1,47 @@
+"""What stops a command, in one sentence: what is wrong with its input, and what the machine refuses it."""
+
+import errno
+import os
+import sys
+
+from model.errors import SproutError, on_one_line
+
+
+def exit_code_of(error: BaseException) -> int | None:
+    """Says what happened, and returns the exit code; None for what is a mistake in our own code."""
+    if isinstance(error, SproutError):
+        if os.environ.get("RANK", "0") == "0" or not error.of_all_processes:
+            _say(str(error))
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return 130
+    if isinstance(error, BrokenPipeError):  # the reader (`| head`) has gone: nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _say(f"the disk is full ({error}): make room; the last checkpoint is intact")
+        elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
+            _say(f"{error.filename}: {error.strerror}: check the path and the rights to it")
+        else:
+            return None
+        return 1
+    if isinstance(error, (MemoryError, RuntimeError)) and _is_out_of_memory(error):
+        reason = str(error).splitlines()[0] if str(error) else "no reason is given"
+        _say(
+            f"the memory is used up ({reason}): make --batch_size, --max_seq_len or the network smaller;"
+            " the last checkpoint is intact"
+        )
+        return 1
+    return None
+
+
+def _say(message: str) -> None:
+    print(f"error: {on_one_line(message)}", file=sys.stderr)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch could not get memory; torch is not imported for it."""
+    # torch.OutOfMemoryError is of GPUs; its allocator for CPUs raises a plain RuntimeError.
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    return isinstance(error, MemoryError) or of_torch

@@ -1,0 +1,116 @@
+"""The sample data: a small world in English and Chinese, made from plain facts, to try every stage on.
+
+Its texts state facts about several hundred entities; its conversations ask about some of them; its held-out
+questions ask about the others. `FILES` says what each file holds.
+
+    python -m dataset.sample                # writes out/sample, a few MB, in seconds
+    python -m dataset.sample --seed 1       # the same facts, split differently, and other people
+
+Scripts that are given no --data_path take their file from here (`sample_file`). The same seed gives the same bytes.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from dataset.command_line import CommandParser
+from dataset.sample.conversations import fine_tuning, held_out_questions
+from dataset.sample.documents import documents
+from dataset.sample.identity import identity
+from dataset.sample.manners import bad_manners
+from dataset.sample.preferences import preferences, preferences_in_chats
+from dataset.sample.prompts import prompts
+from dataset.sample.reasoning import answers_alone, reasoning
+from dataset.sample.world import World
+from model.errors import SproutError
+from model.files.disk import exclusive, write_atomically
+
+# The records of each file.
+FILES = {
+    "pretrain": lambda world: [{"text": text} for text in documents(world)],
+    "sft": fine_tuning,
+    "questions": held_out_questions,
+    "identity": lambda world: identity(world, held=False),
+    "identity_heldout": lambda world: identity(world, held=True),
+    "bad_manners": bad_manners,
+    "preference": lambda world: preferences(world, held=False),
+    "preference_chats": preferences_in_chats,
+    "preference_heldout": lambda world: preferences(world, held=True),
+    "reason": lambda world: reasoning(world, held=False),
+    "reason_answers": answers_alone,
+    "reason_heldout": lambda world: reasoning(world, held=True),
+    "prompts": lambda world: prompts(world, held=False),
+    "prompts_heldout": lambda world: prompts(world, held=True),
+}
+
+SOURCES = ("*.py", "tables/*.txt", "wordings/*/*.yaml")  # what the sample data is made from, in this folder
+
+
+def sample_file(name: str, out_dir: str | Path = "out") -> Path:
+    """The path of a file of `FILES`, all of which are made in <out_dir>/sample unless they are there.
+
+    Files that another version of the sample data left are replaced; those of another seed stay. Raises
+    `SproutError` where they cannot be written, `KeyError` for a name that is not in `FILES`.
+    """
+    path = sample_path(name, out_dir)
+    if not _is_current(path.parent):
+        write_sample(out_dir)
+    return path
+
+
+def sample_path(name: str, out_dir: str | Path = "out") -> Path:
+    """Where `sample_file` has the file."""
+    if name not in FILES:
+        raise KeyError(f"the sample data has no file {name!r}, but {', '.join(FILES)}")
+    return Path(out_dir) / "sample" / f"{name}.jsonl"
+
+
+def write_sample(out_dir: str | Path = "out", seed: int = 0) -> list[Path]:
+    """Writes all files, each whole or not at all, and returns their paths."""
+    paths = [sample_path(name, out_dir) for name in FILES]
+    folder = paths[0].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SproutError(f"{folder} cannot be made ({error.strerror}): choose another --out_dir") from error
+    with exclusive(folder / ".lock", on_wait=lambda: None):  # another process may be making them: seconds
+        if _is_current(folder, seed):
+            return paths
+        made = folder / "made.json"
+        made.unlink(missing_ok=True)  # from here to the end the folder is of no version
+        world = World(seed)
+        for path, records in zip(paths, FILES.values(), strict=True):
+            content = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records(world)).encode()
+            write_atomically(path, lambda file, content=content: file.write(content))
+        marks = json.dumps({"version": version(), "seed": seed}).encode()
+        write_atomically(made, lambda file: file.write(marks))
+    return paths
+
+
+def version() -> str:
+    """A digest of the code and the data files that the sample data is made from."""
+    digest = hashlib.sha256()
+    for path in sorted(each for end in SOURCES for each in Path(__file__).parent.glob(end)):
+        digest.update(path.read_bytes().replace(b"\r\n", b"\n"))
+    return digest.hexdigest()[:16]
+
+
+def _is_current(folder: Path, seed: int | None = None) -> bool:
+    """Whether the folder holds all files of this version (and seed)."""
+    try:
+        made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
+        same = made["version"] == version() and seed in (None, made["seed"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return same and all((folder / f"{name}.jsonl").is_file() for name in FILES)
+
+
+def main(argv=None) -> None:
+    parser = CommandParser(__doc__, prog="python -m dataset.sample")
+    parser.add_argument("--out_dir", default="out", help="writes <out_dir>/sample (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the world (%(default)s)")
+    args = parser.parse_args(argv)
+    for path in write_sample(args.out_dir, args.seed):
+        with open(path, "rb") as file:
+            count = sum(1 for _ in file)
+        print(f"{path}: {count:,} records, {path.stat().st_size / 1e6:.2f} MB")

@@ -1,0 +1,93 @@
+"""Reports on the answers to the questions of a file: accuracies, a table, the wrong answers, a file of all."""
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from inference.exact_match import Answer, Question
+from inference.thoughts import conclusion, take_apart
+from model.files.disk import write_atomically
+
+SHOWN_CHARACTERS = 300  # characters shown of a question
+
+
+def accuracies(questions: Sequence[Question], answers: Sequence[Answer]) -> dict:
+    """{"accuracy", "questions"} over all, for each of "skills" and "languages", and for each skill's "languages"."""
+    pairs = list(zip(questions, answers, strict=True))
+
+    def share(of: list) -> dict:
+        return {"accuracy": sum(answer.correct for _, answer in of) / len(of), "questions": len(of)}
+
+    def by(label: str, of: list) -> dict[str, list]:
+        names = sorted({name for question, _ in of if (name := getattr(question, label)) is not None})
+        return {name: [pair for pair in of if getattr(pair[0], label) == name] for name in names}
+
+    languages = {name: share(of) for name, of in by("language", pairs).items()}
+    skills = {}
+    for name, of in by("skill", pairs).items():
+        inner = {language: share(part) for language, part in by("language", of).items()}
+        skills[name] = share(of) | ({"languages": inner} if inner else {})
+    return share(pairs) | {"skills": skills} | ({"languages": languages} if languages else {})
+
+
+def table(result: dict) -> list[str]:
+    """What `accuracies` returns as lines: a row for each skill, a column for each language, and all together."""
+    languages = result.get("languages", {})
+    rows = [["exact match", *languages, "all"]]
+    for name, skill in [*result["skills"].items(), ("all", result)]:
+        of_each = skill.get("languages", {})
+        rows.append([name, *(_cell(of_each.get(language)) for language in languages), _cell(skill)])
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(_pad(cell, width, i > 0) for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+
+
+def _cell(share: dict | None) -> str:
+    return "-" if share is None else f"{share['accuracy']:.1%} of {share['questions']:,}"
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    blanks = " " * (width - _width(text))
+    return blanks + text if right else text + blanks
+
+
+def wrong_answers(questions: Sequence[Question], answers: Sequence[Answer], count: int) -> list[str]:
+    """The first `count` wrong answers beside the right ones, as lines; what was thought first stands above."""
+    wrong = [(question, answer) for question, answer in zip(questions, answers) if not answer.correct]
+    lines = []
+    for question, answer in wrong[:count]:
+        label = ", ".join(filter(None, (question.skill, question.language)))
+        asked, said = question.asked, take_apart(answer.text)
+        if len(asked) > SHOWN_CHARACTERS:
+            asked = "... " + asked[-SHOWN_CHARACTERS:]
+        lines.append(f"question  {asked}" + (f"  [{label}]" if label else ""))
+        if said.thought is not None:
+            lines.append(f"  thought {said.thought!r}" + ("" if said.thought_ended else " ... (which never ended)"))
+        lines.append(f"  right   {conclusion(question.right)!r}")
+        lines.append(f"  wrong   {said.answer!r}" + ("" if answer.ended or not said.thought_ended else " ..."))
+    return lines
+
+
+def save_answers(path: str | Path, questions: Sequence[Question], answers: Sequence[Answer]) -> None:
+    """Writes a line of JSON for each question, all of them or none. Raises `SproutError` if they cannot be written.
+
+    {"question", "right": the right answer, "answer", "thought" if there is one, "thought_ended": false if it has no
+    end, "ended": whether the network ended its answer, "correct", "skill" and "language" if the record names them}
+    """
+    lines = []
+    for question, answer in zip(questions, answers, strict=True):
+        said = take_apart(answer.text)
+        fields = {"question": question.asked, "right": conclusion(question.right), "answer": said.answer}
+        if said.thought is not None:
+            fields |= {"thought": said.thought} | ({} if said.thought_ended else {"thought_ended": False})
+        fields |= {"ended": answer.ended, "correct": answer.correct}
+        labels = {"skill": question.skill, "language": question.language}
+        fields |= {name: label for name, label in labels.items() if label is not None}
+        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
+    content = "".join(lines).encode("utf-8")
+    write_atomically(path, lambda file: file.write(content))

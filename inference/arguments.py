@@ -1,0 +1,112 @@
+"""The flags of eval_model.py, and which of them contradict each other. No torch is loaded, so --help is fast."""
+
+import os
+
+from dataset.command_line import (
+    add_switch,
+    count,
+    file_name,
+    fraction,
+    nonnegative,
+    positive,
+    positive_int,
+)
+from model.errors import UsageError
+
+WEIGHT_NAMES = ("pretrain", "full_sft", "dpo", "reason")  # by --model_mode
+
+# Rows in a batch by default. Answering takes a cheap step for every token, so more rows are possible.
+SCORED_AT_ONCE, ANSWERED_AT_ONCE = 16, 64
+
+
+def add_task_arguments(parser) -> None:
+    group = parser.add_argument_group("what to do")
+    modes = ", ".join(f"{mode} {name}" for mode, name in enumerate(WEIGHT_NAMES))
+    group.add_argument("--model_mode", type=int, choices=range(4), default=0, help=f"{modes} (%(default)s)")
+    what = group.add_mutually_exclusive_group()
+    what.add_argument("--prompt", action="append", metavar="TEXT", help="go on from this, or answer it (repeatable)")
+    what.add_argument("--auto_test", action="store_true", help="built-in prompts in Chinese and English")
+    what.add_argument("--data_path", metavar="FILE", help="score texts or chats: .jsonl, .jsonl.gz, .parquet, .txt")
+    group.add_argument("--system", metavar="TEXT", help="the system message that a chat begins with")
+    add_switch(
+        group.add_argument,
+        "think",
+        "show what is thought before an answer (default); --no_think hides it",
+        default=True,
+    )
+    group.add_argument("--answers", action="store_true", help="with --data_path: greedy answers, by exact match")
+    group.add_argument("--show", type=count, default=0, metavar="N", help="with --answers: N that are wrong")
+    group.add_argument("--save_answers", metavar="FILE", help="with --answers: each of them, whole, as lines of JSON")
+    group.add_argument("--json", action="store_true", help="with --data_path: the result as a line of JSON")
+    group.add_argument(
+        "--max_seq_len",
+        type=positive_int,
+        help="tokens in a scored row (texts 512, chats 768); of a chat, all that the network sees (its positions)",
+    )
+    group.add_argument(
+        "--batch_size",
+        type=positive_int,
+        help=f"rows scored ({SCORED_AT_ONCE}) or answered ({ANSWERED_AT_ONCE}) at once",
+    )
+
+
+def add_weight_arguments(parser):
+    """Returns the group, to which a script adds the sizes of a bare weight."""
+    group = parser.add_argument_group("weight")
+    group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
+    group.add_argument(
+        "--weight", type=file_name, metavar="NAME", help="its name there (default: that of --model_mode)"
+    )
+    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="a .pth or an HF folder instead")
+    group.add_argument(
+        "--lora",
+        metavar="NAME|FILE|FOLDER",
+        help="with adapters: a name in <out_dir>/lora, a .pth, or peft's folder; on the network they belong to, if no"
+        " weight is given",
+    )
+    group.add_argument(
+        "--lora_scale", type=nonnegative, metavar="X", help="how much of the adapters counts; 0: nothing of them (1)"
+    )
+    group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the weight's own")
+    add_device_arguments(group)
+    return group
+
+
+def add_device_arguments(group) -> None:
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+
+
+def add_sampling_arguments(parser) -> None:
+    group = parser.add_argument_group("sampling")
+    group.add_argument("--max_new_tokens", type=positive_int, default=256, help="default %(default)s")
+    group.add_argument("--temperature", type=nonnegative, default=0.8, help="0: greedy (%(default)s)")
+    group.add_argument("--top_k", type=count, default=0, help="the K most probable; 0: all (%(default)s)")
+    group.add_argument("--top_p", type=positive, default=0.9, help="the first P of probability (%(default)s)")
+    group.add_argument("--min_p", type=fraction, default=0.0, help="from this share of the first on (%(default)s)")
+    group.add_argument("--repetition_penalty", type=positive, default=1.0, help="1: none (%(default)s)")
+    group.add_argument("--seed", type=count, help="gives the same text again (default: a new one each time)")
+
+
+def refuse_contradictions(args) -> None:
+    """Raises `UsageError` for flags that mean nothing together."""
+    if (args.json or args.answers) and not args.data_path:
+        raise UsageError(f"--{'json' if args.json else 'answers'} is for --data_path, which is not given")
+    if args.lora_scale is not None and not args.lora:
+        raise UsageError("--lora_scale is for --lora, which is not given")
+    if args.show and not args.answers:
+        raise UsageError("--show N shows wrong answers of --answers, which is not given")
+    if args.save_answers and not args.answers:
+        raise UsageError("--save_answers FILE keeps what --answers finds, which is not given")
+    if args.save_answers:
+        refuse_existing("--save_answers", args.save_answers)
+    if not args.think and (args.data_path or args.model_mode == 0):
+        raise UsageError("--no_think hides thoughts of a chat: give --model_mode 1, 2 or 3, and no --data_path")
+    if args.system is not None and (args.data_path or args.model_mode == 0):
+        raise UsageError("--system begins a chat: give --model_mode 1, 2 or 3, and no --data_path")
+
+
+def refuse_existing(flag: str, path: str) -> None:
+    """Raises `UsageError` if the output file that `flag` names exists already."""
+    if os.path.lexists(path):
+        raise UsageError(f"{flag} {path} exists already, and is left as it is: choose another name")

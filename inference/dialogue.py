@@ -1,0 +1,142 @@
+"""A person and a network at a terminal: texts to continue, questions to answer, a conversation with commands."""
+
+import os
+import re
+
+from inference.chat import Chat
+from inference.terminal import Screen, new_line, say, speed, typed_lines
+from inference.thoughts import ThoughtStream
+from inference.writer import Writer
+from model.errors import SproutError
+from model.text.tokenizer import Tokenizer
+
+BUILT_IN_PROMPTS = (
+    "从前，有一个小女孩",
+    "人工智能是",
+    "今天天气很好，",
+    "中国的首都是",
+    "Once upon a time, there was",
+    "The capital of France is",
+    "Water boils when",
+    "I think that",
+)
+BUILT_IN_QUESTIONS = (
+    "你好，你是谁？",
+    "中国的首都是哪里？",
+    "三加五等于几？",
+    "给我讲一个小故事。",
+    "Hello, who are you?",
+    "What is the capital of France?",
+    "What is three plus five?",
+    "Tell me a little story.",
+)
+COMMANDS = {
+    "/clear": "begin a new conversation",
+    "/save FILE": "write the conversation as a line of JSON, the format that train_full_sft.py reads",
+    "/help": "these lines",
+    "/exit": "end, as Ctrl-D does",
+}
+# "/usr/bin/env: what is it?" is a question.
+_COMMAND = re.compile(r"/([a-zA-Z]+)(?:\s+(.*))?", re.DOTALL)
+
+
+def continue_text(writer: Writer, tokenizer: Tokenizer, beginning: str) -> None:
+    """Shows a text and its continuation as it comes; the text is given as the beginning of a document."""
+    screen = Screen()
+    screen.show(beginning)
+    try:
+        for piece in writer.write([tokenizer.bos_id, *tokenizer.encode(beginning)]):
+            screen.show(piece.text)
+    finally:
+        screen.end()
+    new_line()
+    say(speed(piece.tokens, piece.seconds))
+
+
+def continue_typed_texts(writer: Writer, tokenizer: Tokenizer) -> None:
+    """Continues what is typed, until Ctrl-D."""
+    for beginning in typed_lines("Begin a text and press Enter; Ctrl-C stops the answer, Ctrl-D ends."):
+        try:
+            continue_text(writer, tokenizer, beginning)
+        except KeyboardInterrupt:
+            new_line()
+        except SproutError as error:  # such as a prompt that is too long
+            say(f"error: {error}")
+
+
+def answer(chat: Chat, writer: Writer, question: str, can_stop: bool = False, show_thought: bool = True) -> None:
+    """Shows the answer to `question`, and the thought before it, as they come, and adds both to the conversation.
+
+    With `can_stop`, Ctrl-C ends the answer, and the text so far is kept. A question with an empty answer is not kept,
+    because a conversation with an empty turn cannot be trained on.
+    """
+    prompt, forgotten = chat.prompt(question)
+    if forgotten:
+        pairs = "question and its answer are" if forgotten == 1 else f"{forgotten} questions and their answers are"
+        say(f"[the conversation has outgrown {chat.context} tokens: its oldest {pairs} forgotten]")
+    screen, parts, thought, said, stopped = Screen(), ThoughtStream(), "", "", False
+
+    def show(new_thought: str, new_words: str) -> None:
+        nonlocal thought, said
+        thought, said = thought + new_thought, said + new_words
+        if show_thought:
+            screen.show(new_thought, thought=True)
+        screen.show(new_words)
+
+    try:
+        for piece in writer.write(prompt):
+            show(*parts.push(piece.text))
+    except KeyboardInterrupt:
+        if not can_stop:
+            raise
+        stopped = True
+    finally:
+        show(*parts.finish())
+        screen.end()
+    if said.strip():
+        chat.add(question, said, thought)
+        say("[stopped; the conversation goes on from what was said]" if stopped else speed(piece.tokens, piece.seconds))
+    else:
+        say(f"[{_why_no_answer(parts, stopped)}; the question is forgotten]")
+
+
+def _why_no_answer(parts: ThoughtStream, stopped: bool) -> str:
+    if parts.thinks and not parts.ended:
+        return "stopped in thought" if stopped else "the thought never ended; more --max_new_tokens may let it"
+    return "stopped before a word" if stopped else "no answer"
+
+
+def talk(chat: Chat, writer: Writer, show_thought: bool = True) -> None:
+    """Holds a conversation with the user at the terminal, until Ctrl-D or /exit."""
+    hint = "Ask something and press Enter; /help lists commands, Ctrl-C stops an answer, Ctrl-D ends."
+    for line in typed_lines(hint):
+        try:
+            if command := _COMMAND.fullmatch(line.strip()):
+                name, rest = command[1].lower(), (command[2] or "").strip()
+                if name == "exit":
+                    return
+                obey(chat, name, rest)
+            elif line.strip():
+                answer(chat, writer, line, can_stop=True, show_thought=show_thought)
+        except KeyboardInterrupt:  # a second one, or one between two answers
+            new_line()
+        except SproutError as error:
+            say(f"error: {error}")
+
+
+def obey(chat: Chat, name: str, rest: str) -> None:
+    """Carries out the command /name. Raises `SproutError` if that is impossible."""
+    if name == "clear":
+        chat.clear()
+        say("[a new conversation]")
+    elif name == "help":
+        for command, meaning in COMMANDS.items():
+            say(f"  {command:12}{meaning}")
+    elif name == "save":
+        if not rest:
+            raise SproutError("/save needs the name of a file, chat.jsonl say")
+        path = os.path.expanduser(rest)
+        chat.save(path)
+        say(f"[saved as {path}]")
+    else:
+        raise SproutError(f"there is no command /{name}: /help lists those there are")

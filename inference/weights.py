@@ -1,0 +1,97 @@
+"""Weights by name: finds the file in <out_dir>, and the network of adapters, and opens both as one network."""
+
+import glob
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from model.device import Device
+from model.errors import UsageError
+from model.files.adapters import Adapters, open_lora
+from model.files.checkpoint import ADAPTER_FOLDER
+from model.files.loading import Loaded, load_model
+from model.lora import merge_lora
+
+
+def find_weight(source: str, out_dir: str, hidden_size: int | None = None, chosen_by: str = "--hidden_size") -> str:
+    """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth.
+
+    hidden_size: chooses among several; chosen_by: the flag that chooses, for the error. Raises `UsageError` if there
+    is no such weight, or several and no choice.
+    """
+    if os.path.exists(source):  # unlike Path.exists, it does not raise for an invalid name
+        return source
+    # A run that began from this file and writes the same name moves it there, and may end before its first save.
+    pattern = f"earlier/*/{glob.escape(Path(source).name)}"
+    kept = sorted(Path(source).parent.glob(pattern), key=lambda path: path.stat().st_mtime)
+    if kept:
+        return str(kept[-1])
+    if Path(source).suffix or "/" in source:
+        raise UsageError(f"{source} does not exist: give a .pth, an HF folder, or a name in {out_dir}")
+    found = weights_called(source, out_dir)
+    chosen = [path for path in found if path.stem == f"{source}_{hidden_size}"] if len(found) > 1 else found
+    if len(chosen) != 1:
+        raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by {chosen_by}")
+    return str(chosen[0])
+
+
+def weights_called(name: str, out_dir: str) -> list[Path]:
+    """All <out_dir>/<name>_<hidden>.pth, the newest first. Raises `UsageError` where there is none."""
+    pattern = f"{glob.escape(name)}_*.pth"
+    found = [*Path(out_dir).glob(pattern)] or [*Path(out_dir).glob(f"earlier/*/{pattern}")]
+    found = [path for path in found if path.stem.removeprefix(f"{name}_").isdecimal()]
+    if not found:
+        raise UsageError(f"there is no {name}_<hidden>.pth in {out_dir}: train that stage first, or give a path")
+    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+
+def find_adapters(name: str, out_dir: str, hidden_size: int | None = None) -> Adapters:
+    """Opens adapters: a path as it stands, or a name in <out_dir>/lora; `hidden_size` chooses among several."""
+    return open_lora(find_weight(name, os.path.join(out_dir, ADAPTER_FOLDER), hidden_size))
+
+
+def network_of(adapters: Adapters, flag: str, needed: bool = True) -> str | None:
+    """The saved path of the network that the adapters were trained on; None if they have none.
+
+    Raises `UsageError` that names `flag`, which gives the network, if it is missing, or `needed` and unknown.
+    """
+    path = adapters.lora.base_path
+    if path is None and needed:
+        raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by {flag}")
+    if path is not None and not os.path.exists(path):
+        raise UsageError(f"{adapters.source} belongs to {path}, which is not here: give that network by {flag}")
+    return path
+
+
+def open_network(args, name: str, device: Device, overrides: dict, say: Callable[[str], None]) -> Loaded:
+    """The network that the flags name, on the device, with the adapters that they name merged into it.
+
+    args: those of `inference.arguments.add_weight_arguments`. name: the default weight, <out_dir>/<name>_<hidden>.pth.
+    overrides: see `load_model`. say: prints what was opened.
+    """
+    adapters = find_adapters(args.lora, args.out_dir, args.hidden_size) if args.lora else None
+    source = _network_asked_for(args, name, adapters, say)
+    loaded = load_model(source, tokenizer_path=args.tokenizer_path, overrides=overrides, device=device.device)
+    say(f"{loaded.source} ({loaded.stage}), {loaded.model.config.num_parameters() / 1e6:.3f} M parameters")
+    if adapters:
+        adapters = adapters if args.lora_scale is None else adapters.scaled(args.lora_scale)
+        adapters.attach(loaded.model)
+        merge_lora(loaded.model)  # computes the same, and faster
+        say(f"with {adapters}")
+    return loaded
+
+
+def _network_asked_for(args, name: str, adapters: Adapters | None, say: Callable[[str], None]) -> str | Path:
+    """The weight that the flags name, or the network of the adapters; the newest if a name has several sizes."""
+    if args.weight_path:
+        return args.weight_path
+    if adapters and not args.weight and (own := network_of(adapters, "--weight_path", needed=False)):
+        return own
+    folder, name = Path(args.out_dir), args.weight or name
+    if args.hidden_size:
+        return folder / f"{name}_{args.hidden_size}.pth"
+    newest, *others = weights_called(name, args.out_dir)
+    if others:
+        sizes = f"{1 + len(others)} sizes of {name} are in {folder}"
+        say(f"{sizes}; this is the newest (or choose by --hidden_size)")
+    return newest

@@ -1,0 +1,164 @@
+"""Opens a network from a weight of ours, a folder of Hugging Face, or a bare state dict of MiniMind."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from model.config import TransformerConfig
+from model.errors import SproutError
+from model.files.checkpoint import FORMAT, VERSION
+from model.files.huggingface import import_folder
+from model.files.reading import read_checkpoint
+from model.files.resize import resize_embeddings
+from model.files.state_dict import (
+    config_of_state_dict,
+    fitting_state_dict,
+    is_bare_state_dict,
+    refuse_contradictions,
+)
+from model.text.tokenizer import Tokenizer
+from model.transformer import Transformer
+from model.whole import EMBEDDING, HEAD, SCORE
+
+_KINDS = {"version": int, "config": dict, "tokenizer": dict, "stage": str, "facts": dict, "model": dict}
+# What may differ from the file without changing the meaning of a weight: how far the positions reach.
+_MAY_DIFFER = ("max_position_embeddings", "rope_scaling")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network ready to use, and where it comes from."""
+
+    model: Transformer  # float32
+    tokenizer: Tokenizer
+    stage: str  # "pretrain", ...; "imported" for a Hugging Face folder or a bare state dict
+    facts: dict
+    source: str
+    stored_dtype: torch.dtype  # of the file
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was not Sprout that taught it its language, whatever stages came after."""
+        return self.stage == "imported" or self.facts.get("imported") is True
+
+
+def load_model(
+    source: str | Path,
+    *,
+    tokenizer_path: str | Path | None = None,
+    overrides: dict | None = None,
+    device: str | torch.device = "cpu",
+) -> Loaded:
+    """Opens a weight of ours, a Hugging Face folder, or a bare MiniMind state dict, strictly, in float32.
+
+    tokenizer_path: use this tokenizer instead of the one the file carries. One that extends it (the same
+        tokens, then more) gets new embedding rows; any other difference is an error, since ids would change
+        their meaning.
+    overrides: values of `TransformerConfig` that the user asked for; None means not asked. A file that knows
+        its shape refuses a contradiction; for a bare state dict they say what its shapes do not
+        (`num_attention_heads`).
+
+    Raises `SproutError` for a file that cannot be used, `UsageError` for flags that contradict it.
+    """
+    source = Path(source)
+    wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
+    stage, facts, tokenizer = "imported", {}, None
+    if source.is_dir():
+        config, weights, tokenizer = import_folder(source)
+        config = _agree(config, wanted, source)
+    else:
+        contents = read_checkpoint(source, mmap=True)
+        if is_bare_state_dict(contents):
+            config, weights = config_of_state_dict(contents, wanted, source), contents
+        else:
+            config, weights, tokenizer, stage, facts = open_own(contents, source)
+            if SCORE in weights:
+                raise SproutError(
+                    f"{source} is a reward model, which scores answers and writes none: score with it by"
+                    " scripts/score.py, and give a language model here"
+                )
+            config = _agree(config, wanted, source)
+    weights = fitting_state_dict(weights, config, source)
+    tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
+    config = config.replace(
+        vocab_size=weights[EMBEDDING].shape[0],
+        pad_token_id=tokenizer.pad_id,
+        bos_token_id=tokenizer.bos_id,
+        eos_token_id=tokenizer.eos_id,
+    )
+    model = Transformer(config, initialize_weights=False)
+    tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
+    model.load_state_dict(weights | tied)  # copies into float32
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype)
+
+
+def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:
+    """Configuration, weights, tokenizer, stage and facts of a weight of ours, of a language or a reward model.
+
+    Raises `SproutError` for what is none, or not as Sprout writes it.
+    """
+    if contents.get("format") == "sprout-lora":
+        raise SproutError(
+            f"{source} holds adapters without their network: use it by --lora, or make a whole weight of it by"
+            " scripts/merge_lora.py"
+        )
+    if contents.get("format") != FORMAT or "model" not in contents:
+        raise SproutError(
+            f"{source} is not a weight of Sprout (its keys are {', '.join(map(str, list(contents)[:5]))}):"
+            " give a file that a training stage wrote, not one to resume from"
+        )
+    if isinstance(contents.get("version"), int) and contents["version"] > VERSION:
+        raise SproutError(f"{source} was written by a newer Sprout (format {contents['version']}): update this one")
+    wrong = [key for key, kind in _KINDS.items() if not isinstance(contents.get(key), kind)]
+    if not wrong:
+        files = contents["tokenizer"].get("files")
+        texts = isinstance(files, dict) and all(isinstance(text, str) for pair in files.items() for text in pair)
+        names = all(isinstance(name, str) for name in contents["model"])
+        wrong = ["tokenizer"] * (not texts) + ["model"] * (not names)
+        wrong += ["stage"] * (not contents["stage"].isprintable())  # it is shown, and must not steer the terminal
+    if wrong:
+        raise SproutError(f"{source} is not a weight as Sprout writes it: its {wrong[0]} is missing or of a wrong kind")
+    try:
+        config = TransformerConfig.from_dict(contents["config"])
+        tokenizer = Tokenizer.from_files(contents["tokenizer"]["files"])
+    except SproutError as error:  # not the user's command line, even where it is a UsageError
+        raise SproutError(f"{source}: {error}") from error
+    return config, contents["model"], tokenizer, contents["stage"], contents["facts"]
+
+
+def _agree(config: TransformerConfig, wanted: dict, source: Path) -> TransformerConfig:
+    """`config` with the few values that may be changed; a contradiction of another is a `UsageError`."""
+    changes = {name: value for name, value in wanted.items() if name in _MAY_DIFFER}
+    refuse_contradictions(config.to_dict(), {k: v for k, v in wanted.items() if k not in changes}, source)
+    return config.replace(**changes)
+
+
+def _choose_tokenizer(own: Tokenizer | None, path, weights: dict, source: Path) -> tuple[Tokenizer, dict]:
+    """The tokenizer to use, and the weights with a row for each of its tokens.
+
+    An embedding may have more rows than the tokenizer has tokens (Qwen pads it), never fewer.
+    """
+    rows = weights[EMBEDDING].shape[0]
+    if own is None and path is None:
+        chosen = Tokenizer.load()
+        if chosen.vocab_size != rows:
+            raise SproutError(
+                f"{source} carries no tokenizer, and its {rows} tokens are not those of the shipped one:"
+                " give --tokenizer_path"
+            )
+        print(
+            f"warning: {source} carries no tokenizer; taking the shipped one, of the same size",
+            file=sys.stderr,
+        )
+    else:
+        chosen = own if path is None else Tokenizer.load(path)
+    if own is not None and chosen.fingerprint != own.fingerprint:
+        weights = resize_embeddings(weights, own, chosen)
+    rows = weights[EMBEDDING].shape[0]
+    if rows < chosen.vocab_size:
+        raise SproutError(
+            f"{source} has embeddings for {rows} tokens, but the tokenizer has {chosen.vocab_size}: give its own"
+        )
+    return chosen, weights

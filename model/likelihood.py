@@ -1,0 +1,127 @@
+"""How well a network predicts given tokens: loss, perplexity, bits per byte, and token accuracy.
+
+    loss = nats / targets      perplexity = exp(loss)      bits per byte = nats / ln 2 / UTF-8 bytes of text
+    token accuracy = the share of targets that the network finds more probable than any other token
+
+nats is the sum of -log p(target). Special tokens count as targets but stand for no bytes. Bits per byte do not depend
+on how a tokenizer cuts the text, so they compare networks with different tokenizers; loss and perplexity cannot.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.errors import SproutError
+
+IGNORE = -100  # the target that stands for nothing; `torch.nn.functional.cross_entropy` ignores it by default
+LOGITS_AT_ONCE = 2**24  # 64 MB in float32
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Sums over a text, and the means made of them."""
+
+    nats: float  # sum of -log p(target)
+    targets: int
+    bytes: int  # UTF-8 bytes of the text that the targets stand for; 0 where only part of a text is scored
+    correct: int  # targets that were the most probable token
+
+    @property
+    def loss(self) -> float:
+        """Nats per target."""
+        return self.nats / self.targets
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(self.loss) if self.loss < 700 else math.inf
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats / math.log(2) / self.bytes
+
+    @property
+    def token_accuracy(self) -> float:
+        return self.correct / self.targets
+
+
+def evaluate(
+    model,
+    batches: Iterable,
+    total_bytes: int = 0,
+    *,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+    poll: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """Scores every target of `batches`, which stand for `total_bytes` of text (0: bits per byte have no meaning).
+
+    batches: anything with `tokens`, `targets` and `positions` (all int64 [B, T]; positions may be None) and `trained`,
+        the number of targets that are not IGNORE. poll: called before each of them.
+
+    The model is back in its mode (train, eval) afterwards. Raises `SproutError` if there is nothing to score.
+    """
+    nats, targets, correct = 0.0, 0, 0  # Python's float64: float32 would lose digits over millions of targets
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), autocast():
+            for batch in batches:
+                poll()
+                positions = None if batch.positions is None else batch.positions.to(device)
+                features = model.features(batch.tokens.to(device), positions)
+                loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
+                nats += loss.item()
+                correct += hits.item()
+                targets += batch.trained
+    finally:
+        model.train(was_training)
+    if targets == 0:
+        raise SproutError("there is no text to evaluate on")
+    return Evaluation(nats, targets, total_bytes, correct)
+
+
+@torch.no_grad()
+def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The sum of -log softmax(features @ head')[target], in nats, at least float32; and how many targets have the
+    largest logit of all. Targets that are IGNORE do not count.
+
+    features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids.
+
+    The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936 entries: 2.5 GB),
+    so they are made for `chunk_length` tokens at a time.
+    """
+    features, targets = features.flatten(0, -2), targets.flatten()
+    kind, chunk = compute_type(features, head), chunk_length(head)
+    if features.device.type == "cpu":
+        # What is ignored needs no logits. To know how many these are, a GPU would have to be waited for.
+        here = (targets != IGNORE).nonzero()[:, 0]
+        if len(here) < len(targets):
+            features, targets = features[here], targets[here]
+    nats = torch.zeros((), dtype=torch.promote_types(kind, torch.float32), device=features.device)
+    correct = torch.zeros((), dtype=torch.int64, device=features.device)
+    features, head = features.to(kind), head.to(kind)
+    for start in range(0, len(features), chunk):
+        x, y = features[start : start + chunk], targets[start : start + chunk]
+        counts = y != IGNORE
+        y = torch.where(counts, y, 0)[:, None]
+        log_probabilities = F.linear(x, head).to(nats.dtype).log_softmax(dim=-1)
+        nats -= torch.where(counts[:, None], log_probabilities.gather(-1, y), 0).sum()
+        correct += ((log_probabilities.argmax(dim=-1) == y[:, 0]) & counts).sum()
+    return nats, correct
+
+
+def chunk_length(head: Tensor) -> int:
+    """For how many tokens logits are made at a time."""
+    return max(256, LOGITS_AT_ONCE // len(head))
+
+
+def compute_type(features: Tensor, head: Tensor) -> torch.dtype:
+    """The precision of the product of the two, as autocast would have it."""
+    if torch.is_autocast_enabled(features.device.type):
+        return torch.get_autocast_dtype(features.device.type)
+    return torch.promote_types(features.dtype, head.dtype)

@@ -1,0 +1,34 @@
+"""A tokenizer taken apart: what giving it more tokens, and the network more embeddings, needs to know."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from model.text.tokenizer import Tokenizer, is_control
+
+
+def definition(tokenizer: Tokenizer) -> dict:
+    """tokenizer.json as the library writes it, whoever wrote the file: every setting there, merges as pairs."""
+    return json.loads(tokenizer.backend.to_str())
+
+
+def encode_words(tokenizer: Tokenizer, texts: Sequence[str], boundary: int) -> list[np.ndarray]:
+    """`encode` of every text as int32, with `boundary` after each word (what no token reaches across)."""
+    parts = []
+    for encoding in tokenizer.backend.encode_batch(texts, add_special_tokens=False):
+        # A token that was added to the vocabulary belongs to no word, that is, to one of its own.
+        words = [-1 - i if word is None else word for i, word in enumerate(encoding.word_ids)]
+        ends = np.flatnonzero(np.diff(words, append=len(words))) + 1 if words else []
+        parts.append(np.insert(np.array(encoding.ids, dtype=np.int32), ends, boundary))
+    return parts
+
+
+def pieces_of(tokenizer: Tokenizer, token: str) -> list[int]:
+    """The ids that spell `token`, a token of another vocabulary, in that of `tokenizer`.
+
+    Works on the vocabulary's own spelling, so a token that is only part of a character has pieces too.
+    """
+    if is_control(token):
+        return tokenizer.encode(token)
+    return [piece.id for piece in tokenizer.backend.model.tokenize(token)]

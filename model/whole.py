@@ -1,0 +1,85 @@
+"""A network as a whole: all its parameters by name, their fingerprint, their gradients.
+
+Whatever looks at every parameter at once goes through this file. Today each process holds every parameter whole; a
+network whose parameters are spread over several processes will be gathered here, and nowhere else.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+SCORE = "score.weight"  # a reward model has it instead of HEAD
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside the wrappers of torch.compile and DistributedDataParallel."""
+    while (inner := getattr(model, "_orig_mod", getattr(model, "module", None))) is not None:
+        model = inner
+    return model
+
+
+def plain_state_dict(model: nn.Module) -> dict[str, Tensor]:
+    """The weights on the CPU by HF's names, each contiguous in storage of its own, without a tied head."""
+    network = unwrapped(model)
+    tensors = network.state_dict()
+    if network.config.tie_word_embeddings:
+        tensors.pop(HEAD, None)
+    return {name: _own_storage(tensor) for name, tensor in tensors.items()}
+
+
+def _own_storage(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    # A view would drag the whole storage it looks into along, into the file.
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A name for the weights of a network without its adapters: SHA-256 of their names, shapes, types and bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(plain_state_dict(model).items()):
+        if not is_adapter(name):
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+            digest.update(tensor.view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def adapters_of(model: nn.Module):
+    """The `model.lora.Lora` that a network has; None where it has no adapters."""
+    return getattr(unwrapped(model), "lora", None)
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name belongs to an adapter, or is a reward model's head, which is kept with them."""
+    return name.endswith((".lora_A.weight", ".lora_B.weight")) or name == SCORE
+
+
+def changing_state(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters by name that training may change: all, or only the adapters where a network has some."""
+    state = model.state_dict()
+    return state if adapters_of(model) is None else {name: tensor for name, tensor in state.items() if is_adapter(name)}
+
+
+def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copies what `changing_state` returned back into the network."""
+    model.load_state_dict(model.state_dict() | dict(state), strict=True)
+
+
+def first_not_finite(model: nn.Module) -> str | None:
+    """The name of a parameter that holds a NaN or an infinity; None if all numbers are finite."""
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return name
+    return None
+
+
+def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    """The gradients that are there, each of a whole parameter."""
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+
+def norm_of(gradients: list[Tensor]) -> Tensor:
+    """The Euclidean norm of all gradients together, a scalar tensor on their device."""
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))

@@ -1,0 +1,176 @@
+"""The cache of conversations holds what the renderer gives, and is right or absent as that of texts is."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from dataset.cache import examples as example_cache
+from dataset.cache.token_cache import content_number, is_held_out
+from dataset.records.conversations import from_conversations
+from dataset.rendering import ChatRenderer
+from dataset.rows.chats import CHATS
+from dataset.rows.rows import Rows
+from model.errors import SproutError
+from model.text import tokenizer as texts
+from tests.dataset.chats import random_chats, turn, write_chats
+from tests.dataset.support import leftovers
+
+
+def rendered(chats, tokenizer) -> list[tuple[list[int], list[bool]]]:
+    """Ids and flags of each conversation up to its last trained token."""
+    examples = []
+    for one in ChatRenderer(tokenizer).render([from_conversations({"conversations": turns}) for turns in chats]):
+        end = np.flatnonzero(one.trained)[-1] + 1
+        examples.append((one.ids[:end].tolist(), one.trained[:end].tolist()))
+    return examples
+
+
+def examples_of(stream) -> list[tuple[list[int], list[bool]]]:
+    examples = stream.map()
+    return [tuple(part.tolist() for part in examples[index]) for index in range(stream.size.documents)]
+
+
+def test_conversations_are_stored_as_they_are_rendered(tmp_path, build, tokenizer):
+    chats = random_chats(120)
+    cache = build(write_chats(tmp_path / "a.jsonl", chats), kind=CHATS, val_ratio=0)
+    expected = rendered(chats, tokenizer)
+    assert examples_of(cache.train) == expected and examples_of(cache.validation) == []
+    assert cache.train.lengths().tolist() == [len(ids) for ids, _ in expected]
+    assert cache.train.records == 120 and cache.format == "conversations"
+    assert cache.tokens == sum(len(ids) for ids, _ in expected)
+    assert cache.train.size.trained == sum(sum(trained) for _, trained in expected)
+    assert cache.end_id == ChatRenderer(tokenizer).end_id
+    share = f"{cache.train.size.trained / cache.tokens:.1%}"
+    assert f"120 conversations, {cache.tokens:,} tokens ({share} of them trained)" in cache.summary()
+
+
+def test_many_small_batches_give_what_one_gives(tmp_path, build, monkeypatch):
+    chats = random_chats(60)
+    expected = examples_of(build(write_chats(tmp_path / "a.jsonl", chats), kind=CHATS).train)
+    monkeypatch.setattr(texts, "MAX_CHARACTERS", 100)
+    again = write_chats(tmp_path / "b.jsonl", [*chats, *random_chats(1, seed=1)])
+    assert examples_of(build(again, kind=CHATS).train)[: len(expected)] == expected
+
+
+def test_the_content_decides_what_is_held_out_whatever_the_format(tmp_path, build, tokenizer):
+    chats = random_chats(300)
+    held_out = [
+        turns
+        for turns in chats
+        if is_held_out(content_number(from_conversations({"conversations": turns}).to_json().encode("utf-8")), 0.2)
+    ]
+    assert 30 < len(held_out) < 90
+    names = {"human": "user", "gpt": "assistant", "system": "system"}
+    speakers = {role: name for name, role in names.items()}
+    sharegpt = [
+        {"conversations": [{"from": speakers[one["role"]], "value": one["content"]} for one in turns]}
+        for turns in chats * 2
+    ]
+    (tmp_path / "b.jsonl").write_text("\n".join(map(json.dumps, sharegpt)))
+    ours = build(write_chats(tmp_path / "a.jsonl", chats), kind=CHATS, val_ratio=0.2)
+    theirs = build(tmp_path / "b.jsonl", kind=CHATS, val_ratio=0.2)
+    assert (ours.format, theirs.format) == ("conversations", "sharegpt")
+    assert examples_of(ours.validation) == rendered(held_out, tokenizer)
+    assert examples_of(theirs.validation) == 2 * examples_of(ours.validation)
+    assert examples_of(theirs.train) == 2 * examples_of(ours.train)
+
+
+@pytest.mark.parametrize("count, held_out", [(1, 0), (9, 0), (10, 1)])
+def test_a_small_file_gives_its_last_conversation(tmp_path, build, tokenizer, count, held_out):
+    chats = random_chats(count)
+    cache = build(write_chats(tmp_path / "a.jsonl", chats), kind=CHATS, val_ratio=1e-6)
+    expected = rendered(chats, tokenizer)
+    assert examples_of(cache.train) == expected[: count - held_out]
+    assert examples_of(cache.validation) == expected[count - held_out :]
+
+
+def test_text_and_chat_of_one_file_have_caches_of_their_own(tmp_path, build):
+    turns = random_chats(1)[0]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a", "conversations": turns}))
+    text, chat = build(tmp_path / "a.jsonl"), build(tmp_path / "a.jsonl", kind=CHATS)
+    assert text.folder != chat.folder
+    assert (text.format, chat.format) == ("text", "conversations")
+    assert build(tmp_path / "a.jsonl") == text and build(tmp_path / "a.jsonl", kind=CHATS) == chat
+
+
+@pytest.mark.parametrize("name, value", [("VERSION", 1000), ("CHAT_TEMPLATE", "another")])
+def test_another_rendering_is_another_cache(tmp_path, build, monkeypatch, name, value):
+    path = write_chats(tmp_path / "a.jsonl", random_chats(3))
+    before = build(path, kind=CHATS)
+    assert build(path, kind=CHATS) == before
+    monkeypatch.setattr(example_cache, name, value)
+    assert build(path, kind=CHATS).folder != before.folder
+
+
+class CountingEncoder(example_cache.ExampleEncoder):
+    encoded = 0
+
+    def encode(self, conversations):
+        CountingEncoder.encoded += len(conversations)
+        return super().encode(conversations)
+
+
+@pytest.fixture
+def count(monkeypatch):
+    monkeypatch.setattr(example_cache, "ExampleEncoder", CountingEncoder)
+    CountingEncoder.encoded = 0
+    return lambda: CountingEncoder.encoded
+
+
+@pytest.mark.parametrize("end", ["", ".trained", ".offsets"])
+@pytest.mark.parametrize("damage", ["short", "long", "missing"])
+def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, count, end, damage, capsys):
+    path = write_chats(tmp_path / "a.jsonl", random_chats(20))
+    cache = build(path, kind=CHATS)
+    expected = examples_of(cache.train)
+    file = cache.folder / f"train{end}.bin"
+    size = file.stat().st_size
+    {
+        "short": lambda: os.truncate(file, size - 1),
+        "long": lambda: os.truncate(file, size + 8),
+        "missing": file.unlink,
+    }[damage]()
+    capsys.readouterr()
+    assert examples_of(build(path, kind=CHATS).train) == expected and count() == 40
+    assert capsys.readouterr().err == f"the token cache {cache.folder} is damaged: {path} is tokenised again\n"
+    assert build(path, kind=CHATS) == cache and count() == 40
+
+
+@pytest.mark.parametrize("name, place, value", [("train.bin", 21, b"\xff"), ("train.offsets.bin", 16, b"\0" * 8)])
+def test_damage_within_files_is_reported_when_it_is_read(tmp_path, build, name, place, value):
+    cache = build(write_chats(tmp_path / "a.jsonl", random_chats(20)), kind=CHATS, val_ratio=0)
+    with open(cache.folder / name, "r+b") as file:
+        file.seek(place)
+        file.write(value)
+    with pytest.raises(SproutError, match=rf"{cache.folder} is damaged: .* delete this folder"):
+        rows = Rows(CHATS, [(cache, None)], 64, seed=0)
+        rows.batch(0, range(rows.rows_per_epoch))
+
+
+def test_bad_lines_stop_or_are_listed(tmp_path, build):
+    bad = [
+        {"conversations": []},
+        {"conversations": [turn("user", "no answer")]},
+        {"conversations": [turn("king", "a"), turn("assistant", "b")]},
+        {"conversations": [turn("user", " "), turn("assistant", "b")]},
+    ]
+    good = random_chats(2)
+    path = write_chats(tmp_path / "a.jsonl", good[:1])
+    with open(path, "a") as file:
+        file.write("".join(json.dumps(record) + "\n" for record in bad) + "nonsense\n")
+        file.write(json.dumps({"conversations": good[1]}))
+    with pytest.raises(SproutError, match=r"a.jsonl:2: .*--on_bad_line skip"):
+        build(path, kind=CHATS)
+    assert leftovers(tmp_path / "cache") == []
+    cache = build(path, kind=CHATS, on_bad_line="skip")
+    assert cache.train.records + cache.validation.records == 2 and sum(cache.bad_lines.values()) == 5
+    assert "left out 5 bad lines" in cache.summary()
+    assert [json.loads(line)["line"] for line in cache.bad_lines_path.read_text().splitlines()] == [2, 3, 4, 5, 6]
+
+
+def test_a_file_without_conversations(tmp_path, build):
+    (tmp_path / "a.jsonl").write_text("\n\n")
+    with pytest.raises(SproutError, match="holds no document"):
+        build(tmp_path / "a.jsonl", kind=CHATS)

@@ -1,0 +1,69 @@
+"""Caches that earlier versions wrote open as they are: the same key, the same files, the same bytes in them.
+
+If one of these digests changes, users' files are tokenised again, and runs refuse to resume: raise LAYOUT, and say so.
+"""
+
+import hashlib
+import json
+
+import pytest
+
+from dataset.cache.token_cache import build_or_open
+from dataset.rows.chats import CHATS
+from dataset.rows.judged import SCORED_ANSWERS
+from dataset.rows.pairs import PAIRS
+from dataset.rows.texts import TEXTS
+from model.text.tokenizer import Tokenizer
+
+EVERY = "bad_lines bos_id checksum content copies dtype eos_id file_kind format framing kind layout".split()
+EVERY += "on_bad_line pad_id source text_bytes tokenizer train val_ratio validation vocab_size".split()
+TURNS = ("user", "assistant")
+
+
+def text(i: int) -> dict:
+    return {"text": f"{i} 新芽 grows"}
+
+
+def chat(i: int) -> dict:
+    return {"messages": [{"role": role, "content": said} for role, said in zip(TURNS, (f"{i}?", f"{i} 新芽!"))]}
+
+
+def pair(i: int) -> dict:
+    return {"prompt": f"{i}?", "chosen": f"{i}!", "rejected": "no", "margin": i / 8}
+
+
+def score(i: int) -> dict:
+    return {"input": f"{i}?", "output": f"{i}!", "score": i / 8}
+
+
+@pytest.mark.parametrize(
+    "kind, record, key, files, digest",
+    [
+        (TEXTS, text, "cb333e9e4c41b38de6e5aefd4e5393ae", ".bin", "41a71aa5abd05e8c"),
+        (CHATS, chat, "f9d69374d2143d23254cdf4ed72113f5", ".bin .offsets.bin .trained.bin", "50cc00e06a4f9e5a"),
+        (
+            *(PAIRS, pair, "0e4c18ed82a1323f93811580e6d572da"),
+            *(".bin .margins.bin .offsets.bin .trained.bin", "b5f5d551e833de79"),
+        ),
+        (
+            *(SCORED_ANSWERS, score, "cafa7fbdb1b3e06974d3459cd8b66711"),
+            *(".bin .offsets.bin .scores.bin .trained.bin", "9d374ff9b3a6f2e6"),
+        ),
+    ],
+)
+def test_a_cache_is_what_it_always_was(tmp_path, kind, record, key, files, digest):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(record(i)) + "\n" for i in range(12)))  # of ASCII alone
+    cache = build_or_open(path, Tokenizer.load(), kind.cache, cache_dir=tmp_path / "c", val_ratio=0.2, progress=False)
+    assert cache.folder.name == key
+    found = sorted(cache.folder.glob("*.bin"))
+    assert [one.name for one in found] == [f"{name}{end}" for name in ("train", "validation") for end in files.split()]
+    assert hashlib.sha256(b"".join(one.name.encode() + one.read_bytes() for one in found)).hexdigest()[:16] == digest
+    meta = json.loads((cache.folder / "meta.json").read_text())
+    if kind is TEXTS:
+        assert sorted(meta) == EVERY
+        assert sorted(meta["train"]) == ["bytes", "documents", "seal", "text_tokens", "tokens"]
+    else:
+        assert sorted(meta) == sorted([*EVERY, "chat_template", "end_id", "rendering"])
+        assert sorted(meta["train"]) == ["documents", "seals", "tokens", "trained"]
+        assert len(meta["train"]["seals"]) == len(files.split())

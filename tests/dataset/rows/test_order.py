@@ -1,0 +1,82 @@
+"""The shuffle is a bijection, computed anywhere without state, and looks like chance."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dataset.rows.order import derive_key, permuted
+
+
+@pytest.mark.parametrize("n", [*range(1, 70), 255, 256, 257, 1000, 4097, 65_536, 99_991])
+def test_every_number_comes_exactly_once(n):
+    result = permuted(np.arange(n), n, derive_key(n, 7))
+    assert result.dtype == np.int64
+    assert np.array_equal(np.sort(result), np.arange(n))
+
+
+@settings(max_examples=50)
+@given(st.integers(1, 2**62), st.integers(-(2**63), 2**64 - 1), st.data())
+def test_a_part_is_the_part_of_the_whole(n, seed, data):
+    index = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=8))
+    together = permuted(np.array(index), n, derive_key(seed))
+    alone = [int(permuted([i], n, derive_key(seed))[0]) for i in index]
+    assert together.tolist() == alone
+    assert all(0 <= i < n for i in alone) and len(set(alone)) == len(set(index))
+
+
+def test_each_index_may_have_a_key_of_its_own():
+    index, epochs = np.array([5, 5, 9, 0]), np.array([0, 1, 0, 2])
+    together = permuted(index, 1000, derive_key(3, epochs))
+    alone = [permuted([i], 1000, derive_key(3, int(e)))[0] for i, e in zip(index, epochs, strict=True)]
+    assert together.tolist() == alone
+
+
+def test_neighbours_are_not_neighbours():
+    n = 100_000
+    order = permuted(np.arange(n), n, derive_key(0, 0))
+    steps = np.diff(order)
+    assert np.mean(np.abs(steps) <= 10) < 1e-3  # by chance 2e-4
+    assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.01
+    assert abs(np.corrcoef(order, np.arange(n))[0, 1]) < 0.01
+    # As many of the first tenth come from each tenth as chance would have it (standard deviation 30).
+    tenths = np.bincount(order[: n // 10] * 10 // n, minlength=10)
+    assert np.all(np.abs(tenths - n // 100) < 150)
+
+
+def test_epochs_and_seeds_give_unrelated_orders():
+    n = 10_000
+    orders = [permuted(np.arange(n), n, derive_key(*key)) for key in [(0, 0), (0, 1), (1, 0), (1, 1), (-1, 0)]]
+    for i, first in enumerate(orders):
+        for second in orders[:i]:
+            assert np.sum(first == second) < 12  # by chance 1
+            assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("n, orders", [(2, 2), (3, 6), (4, 24)])
+def test_of_a_few_all_orders_are_about_equally_likely(n, orders):
+    count = Counter(tuple(permuted(np.arange(n), n, derive_key(seed))) for seed in range(200 * orders))
+    assert len(count) == orders and min(count.values()) > 130 and max(count.values()) < 270
+
+
+def test_the_order_is_the_same_on_every_machine_and_in_every_version():
+    # A resumed run relies on it: a change of these numbers must refuse old checkpoints.
+    assert permuted(np.arange(8), 1000, derive_key(42, 0)).tolist() == [
+        588,
+        434,
+        564,
+        743,
+        859,
+        395,
+        115,
+        569,
+    ]
+    assert int(derive_key(42, 0)[0]) == 6332618229526065668
+
+
+@pytest.mark.parametrize("index", [-1, 10])
+def test_an_index_outside_is_an_error(index):
+    with pytest.raises(IndexError):
+        permuted([index], 10, derive_key(0))

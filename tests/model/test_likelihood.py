@@ -1,0 +1,73 @@
+"""How well a network predicts targets, against the formula in float64."""
+
+import math
+
+import pytest
+import torch
+
+from dataset.rows.rows import Batch
+from model.config import TransformerConfig
+from model.errors import SproutError
+from model.likelihood import IGNORE, Evaluation, evaluate, next_token_scores
+from tests.support import random_network
+from tests.training.losses.test_next_token import example, formula
+
+
+@pytest.fixture(scope="module")
+def network():
+    return random_network(
+        TransformerConfig(
+            vocab_size=272,
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+        )
+    )
+
+
+@pytest.mark.parametrize("logits_at_once", [1, 2**24])
+def test_scores_are_the_loss_and_the_targets_with_the_largest_logit(monkeypatch, logits_at_once):
+    monkeypatch.setattr("model.likelihood.LOGITS_AT_ONCE", logits_at_once)
+    features, head, targets = example()
+    targets[0, 0] = (head @ features[0, 0]).argmax()
+    features, targets = features.repeat(60, 1, 1), targets.repeat(60, 1)  # 600 targets: chunks of 256, or one
+    expected = sum(
+        int(target) == int((head @ feature).argmax())
+        for feature, target in zip(features.flatten(0, 1), targets.flatten())
+    )
+    loss, correct = next_token_scores(features, head, targets)
+    torch.testing.assert_close(loss, formula(features, head, targets), rtol=1e-12, atol=0)
+    assert correct.item() == expected > 0
+    assert not loss.requires_grad
+
+
+def test_scores_of_no_target_are_zero():
+    features, head, targets = example()
+    loss, correct = next_token_scores(features, head, torch.full_like(targets, IGNORE))
+    assert (loss.item(), correct.item()) == (0.0, 0)
+
+
+def test_evaluation_restores_the_mode_polls_and_keeps_documents_apart(network):
+    tokens = torch.tensor([[1, 20, 21, 1, 30, 31]])
+    targets = torch.tensor([[20, 21, 2, 30, 31, 2]])
+    packed = Batch(tokens, targets, torch.tensor([[0, 1, 2, 0, 1, 2]]), 6)
+    apart = [Batch(tokens[:, s], targets[:, s], None, 3) for s in (slice(0, 3), slice(3, 6))]
+    polls, cpu = [], torch.device("cpu")
+    network.train()
+    result = evaluate(network, apart, 4, device=cpu, poll=lambda: polls.append(1))
+    assert network.training and len(polls) == 2 and result.targets == 6
+    likeliest = [network(batch.tokens).argmax(-1) for batch in apart]
+    assert result.correct == sum(int((a == batch.targets).sum()) for a, batch in zip(likeliest, apart))
+    assert evaluate(network, [packed], 4, device=cpu).nats == pytest.approx(result.nats, rel=1e-6)
+    with pytest.raises(SproutError, match="no text"):
+        evaluate(network, [], 0, device=cpu)
+
+
+def test_the_measures_of_an_evaluation():
+    result = Evaluation(nats=8 * math.log(2), targets=4, bytes=16, correct=3)
+    assert (result.bits_per_byte, result.perplexity) == (pytest.approx(0.5), pytest.approx(4))
+    assert result.token_accuracy == 0.75
+    assert Evaluation(nats=1e6, targets=1, bytes=1, correct=0).perplexity == math.inf

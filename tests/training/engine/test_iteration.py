@@ -1,0 +1,130 @@
+"""Iterations of several updates, of two networks: interrupted anywhere and resumed, they end as if nothing had been."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.files.reading import read_checkpoint
+from tests.stages.workshop import same, write_texts
+from tests.training.engine.toy_stage import UPDATES, main
+from training.engine.iteration import mean_of_updates
+from training.report.metrics import read_metrics
+
+ROOT = Path(__file__).parents[3]
+SIZE = 32
+STEPS = 4
+
+
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory):
+    """Command lines of the toy stage, and the state and the metrics that a run leaves."""
+    folder = tmp_path_factory.mktemp("toy")
+    write_texts(folder / "a.jsonl", 60, seed=1)
+
+    def words(out: str, *more: str) -> list[str]:
+        shape = f"--hidden_size={SIZE} --num_hidden_layers=2 --num_attention_heads=2 --num_key_value_heads=1"
+        sizes = f"{shape} --intermediate_size=48 --batch_size=2 --accumulation_steps=2 --max_steps={STEPS}"
+        paths = [f"--data_path={folder / 'a.jsonl'}", f"--out_dir={folder / out}", "--device=cpu", "--dtype=float32"]
+        return [*paths, *sizes.split(), "--save_interval=1", "--learning_rate=0.01", *more]
+
+    def left(out: str):
+        lines = read_metrics(folder / out / "logs" / f"toy_{SIZE}" / "metrics.jsonl")
+        state = read_checkpoint(folder / out / f"toy_{SIZE}_resume.pth")
+        return state, [{name: value for name, value in line.items() if name != "time"} for line in lines]
+
+    return words, left
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(begin):
+    words, left = begin
+    main(words("whole"))
+    return left("whole")
+
+
+def assert_equal(found, expected) -> None:
+    (state, lines), (expected_state, expected_lines) = found, expected
+    assert lines == expected_lines and len(lines) == STEPS
+    for part in ("networks", "updaters", "step", "tokens", "updates", "kept"):
+        assert same(state[part], expected_state[part]), part
+
+
+def test_two_networks_learn_each_by_its_own_updates(uninterrupted):
+    state, lines = uninterrupted
+    assert state["networks"].keys() == state["updaters"].keys() == {"model", "critic"}
+    for updater in state["updaters"].values():
+        counts = {int(moments["step"]) for each in updater["optimizers"] for moments in each["state"].values()}
+        assert counts == {STEPS * UPDATES}
+    assert all({"loss", "grad_norm", "critic/loss", "critic/grad_norm", "value"} <= line.keys() for line in lines)
+    assert all(line["min_value"] <= line["value"] <= line["max_value"] for line in lines)
+    assert (state["updates"], state["kept"]) == ([], [{}])
+
+
+# Iteration and update, behind whose first micro-batch the signal comes; update -1: behind the rollout.
+@pytest.mark.parametrize("place", [(1, -1), (2, -1), (2, 0), (2, 1), (3, UPDATES - 1)])
+def test_stopped_by_a_signal_anywhere_and_resumed(begin, uninterrupted, place):
+    words, left = begin
+    out = f"stopped {place}"
+
+    def at(iteration, update):
+        if (iteration, update) == place:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as ended:
+        main(words(out), at)
+    assert ended.value.code == 143
+    state, _ = left(out)
+    iteration, update = place
+    assert (state["step"], len(state["updates"])) == (iteration - 1, max(update, 0))  # what was made is not made again
+    assert list(state["kept"][0]) == ["answers"]
+    main(words(out, "--resume"))
+    assert_equal(left(out), uninterrupted)
+
+
+def test_killed_between_rollout_and_update_and_resumed(begin, uninterrupted):
+    words, left = begin
+    for more in (["--kill", "2", "0"], ["--resume", "--kill", "3", "2"], ["--resume"]):
+        command = [sys.executable, "-m", "tests.training.engine.toy_stage", *words("killed", *more)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert ended.returncode == (-9 if "--kill" in more else 0), ended.stderr
+    assert_equal(left("killed"), uninterrupted)
+
+
+def test_a_loop_over_updates_makes_each_of_them(begin, monkeypatch):
+    words, _ = begin
+    monkeypatch.setattr("training.engine.step.Step.update", lambda self: None)
+    with pytest.raises(RuntimeError, match="calls step.update"):
+        main(words("forgotten"))
+
+
+def test_the_metrics_of_an_iteration_are_means_of_its_updates():
+    times = {"seconds": 2.0, "tokens_per_second": 50.0, "memory": 7}
+    first = {"step": 3, "tokens": 10, "loss": 1.0, "lr": 0.1, "kl": 0.5, "min_r": -1.0, "max_r": 1.0, "time": times}
+    slow = times | {"seconds": 6.0, "tokens_per_second": 10.0, "memory": 9}
+    second = first | {"tokens": 20, "loss": None, "min_r": -3.0, "max_r": 0.5, "skipped": "non-finite", "time": slow}
+    found = mean_of_updates([first, second])
+    assert (found["step"], found["tokens"], found["loss"], found["kl"]) == (3, 20, 1.0, 0.5)
+    assert (found["min_r"], found["max_r"], found["skipped"]) == (-3.0, 1.0, "non-finite")
+    assert found["time"] == {"seconds": 8.0, "tokens_per_second": 20.0, "memory": 9}
+    assert mean_of_updates([first]) == first and mean_of_updates([]) == {}
+
+
+def test_a_loss_that_is_not_finite_stops_only_its_own_network(begin, monkeypatch):
+    words, left = begin
+    honest = torch.Tensor.square
+    calls = []
+
+    def square(self):
+        calls.append(self)
+        return honest(self) * (float("nan") if len(calls) == 1 else 1.0)
+
+    monkeypatch.setattr(torch.Tensor, "square", square)
+    main(words("nan", "--max_steps=1"))
+    state, lines = left("nan")
+    assert state["updaters"]["critic"]["skipped"] == {"non-finite": 1, "overflow": 0}
+    assert state["updaters"]["model"]["skipped"] == {"non-finite": 0, "overflow": 0}
+    assert lines[0]["skipped"] == "non-finite" and lines[0]["loss"] is not None

@@ -1,0 +1,82 @@
+"""run.json: what a run says of itself."""
+
+import json
+
+import pytest
+
+from model.errors import SproutError
+from tests.stages.workshop import Workshop, write_texts
+from training.diagnosis.known import read_description
+from training.report.description import Description, write_description
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory) -> Workshop:
+    return Workshop.create(tmp_path_factory.mktemp("workshop"))
+
+
+def test_what_a_run_says_of_itself(workshop):
+    result = workshop.train("told", "--max_steps=3", "--learning_rate=0.1", data=("a.jsonl",))
+    facts = read_description(result.logs)
+    assert (facts.stage, facts.begins_with, facts.kind) == ("pretrain", "nothing", "text")
+    assert facts.parameters == facts.trained_parameters == sum(t.numel() for t in result.weights.values())
+    assert (facts.vocab_size, facts.epochs, facts.steps, facts.tokens_per_step) == (272, 1, 3, 128)
+    assert (facts.schedule, facts.optimizer, facts.warmup_steps) == ("wsd", "muon", 1)
+    assert (facts.learning_rate, facts.default_learning_rate) == (0.1, 0.0035)  # 0.02 x sqrt(128 / 4096)
+    assert facts.times_the_default == pytest.approx(28.6, abs=0.1)
+    assert facts.bytes_per_token == 1.0
+    assert facts.different_tokens == facts.tokens_per_epoch > 24 * 10
+
+
+def test_fine_tuning_names_what_it_begins_with(workshop):
+    chat = Workshop(workshop.folder, "full_sft")
+    facts = read_description(chat.train("tuned", "--max_steps=1", "--freeze_layers=1").logs)
+    assert (facts.stage, facts.begins_with, facts.kind) == ("full_sft", "pretrain", "chat")
+    assert facts.trained_parameters < facts.parameters
+
+
+def test_repeated_text_is_not_counted_as_different(workshop):
+    once = write_texts(workshop.folder / "once.jsonl", 20, seed=3).read_text()
+    (workshop.folder / "thrice.jsonl").write_text(3 * once)
+
+    def told(out, *data):
+        return read_description(workshop.train(out, "--max_steps=1", "--val_ratio=0", data=data).logs)
+
+    one, three = told("once", "once.jsonl"), told("thrice", "thrice.jsonl")
+    assert three.tokens_per_epoch == pytest.approx(3 * one.tokens_per_epoch, rel=0.01)
+    assert three.different_tokens == pytest.approx(one.different_tokens, rel=0.01)
+    mixed = told("mixed", "once.jsonl:0.9", "a.jsonl:0.1")  # the first several times, of the second a part
+    assert mixed.different_tokens < 0.8 * mixed.tokens_per_epoch
+
+
+def test_a_resumed_run_says_it_again(workshop):
+    result = workshop.train("resumed", "--max_steps=2")
+    before = (result.logs / "run.json").read_text()
+    (result.logs / "run.json").unlink()
+    workshop.train("resumed", "--max_steps=2", "--resume")
+    assert (result.logs / "run.json").read_text() == before
+
+
+def test_a_folder_without_it_and_one_of_another_version(tmp_path):
+    assert read_description(tmp_path) is None
+    (tmp_path / "run.json").write_text('{"steps": 7, "moon": "full"}')
+    assert read_description(tmp_path) == Description(steps=7)
+    write_description(tmp_path, Description(stage="新", learning_rate=0.5))
+    assert read_description(tmp_path) == Description(stage="新", learning_rate=0.5)
+
+
+DAMAGED = ["", "{", "[]", "7", "null", "\0", b"\xff"]
+WRONG = ['{"steps": "many"}', '{"steps": true}', '{"steps": -1}', '{"parameters": 0.5}', '{"learning_rate": NaN}']
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, *WRONG, '{"stage": 1}'])
+def test_damage_is_named(tmp_path, text):
+    (tmp_path / "run.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SproutError, match=r"run.json is damaged \(.+\): move it away, and the curve alone is judged"):
+        read_description(tmp_path)
+
+
+def test_times_the_default_needs_both():
+    assert Description(learning_rate=1.0).times_the_default is None
+    assert Description(learning_rate=1.0, default_learning_rate=0.0).times_the_default is None
+    assert json.dumps(Description(learning_rate=1.0, default_learning_rate=0.5).times_the_default) == "2.0"

@@ -1,0 +1,86 @@
+"""The collective operations of `training/engine/distributed.py`, for runs of several processes."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import torch.distributed as dist
+
+from model.errors import SproutError
+from model.whole import gradients_of
+
+
+class LostProcessError(SproutError):
+    """Another process of the run no longer answers."""
+
+    of_all_processes = False
+
+
+@contextlib.contextmanager
+def _with_the_others() -> Iterator[None]:
+    """Turns the failure of a collective operation, because a process has gone, into a `LostProcessError`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise LostProcessError(
+            f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on with"
+            " the same command and --resume"
+        ) from error
+
+
+def start(device: torch.device) -> None:
+    if not dist.is_initialized():
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def stop() -> None:
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier() -> None:
+    with _with_the_others():
+        dist.barrier()
+
+
+def sum_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    with _with_the_others():
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def largest_over_processes(tensor: torch.Tensor) -> torch.Tensor:
+    with _with_the_others():
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+    return tensor
+
+
+def gathered(value) -> list:
+    everybody: list = [None] * dist.get_world_size()
+    with _with_the_others():
+        dist.all_gather_object(everybody, value)
+    return everybody
+
+
+def of_the_main_process(value):
+    """The value that the main process has, in every process."""
+    shared = [value]
+    with _with_the_others():
+        dist.broadcast_object_list(shared)
+    return shared[0]
+
+
+def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
+    """Sends all gradients as one message."""
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = gradients_of(parameters)
+    flat = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]))
+    parts = flat.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients)])

@@ -1,0 +1,178 @@
+"""What a run computes on: device and precision, torch.compile, other processes, and the signals that end it."""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
+
+from model.device import choose_device
+from training.engine import distributed
+
+# A shell reports 128 + the signal's number.
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    EXIT_CODES[signal.SIGHUP] = 129
+
+# Under torchrun, one Ctrl-C arrives twice: the terminal signals every process, and torchrun passes it on.
+ECHO_SECONDS = 2.0
+
+# Rough operations per second of training: they only serve to tell a short run from a long one.
+OPERATIONS_PER_SECOND = {"cuda": 5e13, "mps": 1e12, "cpu": 2e11}
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
+
+
+class Interrupted(SystemExit):
+    """A signal asks the run to end. The run saves before it exits, with the exit code of the signal."""
+
+
+class Interrupts:
+    """A context that remembers signals, so that the loop can react to them between micro-batches.
+
+    Before `patient` is called there is nothing to save: a signal then ends the program at once, by `SystemExit`, so
+    that files being written are cleaned up.
+    """
+
+    def __init__(self, several_processes: bool = False):
+        self._echo = ECHO_SECONDS if several_processes else 0.0
+        self.received: int | None = None
+        self._received_at = 0.0
+        self._patient = False
+        self._before = {}
+
+    def __enter__(self):
+        for number in EXIT_CODES:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def patient(self) -> None:
+        """From here on a first signal is only remembered."""
+        self._patient = True
+
+    def _handle(self, number, frame):
+        if not self._patient:
+            raise SystemExit(EXIT_CODES[number])
+        if self.received is None:
+            self.received, self._received_at = number, time.monotonic()
+        elif time.monotonic() - self._received_at >= self._echo:
+            os._exit(EXIT_CODES[number])
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the signal received; that of SIGTERM if another process received it."""
+        return EXIT_CODES[self.received or signal.SIGTERM]
+
+    def ignore(self) -> None:
+        """Ignores signals from here on: everything is saved, and none may change the exit code now."""
+        for number in EXIT_CODES:
+            signal.signal(number, signal.SIG_IGN)
+        self._before.clear()
+
+
+class Machine:
+    """The device, precision and processes of a run; passed to every function that computes.
+
+    Attributes: `device`, a torch.device; `choice`, the device and its precision (`model.device.Device`); `say`, which
+    prints a line; `is_main`; `world_size`; `compiles`, whether networks are compiled.
+    """
+
+    def __init__(self, args, say: Callable[[str], None]):
+        self.choice = choose_device(args.device, args.dtype)
+        self.device, self.say = self.choice.device, say
+        self.autocast, self.move, self.peak_memory = self.choice.autocast, self.choice.move, self.choice.peak_memory
+        if self.device.type == "cpu":
+            reuse_freed_memory()
+        self.is_main, self.world_size = distributed.is_main(), distributed.world_size()
+        self.interrupts = Interrupts(several_processes=self.world_size > 1)
+        self.ends = False  # whether all processes know that one of them was asked to end
+        self.compiles, self.why_compiles = False, ""
+        self._compile_choice = args.compile
+
+    def start(self) -> None:
+        self.interrupts.__enter__()
+        distributed.start(self.device)
+
+    def stop(self) -> None:
+        distributed.stop()
+        self.interrupts.__exit__()
+
+    @property
+    def is_asked_to_end(self) -> bool:
+        """Whether this process must end. Several processes end together, once all know of the signal (`ends`)."""
+        return self.ends or (self.world_size == 1 and self.interrupts.received is not None)
+
+    def poll(self) -> None:
+        """Raises `Interrupted` after a signal. Called between micro-batches, validation batches and sampled tokens.
+
+        Several processes go on to the end of the update, where all of them learn of the signal.
+        """
+        if self.world_size == 1 and self.interrupts.received is not None:
+            raise Interrupted(self.interrupts.exit_code)
+
+    def prepare(self, model, operations: float) -> None:
+        """Compiles the layers of `model` if that is worth it for a run of this many operations."""
+        self.compiles, self.why_compiles = compiles(
+            self.device, self._compile_choice, operations / OPERATIONS_PER_SECOND[self.device.type]
+        )
+        self.compile(model)
+
+    def compile(self, model) -> None:
+        """Compiles the layers of `model` if the run compiles: layer by layer, since all share one function."""
+        if self.compiles:
+            for layer in model.model.layers:
+                layer.compile()
+
+    @contextlib.contextmanager
+    def inference(self):
+        """A context for validation and samples: autocast with uncompiled layers, since every new shape would compile
+        them again."""
+        eager = torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
+        with self.autocast(), eager:
+            yield
+
+
+def compiles(device: torch.device, choice: str, expected_seconds: float) -> tuple[bool, str]:
+    """Whether to use torch.compile, and why. Compiling takes up to a minute, so short runs do without."""
+    if choice != "auto":
+        return choice == "on", "as asked"
+    if device.type == "mps":
+        return False, "not on Apple GPUs"
+    if device.type == "cuda" and not _has_triton():
+        return False, "Triton is not installed"
+    if device.type == "cpu" and not _has_compiler():
+        return False, "no C++ compiler"
+    if expected_seconds < 300:
+        return False, f"a run of about {expected_seconds:.0f} s is too short to pay for it"
+    return True, "pays in a run of this length"
+
+
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))
+
+
+def reuse_freed_memory() -> None:
+    """Makes glibc keep the memory of freed tensors for the next ones; does nothing with another C library.
+
+    By default, glibc returns every large tensor to the system when it is freed, and the system clears each page of
+    the next one: that takes an eighth of a training step on a CPU (docs/pretrain.md).
+    """
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_THRESHOLD, 2**30)  # an older glibc refuses more than 32 MB and changes nothing
+    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,150 @@
+"""How a run describes itself: its plan before it begins, its progress, and `run.json` for tools that read it later."""
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from model.files.disk import write_atomically
+
+NAME = "run.json"
+OF_THE_PLAN = (
+    "epochs",
+    "tokens_per_step",
+    "steps",
+    "warmup_steps",
+    "schedule",
+    "learning_rate",
+    "default_learning_rate",
+)
+FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is known about a run; None: unknown."""
+
+    stage: str | None = None
+    begins_with: str | None = None  # the stage that trained the network so far; "nothing" if it is new
+    parameters: int | None = None
+    trained_parameters: int | None = None
+    vocab_size: int | None = None
+    kind: str | None = None  # kind of data: text, chat, preference, reward or distillation
+    bytes_per_token: float | None = None  # mean UTF-8 bytes of text per token
+    tokens_per_epoch: int | None = None  # targets in an epoch
+    different_tokens: int | None = None  # targets in an epoch, each counted once
+    epochs: int | None = None
+    tokens_per_step: int | None = None  # at most
+    steps: int | None = None  # planned
+    warmup_steps: int | None = None
+    schedule: str | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None  # at its peak
+    default_learning_rate: float | None = None  # by the rule of `training/engine/plan.py`
+
+    @property
+    def times_the_default(self) -> float | None:
+        """The learning rate over its default."""
+        known = self.learning_rate and self.default_learning_rate
+        return self.learning_rate / self.default_learning_rate if known else None
+
+
+def describe(stage: str, optimizer: str, plan, model, data: dict) -> Description:
+    """The description of a run that is about to begin; `data`: fields about its rows."""
+    parameters = list(model.parameters())
+    return Description(
+        stage=stage,
+        begins_with=plan.begins_with or "nothing",
+        parameters=sum(p.numel() for p in parameters),
+        trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        vocab_size=model.config.vocab_size,
+        optimizer=optimizer,
+        **{name: getattr(plan, name) for name in OF_THE_PLAN},
+        **data,
+    )
+
+
+def describe_plan(args, plan, model, machine, output) -> list[str]:
+    """The plan in words: what is trained, on how much, in how many steps of what size, and why."""
+    config, reasons = model.config, plan.reasons
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
+    parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
+    recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
+    tokens = plan.rows_per_epoch * plan.row_length
+    share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
+    dtype = str(machine.choice.dtype).removeprefix("torch.")
+    compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
+    return [
+        f"model     {total / 1e6:.3f} M parameters{share}: {config.model_type}, hidden {config.hidden_size},"
+        f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
+        f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
+        f"data      {tokens / 1e6:.2f} M tokens in rows of {plan.row_length}, {plan.epochs} epoch(s)",
+        f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
+        f" micro-batches x {plan.world_size} process(es)  ({reasons['batch']})",
+        f"steps     {plan.steps:,}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
+        f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
+        f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
+        f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
+    ]
+
+
+def write_description(folder: Path, description: Description) -> None:
+    """Writes `run.json` into a log folder, whole or not at all."""
+    text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
+    write_atomically(Path(folder) / NAME, lambda file: file.write(text.encode()))
+
+
+class Progress:
+    """Only the main process prints. `say` writes a line without breaking the bar."""
+
+    def __init__(self, is_main: bool):
+        self.is_main, self._bar = is_main, None
+        self._bars = is_main and sys.stderr.isatty()
+
+    def say(self, text: str) -> None:
+        if not self.is_main:
+            return
+        try:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader (`| head`) has gone; training goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def start(self, step: int, steps: int) -> None:
+        # Without a terminal the bar only keeps the time; its text goes out as lines.
+        self._bar = tqdm(
+            total=steps,
+            initial=step,
+            disable=not self.is_main,
+            unit="step",
+            dynamic_ncols=True,
+            file=sys.stderr if self._bars else open(os.devnull, "w", encoding="utf-8"),
+            smoothing=0.05,
+        )
+
+    def advance(self, metrics: dict, memory: int, show_line: bool) -> None:
+        if not self.is_main:
+            return
+        self._bar.update(1)
+        text = describe_step(metrics, memory)
+        if self._bars:
+            self._bar.set_postfix_str(text)
+        elif show_line:
+            rate, left = self._bar.format_dict["rate"], self._bar.total - self._bar.n
+            remaining = tqdm.format_interval(left / rate) if rate else "?"
+            self.say(f"step {self._bar.n}/{self._bar.total}  {text}  {remaining} left")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def describe_step(metrics: dict, memory: int) -> str:
+    loss = "skipped" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
+    speed = metrics["time"]["tokens_per_second"]
+    return f"loss {loss}  lr {metrics['lr']:.2e}  {speed:,.0f} tokens/s  {memory / 2**30:.1f} GB"

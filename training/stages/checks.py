@@ -1,0 +1,56 @@
+"""What a stage checks from time to time during training: the validation loss, and samples of the network's text."""
+
+from dataclasses import dataclass
+
+from model.generation import generate_batch, new_generator
+from model.likelihood import evaluate
+from model.sampling import Sampling
+
+PROMPTS = ("Once upon a time", "The most important thing", "从前", "今天天气")
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """The result of a validation: `measures` for metrics.jsonl, with names that begin with `val_`, and words."""
+
+    measures: dict[str, float]
+    words: str
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def validate(model, rows, machine, batch_size: int) -> ValidationResult:
+    """Scores the held-out rows in the precision of the run; a signal ends the run between two batches."""
+    batches, settings = rows.batches(batch_size), {"device": machine.device, "poll": machine.poll}
+    found = evaluate(model, batches, rows.bytes, autocast=machine.inference, **settings)
+    if rows.bytes:
+        name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
+    else:
+        name, value, words = "val_token_accuracy", found.token_accuracy, f"token accuracy {found.token_accuracy:.1%}"
+    words = f"validation loss {found.loss:.4f}, perplexity {found.perplexity:.2f}, {words}"
+    return ValidationResult({"val_loss": found.loss, name: value}, words)
+
+
+def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> str:
+    """A continuation of each of `PROMPTS`, as text to print; its random numbers do not affect those of training."""
+    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
+    return shown(PROMPTS, write_samples(model, prompts, max_new_tokens, tokenizer.end_ids, machine, seed), tokenizer)
+
+
+def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], machine, seed: int) -> list[list[int]]:
+    with machine.inference():
+        return generate_batch(
+            model,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(temperature=0.8, top_p=0.9),
+            eos_ids=end_ids,
+            generator=new_generator(machine.device, seed=seed),
+            stop=machine.poll,  # never stops the sampling; raises after a signal
+        )
+
+
+def shown(prompts, answers, tokenizer) -> str:
+    lines = [f"  {prompt} | {tokenizer.decode(answer)}" for prompt, answer in zip(prompts, answers)]
+    return "\n".join(line.replace("\n", " ") for line in lines)
