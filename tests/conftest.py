@@ -16,28 +16,24 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("patient")
 
 
-# Whole stages, kills, real tools and the like, by measurement: the rest answers within 90 seconds on two cores
-# (`pytest -m "not slow"`). Neither runs the kills of random seeds: `python -m tests.faults.kills --soak 200`.
-SLOW = (
-    *("stages/", "faults/", "scripts/", "test_documentation.py"),
-    *(
-        "dataset/cache/test_token_cache.py",
-        "dataset/test_rendering.py",
-        "dataset/test_sample",
-        "dataset/test_preview.py",
-    ),
-    *("model/files/", "model/text/test_tokenizer.py", "training/stages/test_data"),
-    *(
-        "training/diagnosis/test_diagnosis.py",
-        "training/engine/test_iteration.py",
-        "training/losses/test_preference_oracle",
-    ),
-)
+# What takes long, by measurement: runs of whole stages, kills, a sample world, other people's tools. The rest answers
+# within 90 seconds on two cores (`pytest -m "not slow"`). Neither is a soak of kills at random moments:
+# `python -m tests.faults.kills --soak 200`.
+SLOW = """
+dataset/test_sample dataset/cache/test_token_cache model/files/test_checkpoint model/files/test_huggingface_import
+training/diagnosis/test_diagnosis training/engine/test_iteration training/engine/test_interrupts
+training/stages/test_data.py stages/ faults/ scripts/ test_documentation
+""".split()
+QUICK = """
+stages/test_train_pretrain.py stages/test_train_full_sft stages/test_train_lora
+faults/test_report faults/test_skipping faults/test_hostile_weights scripts/test_diagnose scripts/test_score
+""".split()
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.relative_to(Path(__file__).parent).as_posix().startswith(SLOW):
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        if name.startswith(tuple(SLOW)) and not name.startswith(tuple(QUICK)):
             item.add_marker("slow")
 
 

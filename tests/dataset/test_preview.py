@@ -15,7 +15,7 @@ from dataset.rows.rows import Rows
 from dataset.rows.texts import TEXTS
 from dataset.survey import survey
 from tests.dataset.support import random_documents, write_jsonl
-from tests.fixtures import name_of, samples
+from tests.fixtures import samples
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,7 +105,7 @@ def test_the_figures_are_those_of_training(write, tokenizer, build, row_length):
     assert_same_as_training(path, tokenizer, build, row_length)
 
 
-@pytest.mark.parametrize("path", samples("sft_tool_zh.jsonl"), ids=name_of)
+@pytest.mark.parametrize("path", samples("sft_tool_zh.jsonl"))
 def test_the_figures_are_those_of_training_on_the_chats_of_a_file(tokenizer, build, path):
     assert_same_as_training(path, tokenizer, build, 2048)
 

@@ -12,7 +12,7 @@ from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
 from model.text.chat_template import CHAT_TEMPLATE, TOOLS_AFTER, TOOLS_BEFORE, chat_template, template_of
 from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, Tokenizer
-from tests.fixtures import name_of, samples
+from tests.fixtures import samples
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +186,12 @@ def some_chats(path) -> list[tuple[list[dict], list[dict]]]:
     return chats[:: max(1, len(chats) // 100)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", FILES)
 def test_every_conversation_of_a_file_has_the_tokens_of_transformers(renderer, auto, path):
     assert_same(renderer, auto, chats_of(path))
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", FILES)
 @pytest.mark.parametrize("variant", ["system", "no system", "tools", "no tools", "reasoning", "calls"])
 def test_variants_have_the_tokens_of_transformers(renderer, auto, path, variant):
     some_tools = [{"name": "f", "parameters": {"最大": 1e-7, "n": [1.0, None, True]}}, {"type": "function"}]
@@ -224,7 +224,7 @@ def test_tokenising_in_the_template_call_is_the_same(renderer, auto):
 # Prompts
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", FILES)
 def test_a_prompt_is_what_stands_before_an_answer(renderer, path):
     for messages, tools in some_chats(path):
         (rendered,) = renderer.render([Conversation(tuple(messages), tuple(tools))])

@@ -11,7 +11,7 @@ from dataset.records.documents import detect_format
 from dataset.records.formats import BadRecord
 from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
-from tests.fixtures import name_of, samples
+from tests.fixtures import samples
 
 USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello!"}
@@ -265,7 +265,7 @@ def test_any_record_is_a_conversation_or_bad(small_tokenizer, fields):
 FILES = samples("sft_en.jsonl", "sft_zh.jsonl", "sft_tool_en.jsonl", "sft_tool_zh.jsonl")
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", FILES)
 def test_files_of_good_records_have_no_bad_one(path):
     for record in read_records(path):
         raw = [(turn["role"], turn["content"]) for turn in record.fields["conversations"]]

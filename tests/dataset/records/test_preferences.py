@@ -11,7 +11,7 @@ from dataset.records.formats import BadRecord
 from dataset.records.preferences import PREFERENCE, Pair
 from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
-from tests.fixtures import FIXTURES, name_of, samples
+from tests.fixtures import FIXTURES, samples
 from tests.support import make_tokenizer
 
 SYSTEM = {"role": "system", "content": "Be brief."}
@@ -93,7 +93,7 @@ def test_only_what_follows_the_prompt_is_trained():
     assert everything == "What?<|im_end|>Hello!<|im_end|>"
 
 
-@pytest.mark.parametrize("path", samples("dpo.jsonl"), ids=name_of)
+@pytest.mark.parametrize("path", samples("dpo.jsonl"))
 def test_pairs_of_a_file_part_at_their_last_turn(path):
     count = 0
     for record in read_records(path):

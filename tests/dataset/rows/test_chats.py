@@ -22,7 +22,7 @@ from model.errors import SproutError, UsageError
 from model.likelihood import IGNORE
 from model.text.tokenizer import Tokenizer
 from tests.dataset.chats import kept_by_hand, random_chats, turn, write_chats
-from tests.fixtures import FIXTURES, name_of, samples
+from tests.fixtures import FIXTURES, FOLDERS, samples
 from tests.support import random_network
 
 
@@ -186,7 +186,7 @@ def test_a_file_of_which_nothing_is_left_says_what_would_do(cached_chats, tokeni
 
 # Conversations of files
 
-FILES = samples("sft_en.jsonl", "sft_zh.jsonl")
+FILES = ("sft_en.jsonl", "sft_zh.jsonl")
 
 
 def chats_of(path, every: int = 1) -> list[list[dict]]:
@@ -195,7 +195,7 @@ def chats_of(path, every: int = 1) -> list[list[dict]]:
     return [record.fields["conversations"] for record in islice(read_records(path), 0, None, every)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
+@pytest.mark.parametrize("path", samples(*FILES))
 def test_every_trained_token_of_the_conversations_of_a_file_is_a_target_once(cached_chats, path):
     tokenizer, chats = Tokenizer.load(), chats_of(path, every=25)
     length = 64 if path.is_relative_to(FIXTURES) else 512
@@ -213,13 +213,12 @@ def long_chats(path) -> list[list[dict]]:
     return [[turn for one in rng.choices(chats, k=rng.randint(1, 9)) for turn in one] for _ in range(400)]
 
 
-@pytest.mark.parametrize("ours", [True, False][: 1 + (len(FILES) > 2)], ids=["ours", "real"][: 1 + (len(FILES) > 2)])
-def test_few_positions_of_rows_are_empty(cached_chats, ours):
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_few_positions_of_rows_are_empty(cached_chats, folder):
     tokenizer, caches = Tokenizer.load(), []
-    for path in FILES:
-        if path.is_relative_to(FIXTURES) == ours:
-            chats = long_chats(path) if ours else chats_of(path, every=5)
-            caches.append(cached_chats(chats, tokenizer=tokenizer, name=path.stem))
+    for name in FILES:
+        chats = long_chats(folder / name) if folder == FIXTURES else chats_of(folder / name, every=5)
+        caches.append(cached_chats(chats, tokenizer=tokenizer, name=name.removesuffix(".jsonl")))
     rows = Rows(CHATS, [(cache, None) for cache in caches], 512, seed=0)
     empty = total = 0
     for batch in epoch_batches(rows, batch_size=64):

@@ -18,7 +18,7 @@ from dataset.rows.texts import TEXTS
 from model.errors import SproutError, UsageError
 from model.likelihood import IGNORE
 from tests.dataset.support import random_documents, write_jsonl
-from tests.fixtures import name_of, samples
+from tests.fixtures import samples
 
 
 def epoch_batches(rows: Rows, epoch: int = 0, batch_size: int = 7):
@@ -89,7 +89,7 @@ def test_every_token_of_random_documents_is_a_target_once(cached, tokenizer, len
     assert check_every_token_is_a_target_once(rows, ids, tokenizer) > 0 or length > 500
 
 
-@pytest.mark.parametrize("path", samples("pretrain_en.jsonl", "pretrain_zh.jsonl"), ids=name_of)
+@pytest.mark.parametrize("path", samples("pretrain_en.jsonl", "pretrain_zh.jsonl"))
 def test_every_token_of_the_texts_of_a_file_is_a_target_once(cached, tokenizer, path):
     texts = [record.fields["text"] for record in islice(read_records(path), 400)]
     rows = Rows(TEXTS, [(cached(texts), None)], 512, seed=0)

@@ -12,7 +12,7 @@ from model.text.chat_template import CHAT_TEMPLATE, template_of
 from model.text.offsets import encode_from
 from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
 from model.text.vocabulary import encode_words
-from tests.fixtures import FIXTURES, REAL_DATA
+from tests.fixtures import FIXTURES, FOLDERS
 
 TEXTS = [
     "Hello, world!",
@@ -144,7 +144,7 @@ def test_threads_and_other_processes_get_the_same_ids(shipped):
         assert set(map(tuple, pool.map(shipped.encode, [text] * 100))) == {tuple(shipped.encode(text))}
 
 
-@pytest.mark.parametrize("folder", [FIXTURES, *([REAL_DATA] if REAL_DATA.is_dir() else [])], ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_the_shipped_tokenizer_takes_few_tokens(folder):
     tokenizer = Tokenizer.load()
     bytes_per_token = []

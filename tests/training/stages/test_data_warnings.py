@@ -7,7 +7,7 @@ import pytest
 from dataset.rows.chats import CHATS
 from dataset.rows.texts import TEXTS
 from model.text.tokenizer import Tokenizer
-from tests.fixtures import name_of, samples
+from tests.fixtures import samples
 from tests.stages.workshop import STAGES, Workshop
 from training.stages.data import open_data
 
@@ -71,7 +71,7 @@ def test_few_trained_tokens(warnings_of):
     assert "of the tokens of" in warning and "are trained" in warning
 
 
-@pytest.mark.parametrize("path", samples("pretrain_zh.jsonl", "pretrain_zh_stories.jsonl", "sft_en.jsonl"), ids=name_of)
+@pytest.mark.parametrize("path", samples("pretrain_zh.jsonl", "pretrain_zh_stories.jsonl", "sft_en.jsonl"))
 def test_files_of_good_data_have_none(warnings_of, path):
     stage = "full_sft" if "sft" in path.name else "pretrain"
     lines = path.read_text("utf-8").splitlines()[:200]
