@@ -8,8 +8,7 @@ from tqdm import tqdm
 
 from dataset.command_line import Source
 from dataset.records.documents import BadLines, read_documents
-from dataset.records.formats import BadRecord, clean_string
-from dataset.records.reading import BadLine
+from dataset.records.formats import BadLine, BadRecord, clean_string
 from model.errors import SproutError
 
 # The keys whose strings are text, in all formats and at any depth; of the others (`role`, `id`) none is.

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import read_documents
-from dataset.records.formats import TEXT, Format
+from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import unknown_shape
-from dataset.records.reading import BadLine, check_file
+from dataset.records.reading import check_file
 from dataset.rendering import ChatRenderer, cut_length
 from dataset.rows.packing import pack
 from model.errors import SproutError

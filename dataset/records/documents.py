@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataset.records.formats import BadRecord, Format, RecordKind
-from dataset.records.reading import BadLine, read_records
+from dataset.records.formats import BadLine, BadRecord, Format, RecordKind
+from dataset.records.reading import read_records
 from model.errors import SproutError
 
 

@@ -9,7 +9,31 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from dataset.records.reading import MAX_LINE_BYTES
+# One document has to fit in memory several times over while it is tokenised. A longer line is nearly always
+# a file without line ends, so it is reported, never cut.
+MAX_LINE_BYTES = 10 * 2**20
+
+
+@dataclass(frozen=True)
+class Record:
+    """One JSON object, parquet row or text block. `line` counts from 1; keys are in lower case."""
+
+    path: str
+    line: int
+    fields: dict
+
+
+@dataclass(frozen=True)
+class BadLine:
+    """A line that cannot be used. `reason` is one of few fixed phrases (it is counted); `detail` is free."""
+
+    path: str
+    line: int
+    reason: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.reason}" + (f" ({self.detail})" if self.detail else "")
 
 
 @dataclass(frozen=True)

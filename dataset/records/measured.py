@@ -7,9 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.records.documents import Document, FormatReader, read_documents
-from dataset.records.formats import Format
+from dataset.records.formats import BadLine, Format
 from dataset.records.kinds import KINDS, unknown_shape
-from dataset.records.reading import BadLine, check_file, read_records
+from dataset.records.reading import check_file, read_records
 from model.errors import SproutError
 
 KIND = {kind.name: kind for kind in KINDS}

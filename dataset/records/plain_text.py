@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from dataset.records.reading import MAX_LINE_BYTES, BadLine, Record, decode_line
+from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
 
 
 def text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
@@ -16,19 +16,17 @@ def text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLin
         return bad or Record(path, first, {"text": "\n".join(lines)})
 
     for item in numbered_lines:
-        if not isinstance(item, BadLine):
-            number, line = item
-            item = decode_line(path, number, line)
-            if not isinstance(item, BadLine) and not item.strip():
-                if lines or bad:
-                    yield block()
-                first, size, lines, bad = 0, 0, [], None
-                continue
         if isinstance(item, BadLine):
             bad = bad or item
+        elif not item[1].strip():
+            if lines or bad:
+                yield block()
+            first, size, lines, bad = 0, 0, [], None
+            continue
         else:
+            number, text = item
             first = first or number
-            size += len(line)
+            size += len(text.encode())
             if size > MAX_LINE_BYTES and not bad:
                 bad = BadLine(
                     path,
@@ -39,6 +37,6 @@ def text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLin
         if bad:
             lines.clear()
         else:
-            lines.append(item.rstrip("\r\n"))
+            lines.append(text.rstrip("\r\n"))
     if lines or bad:
         yield block()

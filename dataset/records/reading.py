@@ -12,16 +12,12 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
 from model.errors import SproutError, UsageError
 
 ACCEPTED = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz", ".parquet")
-
-# One document has to fit in memory several times over while it is tokenised. A longer line is nearly always
-# a file without line ends, so it is reported, never cut.
-MAX_LINE_BYTES = 10 * 2**20
 
 UTF8_BOM = b"\xef\xbb\xbf"
 
@@ -34,28 +30,6 @@ BEGINNINGS = {
     b"\xfe\xff": "it is UTF-16: save it as UTF-8",
     b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
 }
-
-
-@dataclass(frozen=True)
-class Record:
-    """One JSON object, parquet row or text block. `line` counts from 1; keys are in lower case."""
-
-    path: str
-    line: int
-    fields: dict
-
-
-@dataclass(frozen=True)
-class BadLine:
-    """A line that cannot be used. `reason` is one of few fixed phrases (it is counted); `detail` is free."""
-
-    path: str
-    line: int
-    reason: str
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.reason}" + (f" ({self.detail})" if self.detail else "")
 
 
 def check_file(path: str | Path) -> str:
@@ -100,7 +74,7 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
         for number, fields in parquet_rows(str(path), progress):  # the row stands for the line
             yield BadLine(str(path), number, "not UTF-8") if fields is None else Record(str(path), number, fields)
         return
-    lines = _lines(str(path), progress)
+    lines = _decoded(str(path), _lines(str(path), progress))
     if file_type.startswith(".jsonl"):
         yield from _json_lines(str(path), lines)
     else:
@@ -135,7 +109,13 @@ def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[
         raise SproutError(f"{path}:{number + 1}: cannot be read: {error.strerror or error}") from error
 
 
-def decode_line(path: str, number: int, line: bytes) -> str | BadLine:
+def _decoded(path: str, lines: Iterator) -> Iterator[tuple[int, str] | BadLine]:
+    for item in lines:
+        text = item if isinstance(item, BadLine) else _decode(path, *item)
+        yield text if isinstance(text, BadLine) else (item[0], text)
+
+
+def _decode(path: str, number: int, line: bytes) -> str | BadLine:
     for beginning, what in BEGINNINGS.items():
         if number == 1 and line.startswith(beginning):
             return BadLine(path, number, "not a text file", what)
@@ -160,13 +140,8 @@ def _json_lines(path: str, lines: Iterator) -> Iterator[Record | BadLine]:
     for item in lines:
         if isinstance(item, BadLine):
             yield item
-            continue
-        number, line = item
-        text = decode_line(path, number, line)
-        if isinstance(text, BadLine):
-            yield text
-        elif text.strip():
-            yield _json_object(path, number, text)
+        elif item[1].strip():
+            yield _json_object(path, *item)
 
 
 def _json_object(path: str, number: int, text: str) -> Record | BadLine:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dataset.corpus import texts_of
 from dataset.records.conversations import CHAT, ROLES, Conversation
 from dataset.records.documents import detect_format
-from dataset.records.formats import TEXT, BadRecord, RecordKind
-from dataset.records.reading import BadLine, Record, read_records
+from dataset.records.formats import TEXT, BadLine, BadRecord, Record, RecordKind
+from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
 from model.errors import on_one_line
 

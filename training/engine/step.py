@@ -66,15 +66,19 @@ class Step:
     def _due(self, interval: int) -> bool:
         return interval > 0 and (self.number % interval == 0 or self.number == self._plan.steps)
 
+    @property
+    def own_places(self) -> list[range]:
+        """The places of this process's rows of the step, one range for each micro-batch."""
+        size = self._plan.batch_size
+        chunks = [self.places[i : i + size] for i in range(0, len(self.places), size)]
+        return chunks[distributed.rank() :: self._plan.world_size]
+
     def micro_batches(self, rows) -> Iterator:
         """Yields this process's rows of the step, one micro-batch at a time, on the device.
 
         rows: anything with `batch(epoch, places) -> batch`, a dataclass of tensors.
         """
-        size = self._plan.batch_size
-        chunks = [self.places[i : i + size] for i in range(0, len(self.places), size)]
-        own = chunks[distributed.rank() :: self._plan.world_size]
-        return self.batches(rows.batch(self.epoch, places) for places in own)
+        return self.batches(rows.batch(self.epoch, places) for places in self.own_places)
 
     def batches(self, batches: Iterable) -> Iterator:
         """Moves each of `batches`, dataclasses of tensors, to the device. A signal ends the run between two of them."""

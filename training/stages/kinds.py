@@ -4,8 +4,9 @@ The first record of the first file decides for all files.
 """
 
 from dataset.command_line import parse_sources
+from dataset.records.formats import BadLine
 from dataset.records.measured import kind_of_file
-from dataset.records.reading import BadLine, read_records
+from dataset.records.reading import read_records
 from dataset.records.scored import SCORED
 from dataset.rows.chats import CHATS
 from dataset.rows.judged import JUDGED_PAIRS, SCORED_ANSWERS

@@ -3,8 +3,7 @@
 import pytest
 
 from dataset.records.documents import detect_format
-from dataset.records.formats import TEXT, BadRecord, read_text
-from dataset.records.reading import MAX_LINE_BYTES
+from dataset.records.formats import MAX_LINE_BYTES, TEXT, BadRecord, read_text
 
 
 def test_text_is_detected_among_other_columns():

@@ -8,7 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from dataset.records import reading
-from dataset.records.reading import BadLine, Record, check_file, read_records
+from dataset.records.formats import BadLine, Record
+from dataset.records.reading import check_file, read_records
 from model.errors import SproutError, UsageError
 
 GOOD = b'{"text": "one"}\n'

@@ -1,5 +1,6 @@
 """Iterations of several updates, of two networks: interrupted anywhere and resumed, they end as if nothing had been."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from model.files.reading import read_checkpoint
+from tests.faults.processes import together
 from tests.stages.workshop import same, write_texts
 from tests.training.engine.toy_stage import UPDATES, main
 from training.engine.iteration import mean_of_updates
@@ -85,13 +87,39 @@ def test_stopped_by_a_signal_anywhere_and_resumed(begin, uninterrupted, place):
     assert_equal(left(out), uninterrupted)
 
 
+def toy(words: list[str], processes: int) -> list[int]:
+    """Runs the toy stage in so many processes and returns their exit codes."""
+    command = [sys.executable, "-m", "tests.training.engine.toy_stage", *words]
+    running = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for environment in (together(processes) if processes > 1 else [{}])
+    ]
+    said = [each.communicate(timeout=120)[0].decode() for each in running]
+    assert not any("Traceback" in each for each in said), said
+    return [each.returncode for each in running]
+
+
 def test_killed_between_rollout_and_update_and_resumed(begin, uninterrupted):
     words, left = begin
-    for more in (["--kill", "2", "0"], ["--resume", "--kill", "3", "2"], ["--resume"]):
-        command = [sys.executable, "-m", "tests.training.engine.toy_stage", *words("killed", *more)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert ended.returncode == (-9 if "--kill" in more else 0), ended.stderr
+    assert toy(words("killed", "--at", "SIGKILL", "2", "-1"), 1) == [-9]
+    assert toy(words("killed", "--resume", "--at", "SIGKILL", "3", "1"), 1) == [-9]
+    assert toy(words("killed", "--resume"), 1) == [0]
     assert_equal(left("killed"), uninterrupted)
+
+
+def test_each_of_two_processes_resumes_with_its_own_rollouts(begin):
+    words, left = begin
+    assert toy(words("pair"), 2) == [0, 0]
+    assert toy(words("pair stopped", "--at", "SIGTERM", "2", "0"), 2) == [143, 143]
+    state, _ = left("pair stopped")
+    assert (state["step"], len(state["updates"])) == (1, 1)
+    first, second = (kept["answers"]["tokens"] for kept in state["kept"])
+    assert first.shape == second.shape and not torch.equal(first, second)
+    assert toy(words("pair stopped", "--resume", "--at", "SIGKILL", "3", "1"), 2)[1] == -9
+    assert toy(words("pair stopped", "--resume"), 2) == [0, 0]
+    assert_equal(left("pair stopped"), left("pair"))
 
 
 def test_a_loop_over_updates_makes_each_of_them(begin, monkeypatch):

@@ -1,6 +1,7 @@
 """A stage as reinforcement learning has them, at its smallest: two networks, rollouts, three updates on each of them.
 
-    python -m tests.training.engine.toy_stage --data_path FILE ...         (with --kill ITERATION UPDATE: SIGKILL there)
+    python -m tests.training.engine.toy_stage --data_path FILE ...         (with --at SIGNAL ITERATION UPDATE: it
+    sends itself SIGTERM or SIGKILL there; of several processes the last one does)
 
 The policy samples from its own, changing, distribution, and both losses draw random numbers: whatever is not restored
 exactly shows in the weights.
@@ -12,11 +13,11 @@ from dataclasses import dataclass
 
 import torch
 
-from dataset.command_line import count
 from dataset.rows.texts import TEXTS
 from model.generation import generate_batch, new_generator
 from model.reward import RewardModel
 from model.transformer import Transformer
+from training.engine import distributed
 from training.engine.iteration import Iteration
 from training.engine.optimizers import optimizers_for
 from training.engine.plan import plan_for
@@ -51,18 +52,18 @@ def parse_arguments(argv=None):
     add_model_arguments(parser, start_from=None)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="toy")
-    parser.flags("test", NOTHING)("--kill", type=count, nargs=2, metavar=("ITERATION", "UPDATE"))
+    parser.flags("test", NOTHING)("--at", nargs=3, metavar=("SIGNAL", "ITERATION", "UPDATE"))
     return parser.parse_args(argv)
 
 
 def main(argv=None, at=lambda iteration, update: None):
     """at: called in every update, behind its first micro-batch; update -1: when the answers are there."""
     args = parse_arguments(argv)
-    if args.kill:
+    if args.at and distributed.rank() == distributed.world_size() - 1:
 
         def at(iteration, update):
-            if [iteration, update + 1] == args.kill:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if [str(iteration), str(update)] == args.at[1:]:
+                os.kill(os.getpid(), signal.Signals[args.at[0]])
 
     with Run(args, stage="toy") as run:
         machine = run.machine
@@ -77,7 +78,8 @@ def main(argv=None, at=lambda iteration, update: None):
         for step in run.steps(Iteration):
 
             def sample(step=step):
-                prompts = rows.batch(step.epoch, step.places).tokens[:, :4].tolist()
+                own = [rows.batch(step.epoch, places).tokens for places in step.own_places]
+                prompts = torch.cat(own)[:, :4].tolist()
                 generator = new_generator(seed=1000 * args.seed + step.number)
                 answers = generate_batch(policy, prompts, max_new_tokens=8, generator=generator)
                 tokens = torch.tensor([prompt + answer for prompt, answer in zip(prompts, answers, strict=True)])
