@@ -12,7 +12,7 @@ from dataset.records.formats import BadRecord, clean_string
 from dataset.records.reading import BadLine
 from model.errors import SproutError
 
-# The keys whose strings are text, in all formats and at any depth; of the others (`role`, `id`) none is.
+# The keys whose strings are text, in all formats and at any depth; strings under others (`role`, `id`) are not.
 TEXT_KEYS = frozenset(
     "text content value instruction input output prompt completion response question answer history system"
     " chosen rejected reasoning_content tools tool_calls".split()

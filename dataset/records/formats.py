@@ -45,7 +45,7 @@ class RecordKind:
 
 
 class BadRecord(ValueError):
-    """A record of the right format whose content cannot be used; the reason is one of few fixed phrases."""
+    """A record of the right format whose content cannot be used; the reason is one of a few fixed phrases."""
 
     def __init__(self, reason: str, detail: str = ""):
         super().__init__(reason)

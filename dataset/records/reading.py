@@ -2,7 +2,7 @@
 
 Nothing read here is trusted. What concerns the whole file (it is missing, empty, of an unknown type) raises;
 what concerns one line is yielded as a `BadLine`, so that the caller decides whether to stop or to count and
-go on. Blank lines of a `.jsonl` file carry nothing and are passed over; every other line is either yielded as
+go on. Blank lines of a `.jsonl` file carry nothing and are passed over; every other line is yielded, as
 a record or as a bad line.
 """
 
@@ -25,7 +25,7 @@ MAX_LINE_BYTES = 10 * 2**20
 
 UTF8_BOM = b"\xef\xbb\xbf"
 
-# How files begin that have the wrong name, and what to do about them.
+# How files with a wrong name begin, and what to do about them.
 BEGINNINGS = {
     b"\x1f\x8b": "it is compressed by gzip: end its name in .gz",
     b"PAR1": "it is a parquet file: end its name in .parquet",
@@ -47,7 +47,7 @@ class Record:
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that cannot be used. `reason` is one of few fixed phrases (it is counted); `detail` is free."""
+    """A line that cannot be used. `reason` is one of a few fixed phrases (it is counted); `detail` is free."""
 
     path: str
     line: int
@@ -62,7 +62,7 @@ def check_file(path: str | Path) -> str:
     """Return the type of the file, as the end of its name says: one of `ACCEPTED`.
 
     Raises UsageError for an extension we do not read, SproutError for a file that is missing, empty or not
-    a file: cheap enough to ask of every file before the first one is read.
+    a file: cheap enough to call for every file before the first one is read.
     """
     path = Path(path)
     if os.path.isdir(path):  # unlike Path.is_dir, it does not raise for a name that no file can have
@@ -128,7 +128,7 @@ def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[
                 while not line.endswith(b"\n") and (line := file.readline(MAX_LINE_BYTES)):
                     pass
                 yield BadLine(path, number, f"the line is longer than {MAX_LINE_BYTES // 2**20} MiB")
-    # Only decompression raises these three: the end is missing, the check sum is wrong, the data are damaged.
+    # Only decompression raises these three: the end is missing, the checksum is wrong, the data are damaged.
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield BadLine(path, number + 1, "the gzip data are damaged or cut short from here on", str(error))
     except OSError as error:

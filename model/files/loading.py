@@ -40,7 +40,7 @@ class Loaded:
 
     @property
     def imported(self) -> bool:
-        """Whether it was not Sprout that taught it its language, whatever stages came after."""
+        """Whether it was pretrained elsewhere, whatever stages of Sprout came after."""
         return self.stage == "imported" or self.facts.get("imported") is True
 
 

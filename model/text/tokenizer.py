@@ -1,4 +1,4 @@
-"""Text to token ids and back: a thin layer over the `tokenizers` library with one promise more.
+"""Text to token ids and back: a thin layer over the `tokenizers` library with one more promise.
 
 The promise: a special token written inside a text is text. `encode` never produces a control id, whatever a
 document or a user's message contains; only the code that frames documents and chats puts those ids in.
@@ -38,7 +38,7 @@ FILE_NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.jso
 
 DEFAULT_FOLDER = Path(__file__).parents[1] / "default_tokenizer"
 
-# A batch of texts is work for all cores at a time, and nothing to the memory: while one is encoded, a token costs some
+# A batch of texts is enough work for all cores, and takes little memory: while it is encoded, a token takes some
 # hundred bytes.
 MAX_CHARACTERS, MAX_TEXTS = 2**20, 4096
 Text = TypeVar("Text")
