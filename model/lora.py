@@ -81,7 +81,7 @@ def add_lora(model: nn.Module, lora: Lora) -> None:
         raise UsageError("adapters need at least one linear layer to adapt")
     if not 1 <= lora.rank <= unwrapped(model).config.hidden_size:
         hidden = unwrapped(model).config.hidden_size
-        raise UsageError(f"a rank of {lora.rank} does not suit a network of width {hidden}: give 1 to {hidden}")
+        raise UsageError(f"adapters of rank {lora.rank} do not suit a network of width {hidden}: give 1 to {hidden}")
     model.requires_grad_(False)
     for layer in unwrapped(model).model.layers:
         for name in lora.targets:
