@@ -30,7 +30,7 @@ class Lora:
     rank: int
     alpha: float
     targets: tuple[str, ...] = TARGETS  # the linear layers that have one, in every block
-    dropout: float = 0.0  # of what goes into A, in training
+    dropout: float = 0.0  # on the input of A, in training
     base: str | None = None  # `fingerprint` of the network they belong to; None where it is unknown
     base_path: str | None = None  # where that network was
 

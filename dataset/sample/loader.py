@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "zh")
 
 Lines = tuple[str, ...]  # one wording each
-Row = tuple[str, ...]  # of a table, one cell each
+Row = tuple[str, ...]  # a row of a table, one cell each
 Kind = TypeVar("Kind")
 
 _BRACES = re.compile(r"\{[^{}]*\}?|\}")

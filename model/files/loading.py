@@ -36,7 +36,7 @@ class Loaded:
     stage: str  # "pretrain", ...; "imported" for a Hugging Face folder or a bare state dict
     facts: dict
     source: str
-    stored_dtype: torch.dtype  # of the file
+    stored_dtype: torch.dtype  # the type of the weights in the file
 
     @property
     def imported(self) -> bool:

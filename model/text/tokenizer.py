@@ -91,7 +91,7 @@ class Tokenizer:
         self.vocab_size = max(self.vocab.values()) + 1
         self._hidden_ids = frozenset(self.vocab[name] for name in hidden)
         self.special_ids = frozenset(self.vocab[name] for name in controls)
-        decoder = content.get("decoder") or {}  # of known form, since the library took it
+        decoder = content.get("decoder") or {}  # its form is known, since the library took it
         self.byte_level = any(part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part)
         self.bos_id, self.eos_id, self.pad_id = self._frame_ids()
         self.end_ids = frozenset({self.eos_id, self.pad_id})
