@@ -4,7 +4,7 @@
     c, r = log p(answer) - log p_reference(answer), of the chosen and of the rejected answer, summed over its tokens
 
 The reference is the network as it was at the start. The loss raises the probability of the chosen answer and lowers
-that of the rejected one, relative to the reference; the surer the network already is, the less. --loss_type chooses
+that of the rejected one, relative to the reference, and less so the surer the network already is. --loss_type chooses
 other losses (`training/losses/preference.py`). Every parameter is updated (but see --freeze_layers and --lora). A row
 holds both answers of several pairs, none of which sees another.
 

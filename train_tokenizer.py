@@ -5,8 +5,8 @@ neighbours becomes a new token, again and again, until the vocabulary is full. N
 byte is a token, so every text comes back exactly. Text records give their text, chat records the contents of
 their turns; `FILE:0.1` takes a tenth of a file's documents, `FILE:2` counts each twice.
 
-    python train_tokenizer.py --data_path ../shared/data/pretrain_en.jsonl ../shared/data/pretrain_zh.jsonl
-    python train_tokenizer.py --data_path ../shared/data/pretrain_zh.jsonl --extend path/to/SmolLM2 --add 4000
+    python train_tokenizer.py --data_path my_text.jsonl my_chats.jsonl
+    python train_tokenizer.py --data_path chinese.jsonl --extend path/to/SmolLM2 --add 4000
 
 The first writes out/tokenizer (for `--tokenizer_path`). The second gives an existing byte-level tokenizer
 4000 more tokens, learnt on top of its own, every old id unchanged. See docs/tokenizer.md.

@@ -121,7 +121,7 @@ def _whole(text: str, least: int, complaint: str) -> int:
 
 
 def nonnegative(text: str) -> float:
-    """A finite number of at least 0, as float32 has them."""
+    """A finite number of at least 0, within the range of float32."""
     return _number(text, lambda value: 0 <= value < 3.4e38, f"{text} is not a finite number of at least 0")
 
 
@@ -148,7 +148,7 @@ def _number(text: str, fits: Callable[[float], bool], complaint: str) -> float:
 
 
 def file_name(text: str) -> str:
-    """A name that files are called by, with no folder in it: what is written stays in its folder."""
+    """A file name without a folder, so that what is written stays in its folder."""
     plain = text.isprintable() and not set(text) & set('/\\:*?"<>|') and text not in ("", ".", "..")
     if not plain or len(os.fsencode(text)) > 150:  # a file name of 255 bytes has to hold more than it
         shown = text if len(text) <= 60 else text[:57] + "..."

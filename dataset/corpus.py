@@ -11,7 +11,7 @@ from dataset.records.documents import BadLines, read_documents
 from dataset.records.formats import BadLine, BadRecord, clean_string
 from model.errors import SproutError
 
-# The keys whose strings are text, in all formats and at any depth; of the others (`role`, `id`) none is.
+# The keys whose strings are text, in all formats and at any depth; strings under others (`role`, `id`) are not.
 TEXT_KEYS = frozenset(
     "text content value instruction input output prompt completion response question answer history system"
     " chosen rejected reasoning_content tools tool_calls".split()

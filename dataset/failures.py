@@ -1,4 +1,4 @@
-"""What stops a command, in one sentence: what is wrong with its input, and what the machine refuses it."""
+"""Says in one sentence what stopped a command: something wrong with its input, or a limit of the machine."""
 
 import errno
 import os
@@ -42,6 +42,6 @@ def _say(message: str) -> None:
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether Python, numpy or torch could not get memory; torch is not imported for it."""
-    # torch.OutOfMemoryError is of GPUs; its allocator for CPUs raises a plain RuntimeError.
+    # torch raises OutOfMemoryError for GPUs only; its allocator for CPUs raises a plain RuntimeError.
     of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
     return isinstance(error, MemoryError) or of_torch

@@ -200,7 +200,7 @@ def shown_text(example: Example, tokenizer: Tokenizer, style: Style) -> str:
 
 def _abridged(ids: np.ndarray, tokenizer: Tokenizer, style: Style, code: str = "0") -> str:
     def text(part: np.ndarray) -> str:
-        # Nothing is shown of a character whose tokens are cut apart.
+        # A character whose tokens are cut apart is not shown.
         return visible(tokenizer.decode(part.tolist(), skip_special_tokens=False).strip("\ufffd"))
 
     if len(ids) <= HEAD + TAIL + 10:

@@ -1,9 +1,9 @@
 """From a conversation to token ids, and which of them are trained.
 
-The tokens are those that `transformers` makes of the chat template (`model/text/chat_template.py`), but for one thing:
+The tokens are those that `transformers` makes of the chat template (`model/text/chat_template.py`), with one exception:
 a control token that somebody writes into a message is text here, so no message can end its turn or open another. Tags
-as <think> and <tool_call> become control ids in what the assistant says and nowhere else, since that is how data write
-them and how a model does.
+such as <think> and <tool_call> become control ids in what the assistant says and nowhere else, since data write them
+there, and so does a model.
 
 What the assistant says is trained, and the end of its turn, which it has to learn as well; nothing else is.
 """
@@ -35,7 +35,7 @@ class Rendered:
     trained: np.ndarray  # bool [n]: what the assistant says and the end of its turn
 
     def without_untrained_end(self) -> "Rendered":
-        """Up to the last trained token, for what follows it teaches nothing; empty if none is trained."""
+        """Up to the last trained token, since what follows it teaches nothing; empty if none is trained."""
         places = 1 + np.flatnonzero(self.trained[1:])
         length = int(places[-1]) + 1 if places.size else 0
         return Rendered(self.ids[:length], self.trained[:length])
@@ -46,7 +46,7 @@ class _Span:
     """Text between two control ids, then the second of them. A token may join its parts, so it is encoded at once."""
 
     text: str
-    untrained: int  # so many characters at its beginning are not trained, the others are
+    untrained: int  # how many characters at its beginning are not trained; the others are
     control: int | None  # None at the end of a conversation
     control_is_trained: bool = False
 
@@ -54,7 +54,7 @@ class _Span:
 class ChatRenderer:
     """Renders for one tokenizer, a `model.text.tokenizer.Tokenizer`. May be shared by threads.
 
-    A tokenizer that lacks one of the control tokens spells it as text, but for the end of a turn: without
+    A tokenizer that lacks one of the control tokens spells it as text, except for the end of a turn: without
     <|im_end|> that is its EOS. `chat_template(end=...)` is the template that says the same.
 
     Attributes:
@@ -164,9 +164,9 @@ class ChatRenderer:
 def cut_length(ids: np.ndarray, trained: np.ndarray, limit: int, end_id: int) -> int:
     """How many tokens of a conversation to keep, at most `limit`; 0 if none of those kept would be trained.
 
-    ids: integers [n]; trained: bool [n]. All is kept up to the last trained token, for what follows it teaches
-    nothing. Where that is too long, all up to the last end of a trained turn (`end_id`) within `limit`; where even
-    the first trained turn goes on beyond it, as much of that as fits. The first token is never predicted, so it does
+    ids: integers [n]; trained: bool [n]. Everything up to the last trained token is kept; what follows teaches nothing.
+    Where that is too long, everything up to the last end of a trained turn (`end_id`) within `limit`; where even the
+    first trained turn goes on beyond it, as much of that turn as fits. The first token is never predicted, so it does
     not count as trained.
     """
     places = 1 + np.flatnonzero(trained[1:])

@@ -61,7 +61,7 @@ class Survey:
 
     @property
     def left_out(self) -> int:
-        """Conversations of which nothing trained is left."""
+        """The number of conversations with no trained token left."""
         return int(np.count_nonzero(self.kept == 0))
 
     def rows(self) -> tuple[int, float]:

@@ -35,13 +35,13 @@ def add_task_arguments(parser) -> None:
         default=True,
     )
     group.add_argument("--answers", action="store_true", help="with --data_path: greedy answers, by exact match")
-    group.add_argument("--show", type=count, default=0, metavar="N", help="with --answers: N that are wrong")
+    group.add_argument("--show", type=count, default=0, metavar="N", help="with --answers: show N wrong ones")
     group.add_argument("--save_answers", metavar="FILE", help="with --answers: each of them, whole, as lines of JSON")
     group.add_argument("--json", action="store_true", help="with --data_path: the result as a line of JSON")
     group.add_argument(
         "--max_seq_len",
         type=positive_int,
-        help="tokens in a scored row (texts 512, chats 768); of a chat, all that the network sees (its positions)",
+        help="tokens in a scored row (texts 512, chats 768); in a chat, all that the network sees (its positions)",
     )
     group.add_argument(
         "--batch_size",
@@ -65,7 +65,7 @@ def add_weight_arguments(parser):
         " weight is given",
     )
     group.add_argument(
-        "--lora_scale", type=nonnegative, metavar="X", help="how much of the adapters counts; 0: nothing of them (1)"
+        "--lora_scale", type=nonnegative, metavar="X", help="how much of the adapters counts; 0: nothing (1)"
     )
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the weight's own")
     add_device_arguments(group)
@@ -82,8 +82,8 @@ def add_sampling_arguments(parser) -> None:
     group.add_argument("--max_new_tokens", type=positive_int, default=256, help="default %(default)s")
     group.add_argument("--temperature", type=nonnegative, default=0.8, help="0: greedy (%(default)s)")
     group.add_argument("--top_k", type=count, default=0, help="the K most probable; 0: all (%(default)s)")
-    group.add_argument("--top_p", type=positive, default=0.9, help="the first P of probability (%(default)s)")
-    group.add_argument("--min_p", type=fraction, default=0.0, help="from this share of the first on (%(default)s)")
+    group.add_argument("--top_p", type=positive, default=0.9, help="the most probable, up to a sum of P (%(default)s)")
+    group.add_argument("--min_p", type=fraction, default=0.0, help="at least this share of the largest (%(default)s)")
     group.add_argument("--repetition_penalty", type=positive, default=1.0, help="1: none (%(default)s)")
     group.add_argument("--seed", type=count, help="gives the same text again (default: a new one each time)")
 

@@ -60,7 +60,7 @@ def _up_to_last_answer(renderer: ChatRenderer, rendered) -> np.ndarray:
 def score_records(
     path: str | Path, kind: str, score: Callable[[list[Conversation]], Iterable[float | None]]
 ) -> Iterator[tuple[Document, list[float | None]]]:
-    """Every record of a file, and the rewards of its conversations; for pairs, chosen and rejected by turns.
+    """Every record of a file, and the rewards of its conversations; for pairs, chosen and rejected alternate.
 
     kind: one of `SCORED_KINDS`. score(conversations) -> their rewards, None for one that is too long. Shows a progress
     bar. Raises `SproutError` for a line that cannot be used.

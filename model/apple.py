@@ -1,4 +1,4 @@
-"""What an Apple GPU can do is found out by trying."""
+"""Finds out by trying what an Apple GPU can do."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Where and in which precision a network computes, whether it learns or is used: so this lives beside the network.
+"""Where and in which precision a network computes. Training and use both need this, so it lives beside the network.
 
 Weights stay float32; matrix products run in bfloat16 or float16 under autocast where the device is good at it. float16
 has a small range: what could leave it (a residual stream, a gradient) has to be kept in float32 or scaled.

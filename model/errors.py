@@ -19,7 +19,7 @@ class SproutError(Exception):
     """Data, files or checkpoints that cannot be used (exit code 1)."""
 
     exit_code = 1
-    of_all_processes = True  # of a run in several processes, every one raises it, so that one of them says it
+    of_all_processes = True  # every process of a run raises it, so only one of them prints it
 
 
 class UsageError(SproutError):

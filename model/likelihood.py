@@ -98,7 +98,7 @@ def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[
     features, targets = features.flatten(0, -2), targets.flatten()
     kind, chunk = compute_type(features, head), chunk_length(head)
     if features.device.type == "cpu":
-        # What is ignored needs no logits. To know how many these are, a GPU would have to be waited for.
+        # Ignored targets need no logits. On a GPU, counting them would mean waiting for the device.
         here = (targets != IGNORE).nonzero()[:, 0]
         if len(here) < len(targets):
             features, targets = features[here], targets[here]

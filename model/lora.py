@@ -25,13 +25,13 @@ TARGETS = (*ATTENTION, *MLP)  # every linear layer of a block
 
 @dataclass(frozen=True)
 class Lora:
-    """What adapters are, but for their numbers."""
+    """Everything about adapters except their weights."""
 
     rank: int
     alpha: float
     targets: tuple[str, ...] = TARGETS  # the linear layers that have one, in every block
-    dropout: float = 0.0  # of what goes into A, in training
-    base: str | None = None  # `fingerprint` of the network they belong to; None where nobody noted it
+    dropout: float = 0.0  # on the input of A, in training
+    base: str | None = None  # `fingerprint` of the network they belong to; None where it is unknown
     base_path: str | None = None  # where that network was
 
     @property
@@ -81,7 +81,7 @@ def add_lora(model: nn.Module, lora: Lora) -> None:
         raise UsageError("adapters need at least one linear layer to adapt")
     if not 1 <= lora.rank <= unwrapped(model).config.hidden_size:
         hidden = unwrapped(model).config.hidden_size
-        raise UsageError(f"adapters of rank {lora.rank} are none for a network of width {hidden}: give 1 to {hidden}")
+        raise UsageError(f"adapters of rank {lora.rank} do not suit a network of width {hidden}: give 1 to {hidden}")
     model.requires_grad_(False)
     for layer in unwrapped(model).model.layers:
         for name in lora.targets:

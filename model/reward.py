@@ -35,7 +35,7 @@ class RewardModel(Transformer):
         return reward.train(network.training)
 
     def forward(self, tokens: Tensor, positions: Tensor | None = None, cache=None) -> Tensor:
-        """[B, T] float32: what a conversation would be worth that ended with each of `tokens` [B, T]."""
+        """[B, T] float32: the reward of a conversation that ends with each of `tokens` [B, T]."""
         return self.head(self.features(tokens, positions, cache))
 
     def head(self, features: Tensor) -> Tensor:

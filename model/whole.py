@@ -32,7 +32,7 @@ def plain_state_dict(model: nn.Module) -> dict[str, Tensor]:
 
 def _own_storage(tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
-    # A view would drag the whole storage it looks into along, into the file.
+    # A view would bring the whole storage under it into the file.
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 

@@ -22,7 +22,7 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16", "float16"),
-        help="of the weights (default: as they are stored)",
+        help="type of the weights (default: as they are stored)",
     )
     parser.add_argument(
         "--tokenizer_path",

@@ -5,8 +5,8 @@
     python scripts/quickstart.py --full      # goes on through the other stages: half an hour in all, or more
 
 Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
-it before and after about what it has read but was never asked. Every command is printed as you would type it. Run
-again, it takes up where it was. Everything is written to out/quickstart.
+it before and after about what it has read but was never asked. Every command is printed as you would type it. If you
+run it again, it goes on where it stopped. Everything is written to out/quickstart.
 """
 
 import json
@@ -43,9 +43,9 @@ def parse_arguments(argv=None):
     parser.add_argument(
         "--full", action="store_true", help="go on through LoRA, DPO, reward model, reasoning, distillation"
     )
-    parser.add_argument("--seed", type=count, default=42, help="of the network and the order of the data (%(default)s)")
+    parser.add_argument("--seed", type=count, default=42, help="seed of the network and the data order (%(default)s)")
     parser.add_argument("--out_dir", help="default out/quickstart in the project's folder")
-    parser.add_argument("--max_steps", type=positive_int, help="only so many steps of training: to try the machinery")
+    parser.add_argument("--max_steps", type=positive_int, help="end each training after N steps, to try the script")
     return parser.parse_args(argv)
 
 
@@ -120,7 +120,7 @@ def walk(args) -> tuple[str, ...]:
     for number, stage in enumerate(further, len(way) + 1):
         do(stage, f"[{number}/{count}]", done)
     if further:
-        print("\nwhat each stage was for")
+        print("\nwhat each stage brought")
         print("\n".join(table_after(place)))
     print(farewell(args, chat, (time.monotonic() - started) / 60), flush=True)
     return chat

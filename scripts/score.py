@@ -1,8 +1,8 @@
 """Score answers with a reward model: how good each is, as one number; the larger the better.
 
     python scripts/score.py --prompt "What is the capital of France?" --answer "Paris." --answer "Go away."
-    python scripts/score.py --data_path my_preferences.jsonl          # in how many pairs the chosen answer is above
-    python scripts/score.py --data_path my_chats.jsonl --save_scores out/scored.jsonl     # each record and its reward
+    python scripts/score.py --data_path my_preferences.jsonl         # in how many pairs the chosen answer scores higher
+    python scripts/score.py --data_path my_chats.jsonl --save_scores out/scored.jsonl    # each record and its reward
 
 A file holds pairs or ranked choices, scored answers, or conversations, whose last answer is scored. Compare only the
 rewards of answers to the same prompt: the better answer has the larger reward.
@@ -30,7 +30,7 @@ def parse_arguments(argv=None):
     what.add_argument("--data_path", metavar="FILE", help="pairs, scored answers, chats: .jsonl, .jsonl.gz, .parquet")
     group.add_argument("--answer", action="append", metavar="TEXT", help="with --prompt (repeatable)")
     group.add_argument("--system", metavar="TEXT", help="with --prompt: the system message before it")
-    group.add_argument("--by", metavar="KEY", help="with --data_path: also apart for each value of this key")
+    group.add_argument("--by", metavar="KEY", help="with --data_path: also figures for each value of this key")
     group.add_argument("--save_scores", metavar="FILE", help="with --data_path: writes the records with rewards, JSONL")
     group.add_argument("--json", action="store_true", help="print lines of JSON")
 

@@ -34,7 +34,7 @@ FLAG, OFFSET, NUMBER = "|u1", "<i8", "<f4"
 
 @dataclass(frozen=True)
 class ExampleSize:
-    """What a stream holds: `trained` counts what can be predicted, so no example's first token."""
+    """What a stream holds. `trained` leaves out the first token of each example, which nothing predicts."""
 
     documents: int = 0  # examples
     tokens: int = 0
@@ -76,7 +76,7 @@ class ExampleStream:
         return self.size.documents // self.per_record
 
     def map(self) -> Examples:
-        """The examples, read-only; checked, and to be let go of soon, as those of `texts.TokenStream.map`."""
+        """The examples, read-only; checked, and to be released soon, like the array of `texts.TokenStream.map`."""
         if not self._checked:
             for (path, _, _), seal in zip(self._arrays(), self.size.seals or ()):
                 check_seal(path, seal)
@@ -149,8 +149,8 @@ class ExampleCache(Cache):
     """A file of records of conversations; a subclass says which. `end_id` ends a turn.
 
     PER_RECORD: conversations of a record. LABEL: the name of its label, if it has one.
-    CONTENTS: what `summary` says is in the file, with {records}, {tokens}, {trained} (a share of the tokens), and of
-    what is held out {held_records}, {held_tokens}.
+    CONTENTS: what `summary` says is in the file, with {records}, {tokens}, {trained} (a share of the tokens), and,
+    for what is held out, {held_records}, {held_tokens}.
     """
 
     train: ExampleStream

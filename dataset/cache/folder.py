@@ -1,4 +1,4 @@
-"""What lies on the disk is whole, or known not to be: data files, folders made of them, and the arrays in these.
+"""Data files, folders made of them, and the arrays in these: each is whole, or known to be damaged.
 
 A data file is known by the hash of its content, which is remembered. A folder is built once and then only read, whole
 or absent, by one process at a time: it is built under another name and renamed when it has reached the disk; its
@@ -93,7 +93,7 @@ def open_or_build(
     what: str = "token cache",
     verb: str = "tokenised",
 ) -> Opened:
-    """What `open_folder` makes of the folder (None: it is not there, or damaged), built first if need be.
+    """What `open_folder` makes of the folder, which is built first where that is None: missing, or damaged.
 
     build: fills the empty folder it is given with all but meta.json, whose content it returns. While it runs,
     SIGTERM raises as Ctrl-C does, and nothing is left behind. Another process that wants the same folder waits.

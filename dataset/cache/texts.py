@@ -102,7 +102,7 @@ class TokenStream:
     def map(self) -> np.ndarray:
         """The stream as a read-only memory-mapped array [tokens].
 
-        Let go of the array soon and map again when needed (some 20 microseconds): pages that were touched
+        Release the array soon and map again when needed (some 20 microseconds): pages that were touched
         count as memory of the process for as long as the mapping lives, so one that lives as long as the run
         would grow to the size of the corpus.
 
@@ -192,7 +192,7 @@ class TextEncoder:
     """From texts to what a `StreamWriter` takes. Every kind of records has such an encoder, with the same methods."""
 
     kind = TEXT
-    characters = staticmethod(len)  # about how many of them there are to encode in a document
+    characters = staticmethod(len)  # about how many characters of a document there are to encode
 
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer

@@ -1,6 +1,6 @@
 """Tokenise a data file once, into a folder of memory-mapped streams that a second start opens at once.
 
-    out/cache/<key>/train.bin         documents to train on (of conversations three files or four: `cache.examples`)
+    out/cache/<key>/train.bin         documents to train on (for conversations three or four files: `cache.examples`)
                     validation.bin    documents held out
                     bad_lines.jsonl   lines left out, if any
                     meta.json         what is in the streams; written last: with it the cache is whole
@@ -140,7 +140,7 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
             raise SproutError(documents.why_empty())
         sizes = {"train": train.finish(), "validation": validation.finish()}
     if val_ratio < 1 and sizes["train"].documents == 0:
-        # The hash picked every document of a file of a few, or of copies of a few: training comes first.
+        # The hash picked every document, as can happen where few of them differ: training comes first.
         return tokenise(source, encoder, folder, val_ratio=0, on_bad_line=on_bad_line, progress=progress)
     return {
         "source": str(source),
@@ -159,7 +159,7 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
 
 
 def _encoded(batches: Iterable[list], encode: Callable[[list], list]) -> Iterator[tuple[list, list]]:
-    """Yield every batch with its tokens, while the next one is encoded: all cores work as the caller writes."""
+    """Yield every batch with its tokens, while the next one is encoded: all cores work while the caller writes."""
     with ThreadPoolExecutor(max_workers=1) as encoder:
         before = None
         for batch in batches:
@@ -174,9 +174,9 @@ def _encoded(batches: Iterable[list], encode: Callable[[list], list]) -> Iterato
 def held_out_share(paths: Sequence[Path], val_ratio: float) -> float:
     """`val_ratio`, or less where that would hold out more than about `MAX_VALIDATION_BYTES` of all files together.
 
-    One share for all files: copies of a document are then on one side, in whichever files they are. What is less
-    than asked for is a power of two, so that files may grow a little and the share, with the caches built for it,
-    stays as it is.
+    One share for all files: copies of a document are then on one side, in whichever files they are. A smaller
+    share is rounded down to a power of two, so that files may grow a little and the share, with the caches built for
+    it, stays as it is.
     """
     sizes = (path.stat().st_size * (COMPRESSION if path.suffix.lower() in (".gz", ".parquet") else 1) for path in paths)
     limit = MAX_VALIDATION_BYTES / sum(sizes)

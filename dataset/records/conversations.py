@@ -125,7 +125,7 @@ def from_inline(fields: dict, key: str = "prompt") -> Conversation:
     return _conversation(turns, fields)
 
 
-# How the formats that share keys are told apart: by the first turn, the first tag.
+# How the formats that share keys are told apart: by the first turn, or the first tag.
 
 
 def has_roles(fields: dict, key: str = "conversations") -> bool:
@@ -231,7 +231,7 @@ def _call(call: dict) -> dict:
 
 
 def _from_sharegpt_turn(turn: dict) -> dict:
-    """The same turn with `role` and `content`, or with the call that its value is."""
+    """The same turn with `role` and `content`, or with the tool call that its value holds."""
     if "from" not in turn:  # the system message that stands beside the turns, or an error to be named later
         return turn
     speaker = turn.get("from")
@@ -245,7 +245,7 @@ def _from_sharegpt_turn(turn: dict) -> dict:
 def _json_objects(fields: dict, key: str) -> list[dict]:
     """The JSON objects under `key`, given as a list, as one object, or as JSON text of either; none if absent.
 
-    Raises BadRecord for anything that is not that, or that JSON and UTF-8 could not say again.
+    Raises BadRecord for anything else, and for what cannot be written as JSON in UTF-8 again.
     """
     value = fields.get(key)
     if value is None or (isinstance(value, str) and not value.strip()):

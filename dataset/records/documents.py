@@ -69,7 +69,7 @@ class BadLines:
     """The lines of a file that cannot be used. With `on_bad_line="stop"` the first one raises; with "skip" all are
     counted and written to `path`.
 
-    Attributes: `counts` by reason; `first`, if there is one. The file, which has a JSON object for each line, is begun
+    Attributes: `counts` by reason; `first`, if there is one. The file has a JSON object for each line and is created
     at the first.
     """
 

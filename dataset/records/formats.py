@@ -25,7 +25,7 @@ class Record:
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that cannot be used. `reason` is one of few fixed phrases (it is counted); `detail` is free."""
+    """A line that cannot be used. `reason` is one of a few fixed phrases (it is counted); `detail` is free."""
 
     path: str
     line: int
@@ -69,7 +69,7 @@ class RecordKind:
 
 
 class BadRecord(ValueError):
-    """A record of the right format whose content cannot be used; the reason is one of few fixed phrases."""
+    """A record of the right format whose content cannot be used; the reason is one of a few fixed phrases."""
 
     def __init__(self, reason: str, detail: str = ""):
         super().__init__(reason)

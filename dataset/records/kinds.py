@@ -1,4 +1,4 @@
-"""All kinds of records, to tell somebody whose record does not fit what it is instead.
+"""All kinds of records, so that the error about a record of the wrong kind can say which kind it is.
 
 A new kind is added to `KINDS`. This module is loaded only when something does not fit: a command reads one kind, and
 loads the readers of that one.

@@ -16,7 +16,7 @@ KIND = {kind.name: kind for kind in KINDS}
 
 
 def kind_of_file(path: str | Path, kinds: Sequence[str]) -> tuple[str, Format]:
-    """Which of `kinds` (keys of `KIND`) the first record of a file is, the first that fits, and in which format.
+    """Which of `kinds` (keys of `KIND`) the first record of a file is (the first that fits), and its format.
 
     Raises `SproutError` for a file without records, and where the first line is of none of these kinds.
     """
@@ -32,7 +32,7 @@ def kind_of_file(path: str | Path, kinds: Sequence[str]) -> tuple[str, Format]:
 
 
 def all_documents(path: str | Path, kind: str, doing: str) -> Iterator[Document]:
-    """Every record of a file that is all of one kind, with a progress bar over its bytes that says what is `doing`.
+    """Every record of a file of one kind, with a progress bar over its bytes, labelled with `doing`.
 
     Raises `SproutError` for a file that cannot be read, and for the first line that cannot be used.
     """

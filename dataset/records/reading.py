@@ -21,7 +21,7 @@ ACCEPTED = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz", ".parquet")
 
 UTF8_BOM = b"\xef\xbb\xbf"
 
-# How files begin that have the wrong name, and what to do about them.
+# How files with a wrong name begin, and what to do about them.
 BEGINNINGS = {
     b"\x1f\x8b": "it is compressed by gzip: end its name in .gz",
     b"PAR1": "it is a parquet file: end its name in .parquet",

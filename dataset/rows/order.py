@@ -69,7 +69,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 def derive_key(*parts: int | np.ndarray) -> np.ndarray:
-    """A 64-bit key from integers such as (seed, epoch); arrays broadcast. Change one and all is new."""
+    """A 64-bit key from integers such as (seed, epoch); arrays broadcast. Any change of one gives an unrelated key."""
     key = np.zeros(1, np.uint64)
     for part in parts:
         if isinstance(part, int):
@@ -82,7 +82,7 @@ def permuted(index: np.ndarray, n: int, key: np.ndarray) -> np.ndarray:
     """Where each position goes in the shuffle `key` of 0..n-1.
 
     index: integers [k] in 0..n-1. key: from `derive_key`, [1] or one for each index [k].
-    Returns int64 [k]. For one key a bijection of 0..n-1. Raises IndexError for an index outside.
+    Returns int64 [k]; for one key, a bijection of 0..n-1. Raises IndexError for an index outside.
     """
     index = np.asarray(index, np.int64)
     if index.size and (index.min() < 0 or index.max() >= n):

@@ -2,7 +2,7 @@
 
 A record is one conversation or several, and may have a label (`dataset.cache.examples`). A conversation of n tokens
 takes n-1 positions of a row, as ids[:-1] are inputs and ids[1:] targets; those that are not trained are `IGNORE`.
-Positions restart at 0 with each, by which the network knows where one begins; each position that is left over is a
+Positions restart at 0 with each, which tells the network where one begins; each position that is left over is a
 document of padding of its own. So the loss of a row is that of its conversations alone.
 
 Which records share a row depends on their lengths only (`packing`) and stays the same in all epochs. Files without
@@ -22,13 +22,13 @@ from dataset.rows.rows import Batch, check_ids, check_rows, locate
 from model.errors import SproutError
 from model.likelihood import IGNORE
 
-EXAMPLES_AT_ONCE = 4096  # that are looked at before the memory they lie in is given back
+EXAMPLES_AT_ONCE = 4096  # so many are read before their memory is given back
 
 
 @dataclass(frozen=True)
 class RecordBatch(Batch):
     """Rows with R records in them, of E conversations each. Conversation e of record r is number e * R + r of the
-    batch: of pairs, the first R are the chosen ones, the others the rejected ones.
+    batch: for pairs, the first R are the chosen ones, the others the rejected ones.
     """
 
     targets: torch.Tensor | None  # None where rows hold whole conversations; `trained` then counts all their tokens
@@ -36,7 +36,7 @@ class RecordBatch(Batch):
     ends: torch.Tensor  # int64 [E R], where in tokens.flatten() conversations end
     labels: torch.Tensor  # float32 [R]; 0 where records have none
     reference: torch.Tensor | None  # float32 [E R], log p of each answer under the reference, if that is known
-    numbers: np.ndarray  # int64 [R], of each record among all
+    numbers: np.ndarray  # int64 [R], the number of each record among all
     records: int  # R
 
 
@@ -144,7 +144,7 @@ class PackedRecords:
 
     @property
     def _apart(self) -> int:
-        """How far inputs and targets are apart: a conversation takes as many positions less than it has tokens."""
+        """How far inputs and targets are apart: a conversation takes that many positions fewer than it has tokens."""
         return 0 if self.WHOLE else 1
 
     def _keep(self, cache: ExampleCache, stream: ExampleStream) -> KeptRecords:
@@ -222,7 +222,7 @@ class PackedRecords:
         return [*lines, f"    {empty:.1%} of the positions empty"]
 
     def describe(self, file: int, share: float, passes: float) -> list[str]:
-        """Lines on a file, which has this share of the rows and is passed over so often in an epoch."""
+        """Lines on a file, which has this share of the rows and is passed over this often in an epoch."""
         raise NotImplementedError
 
     def warnings(self) -> list[str]:

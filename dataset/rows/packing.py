@@ -1,4 +1,4 @@
-"""Which records share a row: sequence packing, of records of many lengths into rows of one."""
+"""Which records share a row: sequence packing of records of many lengths into rows of one length."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Rows of preference pairs: both answers of a pair in one row, beside others.
 
-What is trained is the tokens behind the messages that both conversations begin with. Which token belongs to which
-answer is told by `RecordBatch.sequences`.
+The tokens behind the messages that both conversations begin with are trained. `RecordBatch.sequences` says which
+token belongs to which answer.
 """
 
 from dataset.cache.examples import ExampleCache

@@ -39,7 +39,7 @@ class PackedRows(Protocol):
     rows: np.ndarray  # number of rows in each part, int64 [parts]
     targets: np.ndarray  # number of targets in all rows of each part, int64 [parts]
     records_kept: int  # documents, conversations, pairs, ... that are in the rows
-    left_out: int  # those that are not, as they are too long
+    left_out: int  # those that are not, because they are too long
     bytes: int  # UTF-8 bytes that all targets stand for; 0 where the targets are only part of a text
     gather: Callable[
         [np.ndarray, np.ndarray], Batch
@@ -61,7 +61,7 @@ class Kind:
     packed: type[PackedRows]  # how these lie in rows
     targets: str  # what the targets are called
     sample: str  # the file of the sample data that is taken where no --data_path is given
-    left_out: str = ""  # what held-out records that are in no row are called
+    left_out: str = ""  # what held-out records that fit in no row are called
 
 
 def check_rows(caches: Sequence[Cache], row_length: int) -> None:
@@ -127,7 +127,7 @@ class Rows:
 
     @property
     def tokens_per_epoch(self) -> int:
-        """Targets in an epoch; with weights, on average. Of texts a row's first BOS counts, too."""
+        """Targets in an epoch; with weights, on average. For texts, a row's first BOS counts, too."""
         return round(float(self.passes @ self.packed.targets))
 
     def summary(self) -> str:

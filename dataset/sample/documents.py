@@ -31,8 +31,8 @@ IN_MIXED = 0.35  # this share of the statements of facts is in documents that mi
 class Mentions:
     """Sentences that name somebody or something before it is spoken of (wordings/<language>/mentions.yaml).
 
-    They teach to take up what was named. Without them a network learns the facts, but asked about one that it has not
-    been asked about before, it tells another.
+    They teach the network to go on about what was named. Without them it learns the facts, but when it is asked about
+    one for the first time, it tells another.
     """
 
     of_one: Annotated[Lines, "subject", "sentence"]

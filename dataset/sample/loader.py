@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "zh")
 
 Lines = tuple[str, ...]  # one wording each
-Row = tuple[str, ...]  # of a table, one cell each
+Row = tuple[str, ...]  # a row of a table, one cell each
 Kind = TypeVar("Kind")
 
 _BRACES = re.compile(r"\{[^{}]*\}?|\}")
@@ -30,7 +30,7 @@ _ALTERNATIVES = re.compile(r"\{[^{}|]*\|[^{}]*\}")
 
 
 class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # the one in C is ten times as fast
-    """Refuses a key that stands twice, of which YAML would take the last."""
+    """Refuses a key that stands twice; YAML would take the last one."""
 
     def construct_mapping(self, node, deep=False):
         found = super().construct_mapping(node, deep)

@@ -40,7 +40,7 @@ class Adapters:
     lora: Lora
     weights: dict[str, torch.Tensor]
     source: str
-    stage: str = "lora"  # that trained them
+    stage: str = "lora"  # the stage that trained them
 
     def __str__(self) -> str:
         return f"{self.source} (rank {self.lora.rank}, alpha {self.lora.alpha:g}, on {', '.join(self.lora.targets)})"
@@ -82,7 +82,7 @@ def save_lora(path: str | Path, model: nn.Module, *, stage: str, facts: dict | N
 
 
 def open_lora(source: str | Path) -> Adapters:
-    """Opens a file of ours or a folder of peft's. A damaged file gives way to the generation before it, loudly.
+    """Opens a file of ours or a folder of peft's. Where a file is damaged, the save before it is opened.
 
     Raises `SproutError` for what is neither, or not whole.
     """

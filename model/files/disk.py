@@ -19,7 +19,7 @@ _TEMPORARY = re.compile(r"\..+\.(\d+)\.(tmp|kept\.tmp)")
 
 
 def previous_path(path: str | Path) -> Path:
-    """Where the generation before `path` is kept: `pretrain_512.pth` -> `pretrain_512.previous.pth`."""
+    """Where the save before `path` is kept: `pretrain_512.pth` -> `pretrain_512.previous.pth`."""
     path = Path(path)
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 

@@ -52,10 +52,10 @@ def export_folder(
 ) -> list[Path]:
     """Writes the folder that `AutoModelForCausalLM` and `AutoTokenizer` open, and returns its files.
 
-    dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and
-    renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
+    dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written under another
+    name and renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
     """
-    folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
+    folder = Path(folder).resolve()  # "." has no name of its own; a link stays a link
     weights = plain_state_dict(model)
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}

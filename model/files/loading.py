@@ -36,11 +36,11 @@ class Loaded:
     stage: str  # "pretrain", ...; "imported" for a Hugging Face folder or a bare state dict
     facts: dict
     source: str
-    stored_dtype: torch.dtype  # of the file
+    stored_dtype: torch.dtype  # the type of the weights in the file
 
     @property
     def imported(self) -> bool:
-        """Whether it was not Sprout that taught it its language, whatever stages came after."""
+        """Whether it was pretrained elsewhere, whatever stages of Sprout came after."""
         return self.stage == "imported" or self.facts.get("imported") is True
 
 

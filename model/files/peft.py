@@ -22,7 +22,7 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 _BASE = "sprout_base"  # in the header of the weights, where peft does not look: the fingerprint of the network
 
-# What peft may say and means nothing special; anything else of these keys computes something else.
+# The values that mean plain LoRA; with any other value of these keys, peft computes something else.
 _PLAIN = {
     "bias": ("none",),
     "init_lora_weights": (True, False, "gaussian", "orthogonal"),  # the others begin with other weights of the network
@@ -81,7 +81,7 @@ def read_peft_folder(folder: str | Path) -> tuple[Lora, dict[str, torch.Tensor]]
     settings = _read_settings(folder / CONFIG)
     weights, base = _read_weights(folder / WEIGHTS)
     weights = {_own_name(name, folder): tensor for name, tensor in weights.items()}
-    targets = {name.split(".")[-3] for name in weights}  # target_modules may be a pattern; what is there is there
+    targets = {name.split(".")[-3] for name in weights}  # target_modules may be a pattern, so the weights decide
     if unknown := sorted(targets - {*TARGETS}):
         raise SproutError(f"{folder} adapts {unknown[0]}: Sprout has adapters on {', '.join(TARGETS)} alone")
     rank, alpha = settings["r"], settings["lora_alpha"]

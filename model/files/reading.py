@@ -1,4 +1,4 @@
-"""Reading checkpoints: a damaged one gives way to the generation before it, and none can run code."""
+"""Reading checkpoints: where one is damaged, the save before it is read instead; none can run code."""
 
 import errno
 import pickle
@@ -19,7 +19,7 @@ class _DamagedError(Exception):
 def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
     """The contents of a checkpoint, tensors on the CPU; `mmap` leaves them on disk until they are used.
 
-    A damaged or missing file is replaced by the previous generation, with a warning on stderr naming both.
+    Where the file is damaged or missing, the save before it is read, with a warning on stderr naming both.
     Raises `SproutError` if there is none, or if the file holds anything but tensors and plain values:
     unpickling it could run code, so it is refused before it does.
     """
@@ -44,7 +44,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
 
 
 def is_whole(path: str | Path) -> bool:
-    """Whether a checkpoint is there and undamaged, whatever the generation before it is."""
+    """Whether a checkpoint is there and undamaged; the save before it does not count."""
     try:
         _read_whole(Path(path), mmap=True)
     except _DamagedError:

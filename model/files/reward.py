@@ -21,7 +21,7 @@ from model.whole import SCORE
 def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
     """Opens a whole reward model, strictly, in float32; `Loaded.model` is a `RewardModel`.
 
-    Raises `SproutError` for anything else, a language model among it.
+    Raises `SproutError` for anything else, such as a language model.
     """
     source = Path(source)
     if source.is_dir():

@@ -114,7 +114,7 @@ def _grouped(left: np.ndarray, right: np.ndarray, at: np.ndarray) -> Iterator[tu
 
 
 def _without_overlaps(at: np.ndarray, following: np.ndarray) -> np.ndarray:
-    """Of `a a a`, found as two pairs, the first pair; of a longer run every second."""
+    """The first of the two pairs in `a a a`; in a longer run, every second pair."""
     if len(at) == 0:
         return at
     begins = np.ones(len(at), dtype=bool)

@@ -32,9 +32,9 @@ def encode_from(
 
 
 def backend_inside(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
-    """What encodes text that follows other text: a tokenizer that puts a space before the first word must not here.
+    """The backend for text that follows other text: it must not put a space before the first word, as some do.
 
-    Another backend than the tokenizer's own in the newer Llama folders only.
+    It differs from the tokenizer's own backend in the newer Llama folders only.
     """
     content = definition(tokenizer)
     whole = content["pre_tokenizer"] or {}

@@ -1,4 +1,4 @@
-"""Text to token ids and back: a thin layer over the `tokenizers` library with one promise more.
+"""Text to token ids and back: a thin layer over the `tokenizers` library with one more promise.
 
 The promise: a special token written inside a text is text. `encode` never produces a control id, whatever a
 document or a user's message contains; only the code that frames documents and chats puts those ids in.
@@ -38,7 +38,7 @@ FILE_NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.jso
 
 DEFAULT_FOLDER = Path(__file__).parents[1] / "default_tokenizer"
 
-# A batch of texts is work for all cores at a time, and nothing to the memory: while one is encoded, a token costs some
+# A batch of texts is enough work for all cores, and takes little memory: while it is encoded, a token takes some
 # hundred bytes.
 MAX_CHARACTERS, MAX_TEXTS = 2**20, 4096
 Text = TypeVar("Text")
@@ -91,7 +91,7 @@ class Tokenizer:
         self.vocab_size = max(self.vocab.values()) + 1
         self._hidden_ids = frozenset(self.vocab[name] for name in hidden)
         self.special_ids = frozenset(self.vocab[name] for name in controls)
-        decoder = content.get("decoder") or {}  # of known form, since the library took it
+        decoder = content.get("decoder") or {}  # its form is known, since the library took it
         self.byte_level = any(part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part)
         self.bos_id, self.eos_id, self.pad_id = self._frame_ids()
         self.end_ids = frozenset({self.eos_id, self.pad_id})

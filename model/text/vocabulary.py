@@ -17,7 +17,7 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[str], boundary: int) -> l
     """`encode` of every text as int32, with `boundary` after each word (what no token reaches across)."""
     parts = []
     for encoding in tokenizer.backend.encode_batch(texts, add_special_tokens=False):
-        # A token that was added to the vocabulary belongs to no word, that is, to one of its own.
+        # A token that was added to the vocabulary belongs to no word, so it counts as a word of its own.
         words = [-1 - i if word is None else word for i, word in enumerate(encoding.word_ids)]
         ends = np.flatnonzero(np.diff(words, append=len(words))) + 1 if words else []
         parts.append(np.insert(np.array(encoding.ids, dtype=np.int32), ends, boundary))

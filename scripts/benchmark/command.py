@@ -1,7 +1,7 @@
 """Measurements behind the figures in docs/, to be run again on any machine.
 
     python scripts/benchmark.py train --data_path a.jsonl b.jsonl     speed of pretraining against a plain baseline
-    python scripts/benchmark.py sft --data_path chats.jsonl           the same of fine-tuning
+    python scripts/benchmark.py sft --data_path chats.jsonl           the same for fine-tuning
     python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
     python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
     python scripts/benchmark.py plan --data_path a.jsonl              what a plan says of memory against a real step
@@ -31,7 +31,7 @@ def main(argv=None):
     if args.what != "memory" and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
     if args.profile and args.what != "train":
-        raise UsageError(f"--profile is of pretraining: python scripts/benchmark.py train --profile, not {args.what}")
+        raise UsageError(f"--profile is for pretraining: python scripts/benchmark.py train --profile, not {args.what}")
     if args.what in ("train", "sft"):
         from scripts.benchmark.speed import compare
     elif args.what == "memory":

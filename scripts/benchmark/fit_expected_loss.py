@@ -1,7 +1,7 @@
 """Fits the loss to expect of a pretraining run (`training/diagnosis/expected_loss.py`) to finished runs.
 
-    python scripts/benchmark/fit_expected_loss.py              # the points that are known, and the fit of them
-    python scripts/benchmark/fit_expected_loss.py out/logs/pretrain_512   # with finished runs of one's own besides
+    python scripts/benchmark/fit_expected_loss.py              # the known points, and their fit
+    python scripts/benchmark/fit_expected_loss.py out/logs/pretrain_512   # with finished runs of your own
 
 A run must have all defaults except size and length: a new network, the shipped tokenizer, prose.
 """

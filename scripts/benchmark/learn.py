@@ -36,7 +36,7 @@ def compare(args) -> None:
     training, validation = select_documents([Path(path) for path in args.data_path], folder)
     table = {}
     for recipe in args.recipes or RECIPES:
-        flags = RECIPES[recipe] if recipe in RECIPES else recipe  # or flags of one's own, in quotes
+        flags = RECIPES[recipe] if recipe in RECIPES else recipe  # or flags, in quotes
         table[recipe] = []
         for seed in range(args.seeds):
             value = run(flags, f"{_name(recipe)}_seed{seed}", seed, training, validation, folder)

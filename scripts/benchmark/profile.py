@@ -67,7 +67,7 @@ def profile(args) -> None:
     updater.discard()
     events = seen.key_averages()
     total = left = sum(event.self_cpu_time_total for event in events)
-    print("\nof forward and backward")
+    print("\nforward and backward")
     for kind, names in KINDS.items():
         share = sum(event.self_cpu_time_total for event in events if event.key.startswith(names))
         left -= share

@@ -1,4 +1,4 @@
-"""A full disk, at whatever is written: one sentence, the last checkpoint whole, nothing half left, and on it goes.
+"""A full disk, whatever is being written, ends in one sentence; the last checkpoint is whole, and the run can go on.
 
 Writes fail beyond a limit on the size of files, set in the very moment; or for want of room, on a small disk.
 """

@@ -76,7 +76,7 @@ def slow(case: Case) -> bool:
 
 
 def _hardly_fell(case: Case) -> bool:
-    """By validation if there is some: the first few losses of training are of a few rows, and differ much."""
+    """By validation if there is some: the first few losses of training come from a few rows, and differ much."""
     measured = case.curve.val_loss
     if measured.size >= 4:
         return bool(measured[0] - measured[-1] < 0.02 * measured[0] and case.fallen < 0.15 * case.curve.start)

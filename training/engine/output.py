@@ -46,7 +46,7 @@ class Output:
             self._lock.close()
 
     def check_space(self, networks: dict, updaters: dict, resumes: bool) -> None:
-        """Raises `SproutError` if two generations of weights and state, and a third being written, do not fit."""
+        """Raises `SproutError` if two saves of weights and state, and a third being written, do not fit."""
         sizes = {name: _size_of_state(network) for name, network in networks.items()}
         weights, state = sizes["model"], sum(sizes.values())
         for updater in updaters.values():

@@ -23,7 +23,7 @@ from training.engine.memory import Footprint, footprint_of
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
-BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # of a new network; others: `training/engine/rates.py`
+BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # for a new network; others: `training/engine/rates.py`
 
 
 @dataclass(frozen=True)

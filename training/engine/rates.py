@@ -1,6 +1,6 @@
 """Learning rates of networks that are trained already: much lower than those of a new one, by optimizer."""
 
-TRAINED_RATE = {"muon": 2e-3, "adamw": 5e-4}  # of a network that Sprout trained
+TRAINED_RATE = {"muon": 2e-3, "adamw": 5e-4}  # for a network that Sprout trained
 # An imported network has usually seen a thousand times more text, and has more to lose.
 IMPORTED_RATE = {"muon": 2e-4, "adamw": 2e-5}
 # Adapters: measured on a network of 4 M parameters that Sprout trained (docs/lora.md); customary on imported ones.

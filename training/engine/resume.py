@@ -29,9 +29,9 @@ EFFECTS = {
     "batch_size": "sums are rounded in another order",
     "accumulation_steps": "sums are rounded in another order",
     "processes": "sums are rounded in another order",
-    "device": "results are rounded otherwise",
-    "dtype": "results are rounded otherwise",
-    "compile": "results are rounded otherwise",
+    "device": "results are rounded differently",
+    "dtype": "results are rounded differently",
+    "compile": "results are rounded differently",
 }
 
 

@@ -148,7 +148,7 @@ class Run:
 
         if not is_whole(weight_file):
             self.say(f"warning: {weight_file} is missing or damaged; it is written again from {output.resume_file}")
-            weight_file.unlink(missing_ok=True)  # a damaged file must not become the previous generation
+            weight_file.unlink(missing_ok=True)  # a damaged file must not be kept as the save before
             self._save_weights()
 
     def steps(self, kind: type[Step] = Step):

@@ -4,8 +4,8 @@ With p = softmax(teacher logits / tau), q = softmax(student logits / tau), and m
 
     forward_kl   KL(p || q) = sum p (log p - log q)         the student covers all that the teacher thinks possible
     reverse_kl   KL(q || p)                                 it keeps to what the teacher thinks likely
-    jsd          beta KL(p || m) + (1 - beta) KL(q || m)    between the two: / beta it tends to the first for beta -> 0,
-                                                            / (1 - beta) to the second for beta -> 1
+    jsd          beta KL(p || m) + (1 - beta) KL(q || m)    between the two: jsd / beta becomes the first as beta -> 0,
+                                                            jsd / (1 - beta) the second as beta -> 1
 
     loss of a token = alpha * -log softmax(student logits)[token] + (1 - alpha) * tau^2 * one of these
 

@@ -40,7 +40,7 @@ class Metrics:
         self.events.flush()
 
     def draw(self, sparingly: bool = False) -> None:
-        """Redraws `loss.png` from all lines; with `sparingly`, only as often as takes at most 2 % of the time."""
+        """Redraws `loss.png` from all lines; with `sparingly`, only so often that it takes at most 2 % of the time."""
         started = time.monotonic()
         if sparingly and started < self._next_drawing:
             return

@@ -66,7 +66,7 @@ def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objecti
     found = validation_means(model, rows.batches(batch_size), machine, sums, lambda batch: batch.records)
     words = f"validation loss {found['val_loss']:.4f}"
     if "val_accuracy" in found:
-        words += f", the chosen answer above in {found['val_accuracy']:.1%} of the pairs, by {found['val_margin']:.3f}"
+        words += f", chosen answer preferred in {found['val_accuracy']:.1%} of the pairs, by {found['val_margin']:.3f}"
     if scores:
         error, variance = found.pop("val_error"), torch.cat(scores).var(unbiased=False).item()
         if variance:

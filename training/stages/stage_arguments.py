@@ -66,8 +66,8 @@ def add_preference_arguments(parser: StageParser) -> None:
     flag("--label_smoothing", type=fraction, default=0.0, help="robust, cdpo: share of wrong labels")
     flag("--gamma", type=nonnegative, default=0.5, help="simpo: margin of the rewards (%(default)s)")
     flag("--odds_weight", type=nonnegative, default=1.0, help="orpo: weight of the odds (%(default)s)")
-    flag("--sft_weight", type=nonnegative, default=0.0, help="of the chosen answers' loss, beside it")
-    add_switch(flag, "precompute_ref", "reference log-probabilities once (default)", True, decides=COMPARED)
+    flag("--sft_weight", type=nonnegative, default=0.0, help="weight of fine-tuning on the chosen answers (0)")
+    add_switch(flag, "precompute_ref", "compute the reference once (default)", True, decides=COMPARED)
 
 
 def add_reward_arguments(parser: StageParser) -> None:
@@ -79,7 +79,7 @@ def add_reward_arguments(parser: StageParser) -> None:
 
 def add_reason_arguments(parser: StageParser) -> None:
     flag = parser.flags("reasoning", RESULT)
-    flag("--tag_weight", type=positive, default=1.0, help="of <think> and </think> in the loss (%(default)g)")
+    flag("--tag_weight", type=positive, default=1.0, help="weight of <think> and </think> in the loss (%(default)g)")
 
 
 def add_distillation_arguments(parser: StageParser) -> None:
@@ -96,5 +96,5 @@ def add_distillation_arguments(parser: StageParser) -> None:
     flag("--temperature", type=positive, default=1.0, help="softens both predictions (%(default)s)")
     flag("--jsd_beta", type=fraction, default=0.5, help="jsd: share of the teacher (%(default)s)")
     flag("--teacher_top_k", COMPARED, type=positive_int, metavar="K", help="ask once, and keep K tokens on disk")
-    flag("--on_policy", type=share, default=0.0, metavar="SHARE", help="of steps: sampled answers (0)")
-    flag("--max_new_tokens", type=positive_int, default=128, help="of a sampled answer (%(default)s)")
+    flag("--on_policy", type=share, default=0.0, metavar="SHARE", help="share of steps with sampled answers (0)")
+    flag("--max_new_tokens", type=positive_int, default=128, help="limit of a sampled answer (%(default)s)")
