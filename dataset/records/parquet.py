@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow
 import pyarrow.parquet
 
+from dataset.records.arrow import reader_of
 from model.errors import SproutError
 
 
@@ -19,6 +20,7 @@ def parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator[
         # pre_buffer would hold a whole row group (often hundreds of MB) in memory.
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
             size = Path(path).stat().st_size
+            readers = [reader_of(field) for field in file.schema_arrow]
             for batch in file.iter_batches(batch_size=128):
                 if progress:
                     progress(size * number // max(file.metadata.num_rows, 1))
@@ -26,7 +28,7 @@ def parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator[
                 for index in range(batch.num_rows):
                     number += 1
                     try:
-                        values = [_python_value(column[index]) for column in batch.columns]
+                        values = [read(column[index]) for read, column in zip(readers, batch.columns, strict=True)]
                     except UnicodeDecodeError:
                         yield number, None
                         continue
@@ -36,16 +38,3 @@ def parquet_rows(path: str, progress: Callable[[int], None] | None) -> Iterator[
         raise SproutError(
             f"{path}:{number + 1}: cannot be read as parquet ({reason}): is the file whole, and of that kind?"
         ) from error
-
-
-def _python_value(cell):
-    """The value of a parquet cell; None where Python has none, as for a date in the year 12,000.
-
-    Raises UnicodeDecodeError. No other failure can happen to text, and a column that is not read may hold anything.
-    """
-    try:
-        return cell.as_py()
-    except UnicodeDecodeError:
-        raise
-    except (ArithmeticError, LookupError, TypeError, ValueError, NotImplementedError):
-        return None

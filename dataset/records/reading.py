@@ -160,6 +160,9 @@ def _json_object(path: str, number: int, text: str) -> Record | BadLine:
         elif not text.endswith("\n"):
             detail += "; the last line has no end: is the file cut short?"
         return BadLine(path, number, "not valid JSON", detail)
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        if key := {"role": "messages", "from": "conversations"}.get(next(iter(value[0]), "").lower()):
+            value = {key: value}  # an array of turns, as nanochat writes a conversation
     if not isinstance(value, dict):
         hint = ": write one object a line" if isinstance(value, list) and number == 1 else ""
         return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}{hint}")

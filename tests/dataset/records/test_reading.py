@@ -214,3 +214,12 @@ def test_progress_is_in_bytes_of_the_file(tmp_path, name):
     assert len(texts(read_records(tmp_path / name, seen.append))) == 2000
     size = (tmp_path / name).stat().st_size
     assert seen == sorted(seen) and size * 0.7 < seen[-1] <= size
+
+
+def test_a_line_may_be_the_turns_of_a_chat(tmp_path):
+    turns, shared = [{"role": "user", "content": "Hi"}], [{"from": "human", "value": "Hi"}]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in (turns, shared, [{"text": "Hi"}])))
+    first, second, bad = read_records(path)
+    assert first.fields == {"messages": turns} and second.fields == {"conversations": shared}
+    assert isinstance(bad, BadLine) and bad.reason == "not a JSON object"
