@@ -7,17 +7,31 @@ Anything in JSON text is as its author wrote it, nulls too.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pyarrow
 import pyarrow.types as types
 
 
-def reader_of(field: pyarrow.Field) -> Callable:
-    """The function that makes a value of a column's cell, a `pyarrow.Scalar`.
+def rows_of(batch: pyarrow.RecordBatch, schema: pyarrow.Schema) -> Iterator[dict | None]:
+    """Every row, its values by name in lower case; None for a row with text that is not UTF-8.
 
-    It returns None where Python has no such value, as for a date in the year 12,000, and raises UnicodeDecodeError. No
-    other failure can happen to text, and a column that is not read may hold anything.
+    A value that Python does not have, such as a date in the year 12,000, is None.
+    """
+    names, readers = [name.lower() for name in schema.names], [_reader_of(field) for field in schema]
+    for index in range(batch.num_rows):
+        try:
+            values = [read(column[index]) for read, column in zip(readers, batch.columns, strict=True)]
+        except UnicodeDecodeError:
+            yield None
+            continue
+        yield dict(zip(names, values, strict=True))
+
+
+def _reader_of(field: pyarrow.Field) -> Callable:
+    """The function that makes a value of a column's cell, a `pyarrow.Scalar`. It may raise UnicodeDecodeError.
+
+    No other failure can happen to text, and a column that is not read may hold anything.
     """
     convert = _converter(field.type, field.metadata)
 
