@@ -22,7 +22,7 @@ from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, w
 from model.text.offsets import backend_inside, encode_from
 from model.text.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
 
-VERSION = 2  # to be raised with any change of the ids or of what is trained: caches depend on it
+VERSION = 1  # to be raised with any change of the ids or of what is trained: caches depend on it
 
 # What an assistant writes itself; <tool_response> is written to it.
 TAGS_OF_ASSISTANT = ("<think>", "</think>", "<tool_call>", "</tool_call>")

@@ -102,12 +102,16 @@ def _decompressed(path: str, raw: IO[bytes]) -> IO[bytes]:
     return raw
 
 
+def bytes_of(path: str | Path, size: int = 2**20) -> Iterator[bytes]:
+    """What is in the file, in blocks, up to where it is damaged: that is reported where its lines are read."""
+    with contextlib.suppress(EOFError, OSError, zlib.error), open(path, "rb") as raw:
+        file = _decompressed(str(path), raw)
+        while block := file.read(size):
+            yield block
+
+
 def _begins_with_a_bracket(path: str) -> bool:
-    try:
-        with open(path, "rb") as raw:
-            return _decompressed(path, raw).read(256).removeprefix(UTF8_BOM).lstrip().startswith(b"[")
-    except (EOFError, OSError, zlib.error):  # it is reported where the file is read
-        return False
+    return next(bytes_of(path, 256), b"").removeprefix(UTF8_BOM).lstrip().startswith(b"[")
 
 
 def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, bytes] | BadLine]:

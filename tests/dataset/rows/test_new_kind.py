@@ -45,7 +45,7 @@ class UnpairedAnswer:
 def from_unpaired(fields: dict) -> UnpairedAnswer:
     if not isinstance(fields["label"], bool):
         raise BadRecord('"label" is neither true nor false')
-    return UnpairedAnswer(from_completion(fields), fields["label"])
+    return UnpairedAnswer(from_completion({**fields, "label": None}), fields["label"])
 
 
 SHAPE = '{"prompt": "...", "completion": "...", "label": true}'
