@@ -91,7 +91,7 @@ def test_a_new_kind_is_a_reader_and_a_description(tmp_path, small_tokenizer, wei
     renderer = ChatRenderer(small_tokenizer)
     for place, number in enumerate(batch.numbers.tolist()):
         record, here = records[number], (batch.sequences == place) & (batch.targets != IGNORE)
-        (rendered,) = renderer.render([from_completion(record)])
+        (rendered,) = renderer.render([from_completion({**record, "label": None})])
         assert batch.labels[place].item() == record["label"]
         assert batch.targets[here].tolist() == rendered.ids[rendered.trained].tolist()
 
