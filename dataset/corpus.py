@@ -9,6 +9,7 @@ from tqdm import tqdm
 from dataset.command_line import Source
 from dataset.records.documents import BadLines, read_documents
 from dataset.records.formats import BadLine, BadRecord, clean_string
+from dataset.records.reading import size_of
 from model.errors import SproutError
 
 # The keys whose strings are text, in all formats and at any depth; strings under others (`role`, `id`) are not.
@@ -73,7 +74,7 @@ class Corpus:
 
     def _read(self, source: Source, doing: str, progress: bool = True) -> Iterator[list[str] | BadLine]:
         """The texts of each record in order, with a progress bar over the file's bytes."""
-        size = source.path.stat().st_size
+        size = size_of(source.path)
         bar = tqdm(
             total=size,
             unit="B",

@@ -5,12 +5,13 @@ a control token that somebody writes into a message is text here, so no message 
 such as <think> and <tool_call> become control ids in what the assistant says and nowhere else, since data write them
 there, and so does a model.
 
-What the assistant says is trained, and the end of its turn, which it has to learn as well; nothing else is.
+What the assistant says is trained, and the end of its turn, which it has to learn as well; nothing else is, and no turn
+that its record excludes.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -82,7 +83,7 @@ class ChatRenderer:
 
     def render(self, conversations: Sequence[Conversation]) -> list[Rendered]:
         """Ids and trained flags of every conversation; encodes all of them in one batch, on all cores."""
-        spans = [_spans(self._pieces(item.messages, item.tools, item.trained_from)) for item in conversations]
+        spans = [_spans(self._pieces(item.messages, item.tools, item.trains)) for item in conversations]
         return self._encode(spans)
 
     def prompt(self, messages: Sequence[dict], tools: Sequence[dict] = ()) -> list[int]:
@@ -116,7 +117,7 @@ class ChatRenderer:
         return results
 
     def _pieces(
-        self, messages: Sequence[dict], tools: Sequence[dict], trained_from: int = 0
+        self, messages: Sequence[dict], tools: Sequence[dict], trains: Callable[[int], bool] = lambda index: False
     ) -> Iterator[tuple[str | int, bool]]:
         """The template written out: texts and control ids in order, each with whether it is trained."""
         if tools and (not messages or messages[0]["role"] != "system"):
@@ -127,7 +128,7 @@ class ChatRenderer:
             role, content = message["role"], message["content"]
             if role == "assistant":
                 yield from self._template(f"{IM_START}assistant\n")
-                trained = index >= trained_from
+                trained = trains(index)
                 yield from self._split(_said(message), self._in_assistant, trained)
                 yield self.end_id, trained
                 yield "\n", False

@@ -13,7 +13,7 @@ from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import read_documents
 from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import unknown_shape
-from dataset.records.reading import check_file
+from dataset.records.reading import check_file, size_of
 from dataset.rendering import ChatRenderer, cut_length
 from dataset.rows.packing import pack
 from model.errors import SproutError
@@ -99,7 +99,7 @@ def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, 
 def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversation]]:
     """Every usable record with its line; notes the format and the other lines in `found`."""
     bar = tqdm(
-        total=found.path.stat().st_size,
+        total=size_of(found.path),
         unit="B",
         unit_scale=True,
         desc=f"reading {found.path.name}",

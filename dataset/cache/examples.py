@@ -22,6 +22,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
+from dataset.cache.reading_version import reading_version
 from dataset.cache.texts import Cache
 from dataset.records.conversations import Conversation
 from dataset.records.formats import RecordKind
@@ -200,7 +201,10 @@ class ExampleEncoder:
         self._renderer = ChatRenderer(tokenizer)
         self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
         template = hashlib.sha256(CHAT_TEMPLATE.encode("utf-8")).hexdigest()
-        self.version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
+        self._version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
+
+    def version(self, source: Path) -> dict:
+        return self._version | reading_version(source)
 
     def content(self, document: ExampleDocument) -> bytes:
         return document.to_json().encode("utf-8")

@@ -22,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from dataset.records.reading import files_of
 from model.errors import SproutError
 from model.files.disk import exclusive, sync_folder, write_atomically
 
@@ -34,8 +35,9 @@ _CLOCK_TICK_NS = 3 * 10**9
 
 def file_stamp(path: str | Path) -> dict[str, int]:
     """What changes, in practice, whenever the content of the file does."""
-    stat = os.stat(path)
-    return {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino}
+    stats = [os.stat(file) for file in files_of(path)]
+    size, changed = sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
+    return {"size": size, "mtime_ns": changed, "inode": stats[0].st_ino}
 
 
 def content_hash(path: str | Path, notes: Path, progress: bool = True) -> str:
@@ -63,10 +65,12 @@ def content_hash(path: str | Path, notes: Path, progress: bool = True) -> str:
         leave=False,
         disable=None if progress else True,
     )
-    with open(path, "rb", buffering=0) as file, bar:
-        while block := file.read(2**20):
-            digest.update(block)
-            bar.update(len(block))
+    with bar:
+        for part in files_of(path):
+            with open(part, "rb", buffering=0) as file:
+                while block := file.read(2**20):
+                    digest.update(block)
+                    bar.update(len(block))
     if begun - stamp["mtime_ns"] > _CLOCK_TICK_NS and file_stamp(path) == stamp:
         note_text = json.dumps({"path": os.path.realpath(path), "stamp": stamp, "sha256": digest.hexdigest()})
         write_atomically(note, lambda file: file.write(note_text.encode("utf-8", "backslashreplace")))

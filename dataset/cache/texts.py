@@ -196,7 +196,10 @@ class TextEncoder:
 
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
-        self.version = {}  # what decides the tokens besides the tokenizer
+
+    def version(self, source: Path) -> dict:
+        """What decides the tokens besides the tokenizer."""
+        return {}
 
     def content(self, text: str) -> bytes:
         """What decides whether the document is held out: the same bytes for the same document."""

@@ -32,7 +32,7 @@ LAYOUT = 3  # to be raised with any change of what is stored, or of which docume
 MAX_VALIDATION_BYTES = 2_000_000
 
 # Bytes of text that a byte of a compressed file may stand for: gzip makes text 2 to 4 times smaller.
-COMPRESSION = 4
+COMPRESSION, PACKED = 4, (".gz", ".bz2", ".zst", ".parquet")
 
 # With fewer documents than this, none is held out unless the hash happens to pick one.
 MIN_DOCUMENTS_TO_HOLD_OUT = 10
@@ -83,7 +83,7 @@ def build_or_open(
             "kind": encoder.kind.name,
             "val_ratio": val_ratio,
             "on_bad_line": on_bad_line,
-            **encoder.version,
+            **encoder.version(source),
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -178,7 +178,7 @@ def held_out_share(paths: Sequence[Path], val_ratio: float) -> float:
     share is rounded down to a power of two, so that files may grow a little and the share, with the caches built for
     it, stays as it is.
     """
-    sizes = (path.stat().st_size * (COMPRESSION if path.suffix.lower() in (".gz", ".parquet") else 1) for path in paths)
+    sizes = (file_stamp(path)["size"] * (COMPRESSION if path.suffix.lower() in PACKED else 1) for path in paths)
     limit = MAX_VALIDATION_BYTES / sum(sizes)
     return val_ratio if val_ratio <= limit else 2.0 ** math.floor(math.log2(limit))
 

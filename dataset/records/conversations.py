@@ -10,23 +10,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from dataset.records.formats import BadRecord, Format, RecordKind, clean_string, list_keys
-
-# Deeper than any schema of a tool, and far from where Python itself gives up.
-MAX_NESTING = 100
-
-ROLES = ("system", "user", "assistant", "tool")
-
-SHAREGPT_ROLES = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "assistant": "assistant",
-    "observation": "tool",
-    "tool": "tool",
-}
+from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
+from dataset.records.nulls import stated, stated_schema, written_by_arrow
+from dataset.records.turns import (
+    MARKS,
+    ROLES,
+    as_turns,
+    from_sharegpt_turn,
+    is_trained,
+    json_objects,
+    lower,
+    normal_turn,
+    turns_under,
+)
 
 # Role tags of the inline format: <|user|> anywhere, 用户： where a line begins.
 ANGLE_TAG = re.compile(r"<\|(\w+)\|>")
@@ -43,12 +39,19 @@ class Conversation:
     tools: JSON objects, as the chat template takes them.
     skill: what a question of a test set examines, if its record says so.
     trained_from: the messages before this one are only read, whoever speaks.
+    untrained: the assistant's messages that their record excludes from training; they are only read as well.
     """
 
     messages: tuple[dict, ...]
     tools: tuple[dict, ...] = ()
     skill: str | None = None
     trained_from: int = 0
+    untrained: frozenset[int] = frozenset()
+
+    def trains(self, index: int) -> bool:
+        """Whether the message `index` is one to learn."""
+        is_answer = self.messages[index]["role"] == "assistant"
+        return is_answer and index >= self.trained_from and index not in self.untrained
 
     @property
     def conversations(self) -> tuple["Conversation"]:
@@ -66,6 +69,8 @@ class Conversation:
     def to_json(self) -> str:
         """What is said, as JSON with sorted keys: equal conversations give equal text, whatever their format."""
         said = {"messages": self.messages, "tools": self.tools}
+        if self.untrained:
+            said["untrained"] = sorted(self.untrained)
         return json.dumps(said, ensure_ascii=False, sort_keys=True)
 
 
@@ -76,13 +81,13 @@ def from_conversations(fields: dict, key: str = "conversations") -> Conversation
     """`{"conversations": [{"role": ..., "content": ...}, ...]}`; `key` "messages" is the format of that name; a system
     message may stand beside them under `system`.
     """
-    return _conversation([*_system(fields), *_turns(fields, key)], fields)
+    return _conversation([*_system(fields), *turns_under(fields, key)], fields)
 
 
 def from_sharegpt(fields: dict) -> Conversation:
     """`{"conversations": [{"from": "human", "value": ...}, ...]}`; `system` and `tools` may stand beside it."""
-    turns = [*_system(fields), *_turns(fields, "conversations")]
-    return _conversation(turns, fields, _from_sharegpt_turn)
+    turns = [*_system(fields), *turns_under(fields, "conversations")]
+    return _conversation(turns, fields, from_sharegpt_turn)
 
 
 def from_alpaca(fields: dict) -> Conversation:
@@ -103,8 +108,8 @@ def from_completion(fields: dict, answer: str = "completion", prompt: str = "pro
     """A prompt and its answer, under these keys, each a text or a list of messages."""
     turns = _system(fields)
     for key, role in ((prompt, "user"), (answer, "assistant")):
-        if isinstance(fields.get(key), list):
-            turns += _turns(fields, key)
+        if as_turns(fields.get(key)) is not None:
+            turns += turns_under(fields, key)
         else:
             turns.append({"role": role, "content": clean_string(fields, key)})
     return _conversation(turns, fields)
@@ -143,21 +148,11 @@ def has_role_tags(fields: dict, key: str = "prompt") -> bool:
 
 def _first_turn(fields: dict, key: str) -> dict:
     """The first turn with its keys in lower case; empty if there is none."""
-    turns = fields.get(key)
-    first = turns[0] if isinstance(turns, list) and turns else None
-    return _lower(first) if isinstance(first, dict) else {}
+    turns = as_turns(fields.get(key))
+    return lower(turns[0]) if turns and isinstance(turns[0], dict) else {}
 
 
-# From turns as they stand in a record to the normal form.
-
-
-def _turns(fields: dict, key: str) -> list:
-    turns = fields.get(key)
-    if not isinstance(turns, list):
-        raise BadRecord(f'"{key}" is not a list of turns', list_keys(fields))
-    if not turns:
-        raise BadRecord("the conversation is empty")
-    return turns
+# From turns to a conversation.
 
 
 def _system(fields: dict) -> list[dict]:
@@ -165,117 +160,54 @@ def _system(fields: dict) -> list[dict]:
     return [{"role": "system", "content": fields["system"]}] if fields.get("system") else []
 
 
-def _lower(turn: dict) -> dict:
-    """The turn with keys in lower case, and without those that are null, which a parquet file fills in."""
-    return {key.lower(): value for key, value in turn.items() if value is not None}
-
-
 def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] = lambda turn: turn) -> Conversation:
     """The normal form of turns, each with `role` and `content` after `to_message`. Raises BadRecord."""
-    messages = []
-    tools = _json_objects(fields, "tools")
+    messages, untrained = [], set()
+    from_arrow = written_by_arrow(fields)
+    functions = [{"type": "function", "function": function} for function in json_objects(fields, "functions")]
+    tools = json_objects(fields, "tools") or functions
+    if from_arrow and not isinstance(fields.get("tools"), str):
+        tools = stated_schema(tools)
     for number, turn in enumerate(turns, 1):
         try:
             if not isinstance(turn, dict):
                 raise BadRecord("a turn is not a JSON object", f"found {type(turn).__name__}")
-            turn = to_message(_lower(turn))
-            message = _message(turn)
-            of_turn = _json_objects(turn, "tools")
+            turn = to_message(lower(turn))
+            message = normal_turn(turn)
+            of_turn = json_objects(turn, "tools")
             if of_turn and (tools or message["role"] != "system"):
                 raise BadRecord('"tools" are given twice, or on a turn that is not the system\'s')
             tools = tools or of_turn
+            if from_arrow and "tool_calls" in message and not isinstance(turn.get("tool_calls"), str):
+                message["tool_calls"] = stated(message["tool_calls"], tools)
+            if not is_trained(turn, message["role"]):
+                untrained.add(number - 1)
         except BadRecord as error:
             raise BadRecord(error.reason, f"turn {number}" + (f", {error.detail}" if error.detail else "")) from error
         messages.append(message)
-    if not any(message["role"] == "assistant" for message in messages):
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if not answers:
         raise BadRecord("no turn is the assistant's", f"roles: {', '.join(m['role'] for m in messages[:12])}")
+    if _is_excluded(fields):
+        untrained |= set(answers)
     skill = fields.get("skill")
-    return Conversation(tuple(messages), tuple(tools), skill if isinstance(skill, str) else None)
+    return Conversation(
+        tuple(messages),
+        tuple(tools),
+        skill if isinstance(skill, str) else None,
+        untrained=frozenset(untrained.intersection(answers)),
+    )
 
 
-def _message(turn: dict) -> dict:
-    """A turn with `role` and `content` in the normal form. Raises BadRecord."""
-    role = turn.get("role")
-    if role not in ROLES:
-        found = " ".join(str(role).split())[:40] if role is not None else list_keys(turn)
-        raise BadRecord("the role is unknown", f"{found}; known: {', '.join(ROLES)}")
-    calls = [_call(call) for call in _json_objects(turn, "tool_calls")]
-    reasoning = clean_string({"reasoning_content": "", **turn}, "reasoning_content", may_be_blank=True)
-    if role != "assistant":
-        if calls or reasoning.strip():
-            raise BadRecord('"tool_calls" or "reasoning_content" stand on a turn that is not the assistant\'s')
-        return {"role": role, "content": clean_string(turn, "content", may_be_blank=role != "user")}
-    acts = calls or reasoning.strip()
-    if acts:
-        turn = {"content": "", **turn}
-    message = {"role": role, "content": clean_string(turn, "content", may_be_blank=bool(acts))}
-    if reasoning:
-        message["reasoning_content"] = reasoning
-    if calls:
-        message["tool_calls"] = calls
-    return message
+def _is_excluded(fields: dict) -> bool:
+    """Whether the record says that nothing of it is to be learned: by a mark as turns have, or as a bad answer of KTO.
 
-
-def _call(call: dict) -> dict:
-    """`{"name", "arguments"}` of a call, in OpenAI's form or in that one itself."""
-    function = call.get("function") or call  # null where a parquet file has both forms
-    name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str) or not name.strip():
-        raise BadRecord("a tool call has no name")
-    arguments = function.get("arguments")
-    if not isinstance(arguments, dict | str | None):
-        raise BadRecord('the "arguments" of a tool call are not a JSON object')
-    if isinstance(arguments, str):
-        clean_string(function, "arguments", may_be_blank=True)
-    return {"name": name, "arguments": arguments or {}}
-
-
-def _from_sharegpt_turn(turn: dict) -> dict:
-    """The same turn with `role` and `content`, or with the tool call that its value holds."""
-    if "from" not in turn:  # the system message that stands beside the turns, or an error to be named later
-        return turn
-    speaker = turn.get("from")
-    value = clean_string(turn, "value", may_be_blank=True)
-    if speaker == "function_call":
-        return {"role": "assistant", "tool_calls": value}
-    known = isinstance(speaker, str) and speaker in SHAREGPT_ROLES
-    return turn | {"role": SHAREGPT_ROLES[speaker] if known else speaker, "content": value}
-
-
-def _json_objects(fields: dict, key: str) -> list[dict]:
-    """The JSON objects under `key`, given as a list, as one object, or as JSON text of either; none if absent.
-
-    Raises BadRecord for anything else, and for what cannot be written as JSON in UTF-8 again.
+    Other values under these keys are some other column, such as the loss that a filter computed.
     """
-    value = fields.get(key)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return []
-    try:
-        if isinstance(value, str):
-            value = json.loads(value)
-        if _nesting(value) > MAX_NESTING:
-            raise RecursionError
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadRecord(f'"{key}" contains half a surrogate pair') from error
-    except RecursionError as error:
-        raise BadRecord(f'"{key}" is nested too deeply') from error
-    except (ValueError, TypeError) as error:  # TypeError: a parquet cell may hold a date, say
-        raise BadRecord(f'"{key}" is not valid JSON', str(error)) from error
-    if value is None:
-        return []
-    objects = [value] if isinstance(value, dict) else value
-    if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
-        raise BadRecord(f'"{key}" is not a list of JSON objects')
-    return objects
-
-
-def _nesting(value) -> int:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return 0
-    return 1 + max(map(_nesting, value), default=0)
+    if isinstance(fields.get("loss_mask"), list):
+        raise BadRecord('"loss_mask" stands beside the turns', "give each turn its own, 0 or 1")
+    off = (fields[key] for key in MARKS if isinstance(fields.get(key), bool | int | float))
+    return fields.get("label") is False or any(value == 0 for value in off)
 
 
 CHAT = RecordKind(
@@ -320,6 +252,12 @@ CHAT = RecordKind(
             '{"prompt": "...", "response": "..."}',
             frozenset({"prompt", "response"}),
             partial(from_completion, answer="response"),
+        ),
+        Format(
+            "question/answer",
+            '{"question": "...", "answer": "..."}',
+            frozenset({"question", "answer"}),
+            partial(from_completion, answer="answer", prompt="question"),
         ),
         Format(
             "inline",

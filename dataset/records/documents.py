@@ -12,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.records.formats import BadLine, BadRecord, Format, RecordKind
-from dataset.records.reading import read_records
+from dataset.records.reading import read_records, size_of
 from model.errors import SproutError
 
 
@@ -103,7 +103,7 @@ class Documents:
         self.source, self._read = source, FormatReader(kind)
         self.bad_lines = BadLines(on_bad_line, bad_lines_path)
         self._bar = tqdm(
-            total=source.stat().st_size,
+            total=size_of(source),
             unit="B",
             unit_scale=True,
             desc=f"tokenising {source.name}",

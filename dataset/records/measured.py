@@ -1,6 +1,5 @@
 """Files that something is measured on: every line of them counts, so one that cannot be used is an error."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from tqdm import tqdm
 from dataset.records.documents import Document, FormatReader, read_documents
 from dataset.records.formats import BadLine, Format
 from dataset.records.kinds import KINDS, unknown_shape
-from dataset.records.reading import check_file, read_records
+from dataset.records.reading import check_file, read_records, size_of
 from model.errors import SproutError
 
 KIND = {kind.name: kind for kind in KINDS}
@@ -38,7 +37,14 @@ def all_documents(path: str | Path, kind: str, doing: str) -> Iterator[Document]
     """
     check_file(path)
     title = f"{doing} {Path(path).name}"
-    bar = tqdm(total=os.path.getsize(path), unit="B", unit_scale=True, desc=title, leave=False, disable=None)
+    bar = tqdm(
+        total=size_of(path),
+        unit="B",
+        unit_scale=True,
+        desc=title,
+        leave=False,
+        disable=None,
+    )
     with bar:
         for item in read_documents(path, FormatReader(KIND[kind]), lambda position: bar.update(position - bar.n)):
             if isinstance(item, BadLine):

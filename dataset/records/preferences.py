@@ -4,10 +4,13 @@ The two begin alike; what they share is the prompt, and only what follows it is 
 """
 
 import itertools
+import json
 from dataclasses import dataclass, replace
+from functools import partial
 
-from dataset.records.conversations import Conversation, from_conversations
+from dataset.records.conversations import Conversation, from_alpaca, from_sharegpt
 from dataset.records.formats import BadRecord, Format, RecordKind, clean_string, finite_number
+from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower, turns_under
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Preference:
 def from_pair(fields: dict) -> Preference:
     """`{"chosen": [messages], "rejected": [messages]}`, or `prompt` with texts or messages under both.
 
-    With a prompt, messages may be the answer alone or the whole conversation. Raises BadRecord.
+    With a prompt, messages go on behind it, or are the whole conversation if they repeat it. Raises BadRecord.
     """
     chosen, rejected = (_conversation(fields, key) for key in ("chosen", "rejected"))
     return Preference((_pair(chosen, rejected, finite_number(fields, "margin")),))
@@ -76,21 +79,83 @@ def from_ranked(fields: dict) -> Preference:
     return Preference(tuple(pairs))
 
 
+def from_turns_before(fields: dict, key: str) -> Preference:
+    """LLaMA-Factory's shape: the turns of the prompt under `key`, and two answers beside them."""
+    return from_pair({**{name: value for name, value in fields.items() if name != key}, "prompt": fields[key]})
+
+
+def from_instruction(fields: dict) -> Preference:
+    """LLaMA-Factory's other shape: as `conversations.from_alpaca`, with two answers in place of `output`."""
+    chosen, rejected = (from_alpaca({**fields, "output": fields[key]}) for key in ("chosen", "rejected"))
+    return Preference((_pair(chosen, rejected, finite_number(fields, "margin")),))
+
+
+def from_rejected_response(fields: dict) -> Preference:
+    """ms-swift's shape: a chat, and beside it another answer (`rejected_response`) or another chat."""
+    messages = turns_under(fields, "messages")
+    if fields.get("rejected_messages") is not None:
+        rejected = turns_under(fields, "rejected_messages")
+    else:
+        answer = as_turns(fields["rejected_response"])
+        if answer is None:
+            answer = [{"role": "assistant", "content": clean_string(fields, "rejected_response")}]
+        rejected = [*messages[:-1], *answer]
+    return from_pair({**fields, "chosen": messages, "rejected": rejected, "prompt": None})
+
+
 def _conversation(fields: dict, key: str) -> Conversation:
     """The prompt, if there is one, with the answer under `key`."""
-    prompt, answer = fields.get("prompt"), fields.get(key)
-    if not isinstance(answer, list):
+    prompt, answer = fields.get("prompt"), as_turns(fields.get(key))
+    if answer is None:
         answer = [{"role": "assistant", "content": clean_string(fields, key)}]
         if prompt is None:
             raise BadRecord('the key "prompt" is missing')
-    is_whole = bool(answer) and isinstance(answer[0], dict) and answer[0].get("role") != "assistant"
-    if prompt is None or is_whole:
+    if not prompt:
         messages = answer
-    elif isinstance(prompt, list):
-        messages = [*prompt, *answer]
+    elif (turns := as_turns(prompt)) is not None:
+        messages = _behind(turns, answer)
     else:
-        messages = [{"role": "user", "content": clean_string(fields, "prompt")}, *answer]
-    return from_conversations({**fields, "messages": messages}, key="messages")
+        prompt = clean_string(fields, "prompt")
+        messages = answer
+        if [_speaker(turn) for turn in answer[:1]] == ["assistant"]:
+            messages = [{"role": "user", "content": prompt}, *answer]
+        elif prompt.strip() not in [_words(turn) for turn in answer]:
+            raise BadRecord(
+                f'"{key}" begins with a turn that is not the assistant\'s, and does not repeat "prompt"',
+                'give the turns of the prompt as a list under "prompt"',
+            )
+    return from_sharegpt({**fields, "conversations": messages})  # which reads turns with a role as well
+
+
+def _behind(prompt: list, answer: list) -> list:
+    """The turns of both. An answer that repeats the prompt, with or without its system message, is already whole."""
+    system, asked = [], prompt
+    if _speaker(prompt[0]) == "system":
+        system, asked = prompt[:1], prompt[1:]
+    said = answer[1:] if _speaker(answer[0]) == "system" else answer
+    repeats = asked and list(map(_key, said[: len(asked)])) == list(map(_key, asked))
+    if not repeats:
+        return [*prompt, *answer]
+    return answer if said is not answer else [*system, *answer]
+
+
+def _speaker(turn) -> str | None:
+    turn = lower(turn) if isinstance(turn, dict) else {}
+    role = turn.get("role", turn.get("from"))
+    return SHAREGPT_ROLES.get(role, role) if isinstance(role, str) else None
+
+
+def _words(turn) -> str:
+    turn = lower(turn) if isinstance(turn, dict) else {}
+    return str(turn.get("content", turn.get("value", ""))).strip()
+
+
+def _key(turn) -> tuple:
+    return (
+        _speaker(turn),
+        _words(turn),
+        json.dumps(turn.get("tool_calls"), default=str) if isinstance(turn, dict) else "",
+    )
 
 
 def _pair(chosen: Conversation, rejected: Conversation, margin: float) -> Pair:
@@ -123,7 +188,43 @@ PREFERENCE = RecordKind(
             frozenset({"prompt", "chosen", "rejected"}),
             from_pair,
         ),
+        Format(
+            "conversations/chosen/rejected",
+            '{"conversations": [{"from": "human", "value": "..."}], "chosen": {"from": "gpt", "value": "..."}, ...}',
+            frozenset({"conversations", "chosen", "rejected"}),
+            partial(from_turns_before, key="conversations"),
+        ),
+        Format(
+            "messages/chosen/rejected",
+            '{"messages": [{"role": "user", "content": "..."}], "chosen": "...", "rejected": "..."}',
+            frozenset({"messages", "chosen", "rejected"}),
+            partial(from_turns_before, key="messages"),
+        ),
+        Format(
+            "question/chosen/rejected",
+            '{"question": "...", "chosen": "...", "rejected": "..."}',
+            frozenset({"question", "chosen", "rejected"}),
+            partial(from_turns_before, key="question"),
+        ),
+        Format(
+            "instruction/chosen/rejected",
+            '{"instruction": "...", "input": "...", "chosen": "...", "rejected": "..."}',
+            frozenset({"instruction", "chosen", "rejected"}),
+            from_instruction,
+        ),
         Format("chosen/rejected", PAIR_OF_CHATS, frozenset({"chosen", "rejected"}), from_pair),
+        Format(
+            "messages/rejected_response",
+            '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}], "rejected_response": ...}',
+            frozenset({"messages", "rejected_response"}),
+            from_rejected_response,
+        ),
+        Format(
+            "messages/rejected_messages",
+            '{"messages": [...], "rejected_messages": [...]}',
+            frozenset({"messages", "rejected_messages"}),
+            from_rejected_response,
+        ),
         Format(
             "ranked choices",
             '{"input": "...", "choices": [{"text": "...", "rank": 1}, ...]}',

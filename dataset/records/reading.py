@@ -1,64 +1,63 @@
-"""From a file to records: `.jsonl`, `.txt` (both also `.gz`) and `.parquet`, streamed in flat memory.
+"""From a file to records, streamed in flat memory: JSON lines and plain texts here, the other types where they are met.
 
 Nothing read here is trusted. What concerns the whole file (it is missing, empty, of an unknown type) raises;
 what concerns one line is yielded as a `BadLine`, so that the caller decides whether to stop or to count and
-go on. Blank lines of a `.jsonl` file carry nothing and are passed over; every other line is either yielded as
+go on. Blank lines of a `.jsonl` file carry nothing and are passed over; every other line is yielded, as
 a record or as a bad line.
 """
 
+import contextlib
 import gzip
 import json
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
-from model.errors import SproutError, UsageError
+from model.errors import SproutError
 
-ACCEPTED = (".jsonl", ".jsonl.gz", ".txt", ".txt.gz", ".parquet")
+JSON, TEXTS, TABLES = (".jsonl", ".ndjson", ".json"), (".txt",), (".parquet", ".arrow", ".csv", ".tsv")
+COMPRESSED = ("", ".gz", ".bz2", ".zst")
+ACCEPTED = (*(kind + end for kind in (*JSON, *TEXTS) for end in COMPRESSED), *TABLES)
+SAVED = "save_to_disk"  # the type of a folder that `datasets` wrote; no file name ends so
 
 UTF8_BOM = b"\xef\xbb\xbf"
+# How files begin that are no text; `odd_lines.OTHER_FILES` says which ones.
+OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\x28\xb5\x2f\xfd|PAR1|ARROW1|PK\x03\x04|\xff\xfe|\xfe\xff|\0\0\xfe\xff")
 
-# How files with a wrong name begin, and what to do about them.
-BEGINNINGS = {
-    b"\x1f\x8b": "it is compressed by gzip: end its name in .gz",
-    b"PAR1": "it is a parquet file: end its name in .parquet",
-    b"PK\x03\x04": "it is a zip archive or a weight, not data",
-    b"\xff\xfe": "it is UTF-16 or UTF-32: save it as UTF-8",
-    b"\xfe\xff": "it is UTF-16: save it as UTF-8",
-    b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
-}
+
+def files_of(path: str | Path) -> list[Path]:
+    """The files that the data are in: this one, or those in the folder of a saved data set (`records.saved`)."""
+    return sorted(Path(path).iterdir()) if os.path.isdir(path) else [Path(path)]
+
+
+def size_of(path: str | Path) -> int:
+    return sum(file.stat().st_size for file in files_of(path))
 
 
 def check_file(path: str | Path) -> str:
     """Return the type of the file, as the end of its name says: one of `ACCEPTED`.
 
     Raises UsageError for an extension we do not read, SproutError for a file that is missing, empty or not
-    a file: cheap enough to ask of every file before the first one is read.
+    a file: cheap enough to call for every file before the first one is read.
     """
     path = Path(path)
     if os.path.isdir(path):  # unlike Path.is_dir, it does not raise for a name that no file can have
-        raise SproutError(f"{path} is a folder: name the files in it, each ending in {', '.join(ACCEPTED)}")
+        from dataset.records.saved import check_folder  # files do not load it
+
+        return check_folder(path)
     file_type = next((end for end in ACCEPTED if path.name.lower().endswith(end)), None)
-    if file_type is None:
-        hint = ""
-        if path.suffix.lower() == ".json":
-            hint = "; write one JSON object a line, for example with: jq -c '.[]' in.json > out.jsonl"
-        raise UsageError(f"{path} is not a data file: its name must end in {', '.join(ACCEPTED)}{hint}")
-    try:
+    with contextlib.suppress(OSError, ValueError):  # ValueError: a NUL character in the name
         found = os.stat(path)
-    except FileNotFoundError as error:
-        raise SproutError(f"{path}: there is no such file: check the name") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
-        reason = getattr(error, "strerror", None) or error
-        raise SproutError(f"{path} cannot be opened ({reason}): check the name and the rights") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise SproutError(f"{path} is not a regular file: copy what is in it to one")
-    if found.st_size == 0:
-        raise SproutError(f"{path} is empty: give a file with records")
-    return file_type
+        if file_type and stat.S_ISREG(found.st_mode) and found.st_size:
+            return file_type
+    from dataset.records.odd_files import refusal  # good files do not load it
+
+    raise refusal(path, file_type)
 
 
 def read_records(path: str | Path, progress: Callable[[int], None] | None = None) -> Iterator[Record | BadLine]:
@@ -68,27 +67,59 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
     Raises SproutError / UsageError for the whole file (see `check_file`).
     """
     file_type = check_file(path)
-    if file_type == ".parquet":
-        from dataset.records.parquet import parquet_rows
+    if file_type in (*TABLES, SAVED):
+        from dataset.records.tables import table_rows  # files of lines do not load it
 
-        for number, fields in parquet_rows(str(path), progress):  # the row stands for the line
+        for number, fields in table_rows(str(path), file_type, progress):  # the row stands for the line
             yield BadLine(str(path), number, "not UTF-8") if fields is None else Record(str(path), number, fields)
         return
+    if not file_type.startswith(TEXTS) and _begins_with_a_bracket(str(path)):
+        from dataset.records.json_array import array_elements, is_array
+
+        with open(path, "rb") as raw:
+            whole = is_array(_decompressed(str(path), raw))
+        if whole:
+            with open(path, "rb") as raw:
+                yield from array_elements(str(path), _decompressed(str(path), raw), raw, progress)
+            return
     lines = _decoded(str(path), _lines(str(path), progress))
-    if file_type.startswith(".jsonl"):
-        yield from _json_lines(str(path), lines)
-    else:
+    if file_type.startswith(TEXTS):
         from dataset.records.plain_text import text_blocks  # files of JSON do not load it
 
         yield from text_blocks(str(path), lines)
+    else:
+        yield from _json_lines(str(path), lines)
+
+
+def _decompressed(path: str, raw: IO[bytes]) -> IO[bytes]:
+    """What the opened file holds, undone if its name says that it is compressed."""
+    if path.lower().endswith(".gz"):
+        return gzip.GzipFile(fileobj=raw)
+    if path.lower().endswith((".bz2", ".zst")):
+        from dataset.records.compressed import decompressed
+
+        return decompressed(raw, path)
+    return raw
+
+
+def bytes_of(path: str | Path, size: int = 2**20) -> Iterator[bytes]:
+    """What is in the file, in blocks, up to where it is damaged: that is reported where its lines are read."""
+    with contextlib.suppress(EOFError, OSError, zlib.error), open(path, "rb") as raw:
+        file = _decompressed(str(path), raw)
+        while block := file.read(size):
+            yield block
+
+
+def _begins_with_a_bracket(path: str) -> bool:
+    return next(bytes_of(path, 256), b"").removeprefix(UTF8_BOM).lstrip().startswith(b"[")
 
 
 def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, bytes] | BadLine]:
     """Yield (line number, bytes of the line with its end), and a `BadLine` for what is not a line at all."""
     number = 0
-    zipped = path.lower().endswith(".gz")
     try:
-        with open(path, "rb") as raw, gzip.GzipFile(fileobj=raw) if zipped else raw as file:
+        with open(path, "rb") as raw:
+            file = _decompressed(path, raw)
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if progress and number % 64 == 0:
@@ -102,9 +133,9 @@ def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[
                 while not line.endswith(b"\n") and (line := file.readline(MAX_LINE_BYTES)):
                     pass
                 yield BadLine(path, number, f"the line is longer than {MAX_LINE_BYTES // 2**20} MiB")
-    # Only decompression raises these three: the end is missing, the check sum is wrong, the data are damaged.
+    # Only decompression raises these three: the end is missing, the checksum is wrong, the data are damaged.
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        yield BadLine(path, number + 1, "the gzip data are damaged or cut short from here on", str(error))
+        yield BadLine(path, number + 1, "the compressed data are damaged or cut short from here on", str(error))
     except OSError as error:
         raise SproutError(f"{path}:{number + 1}: cannot be read: {error.strerror or error}") from error
 
@@ -116,16 +147,12 @@ def _decoded(path: str, lines: Iterator) -> Iterator[tuple[int, str] | BadLine]:
 
 
 def _decode(path: str, number: int, line: bytes) -> str | BadLine:
-    for beginning, what in BEGINNINGS.items():
-        if number == 1 and line.startswith(beginning):
-            return BadLine(path, number, "not a text file", what)
-    if b"\0" in line:
-        return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        where = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
-        return BadLine(path, number, "not UTF-8", where)
+    if not (number == 1 and OTHER_FILES.match(line)) and b"\0" not in line:
+        with contextlib.suppress(UnicodeDecodeError):
+            return line.decode("utf-8")
+    from dataset.records.odd_lines import no_text  # good lines do not load it
+
+    return no_text(path, number, line)
 
 
 def _refuse_constant(name: str):
@@ -147,25 +174,10 @@ def _json_lines(path: str, lines: Iterator) -> Iterator[Record | BadLine]:
 def _json_object(path: str, number: int, text: str) -> Record | BadLine:
     try:
         value = _DECODER.decode(text.strip())
-    except RecursionError:
-        return BadLine(path, number, "not valid JSON", "nested too deeply")
-    except ValueError as error:  # JSONDecodeError, our _refuse_constant, an integer of thousands of digits
-        detail = str(error)
-        if isinstance(error, json.JSONDecodeError):
-            detail = f"{error.msg} at column {error.colno}"
-        if number == 1 and text.lstrip().startswith("["):
-            detail = "the file looks like one JSON array: write one object a line"
-        elif text.strip() == "{":
-            detail = "the object goes on in the next line: write one object a line"
-        elif not text.endswith("\n"):
-            detail += "; the last line has no end: is the file cut short?"
-        return BadLine(path, number, "not valid JSON", detail)
-    if not isinstance(value, dict):
-        hint = ": write one object a line" if isinstance(value, list) and number == 1 else ""
-        return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}{hint}")
-    return Record(path, number, {key.lower(): item for key, item in value.items()})
+        if isinstance(value, dict):
+            return Record(path, number, {key.lower(): item for key, item in value.items()})
+    except (RecursionError, ValueError) as error:  # JSONDecodeError, our _refuse_constant, thousands of digits
+        value = error
+    from dataset.records.odd_lines import read_oddity  # good lines do not load it
 
-
-def _json_type(value) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+    return read_oddity(path, number, text, value)

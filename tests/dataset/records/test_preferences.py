@@ -19,6 +19,10 @@ USER = {"role": "user", "content": "Hi"}
 GOOD, BAD = ({"role": "assistant", "content": text} for text in ("Hello!", "What?"))
 
 
+def capital(turn):
+    return {key.capitalize(): value for key, value in turn.items()}
+
+
 def read(record):
     return detect_format(record, PREFERENCE).read(record)
 
@@ -31,6 +35,26 @@ def read(record):
         ("prompt/chosen/rejected", {"prompt": "Hi", "chosen": [GOOD], "rejected": [BAD]}),
         ("prompt/chosen/rejected", {"prompt": "Hi", "chosen": [USER, GOOD], "rejected": [USER, BAD]}),
         ("prompt/chosen/rejected", {"prompt": [USER], "chosen": [GOOD], "rejected": "What?"}),
+        ("prompt/chosen/rejected", {"prompt": [USER], "chosen": GOOD, "rejected": BAD}),
+        ("prompt/chosen/rejected", {"Prompt": "Hi", "Chosen": [capital(GOOD)], "Rejected": [capital(BAD)]}),
+        ("prompt/chosen/rejected", {"prompt": json.dumps([USER]), "chosen": json.dumps([GOOD]), "rejected": [BAD]}),
+        ("prompt/chosen/rejected", {"prompt": [USER], "chosen": [USER, GOOD], "rejected": [USER, BAD]}),
+        (
+            "conversations/chosen/rejected",
+            {
+                "conversations": [{"from": "human", "value": "Hi"}],
+                "chosen": {"from": "gpt", "value": "Hello!"},
+                "rejected": {"from": "gpt", "value": "What?"},
+            },
+        ),
+        ("messages/chosen/rejected", {"messages": [USER], "chosen": "Hello!", "rejected": BAD}),
+        (
+            "instruction/chosen/rejected",
+            {"instruction": "Hi", "input": "", "chosen": "Hello!", "rejected": "What?"},
+        ),
+        ("question/chosen/rejected", {"question": "Hi", "chosen": "Hello!", "rejected": "What?"}),
+        ("messages/rejected_response", {"messages": [USER, GOOD], "rejected_response": "What?"}),
+        ("messages/rejected_messages", {"messages": [USER, GOOD], "rejected_messages": [USER, BAD]}),
         (
             "ranked choices",
             {"input": "Hi", "choices": [{"text": "What?", "rank": 2}, {"text": "Hello!", "rank": 1}]},
@@ -38,9 +62,28 @@ def read(record):
     ],
 )
 def test_each_format_gives_the_same_pair(name, record):
+    record = {key.lower(): value for key, value in record.items()}  # as files are read
     assert detect_format(record, PREFERENCE).name == name
     pair = Pair(Conversation((USER, GOOD), trained_from=1), Conversation((USER, BAD), trained_from=1))
     assert read(record).pairs == (pair,)
+
+
+HISTORY = [{"role": "user", "content": "I am Ann."}, {"role": "assistant", "content": "Hello Ann!"}]
+
+
+def test_answers_that_go_on_with_another_turn_keep_the_prompt():
+    """As trl joins a prompt of messages and its answers."""
+    (pair,) = read({"prompt": HISTORY, "chosen": [USER, GOOD], "rejected": [USER, BAD]}).pairs
+    assert pair.chosen.messages == (*HISTORY, USER, GOOD) and pair.rejected.messages == (*HISTORY, USER, BAD)
+    assert pair.chosen.trained_from == 3
+
+
+def test_answers_that_repeat_the_prompt_do_not_have_it_twice():
+    expected = (SYSTEM, *HISTORY, USER, GOOD)
+    prompt = [SYSTEM, *HISTORY, USER]
+    for chosen, rejected in (([*prompt, GOOD], [*prompt, BAD]), ([*HISTORY, USER, GOOD], [*HISTORY, USER, BAD])):
+        (pair,) = read({"prompt": prompt, "chosen": chosen, "rejected": rejected}).pairs
+        assert pair.chosen.messages == expected and pair.chosen.trained_from == 4
 
 
 def test_a_system_message_a_margin_and_turns_before_are_kept():
@@ -64,6 +107,7 @@ def test_ranked_choices_are_all_pairs_of_different_ranks():
         ({"prompt": "Hi", "chosen": "same", "rejected": "same"}, "are the same"),
         ({"chosen": [GOOD], "rejected": [BAD]}, "no prompt in common"),
         ({"chosen": "Hello!", "rejected": "What?"}, '"prompt" is missing'),
+        ({"prompt": "Other", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, 'does not repeat "prompt"'),
         ({"chosen": [USER, GOOD], "rejected": [USER]}, "no turn is the assistant's"),
         ({"chosen": [USER, GOOD, USER], "rejected": [USER, GOOD]}, "no turn is the assistant's"),
         ({"prompt": "Hi", "chosen": "Hello!", "rejected": " "}, '"rejected" is empty'),

@@ -45,7 +45,7 @@ class UnpairedAnswer:
 def from_unpaired(fields: dict) -> UnpairedAnswer:
     if not isinstance(fields["label"], bool):
         raise BadRecord('"label" is neither true nor false')
-    return UnpairedAnswer(from_completion(fields), fields["label"])
+    return UnpairedAnswer(from_completion({**fields, "label": None}), fields["label"])
 
 
 SHAPE = '{"prompt": "...", "completion": "...", "label": true}'
@@ -91,7 +91,7 @@ def test_a_new_kind_is_a_reader_and_a_description(tmp_path, small_tokenizer, wei
     renderer = ChatRenderer(small_tokenizer)
     for place, number in enumerate(batch.numbers.tolist()):
         record, here = records[number], (batch.sequences == place) & (batch.targets != IGNORE)
-        (rendered,) = renderer.render([from_completion(record)])
+        (rendered,) = renderer.render([from_completion({**record, "label": None})])
         assert batch.labels[place].item() == record["label"]
         assert batch.targets[here].tolist() == rendered.ids[rendered.trained].tolist()
 

@@ -1,0 +1,78 @@
+"""Lines that are no JSON object or no UTF-8: what they are instead, and what to do about it."""
+
+import json
+
+from dataset.records.formats import BadLine, Record
+
+# Encodings of Chinese text that are not UTF-8; GB18030 contains GBK and GB2312.
+CHINESE = ("gb18030", "big5")
+
+# How files with a wrong name begin, and what to do about them.
+OTHER_FILES = {
+    b"\x1f\x8b": "it is compressed by gzip: end its name in .gz",
+    b"BZh": "it is compressed by bzip2: end its name in .bz2",
+    b"\x28\xb5\x2f\xfd": "it is compressed by Zstandard: end its name in .zst",
+    b"PAR1": "it is a parquet file: end its name in .parquet",
+    b"ARROW1": "it is a file of Arrow: end its name in .arrow",
+    b"PK\x03\x04": "it is a zip archive or a weight, not data",
+    b"\xff\xfe": "it is UTF-16 or UTF-32: save it as UTF-8",
+    b"\xfe\xff": "it is UTF-16: save it as UTF-8",
+    b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
+}
+
+
+def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
+    """A line of JSON that is no object. value: what it is, or the error that it raised."""
+    if isinstance(value, RecursionError):
+        return BadLine(path, number, "not valid JSON", "nested too deeply")
+    if isinstance(value, ValueError):
+        return BadLine(path, number, "not valid JSON", _why(text, value))
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        first = {key.lower() for key in value[0]}
+        for key, name in (("role", "messages"), ("from", "conversations")):
+            if key in first:  # an array of turns, as nanochat writes a conversation
+                return Record(path, number, {name: value})
+    return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}")
+
+
+def _why(text: str, error: ValueError) -> str:
+    if text.strip() == "{":
+        return "the object goes on in the next line: write one object a line"
+    why = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    return why if text.endswith("\n") else f"{why}; the last line has no end: is the file cut short?"
+
+
+def _json_type(value) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
+
+
+def no_text(path: str, number: int, line: bytes) -> BadLine:
+    """A line that is not UTF-8, or has no place in a text file: what it is instead."""
+    for beginning, what in OTHER_FILES.items():
+        if number == 1 and line.startswith(beginning):
+            return BadLine(path, number, "not a text file", what)
+    if b"\0" in line:
+        return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
+    for encoding in CHINESE:
+        if _reads_as_chinese(line, encoding):
+            name, copy = encoding.upper(), f"utf8_{path.rpartition('/')[2]}"
+            how = f"it looks like {name}; convert it: iconv -f {name} -t UTF-8 {path} > {copy}"
+            return BadLine(path, number, "not UTF-8", how)
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
+        return BadLine(path, number, "not UTF-8", where)
+    raise ValueError("the line is text")
+
+
+def _reads_as_chinese(line: bytes, encoding: str) -> bool:
+    """Whether most of what is not ASCII becomes common Chinese characters and punctuation."""
+    try:
+        text = line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    others = [character for character in text if not character.isascii()]
+    common = [c for c in others if "\u4e00" <= c <= "\u9fff" or c in "，。、；：？！“”‘’（）《》…—　"]
+    return len(others) > 3 and len(common) > 0.9 * len(others)

@@ -1,0 +1,111 @@
+"""Records from tables, a row each: parquet, Arrow, CSV and TSV, and data sets saved by `datasets`."""
+
+import csv
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow
+import pyarrow.ipc
+import pyarrow.parquet
+
+from dataset.records.arrow import rows_of
+from dataset.records.formats import MAX_LINE_BYTES
+from dataset.records.reading import SAVED
+from dataset.records.saved import data_files
+from model.errors import SproutError
+
+ROWS_AT_ONCE = 128
+NUMBERS = ("score", "margin", "rank", "label", "weight")  # columns of a CSV file that are not text
+
+
+def table_rows(path: str, file_type: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, dict | None]]:
+    """(number of the row, counted from 1; its values by name in lower case, or None where one is not UTF-8).
+
+    `progress` as in `reading.read_records`. Raises SproutError for a file that is damaged or of another kind.
+    """
+    if file_type in (".csv", ".tsv"):
+        yield from _separated(path, "," if file_type == ".csv" else "\t", progress)
+        return
+    number = 0
+    read = {".parquet": _parquet, ".arrow": _arrow, SAVED: _saved}[file_type]
+    try:
+        for fields in read(path, progress or (lambda position: None)):
+            number += 1
+            yield number, fields
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        kind = file_type.lstrip(".")
+        raise SproutError(
+            f"{path}:{number + 1}: cannot be read as {kind} ({reason}): is the file whole, and of that kind?"
+        ) from error
+
+
+def _parquet(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
+    # pre_buffer would hold a whole row group (often hundreds of MB) in memory.
+    with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+        size, rows = os.path.getsize(path), max(file.metadata.num_rows, 1)
+        done = 0
+        for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+            progress(size * done // rows)
+            done += batch.num_rows
+            yield from rows_of(batch, file.schema_arrow)
+
+
+def _arrow(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
+    """Arrow's stream format, in which `datasets` keeps its cache, or its file format."""
+    with pyarrow.memory_map(path) as source:
+        is_file = source.read(6) == b"ARROW1"
+        source.seek(0)
+        if is_file:
+            file = pyarrow.ipc.open_file(source)
+            batches = (file.get_batch(index) for index in range(file.num_record_batches))
+        else:
+            batches = file = pyarrow.ipc.open_stream(source)
+        for batch in batches:
+            yield from rows_of(batch, file.schema)
+            progress(source.tell())
+
+
+def _saved(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
+    done = 0
+    for file in data_files(Path(path)):
+        yield from _arrow(str(file), lambda position, done=done: progress(done + position))
+        done += file.stat().st_size
+
+
+def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, dict | None]]:
+    """Rows of a file whose first line names the columns. An empty cell is none; numbers are read in `NUMBERS` only."""
+    csv.field_size_limit(MAX_LINE_BYTES)
+    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        rows = csv.DictReader(_counted(file, progress), delimiter=mark, strict=True)
+        try:
+            for number, row in enumerate(rows, 1):
+                cells = {name.strip().lower(): cell for name, cell in row.items() if name and cell}
+                if None in row:
+                    raise csv.Error("more cells than the first line has names")
+                whole = not any("\udc80" <= character <= "\udcff" for cell in cells.values() for character in cell)
+                yield number, {name: _number(name, cell) for name, cell in cells.items()} if whole else None
+        except csv.Error as error:
+            raise SproutError(
+                f"{path}:{rows.line_num}: cannot be read as a table ({error}): is the file whole?"
+            ) from error
+
+
+def _counted(file, progress: Callable[[int], None] | None) -> Iterator[str]:
+    read = 0
+    for number, line in enumerate(file, 1):
+        read += len(line.encode("utf-8", "surrogateescape"))
+        if progress and number % 64 == 0:
+            progress(read)
+        yield line
+
+
+def _number(name: str, cell: str):
+    if name not in NUMBERS:
+        return cell
+    try:
+        return json.loads(cell.lower())
+    except ValueError:
+        return cell

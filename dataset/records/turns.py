@@ -1,0 +1,170 @@
+"""One turn of a chat in its normal form: who speaks, what is said and called, and whether it is to be learned.
+
+Turns come as a list of JSON objects, as JSON text of one, or as one object of lists (as `datasets` stores them).
+"""
+
+import json
+
+from dataset.records.formats import BadRecord, clean_string, list_keys
+
+# Deeper than any schema of a tool, and far from where Python itself gives up.
+MAX_NESTING = 100
+
+ROLES = ("system", "user", "assistant", "tool")
+OPENAI_ROLES = {"developer": "system", "function": "tool"}  # today's and yesterday's other names
+SHAREGPT_ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "assistant": "assistant",
+    "observation": "tool",
+    "tool": "tool",
+}
+
+# Whether a turn is learned: `weight` in OpenAI's files, `loss` in those of ms-swift, `train` or `training` of Axolotl.
+MARKS = ("weight", "loss", "loss_mask", "train", "training")
+# These choose parts of a turn, or say the opposite, or scale its loss; they are not supported.
+OTHER_MARKS = ("mask", "masked", "train_detail", "training_detail", "loss_scale", "loss_weight")
+
+
+def as_turns(value) -> list | None:
+    """The list of turns that `value` is or stands for; None if it is something else."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+        if not _are_turns(value if isinstance(value, list) else [value]):
+            return None  # an answer in JSON, for example
+    if isinstance(value, dict):
+        columns = {key: column for key, column in value.items() if column is not None}
+        if columns and all(isinstance(column, list) for column in columns.values()):
+            if len(set(map(len, columns.values()))) > 1:
+                raise BadRecord("the lists of a conversation differ in length", list_keys(value))
+            return [dict(zip(columns, turn)) for turn in zip(*columns.values())]
+        return [value] if _are_turns([value]) else None
+    return value if isinstance(value, list) else None
+
+
+def _are_turns(values: list) -> bool:
+    """Whether these are turns and not any JSON: each says who speaks."""
+    return all(isinstance(value, dict) and {"role", "from"} & lower(value).keys() for value in values)
+
+
+def turns_under(fields: dict, key: str) -> list:
+    """The turns under `key`. Raises BadRecord where there are none."""
+    turns = as_turns(fields.get(key))
+    if turns is None:
+        raise BadRecord(f'"{key}" is not a list of turns', list_keys(fields))
+    if not turns:
+        raise BadRecord("the conversation is empty")
+    return turns
+
+
+def lower(turn: dict) -> dict:
+    """The turn with keys in lower case, and without those that are null, which a parquet file fills in."""
+    return {key.lower(): value for key, value in turn.items() if value is not None}
+
+
+def normal_turn(turn: dict) -> dict:
+    """The normal form (`conversations.Conversation.messages`) of a turn with `role` and `content`. Raises BadRecord."""
+    role = turn.get("role")
+    role = OPENAI_ROLES.get(role, role) if isinstance(role, str) else role
+    if role not in ROLES:
+        found = " ".join(str(role).split())[:40] if role is not None else list_keys(turn)
+        raise BadRecord("the role is unknown", f"{found}; known: {', '.join(ROLES)}")
+    # `function_call` is OpenAI's earlier name for a single call.
+    calls = [_call(call) for key in ("tool_calls", "function_call") for call in json_objects(turn, key)]
+    reasoning = clean_string({"reasoning_content": "", **turn}, "reasoning_content", may_be_blank=True)
+    if role != "assistant":
+        if calls or reasoning.strip():
+            raise BadRecord('"tool_calls" or "reasoning_content" stand on a turn that is not the assistant\'s')
+        return {"role": role, "content": clean_string(turn, "content", may_be_blank=role != "user")}
+    acts = calls or reasoning.strip()
+    if acts:
+        turn = {"content": "", **turn}
+    message = {"role": role, "content": clean_string(turn, "content", may_be_blank=bool(acts))}
+    if reasoning:
+        message["reasoning_content"] = reasoning
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def is_trained(turn: dict, role: str) -> bool:
+    """Whether the marks on a turn, if it has any, want it learned. Raises BadRecord for what cannot be done."""
+    for key in OTHER_MARKS:
+        if key in turn:
+            raise BadRecord(f'"{key}" of a turn is not supported', '"train": false excludes a whole turn from training')
+    marks = {key: turn[key] for key in MARKS if key in turn}
+    for key, value in marks.items():
+        if not isinstance(value, bool | int | float) or value not in (0, 1):
+            raise BadRecord(f'"{key}" of a turn is neither 0 nor 1', f"found {json.dumps(value, default=str)[:40]}")
+        if value and role != "assistant":
+            raise BadRecord(f'"{key}" wants a turn learned that is not the assistant\'s', f"role: {role}")
+    return all(marks.values())
+
+
+def from_sharegpt_turn(turn: dict) -> dict:
+    """The same turn with `role` and `content`, or with the tool call that its value holds."""
+    if "from" not in turn:  # the system message that stands beside the turns, or an error to be named later
+        return turn
+    speaker = turn.get("from")
+    value = clean_string(turn, "value", may_be_blank=True)
+    if speaker == "function_call":
+        return turn | {"role": "assistant", "tool_calls": value}
+    known = isinstance(speaker, str) and speaker in SHAREGPT_ROLES
+    return turn | {"role": SHAREGPT_ROLES[speaker] if known else speaker, "content": value}
+
+
+def _call(call: dict) -> dict:
+    """`{"name", "arguments"}` of a call, in OpenAI's form or in that one itself."""
+    call = lower(call)
+    function = call.get("function") or call
+    function = lower(function) if isinstance(function, dict) else {}
+    name, arguments = function.get("name"), function.get("arguments")
+    if not isinstance(name, str) or not name.strip():
+        raise BadRecord("a tool call has no name")
+    if not isinstance(arguments, dict | str | None):
+        raise BadRecord('the "arguments" of a tool call are not a JSON object')
+    if isinstance(arguments, str):
+        clean_string(function, "arguments", may_be_blank=True)
+    return {"name": name, "arguments": arguments or {}}
+
+
+def json_objects(fields: dict, key: str) -> list[dict]:
+    """The JSON objects under `key`, given as a list, as one object, or as JSON text of either; none if absent.
+
+    Raises BadRecord for anything else, and for what cannot be written as JSON in UTF-8 again.
+    """
+    value = fields.get(key)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return []
+    try:
+        if isinstance(value, str):
+            value = json.loads(value)
+        if _nesting(value) > MAX_NESTING:
+            raise RecursionError
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRecord(f'"{key}" contains half a surrogate pair') from error
+    except RecursionError as error:
+        raise BadRecord(f'"{key}" is nested too deeply') from error
+    except (ValueError, TypeError) as error:  # TypeError: a parquet cell may hold a date, say
+        raise BadRecord(f'"{key}" is not valid JSON', str(error)) from error
+    if value is None:
+        return []
+    objects = [value] if isinstance(value, dict) else value
+    if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
+        raise BadRecord(f'"{key}" is not a list of JSON objects')
+    return objects
+
+
+def _nesting(value) -> int:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return 0
+    return 1 + max(map(_nesting, value), default=0)

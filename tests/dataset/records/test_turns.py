@@ -1,0 +1,105 @@
+"""Turns in all the ways that people write them down, and the marks by which they exclude one from training."""
+
+import json
+
+import pytest
+
+from dataset.records.conversations import CHAT
+from dataset.records.documents import detect_format
+from dataset.records.formats import BadRecord
+from dataset.rendering import ChatRenderer
+
+USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}
+WRONG = {"role": "assistant", "content": "five"}
+
+
+def read(record):
+    return detect_format(record, CHAT).read(record)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": json.dumps([USER, ANSWER])},
+        {"conversations": json.dumps([{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello!"}])},
+        {"conversations": {"from": ["human", "gpt"], "value": ["Hi", "Hello!"]}},
+        {"messages": {"role": ["user", "assistant"], "content": ["Hi", "Hello!"], "name": None}},
+        {"prompt": json.dumps([USER]), "completion": [ANSWER]},
+        {"prompt": USER, "completion": ANSWER},
+        {"question": "Hi", "answer": "Hello!"},
+    ],
+)
+def test_turns_as_text_as_columns_and_alone(record):
+    assert read(record).messages == (USER, ANSWER)
+
+
+def test_an_answer_of_json_is_an_answer():
+    answer = json.dumps([{"name": "Ann"}])
+    assert read({"prompt": "Hi", "completion": answer}).messages[1]["content"] == answer
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"weight": 0.0}, {"loss": False}, {"train": False}, {"loss_mask": 0}])
+def test_a_marked_turn_is_read_but_not_trained(small_tokenizer, mark):
+    renderer = ChatRenderer(small_tokenizer)
+    marked = read({"messages": [USER, WRONG | mark, USER, ANSWER | dict.fromkeys(mark, 1)]})
+    plain = read({"messages": [USER, WRONG, USER, ANSWER]})
+    assert (marked.messages, marked.untrained, plain.untrained) == (plain.messages, {1}, frozenset())
+    assert marked.to_json() != plain.to_json()
+    one, other = renderer.render([marked, plain])
+    assert one.ids.tolist() == other.ids.tolist()
+
+    def trained(rendered):
+        return small_tokenizer.decode(rendered.ids[rendered.trained].tolist())
+
+    assert "five" in trained(other) and "five" not in trained(one) and "Hello!" in trained(one)
+
+
+@pytest.mark.parametrize("record", [{"label": False}, {"weight": 0}, {"train": False}])
+def test_nothing_is_learned_from_an_excluded_record(small_tokenizer, record):
+    found = read({"prompt": "Hi", "completion": "Go away.", **record})
+    assert not ChatRenderer(small_tokenizer).render([found])[0].trained.any()
+
+
+@pytest.mark.parametrize("column", [{"label": True}, {"label": 0}, {"loss": 2.3}, {"weight": "a lot"}, {"label": None}])
+def test_other_columns_change_nothing(column):
+    assert read({"prompt": "Hi", "completion": "Hello!", **column}).untrained == frozenset()
+
+
+@pytest.mark.parametrize(
+    "turn, reason",
+    [
+        (ANSWER | {"weight": 0.5}, '"weight" of a turn is neither 0 nor 1'),
+        (ANSWER | {"loss_mask": [0, 1]}, '"loss_mask" of a turn is neither 0 nor 1'),
+        (ANSWER | {"train_detail": []}, '"train_detail" of a turn is not supported'),
+        (ANSWER | {"masked": True}, '"masked" of a turn is not supported'),
+        (USER | {"loss": True}, '"loss" wants a turn learned'),
+    ],
+)
+def test_marks_that_cannot_be_followed_are_named(turn, reason):
+    with pytest.raises(BadRecord, match=reason):
+        read({"messages": [USER, ANSWER, turn]})
+
+
+def test_a_mask_beside_the_turns_is_refused():
+    with pytest.raises(BadRecord, match='"loss_mask" stands beside'):
+        read({"messages": [USER, ANSWER], "loss_mask": [0, 1]})
+
+
+def test_calls_and_roles_as_openai_once_named_them():
+    call = {"Name": "weather", "arguments": '{"city": "Bonn"}'}
+    function = {"name": "weather", "parameters": {"type": "object"}}
+    found = read(
+        {
+            "messages": [
+                {"role": "developer", "content": "Be brief."},
+                USER,
+                {"role": "assistant", "content": "Let me look.", "function_call": call},
+                {"role": "function", "name": "weather", "content": "20"},
+                ANSWER,
+            ],
+            "functions": [function],
+        }
+    )
+    assert [message["role"] for message in found.messages] == ["system", "user", "assistant", "tool", "assistant"]
+    assert found.messages[2]["tool_calls"] == [{"name": "weather", "arguments": '{"city": "Bonn"}'}]
+    assert found.tools == ({"type": "function", "function": function},)
