@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inference.exact_match import Answer, Question
 from inference.thoughts import conclusion, take_apart
-from model.files.disk import write_atomically
+from model.disk import write_atomically
 
 SHOWN_CHARACTERS = 300  # characters shown of a question
 

@@ -22,7 +22,9 @@ SCORED_AT_ONCE, ANSWERED_AT_ONCE = 16, 64
 def add_task_arguments(parser) -> None:
     group = parser.add_argument_group("what to do")
     modes = ", ".join(f"{mode} {name}" for mode, name in enumerate(WEIGHT_NAMES))
-    group.add_argument("--model_mode", type=int, choices=range(4), default=0, help=f"{modes} (%(default)s)")
+    group.add_argument(
+        "--model_mode", type=int, choices=range(len(WEIGHT_NAMES)), default=0, help=f"{modes} (%(default)s)"
+    )
     what = group.add_mutually_exclusive_group()
     what.add_argument("--prompt", action="append", metavar="TEXT", help="go on from this, or answer it (repeatable)")
     what.add_argument("--auto_test", action="store_true", help="built-in prompts in Chinese and English")
@@ -101,9 +103,9 @@ def refuse_contradictions(args) -> None:
     if args.save_answers:
         refuse_existing("--save_answers", args.save_answers)
     if not args.think and (args.data_path or args.model_mode == 0):
-        raise UsageError("--no_think hides thoughts of a chat: give --model_mode 1, 2 or 3, and no --data_path")
+        raise UsageError("--no_think hides thoughts of a chat: give --model_mode 1 or more, and no --data_path")
     if args.system is not None and (args.data_path or args.model_mode == 0):
-        raise UsageError("--system begins a chat: give --model_mode 1, 2 or 3, and no --data_path")
+        raise UsageError("--system begins a chat: give --model_mode 1 or more, and no --data_path")
 
 
 def refuse_existing(flag: str, path: str) -> None:

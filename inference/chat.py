@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from model.disk import write_atomically
 from model.errors import SproutError
-from model.files.disk import write_atomically
 from model.generation import free_positions
 
 

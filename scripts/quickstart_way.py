@@ -11,8 +11,8 @@ from pathlib import Path
 
 from dataset.sample.files import sample_path, version
 from model.config import preset
+from model.disk import write_atomically
 from model.errors import SproutError
-from model.files.disk import write_atomically
 
 # Signals that end the quickstart are passed to the running stage, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])

@@ -132,7 +132,7 @@ def score_file(args, score, source: str) -> None:
     """Prints how well the rewards agree with a file, and writes them if asked to."""
     from dataset.records.measured import kind_of_file
     from inference.scoring import SCORED_KINDS, Agreement, score_records, with_rewards
-    from model.files.disk import write_atomically
+    from model.disk import write_atomically
 
     kind, _ = kind_of_file(args.data_path, tuple(SCORED_KINDS))
     whole, parts = Agreement(kind), {}

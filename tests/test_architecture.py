@@ -14,6 +14,7 @@ from tests.stages.workshop import write_texts
 ROOT = Path(__file__).parent.parent
 LAYERS = ("model", "dataset", "inference", "training", "scripts")  # each imports only those before it, and itself
 PARTS = {  # of the layers with an order of their own, from below
+    "model": ("text", "files"),
     "dataset": ("records", "rendering", "cache", "rows"),
     "training": ("losses", "report", "diagnosis", "engine", "stages"),
 }

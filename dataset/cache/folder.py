@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from dataset.records.reading import files_of
+from model.disk import exclusive, sync_folder, write_atomically
 from model.errors import SproutError
-from model.files.disk import exclusive, sync_folder, write_atomically
 
 Opened = TypeVar("Opened")
 

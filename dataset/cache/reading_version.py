@@ -1,8 +1,8 @@
 """Whether a file of conversations is read as by the first version of Sprout, so that its earlier caches stay valid.
 
 The second version follows marks such as `"weight": 0` and calls named `function_call`, keeps prompts that answers go on
-from, and leaves out the nulls of Arrow. Files without any of these give the same tokens as before; the others have a version in
-the key of their cache. To be extended by whatever else is read differently one day.
+from, and leaves out the nulls of Arrow. Files without any of these give the same tokens as before; the others have a
+version in the key of their cache. Whatever else is read differently one day is to be added here.
 """
 
 import re

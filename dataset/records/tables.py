@@ -12,7 +12,6 @@ import pyarrow.parquet
 
 from dataset.records.arrow import rows_of
 from dataset.records.formats import MAX_LINE_BYTES
-from dataset.records.reading import SAVED
 from dataset.records.saved import data_files
 from model.errors import SproutError
 
@@ -29,7 +28,7 @@ def table_rows(path: str, file_type: str, progress: Callable[[int], None] | None
         yield from _separated(path, "," if file_type == ".csv" else "\t", progress)
         return
     number = 0
-    read = {".parquet": _parquet, ".arrow": _arrow, SAVED: _saved}[file_type]
+    read = {".parquet": _parquet, ".arrow": _arrow, "save_to_disk": _saved}[file_type]
     try:
         for fields in read(path, progress or (lambda position: None)):
             number += 1

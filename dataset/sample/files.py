@@ -22,8 +22,8 @@ from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.prompts import prompts
 from dataset.sample.reasoning import answers_alone, reasoning
 from dataset.sample.world import World
+from model.disk import exclusive, write_atomically
 from model.errors import SproutError
-from model.files.disk import exclusive, write_atomically
 
 # The records of each file.
 FILES = {

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import torch
 from torch import nn
 
-from model.files.disk import write_atomically
+from model.disk import write_atomically
 from model.text.tokenizer import Tokenizer
 from model.whole import plain_state_dict, unwrapped
 

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from model.config import TransformerConfig, is_positive_number
+from model.disk import sync_folder
 from model.errors import SproutError, UsageError
-from model.files.disk import sync_folder
 from model.text.tokenizer import IM_END, Tokenizer
 from model.whole import EMBEDDING, plain_state_dict, unwrapped
 

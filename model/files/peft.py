@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from model.disk import write_atomically
 from model.errors import SproutError
-from model.files.disk import write_atomically
 from model.lora import TARGETS, Lora, lora_state_dict
 from model.whole import adapters_of
 

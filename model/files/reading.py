@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from model.disk import previous_path
 from model.errors import SproutError
-from model.files.disk import previous_path
 
 
 class _DamagedError(Exception):

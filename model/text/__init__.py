@@ -1,1 +1,1 @@
-"""Text to tokens: tokenizer, vocabulary, chat template. Imports `model.errors` and `model.files.disk`."""
+"""Text to tokens: tokenizer, vocabulary, chat template. Imports `model.errors` and `model.disk`."""

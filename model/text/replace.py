@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from model.disk import previous_path
 from model.errors import SproutError
-from model.files.disk import previous_path
 from model.text.tokenizer import FILE_NAMES, Tokenizer
 
 

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 import tokenizers
 
+from model.disk import write_atomically
 from model.errors import SproutError
-from model.files.disk import write_atomically
 
 # The place in SPECIAL_TOKENS is the id. Those of THINK_AND_TOOLS are not flagged `special` in tokenizer.json,
 # as in Qwen3: a server that leaves special tokens out of its answer must still show thinking and tool calls.

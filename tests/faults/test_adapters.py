@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
+from model.disk import previous_path
 from model.files.adapters import open_lora
 from model.files.checkpoint import save_checkpoint, save_weights
-from model.files.disk import previous_path
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from tests.faults.scripts import python

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from model.disk import previous_path
 from model.files.checkpoint import save_checkpoint
-from model.files.disk import previous_path
 from model.files.reading import read_checkpoint
 from tests.faults.scripts import python
 from tests.stages.workshop import SIZE, Result, Workshop, assert_same_run

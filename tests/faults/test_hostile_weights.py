@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from model.disk import previous_path
 from model.files.checkpoint import save_checkpoint
-from model.files.disk import previous_path
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from tests.faults.hostile_files import TEXT

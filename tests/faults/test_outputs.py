@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from model.files.disk import exclusive
+from model.disk import exclusive
 from model.files.reading import read_checkpoint
 from tests.dataset.support import leftovers
 from tests.faults.processes import Running, at_call, in_order, left_behind, no_curves, wait_until

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from model.disk import previous_path
 from model.files.checkpoint import save_weights
-from model.files.disk import previous_path
 from model.files.loading import load_model
 from tests.faults.scripts import python
 from tests.faults.test_damage import Trained, caches, flipped

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from model.files.disk import previous_path
+from model.disk import previous_path
 from tests.faults.scripts import python
 from tests.faults.test_damage import Trained, damages, flipped
 from tests.faults.test_not_finite import finite, spoil

@@ -11,7 +11,7 @@ import torch
 import train_pretrain
 from dataset.rows.rows import Batch, Rows
 from dataset.rows.texts import TEXTS
-from model.files.disk import previous_path
+from model.disk import previous_path
 from model.files.huggingface import export_folder
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint

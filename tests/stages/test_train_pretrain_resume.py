@@ -9,8 +9,8 @@ import pytest
 import model.generation
 import training.engine.run
 from dataset.rows.rows import Rows, ValidationRows
+from model.disk import previous_path
 from model.errors import SproutError
-from model.files.disk import previous_path
 from model.files.reading import read_checkpoint
 from tests.stages.workshop import Result, Workshop, assert_same_run, signal_at, write_texts
 from training.engine import resume

@@ -76,6 +76,8 @@ def build_optimizers(
 
     Every group remembers its peak learning rate as `peak_lr`; the run sets `lr` from it at each step.
     """
+    if optimizer not in ("adamw", "muon"):
+        raise ValueError(f"there is no optimizer {optimizer}")
     groups = parameter_groups(model)
     optimizers: list[torch.optim.Optimizer] = []
     times = dict.fromkeys(groups, 1.0)

@@ -4,9 +4,9 @@ import shutil
 import time
 from pathlib import Path
 
+from model.disk import previous_path, sweep_temporaries, take
 from model.errors import SproutError
 from model.files.checkpoint import ADAPTER_FOLDER, save_weights
-from model.files.disk import previous_path, sweep_temporaries, take
 from model.whole import adapters_of, changing_state
 from training.engine.muon import Muon
 

@@ -4,12 +4,13 @@ The comparison names every difference; only a few are allowed.
 """
 
 import math
+from dataclasses import fields
 from pathlib import Path
 
 import torch
 
+from model.disk import previous_path
 from model.errors import SproutError, UsageError
-from model.files.disk import previous_path
 from model.files.reading import read_checkpoint
 from model.whole import changing_state, load_changing_state
 from training.engine import distributed
@@ -89,8 +90,9 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
         load_changing_state(network, saved["networks"][name])
     for name, updater in updaters.items():
         updater.load_state_dict(saved["updaters"][name])
-    state.step, state.tokens, state.best = saved["step"], saved["tokens"], dict(saved["best"])
-    state.updates, state.kept = list(saved["updates"]), saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
+    for each in fields(state):
+        setattr(state, each.name, saved.get(each.name, getattr(state, each.name)))
+    state.kept = saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
 
 
 def _misfit(saved: dict, networks: dict, updaters: dict) -> str | None:

@@ -5,7 +5,7 @@ optimizers and the few values of `RunState` are enough to resume exactly.
 """
 
 import random
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy
 import torch
@@ -63,12 +63,12 @@ def identity_of_run(stage: str, args, plan, model, tokenizer, machine, data: dic
 
 def whole_state(identity: dict, state: RunState, networks: dict, updaters: dict) -> dict:
     """The contents of <weight>_resume.pth. All processes call it, because each has its own rollouts."""
-    values = {name: getattr(state, name) for name in ("step", "tokens", "best", "updates")}
+    values = {each.name: getattr(state, each.name) for each in fields(state)}
     return {
         "format": FORMAT,
         "version": VERSION,
         "identity": identity,
-        **values,
+        **values,  # a new field is saved and restored; `resume.restore` leaves it at its default in an older file
         "kept": distributed.gathered(state.kept),
         "networks": {name: changing_state(network) for name, network in networks.items()},
         "updaters": {name: updater.state_dict() for name, updater in updaters.items()},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from model.files.disk import write_atomically
+from model.disk import write_atomically
 
 NAME = "run.json"
 OF_THE_PLAN = (

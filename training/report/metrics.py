@@ -6,8 +6,8 @@ import time
 import warnings
 from pathlib import Path
 
+from model.disk import write_atomically
 from model.errors import SproutError
-from model.files.disk import write_atomically
 from training.report.appending import Appending, Events
 
 

@@ -19,8 +19,8 @@ import torch
 from tqdm import tqdm
 
 from dataset.rows.packed import PackedRecords, RecordBatch
+from model.disk import exclusive, write_atomically
 from model.errors import SproutError
-from model.files.disk import exclusive, write_atomically
 from model.whole import fingerprint
 from training.losses.log_probabilities import sequence_sums, token_log_probabilities
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from model.config import TransformerConfig
+from model.disk import previous_path, sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.checkpoint import save_checkpoint
-from model.files.disk import previous_path, sweep_temporaries, write_atomically
 from model.files.reading import read_checkpoint
 
 ROOT = Path(__file__).parents[3]

@@ -3,8 +3,8 @@
 import pytest
 from torch import nn
 
+from model.disk import previous_path
 from model.errors import SproutError
-from model.files.disk import previous_path
 from training.engine.output import Output
 
 

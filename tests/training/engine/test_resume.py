@@ -2,9 +2,9 @@
 
 import pytest
 
+from model.disk import previous_path
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint
-from model.files.disk import previous_path
 from training.engine import resume
 
 IDENTITY = {"stage": "pretrain", "network": {"num_hidden_layers": 2, "vocab_size": 272}, "seed": 1, "epochs": 2}
