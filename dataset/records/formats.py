@@ -5,7 +5,6 @@ keys of its first record (`dataset.records.documents.detect_format`). The kinds 
 readers: `conversations.CHAT`, `preferences.PREFERENCE`, `scored.SCORED`; all of them are listed in `kinds`.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -94,22 +93,6 @@ def clean_string(fields: dict, key: str, may_be_blank: bool = False) -> str:
     except UnicodeEncodeError as error:
         raise BadRecord(f'"{key}" contains half a surrogate pair', f"character {error.start + 1}") from error
     return value
-
-
-def finite_number(fields: dict, key: str) -> float:
-    """The finite number under `key`; 0 if there is none. Raises BadRecord for anything else."""
-    value = fields.get(key)
-    if value is None:
-        return 0.0
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise BadRecord(f'"{key}" is not a number')
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise BadRecord(f'"{key}" is not a finite number')
-    return number
 
 
 def list_keys(keys: Iterable[str]) -> str:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dataset.records.conversations import Conversation, from_alpaca, from_sharegpt
-from dataset.records.formats import BadRecord, Format, RecordKind, clean_string, finite_number
+from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
+from dataset.records.numbers import finite_number
 from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower, turns_under
 
 

@@ -5,7 +5,8 @@ import math
 from dataclasses import dataclass
 
 from dataset.records.conversations import Conversation, from_completion
-from dataset.records.formats import BadRecord, Format, RecordKind, finite_number
+from dataset.records.formats import BadRecord, Format, RecordKind
+from dataset.records.numbers import finite_number
 
 LARGEST = 1e6  # the largest score: its square has to stay well within float32
 
