@@ -26,6 +26,11 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def own_chunks(places: range, size: int) -> list[range]:
+    """This process's share of some rows, in chunks of `size`; the processes take turns."""
+    return [places[i : i + size] for i in range(0, len(places), size)][rank() :: world_size()]
+
+
 def _collectives():
     from training.engine import collectives  # one process alone does not load it
 

@@ -32,6 +32,7 @@ EFFECTS = {
     "device": "results are rounded otherwise",
     "dtype": "results are rounded otherwise",
     "compile": "results are rounded otherwise",
+    "deterministic": "sums on a GPU are rounded in another order",
 }
 
 

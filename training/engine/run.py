@@ -42,6 +42,7 @@ class Run:
         self.state = RunState()
         self.output: Output | None = None
         self.metrics: Metrics | None = None
+        self.plan: Plan | None = None
         self._prepared = None  # the network that `prepare` was called with
         self._saved_at = None
 
@@ -56,6 +57,10 @@ class Run:
                 self._stop()
             elif isinstance(error, DivergedError):
                 self._save_what_is_good()
+            elif isinstance(error, torch.OutOfMemoryError):
+                from training.engine.out_of_memory import error_about  # hardly ever needed
+
+                raise error_about(error, self.plan) from error
         finally:
             self.progress.close()
             if self.metrics:
@@ -113,6 +118,10 @@ class Run:
         """
         model.recomputes_layers = plan.activation_checkpointing
         self.machine.prepare(model, 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step)
+        if self.machine.device.type == "cuda":
+            from training.engine.on_cuda import equip  # no other device loads it
+
+            equip(self.machine, plan)
         self._prepared = model
 
     def _claim_output(self) -> None:
@@ -158,7 +167,8 @@ class Run:
         self.progress.start(state.step, plan.steps)
         last = plan.steps
         if args.dry_run:
-            last = min(last, state.step + (2 if self.machine.compiles else 1))  # the first step compiles
+            # The first step compiles, and the second is recorded as a CUDA graph.
+            last = min(last, state.step + (3 if self.machine.passes else 2 if self.machine.compiles else 1))
         while state.step < last:
             step = kind(
                 state,

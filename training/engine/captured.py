@@ -1,0 +1,166 @@
+"""Forward and backward pass of a micro-batch on CUDA: compiled as one, and launched as one.
+
+A small network computes faster than its host launches kernels. A CUDA graph is a record of kernels that the device
+starts by itself, one launch for all of them. It always reads and writes the same memory. So a batch is copied to where
+the recorded one was, the loss is copied from there, and gradients keep their place from step to step.
+
+What is recorded must compute what it did before. When it first replays, its loss and the norm of its gradients are
+compared with those of the same pass without a graph. If they differ, or a graph cannot be recorded, the run says so
+and goes on without.
+"""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from model.whole import gradients_of, norm_of
+from training.engine.update import Updater, forward_backward
+
+TOLERANCE = 5e-3  # relative, for kernels that add up in any order; with --deterministic nothing may differ
+
+
+def record(work: Callable[[], list[Tensor]], device: torch.device) -> tuple[Callable[[], None], list[Tensor]]:
+    """Records the kernels of `work`: returns a function that starts them again, and the tensors that they write."""
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side):
+        work()  # libraries set themselves up in a first call on a stream, which cannot be recorded
+    torch.cuda.current_stream(device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    # Meanwhile another thread prepares batches, so only this thread is kept from calls that cannot be recorded.
+    with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+        results = work()
+    return graph.replay, results
+
+
+class Passes:
+    """Does what `forward_backward` does, for the batches of a run.
+
+    rows: a micro-batch of so many rows recurs, and is compiled and recorded; any other, as at the end of an epoch, runs
+    as it is. compiles: whether the run compiles. generator: where the network's random numbers come from.
+    """
+
+    def __init__(self, device, rows: int, compiles: bool, generator: torch.Generator, say, record=record):
+        self._device, self._rows, self.compiles, self._say = device, rows, compiles, say
+        self._generator, self._record = generator, record
+        self._recurring: dict[Callable, _Recurring] = {}  # by the function of the loss
+
+    def __call__(self, loss_of: Callable, batch, autocast: Callable, updater: Updater) -> list[Tensor]:
+        updater.keeps_gradients = True
+        batch = _of_tensors(batch)
+        if len(batch.tokens) != self._rows:
+            with self.uncompiled():
+                return forward_backward(loss_of, batch, autocast, updater)
+        if loss_of not in self._recurring:
+            self._recurring[loss_of] = _Recurring(self, loss_of, autocast, updater)
+        return self._recurring[loss_of].run(batch)
+
+    def uncompiled(self):
+        return torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
+
+
+class _Recurring:
+    """The passes of one loss: the first is only compiled, a later one that begins a step is recorded as well."""
+
+    def __init__(self, owner: Passes, loss_of: Callable, autocast: Callable, updater: Updater):
+        self._owner, self._plain, self._autocast, self._updater = owner, loss_of, autocast, updater
+        self._loss_of = torch.compile(loss_of, dynamic=False) if owner.compiles else loss_of
+        self._has_run, self._records = False, True
+        self._replay: Callable[[], None] | None = None
+
+    def run(self, batch) -> list[Tensor]:
+        if self._replay:
+            return self._replayed(batch)
+        if self._has_run and self._records and self._updater.is_empty:
+            return self._compared(batch)
+        if not self._has_run and self._loss_of is not self._plain:
+            return self._first(batch)
+        self._has_run = True
+        return self._unrecorded(batch)
+
+    def _unrecorded(self, batch) -> list[Tensor]:
+        return forward_backward(self._loss_of, batch, self._autocast, self._updater)
+
+    def _first(self, batch) -> list[Tensor]:
+        """Compiles. A compiler that is not there or fails costs speed, not the run."""
+        self._has_run = True
+        try:
+            return self._unrecorded(batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self._owner._say(f"warning: the network cannot be compiled ({_reason(error)}); it trains without")
+            self._loss_of = self._plain
+            with self._owner.uncompiled():
+                return self._unrecorded(batch)
+
+    def _compared(self, batch) -> list[Tensor]:
+        """A pass without the graph, then the graph; keeps it if both agree. The gradients are those of one pass."""
+        updater, generator = self._updater, self._owner._generator
+        randomness = generator.get_state()
+        found = self._unrecorded(batch)
+        expected = self._summary(found)
+        if not all(map(math.isfinite, expected)):  # an overflow in float16, say: nothing can be compared
+            return found
+        randomness_after = generator.get_state()
+        try:
+            self._batch = dataclasses.replace(batch, **{name: t.clone() for name, t in _tensors(batch).items()})
+            self._factor = torch.full((), updater.factor, device=self._owner._device)
+            replay, self._results = self._owner._record(self._work, self._owner._device)
+            generator.set_state(randomness)
+            updater.forget_gradients()
+            replay()
+            replayed = self._summary(self._results)
+        except RuntimeError as error:
+            self._owner._say(f"warning: no CUDA graph of the step can be recorded ({_reason(error)}); it runs without")
+        else:
+            tolerance = 0.0 if torch.are_deterministic_algorithms_enabled() else TOLERANCE
+            if all(math.isclose(a, b, rel_tol=tolerance) for a, b in zip(expected, replayed)):
+                self._replay = replay
+                return [result.clone() for result in self._results]
+            self._owner._say(
+                f"warning: a CUDA graph of the step computes loss and gradient norm {replayed} instead of {expected},"
+                " so the step runs without"
+            )
+        self._records = False
+        self._batch = self._results = None
+        updater.forget_gradients()
+        generator.set_state(randomness)
+        found = self._unrecorded(batch)
+        generator.set_state(randomness_after)
+        return found
+
+    def _work(self) -> list[Tensor]:
+        return forward_backward(self._loss_of, self._batch, self._autocast, self._updater, self._factor)
+
+    def _replayed(self, batch) -> list[Tensor]:
+        for name, tensor in _tensors(self._batch).items():
+            tensor.copy_(getattr(batch, name), non_blocking=True)
+        self._factor.fill_(self._updater.factor)
+        self._replay()
+        return [result.clone() for result in self._results]
+
+    def _summary(self, found: list[Tensor]) -> list[float]:
+        """Loss and norm of the gradients; waits for the device."""
+        return torch.stack([found[0].float(), norm_of(gradients_of(self._updater.parameters)).float()]).tolist()
+
+
+def _tensors(batch) -> dict[str, Tensor]:
+    """The fields of a batch that are tensors, by name."""
+    values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def _of_tensors(batch):
+    """The batch without its other fields: a number would be compiled and recorded as if it were always the same."""
+    tensors = _tensors(batch)
+    others = {field.name: None for field in dataclasses.fields(batch) if field.name not in tensors}
+    return dataclasses.replace(batch, **others)
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__
