@@ -5,7 +5,6 @@ has a small range: what could leave it (a residual stream, a gradient) has to be
 """
 
 import contextlib
-import dataclasses
 import os
 import sys
 from dataclasses import dataclass
@@ -33,17 +32,9 @@ class Device:
         """The same batch (a dataclass) with its tensors on the device; the copy overlaps with computation."""
         if self.device.type == "cpu":
             return batch
-        tensors = {
-            field.name: self._copy(getattr(batch, field.name))
-            for field in dataclasses.fields(batch)
-            if isinstance(getattr(batch, field.name), torch.Tensor)
-        }
-        return dataclasses.replace(batch, **tensors)
+        from model.gpu import copied  # a CPU does not load it
 
-    def _copy(self, tensor):
-        if self.device.type == "cuda" and tensor.device.type == "cpu":
-            return tensor.pin_memory().to(self.device, non_blocking=True)
-        return tensor.to(self.device)
+        return copied(batch, self.device)
 
     def peak_memory(self) -> int:
         """The most bytes used so far: of the GPU's memory, or of this process on a CPU (0 on Windows: unknown)."""

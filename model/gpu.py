@@ -1,5 +1,6 @@
-"""Which GPU a name means, and the precision that it is good at; a run on a CPU does not load this."""
+"""Which GPU a name means, the precision that it is good at, and copies to it; a run on a CPU does not load this."""
 
+import dataclasses
 import os
 
 import torch
@@ -68,3 +69,16 @@ def best_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     if bfloat16_is_sound(device):
         return torch.bfloat16, "this Apple GPU computes soundly in bfloat16"
     return torch.float32, "this Apple GPU or its macOS does not compute soundly in bfloat16"
+
+
+def copied(batch, device: torch.device):
+    """The same batch (a dataclass) with its tensors on the device; the copy overlaps with computation."""
+    values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
+    return dataclasses.replace(batch, **{name: _copied(tensor, device) for name, tensor in tensors.items()})
+
+
+def _copied(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=device.type == "cuda")

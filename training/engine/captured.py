@@ -50,14 +50,14 @@ class Passes:
         self._recurring: dict[Callable, _Recurring] = {}  # by the function of the loss
 
     def __call__(self, loss_of: Callable, batch, autocast: Callable, updater: Updater) -> list[Tensor]:
-        updater.keeps_gradients = True
-        batch = _of_tensors(batch)
+        updater.keeps_gradients, begins = True, updater.fresh
+        batch = _of_rows(batch)
         if len(batch.tokens) != self._rows:
             with self.uncompiled():
                 return forward_backward(loss_of, batch, autocast, updater)
         if loss_of not in self._recurring:
             self._recurring[loss_of] = _Recurring(self, loss_of, autocast, updater)
-        return self._recurring[loss_of].run(batch)
+        return self._recurring[loss_of].run(batch, begins)
 
     def uncompiled(self):
         return torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
@@ -72,10 +72,12 @@ class _Recurring:
         self._has_run, self._records = False, True
         self._replay: Callable[[], None] | None = None
 
-    def run(self, batch) -> list[Tensor]:
+    def run(self, batch, begins: bool) -> list[Tensor]:
+        """begins: whether it is the first micro-batch of its step, when there are no gradients to keep."""
         if self._replay:
+            self._updater.begin()
             return self._replayed(batch)
-        if self._has_run and self._records and self._updater.is_empty:
+        if self._has_run and self._records and begins:
             return self._compared(batch)
         if not self._has_run and self._loss_of is not self._plain:
             return self._first(batch)
@@ -155,11 +157,11 @@ def _tensors(batch) -> dict[str, Tensor]:
     return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-def _of_tensors(batch):
-    """The batch without its other fields: a number would be compiled and recorded as if it were always the same."""
-    tensors = _tensors(batch)
-    others = {field.name: None for field in dataclasses.fields(batch) if field.name not in tensors}
-    return dataclasses.replace(batch, **others)
+def _of_rows(batch):
+    """The batch with its tensors [B, T] alone. Numbers, and tensors of a length that differs from batch to batch, would
+    be compiled and recorded as if they always were the same."""
+    kept = {name for name, tensor in _tensors(batch).items() if tensor.shape == batch.tokens.shape}
+    return dataclasses.replace(batch, **{f.name: None for f in dataclasses.fields(batch) if f.name not in kept})
 
 
 def _reason(error: Exception) -> str:

@@ -10,8 +10,6 @@ import os
 
 import torch
 
-from model.errors import SproutError
-
 
 def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
@@ -76,17 +74,7 @@ def union(names) -> list[str]:
 
 def together(work) -> None:
     """Runs `work()` on the main process. Every process raises its `SproutError`, so that none waits for ever."""
-    if world_size() == 1:
-        work()
-        return
-    error = None
-    if is_main():
-        try:
-            work()
-        except SproutError as raised:
-            error = raised
-    if (error := _collectives().of_the_main_process(error)) is not None:
-        raise error
+    work() if world_size() == 1 else _collectives().together(work)
 
 
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:

@@ -129,12 +129,16 @@ class Machine:
         if self.world_size == 1 and self.interrupts.received is not None:
             raise Interrupted(self.interrupts.exit_code)
 
-    def prepare(self, model, operations: float) -> None:
-        """Compiles the layers of `model` if that is worth it for a run of this many operations."""
-        self.compiles, self.why_compiles = compiles(
-            self.device, self._compile_choice, operations / OPERATIONS_PER_SECOND[self.device.type]
-        )
+    def prepare(self, model, plan) -> None:
+        """Compiles the layers of `model` if that is worth it for a run of this plan, and makes a GPU ready for it."""
+        seconds = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step
+        seconds /= OPERATIONS_PER_SECOND[self.device.type]
+        self.compiles, self.why_compiles = compiles(self.device, self._compile_choice, seconds)
         self.compile(model)
+        if self.device.type == "cuda":
+            from training.engine.on_cuda import equip  # no other device loads it
+
+            equip(self, plan)
 
     def compile(self, model) -> None:
         """Compiles the layers of `model` if the run compiles: layer by layer, since all share one function."""

@@ -67,11 +67,6 @@ class Step:
     def _due(self, interval: int) -> bool:
         return interval > 0 and (self.number % interval == 0 or self.number == self._plan.steps)
 
-    @property
-    def own_places(self) -> list[range]:
-        """The places of this process's rows of the step, one range for each micro-batch."""
-        return distributed.own_chunks(self.places, self._plan.batch_size)
-
     def micro_batches(self, rows) -> Iterator:
         """Yields this process's rows of the step, one micro-batch at a time, on the device.
 
@@ -79,7 +74,8 @@ class Step:
         """
         if self._machine.ahead:
             return self.batches(self._machine.ahead.of_step(self.index, rows))
-        return self.batches(rows.batch(self.epoch, places) for places in self.own_places)
+        chunks = distributed.own_chunks(self.places, self._plan.batch_size)
+        return self.batches(rows.batch(self.epoch, places) for places in chunks)
 
     def batches(self, batches: Iterable) -> Iterator:
         """Moves each of `batches`, dataclasses of tensors, to the device. A signal ends the run between two of them."""
@@ -92,12 +88,11 @@ class Step:
     def learn(self, loss_of, batch, count, trained=None) -> list[torch.Tensor]:
         """Computes `loss_of(batch)` in the precision of the run and adds its gradient, as `backward` does.
 
-        loss_of: a function of a batch's tensors that returns the loss, a sum over `count` tokens, or a tuple that
-        begins with it. A GPU runs it and its gradient as one, so it has no effect but these, and no branch depends on
-        the values of tensors. Returns the rest of the tuple, without gradient.
+        loss_of: a function of a batch's tensors [B, T] that returns the loss, a sum over `count` tokens, or a tuple
+        that begins with it. A GPU records it with its gradient and replays both, so that nothing in it may depend on
+        other values. Returns the rest of the tuple, without gradient.
         """
         updater, run = self._updaters[MAIN], self._machine.passes or forward_backward
-        updater.begin()
         loss_sum, *measures = run(loss_of, batch, self._machine.autocast, updater)
         updater.add(loss_sum, count, trained)
         return measures

@@ -41,6 +41,7 @@ def forward_backward(loss_of: Callable, batch, autocast: Callable, updater: "Upd
 
     Returns what `loss_of(batch)` returns, the loss or a tuple that begins with it, without gradient.
     """
+    updater.begin()
     with autocast():
         found = loss_of(batch)
     found = found if isinstance(found, tuple) else (found,)
@@ -140,7 +141,7 @@ class Updater:
         self._loss: float | Tensor = 0.0
         self._count: int | Tensor = 0
         self._trained: int | Tensor = 0
-        self._fresh = True
+        self.fresh = True  # whether no micro-batch has begun since the last update
 
     def backward(self, loss_sum: Tensor, count: int | Tensor, trained: int | Tensor | None = None) -> None:
         """Adds the gradient of `loss_sum`, a sum over `count` things. Does not wait for the device.
@@ -157,11 +158,6 @@ class Updater:
         """What a loss is multiplied by before its backward pass."""
         return self.scale / self.nominal_count
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there was no micro-batch since the last update."""
-        return not isinstance(self._loss, Tensor)
-
     def add(self, loss_sum: Tensor, count: int | Tensor, trained: int | Tensor | None = None) -> None:
         """Counts a micro-batch whose gradient was added; arguments as in `backward`."""
         self._loss = self._loss + loss_sum.detach().float()
@@ -170,16 +166,15 @@ class Updater:
 
     def begin(self) -> None:
         """Forgets the gradients of the update before. Histograms need them, so they are kept until the next begins."""
-        if self._fresh:
+        if self.fresh:
             self.forget_gradients()
-            self._fresh = False
+            self.fresh = False
 
     def forget_gradients(self) -> None:
-        if self.keeps_gradients:
-            for gradient in gradients_of(self.parameters):
-                gradient.zero_()
-        else:
-            for parameter in self.parameters:
+        for parameter in self.parameters:
+            if self.keeps_gradients and parameter.grad is not None:
+                parameter.grad.zero_()
+            else:
                 parameter.grad = None
 
     def update(self, rate_factor: float, measures: Measures | None = None, interrupted: bool = False) -> UpdateResult:
