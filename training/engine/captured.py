@@ -95,7 +95,7 @@ class _Recurring:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            self._owner._say(f"warning: the network cannot be compiled ({_reason(error)}); it trains without")
+            self._owner._say(f"warning: the network cannot be compiled ({reason_of(error)}); it trains without")
             self._loss_of = self._plain
             with self._owner.uncompiled():
                 return self._unrecorded(batch)
@@ -118,7 +118,9 @@ class _Recurring:
             replay()
             replayed = self._summary(self._results)
         except RuntimeError as error:
-            self._owner._say(f"warning: no CUDA graph of the step can be recorded ({_reason(error)}); it runs without")
+            self._owner._say(
+                f"warning: no CUDA graph of the step can be recorded ({reason_of(error)}); it runs without"
+            )
         else:
             tolerance = 0.0 if torch.are_deterministic_algorithms_enabled() else TOLERANCE
             if all(math.isclose(a, b, rel_tol=tolerance) for a, b in zip(expected, replayed)):
@@ -164,5 +166,7 @@ def _of_rows(batch):
     return dataclasses.replace(batch, **{f.name: None for f in dataclasses.fields(batch) if f.name not in kept})
 
 
-def _reason(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+def reason_of(error: Exception) -> str:
+    """The words of an error that say why, without the pages that may follow."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

@@ -2,6 +2,7 @@
 
 import torch
 
+from training.engine.captured import reason_of
 from training.engine.muon import Muon, orthogonalize
 
 MOST_SHAPES = 64  # every shape and number of matrices is compiled for itself; by default dynamo gives up after 8
@@ -34,8 +35,8 @@ class CompiledArithmetic:
                 with torch._dynamo.config.patch(cache_size_limit=MOST_SHAPES):
                     return self._compiled(parameters, gradients, buffers, *numbers, dtype)
             except torch._dynamo.exc.TorchDynamoException as error:
-                self._fails, reason = True, next(iter(str(error).splitlines()), "no reason is given")
-                self._machine.say(f"warning: the optimizer cannot be compiled ({reason}); it goes on without")
+                self._fails = True
+                self._machine.say(f"warning: Muon cannot be compiled ({reason_of(error)}); it goes on without")
         return self._plain(parameters, gradients, buffers, momentum, keep, rate, dtype)
 
 
