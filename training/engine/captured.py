@@ -45,8 +45,8 @@ class Passes:
     """
 
     def __init__(self, device, rows: int, compiles: bool, generator: torch.Generator, say, record=record):
-        self._device, self._rows, self.compiles, self._say = device, rows, compiles, say
-        self._generator, self._record = generator, record
+        self.device, self._rows, self.compiles, self.say = device, rows, compiles, say
+        self.generator, self.record = generator, record
         self._recurring: dict[Callable, _Recurring] = {}  # by the function of the loss
 
     def __call__(self, loss_of: Callable, batch, autocast: Callable, updater: Updater) -> list[Tensor]:
@@ -95,14 +95,14 @@ class _Recurring:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            self._owner._say(f"warning: the network cannot be compiled ({reason_of(error)}); it trains without")
+            self._owner.say(f"warning: the network cannot be compiled ({reason_of(error)}); it trains without")
             self._loss_of = self._plain
             with self._owner.uncompiled():
                 return self._unrecorded(batch)
 
     def _compared(self, batch) -> list[Tensor]:
         """A pass without the graph, then the graph; keeps it if both agree. The gradients are those of one pass."""
-        updater, generator = self._updater, self._owner._generator
+        updater, generator = self._updater, self._owner.generator
         randomness = generator.get_state()
         found = self._unrecorded(batch)
         expected = self._summary(found)
@@ -111,22 +111,20 @@ class _Recurring:
         randomness_after = generator.get_state()
         try:
             self._batch = dataclasses.replace(batch, **{name: t.clone() for name, t in _tensors(batch).items()})
-            self._factor = torch.full((), updater.factor, device=self._owner._device)
-            replay, self._results = self._owner._record(self._work, self._owner._device)
+            self._factor = torch.full((), updater.factor, device=self._owner.device)
+            replay, self._results = self._owner.record(self._work, self._owner.device)
             generator.set_state(randomness)
             updater.forget_gradients()
             replay()
             replayed = self._summary(self._results)
         except RuntimeError as error:
-            self._owner._say(
-                f"warning: no CUDA graph of the step can be recorded ({reason_of(error)}); it runs without"
-            )
+            self._owner.say(f"warning: no CUDA graph of the step can be recorded ({reason_of(error)}); it runs without")
         else:
             tolerance = 0.0 if torch.are_deterministic_algorithms_enabled() else TOLERANCE
             if all(math.isclose(a, b, rel_tol=tolerance) for a, b in zip(expected, replayed)):
                 self._replay = replay
                 return [result.clone() for result in self._results]
-            self._owner._say(
+            self._owner.say(
                 f"warning: a CUDA graph of the step computes loss and gradient norm {replayed} instead of {expected},"
                 " so the step runs without"
             )
