@@ -69,6 +69,7 @@ class _Recurring:
     def __init__(self, owner: Passes, loss_of: Callable, autocast: Callable, updater: Updater):
         self._owner, self._plain, self._autocast, self._updater = owner, loss_of, autocast, updater
         self._loss_of = torch.compile(loss_of, dynamic=False) if owner.compiles else loss_of
+        self._around = contextlib.nullcontext  # the context of every pass
         self._has_run, self._records = False, True
         self._replay: Callable[[], None] | None = None
 
@@ -84,8 +85,9 @@ class _Recurring:
         self._has_run = True
         return self._unrecorded(batch)
 
-    def _unrecorded(self, batch) -> list[Tensor]:
-        return forward_backward(self._loss_of, batch, self._autocast, self._updater)
+    def _unrecorded(self, batch, factor: Tensor | None = None) -> list[Tensor]:
+        with self._around():
+            return forward_backward(self._loss_of, batch, self._autocast, self._updater, factor)
 
     def _first(self, batch) -> list[Tensor]:
         """Compiles. A compiler that is not there or fails costs speed, not the run."""
@@ -96,9 +98,8 @@ class _Recurring:
             raise
         except Exception as error:
             self._owner.say(f"warning: the network cannot be compiled ({reason_of(error)}); it trains without")
-            self._loss_of = self._plain
-            with self._owner.uncompiled():
-                return self._unrecorded(batch)
+            self._loss_of, self._around = self._plain, self._owner.uncompiled
+            return self._unrecorded(batch)
 
     def _compared(self, batch) -> list[Tensor]:
         """A pass without the graph, then the graph; keeps it if both agree. The gradients are those of one pass."""
@@ -137,7 +138,7 @@ class _Recurring:
         return found
 
     def _work(self) -> list[Tensor]:
-        return forward_backward(self._loss_of, self._batch, self._autocast, self._updater, self._factor)
+        return self._unrecorded(self._batch, self._factor)
 
     def _replayed(self, batch) -> list[Tensor]:
         for name, tensor in _tensors(self._batch).items():

@@ -157,12 +157,12 @@ class Machine:
 
 def compiles(device: torch.device, choice: str, expected_seconds: float) -> tuple[bool, str]:
     """Whether to use torch.compile, and why. Compiling takes up to a minute, so short runs do without."""
+    if device.type == "cuda" and choice != "off" and not _has_triton():
+        return False, "Triton is not installed, or not for such an old GPU"
     if choice != "auto":
         return choice == "on", "as asked"
     if device.type == "mps":
         return False, "not on Apple GPUs"
-    if device.type == "cuda" and not _has_triton():
-        return False, "Triton is not installed, or not for such an old GPU"
     if device.type == "cpu" and not _has_compiler():
         return False, "no C++ compiler"
     if expected_seconds < 300:

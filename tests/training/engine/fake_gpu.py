@@ -35,14 +35,14 @@ class FakeGraphs:
 
 
 @contextlib.contextmanager
-def fake_gpu():
+def fake_gpu(compiles: bool = False):
     """Context in which every run records its passes and makes its batches ahead; yields its `FakeGraphs`."""
     graphs, honest = FakeGraphs(), Machine.prepare
 
     def prepare(machine, model, plan):
         honest(machine, model, plan)
         machine.ahead = BatchesAhead(plan, lambda batch: lambda: batch)
-        machine.passes = graphs.passes(min(plan.batch_size, plan.rows_per_epoch), machine.say)
+        machine.passes = graphs.passes(min(plan.batch_size, plan.rows_per_epoch), machine.say, compiles)
 
     with mock.patch.object(Machine, "prepare", prepare):
         yield graphs

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from functools import partial
 
 import pytest
 import torch
@@ -16,9 +17,7 @@ from training.engine.step import Step
 # 27 rows or so in an epoch, four a step: the last micro-batch of an epoch has other rows.
 RUNS = {
     "pretrain": ("--max_steps=9", "--epochs=2", "--histograms"),
-    "full_sft": ("--max_steps=9", "--epochs=4", "--learning_rate=0.005"),
     "lora": ("--max_steps=6", "--lora_rank=4", "--lora_dropout=0.2", "--epochs=2"),
-    "reason": ("--max_steps=6", "--epochs=2", "--max_seq_len=64", "--tag_weight=3"),
 }
 
 
@@ -31,6 +30,23 @@ def test_recorded_and_made_ahead_a_run_is_the_same(tmp_path, stage):
     assert_same_run(result, expected)
     assert graphs.recorded == 1 and graphs.replayed > 5
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+@pytest.mark.parametrize("stage", ["full_sft", "reason"])
+def test_network_and_loss_of_a_stage_compile_as_one_graph(tmp_path, monkeypatch, stage):
+    workshop, graphs = Workshop.create(tmp_path, stage), []
+    words = ("--max_steps=5", "--max_seq_len=64", *(("--tag_weight=3",) if stage == "reason" else ()))
+    expected = workshop.train("plain", *words)
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend, fullgraph=True))
+    with fake_gpu(compiles=True):
+        result = workshop.train("gpu", *words)
+    assert len(graphs) == 1 and "cannot be compiled" not in result.said
+    assert result.losses == pytest.approx(expected.losses, rel=1e-5)
 
 
 def test_interrupted_and_resumed_it_is_the_same(tmp_path):
