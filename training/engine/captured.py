@@ -41,13 +41,14 @@ class Passes:
     """Does what `forward_backward` does, for the batches of a run.
 
     rows: a micro-batch of so many rows recurs, and is compiled and recorded; any other, as at the end of an epoch, runs
-    as it is. compiles: whether the run compiles. generator: where the network's random numbers come from.
+    as it is. compiles: whether the run compiles; as_one: network and loss together, and not the layers by themselves.
+    generator: where the network's random numbers come from.
     """
 
-    def __init__(self, device, rows: int, compiles: bool, generator: torch.Generator, say, record=record):
-        self.device, self._rows, self.compiles, self.say = device, rows, compiles, say
-        self.generator, self.record = generator, record
-        self._recurring: dict[Callable, _Recurring] = {}  # by the function of the loss
+    def __init__(self, device, rows: int, compiles: bool, as_one: bool, generator: torch.Generator, say, record=record):
+        self.device, self._rows, self.say = device, rows, say
+        self.compiles, self.as_one, self.generator, self.record = compiles, as_one, generator, record
+        self._recurring: dict[tuple, _Recurring] = {}  # by the function of the loss, and the shape of its batches
 
     def __call__(self, loss_of: Callable, batch, autocast: Callable, updater: Updater) -> list[Tensor]:
         updater.keeps_gradients, begins = True, updater.fresh
@@ -55,9 +56,10 @@ class Passes:
         if len(batch.tokens) != self._rows:
             with self.uncompiled():
                 return forward_backward(loss_of, batch, autocast, updater)
-        if loss_of not in self._recurring:
-            self._recurring[loss_of] = _Recurring(self, loss_of, autocast, updater)
-        return self._recurring[loss_of].run(batch, begins)
+        key = loss_of, batch.tokens.shape
+        if key not in self._recurring:
+            self._recurring[key] = _Recurring(self, loss_of, autocast, updater)
+        return self._recurring[key].run(batch, begins)
 
     def uncompiled(self):
         return torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
@@ -68,7 +70,7 @@ class _Recurring:
 
     def __init__(self, owner: Passes, loss_of: Callable, autocast: Callable, updater: Updater):
         self._owner, self._plain, self._autocast, self._updater = owner, loss_of, autocast, updater
-        self._loss_of = torch.compile(loss_of, dynamic=False) if owner.compiles else loss_of
+        self._loss_of = torch.compile(loss_of, dynamic=False) if owner.as_one else loss_of
         self._around = contextlib.nullcontext  # the context of every pass
         self._has_run, self._records = False, True
         self._replay: Callable[[], None] | None = None
@@ -80,7 +82,7 @@ class _Recurring:
             return self._replayed(batch)
         if self._has_run and self._records and begins:
             return self._compared(batch)
-        if not self._has_run and self._loss_of is not self._plain:
+        if not self._has_run and self._owner.compiles:
             return self._first(batch)
         self._has_run = True
         return self._unrecorded(batch)

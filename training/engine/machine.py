@@ -138,7 +138,7 @@ class Machine:
         if self.device.type == "cuda":
             from training.engine.on_cuda import equip  # no other device loads it
 
-            equip(self, plan)
+            equip(self, model, plan)
 
     def compile(self, model) -> None:
         """Compiles the layers of `model` if the run compiles: layer by layer, since all share one function."""

@@ -10,14 +10,18 @@ from training.engine.ahead import Ahead
 from training.engine.captured import Passes
 from training.engine.plan import Plan
 
+# A network of more layers compiles layer by layer, since all layers share what is compiled: as one it takes minutes.
+MOST_LAYERS_AS_ONE = 24
 
-def equip(machine, plan: Plan) -> None:
+
+def equip(machine, model, plan: Plan) -> None:
     """Gives the machine of a run what its plan allows: batches made ahead, and passes recorded as CUDA graphs."""
     allow_tf32(machine.choice)
     machine.ahead = BatchesAhead(plan, Copies(machine.choice))
     if not plan.activation_checkpointing:  # which has to save and restore random numbers in the middle of a pass
         rows, generator = min(plan.batch_size, plan.rows_per_epoch), torch.cuda.default_generators[machine.device.index]
-        machine.passes = Passes(machine.device, rows, machine.compiles, generator, machine.say)
+        as_one = machine.compiles and model.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
+        machine.passes = Passes(machine.device, rows, machine.compiles, as_one, generator, machine.say)
 
 
 def allow_tf32(choice: Device) -> None:

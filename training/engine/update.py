@@ -171,11 +171,11 @@ class Updater:
             self.fresh = False
 
     def forget_gradients(self) -> None:
+        if self.keeps_gradients and (gradients := gradients_of(self.parameters)):
+            torch._foreach_zero_(gradients)
+            return
         for parameter in self.parameters:
-            if self.keeps_gradients and parameter.grad is not None:
-                parameter.grad.zero_()
-            else:
-                parameter.grad = None
+            parameter.grad = None
 
     def update(self, rate_factor: float, measures: Measures | None = None, interrupted: bool = False) -> UpdateResult:
         """Makes one optimizer step at `rate_factor` times the peak learning rates, unless a number is not finite.

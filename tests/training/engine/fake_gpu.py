@@ -30,8 +30,9 @@ class FakeGraphs:
 
         return replay, results
 
-    def passes(self, rows: int, say=print, compiles: bool = False) -> Passes:
-        return Passes(torch.device("cpu"), rows, compiles, torch.default_generator, say, self.record)
+    def passes(self, rows: int, say=print, compiles: bool = False, as_one: bool | None = None) -> Passes:
+        as_one = compiles if as_one is None else as_one
+        return Passes(torch.device("cpu"), rows, compiles, as_one, torch.default_generator, say, self.record)
 
 
 @contextlib.contextmanager

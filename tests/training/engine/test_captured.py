@@ -151,6 +151,20 @@ def test_without_a_compiler_it_trains_as_it_is(monkeypatch):
     assert len(said) == 1 and "no triton" in said[0] and said[0].endswith("; it trains without")
 
 
+def test_a_deep_network_compiles_layer_by_layer():
+    graphs, line = [], Line(FakeGraphs().passes(ROWS, compiles=True, as_one=False))
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    for layer in line.model.model.layers:
+        layer.compile(backend=backend)
+    for one, other in zip(line.steps(3).found, Line(forward_backward).steps(3).found, strict=True):
+        assert one[0].item() == pytest.approx(other[0].item()) if isinstance(one, tuple) else one.loss == other.loss
+    assert len(graphs) == 1  # all layers share it; the half micro-batches made no other
+
+
 def test_a_lack_of_memory_is_not_taken_for_one_of_a_compiler():
     def loss_of(batch):
         raise torch.OutOfMemoryError("CUDA out of memory")

@@ -3,6 +3,7 @@
 import signal
 import threading
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,8 +11,10 @@ import torch
 from model.device import Device
 from tests.stages.workshop import Workshop, assert_same_run, signal_at
 from tests.training.engine.fake_gpu import fake_gpu
+from tests.training.support import flags
 from training.engine import on_cuda
 from training.engine.machine import Interrupted
+from training.engine.plan import make_plan
 from training.engine.step import Step
 
 # 27 rows or so in an epoch, four a step: the last micro-batch of an epoch has other rows.
@@ -70,6 +73,22 @@ def test_the_dry_run_measures_a_step_that_is_replayed(tmp_path):
             patch.setattr(Step, "update", lambda step: steps.append(graphs.recorded) or update(step))
             workshop.main(workshop.command("out", "--dry_run"))
     assert steps == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "layers, words, passes", [(8, (), True), (48, (), False), (8, ("--activation_checkpointing",), None)]
+)
+def test_what_a_gpu_gets_is_what_the_plan_allows(monkeypatch, layers, words, passes):
+    monkeypatch.setattr(on_cuda, "Copies", lambda choice: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    monkeypatch.setattr(torch.cuda, "default_generators", [None, torch.default_generator])
+    choice = Device(torch.device("cuda:1"), torch.float32, "")
+    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, passes=None, ahead=None, say=print)
+    model = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=layers))
+    plan = make_plan(flags("--batch_size=4", *words), rows_per_epoch=3, row_length=8, world_size=1)
+    on_cuda.equip(machine, model, plan)
+    assert machine.ahead is not None and (machine.passes and machine.passes.as_one) == passes
+    assert passes is None or machine.passes._rows == 3  # of no more in an epoch
 
 
 @pytest.mark.parametrize(
