@@ -69,15 +69,14 @@ def fine_tune(args, stage: str):
         identity = identity_of(rows, validation)
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
 
+        def loss_of(batch):
+            # Positions restart with every conversation of a row, so that attention keeps them apart.
+            features = model.features(batch.tokens, batch.positions)
+            return next_token_loss_and_measures(features, model.lm_head.weight, batch.targets)
+
         for step in run.steps():
             for batch in step.micro_batches(rows):
-                with run.autocast():
-                    # Positions restart with every conversation of a row, so that attention keeps them apart.
-                    features = model.features(batch.tokens, batch.positions)
-                    loss_sum, correct, entropy = next_token_loss_and_measures(
-                        features, model.lm_head.weight, batch.targets
-                    )
-                step.backward(loss_sum, batch.trained)
+                correct, entropy = step.learn(loss_of, batch, batch.trained)
                 step.measure(batch.trained, token_accuracy=correct, entropy=entropy)
             step.update()
 

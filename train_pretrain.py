@@ -57,12 +57,13 @@ def main(argv=None):
         identity = identity_of(rows, validation)
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
 
+        def loss_of(batch):
+            features = model.features(batch.tokens, batch.positions)
+            return next_token_loss(features, model.lm_head.weight, batch.targets)
+
         for step in run.steps():
             for batch in step.micro_batches(rows):
-                with run.autocast():
-                    features = model.features(batch.tokens, batch.positions)
-                    loss_sum = next_token_loss(features, model.lm_head.weight, batch.targets)
-                step.backward(loss_sum, batch.trained)
+                step.learn(loss_of, batch, batch.trained)
             step.update()
 
             if step.evaluates and validation:

@@ -74,16 +74,17 @@ def main(argv=None):
         identity = identity_of(rows, validation)
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
 
+        def weights_of(batch):
+            return target_weights(batch.targets, renderer.think_ids, args.tag_weight)
+
+        def loss_of(batch):
+            # Positions restart with every conversation of a row, so that attention keeps them apart.
+            features, head = model.features(batch.tokens, batch.positions), model.lm_head.weight
+            return next_token_loss_and_measures(features, head, batch.targets, weights=weights_of(batch))
+
         for step in run.steps():
             for batch in step.micro_batches(rows):
-                weights = target_weights(batch.targets, renderer.think_ids, args.tag_weight)
-                with run.autocast():
-                    # Positions restart with every conversation of a row, so that attention keeps them apart.
-                    features = model.features(batch.tokens, batch.positions)
-                    loss_sum, correct, entropy = next_token_loss_and_measures(
-                        features, model.lm_head.weight, batch.targets, weights=weights
-                    )
-                step.backward(loss_sum, weights.sum(), batch.trained)
+                correct, entropy = step.learn(loss_of, batch, weights_of(batch).sum(), batch.trained)
                 step.measure(batch.trained, token_accuracy=correct, entropy=entropy)
             step.update()
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model.text.tokenizer import Tokenizer
+from tests.stages.workshop import Workshop
 from tests.support import make_tokenizer
 from training.engine.machine import EXIT_CODES
 
@@ -28,6 +29,14 @@ QUICK = """
 stages/test_train_pretrain.py stages/test_train_full_sft stages/test_train_lora
 faults/test_report faults/test_skipping faults/test_hostile_weights scripts/test_diagnose scripts/test_score
 """.split()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--device", default="cpu", help="what the runs of stages compute on; a GPU --deterministic")
+
+
+def pytest_configure(config):
+    Workshop.device = config.getoption("--device")
 
 
 def pytest_collection_modifyitems(items):

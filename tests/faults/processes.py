@@ -18,11 +18,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 import torch
 from tqdm import tqdm
 
 from tests.faults.scripts import Ended
 from tests.stages.table import STAGES
+from tests.stages.workshop import Workshop
 from training.stages.arguments import run_main
 
 # What the scripts import when they are at work; a module that is not here only costs time.
@@ -112,7 +114,9 @@ def _work(answer, module: str, words: list[str], before, environment: dict) -> N
 
 
 def together(count: int) -> list[dict]:
-    """The environments of `count` processes of one run, as torchrun would set them."""
+    """The environments of `count` processes of one run, as torchrun would set them; skips a test without the GPUs."""
+    if Workshop.device != "cpu" and torch.cuda.device_count() < count:
+        pytest.skip(f"{count} processes need as many GPUs")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

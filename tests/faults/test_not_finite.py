@@ -12,6 +12,7 @@ import torch
 from model.files.reading import read_checkpoint
 from tests.faults.scripts import python
 from tests.stages.workshop import Result, Workshop, same
+from training.engine.step import Step
 from training.engine.update import Updater
 
 STEPS = 8
@@ -36,18 +37,25 @@ def spoil(monkeypatch, where: str, value: float, steps: set[int]) -> list[dict]:
     Returns the state of the optimizers and the weights before and after each update, as they come about.
     """
     calls, seen = [], []
-    backward, update = Updater.backward, Updater.update
+    learn, update = Step.learn, Updater.update
 
-    def spoilt(self, loss_sum, count, trained=None):
+    def spoilt(self, loss_of, batch, count):
         calls.append(count)
         step, second = divmod(len(calls) + 1, 2)
-        hit = second and step in steps
-        backward(self, loss_sum * value if hit and where == "loss" else loss_sum, count, trained)
-        if hit and where == "gradient":
-            self.parameters[-1].grad.view(-1)[0] = value
-        if hit and where == "weight":
+        hit = where if second and step in steps else None
+
+        def spoilt_loss(batch):
+            found = loss_of(batch)
+            return (found[0] * value, *found[1:]) if isinstance(found, tuple) else found * value
+
+        measures = learn(self, spoilt_loss if hit == "loss" else loss_of, batch, count)
+        parameters = self._updaters["model"].parameters
+        if hit == "gradient":
+            parameters[-1].grad.view(-1)[0] = value
+        if hit == "weight":
             with torch.no_grad():
-                self.parameters[0].view(-1)[3] = value
+                parameters[0].view(-1)[3] = value
+        return measures
 
     def watched(self, *args):
         before = everything(self)
@@ -56,7 +64,7 @@ def spoil(monkeypatch, where: str, value: float, steps: set[int]) -> list[dict]:
         finally:
             seen.append({"before": before, "after": everything(self)})
 
-    monkeypatch.setattr(Updater, "backward", spoilt)
+    monkeypatch.setattr(Step, "learn", spoilt)
     monkeypatch.setattr(Updater, "update", watched)
     return seen
 

@@ -41,7 +41,7 @@ PHASES = {
     ("pretrain", "sampling"): ("model.generation:sample", 7, 5),
     ("pretrain", "saving"): ("training.engine.run:save_checkpoint", 1, 5),
     ("pretrain", "drawing"): ("training.report.metrics:Metrics.draw", 1, 5),
-    ("full_sft", "training"): ("dataset.rows.chats:PackedChats.gather", 15, 5),
+    ("full_sft", "training"): ("training.engine.step:Step.learn", 11, 5),
     ("full_sft", "validation"): ("model.likelihood:next_token_scores", 7, 7),
     ("full_sft", "sampling"): ("model.generation:sample", 7, 5),
     ("full_sft", "saving"): ("training.engine.run:save_checkpoint", 1, 5),

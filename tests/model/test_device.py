@@ -25,6 +25,7 @@ def pretend(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: machine.gpus > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: machine.gpus)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: machine.capability)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *asked: True)  # as torch says of a T4, too
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: machine.apple)
         monkeypatch.setattr("model.apple.bfloat16_is_sound", lambda device: machine.apple_bfloat16)
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(machine.cpu, True))
@@ -39,6 +40,7 @@ def pretend(monkeypatch):
         (Machine(gpus=1, capability=(9, 0)), "cuda:0", torch.bfloat16),  # H100
         (Machine(gpus=1, capability=(8, 6)), "cuda:0", torch.bfloat16),  # 3090
         (Machine(gpus=1, capability=(7, 5)), "cuda:0", torch.float16),  # T4
+        (Machine(gpus=1, capability=(7, 0)), "cuda:0", torch.float16),  # V100
         (Machine(apple=True), "mps", torch.bfloat16),
         (Machine(apple=True, apple_bfloat16=False), "mps", torch.float32),
         (Machine(cpu=("avx2", "avx512_bf16")), "cpu", torch.bfloat16),
@@ -59,6 +61,7 @@ def test_what_is_asked_is_taken(pretend):
     choice = choose_device("cpu", "float32")
     assert (str(choice.device), choice.dtype, choice.reason) == ("cpu", torch.float32, "as asked")
     assert choose_device("cuda", "float16").dtype == torch.float16
+    assert str(choose_device("cpu:0", "auto").device) == "cpu:0"
 
 
 @pytest.mark.parametrize("name", ["auto", "cuda"])

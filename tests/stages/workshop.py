@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from unittest import mock
 
 import torch
@@ -27,7 +28,7 @@ from training.stages.arguments import run_main
 
 ROOT = Path(__file__).parents[2]
 SMALL = """--max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
---device cpu --dtype float32 --compile off""".split()
+--dtype float32 --compile off""".split()
 
 
 def write_texts(path: Path, documents: int, seed: int) -> Path:
@@ -96,6 +97,7 @@ def write_scored(path: Path, answers: int, seed: int) -> Path:
 class Workshop:
     """A folder with a tokenizer, data and a weight, in which runs write outputs of different names."""
 
+    device: ClassVar[str] = "cpu"  # that all runs compute on; `pytest --device` sets it
     folder: Path
     stage: str = "pretrain"
 
@@ -122,7 +124,14 @@ class Workshop:
         stage = STAGES[self.stage]
         paths = [str(self.folder / name) for name in data or stage.data]
         flags = (*(stage.begins if begins is None else begins), *stage.needs)
-        fixed = ["--out_dir", str(self.folder / out), *SMALL, *(flag.format(folder=self.folder) for flag in flags)]
+        device = ["--device", self.device, *([] if self.device == "cpu" else ["--deterministic"])]
+        fixed = [
+            "--out_dir",
+            str(self.folder / out),
+            *SMALL,
+            *device,
+            *(flag.format(folder=self.folder) for flag in flags),
+        ]
         return ["--data_path", *paths, *fixed, *map(str, words)]
 
     def main(self, arguments: list[str], draws: bool = False) -> None:

@@ -75,6 +75,18 @@ def of_the_main_process(value):
     return shared[0]
 
 
+def together(work) -> None:
+    """See `training.engine.distributed.together`."""
+    error = None
+    if dist.get_rank() == 0:
+        try:
+            work()
+        except SproutError as raised:
+            error = raised
+    if (error := of_the_main_process(error)) is not None:
+        raise error
+
+
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
     """Sends all gradients as one message."""
     for parameter in parameters:

@@ -10,8 +10,6 @@ import os
 
 import torch
 
-from model.errors import SproutError
-
 
 def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
@@ -24,6 +22,11 @@ def rank() -> int:
 def is_main() -> bool:
     """Whether this process prints and writes files."""
     return rank() == 0
+
+
+def own_chunks(places: range, size: int) -> list[range]:
+    """This process's share of some rows, in chunks of `size`; the processes take turns."""
+    return [places[i : i + size] for i in range(0, len(places), size)][rank() :: world_size()]
 
 
 def _collectives():
@@ -71,17 +74,7 @@ def union(names) -> list[str]:
 
 def together(work) -> None:
     """Runs `work()` on the main process. Every process raises its `SproutError`, so that none waits for ever."""
-    if world_size() == 1:
-        work()
-        return
-    error = None
-    if is_main():
-        try:
-            work()
-        except SproutError as raised:
-            error = raised
-    if (error := _collectives().of_the_main_process(error)) is not None:
-        raise error
+    work() if world_size() == 1 else _collectives().together(work)
 
 
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:

@@ -97,15 +97,24 @@ class Machine:
         self.interrupts = Interrupts(several_processes=self.world_size > 1)
         self.ends = False  # whether all processes know that one of them was asked to end
         self.compiles, self.why_compiles = False, ""
-        self._compile_choice = args.compile
+        self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
+        self._compile_choice, self._deterministic = args.compile, args.deterministic
+        self._contexts, self._lenient = contextlib.ExitStack(), contextlib.nullcontext
 
     def start(self) -> None:
-        self.interrupts.__enter__()
+        self._contexts.enter_context(self.interrupts)
+        if self._deterministic:
+            from training.engine.determinism import lenient, strict  # only with the flag
+
+            self._contexts.enter_context(strict())
+            self._lenient = lenient
         distributed.start(self.device)
 
     def stop(self) -> None:
+        if self.ahead:
+            self.ahead.close()
         distributed.stop()
-        self.interrupts.__exit__()
+        self._contexts.close()
 
     @property
     def is_asked_to_end(self) -> bool:
@@ -120,12 +129,16 @@ class Machine:
         if self.world_size == 1 and self.interrupts.received is not None:
             raise Interrupted(self.interrupts.exit_code)
 
-    def prepare(self, model, operations: float) -> None:
-        """Compiles the layers of `model` if that is worth it for a run of this many operations."""
-        self.compiles, self.why_compiles = compiles(
-            self.device, self._compile_choice, operations / OPERATIONS_PER_SECOND[self.device.type]
-        )
+    def prepare(self, model, plan) -> None:
+        """Compiles the layers of `model` if that is worth it for a run of this plan, and makes a GPU ready for it."""
+        seconds = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step
+        seconds /= OPERATIONS_PER_SECOND[self.device.type]
+        self.compiles, self.why_compiles = compiles(self.device, self._compile_choice, seconds)
         self.compile(model)
+        if self.device.type == "cuda":
+            from training.engine.on_cuda import equip  # no other device loads it
+
+            equip(self, model, plan)
 
     def compile(self, model) -> None:
         """Compiles the layers of `model` if the run compiles: layer by layer, since all share one function."""
@@ -138,18 +151,18 @@ class Machine:
         """A context for validation and samples: autocast with uncompiled layers, since every new shape would compile
         them again."""
         eager = torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
-        with self.autocast(), eager:
+        with self.autocast(), eager, self._lenient():
             yield
 
 
 def compiles(device: torch.device, choice: str, expected_seconds: float) -> tuple[bool, str]:
     """Whether to use torch.compile, and why. Compiling takes up to a minute, so short runs do without."""
+    if device.type == "cuda" and choice != "off" and not _has_triton():
+        return False, "Triton is not installed, or not for such an old GPU"
     if choice != "auto":
         return choice == "on", "as asked"
     if device.type == "mps":
         return False, "not on Apple GPUs"
-    if device.type == "cuda" and not _has_triton():
-        return False, "Triton is not installed"
     if device.type == "cpu" and not _has_compiler():
         return False, "no C++ compiler"
     if expected_seconds < 300:
@@ -158,7 +171,7 @@ def compiles(device: torch.device, choice: str, expected_seconds: float) -> tupl
 
 
 def _has_triton() -> bool:
-    return find_spec("triton") is not None
+    return find_spec("triton") is not None and torch.cuda.get_device_capability() >= (7, 0)
 
 
 def _has_compiler() -> bool:

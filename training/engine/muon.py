@@ -10,6 +10,7 @@ import torch
 # Coefficients of the quintic X <- aX + bX(X'X) + cX(X'X)^2, chosen by Jordan so that five steps bring every
 # singular value from (0.01, 1] into about [0.7, 1.2], which serves as well as exactly one.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+AT_ONCE = 2**26  # numbers: a batch and its temporary copies take up to 256 MB each in float32
 
 
 def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
@@ -31,11 +32,20 @@ def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     return x.mT if wide else x
 
 
+def update_matrices(parameters, gradients, buffers, momentum: float, keep: float, rate: float, dtype) -> None:
+    """One step of matrices of one shape, in place: each becomes `keep` times itself minus `rate` times its update."""
+    torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+    nesterov = torch._foreach_lerp(gradients, buffers, momentum)
+    updates = orthogonalize(torch.stack(nesterov).to(dtype))
+    torch._foreach_mul_(parameters, keep)
+    torch._foreach_add_(parameters, [update.float() for update in updates.unbind()], alpha=-rate)
+
+
 class Muon(torch.optim.Optimizer):
     """SGD with Nesterov momentum and orthogonalised updates; decoupled weight decay.
 
     The learning rate is multiplied by sqrt(max(1, rows / columns)), so that tall and wide matrices change the output
-    of their layer by about the same amount. Matrices of one shape are processed as one batch.
+    of their layer by about the same amount. Matrices of one shape are processed as batches of up to `AT_ONCE` numbers.
 
     compute_dtype: the type of the orthogonalisation. bfloat16 amplifies last-digit differences of float32 sums (as
     from another order of micro-batches) to about 1e-4 of the loss; float32 does not.
@@ -50,7 +60,7 @@ class Muon(torch.optim.Optimizer):
         compute_dtype: torch.dtype = torch.bfloat16,
     ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        self.compute_dtype = compute_dtype
+        self.compute_dtype, self.arithmetic = compute_dtype, update_matrices
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -60,18 +70,15 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in by_shape.items():
-                self._update(parameters, shape, group)
+                size = max(1, AT_ONCE // shape.numel())
+                for start in range(0, len(parameters), size):
+                    self._update(parameters[start : start + size], shape, group)
 
     def _update(self, parameters, shape, group):
-        momentum, lr = group["momentum"], group["lr"]
-        gradients = [parameter.grad for parameter in parameters]
-        buffers = [self._buffer(parameter) for parameter in parameters]
-        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
-        nesterov = torch._foreach_lerp(gradients, buffers, momentum)
-        updates = orthogonalize(torch.stack(nesterov).to(self.compute_dtype))
-        scaled_lr = lr * max(1.0, shape[0] / shape[1]) ** 0.5
-        torch._foreach_mul_(parameters, 1 - lr * group["weight_decay"])
-        torch._foreach_add_(parameters, [update.float() for update in updates.unbind()], alpha=-scaled_lr)
+        gradients, buffers = [p.grad for p in parameters], [self._buffer(p) for p in parameters]
+        rate = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
+        keep = 1 - group["lr"] * group["weight_decay"]
+        self.arithmetic(parameters, gradients, buffers, group["momentum"], keep, rate, self.compute_dtype)
 
     def _buffer(self, parameter):
         state = self.state[parameter]

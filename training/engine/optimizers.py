@@ -61,7 +61,12 @@ def optimizers_for(model: nn.Module, args, learning_rate: float, machine) -> lis
     # GPUs without bfloat16 train in float16, and for Muon they are faster in float32 than in bfloat16.
     dtype = machine.choice.dtype
     muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32
-    return build_optimizers(model, args.optimizer, learning_rate, args.weight_decay, args.adam_beta2, muon_dtype)
+    built = build_optimizers(model, args.optimizer, learning_rate, args.weight_decay, args.adam_beta2, muon_dtype)
+    if machine.device.type == "cuda" and args.optimizer == "muon":
+        from training.engine.compiled_muon import compile_arithmetic  # only a GPU needs it
+
+        compile_arithmetic(built, machine)
+    return built
 
 
 def build_optimizers(

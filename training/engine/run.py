@@ -23,7 +23,7 @@ from training.engine.plan import Plan
 from training.engine.schedules import learning_rate_factor
 from training.engine.state import RunState, identity_of_run, seed_everything, whole_state
 from training.engine.step import MAIN, Step
-from training.engine.update import DivergedError, Measures, Updater
+from training.engine.update import Measures, Updater
 from training.report.description import FEWEST_JUDGED, Progress, describe, describe_plan, write_description
 from training.report.metrics import Metrics
 
@@ -42,6 +42,7 @@ class Run:
         self.state = RunState()
         self.output: Output | None = None
         self.metrics: Metrics | None = None
+        self.plan: Plan | None = None
         self._prepared = None  # the network that `prepare` was called with
         self._saved_at = None
 
@@ -52,10 +53,10 @@ class Run:
 
     def __exit__(self, kind, error, trace):
         try:
-            if isinstance(error, Interrupted):
-                self._stop()
-            elif isinstance(error, DivergedError):
-                self._save_what_is_good()
+            if error is not None:
+                from training.engine.early_end import end_early  # a run that comes to its end does not load it
+
+                end_early(self, error)
         finally:
             self.progress.close()
             if self.metrics:
@@ -112,7 +113,7 @@ class Run:
         they come from the same kernels.
         """
         model.recomputes_layers = plan.activation_checkpointing
-        self.machine.prepare(model, 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step)
+        self.machine.prepare(model, plan)
         self._prepared = model
 
     def _claim_output(self) -> None:
@@ -158,7 +159,8 @@ class Run:
         self.progress.start(state.step, plan.steps)
         last = plan.steps
         if args.dry_run:
-            last = min(last, state.step + (2 if self.machine.compiles else 1))  # the first step compiles
+            # The first step compiles, and the second is recorded as a CUDA graph.
+            last = min(last, state.step + (3 if self.machine.passes else 2 if self.machine.compiles else 1))
         while state.step < last:
             step = kind(
                 state,
@@ -224,8 +226,8 @@ class Run:
         self._saved_at = self._place
         if not self.machine.is_main:
             return
-        if spoilt := self._spoilt():
-            from training.engine.divergence import way_back
+        if spoilt := self.spoilt():
+            from training.engine.early_end import way_back
 
             raise SproutError(
                 f"{spoilt} is not finite after step {self.state.step}, so nothing was saved: {way_back(self.output)}"
@@ -233,6 +235,11 @@ class Run:
         self.metrics.sync()
         self._save_weights()
         save_checkpoint(self.output.resume_file, contents)
+
+    def save_once(self) -> None:
+        """Saves, unless nothing has changed since."""
+        if self._saved_at != self._place:
+            self.save()
 
     @property
     def _place(self) -> tuple:
@@ -249,32 +256,9 @@ class Run:
         }
         self.output.save_weights(self.model, self.tokenizer, self.stage, facts)
 
-    def _spoilt(self) -> str | None:
+    def spoilt(self) -> str | None:
         """The name of a parameter that is not finite, in any network; None if there is none."""
         return next(filter(None, map(first_not_finite, self.networks.values())), None)
-
-    def _stop(self) -> None:
-        """Saves the last completed update unless it is saved already, before the run ends on a signal."""
-        self.progress.close()
-        if self.args.dry_run:
-            return
-        if self._saved_at != self._place:
-            self.save()
-        distributed.barrier()  # torchrun ends all processes as soon as one exits
-        self.machine.interrupts.ignore()
-        self.say(
-            f"stopped at step {self.state.step} of {self.plan.steps}, saved; go on with the same command and --resume"
-        )
-
-    def _save_what_is_good(self) -> None:
-        """Saves the weights of the last good update before a diverged run ends."""
-        from training.engine.divergence import begin_again, way_back  # a run that goes well does not load it
-
-        if self._spoilt():
-            self.say(f"the weights themselves are not finite, so they were not saved: {way_back(self.output)}")
-        elif self.state.step > 0 and not self.args.dry_run:
-            self.save()
-            self.say(begin_again(self.output, self.state.step))
 
 
 def _interval(asked: int | None, steps: int, times: int) -> int:

@@ -58,6 +58,7 @@ def identity_of_run(stage: str, args, plan, model, tokenizer, machine, data: dic
             "dtype": str(machine.choice.dtype).removeprefix("torch."),
             "compile": machine.compiles,
         }
+        | ({"deterministic": True} if args.deterministic else {})
     )
 
 

@@ -1,19 +1,20 @@
 """One step of a run, as a stage script sees it.
 
 for batch in step.micro_batches(rows):
-    ...
-    step.backward(loss_sum, count)
+    step.learn(loss_of, batch, count)        # or, step by step: step.backward(loss_sum, count)
 step.update()
 """
 
 import time
 from collections.abc import Iterable, Iterator
 
+import torch
+
 from training.engine import distributed
 from training.engine.machine import Machine
 from training.engine.plan import Plan
 from training.engine.state import RunState, seed_everything
-from training.engine.update import Measures, Updater
+from training.engine.update import Measures, Updater, forward_backward
 
 MAIN = "model"  # the network that the run writes; others, such as a critic, have their own names
 
@@ -66,19 +67,15 @@ class Step:
     def _due(self, interval: int) -> bool:
         return interval > 0 and (self.number % interval == 0 or self.number == self._plan.steps)
 
-    @property
-    def own_places(self) -> list[range]:
-        """The places of this process's rows of the step, one range for each micro-batch."""
-        size = self._plan.batch_size
-        chunks = [self.places[i : i + size] for i in range(0, len(self.places), size)]
-        return chunks[distributed.rank() :: self._plan.world_size]
-
     def micro_batches(self, rows) -> Iterator:
         """Yields this process's rows of the step, one micro-batch at a time, on the device.
 
         rows: anything with `batch(epoch, places) -> batch`, a dataclass of tensors.
         """
-        return self.batches(rows.batch(self.epoch, places) for places in self.own_places)
+        if self._machine.ahead:
+            return self.batches(self._machine.ahead.of_step(self.index, rows))
+        chunks = distributed.own_chunks(self.places, self._plan.batch_size)
+        return self.batches(rows.batch(self.epoch, places) for places in chunks)
 
     def batches(self, batches: Iterable) -> Iterator:
         """Moves each of `batches`, dataclasses of tensors, to the device. A signal ends the run between two of them."""
@@ -87,6 +84,18 @@ class Step:
         for batch in batches:
             self._machine.poll()
             yield self._machine.move(batch)
+
+    def learn(self, loss_of, batch, count, trained=None) -> list[torch.Tensor]:
+        """Computes `loss_of(batch)` in the precision of the run and adds its gradient, as `backward` does.
+
+        loss_of: a function of a batch's tensors [B, T] that returns the loss, a sum over `count` tokens, or a tuple
+        that begins with it. A GPU records it with its gradient and replays both, so that nothing in it may depend on
+        other values. Returns the rest of the tuple, without gradient.
+        """
+        updater, run = self._updaters[MAIN], self._machine.passes or forward_backward
+        loss_sum, *measures = run(loss_of, batch, self._machine.autocast, updater)
+        updater.add(loss_sum, count, trained)
+        return measures
 
     def backward(self, loss_sum, count, trained=None, network: str = MAIN) -> None:
         """Adds the gradient of a sum over `count` tokens (or pairs, or sequences: then `trained` counts the tokens).

@@ -1,6 +1,7 @@
 """From losses to an updated network: accumulation, loss scaling, clipping, and the guard against non-finite numbers."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -33,6 +34,19 @@ class UpdateResult:
     def is_finite(self) -> bool:
         """Whether the step trained on any token and was not skipped."""
         return self.skipped is None and self.trained > 0
+
+
+def forward_backward(loss_of: Callable, batch, autocast: Callable, updater: "Updater", factor=None) -> list[Tensor]:
+    """Adds the gradient of a loss, times `factor` (None: that of the updater), to those of the parameters.
+
+    Returns what `loss_of(batch)` returns, the loss or a tuple that begins with it, without gradient.
+    """
+    updater.begin()
+    with autocast():
+        found = loss_of(batch)
+    found = found if isinstance(found, tuple) else (found,)
+    (found[0] * (updater.factor if factor is None else factor)).backward()
+    return [each.detach() for each in found]
 
 
 class Measures:
@@ -86,10 +100,13 @@ class Measures:
         values = list(totals)
         for name in names:
             values += self._sums.get(name, (0.0, 0))
-        sums = torch.stack([torch.as_tensor(value, dtype=torch.float32, device=device) for value in values])
+        # All numbers of the host in one copy, which is not waited for.
+        numbers = torch.tensor([0.0 if isinstance(v, Tensor) else v for v in values], dtype=torch.float32)
+        pairs = zip(values, numbers.to(device, non_blocking=True))
+        sums = torch.stack([v.to(device, torch.float32) if isinstance(v, Tensor) else n for v, n in pairs])
         parts = [distributed.sum_over_processes(sums), *(scalar.float()[None] for scalar in scalars)]
         if ranges:
-            none = torch.tensor(-math.inf, device=device)
+            none = torch.full((), -math.inf, device=device)
             largest = torch.stack([self._extremes.get(name, none).to(device) for name in ranges])
             parts.append(distributed.largest_over_processes(largest))
         numbers = torch.cat(parts).tolist()
@@ -112,6 +129,7 @@ class Updater:
         self.optimizers = optimizers
         self.parameters = [p for each in optimizers for group in each.param_groups for p in group["params"]]
         self.nominal_count, self.grad_clip, self.fp16 = nominal_count, grad_clip, fp16
+        self.keeps_gradients = False  # whether gradients are set to zero in place, for kernels that know their address
         self.scale = FIRST_SCALE if fp16 else 1.0
         self.good_steps = 0  # since the scale last changed
         self.bad_in_a_row = 0
@@ -123,7 +141,7 @@ class Updater:
         self._loss: float | Tensor = 0.0
         self._count: int | Tensor = 0
         self._trained: int | Tensor = 0
-        self._fresh = True
+        self.fresh = True  # whether no micro-batch has begun since the last update
 
     def backward(self, loss_sum: Tensor, count: int | Tensor, trained: int | Tensor | None = None) -> None:
         """Adds the gradient of `loss_sum`, a sum over `count` things. Does not wait for the device.
@@ -131,18 +149,33 @@ class Updater:
         count: the number of trained tokens, pairs or sequences in the sum. trained: the number of trained tokens, if
         `count` is another number; it is only reported.
         """
-        self._forget_gradients_before()
-        (loss_sum * (self.scale / self.nominal_count)).backward()
+        self.begin()
+        (loss_sum * self.factor).backward()
+        self.add(loss_sum, count, trained)
+
+    @property
+    def factor(self) -> float:
+        """What a loss is multiplied by before its backward pass."""
+        return self.scale / self.nominal_count
+
+    def add(self, loss_sum: Tensor, count: int | Tensor, trained: int | Tensor | None = None) -> None:
+        """Counts a micro-batch whose gradient was added; arguments as in `backward`."""
         self._loss = self._loss + loss_sum.detach().float()
         self._count = self._count + count
         self._trained = self._trained + (count if trained is None else trained)
 
-    def _forget_gradients_before(self) -> None:
-        """Histograms need the gradients of an update, so they are kept until the next one begins."""
-        if self._fresh:
-            for parameter in self.parameters:
-                parameter.grad = None
-            self._fresh = False
+    def begin(self) -> None:
+        """Forgets the gradients of the update before. Histograms need them, so they are kept until the next begins."""
+        if self.fresh:
+            self.forget_gradients()
+            self.fresh = False
+
+    def forget_gradients(self) -> None:
+        if self.keeps_gradients and (gradients := gradients_of(self.parameters)):
+            torch._foreach_zero_(gradients)
+            return
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def update(self, rate_factor: float, measures: Measures | None = None, interrupted: bool = False) -> UpdateResult:
         """Makes one optimizer step at `rate_factor` times the peak learning rates, unless a number is not finite.
@@ -151,7 +184,7 @@ class Updater:
         all processes. Raises `DivergedError` after three non-finite steps in a row; the weights are then those of the
         last good step.
         """
-        self._forget_gradients_before()  # in the last step of an epoch, a process without rows calls no `backward`
+        self.begin()  # in the last step of an epoch, a process without rows calls no `backward`
         distributed.sum_gradients(self.parameters)
         gradients = gradients_of(self.parameters)
         device = gradients[0].device if gradients else torch.device("cpu")

@@ -38,7 +38,7 @@ def _cross_entropy(features, head, targets, chunk, weights, measures):
     features, targets = features.flatten(0, -2), targets.flatten()
     weights = weights if weights is None else weights.flatten()
     kind = compute_type(features, head)
-    if features.device.type == "cpu":
+    if features.device.type == "cpu" and not torch.compiler.is_compiling():
         # Untrained tokens need no logits. On a GPU, counting them would mean waiting for the device.
         here = (targets != IGNORE).nonzero()[:, 0]
         if len(here) < len(targets):

@@ -5,7 +5,9 @@ import io
 import pytest
 import torch
 
-from training.engine.muon import NEWTON_SCHULZ, Muon, orthogonalize
+from training.engine import muon
+from training.engine.compiled_muon import CompiledArithmetic, compile_arithmetic
+from training.engine.muon import NEWTON_SCHULZ, Muon, orthogonalize, update_matrices
 
 SHAPES = [(32, 32), (48, 16), (16, 48), (1, 8), (8, 1)]
 
@@ -85,6 +87,79 @@ def test_steps_are_those_of_the_reference(dtype, tolerance):
     for parameter, start, (wanted, momentum) in zip(parameters, before, expected, strict=True):
         torch.testing.assert_close(optimizer.state[parameter]["momentum"].double(), momentum, rtol=1e-5, atol=1e-6)
         assert (parameter.double() - wanted).norm() < tolerance * (parameter - start).norm()
+
+
+def trained(steps: int, dtype=torch.float32, prepare=lambda optimizer: None, counts=(5, 2)) -> list[torch.Tensor]:
+    """Parameters and momenta of matrices of two shapes after some steps at different rates."""
+    shapes = [(24, 8)] * counts[0] + [(8, 24)] * counts[1]
+    parameters = [torch.nn.Parameter(random_matrices(1, shape, seed)[0]) for seed, shape in enumerate(shapes)]
+    optimizer = Muon(parameters, lr=0.1, weight_decay=0.3, compute_dtype=dtype)
+    prepare(optimizer)
+    for step in range(steps):
+        for i, parameter in enumerate(parameters):
+            parameter.grad = random_matrices(1, parameter.shape, seed=100 * step + i)[0]
+        optimizer.param_groups[0]["lr"] = 0.1 / (step + 1)
+        optimizer.step()
+    return [*(p.detach() for p in parameters), *(optimizer.state[p]["momentum"] for p in parameters)]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("most", [1, 2 * 24 * 8, 3 * 24 * 8 + 1])
+def test_fewer_matrices_at_once_give_the_same_to_the_bit(monkeypatch, dtype, most):
+    expected, sizes = trained(3, dtype), []
+    monkeypatch.setattr(muon, "AT_ONCE", most)
+
+    def watch(optimizer):
+        def watched(parameters, *rest):
+            sizes.append(len(parameters))
+            update_matrices(parameters, *rest)
+
+        optimizer.arithmetic = watched
+
+    assert all(map(torch.equal, trained(3, dtype, watch), expected))
+    assert max(sizes) == max(1, most // (24 * 8)) and sum(sizes) == 3 * 7
+
+
+class Host:
+    compiles = True
+
+    def __init__(self):
+        self.said = []
+        self.say = self.said.append
+
+
+def test_compiled_it_computes_the_same_and_compiles_once_for_each_shape():
+    """At rates that change, and of more shapes than dynamo allows by default."""
+    graphs, host = [], Host()
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    def prepare(optimizer):
+        compile_arithmetic([optimizer], host)
+        optimizer.arithmetic = CompiledArithmetic(update_matrices, host, backend=backend)
+
+    for count in (2, 3):
+        with torch._dynamo.config.patch(cache_size_limit=1):
+            found = trained(2, prepare=prepare, counts=(count, 1))
+        expected = trained(2, counts=(count, 1))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert len(graphs) == 3 and not host.said
+
+
+def test_where_it_does_not_compile_it_says_so_once_and_goes_on():
+    host = Host()
+
+    def backend(graph, inputs):
+        raise RuntimeError("no triton")
+
+    def prepare(optimizer):
+        optimizer.arithmetic = CompiledArithmetic(update_matrices, host, backend=backend)
+
+    assert all(map(torch.equal, trained(2, prepare=prepare), trained(2)))
+    assert len(host.said) == 1 and "no triton" in host.said[0]
 
 
 def test_a_parameter_without_a_gradient_stays_as_it_is():

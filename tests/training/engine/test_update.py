@@ -369,3 +369,31 @@ def test_a_state_of_another_precision_brings_no_scale():
     updater = updater_of([torch.nn.Parameter(torch.zeros(2))], fp16=True)
     updater.load_state_dict(states[True] | {"scale": 8.0})
     assert updater.scale == 8.0
+
+
+# --- waiting for the device -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
+def test_a_step_waits_for_the_device_once(monkeypatch, optimizer):
+    """Whatever turns a tensor into a number of the host waits."""
+    model, measures, waits = random_network(SMALL), Measures(), []
+    updater = Updater(build_optimizers(model, optimizer, 0.02, 0.1), 100, 1.0, True)
+    tokens, _ = uneven_rows()
+    for name in "item tolist numpy cpu nonzero __bool__ __int__ __float__ __index__ __array__".split():
+        honest = getattr(torch.Tensor, name)
+
+        def watched(tensor, *more, name=name, honest=honest, **named):
+            waits.append(name)
+            return honest(tensor, *more, **named)
+
+        monkeypatch.setattr(torch.Tensor, name, watched)
+    for _ in range(3):
+        for rows in tokens.split(4):
+            features = model.features(rows)
+            updater.backward(features.square().sum(), torch.tensor(12), 7)
+            measures.add(torch.tensor(3), entropy=features.sum())
+            measures.add_range(reward=features)
+        updater.update(0.5, measures)
+        assert waits == ["tolist"]
+        waits.clear()

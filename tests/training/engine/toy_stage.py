@@ -78,7 +78,8 @@ def main(argv=None, at=lambda iteration, update: None):
         for step in run.steps(Iteration):
 
             def sample(step=step):
-                own = [rows.batch(step.epoch, places).tokens for places in step.own_places]
+                chunks = distributed.own_chunks(step.places, plan.batch_size)
+                own = [rows.batch(step.epoch, places).tokens for places in chunks]
                 prompts = torch.cat(own)[:, :4].tolist()
                 generator = new_generator(seed=1000 * args.seed + step.number)
                 answers = generate_batch(policy, prompts, max_new_tokens=8, generator=generator)

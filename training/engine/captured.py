@@ -1,0 +1,173 @@
+"""Forward and backward pass of a micro-batch on CUDA: compiled as one, and launched as one.
+
+A small network computes faster than its host launches kernels. A CUDA graph is a record of kernels that the device
+starts by itself, one launch for all of them. It always reads and writes the same memory. So a batch is copied to where
+the recorded one was, the loss is copied from there, and gradients keep their place from step to step.
+
+What is recorded must compute what it did before. When it first replays, its loss and the norm of its gradients are
+compared with those of the same pass without a graph. If they differ, or a graph cannot be recorded, the run says so
+and goes on without.
+"""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from model.whole import gradients_of, norm_of
+from training.engine.update import Updater, forward_backward
+
+TOLERANCE = 5e-3  # relative, for kernels that add up in any order; with --deterministic nothing may differ
+
+
+def record(work: Callable[[], list[Tensor]], device: torch.device) -> tuple[Callable[[], None], list[Tensor]]:
+    """Records the kernels of `work`: returns a function that starts them again, and the tensors that they write."""
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side):
+        work()  # libraries set themselves up in a first call on a stream, which cannot be recorded
+    torch.cuda.current_stream(device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    # Meanwhile another thread prepares batches, so only this thread is kept from calls that cannot be recorded.
+    with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
+        results = work()
+    return graph.replay, results
+
+
+class Passes:
+    """Does what `forward_backward` does, for the batches of a run.
+
+    rows: a micro-batch of so many rows recurs, and is compiled and recorded; any other, as at the end of an epoch, runs
+    as it is. compiles: whether the run compiles; as_one: network and loss together, and not the layers by themselves.
+    generator: where the network's random numbers come from.
+    """
+
+    def __init__(self, device, rows: int, compiles: bool, as_one: bool, generator: torch.Generator, say, record=record):
+        self.device, self._rows, self.say = device, rows, say
+        self.compiles, self.as_one, self.generator, self.record = compiles, as_one, generator, record
+        self._recurring: dict[tuple, _Recurring] = {}  # by the function of the loss, and the shape of its batches
+
+    def __call__(self, loss_of: Callable, batch, autocast: Callable, updater: Updater) -> list[Tensor]:
+        updater.keeps_gradients, begins = True, updater.fresh
+        batch = _of_rows(batch)
+        if len(batch.tokens) != self._rows:
+            with self.uncompiled():
+                return forward_backward(loss_of, batch, autocast, updater)
+        key = loss_of, batch.tokens.shape
+        if key not in self._recurring:
+            self._recurring[key] = _Recurring(self, loss_of, autocast, updater)
+        return self._recurring[key].run(batch, begins)
+
+    def uncompiled(self):
+        return torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
+
+
+class _Recurring:
+    """The passes of one loss: the first is only compiled, a later one that begins a step is recorded as well."""
+
+    def __init__(self, owner: Passes, loss_of: Callable, autocast: Callable, updater: Updater):
+        self._owner, self._plain, self._autocast, self._updater = owner, loss_of, autocast, updater
+        self._loss_of = torch.compile(loss_of, dynamic=False) if owner.as_one else loss_of
+        self._around = contextlib.nullcontext  # the context of every pass
+        self._has_run, self._records = False, True
+        self._replay: Callable[[], None] | None = None
+
+    def run(self, batch, begins: bool) -> list[Tensor]:
+        """begins: whether it is the first micro-batch of its step, when there are no gradients to keep."""
+        if self._replay:
+            self._updater.begin()
+            return self._replayed(batch)
+        if self._has_run and self._records and begins:
+            return self._compared(batch)
+        if not self._has_run and self._owner.compiles:
+            return self._first(batch)
+        self._has_run = True
+        return self._unrecorded(batch)
+
+    def _unrecorded(self, batch, factor: Tensor | None = None) -> list[Tensor]:
+        with self._around():
+            return forward_backward(self._loss_of, batch, self._autocast, self._updater, factor)
+
+    def _first(self, batch) -> list[Tensor]:
+        """Compiles. A compiler that is not there or fails costs speed, not the run."""
+        self._has_run = True
+        try:
+            return self._unrecorded(batch)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            self._owner.say(f"warning: the network cannot be compiled ({reason_of(error)}); it trains without")
+            self._loss_of, self._around = self._plain, self._owner.uncompiled
+            return self._unrecorded(batch)
+
+    def _compared(self, batch) -> list[Tensor]:
+        """A pass without the graph, then the graph; keeps it if both agree. The gradients are those of one pass."""
+        updater, generator = self._updater, self._owner.generator
+        randomness = generator.get_state()
+        found = self._unrecorded(batch)
+        expected = self._summary(found)
+        if not all(map(math.isfinite, expected)):  # an overflow in float16, say: nothing can be compared
+            return found
+        randomness_after = generator.get_state()
+        try:
+            self._batch = dataclasses.replace(batch, **{name: t.clone() for name, t in _tensors(batch).items()})
+            self._factor = torch.full((), updater.factor, device=self._owner.device)
+            replay, self._results = self._owner.record(self._work, self._owner.device)
+            generator.set_state(randomness)
+            updater.forget_gradients()
+            replay()
+            replayed = self._summary(self._results)
+        except RuntimeError as error:
+            self._owner.say(f"warning: no CUDA graph of the step can be recorded ({reason_of(error)}); it runs without")
+        else:
+            tolerance = 0.0 if torch.are_deterministic_algorithms_enabled() else TOLERANCE
+            if all(math.isclose(a, b, rel_tol=tolerance) for a, b in zip(expected, replayed)):
+                self._replay = replay
+                return [result.clone() for result in self._results]
+            self._owner.say(
+                f"warning: a CUDA graph of the step computes loss and gradient norm {replayed} instead of {expected},"
+                " so the step runs without"
+            )
+        self._records = False
+        self._batch = self._results = None
+        updater.forget_gradients()
+        generator.set_state(randomness)
+        found = self._unrecorded(batch)
+        generator.set_state(randomness_after)
+        return found
+
+    def _work(self) -> list[Tensor]:
+        return self._unrecorded(self._batch, self._factor)
+
+    def _replayed(self, batch) -> list[Tensor]:
+        for name, tensor in _tensors(self._batch).items():
+            tensor.copy_(getattr(batch, name), non_blocking=True)
+        self._factor.fill_(self._updater.factor)
+        self._replay()
+        return [result.clone() for result in self._results]
+
+    def _summary(self, found: list[Tensor]) -> list[float]:
+        """Loss and norm of the gradients; waits for the device."""
+        return torch.stack([found[0].float(), norm_of(gradients_of(self._updater.parameters)).float()]).tolist()
+
+
+def _tensors(batch) -> dict[str, Tensor]:
+    """The fields of a batch that are tensors, by name."""
+    values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def _of_rows(batch):
+    """The batch with its tensors [B, T] alone. Numbers, and tensors of a length that differs from batch to batch, would
+    be compiled and recorded as if they always were the same."""
+    kept = {name for name, tensor in _tensors(batch).items() if tensor.shape == batch.tokens.shape}
+    return dataclasses.replace(batch, **{f.name: None for f in dataclasses.fields(batch) if f.name not in kept})
+
+
+def reason_of(error: Exception) -> str:
+    """The words of an error that say why, without the pages that may follow."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

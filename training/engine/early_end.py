@@ -1,0 +1,81 @@
+"""How a run ends before its last step: on a signal, after numbers that are not finite, or without memory.
+
+A run that comes to its end does not load this.
+"""
+
+import torch
+
+from model.errors import SproutError
+from training.engine import distributed
+from training.engine.machine import Interrupted
+from training.engine.output import Output
+from training.engine.update import DivergedError
+
+
+def end_early(run, error: BaseException) -> None:
+    """Saves what can be saved and says what to do. `error` ends the `training.engine.run.Run`.
+
+    Raises `SproutError` in place of an error of PyTorch that says that the GPU's memory is used up.
+    """
+    if isinstance(error, Interrupted):
+        _stop(run)
+    elif isinstance(error, DivergedError):
+        _save_what_is_good(run)
+    elif isinstance(error, torch.OutOfMemoryError):
+        raise SproutError(without_memory(error, run.plan)) from error
+
+
+def _stop(run) -> None:
+    """Saves the last completed update unless it is saved already."""
+    run.progress.close()
+    if run.args.dry_run:
+        return
+    run.save_once()
+    distributed.barrier()  # torchrun ends all processes as soon as one exits
+    run.machine.interrupts.ignore()
+    run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved; go on with the same command and --resume")
+
+
+def _save_what_is_good(run) -> None:
+    """Saves the weights of the last good update."""
+    if run.spoilt():
+        run.say(f"the weights themselves are not finite, so they were not saved: {way_back(run.output)}")
+    elif run.state.step > 0 and not run.args.dry_run:
+        run.save()
+        run.say(begin_again(run.output, run.state.step))
+
+
+def without_memory(error: Exception, plan) -> str:
+    """What to do when the GPU's memory is used up; `plan`: that of the run, or None where it has none yet."""
+    flags = ["give --fit GB, which chooses a micro-batch for so much memory"]
+    if plan is not None and plan.batch_size > 1:
+        part = max(size for size in range(1, plan.batch_size // 2 + 1) if plan.batch_size % size == 0)
+        times = plan.accumulation_steps * plan.batch_size // part
+        flags.append(f"or --batch_size {part} --accumulation_steps {times} for the same steps in smaller parts")
+    if plan is None or not plan.activation_checkpointing:
+        flags.append("or --activation_checkpointing, which takes longer")
+    reason = next(iter(str(error).splitlines()), "") or "no reason is given"
+    return f"the GPU's memory is used up ({reason}): {', '.join(flags)}; the last checkpoint is intact"
+
+
+def way_back(output: Output) -> str:
+    """The advice when the run could not save its weights."""
+    if not output.weight_file.exists():
+        return "begin again with a lower --learning_rate"
+    return (
+        f"the last save in {output.weight_file} is intact; go on from it with --resume if the machine is to blame, or"
+        f" {_from(output, 'it')} a lower --learning_rate"
+    )
+
+
+def begin_again(output: Output, step: int) -> str:
+    """The advice when the weights of the last good step were saved."""
+    return (
+        f"the weights after step {step} are in {output.weight_file}; {_from(output, 'them')} a lower --learning_rate,"
+        " or with --dtype float32"
+    )
+
+
+def _from(output: Output, what: str) -> str:
+    """How to begin again; not from adapters, since they are not a network."""
+    return "begin again with" if output.of_adapters else f"begin again from {what} with --from_weight and"
