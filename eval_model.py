@@ -80,7 +80,7 @@ def score(args, loaded, device) -> None:
     from dataset.records.measured import kind_of_file
     from inference.evaluation import evaluate_file
 
-    kind, found = kind_of_file(args.data_path, ("text", "chat"))
+    kind, found = kind_of_file(args.data_path, ("text", "chat"), args.format)
     say(f"{args.data_path}: format {found.name}")
     sizes = {"max_seq_len": args.max_seq_len, "batch_size": args.batch_size or SCORED_AT_ONCE}
     figures = evaluate_file(loaded, args.data_path, kind, device, **sizes)

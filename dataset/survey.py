@@ -12,7 +12,7 @@ from tqdm import tqdm
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import read_documents
 from dataset.records.formats import TEXT, BadLine, Format
-from dataset.records.kinds import unknown_shape
+from dataset.records.kinds import find_kind, unknown_shape
 from dataset.records.reading import check_file, size_of
 from dataset.rendering import ChatRenderer, cut_length
 from dataset.rows.packing import pack
@@ -125,9 +125,8 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversati
 def _detect(fields: dict, kind: str) -> tuple[str, Format]:
     """The kind and the format of a record. Raises BadRecord."""
     kinds = [one for one in (TEXT, CHAT) if kind in (one.name, "auto")]
-    for one in kinds:
-        if (found := one.find_format(fields)) is not None:
-            return one.name, found
+    if (found := find_kind(fields, kinds)) is not None:
+        return found[0].name, found[1]
     raise unknown_shape(fields, kinds)
 
 

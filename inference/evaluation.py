@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import torch
 
+from dataset.records.formats import RecordKind
 from dataset.records.measured import all_documents
 from dataset.rendering import ChatRenderer, Rendered, cut_length
 from dataset.rows.rows import Batch
@@ -29,30 +30,30 @@ Item = TypeVar("Item")
 
 
 def evaluate_file(
-    loaded: Loaded, path: str | Path, kind: str, device: Device, *, max_seq_len: int | None = None, batch_size: int = 16
+    loaded: Loaded, path: str | Path, kind: RecordKind, device: Device, *, max_seq_len: int | None = None, batch_size=16
 ) -> dict[str, float | int]:
-    """Measures of a network on a file of `kind` "text" or "chat", by name, and the counts behind them.
+    """Measures of a network on a file of `kind` texts or chats, by name, and the counts behind them.
 
     max_seq_len: tokens in a row (default: as in training, or all positions of the network).
 
     Raises `SproutError` for a file or line that cannot be used, and for a loss that is not finite.
     """
     model, positions = loaded.model, loaded.model.config.max_position_embeddings
-    length = max_seq_len or min(ROW_LENGTHS[kind], positions)
+    length = max_seq_len or min(ROW_LENGTHS[kind.name], positions)
     if length > positions:
         raise UsageError(
             f"--max_seq_len {length} is more than the {positions} positions of the network: give at most that"
         )
-    if kind == "text":
+    if kind.name == "text":
         counts = {"bytes": 0, "documents": 0}
-        batches = text_rows(path, loaded.tokenizer, length, batch_size, counts)
+        batches = text_rows(path, kind, loaded.tokenizer, length, batch_size, counts)
     else:
         counts = {"conversations": 0, "cut": 0, "left_out": 0}
-        batches = chat_rows(path, ChatRenderer(loaded.tokenizer), length, batch_size, counts)
+        batches = chat_rows(path, kind, ChatRenderer(loaded.tokenizer), length, batch_size, counts)
     found = evaluate(model, batches, device=device.device, autocast=device.autocast)
     if not math.isfinite(found.nats):
         raise SproutError(f"the loss on {path} is not a number: {loaded.source} is damaged or diverged")
-    if kind == "text":
+    if kind.name == "text":
         measure = {"bits_per_byte": replace(found, bytes=counts["bytes"]).bits_per_byte}
     else:
         measure = {"token_accuracy": found.token_accuracy}
@@ -60,7 +61,7 @@ def evaluate_file(
 
 
 def text_rows(
-    path: str | Path, tokenizer: Tokenizer, length: int, batch_size: int, counts: dict[str, int]
+    path: str | Path, kind: RecordKind, tokenizer: Tokenizer, length: int, batch_size: int, counts: dict[str, int]
 ) -> Iterator[Batch]:
     """The documents of a file as BOS + ids + EOS, cut into `windows` where they are longer than `length`.
 
@@ -68,7 +69,7 @@ def text_rows(
     """
 
     def rows() -> Iterator[list[int]]:
-        texts = (document.content for document in all_documents(path, "text", "scoring"))
+        texts = (document.content for document in all_documents(path, kind, "scoring"))
         for few in text_batches(texts):
             for text, ids in zip(few, tokenizer.encode_batch(few), strict=True):
                 counts["bytes"] += len(text.encode("utf-8"))
@@ -92,7 +93,7 @@ def windows(ids: Sequence[int], bos_id: int, eos_id: int, length: int) -> Iterat
 
 
 def chat_rows(
-    path: str | Path, renderer: ChatRenderer, length: int, batch_size: int, counts: dict[str, int]
+    path: str | Path, kind: RecordKind, renderer: ChatRenderer, length: int, batch_size: int, counts: dict[str, int]
 ) -> Iterator[Batch]:
     """The conversations of a file. The targets are only what the assistant says, with the ends of its turns.
 
@@ -101,7 +102,7 @@ def chat_rows(
 
     counts: what is read is added to "conversations", "cut" and "left_out". Raises `SproutError` if all are left out.
     """
-    chats = (document.content for document in all_documents(path, "chat", "scoring"))
+    chats = (document.content for document in all_documents(path, kind, "scoring"))
     for few in text_batches(chats, attrgetter("characters")):
         counts["conversations"] += len(few)
         rows = []

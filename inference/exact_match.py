@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dataset.records.conversations import Conversation
+from dataset.records.conversations import CHAT, Conversation
 from dataset.records.measured import all_documents
 from dataset.rendering import ChatRenderer
 from inference.thoughts import THINK, conclusion, take_apart
@@ -91,7 +91,7 @@ def read_questions(path: str | Path, renderer: ChatRenderer) -> list[Question]:
 
     Raises `SproutError` for a file without conversations, and for a line that is not one.
     """
-    records = list(all_documents(path, "chat", "reading"))
+    records = list(all_documents(path, CHAT, "reading"))
     if not records:
         raise SproutError(f"{path} holds no conversation")
     chats = [_up_to_last_answer(record.content) for record in records]

@@ -13,6 +13,7 @@ import torch
 
 from dataset.records.conversations import Conversation
 from dataset.records.documents import Document
+from dataset.records.formats import RecordKind
 from dataset.records.measured import all_documents
 from dataset.records.preferences import Preference
 from dataset.records.scored import ScoredAnswer
@@ -58,12 +59,12 @@ def _up_to_last_answer(renderer: ChatRenderer, rendered) -> np.ndarray:
 
 
 def score_records(
-    path: str | Path, kind: str, score: Callable[[list[Conversation]], Iterable[float | None]]
+    path: str | Path, kind: RecordKind, score: Callable[[list[Conversation]], Iterable[float | None]]
 ) -> Iterator[tuple[Document, list[float | None]]]:
     """Every record of a file, and the rewards of its conversations; for pairs, chosen and rejected alternate.
 
-    kind: one of `SCORED_KINDS`. score(conversations) -> their rewards, None for one that is too long. Shows a progress
-    bar. Raises `SproutError` for a line that cannot be used.
+    kind: one with a name in `SCORED_KINDS`. score(conversations) -> their rewards, None for one that is too long. Shows
+    a progress bar. Raises `SproutError` for a line that cannot be used.
     """
     for few in text_batches(all_documents(path, kind, "scoring"), lambda document: document.content.characters):
         every = [_conversations_of(document.content) for document in few]

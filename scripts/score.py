@@ -135,14 +135,14 @@ def score_file(args, score, source: str) -> None:
     from model.disk import write_atomically
 
     kind, _ = kind_of_file(args.data_path, tuple(SCORED_KINDS))
-    whole, parts = Agreement(kind), {}
+    whole, parts = Agreement(kind.name), {}
 
     def write(file=None) -> None:
         for document, found in score_records(args.data_path, kind, score):
             whole.add(document, found)
             if args.by:
                 value = str(document.fields.get(args.by.lower()))
-                parts.setdefault(value, Agreement(kind)).add(document, found)
+                parts.setdefault(value, Agreement(kind.name)).add(document, found)
             if file:
                 file.write(with_rewards(document, found).encode())
 
@@ -157,7 +157,7 @@ def score_file(args, score, source: str) -> None:
     by = {value: each.figures() for value, each in sorted(parts.items())}
     if args.json:
         more = {"by": {args.by: by}} if args.by else {}
-        print(json.dumps({"kind": kind, **figures, **more, "weight": source, "file": args.data_path}))
+        print(json.dumps({"kind": kind.name, **figures, **more, "weight": source, "file": args.data_path}))
         return
     for value, each in by.items():
         print(f"{args.by} {value}: {figures_in_words(each)}")

@@ -7,11 +7,34 @@ loads the readers of that one.
 from collections.abc import Sequence
 
 from dataset.records.conversations import CHAT
-from dataset.records.formats import TEXT, BadRecord, RecordKind, list_keys
+from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
 from dataset.records.preferences import PREFERENCE
 from dataset.records.scored import SCORED
+from model.errors import UsageError
 
 KINDS = (TEXT, CHAT, PREFERENCE, SCORED)
+
+
+def find_kind(fields: dict, kinds: Sequence[RecordKind]) -> tuple[RecordKind, Format] | None:
+    """The kind and format of a record, for a command that reads several kinds; None if none fits.
+
+    A record with turns, or with a question and its answer, is that, whatever `text` stands beside: many files of
+    conversations also have them rendered. Among equals the first kind wins.
+    """
+    fitting = [(kind, found) for kind in kinds if (found := kind.find_format(fields)) is not None]
+    return min(fitting, key=lambda each: each[1].keys == {"text"}, default=None)
+
+
+def only(kind: RecordKind, name: str | None) -> RecordKind:
+    """The kind with the formats of this name alone, as --format asks; all of it for None. Raises UsageError."""
+    if name is None:
+        return kind
+    formats = tuple(one for one in kind.formats if one.name == name)
+    if not formats:
+        known = ", ".join(dict.fromkeys(one.name for one in kind.formats))
+        raise UsageError(f"--format {name} is no format of {kind.what}: give one of {known}")
+    # Its caches are others, since the same record may be read as something else.
+    return RecordKind(f"{kind.name} as {name}", kind.what, formats)
 
 
 def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:

@@ -6,31 +6,38 @@ from pathlib import Path
 from tqdm import tqdm
 
 from dataset.records.documents import Document, FormatReader, read_documents
-from dataset.records.formats import BadLine, Format
-from dataset.records.kinds import KINDS, unknown_shape
+from dataset.records.formats import BadLine, Format, RecordKind
+from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
 from dataset.records.reading import check_file, read_records, size_of
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 
 KIND = {kind.name: kind for kind in KINDS}
 
 
-def kind_of_file(path: str | Path, kinds: Sequence[str]) -> tuple[str, Format]:
-    """Which of `kinds` (keys of `KIND`) the first record of a file is (the first that fits), and its format.
+def kind_of_file(path: str | Path, kinds: Sequence[str], name: str | None = None) -> tuple[RecordKind, Format]:
+    """Which of `kinds` (keys of `KIND`) the first record of a file is, and in which format; the kind has no other.
 
-    Raises `SproutError` for a file without records, and where the first line is of none of these kinds.
+    name: that of the format, as --format gives it. Raises `SproutError` for a file without records, and where the first
+    line is of none of these kinds.
     """
+    wanted = [KIND[kind] for kind in kinds]
+    if name is not None:
+        wanted = [only(kind, name) for kind in wanted if any(one.name == name for one in kind.formats)]
+        if not wanted:
+            known = dict.fromkeys(one.name for kind in kinds for one in KIND[kind].formats)
+            raise UsageError(f"--format {name} is not known here: give one of {', '.join(known)}")
     for item in read_records(path):
         if isinstance(item, BadLine):
             raise _unusable(item)
-        for name in kinds:
-            if (found := KIND[name].find_format(item.fields)) is not None:
-                return name, found
-        unknown = unknown_shape(item.fields, [KIND[name] for name in kinds])
+        if (found := find_kind(item.fields, wanted)) is not None:
+            kind, one = found
+            return RecordKind(kind.name.split(" as ")[0], kind.what, (one,)), one
+        unknown = unknown_shape(item.fields, wanted)
         raise SproutError(f"{BadLine(item.path, item.line, unknown.reason, unknown.detail)}: give another file")
     raise SproutError(f"{path} holds no record")
 
 
-def all_documents(path: str | Path, kind: str, doing: str) -> Iterator[Document]:
+def all_documents(path: str | Path, kind: RecordKind, doing: str) -> Iterator[Document]:
     """Every record of a file of one kind, with a progress bar over its bytes, labelled with `doing`.
 
     Raises `SproutError` for a file that cannot be read, and for the first line that cannot be used.
@@ -46,7 +53,7 @@ def all_documents(path: str | Path, kind: str, doing: str) -> Iterator[Document]
         disable=None,
     )
     with bar:
-        for item in read_documents(path, FormatReader(KIND[kind]), lambda position: bar.update(position - bar.n)):
+        for item in read_documents(path, FormatReader(kind), lambda position: bar.update(position - bar.n)):
             if isinstance(item, BadLine):
                 raise _unusable(item)
             yield item

@@ -103,6 +103,7 @@ def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -
     flag("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
     flag("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
     flag("--max_seq_len", type=positive_int, default=max_seq_len, help="tokens in a row (%(default)s)")
+    flag("--format", metavar="NAME", help="read records so, do not detect (docs/chat_data.md)")
     flag("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")
     flag("--tokenizer_path", metavar="FOLDER", help="default: that of the weight, or the shipped one")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.cache.token_cache import build_or_open, held_out_share
-from dataset.command_line import Source, parse_sources, refuse_same_file
+from dataset.command_line import parse_sources, refuse_same_file
 from dataset.rows.rows import Kind, Rows, ValidationRows
 from model.errors import UsageError
 from training.engine import distributed
@@ -24,10 +24,19 @@ FEW_BYTES = 1.7
 def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     """Training rows and validation rows of the files in `--data_path`; <out_dir>/cache keeps their tokens.
 
-    The validation rows are all of `--val_path`, or `--val_ratio` of the documents, about 2 MB at most. `say` prints a
-    summary and warnings.
+    The validation rows are all of `--val_path`, or `--val_ratio` of the documents, about 2 MB at most.
     """
-    sources = parse_sources(args.data_path) if args.data_path else [_sample_data(kind.sample, args.out_dir, say)]
+    if args.format:
+        from training.stages.kinds import with_format
+
+        kind = with_format(kind, args.format)
+    items = args.data_path
+    if not items:
+        from dataset.sample.files import sample_file  # runs on files of their own do not load it
+
+        items = [sample_file(kind.sample, args.out_dir)]
+        say(f"no --data_path is given: this run takes the sample data in {items[0]}")
+    sources = parse_sources(items)
     paths, val_paths = [source.path for source in sources], _validation_paths(args.val_path or [])
     refuse_same_file(paths + val_paths)  # validation on training data measures nothing
     val_ratio = 0.0 if val_paths else held_out_share(paths, args.val_ratio)
@@ -73,15 +82,6 @@ def warnings_about(cache) -> list[str]:
             " language; train one on your text, or extend it (docs/tokenizer.md)"
         )
     return warnings
-
-
-def _sample_data(name: str, out_dir: str, say) -> Source:
-    """The file of our sample data that a stage uses without --data_path."""
-    from dataset.sample.files import sample_file  # runs on files of their own do not load it
-
-    path = sample_file(name, out_dir)
-    say(f"no --data_path is given: this run takes the sample data in {path}")
-    return Source(path)
 
 
 def _validation_paths(items: list[str]) -> list[Path]:

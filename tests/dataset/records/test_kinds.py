@@ -1,0 +1,44 @@
+"""What a record is taken for where a command reads several kinds, and how --format overrides that."""
+
+import json
+
+import pytest
+
+from dataset.records.conversations import CHAT
+from dataset.records.formats import TEXT
+from dataset.records.kinds import find_kind, only
+from dataset.records.measured import all_documents, kind_of_file
+from model.errors import UsageError
+
+ALPACA = {"instruction": "Hi", "input": "", "output": "Hello!"}
+
+
+@pytest.mark.parametrize(
+    "fields, kind, name",
+    [
+        ({"text": "once"}, "text", "text"),
+        (ALPACA | {"text": "Hi Hello!"}, "chat", "alpaca"),
+        ({"text": "用户：Hi\n助手：Hello!"}, "text", "text"),
+        ({"messages": [{"role": "user", "content": "Hi"}], "text": "Hi"}, "chat", "messages"),
+    ],
+)
+def test_turns_win_over_a_text_beside_them(fields, kind, name):
+    found, one = find_kind(fields, (TEXT, CHAT))
+    assert (found.name, one.name) == (kind, name)
+    assert find_kind(fields, (CHAT, TEXT))[0].name == ("chat" if name == "text" and "用户" in fields["text"] else kind)
+
+
+def test_a_format_that_is_asked_for_is_the_one_that_is_read(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(ALPACA | {"text": "Hi Hello!", "prompt": "Yo", "response": "Hey"}) + "\n")
+    for name, expected in ((None, "Hello!"), ("prompt/response", "Hey")):
+        kind, _ = kind_of_file(path, ("text", "chat"), name)
+        (document,) = all_documents(path, kind, "reading")
+        assert document.content.messages[-1]["content"] == expected
+    kind, _ = kind_of_file(path, ("text", "chat"), "text")
+    assert next(all_documents(path, kind, "reading")).content == "Hi Hello!"
+    with pytest.raises(UsageError, match="--format nonsense"):
+        kind_of_file(path, ("text", "chat"), "nonsense")
+    with pytest.raises(UsageError, match="give one of conversations"):
+        only(CHAT, "nonsense")
+    assert only(CHAT, "alpaca").name != CHAT.name  # so its caches are others
