@@ -67,6 +67,11 @@ class Step:
     def _due(self, interval: int) -> bool:
         return interval > 0 and (self.number % interval == 0 or self.number == self._plan.steps)
 
+    @property
+    def own_places(self) -> list[range]:
+        """The places of this process's rows of the step, one range for each micro-batch."""
+        return distributed.own_chunks(self.places, self._plan.batch_size)
+
     def micro_batches(self, rows) -> Iterator:
         """Yields this process's rows of the step, one micro-batch at a time, on the device.
 
@@ -74,8 +79,7 @@ class Step:
         """
         if self._machine.ahead:
             return self.batches(self._machine.ahead.of_step(self.index, rows))
-        chunks = distributed.own_chunks(self.places, self._plan.batch_size)
-        return self.batches(rows.batch(self.epoch, places) for places in chunks)
+        return self.batches(rows.batch(self.epoch, places) for places in self.own_places)
 
     def batches(self, batches: Iterable) -> Iterator:
         """Moves each of `batches`, dataclasses of tensors, to the device. A signal ends the run between two of them."""
