@@ -8,6 +8,7 @@ them and how a model does.
 What the assistant says is trained, and the end of its turn, which it has to learn as well; nothing else is.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +18,15 @@ from functools import cached_property
 import numpy as np
 
 from dataset.records.conversations import Conversation
+from model.errors import SproutError
 from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, with_chat_template
 from model.text.offsets import backend_inside, encode_from
 from model.text.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
 
 VERSION = 1  # to be raised with any change of the ids or of what is trained: caches depend on it
+
+# What the library takes with a token (Unicode's White_Space); Python's own idea of it has four characters more.
+_WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 # What an assistant writes itself; <tool_response> is written to it.
 TAGS_OF_ASSISTANT = ("<think>", "</think>", "<tool_call>", "</tool_call>")
@@ -61,6 +66,7 @@ class ChatRenderer:
         end_id: the control id that ends a turn.
         end_ids: what a network ends an answer with: that, or the end of a document.
         think_ids: those of <think> and </think>; fewer where the tokenizer lacks them and spells them as text.
+        variant: what decides the rendering besides the tokenizer and `VERSION`; caches depend on it.
         tokenizer: the tokenizer with the chat template that says what is rendered here, whatever it came with.
     """
 
@@ -73,6 +79,8 @@ class ChatRenderer:
         self.think_ids = [self._controls[tag] for tag in ("<think>", "</think>") if tag in self._controls]
         end = next(name for name, token in tokenizer.vocab.items() if token == self.end_id)
         self.tokenizer = with_chat_template(tokenizer, chat_template(end=end))
+        self._strips = _strips(tokenizer, self._controls)
+        self.variant = {"taken": [sorted(ids) for ids in self._strips]} if any(self._strips) else {}
         self._in_template = _any_of(self._controls)
         self._in_assistant = _any_of(name for name in TAGS_OF_ASSISTANT if name in self._controls)
 
@@ -82,7 +90,7 @@ class ChatRenderer:
 
     def render(self, conversations: Sequence[Conversation]) -> list[Rendered]:
         """Ids and trained flags of every conversation; encodes all of them in one batch, on all cores."""
-        spans = [_spans(self._pieces(item.messages, item.tools, item.trained_from)) for item in conversations]
+        spans = [self._spans(self._pieces(item.messages, item.tools, item.trained_from)) for item in conversations]
         return self._encode(spans)
 
     def prompt(self, messages: Sequence[dict], tools: Sequence[dict] = ()) -> list[int]:
@@ -92,7 +100,7 @@ class ChatRenderer:
         break, which may be one token with that of the header.
         """
         pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
-        (rendered,) = self._encode([_spans(pieces)])
+        (rendered,) = self._encode([self._spans(pieces)])
         return rendered.ids.tolist()
 
     def _encode(self, conversations: list[list[_Span]]) -> list[Rendered]:
@@ -148,6 +156,29 @@ class ChatRenderer:
             else:
                 raise ValueError(f"unknown role: {role}")
 
+    def _spans(self, pieces: Iterable[tuple[str | int, bool]]) -> list[_Span]:
+        """Joins texts up to each control id, without the white space that a control token takes with it.
+
+        In a span nothing untrained follows what is trained: the end id is between.
+        """
+        spans: list[_Span] = []
+        text, untrained = "", 0
+        takes_before, takes_after = self._strips
+        for piece, trained in itertools.chain(pieces, [(None, False)]):
+            if isinstance(piece, str):
+                text += piece
+                untrained += 0 if trained else len(piece)
+                continue
+            if spans and spans[-1].control in takes_after:
+                taken = len(text) - len(text.lstrip(_WHITE_SPACE))
+                text, untrained = text[taken:], max(untrained - taken, 0)
+            if piece in takes_before:
+                text = text.rstrip(_WHITE_SPACE)
+            if text or piece is not None:
+                spans.append(_Span(text, min(untrained, len(text)), piece, trained))
+            text, untrained = "", 0
+        return spans
+
     def _tools(self, tools: Sequence[dict]) -> Iterator[tuple[str | int, bool]]:
         yield "".join(_json(tool) + "\n" for tool in tools), False
         yield from self._template(TOOLS_AFTER)
@@ -186,6 +217,26 @@ def _any_of(names: Iterable[str]) -> re.Pattern:
     return re.compile(f"({'|'.join(map(re.escape, names)) or '(?!)'})")
 
 
+def _strips(tokenizer: Tokenizer, controls: dict[str, int]) -> tuple[set[int], set[int]]:
+    """The control ids that take the white space before them with them (`lstrip`), and after them (`rstrip`).
+
+    Raises `SproutError` for tokens that would be no control tokens everywhere in a chat.
+    """
+    added = tokenizer.backend.get_added_tokens_decoder()
+    flags = {index: added[index] for index in controls.values() if index in added}
+    normalize = tokenizer.backend.normalizer.normalize_str if tokenizer.backend.normalizer else str
+    for token in flags.values():
+        changed = token.normalized and normalize(token.content) != token.content
+        if token.single_word or changed:
+            flag = "normalized" if changed else "single_word"
+            raise SproutError(
+                f"the tokenizer's {token.content} is declared {flag}, so in a chat it would be a token here and text"
+                " there: set that to false in its tokenizer.json"
+            )
+    before, after = ({i for i, token in flags.items() if getattr(token, name)} for name in ("lstrip", "rstrip"))
+    return before, after
+
+
 def _said(message: dict) -> str:
     """All that an assistant's turn says: its reasoning, its content, its calls."""
     said = ""
@@ -202,19 +253,3 @@ def _said(message: dict) -> str:
 def _json(value) -> str:
     """JSON as the `tojson` of chat templates writes it."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def _spans(pieces: Iterable[tuple[str | int, bool]]) -> list[_Span]:
-    """Joins texts up to each control id. In a span nothing untrained follows what is trained: the end id is between."""
-    spans: list[_Span] = []
-    text, untrained = "", 0
-    for piece, trained in pieces:
-        if isinstance(piece, int):
-            spans.append(_Span(text, untrained, piece, trained))
-            text, untrained = "", 0
-        else:
-            text += piece
-            untrained += 0 if trained else len(piece)
-    if text:
-        spans.append(_Span(text, untrained, None))
-    return spans

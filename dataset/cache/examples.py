@@ -201,6 +201,7 @@ class ExampleEncoder:
         self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
         template = hashlib.sha256(CHAT_TEMPLATE.encode("utf-8")).hexdigest()
         self.version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
+        self.version |= self._renderer.variant
 
     def content(self, document: ExampleDocument) -> bytes:
         return document.to_json().encode("utf-8")
