@@ -71,8 +71,8 @@ def main(arguments=None) -> None:
         print(f"\nMiniMindConfig({', '.join([sizes, *needed])})  # for MiniMind's code{year}")
         if needed:
             print(
-                f"warning: MiniMind's scripts give hidden_size and num_hidden_layers alone: write {', '.join(needed)} into"
-                " them, or they compute something else",
+                f"warning: MiniMind's scripts give hidden_size and num_hidden_layers alone: write {', '.join(needed)}"
+                " into them, or they compute something else",
                 file=sys.stderr,
             )
         return

@@ -215,6 +215,22 @@ def test_variants_have_the_tokens_of_transformers(renderer, auto, path, variant)
     assert_same(renderer, auto, chats)
 
 
+@pytest.mark.parametrize("path", [file for file in FILES if "ours" in file.id])
+@pytest.mark.parametrize("with_reasoning", [False, True])
+def test_the_marks_of_the_template_give_the_mask(renderer, auto, path, with_reasoning):
+    for messages, tools in some_chats(path)[:40]:
+        for turn in messages:
+            if with_reasoning and turn["role"] == "assistant":
+                turn["reasoning_content"] = turn["content"][::-1]
+                turn["tool_calls"] = [{"name": "f", "arguments": {"x": turn["content"]}}]
+        theirs = auto.apply_chat_template(
+            messages, tools=tools or None, return_dict=True, return_assistant_tokens_mask=True
+        )
+        (ours,) = renderer.render([Conversation(tuple(messages), tuple(tools))])
+        assert ours.ids.tolist() == theirs["input_ids"]
+        assert ours.trained.tolist() == [bool(flag) for flag in theirs["assistant_masks"]]
+
+
 def test_tokenising_in_the_template_call_is_the_same(renderer, auto):
     for name in ("one turn", "several turns", "system", "reasoning"):
         messages = list(BY_HAND[name][0].messages)
