@@ -50,6 +50,7 @@ def main(arguments=None) -> None:
 
     from model.files.huggingface import export_folder
     from model.files.loading import load_model
+    from model.text.exported import beginning_texts
 
     loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
     dtype = getattr(torch, args.dtype) if args.dtype else torch.float16 if args.minimind else loaded.stored_dtype
@@ -60,7 +61,9 @@ def main(arguments=None) -> None:
         name = Path(args.weight_path).resolve().stem
         files, needed = write_bare(args.save_dir, loaded.model, loaded.tokenizer, name, dtype)
     else:
-        files = export_folder(args.save_dir, loaded.model, loaded.tokenizer, dtype)
+        # A base model saw every text after BOS; chats bring their first token with them.
+        tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
+        files = export_folder(args.save_dir, loaded.model, tokenizer, dtype)
     size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
     print(f"{config.model_type}, {size}, from {loaded.source}")
     for file in files:

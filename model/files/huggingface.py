@@ -16,7 +16,8 @@ from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.disk import sync_folder
 from model.files.hf_config import config_from_hf, hf_config
-from model.text.tokenizer import IM_END, Tokenizer
+from model.text.exported import MODULE, files_for
+from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
 from model.whole import EMBEDDING, plain_state_dict, unwrapped
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -38,13 +39,13 @@ def export_folder(
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
     config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype)
     texts = {
-        **tokenizer.files,
+        **files_for(tokenizer, config["model_type"]),
         "config.json": _to_json(config),
         "generation_config.json": _to_json(
             {key: config[key] for key in ("bos_token_id", "pad_token_id")} | {"eos_token_id": _ends(tokenizer)}
         ),
     }
-    strangers = _files_of_others(folder, [*texts, WEIGHTS])
+    strangers = _files_of_others(folder, [*texts, WEIGHTS, *FILE_NAMES, MODULE])
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
