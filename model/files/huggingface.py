@@ -30,11 +30,12 @@ def export_folder(
 ) -> list[Path]:
     """Writes the folder that `AutoModelForCausalLM` and `AutoTokenizer` open, and returns its files.
 
+    model: its adapters, if it has some, stay behind: `write_peft_folder` is for them.
     dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and
     renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
     """
     folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
-    weights = plain_state_dict(model)
+    weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
     config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype)
@@ -122,6 +123,11 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
     """
     folder = Path(folder)
     values = _read_json(folder / "config.json")
+    if (folder / "adapter_config.json").exists():  # transformers would put them on
+        raise SproutError(
+            f"{folder} holds adapters (adapter_config.json) beside the network: move them into a folder of their own,"
+            " and give it by --lora"
+        )
     tokenizer = Tokenizer.load(folder)
     return config_from_hf(values, tokenizer, folder), _read_weights(folder), tokenizer
 
