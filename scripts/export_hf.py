@@ -48,13 +48,21 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     import torch
 
+    from model.errors import UsageError
     from model.files.huggingface import export_folder
     from model.files.loading import load_model
+    from model.files.reward import is_reward_model, load_reward
+    from model.reward import RewardModel
     from model.text.exported import beginning_texts
 
-    loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
+    if is_reward_model(args.weight_path):
+        loaded = load_reward(args.weight_path)
+    else:
+        loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
     dtype = getattr(torch, args.dtype) if args.dtype else torch.float16 if args.minimind else loaded.stored_dtype
-    config, needed = loaded.model.config, []
+    config, needed, reward = loaded.model.config, [], isinstance(loaded.model, RewardModel)
+    if args.minimind and reward:
+        raise UsageError("MiniMind has no reward model of this kind: export it without --minimind")
     if args.minimind:
         from model.files.minimind import write_bare
 
@@ -79,10 +87,13 @@ def main(arguments=None) -> None:
                 file=sys.stderr,
             )
         return
+    kind = "AutoModelForSequenceClassification" if reward else "AutoModelForCausalLM"
     print(f"""
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import {kind}, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained({args.save_dir!r})
-model = AutoModelForCausalLM.from_pretrained({args.save_dir!r})""")
+model = {kind}.from_pretrained({args.save_dir!r})""")
+    if reward:
+        print("# The reward of a chat is model(ids).logits at its last <|im_end|>: end the ids with it.")
 
 
 if __name__ == "__main__":

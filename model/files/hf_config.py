@@ -43,8 +43,8 @@ _KINDS = (
 )
 
 
-def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> dict:
-    """`config.json` of a network whose weights are stored in `dtype`."""
+def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtype, reward: bool = False) -> dict:
+    """`config.json` of a network whose weights are stored in `dtype`; `reward`: of one with a scalar head."""
     kind = config.model_type
     if kind != "qwen3" and config.hidden_size % config.num_attention_heads:
         raise SproutError(
@@ -58,7 +58,7 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
         positions = round(rope["rope_scaling"]["original_max_position_embeddings"] * rope["rope_scaling"]["factor"])
     dtype_name = str(dtype).removeprefix("torch.")
     values = {
-        "architectures": [ARCHITECTURES[kind]],
+        "architectures": [ARCHITECTURES[kind].replace("CausalLM", "SequenceClassification" if reward else "CausalLM")],
         "model_type": kind,
         "dtype": dtype_name,
         "torch_dtype": dtype_name,
@@ -80,6 +80,7 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
         "eos_token_id": tokenizer.eos_id,
         "pad_token_id": tokenizer.pad_id,
         **rope,
+        **({"id2label": {"0": "reward"}, "label2id": {"reward": 0}, "problem_type": "regression"} if reward else {}),
     }
     if kind == "qwen2":  # the bias on q, k and v is part of this architecture, and no key says so
         return values | {"use_sliding_window": False, "sliding_window": None}

@@ -18,7 +18,7 @@ from model.files.disk import sync_folder
 from model.files.hf_config import config_from_hf, hf_config
 from model.text.exported import MODULE, files_for
 from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
-from model.whole import EMBEDDING, plain_state_dict, unwrapped
+from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
@@ -30,6 +30,8 @@ def export_folder(
 ) -> list[Path]:
     """Writes the folder that `AutoModelForCausalLM` and `AutoTokenizer` open, and returns its files.
 
+    A `RewardModel` becomes one that `AutoModelForSequenceClassification` opens, with one label.
+
     model: its adapters, if it has some, stay behind: `write_peft_folder` is for them.
     dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and
     renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
@@ -38,7 +40,7 @@ def export_folder(
     weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype)
+    config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype, reward=SCORE in weights)
     texts = {
         **files_for(tokenizer, config["model_type"]),
         "config.json": _to_json(config),

@@ -74,12 +74,12 @@ def load_model(
             config, weights = open_bare(without_wrappers(contents, source), wanted, source)
         else:
             config, weights, tokenizer, stage, facts = open_own(contents, source)
-            if SCORE in weights:
-                raise SproutError(
-                    f"{source} is a reward model, which scores answers and writes none: score with it by"
-                    " scripts/score.py, and give a language model here"
-                )
             config = _agree(config, wanted, source)
+    if SCORE in weights:
+        raise SproutError(
+            f"{source} is a reward model, which scores answers and writes none: score with it by"
+            " scripts/score.py, and give a language model here"
+        )
     weights = fitting_state_dict(weights, config, source)
     tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
     config = config.replace(
