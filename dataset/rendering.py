@@ -1,16 +1,19 @@
 """From a conversation to token ids, and which of them are trained.
 
-The tokens are those that `transformers` makes of the chat template (`model/text/chat_template.py`), but for one thing:
-a control token that somebody writes into a message is text here, so no message can end its turn or open another. Tags
-as <think> and <tool_call> become control ids in what the assistant says and nowhere else, since that is how data write
-them and how a model does.
+The tokens are those that `transformers` makes of the chat template: Sprout's own (`model/text/chat_template.py`), or
+that of an imported model, where that can be done (`dataset/own_rendering.py`). But for one thing: a control token that
+somebody writes into a message is text here, so no message can end its turn or open another. Tags as <think> and
+<tool_call> become control ids in what the assistant says and nowhere else, since that is how data write them and how a
+model does.
 
 What the assistant says is trained, and the end of its turn, which it has to learn as well; nothing else is.
 """
 
+import hashlib
 import itertools
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +22,7 @@ import numpy as np
 
 from dataset.records.conversations import Conversation
 from model.errors import SproutError
-from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, with_chat_template
+from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, template_of, unmarked, with_chat_template
 from model.text.offsets import backend_inside, encode_from
 from model.text.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
 
@@ -67,7 +70,9 @@ class ChatRenderer:
         end_ids: what a network ends an answer with: that, or the end of a document.
         think_ids: those of <think> and </think>; fewer where the tokenizer lacks them and spells them as text.
         variant: what decides the rendering besides the tokenizer and `VERSION`; caches depend on it.
-        tokenizer: the tokenizer with the chat template that says what is rendered here, whatever it came with.
+        replaced: why the template that the tokenizer came with is not what is rendered here; None if it is, or if it
+            came with none.
+        tokenizer: the tokenizer with the chat template that says what is rendered here.
     """
 
     def __init__(self, tokenizer: Tokenizer):
@@ -78,9 +83,21 @@ class ChatRenderer:
         self.end_ids = tokenizer.end_ids | {self.end_id}
         self.think_ids = [self._controls[tag] for tag in ("<think>", "</think>") if tag in self._controls]
         end = next(name for name, token in tokenizer.vocab.items() if token == self.end_id)
-        self.tokenizer = with_chat_template(tokenizer, chat_template(end=end))
+        template = template_of(tokenizer)
+        self._own, self.replaced = None, None
+        if template is not None and unmarked(template) != unmarked(chat_template(end=end)):
+            from dataset.own_rendering import own_rendering  # only imported models have another one
+
+            own = own_rendering(tokenizer)
+            self._own, self.replaced = (None, own) if isinstance(own, str) else (own, None)
+        self.tokenizer = tokenizer if self._own else with_chat_template(tokenizer, chat_template(end=end))
+        if self._own:
+            self.end_id = self._own.end_id
+            self.end_ids = tokenizer.end_ids | {self.end_id}
         self._strips = _strips(tokenizer, self._controls)
         self.variant = {"taken": [sorted(ids) for ids in self._strips]} if any(self._strips) else {}
+        if self._own:
+            self.variant["chat_template"] = hashlib.sha256(self._own.source.encode("utf-8")).hexdigest()
         self._in_template = _any_of(self._controls)
         self._in_assistant = _any_of(name for name in TAGS_OF_ASSISTANT if name in self._controls)
 
@@ -99,7 +116,10 @@ class ChatRenderer:
         The rendering of the same messages with an answer begins with these ids, unless the answer begins with a line
         break, which may be one token with that of the header.
         """
-        pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
+        if self._own:
+            pieces = self._own.prompt(messages, tools)
+        else:
+            pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
         (rendered,) = self._encode([self._spans(pieces)])
         return rendered.ids.tolist()
 
@@ -127,6 +147,9 @@ class ChatRenderer:
         self, messages: Sequence[dict], tools: Sequence[dict], trained_from: int = 0
     ) -> Iterator[tuple[str | int, bool]]:
         """The template written out: texts and control ids in order, each with whether it is trained."""
+        if self._own:
+            yield from self._own.pieces(messages, tools, trained_from)
+            return
         if tools and (not messages or messages[0]["role"] != "system"):
             yield from self._template(f"{IM_START}system\n{TOOLS_BEFORE}")
             yield from self._tools(tools)
@@ -190,6 +213,18 @@ class ChatRenderer:
         """The text with these tokens in it as control ids."""
         for place, part in enumerate(tokens.split(text)):
             yield self._controls[part] if place % 2 else part, trained
+
+
+def for_chats(tokenizer: Tokenizer, imported: bool) -> Tokenizer:
+    """The tokenizer with the template by which chats are rendered; says so where an imported model's is replaced."""
+    renderer = ChatRenderer(tokenizer)
+    if imported and renderer.replaced:
+        print(
+            f"note: the model's own chat template is replaced by Sprout's, since {renderer.replaced}: ask it by that of"
+            " the new weight",
+            file=sys.stderr,
+        )
+    return renderer.tokenizer
 
 
 def cut_length(ids: np.ndarray, trained: np.ndarray, limit: int, end_id: int) -> int:
