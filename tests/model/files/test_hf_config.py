@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -144,6 +146,25 @@ def test_stretched_networks_travel_both_ways_with_the_same_logits(tmp_path, smal
         torch.testing.assert_close(theirs(tokens).logits, network(tokens), rtol=0, atol=1e-5)
         for folder in ("hf", "theirs"):
             assert torch.equal(load_model(tmp_path / folder).model.eval()(tokens), network(tokens))
+
+
+def rows_of_the_page() -> list:
+    page = (Path(__file__).parents[3] / "docs" / "folders.md").read_text(encoding="utf-8")
+    rows = re.findall(r'^\| `(\{"model_type".*\})` \| (opens|refused)', page, re.MULTILINE)
+    assert len(rows) > 20
+    return rows
+
+
+@pytest.mark.parametrize(("said", "verdict"), rows_of_the_page())
+def test_the_table_of_the_page_is_true(small_tokenizer, said, verdict):
+    values = SIZES | json.loads(said)
+    if verdict == "opens":
+        config_from_hf(values, small_tokenizer, "folder")
+        return
+    named = [key for key in json.loads(said) if key != "model_type"] or [json.loads(said)["model_type"]]
+    kinds = {"rope_scaling": "rotary", "quantization_config": "quantised"}
+    with pytest.raises(SproutError, match="|".join(kinds.get(key, key) for key in named)):
+        config_from_hf(values, small_tokenizer, "folder")
 
 
 def test_mistral_without_a_window_is_a_llama(tmp_path, small_tokenizer):
