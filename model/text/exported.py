@@ -8,11 +8,11 @@ from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import definition
 
 MODULE = "tokenization_plain.py"
-_CODE = '''"""For AutoTokenizer with trust_remote_code: this tokenizer is its tokenizer.json, as it stands."""
+_CODE = '''from transformers import PreTrainedTokenizerFast
 
-from transformers import PreTrainedTokenizerFast as PlainTokenizer
 
-__all__ = ["PlainTokenizer"]
+class PlainTokenizer(PreTrainedTokenizerFast):
+    """tokenizer.json as it stands, for AutoTokenizer with trust_remote_code."""
 '''
 # How Qwen2 splits texts into words.
 _WORDS = (
@@ -56,7 +56,7 @@ def files_for(tokenizer: Tokenizer, model_type: str) -> dict[str, str]:
     AutoTokenizer of transformers 5 takes a tokenizer class of its own for every `qwen2`, whatever the files say, and
     that one brings accents and their letters together (NFC) and splits words as Qwen2.5 does. Where this would change
     ids, the configuration names a class, which makes AutoTokenizer read tokenizer.json; it runs the code in `MODULE`
-    only if told to trust it, and that is the same class.
+    only if told to trust it, and gets the same tokenizer.
     """
     named = {"AutoTokenizer": [None, f"{MODULE.removesuffix('.py')}.PlainTokenizer"]}
     if model_type != "qwen2" or _as_qwen2(definition(tokenizer)):

@@ -126,8 +126,7 @@ class Tokenizer:
             )
         paths = {"tokenizer.json": main}
         if main.name == "tokenizer.json":
-            names = (*FILE_NAMES, ADDED_TOKENS)
-            paths |= {name: main.with_name(name) for name in names if main.with_name(name).is_file()}
+            paths |= {n: main.with_name(n) for n in (*FILE_NAMES, ADDED_TOKENS) if main.with_name(n).is_file()}
         try:
             files = {name: file.read_text(encoding="utf-8") for name, file in paths.items()}
         except (OSError, UnicodeDecodeError) as error:
@@ -211,8 +210,8 @@ class Tokenizer:
     def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
         """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
         config, roles = self.config, _parse_json(self.files, "special_tokens_map.json")
-        # As transformers has it: an added_tokens_decoder makes the other file one of the past.
-        token = (config | roles).get(key) if "added_tokens_decoder" not in config else config.get(key) or roles.get(key)
+        # In transformers, too, an added_tokens_decoder makes the other file one of the past.
+        token = (roles | config if "added_tokens_decoder" in config else config | roles).get(key)
         if token is None:
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
         if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}

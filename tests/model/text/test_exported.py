@@ -41,6 +41,8 @@ def test_auto_tokenizer_makes_our_ids(tmp_path, monkeypatch, shape, trust):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf", trust_remote_code=trust)
     texts = [*ACCENTS, *real_texts()]
     assert theirs(texts)["input_ids"] == ours.encode_batch(texts)
+    theirs.save_pretrained(tmp_path / "again")
+    assert Tokenizer.load(tmp_path / "again").fingerprint == ours.fingerprint
 
 
 def test_a_tokenizer_of_qwen_is_left_as_it_is(tmp_path):
