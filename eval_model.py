@@ -127,11 +127,11 @@ def continue_texts(args, loaded, device, sampling) -> None:
 
 def chat(args, loaded, device, sampling) -> None:
     """Answers each prompt in a conversation of its own, or holds one conversation in a terminal."""
-    from dataset.rendering import ChatRenderer
+    from dataset.rendering import ChatRenderer, for_chats
     from inference.chat import Chat
     from inference.dialogue import BUILT_IN_QUESTIONS, answer, talk
 
-    renderer = ChatRenderer(loaded.tokenizer)
+    renderer = ChatRenderer(for_chats(loaded.tokenizer, loaded.imported))
     writer = new_writer(args, loaded, device, sampling, loaded.tokenizer.end_ids | {renderer.end_id})
     positions = min(args.max_seq_len or sys.maxsize, loaded.model.config.max_position_embeddings)
 

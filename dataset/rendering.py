@@ -1,16 +1,20 @@
 """From a conversation to token ids, and which of them are trained.
 
-The tokens are those that `transformers` makes of the chat template (`model/text/chat_template.py`), with one exception:
-a control token that somebody writes into a message is text here, so no message can end its turn or open another. Tags
-such as <think> and <tool_call> become control ids in what the assistant says and nowhere else, since data write them
-there, and so does a model.
+The tokens are those that `transformers` makes of the chat template: Sprout's own (`model/text/chat_template.py`), or
+that of an imported model, where that can be done (`dataset/own_rendering.py`). There is one exception: a control token
+that somebody writes into a message is text here, so no message can end its turn or open another. Tags such as <think>
+and <tool_call> become control ids in what the assistant says and nowhere else, since data write them there, and so does
+a model.
 
 What the assistant says is trained, and the end of its turn, which it has to learn as well; nothing else is, and no turn
 that its record excludes.
 """
 
+import hashlib
+import itertools
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,11 +22,15 @@ from functools import cached_property
 import numpy as np
 
 from dataset.records.conversations import Conversation
-from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, with_chat_template
+from model.errors import SproutError
+from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, template_of, unmarked, with_chat_template
 from model.text.offsets import backend_inside, encode_from
 from model.text.tokenizer import IM_END, IM_START, THINK_AND_TOOLS, Tokenizer
 
 VERSION = 1  # to be raised with any change of the ids or of what is trained: caches depend on it
+
+# What the library takes with a token (Unicode's White_Space); Python's own idea of it has four characters more.
+_WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 # What an assistant writes itself; <tool_response> is written to it.
 TAGS_OF_ASSISTANT = ("<think>", "</think>", "<tool_call>", "</tool_call>")
@@ -62,7 +70,10 @@ class ChatRenderer:
         end_id: the control id that ends a turn.
         end_ids: what a network ends an answer with: that, or the end of a document.
         think_ids: those of <think> and </think>; fewer where the tokenizer lacks them and spells them as text.
-        tokenizer: the tokenizer with the chat template that says what is rendered here, whatever it came with.
+        variant: what decides the rendering besides the tokenizer and `VERSION`; caches depend on it.
+        replaced: why the template that the tokenizer came with is not what is rendered here; None if it is, or if it
+            came with none.
+        tokenizer: the tokenizer with the chat template that says what is rendered here.
     """
 
     def __init__(self, tokenizer: Tokenizer):
@@ -73,7 +84,21 @@ class ChatRenderer:
         self.end_ids = tokenizer.end_ids | {self.end_id}
         self.think_ids = [self._controls[tag] for tag in ("<think>", "</think>") if tag in self._controls]
         end = next(name for name, token in tokenizer.vocab.items() if token == self.end_id)
-        self.tokenizer = with_chat_template(tokenizer, chat_template(end=end))
+        template = template_of(tokenizer)
+        self._own, self.replaced = None, None
+        if template is not None and unmarked(template) != unmarked(chat_template(end=end)):
+            from dataset.own_rendering import own_rendering  # only imported models have another one
+
+            own = own_rendering(tokenizer)
+            self._own, self.replaced = (None, own) if isinstance(own, str) else (own, None)
+        self.tokenizer = tokenizer if self._own else with_chat_template(tokenizer, chat_template(end=end))
+        if self._own:
+            self.end_id = self._own.end_id
+            self.end_ids = tokenizer.end_ids | {self.end_id}
+        self._strips = _strips(tokenizer, self._controls)
+        self.variant = {"taken": [sorted(ids) for ids in self._strips]} if any(self._strips) else {}
+        if self._own:
+            self.variant["chat_template"] = hashlib.sha256(self._own.source.encode("utf-8")).hexdigest()
         self._in_template = _any_of(self._controls)
         self._in_assistant = _any_of(name for name in TAGS_OF_ASSISTANT if name in self._controls)
 
@@ -83,7 +108,7 @@ class ChatRenderer:
 
     def render(self, conversations: Sequence[Conversation]) -> list[Rendered]:
         """Ids and trained flags of every conversation; encodes all of them in one batch, on all cores."""
-        spans = [_spans(self._pieces(item.messages, item.tools, item.trains)) for item in conversations]
+        spans = [self._spans(self._pieces(item.messages, item.tools, item.trains)) for item in conversations]
         return self._encode(spans)
 
     def prompt(self, messages: Sequence[dict], tools: Sequence[dict] = ()) -> list[int]:
@@ -92,8 +117,11 @@ class ChatRenderer:
         The rendering of the same messages with an answer begins with these ids, unless the answer begins with a line
         break, which may be one token with that of the header.
         """
-        pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
-        (rendered,) = self._encode([_spans(pieces)])
+        if self._own:
+            pieces = self._own.prompt(messages, tools)
+        else:
+            pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
+        (rendered,) = self._encode([self._spans(pieces)])
         return rendered.ids.tolist()
 
     def _encode(self, conversations: list[list[_Span]]) -> list[Rendered]:
@@ -120,6 +148,9 @@ class ChatRenderer:
         self, messages: Sequence[dict], tools: Sequence[dict], trains: Callable[[int], bool] = lambda index: False
     ) -> Iterator[tuple[str | int, bool]]:
         """The template written out: texts and control ids in order, each with whether it is trained."""
+        if self._own:
+            yield from self._own.pieces(messages, tools, trains)
+            return
         if tools and (not messages or messages[0]["role"] != "system"):
             yield from self._template(f"{IM_START}system\n{TOOLS_BEFORE}")
             yield from self._tools(tools)
@@ -149,6 +180,29 @@ class ChatRenderer:
             else:
                 raise ValueError(f"unknown role: {role}")
 
+    def _spans(self, pieces: Iterable[tuple[str | int, bool]]) -> list[_Span]:
+        """Joins texts up to each control id, without the white space that a control token takes with it.
+
+        In a span nothing untrained follows what is trained: the end id is between.
+        """
+        spans: list[_Span] = []
+        text, untrained = "", 0
+        takes_before, takes_after = self._strips
+        for piece, trained in itertools.chain(pieces, [(None, False)]):
+            if isinstance(piece, str):
+                text += piece
+                untrained += 0 if trained else len(piece)
+                continue
+            if spans and spans[-1].control in takes_after:
+                taken = len(text) - len(text.lstrip(_WHITE_SPACE))
+                text, untrained = text[taken:], max(untrained - taken, 0)
+            if piece in takes_before:
+                text = text.rstrip(_WHITE_SPACE)
+            if text or piece is not None:
+                spans.append(_Span(text, min(untrained, len(text)), piece, trained))
+            text, untrained = "", 0
+        return spans
+
     def _tools(self, tools: Sequence[dict]) -> Iterator[tuple[str | int, bool]]:
         yield "".join(_json(tool) + "\n" for tool in tools), False
         yield from self._template(TOOLS_AFTER)
@@ -160,6 +214,18 @@ class ChatRenderer:
         """The text with these tokens in it as control ids."""
         for place, part in enumerate(tokens.split(text)):
             yield self._controls[part] if place % 2 else part, trained
+
+
+def for_chats(tokenizer: Tokenizer, imported: bool) -> Tokenizer:
+    """The tokenizer with the template by which chats are rendered; says so where an imported model's is replaced."""
+    renderer = ChatRenderer(tokenizer)
+    if imported and renderer.replaced:
+        print(
+            f"note: the model's own chat template is replaced by Sprout's, since {renderer.replaced}: ask it by that of"
+            " the new weight",
+            file=sys.stderr,
+        )
+    return renderer.tokenizer
 
 
 def cut_length(ids: np.ndarray, trained: np.ndarray, limit: int, end_id: int) -> int:
@@ -187,6 +253,26 @@ def _any_of(names: Iterable[str]) -> re.Pattern:
     return re.compile(f"({'|'.join(map(re.escape, names)) or '(?!)'})")
 
 
+def _strips(tokenizer: Tokenizer, controls: dict[str, int]) -> tuple[set[int], set[int]]:
+    """The control ids that take the white space before them with them (`lstrip`), and after them (`rstrip`).
+
+    Raises `SproutError` for tokens that would be no control tokens everywhere in a chat.
+    """
+    added = tokenizer.backend.get_added_tokens_decoder()
+    flags = {index: added[index] for index in controls.values() if index in added}
+    normalize = tokenizer.backend.normalizer.normalize_str if tokenizer.backend.normalizer else str
+    for token in flags.values():
+        changed = token.normalized and normalize(token.content) != token.content
+        if token.single_word or changed:
+            flag = "normalized" if changed else "single_word"
+            raise SproutError(
+                f"the tokenizer's {token.content} is declared {flag}, so in a chat it would be a token here and text"
+                " there: set that to false in its tokenizer.json"
+            )
+    before, after = ({i for i, token in flags.items() if getattr(token, name)} for name in ("lstrip", "rstrip"))
+    return before, after
+
+
 def _said(message: dict) -> str:
     """All that an assistant's turn says: its reasoning, its content, its calls."""
     said = ""
@@ -203,19 +289,3 @@ def _said(message: dict) -> str:
 def _json(value) -> str:
     """JSON as the `tojson` of chat templates writes it."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def _spans(pieces: Iterable[tuple[str | int, bool]]) -> list[_Span]:
-    """Joins texts up to each control id. In a span nothing untrained follows what is trained: the end id is between."""
-    spans: list[_Span] = []
-    text, untrained = "", 0
-    for piece, trained in pieces:
-        if isinstance(piece, int):
-            spans.append(_Span(text, untrained, piece, trained))
-            text, untrained = "", 0
-        else:
-            text += piece
-            untrained += 0 if trained else len(piece)
-    if text:
-        spans.append(_Span(text, untrained, None))
-    return spans

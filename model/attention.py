@@ -4,8 +4,7 @@ B rows, H query heads, K key/value heads, T queries, S keys, h head size. G = H 
 
 RoPE (https://arxiv.org/abs/2104.09864) turns each pair of dimensions (i, i + h/2) of a head by the angle
 `position * theta^(-2i/h)`, so that the product of a query and a key depends on their distance alone.
-YaRN (https://arxiv.org/abs/2309.00071) stretches it to longer texts: it slows the slow pairs down by `factor`, leaves
-the fast ones, blends between, and makes the attention a little sharper.
+It is stretched to longer texts by turning pairs slower (`model/rope_scaling.py`).
 """
 
 import torch
@@ -37,7 +36,7 @@ def inverse_frequencies(head_dim: int, theta: float, scaling: dict | None, max_p
     periods = theta**exponents  # positions per radian
     if scaling is None:
         return 1.0 / periods, 1.0
-    from model.yarn import stretched  # only stretched positions need it
+    from model.rope_scaling import stretched  # only stretched positions need it
 
     return stretched(periods, head_dim, theta, scaling, max_positions)
 

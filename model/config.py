@@ -32,7 +32,7 @@ class TransformerConfig:
     head_dim: int | None = None  # None: hidden_size / num_attention_heads
     max_position_embeddings: int = 32768
     rope_theta: float = 1e6
-    rope_scaling: dict | None = None  # YaRN; see model/attention.py
+    rope_scaling: dict | None = None  # see model/rope_scaling.py
     rms_norm_eps: float = 1e-5
     tie_word_embeddings: bool = True
     attention_bias: bool = False
@@ -76,7 +76,9 @@ class TransformerConfig:
             if not is_positive_number(getattr(self, name)) or getattr(self, name) <= least:
                 raise UsageError(f"{name} is {getattr(self, name)!r}, but must be a finite number above {least}")
         if self.rope_scaling is not None:
-            _check_yarn(self.rope_scaling)
+            from model.rope_scaling import check_scaling  # only stretched positions need it
+
+            check_scaling(self.rope_scaling)
 
     @property
     def model_type(self) -> str:
@@ -119,17 +121,6 @@ def _is_count(value) -> bool:
 def is_positive_number(value) -> bool:
     """Whether a value read from somewhere is a finite number above 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
-
-
-def _check_yarn(scaling: dict) -> None:
-    kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
-    if kind != "yarn" or not is_positive_number(scaling.get("factor")) or scaling["factor"] < 1:
-        raise UsageError(
-            f"rope_scaling {scaling} is not supported: give rope_type 'yarn' and a finite factor of at least 1"
-        )
-    for name in ("original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow"):
-        if scaling.get(name) is not None and not is_positive_number(scaling[name]):
-            raise UsageError(f"{name} of rope_scaling is {scaling[name]!r}, but must be a finite number above 0")
 
 
 _26M = TransformerConfig()

@@ -111,12 +111,16 @@ def lora_state_dict(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items() if is_adapter(name)}
 
 
-def load_lora(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+def load_lora(model: nn.Module, weights: Mapping[str, Tensor], source: str, partial: bool = False) -> None:
     """Copies adapters into a network that `add_lora` made ready for them, all of them or none.
 
-    Raises `SproutError`, with `source` in it, that names what is missing, unknown or of another shape.
+    partial: layers without an adapter are left as they begin, changing nothing. Raises `SproutError`, with `source` in
+    it, that names what is missing, unknown or of another shape.
     """
     own = {name: p for name, p in unwrapped(model).named_parameters() if is_adapter(name)}
+    if partial:
+        present = {name.rsplit(".lora_", 1)[0] for name in weights}
+        own = {name: parameter for name, parameter in own.items() if name.rsplit(".lora_", 1)[0] in present}
     problems = [f"{name} is missing" for name in own if name not in weights]
     problems += [f"{name} is unknown" for name in weights if name not in own]
     for name, tensor in weights.items():
@@ -132,8 +136,13 @@ def load_lora(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> N
             parameter.copy_(weights[name])
 
 
-def attach_lora(model: nn.Module, lora: Lora, weights: Mapping[str, Tensor], source: str) -> None:
-    """Puts opened adapters on the network they were trained on; any other is refused (`SproutError`)."""
+def attach_lora(
+    model: nn.Module, lora: Lora, weights: Mapping[str, Tensor], source: str, partial: bool = False
+) -> None:
+    """Puts opened adapters on the network they were trained on; any other is refused (`SproutError`).
+
+    partial: some of the layers may have none.
+    """
     if lora.base is not None and lora.base != fingerprint(model):
         where = f" ({lora.base_path}, as it was then)" if lora.base_path else ""
         raise SproutError(
@@ -143,7 +152,7 @@ def attach_lora(model: nn.Module, lora: Lora, weights: Mapping[str, Tensor], sou
         add_lora(model, lora)
     except UsageError as error:  # not the user's command line
         raise SproutError(f"{source}: {error}") from error
-    load_lora(model, weights, source)
+    load_lora(model, weights, source, partial)
 
 
 def targets_called(names: Sequence[str]) -> tuple[str, ...]:

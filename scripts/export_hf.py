@@ -3,7 +3,10 @@
     python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf
     python scripts/export_hf.py --weight_path out/pretrain_512.pth --save_dir out/pretrain_hf --dtype bfloat16
 
-The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, and no custom code opens it.
+    python scripts/export_hf.py --weight_path out/full_sft_768.pth --save_dir out/minimind --minimind
+
+The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, and no custom code opens it. With --minimind
+it becomes the file that MiniMind's own scripts load.
 """
 
 import sys
@@ -22,7 +25,10 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--dtype",
         choices=("float32", "bfloat16", "float16"),
-        help="type of the weights (default: as they are stored)",
+        help="type of the weights (default: as they are stored; float16 with --minimind)",
+    )
+    parser.add_argument(
+        "--minimind", action="store_true", help="write <name>_<hidden>.pth as MiniMind saves it, and the tokenizer"
     )
     parser.add_argument(
         "--tokenizer_path",
@@ -32,6 +38,7 @@ def parse_arguments(arguments=None):
     group = parser.add_argument_group("what a bare MiniMind weight does not tell")
     add_size_arguments(group.add_argument)
     group.add_argument("--rope_theta", type=positive, metavar="X")
+    group.add_argument("--rms_norm_eps", type=positive, metavar="X")
     return parser.parse_args(arguments)
 
 
@@ -41,22 +48,52 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     import torch
 
+    from model.errors import UsageError
     from model.files.huggingface import export_folder
     from model.files.loading import load_model
+    from model.files.reward import is_reward_model, load_reward
+    from model.reward import RewardModel
+    from model.text.exported import beginning_texts
 
-    loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
-    dtype = getattr(torch, args.dtype) if args.dtype else loaded.stored_dtype
-    files = export_folder(args.save_dir, loaded.model, loaded.tokenizer, dtype)
+    if is_reward_model(args.weight_path):
+        loaded = load_reward(args.weight_path)
+    else:
+        loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
+    dtype = getattr(torch, args.dtype) if args.dtype else torch.float16 if args.minimind else loaded.stored_dtype
+    config, needed, reward = loaded.model.config, [], isinstance(loaded.model, RewardModel)
+    if args.minimind and reward:
+        raise UsageError("MiniMind has no reward model of this kind: export it without --minimind")
+    if args.minimind:
+        from model.files.minimind import write_bare
 
-    config = loaded.model.config
+        name = Path(args.weight_path).resolve().stem
+        files, needed = write_bare(args.save_dir, loaded.model, loaded.tokenizer, name, dtype)
+    else:
+        # A base model saw every text after BOS; chats bring their first token with them.
+        tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
+        files = export_folder(args.save_dir, loaded.model, tokenizer, dtype)
     size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
     print(f"{config.model_type}, {size}, from {loaded.source}")
     for file in files:
         print(f"  {file}  {file.stat().st_size:,} bytes")
+    if args.minimind:
+        year = "" if config.qk_norm else " of April 2025 to March 2026, before its networks had q_norm"
+        sizes = f"hidden_size={config.hidden_size}, num_hidden_layers={config.num_hidden_layers}"
+        print(f"\nMiniMindConfig({', '.join([sizes, *needed])})  # for MiniMind's code{year}")
+        if needed:
+            print(
+                f"warning: MiniMind's scripts give hidden_size and num_hidden_layers alone: write {', '.join(needed)}"
+                " into them, or they compute something else",
+                file=sys.stderr,
+            )
+        return
+    kind = "AutoModelForSequenceClassification" if reward else "AutoModelForCausalLM"
     print(f"""
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import {kind}, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained({args.save_dir!r})
-model = AutoModelForCausalLM.from_pretrained({args.save_dir!r})""")
+model = {kind}.from_pretrained({args.save_dir!r})""")
+    if reward:
+        print("# The reward of a chat is model(ids).logits at its last <|im_end|>: end the ids with it.")
 
 
 if __name__ == "__main__":

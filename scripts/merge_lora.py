@@ -1,7 +1,7 @@
 """Make adapters a part of their network, or a folder that Hugging Face's peft opens.
 
     python scripts/merge_lora.py --lora medic --weight_name merged         # writes out/merged_512.pth
-    python scripts/merge_lora.py --lora medic --peft out/medic_peft        # writes a folder for peft
+    python scripts/merge_lora.py --lora medic --peft out/medic_peft        # writes a folder for peft, and its base
     python scripts/merge_lora.py --lora some/peft_folder --from_weight some/hf_folder --weight_name merged
 
 The merged weight is W + (alpha / rank) B A, a network like any other, which computes what network and adapters do.
@@ -35,7 +35,11 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--weight_name", type=file_name, help="writes <out_dir>/<weight_name>_<hidden>.pth (merged, if no --peft)"
     )
-    parser.add_argument("--peft", metavar="FOLDER", help="writes adapter_config.json and adapter_model.safetensors")
+    parser.add_argument(
+        "--peft",
+        metavar="FOLDER",
+        help="writes them for peft, and their network as FOLDER_base where it is no such folder already",
+    )
     return parser.parse_args(arguments)
 
 
@@ -58,17 +62,13 @@ def main(arguments=None) -> None:
     print(f"{loaded.source} with {adapters}")
 
     if args.peft:
-        base = loaded.source if Path(loaded.source).is_dir() else None  # peft knows no .pth
+        base = base_folder(args, loaded)
         for file in write_peft_folder(args.peft, loaded.model, base):
             print(f"  {file}  {file.stat().st_size:,} bytes")
-        network = loaded.source
-        if base is None:
-            network = "HF_FOLDER"
-            print(f"\npython scripts/export_hf.py --weight_path {loaded.source} --save_dir {network}")
         print(f"""
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained({network!r})
+model = AutoModelForCausalLM.from_pretrained({base!r})
 model = PeftModel.from_pretrained(model, {args.peft!r})""")
     if args.weight_name or not args.peft:
         name = f"{args.weight_name or 'merged'}_{loaded.model.config.hidden_size}.pth"
@@ -81,6 +81,20 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
         facts["imported"] = loaded.imported
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
+
+
+def base_folder(args, loaded) -> str:
+    """The folder of Hugging Face that the adapters belong to; written as <--peft>_base where there is none yet."""
+    from dataset.rendering import ChatRenderer
+    from model.files.huggingface import export_folder
+    from model.text.tokenizer import Tokenizer
+
+    if Path(loaded.source).is_dir() and Tokenizer.load(loaded.source).fingerprint == loaded.tokenizer.fingerprint:
+        return loaded.source
+    base = f"{args.peft.rstrip('/')}_base"
+    export_folder(base, loaded.model, ChatRenderer(loaded.tokenizer).tokenizer, loaded.stored_dtype)
+    print(f"  {base}  the network they belong to, as Hugging Face has it")
+    return base
 
 
 if __name__ == "__main__":

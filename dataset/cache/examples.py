@@ -28,7 +28,7 @@ from dataset.records.conversations import Conversation
 from dataset.records.formats import RecordKind
 from dataset.rendering import VERSION, ChatRenderer
 from model.errors import SproutError
-from model.text.chat_template import CHAT_TEMPLATE
+from model.text.chat_template import CHAT_TEMPLATE, unmarked
 
 FLAG, OFFSET, NUMBER = "|u1", "<i8", "<f4"
 
@@ -200,8 +200,9 @@ class ExampleEncoder:
         self.tokenizer, self.kind, self._label = tokenizer, kind, label
         self._renderer = ChatRenderer(tokenizer)
         self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
-        template = hashlib.sha256(CHAT_TEMPLATE.encode("utf-8")).hexdigest()
+        template = hashlib.sha256(unmarked(CHAT_TEMPLATE).encode("utf-8")).hexdigest()
         self._version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
+        self._version |= self._renderer.variant
 
     def version(self, source: Path) -> dict:
         return self._version | reading_version(source)

@@ -41,6 +41,7 @@ class Adapters:
     weights: dict[str, torch.Tensor]
     source: str
     stage: str = "lora"  # the stage that trained them
+    partial: bool = False  # those of peft may be on some of the layers only
 
     def __str__(self) -> str:
         return f"{self.source} (rank {self.lora.rank}, alpha {self.lora.alpha:g}, on {', '.join(self.lora.targets)})"
@@ -60,7 +61,7 @@ class Adapters:
                 f"{self.source} holds the adapters of a reward model, which scores answers and writes none: score with"
                 " it by scripts/score.py --lora"
             )
-        attach_lora(model, self.lora, self.weights, self.source)
+        attach_lora(model, self.lora, self.weights, self.source, self.partial)
 
 
 def save_lora(path: str | Path, model: nn.Module, *, stage: str, facts: dict | None = None) -> None:
@@ -90,7 +91,7 @@ def open_lora(source: str | Path) -> Adapters:
     if source.is_dir():
         if not (source / CONFIG).exists():
             raise SproutError(f"{source} is no folder of adapters: it has no {CONFIG}, which peft writes")
-        return Adapters(*read_peft_folder(source), str(source))
+        return Adapters(*read_peft_folder(source), str(source), partial=True)
     contents = read_checkpoint(source)
     if contents.get("format") != FORMAT:
         raise SproutError(f"{source} holds no adapters: give a file of out/lora, or a folder that peft wrote")

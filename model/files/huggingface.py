@@ -1,12 +1,6 @@
 """Hugging Face folders, in both directions, without `transformers` (which takes seconds to import).
 
-The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no weight is renamed or changed;
-what differs between the programs that read a folder is where `config.json` keeps the rotary settings:
-
-* transformers 4, vLLM and llama.cpp of that time: `rope_theta` and `rope_scaling`,
-* transformers 5 and what followed: `rope_parameters` with both in it.
-
-All of them are written, and either is read.
+The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no weight is renamed or changed.
 """
 
 import json
@@ -18,31 +12,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from model.config import TransformerConfig, is_positive_number
+from model.config import TransformerConfig
 from model.disk import sync_folder
-from model.errors import SproutError, UsageError
-from model.text.tokenizer import IM_END, Tokenizer
-from model.whole import EMBEDDING, plain_state_dict, unwrapped
+from model.errors import SproutError
+from model.files.hf_config import config_from_hf, hf_config
+from model.text.exported import MODULE, files_for
+from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
+from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
 
-ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-_YARN_KEYS = ("factor", "original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow")
-# What the values in config.json must be where they are there and not null. Sizes are left to TransformerConfig.
-_KINDS = (
-    (("rope_scaling", "rope_parameters"), "an object", lambda value: isinstance(value, dict)),
-    (("layer_types",), "a list", lambda value: isinstance(value, list)),
-    (
-        ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window"),
-        "true or false",
-        lambda value: isinstance(value, bool),
-    ),
-    (
-        ("max_position_embeddings", "rope_theta", "partial_rotary_factor", *_YARN_KEYS),
-        "a finite number above 0",
-        is_positive_number,
-    ),
-)
-
 
 # --- export -----------------------------------------------------------------------------------------
 
@@ -52,22 +30,25 @@ def export_folder(
 ) -> list[Path]:
     """Writes the folder that `AutoModelForCausalLM` and `AutoTokenizer` open, and returns its files.
 
-    dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written under another
-    name and renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
+    A `RewardModel` becomes one that `AutoModelForSequenceClassification` opens, with one label.
+
+    model: its adapters, if it has some, stay behind: `write_peft_folder` is for them.
+    dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and
+    renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
     """
-    folder = Path(folder).resolve()  # "." has no name of its own; a link stays a link
-    weights = plain_state_dict(model)
+    folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
+    weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype)
+    config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype, reward=SCORE in weights)
     texts = {
-        **tokenizer.files,
+        **files_for(tokenizer, config["model_type"]),
         "config.json": _to_json(config),
         "generation_config.json": _to_json(
             {key: config[key] for key in ("bos_token_id", "pad_token_id")} | {"eos_token_id": _ends(tokenizer)}
         ),
     }
-    strangers = _files_of_others(folder, [*texts, WEIGHTS])
+    strangers = _files_of_others(folder, [*texts, WEIGHTS, *FILE_NAMES, MODULE])
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -133,63 +114,6 @@ def _ends(tokenizer: Tokenizer) -> int | list[int]:
     return [tokenizer.eos_id, of_turn] if other else tokenizer.eos_id
 
 
-def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtype) -> dict:
-    """`config.json` of a network whose weights are stored in `dtype`."""
-    kind = config.model_type
-    if kind != "qwen3" and config.hidden_size % config.num_attention_heads:
-        raise SproutError(
-            f"transformers opens no {kind} of hidden_size {config.hidden_size} with"
-            f" {config.num_attention_heads} heads: it wants the one divisible by the other"
-        )
-    rope = _rope_to_hf(config)
-    positions = config.max_position_embeddings
-    if rope["rope_scaling"] is not None:
-        # transformers 4 and vLLM compute one of these three from the other two, and 5 warns if they disagree.
-        positions = round(rope["rope_scaling"]["original_max_position_embeddings"] * rope["rope_scaling"]["factor"])
-    dtype_name = str(dtype).removeprefix("torch.")
-    values = {
-        "architectures": [ARCHITECTURES[kind]],
-        "model_type": kind,
-        "dtype": dtype_name,
-        "torch_dtype": dtype_name,
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.intermediate_size,
-        "num_hidden_layers": config.num_hidden_layers,
-        "num_attention_heads": config.num_attention_heads,
-        "num_key_value_heads": config.num_key_value_heads,
-        "head_dim": config.head_dim,
-        "hidden_act": "silu",
-        "max_position_embeddings": positions,
-        "rms_norm_eps": config.rms_norm_eps,
-        "tie_word_embeddings": config.tie_word_embeddings,
-        "attention_dropout": 0.0,
-        "initializer_range": 0.02,
-        "use_cache": True,
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": tokenizer.eos_id,
-        "pad_token_id": tokenizer.pad_id,
-        **rope,
-    }
-    if kind == "qwen2":  # the bias on q, k and v is part of this architecture, and no key says so
-        return values | {"use_sliding_window": False, "sliding_window": None}
-    if kind == "qwen3":
-        return values | {"attention_bias": False, "use_sliding_window": False, "sliding_window": None}
-    return values | {"attention_bias": False, "mlp_bias": False}
-
-
-def _rope_to_hf(config: TransformerConfig) -> dict:
-    scaling = None
-    if config.rope_scaling is not None:
-        given = {key: config.rope_scaling.get(key) for key in _YARN_KEYS}
-        given["original_max_position_embeddings"] = (
-            given["original_max_position_embeddings"] or config.max_position_embeddings
-        )
-        scaling = {"rope_type": "yarn"} | {key: value for key, value in given.items() if value is not None}
-    parameters = {"rope_theta": config.rope_theta} | (scaling or {"rope_type": "default"})
-    return {"rope_theta": config.rope_theta, "rope_scaling": scaling, "rope_parameters": parameters}
-
-
 # --- import -----------------------------------------------------------------------------------------
 
 
@@ -201,95 +125,13 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
     """
     folder = Path(folder)
     values = _read_json(folder / "config.json")
+    if (folder / "adapter_config.json").exists():  # transformers would put them on
+        raise SproutError(
+            f"{folder} holds adapters (adapter_config.json) beside the network: move them into a folder of their own,"
+            " and give it by --lora"
+        )
     tokenizer = Tokenizer.load(folder)
     return config_from_hf(values, tokenizer, folder), _read_weights(folder), tokenizer
-
-
-def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> TransformerConfig:
-    """The configuration in a `config.json` of transformers 4 or 5; absent keys take HF's defaults."""
-    _check_kinds(values, folder)
-    kind = values.get("model_type")
-
-    def refuse(what: str):
-        raise SproutError(f"{folder} {what}, which Sprout cannot run: only plain Llama, Qwen2 and Qwen3 networks")
-
-    if not isinstance(kind, str) or kind not in ARCHITECTURES:
-        refuse(f"is a network of model_type {kind}")
-    if "auto_map" in values:
-        refuse("brings code of its own (auto_map)")
-    if values.get("quantization_config"):
-        refuse("is quantised")
-    if values.get("hidden_act", "silu") != "silu":
-        refuse(f"has hidden_act {values['hidden_act']}")
-    if values.get("mlp_bias"):
-        refuse("has mlp_bias")
-    if values.get("attention_bias") and kind != "qwen2":
-        refuse(f"has attention_bias (a {kind} then has one on o_proj too, or beside q_norm)")
-    sliding = values.get("use_sliding_window") and values.get("sliding_window") is not None
-    if sliding or any(layer != "full_attention" for layer in values.get("layer_types") or []):
-        refuse("attends through a sliding window")
-    theta, scaling = _rope_from_hf(values, refuse, folder)
-
-    try:
-        heads = values["num_attention_heads"]
-        head_dim = values.get("head_dim") or (128 if kind == "qwen3" else None)
-        return TransformerConfig(
-            vocab_size=values["vocab_size"],
-            hidden_size=values["hidden_size"],
-            intermediate_size=values["intermediate_size"],
-            num_hidden_layers=values["num_hidden_layers"],
-            num_attention_heads=heads,
-            num_key_value_heads=values.get("num_key_value_heads") or heads,
-            head_dim=head_dim,
-            max_position_embeddings=values.get("max_position_embeddings", 2048 if kind == "llama" else 32768),
-            rope_theta=theta,
-            rope_scaling=scaling,
-            rms_norm_eps=values.get("rms_norm_eps", 1e-6),
-            tie_word_embeddings=values.get("tie_word_embeddings", False),
-            attention_bias=kind == "qwen2",
-            qk_norm=kind == "qwen3",
-            # The tokenizer says what ends a text; config.json may list several ids or an older one.
-            pad_token_id=tokenizer.pad_id,
-            bos_token_id=tokenizer.bos_id,
-            eos_token_id=tokenizer.eos_id,
-        )
-    except KeyError as error:
-        raise SproutError(f"{folder}/config.json has no {error.args[0]}: it is not whole") from error
-    except UsageError as error:
-        raise SproutError(f"{folder}/config.json: {error}") from error
-
-
-def _check_kinds(values: dict, folder: str | Path) -> None:
-    """Raises `SproutError` for a value of a kind that its key cannot have."""
-    for keys, kind, fits in _KINDS:
-        for key in keys:
-            if values.get(key) is not None and not fits(values[key]):
-                raise SproutError(f"{folder}/config.json: {key} is {values[key]!r}, but must be {kind}")
-
-
-def _rope_from_hf(values: dict, refuse, folder: str | Path) -> tuple[float, dict | None]:
-    """rope_theta and the YaRN settings (or None), from either generation of keys."""
-    new, old = values.get("rope_parameters") or {}, values.get("rope_scaling") or {}
-    for settings in (new, old):
-        _check_kinds(settings, folder)
-    rope = dict(old or new)  # where both are given, transformers follows the old one, which people edit by hand
-    theta = float(rope.pop("rope_theta", None) or values.get("rope_theta") or new.get("rope_theta") or 10000.0)
-    kind = rope.pop("rope_type", None) or rope.get("type") or "default"
-    rope.pop("type", None)
-    partial = rope.pop("partial_rotary_factor", values.get("partial_rotary_factor"))
-    if partial not in (None, 1, 1.0):
-        refuse(f"rotates only a part of each head (partial_rotary_factor {partial})")
-    rope = {key: value for key, value in rope.items() if value is not None}
-    strange = sorted(set(rope) - set(_YARN_KEYS if kind == "yarn" else ()))
-    if kind not in ("default", "yarn") or strange:
-        refuse(f"has rotary embeddings of type {kind}" + (f" with {', '.join(strange)}" if strange else ""))
-    if kind == "default":
-        return theta, None
-    length = values.get("max_position_embeddings") or 32768
-    rope.setdefault("original_max_position_embeddings", length)
-    if "factor" not in rope:
-        rope["factor"] = length / rope["original_max_position_embeddings"]
-    return theta, {"rope_type": "yarn"} | rope
 
 
 def _read_json(path: Path) -> dict:

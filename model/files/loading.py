@@ -1,6 +1,5 @@
 """Opens a network from a weight of ours, a folder of Hugging Face, or a bare state dict of MiniMind."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +9,14 @@ from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.checkpoint import FORMAT, VERSION
 from model.files.huggingface import import_folder
+from model.files.minimind import open_bare, tokenizer_beside
 from model.files.reading import read_checkpoint
 from model.files.resize import resize_embeddings
 from model.files.state_dict import (
-    config_of_state_dict,
     fitting_state_dict,
     is_bare_state_dict,
     refuse_contradictions,
+    without_wrappers,
 )
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
@@ -71,15 +71,15 @@ def load_model(
     else:
         contents = read_checkpoint(source, mmap=True)
         if is_bare_state_dict(contents):
-            config, weights = config_of_state_dict(contents, wanted, source), contents
+            config, weights = open_bare(without_wrappers(contents, source), wanted, source)
         else:
             config, weights, tokenizer, stage, facts = open_own(contents, source)
-            if SCORE in weights:
-                raise SproutError(
-                    f"{source} is a reward model, which scores answers and writes none: score with it by"
-                    " scripts/score.py, and give a language model here"
-                )
             config = _agree(config, wanted, source)
+    if SCORE in weights:
+        raise SproutError(
+            f"{source} is a reward model, which scores answers and writes none: score with it by"
+            " scripts/score.py, and give a language model here"
+        )
     weights = fitting_state_dict(weights, config, source)
     tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
     config = config.replace(
@@ -142,16 +142,7 @@ def _choose_tokenizer(own: Tokenizer | None, path, weights: dict, source: Path) 
     """
     rows = weights[EMBEDDING].shape[0]
     if own is None and path is None:
-        chosen = Tokenizer.load()
-        if chosen.vocab_size != rows:
-            raise SproutError(
-                f"{source} carries no tokenizer, and its {rows} tokens are not those of the shipped one:"
-                " give --tokenizer_path"
-            )
-        print(
-            f"warning: {source} carries no tokenizer; taking the shipped one, of the same size",
-            file=sys.stderr,
-        )
+        chosen = tokenizer_beside(source, rows)
     else:
         chosen = own if path is None else Tokenizer.load(path)
     if own is not None and chosen.fingerprint != own.fingerprint:

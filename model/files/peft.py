@@ -15,6 +15,7 @@ from torch import nn
 
 from model.disk import write_atomically
 from model.errors import SproutError
+from model.files.state_dict import without_wrappers
 from model.lora import TARGETS, Lora, lora_state_dict
 from model.whole import adapters_of
 
@@ -80,8 +81,9 @@ def read_peft_folder(folder: str | Path) -> tuple[Lora, dict[str, torch.Tensor]]
     folder = Path(folder)
     settings = _read_settings(folder / CONFIG)
     weights, base = _read_weights(folder / WEIGHTS)
-    weights = {_own_name(name, folder): tensor for name, tensor in weights.items()}
-    targets = {name.split(".")[-3] for name in weights}  # target_modules may be a pattern, so the weights decide
+    plain = without_wrappers(weights, folder / WEIGHTS)
+    weights = {_own_name(name, folder): tensor for name, tensor in plain.items()}
+    targets = {name.split(".")[-3] for name in weights}  # target_modules may be a pattern; what is there is there
     if unknown := sorted(targets - {*TARGETS}):
         raise SproutError(f"{folder} adapts {unknown[0]}: Sprout has adapters on {', '.join(TARGETS)} alone")
     rank, alpha = settings["r"], settings["lora_alpha"]

@@ -10,6 +10,7 @@ import torch
 
 from model.errors import SproutError
 from model.files.adapters import Adapters
+from model.files.huggingface import import_folder
 from model.files.loading import Loaded, load_model, open_own
 from model.files.reading import read_checkpoint
 from model.files.state_dict import fitting_state_dict, is_bare_state_dict
@@ -21,21 +22,37 @@ from model.whole import SCORE
 def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
     """Opens a whole reward model, strictly, in float32; `Loaded.model` is a `RewardModel`.
 
-    Raises `SproutError` for anything else, such as a language model.
+    source: a weight of ours, or a folder of Hugging Face with one label (`...ForSequenceClassification`).
+
+    Raises `SproutError` for anything else, a language model among it.
     """
     source = Path(source)
     if source.is_dir():
-        raise _no_reward_model(f"{source} is a folder")
-    contents = read_checkpoint(source, mmap=True)
-    if is_bare_state_dict(contents):
-        raise _no_reward_model(f"{source} holds weights without their configuration")
-    config, weights, tokenizer, stage, facts = open_own(contents, source)
+        if not (source / "config.json").exists():
+            raise _no_reward_model(f"{source} is a folder")
+        (config, weights, tokenizer), stage, facts = import_folder(source), "imported", {}
+    else:
+        contents = read_checkpoint(source, mmap=True)
+        if is_bare_state_dict(contents):
+            raise _no_reward_model(f"{source} holds weights without their configuration")
+        config, weights, tokenizer, stage, facts = open_own(contents, source)
     if SCORE not in weights:
         raise _no_reward_model(f"{source} ({stage}) is a language model")
     weights = fitting_state_dict(weights, config, source, RewardModel)
     model = RewardModel(config, initialize_weights=False)
     model.load_state_dict(weights)  # copies into float32
     return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[SCORE].dtype)
+
+
+def is_reward_model(source: str | Path) -> bool:
+    """Whether a file or a folder says that it is a whole reward model; False for what cannot be read."""
+    try:
+        if Path(source).is_dir():
+            return "ForSequenceClassification" in (Path(source) / "config.json").read_text(encoding="utf-8")
+        weights = read_checkpoint(source, mmap=True).get("model")
+    except (OSError, UnicodeDecodeError, SproutError):  # which opening it will say again
+        return False
+    return isinstance(weights, dict) and SCORE in weights
 
 
 def load_reward_adapters(

@@ -54,12 +54,28 @@ def is_bare_state_dict(contents: dict) -> bool:
     )
 
 
+def without_wrappers(weights: dict[str, torch.Tensor], source: str | Path) -> dict[str, torch.Tensor]:
+    """The weights by the names they had before torch.compile (`_orig_mod.`) or DistributedDataParallel (`module.`).
+
+    Raises `SproutError` where two of them then have one name.
+    """
+    plain: dict[str, torch.Tensor] = {}
+    for name, tensor in weights.items():
+        own = name.replace("_orig_mod.", "")
+        while own.startswith("module."):
+            own = own.removeprefix("module.")
+        if own in plain:
+            raise SproutError(f"{source} holds {own} twice, once behind a prefix: save the network's own state dict")
+        plain[own] = tensor
+    return plain
+
+
 def config_of_state_dict(weights: dict[str, torch.Tensor], wanted: dict, source: str | Path) -> TransformerConfig:
     """The configuration of a bare state dict under HF Llama names, read from its shapes.
 
     wanted: what the user says, for what shapes do not tell: the number of heads (else 8, MiniMind's, unless
-    q_norm tells), `rope_theta` (1e6), `rms_norm_eps` (1e-5) and so on. Raises `UsageError` where it
-    contradicts the shapes, `SproutError` for a network that is not one of ours.
+    q_norm tells), `rope_theta` (1e6), `rms_norm_eps` (1e-5) and so on. Raises `UsageError` where it contradicts the
+    shapes, `SproutError` for a network that is not one of ours.
     """
     if any(".experts." in name or name.endswith("mlp.gate.weight") for name in weights):
         raise SproutError(f"{source} is a mixture of experts, which Sprout does not have: use a dense model")

@@ -48,7 +48,7 @@ _TEMPLATE = r"""
     {%- elif message.role == 'user' %}
         {{- '<|im_start|>user\n' + content + '<|im_end|>\n' }}
     {%- elif message.role == 'assistant' %}
-        {{- '<|im_start|>assistant\n' }}
+        {{- '<|im_start|>assistant\n' }}BEGIN_GENERATION
         {%- if message.reasoning_content %}
             {{- '<think>\n' + message.reasoning_content + '\n</think>\n\n' }}
         {%- endif %}
@@ -61,7 +61,7 @@ _TEMPLATE = r"""
             {{- arguments if arguments is string else arguments | tojson }}
             {{- '}\n</tool_call>' }}
         {%- endfor %}
-        {{- '<|im_end|>\n' }}
+        {{- '<|im_end|>END_GENERATION\n' }}
     {%- elif message.role == 'tool' %}
         {#- The results of one turn's calls follow each other in one turn of the user. #}
         {{- '<|im_start|>user' if loop.first or loop.previtem.role != 'tool' else '' }}
@@ -75,9 +75,18 @@ _TEMPLATE = r"""
     {{- '<|im_start|>assistant\n' }}
 {%- endif %}
 """
-CHAT_TEMPLATE = (
+_TEMPLATE = (
     _TEMPLATE.strip().replace("TOOLS_BEFORE", _quoted(TOOLS_BEFORE)).replace("TOOLS_AFTER", _quoted(TOOLS_AFTER))
 )
+# The marks change no text. By them trl (`assistant_only_loss`) and transformers (`return_assistant_tokens_mask`) find
+# what the assistant says and the end of its turn, which is what is trained here.
+_BEGIN, _END = "\n        {%- generation %}", "' }}\n        {%- endgeneration %}\n        {{- '"
+CHAT_TEMPLATE = _TEMPLATE.replace("BEGIN_GENERATION", _BEGIN).replace("END_GENERATION", _END)
+
+
+def unmarked(template: str) -> str:
+    """The template without these marks: the same text of every chat."""
+    return template.replace(_BEGIN, "").replace(_END, "")
 
 
 def chat_template(start: str = IM_START, end: str = IM_END) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import tokenizers
 
-from model.text.tokenizer import Tokenizer, not_text
+from model.text.invalid import not_text
+from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import definition
 
 

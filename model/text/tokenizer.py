@@ -36,6 +36,8 @@ SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, *THINK_AND_TOOLS, *RESERVED)
 # The files of an HF folder that belong to a tokenizer; a folder has the first and some of the others.
 FILE_NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
+ADDED_TOKENS = "added_tokens.json"  # older folders list tokens there; what is missing goes into tokenizer.json
+
 DEFAULT_FOLDER = Path(__file__).parents[1] / "default_tokenizer"
 
 # A batch of texts is enough work for all cores, and takes little memory: while it is encoded, a token takes some
@@ -70,6 +72,14 @@ class Tokenizer:
         content = _parse_json(files, "tokenizer.json")
         self.config = _parse_json(files, "tokenizer_config.json")
         added = _added_tokens(content)
+        if _may_declare_more(files, self.config, {token["content"] for token in added}):
+            from model.text.declared import with_declared_tokens
+
+            roles, listed = (_parse_json(files, name) for name in ("special_tokens_map.json", ADDED_TOKENS))
+            whole = with_declared_tokens(content, self.config, roles, listed)
+            if whole is not content:
+                content, added = whole, _added_tokens(whole)
+                self.files["tokenizer.json"] = json.dumps(content, ensure_ascii=False) + "\n"
         # What `decode` leaves out is what the file flags; what `encode` must not produce is more than that.
         hidden = [token["content"] for token in added if token["special"]]
         controls = [token["content"] for token in added if token["special"] or is_control(token["content"])]
@@ -116,7 +126,7 @@ class Tokenizer:
             )
         paths = {"tokenizer.json": main}
         if main.name == "tokenizer.json":
-            paths |= {name: main.with_name(name) for name in FILE_NAMES if main.with_name(name).is_file()}
+            paths |= {n: main.with_name(n) for n in (*FILE_NAMES, ADDED_TOKENS) if main.with_name(n).is_file()}
         try:
             files = {name: file.read_text(encoding="utf-8") for name, file in paths.items()}
         except (OSError, UnicodeDecodeError) as error:
@@ -152,6 +162,8 @@ class Tokenizer:
         try:
             return self.backend.encode(text, add_special_tokens=False).ids
         except TypeError as error:
+            from model.text.invalid import not_text
+
             raise not_text([text]) from error
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
@@ -159,6 +171,8 @@ class Tokenizer:
         try:
             encodings = self.backend.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError as error:
+            from model.text.invalid import not_text
+
             raise not_text(texts) from error
         return [encoding.ids for encoding in encodings]
 
@@ -195,7 +209,9 @@ class Tokenizer:
 
     def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
         """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
-        token = self.config.get(key) or _parse_json(self.files, "special_tokens_map.json").get(key)
+        config, roles = self.config, _parse_json(self.files, "special_tokens_map.json")
+        # In transformers, too, an added_tokens_decoder makes the other file one of the past.
+        token = (roles | config if "added_tokens_decoder" in config else config | roles).get(key)
         if token is None:
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
         if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}
@@ -216,6 +232,12 @@ def text_batches(texts: Iterable[Text], characters: Callable[[Text], int] = len)
             batch, total = [], 0
     if batch:
         yield batch
+
+
+def _may_declare_more(files: dict, config: dict, known: set[str]) -> bool:
+    """Whether the neighbours of tokenizer.json may name tokens that are not among those it knows."""
+    told = [value for key, value in config.items() if key.endswith(("_token", "_tokens", "_decoder")) and value]
+    return len(files) > 2 or not all(isinstance(value, str) and value in known for value in told)
 
 
 def _added_tokens(content: dict) -> list[dict]:
@@ -249,15 +271,3 @@ def _parse_json(files: dict[str, str], name: str) -> dict:
     if not isinstance(content, dict):
         raise SproutError(f"The tokenizer's {name} is not a JSON object.")
     return content
-
-
-def not_text(texts: Iterable[str]) -> SproutError:
-    """Says which of the texts cannot be encoded, and why."""
-    for number, text in enumerate(texts, 1):
-        if not isinstance(text, str):
-            return SproutError(f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}.")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            return SproutError(f"Text {number} has half a surrogate pair at character {error.start + 1}: not text.")
-    return SproutError("The tokenizer refused a text.")

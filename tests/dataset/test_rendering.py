@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
+from model.errors import SproutError
 from model.text.chat_template import CHAT_TEMPLATE, TOOLS_AFTER, TOOLS_BEFORE, chat_template, template_of
 from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, Tokenizer
 from tests.fixtures import samples
@@ -214,6 +215,22 @@ def test_variants_have_the_tokens_of_transformers(renderer, auto, path, variant)
     assert_same(renderer, auto, chats)
 
 
+@pytest.mark.parametrize("path", [file for file in FILES if "ours" in file.id])
+@pytest.mark.parametrize("with_reasoning", [False, True])
+def test_the_marks_of_the_template_give_the_mask(renderer, auto, path, with_reasoning):
+    for messages, tools in some_chats(path)[:40]:
+        for turn in messages:
+            if with_reasoning and turn["role"] == "assistant":
+                turn["reasoning_content"] = turn["content"][::-1]
+                turn["tool_calls"] = [{"name": "f", "arguments": {"x": turn["content"]}}]
+        theirs = auto.apply_chat_template(
+            messages, tools=tools or None, return_dict=True, return_assistant_tokens_mask=True
+        )
+        (ours,) = renderer.render([Conversation(tuple(messages), tuple(tools))])
+        assert ours.ids.tolist() == theirs["input_ids"]
+        assert ours.trained.tolist() == [bool(flag) for flag in theirs["assistant_masks"]]
+
+
 def test_tokenising_in_the_template_call_is_the_same(renderer, auto):
     for name in ("one turn", "several turns", "system", "reasoning"):
         messages = list(BY_HAND[name][0].messages)
@@ -324,6 +341,59 @@ def test_without_chatml_tokens_turns_begin_with_text_and_end_with_eos(llama, tmp
     assert text.lstrip(" ") == ("\n a</s></s>b</s>" if llama.byte_level else "a</s></s>b</s>")
     assert (rendered.ids == llama.eos_id).sum() == 4
     assert (rendered.trained & (rendered.ids == llama.eos_id)).sum() == 2
+
+
+# Control tokens that take white space with them
+
+CONTROLS_IN_TEXT = ("tools", "special tokens as text")
+BLANKS = " \t\n\x1c\x85\u00a0\u2003\u200b\u3000"
+
+
+def with_flags(tokenizer, flags: dict[str, dict]) -> dict[str, str]:
+    """The files of a tokenizer whose added tokens have other flags."""
+    content = json.loads(tokenizer.files["tokenizer.json"])
+    for token in content["added_tokens"]:
+        token |= flags.get(token["content"], {})
+    return tokenizer.files | {"tokenizer.json": json.dumps(content)}
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"<|im_end|>": {"rstrip": True}},
+        {"<|im_end|>": {"lstrip": True}},
+        {
+            "<|im_start|>": {"lstrip": True, "rstrip": True},
+            "<think>": {"rstrip": True},
+            "</tool_call>": {"lstrip": True},
+        },
+    ],
+)
+def test_white_space_goes_with_a_control_token_as_in_transformers(tokenizer, tmp_path, flags):
+    from transformers import AutoTokenizer
+
+    ours = Tokenizer.from_files(with_flags(tokenizer, flags))
+    ours.save(tmp_path)
+    renderer, auto = ChatRenderer(ours), AutoTokenizer.from_pretrained(tmp_path)
+    chats = [(list(c.messages), list(c.tools)) for name, (c, _) in BY_HAND.items() if name not in CONTROLS_IN_TEXT]
+    chats += [([system(text), user(text), assistant(text), tool(text), assistant("a" + text)], []) for text in BLANKS]
+    chats += [chat for file in FILES if "ours" in file.id for chat in some_chats(*file.values)[:20]]
+    assert_same(renderer, auto, chats)
+    assert renderer.variant and not ChatRenderer(tokenizer).variant
+    (rendered,) = renderer.render([Conversation((user(" a "), assistant(f" {BLANKS}b{BLANKS}b \n")))])
+    said = ours.decode(rendered.ids[rendered.trained], skip_special_tokens=False)
+    blank = "" if "lstrip" in flags.get("<|im_end|>", ()) else " \n"
+    assert said == f" {BLANKS}b{BLANKS}b{blank}<|im_end|>"
+
+
+@pytest.mark.parametrize("flag", ["single_word", "normalized"])
+def test_control_tokens_that_are_not_one_everywhere_are_refused(tokenizer, flag):
+    content = json.loads(tokenizer.files["tokenizer.json"])
+    content["normalizer"] = {"type": "Prepend", "prepend": "_"}
+    files = tokenizer.files | {"tokenizer.json": json.dumps(content)}
+    files = with_flags(Tokenizer.from_files(files), {"<|im_end|>": {flag: True}})
+    with pytest.raises(SproutError, match=rf"<\|im_end\|> is declared {flag}"):
+        ChatRenderer(Tokenizer.from_files(files))
 
 
 def test_the_tokenizer_of_a_renderer_brings_the_template_that_was_rendered(llama, tokenizer, tmp_path):

@@ -30,13 +30,15 @@ def test_a_head_has_an_even_number_of_dimensions(value):
         ({"factor": math.nan}, "finite factor of at least 1"),
         ({"factor": "4"}, "finite factor of at least 1"),
         ({"factor": 0.5}, "finite factor of at least 1"),
-        ({"rope_type": "linear"}, "give rope_type 'yarn'"),
+        ({"rope_type": "dynamic"}, "give rope_type 'yarn', 'llama3' or 'linear'"),
+        ({"rope_type": "llama3"}, "low_freq_factor of rope_scaling is None"),
+        ({"rope_type": "llama3", "low_freq_factor": 4.0, "high_freq_factor": 4.0}, "must be below its high_freq"),
         ({"original_max_position_embeddings": 0}, "original_max_position_embeddings of rope_scaling is 0"),
         ({"beta_fast": -1.0}, "beta_fast of rope_scaling is -1.0"),
         ({"attention_factor": "x"}, "attention_factor of rope_scaling is 'x'"),
     ],
 )
-def test_yarn_that_cannot_be_computed(changes, words):
+def test_stretching_that_cannot_be_computed(changes, words):
     with pytest.raises(UsageError, match=words):
         TransformerConfig(rope_scaling=YARN | changes)
     TransformerConfig(rope_scaling=YARN | {"beta_fast": None, "attention_factor": 1.25})

@@ -255,8 +255,10 @@ def test_peft_opens_ours(model, tmp_path, small_tokenizer, peft):
         {"target_modules": "all-linear"},
         {"target_modules": ["v_proj", "q_proj"], "use_rslora": True, "lora_dropout": 0.1},
         {"target_modules": r".*mlp\.(up|down)_proj"},
+        {"target_modules": ["v_proj", "q_proj"], "layers_to_transform": [1]},
+        {"target_modules": r".*(0.self_attn.q|1.mlp.up)_proj"},
     ],
-    ids=["all", "rslora", "pattern"],
+    ids=["all", "rslora", "pattern", "one layer", "another in each layer"],
 )
 def test_we_open_what_peft_trained(model, tmp_path, small_tokenizer, peft, settings):
     transformers = pytest.importorskip("transformers")
@@ -266,6 +268,10 @@ def test_we_open_what_peft_trained(model, tmp_path, small_tokenizer, peft, setti
     config = peft.LoraConfig(r=4, lora_alpha=10, task_type="CAUSAL_LM", init_lora_weights=False, **settings)
     theirs = peft.get_peft_model(theirs, config).eval()
     theirs.save_pretrained(tmp_path / "peft")
+    if settings["target_modules"] == "all-linear":  # as some save a network inside a wrapper
+        weights = load_file(tmp_path / "peft" / WEIGHTS)
+        weights = {f"module._orig_mod.{name}": tensor for name, tensor in weights.items()}
+        save_file(weights, tmp_path / "peft" / WEIGHTS)
     opened = open_lora(tmp_path / "peft")
     opened.attach(model.eval())
     assert opened.lora.base_path == str(tmp_path / "hf")

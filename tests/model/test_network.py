@@ -249,7 +249,7 @@ def test_the_default_has_25_830_million_parameters():
         ({"hidden_size": -64}, "hidden_size is -64"),
         ({"head_dim": 7}, "even"),
         ({"attention_bias": True, "qk_norm": True}, "choose one"),
-        ({"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, "yarn"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "yarn"),
     ],
 )
 def test_a_shape_that_cannot_exist_is_refused_in_a_sentence(changes, words):

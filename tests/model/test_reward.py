@@ -8,13 +8,14 @@ from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.adapters import open_lora, save_lora
 from model.files.checkpoint import save_checkpoint, save_weights
-from model.files.huggingface import hf_config
+from model.files.huggingface import export_folder, hf_config
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from model.files.reward import load_reward, load_reward_adapters
 from model.lora import Lora, add_lora, merge_lora
 from model.reward import RewardModel, rewards
 from model.whole import SCORE, fingerprint, plain_state_dict
+from scripts.export_hf import main
 from tests.support import make_tokenizer, random_network
 
 TOKENIZER = make_tokenizer()
@@ -181,3 +182,26 @@ def test_a_head_that_does_not_fit_is_named(tmp_path, head):
     save_checkpoint(tmp_path / "reward.pth", contents)
     with pytest.raises(SproutError, match=r"score.weight is no tensor of shape \[1, 32\]"):
         load_reward_adapters(open_lora(tmp_path / "reward.pth"), path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_travels_as_a_sequence_classification(tmp_path, capsys, kind):
+    model = random_reward(tie_word_embeddings=kind != "qwen2", **KINDS[kind]).eval()
+    main(["--weight_path", str(save(tmp_path, model)), "--save_dir", str(tmp_path / "hf")])
+    assert "AutoModelForSequenceClassification.from_pretrained" in capsys.readouterr().out
+    theirs, loading = transformers.AutoModelForSequenceClassification.from_pretrained(
+        tmp_path / "hf", output_loading_info=True
+    )
+    assert not any(loading[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    tokens = torch.randint(3, TOKENIZER.vocab_size, (2, 12))
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(tokens).logits[:, 0], model(tokens)[:, -1], rtol=0, atol=1e-5)
+        tokens[0, 8:] = TOKENIZER.pad_id  # there the last token before the padding counts
+        torch.testing.assert_close(theirs(tokens).logits[0, 0], model(tokens)[0, 7], rtol=0, atol=1e-5)
+    again = load_reward(tmp_path / "hf").model
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
+    with pytest.raises(SproutError, match="is a reward model"):
+        load_model(tmp_path / "hf")
+    export_folder(tmp_path / "lm", random_network(config()), TOKENIZER)
+    with pytest.raises(SproutError, match="is a language model"):
+        load_reward(tmp_path / "lm")

@@ -1,4 +1,4 @@
-"""Rotary embedding and YaRN: to the last bit those of `transformers`, and the geometry they promise."""
+"""Rotary embedding and how it is stretched: to the last bit those of `transformers`, and the geometry they promise."""
 
 import math
 import os
@@ -16,6 +16,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding  # noqa: E402
 
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
 
 @pytest.mark.parametrize("head_dim", [6, 64, 128])
 @pytest.mark.parametrize("theta", [1e4, 1e6])
@@ -28,6 +30,10 @@ from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding  # noq
         {"factor": 1.0, "original_max_position_embeddings": 4096},
         {"factor": 2.5, "original_max_position_embeddings": 512, "beta_fast": 16.0, "beta_slow": 2.0},
         {"factor": 40.0, "original_max_position_embeddings": 4096, "attention_factor": 1.25},
+        {"factor": 4.0, "original_max_position_embeddings": 5},  # shorter than one turn: a ramp without a slope
+        {"rope_type": "linear", "factor": 3.0},
+        LLAMA3 | {"original_max_position_embeddings": 8192},
+        LLAMA3 | {"factor": 32.0, "low_freq_factor": 2.5, "original_max_position_embeddings": 300},
     ],
 )
 def test_frequencies_are_bit_for_bit_those_of_transformers(head_dim, theta, scaling):
@@ -73,6 +79,11 @@ def test_yarn_on_yarn_multiplies_the_factors_over_the_original_length(scaling):
     assert stretched.max_position_embeddings == 4096 * factor
     with pytest.raises(UsageError, match="attention_factor"):
         with_rope_factor(config.replace(rope_scaling=stretched.rope_scaling | {"attention_factor": 1.2}), 2)
+
+
+def test_positions_stretched_in_another_way_are_not_stretched_by_yarn():
+    with pytest.raises(UsageError, match="stretched already, by linear"):
+        with_rope_factor(TransformerConfig(rope_scaling={"rope_type": "linear", "factor": 2.0}), 2)
 
 
 def test_a_factor_that_is_not_binary_loses_no_position():

@@ -12,6 +12,7 @@ import train_lora
 from model.files.adapters import open_lora
 from model.files.huggingface import export_folder
 from model.files.loading import load_model
+from model.text.extend_bpe import extend
 from model.text.tokenizer import Tokenizer
 from scripts.merge_lora import main
 from tests.stages.workshop import SHAPE, SIZE, Workshop
@@ -95,6 +96,27 @@ def test_the_printed_lines_open_what_was_written_for_peft(trained, expected, tmp
     # And the folder is merged as our own file is, with the network it names.
     main(["--lora", str(tmp_path / "peft"), "--out_dir", str(tmp_path), "--weight_name", "back"])
     torch.testing.assert_close(logits(load_model(tmp_path / f"back_{SIZE}.pth").model), expected, rtol=0, atol=1e-5)
+
+
+def test_the_base_of_adapters_on_more_tokens_has_them(trained, tmp_path, capsys):
+    pytest.importorskip("peft", reason="peft is not installed (pip install -e '.[test]')")
+    from peft import AutoPeftModelForCausalLM
+
+    extend(Tokenizer.load(trained / "hf"), ["Sprout grows, Sprout grows"] * 3, 2, 16).save(tmp_path / "more")
+    more = ["--tokenizer_path", str(tmp_path / "more")]
+    workshop = Workshop(trained, "full_sft")
+    words = ("--max_steps=1", "--from_weight", str(trained / "hf"), *more, "--lora_name", "more")
+    train_lora.main(workshop.command("out", *words))
+    main(["--lora", "more", "--out_dir", str(trained / "out"), *more, "--peft", str(tmp_path / "peft")])
+    assert str(tmp_path / "peft_base") in capsys.readouterr().out
+    theirs = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "peft")  # by the name of its base
+    loaded = load_model(trained / "hf", tokenizer_path=tmp_path / "more")
+    assert theirs.get_input_embeddings().weight.shape[0] == loaded.tokenizer.vocab_size
+    open_lora(trained / "out" / "lora" / f"more_{SIZE}.pth").attach(loaded.model)
+    torch.testing.assert_close(logits(theirs), logits(loaded.model), rtol=0, atol=1e-5)
+    # The folders alone are enough to go on from.
+    main(["--lora", str(tmp_path / "peft"), "--out_dir", str(tmp_path), "--weight_name", "back"])
+    assert load_model(tmp_path / f"back_{SIZE}.pth").tokenizer.vocab_size == loaded.tokenizer.vocab_size
 
 
 def fails(arguments, capsys) -> tuple[int, str]:

@@ -183,5 +183,5 @@ def add_size_arguments(add) -> None:
 
 def size_overrides(args) -> dict:
     """The sizes and switches that the command line names, as `TransformerConfig` fields."""
-    names = (*SIZE_FLAGS, "rope_theta", "qk_norm", "attention_bias", "tie_word_embeddings")
+    names = (*SIZE_FLAGS, "rope_theta", "rms_norm_eps", "qk_norm", "attention_bias", "tie_word_embeddings")
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}

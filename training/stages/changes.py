@@ -11,6 +11,8 @@ def with_rope_factor(config: TransformerConfig, factor: float) -> TransformerCon
     Positions that YaRN stretched before are stretched from their original length, by the product of the factors.
     """
     before = config.rope_scaling or {"rope_type": "yarn", "factor": 1.0}
+    if (kind := before.get("rope_type", before.get("type"))) != "yarn":
+        raise UsageError(f"--rope_factor cannot stretch this network: its positions are stretched already, by {kind}")
     if before.get("attention_factor") is not None:
         raise UsageError("--rope_factor cannot stretch this network: it has an attention_factor chosen for its own")
     original = before.get("original_max_position_embeddings") or config.max_position_embeddings

@@ -65,9 +65,9 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
 
         freeze_layers(model, args.freeze_layers)
     if chats:
-        from dataset.rendering import ChatRenderer  # stages of plain texts do not load it
+        from dataset.rendering import for_chats  # stages of plain texts do not load it
 
-        tokenizer = ChatRenderer(tokenizer).tokenizer
+        tokenizer = for_chats(tokenizer, origin.imported)
     return model, tokenizer, origin
 
 

@@ -173,8 +173,6 @@ def test_published_configurations_are_understood(values, expected, small_tokeniz
         ({"model_type": "qwen3", "attention_bias": True}, "attention_bias"),
         ({"use_sliding_window": True, "sliding_window": 128}, "sliding window"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding window"),
-        ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "type llama3"),
-        ({"rope_scaling": {"type": "linear", "factor": 2.0}}, "type linear"),
         ({"rope_scaling": YARN | {"mscale": 0.7}}, "with mscale"),
         ({"partial_rotary_factor": 0.5}, "part of each head"),
         ({"num_attention_heads": 5}, "not divisible"),

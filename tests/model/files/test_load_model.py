@@ -186,7 +186,8 @@ def test_a_minimind_weight_opens(tmp_path, small_tokenizer, changes, capsys):
     network = minimind(tmp_path / "pretrain_32.pth", SMALL.replace(**changes))
     small_tokenizer.save(tmp_path / "tokenizer")
     loaded = load_model(tmp_path / "pretrain_32.pth", tokenizer_path=tmp_path / "tokenizer")
-    assert loaded.model.config == network.config
+    eps = 1e-6 if "qk_norm" in changes else 1e-5  # of the years that had such networks
+    assert loaded.model.config == network.config.replace(rms_norm_eps=eps)
     for name, tensor in network.state_dict().items():
         assert torch.equal(loaded.model.state_dict()[name], tensor.half().float())
     assert ("number of heads: 8 taken" in capsys.readouterr().err) == ("qk_norm" not in changes)
@@ -205,20 +206,13 @@ def test_flags_tell_what_shapes_do_not(tmp_path, small_tokenizer, capsys):
             load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer", overrides=wanted)
 
 
-def test_a_bare_weight_needs_a_tokenizer_of_its_size(tmp_path, capsys):
-    minimind(tmp_path / "a.pth", SMALL)
-    with pytest.raises(SproutError, match="--tokenizer_path"):
-        load_model(tmp_path / "a.pth")
-    minimind(tmp_path / "b.pth", SMALL.replace(vocab_size=6400))
-    assert load_model(tmp_path / "b.pth").tokenizer.vocab_size == 6400
-    assert "warning: " in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("weights", "words"),
     [
         ({"model.layers.0.mlp.experts.0.gate_proj.weight": torch.zeros(2, 2)}, "mixture of experts"),
-        ({"tok_embeddings.weight": torch.zeros(2, 2)}, "model.embed_tokens.weight is missing"),
+        ({"embed.weight": torch.zeros(2, 2)}, "model.embed_tokens.weight is missing"),
+        ({"tok_embeddings.weight": torch.zeros(2, 2)}, "self_attn.q_proj.weight is missing"),
+        ({"layers.0.feed_forward.experts.0.w1.weight": torch.zeros(2, 2)}, "mixture of experts"),
     ],
 )
 def test_other_networks_are_refused_in_a_sentence(tmp_path, weights, words):

@@ -1,0 +1,194 @@
+"""Chats written by the template that an imported model came with, and which of their text is trained.
+
+The template writes a conversation as `transformers` has it write one. What the assistant says is found by writing it
+up to each of its turns: a turn's text begins where the prompt for it ends, and goes on to the control token that ends
+it. A template that this cannot be done with is not used; `ChatRenderer` then writes chats its own way.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import pairwise
+
+from model.errors import SproutError
+from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE
+from model.text.own_template import OwnTemplate
+from model.text.tokenizer import THINK_AND_TOOLS, Tokenizer
+
+_TAGS = THINK_AND_TOOLS[:4]  # which an assistant writes itself
+_FIRST_STAND_IN = 0x10F000  # private characters, for control tokens that a message spells while the template is at work
+
+
+class OwnRendering:
+    """The template of one tokenizer. Raises `SproutError` that says why it cannot be used.
+
+    Attributes:
+        end_id: the control id that ends a turn of the assistant.
+        source: the template.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._template = OwnTemplate(tokenizer)
+        self.source = self._template.source
+        names = {index: name for name, index in tokenizer.vocab.items() if index in tokenizer.special_ids}
+        self._controls = {name: index for index, name in names.items()}
+        longest_first = sorted(self._controls, key=len, reverse=True)
+        self._names = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._stand_ins = {name: chr(_FIRST_STAND_IN + number) for number, name in enumerate(longest_first)}
+        self._spelled = {ord(mark): name for name, mark in self._stand_ins.items()}
+        self._lacks: set[str] = set()
+        self._header = ""
+        self.end_id = self._try_out()
+
+    def pieces(
+        self, messages: Sequence[dict], tools: Sequence[dict], trains: Callable[[int], bool]
+    ) -> list[tuple[str | int, bool]]:
+        """Texts and control ids in order, each with whether it is trained.
+
+        Raises `SproutError` for a conversation that the template refuses.
+        """
+        count = len(messages)
+        messages, tools = self._prepared(messages, tools)
+        whole = self._template.render(messages, tools)
+        places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+        before = len(messages) - count  # a system message may have been put in front
+        regions = [self._said(messages, tools, i, whole) for i in places if trains(i - before)]
+        return list(self._split(whole, regions))
+
+    def prompt(self, messages: Sequence[dict], tools: Sequence[dict]) -> list[tuple[str | int, bool]]:
+        """What stands before an answer to these messages."""
+        if not messages:  # most templates ask what the first one is
+            return list(self._split(self._header, []))
+        return list(self._split(self._template.render(*self._prepared(messages, tools), prompt=True), []))
+
+    def _said(self, messages: list[dict], tools: list[dict], place: int, whole: str) -> tuple[int, int]:
+        """Where in `whole` the assistant's turn at `place` begins to be trained, and where its end id ends."""
+        until = self._template.render(messages[: place + 1], tools)
+        if not whole.startswith(until):
+            raise SproutError("what it writes of a turn depends on later ones")
+        if place:
+            header = self._template.render(messages[:place], tools, prompt=True)
+            start = _common(header, until)
+            # A prompt may end with an empty thought, where this turn has a thought.
+            if not re.fullmatch(r"\s*(</?think>\s*)*", header[start:]):
+                raise SproutError("its prompt for an answer is not how the answer's turn begins")
+        else:
+            start = until.find(self._header) + len(self._header)
+        *_, end = [start, *(match.end() for match in self._names.finditer(until, start))]
+        if end == start or until[end:].strip():
+            raise SproutError("no control token ends a turn of the assistant")
+        return start, end
+
+    def _split(self, text: str, trained: list[tuple[int, int]]) -> Iterator[tuple[str | int, bool]]:
+        """The text with its control tokens as ids, cut where what is trained begins."""
+        cuts = sorted({0, len(text), *(place for region in trained for place in region)})
+        for start, end in pairwise(cuts):
+            flag = any(first <= start and end <= last for first, last in trained)
+            for match in self._names.finditer(text, start, end):
+                if match.start() > start:
+                    yield text[start : match.start()].translate(self._spelled), flag
+                yield self._controls[match.group()], flag
+                start = match.end()
+            if end > start:
+                yield text[start:end].translate(self._spelled), flag
+
+    def _prepared(self, messages: Sequence[dict], tools: Sequence[dict]) -> tuple[list[dict], list[dict]]:
+        """The conversation as the template gets it: control tokens in it are no more, and what it has no place for is
+        a part of what it has."""
+        chat, tools = [dict(message) for message in messages], list(tools)
+        for message in chat:
+            role = message["role"]
+            if role == "assistant" and "reasoning_content" in self._lacks and message.get("reasoning_content"):
+                thought = message.pop("reasoning_content")
+                message["content"] = f"<think>\n{thought}\n</think>\n\n{message['content']}"
+            if role == "assistant" and "tool_calls" in self._lacks and message.get("tool_calls"):
+                calls = [_call(call) for call in message.pop("tool_calls")]
+                message["content"] = "\n".join(filter(None, [message["content"], *calls]))
+            if role == "tool" and "tool" in self._lacks:
+                message |= {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
+        if tools and "tools" in self._lacks:
+            if not chat or chat[0]["role"] != "system":
+                chat.insert(0, {"role": "system", "content": ""})
+            signatures = "".join(json.dumps(tool, ensure_ascii=False) + "\n" for tool in tools)
+            before = chat[0]["content"] + "\n\n" if chat[0]["content"] else ""
+            chat[0]["content"], tools = before + TOOLS_BEFORE + signatures + TOOLS_AFTER, []
+        return [self._as_text(message, message["role"] == "assistant") for message in chat], self._as_text(tools)
+
+    def _as_text(self, value, said: bool = False):
+        """`value` with stand-ins for the control tokens that it spells, but for the tags of what is `said`."""
+        if isinstance(value, str):
+            return self._names.sub(
+                lambda match: match[0] if said and match[0] in _TAGS else self._stand_ins[match[0]], value
+            )
+        if isinstance(value, dict):
+            return {key: self._as_text(inner, said) for key, inner in value.items()}
+        return [self._as_text(inner, said) for inner in value] if isinstance(value, list | tuple) else value
+
+    def _try_out(self) -> int:
+        """Writes conversations of every kind, notes what has no place in the template, returns the id that ends a turn.
+
+        Raises `SproutError` where it loses a message, or where what is trained cannot be found.
+        """
+        user, other = {"role": "user", "content": "q1"}, {"role": "user", "content": "q2"}
+        answer, second = {"role": "assistant", "content": "a1"}, {"role": "assistant", "content": "a2"}
+        system = {"role": "system", "content": "s1"}
+        begun, asked = (self._template.render([user], [], prompt) for prompt in (False, True))
+        if not asked.startswith(begun):
+            raise SproutError("its prompt does not begin with the messages before it")
+        self._header = asked[len(begun) :]
+        call, result = {"name": "f1", "arguments": {"x": "v1"}}, {"role": "tool", "content": "t1"}
+        calling = answer | {"content": "", "tool_calls": [call]}
+        for lacked, chat, tools, words in (
+            ("reasoning_content", [user, answer | {"reasoning_content": "r1"}], [], ["r1"]),
+            ("tool_calls", [user, calling, result, second], [], ["f1", "v1"]),
+            ("tool", [user, calling, result, second], [], ["t1"]),
+            ("tools", [user, answer], [{"type": "function", "function": {"name": "g1"}}], ["g1"]),
+        ):
+            try:
+                written = self._template.render(chat, tools)
+            except SproutError:
+                written = ""
+            if not all(word in written for word in words):
+                self._lacks.add(lacked)
+        ends = set()
+        turns = [user, answer, other, second]
+        for chat in (turns, [system, *turns], [user, calling, result, second, other, answer], _with_thoughts(turns)):
+            said = self.pieces(chat, [], lambda index: True)
+            text = "".join(part for part, trained in said if trained and isinstance(part, str))
+            lost = [message["content"] for message in chat if message["content"] not in _text(said)]
+            if lost or not all(message["content"] in text for message in chat if message["role"] == "assistant"):
+                raise SproutError("it leaves out what a message says")
+            ends |= {said[i][0] for i in range(len(said)) if said[i][1] and (i + 1 == len(said) or not said[i + 1][1])}
+        if len(ends) != 1:
+            raise SproutError("its turns of the assistant end in several ways")
+        return ends.pop()
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters two texts have in common at their beginnings."""
+    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+
+
+def _with_thoughts(turns: list[dict]) -> list[dict]:
+    return [turn | ({"reasoning_content": "r1"} if turn["role"] == "assistant" else {}) for turn in turns]
+
+
+def _text(pieces: list[tuple[str | int, bool]]) -> str:
+    return "".join(part for part, _ in pieces if isinstance(part, str))
+
+
+def _call(call: dict) -> str:
+    arguments = call["arguments"]
+    arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+    name = json.dumps(call["name"], ensure_ascii=False)
+    return f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>'
+
+
+@cache
+def own_rendering(tokenizer: Tokenizer) -> OwnRendering | str:
+    """The rendering of a tokenizer's own template, or why it cannot be used."""
+    try:
+        return OwnRendering(tokenizer)
+    except SproutError as error:
+        return str(error)

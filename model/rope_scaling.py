@@ -1,0 +1,92 @@
+"""Rotary positions stretched to longer texts, in the three ways whose frequencies do not depend on the text.
+
+* linear: every pair of dimensions turns slower by `factor` (https://arxiv.org/abs/2306.15595).
+* llama3: pairs that turn fewer than `low_freq_factor` times over the original length are slowed by `factor`, those
+  that turn more than `high_freq_factor` times keep their speed, and those between are blended (Llama 3.1).
+* yarn: as llama3 with another blend, and the attention becomes a little sharper (https://arxiv.org/abs/2309.00071).
+
+The order of the operations is that of `transformers`, so that the last bits agree.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from model.errors import UsageError
+
+# Per type the keys of `rope_scaling`: those that must be there, and those that may.
+KEYS = {
+    "linear": (("factor",), ()),
+    "llama3": (("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"), ()),
+    "yarn": (("factor",), ("original_max_position_embeddings", "attention_factor", "beta_fast", "beta_slow")),
+}
+
+
+def _is_positive(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def check_scaling(scaling: dict) -> None:
+    """Raises `UsageError` for a `rope_scaling` whose frequencies cannot be computed."""
+    kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
+    fits = isinstance(kind, str) and kind in KEYS and _is_positive(scaling.get("factor"))
+    if not fits or scaling["factor"] < 1:
+        raise UsageError(
+            f"rope_scaling {scaling} is not supported: give rope_type 'yarn', 'llama3' or 'linear' and a finite factor"
+            " of at least 1"
+        )
+    needed, optional = KEYS[kind]
+    for name in (*needed, *optional):
+        if (name in needed or scaling.get(name) is not None) and not _is_positive(scaling.get(name)):
+            raise UsageError(f"{name} of rope_scaling is {scaling.get(name)!r}, but must be a finite number above 0")
+    if kind == "llama3" and scaling["low_freq_factor"] >= scaling["high_freq_factor"]:
+        raise UsageError(
+            f"low_freq_factor {scaling['low_freq_factor']} of rope_scaling must be below its high_freq_factor"
+            f" {scaling['high_freq_factor']}"
+        )
+
+
+def stretched(periods: Tensor, head_dim: int, theta: float, scaling: dict, max_positions: int) -> tuple[Tensor, float]:
+    """`attention.inverse_frequencies` of stretched positions, from `periods`, the positions per radian of each pair."""
+    kind = scaling.get("rope_type", scaling.get("type", "yarn"))
+    if kind == "linear":
+        return 1.0 / periods / scaling["factor"], 1.0
+    if kind == "llama3":
+        return _llama3(1.0 / periods, scaling), 1.0
+    return _yarn(periods, head_dim, theta, scaling, max_positions)
+
+
+def _llama3(frequencies: Tensor, scaling: dict) -> Tensor:
+    factor, low, high = (scaling[name] for name in ("factor", "low_freq_factor", "high_freq_factor"))
+    length = scaling["original_max_position_embeddings"]
+    wavelengths = 2 * math.pi / frequencies  # positions per full turn
+    slowed = torch.where(wavelengths > length / low, frequencies / factor, frequencies)
+    kept = (length / wavelengths - low) / (high - low)  # 1: the pair keeps its speed; 0: slowed by the whole factor
+    blended = (1 - kept) * slowed / factor + kept * slowed
+    between = ~(wavelengths < length / high) * ~(wavelengths > length / low)
+    return torch.where(between, blended, slowed)
+
+
+def _yarn(periods: Tensor, head_dim: int, theta: float, scaling: dict, max_positions: int) -> tuple[Tensor, float]:
+    factor = float(scaling["factor"])
+    original_length = scaling.get("original_max_position_embeddings") or max_positions
+
+    def pair_that_turns(rotations: float) -> float:
+        """Index of the pair that makes `rotations` full turns over the original length (YaRN, eq. 15)."""
+        return head_dim * math.log(original_length / (rotations * 2 * math.pi)) / (2 * math.log(theta))
+
+    low = max(math.floor(pair_that_turns(scaling.get("beta_fast") or 32.0)), 0)
+    high = min(math.ceil(pair_that_turns(scaling.get("beta_slow") or 1.0)), head_dim - 1)
+    ramp = (torch.arange(head_dim // 2, dtype=torch.float32) - low) / ((high - low) or 0.001)
+    kept = 1 - ramp.clamp(0, 1)  # 1: the pair keeps its speed; 0: it is slowed by the whole factor
+    frequencies = 1.0 / (factor * periods) * (1 - kept) + 1.0 / periods * kept
+    attention_factor = scaling.get("attention_factor")
+    if attention_factor is None:
+        attention_factor = sharpening(factor)
+    return frequencies, float(attention_factor)
+
+
+def sharpening(factor: float, scale: float = 1.0) -> float:
+    """By how much YaRN multiplies cosine and sine, and so the attention by its square."""
+    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0

@@ -1,0 +1,17 @@
+"""Which of some texts cannot be encoded, and why."""
+
+from collections.abc import Iterable
+
+from model.errors import SproutError
+
+
+def not_text(texts: Iterable[str]) -> SproutError:
+    """Says which of the texts cannot be encoded, and why."""
+    for number, text in enumerate(texts, 1):
+        if not isinstance(text, str):
+            return SproutError(f"Only strings can be tokenised, but text {number} is of type {type(text).__name__}.")
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            return SproutError(f"Text {number} has half a surrogate pair at character {error.start + 1}: not text.")
+    return SproutError("The tokenizer refused a text.")
