@@ -22,6 +22,7 @@ class Footprint:
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
+    on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
@@ -58,18 +59,20 @@ class Footprint:
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 
-def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
-    """What decides how much memory training `model` takes on a device, in rows of `row_length` tokens.
-
-    beside: float32 parameters of networks that do not learn, such as a teacher.
-    """
+def footprint_of(model, rows, args, choice: Device, beside: int = 0) -> Footprint:
+    """The footprint of training `model` on `rows`; `beside`: float32 parameters that do not learn, as of a teacher."""
     half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
-    return Footprint(
+    footprint = Footprint(
         model.config,
-        row_length,
-        optimizer,
+        rows.row_length,
+        args.optimizer,
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         compute_bytes=2 if half else 4,
         keeps_attention=on_cpu and half,
         program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
     )
+    if choice.device.type == "cuda":
+        from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
+
+        footprint = footprint_on_cuda(footprint, rows, args, choice)
+    return footprint
