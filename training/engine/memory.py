@@ -59,20 +59,15 @@ class Footprint:
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 
-def footprint_of(model, rows, args, choice: Device, beside: int = 0) -> Footprint:
-    """The footprint of training `model` on `rows`; `beside`: float32 parameters that do not learn, as of a teacher."""
+def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
+    """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
     half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
-    footprint = Footprint(
+    return Footprint(
         model.config,
-        rows.row_length,
-        args.optimizer,
+        row_length,
+        optimizer,
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         compute_bytes=2 if half else 4,
         keeps_attention=on_cpu and half,
         program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
     )
-    if choice.device.type == "cuda":
-        from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
-
-        footprint = footprint_on_cuda(footprint, rows, args, choice)
-    return footprint

@@ -84,6 +84,11 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
     parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
     """
+    footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside)
+    if machine.choice.device.type == "cuda":
+        from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
+
+        footprint = footprint_on_cuda(footprint, rows, args, machine.choice)
     return make_plan(
         args,
         rows_per_epoch=rows.rows_per_epoch,
@@ -92,7 +97,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         begins_with=origin.stage,
         imported=origin.imported,
         base_rates=base_rates and base_rates["imported" if origin.imported else "ours"],
-        footprint=footprint_of(model, rows, args, machine.choice, parameters_beside),
+        footprint=footprint,
     )
 
 
