@@ -2,8 +2,6 @@
 
 import re
 
-import torch
-
 # Dense products in bfloat16 (float16 on a T4), in 10^12 operations a second, by the driver's name of the card: NVIDIA's
 # data sheets, the figures without sparsity and with sums in float32, as nanochat collects them
 # (https://github.com/karpathy/nanochat, nanochat/common.py); the T4 from its own data sheet.
@@ -23,7 +21,7 @@ PEAKS = {
 
 def peak_of(name: str) -> float | None:
     """Operations a second of the card called `name`; None for an unknown card, or for a slice of one (MIG)."""
-    name = re.sub(r"^(NVIDIA|Tesla) ", "", name.removeprefix("NVIDIA "))
+    name = re.sub(r"^(NVIDIA |Tesla )*", "", name)
     if "MIG" in name:
         return None
     return next((1e12 * peak for pattern, peak in PEAKS.items() if re.fullmatch(pattern, name)), None)
@@ -44,6 +42,8 @@ def operations_per_token(config, row_length: int) -> int:
 
 def share_of_peak(machine, plan, tokens_per_second: float) -> dict[str, float]:
     """`share_of_peak` for metrics.jsonl: the share of the peak of all cards; nothing where that is not known."""
+    import torch  # here: tools that only count operations do not need it
+
     peak = peak_of(torch.cuda.get_device_name(machine.device))
     if peak is None or machine.choice.dtype.itemsize != 2:
         return {}
