@@ -5,7 +5,7 @@
     python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
     python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
     python scripts/benchmark.py plan --data_path a.jsonl              what a plan says of memory against a real step
-    python scripts/benchmark.py gpu --data_path a.jsonl chats.jsonl   everything on a CUDA GPU, in 8 minutes (docs/gpu.md)
+    python scripts/benchmark.py gpu --data_path a.jsonl chats.jsonl   all of docs/gpu.md, on a CUDA GPU, in 8 minutes
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """

@@ -85,7 +85,16 @@ def fine_tuning(session: Session) -> list[Row]:
 
 def decoding(session: Session, dtype: str, rows: int) -> list[Row]:
     sizes, measure = session.sizes, f"decoding, {dtype}, {rows} at once"
-    words = ["-P", ROOT / "scripts/benchmark/gpu/decode.py", sizes.device, dtype, rows, 16, sizes.new_tokens, "26m"]
+    words = [
+        "-P",
+        ROOT / "scripts/benchmark/gpu/decode.py",
+        sizes.device,
+        dtype,
+        rows,
+        16,
+        sizes.new_tokens,
+        sizes.writer,
+    ]
     again = {}
 
     def first(side):
@@ -99,7 +108,16 @@ def decoding(session: Session, dtype: str, rows: int) -> list[Row]:
 
 def peer_decoding(session: Session, dtype: str, rows: int) -> list[Row]:
     sizes = session.sizes
-    words = ["-P", ROOT / "scripts/benchmark/gpu/decode.py", sizes.device, dtype, rows, 16, sizes.new_tokens, "26m"]
+    words = [
+        "-P",
+        ROOT / "scripts/benchmark/gpu/decode.py",
+        sizes.device,
+        dtype,
+        rows,
+        16,
+        sizes.new_tokens,
+        sizes.writer,
+    ]
     found = json.loads(session.run([*words, "peer"]).splitlines()[-1])
     side = "transformers, greedy, static cache"
     return [Row(f"decoding, {dtype}, {rows} at once: again", found["again"], "tokens/s", side)]
@@ -168,12 +186,13 @@ def memory(session: Session, preset: str) -> list[Row]:
     for line in session.lines(words):
         found = json.loads(line)
         flags = found["flags"].removesuffix(session.sizes.flags).split(f"--max_seq_len {length} ")[1].strip()
-        measure = f"{preset}, memory, {flags.replace('--', '')}"
+        measure = f"{preset}, memory, {flags.replace('--', '').replace('batch_size', 'rows').replace('optimizer ', '')}"
         if "error" in found:
             rows.append(Row(measure, None, "GB", note=found["error"]))
             continue
-        rows.append(Row(measure, found["measured"] / 2**30, "GB"))
-        rows.append(Row(f"{measure}: plan / measured", found["said"] / max(1, found["measured"])))
+        said, measured = found["said"] / 2**30, found["measured"] / 2**30
+        rows.append(Row(measure, measured, "GB", note=f"{100 * (said / measured - 1):+.0f} %"))
+        rows.append(Row(measure, said, "GB", "plan"))
     return rows
 
 

@@ -23,6 +23,7 @@ class Sizes:
     chat_length: int = 768
     decoding: tuple[tuple[str, int], ...] = tuple((d, n) for d in ("bfloat16", "float32") for n in (1, 64, 256))
     new_tokens: int = 128
+    writer: str = "26m"  # the preset that generates
     bits_steps: int = 40
     checks: str = "--batch_size 16 --accumulation_steps 1 --max_steps 60 --eval_interval 10 --sample_interval 20"
     memory_rows: dict[str, tuple[int, int, int]] = field(  # two batches, and tokens in a row
@@ -55,6 +56,7 @@ REHEARSAL = Sizes(
     chat_length=256,
     decoding=(("bfloat16", 1), ("float32", 2)),
     new_tokens=4,
+    writer="tiny",
     bits_steps=12,
     checks="--batch_size 2 --accumulation_steps 1 --max_steps 4 --eval_interval 2 --sample_interval 2",
     memory_rows={"tiny": (1, 2, 32)},

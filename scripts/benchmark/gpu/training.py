@@ -33,15 +33,17 @@ def run_rate(checkout: Path, out: Path, script: str, words: list, warm_up: int, 
     started = time.monotonic()
     with Program(words, checkout, out / "printed.txt", deadline) as program:
         metrics = Lines(logs)
-        program.until(lambda: metrics.count() >= 1)
-        first = time.monotonic() - started
-        program.until(lambda: metrics.count() >= warm_up)
-        begun, at_begin = time.monotonic(), metrics.count()
-        program.until(lambda: metrics.count() >= warm_up + steps)
-        seconds, at_end = time.monotonic() - begun, metrics.count()
+
+        def reach(step: int) -> tuple[float, int]:
+            if not program.until(lambda: metrics.count() >= step):
+                raise Failed(f"the run had only {metrics.count()} steps: give more data")
+            return time.monotonic(), metrics.count()
+
+        first = reach(1)[0] - started
+        begun, at_begin = reach(warm_up)
+        ended, at_end = reach(at_begin + steps)
+        seconds = ended - begun
     lines = metrics.read()
-    if at_end <= at_begin or len(lines) <= at_begin:
-        raise Failed(f"only {len(lines)} steps were made; give more data")
     tokens = lines[at_end - 1]["tokens"] - lines[at_begin - 1]["tokens"]
     within = median(line["time"]["seconds"] for line in lines[at_begin:at_end])
     return Rate((at_end - at_begin) / seconds, tokens / seconds, within, lines[at_end - 1]["time"]["memory"], first)

@@ -12,9 +12,9 @@ class Features(dict):
     """What the fields of a line are; not looked at."""
 
 
-def Value(kind: str) -> str:  # noqa: N802
+def Value(kind: str) -> str:
     return kind
 
 
-def Sequence(kind) -> list:  # noqa: N802
+def Sequence(kind) -> list:
     return [kind]
