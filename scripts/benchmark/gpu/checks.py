@@ -6,6 +6,7 @@ Runs train_pretrain.py with these flags and measures its calls; the first of eac
 """
 
 import json
+import runpy
 import sys
 import time
 from statistics import median
@@ -15,7 +16,6 @@ def main(flags: list[str]) -> dict:
     """Seconds of a `validation`, of `samples`, and of a `step`."""
     import torch
 
-    from train_pretrain import main as train
     from training.engine.step import Step
     from training.stages import checks
 
@@ -43,7 +43,7 @@ def main(flags: list[str]) -> dict:
     checks.validate = measured(checks.validate, "validation")
     checks.continue_prompts = measured(checks.continue_prompts, "samples")
     Step.update = update_and_note
-    train(flags)
+    runpy.run_path("train_pretrain.py")["main"](flags)
     return {kind: median(found[1:] or found) for kind, found in seconds.items()}
 
 

@@ -8,6 +8,7 @@ import gc
 import io
 import json
 import re
+import runpy
 import sys
 from pathlib import Path
 
@@ -27,8 +28,7 @@ def main(out: str, runs: list[str], files: list[str]) -> None:
 def one_run(out: Path, flags: list[str], files: list[str]) -> dict:
     import torch
 
-    from train_pretrain import main as train
-
+    train = runpy.run_path("train_pretrain.py")["main"]
     gc.collect()  # the networks of the run before
     torch._dynamo.reset()
     if torch.cuda.is_available():
