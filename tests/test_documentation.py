@@ -36,7 +36,7 @@ NOT_RUN = {
     r"python scripts/quickstart.py$": "tests/scripts/test_quickstart.py goes the whole way",
     r"D=": "sets a variable of the shell",
     r"tensorboard ": "a server, and not ours",
-    r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares whole runs at their own size, for minutes to hours",
+    r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
     r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
 }
 
