@@ -22,6 +22,7 @@ from training.engine.memory import Footprint
 # cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute.
 WORKSPACE = 2 * 32 * 2**20
 MUON_AT_ONCE = 2**26  # numbers that Muon stacks at a time
+MOST_LAYERS_AS_ONE = 24  # a deeper network is compiled layer by layer, without the final norm and the loss
 
 
 @dataclass(frozen=True)
@@ -101,10 +102,14 @@ class CudaFootprint(Footprint):
         d, q, k = self._widths()
         return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * c.intermediate_size) if self.compute_bytes == 2 else 0
 
-    def kept_at_the_end(self, tokens: int) -> int:
+    def compiled_as_one(self, checkpointing: bool) -> bool:
+        """Whether the loss is compiled with the network."""
+        return self.compiled and not checkpointing and self.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
+
+    def kept_at_the_end(self, tokens: int, checkpointing: bool) -> int:
         """Bytes kept behind the last layer: the final norm, and what the loss keeps of its gradient."""
         d, vocabulary = self.config.hidden_size, self.config.vocab_size
-        if not self.compiled:
+        if not self.compiled_as_one(checkpointing):
             return tokens * (12 * d + 4) + 4 * d * vocabulary
         # The compiler leaves the gradient of the head to the backward pass, where that keeps less.
         logits = self._logits_at_once(tokens)
@@ -113,19 +118,19 @@ class CudaFootprint(Footprint):
     def _activations(self, tokens: int, checkpointing: bool) -> int:
         c, b = self.config, self.compute_bytes
         layers, d, f = c.num_hidden_layers, c.hidden_size, c.intermediate_size
-        end = self.kept_at_the_end(tokens)
+        end, loss = self.kept_at_the_end(tokens, checkpointing), self._loss(tokens, checkpointing)
         # In the backward pass of a layer, two gradients are as wide as the MLP.
-        last = max(self._loss(tokens), tokens * 2 * b * f)
+        last = max(loss, tokens * 2 * b * f)
         if not checkpointing:
             return tokens * layers * self.kept_by_layer() + self.kept_weights() + end + last
         inputs, inside = tokens * layers * 4 * d, tokens * self.kept_by_layer() + self.kept_weights() // layers
-        return inputs + max(self.kept_weights() + end + self._loss(tokens), inside + tokens * 2 * b * f)
+        return inputs + max(self.kept_weights() + end + loss, inside + tokens * 2 * b * f)
 
-    def _loss(self, tokens: int) -> int:
+    def _loss(self, tokens: int, checkpointing: bool) -> int:
         """Temporary copies while the loss is computed: logits, a chunk at a time, and head and features."""
         c, b, logits = self.config, self.compute_bytes, self._logits_at_once(tokens)
         # Logits and their logarithms in float32, beside the gradient of the chunk before.
-        each = 4 + b if self.compiled else 8 if logits == tokens else 8 + (4 + b if b == 2 else 4)
+        each = 4 + b if self.compiled_as_one(checkpointing) else 8 if logits == tokens else 8 + (4 + b if b == 2 else 4)
         half = 2 * c.hidden_size * (2 * c.vocab_size + tokens) if b == 2 else 4 * c.hidden_size * c.vocab_size
         return logits * c.vocab_size * each + half
 

@@ -18,7 +18,7 @@ def main(device: str, dtype: str, rows: int, length: int, new_tokens: int, prese
 
     device = torch.device(device)
     torch.manual_seed(0)
-    generate = (peer_generates if peer else we_generate)(preset, device, getattr(torch, dtype))
+    generate = (peer_generates if peer else we_generate)(preset, device, getattr(torch, dtype), rows)
 
     def rate(length: int) -> float:
         prompts = torch.randint(3, 1000, (rows, length)).tolist()
@@ -31,12 +31,20 @@ def main(device: str, dtype: str, rows: int, length: int, new_tokens: int, prese
     return {"first": rate(length), "again": rate(length + new_tokens)}
 
 
-def we_generate(preset: str, device, dtype):
+def we_generate(preset: str, device, dtype, rows: int):
+    import inspect
+
     from model.config import PRESETS
     from model.generation import generate_batch
     from model.transformer import Transformer
 
-    model = Transformer(PRESETS[preset]).to(device, dtype).eval()
+    try:
+        from inference.writer import prepare_for_decoding
+    except ImportError:  # where earlier commits have it
+        from model.generation import prepare_for_decoding
+    model = Transformer(PRESETS[preset]).to(device).eval()
+    known = inspect.signature(prepare_for_decoding).parameters
+    prepare_for_decoding(model, dtype, **({"rows": rows} if "rows" in known else {}))
 
     def generate(prompts, new_tokens) -> int:
         return sum(map(len, generate_batch(model, prompts, max_new_tokens=new_tokens)))
@@ -44,7 +52,7 @@ def we_generate(preset: str, device, dtype):
     return generate
 
 
-def peer_generates(preset: str, device, dtype):
+def peer_generates(preset: str, device, dtype, rows: int):
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 

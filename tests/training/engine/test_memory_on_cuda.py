@@ -67,7 +67,9 @@ def test_the_formula_counts_what_autograd_keeps(changes, dtype, checkpointing, m
     found = kept_by_autograd(config, dtype, checkpointing)
     here = CudaFootprint(config, LENGTH, "muon", config.num_parameters(), dtype.itemsize, flash=flash)
     tokens, layers = ROWS * LENGTH, config.num_hidden_layers
-    expected = here.kept_at_the_end(tokens) + 8 * tokens  # the loss needs no token ids, but the embedding does
+    expected = (
+        here.kept_at_the_end(tokens, checkpointing) + 8 * tokens
+    )  # the loss needs no token ids, but the embedding does
     if checkpointing:
         expected += tokens * layers * 4 * config.hidden_size
     else:
@@ -101,6 +103,9 @@ def test_compiled_code_keeps_less():
     config = PRESETS["64m"]
     plain, compiled = (CudaFootprint(config, 512, "muon", 1000, 2, compiled=compiled) for compiled in (False, True))
     assert compiled.total(16) < 0.8 * plain.total(16)
+    assert compiled.compiled_as_one(False) and not compiled.compiled_as_one(True)
+    deep = CudaFootprint(PRESETS["1b"], 512, "muon", 1000, 2, compiled=True)
+    assert not deep.compiled_as_one(False)
 
 
 def on_card(total: float, free: float | None = None, length=512, config=PRESETS["26m"]) -> CudaFootprint:
