@@ -113,7 +113,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self._set_rotary_frequencies()
-        device = torch.get_default_device()
+        device = torch.empty(0).device  # torch 2.6: get_default_device() does not see `with torch.device`
         with torch.device("meta"):  # else torch first draws initial values of its own: 15 s for a billion
             self.model = Backbone(config)
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)

@@ -1,6 +1,6 @@
 """Which row comes when: a pure function of (seed, epoch, position), so that resuming needs no replay.
 
-Without weights an epoch is a shuffle of all rows; with weights the rows of several files are mixed (`weighted_order`).
+Without weights an epoch is a shuffle of all rows; with weights the rows of several files are mixed (`mixing`).
 
 The shuffles take O(1) memory and time: where position i lies is computed, not looked up. A pseudo-random permutation
 is a block cipher on the numbers 0..n-1: a Feistel network on pairs (a, b) with i = a * width + b, additions modulo the
@@ -10,15 +10,11 @@ which keeps the map a bijection. Not cryptography: the rounds only have to look 
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
-# Weights hold exactly within every block of this many rows: fine enough for weights of a tenth of a percent.
-BLOCK = 1000
-
 # The first part of a shuffle's key after the seed: no two kinds of shuffle share one.
-_WHOLE_EPOCH, _PLACES_OF_A_BLOCK, _ROWS_OF_A_FILE = range(3)
+WHOLE_EPOCH, PLACES_OF_A_BLOCK, ROWS_OF_A_FILE = range(3)
 
 ROUNDS = 6  # four make a good shuffle of a large domain; the small ones (a block of weighted rows) want more
 
@@ -27,38 +23,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 def shuffled_order(positions: np.ndarray, n: int, seed: int, epoch: int) -> np.ndarray:
     """The row, 0..n-1, at each position of a shuffled epoch of n rows, both int64 [B]."""
-    return permuted(positions, n, derive_key(seed, _WHOLE_EPOCH, epoch))
-
-
-def places_in_block(weights: Sequence[float]) -> np.ndarray:
-    """How many of the `BLOCK` rows of a block each file gets: by largest remainder, so the sum is exact."""
-    exact = np.array(weights, float) / sum(weights) * BLOCK
-    places = np.floor(exact).astype(np.int64)
-    most_short = np.argsort(places - exact, kind="stable")
-    places[most_short[: BLOCK - places.sum()]] += 1
-    return places
-
-
-def weighted_order(
-    positions: np.ndarray, rows: np.ndarray, places: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """(file, row) at positions counted from the start of the run, all int64 [B].
-
-    rows: number of rows of each file; places: see `places_in_block`. Every block shuffles anew which of its places
-    belong to which file. The places of a file, counted through all blocks, take its rows in a shuffled order, and in
-    another one for every further pass over the file.
-    """
-    block, offset = np.divmod(positions, BLOCK)
-    place = permuted(offset, BLOCK, derive_key(seed, _PLACES_OF_A_BLOCK, block))
-    first_place = np.cumsum(places) - places
-    files = np.searchsorted(first_place, place, side="right") - 1
-    count = block * places[files] + place - first_place[files]  # places that the file had before this one
-    result = np.empty_like(count)
-    for file in np.unique(files):
-        here = files == file
-        passes, index = np.divmod(count[here], rows[file])
-        result[here] = permuted(index, int(rows[file]), derive_key(seed, _ROWS_OF_A_FILE, int(file), passes))
-    return files, result
+    return permuted(positions, n, derive_key(seed, WHOLE_EPOCH, epoch))
 
 
 def _mix(x: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from dataset.cache.texts import Cache
-from dataset.rows.order import BLOCK, places_in_block, shuffled_order, weighted_order
+from dataset.rows.order import shuffled_order
 from model.errors import SproutError, UsageError
 from model.likelihood import IGNORE as IGNORE
 
@@ -104,12 +104,11 @@ class Rows:
         self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
         self._starts = np.concatenate([[0], np.cumsum(self.packed.rows)])
         self.packed.check_trainable()
-        self._places = None
+        self._mixture = None
         if weighted:
-            self._places = places_in_block(weights)
-            for cache, places in zip(self.caches, self._places, strict=True):
-                if places == 0:
-                    raise UsageError(f"{cache.source}: its weight is below a {BLOCK}th of all, it would never be seen")
+            from dataset.rows.mixing import Mixture
+
+            self._mixture = Mixture(weights, [cache.source for cache in self.caches])
 
     @property
     def rows_per_epoch(self) -> int:
@@ -118,7 +117,7 @@ class Rows:
     @property
     def shares(self) -> np.ndarray:
         """Each part's share of the rows of an epoch [parts]."""
-        return self.packed.rows / self.rows_per_epoch if self._places is None else self._places / BLOCK
+        return self._mixture.shares if self._mixture else self.packed.rows / self.rows_per_epoch
 
     @property
     def passes(self) -> np.ndarray:
@@ -146,11 +145,11 @@ class Rows:
         """(part, row in that part), both int64 [B], at these positions of the shuffled epoch."""
         positions = np.asarray(positions, np.int64)
         n = self.rows_per_epoch
-        if self._places is None:
+        if self._mixture is None:
             return locate(self._starts, shuffled_order(positions, n, self.seed, epoch))
         if positions.size and (positions.min() < 0 or positions.max() >= n):
             raise IndexError(f"a position lies outside 0..{n - 1}")
-        return weighted_order(epoch * n + positions, self.packed.rows, self._places, self.seed)
+        return self._mixture.order(epoch * n + positions, self.packed.rows, self.seed)
 
 
 class ValidationRows:

@@ -232,7 +232,7 @@ CHATS = (
     turns("half a pair in a turn", "half a surrogate pair", user(), assistant("\ud800")),
     turns("tools that are no JSON", '"tools" is not valid JSON', user(), assistant(), tools="{oops"),
     turns("tools that are a number", '"tools" is not a list of JSON objects', user(), assistant(), tools=3),
-    turns("tools in endless depth", '"tools" is nested too deeply', user(), assistant(), tools="[" * 5000),
+    turns("tools in endless depth", '"tools" is nested too deeply', user(), assistant(), tools="[" * 200_000),
     turns("a call without name", "a tool call has no name", user(), assistant(tool_calls=[{"arguments": {}}])),
     turns("arguments in a list", '"arguments"', user(), assistant(tool_calls=[{"name": "f", "arguments": [1]}])),
     turns("thoughts of the user", '"reasoning_content"', user() | {"reasoning_content": "hm"}, assistant()),

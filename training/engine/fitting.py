@@ -1,4 +1,4 @@
-"""`--fit GB`: two ways to take less memory. Runs without the flag do not load this.
+"""`--fit GB`: two ways to take less memory. Runs on a CPU without the flag do not load this.
 
 A smaller micro-batch keeps fewer activations at a time; more of them make up the same step. Activation checkpointing
 (https://arxiv.org/abs/1604.06174) keeps only what goes into each layer, and computes the inside of a layer again when
@@ -10,10 +10,24 @@ from collections.abc import Sequence
 from model.errors import UsageError
 from training.engine.memory import Footprint
 
-# Estimates are up to a fifth too low (docs/pretrain.md), and a GPU keeps some memory for itself.
+# On a CPU, estimates are up to a fifth too low (docs/pretrain.md). Those for a GPU (docs/gpu.md) are of what a step has
+# allocated at once: validation, and memory that is free but in pieces, come on top.
 ROOM = 0.8
 # A micro-batch of this many tokens is large enough: activation checkpointing is not used to make it larger.
 ENOUGH_TOKENS = 2048
+
+
+def fit_step(footprint: Footprint, args, batch_size: int, accumulation: int) -> tuple[int, int, bool]:
+    """Rows in a micro-batch, micro-batches in a step, and whether to use activation checkpointing, for `args.fit` GB.
+
+    The rows of this process in a step stay those of the micro-batches given. Raises `UsageError`.
+    """
+    if args.batch_size or args.accumulation_steps:
+        raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
+    share = batch_size * accumulation
+    choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
+    size, checkpointing = fit(footprint, args.fit, choices, args.activation_checkpointing)
+    return size, share // size, checkpointing
 
 
 def fit(footprint: Footprint, gigabytes: float, choices: Sequence[int], checkpointing: bool) -> tuple[int, bool]:

@@ -22,6 +22,7 @@ class Footprint:
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
+    on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
@@ -59,10 +60,7 @@ class Footprint:
 
 
 def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
-    """What decides how much memory training `model` takes on a device, in rows of `row_length` tokens.
-
-    beside: float32 parameters of networks that do not learn, such as a teacher.
-    """
+    """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
     half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
     return Footprint(
         model.config,

@@ -8,13 +8,12 @@ from model.device import Device
 from training.engine import distributed
 from training.engine.ahead import Ahead
 from training.engine.captured import Passes
-from training.engine.plan import Plan
 
 # A network of more layers compiles layer by layer, since all layers share what is compiled: as one it takes minutes.
 MOST_LAYERS_AS_ONE = 24
 
 
-def equip(machine, model, plan: Plan) -> None:
+def equip(machine, model, plan) -> None:
     """Gives the machine of a run what its plan allows: batches made ahead, and passes recorded as CUDA graphs."""
     allow_tf32(machine.choice)
     machine.ahead = BatchesAhead(plan, Copies(machine.choice))
@@ -60,7 +59,7 @@ class Copies:
 class BatchesAhead:
     """The micro-batches of a process in the order of the steps, made by a thread a step before they are due."""
 
-    def __init__(self, plan: Plan, copy: Callable):
+    def __init__(self, plan, copy: Callable):
         self._plan, self._copy = plan, copy
         self._ahead: Ahead | None = None
         self._due = None  # what the thread goes on with: (rows, step)

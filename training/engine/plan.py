@@ -9,7 +9,7 @@ The defaults depend on D, the number of trained tokens in the whole run:
   rate is lower, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287). A network that is
   already trained has a much lower base.
 * Warm-up is 2 % of the run; then `wsd` holds the rate, and lowers it linearly over the last half.
-* With --fit, the micro-batch is as large as the memory allows (`training/engine/fitting.py`).
+* On a GPU and with --fit, the micro-batch is as large as the step and the memory allow (`training/engine/fitting.py`).
 
 The plan is printed with the reason for every value, and a flag overrides each of them.
 """
@@ -23,6 +23,7 @@ from training.engine.memory import Footprint, footprint_of
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
+MICRO_BATCH_TOKENS = 8192  # on a CPU, where more at once is no faster; a GPU takes all that it has memory for
 BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # for a new network; others: `training/engine/rates.py`
 
 
@@ -83,6 +84,11 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
     parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
     """
+    footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside)
+    if machine.choice.device.type == "cuda":
+        from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
+
+        footprint = footprint_on_cuda(footprint, rows, args, machine.choice)
     return make_plan(
         args,
         rows_per_epoch=rows.rows_per_epoch,
@@ -91,7 +97,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         begins_with=origin.stage,
         imported=origin.imported,
         base_rates=base_rates and base_rates["imported" if origin.imported else "ours"],
-        footprint=footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside),
+        footprint=footprint,
     )
 
 
@@ -124,36 +130,31 @@ def make_plan(
         batch_size = args.batch_size
     elif args.accumulation_steps:
         batch_size = max(1, rows // (args.accumulation_steps * world_size))
+    elif footprint and footprint.on_cuda:
+        batch_size = footprint.micro_batch(max(1, rows // world_size), args)
     else:
         batch_size = min(max(1, rows // world_size), max(1, MICRO_BATCH_TOKENS // row_length))
     accumulation = args.accumulation_steps or max(1, round(rows / (batch_size * world_size)))
     checkpointing = args.activation_checkpointing
     if args.fit:
-        if args.batch_size or args.accumulation_steps:
-            raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
-        from training.engine.fitting import fit
+        from training.engine.fitting import fit_step  # other runs do not load it
 
-        share = batch_size * accumulation  # rows of this process in a step; --fit does not change them
-        choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
-        batch_size, checkpointing = fit(footprint, args.fit, choices, checkpointing)
-        accumulation = share // batch_size
+        batch_size, accumulation, checkpointing = fit_step(footprint, args, batch_size, accumulation)
         reasons["batch"] += f"; micro-batch as --fit {args.fit:g} allows"
 
     step_tokens = batch_size * accumulation * world_size * row_length
-    steps = args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens)
-    steps = min(steps, args.max_steps or steps)
+    steps = min(args.max_steps or math.inf, args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens))
     default_rate, reasons["learning_rate"] = _learning_rate(
         args.optimizer, step_tokens, begins_with, imported, base_rates, adapters=getattr(args, "lora", False)
     )
     rate = default_rate
     if args.learning_rate is not None:
         rate, reasons["learning_rate"] = args.learning_rate, "as asked"
+    # At least ten steps, because the first steps change small embeddings by more than their size.
+    warmup = min(500, max(10, round(0.02 * steps)), max(1, steps // 2))
+    reasons["warmup"] = "2 % of the run, 10 to 500 steps, at most half"
     if args.warmup_steps is not None:
         warmup, reasons["warmup"] = args.warmup_steps, "as asked"
-    else:
-        # At least ten steps, because the first steps change small embeddings by more than their size.
-        warmup = min(500, max(10, round(0.02 * steps)), max(1, steps // 2))
-        reasons["warmup"] = "2 % of the run, 10 to 500 steps, at most half"
     return Plan(
         epochs=args.epochs,
         rows_per_epoch=rows_per_epoch,
@@ -172,10 +173,6 @@ def make_plan(
         footprint=footprint,
         reasons=reasons,
     )
-
-
-# A larger micro-batch is no faster on a CPU, and hardly faster on a GPU.
-MICRO_BATCH_TOKENS = 8192
 
 
 def tokens_per_step_rule(total_tokens: int) -> int:
@@ -205,10 +202,8 @@ def _learning_rate(
     optimizer: str, step_tokens: int, begins_with: str | None, imported: bool, base_rates: dict | None, adapters: bool
 ) -> tuple[float, str]:
     """The learning rate by the rule, and the rule in words."""
-    if base_rates:
-        rates, why = base_rates, ""
-    elif begins_with is None and not adapters:
-        rates, why = BASE_LEARNING_RATE, ""
+    if base_rates or (begins_with is None and not adapters):
+        rates, why = base_rates or BASE_LEARNING_RATE, ""
     else:
         from training.engine.rates import rates_of  # a new network does not load it
 

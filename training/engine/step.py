@@ -156,6 +156,10 @@ class Step:
             "tokens_per_second": result.trained / seconds,
             "memory": machine.peak_memory(),
         }
+        if machine.device.type == "cuda":
+            from training.report.peak import share_of_peak  # only peaks of GPUs are known
+
+            line["time"] |= share_of_peak(machine, self._plan, result.trained / seconds)
         state.updates.append(line)
         self.metrics = self._mean_of_updates()
 

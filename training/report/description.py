@@ -146,5 +146,7 @@ class Progress:
 
 def describe_step(metrics: dict, memory: int) -> str:
     loss = "skipped" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
-    speed = metrics["time"]["tokens_per_second"]
-    return f"loss {loss}  lr {metrics['lr']:.2e}  {speed:,.0f} tokens/s  {memory / 2**30:.1f} GB"
+    time = metrics["time"]
+    speed = f"{time['tokens_per_second']:,.0f} tokens/s"
+    speed += f" ({time['share_of_peak']:.0%} of the card)" if "share_of_peak" in time else ""
+    return f"loss {loss}  lr {metrics['lr']:.2e}  {speed}  {memory / 2**30:.1f} GB"

@@ -15,7 +15,7 @@ from dataset.records.conversations import from_conversations
 from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
 from dataset.rows.chats import CHATS
-from dataset.rows.order import BLOCK
+from dataset.rows.mixing import BLOCK
 from dataset.rows.rows import Rows, ValidationRows
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError

@@ -12,7 +12,7 @@ import torch
 
 from dataset.cache.token_cache import build_or_open
 from dataset.records.reading import read_records
-from dataset.rows.order import BLOCK, places_in_block
+from dataset.rows.mixing import BLOCK, places_in_block
 from dataset.rows.rows import Rows, ValidationRows
 from dataset.rows.texts import TEXTS
 from model.errors import SproutError, UsageError

@@ -1,0 +1,1 @@
+"""Stands in for libraries of other people's programs that a machine may lack."""

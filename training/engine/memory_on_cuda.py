@@ -1,0 +1,161 @@
+"""The peak memory of a training step on a CUDA GPU; runs on other devices do not load this.
+
+Weights, gradients and moments are there all the time. Beside them a step needs the most memory at one of three moments:
+at the end of the forward pass, when everything that the backward pass will read is kept and the loss is computed; with
+activation checkpointing, in the backward pass, when the inside of a layer is computed again; or while Muon works.
+
+What is kept follows from the derivative of each operation, and a test counts it. Sizes are in bytes per token, with d
+the hidden size, q and k the widths of all query heads and all key/value heads, f the inner size, and b the bytes of the
+compute type. `docs/gpu.md` sets the result against measurements.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from model.device import Device
+from model.likelihood import LOGITS_AT_ONCE
+from training.engine.fitting import ROOM
+from training.engine.machine import OPERATIONS_PER_SECOND, compiles
+from training.engine.memory import Footprint
+
+# cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute.
+WORKSPACE = 2 * 32 * 2**20
+MUON_AT_ONCE = 2**26  # numbers that Muon stacks at a time
+MOST_LAYERS_AS_ONE = 24  # a deeper network is compiled layer by layer, without the final norm and the loss
+
+
+@dataclass(frozen=True)
+class CudaFootprint(Footprint):
+    """A `Footprint` on a CUDA GPU."""
+
+    compiled: bool = False
+    masked: bool = False  # whether rows hold several documents that do not see each other
+    flash: bool = True  # whether attention runs in a kernel that knows grouped heads
+    total_memory: int = 0
+    free_memory: int = 0
+
+    on_cuda = True
+
+    def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
+        """Bytes by what they are for; their sum is the peak of what PyTorch has allocated at once."""
+        parts = super().parts(batch_size, checkpointing)
+        if (update := self.muon()) > parts["activations"]:
+            del parts["activations"]  # they are gone by then
+            parts["update"] = update
+        return parts
+
+    def total(self, batch_size: int, checkpointing: bool = False) -> int:
+        """What has to be free. A recorded graph keeps the memory of its activations while the optimizer works."""
+        return sum(super().parts(batch_size, checkpointing).values()) + self.muon()
+
+    def micro_batch(self, rows: int, args) -> int:
+        """The rows of a micro-batch for steps of `rows`: all, or equal parts that fit into the card's memory."""
+        # The same card gives the same plan, whatever little others take of it: a run can only resume with its own.
+        memory = self.total_memory if self.free_memory > 0.9 * self.total_memory else self.free_memory
+        sizes = range(rows, 1, -1) if not args.fit else ()  # --fit takes its own choice among the parts of all rows
+        fitting = (size for size in sizes if self.total(size, args.activation_checkpointing) <= ROOM * memory)
+        most = rows if args.fit else next(fitting, 1)
+        return max(1, min(most, round(rows / -(-rows // most))))
+
+    def muon(self) -> int:
+        """Temporary copies in Muon's step: the updates in float32, and in the compute type three copies of the matrices
+        and two products with themselves, for as many matrices of one shape as are stacked at a time."""
+        if self.optimizer != "muon" or not self.matrices():
+            return 0
+        c, b = self.config, self.compute_bytes
+        d, q, k = self._widths()
+        most = 0
+        for (rows, columns), count in {(d, q): 2, (d, k): 2, (d, c.intermediate_size): 3}.items():
+            one = rows * columns
+            numbers = max(one, min(count * c.num_hidden_layers * one, MUON_AT_ONCE // one * one))
+            most = max(most, numbers * (4 + 3 * b + 2 * b * min(rows, columns) // max(rows, columns)))
+        return most
+
+    def matrices(self) -> int:
+        """Trained parameters in the matrices of the layers, about."""
+        c = self.config
+        embeddings = c.vocab_size * c.hidden_size * (1 if c.tie_word_embeddings else 2)
+        return min(self.trainable, c.num_parameters() - embeddings)
+
+    def kept_by_layer(self) -> int:
+        """Bytes per token that the backward pass of a layer reads."""
+        c, b, half = self.config, self.compute_bytes, self.compute_bytes == 2
+        d, q, k = self._widths()
+        f, heads = c.intermediate_size, c.num_attention_heads
+        # The float32 streams into both norms, and their root mean squares; what attention reads, and its normaliser.
+        kept = 8 * d + 8 + b * (2 * q + 2 * (k if self.flash else q)) + 4 * heads
+        if self.masked:
+            kept += b * self.row_length  # the mask, as numbers to add to the scores
+        if self.compiled:  # element-wise operations are computed again instead
+            kept += b * (2 * d + 3 * f)
+        else:  # values normed, before their weights; inputs of the products, which autocast copies for each of them
+            kept += 8 * d + b * (5 if half else 2) * d + b * 4 * f
+        if c.qk_norm:
+            kept += 4 * (heads + c.num_key_value_heads)
+            kept += (q + k) * (b if self.compiled else 10 if half else 8)
+        return kept
+
+    def kept_weights(self) -> int:
+        """Bytes of the copies of all matrices of the layers in the compute type."""
+        c = self.config
+        d, q, k = self._widths()
+        return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * c.intermediate_size) if self.compute_bytes == 2 else 0
+
+    def compiled_as_one(self, checkpointing: bool) -> bool:
+        """Whether the loss is compiled with the network."""
+        return self.compiled and not checkpointing and self.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
+
+    def kept_at_the_end(self, tokens: int, checkpointing: bool) -> int:
+        """Bytes kept behind the last layer: the final norm, and what the loss keeps of its gradient."""
+        d, vocabulary = self.config.hidden_size, self.config.vocab_size
+        if not self.compiled_as_one(checkpointing):
+            return tokens * (12 * d + 4) + 4 * d * vocabulary
+        # The compiler leaves the gradient of the head to the backward pass, where that keeps less.
+        logits = self._logits_at_once(tokens)
+        return tokens * (4 * d + 4) + -(-tokens // logits) * min(logits, d) * vocabulary * self.compute_bytes
+
+    def _activations(self, tokens: int, checkpointing: bool) -> int:
+        c, b = self.config, self.compute_bytes
+        layers, d, f = c.num_hidden_layers, c.hidden_size, c.intermediate_size
+        end, loss = self.kept_at_the_end(tokens, checkpointing), self._loss(tokens, checkpointing)
+        # In the backward pass of a layer, two gradients are as wide as the MLP.
+        last = max(loss, tokens * 2 * b * f)
+        if not checkpointing:
+            return tokens * layers * self.kept_by_layer() + self.kept_weights() + end + last
+        inputs, inside = tokens * layers * 4 * d, tokens * self.kept_by_layer() + self.kept_weights() // layers
+        return inputs + max(self.kept_weights() + end + loss, inside + tokens * 2 * b * f)
+
+    def _loss(self, tokens: int, checkpointing: bool) -> int:
+        """Temporary copies while the loss is computed: logits, a chunk at a time, and head and features."""
+        c, b, logits = self.config, self.compute_bytes, self._logits_at_once(tokens)
+        # Logits and their logarithms in float32, beside the gradient of the chunk before.
+        each = 4 + b if self.compiled_as_one(checkpointing) else 8 if logits == tokens else 8 + (4 + b if b == 2 else 4)
+        half = 2 * c.hidden_size * (2 * c.vocab_size + tokens) if b == 2 else 4 * c.hidden_size * c.vocab_size
+        return logits * c.vocab_size * each + half
+
+    def _logits_at_once(self, tokens: int) -> int:
+        return min(tokens, max(256, LOGITS_AT_ONCE // self.config.vocab_size))
+
+    def _widths(self) -> tuple[int, int, int]:
+        c = self.config
+        return c.hidden_size, c.head_dim * c.num_attention_heads, c.head_dim * c.num_key_value_heads
+
+
+def footprint_on_cuda(plain: Footprint, rows, args, choice: Device) -> CudaFootprint:
+    """`plain` with what counts on the CUDA GPU of `choice`, for a run over `rows` (`dataset.rows.rows.Rows`)."""
+    half, masked = plain.compute_bytes == 2, rows.kind.name != "text"
+    free, total = torch.cuda.mem_get_info(choice.device)
+    tokens = args.epochs * rows.rows_per_epoch * rows.row_length
+    if args.max_steps:  # without a batch, steps of the size of the plan's rule
+        batch = (args.batch_size or 0) * (args.accumulation_steps or 1) * rows.row_length
+        tokens = min(tokens, args.max_steps * (batch or 8.4 * args.max_steps))
+    seconds = 6 * plain.config.num_parameters() * tokens / OPERATIONS_PER_SECOND["cuda"]
+    return CudaFootprint(
+        **vars(plain) | {"program": plain.program + WORKSPACE},
+        compiled=compiles(choice.device, args.compile, seconds)[0],
+        masked=masked,
+        flash=half and not masked and torch.cuda.get_device_capability(choice.device) >= (8, 0),
+        total_memory=total,
+        free_memory=free,
+    )
