@@ -9,7 +9,7 @@ from model.errors import UsageError
 from scripts.benchmark.gpu import results
 from scripts.benchmark.gpu.measurements import Measurement, all_measurements
 from scripts.benchmark.gpu.programs import Failed
-from scripts.benchmark.gpu.results import AGAINST, Row
+from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
 
 MARGIN = 5  # seconds to end the last program and to write
@@ -76,7 +76,7 @@ def pick(measurements: list[Measurement], names: list[str]) -> list[Measurement]
 def told(rows: list[Row], reason: str | None) -> str:
     if reason:
         return f", failed: {reason}"
-    values = [f"{row.measure} {row.value if row.side != AGAINST else f'({row.value})'} {row.unit}" for row in rows]
+    values = [f"{row.measure}: {row.value} {row.unit}{'' if row.side == OURS else f' ({row.side})'}" for row in rows]
     return "".join(f"\n    {value}" for value in values)
 
 
