@@ -37,7 +37,10 @@ def _has_columns(path: str | Path) -> bool:
     """Whether a parquet file has nested columns, or one with such a name."""
     import pyarrow.parquet
 
-    schema = pyarrow.parquet.read_schema(path)
+    try:
+        schema = pyarrow.parquet.read_schema(path)
+    except (pyarrow.ArrowException, OSError):  # it is reported where the file is read
+        return False
     return any(
         pyarrow.types.is_nested(field.type) or re.fullmatch(f"{NAMES}|functions", field.name, re.IGNORECASE)
         for field in schema

@@ -6,18 +6,20 @@ import io
 import pyarrow
 
 
-def decompressed(raw, path: str):
+def decompressed(raw, path: str) -> io.BufferedReader:
     """A readable stream of what `raw`, the opened file, holds. Raises EOFError where it is damaged or cut short."""
     if path.lower().endswith(".bz2"):
-        return bz2.BZ2File(raw)
-    return io.BufferedReader(_Zstandard(raw), 2**20)
+        stream = bz2.BZ2File(raw)  # unlike pyarrow it reads files of several parts, as pbzip2 writes them
+    else:
+        stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), "zstd")
+    return io.BufferedReader(_Guarded(stream), 2**20)
 
 
-class _Zstandard(io.RawIOBase):
-    """pyarrow's decompression as a raw stream of Python's."""
+class _Guarded(io.RawIOBase):
+    """A stream of bytes whose errors all become EOFError."""
 
-    def __init__(self, raw):
-        self._stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, "r"), "zstd")
+    def __init__(self, stream):
+        self._stream = stream
 
     def readable(self) -> bool:
         return True
