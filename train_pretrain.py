@@ -12,6 +12,7 @@ Writes out/pretrain_<hidden>.pth every 100 steps; `python eval_model.py --model_
 """
 
 from training.stages.arguments import (
+    COMPARED,
     StageParser,
     add_data_arguments,
     add_model_arguments,
@@ -24,6 +25,12 @@ from training.stages.arguments import (
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     add_data_arguments(parser, "texts: .jsonl, .jsonl.gz, .parquet or .txt, each with an optional weight")
+    parser.flags("data", COMPARED)(
+        "--markers",
+        choices=("keep", "split"),
+        default="keep",
+        help="those of a chat template, in texts (%(default)s)",
+    )
     add_model_arguments(parser, start_from=None)
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.1)
     add_run_arguments(parser, weight_name="pretrain")

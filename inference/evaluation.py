@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import torch
 
+from dataset.cache.texts import TextEncoder
 from dataset.records.formats import RecordKind
 from dataset.records.measured import all_documents
 from dataset.rendering import ChatRenderer, Rendered, cut_length
@@ -71,8 +72,9 @@ def text_rows(
     def rows() -> Iterator[list[int]]:
         texts = (document.content for document in all_documents(path, kind, "scoring"))
         for few in text_batches(texts):
-            for text, ids in zip(few, tokenizer.encode_batch(few), strict=True):
-                counts["bytes"] += len(text.encode("utf-8"))
+            encoded = TextEncoder(tokenizer).encode(few)  # whose bytes are those that its tokens spell
+            for ids, size in encoded:
+                counts["bytes"] += size
                 counts["documents"] += 1
                 yield from windows(ids, tokenizer.bos_id, tokenizer.eos_id, length)
 

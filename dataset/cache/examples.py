@@ -207,6 +207,9 @@ class ExampleEncoder:
     def version(self, source: Path) -> dict:
         return self._version | reading_version(source)
 
+    def documents(self, documents):
+        return documents
+
     def content(self, document: ExampleDocument) -> bytes:
         return document.to_json().encode("utf-8")
 

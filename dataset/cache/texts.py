@@ -3,7 +3,7 @@
 `Cache` is what a cache of any kind of records says of itself once it is open.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -212,9 +212,17 @@ class TextEncoder:
         """How many tokens stand for none of these bytes."""
         return 2 if self.tokenizer.bos_id != self.tokenizer.eos_id else 1
 
+    def documents(self, texts: Iterable[str]) -> Iterable[str]:
+        """The documents that the texts of the records are."""
+        return texts
+
     def encode(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
         """What `add` of the writer takes for each document, on all cores: here its ids, and its UTF-8 bytes."""
         ids = self.tokenizer.encode_batch(texts)
+        if self.tokenizer.unknown_id is not None:
+            from dataset.cache.unknown import known_bytes  # most tokenizers can spell every text
+
+            return list(zip(ids, known_bytes(self.tokenizer, texts, ids), strict=True))
         return [(one, len(text.encode("utf-8"))) for one, text in zip(ids, texts, strict=True)]
 
     def writer(self, folder: Path, name: str) -> StreamWriter:

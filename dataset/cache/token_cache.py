@@ -120,7 +120,7 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
     copies, text_bytes, framing = Copies(), 0, 0
     last = None  # the last document to train on is kept back, as it may have to be held out
     with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:
-        for batch, encoded in _encoded(text_batches(documents, encoder.characters), encoder.encode):
+        for batch, encoded in _encoded(text_batches(encoder.documents(documents), encoder.characters), encoder.encode):
             for document, parts in zip(batch, encoded, strict=True):
                 number = content_number(encoder.content(document))
                 copies.add(number)

@@ -166,6 +166,11 @@ class Tokenizer:
 
             raise not_text([text]) from error
 
+    @cached_property
+    def unknown_id(self) -> int | None:
+        """The id of text that the vocabulary cannot spell ([UNK]); None where every text can be spelled."""
+        return self.vocab.get(getattr(self.backend.model, "unk_token", None))
+
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of every text, in parallel on all cores."""
         try:

@@ -5,16 +5,19 @@
 The stage names its kind of data (`dataset.rows.rows.Kind`), so the code of the other kinds is not loaded.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 from dataset.cache.token_cache import build_or_open, held_out_share
 from dataset.command_line import parse_sources, refuse_same_file
+from dataset.records.reading import bytes_of
 from dataset.rows.rows import Kind, Rows, ValidationRows
 from model.errors import UsageError
 from training.engine import distributed
 
+SPELLED = re.compile(rb"<\|im_(?:start|end)\|>|<\|endoftext\|>|</?s>")  # markers, see `rows.marked_texts`
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
 # So are fewer UTF-8 bytes of text a token. English and Chinese have more than 3 with a tokenizer made for them, and 1
 # where it knows nothing of them. Tables of numbers have few as well: each digit is a token.
@@ -30,6 +33,10 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
         from training.stages.kinds import with_format
 
         kind = with_format(kind, args.format)
+    if getattr(args, "markers", "keep") == "split":
+        from dataset.rows.marked_texts import split_at_markers
+
+        kind = split_at_markers(kind)
     items = args.data_path
     if not items:
         from dataset.sample.files import sample_file  # runs on files of their own do not load it
@@ -52,7 +59,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
             progress=distributed.is_main(),
         )
         say(cache.summary())
-        for warning in warnings_about(cache):
+        for warning in warnings_about(cache, tokenizer):
             say(f"warning: {warning}")
         return cache
 
@@ -68,7 +75,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     return rows, validation
 
 
-def warnings_about(cache) -> list[str]:
+def warnings_about(cache, tokenizer) -> list[str]:
     """Warnings about a data file, to be seen before a long training run; see `dataset.cache.texts.Cache`."""
     warnings = []
     if cache.copies > MANY_COPIES:
@@ -81,6 +88,10 @@ def warnings_about(cache) -> list[str]:
             f"the tokenizer has only {cache.bytes_per_token:.2f} bytes a token on {cache.source}: it may not know the"
             " language; train one on your text, or extend it (docs/tokenizer.md)"
         )
+    if tokenizer.unknown_id is not None or SPELLED.search(next(bytes_of(cache.source), b"")):
+        from training.stages.odd_texts import warnings_about_texts  # few files need it
+
+        warnings += warnings_about_texts(cache, tokenizer)
     return warnings
 
 

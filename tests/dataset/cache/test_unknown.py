@@ -1,0 +1,77 @@
+"""Text that a tokenizer cannot spell: counted, said, refused; markers of a template in texts: said, or split at."""
+
+import json
+
+import pytest
+import tokenizers
+
+from dataset.cache.token_cache import build_or_open
+from dataset.cache.unknown import known_bytes, warning_about_unknown
+from dataset.rows.marked_texts import SplitTextCache, warning_about_markers
+from dataset.rows.texts import TEXTS
+from model.errors import SproutError
+from model.text.tokenizer import Tokenizer
+from training.stages.data import warnings_about
+
+WORDS = ["[UNK]", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "the", "river"]
+
+
+@pytest.fixture
+def of_words() -> Tokenizer:
+    """A tokenizer that knows two words."""
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    backend.add_special_tokens(WORDS[:4])
+    config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+    return Tokenizer({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(config)})
+
+
+def cache_of(folder, texts, tokenizer, cache=TEXTS.cache):
+    path = folder / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts))
+    return build_or_open(path, tokenizer, cache, cache_dir=folder / "cache", progress=False, val_ratio=0)
+
+
+def test_bytes_of_unknown_text_do_not_count(of_words, small_tokenizer):
+    texts = ["the river", "the 河 river"]
+    assert of_words.unknown_id == 0 and small_tokenizer.unknown_id is None
+    assert known_bytes(of_words, texts, of_words.encode_batch(texts)) == [9, 13 - len("河".encode())]
+
+
+def test_a_few_unknown_tokens_are_said_and_many_refused(tmp_path, of_words):
+    cache = cache_of(tmp_path, ["the river " * 100, "the boat"], of_words)
+    assert cache.bytes == 1000 + len("the ")
+    assert "1 tokens of" in warning_about_unknown(cache, of_words.unknown_id)
+    assert any("unknown to the tokenizer" in warning for warning in warnings_about(cache, of_words))
+    cache = cache_of(tmp_path, ["the boat " * 10], of_words)
+    with pytest.raises(SproutError, match="45% of the tokens .* are unknown"):
+        warnings_about(cache, of_words)
+    assert warning_about_unknown(cache_of(tmp_path, ["the river"], of_words), of_words.unknown_id) is None
+
+
+MARKED = ["<|im_start|>Once upon a time.<|im_end|> <|im_start|>The end.<|im_end|>", "no marker"] * 20
+
+
+def test_markers_in_texts_are_said(tmp_path):
+    tokenizer = Tokenizer.load()
+    cache = cache_of(tmp_path, MARKED, tokenizer)
+    (warning,) = [one for one in warnings_about(cache, tokenizer) if "--markers split" in one]
+    spelled = sum(len(tokenizer.encode(marker)) for marker in ("<|im_start|>", "<|im_end|>")) * 2
+    share = spelled / sum(map(len, tokenizer.encode_batch(MARKED[:2])))
+    assert warning.startswith(f"{share:.0%} of the tokens") and "<|im_end|>, <|im_start|>" in warning
+    assert warning_about_markers(cache_of(tmp_path, ["2 < 3 and so on"], tokenizer).source, tokenizer) is None
+
+
+def test_documents_end_where_markers_stand(tmp_path):
+    tokenizer = Tokenizer.load()
+    cache = cache_of(tmp_path, MARKED, tokenizer, SplitTextCache)
+    ids = cache.train.map().tolist()
+    documents = [tokenizer.decode(ids[i:j]) for i, j in _documents(ids, tokenizer)]
+    assert documents == ["Once upon a time.", "The end.", "no marker"] * 20
+    assert not any("--markers" in warning for warning in warnings_about(cache, tokenizer))
+    assert cache.folder != cache_of(tmp_path, MARKED, tokenizer).folder
+
+
+def _documents(ids, tokenizer):
+    begins = [place for place, token in enumerate(ids) if token == tokenizer.bos_id]
+    return list(zip(begins, [*begins[1:], len(ids)]))
