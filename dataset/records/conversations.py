@@ -212,7 +212,7 @@ def _is_excluded(fields: dict) -> bool:
 
 CHAT = RecordKind(
     "chat",
-    "a conversation, for fine-tuning",
+    "a conversation, for train_full_sft.py",
     (
         Format(
             "conversations",

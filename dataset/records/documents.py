@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from dataset.records.formats import BadLine, BadRecord, Format, RecordKind
 from dataset.records.reading import read_records, size_of
-from model.errors import SproutError
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,9 @@ class BadLines:
     def add(self, line: BadLine) -> None:
         """Raises SproutError with "stop"."""
         if self.on_bad_line == "stop":
-            raise SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
+            from dataset.records.odd_lines import refused  # good files do not load it
+
+            raise refused(line)
         self.first = self.first or line
         self.counts[line.reason] += 1
         if self._file is None:

@@ -107,5 +107,5 @@ def read_text(fields: dict) -> str:
 
 
 TEXT = RecordKind(
-    "text", "a text, for pretraining", (Format("text", '{"text": "..."}', frozenset({"text"}), read_text),)
+    "text", "a text, for train_pretrain.py", (Format("text", '{"text": "..."}', frozenset({"text"}), read_text),)
 )

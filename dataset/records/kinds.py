@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
+from dataset.records.odd_lines import UNKNOWN
 from dataset.records.preferences import PREFERENCE
 from dataset.records.scored import SCORED
 from model.errors import UsageError
@@ -38,9 +39,19 @@ def only(kind: RecordKind, name: str | None) -> RecordKind:
 
 
 def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
-    """The error for a record of none of the `wanted` kinds: which shapes are accepted, and what the record is."""
-    accepted = " or ".join(one.shape for kind in wanted for one in kind.formats)
-    for other in KINDS:
-        if other not in wanted and other.find_format(fields) is not None:
-            accepted += f"; this is {other.what}"
-    return BadRecord("the shape is unknown", f"{list_keys(fields)}; accepted: {accepted}")
+    """The error for a record of none of the `wanted` kinds.
+
+    It says first what the record is, if it is of another kind, then which accepted shape is nearest and what differs.
+    """
+    others = (other for other in KINDS if other not in wanted and other.find_format(fields) is not None)
+    is_another = "".join(f"this is {other.what}; " for other in others)
+    formats = [one for kind in wanted for one in kind.formats]
+    nearest = min(formats, key=lambda one: (len(one.keys - fields.keys()), -len(one.keys)))
+    missing = ", ".join(f'"{key}"' for key in sorted(nearest.keys - fields.keys()))
+    differs = f"{missing} missing" if missing else "but its values are of another shape"
+    more = f"; or another format: {names}" if (names := ", ".join(_other_names(formats, nearest))) else ""
+    return BadRecord(UNKNOWN, f"{is_another}{list_keys(fields)}; accepted: {nearest.shape}, {differs}{more}")
+
+
+def _other_names(formats: Sequence[Format], nearest: Format) -> list[str]:
+    return list(dict.fromkeys(one.name for one in formats if one.name != nearest.name))

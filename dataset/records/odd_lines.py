@@ -3,9 +3,12 @@
 import json
 
 from dataset.records.formats import BadLine, Record
+from model.errors import SproutError
 
 # Encodings of Chinese text that are not UTF-8; GB18030 contains GBK and GB2312.
 CHINESE = ("gb18030", "big5")
+
+UNKNOWN = "the shape is unknown"
 
 # How files with a wrong name begin, and what to do about them.
 OTHER_FILES = {
@@ -19,6 +22,13 @@ OTHER_FILES = {
     b"\xfe\xff": "it is UTF-16: save it as UTF-8",
     b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
 }
+
+
+def refused(line: BadLine) -> SproutError:
+    """The error for a line at which a run stops, and what to do about it."""
+    if line.reason == UNKNOWN and line.line == 1:  # the others are likely to have the same shape
+        return SproutError(f"{line}: give another file")
+    return SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
 
 
 def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:

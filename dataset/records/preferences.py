@@ -181,7 +181,7 @@ PAIR_OF_CHATS = (
 
 PREFERENCE = RecordKind(
     "preference",
-    "a preference between answers, which train_dpo.py and train_reward.py learn from",
+    "a preference between answers, for train_dpo.py and train_reward.py",
     (
         Format(
             "prompt/chosen/rejected",

@@ -52,7 +52,7 @@ def from_scored(fields: dict) -> ScoredAnswer:
 
 SCORED = RecordKind(
     "scored",
-    "an answer with a score, which train_reward.py learns from",
+    "an answer with a score, for train_reward.py",
     (
         Format(
             "scored",

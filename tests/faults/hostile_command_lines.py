@@ -188,7 +188,7 @@ DATA = [
     ("train_pretrain.py", "--from_weight {f}/chat_a.jsonl", "not a file of torch.save"),
     ("train_pretrain.py", "--from_weight {f}/hf/config.json", "not a file of torch.save"),
     ("train_pretrain.py", "--from_weight {f}/tokenizer", "is not a Hugging Face folder: it has no config.json"),
-    ("train_pretrain.py", "--data_path {f}/chat_a.jsonl", "this is a conversation, for fine-tuning"),
+    ("train_pretrain.py", "--data_path {f}/chat_a.jsonl", "this is a conversation, for train_full_sft.py"),
     ("train_full_sft.py", "--data_path {f}/a.jsonl", "this is a text, for pretraining"),
     ("train_full_sft.py", "--max_seq_len 4", "--max_seq_len 20 would be the least"),
     ("train_tokenizer.py", "--extend gone --add 3", "There is no tokenizer at gone"),

@@ -143,7 +143,13 @@ WHOLE = (
         "not UTF-8",
         2,
     ),
-    Hostile("chats for texts", "a.jsonl", CHAT, "the shape is unknown (keys: conversations; accepted:", 1),
+    Hostile(
+        "chats for texts",
+        "a.jsonl",
+        CHAT,
+        "the shape is unknown (this is a conversation, for train_full_sft.py; keys:",
+        1,
+    ),
     Hostile("another key", "a.jsonl", b'{"content": "a"}\n', 'accepted: {"text": "..."}', 1),
     Hostile("a record without keys", "a.jsonl", b"{}\n", "keys: none", 1),
     Hostile("keys that steer the terminal", "a.jsonl", b'{"\\u001b[2J\\u0085": 1}\n', SHAPE, 1),
@@ -194,7 +200,9 @@ LINES = (
 TEXTS = (*WHOLE, *LINES)
 
 CHATS = (
-    Hostile("texts for chats", "a.jsonl", TEXT, "the shape is unknown (keys: text; accepted:", 1),
+    Hostile(
+        "texts for chats", "a.jsonl", TEXT, "the shape is unknown (this is a text, for train_pretrain.py; keys:", 1
+    ),
     Hostile("plain text for chats", "a.txt", b"Once upon a time\n", SHAPE, 1),
     Hostile("chats cut short", "a.jsonl", CHAT + CHAT[:-9], "is the file cut short?", 2),
     Hostile("parquet of texts", "a.parquet", table(text=["a"]), SHAPE, 1),

@@ -170,7 +170,7 @@ def test_adapters_of_a_reward_model_do_not_chat(workshop, capsys):
 def test_preferences_by_dpo_take_no_scores(workshop):
     command = Workshop(workshop.folder, "dpo")
     code, message = command.fails("dpo", "--max_steps=1", data=("scored.jsonl",))
-    assert code == 1 and "this is an answer with a score, which train_reward.py learns from" in message
+    assert code == 1 and "this is an answer with a score, for train_reward.py" in message
     assert "scored.jsonl:1" in message and message.count("\n") == 1
 
 

@@ -14,7 +14,8 @@ def test_an_unknown_shape_names_the_keys_and_what_is_accepted():
     with pytest.raises(BadRecord) as caught:
         detect_format({"instruction": "a", "output": "b"}, TEXT)
     assert caught.value.detail == (
-        'keys: instruction, output; accepted: {"text": "..."}; this is a conversation, for fine-tuning'
+        "this is a conversation, for train_full_sft.py; keys: instruction, output;"
+        ' accepted: {"text": "..."}, "text" missing'
     )
     with pytest.raises(BadRecord) as caught:
         detect_format({}, TEXT)

@@ -53,6 +53,6 @@ def test_other_kinds_are_told_apart_from_scored_records():
     scored = {"input": "Hi", "output": "Hello!", "score": 1}
     with pytest.raises(BadRecord) as error:
         detect_format(scored, PREFERENCE)
-    assert "this is an answer with a score, which train_reward.py learns from" in error.value.detail
+    assert "this is an answer with a score, for train_reward.py" in error.value.detail
     with pytest.raises(BadRecord):
         detect_format({"instruction": "Hi", "output": "Hello!"}, SCORED)

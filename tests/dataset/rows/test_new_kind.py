@@ -100,5 +100,7 @@ def test_what_a_file_of_a_new_kind_cannot_hold_is_named(tmp_path, small_tokenize
     workshop = Workshop.create(tmp_path, "full_sft")
     (tmp_path / "text.jsonl").write_text('{"text": "a"}\n')
     args = parse_arguments(workshop.command("out", data=["text.jsonl"]))
-    with pytest.raises(SproutError, match=r'accepted: \{"prompt".*"label": true\}; this is a text, for pretraining'):
+    with pytest.raises(
+        SproutError, match=r'this is a text, for train_pretrain.py; .*accepted: \{"prompt".*"label": true\}'
+    ):
         open_data(UNPAIRED_ANSWERS, args, small_tokenizer, lambda line: None)

@@ -244,6 +244,7 @@ def test_nothing_held_out(cached):
 def test_large_vocabularies_take_four_bytes(tmp_path, tokenizer):
     class Large:
         vocab_size, bos_id, eos_id, pad_id, fingerprint = 151_936, 151_643, 151_645, 151_643, "large"
+        unknown_id = None
 
         def encode_batch(self, texts):
             return [[151_000 + ord(character) for character in text] for text in texts]
