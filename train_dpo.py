@@ -29,7 +29,7 @@ from training.stages.stage_arguments import add_lora_arguments, add_preference_a
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    add_data_arguments(parser, "preferences: .jsonl, .jsonl.gz or .parquet", max_seq_len=768)
+    add_data_arguments(parser, "preferences: JSON lines, parquet, ... (docs/dpo.md)", max_seq_len=768)
     add_model_arguments(parser, start_from="full_sft")
     add_lora_arguments(parser)
     add_preference_arguments(parser)

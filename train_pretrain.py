@@ -24,7 +24,9 @@ from training.stages.arguments import (
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    add_data_arguments(parser, "texts: .jsonl, .jsonl.gz, .parquet or .txt, each with an optional weight")
+    add_data_arguments(
+        parser, "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
+    )
     parser.flags("data", COMPARED)(
         "--markers",
         choices=("keep", "split"),

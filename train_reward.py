@@ -27,7 +27,9 @@ from training.stages.stage_arguments import add_lora_arguments, add_reward_argum
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    add_data_arguments(parser, "preferences, or scored answers: .jsonl, .jsonl.gz or .parquet", max_seq_len=768)
+    add_data_arguments(
+        parser, "preferences, or scored answers: JSON lines, parquet, ... (docs/dpo.md)", max_seq_len=768
+    )
     add_model_arguments(parser, start_from="full_sft")
     add_lora_arguments(parser)
     add_reward_arguments(parser)

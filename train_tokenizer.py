@@ -29,7 +29,7 @@ def parse_arguments(argv=None):
         "--data_path",
         nargs="+",
         metavar="FILE[:SHARE]",
-        help="texts or chats: .jsonl, .jsonl.gz, .parquet, .txt, each with an optional share (default: sample data)",
+        help="texts or chats: JSON lines, plain text, parquet, ..., each with an optional share (default: sample data)",
     )
     data.add_argument("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")
     data.add_argument(

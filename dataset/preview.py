@@ -39,7 +39,7 @@ def main(argv=None) -> None:
 
 def _parse_arguments(argv):
     parser = CommandParser(__doc__, prog="python -m dataset.preview")
-    parser.add_argument("file", metavar="FILE", help=".jsonl, .jsonl.gz, .parquet, .txt, .txt.gz")
+    parser.add_argument("file", metavar="FILE", help="JSON lines, plain text, parquet, ... (docs/chat_data.md)")
     parser.add_argument("--max_seq_len", type=int, default=768, help="length of a row in tokens (%(default)s)")
     parser.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the tokenizer that comes with Sprout")
     parser.add_argument("--examples", type=int, default=3, help="how many to show (%(default)s)")

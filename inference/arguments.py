@@ -28,7 +28,7 @@ def add_task_arguments(parser) -> None:
     what = group.add_mutually_exclusive_group()
     what.add_argument("--prompt", action="append", metavar="TEXT", help="go on from this, or answer it (repeatable)")
     what.add_argument("--auto_test", action="store_true", help="built-in prompts in Chinese and English")
-    what.add_argument("--data_path", metavar="FILE", help="score texts or chats: .jsonl, .jsonl.gz, .parquet, .txt")
+    what.add_argument("--data_path", metavar="FILE", help="score texts or chats: JSON lines, plain text, parquet, ...")
     group.add_argument("--system", metavar="TEXT", help="the system message that a chat begins with")
     add_switch(
         group.add_argument,

@@ -27,7 +27,7 @@ def parse_arguments(argv=None):
     group = parser.add_argument_group("what to score")
     what = group.add_mutually_exclusive_group(required=True)
     what.add_argument("--prompt", metavar="TEXT", help="what was asked; its answers by --answer")
-    what.add_argument("--data_path", metavar="FILE", help="pairs, scored answers, chats: .jsonl, .jsonl.gz, .parquet")
+    what.add_argument("--data_path", metavar="FILE", help="pairs, scored answers, chats: JSON lines, parquet, ...")
     group.add_argument("--answer", action="append", metavar="TEXT", help="with --prompt (repeatable)")
     group.add_argument("--system", metavar="TEXT", help="with --prompt: the system message before it")
     group.add_argument("--by", metavar="KEY", help="with --data_path: also figures for each value of this key")

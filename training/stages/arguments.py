@@ -97,7 +97,7 @@ class StageParser(CommandParser):
 
 
 def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -> None:
-    """`what` names the accepted files in the help, say 'texts (.jsonl, .jsonl.gz, .parquet, .txt)'."""
+    """`what` names the accepted files in the help, say 'texts: JSON lines, parquet'."""
     flag = parser.flags("data", COMPARED)
     flag("--data_path", nargs="+", metavar="FILE[:WEIGHT]", help=what)
     flag("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
