@@ -145,6 +145,8 @@ class Step:
         for name, other in results.items():
             if name != MAIN and other.is_finite:
                 line |= {f"{name}/loss": other.loss, f"{name}/grad_norm": other.grad_norm}
+            if other.still and self._updaters[name].still == 1:
+                machine.say(f"warning: the gradient of step {self.number} is only rounding: such steps update nothing")
             if other.skipped:
                 line["skipped"] = other.skipped
                 line["skipped_steps"] = sum(sum(each.skipped.values()) for each in self._updaters.values())

@@ -10,9 +10,14 @@ from torch import Tensor
 from model.errors import SproutError
 from model.whole import gradients_of, norm_of
 from training.engine import distributed
+from training.engine.optimizers import ADAM_EPS
 
 FIRST_SCALE, SCALE_DOUBLES_AFTER = 2.0**16, 2000
 MOST_BAD_STEPS_IN_A_ROW = 3
+# Where the terms of a loss cancel out, its gradient is only rounding, which AdamW and Muon would magnify to full steps.
+# So a gradient counts as none if its root mean square is below AdamW's eps, or its norm below this: what cancels out in
+# float32 leaves about 3e-7 of its norm, which is some tens.
+SMALLEST_NORM = 1e-5
 
 
 class DivergedError(SproutError):
@@ -29,6 +34,7 @@ class UpdateResult:
     skipped: str | None
     measures: dict[str, float]  # means and extremes by name, as `Measures` collected them
     interrupted: bool  # whether any process wants to stop
+    still: bool = False  # whether there was no gradient, so that nothing was updated
 
     @property
     def is_finite(self) -> bool:
@@ -134,6 +140,8 @@ class Updater:
         self.good_steps = 0  # since the scale last changed
         self.bad_in_a_row = 0
         self.skipped = {"non-finite": 0, "overflow": 0}
+        self.rounding = max(SMALLEST_NORM, ADAM_EPS * math.sqrt(sum(p.numel() for p in self.parameters)))
+        self.still = 0  # updates without a gradient
         self.discard()
 
     def discard(self) -> None:
@@ -195,7 +203,9 @@ class Updater:
         correction = self.nominal_count / (max(1.0, count) * self.scale)
         norm = norm * correction
         skipped = self._verdict(loss_sum, norm)
-        if skipped is None and count > 0:
+        still = skipped is None and count > 0 and norm <= self.rounding
+        self.still += still
+        if skipped is None and count > 0 and not still:
             clip = min(1.0, self.grad_clip / (norm + 1e-6)) if self.grad_clip else 1.0
             torch._foreach_mul_(gradients, correction * clip)
             for optimizer in self.optimizers:
@@ -203,7 +213,7 @@ class Updater:
                     group["lr"] = group["peak_lr"] * rate_factor
                 optimizer.step()
         loss = loss_sum / count if count else math.nan
-        return UpdateResult(loss, round(trained), norm, skipped, measured, signals > 0)
+        return UpdateResult(loss, round(trained), norm, skipped, measured, signals > 0, still)
 
     def _verdict(self, loss: float, norm: float) -> str | None:
         """Why to skip this step, or None. A NaN must not reach the optimizer: its moments would never recover."""
