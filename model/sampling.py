@@ -96,11 +96,22 @@ def filtered(logits: Tensor, how: Sampling, seen: Tensor | None = None) -> Tenso
 
 
 def sample(
-    logits: Tensor, how: Sampling, seen: Tensor | None = None, generator: torch.Generator | None = None
+    logits: Tensor,
+    how: Sampling,
+    seen: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    rows: Tensor | None = None,
+    count: int | None = None,
 ) -> Tensor:
-    """One token for each row of logits [B, V]: int64 [B]. `generator` lives on the device of the logits."""
+    """One token for each row of logits [B, V]: int64 [B]. `generator` lives on the device of the logits.
+
+    rows [B]: which of `count` rows these are. Random numbers are drawn for all, so a row's are its own.
+    """
     if how.temperature == 0:
         if how.repetition_penalty != 1:
             logits = penalize_repetition(logits.float(), seen, how.repetition_penalty)
         return logits.argmax(dim=-1)
-    return torch.multinomial(filtered(logits, how, seen).softmax(dim=-1), 1, generator=generator)[:, 0]
+    probabilities = filtered(logits, how, seen).softmax(dim=-1)
+    # The largest p / e is a draw from p if every e is exponential: torch.multinomial, without its wait for the device.
+    noise = probabilities.new_empty(count or len(logits), logits.shape[-1]).exponential_(generator=generator)
+    return (probabilities / (noise if rows is None else noise[rows])).argmax(dim=-1)

@@ -24,7 +24,7 @@ def measure(device: str, dtype: str, batch_size: int, prompt_length: int, new_to
 
     device: as torch spells it, "cuda" say. dtype: "float32" or "bfloat16". A first run of the same size warms up.
     """
-    write = writer(OURS, device, dtype, batch_size)
+    write = writer(OURS, device, dtype)
     write([[3] * prompt_length] * batch_size, new_tokens)
     return _timed(write, device, batch_size, prompt_length, new_tokens)["tokens_per_second"]
 
@@ -44,14 +44,12 @@ def _timed(write, device: str, batch_size: int, prompt_length: int, new_tokens: 
 
 
 @functools.lru_cache(maxsize=1)
-def writer(side: str, device: str, dtype: str, batch_size: int):
+def writer(side: str, device: str, dtype: str):
     """A function from prompts and a number of tokens to the answers, as lists of ids."""
     import torch
 
     network = _network()
     if side in (OURS, AGAINST):
-        import inspect
-
         from model.generation import generate_batch
         from model.sampling import GREEDY
 
@@ -60,8 +58,7 @@ def writer(side: str, device: str, dtype: str, batch_size: int):
         except ImportError:  # where older versions have it
             from model.generation import prepare_for_decoding
         network.to(device)
-        known = inspect.signature(prepare_for_decoding).parameters
-        prepare_for_decoding(network, getattr(torch, dtype), **{"rows": batch_size} if "rows" in known else {})
+        prepare_for_decoding(network, getattr(torch, dtype))
         return lambda prompts, count: generate_batch(network, prompts, max_new_tokens=count, sampling=GREEDY)
     return _transformers_writer(network, device, dtype, side == PEER_STATIC)
 
@@ -199,7 +196,7 @@ def work(side: str, device: str, threads: str) -> None:
         torch.set_num_threads(int(threads))
     for line in sys.stdin:
         dtype, batch_size, prompt_length, new_tokens = json.loads(line)
-        write = writer(side, device, dtype, batch_size)
+        write = writer(side, device, dtype)
         if line != warm:
             write([[3] * prompt_length] * batch_size, new_tokens if device != "cpu" else 8)
             warm = line
