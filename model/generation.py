@@ -3,9 +3,8 @@
     new_tokens(model, prompts, max_new_tokens=100, sampling=Sampling(0.8), eos_ids={2})  -> step by step, an id for each
     generate_batch(model, prompts, ...)                                                  -> all ids of each
 
-Random numbers come from a `torch.Generator` of their own, so that generating neither depends on the global
-random state nor changes it. An answer that ends leaves the batch, which changes the others by rounding alone: each
-row keeps its random numbers.
+Random numbers come from a `torch.Generator` of their own: the global random state is neither used nor changed. A text
+that has ended leaves the batch; each of the others keeps its random numbers, so it changes by rounding alone.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,32 +16,11 @@ from model.config import TransformerConfig
 from model.errors import SproutError
 from model.sampling import PLAIN, Sampling, sample
 
-MANY = 1000  # tokens: from here on it pays to rearrange the weights first
 
-
-def generate_batch(
-    model: nn.Module,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    sampling: Sampling = PLAIN,
-    eos_ids: Collection[int] = (),
-    generator: torch.Generator | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> list[list[int]]:
-    """The tokens that follow each prompt, without the prompt.
-
-    An answer ends with one of `eos_ids`, which is its last token; or without, after `max_new_tokens`, or
-    where the positions of the network end (which a prompt longer than the others may bring about for all).
-
-    generator: random numbers, on the device of the model; None: a new one, seeded anew each time.
-    stop: asked before every step; once it says yes, what there is so far is returned.
-
-    Runs in inference mode, with the model in eval mode for the time being. Raises `SproutError` when a prompt leaves no
-    position free, or when the network computes something that is not a number; `ValueError` for an empty prompt.
-    """
+def generate_batch(model: nn.Module, prompts: Sequence[Sequence[int]], **settings) -> list[list[int]]:
+    """All tokens that `new_tokens` yields for each prompt; `settings` are its others."""
     answers: list[list[int]] = [[] for _ in prompts]
-    for newest in new_tokens(model, prompts, max_new_tokens, sampling, eos_ids, generator, stop):
+    for newest in new_tokens(model, prompts, **settings):
         for answer, token in zip(answers, newest, strict=True):
             if token is not None:
                 answer.append(token)
@@ -52,10 +30,7 @@ def generate_batch(
 def new_generator(device: torch.device | str = "cpu", seed: int | None = None) -> torch.Generator:
     """Random numbers for `new_tokens` and `generate_batch`; without a seed they differ each time."""
     generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
+    generator.seed() if seed is None else generator.manual_seed(seed)
     return generator
 
 
@@ -69,7 +44,17 @@ def new_tokens(
     generator: torch.Generator | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[list[int | None]]:
-    """Yields, step by step, the newest token of every prompt, None for those that have ended: see `generate_batch`."""
+    """Yields, step by step, the newest token of every prompt, None for those that have ended.
+
+    An answer ends with one of `eos_ids`, which is its last token; or without, after `max_new_tokens`, or
+    where the positions of the network end (which a prompt longer than the others may bring about for all).
+
+    generator: random numbers, on the device of the model; None: a new one, seeded anew each time.
+    stop: asked before every step; once it says yes, no more tokens come.
+
+    Runs in inference mode, with the model in eval mode for the time being. Raises `SproutError` when a prompt leaves no
+    position free, or when the network computes something that is not a number; `ValueError` for an empty prompt.
+    """
     steps = min(max_new_tokens, free_positions(prompts, model.config.max_position_embeddings)) if prompts else 0
     if steps == 0:
         return
@@ -114,31 +99,28 @@ class Decoding:
         weight, B = model.model.embed_tokens.weight, len(prompts)
         device, kind = weight.device, weight.device.type
         dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype  # of products
-        if kind == "cuda" or B * steps >= MANY:
-            from model.decoding import rearranged  # takes time and memory, which a few tokens are not worth
+        if kind == "cuda" or B * steps >= 1000:  # on a CPU, fewer tokens are not worth its time and memory
+            from model.decoding import rearranged
 
             model = rearranged(model, dtype)
         self.model, self.prompts, self.sampling = model, prompts, sampling
         self.generator = generator or new_generator(device)
         capacity = -(-(max(map(len, prompts)) + steps) // 8) * 8  # kernels of a GPU take no mask of another width
-        self.cache = KVCache(model.config, B, capacity, device, dtype)
+        self.cache = KVCache(model.config, B, capacity, device, getattr(model.lm_head, "dtype", dtype))
         self.rows: list[int | None] = list(range(B))
         self.order = torch.arange(B, device=device)  # the same on the device
         self.tokens = torch.zeros(B, 1, dtype=torch.long, device=device)  # the newest; -1: not a number
         self.seen = torch.zeros(B, model.config.vocab_size, dtype=torch.bool, device=device)
         if kind == "cuda":
-            from model.cuda_graphs import Captured
+            from model.cuda_graphs import capture
 
-            captured = Captured(self)
-            self.read_prompts, self.step = captured.read_prompts, captured.step
+            capture(self)
 
     def next(self) -> list[int | None]:
         """The newest token of each prompt, None for those that have ended."""
         self.step() if self.cache.longest else self.read_prompts()
-        newest: list[int | None] = [None] * len(self.prompts)
-        for row, token in zip(self.rows, self.tokens[: len(self.rows), 0].tolist(), strict=True):
-            if row is not None:
-                newest[row] = token
+        written = dict(zip(self.rows, self.tokens[: len(self.rows), 0].tolist(), strict=True))
+        newest = [written.get(row) for row in range(len(self.prompts))]
         if -1 in newest:
             raise SproutError(
                 "the network computes values that are not numbers: its weights are damaged or come"
@@ -149,7 +131,7 @@ class Decoding:
     def read_prompts(self) -> None:
         lengths = torch.tensor([len(prompt) for prompt in self.prompts])
         # The padding repeats a token of the prompt, and so counts for no other token that was seen.
-        padded = [[*prompt, *prompt[-1:] * (int(lengths.max()) - len(prompt))] for prompt in map(list, self.prompts)]
+        padded = [[*prompt, *[prompt[-1]] * (int(lengths.max()) - len(prompt))] for prompt in self.prompts]
         tokens = torch.tensor(padded, device=self.tokens.device)
         self.seen.scatter_(1, tokens, True)
         features = self.model.features(tokens, cache=self.cache)
@@ -165,9 +147,8 @@ class Decoding:
     def choose(self, features: Tensor) -> Tensor:
         slots, logits = len(features), self.model.lm_head(features)  # [slots, V]
         seen, order = self.seen[:slots], self.order[:slots]
-        newest = sample(logits, self.sampling, seen, self.generator, order, len(self.prompts))
-        finite = logits.amax(dim=-1).isfinite()  # the largest of any NaN is NaN
-        self.tokens[:slots, 0] = torch.where(finite, newest, -1)
+        newest = sample(logits, self.sampling, seen, self.generator, (order, len(self.prompts)))
+        self.tokens[:slots, 0] = newest.masked_fill(~logits.amax(-1).isfinite(), -1)  # the largest of any NaN is NaN
         return logits
 
 
@@ -182,14 +163,13 @@ class KVCache:
         shape = (config.num_hidden_layers, batch_size, config.num_key_value_heads, capacity, config.head_dim)
         self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
         self.lengths = torch.zeros(batch_size, dtype=torch.long, device=device)
-        self.capacity, self.rows, self.longest = capacity, batch_size, 0
+        self.capacity, self.rows, self.longest, self.fixed = capacity, batch_size, 0, self.keys.is_cuda
 
     @property
     def width(self) -> int:
         """How many tokens attention looks at when the next token of each row comes. On a GPU one of few numbers: so a
         CUDA graph serves many steps, and no kernel is planned for each length anew."""
-        fixed = max(256, 1 << self.longest.bit_length())  # at least longest + 1
-        return min(fixed, self.capacity) if self.keys.is_cuda else self.longest + 1
+        return min(max(256, 1 << self.longest.bit_length()), self.capacity) if self.fixed else self.longest + 1
 
     def place(self, count: int) -> tuple[Tensor, Tensor | None]:
         """Positions [B, T] of the next T = `count` tokens of each row, and a mask [B, 1, T, S] that hides what they do

@@ -10,7 +10,7 @@ def retire(batch, ended: Collection[int]) -> int:
     """
     rows = batch.rows = [None if row in ended else row for row in batch.rows]
     alive = sum(row is not None for row in rows)
-    slots = 1 << (alive - 1).bit_length() if batch.tokens.is_cuda else alive
+    slots = 1 << (alive - 1).bit_length() if batch.cache.fixed else alive
     if 0 < slots < len(rows):
         last = [slot for slot in range(slots, len(rows)) if rows[slot] is not None]
         free = [slot for slot in range(slots) if rows[slot] is None][: len(last)]
