@@ -5,15 +5,19 @@
 
 The reference is the network as it was at the start. The loss raises the probability of the chosen answer and lowers
 that of the rejected one, relative to the reference, and less so the surer the network already is. --loss_type chooses
-other losses (`training/losses/preference.py`). Every parameter is updated (but see --freeze_layers and --lora). A row
-holds both answers of several pairs, none of which sees another.
+other losses (`training/losses/preference.py`). Where answers are good or bad each by itself, `kto` learns from them
+(`training/losses/kto.py`). Every parameter is updated (but see --freeze_layers and --lora). A row holds the answers of
+several records, none of which sees another.
 
     python train_dpo.py --data_path my_preferences.jsonl
     python train_dpo.py --data_path my_preferences.jsonl --loss_type ipo --beta 0.05 --from_weight some/hf_folder
+    python train_dpo.py --data_path my_labelled_answers.jsonl --loss_type kto
 
 Begins with out/full_sft_<hidden>.pth and writes out/dpo_<hidden>.pth every 100 steps; chat with it by
 `python eval_model.py --model_mode 2`.
 """
+
+from dataclasses import replace
 
 from model.errors import UsageError
 from training.stages.arguments import (
@@ -29,7 +33,7 @@ from training.stages.stage_arguments import add_lora_arguments, add_preference_a
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    add_data_arguments(parser, "preferences: JSON lines, parquet, ... (docs/dpo.md)", max_seq_len=768)
+    add_data_arguments(parser, "preferences, or for kto labelled answers (docs/dpo.md)", max_seq_len=768)
     add_model_arguments(parser, start_from="full_sft")
     add_lora_arguments(parser)
     add_preference_arguments(parser)
@@ -56,29 +60,40 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.rows.pairs import PAIRS
     from model.whole import fingerprint
     from training.engine.optimizers import optimizers_for
     from training.engine.plan import plan_for
     from training.engine.run import Run
-    from training.losses.preference import LOSSES, Settings, at_the_start
+    from training.losses.preference import LOSSES, Settings
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
-    from training.stages.preferences import compare, first_loss_warning, measures, needs_reference, validate_pairs
+    from training.stages.preferences import first_loss_warning, needs_reference
     from training.stages.reference import add_reference, frozen_copy
     from training.stages.starting_point import starting_point
 
+    if unpaired := args.loss_type == "kto":
+        from dataset.rows.answers import ANSWERS as KIND
+        from training.losses.kto import kto
+        from training.stages import unpaired as stage
+    else:
+        from dataset.rows.pairs import PAIRS as KIND
+        from training.stages import preferences as stage
+
     with Run(args, stage="dpo") as run:
-        # Network, data, and the loss of a pair
+        # Network, data, and the loss of a pair or of a single answer
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
-        rows, validation = open_data(PAIRS, args, tokenizer, run.say)
+        rows, validation = open_data(KIND, args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
+        if unpaired:
+            stage.choose_weights(args, rows, run.say)
 
-        def objective(pair):
-            return LOSSES[args.loss_type](pair, settings) - args.sft_weight * pair.chosen / pair.chosen_tokens
+        def objective(found):
+            if unpaired:
+                return kto(found, args.beta, args.desirable_weight, args.undesirable_weight)
+            return LOSSES[args.loss_type](found, settings) - args.sft_weight * found.chosen / found.chosen_tokens
 
         # How long, in which steps, at which learning rate
         live = needs_reference(args.loss_type) and not args.precompute_ref
@@ -107,26 +122,32 @@ def main(argv=None):
 
         # The optimizer, and --resume, which refuses another loss
         optimizers = optimizers_for(model, args, plan.learning_rate, machine)
-        pairs, description = plan.per_step(rows.packed.records_kept), describe_rows(rows)
-        run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=pairs)
+        records, description = plan.per_step(rows.packed.records_kept), describe_rows(rows)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=records)
 
         for step in run.steps():
-            for batch in step.micro_batches(rows):
+            batches = step.micro_batches(rows)
+            if unpaired:  # what the answers are measured by is a mean over the whole step
+                batches = list(batches)
+                point = stage.point_of(model, batches, machine, reference)
+            for batch in batches:
                 with run.autocast():
-                    pair, entropy = compare(model, batch, reference)
-                step.backward(objective(pair).sum(), batch.records, batch.trained)
-                step.measure(batch.records, **measures(pair, args.beta))
-                step.measure(batch.records, nll_loss=(-pair.chosen / pair.chosen_tokens).detach().sum())
-                step.measure(batch.trained, entropy=entropy)
+                    found, entropy = stage.compare(model, batch, reference)
+                if unpaired:
+                    found = replace(found, point=point)
+                step.backward(objective(found).sum(), batch.records, batch.trained)
+                stage.note(step, batch, found, entropy, args.beta)
             step.update()
 
+            if unpaired:
+                step.record(**stage.margin(step.metrics))
             if step.number == 1 and step.metrics["loss"] is not None:
-                of_pairs = step.metrics["loss"] - args.sft_weight * step.metrics["nll_loss"]
-                if warning := first_loss_warning(args.loss_type, of_pairs, at_the_start(args.loss_type, settings)):
+                without_sft = step.metrics["loss"] - args.sft_weight * step.metrics.get("nll_loss", 0.0)
+                if warning := first_loss_warning(args.loss_type, without_sft, stage.at_the_start(args, settings)):
                     run.say(f"warning: {warning}")
             if step.evaluates and validation:
-                found = validate_pairs(model, validation, machine, plan.batch_size, objective, args.beta, reference)
-                step.report(found)
+                where = machine, plan.batch_size
+                step.report(stage.validate(model, validation, *where, objective, args.beta, reference))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_ke
 from dataset.records.odd_lines import UNKNOWN
 from dataset.records.preferences import PREFERENCE
 from dataset.records.scored import SCORED
+from dataset.records.unpaired import UNPAIRED
 from model.errors import UsageError
 
-KINDS = (TEXT, CHAT, PREFERENCE, SCORED)
+KINDS = (TEXT, CHAT, UNPAIRED, PREFERENCE, SCORED)
 
 
 def find_kind(fields: dict, kinds: Sequence[RecordKind]) -> tuple[RecordKind, Format] | None:

@@ -39,6 +39,11 @@ class RecordBatch(Batch):
     numbers: np.ndarray  # int64 [R], the number of each record among all
     records: int  # R
 
+    @property
+    def mixed(self) -> "RecordBatch | None":
+        """The same rows with answers behind other prompts, for kinds of data that have such a copy."""
+        return None
+
 
 @dataclass(frozen=True)
 class KeptRecords:
@@ -95,13 +100,14 @@ def keep_whole(stream: ExampleStream, limit: int) -> KeptRecords:
 class PackedRecords:
     """The rows of records of conversations, `rows.PackedRows`; records are numbered through all files.
 
-    A row is E times as long as the longest conversation may be, so that any record fits. A subclass says what is
-    printed: `describe`, `why_empty`, and `warnings` if there are any.
+    A row is E times as long as the longest conversation may be, so that any record fits, or several times as long:
+    `AT_LEAST`. A subclass says what is printed: `describe`, `why_empty`, and `warnings` if there are any.
 
     Attributes: `kept` of each file; `reference`, None or float32 [records, E], log p of every answer under a reference.
     """
 
     WHOLE = False  # whether rows hold whole conversations and no targets, instead of inputs and targets one apart
+    AT_LEAST = 1  # so many of the longest records fit into a row
     bytes = 0
 
     def __init__(
@@ -114,7 +120,7 @@ class PackedRecords:
         check_rows(caches, max_seq_len)
         self.caches, self.streams, self.max_seq_len = list(caches), list(streams), max_seq_len
         self.per_record = caches[0].PER_RECORD
-        self.row_length = self.per_record * max_seq_len
+        self.row_length = self.AT_LEAST * self.per_record * max_seq_len
         self.kept = [self._keep(cache, stream) for cache, stream in zip(caches, streams, strict=True)]
         files = range(len(caches))
         self._parts = [list(files)] if share_rows else [[file] for file in files]

@@ -100,6 +100,7 @@ STAGES = {
             variants={
                 "live": ("--no_precompute_ref",),
                 "lora": ("--lora", "--learning_rate=0.01"),
+                "kto": ("--loss_type=kto",),
                 "lora_live": ("--lora", "--no_precompute_ref", "--learning_rate=0.01"),
             },
         ),

@@ -5,7 +5,8 @@ import math
 from torch import Tensor
 
 from dataset.rows.packed import RecordBatch
-from training.losses.preference import WITHOUT_REFERENCE, Completions
+from training.losses import preference
+from training.losses.preference import WITHOUT_REFERENCE, Completions, Settings
 from training.stages.checks import ValidationResult
 from training.stages.held_out import validation_means
 from training.stages.reference import answer_log_probabilities
@@ -43,7 +44,14 @@ def measures(pair: Completions, beta: float) -> dict[str, Tensor]:
     }
 
 
-def validate_pairs(model, rows, machine, batch_size: int, objective, beta: float, reference=None) -> ValidationResult:
+def note(step, batch: RecordBatch, pair: Completions, entropy: Tensor, beta: float) -> None:
+    """Notes what is logged of a micro-batch."""
+    step.measure(batch.records, **measures(pair, beta))
+    step.measure(batch.records, nll_loss=(-pair.chosen / pair.chosen_tokens).detach().sum())
+    step.measure(batch.trained, entropy=entropy)
+
+
+def validate(model, rows, machine, batch_size: int, objective, beta: float, reference=None) -> ValidationResult:
     """Means over the held-out pairs: `val_loss`, and `measures` under names that begin with `val_`.
 
     objective(pair) -> loss of each pair [P].
@@ -59,6 +67,11 @@ def validate_pairs(model, rows, machine, batch_size: int, objective, beta: float
         f"validation loss {found['val_loss']:.4f}, the chosen answer preferred in"
         f" {found['val_rewards/accuracies']:.1%} of the pairs, by {found['val_rewards/margins']:.3f}",
     )
+
+
+def at_the_start(args, settings: Settings) -> float | None:
+    """The loss while policy and reference are the same; None if it depends on the data."""
+    return preference.at_the_start(args.loss_type, settings)
 
 
 def first_loss_warning(name: str, loss: float | None, expected: float | None) -> str | None:

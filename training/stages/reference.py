@@ -1,4 +1,4 @@
-"""The reference model's log-probabilities of both answers of every pair, computed once and cached.
+"""The reference model's log-probabilities of every answer, computed once and cached.
 
 The reference of DPO is the network that training begins with, and it never changes. So its log-probabilities are
 computed before the first step and cached under a key of everything they depend on; training then needs the memory of
@@ -29,14 +29,16 @@ FLOAT, DIGEST_BYTES = "<f4", 16
 
 
 def answer_log_probabilities(model, batch: RecordBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """log p of every answer [2P], summed over its tokens; its number of tokens [2P]; the sum of all entropies [].
+    """log p of every answer [A], summed over its tokens; its number of tokens [A]; the sum of all entropies [].
 
-    The first P answers are the chosen ones; entropies are in nats and have no gradient.
+    A is P for P single answers. Of P pairs it is 2 P, and the first P answers are the chosen ones. Entropies are in
+    nats and have no gradient.
     """
     features = model.features(batch.tokens, batch.positions)
     tokens, entropies = token_log_probabilities(features, model.lm_head.weight, batch.targets)
-    sums = sequence_sums(tokens, batch.sequences, 2 * batch.records)
-    counts = sequence_sums((batch.targets >= 0).to(sums.dtype), batch.sequences, 2 * batch.records)
+    answers = len(batch.ends)
+    sums = sequence_sums(tokens, batch.sequences, answers)
+    counts = sequence_sums((batch.targets >= 0).to(sums.dtype), batch.sequences, answers)
     return sums, counts, entropies.sum()
 
 
@@ -45,7 +47,7 @@ def add_reference(
 ) -> None:
     """Sets `packed.reference` to the log-probabilities under `model`, from the cache if they are there.
 
-    identity: what determines the pairs. validation: whether they are held out. Adapters of the network must not be
+    identity: what determines the records. validation: whether they are held out. Adapters of the network must not be
     trained yet. Raises `SproutError` if the cache cannot be written.
     """
     path = Path(out_dir) / "cache" / "reference" / f"{_name(model, packed, identity, machine)}.bin"
@@ -73,7 +75,10 @@ def frozen_copy(model):
 
 
 def _compute(model, packed: PackedRecords, machine, batch_size: int, validation: bool) -> np.ndarray:
-    """float32 [pairs, 2]; pairs that are left out have NaN, so that using one by mistake is noticed."""
+    """float32 [records, 2]: of both answers of a pair, or of a single answer to its own prompt and to another one.
+
+    What was not computed is NaN, so that using it by mistake is noticed.
+    """
     found = np.full((packed.records, 2), np.nan, FLOAT)
     places = [(part, row) for part, rows in enumerate(packed.rows) for row in range(rows)]
     was_training = model.training
@@ -82,9 +87,12 @@ def _compute(model, packed: PackedRecords, machine, batch_size: int, validation:
     with bar, torch.set_grad_enabled(not validation), machine.inference() if validation else machine.autocast():
         for start in range(0, len(places), batch_size):
             parts, rows = np.array(places[start : start + batch_size], np.int64).T
-            batch = packed.gather(parts, rows)
-            sums, _, _ = answer_log_probabilities(model, machine.move(batch))
-            found[batch.numbers] = sums.detach().view(2, -1).T.float().cpu().numpy()
+            batch = machine.move(packed.gather(parts, rows))
+            sums = answer_log_probabilities(model, batch)[0].detach()
+            if batch.mixed is not None:
+                with torch.no_grad(), machine.inference():  # as it is computed in training
+                    sums = torch.cat([sums, answer_log_probabilities(model, batch.mixed)[0]])
+            found[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
             bar.update(len(rows))
     model.train(was_training)
     return found

@@ -4,8 +4,9 @@ from dataset.command_line import add_switch, fraction, nonnegative, positive, po
 from model.errors import UsageError
 from training.stages.arguments import COMPARED, RESULT, StageParser
 
-# The preference losses; each is a function in training/losses/preference.py.
-LOSS_TYPES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_zero", "simpo", "orpo")
+# The preference losses; each is a function in training/losses/preference.py, and kto in training/losses/kto.py.
+OF_PAIRS = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_zero", "simpo", "orpo")
+LOSS_TYPES = (*OF_PAIRS, "kto")
 
 REWARD_LOSS_TYPES = ("bt", "hinge", "mse")  # functions in training/losses/reward.py
 
@@ -17,6 +18,9 @@ LOSSES_OF = {
     "label_smoothing": ("cdpo", "robust"),
     "gamma": ("simpo",),
     "odds_weight": ("orpo",),
+    "sft_weight": OF_PAIRS,
+    "desirable_weight": ("kto",),
+    "undesirable_weight": ("kto",),
     "center": ("bt",),
     "hinge_margin": ("hinge",),
     "jsd_beta": ("jsd",),
@@ -27,8 +31,9 @@ def refuse_unused(parser: StageParser, args, loss_type: str) -> None:
     """Raises `UsageError` for a given flag that the loss does not use, rather than ignore it silently."""
     for name, losses in LOSSES_OF.items():
         if hasattr(args, name) and loss_type not in losses and getattr(args, name) != parser.get_default(name):
+            others = " and ".join(filter(None, (", ".join(losses[:-1]), losses[-1])))
             raise UsageError(
-                f"--{name} means nothing to --loss_type {loss_type}: it is for {' and '.join(losses)}, so drop it or"
+                f"--{name} means nothing to --loss_type {loss_type}: it is for {others}, so drop it or"
                 " choose such a loss"
             )
 
@@ -67,6 +72,8 @@ def add_preference_arguments(parser: StageParser) -> None:
     flag("--gamma", type=nonnegative, default=0.5, help="simpo: margin of the rewards (%(default)s)")
     flag("--odds_weight", type=nonnegative, default=1.0, help="orpo: weight of the odds (%(default)s)")
     flag("--sft_weight", type=nonnegative, default=0.0, help="weight of fine-tuning on the chosen answers (0)")
+    flag("--desirable_weight", type=positive, metavar="X", help="kto: of good answers (1, or more if they are few)")
+    flag("--undesirable_weight", type=positive, metavar="X", help="kto: of bad answers (1, or more if they are few)")
     add_switch(flag, "precompute_ref", "compute the reference once (default)", True, decides=COMPARED)
 
 

@@ -9,8 +9,9 @@ from training.stages.arguments import COMPARED, NOTHING, RESULT, StageParser
 STAGES = ("pretrain", "full_sft", "lora", "dpo", "reason", "reward", "distill")
 # What the loss or the optimizer of any stage depends on, beside what is compared by its content.
 EVERYWHERE = {"seed", "optimizer", "weight_decay", "adam_beta2", "grad_clip", "freeze_layers"}
+WEIGHTS = ("desirable_weight", "undesirable_weight")
 OF_A_STAGE = {
-    "dpo": {"loss_type", "beta", "label_smoothing", "gamma", "odds_weight", "sft_weight"},
+    "dpo": {"loss_type", "beta", "label_smoothing", "gamma", "odds_weight", "sft_weight", *WEIGHTS},
     "reason": {"tag_weight"},
     "reward": {"loss_type", "hinge_margin", "center"},
     "distill": {"loss_type", "alpha", "temperature", "jsd_beta", "on_policy", "max_new_tokens"},

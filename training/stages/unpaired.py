@@ -1,0 +1,115 @@
+"""From a batch of single answers to what KTO compares, and to the logged measures; as `preferences` for pairs."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from dataset.rows.answers import AnswerBatch
+from training.engine.distributed import sum_over_processes
+from training.losses.kto import MOST_BALANCED, Answers, balanced_weights, reference_point
+from training.stages.checks import ValidationResult
+from training.stages.held_out import over_held_out
+from training.stages.reference import answer_log_probabilities
+
+
+def compare(model, batch: AnswerBatch, reference=None) -> tuple[Answers, Tensor]:
+    """The answers under `model`, still without a reference point, and the sum of the entropies of their tokens.
+
+    The reference's log-probabilities come from the batch, or else from the network `reference`.
+    """
+    if reference is None:
+        known = batch.reference.view(2, -1)[0]
+    else:
+        known = answer_log_probabilities(reference, batch)[0].detach()
+    sums, _, entropy = answer_log_probabilities(model, batch)
+    return Answers(sums, known, batch.labels > 0.5), entropy
+
+
+def point_of(model, batches: Iterable[AnswerBatch], machine, reference=None) -> Tensor:
+    """The reference point z of a step with these micro-batches, over all processes: see `training.losses.kto`."""
+    total = torch.zeros(2, device=machine.device)
+    for batch in batches:
+        machine.poll()
+        total += mixed_ratios(model, batch, machine, reference)
+    return reference_point(*sum_over_processes(total))
+
+
+def mixed_ratios(model, batch: AnswerBatch, machine, reference=None) -> Tensor:
+    """Of answers behind other prompts than their own: the sum of their log-ratios, and their number, float32 [2]."""
+    with torch.no_grad(), machine.inference():
+        sums, counts, _ = answer_log_probabilities(model, batch.mixed)
+        if reference is None:
+            known = batch.reference.view(2, -1)[1]
+        else:
+            known = answer_log_probabilities(reference, batch.mixed)[0]
+    return torch.stack([(sums - known).sum(), (counts > 0).sum()]).float()
+
+
+def note(step, batch: AnswerBatch, answers: Answers, entropy: Tensor, beta: float) -> None:
+    """Notes what is logged of a micro-batch. A reward is beta times the log-ratio to the reference."""
+    for name, here in (("chosen", answers.good), ("rejected", ~answers.good)):
+        rewards, logps = (each.detach()[here].sum() for each in (beta * answers.ratio, answers.policy))
+        step.measure(here.sum(), **{f"rewards/{name}": rewards, f"logps/{name}": logps})
+    step.measure(batch.records, kl=answers.point * batch.records)
+    step.measure(batch.trained, entropy=entropy)
+
+
+def at_the_start(args, settings=None) -> float | None:
+    """The loss while policy and reference are the same; None if it depends on the data."""
+    weights = args.desirable_weight, args.undesirable_weight
+    return weights[0] / 2 if weights[0] == weights[1] else None
+
+
+def margin(metrics: dict) -> dict[str, float]:
+    """The mean reward of the good answers less that of the bad ones, where a step had both."""
+    chosen, rejected = metrics.get("rewards/chosen"), metrics.get("rewards/rejected")
+    return {} if chosen is None or rejected is None else {"rewards/margins": chosen - rejected}
+
+
+def validate(model, rows, machine, batch_size: int, objective: Callable, beta: float, reference=None):
+    """The mean loss of the held-out answers, with the reference point of all of them, and their mean rewards.
+
+    objective(answers) -> loss of each answer [R].
+    """
+
+    def score(batch: AnswerBatch):
+        return compare(model, batch, reference)[0], mixed_ratios(model, batch, machine, reference)
+
+    found, mixed = zip(*over_held_out(model, rows.batches(batch_size), machine, score))
+    point = reference_point(*torch.stack(mixed).sum(0))
+    policy, known, good = (
+        torch.cat([getattr(each, name) for each in found]) for name in ("policy", "reference", "good")
+    )
+    answers = Answers(policy, known, good, point)
+    rewards = beta * answers.ratio
+    measures = {"val_loss": objective(answers).mean().item(), "val_kl": point.item()}
+    for name, here in (("chosen", good), ("rejected", ~good)):
+        if here.any():
+            measures[f"val_rewards/{name}"] = rewards[here].mean().item()
+    words = f"validation loss {measures['val_loss']:.4f}"
+    if good.any() and not good.all():
+        measures["val_rewards/margins"] = measures["val_rewards/chosen"] - measures["val_rewards/rejected"]
+        words += f", good answers rewarded by {measures['val_rewards/margins']:.3f} more than bad ones"
+    return ValidationResult(measures, f"{words}, on {len(good):,} answers")
+
+
+def choose_weights(args, rows, say) -> None:
+    """Sets --desirable_weight and --undesirable_weight where neither is given, and says what they weigh."""
+    good, bad = (float(rows.passes @ rows.packed.count(good=kind)) for kind in (True, False))
+    given = args.desirable_weight, args.undesirable_weight
+    proposed = balanced_weights(good, bad)
+    chosen = proposed if given == (None, None) else tuple(1.0 if each is None else each for each in given)
+    args.desirable_weight, args.undesirable_weight = (float(f"{each:.4g}") for each in chosen)
+    why = "as asked" if given != (None, None) else "so that both kinds weigh alike" if chosen != (1, 1) else "balanced"
+    say(
+        f"answers   {good:,.0f} good, {bad:,.0f} bad in an epoch; weights {args.desirable_weight:g} and"
+        f" {args.undesirable_weight:g} ({why})"
+    )
+    if not good or not bad:
+        say(f"warning: every answer is {'good' if good else 'bad'}: KTO learns from both kinds, so give it both")
+    elif not 0.99 <= args.desirable_weight * good / (args.undesirable_weight * bad) <= 1.01 * MOST_BALANCED:
+        say(
+            f"warning: with these weights one kind of answers decides; --desirable_weight {proposed[0]:.4g}"
+            f" --undesirable_weight {proposed[1]:.4g} would balance them"
+        )
