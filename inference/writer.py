@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from inference.text_stream import TextStream
+from model.decoding import rearrange
 from model.device import Device
 from model.generation import new_generator, new_tokens
 from model.sampling import PLAIN, Sampling
@@ -74,24 +75,16 @@ class Writer:
 def ready_to_generate(model, device: Device, dtype: str) -> Callable[[], contextlib.AbstractContextManager]:
     """Prepares the network in place; returns the context to generate in."""
     exact = dtype == "auto" and device.device.type == "cpu"
-    prepare_for_decoding(model, device.dtype if device.dtype == torch.bfloat16 and not exact else torch.float32)
+    prepare_for_decoding(model, torch.float32 if exact else device.dtype)
     # A residual stream may exceed the range of float16, so only matrix products use it, as in training.
     return device.autocast if device.dtype == torch.float16 else contextlib.nullcontext
 
 
 def prepare_for_decoding(model: nn.Module, dtype: torch.dtype = torch.float32) -> None:
-    """Rearranges the weights of a network that will only generate, in place; values stay.
+    """Rearranges a network in place that will only generate (`model.decoding`).
 
-    On a CPU nearly all time of a single token goes into products of a matrix with one vector. PyTorch hands
-    them to MKL, which reads a matrix [out, in] faster when the numbers of a column lie side by side: up to
-    twice as fast for out > in, no faster for the others (measured on an AMD EPYC). Only strides change, so
-    nothing else notices.
-
-    dtype: float32 or bfloat16. The residual stream of a large network is out of float16's range: generate under
-    autocast instead.
+    dtype: of its numbers; with float16 only of its products, since a residual stream may be out of its range.
     """
-    model.to(dtype)
-    if dtype == torch.float32 and model.lm_head.weight.device.type == "cpu":
-        for parameter in model.parameters():
-            if parameter.dim() == 2 and parameter.shape[0] > parameter.shape[1]:
-                parameter.data = parameter.detach().t().contiguous().t()
+    model.to(torch.bfloat16 if dtype == torch.bfloat16 else torch.float32)
+    with torch.no_grad():
+        rearrange(model, dtype)

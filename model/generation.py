@@ -3,8 +3,8 @@
     new_tokens(model, prompts, max_new_tokens=100, sampling=Sampling(0.8), eos_ids={2})  -> step by step, an id for each
     generate_batch(model, prompts, ...)                                                  -> all ids of each
 
-Random numbers come from a `torch.Generator` of their own, so that generating neither depends on the global
-random state nor changes it.
+Random numbers come from a `torch.Generator` of their own: the global random state is neither used nor changed. A text
+that has ended leaves the batch; each of the others keeps its random numbers, so it changes by rounding alone.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -12,35 +12,15 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from model.attention import visible
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.sampling import PLAIN, Sampling, sample
 
 
-def generate_batch(
-    model: nn.Module,
-    prompts: Sequence[Sequence[int]],
-    *,
-    max_new_tokens: int,
-    sampling: Sampling = PLAIN,
-    eos_ids: Collection[int] = (),
-    generator: torch.Generator | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> list[list[int]]:
-    """The tokens that follow each prompt, without the prompt.
-
-    An answer ends with one of `eos_ids`, which is its last token; or without, after `max_new_tokens`, or
-    where the positions of the network end (which a prompt longer than the others may bring about for all).
-
-    generator: random numbers, on the device of the model; None: a new one, seeded anew each time.
-    stop: asked before every step; once it says yes, what there is so far is returned.
-
-    Runs in inference mode, with the model in eval mode for the time being. Raises `SproutError` when a prompt leaves no
-    position free, or when the network computes something that is not a number; `ValueError` for an empty prompt.
-    """
+def generate_batch(model: nn.Module, prompts: Sequence[Sequence[int]], **settings) -> list[list[int]]:
+    """All tokens that `new_tokens` yields for each prompt; `settings` are its others."""
     answers: list[list[int]] = [[] for _ in prompts]
-    for newest in new_tokens(model, prompts, max_new_tokens, sampling, eos_ids, generator, stop):
+    for newest in new_tokens(model, prompts, **settings):
         for answer, token in zip(answers, newest, strict=True):
             if token is not None:
                 answer.append(token)
@@ -50,10 +30,7 @@ def generate_batch(
 def new_generator(device: torch.device | str = "cpu", seed: int | None = None) -> torch.Generator:
     """Random numbers for `new_tokens` and `generate_batch`; without a seed they differ each time."""
     generator = torch.Generator(device)
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
+    generator.seed() if seed is None else generator.manual_seed(seed)
     return generator
 
 
@@ -67,43 +44,34 @@ def new_tokens(
     generator: torch.Generator | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Iterator[list[int | None]]:
-    """Yields, step by step, the newest token of every prompt, None for those that have ended: see `generate_batch`."""
-    if not prompts:
-        return
-    config, weight = model.config, model.lm_head.weight
-    device = weight.device
-    steps = min(max_new_tokens, free_positions(prompts, config.max_position_embeddings))
-    tokens, positions = left_padded(prompts, config.pad_token_id, device)
-    cache = KVCache(config, len(prompts), tokens.shape[1] + steps, device, _cache_dtype(weight))
-    generator = generator or new_generator(device)
-    seen = None
-    if sampling.repetition_penalty != 1:
-        seen = torch.zeros(len(prompts), config.vocab_size, dtype=torch.bool, device=device)
-        for row, prompt in zip(seen, prompts, strict=True):
-            row[torch.as_tensor(prompt, device=device)] = True
+    """Yields, step by step, the newest token of every prompt, None for those that have ended.
 
-    ended = [False] * len(prompts)
+    An answer ends with one of `eos_ids`, which is its last token; or without, after `max_new_tokens`, or
+    where the positions of the network end (which a prompt longer than the others may bring about for all).
+
+    generator: random numbers, on the device of the model; None: a new one, seeded anew each time.
+    stop: asked before every step; once it says yes, no more tokens come.
+
+    Runs in inference mode, with the model in eval mode for the time being. Raises `SproutError` when a prompt leaves no
+    position free, or when the network computes something that is not a number; `ValueError` for an empty prompt.
+    """
+    steps = min(max_new_tokens, free_positions(prompts, model.config.max_position_embeddings)) if prompts else 0
+    if steps == 0:
+        return
     was_training = model.training
     model.eval()
     try:
+        batch = Decoding(model, prompts, steps, sampling, generator)
         for _ in range(steps):
             if stop is not None and stop():
                 return
-            logits = model.lm_head(model.features(tokens, positions, cache)[:, -1])  # [B, V]
-            if not logits.amax().isfinite():  # the largest of any NaN is NaN
-                raise SproutError(
-                    "the network computes values that are not numbers: its weights are damaged or come"
-                    " from a run that diverged; take an earlier weight"
-                )
-            newest = sample(logits, sampling, seen, generator)
-            if seen is not None:
-                seen.scatter_(1, newest[:, None], True)
-            values = newest.tolist()
-            yield [None if over else value for value, over in zip(values, ended, strict=True)]
-            ended = [over or value in eos_ids for value, over in zip(values, ended, strict=True)]
-            if all(ended):
-                return
-            tokens, positions = newest[:, None], None
+            newest = batch.next()
+            yield newest
+            if ended := {row for row, token in enumerate(newest) if token in eos_ids}:
+                from model.retiring import retire
+
+                if not retire(batch, ended):
+                    return
     finally:
         model.train(was_training)
 
@@ -121,78 +89,110 @@ def free_positions(prompts: Sequence[Sequence[int]], positions: int) -> int:
     return positions - longest
 
 
-def left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device=None) -> tuple[Tensor, Tensor | None]:
-    """Tokens [B, T], every prompt ending in the last column, and positions [B, T] that make each pad a
-    document of its own, which the prompt does not see; None where all prompts are of one length.
+class Decoding:
+    """Texts being written. Slot i of every tensor belongs to the prompt `rows[i]`; None: its text has ended.
+
+    The first step takes whole prompts, padded on the right, for no token looks ahead; each later one a token a slot.
     """
-    longest = max(map(len, prompts))
-    tokens = torch.tensor([[pad_id] * (longest - len(p)) + list(p) for p in prompts], device=device)
-    if all(len(p) == longest for p in prompts):
-        return tokens, None
-    lengths = torch.tensor([len(p) for p in prompts], device=device)
-    positions = torch.arange(longest, device=device) - (longest - lengths)[:, None]
-    return tokens, positions.clamp(min=0)
 
+    def __init__(self, model, prompts, steps: int, sampling: Sampling, generator: torch.Generator | None):
+        weight, B = model.model.embed_tokens.weight, len(prompts)
+        device, kind = weight.device, weight.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype  # of products
+        if kind == "cuda" or B * steps >= 1000:  # on a CPU, fewer tokens are not worth its time and memory
+            from model.decoding import rearranged
 
-def _cache_dtype(weight: Tensor) -> torch.dtype:
-    """The type of the keys and values that the network computes."""
-    kind = weight.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+            model = rearranged(model, dtype)
+        self.model, self.prompts, self.sampling = model, prompts, sampling
+        self.generator = generator or new_generator(device)
+        capacity = -(-(max(map(len, prompts)) + steps) // 8) * 8  # kernels of a GPU take no mask of another width
+        self.cache = KVCache(model.config, B, capacity, device, getattr(model.lm_head, "dtype", dtype))
+        self.rows: list[int | None] = list(range(B))
+        self.order = torch.arange(B, device=device)  # the same on the device
+        self.tokens = torch.zeros(B, 1, dtype=torch.long, device=device)  # the newest; -1: not a number
+        self.seen = torch.zeros(B, model.config.vocab_size, dtype=torch.bool, device=device)
+        if kind == "cuda":
+            from model.cuda_graphs import capture
+
+            capture(self)
+
+    def next(self) -> list[int | None]:
+        """The newest token of each prompt, None for those that have ended."""
+        self.step() if self.cache.longest else self.read_prompts()
+        written = dict(zip(self.rows, self.tokens[: len(self.rows), 0].tolist(), strict=True))
+        newest = [written.get(row) for row in range(len(self.prompts))]
+        if -1 in newest:
+            raise SproutError(
+                "the network computes values that are not numbers: its weights are damaged or come"
+                " from a run that diverged; take an earlier weight"
+            )
+        return newest
+
+    def read_prompts(self) -> None:
+        lengths = torch.tensor([len(prompt) for prompt in self.prompts])
+        # The padding repeats a token of the prompt, and so counts for no other token that was seen.
+        padded = [[*prompt, *[prompt[-1]] * (int(lengths.max()) - len(prompt))] for prompt in self.prompts]
+        tokens = torch.tensor(padded, device=self.tokens.device)
+        self.seen.scatter_(1, tokens, True)
+        features = self.model.features(tokens, cache=self.cache)
+        self.cache.lengths.copy_(lengths)
+        self.choose(features[self.order, self.cache.lengths - 1])
+
+    def step(self) -> Tensor:
+        """The next token of every slot, on the device alone: nothing here waits for it. Returns the logits."""
+        tokens = self.tokens[: len(self.rows)]
+        self.seen[: len(self.rows)].scatter_(1, tokens, True)
+        return self.choose(self.model.features(tokens, cache=self.cache)[:, -1])
+
+    def choose(self, features: Tensor) -> Tensor:
+        slots, logits = len(features), self.model.lm_head(features)  # [slots, V]
+        seen, order = self.seen[:slots], self.order[:slots]
+        newest = sample(logits, self.sampling, seen, self.generator, (order, len(self.prompts)))
+        self.tokens[:slots, 0] = newest.masked_fill(~logits.amax(-1).isfinite(), -1)  # the largest of any NaN is NaN
+        return logits
 
 
 class KVCache:
-    """Keys and values of up to `max_length` tokens for every layer, and where each row's text stands.
+    """Keys and values of up to `capacity` tokens of every row for every layer, and how many each row has.
 
-    Allocated once: growing a cache by concatenation would copy it at every token.
-
-    `documents` [B, max_length] says which document each token belongs to, so that the padding to the left
-    of a short prompt (a document of its own) is never attended to; None while every row is one document.
+    Allocated once: growing a cache by concatenation would copy it at every token. The rows may be of different
+    lengths; what lies behind the end of one is hidden from it, and zero at first, since 0 x NaN is NaN.
     """
 
-    def __init__(self, config: TransformerConfig, batch_size: int, max_length: int, device=None, dtype=torch.float32):
-        shape = (batch_size, config.num_key_value_heads, max_length, config.head_dim)
-        self.keys = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_hidden_layers)]
-        self.values = [torch.empty(shape, device=device, dtype=dtype) for _ in range(config.num_hidden_layers)]
-        self.batch_size, self.max_length, self.device = batch_size, max_length, device
-        self.length = 0  # tokens stored so far
-        self.documents: Tensor | None = None
-        self.next_positions: Tensor | None = None  # [B, 1]; None: every row is at position `length`
+    def __init__(self, config: TransformerConfig, batch_size: int, capacity: int, device=None, dtype=torch.float32):
+        shape = (config.num_hidden_layers, batch_size, config.num_key_value_heads, capacity, config.head_dim)
+        self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
+        self.lengths = torch.zeros(batch_size, dtype=torch.long, device=device)
+        self.capacity, self.rows, self.longest, self.fixed = capacity, batch_size, 0, self.keys.is_cuda
 
-    def place(self, positions: Tensor | None, count: int) -> tuple[Tensor, Tensor | None]:
-        """Positions [B or 1, T] of the next T = `count` tokens, and the mask [B or 1, 1, T, S] of what they see.
+    @property
+    def width(self) -> int:
+        """How many tokens attention looks at when the next token of each row comes. On a GPU one of few numbers: so a
+        CUDA graph serves many steps, and no kernel is planned for each length anew."""
+        return min(max(256, 1 << self.longest.bit_length()), self.capacity) if self.fixed else self.longest + 1
 
-        positions: [B, T], a 0 beginning a new document; None goes on where each row ended. The mask is None where
-        none is needed. To be followed by a `write` for every layer; then `length` grows.
+    def place(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Positions [B, T] of the next T = `count` tokens of each row, and a mask [B, 1, T, S] that hides what they do
+        not see; None where each sees all before it. To be followed by a `write` for every layer, then by `advance`.
         """
-        if positions is None and self.documents is None:
-            return self._place_in_one_document(count)
-        start, end = self.length, self.length + count
-        if self.documents is None:
-            if start > 0:
-                raise ValueError("documents must be told apart from the first token of a cache on")
-            self.documents = torch.zeros(self.batch_size, self.max_length, dtype=torch.long, device=self.device)
-        newest = self.documents[:, start - 1 : start] if start else 0
-        if positions is None:
-            positions = self.next_positions + torch.arange(count, device=self.device)
-            self.documents[:, start:end] = newest
-        else:
-            self.documents[:, start:end] = newest + (positions == 0).cumsum(dim=1)
-        self.next_positions = positions[:, -1:] + 1
-        return positions, visible(self.documents[:, start:end], self.documents[:, :end])
-
-    def _place_in_one_document(self, count: int):
-        end = self.length + count
-        positions = torch.arange(self.length, end, device=self.device)[None]
-        if count == 1 or self.length == 0:
-            return positions, None  # one new token sees everything; a whole text is plainly causal
-        same = torch.zeros(1, end, dtype=torch.long, device=self.device)
-        return positions, visible(same[:, self.length :], same)
+        end, device, K = self.longest + count, self.keys.device, self.keys.shape[2]
+        if end > self.capacity:
+            raise ValueError(f"the cache holds {self.capacity} tokens, {end} were asked of it")
+        positions = self.lengths[: self.rows, None] + torch.arange(count, device=device)
+        heads = torch.arange(self.rows * K, device=device).view(self.rows, K, 1)
+        self._slots = (heads * self.capacity + positions[:, None]).flatten()  # [B K T]
+        self._seen = self.width if count == 1 else end
+        if self.longest == 0:
+            return positions, None
+        hidden = torch.arange(self._seen, device=device) > positions[:, None, :, None]
+        return positions, torch.zeros_like(hidden, dtype=self.keys.dtype).masked_fill_(hidden, -torch.inf)
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores [B, K, T, h] after the tokens already there and returns all of them as views."""
-        end = self.length + keys.shape[2]
-        if end > self.max_length:
-            raise ValueError(f"the cache holds {self.max_length} tokens, {end} were asked of it")
-        self.keys[layer][:, :, self.length : end] = keys
-        self.values[layer][:, :, self.length : end] = values
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
+        """Stores [B, K, T, h] behind what each row has and returns all, [B, K, S, h], as views."""
+        for store, new in ((self.keys[layer], keys), (self.values[layer], values)):
+            store.view(-1, store.shape[-1]).index_copy_(0, self._slots, new.reshape(-1, store.shape[-1]))
+        return tuple(store[layer, : self.rows, :, : self._seen] for store in (self.keys, self.values))
+
+    def advance(self, count: int) -> None:
+        self.lengths[: self.rows] += count
+        self.longest += count

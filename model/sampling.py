@@ -54,8 +54,7 @@ def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
     """Leaves the k largest logits of each row, and those equal to the k-th."""
-    smallest_kept = logits.topk(min(k, logits.shape[-1]), dim=-1).values[:, -1:]
-    return logits.masked_fill(logits < smallest_kept, -math.inf)
+    return logits.masked_fill(logits < logits.topk(min(k, logits.shape[-1]), dim=-1).values[:, -1:], -math.inf)
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
@@ -65,8 +64,7 @@ def keep_top_p(logits: Tensor, p: float) -> Tensor:
     """
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
     probabilities = ordered.softmax(dim=-1)
-    more_probable = probabilities.cumsum(dim=-1) - probabilities  # probability of all tokens before this one
-    unneeded = more_probable >= p
+    unneeded = probabilities.cumsum(dim=-1) - probabilities >= p  # all tokens before this one reach p already
     unneeded[:, 0] = False
     return logits.masked_fill(torch.zeros_like(unneeded).scatter(-1, order, unneeded), -math.inf)
 
@@ -95,12 +93,17 @@ def filtered(logits: Tensor, how: Sampling, seen: Tensor | None = None) -> Tenso
     return logits
 
 
-def sample(
-    logits: Tensor, how: Sampling, seen: Tensor | None = None, generator: torch.Generator | None = None
-) -> Tensor:
-    """One token for each row of logits [B, V]: int64 [B]. `generator` lives on the device of the logits."""
+def sample(logits: Tensor, how: Sampling, seen: Tensor | None = None, generator=None, part=None) -> Tensor:
+    """One token for each row of logits [B, V]: int64 [B]. `generator` lives on the device of the logits.
+
+    part: (which rows these are of a batch, how many it has). Numbers are drawn for all, so that a row's are its own.
+    """
     if how.temperature == 0:
         if how.repetition_penalty != 1:
             logits = penalize_repetition(logits.float(), seen, how.repetition_penalty)
         return logits.argmax(dim=-1)
-    return torch.multinomial(filtered(logits, how, seen).softmax(dim=-1), 1, generator=generator)[:, 0]
+    probabilities = filtered(logits, how, seen).softmax(dim=-1)
+    # The largest p / e is a draw from p if every e is exponential: torch.multinomial, without its wait for the device.
+    rows, count = part or (slice(None), len(logits))
+    noise = probabilities.new_empty(count, logits.shape[-1]).exponential_(generator=generator)
+    return (probabilities / noise[rows]).argmax(dim=-1)

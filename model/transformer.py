@@ -149,18 +149,16 @@ class Transformer(nn.Module):
         """The last hidden states [B, T, D], normed, from which `lm_head` makes logits.
 
         tokens: [B, T] integers. positions: [B, T], a 0 beginning a new document, or None where each row is one
-        document (or, with a cache, goes on where it ended). cache: a `model.generation.KVCache` or None; read, and
-        extended by these tokens.
+        document. cache: a `model.generation.KVCache`, read and extended, which knows the positions; or None.
         """
         T = tokens.shape[1]
-        mask = None
         if cache is not None:
-            positions, mask = cache.place(positions, T)
+            positions, mask = cache.place(T)
         elif positions is not None:
             documents = (positions == 0).cumsum(dim=1)
             mask = visible(documents, documents)
         else:
-            positions = torch.arange(T, device=tokens.device)[None]
+            positions, mask = torch.arange(T, device=tokens.device)[None], None
         rotary = rotary_tables(positions, self.rotary_frequencies, self.rotary_factor)
 
         x = self.model.embed_tokens(tokens)
@@ -171,7 +169,7 @@ class Transformer(nn.Module):
             else:
                 x = layer(x, rotary, mask, cache)
         if cache is not None:
-            cache.length += T
+            cache.advance(T)
         return self.model.norm(x)
 
 

@@ -1,9 +1,8 @@
 """From a file to records, streamed in flat memory: JSON lines and plain texts here, the other types where they are met.
 
-Nothing read here is trusted. What concerns the whole file (it is missing, empty, of an unknown type) raises;
-what concerns one line is yielded as a `BadLine`, so that the caller decides whether to stop or to count and
-go on. Blank lines of a `.jsonl` file carry nothing and are passed over; every other line is yielded, as
-a record or as a bad line.
+Nothing read here is trusted. What concerns the whole file (it is missing, empty, of an unknown type) raises; what
+concerns one line is yielded as a `BadLine`, so that the caller decides whether to stop or to count and go on. Blank
+lines of a `.jsonl` file carry nothing; every other line is yielded, as a record or as a bad line.
 """
 
 import contextlib

@@ -6,6 +6,7 @@
     python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
     python scripts/benchmark.py plan --data_path a.jsonl              what a plan says of memory against a real step
     python scripts/benchmark.py gpu --data_path a.jsonl chats.jsonl   all of docs/gpu.md, on a CUDA GPU, in 8 minutes
+    python scripts/benchmark.py decode                                decoding against transformers' `generate`
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -17,12 +18,12 @@ from training.stages.arguments import StageParser
 
 def main(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument("what", choices=("train", "sft", "learn", "memory", "plan", "gpu"))
+    parser.add_argument("what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode"))
     what = "train, learn, plan: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
-    parser.add_argument("--rounds", type=positive_int, default=3, help="train, sft: rounds (%(default)s)")
+    parser.add_argument("--rounds", type=positive_int, default=3, help="train, sft, decode: rounds (%(default)s)")
     parser.add_argument("--batch_size", type=positive_int, default=16, help="train, sft: rows a step (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
     parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
@@ -30,13 +31,17 @@ def main(argv=None):
     megabytes = {"nargs": "+", "type": positive_int, "default": [20, 200]}
     parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory: sizes of corpus (%(default)s)")
     parser.add_argument("--minutes", type=positive, default=8, help="gpu: time for all of it (%(default)s)")
-    parser.add_argument("--against", metavar="FOLDER", help="gpu: a checkout of an earlier commit, measured as well")
+    parser.add_argument(
+        "--against", metavar="FOLDER", help="gpu, decode: a checkout of an earlier commit, measured too"
+    )
     parser.add_argument("--minimind", metavar="FOLDER", help="gpu: a checkout of MiniMind, measured as well")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu: only these measurements")
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
     parser.add_argument("--rehearse", action="store_true", help="gpu: everything at its smallest, on a CPU")
+    parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
+    parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
     args = parser.parse_args(argv)
-    if args.what not in ("memory", "gpu") and not args.data_path:
+    if args.what not in ("memory", "gpu", "decode") and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
     if args.profile and args.what != "train":
         raise UsageError(f"--profile is for pretraining: python scripts/benchmark.py train --profile, not {args.what}")
@@ -46,6 +51,8 @@ def main(argv=None):
         from scripts.benchmark.memory import compare
     elif args.what == "gpu":
         from scripts.benchmark.gpu.measure import compare
+    elif args.what == "decode":
+        from scripts.benchmark.decode import compare
     elif args.what == "plan":
         from scripts.benchmark.plan import compare
     else:

@@ -37,25 +37,38 @@ def spoil(monkeypatch, where: str, value: float, steps: set[int]) -> list[dict]:
     Returns the state of the optimizers and the weights before and after each update, as they come about.
     """
     calls, seen = [], []
-    learn, update = Step.learn, Updater.update
+    learn, backward, update = Step.learn, Step.backward, Updater.update
 
-    def spoilt(self, loss_of, batch, count):
-        calls.append(count)
+    def is_due() -> bool:
+        calls.append(None)
         step, second = divmod(len(calls) + 1, 2)
-        hit = where if second and step in steps else None
+        return bool(second) and step in steps
+
+    def spoil_numbers(step: Step) -> None:
+        parameters = step._updaters["model"].parameters
+        if where == "gradient":
+            parameters[-1].grad.view(-1)[0] = value
+        if where == "weight":
+            with torch.no_grad():
+                parameters[0].view(-1)[3] = value
+
+    def spoilt_learn(self, loss_of, batch, count):
+        due = is_due()
 
         def spoilt_loss(batch):
             found = loss_of(batch)
             return (found[0] * value, *found[1:]) if isinstance(found, tuple) else found * value
 
-        measures = learn(self, spoilt_loss if hit == "loss" else loss_of, batch, count)
-        parameters = self._updaters["model"].parameters
-        if hit == "gradient":
-            parameters[-1].grad.view(-1)[0] = value
-        if hit == "weight":
-            with torch.no_grad():
-                parameters[0].view(-1)[3] = value
+        measures = learn(self, spoilt_loss if due and where == "loss" else loss_of, batch, count)
+        if due:
+            spoil_numbers(self)
         return measures
+
+    def spoilt_backward(self, loss_sum, *counts, **named):
+        due = is_due()
+        backward(self, loss_sum * value if due and where == "loss" else loss_sum, *counts, **named)
+        if due:
+            spoil_numbers(self)
 
     def watched(self, *args):
         before = everything(self)
@@ -64,7 +77,8 @@ def spoil(monkeypatch, where: str, value: float, steps: set[int]) -> list[dict]:
         finally:
             seen.append({"before": before, "after": everything(self)})
 
-    monkeypatch.setattr(Step, "learn", spoilt)
+    monkeypatch.setattr(Step, "learn", spoilt_learn)
+    monkeypatch.setattr(Step, "backward", spoilt_backward)
     monkeypatch.setattr(Updater, "update", watched)
     return seen
 

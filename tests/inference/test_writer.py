@@ -55,7 +55,8 @@ def test_prepared_weights_say_the_same(shape):
     before = generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY)
     prepare_for_decoding(model)
     assert generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY) == before
-    assert not model.model.layers[0].mlp.up_proj.weight.is_contiguous()
+    prepare_for_decoding(model)  # once more, as a second writer does
+    assert generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY) == before
 
 
 def test_prepared_bfloat16_keeps_exact_positions():

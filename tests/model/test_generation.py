@@ -7,7 +7,7 @@ import torch
 
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
-from model.generation import KVCache, generate_batch, left_padded, new_generator, new_tokens
+from model.generation import KVCache, generate_batch, new_generator, new_tokens
 from model.sampling import GREEDY, Sampling, filtered, sample
 from model.transformer import Transformer
 
@@ -180,24 +180,13 @@ def test_greedy_text_is_the_most_probable_text(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_left_padding_changes_nothing(shape):
+def test_prompts_of_different_lengths_do_not_affect_each_other(shape):
     model = small_model(**shape)
     prompts = [random_prompt(length, seed=length) for length in (1, 9, 4, 9, 2)]
     together = generate_batch(model, prompts, max_new_tokens=30, sampling=GREEDY)
     alone = [generate_batch(model, [prompt], max_new_tokens=30, sampling=GREEDY)[0] for prompt in prompts]
     assert together == alone
     assert together == [greedy_without_cache(model, prompt, 30) for prompt in prompts]
-
-
-def test_padding_logits_equal_those_of_each_prompt_alone():
-    model = small_model()
-    prompts = [random_prompt(3, seed=3), random_prompt(8, seed=4)]
-    tokens, positions = left_padded(prompts, pad_id=0)
-    assert positions.tolist() == [[0, 0, 0, 0, 0, 0, 1, 2], list(range(8))]
-    with torch.no_grad():
-        padded = model(tokens, positions)[:, -1]
-        alone = torch.cat([model(torch.tensor([prompt]))[:, -1] for prompt in prompts])
-    torch.testing.assert_close(padded, alone, rtol=1e-5, atol=1e-5)
 
 
 def test_an_answer_ends_with_its_end_token_and_the_others_go_on():

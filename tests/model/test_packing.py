@@ -119,18 +119,16 @@ def test_one_document_with_explicit_positions_is_plain_causal_attention(network)
 
 
 @torch.no_grad()
-def test_cached_rows_padded_on_the_left_continue_as_if_alone(network):
+def test_cached_rows_of_different_lengths_continue_as_if_alone(network):
     prompts = documents()
-    width = max(LENGTHS)
-    tokens = torch.zeros(len(prompts), width, dtype=torch.long)
-    positions = torch.arange(width).repeat(len(prompts), 1)
-    for row, prompt in enumerate(prompts):
-        start = width - prompt.shape[1]
-        tokens[row, start:] = prompt
-        positions[row, start:] = torch.arange(prompt.shape[1])
+    lengths = torch.tensor([prompt.shape[1] for prompt in prompts])
+    tokens = torch.zeros(len(prompts), max(LENGTHS), dtype=torch.long)
+    for row, prompt in zip(tokens, prompts):
+        row[: prompt.shape[1]] = prompt
     more = torch.randint(0, 97, (len(prompts), 9), generator=torch.Generator().manual_seed(5))
-    cache = KVCache(network.config, len(prompts), width + 9)
-    logits = [network(tokens, positions, cache)[:, -1:]]
+    cache = KVCache(network.config, len(prompts), max(LENGTHS) + 9)
+    logits = [network(tokens, cache=cache)[torch.arange(len(prompts)), lengths - 1][:, None]]
+    cache.lengths.copy_(lengths)  # forgets the padding
     for chunk in more.split([1, 1, 4, 1, 2], dim=1):
         logits.append(network(chunk, cache=cache))
     logits = torch.cat(logits, 1)

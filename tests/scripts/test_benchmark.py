@@ -1,10 +1,14 @@
+import io
+import json
 import os
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 
 from model.errors import UsageError
-from scripts.benchmark import command
+from scripts.benchmark import command, decode
 from scripts.benchmark import plan as benchmark_plan
 from tests.stages.workshop import write_texts
 
@@ -33,3 +37,20 @@ def test_the_plan_is_set_against_a_real_step(tmp_path, capsys, monkeypatch):
     ).groups()
     assert 0.3 < float(said) < 3 and 0.3 < float(measured) < 3
     assert int(difference) == pytest.approx(100 * (float(said) / float(measured) - 1), abs=1)
+
+
+def test_decoding_is_measured_and_set_against_others(capsys, monkeypatch):
+    monkeypatch.setattr(decode, "PRESET", "tiny")
+    decode.writer.cache_clear()
+    assert decode.measure("cpu", "float32", 2, 5, 6) > 0
+    monkeypatch.setattr(sys, "stdin", io.StringIO('["float32", 2, 5, 6]\n'))
+    decode.work(decode.OURS, "cpu", "")
+    result = json.loads(capsys.readouterr().out)
+    assert [len(first) for first in result["first_tokens"]] == [6, 6]
+    slower = SimpleNamespace(run=lambda *case: {**result, "tokens_per_second": result["tokens_per_second"] / 4})
+    ours, failed = SimpleNamespace(run=lambda *case: result), SimpleNamespace(run=lambda *case: None)
+    decode._compare_one({decode.OURS: ours, decode.PEER: slower, decode.AGAINST: failed}, 2, "float32", 2)
+    printed = capsys.readouterr().out
+    assert "ours is 4.00x; first tokens alike in 100% of the rows" in printed and "against" in printed
+    assert printed.count("failed") == 1
+    decode.writer.cache_clear()

@@ -4,6 +4,7 @@ The comparison names every difference; only a few are allowed.
 """
 
 import math
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -147,11 +148,41 @@ def _from_version_1(saved: dict) -> dict:
     }
 
 
+# How version 1 said the flags of a loss, in one sentence `data.loss` for each stage, and those of sampled answers.
+_LOSSES_OF_VERSION_1 = (
+    r"(?P<loss_type>\w+), Settings\(beta=(?P<beta>[^,]+), label_smoothing=(?P<label_smoothing>[^,]+),"
+    r" gamma=(?P<gamma>[^,]+), odds_weight=(?P<odds_weight>[^)]+)\), sft_weight (?P<sft_weight>\S+)",
+    r"Divergence\(loss_type='(?P<loss_type>\w+)', temperature=(?P<temperature>[^,]+), jsd_beta=(?P<jsd_beta>[^)]+)\),"
+    r" alpha (?P<alpha>\S+)",
+    r"(?P<loss_type>\w+), center (?P<center>\S+), hinge_margin (?P<hinge_margin>\S+)",
+    r"tag_weight (?P<tag_weight>\S+)",
+)
+_SAMPLING_OF_VERSION_1 = (r"(?P<on_policy>\S+), (?P<max_new_tokens>\d+) tokens",)
+
+
 def _described_as_now(before: dict, now: dict) -> dict:
-    """`before` with the loss flags of this run: version 1 had them in one sentence, `data.loss`, which cannot be
-    compared flag by flag."""
-    before = {name: value for name, value in before.items() if name not in ("data.loss", "data.on_policy")}
-    return before | {name: value for name, value in now.items() if name not in before and "." not in name}
+    """`before`, the identity in a state of version 1, with the flags of the loss one by one, as `now` has them.
+
+    A sentence that is not understood stays, so that it counts as a difference. Flags that version 1 did not have are
+    taken as those of this run.
+    """
+    before, flags = dict(before), {}
+    if before.get("data.on_policy") == "no":
+        del before["data.on_policy"]
+        flags["on_policy"] = _value("0", now.get("on_policy"))
+    for name, patterns in (("data.loss", _LOSSES_OF_VERSION_1), ("data.on_policy", _SAMPLING_OF_VERSION_1)):
+        matches = (re.fullmatch(pattern, before.get(name, "")) for pattern in patterns)
+        if match := next(filter(None, matches), None):
+            del before[name]
+            flags |= {flag: _value(text, now.get(flag)) for flag, text in match.groupdict().items()}
+    return {name: value for name, value in now.items() if "." not in name} | before | flags
+
+
+def _value(text: str, now):
+    """The value that a sentence says; `now` itself if the sentence, which rounds numbers, may mean that."""
+    if isinstance(now, int | float):
+        return now if f"{now:g}" == f"{float(text):g}" else float(text)
+    return text
 
 
 def _rows_per_step(identity: dict) -> int:

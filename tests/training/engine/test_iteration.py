@@ -1,16 +1,13 @@
 """Iterations of several updates, of two networks: interrupted anywhere and resumed, they end as if nothing had been."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.files.reading import read_checkpoint
-from tests.faults.processes import together
+from tests.faults.processes import Running, together
 from tests.stages.workshop import same, write_texts
 from tests.training.engine.toy_stage import UPDATES, main
 from training.engine.iteration import mean_of_updates
@@ -89,16 +86,11 @@ def test_stopped_by_a_signal_anywhere_and_resumed(begin, uninterrupted, place):
 
 def toy(words: list[str], processes: int) -> list[int]:
     """Runs the toy stage in so many processes and returns their exit codes."""
-    command = [sys.executable, "-m", "tests.training.engine.toy_stage", *words]
-    running = [
-        subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for environment in (together(processes) if processes > 1 else [{}])
-    ]
-    said = [each.communicate(timeout=120)[0].decode() for each in running]
-    assert not any("Traceback" in each for each in said), said
-    return [each.returncode for each in running]
+    environments = together(processes) if processes > 1 else [{}]
+    running = [Running("tests.training.engine.toy_stage", words, environment=own) for own in environments]
+    ended = [each.end(timeout=120) for each in running]
+    assert not any("Traceback" in each.err for each in ended), ended
+    return [each.code for each in ended]
 
 
 def test_killed_between_rollout_and_update_and_resumed(begin, uninterrupted):

@@ -1,0 +1,316 @@
+"""The decoding engine against the definition: the whole text again at every step. Rearranged networks, ended rows,
+and the bookkeeping of CUDA graphs with a GPU that only pretends.
+"""
+
+import contextlib
+from typing import ClassVar
+
+import pytest
+import torch
+
+from model import cuda_graphs, decoding
+from model.config import TransformerConfig
+from model.decoding import Product, rearrange, rearranged
+from model.generation import Decoding, KVCache, generate_batch, new_generator, new_tokens
+from model.lora import Lora, add_lora
+from model.retiring import retire
+from model.sampling import GREEDY, Sampling, filtered
+from model.transformer import Transformer
+from tests.support import random_network
+
+SMALL = TransformerConfig(
+    vocab_size=61,
+    hidden_size=32,
+    intermediate_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    max_position_embeddings=64,
+)
+SHAPES = [{}, {"qk_norm": True}, {"attention_bias": True}, {"num_key_value_heads": 4}, {"tie_word_embeddings": False}]
+PROMPTS = [[5, 40, 17, 8, 33, 60, 21], [9, 50, 3], [7], [44, 45, 46, 47, 48, 49, 50, 51, 52], [9, 50, 4]]
+ENDS = {11, 23, 37, 52, 3}
+NUCLEUS = Sampling(0.9, top_p=0.9)
+
+
+@pytest.fixture(scope="module")
+def network() -> Transformer:
+    return random_network(SMALL)
+
+
+@torch.no_grad()
+def reference(network, prompts, steps: int, how: Sampling, ends, generator) -> list[list[int]]:
+    """No cache, no padding, no batch: every whole text at every step. A row that has ended still draws numbers."""
+    texts, over = [list(prompt) for prompt in prompts], [False] * len(prompts)
+    for _ in range(steps):
+        logits = torch.cat([network(torch.tensor([text]))[:, -1] for text in texts])
+        seen = torch.zeros_like(logits, dtype=torch.bool)
+        for row, text in zip(seen, texts):
+            row[text] = True
+        if how.temperature == 0:
+            penalised = torch.where(logits > 0, logits / how.repetition_penalty, logits * how.repetition_penalty)
+            newest = torch.where(seen, penalised, logits).argmax(-1)
+        else:
+            newest = torch.multinomial(filtered(logits, how, seen).softmax(-1), 1, generator=generator)[:, 0]
+        for row, token in enumerate(newest.tolist()):
+            if not over[row]:
+                texts[row].append(token)
+                over[row] = token in ends
+        if all(over):
+            break
+    return [text[len(prompt) :] for text, prompt in zip(texts, prompts)]
+
+
+PENALISED = Sampling(1.2, top_k=20, repetition_penalty=1.2)
+HOW = [GREEDY, Sampling(0, repetition_penalty=1.4), Sampling(), NUCLEUS, PENALISED]
+
+
+@pytest.mark.parametrize("how", HOW, ids=str)
+@pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])
+def test_the_tokens_are_those_of_the_whole_text_at_every_step(network, how, prepared):
+    expected = reference(network, PROMPTS, 24, how, ENDS, new_generator(seed=3))
+    model = rearranged(network, torch.float32) if prepared else network
+    settings = {"max_new_tokens": 24, "sampling": how, "eos_ids": ENDS, "generator": new_generator(seed=3)}
+    assert generate_batch(model, PROMPTS, **settings) == expected
+    assert len({len(answer) for answer in expected}) > 2  # they end at different times
+
+
+@pytest.mark.parametrize("how", [GREEDY, NUCLEUS], ids=str)
+def test_an_answer_does_not_change_because_another_has_ended(network, how):
+    settings = {"max_new_tokens": 24, "sampling": how}
+    free = generate_batch(network, PROMPTS, generator=new_generator(seed=1), **settings)
+    bound = generate_batch(network, PROMPTS, generator=new_generator(seed=1), eos_ids=ENDS, **settings)
+    assert [long[: len(short)] for long, short in zip(free, bound)] == bound != free
+
+
+def test_many_tokens_are_written_by_a_rearranged_copy(network, monkeypatch):
+    calls = []
+    monkeypatch.setattr(decoding, "rearranged", lambda *args: calls.append(args) or rearranged(*args))
+    few = [generate_batch(network, [prompt], max_new_tokens=40, sampling=GREEDY)[0] for prompt in PROMPTS]
+    assert not calls
+    many = generate_batch(network, PROMPTS * 6, max_new_tokens=40, sampling=GREEDY)
+    assert len(calls) == 1 and many == few * 6 and type(network.lm_head) is torch.nn.Linear
+
+
+# --- rows that have ended ----------------------------------------------------------------------------
+
+
+def test_a_row_that_has_ended_is_computed_no_more(network, monkeypatch):
+    sizes, embed = [], torch.nn.Embedding.forward
+    counted = lambda self, tokens: sizes.append(len(tokens)) or embed(self, tokens)  # noqa: E731
+    monkeypatch.setattr(torch.nn.Embedding, "forward", counted)
+    written = generate_batch(network, PROMPTS, max_new_tokens=24, sampling=GREEDY, eos_ids=ENDS)
+    assert sizes == [sum(len(answer) > step for answer in written) for step in range(max(map(len, written)))]
+
+
+@pytest.mark.parametrize(
+    "fixed, ended, rows",
+    [
+        (False, {1}, [0, 4, 2, 3]),
+        (False, {0, 4}, [3, 1, 2]),
+        (False, {0, 1, 2}, [3, 4]),
+        (True, {1}, [0, 4, 2, 3]),
+        (True, {0, 1, 2}, [3, 4]),
+        (True, {1, 2}, [0, 4, None, 3]),
+    ],
+    ids=str,
+)
+def test_the_last_rows_take_the_slots_of_those_that_have_ended(network, fixed, ended, rows):
+    """On a GPU (fixed) there are 1, 2, 4, ... slots, once fewer suffice than there were prompts."""
+    batch = Decoding(network, PROMPTS, 9, GREEDY, None)
+    batch.cache.fixed = fixed
+    with torch.inference_mode():
+        batch.next()
+        lengths, keys = batch.cache.lengths.clone(), batch.cache.keys.clone()
+        assert retire(batch, ended) == len(PROMPTS) - len(ended)
+        assert batch.rows == rows and batch.cache.rows == len(rows)
+        for slot, row in enumerate(rows):
+            if row is None:
+                continue
+            length = int(lengths[row])
+            assert batch.order[slot] == row and batch.cache.lengths[slot] == length
+            assert torch.equal(batch.cache.keys[:, slot, :, :length], keys[:, row, :, :length])
+
+
+# --- a rearranged network ----------------------------------------------------------------------------
+
+
+def chunks(network, tokens) -> torch.Tensor:
+    """Logits of tokens that come in pieces, with a cache."""
+    cache = KVCache(network.config, len(tokens), tokens.shape[1])
+    with torch.no_grad():
+        return torch.cat([network(part, cache=cache) for part in tokens.split([7, 1, 1, 5, 1], dim=1)], dim=1)
+
+
+@pytest.mark.parametrize("packs", [True, False], ids=["packed", "plain"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_rearranged_network_computes_the_same(shape, packs, monkeypatch):
+    if not packs:
+        monkeypatch.setattr(decoding, "_packs", lambda weight: False)
+    network = random_network(SMALL.replace(**shape))
+    tokens = torch.randint(0, 61, (3, 15), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = network(tokens)
+    copy = rearranged(network, torch.float32)
+    assert rearranged(copy, torch.float32) is copy and copy.model.embed_tokens is network.model.embed_tokens
+    for rows in (1, 2, 3):
+        torch.testing.assert_close(chunks(copy, tokens[:rows]), expected[:rows], rtol=0, atol=1e-5)
+    rearrange(network, torch.float32)
+    torch.testing.assert_close(network(tokens).detach(), expected, rtol=0, atol=1e-5)
+
+
+def test_adapters_are_part_of_the_products():
+    network = random_network(SMALL)
+    add_lora(network, Lora(rank=2, alpha=4.0))
+    for name, parameter in network.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.3)
+    tokens = torch.randint(0, 61, (2, 15), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(chunks(rearranged(network, torch.float32), tokens), network(tokens))
+
+
+def test_under_autocast_a_copy_rounds_as_the_network_does(network):
+    tokens = torch.randint(0, 61, (2, 15), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        exact, copy = network(tokens), rearranged(network, torch.bfloat16)
+        with torch.autocast("cpu", torch.bfloat16):
+            theirs, ours = network(tokens), copy(tokens)
+    assert ours.dtype == theirs.dtype == torch.bfloat16
+    assert (ours - exact).norm() < 1.2 * (theirs - exact).norm() < 0.05 * exact.norm()
+
+
+def test_a_product_takes_any_number_of_rows():
+    layers = [torch.nn.Linear(12, 5), torch.nn.Linear(12, 3)]
+    product = Product(layers, torch.float32)
+    with torch.no_grad():
+        for shape in [(1, 12), (3, 12), (4, 12), (1, 1, 12), (2, 1, 12), (1, 3, 12), (5, 2, 12)]:
+            x = torch.randn(shape)
+            torch.testing.assert_close(product(x), torch.cat([layer(x) for layer in layers], dim=-1))
+
+
+# --- CUDA graphs, on a GPU that only pretends ----------------------------------------------------------
+
+
+class PretendedGraph:
+    """While a step is captured nothing runs; `replay` runs it, but no Python: what the host counts stays."""
+
+    made: ClassVar[list["PretendedGraph"]] = []
+    batch: ClassVar[Decoding]
+    spoil: ClassVar[float] = 1.0  # of its logits
+
+    def __init__(self):
+        self.replays, self.generators = 0, []
+        PretendedGraph.made.append(self)
+
+    def register_generator_state(self, generator):
+        self.generators.append(generator)
+
+    def capture_begin(self, pool, capture_error_mode):
+        assert self.generators == [self.batch.generator] and capture_error_mode == "thread_local"
+        cache = self.batch.cache
+        self.key, self.length = (len(self.batch.rows), cache.width), cache.longest
+        self.memory = [(tensor, tensor.clone()) for tensor in self.tensors()]
+        self.random = self.batch.generator.get_state()
+
+    def capture_end(self):
+        for tensor, before in self.memory:
+            tensor.copy_(before)
+        self.batch.generator.set_state(self.random)
+
+    def tensors(self):
+        batch = self.batch
+        return batch.tokens, batch.seen, batch.order, batch.cache.lengths, batch.cache.keys, batch.cache.values
+
+    def replay(self):
+        self.replays += 1
+        cache = self.batch.cache
+        assert (len(self.batch.rows), cache.width) == self.key
+        length = cache.longest
+        logits = Decoding.step(self.batch)
+        cache.longest = length
+        self.batch.logits.copy_(logits * self.spoil)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """What `model.cuda_graphs` uses of CUDA, and a function that decodes with it as `new_tokens` does."""
+
+    class Stream:
+        def __init__(self, *_):
+            pass
+
+        def wait_stream(self, other):
+            pass
+
+    for name, value in {
+        "CUDAGraph": PretendedGraph,
+        "Stream": Stream,
+        "stream": lambda stream: contextlib.nullcontext(),
+        "current_stream": Stream,
+        "graph_pool_handle": lambda: "pool",
+        "synchronize": lambda: None,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(cuda_graphs.Graphs, "failed", False)
+    monkeypatch.setattr(KVCache, "width", property(lambda self: min(-(-(self.longest + 1) // 8) * 8, self.capacity)))
+    PretendedGraph.made.clear()
+
+    @torch.inference_mode()
+    def decode(model, how, steps=24) -> list[list[int]]:
+        batch = PretendedGraph.batch = Decoding(model, PROMPTS, steps, how, new_generator(seed=3))
+        batch.cache.fixed = True
+
+        def captured(graphs):
+            graph, logits = real(graphs)
+            batch.logits = logits  # the memory that a replay writes to
+            return graph, logits
+
+        real = cuda_graphs.Graphs.captured
+        with monkeypatch.context() as patched:
+            patched.setattr(cuda_graphs.Graphs, "captured", captured)
+            cuda_graphs.capture(batch)
+            answers = [[] for _ in PROMPTS]
+            for _ in range(steps):
+                newest = batch.next()
+                for answer, token in zip(answers, newest):
+                    answer += [] if token is None else [token]
+                if not retire(batch, {row for row, token in enumerate(newest) if token in ENDS}):
+                    break
+        return answers
+
+    return decode
+
+
+@pytest.mark.parametrize("how", [GREEDY, NUCLEUS, PENALISED], ids=str)
+def test_graphs_write_the_same_tokens(network, gpu, how, capsys):
+    expected = generate_batch(
+        network, PROMPTS, max_new_tokens=24, sampling=how, eos_ids=ENDS, generator=new_generator(seed=3)
+    )
+    assert gpu(network, how) == expected
+    keys = [graph.key for graph in PretendedGraph.made]
+    assert len(keys) == len(set(keys)) and {slots for slots, _ in keys} <= {5, 4, 2, 1} and len(keys) > 2
+    assert sum(graph.replays for graph in PretendedGraph.made) == max(map(len, expected)) - 1  # all but the prompts
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("fault", ["refused", "other logits"])
+def test_where_capturing_fails_it_says_so_once_and_goes_on(network, gpu, fault, monkeypatch, capsys):
+    expected = generate_batch(
+        network, PROMPTS, max_new_tokens=24, sampling=NUCLEUS, eos_ids=ENDS, generator=new_generator(seed=3)
+    )
+    if fault == "refused":
+
+        def refuse(self, generator):
+            raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+        monkeypatch.setattr(PretendedGraph, "register_generator_state", refuse)
+    else:
+        monkeypatch.setattr(PretendedGraph, "spoil", 1.5)
+    assert gpu(network, NUCLEUS) == expected == gpu(network, NUCLEUS)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == len(PretendedGraph.made) == 1 and "without CUDA graphs" in said[0]
+    assert said[0].endswith("is capturing") if fault == "refused" else "differ by" in said[0]
+
+
+def test_new_tokens_without_prompts_or_steps(network):
+    assert list(new_tokens(network, [], 5)) == list(new_tokens(network, [[1]], 0)) == []
