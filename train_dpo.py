@@ -68,7 +68,7 @@ def main(argv=None):
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.preferences import first_loss_warning, needs_reference
-    from training.stages.reference import add_reference, frozen_copy
+    from training.stages.reference import add_reference, frozen_copy, rows_seen
     from training.stages.starting_point import starting_point
 
     if unpaired := args.loss_type == "kto":
@@ -114,8 +114,10 @@ def main(argv=None):
         if needs_reference(args.loss_type) and args.precompute_ref:
             identity["reference"] = f"precomputed, of {fingerprint(model)}"
             where = machine, args.out_dir, plan.batch_size
-            add_reference(model, rows.packed, rows.identity, *where)
-            add_reference(model, validation.packed, ["validation", *validation.identity], *where, validation=True)
+            seen = rows_seen(rows, replace(plan, max_steps=3) if args.dry_run else plan)
+            add_reference(model, rows.packed, rows.identity, *where, seen=seen)
+            if args.eval_interval != 0:
+                add_reference(model, validation.packed, ["validation", *validation.identity], *where)
         elif live:
             identity["reference"], reference = f"live, of {fingerprint(model)}", frozen_copy(model)
             machine.compile(reference)

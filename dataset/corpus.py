@@ -4,12 +4,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataset.command_line import Source
 from dataset.records.documents import BadLines, read_documents
 from dataset.records.formats import BadLine, BadRecord, clean_string
-from dataset.records.reading import size_of
+from dataset.records.reading import bar_over, size_of
 from model.errors import SproutError
 
 # The keys whose strings are text, in all formats and at any depth; strings under others (`role`, `id`) are not.
@@ -74,15 +72,7 @@ class Corpus:
 
     def _read(self, source: Source, doing: str, progress: bool = True) -> Iterator[list[str] | BadLine]:
         """The texts of each record in order, with a progress bar over the file's bytes."""
-        size = size_of(source.path)
-        bar = tqdm(
-            total=size,
-            unit="B",
-            unit_scale=True,
-            desc=f"{doing} {source.path.name}",
-            leave=False,
-            disable=None if progress else True,  # None: off where nobody watches
-        )
+        bar = bar_over(size_of(source.path), f"{doing} {source.path.name}", shown=progress)
         with closing(bar):
             for item in read_documents(source.path, texts_of_record, lambda position: bar.update(position - bar.n)):
                 yield item if isinstance(item, BadLine) else item.content

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import read_documents
 from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import find_kind, unknown_shape
-from dataset.records.reading import check_file, size_of
+from dataset.records.reading import bar_over, check_file, size_of
 from dataset.rendering import ChatRenderer, cut_length
 from dataset.rows.packing import pack
 from model.errors import SproutError
@@ -98,15 +97,7 @@ def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, 
 
 def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversation]]:
     """Every usable record with its line; notes the format and the other lines in `found`."""
-    bar = tqdm(
-        total=size_of(found.path),
-        unit="B",
-        unit_scale=True,
-        desc=f"reading {found.path.name}",
-        delay=1,
-        leave=False,
-        disable=None,  # off where nobody watches
-    )
+    bar = bar_over(size_of(found.path), f"reading {found.path.name}")
 
     def read(fields: dict) -> str | Conversation:
         if found.format is None:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.measured import all_documents
+from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
 from inference.thoughts import THINK, conclusion, take_apart
 from inference.writer import ready_to_generate
@@ -153,7 +153,7 @@ def answer_all(
     answers = [Answer("", False, False)] * len(questions)
     todo = [i for i in range(len(questions)) if len(questions[i].prompt) < positions]
     todo.sort(key=lambda i: -len(questions[i].prompt))  # longest first: out of memory shows at once
-    with tqdm(total=len(todo), unit="question", desc="answering", leave=False, disable=None) as bar, precision():
+    with bar_over(len(todo), "answering", " questions") as bar, precision():
         for patient in (True,) if to_the_end else (False, True):
             unfinished = []
             while todo:

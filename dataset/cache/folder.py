@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
-from dataset.records.reading import files_of
+from dataset.records.reading import bar_over, files_of
 from model.disk import exclusive, sync_folder, write_atomically
 from model.errors import SproutError
 
@@ -56,16 +55,7 @@ def content_hash(path: str | Path, notes: Path, progress: bool = True) -> str:
 
     begun = time.time_ns()
     digest = hashlib.sha256()
-    bar = tqdm(
-        total=stamp["size"],
-        unit="B",
-        unit_scale=True,
-        desc=f"looking at {Path(path).name}",
-        delay=1,
-        leave=False,
-        disable=None if progress else True,
-    )
-    with bar:
+    with bar_over(stamp["size"], f"looking at {Path(path).name}", shown=progress) as bar:
         for part in files_of(path):
             with open(part, "rb", buffering=0) as file:
                 while block := file.read(2**20):

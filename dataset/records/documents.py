@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataset.records.formats import BadLine, BadRecord, Format, RecordKind
-from dataset.records.reading import read_records, size_of
+from dataset.records.reading import bar_over, read_records, size_of
 
 
 @dataclass(frozen=True)
@@ -103,13 +101,7 @@ class Documents:
     def __init__(self, source: Path, kind: RecordKind, on_bad_line: str, bad_lines_path: Path, progress: bool):
         self.source, self._read = source, FormatReader(kind)
         self.bad_lines = BadLines(on_bad_line, bad_lines_path)
-        self._bar = tqdm(
-            total=size_of(source),
-            unit="B",
-            unit_scale=True,
-            desc=f"tokenising {source.name}",
-            disable=None if progress else True,  # None: off where nobody watches
-        )
+        self._bar = bar_over(size_of(source), f"tokenising {source.name}", shown=progress)
 
     @property
     def format(self) -> Format | None:

@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataset.records.documents import Document, FormatReader, read_documents
 from dataset.records.formats import BadLine, Format, RecordKind
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
-from dataset.records.reading import check_file, read_records, size_of
+from dataset.records.reading import bar_over, check_file, read_records, size_of
 from model.errors import SproutError, UsageError
 
 KIND = {kind.name: kind for kind in KINDS}
@@ -43,16 +41,7 @@ def all_documents(path: str | Path, kind: RecordKind, doing: str) -> Iterator[Do
     Raises `SproutError` for a file that cannot be read, and for the first line that cannot be used.
     """
     check_file(path)
-    title = f"{doing} {Path(path).name}"
-    bar = tqdm(
-        total=size_of(path),
-        unit="B",
-        unit_scale=True,
-        desc=title,
-        leave=False,
-        disable=None,
-    )
-    with bar:
+    with bar_over(size_of(path), f"{doing} {Path(path).name}") as bar:
         for item in read_documents(path, FormatReader(kind), lambda position: bar.update(position - bar.n)):
             if isinstance(item, BadLine):
                 raise _unusable(item)

@@ -11,10 +11,13 @@ import json
 import os
 import re
 import stat
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
+
+from tqdm import tqdm
 
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
 from model.errors import SproutError
@@ -36,6 +39,15 @@ def files_of(path: str | Path) -> list[Path]:
 
 def size_of(path: str | Path) -> int:
     return sum(file.stat().st_size for file in files_of(path))
+
+
+def bar_over(total: int, doing: str, unit: str = "B", shown: bool = True) -> tqdm:
+    """A progress bar in a terminal; elsewhere, as in a log file, a line every ten seconds."""
+    how = {"delay": 1, "leave": False}
+    if not sys.stderr.isatty():
+        line = "{desc}: {percentage:.0f} % of {total_fmt}{unit}, {remaining} left\n"
+        how = {"delay": 10, "mininterval": 10, "bar_format": line}
+    return tqdm(total=total, desc=doing, unit=unit, unit_scale=unit == "B", disable=not shown, **how)
 
 
 def check_file(path: str | Path) -> str:

@@ -189,11 +189,15 @@ class PackedRecords:
         packing = pack((lengths[here] - self._apart).sum(axis=1, dtype=np.int32), self.row_length)
         return packing.renumbered(here + here.dtype.type(self._first[part[0]]))
 
+    def numbers(self, part: int, row: int) -> np.ndarray:
+        """The numbers of the records in a row."""
+        return self._packings[part][row]
+
     def gather(self, parts: np.ndarray, rows: np.ndarray) -> RecordBatch:
         shape, apart = (len(parts), self.row_length), self._apart
         tokens, targets = np.full(shape, self.caches[0].pad_id, np.int64), np.full(shape, IGNORE, np.int64)
         positions, sequences = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        numbers = [self._packings[part][row] for part, row in zip(parts, rows, strict=True)]
+        numbers = [self.numbers(part, row) for part, row in zip(parts, rows, strict=True)]
         count = sum(map(len, numbers))
         ends, labels = np.zeros((self.per_record, count), np.int64), np.zeros(count, np.float32)
         record, taken, mapped = 0, 0, {}

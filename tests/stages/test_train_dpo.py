@@ -4,6 +4,7 @@ import json
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 
@@ -166,6 +167,26 @@ def test_the_reference_is_found_again_and_made_anew_when_damaged(workshop, finis
         mended = workshop.train("finished", *RUN)
         assert f"warning: {files[0]} is damaged" in mended.said and mended.losses == again.losses
         assert files[0].read_bytes() == content
+
+
+def test_only_what_a_short_run_sees_gets_a_reference(workshop):
+    """A longer one adds the rest, and keeps what is there."""
+    words = ("--val_ratio=0", "--batch_size=1", "--accumulation_steps=1", "--max_seq_len=32")
+
+    def known(*more) -> int:
+        result = workshop.train("short", *words, *more)
+        (file,) = (result.folder / "cache" / "reference").glob("*.bin")
+        columns = np.frombuffer(file.read_bytes()[16:], "<f4").reshape(-1, 2)
+        said = re.findall(r"computes the reference's log-probabilities in (\d+) rows", result.said)
+        return np.count_nonzero(np.isfinite(columns[:, 0])), said
+
+    pairs = len(records(workshop, "pairs_a.jsonl", "pairs_b.jsonl"))
+    few, rows = known("--max_steps=4")
+    assert 4 <= few < pairs and rows == ["4"]
+    assert known("--max_steps=4", "--dry_run") == (few, [])
+    every, rows = known("--epochs=2")
+    assert every == pairs and int(rows[0]) > 4
+    assert known("--epochs=1") == (pairs, [])
 
 
 def test_labels_that_turn_preferences_around_are_refused(workshop):

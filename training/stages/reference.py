@@ -1,8 +1,9 @@
 """The reference model's log-probabilities of every answer, computed once and cached.
 
 The reference of DPO is the network that training begins with, and it never changes. So its log-probabilities are
-computed before the first step and cached under a key of everything they depend on; training then needs the memory of
-one network, not of two. Adapters begin as zero, so with adapters the reference is the network under them.
+computed before the first step, for the rows that the run will see, and cached under a key of everything they depend on.
+Training then needs the memory of one network, not of two. Adapters begin as zero, so with adapters the reference is the
+network under them.
 
 Policy and reference must use the same kernels. In half precision, attention with and without gradients differs by a few
 ten-thousandths per log-probability, which adds up to a large part of a nat for a long answer: the first loss would be
@@ -16,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
+from dataset.records.reading import bar_over
 from dataset.rows.packed import PackedRecords, RecordBatch
+from dataset.rows.rows import Rows
 from model.disk import exclusive, write_atomically
 from model.errors import SproutError
 from model.whole import fingerprint
@@ -43,12 +45,18 @@ def answer_log_probabilities(model, batch: RecordBatch) -> tuple[torch.Tensor, t
 
 
 def add_reference(
-    model, packed: PackedRecords, identity: list[str], machine, out_dir: str, batch_size: int, validation: bool = False
+    model,
+    packed: PackedRecords,
+    identity: list[str],
+    machine,
+    out_dir: str,
+    batch_size: int,
+    seen: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> None:
     """Sets `packed.reference` to the log-probabilities under `model`, from the cache if they are there.
 
-    identity: what determines the records. validation: whether they are held out. Adapters of the network must not be
-    trained yet. Raises `SproutError` if the cache cannot be written.
+    identity: what determines the records. seen: parts and rows that are needed; None: all, and they are held out.
+    Adapters of the network must not be trained yet. Raises `SproutError` if the cache cannot be written.
     """
     path = Path(out_dir) / "cache" / "reference" / f"{_name(model, packed, identity, machine)}.bin"
     wanted = (packed.records, 2)
@@ -59,13 +67,28 @@ def add_reference(
         raise SproutError(f"{path.parent} cannot be made ({error.strerror}): choose another --out_dir") from error
     # One process computes; the others wait for its lock, which, unlike a barrier, has no time limit.
     with exclusive(path.parent / ".lock", lambda: machine.say("waiting for the reference's log-probabilities")):
-        packed.reference = _read(path, wanted)
-        if packed.reference is None:
-            if path.exists():
-                machine.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
-            content = _compute(model, packed, machine, batch_size, validation).tobytes()
+        found = _read(path, wanted)
+        if found is None and path.exists():
+            machine.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
+        # What was not computed is NaN, so that using it by mistake is noticed.
+        found = np.full(wanted, np.nan, FLOAT) if found is None else found.copy()
+        missing = _missing(found, packed, seen)
+        if missing:
+            machine.say(f"computes the reference's log-probabilities in {len(missing):,} rows")
+            _compute(found, missing, model, packed, machine, batch_size, validation=seen is None)
+            content = found.tobytes()
             write_atomically(path, lambda file: file.write(_digest(content) + content))
-            packed.reference = _read(path, wanted)
+        packed.reference = found
+
+
+def rows_seen(rows: Rows, plan) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that a run of this plan takes, each once: parts and rows, int64 [n]."""
+    orders = []
+    for first in range(0, plan.steps, plan.steps_per_epoch):
+        last = min(first + plan.steps_per_epoch, plan.steps) - 1
+        epoch, places = plan.rows_of_step(last)
+        orders.append(np.stack(rows.order(epoch, range(places.stop))))
+    return tuple(np.unique(np.concatenate(orders, axis=1), axis=1))
 
 
 def frozen_copy(model):
@@ -74,17 +97,25 @@ def frozen_copy(model):
     return copy.deepcopy(model, shared).eval()
 
 
-def _compute(model, packed: PackedRecords, machine, batch_size: int, validation: bool) -> np.ndarray:
-    """float32 [records, 2]: of both answers of a pair, or of a single answer to its own prompt and to another one.
+def _missing(found: np.ndarray, packed: PackedRecords, seen) -> list[tuple[int, int]]:
+    """The parts and rows, of those in `seen`, that have records without their log-probabilities."""
+    unknown = np.isnan(found).any(axis=1)
+    parts = range(len(packed.rows))
+    places = zip(*seen) if seen else ((part, row) for part in parts for row in range(packed.rows[part]))
+    return [(part, row) for part, row in places if unknown[packed.numbers(part, row)].any()]
 
-    What was not computed is NaN, so that using it by mistake is noticed.
+
+def _compute(found: np.ndarray, places: list, model, packed, machine, batch_size: int, validation: bool) -> None:
+    """Writes the log-probabilities of the records in these rows into `found`, float32 [records, 2]: those of both
+    answers of a pair, or of a single answer to its own prompt and to another one.
     """
-    found = np.full((packed.records, 2), np.nan, FLOAT)
-    places = [(part, row) for part, rows in enumerate(packed.rows) for row in range(rows)]
     was_training = model.training
     model.train(not validation)
-    bar = tqdm(total=len(places), unit=" rows", desc="reference", leave=False, disable=None)
-    with bar, torch.set_grad_enabled(not validation), machine.inference() if validation else machine.autocast():
+    with (
+        bar_over(len(places), "log-probabilities of the reference", " rows") as bar,
+        torch.set_grad_enabled(not validation),
+        machine.inference() if validation else machine.autocast(),
+    ):
         for start in range(0, len(places), batch_size):
             parts, rows = np.array(places[start : start + batch_size], np.int64).T
             batch = machine.move(packed.gather(parts, rows))
@@ -95,7 +126,6 @@ def _compute(model, packed: PackedRecords, machine, batch_size: int, validation:
             found[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
             bar.update(len(rows))
     model.train(was_training)
-    return found
 
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:

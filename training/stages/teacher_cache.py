@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from dataset.cache.folder import (
     SummedFile,
@@ -26,6 +25,7 @@ from dataset.cache.folder import (
     read_meta,
     token_dtype,
 )
+from dataset.records.reading import bar_over
 from dataset.rows.rows import Batch, Rows
 from model.errors import SproutError, UsageError
 from model.likelihood import IGNORE
@@ -144,7 +144,7 @@ def _ask(machine, teacher, rows, k, divergence, outcomes, batch_size, folder: Pa
     """Writes the teacher's predictions for every row, in the order of parts; returns the description for meta.json."""
     packed, tokens, ids_type = rows.packed, 0, token_dtype(outcomes)
     files = {name: SummedFile(folder / f"{name}.bin") for name in ("ids", "logs", "offsets")}
-    bar = tqdm(total=int(packed.rows.sum()), unit=" rows", desc="teacher", leave=False, disable=None)
+    bar = bar_over(int(packed.rows.sum()), "teacher", " rows")
     try:
         files["offsets"].write(np.array([0], OFFSET).tobytes())
         with bar, torch.no_grad(), machine.autocast():
