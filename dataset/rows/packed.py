@@ -23,6 +23,7 @@ from model.errors import SproutError
 from model.likelihood import IGNORE
 
 EXAMPLES_AT_ONCE = 4096  # so many are read before their memory is given back
+MANY_TOO_LONG = 0.1  # a larger share of the records is worth a warning
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class PackedRecords:
 
     WHOLE = False  # whether rows hold whole conversations and no targets, instead of inputs and targets one apart
     AT_LEAST = 1  # so many of the longest records fit into a row
+    NAMES, WHEN_TOO_LONG = "records", "cut or left out"  # what a warning calls records, and those that are too long
     bytes = 0
 
     def __init__(
@@ -260,4 +262,15 @@ class PackedRecords:
         raise NotImplementedError
 
     def warnings(self) -> list[str]:
-        return []
+        """Warnings about files of which --max_seq_len leaves out or cuts much, with lengths that do not."""
+        warnings = []
+        for cache, stream, kept in zip(self.caches, self.streams, self.kept, strict=True):
+            needed = stream.lengths().reshape(-1, self.per_record).max(axis=1, initial=0) - self._apart
+            too_long = int(np.count_nonzero(needed > self.max_seq_len))
+            if too_long > MANY_TOO_LONG * kept.records:
+                nearly = int(np.percentile(needed, 99, method="inverted_cdf"))
+                warnings.append(
+                    f"{too_long:,} of {kept.records:,} {self.NAMES} in {cache.source} are {self.WHEN_TOO_LONG}:"
+                    f" --max_seq_len {nearly} would be enough for 99 % of them, {needed.max()} for all"
+                )
+        return warnings

@@ -27,6 +27,8 @@ class PairCache(ExampleCache):
 class PackedPairs(PackedRecords):
     """The rows of preference pairs."""
 
+    NAMES = "pairs"
+
     def describe(self, file: int, share: float, passes: float) -> list[str]:
         kept = self.kept[file]
         return [

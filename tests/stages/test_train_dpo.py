@@ -18,6 +18,7 @@ from tests.faults.processes import Running, no_curves, together
 from tests.stages.workshop import Workshop
 from training.engine.machine import _has_compiler as has_compiler
 from training.losses.preference import Settings, at_the_start
+from training.stages.held_out import share_of
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.003")
 NAMES = {f"rewards/{name}" for name in ("chosen", "rejected", "accuracies", "margins")} | {
@@ -206,6 +207,14 @@ def test_a_flag_that_the_loss_does_not_know_is_refused(workshop, words, losses):
 def test_pairs_that_are_too_long_to_be_validated_on_are_counted(workshop):
     said = workshop.train("long", "--max_steps=1", "--val_ratio=0.5", "--max_seq_len=21").said
     assert re.search(r"validation leaves out \d+ pairs, of which an answer begins beyond --max_seq_len", said)
+
+
+def test_a_few_pairs_are_counted_and_not_in_percent(workshop, finished):
+    assert re.search(r"validation loss [\d.]+, the chosen answer preferred in \d of \d pairs, by", finished.said)
+    assert share_of(0.5, 100, "pairs") == "50.0% of the pairs" and share_of(2 / 3, 3, "pairs") == "2 of 3 pairs"
+    assert "nothing is held out" not in finished.said
+    said = workshop.train("none", "--max_steps=1", "--val_ratio=0").said
+    assert "nothing is held out, so this run has no validation (--val_path, --val_ratio)" in said
 
 
 def test_a_reference_of_another_network_is_warned_of():

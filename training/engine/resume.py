@@ -5,6 +5,7 @@ The comparison names every difference; only a few are allowed.
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 
 from model.disk import previous_path
 from model.errors import SproutError, UsageError
-from model.files.reading import read_checkpoint
+from model.files.reading import is_whole, read_checkpoint
 from model.whole import changing_state, load_changing_state
 from training.engine import distributed
 from training.engine.state import FORMAT, VERSION, RunState
@@ -91,10 +92,31 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
     for name, network in networks.items():
         load_changing_state(network, saved["networks"][name])
     for name, updater in updaters.items():
-        updater.load_state_dict(saved["updaters"][name])
+        restore_updater(updater, saved["updaters"][name])
     for each in fields(state):
         setattr(state, each.name, saved.get(each.name, getattr(state, each.name)))
     state.kept = saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
+
+
+def restore_updater(updater: Updater, state: dict) -> None:
+    """Puts back what `Updater.state_dict` returned."""
+    for optimizer, saved in zip(updater.optimizers, state["optimizers"], strict=True):
+        # A state brings its own learning rates and weight decays; those of this run's flags must win.
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+        optimizer.load_state_dict(saved)
+        for group, own in zip(optimizer.param_groups, settings, strict=True):
+            group.update(own)
+    if state.get("fp16", updater.fp16) == updater.fp16:  # another precision begins with its own scale
+        updater.scale, updater.good_steps = state["scale"], state["good_steps"]
+    updater.bad_in_a_row, updater.skipped = state["bad_in_a_row"], dict(state["skipped"])
+
+
+def mend_weights(output, save_weights: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Writes the weights of a restored run again where their file is missing or damaged; `output`: the run's."""
+    if not is_whole(output.weight_file):
+        say(f"warning: {output.weight_file} is missing or damaged; it is written again from {output.resume_file}")
+        output.weight_file.unlink(missing_ok=True)  # a damaged file must not be kept as the save before
+        save_weights()
 
 
 def _misfit(saved: dict, networks: dict, updaters: dict) -> str | None:

@@ -142,15 +142,10 @@ class Run:
         if self.metrics.missing:
             self.say(f"warning: {self.metrics.path} lacks {self.metrics.missing} of the {step} steps before this")
         write_description(output.logs, self.description)
-        weight_file = output.weight_file
-        if not self.args.resume:
-            return
-        from model.files.reading import is_whole
+        if self.args.resume:
+            from training.engine.resume import mend_weights
 
-        if not is_whole(weight_file):
-            self.say(f"warning: {weight_file} is missing or damaged; it is written again from {output.resume_file}")
-            weight_file.unlink(missing_ok=True)  # a damaged file must not be kept as the save before
-            self._save_weights()
+            mend_weights(output, self._save_weights, self.say)
 
     def steps(self, kind: type[Step] = Step):
         """Yields the remaining steps, each a `kind`; between them writes metrics, checkpoints and the loss curve."""

@@ -10,14 +10,13 @@ from torch import Tensor
 from model.errors import SproutError
 from model.whole import gradients_of, norm_of
 from training.engine import distributed
-from training.engine.optimizers import ADAM_EPS
 
 FIRST_SCALE, SCALE_DOUBLES_AFTER = 2.0**16, 2000
 MOST_BAD_STEPS_IN_A_ROW = 3
 # Where the terms of a loss cancel out, its gradient is only rounding, which AdamW and Muon would magnify to full steps.
-# So a gradient counts as none if its root mean square is below AdamW's eps, or its norm below this: what cancels out in
-# float32 leaves about 3e-7 of its norm, which is some tens.
-SMALLEST_NORM = 1e-5
+# So a gradient counts as none if its root mean square is below 1e-8, the eps of AdamW, or its norm below 1e-5: what
+# cancels out in float32 leaves about 3e-7 of its norm, which is some tens.
+SMALLEST, SMALLEST_NORM = 1e-8, 1e-5
 
 
 class DivergedError(SproutError):
@@ -140,7 +139,7 @@ class Updater:
         self.good_steps = 0  # since the scale last changed
         self.bad_in_a_row = 0
         self.skipped = {"non-finite": 0, "overflow": 0}
-        self.rounding = max(SMALLEST_NORM, ADAM_EPS * math.sqrt(sum(p.numel() for p in self.parameters)))
+        self.rounding = max(SMALLEST_NORM, SMALLEST * math.sqrt(sum(p.numel() for p in self.parameters)))
         self.still = 0  # updates without a gradient
         self.discard()
 
@@ -238,6 +237,7 @@ class Updater:
         return "non-finite"
 
     def state_dict(self) -> dict:
+        """What `training.engine.resume.restore_updater` puts back."""
         return {
             "optimizers": [each.state_dict() for each in self.optimizers],
             "fp16": self.fp16,
@@ -246,14 +246,3 @@ class Updater:
             "bad_in_a_row": self.bad_in_a_row,
             "skipped": dict(self.skipped),
         }
-
-    def load_state_dict(self, state: dict) -> None:
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            # A state brings its own learning rates and weight decays; those of this run's flags must win.
-            settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-            optimizer.load_state_dict(saved)
-            for group, own in zip(optimizer.param_groups, settings, strict=True):
-                group.update(own)
-        if state.get("fp16", self.fp16) == self.fp16:  # another precision begins with its own scale
-            self.scale, self.good_steps = state["scale"], state["good_steps"]
-        self.bad_in_a_row, self.skipped = state["bad_in_a_row"], dict(state["skipped"])

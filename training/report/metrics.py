@@ -98,41 +98,48 @@ def smoothed(values: list[float], half_life: float) -> list[float]:
     return result
 
 
+# What matters in a stage besides its loss, under its names in the lines; the first two that a run has are drawn.
+BESIDES = ("rewards/accuracies", "accuracy", "rewards/margins", "margin", "kl", "explained", "token_accuracy")
+
+
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
-    """Draws training and validation loss over steps, the learning rate below, as a PNG."""
+    """Draws loss, what else matters, and learning rate over steps, of training and validation, as a PNG."""
     import matplotlib  # here: it takes a second to import
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    trained = [line for line in lines if line.get("loss") is not None]
+    trained, final = [line for line in lines if line.get("loss") is not None], ""
     if not trained:
         return
-    steps = [line["step"] for line in trained]
-    losses = [line["loss"] for line in trained]
-    measured = [line for line in lines if line.get("val_loss") is not None]
-    figure, (upper, lower) = pyplot.subplots(
-        2, 1, figsize=(8, 6), sharex=True, height_ratios=(4, 1), layout="constrained"
+    besides = [name for name in BESIDES if any({name, f"val_{name}"} & line.keys() for line in lines)]
+    drawn = ["loss", *besides[:2], "lr"]
+    heights = (4, *[1] * (len(drawn) - 1))
+    figure, panels = pyplot.subplots(
+        len(drawn), 1, figsize=(8, 2 + sum(heights)), sharex=True, height_ratios=heights, layout="constrained"
     )
-    upper.plot(steps, losses, color="tab:blue", alpha=0.25, linewidth=0.8, label="training loss, each step")
-    upper.plot(steps, smoothed(losses, max(1, len(losses) / 50)), color="tab:blue", label="training loss, smoothed")
-    if measured:
-        upper.plot(
-            [line["step"] for line in measured],
-            [line["val_loss"] for line in measured],
-            "o-",
-            color="tab:orange",
-            markersize=4,
-            label="validation loss",
-        )
-    final = f"validation {measured[-1]['val_loss']:.3f}" if measured else f"training {losses[-1]:.3f}"
-    judged = any(name in trained[0] for name in ("rewards/margins", "mean_reward"))  # a loss per answer
-    upper.set(ylabel="loss" if judged else "loss (nats per token)", title=f"{title}: {final} at step {steps[-1]}")
-    upper.legend()
-    upper.grid(alpha=0.3)
-    lower.plot(steps, [line["lr"] for line in trained], color="tab:green")
-    lower.set(xlabel="step", ylabel="learning rate")
-    lower.grid(alpha=0.3)
+    for name, panel in zip(drawn, panels):
+        for key, color, kind in ((name, "tab:blue", "training"), (f"val_{name}", "tab:orange", "validation")):
+            points = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+            if not points:
+                continue
+            steps, values = zip(*points)
+            if kind == "validation":
+                panel.plot(steps, values, "o-", color=color, markersize=4, label="validation")
+            elif name == "lr":
+                panel.plot(steps, values, color="tab:green")
+            else:
+                curve = smoothed(values, max(1, len(values) / 50))
+                panel.plot(steps, values, color=color, alpha=0.25, linewidth=0.8, label="training, each step")
+                panel.plot(steps, curve, color=color, label="training, smoothed")
+            final = f"{kind} {values[-1]:.3f}" if name == "loss" else final
+        panel.set(ylabel=name.split("/")[-1])
+        panel.grid(alpha=0.3)
+    judged = any({"rewards/chosen", "mean_reward"} & line.keys() for line in trained)  # a loss per answer
+    panels[0].set_title(f"{title}: {final} at step {trained[-1]['step']}")
+    panels[0].set_ylabel("loss" if judged else "loss (nats per token)")
+    panels[0].legend()
+    panels[-1].set(xlabel="step", ylabel="learning rate")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # for a Chinese name that no installed font can show
         try:

@@ -69,6 +69,8 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     validation = ValidationRows(kind, held_out or caches, args.max_seq_len)
     for warning in rows.packed.warnings():
         say(f"warning: {warning}")
+    if not validation.documents:
+        say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
     if validation.left_out:
         say(f"validation leaves out {validation.left_out:,} {kind.left_out}")
     return rows, validation

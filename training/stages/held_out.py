@@ -19,6 +19,14 @@ def over_held_out(model, batches: Iterable, machine, score: Callable) -> list:
     return found
 
 
+FEWEST_FOR_PERCENT = 100  # records; of fewer, one is more than a percent
+
+
+def share_of(share: float, count: int, what: str) -> str:
+    """A share of some records in words: in percent, or counted where there are few."""
+    return f"{share:.1%} of the {what}" if count >= FEWEST_FOR_PERCENT else f"{round(share * count)} of {count} {what}"
+
+
 def validation_means(model, batches: Iterable, machine, sums_of: Callable, count_of: Callable) -> dict[str, float]:
     """Means over the records in held-out batches, by names that begin with `val_`.
 

@@ -8,7 +8,7 @@ from dataset.rows.packed import RecordBatch
 from training.losses import preference
 from training.losses.preference import WITHOUT_REFERENCE, Completions, Settings
 from training.stages.checks import ValidationResult
-from training.stages.held_out import validation_means
+from training.stages.held_out import share_of, validation_means
 from training.stages.reference import answer_log_probabilities
 
 
@@ -62,10 +62,11 @@ def validate(model, rows, machine, batch_size: int, objective, beta: float, refe
         return {"loss": objective(pair).sum(), **measures(pair, beta)}
 
     found = validation_means(model, rows.batches(batch_size), machine, sums, lambda batch: batch.records)
+    preferred = share_of(found["val_rewards/accuracies"], rows.documents, "pairs")
     return ValidationResult(
         found,
-        f"validation loss {found['val_loss']:.4f}, the chosen answer preferred in"
-        f" {found['val_rewards/accuracies']:.1%} of the pairs, by {found['val_rewards/margins']:.3f}",
+        f"validation loss {found['val_loss']:.4f}, the chosen answer preferred in {preferred},"
+        f" by {found['val_rewards/margins']:.3f}",
     )
 
 

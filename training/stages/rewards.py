@@ -10,7 +10,7 @@ from model.errors import UsageError
 from model.reward import RewardModel, rewards
 from training.losses.reward import bt, hinge, mse
 from training.stages.checks import ValidationResult
-from training.stages.held_out import validation_means
+from training.stages.held_out import FEWEST_FOR_PERCENT, share_of, validation_means
 
 LOSS_OF = {"preference": "bt", "scored": "mse"}  # by default
 
@@ -66,10 +66,12 @@ def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objecti
     found = validation_means(model, rows.batches(batch_size), machine, sums, lambda batch: batch.records)
     words = f"validation loss {found['val_loss']:.4f}"
     if "val_accuracy" in found:
-        words += f", chosen answer preferred in {found['val_accuracy']:.1%} of the pairs, by {found['val_margin']:.3f}"
+        preferred = share_of(found["val_accuracy"], rows.documents, "pairs")
+        words += f", chosen answer preferred in {preferred}, by {found['val_margin']:.3f}"
     if scores:
         error, variance = found.pop("val_error"), torch.cat(scores).var(unbiased=False).item()
         if variance:
             found["val_explained"] = 1 - error / variance
-            words += f", {found['val_explained']:.1%} of the variance of the scores explained"
+            of_few = f" of only {rows.documents} answers" if rows.documents < FEWEST_FOR_PERCENT else ""
+            words += f", {found['val_explained']:.1%} of the variance of the scores explained{of_few}"
     return ValidationResult(found, words)

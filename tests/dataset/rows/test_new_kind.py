@@ -84,7 +84,7 @@ def test_a_new_kind_is_a_reader_and_a_description(tmp_path, small_tokenizer, wei
     rows, validation = open_data(UNPAIRED_ANSWERS, args, small_tokenizer, said.append)
     assert len(validation) == 0 and rows.packed.records_kept == 40 and describe_rows(rows)["kind"] == "kto"
     assert said[0].endswith(f"one.jsonl: format unpaired, 25 answers, {rows.caches[0].tokens:,} tokens, held out 0")
-    assert "one.jsonl: 25 answers; " in said[-1] and "two.jsonl: 15 answers; " in said[-1]
+    assert "one.jsonl: 25 answers; " in said[-2] and "two.jsonl: 15 answers; " in said[-2]
     parts, numbers = zip(*((part, row) for part, count in enumerate(rows.packed.rows) for row in range(count)))
     batch = rows.packed.gather(np.array(parts), np.array(numbers))
     assert sorted(batch.numbers.tolist()) == list(range(40))

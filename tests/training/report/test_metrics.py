@@ -124,3 +124,20 @@ def test_smoothing_is_a_moving_average_without_bias():
     assert smoothed([0.0] * 100 + [8.0], 1)[-1] == pytest.approx(4.0)
     values = smoothed([math.nan, 2.0, math.inf, 2.0], 3)
     assert math.isnan(values[0]) and values[1:] == pytest.approx([2.0] * 3)
+
+
+def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
+    from matplotlib import pyplot
+
+    drawn = []
+    monkeypatch.setattr(pyplot, "close", drawn.append)
+    pair = {"rewards/accuracies": 0.5, "rewards/margins": 1.0, "rewards/chosen": 0.1}
+    draw_loss_curve([line(1, **pair), line(2, **pair, **{"val_rewards/margins": 2.0})], tmp_path / "dpo.png", "dpo_32")
+    draw_loss_curve([line(1), line(2, val_loss=2.0, val_token_accuracy=0.5)], tmp_path / "sft.png", "sft_32")
+    draw_loss_curve([line(1), line(2, val_loss=2.0, val_bits_per_byte=0.5)], tmp_path / "pretrain.png", "pretrain_32")
+    monkeypatch.undo()
+    names = [[panel.get_ylabel() for panel in figure.axes] for figure in drawn]
+    assert names[0] == ["loss", "accuracies", "margins", "learning rate"]
+    assert names[1:] == [["loss (nats per token)", *more, "learning rate"] for more in (["token_accuracy"], [])]
+    assert [len(panel.lines) for panel in drawn[0].axes] == [2, 2, 3, 1]
+    pyplot.close("all")

@@ -5,12 +5,15 @@ import json
 import pytest
 
 from dataset.rows.chats import CHATS
+from dataset.rows.judged import JUDGED_PAIRS
+from dataset.rows.pairs import PAIRS
 from dataset.rows.texts import TEXTS
 from model.text.tokenizer import Tokenizer
 from tests.fixtures import samples
 from tests.stages.workshop import STAGES, Workshop
 from training.stages.data import open_data
 
+KINDS = {"pretrain": TEXTS, "dpo": PAIRS, "reward": JUDGED_PAIRS}
 WORDS = "the river rose in spring and people carried their boats up to houses near bridge".split()
 
 
@@ -34,7 +37,7 @@ def warnings_of(tmp_path):
         (tmp_path / "file.jsonl").write_text("\n".join(lines), encoding="utf-8")
         args = STAGES[stage].script.parse_arguments(workshop.command("out", *words, data=("file.jsonl",)))
         said = []
-        open_data(TEXTS if stage == "pretrain" else CHATS, args, Tokenizer.load(), said.append)
+        open_data(KINDS.get(stage, CHATS), args, Tokenizer.load(), said.append)
         return [line for line in said if line.startswith("warning: ")]
 
     return call
@@ -64,6 +67,21 @@ def test_many_cut_conversations(warnings_of):
     assert "100% of the conversations" in warning and "cut or left out: raise --max_seq_len (" in warning
     enough = warning.split("(")[1].split()[0]
     assert warnings_of("full_sft", chats(50, answer="It rained. " * 9), f"--max_seq_len={enough}") == []
+
+
+@pytest.mark.parametrize("stage, fate", [("dpo", "cut or left out"), ("reward", "left out")])
+def test_many_pairs_that_are_too_long(warnings_of, stage, fate):
+    """The proposed lengths are those that do."""
+    records = [{"prompt": "Why?", "chosen": f"It rained. {i} " * (1 + i % 5), "rejected": "No."} for i in range(200)]
+    records[0]["chosen"] *= 9
+    (warning,) = warnings_of(stage, records, "--max_seq_len=30")
+    assert "pairs in " in warning and f"are {fate}: --max_seq_len " in warning
+    most, every = (int(part.split()[0]) for part in warning.split("--max_seq_len ")[1].split("them, "))
+    assert most < every and f" would be enough for 99 % of them, {every} for all" in warning
+    assert warnings_of(stage, records, f"--max_seq_len={most}") == []
+    (cut,) = warnings_of(stage, records[:3], f"--max_seq_len={every - 1}")
+    assert cut.startswith("warning: 1 of 3 pairs")
+    assert warnings_of(stage, records[:3], f"--max_seq_len={every}") == []
 
 
 def test_few_trained_tokens(warnings_of):
