@@ -49,7 +49,7 @@ def mixed_ratios(model, batch: AnswerBatch, machine, reference=None) -> Tensor:
 def note(step, batch: AnswerBatch, answers: Answers, entropy: Tensor, beta: float) -> None:
     """Notes what is logged of a micro-batch. A reward is beta times the log-ratio to the reference."""
     for name, here in (("chosen", answers.good), ("rejected", ~answers.good)):
-        rewards, logps = (each.detach()[here].sum() for each in (beta * answers.ratio, answers.policy))
+        rewards, logps = ((each.detach() * here).sum() for each in (beta * answers.ratio, answers.policy))
         step.measure(here.sum(), **{f"rewards/{name}": rewards, f"logps/{name}": logps})
     step.measure(batch.records, kl=answers.point * batch.records)
     step.measure(batch.trained, entropy=entropy)
