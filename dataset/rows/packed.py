@@ -10,7 +10,7 @@ weights are packed as one: short records of one fill up what long ones of anothe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ class KeptRecords:
     targets: int
     after_turn: int = 0  # conversations cut behind a turn
     inside_turn: int = 0  # conversations cut within the first turn that is trained
+    alike: int = 0  # records left out since nothing tells their conversations apart, once they are cut
 
     @property
     def records(self) -> int:
@@ -88,6 +89,27 @@ def keep_cut(stream: ExampleStream, limit: int, end_id: int) -> KeptRecords:
         trained -= int(np.count_nonzero(stream.map()[index][1][1 : lengths[index]]))
     by_record[incomplete] = 0
     return KeptRecords(by_record, trained, after_turn, inside_turn)
+
+
+def without_alike(kept: KeptRecords, stream: ExampleStream, apart: int) -> KeptRecords:
+    """Leaves out records whose two conversations are the same tokens, as far as they are kept.
+
+    They teach nothing: the gradients of both cancel out except for rounding, which AdamW would magnify. `apart`: 1 if
+    targets are counted, as for `keep_cut`; 0 if all tokens are.
+    """
+    lengths, alike, targets = kept.lengths, [], kept.targets
+    same_length = np.flatnonzero((lengths[:, 0] == lengths[:, 1]) & (lengths[:, 0] > 0))
+    for start in range(0, same_length.size, EXAMPLES_AT_ONCE):
+        examples = stream.map()
+        for record in same_length[start : start + EXAMPLES_AT_ONCE]:
+            n = lengths[record, 0]
+            (ids, trained), (others, others_trained) = examples[2 * record], examples[2 * record + 1]
+            if np.array_equal(ids[:n], others[:n]):
+                alike.append(record)
+                flags = (trained[:n], others_trained[:n])
+                targets -= sum(int(np.count_nonzero(each[1:])) for each in flags) if apart else 2 * int(n)
+    lengths[alike] = 0
+    return replace(kept, targets=targets, alike=len(alike))
 
 
 def keep_whole(stream: ExampleStream, limit: int) -> KeptRecords:
@@ -155,8 +177,10 @@ class PackedRecords:
 
     def _keep(self, cache: ExampleCache, stream: ExampleStream) -> KeptRecords:
         if self.WHOLE:
-            return keep_whole(stream, self.max_seq_len)
-        return keep_cut(stream, self.max_seq_len + 1, cache.end_id)
+            kept = keep_whole(stream, self.max_seq_len)
+        else:
+            kept = keep_cut(stream, self.max_seq_len + 1, cache.end_id)
+        return without_alike(kept, stream, self._apart) if self.per_record == 2 else kept
 
     def _pack(self, part: list[int]) -> Packing:
         """The rows of some files that follow each other, as numbers of records."""

@@ -6,8 +6,12 @@ token belongs to which answer.
 
 from dataset.cache.examples import ExampleCache
 from dataset.records.preferences import PREFERENCE
-from dataset.rows.packed import PackedRecords
+from dataset.rows.packed import KeptRecords, PackedRecords
 from dataset.rows.rows import Kind
+
+
+def said_of_alike(kept: KeptRecords) -> str:
+    return f", {kept.alike:,} as their answers are alike in that length" if kept.alike else ""
 
 
 class PairCache(ExampleCache):
@@ -27,10 +31,16 @@ class PackedPairs(PackedRecords):
         kept = self.kept[file]
         return [
             f"  {self.caches[file].source}: {kept.records:,} pairs, {kept.after_turn + kept.inside_turn:,} answers cut,"
-            f" {kept.left_out:,} pairs left out as an answer begins too late; {passes:.2f} passes"
+            f" {kept.left_out - kept.alike:,} pairs left out as an answer begins too late{said_of_alike(kept)};"
+            f" {passes:.2f} passes"
         ]
 
     def why_empty(self, file: int) -> str:
+        if n := self.kept[file].alike:
+            return (
+                f"the answers of {n:,} pairs are alike in their first {self.max_seq_len + 1} tokens, and no other pair"
+                " has both begin there: give a larger --max_seq_len, or other data"
+            )
         return (
             f"no pair has two answers that begin within {self.max_seq_len + 1} tokens:"
             " give a larger --max_seq_len, or other data"
@@ -43,5 +53,5 @@ PAIRS = Kind(
     PackedPairs,
     targets="tokens of answers",
     sample="preference",
-    left_out="pairs, of which an answer begins beyond --max_seq_len",
+    left_out="pairs, of which an answer begins beyond --max_seq_len, or both are alike up to there",
 )

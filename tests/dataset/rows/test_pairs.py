@@ -8,6 +8,7 @@ import torch
 
 from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
+from dataset.rows.judged import JUDGED_PAIRS
 from dataset.rows.pairs import PAIRS
 from dataset.rows.rows import Rows, ValidationRows
 from model.config import TransformerConfig
@@ -42,7 +43,7 @@ def cached_pairs(tmp_path, build):
 
 
 def by_hand(records, tokenizer, max_seq_len) -> dict[int, tuple]:
-    """(inputs, targets) of both conversations of each pair of which both keep something, by number."""
+    """(inputs, targets) of both conversations of each pair of which both keep something, not the same, by number."""
     renderer, found = ChatRenderer(tokenizer), {}
     for number, record in enumerate(records):
         sides = []
@@ -51,7 +52,7 @@ def by_hand(records, tokenizer, max_seq_len) -> dict[int, tuple]:
             n = kept_by_hand(ids, trained, max_seq_len + 1, renderer.end_id)
             targets = [token if flag else IGNORE for token, flag in zip(ids[1:n], trained[1:n])]
             sides.append((ids[: n - 1], targets) if n else None)
-        if all(sides):
+        if all(sides) and sides[0] != sides[1]:
             found[number] = tuple(sides)
     return found
 
@@ -129,6 +130,30 @@ def test_held_out_pairs_are_not_trained_on(cached_pairs):
     rows = Rows(PAIRS, [(cache, None)], 200, seed=0)
     assert 0 < held.documents < 30 and held.documents + rows.packed.records_kept == 60
     assert sum(batch.records for batch in held.batches(2)) == held.documents
+
+
+@pytest.mark.parametrize("kind", [PAIRS, JUDGED_PAIRS], ids=["dpo", "reward"])
+def test_pairs_that_nothing_tells_apart_are_left_out_and_counted(cached_pairs, kind):
+    """Their answers differ only beyond the row, or in a way that the tokens do not show."""
+    long = [{"prompt": str(i), "chosen": "ab" * 20 + "1", "rejected": "ab" * 20 + "2"} for i in range(4)]
+    thought, hidden = {"reasoning_content": "a", "content": "b"}, {"content": "<think>\na\n</think>\n\nb"}
+    sides = ({"role": "assistant"} | side for side in (thought, hidden))
+    same = dict(zip(("chosen", "rejected"), ([side] for side in sides)), prompt=[{"role": "user", "content": "x"}])
+    cache = cached_pairs([*long, same, *preferences(3)])
+    found = {n: Rows(kind, [(cache, None)], n, seed=0) for n in (45, 200)}
+    assert found[200].packed.records_kept == 7 and found[200].packed.kept[0].alike == 1
+    assert ", 1 as their answers are alike in that length" in found[200].summary()
+    if kind is PAIRS:
+        assert found[45].packed.kept[0].alike == 5 and found[45].packed.records_kept == 3
+    for rows in found.values():
+        batch = rows.batch(0, range(rows.rows_per_epoch))
+        assert batch.trained == rows.tokens_per_epoch and set(batch.numbers.tolist()) <= {0, 1, 2, 3, 5, 6, 7}
+
+
+def test_a_file_of_such_pairs_is_refused(cached_pairs):
+    records = [{"prompt": str(i), "chosen": "ab" * 20 + "1", "rejected": "ab" * 20 + "2"} for i in range(4)]
+    with pytest.raises(SproutError, match="the answers of 4 pairs are alike in their first 41 tokens"):
+        Rows(PAIRS, [(cached_pairs(records), None)], 40, seed=0)
 
 
 def test_rows_too_short_for_any_answer_are_refused(cached_pairs):
