@@ -24,14 +24,10 @@ class PackedJudged(PackedRecords):
 
     WHOLE, WHEN_TOO_LONG = True, "left out"
 
-    @property
-    def NAMES(self) -> str:
-        return "pairs" if self.per_record == 2 else "scored answers"
-
     def describe(self, file: int, share: float, passes: float) -> list[str]:
-        kept = self.kept[file]
+        kept, what = self.kept[file], "pairs" if self.per_record == 2 else "scored answers"
         return [
-            f"  {self.caches[file].source}: {kept.records:,} {self.NAMES}, {kept.left_out - kept.alike:,} left out"
+            f"  {self.caches[file].source}: {kept.records:,} {what}, {kept.left_out - kept.alike:,} left out"
             f" as longer than {self.max_seq_len} tokens{said_of_alike(kept)}; {passes:.2f} passes"
         ]
 

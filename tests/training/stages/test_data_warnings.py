@@ -69,18 +69,18 @@ def test_many_cut_conversations(warnings_of):
     assert warnings_of("full_sft", chats(50, answer="It rained. " * 9), f"--max_seq_len={enough}") == []
 
 
-@pytest.mark.parametrize("stage, fate", [("dpo", "cut or left out"), ("reward", "left out")])
-def test_many_pairs_that_are_too_long(warnings_of, stage, fate):
+@pytest.mark.parametrize("stage, what, fate", [("dpo", "pairs", "cut or left out"), ("reward", "records", "left out")])
+def test_many_pairs_that_are_too_long(warnings_of, stage, what, fate):
     """The proposed lengths are those that do."""
     records = [{"prompt": "Why?", "chosen": f"It rained. {i} " * (1 + i % 5), "rejected": "No."} for i in range(200)]
     records[0]["chosen"] *= 9
     (warning,) = warnings_of(stage, records, "--max_seq_len=30")
-    assert "pairs in " in warning and f"are {fate}: --max_seq_len " in warning
+    assert f"{what} in " in warning and f"are {fate}: --max_seq_len " in warning
     most, every = (int(part.split()[0]) for part in warning.split("--max_seq_len ")[1].split("them, "))
     assert most < every and f" would be enough for 99 % of them, {every} for all" in warning
     assert warnings_of(stage, records, f"--max_seq_len={most}") == []
     (cut,) = warnings_of(stage, records[:3], f"--max_seq_len={every - 1}")
-    assert cut.startswith("warning: 1 of 3 pairs")
+    assert cut.startswith(f"warning: 1 of 3 {what}")
     assert warnings_of(stage, records[:3], f"--max_seq_len={every}") == []
 
 
