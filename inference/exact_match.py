@@ -26,7 +26,7 @@ from model.sampling import GREEDY
 # A network may write the right words with a few more tokens than the tokenizer.
 SPARE_TOKENS = 8
 
-# Fewer long prompts are answered at a time, because the attention mask grows with the square of their length.
+# Fewer long prompts are answered at a time, because what the network computes of all of them is in memory at once.
 PROMPT_TOKENS_AT_ONCE = 2**15
 
 

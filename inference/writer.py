@@ -28,8 +28,7 @@ class Writer:
     """Continues tokens, and yields the text as it comes.
 
     model: changed in place, and can then only generate (`ready_to_generate`).
-    dtype: as on the command line; "auto" is float32 on a CPU, which for one token at a time is hardly slower than
-        bfloat16, and exact.
+    dtype: as on the command line; "auto" is float32 on a CPU, which is exact.
     end_ids: the tokens that end a text; those of documents are `Tokenizer.end_ids`.
     seed: makes every text the same each time; None: a new one each time.
     """

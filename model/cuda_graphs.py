@@ -5,6 +5,7 @@ A graph is launched at once, but always runs the same kernels on the same memory
 and random state in place, and each (number of slots, width of attention) has a graph of its own.
 """
 
+import functools
 import sys
 
 import torch
@@ -27,6 +28,12 @@ def capture(batch) -> None:
     batch.read_prompts, batch.step = read, graphs.step
 
 
+@functools.cache
+def side_stream(device: torch.device) -> torch.cuda.Stream:
+    """The stream on which steps are captured: always the same, since each has its own workspace for matrix products."""
+    return torch.cuda.Stream(device)
+
+
 class Graphs:
     """The graphs of one batch, each captured when it is first needed. Where that fails, the step is taken without."""
 
@@ -35,7 +42,7 @@ class Graphs:
     def __init__(self, batch):
         self.batch, self.eager_step = batch, batch.step
         self.graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
-        self.pool, self.stream = torch.cuda.graph_pool_handle(), torch.cuda.Stream(batch.tokens.device)
+        self.pool, self.stream = torch.cuda.graph_pool_handle(), side_stream(batch.tokens.device)
 
     def step(self) -> None:
         """One step of the batch. With a graph, nothing here waits for the GPU."""

@@ -188,6 +188,8 @@ def _described(device, threads: int | None) -> str:
 
 def work(side: str, device: str, threads: str) -> None:
     """The process of a side: reads cases from standard input, one a line, and answers each with a line."""
+    if side == OURS:
+        os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as eval_model.py does
     import torch
 
     warm = None

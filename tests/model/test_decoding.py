@@ -236,21 +236,18 @@ def gpu(monkeypatch):
     """What `model.cuda_graphs` uses of CUDA, and a function that decodes with it as `new_tokens` does."""
 
     class Stream:
-        def __init__(self, *_):
-            pass
-
         def wait_stream(self, other):
             pass
 
     for name, value in {
         "CUDAGraph": PretendedGraph,
-        "Stream": Stream,
         "stream": lambda stream: contextlib.nullcontext(),
         "current_stream": Stream,
         "graph_pool_handle": lambda: "pool",
         "synchronize": lambda: None,
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(cuda_graphs, "side_stream", lambda device: Stream())
     monkeypatch.setattr(cuda_graphs.Graphs, "failed", False)
     monkeypatch.setattr(KVCache, "width", property(lambda self: min(-(-(self.longest + 1) // 8) * 8, self.capacity)))
     PretendedGraph.made.clear()
