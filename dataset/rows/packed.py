@@ -164,6 +164,12 @@ class PackedRecords:
         return sum(kept.left_out for kept in self.kept)
 
     @property
+    def identity(self) -> list[str]:
+        """Alike pairs are counted in it, since earlier versions of Sprout, which left them in, had other rows."""
+        count = sum(kept.alike for kept in self.kept)
+        return [f"pairs left out as alike: {count}"] if count else []
+
+    @property
     def records_kept(self) -> int:
         return self.records - self.left_out
 

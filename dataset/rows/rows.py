@@ -41,9 +41,8 @@ class PackedRows(Protocol):
     records_kept: int  # documents, conversations, pairs, ... that are in the rows
     left_out: int  # those that are not, because they are too long
     bytes: int  # UTF-8 bytes that all targets stand for; 0 where the targets are only part of a text
-    gather: Callable[
-        [np.ndarray, np.ndarray], Batch
-    ]  # (parts [B], rows [B]) -> row rows[i] of part parts[i] for each i
+    identity: Sequence[str]  # what decides the rows besides the files and `row_length`
+    gather: Callable[[np.ndarray, np.ndarray], Batch]  # (parts [B], rows [B]): row rows[i] of part parts[i] for each i
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Rows:
         self.packed = kind.packed(self.caches, streams, max_seq_len, share_rows=not weighted)
         self.row_length = self.packed.row_length
         # What decides the rows: two runs with the same identity and seed see the same rows in the same order.
-        self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources]
+        self.identity = [f"{cache.folder.name}:{weight or ''}" for cache, weight in sources] + [*self.packed.identity]
         self._starts = np.concatenate([[0], np.cumsum(self.packed.rows)])
         self.packed.check_trainable()
         self._mixture = None
@@ -163,7 +162,7 @@ class ValidationRows:
         streams = [cache.validation for cache in caches]
         self.packed = kind.packed(caches, streams, max_seq_len, share_rows=True)
         self.documents, self.left_out = self.packed.records_kept, self.packed.left_out
-        self.identity = [cache.folder.name for cache in caches]
+        self.identity = [cache.folder.name for cache in caches] + [*self.packed.identity]
         self.tokens, self.bytes = int(self.packed.targets.sum()), self.packed.bytes
         self._starts = np.concatenate([[0], np.cumsum(self.packed.rows)])
 

@@ -26,7 +26,7 @@ from model.likelihood import IGNORE
 class PackedTexts:
     """The rows of texts, `rows.PackedRows`. Each file is a part: rows are full but for the last, so none is shared."""
 
-    left_out = 0
+    left_out, identity = 0, ()
 
     def __init__(self, caches: Sequence[TextCache], streams: Sequence[TokenStream], max_seq_len: int, share_rows: bool):
         check_rows(caches, max_seq_len)

@@ -143,6 +143,8 @@ def test_pairs_that_nothing_tells_apart_are_left_out_and_counted(cached_pairs, k
     found = {n: Rows(kind, [(cache, None)], n, seed=0) for n in (45, 200)}
     assert found[200].packed.records_kept == 7 and found[200].packed.kept[0].alike == 1
     assert ", 1 as their answers are alike in that length" in found[200].summary()
+    # A run that was begun while such pairs were still trained cannot be resumed with other rows.
+    assert found[200].identity == [f"{cache.folder.name}:", "pairs left out as alike: 1"]
     if kind is PAIRS:
         assert found[45].packed.kept[0].alike == 5 and found[45].packed.records_kept == 3
     for rows in found.values():
