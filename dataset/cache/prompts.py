@@ -1,0 +1,166 @@
+"""Prompts in a token cache: the ids of each up to where its answer begins, and the record as rewards see it.
+
+train.bin             the ids of all prompts, end to end, two or four bytes a token
+train.offsets.bin     the place of each prompt's first token, and that behind the last prompt: 8 bytes each
+train.records.bin     a JSON object for each prompt: {"messages": ..., "tools": ..., "columns": ...}, end to end
+train.places.bin      where each of these begins, as offsets
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from dataset.cache.examples import OFFSET, ExampleEncoder
+from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
+from dataset.cache.texts import Cache
+from dataset.records.prompts import PROMPT, Prompt
+from model.errors import SproutError
+
+BYTE = "|u1"
+
+
+@dataclass(frozen=True)
+class PromptSize:
+    """What a stream holds: `bytes` are those of the records."""
+
+    documents: int = 0
+    tokens: int = 0
+    bytes: int = 0
+    seals: tuple[tuple[int, int], ...] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class StoredPrompt:
+    """A prompt: its ids, then what its record says."""
+
+    ids: list[int]
+    messages: list[dict]
+    tools: list[dict]
+    columns: dict
+
+
+@dataclass(frozen=True)
+class PromptStream:
+    """A finished stream: where it is and what it holds."""
+
+    path: Path
+    dtype: str
+    size: PromptSize
+    _checked: list = field(default_factory=list, repr=False, compare=False)
+
+    def lengths(self) -> np.ndarray:
+        """Tokens of each prompt, int64 [prompts]."""
+        return np.diff(self._map(1))
+
+    def read(self, numbers: Sequence[int]) -> list[StoredPrompt]:
+        """The prompts of these numbers."""
+        ids, offsets, records, places = map(self._map, range(4))
+        if offsets[-1] != len(ids) or places[-1] != len(records):
+            raise SproutError(f"{self.path.parent} is damaged: its offsets contradict each other; delete this folder")
+        found = []
+        for number in numbers:
+            record = json.loads(records[places[number] : places[number + 1]].tobytes())
+            found.append(StoredPrompt(ids[offsets[number] : offsets[number + 1]].tolist(), **record))
+        return found
+
+    def is_whole(self) -> bool:
+        """Whether the files are there with the sizes they should have."""
+        return all(has_size(*array) for array in self._arrays())
+
+    def _map(self, which: int) -> np.ndarray:
+        arrays = self._arrays()
+        if not self._checked:
+            for (path, _, _), seal in zip(arrays, self.size.seals or ()):
+                check_seal(path, seal)
+            self._checked.append(True)
+        return map_array(*arrays[which])
+
+    def _arrays(self) -> list[tuple[Path, str, int]]:
+        size = self.size
+        lengths = (size.tokens, size.documents + 1, size.bytes, size.documents + 1)
+        return list(zip(_paths(self.path), (self.dtype, OFFSET, BYTE, OFFSET), lengths))
+
+
+def _paths(path: Path) -> list[Path]:
+    return [path, *(path.with_suffix(f".{name}.bin") for name in ("offsets", "records", "places"))]
+
+
+class PromptWriter:
+    """Writes a stream prompt by prompt."""
+
+    def __init__(self, path: Path, dtype: str):
+        self._dtype, self._files, self.size = np.dtype(dtype), [SummedFile(one) for one in _paths(path)], PromptSize()
+        for file in self._files[1::2]:
+            file.write(np.array([0], OFFSET).tobytes())
+
+    def __enter__(self) -> "PromptWriter":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for file in self._files:
+            file.close()
+
+    def add(self, ids: list[int], record: bytes) -> None:
+        size = self.size = replace(
+            self.size,
+            documents=self.size.documents + 1,
+            tokens=self.size.tokens + len(ids),
+            bytes=self.size.bytes + len(record),
+        )
+        written = np.array(ids, self._dtype), np.array([size.tokens], OFFSET), record, np.array([size.bytes], OFFSET)
+        for file, part in zip(self._files, written, strict=True):
+            file.write(bytes(part))
+
+    def finish(self) -> PromptSize:
+        """Bring everything to the disk and close; returns what was written."""
+        return replace(self.size, seals=tuple(file.finish() for file in self._files))
+
+
+class PromptEncoder(ExampleEncoder):
+    """From prompts to what a `PromptWriter` takes."""
+
+    def text_bytes(self, document: Prompt) -> int:
+        return sum(len(message["content"].encode()) for message in document.conversation.messages)
+
+    def framing(self, document: Prompt) -> int:
+        return self._framing * (1 + len(document.conversation.messages))
+
+    def encode(self, documents: Sequence[Prompt]) -> list[tuple[list[int], bytes]]:
+        """(the ids of the prompt and the header of the answer, the record) of each prompt."""
+        found = []
+        for document in documents:
+            messages, tools = document.conversation.messages, document.conversation.tools
+            record = {"messages": messages, "tools": tools, "columns": document.columns}
+            line = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+            found.append((self._renderer.prompt(messages, tools), line))
+        return found
+
+    def writer(self, folder: Path, name: str) -> PromptWriter:
+        return PromptWriter(folder / f"{name}.bin", token_dtype(self.tokenizer.vocab_size))
+
+
+@dataclass(frozen=True)
+class PromptCache(Cache):
+    """The prompts of a file."""
+
+    train: PromptStream
+    validation: PromptStream
+
+    RECORDS: ClassVar = PROMPT
+
+    @staticmethod
+    def stream(folder: Path, name: str, dtype: str, size: dict) -> PromptStream:
+        return PromptStream(folder / f"{name}.bin", dtype, PromptSize(**size))
+
+    @classmethod
+    def encoder(cls, tokenizer) -> PromptEncoder:
+        return PromptEncoder(tokenizer, cls.RECORDS, None)
+
+    def contents(self) -> str:
+        count = self.train.size.documents + self.validation.size.documents
+        held_out = self.validation.size.documents
+        return f"{count:,} prompts, {self.tokens:,} tokens, held out {held_out:,} prompts"

@@ -1,0 +1,82 @@
+"""From a record to a prompt: what a policy is asked, and what its answers are rated by.
+
+A record is a prompt, or any chat. Its last turn, if that is the assistant's, is no part of the prompt: where it is
+blank, it only says who speaks next; else it is the right answer, which the rewards get as the column `answer`. All
+other columns of the record are theirs as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from dataset.records.conversations import CHAT, Conversation, from_completion, from_conversations
+from dataset.records.formats import BadRecord, Format, RecordKind
+from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower
+
+PLACE = "?"  # stands for an answer that is to be written, where a reader of chats wants one
+TURNS, PARTS = ("conversations", "messages"), ("system", "tools", "functions")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The turns before the answer, and what else the record holds."""
+
+    conversation: Conversation
+    columns: dict
+
+    @property
+    def characters(self) -> int:
+        return self.conversation.characters
+
+    def to_json(self) -> str:
+        """Equal prompts give equal text, whatever is right, so that all of them are held out or none."""
+        return self.conversation.to_json()
+
+
+def from_prompt(fields: dict) -> Prompt:
+    """`{"prompt": ...}`, a text or a list of messages; other columns as they are. Raises BadRecord."""
+    if as_turns(fields.get("prompt")) is not None:
+        return _from_turns(fields, "prompt", partial(from_conversations, key="prompt"))
+    return _prompt(from_completion({**fields, PLACE: PLACE}, answer=PLACE), fields, ("prompt",), is_answered=False)
+
+
+def from_chat(fields: dict, read: Callable[[dict], Conversation], keys: frozenset[str]) -> Prompt:
+    """A chat as `read` takes it; `keys`: those of its format. Raises BadRecord."""
+    key = next(iter(keys & {*TURNS}), None)
+    if key is not None:
+        return _from_turns(fields, key, read)
+    return _prompt(read(fields), fields, (*keys, "input", "history"), is_answered=True)
+
+
+def _from_turns(fields: dict, key: str, read: Callable[[dict], Conversation]) -> Prompt:
+    turns = as_turns(fields.get(key))
+    last = lower(turns[-1]) if turns and isinstance(turns[-1], dict) else {}
+    speaker, said = ("from", "value") if "from" in last else ("role", "content")
+    is_answered = SHAREGPT_ROLES.get(str(last.get(speaker))) == "assistant"
+    if is_answered and not (str(last.get(said, "")).strip() or last.keys() & {"tool_calls", "reasoning_content"}):
+        turns, is_answered = turns[:-1], False
+    if last and not is_answered:
+        turns = [*turns, {speaker: "gpt" if speaker == "from" else "assistant", said: PLACE}]
+    return _prompt(read({**fields, key: turns}), fields, (key,), is_answered)
+
+
+def _prompt(conversation: Conversation, fields: dict, keys: tuple[str, ...], is_answered: bool) -> Prompt:
+    """The prompt of a conversation that ends with an answer, or with `PLACE` instead."""
+    index = max(i for i, message in enumerate(conversation.messages) if message["role"] == "assistant")
+    before, said = conversation.messages[:index], conversation.messages[index]["content"]
+    if not before or before[-1]["role"] == "assistant":
+        raise BadRecord("nothing is asked before the answer")
+    columns = {name: value for name, value in fields.items() if name not in (*keys, *PARTS)}
+    if is_answered:
+        columns = {"answer": said} | columns
+    return Prompt(replace(conversation, messages=before, untrained=frozenset()), columns)
+
+
+ALONE = Format("prompt", '{"prompt": "..."}', frozenset({"prompt"}), from_prompt)
+PROMPT = RecordKind(
+    "prompt",
+    "a prompt, for train_grpo.py and train_ppo.py",
+    (*(replace(one, read=partial(from_chat, read=one.read, keys=one.keys)) for one in CHAT.formats), ALONE),
+)
+# What is a prompt and no chat.
+PROMPT_ALONE = replace(PROMPT, formats=(ALONE,))

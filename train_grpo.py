@@ -1,0 +1,102 @@
+"""GRPO: learn from rewards, without a critic: an answer is as good as it is better than others to the same prompt.
+
+    A    = (r - mean r) / (std r + 1e-4)                over the answers of one prompt (--scale_rewards)
+    loss = mean over actions of  -min(rho A, clip(rho, 1 - eps_low, 1 + eps_high) A)        (--loss_type)
+    rho  = p_policy(action) / p_old(action)             old: the policy that sampled; 1 in the first update
+
+Each step samples --group_size answers to every prompt, rates them by the rewards of --reward, and updates all
+parameters once, or more often (--inner_epochs, --mini_batches). With --kl_coef, a frozen copy of the first policy holds
+it back.
+
+    python train_grpo.py --data_path gsm8k.jsonl --reward exact --reward format:0.2
+    python train_grpo.py --data_path my_prompts.jsonl --reward my_reward.py:shorter_is_better
+
+Begins with out/full_sft_<hidden>.pth and writes out/grpo_<hidden>.pth every 100 steps; chat with it by
+`python eval_model.py --weight grpo`.
+"""
+
+from training.stages.arguments import (
+    StageParser,
+    add_data_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_run_arguments,
+    run_main,
+)
+from training.stages.rl_arguments import add_grpo_arguments, add_rollout_arguments
+from training.stages.stage_arguments import add_lora_arguments
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    add_data_arguments(parser, "prompts: JSON lines, parquet, ... (docs/grpo.md)", max_seq_len=512)
+    add_model_arguments(parser, start_from="full_sft")
+    add_lora_arguments(parser)
+    add_rollout_arguments(parser)
+    add_grpo_arguments(parser)
+    add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
+    add_run_arguments(parser, weight_name="grpo")
+    return parser.parse_args(argv)
+
+
+LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.rendering import ChatRenderer
+    from dataset.rows.prompts import prompts_for
+    from training.engine.iteration import Iteration
+    from training.engine.optimizers import optimizers_for
+    from training.engine.run import Run
+    from training.losses.policy import policy_loss
+    from training.rewards.loading import load_rewards
+    from training.stages.adapters import add_adapters
+    from training.stages.data import describe_rows, identity_of, open_data
+    from training.stages.groups import Groups, settings_of
+    from training.stages.reference import frozen_copy
+    from training.stages.rollouts import action_log_probabilities, plan_of_rollouts
+    from training.stages.starting_point import starting_point
+
+    with Run(args, stage="grpo") as run:
+        # The policy, the prompts, and what rates an answer
+        machine, rewards, settings = run.machine, load_rewards(args.reward), settings_of(args)
+        policy, tokenizer, origin = starting_point(args, chats=True)
+        run.say(f"begins with {origin}")
+        add_adapters(args, policy, origin)
+        rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
+
+        # How long, in which steps, at which learning rate
+        rates = None if args.lora else LEARNING_RATE
+        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, args.group_size, args.kl_coef > 0)
+        policy.to(machine.device)
+        reference = frozen_copy(policy) if args.kl_coef else None
+
+        # The optimizer, and --resume, which refuses other rewards
+        optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
+        identity, description = identity_of(rows, validation), describe_rows(rows)
+        run.begin(policy, tokenizer, plan, optimizers, data=identity, description=description)
+        groups = Groups(run, policy, reference, ChatRenderer(tokenizer), rewards)
+
+        for step in run.steps(Iteration):
+            answers = groups.sample(step, rows)  # once; an interrupted run goes on with the same ones
+            for update in step.updates(args.inner_epochs * args.mini_batches):
+                for batch, old, advantages, first in groups.batches(step, answers, update):
+                    with run.autocast():
+                        log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
+                    old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
+                    found = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
+                    step.backward(found.loss_sum, found.count, batch.actions)
+                    groups.measure(step, batch, found, entropy)
+                step.update()
+
+            if step.evaluates and validation:
+                step.report(groups.validate(validation))
+            if step.samples:
+                groups.show(step, answers)
+
+
+if __name__ == "__main__":
+    run_main(main)

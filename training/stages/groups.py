@@ -1,0 +1,126 @@
+"""Groups of answers to the same prompt: sampled, rated, and compared with each other."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from training.engine import distributed
+from training.losses.advantages import group_advantages, overlong_penalty, weighted_sum
+from training.losses.policy import Settings
+from training.rewards.loading import rate
+from training.stages.checks import ValidationResult
+from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
+from training.stages.rollouts import Answer, AnswerBatch, Rollouts, to_keep
+
+
+class Groups:
+    """The answers of GRPO: `--group_size` to each prompt.
+
+    reference: the network that the KL is measured to, or None.
+    """
+
+    def __init__(self, run, policy, reference, renderer, rewards):
+        self.args, self.plan, self.rewards, self.reference = run.args, run.plan, rewards, reference
+        self.policy, self.tokenizer = policy, renderer.tokenizer
+        self.rollouts = Rollouts(run, policy, renderer, run.args.group_size)
+        self.names, self.log = [reward.name for reward in rewards], SampleLog(run)
+
+    def sample(self, step, rows) -> dict:
+        """The answers of this iteration and what follows from them; made once, and saved with the run.
+
+        `rewards` float64 [S, functions], NaN where a function says nothing; `advantages` float32 [S]; `spread` bool
+        [groups]; `old`, `reference` float32 [S, A], or None where they are not needed; and what `to_keep` returns.
+        """
+        return step.keep("answers", lambda: self._sample(step, rows))
+
+    def _sample(self, step, rows) -> dict:
+        prompts, answers, rewards = self._with_spread(step, rows)
+        total = self._total(rewards, answers)
+        advantages, spread = self._advantages(total)
+        kept = to_keep(prompts, answers, self.tokenizer) | {"rewards": rewards, "total": total}
+        kept |= {"advantages": advantages.float(), "spread": spread, "old": None, "reference": None}
+        if self.args.inner_epochs * self.args.mini_batches > 1:
+            kept["old"] = self.rollouts.log_probabilities(self.policy, answers, kept)
+        if self.reference is not None:
+            kept["reference"] = self.rollouts.log_probabilities(self.reference, answers, kept)
+        return kept
+
+    def _with_spread(self, step, rows) -> tuple[list, list[Answer], Tensor]:
+        """The prompt of each answer, the answers, group by group, and their rewards.
+
+        A group of equal rewards teaches nothing: with --dynamic_sampling, another prompt takes its place (DAPO,
+        https://arxiv.org/abs/2503.14476).
+        """
+        size = self.args.group_size
+        prompts = self.rollouts.prompts_of(step, rows, step.epoch)
+        answers, rewards = self._rated(prompts, (step.number, 0))
+        for attempt in range(1, self.args.dynamic_sampling + 1):
+            total = self._total(rewards, answers).view(-1, size)
+            equal = (total == total[:, :1]).all(dim=1).nonzero().flatten().tolist()
+            # The order of a later epoch: other prompts, and the same ones after an interruption.
+            others = self.rollouts.prompts_of(step, rows, step.epoch + attempt * self.plan.epochs)
+            others = [others[index] for index in equal]
+            if not others:
+                break
+            new, rated = self._rated(others, (step.number, attempt))
+            for place, index in enumerate(equal):
+                there, here = slice(place * size, (place + 1) * size), slice(index * size, (index + 1) * size)
+                prompts[index], answers[here], rewards[here] = others[place], new[there], rated[there]
+        return [prompt for prompt in prompts for _ in range(size)], answers, rewards
+
+    def _rated(self, prompts: list, key: tuple) -> tuple[list[Answer], Tensor]:
+        every = [prompt for prompt in prompts for _ in range(self.args.group_size)]
+        answers = self.rollouts.answers_to(every, key)
+        return answers, rewards_of(self.rewards, every, answers, self.tokenizer)
+
+    def _total(self, rewards: Tensor, answers: list[Answer]) -> Tensor:
+        """What each answer is worth, float64 [S]."""
+        total = weighted_sum(rewards, [each.weight for each in self.rewards])
+        if self.args.overlong:
+            lengths = torch.tensor([len(answer.completion) for answer in answers])
+            total = total + overlong_penalty(lengths, self.args.max_new_tokens, self.args.overlong)
+        return total
+
+    def _advantages(self, total: Tensor) -> tuple[Tensor, Tensor]:
+        """Advantages of this process's answers, and which of its groups have a spread. The batch of --scale_rewards
+        batch are the answers of all processes."""
+        totals, size = distributed.gathered(total), self.args.group_size
+        groups = torch.arange(sum(map(len, totals))) // size
+        advantages, spread = group_advantages(torch.cat(totals), groups, self.args.scale_rewards)
+        start = sum(map(len, totals[: distributed.rank()]))
+        end = start + len(total)
+        return advantages[start:end], spread[start // size : end // size]
+
+    def batches(self, step, kept: dict, update: int) -> Iterator[tuple]:
+        """The micro-batches of an update: rows, old [S, A] or None, advantages [S], reference [S, A] or None."""
+        if update == 0:
+            measure(step, kept, self.names)
+        return self.rollouts.batches(step, kept, update, ("old", "advantages", "reference"))
+
+    def measure(self, step, batch: AnswerBatch, found, entropy: Tensor) -> None:
+        step.measure(batch.actions, entropy=entropy.sum())
+        for name, (total, count) in found.measures.items():
+            step.measure(count, **{name: total})
+
+    def validate(self, validation) -> ValidationResult:
+        """The rewards of greedy answers to held-out prompts."""
+        prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
+        answers = self.rollouts.greedy(prompts)
+        return judged(answers, self.names, rewards_of(self.rewards, prompts, answers, self.tokenizer))
+
+    def show(self, step, kept: dict) -> None:
+        """Prints a few answers with their rewards, and writes them into samples.jsonl."""
+        self.log.show(step, table(kept, self.names, self.args.table_rows * self.args.group_size))
+
+
+def settings_of(args) -> Settings:
+    """The settings of the loss that the flags give."""
+    return Settings()
+
+
+def rewards_of(rewards, prompts: list, answers: list[Answer], tokenizer) -> Tensor:
+    """What each reward says of each answer: float64 [S, functions], NaN where it says nothing."""
+    columns = {name: [prompt.columns.get(name) for prompt in prompts] for prompt in prompts for name in prompt.columns}
+    texts = [tokenizer.decode(answer.completion) for answer in answers]
+    return rate(rewards, [prompt.messages for prompt in prompts], texts, columns)

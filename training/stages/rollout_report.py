@@ -1,0 +1,108 @@
+"""What a user sees of rollouts: measures, a table of a few of them, and how answers to held-out prompts are rated."""
+
+import json
+import math
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from model.disk import write_atomically
+from model.errors import on_one_line
+from training.stages.checks import ValidationResult
+from training.stages.rollouts import Answer, lengths_of
+
+WIDTH = 100  # characters of a text in the table
+MOST_HELD_OUT = 256  # prompts that are answered in a validation
+
+
+def measure(step, kept: dict, names: Sequence[str]) -> None:
+    """Notes rewards and lengths, by the names that TRL gives them; `kept`: as `Groups.sample` returns it."""
+    ended, lengths = kept["ended"], lengths_of(kept).double()
+    step.measure(len(ended), **{"completions/mean_length": lengths.sum(), "completions/clipped_ratio": (~ended).sum()})
+    step.measure(int(ended.sum()), **{"completions/mean_terminated_length": lengths[ended].sum()})
+    step.measure_range(completion_length=lengths)
+    for name, values in zip(names, kept["rewards"].T, strict=True):
+        values = values[~values.isnan()]
+        step.measure(len(values), **{f"rewards/{name}": values.sum()})
+    step.measure(len(ended), reward=kept["total"].nan_to_num().sum())
+    if "spread" in kept:
+        spread = kept["spread"]
+        deviations = kept["total"].view(len(spread), -1).nan_to_num().std(dim=1).nan_to_num()
+        step.measure(len(spread), reward_std=deviations.sum(), frac_reward_zero_std=(~spread).sum())
+
+
+def table(kept: dict, names: Sequence[str], count: int) -> list[dict]:
+    """The first `count` answers with their rewards, as they go into samples.jsonl."""
+    found, lengths = [], lengths_of(kept).tolist()
+    for index, values in enumerate(kept["rewards"][:count].tolist()):
+        found.append(
+            {
+                "prompt": kept["prompts"][index],
+                "answer": kept["texts"][index],
+                "rewards": {
+                    n: None if math.isnan(v) else float(f"{v:.6g}") for n, v in zip(names, values, strict=True)
+                },
+                "tokens": lengths[index],
+                "ended": bool(kept["ended"][index]),
+            }
+        )
+    return found
+
+
+def shown(samples: list[dict]) -> str:
+    """Samples as text to print: each prompt, then the best and the worst of its answers."""
+    lines, by_prompt = [], {}
+    for sample in samples:
+        by_prompt.setdefault(sample["prompt"], []).append(sample)
+    for prompt, answers in by_prompt.items():
+        lines.append(f"  {_cut(prompt)}")
+        answers.sort(key=lambda each: -sum(value or 0 for value in each["rewards"].values()))
+        for each in answers[:1] + answers[1:][-1:]:
+            rewards = ", ".join(f"{name} {value:g}" for name, value in each["rewards"].items() if value is not None)
+            lines.append(f"    [{rewards}] {_cut(each['answer'])}{'' if each['ended'] else ' (cut)'}")
+    return "\n".join(lines)
+
+
+def _cut(text: str) -> str:
+    text = on_one_line(text)
+    return text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
+
+
+class SampleLog:
+    """`samples.jsonl` in the folder of the logs: a line for each answer of a table, with its step.
+
+    Lines of steps that are not complete are those of an interrupted run, and go.
+    """
+
+    def __init__(self, run):
+        self._say, self._writes = run.say, run.machine.is_main and not run.args.dry_run
+        self.path = run.output.logs / "samples.jsonl"
+        if self._writes and self.path.exists():
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+            kept = "".join(f"{line}\n" for line in lines if _step_of(line) <= run.state.step)
+            write_atomically(self.path, lambda file: file.write(kept.encode()))
+
+    def show(self, step, samples: list[dict]) -> None:
+        """Prints the answers, and writes them."""
+        self._say(f"step {step.number}, answers and their rewards\n{shown(samples)}")
+        if self._writes:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.writelines(json.dumps({"step": step.number} | each, ensure_ascii=False) + "\n" for each in samples)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # a line that a killed run has left half written
+        return float("inf")
+
+
+def judged(answers: list[Answer], names: list[str], ratings: Tensor) -> ValidationResult:
+    """Means over answers to held-out prompts; ratings: float64 [S, functions], NaN where one says nothing."""
+    count = len(answers)
+    means = {name: mean for name, mean in zip(names, ratings.nanmean(dim=0).tolist()) if mean == mean}
+    length, ended = (sum(each) / count for each in zip(*((len(a.completion), a.ended) for a in answers)))
+    measures = {f"val_reward/{name}": mean for name, mean in means.items()}
+    words = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+    words = f"{count:,} held-out prompts: {words}; {length:.0f} tokens an answer, {ended:.0%} ended"
+    return ValidationResult(measures | {"val_length": length, "val_ended": ended}, words)

@@ -1,0 +1,277 @@
+"""Rollouts: answers that the policy samples, and the rows in which it learns from them.
+
+    answers = sample_answers(policy, prompts, ...)     all answers of a step, as one ragged batch
+    for batch in answer_batches(answers, ...):         packed rows, several answers in one, none of which sees another
+        log_p, entropy = action_log_probabilities(policy, batch)       [S, A]
+
+An ACTION is a token that the policy sampled, the end of its turn included. Other tokens of an answer, such as the
+result of a tool, come from outside and are only read. Ids are never decoded and encoded again. What is scored by the
+network in training, and only that, enters a loss; the sampler's own probabilities, which other kernels compute, do not.
+"""
+
+import copy
+import random
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dataset.rows.packing import pack
+from dataset.rows.rows import Kind
+from model.generation import generate_batch, new_generator
+from model.likelihood import IGNORE
+from model.sampling import Sampling
+from training.engine import distributed
+from training.engine.plan import MICRO_BATCH_TOKENS, Plan, plan_for
+from training.losses.log_probabilities import token_log_probabilities
+
+ANSWERS_AT_ONCE = 512  # more at a time are no faster, and their keys and values take memory
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One rollout: the ids of prompt and answer, and which of them are actions."""
+
+    ids: list[int]
+    actions: list[bool]
+    ended: bool  # whether it ended by itself
+
+    @property
+    def completion(self) -> list[int]:
+        """The ids behind the prompt."""
+        return self.ids[self.actions.index(True) :]
+
+
+def sample_answers(
+    model,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    end_ids: Collection[int],
+    generator: torch.Generator,
+    machine,
+) -> list[Answer]:
+    """An answer to each of `prompts`, drawn from softmax(logits / temperature) as it is: top-k or top-p would sample
+    from another distribution than the one that learns."""
+    sampling, answers = Sampling(temperature=temperature), []
+    for start in range(0, len(prompts), ANSWERS_AT_ONCE):
+        few = prompts[start : start + ANSWERS_AT_ONCE]
+        with machine.inference():
+            written = generate_batch(
+                model,
+                few,
+                max_new_tokens=max_new_tokens,
+                sampling=sampling,
+                eos_ids=end_ids,
+                generator=generator,
+                stop=machine.poll,  # never stops the sampling; raises after a signal
+            )
+        for prompt, answer in zip(few, written, strict=True):
+            actions = [False] * len(prompt) + [True] * len(answer)
+            answers.append(Answer([*prompt, *answer], actions, answer[-1] in end_ids))
+    return answers
+
+
+def generator_of(device, *key) -> torch.Generator:
+    """Random numbers that follow from `key`, such as seed, step and rank, so that resuming needs no state."""
+    return new_generator(device, seed=random.Random(f"rollouts {key}").getrandbits(63))
+
+
+@dataclass(frozen=True)
+class AnswerBatch:
+    """Packed rows [B, T] of S answers with at most A actions."""
+
+    tokens: Tensor  # [B, T] int64
+    targets: Tensor  # [B, T] int64: the actions, IGNORE elsewhere
+    positions: Tensor  # [B, T] int64, 0 where an answer begins
+    places: (
+        Tensor  # [S, A] int64, where in targets.flatten() the actions of an answer stand; any place where there is none
+    )
+    mask: Tensor  # [S, A] bool, where there is one
+    numbers: Tensor  # [S] int64, the number of each answer
+
+    @property
+    def actions(self) -> int:
+        return int(self.mask.sum())
+
+
+def answer_batches(
+    answers: Sequence[Answer], numbers: Sequence[int], row_length: int, rows: int, pad_id: int
+) -> Iterator[AnswerBatch]:
+    """The answers of these numbers in packed rows, at most `rows` at a time; a function of its arguments alone."""
+    numbers = np.asarray(numbers, np.int64)
+    packing = pack(np.array([len(answers[number].ids) - 1 for number in numbers], np.int64), row_length)
+    for start in range(0, len(packing), rows):
+        here = [numbers[packing[row]] for row in range(start, min(start + rows, len(packing)))]
+        yield _batch(answers, here, row_length, pad_id)
+
+
+def _batch(answers: Sequence[Answer], rows: list[np.ndarray], row_length: int, pad_id: int) -> AnswerBatch:
+    shape = len(rows), row_length
+    tokens, targets = np.full(shape, pad_id, np.int64), np.full(shape, IGNORE, np.int64)
+    positions, places, numbers = np.zeros(shape, np.int64), [], []
+    for row, here in enumerate(rows):
+        start = 0
+        for number in here:
+            ids, actions = np.array(answers[number].ids), np.array(answers[number].actions)
+            n = len(ids) - 1
+            span = row, slice(start, start + n)
+            tokens[span], positions[span] = ids[:-1], np.arange(n)
+            np.copyto(targets[span], ids[1:], where=actions[1:])
+            places.append(row * row_length + start + np.flatnonzero(actions[1:]))
+            numbers.append(number)
+            start += n
+    most = max(map(len, places))
+    padded = np.zeros((len(places), most), np.int64)
+    mask = np.arange(most) < np.array([[len(each)] for each in places])
+    padded[mask] = np.concatenate(places)
+    return AnswerBatch(*map(torch.from_numpy, (tokens, targets, positions, padded, mask, np.array(numbers))))
+
+
+def action_log_probabilities(model, batch: AnswerBatch, temperature: float) -> tuple[Tensor, Tensor]:
+    """log p of every action at this temperature, with gradient, and the entropy it was drawn with: each [S, A], 0
+    where there is no action."""
+    features = model.features(batch.tokens, batch.positions)
+    log_p, entropies = token_log_probabilities(features / temperature, model.lm_head.weight, batch.targets)
+    return by_answer(log_p, batch), by_answer(entropies, batch)
+
+
+def by_answer(values: Tensor, batch: AnswerBatch) -> Tensor:
+    """Values [B, T] at the actions of each answer: [S, A], 0 where there is none."""
+    return torch.where(batch.mask, values.flatten()[batch.places], 0)
+
+
+class Rollouts:
+    """What a stage does with the answers of its policy: samples, packs and scores them.
+
+    group: how many answers a prompt gets.
+    """
+
+    def __init__(self, run, policy, renderer, group: int = 1):
+        self.args, self.plan, self.machine = run.args, run.plan, run.machine
+        self.policy, self.renderer, self.group = policy, renderer, group
+
+    def prompts_of(self, step, rows, epoch: int) -> list:
+        """This process's prompts of the step, in the order of `epoch`."""
+        return rows.batch(epoch, [place for chunk in step.own_places for place in chunk]).prompts
+
+    def answers_to(self, prompts: Sequence, key: tuple) -> list[Answer]:
+        """An answer to each prompt, with random numbers that follow from `key`."""
+        device, key = self.machine.device, (self.args.seed, distributed.rank(), *key)
+        return self._sampled(prompts, self.args.temperature, generator_of(device, *key))
+
+    def greedy(self, prompts: Sequence) -> list[Answer]:
+        return self._sampled(prompts, 0.0, None)
+
+    def _sampled(self, prompts, temperature: float, generator) -> list[Answer]:
+        return sample_answers(
+            self.policy,
+            [prompt.ids for prompt in prompts],
+            max_new_tokens=self.args.max_new_tokens,
+            temperature=temperature,
+            end_ids=self.renderer.end_ids,
+            generator=generator,
+            machine=self.machine,
+        )
+
+    def parts(self, kept: dict) -> list[np.ndarray]:
+        """The numbers of the answers in each mini-batch, by the order that was drawn for them."""
+        numbers = kept["order"].numpy()
+        if getattr(self.args, "mask_truncated", False):
+            numbers = numbers[kept["ended"].numpy()[numbers]]
+        return np.array_split(numbers, self.args.mini_batches)
+
+    def rows_of(self, answers: Sequence[Answer], part: np.ndarray) -> Iterator[AnswerBatch]:
+        """The micro-batches of a mini-batch, the same in each epoch: so the first ratio is that of equal numbers."""
+        length, pad_id = self.plan.row_length // self.group, self.renderer.tokenizer.pad_id
+        return answer_batches(answers, part, length, self.plan.batch_size * self.group, pad_id)
+
+    def scored(self, network, score: Callable[[AnswerBatch], Tensor], answers: list[Answer], kept: dict) -> Tensor:
+        """score(batch) [S, A] of all answers, float32 [answers, most actions] on the CPU, without a gradient but by
+        the kernels of training. `network` is what `score` uses."""
+        found, was_training = [], network.training
+        network.train()
+        for part in self.parts(kept):
+            for batch in self.rows_of(answers, part):
+                self.machine.poll()
+                with self.machine.autocast():  # with gradients: attention without them has other kernels
+                    values = score(self.machine.move(batch)).detach().float().cpu()
+                found.append((batch.numbers, values))
+        network.train(was_training)
+        every = torch.zeros(len(answers), max((values.shape[1] for _, values in found), default=1))
+        for numbers, values in found:
+            every[numbers, : values.shape[1]] = values
+        return every
+
+    def log_probabilities(self, network, answers: list[Answer], kept: dict) -> Tensor:
+        """log p of every action under a network, as `scored` returns it."""
+        temperature = self.args.temperature
+        return self.scored(network, lambda rows: action_log_probabilities(network, rows, temperature)[0], answers, kept)
+
+    def batches(self, step, kept: dict, update: int, names: Sequence[str]) -> Iterator[tuple]:
+        """The micro-batches of an update, on the device: the rows, and of each name what was kept of their answers,
+        [S] or [S, A]; None where nothing was."""
+        answers, part = from_kept(kept), self.parts(kept)[update % self.args.mini_batches]
+        for batch in step.batches(self.rows_of(answers, part)):
+            numbers, found = batch.numbers.cpu(), []
+            for name in names:
+                values = kept[name]
+                if values is not None:
+                    values = values[numbers] if values.dim() == 1 else values[numbers, : batch.mask.shape[1]]
+                    values = values.to(self.machine.device)
+                found.append(values)
+            yield batch, *found
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """Prompts as rows of a plan: as many tokens as a group of answers may have."""
+
+    rows_per_epoch: int
+    row_length: int
+    kind: Kind
+
+
+def plan_of_rollouts(args, machine, model, rows, origin, base_rates, group_size: int, held_by: bool) -> Plan:
+    """The plan of a stage whose step takes --prompts_per_step prompts. Its rows are groups: as many tokens as
+    `group_size` answers may have, so that the micro-batch, counted in groups, fits into memory.
+
+    held_by: whether a frozen copy of what is trained lies beside it.
+    """
+    asked, world, length = args.prompts_per_step, machine.world_size, group_size * rows.row_length
+    size = args.batch_size or max(1, min(asked // world, MICRO_BATCH_TOKENS // length))
+    args = copy.copy(args)
+    args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
+    copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if held_by else 0
+    groups = _Groups(rows.rows_per_epoch, length, rows.kind)
+    plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied)
+    reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"
+    return replace(plan, reasons=plan.reasons | {"batch": reason})
+
+
+def to_keep(prompts: Sequence, answers: Sequence[Answer], tokenizer) -> dict:
+    """Answers as tensors and texts, for the state of a run, and an order for mini-batches."""
+    return {
+        "ids": torch.tensor([token for answer in answers for token in answer.ids]),
+        "actions": torch.tensor([flag for answer in answers for flag in answer.actions]),
+        "lengths": torch.tensor([len(answer.ids) for answer in answers]),
+        "ended": torch.tensor([answer.ended for answer in answers]),
+        "order": torch.randperm(len(answers)),
+        "prompts": [prompt.messages[-1]["content"] for prompt in prompts],
+        "texts": [tokenizer.decode(answer.completion) for answer in answers],
+    }
+
+
+def from_kept(kept: dict) -> list[Answer]:
+    """The answers that `to_keep` was given."""
+    lengths = kept["lengths"].tolist()
+    ids, actions = (kept[name].split(lengths) for name in ("ids", "actions"))
+    return [Answer(*each) for each in zip(map(Tensor.tolist, ids), map(Tensor.tolist, actions), kept["ended"].tolist())]
+
+
+def lengths_of(kept: dict) -> Tensor:
+    """How many tokens stand behind the prompt of each answer, int64 [S]."""
+    return torch.tensor([len(answer.completion) for answer in from_kept(kept)])
