@@ -91,6 +91,7 @@ def prepared(tmp_path_factory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_texts(folder / f"{name}.jsonl", 60, seed=len(name))
     write_pairs(folder / "my_preferences.jsonl", 30, seed=0)
+    write_pairs(folder / "my_labelled_answers.jsonl", 30, seed=1)  # each pair is a good and a bad answer
     write_scored(folder / "my_scores.jsonl", 30, seed=0)
     write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
     for name in CHATS:
