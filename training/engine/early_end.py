@@ -36,6 +36,15 @@ def _stop(run) -> None:
     run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved; go on with the same command and --resume")
 
 
+def stop_here(run, why: str) -> None:
+    """Ends a run whose stage wants no further step: saves, draws, and says why. The loop then leaves `run.steps()`."""
+    run.progress.close()
+    run.save_once()
+    if run.machine.is_main:
+        run.metrics.draw()
+    run.say(f"stopped after step {run.state.step} of {run.plan.steps}: {why}; {run.output.weight_file} is saved")
+
+
 def _save_what_is_good(run) -> None:
     """Saves the weights of the last good update."""
     if run.spoilt():

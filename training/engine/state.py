@@ -26,6 +26,7 @@ class RunState:
     best: dict = field(default_factory=dict)  # the lowest validation loss and its step
     updates: list[dict] = field(default_factory=list)  # metrics of each update in the unfinished iteration
     kept: dict = field(default_factory=dict)  # what this iteration keeps for its updates, such as rollouts
+    remembered: dict = field(default_factory=dict)  # values that iterations hand on, the same in all processes
 
     def complete(self, metrics: dict) -> None:
         """Ends the iteration; `metrics` is its line in metrics.jsonl."""

@@ -1,20 +1,24 @@
 """Flags of the stages that learn from their own answers."""
 
-from dataset.command_line import count, nonnegative, positive, positive_int
+from dataset.command_line import count, nonnegative, positive, positive_int, share
 from training.stages.arguments import COMPARED, NOTHING, RESULT, StageParser
 
 GRPO_LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "gspo", "sapo")  # training/losses/policy.py
 
 
-def add_rollout_arguments(parser: StageParser) -> None:
+def add_rollout_arguments(parser: StageParser, mini_batches: int = 1, inner_epochs: int = 1) -> None:
     flag = parser.flags("rollouts", RESULT)
     flag("--prompts_per_step", COMPARED, type=positive_int, default=32, metavar="N", help="default %(default)s")
     flag("--max_new_tokens", COMPARED, type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)")
     flag("--temperature", type=positive, default=1.0, help="of sampling, and of what is learned (%(default)g)")
-    flag("--mini_batches", type=positive_int, metavar="N", default=1, help="parts of the answers, an update each (1)")
-    flag("--inner_epochs", type=positive_int, metavar="N", default=1, help="passes over the answers (%(default)s)")
-    flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 and still learn")
-    flag("--clip_high", type=positive, metavar="X", help="how far rho may rise")
+    flag(
+        "--mini_batches",
+        type=positive_int,
+        default=mini_batches,
+        metavar="N",
+        help="updates in a pass over the answers (%(default)s)",
+    )
+    flag("--inner_epochs", type=positive_int, metavar="N", default=inner_epochs, help="passes over them (%(default)s)")
     flag("--table_rows", NOTHING, type=count, default=3, metavar="N", help="prompts in the table of samples (3)")
 
 
@@ -34,3 +38,35 @@ def add_grpo_arguments(parser: StageParser) -> None:
     flag("--mask_truncated", action="store_true", help="answers that --max_new_tokens cuts are not learned from")
     flag("--overlong", type=count, default=0, metavar="N", help="punish the last N of --max_new_tokens softly (0)")
     flag("--dynamic_sampling", type=count, default=0, metavar="N", help="N times other prompts for equal rewards (0)")
+
+
+def add_ppo_arguments(parser: StageParser) -> None:
+    flag = parser.flags("reward model and critic", RESULT)
+    flag(
+        "--reward_weight",
+        COMPARED,
+        metavar="NAME|FILE|FOLDER",
+        default="reward",
+        help="the reward model: a name in --out_dir, a .pth, or an HF folder (%(default)s)",
+    )
+    flag("--critic_warmup", type=count, default=10, metavar="N", help="steps of the critic alone (%(default)s)")
+    flag(
+        "--critic_rate", type=positive, default=2.0, metavar="X", help="its learning rate, over that of the policy (2)"
+    )
+    flag("--gamma", type=share, default=1.0, help="discount (%(default)g)")
+    flag("--gae_lambda", type=share, default=0.95, help="default %(default)g")
+    flag("--clip", type=positive, default=0.2, metavar="X", help="how far rho may leave 1 (%(default)g)")
+    flag("--clip_value", type=positive, default=0.2, metavar="X", help="how far a value may move (%(default)g)")
+    flag(
+        "--no_end_penalty", type=nonnegative, default=1.0, metavar="X", help="for answers without an end (%(default)g)"
+    )
+    flag = parser.flags("how far the policy may go", RESULT)
+    flag("--kl_coef", type=nonnegative, default=0.05, metavar="X", help="weight of the KL in the reward (%(default)g)")
+    flag("--kl_target", type=positive, metavar="NATS", help="let --kl_coef follow, for so much KL an answer")
+    flag("--ptx_weight", type=nonnegative, default=0.0, metavar="X", help="weight of the fine-tuning loss (0)")
+    flag("--ptx_path", COMPARED, nargs="+", metavar="FILE[:WEIGHT]", help="conversations for it (the sample data)")
+    flag(
+        "--stop_kl", NOTHING, type=nonnegative, default=20.0, metavar="NATS", help="stop there; 0: never (%(default)g)"
+    )
+    flag("--stop_entropy", NOTHING, type=share, default=0.3, metavar="X", help="stop below this share (%(default)g)")
+    flag("--stop_cut", NOTHING, type=share, default=0.5, metavar="X", help="stop if more are cut (%(default)g)")

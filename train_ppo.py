@@ -1,0 +1,115 @@
+"""PPO: learn from a reward model, token by token, beside a critic that says what to expect (InstructGPT).
+
+    r_t  = -kl_coef (log p_old - log p_first)(a_t),  at the last action + (score - mean) / deviation
+    A    = GAE(r, V; gamma, lambda), whitened           V: the critic; R = A + V before whitening
+    loss = mean over actions of  -min(rho A, clip(rho, 1 - eps, 1 + eps) A),  rho = p_policy / p_old
+    critic: mean over actions of  1/2 max((v - R)^2, (clip(v, V - eps, V + eps) - R)^2)
+
+Each step samples an answer to every prompt, has it scored by the reward model, and makes several updates on it, of all
+parameters of the policy and of the critic. The critic begins as the reward model; a frozen copy of the first policy
+measures the KL.
+
+    python train_ppo.py --data_path my_prompts.jsonl
+    python train_ppo.py --data_path my_prompts.jsonl --kl_target 6 --ptx_weight 0.5 --ptx_path my_chats.jsonl
+
+Begins with out/full_sft_<hidden>.pth and out/reward_<hidden>.pth and writes out/ppo_<hidden>.pth every 100 steps; chat
+with it by `python eval_model.py --weight ppo`.
+"""
+
+from training.stages.arguments import (
+    StageParser,
+    add_data_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_run_arguments,
+    run_main,
+)
+from training.stages.rl_arguments import add_ppo_arguments, add_rollout_arguments
+from training.stages.stage_arguments import add_lora_arguments
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    add_data_arguments(parser, "prompts: JSON lines, parquet, ... (docs/ppo.md)", max_seq_len=512)
+    add_model_arguments(parser, start_from="full_sft")
+    add_lora_arguments(parser)
+    add_rollout_arguments(parser, mini_batches=4, inner_epochs=4)
+    add_ppo_arguments(parser)
+    add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
+    add_run_arguments(parser, weight_name="ppo")
+    return parser.parse_args(argv)
+
+
+LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from training.losses.ppo import clipped_policy_loss, clipped_value_loss
+
+    from dataset.rendering import ChatRenderer
+    from dataset.rows.prompts import prompts_for
+    from training.engine.iteration import Iteration
+    from training.engine.optimizers import optimizers_for
+    from training.engine.run import Run
+    from training.stages.actor_critic import CRITIC, ActorCritic, open_judge
+    from training.stages.adapters import add_adapters
+    from training.stages.data import describe_rows, identity_of, open_data
+    from training.stages.mixed_in import MixedIn
+    from training.stages.reference import frozen_copy
+    from training.stages.rollouts import action_log_probabilities, plan_of_rollouts
+    from training.stages.starting_point import starting_point
+    from training.stages.stop_rules import StopRules
+
+    with Run(args, stage="ppo") as run:
+        # The policy, the reward model, and the critic, which begins as the reward model
+        machine = run.machine
+        policy, tokenizer, origin = starting_point(args, chats=True)
+        run.say(f"begins with {origin}")
+        add_adapters(args, policy, origin)
+        judge = open_judge(args, tokenizer, run.say)
+        critic = judge.as_critic()
+        rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
+
+        # How long, in which steps, at which learning rate
+        rates = None if args.lora else LEARNING_RATE
+        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside=judge.parameters)
+        for network in (policy, judge.model, critic):
+            network.to(machine.device)
+        reference = frozen_copy(policy)
+
+        # The optimizers, and --resume, which refuses another reward model
+        optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
+        others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
+        identity, description = identity_of(rows, validation, judge=judge.name), describe_rows(rows)
+        run.begin(policy, tokenizer, plan, optimizers, data=identity, description=description, others=others)
+        ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer))
+        rules, mixed_in = StopRules(args, run), MixedIn(args, tokenizer, run)
+
+        for step in run.steps(Iteration):
+            if rules.stop(step):
+                break
+            answers = ppo.sample(step, rows)  # once; an interrupted run goes on with the same ones
+            for update in step.updates(args.inner_epochs * args.mini_batches):
+                for batch, old, advantages, values, returns in ppo.batches(step, answers, update):
+                    with run.autocast():
+                        log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
+                        value = ppo.values(batch)
+                    policy_loss = clipped_policy_loss(log_p, old, advantages, batch.mask, args.clip_low, args.clip_high)
+                    value_loss = clipped_value_loss(value, values, returns, batch.mask, args.clip_value)
+                    if ppo.learns(step):  # not in the first --critic_warmup steps
+                        step.backward(policy_loss.loss_sum + mixed_in.loss(policy, step, batch), policy_loss.count)
+                    step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
+                    ppo.measure(step, batch, policy_loss, value_loss, entropy)
+                step.update()
+
+            if step.evaluates and validation:
+                step.report(ppo.validate(validation))
+            if step.samples:
+                ppo.show(step, answers)
+
+
+if __name__ == "__main__":
+    run_main(main)
