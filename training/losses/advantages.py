@@ -1,0 +1,131 @@
+"""Advantages: how much better an action, or a whole answer, was than expected.
+
+A critic expects (PPO), and generalised advantage estimation compares each action with it (https://arxiv.org/abs/1506.02438):
+
+    delta_t = r_t + gamma V_{t+1} - V_t          A_t = delta_t + gamma lambda A_{t+1}          R_t = A_t + V_t
+
+Or the other answers to the same prompt say what to expect (GRPO, https://arxiv.org/abs/2402.03300):
+
+    A = (r - mean of the group) / (deviation + 1e-4)
+
+The deviation, with Bessel's correction, is that of the group, that of the batch (https://arxiv.org/abs/2508.08221), or
+left out, because it lends weight to prompts that are nearly always or nearly never answered well (Dr. GRPO,
+https://arxiv.org/abs/2503.20783).
+
+Actions stand in tensors [S, A] of S answers, `mask` tells them from padding.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-4  # added to deviations of rewards
+ALIKE = 1e-6  # rewards this near to each other are the same one, rounded differently
+
+
+def gae(
+    rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float, last_values: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Advantages and returns [S, A] of `rewards` and `values` [S, A]; 0 where `mask` [S, A] is False.
+
+    values: what the critic expects before each action. Columns that are no actions are passed over: the next action's
+    value and advantage count, as if they stood side by side. last_values [S]: the value behind the last action of an
+    answer that was cut off; 0, as for None, where the answer has ended.
+    """
+    next_value = values.new_zeros(len(values)) if last_values is None else last_values.to(values)
+    carried, columns = torch.zeros_like(next_value), []
+    for t in reversed(range(values.shape[1])):
+        here, value = mask[:, t], values[:, t]
+        advantage = rewards[:, t] + gamma * next_value - value + gamma * lam * carried
+        carried, next_value = torch.where(here, advantage, carried), torch.where(here, value, next_value)
+        columns.append(torch.where(here, advantage, 0))
+    advantages = torch.stack(columns[::-1], dim=1) if columns else torch.zeros_like(values)
+    return advantages, torch.where(mask, advantages + values, 0)
+
+
+def moments(values: Tensor, mask: Tensor) -> Tensor:
+    """Count, sum and sum of squares of `values` where `mask`, float64 [3] on the CPU; they add up over processes."""
+    values = values[mask].detach().cpu().double()
+    return torch.stack([torch.tensor(float(len(values)), dtype=torch.float64), values.sum(), values.square().sum()])
+
+
+def whiten(values: Tensor, mask: Tensor, of_all: Tensor | None = None) -> Tensor:
+    """`values` [S, A], shifted and scaled to mean 0 and variance 1 over the actions; 0 elsewhere.
+
+    The variance has Bessel's correction; fewer than two actions have none, and stay as they are. of_all: the `moments`
+    of all processes together, if there are several.
+    """
+    count, total, squares = (moments(values, mask) if of_all is None else of_all).tolist()
+    if count < 2:
+        return torch.where(mask, values, 0)
+    mean = total / count
+    variance = max(0.0, squares - count * mean**2) / (count - 1)
+    return torch.where(mask, (values - mean) / (variance + 1e-8) ** 0.5, 0)
+
+
+def group_advantages(rewards: Tensor, groups: Tensor, scale: str = "group") -> tuple[Tensor, Tensor]:
+    """Advantages [S] of answers with `rewards` [S], and which groups have a spread, bool [G].
+
+    groups [S]: the number of each answer's group, from 0; groups may differ in size. scale: "group", "batch", "none".
+    An answer whose reward is NaN was not rated: it does not count, and has an advantage of 0. So have all answers of a
+    group without a spread, whose rewards are equal, because there is nothing to learn from them. The batch are all
+    answers given here: several processes gather their rewards before.
+    """
+    if scale not in ("group", "batch", "none"):
+        raise ValueError(f"rewards are scaled by group, batch or none, not by {scale}")
+    count = int(groups.max()) + 1 if len(groups) else 0
+    rated = ~rewards.isnan()
+    wide, group = rewards[rated].double(), groups[rated]
+
+    def sums(each: Tensor) -> Tensor:
+        return each.new_zeros(count).index_add(0, group, each)
+
+    answers = sums(torch.ones_like(wide))
+    centred = wide - (sums(wide) / answers.clamp(min=1))[group]
+    largest = wide.new_zeros(count).scatter_reduce(0, group, centred.abs(), "amax")
+    spread = largest > ALIKE
+    if scale == "group":
+        centred = centred / ((sums(centred.square()) / (answers - 1).clamp(min=1)).sqrt() + EPSILON)[group]
+    elif scale == "batch":
+        centred = centred / (_deviation(wide) + EPSILON)
+    advantages = torch.zeros_like(rewards)
+    advantages[rated] = torch.where(spread[group], centred, 0).to(rewards.dtype)
+    return advantages, spread
+
+
+def weighted_sum(rewards: Tensor, weights: Sequence[float]) -> Tensor:
+    """The reward of each answer [S] from those of several functions, [S, F], NaN where a function has not rated it.
+
+    It is NaN for an answer that no function has rated; a function that has not rated it adds nothing.
+    """
+    total = (rewards * rewards.new_tensor(weights)).nansum(dim=1)
+    return total.masked_fill(rewards.isnan().all(dim=1), torch.nan)
+
+
+def normalize_then_sum(rewards: Tensor, groups: Tensor, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """As `group_advantages` of the `weighted_sum`, but each function's rewards [S, F] are compared on their own.
+
+    So a function of small differences is not drowned by one of large ones. The sum of the advantages is scaled by its
+    deviation over the batch (GDPO, https://arxiv.org/abs/2601.05242).
+    """
+    rated = ~rewards.isnan()
+    found = [group_advantages(column, groups) for column in rewards.unbind(dim=1)]
+    apart = torch.stack([advantages for advantages, _ in found], dim=1).masked_fill(~rated, torch.nan)
+    total = weighted_sum(apart, weights)
+    known = total[rated.any(dim=1)]
+    advantages = (total - known.mean()) / (_deviation(known) + EPSILON)
+    return advantages.nan_to_num(nan=0.0), torch.stack([spread for _, spread in found]).any(dim=0)
+
+
+def _deviation(values: Tensor) -> Tensor:
+    """The standard deviation of all `values`, with Bessel's correction; 0 for fewer than two."""
+    return values.std() if len(values) > 1 else values.new_zeros(())
+
+
+def overlong_penalty(lengths: Tensor, longest: int, buffer: int) -> Tensor:
+    """What is added to the rewards of answers of so many tokens [S]: 0, and within `buffer` of `longest` down to -1.
+
+    The soft punishment of DAPO, eq. 13, https://arxiv.org/abs/2503.14476.
+    """
+    return ((longest - buffer - lengths.double()) / buffer).clamp(-1, 0)

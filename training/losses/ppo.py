@@ -1,0 +1,69 @@
+"""What PPO adds to a clipped policy gradient: rewards of actions, and the loss of a critic.
+
+    r_t    = -kl_coef KL_t,  and at the last action + score - penalty if the answer has no end     InstructGPT
+    policy   -min(rho A, clip(rho, 1 - low, 1 + high) A)                     https://arxiv.org/abs/1707.06347
+    value    1/2 max((v - R)^2, (V + clip(v - V, -c, c) - R)^2)              V: what the critic said at first
+
+InstructGPT: https://arxiv.org/abs/2203.02155. Both losses are averaged over the actions of the update. A and R come
+from `training/losses/advantages.py`, the KL from `training/losses/kl.py`.
+"""
+
+import torch
+from torch import Tensor
+
+from training.losses.policy import PolicyLoss, Settings, policy_loss
+
+
+def clipped_policy_loss(
+    log_p: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, low: float = 0.2, high: float = 0.2
+) -> PolicyLoss:
+    """The loss of the policy: `dapo`, with an advantage for each action [S, A]; the rest as in `policy_loss`."""
+    return policy_loss("dapo", log_p, old, advantages, mask, Settings(clip_low=low, clip_high=high))
+
+
+def clipped_value_loss(values: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip: float = 0.2) -> PolicyLoss:
+    """The loss of the critic, as a `PolicyLoss`; `values`, with gradient, `old` and `returns`: [S, A].
+
+    A value that has moved further than `clip` towards its return has no gradient any more.
+    """
+    values, old, returns = (torch.where(mask, each, 0) for each in (values, old, returns))
+    free = (values - returns).square()
+    near = (old + (values - old).clamp(-clip, clip) - returns).square()
+    actions = mask.sum()
+    measures = {"value/clip_ratio": ((near > free).sum(), actions), "value/mean": (values.detach().sum(), actions)}
+    return PolicyLoss(torch.maximum(free, near).sum() / 2, actions, actions, measures, {})
+
+
+def shaped_rewards(
+    scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float, ended: Tensor, no_end_penalty: float = 0.0
+) -> Tensor:
+    """The reward of each action [S, A]: -kl_coef KL, and at the last one of each answer its score.
+
+    scores [S]; kl [S, A], in nats; ended [S], bool: whether the answer has an end; one that was cut off loses
+    `no_end_penalty`, or it would be as good as one that comes to an end.
+    """
+    places = torch.arange(mask.shape[1], device=mask.device)
+    last = places == torch.where(mask, places, -1).amax(dim=1, keepdim=True)
+    worth = scores - no_end_penalty * (~ended).to(scores.dtype)
+    return torch.where(mask, -kl_coef * kl, 0) + torch.where(last, worth[:, None], 0)
+
+
+def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+    """1 - Var(R - V) / Var(R) over the actions: 1 if the critic is always right, 0 if it is as good as a constant.
+
+    Also 0 if the returns do not vary, when there is nothing to explain.
+    """
+    wide = returns[mask].double()
+    spread = wide.var(correction=0)
+    return (1 - (wide - values[mask].double()).var(correction=0) / spread).item() if spread > 0 else 0.0
+
+
+def next_kl_coef(coefficient: float, kl: float, target: float, horizon: float) -> float:
+    """The coefficient of the KL in the next iteration: larger if `kl` was above `target`, smaller if below.
+
+    kl, target: nats an answer. horizon: iterations after which a KL of 20 % above the target, or more, which counts
+    as 20 %, has changed the coefficient by about 20 % (Ziegler et al. 2019, section 2.2, https://arxiv.org/abs/1909.08593;
+    their gain of 0.1 is a horizon of 10).
+    """
+    error = min(0.2, max(-0.2, kl / target - 1))
+    return coefficient * (1 + error / horizon)
