@@ -57,6 +57,7 @@ def main(argv=None):
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.groups import Groups, settings_of
     from training.stages.reference import frozen_copy
+    from training.stages.rollout_report import measure_policy
     from training.stages.rollouts import action_log_probabilities, plan_of_rollouts
     from training.stages.starting_point import starting_point
 
@@ -89,7 +90,7 @@ def main(argv=None):
                     old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
                     found = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
                     step.backward(found.loss_sum, found.count, batch.actions)
-                    groups.measure(step, batch, found, entropy)
+                    measure_policy(step, update, batch, found, log_p, old, entropy)
                 step.update()
 
             if step.evaluates and validation:

@@ -47,13 +47,12 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from training.losses.ppo import clipped_policy_loss, clipped_value_loss
-
     from dataset.rendering import ChatRenderer
     from dataset.rows.prompts import prompts_for
     from training.engine.iteration import Iteration
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
+    from training.losses.ppo import clipped_policy_loss, clipped_value_loss
     from training.stages.actor_critic import CRITIC, ActorCritic, open_judge
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
@@ -71,11 +70,12 @@ def main(argv=None):
         add_adapters(args, policy, origin)
         judge = open_judge(args, tokenizer, run.say)
         critic = judge.as_critic()
+        mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate
         rates = None if args.lora else LEARNING_RATE
-        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside=judge.parameters)
+        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, judge.parameters)
         for network in (policy, judge.model, critic):
             network.to(machine.device)
         reference = frozen_copy(policy)
@@ -83,27 +83,32 @@ def main(argv=None):
         # The optimizers, and --resume, which refuses another reward model
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
-        identity, description = identity_of(rows, validation, judge=judge.name), describe_rows(rows)
+        identity, description = (
+            identity_of(rows, validation, judge=judge.name, mixed_in=mixed_in.identity),
+            describe_rows(rows),
+        )
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=description, others=others)
         ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer))
-        rules, mixed_in = StopRules(args, run), MixedIn(args, tokenizer, run)
+        rules = StopRules(run)
 
         for step in run.steps(Iteration):
-            if rules.stop(step):
+            if rules.end_before(step):
                 break
             answers = ppo.sample(step, rows)  # once; an interrupted run goes on with the same ones
             for update in step.updates(args.inner_epochs * args.mini_batches):
-                for batch, old, advantages, values, returns in ppo.batches(step, answers, update):
+                for number, (batch, old, advantages, values, returns) in enumerate(ppo.batches(step, answers, update)):
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
                         value = ppo.values(batch)
-                    policy_loss = clipped_policy_loss(log_p, old, advantages, batch.mask, args.clip_low, args.clip_high)
+                        forgotten = mixed_in.loss(policy, (step.number, update, number), batch.actions)
+                    policy_loss = clipped_policy_loss(log_p, old, advantages, batch.mask, args.clip, args.clip)
                     value_loss = clipped_value_loss(value, values, returns, batch.mask, args.clip_value)
                     if ppo.learns(step):  # not in the first --critic_warmup steps
-                        step.backward(policy_loss.loss_sum + mixed_in.loss(policy, step, batch), policy_loss.count)
+                        step.backward(policy_loss.loss_sum + forgotten, policy_loss.count)
                     step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
                     ppo.measure(step, batch, policy_loss, value_loss, entropy)
                 step.update()
+            ppo.follow(step)
 
             if step.evaluates and validation:
                 step.report(ppo.validate(validation))

@@ -24,6 +24,11 @@ BAD_CHATS = (
     ('{"conversations": [{"role": "user", "content": "no answer"}]}', "assistant"),
     ('{"conversations": [{"role": "robot", "content": "x"}]}', "role"),
 )
+BAD_PROMPTS = (
+    CUT,
+    ('{"conversations": [{"role": "assistant", "content": "x"}]}', "nothing is asked"),
+    ('{"conversations": [{"role": "robot", "content": "x"}]}', "role"),
+)
 BAD_PAIRS = (
     CUT,
     ('{"prompt": "a", "chosen": "b", "rejected": "b"}', "are the same"),
@@ -49,6 +54,7 @@ class Stage:
     needs: tuple[str, ...] = ()  # flags without which it does not run in the workshop
     variants: dict[str, tuple[str, ...]] = field(default_factory=dict)  # flags that change what a run must remember
     writes: str = "network"  # or "adapters", or "reward model"
+    rises: str | None = None  # the metric that rises, in a stage that learns from its own answers; else the loss falls
 
     @property
     def script(self) -> ModuleType:
@@ -141,6 +147,32 @@ STAGES = {
                 "kept": ("--teacher_top_k=8",),
                 "sampled": ("--on_policy=0.5", "--max_new_tokens=6"),
             },
+        ),
+        Stage(
+            "grpo",
+            CHATS,
+            learns=("--epochs=4", "--learning_rate=0.003"),
+            changed=("--group_size=2", "group_size"),
+            bad_lines=BAD_PROMPTS,
+            foreign=("a.jsonl", "this is a text, for train_pretrain.py"),
+            default="full_sft",
+            needs=("--reward={folder}/my_reward.py:letters", "--max_new_tokens=6", "--group_size=4"),
+            variants={"several": ("--mini_batches=2", "--kl_coef=0.1", "--dynamic_sampling=1", "--loss_type=gspo")},
+            rises="reward",
+        ),
+        Stage(
+            "ppo",
+            CHATS,
+            learns=("--epochs=4", "--learning_rate=0.003", "--kl_target=2", "--ptx_weight=0.1"),
+            changed=("--gamma=0.5", "gamma"),
+            bad_lines=BAD_PROMPTS,
+            foreign=("a.jsonl", "this is a text, for train_pretrain.py"),
+            default="full_sft",
+            needs=(
+                *("--reward_weight={folder}/reward.pth", "--ptx_path={folder}/chat_b.jsonl", "--max_new_tokens=6"),
+                *("--mini_batches=2", "--inner_epochs=2", "--critic_warmup=3", "--stop_cut=0", "--stop_kl=0"),
+            ),
+            rises="objective/scores",
         ),
     )
 }

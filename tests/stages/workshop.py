@@ -21,6 +21,7 @@ import torch
 from model.config import TransformerConfig
 from model.files.checkpoint import save_weights
 from model.files.reading import read_checkpoint
+from model.reward import RewardModel
 from tests.stages.table import SHAPE, SIZE, STAGES
 from tests.support import make_tokenizer, random_network
 from training.report.metrics import read_metrics
@@ -29,6 +30,11 @@ from training.stages.arguments import run_main
 ROOT = Path(__file__).parents[2]
 SMALL = """--max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
 --dtype float32 --compile off""".split()
+
+
+REWARD = """def letters(prompts, completions, **columns):
+    return [text.count("a") / 6 for text in completions]
+"""
 
 
 def write_texts(path: Path, documents: int, seed: int) -> Path:
@@ -117,6 +123,10 @@ class Workshop:
         save_weights(folder / "start.pth", random_network(config), tokenizer, stage="pretrain")
         teacher = random_network(config.replace(hidden_size=40), seed=1)
         save_weights(folder / "teacher.pth", teacher, tokenizer, stage="full_sft")
+        judge = RewardModel.of(random_network(config, seed=2))
+        torch.nn.init.normal_(judge.score.weight, generator=torch.Generator().manual_seed(0))
+        save_weights(folder / "reward.pth", judge, tokenizer, stage="reward")
+        (folder / "my_reward.py").write_text(REWARD, encoding="utf-8")
         return cls(folder, stage)
 
     def command(self, out: str, *words, data=None, begins=None) -> list[str]:

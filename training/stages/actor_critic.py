@@ -13,12 +13,15 @@ from model.files.reward import load_reward
 from model.reward import RewardModel, rewards
 from model.text.tokenizer import Tokenizer
 from model.whole import fingerprint
-from training.losses.advantages import gae, whiten
-from training.losses.ppo import explained_variance, shaped_rewards
-from training.stages.rollout_report import SampleLog, measure
+from training.engine import distributed
+from training.losses.advantages import gae, moments, whiten
+from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
+from training.stages.checks import ValidationResult
+from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
 from training.stages.rollouts import Answer, AnswerBatch, Rollouts, by_answer, to_keep
 
 CRITIC = "critic"
+HORIZON = 10.0  # iterations, see `next_kl_coef`
 CLIP_SCORE = 10.0  # deviations; a reward model says nothing about answers so far from those it has seen
 
 
@@ -110,7 +113,7 @@ class ActorCritic:
         values = self.rollouts.scored(self.critic, self.values, answers, kept)
         lengths = torch.tensor([sum(answer.actions) for answer in answers])
         mask = torch.arange(old.shape[1]) < lengths[:, None]
-        scores = self.judge.scores(answers, self.rollouts.plan.batch_size, self.machine, self.tokenizer.pad_id)
+        scores = self._scores(answers)
         shaped = shaped_rewards(scores, old - first, mask, self.kl_coef, kept["ended"], args.no_end_penalty)
         advantages, returns = gae(shaped, values, mask, args.gamma, args.gae_lambda)
         return kept | {
@@ -118,7 +121,7 @@ class ActorCritic:
             "kl": (old - first) * mask,
             "old": old,
             "values": values,
-            "advantages": whiten(advantages, mask),
+            "advantages": whiten(advantages, mask, sum(distributed.gathered(moments(advantages, mask)))),
             "returns": returns,
             "explained": explained_variance(values, returns, mask),
         }
@@ -137,3 +140,23 @@ class ActorCritic:
         step.measure(count, **{"objective/kl": kl.sum(), "objective/scores": scores.sum()})
         step.measure(count, **{"objective/rlhf_reward": rlhf.sum(), "objective/kl_coef": self.kl_coef * count})
         step.measure(1, **{"critic/explained_variance": kept["explained"]})
+
+    def follow(self, step) -> None:
+        """Moves the weight of the KL towards --kl_target, after the updates of a step."""
+        kl, args = step.metrics.get("objective/kl"), self.args
+        if args.kl_target and kl is not None:
+            self.state.remembered["kl_coef"] = next_kl_coef(self.kl_coef, kl, args.kl_target, HORIZON)
+
+    def validate(self, validation) -> ValidationResult:
+        """The scores of greedy answers to held-out prompts."""
+        prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
+        answers = self.rollouts.greedy(prompts)
+        return judged(answers, ["score"], self._scores(answers)[:, None].double())
+
+    def show(self, step, kept: dict) -> None:
+        """Prints a few answers with their scores, and writes them into samples.jsonl."""
+        scores = kept | {"rewards": kept["scores"][:, None].double()}
+        self.log.show(step, table(scores, ["score"], self.args.table_rows))
+
+    def _scores(self, answers: list[Answer]) -> Tensor:
+        return self.judge.scores(answers, self.rollouts.plan.batch_size, self.machine, self.tokenizer.pad_id)

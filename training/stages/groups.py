@@ -11,7 +11,7 @@ from training.losses.policy import Settings
 from training.rewards.loading import rate
 from training.stages.checks import ValidationResult
 from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
-from training.stages.rollouts import Answer, AnswerBatch, Rollouts, to_keep
+from training.stages.rollouts import Answer, Rollouts, to_keep
 
 
 class Groups:
@@ -56,8 +56,8 @@ class Groups:
         prompts = self.rollouts.prompts_of(step, rows, step.epoch)
         answers, rewards = self._rated(prompts, (step.number, 0))
         for attempt in range(1, self.args.dynamic_sampling + 1):
-            total = self._total(rewards, answers).view(-1, size)
-            equal = (total == total[:, :1]).all(dim=1).nonzero().flatten().tolist()
+            spread = group_advantages(self._total(rewards, answers), torch.arange(len(answers)) // size)[1]
+            equal = (~spread).nonzero().flatten().tolist()
             # The order of a later epoch: other prompts, and the same ones after an interruption.
             others = self.rollouts.prompts_of(step, rows, step.epoch + attempt * self.plan.epochs)
             others = [others[index] for index in equal]
@@ -98,11 +98,6 @@ class Groups:
             measure(step, kept, self.names)
         return self.rollouts.batches(step, kept, update, ("old", "advantages", "reference"))
 
-    def measure(self, step, batch: AnswerBatch, found, entropy: Tensor) -> None:
-        step.measure(batch.actions, entropy=entropy.sum())
-        for name, (total, count) in found.measures.items():
-            step.measure(count, **{name: total})
-
     def validate(self, validation) -> ValidationResult:
         """The rewards of greedy answers to held-out prompts."""
         prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
@@ -116,7 +111,13 @@ class Groups:
 
 def settings_of(args) -> Settings:
     """The settings of the loss that the flags give."""
-    return Settings()
+    return Settings(
+        clip_low=args.clip_low,
+        clip_high=args.clip_high,
+        cispo_cap=args.cispo_cap,
+        longest=args.max_new_tokens,
+        beta=args.kl_coef,
+    )
 
 
 def rewards_of(rewards, prompts: list, answers: list[Answer], tokenizer) -> Tensor:

@@ -34,6 +34,11 @@ def add_grpo_arguments(parser: StageParser) -> None:
     flag("--group_size", COMPARED, type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)")
     flag("--loss_type", choices=GRPO_LOSSES, default="dapo", help="default %(default)s")
     flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="divide by which deviation")
+    flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 (0.2; gspo: 0.0003)")
+    flag("--clip_high", type=positive, metavar="X", help="how far rho may rise above 1 (0.2; gspo: 0.0004)")
+    flag(
+        "--cispo_cap", type=positive, default=5.0, metavar="X", help="cispo: the largest rho that counts (%(default)g)"
+    )
     flag("--kl_coef", type=nonnegative, default=0.0, metavar="X", help="weight of the KL to the first policy (0)")
     flag("--mask_truncated", action="store_true", help="answers that --max_new_tokens cuts are not learned from")
     flag("--overlong", type=count, default=0, metavar="N", help="punish the last N of --max_new_tokens softly (0)")

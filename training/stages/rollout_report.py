@@ -8,8 +8,9 @@ from torch import Tensor
 
 from model.disk import write_atomically
 from model.errors import on_one_line
+from training.losses.policy import PolicyLoss
 from training.stages.checks import ValidationResult
-from training.stages.rollouts import Answer, lengths_of
+from training.stages.rollouts import Answer, AnswerBatch, lengths_of
 
 WIDTH = 100  # characters of a text in the table
 MOST_HELD_OUT = 256  # prompts that are answered in a validation
@@ -29,6 +30,25 @@ def measure(step, kept: dict, names: Sequence[str]) -> None:
         spread = kept["spread"]
         deviations = kept["total"].view(len(spread), -1).nan_to_num().std(dim=1).nan_to_num()
         step.measure(len(spread), reward_std=deviations.sum(), frac_reward_zero_std=(~spread).sum())
+
+
+def measure_policy(step, update: int, batch: AnswerBatch, found: PolicyLoss, log_p, old, entropy: Tensor) -> None:
+    """Notes what the loss of a policy says of itself, and the entropies of its actions [S, A], in nats.
+
+    `val/ratio_first`: the mean rho before the first update, 1 but for rounding; anything else is a bug.
+    """
+    measure_loss(step, found)
+    step.measure(batch.actions, entropy=entropy.sum())
+    if update == 0:
+        ratio = (log_p.detach() - old).exp()[batch.mask]
+        step.measure(batch.actions, **{"val/ratio_first": ratio.sum()})
+        step.measure_range(ratio_first=ratio)
+
+
+def measure_loss(step, found: PolicyLoss) -> None:
+    for name, (total, count) in found.measures.items():
+        step.measure(count, **{name: total})
+    step.measure_range(**found.ranges)
 
 
 def table(kept: dict, names: Sequence[str], count: int) -> list[dict]:

@@ -235,11 +235,13 @@ class _Groups:
     kind: Kind
 
 
-def plan_of_rollouts(args, machine, model, rows, origin, base_rates, group_size: int, held_by: bool) -> Plan:
+def plan_of_rollouts(
+    args, machine, model, rows, origin, base_rates, group_size: int, held_by: bool, beside: int = 0
+) -> Plan:
     """The plan of a stage whose step takes --prompts_per_step prompts. Its rows are groups: as many tokens as
     `group_size` answers may have, so that the micro-batch, counted in groups, fits into memory.
 
-    held_by: whether a frozen copy of what is trained lies beside it.
+    held_by: whether a frozen copy of what is trained lies beside it. beside: parameters of further networks.
     """
     asked, world, length = args.prompts_per_step, machine.world_size, group_size * rows.row_length
     size = args.batch_size or max(1, min(asked // world, MICRO_BATCH_TOKENS // length))
@@ -247,7 +249,7 @@ def plan_of_rollouts(args, machine, model, rows, origin, base_rates, group_size:
     args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
     copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if held_by else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind)
-    plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied)
+    plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"
     return replace(plan, reasons=plan.reasons | {"batch": reason})
 

@@ -7,30 +7,32 @@ FEWEST = 5  # iterations before a rule may stop a run: the first answers are tho
 
 
 class StopRules:
-    """`stop(step)` says whether to end the run before this step, and says why.
+    """Ends a run, with a sentence, when an iteration breaks a rule.
 
     The flags: --stop_kl (nats an answer), --stop_entropy (share of the first entropy), --stop_cut (share of answers
     that reach --max_new_tokens); 0 turns a rule off.
     """
 
-    def __init__(self, args, run):
-        self.args, self.run = args, run
-        self.before: dict | None = None
+    def __init__(self, run):
+        self.run, self.before = run, None
 
-    def stop(self, step) -> bool:
-        metrics, self.before = self.before, step
-        why = why_stop(self.args, self.run.state.remembered, metrics.metrics) if metrics is not None else None
-        if why and step.index >= FEWEST:
+    def end_before(self, step) -> bool:
+        """Whether to make no further step, this one included; says why."""
+        before, self.before = self.before, step
+        if before is None or step.index < FEWEST:
+            return False
+        why = why_stop(self.run.args, self.run.state.remembered, before.metrics)
+        if why:
             from training.engine.early_end import stop_here
 
             stop_here(self.run, why)
-        return bool(why) and step.index >= FEWEST
+        return why is not None
 
 
 def why_stop(args, remembered: dict, metrics: dict) -> str | None:
     """A sentence about the first rule that the metrics of an iteration break; None if they break none."""
     kl, entropy, cut = (metrics.get(name) for name in ("objective/kl", "entropy", "completions/clipped_ratio"))
-    first = remembered.setdefault("first_entropy", entropy)
+    first = remembered.setdefault("first_entropy", entropy)  # of the first iteration that is looked at
     if args.stop_kl and kl is not None and kl > args.stop_kl:
         return f"answers are {kl:.1f} nats from the first policy, more than --stop_kl {args.stop_kl:g}"
     if args.stop_entropy and first and entropy is not None and entropy < args.stop_entropy * first:

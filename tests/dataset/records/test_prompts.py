@@ -1,0 +1,59 @@
+"""What a policy is asked, and what its answers are rated by, from records of any shape."""
+
+import pytest
+
+from dataset.records.documents import FormatReader
+from dataset.records.formats import BadRecord
+from dataset.records.prompts import PROMPT
+
+ASKED = {"role": "user", "content": "x"}
+SYSTEM = {"role": "system", "content": "s"}
+HUMAN = {"from": "human", "value": "x"}
+SAID = {"role": "assistant", "content": "yes"}
+
+
+@pytest.mark.parametrize(
+    "record, messages, columns",
+    [
+        ({"prompt": "x", "gold": 3}, [ASKED], {"gold": 3}),
+        ({"prompt": "x", "system": "s"}, [SYSTEM, ASKED], {}),
+        ({"prompt": [SYSTEM, ASKED], "answer": "4"}, [SYSTEM, ASKED], {"answer": "4"}),
+        ({"question": "x", "answer": "#### 3", "skill": "sum"}, [ASKED], {"answer": "#### 3", "skill": "sum"}),
+        ({"messages": [ASKED], "k": 1}, [ASKED], {"k": 1}),
+        ({"messages": [ASKED, {"role": "assistant", "content": ""}], "k": 1}, [ASKED], {"k": 1}),
+        ({"messages": [ASKED, SAID]}, [ASKED], {"answer": "yes"}),
+        ({"messages": [ASKED, SAID], "answer": "no"}, [ASKED], {"answer": "no"}),
+        ({"messages": [ASKED, SAID, {"role": "user", "content": "y"}]}, [ASKED, SAID, ASKED | {"content": "y"}], {}),
+        ({"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": None}]}, [ASKED], {}),
+        (
+            {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "yes"}]},
+            [ASKED],
+            {"answer": "yes"},
+        ),
+        ({"instruction": "x", "input": "", "output": "yes"}, [ASKED], {"answer": "yes"}),
+        ({"prompt": "x", "completion": "yes", "k": 1}, [ASKED], {"answer": "yes", "k": 1}),
+    ],
+)
+def test_a_prompt_ends_before_the_answer_and_all_other_columns_stay(record, messages, columns):
+    found = FormatReader(PROMPT)(record)
+    assert list(found.conversation.messages) == messages and found.columns == columns
+
+
+@pytest.mark.parametrize(
+    "record, reason",
+    [
+        ({"prompt": ""}, "is empty"),
+        ({"prompt": []}, "the conversation is empty"),
+        ({"messages": [SAID]}, "nothing is asked"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "role is unknown"),
+        ({"text": "x"}, "shape is unknown"),
+    ],
+)
+def test_what_asks_nothing_is_refused(record, reason):
+    with pytest.raises(BadRecord, match=reason):
+        FormatReader(PROMPT)(record)
+
+
+def test_equal_prompts_are_one_whatever_is_right():
+    first, second = (FormatReader(PROMPT)({"question": "x", "answer": answer}) for answer in "12")
+    assert first.to_json() == second.to_json()

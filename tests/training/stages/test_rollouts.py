@@ -1,0 +1,145 @@
+"""Answers in packed rows are scored as they are alone, and only their actions are learned from."""
+
+import numpy as np
+import pytest
+import torch
+
+from model.config import TransformerConfig
+from model.generation import new_generator
+from tests.stages.table import SHAPE
+from tests.support import make_tokenizer, random_network
+from training.losses.policy import LOSSES, policy_loss
+from training.stages.rollouts import (
+    Answer,
+    action_log_probabilities,
+    answer_batches,
+    from_kept,
+    sample_answers,
+    to_keep,
+)
+
+ROW, T = 24, 0.7
+# Prompt, then tokens of the policy (True) and of the environment (False).
+ANSWERS = [
+    Answer([5, 6, 7, 8, 9, 2], [False, False, False, True, True, True], True),
+    Answer([5, 9, 4, 2, 30, 31, 7, 8], [False, True, True, True, False, False, True, True], False),
+    Answer([9, 9, 9, 9, 9, 9, 9, 9, 3], [False] * 8 + [True], False),
+    Answer([12, 4, 4, 4, 4, 4, 2], [False, True, True, True, True, True, True], True),
+]
+
+
+class Machine:
+    """As much of `training.engine.machine.Machine` as sampling needs."""
+
+    def poll(self) -> bool:
+        return False
+
+    def inference(self):
+        return torch.no_grad()
+
+
+@pytest.fixture(scope="module")
+def network():
+    config = TransformerConfig(vocab_size=make_tokenizer().vocab_size, max_position_embeddings=64, **SHAPE)
+    return random_network(config).double()
+
+
+def batches(rows: int = 8, row_length: int = ROW, answers=ANSWERS):
+    return list(answer_batches(answers, range(len(answers)), row_length, rows, pad_id=0))
+
+
+def alone(network, answer: Answer) -> tuple[torch.Tensor, torch.Tensor]:
+    """log p and entropy of each action of one answer, from the logits as they stand in a formula."""
+    logits = network(torch.tensor([answer.ids[:-1]]))[0] / T
+    log_p = logits.log_softmax(dim=-1)
+    places = [i - 1 for i, action in enumerate(answer.actions) if action]
+    chosen = torch.tensor([answer.ids[place + 1] for place in places])
+    return log_p[places, chosen], -(log_p.exp() * log_p).sum(dim=-1)[places]
+
+
+@pytest.mark.parametrize("rows, row_length", [(8, ROW), (1, ROW), (8, 8), (8, 60)])
+def test_packed_answers_have_the_log_probabilities_of_each_alone(network, rows, row_length):
+    seen = 0
+    for batch in batches(rows, row_length):
+        log_p, entropy = action_log_probabilities(network, batch, T)
+        assert len(batch.tokens) <= rows
+        for index, number in enumerate(batch.numbers.tolist()):
+            wanted = alone(network, ANSWERS[number])
+            for found, right in zip((log_p, entropy), wanted):
+                torch.testing.assert_close(found[index][batch.mask[index]], right)
+                assert (found[index][~batch.mask[index]] == 0).all()
+            seen += 1
+    assert seen == len(ANSWERS)
+
+
+def gradient(network, rows: int, name: str, answers=ANSWERS, advantages=(1.0, -2.0, 0.5, 0.25)) -> torch.Tensor:
+    """The gradient of an update, whose loss is the sum over its micro-batches divided by the count of all of them."""
+    network.zero_grad()
+    total = 0
+    for batch in batches(rows, answers=answers):
+        log_p, _ = action_log_probabilities(network, batch, T)
+        weights = torch.tensor(advantages, dtype=torch.float64)[batch.numbers]
+        found = policy_loss(name, log_p, log_p.detach(), weights, batch.mask)
+        found.loss_sum.backward()
+        total += int(found.count)
+    return torch.cat([p.grad.flatten() for p in network.parameters()]) / total
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"bnpo", "dr_grpo"}))
+def test_how_answers_are_split_up_changes_no_gradient(network, name):
+    torch.testing.assert_close(gradient(network, 1, name), gradient(network, 8, name))
+
+
+def test_the_first_update_is_reinforce(network):
+    network.zero_grad()
+    count = sum(sum(answer.actions) for answer in ANSWERS)
+    for answer, advantage in zip(ANSWERS, (1.0, -2.0, 0.5, 0.25)):
+        (-advantage * alone(network, answer)[0].sum() / count).backward()
+    wanted = torch.cat([p.grad.flatten() for p in network.parameters()])
+    torch.testing.assert_close(gradient(network, 8, "dapo"), wanted, atol=1e-6, rtol=1e-6)
+
+
+def test_what_comes_from_outside_is_read_but_not_learned(network):
+    """The result of a tool is no target: another one changes the gradient only through what is read."""
+    (batch,) = batches()
+    targets = {int(token) for token in batch.targets.unique()} - {-100}
+    assert {30, 31}.isdisjoint(targets) and 2 in targets  # the end of a turn is an action
+    only = Answer(ANSWERS[1].ids[:6], [False] * 6, False)
+    assert gradient(network, 8, "dapo", [ANSWERS[0], only], (0.0, 5.0)).abs().max() == 0
+
+
+def test_the_state_of_a_run_gives_back_the_answers():
+    class Prompt:
+        messages = ({"role": "user", "content": "x"},)
+
+    kept = to_keep([Prompt] * 4, ANSWERS, make_tokenizer())
+    assert from_kept(kept) == ANSWERS and sorted(kept["order"].tolist()) == [0, 1, 2, 3]
+
+
+def test_sampled_answers_end_with_an_end_or_without_room(network):
+    prompts = [[5, 6], [7], [8, 9, 10]] * 8
+    settings = {"max_new_tokens": 6, "temperature": 1.0, "end_ids": set(range(40)), "machine": Machine()}
+    answers = sample_answers(network, prompts, generator=new_generator(seed=0), **settings)
+    for prompt, answer in zip(prompts, answers, strict=True):
+        assert answer.ids[: len(prompt)] == prompt and answer.actions == [False] * len(prompt) + [True] * len(
+            answer.completion
+        )
+        assert answer.ended == (answer.ids[-1] < 40) and (answer.ended or len(answer.completion) == 6)
+        assert not any(token < 40 for token in answer.completion[:-1])
+    assert 0 < np.mean([answer.ended for answer in answers]) < 1
+
+
+def test_actions_are_drawn_as_likely_as_they_are_scored(network):
+    """At the temperature that the losses divide by: the share of each token among many draws is its probability."""
+    answers = sample_answers(
+        network,
+        [[5, 6]] * 4000,
+        max_new_tokens=1,
+        temperature=T,
+        end_ids={2},
+        generator=new_generator(seed=1),
+        machine=Machine(),
+    )
+    drawn = np.bincount([answer.ids[-1] for answer in answers], minlength=network.config.vocab_size) / 4000
+    likely = (network(torch.tensor([[5, 6]]))[0, -1] / T).softmax(dim=-1).detach().numpy()
+    assert np.abs(drawn - likely).max() < 0.03 and likely.max() > 0.01
