@@ -58,6 +58,7 @@ def main(argv=None):
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.mixed_in import MixedIn
     from training.stages.reference import frozen_copy
+    from training.stages.rollout_report import measure_loss, measure_policy
     from training.stages.rollouts import action_log_probabilities, plan_of_rollouts
     from training.stages.starting_point import starting_point
     from training.stages.stop_rules import StopRules
@@ -83,11 +84,8 @@ def main(argv=None):
         # The optimizers, and --resume, which refuses another reward model
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
-        identity, description = (
-            identity_of(rows, validation, judge=judge.name, mixed_in=mixed_in.identity),
-            describe_rows(rows),
-        )
-        run.begin(policy, tokenizer, plan, optimizers, data=identity, description=description, others=others)
+        identity = identity_of(rows, validation, judge=judge.name, mixed_in=mixed_in.identity)
+        run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows), others=others)
         ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer))
         rules = StopRules(run)
 
@@ -106,7 +104,8 @@ def main(argv=None):
                     if ppo.learns(step):  # not in the first --critic_warmup steps
                         step.backward(policy_loss.loss_sum + forgotten, policy_loss.count)
                     step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
-                    ppo.measure(step, batch, policy_loss, value_loss, entropy)
+                    measure_policy(step, update, batch, policy_loss, log_p, old, entropy)
+                    measure_loss(step, value_loss)
                 step.update()
             ppo.follow(step)
 
