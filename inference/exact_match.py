@@ -2,7 +2,7 @@
 
 An answer is right if it equals the text of the conversation's last assistant turn, without blanks around it, and the
 network ends it there. If it thinks first, only the text after `</think>` is compared. A right answer that ends in
-`#### 18`, as those of GSM8K do, is a number with the way to it: there the final answer is graded (`inference/grading.py`).
+`#### 18`, as those of GSM8K do, is a number with the way to it: `inference/grading.py` compares the number alone.
 """
 
 from collections.abc import Callable, Collection, Sequence
