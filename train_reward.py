@@ -55,7 +55,7 @@ def main(argv=None):
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.kinds import pairs_or_scores
-    from training.stages.rewards import judge, loss_for, measures, validate_rewards
+    from training.stages.rewards import judge, loss_for, measured_spread, measures, validate_rewards
     from training.stages.starting_point import starting_point
 
     with Run(args, stage="reward") as run:
@@ -75,6 +75,7 @@ def main(argv=None):
         optimizers = optimizers_for(model, args, plan.learning_rate, machine)
         identity, description = identity_of(rows, validation), describe_rows(rows)
         records = plan.per_step(rows.packed.records_kept)
+        run.more_facts = lambda: measured_spread(model, rows, machine, plan.batch_size).facts()
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=records)
 
         for step in run.steps():

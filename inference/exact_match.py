@@ -1,7 +1,8 @@
 """Greedy answers to the last turn of conversations, compared with the right ones by exact match.
 
 An answer is right if it equals the text of the conversation's last assistant turn, without blanks around it, and the
-network ends it there. If it thinks first, only the text after `</think>` is compared.
+network ends it there. If it thinks first, only the text after `</think>` is compared. A right answer that ends in
+`#### 18`, as those of GSM8K do, is a number with the way to it: `inference/grading.py` compares the number alone.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -15,6 +16,7 @@ from dataset.records.conversations import CHAT, Conversation
 from dataset.records.measured import all_documents
 from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
+from inference.grading import grade, is_marked_number
 from inference.thoughts import THINK, conclusion, take_apart
 from inference.writer import ready_to_generate
 from model.device import Device
@@ -167,7 +169,7 @@ def answer_all(
                 written = generate_batch(model, prompts, max_new_tokens=limit, sampling=GREEDY, eos_ids=end_ids)
                 for i, ids in zip(few, written, strict=True):
                     right, text, ended = questions[i].right, tokenizer.decode(ids), ids[-1] in end_ids
-                    answers[i] = Answer(text, ended, ended and conclusion(text) == conclusion(right))
+                    answers[i] = Answer(text, ended, ended and is_right(text, right))
                     if not ended and limit < max_new_tokens and may_become_right(text, right):
                         unfinished.append(i)
                     else:
@@ -176,8 +178,16 @@ def answer_all(
     return answers
 
 
+def is_right(text: str, right: str) -> bool:
+    """Whether a complete answer is right."""
+    text, right = conclusion(text), conclusion(right)
+    return grade(text, right) is True if is_marked_number(right) else text == right
+
+
 def may_become_right(beginning: str, right: str) -> bool:
     """Whether an answer with this beginning can still become right."""
+    if is_marked_number(conclusion(right)):
+        return True
     beginning = beginning.rstrip("\ufffd").strip()  # half a character, perhaps
     said = take_apart(beginning)
     if THINK.startswith(beginning) or not said.thought_ended:

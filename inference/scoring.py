@@ -35,10 +35,25 @@ def score_conversations(
     autocast: Callable[[], AbstractContextManager] = nullcontext,
 ) -> list[float | None]:
     """The reward of each conversation's last answer, in order; None where it has more than `max_seq_len` tokens."""
-    device, pad_id = model.score.weight.device, renderer.tokenizer.pad_id
     every = [_up_to_last_answer(renderer, each) for each in renderer.render(conversations)]
+    settings = {"max_seq_len": max_seq_len, "batch_size": batch_size, "autocast": autocast}
+    return score_ids(model, every, renderer.tokenizer.pad_id, **settings)
+
+
+def score_ids(
+    model: RewardModel,
+    every: Sequence[Sequence[int]],
+    pad_id: int,
+    *,
+    max_seq_len: int,
+    batch_size: int,
+    autocast: Callable[[], AbstractContextManager] = nullcontext,
+) -> list[float | None]:
+    """The reward of each conversation in ids, which end where its answer ends; None if empty or over `max_seq_len`."""
+    device = model.score.weight.device
     found: list[float | None] = [None] * len(every)
     fitting = sorted((i for i, ids in enumerate(every) if 0 < len(ids) <= max_seq_len), key=lambda i: len(every[i]))
+    was_training = model.training
     model.eval()
     for start in range(0, len(fitting), batch_size):
         few = fitting[start : start + batch_size]
@@ -51,6 +66,7 @@ def score_conversations(
             values = rewards(model, torch.from_numpy(tokens).to(device), None, ends)
         for i, value in zip(few, values.tolist()):
             found[i] = value
+    model.train(was_training)
     return found
 
 

@@ -51,7 +51,7 @@ def main(arguments=None) -> None:
     from model.errors import UsageError
     from model.files.huggingface import export_folder
     from model.files.loading import load_model
-    from model.files.reward import is_reward_model, load_reward
+    from model.files.reward import Spread, is_reward_model, load_reward
     from model.reward import RewardModel
     from model.text.exported import beginning_texts
 
@@ -71,7 +71,8 @@ def main(arguments=None) -> None:
     else:
         # A base model saw every text after BOS; chats bring their first token with them.
         tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
-        files = export_folder(args.save_dir, loaded.model, tokenizer, dtype)
+        spread = Spread.of(loaded.facts)
+        files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts())
     size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
     print(f"{config.model_type}, {size}, from {loaded.source}")
     for file in files:

@@ -7,7 +7,7 @@ A file of ours holds the adapters and what they are, not the network:
      "adapters": {parameter name: tensor}}
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -42,6 +42,7 @@ class Adapters:
     source: str
     stage: str = "lora"  # the stage that trained them
     partial: bool = False  # those of peft may be on some of the layers only
+    facts: dict = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.source} (rank {self.lora.rank}, alpha {self.lora.alpha:g}, on {', '.join(self.lora.targets)})"
@@ -110,4 +111,4 @@ def open_lora(source: str | Path) -> Adapters:
     if wrong:
         raise SproutError(f"{source} is not as Sprout writes adapters: its {wrong[0]} is missing or of a wrong kind")
     lora = Lora(*(contents[name] for name in ("rank", "alpha")), tuple(targets), contents["dropout"], *texts)
-    return Adapters(lora, adapters, str(source), contents["stage"])
+    return Adapters(lora, adapters, str(source), contents["stage"], facts=contents["facts"])

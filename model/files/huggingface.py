@@ -26,14 +26,19 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def export_folder(
-    folder: str | Path, model: torch.nn.Module, tokenizer: Tokenizer, dtype: torch.dtype | None = None
+    folder: str | Path,
+    model: torch.nn.Module,
+    tokenizer: Tokenizer,
+    dtype: torch.dtype | None = None,
+    facts: dict | None = None,
 ) -> list[Path]:
     """Writes the folder that `AutoModelForCausalLM` and `AutoTokenizer` open, and returns its files.
 
     A `RewardModel` becomes one that `AutoModelForSequenceClassification` opens, with one label.
 
     model: its adapters, if it has some, stay behind: `write_peft_folder` is for them.
-    dtype: of the weights in the file; None keeps theirs. The folder appears whole: it is written beside and
+    dtype: of the weights in the file; None keeps theirs. facts: kept in config.json under "sprout", which transformers
+    keeps and does not read; `facts_of_folder` returns them. The folder appears whole: it is written beside and
     renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
     """
     folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
@@ -41,6 +46,8 @@ def export_folder(
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
     config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype, reward=SCORE in weights)
+    if facts:
+        config["sprout"] = facts
     texts = {
         **files_for(tokenizer, config["model_type"]),
         "config.json": _to_json(config),
@@ -132,6 +139,12 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
         )
     tokenizer = Tokenizer.load(folder)
     return config_from_hf(values, tokenizer, folder), _read_weights(folder), tokenizer
+
+
+def facts_of_folder(folder: str | Path) -> dict:
+    """The facts that `export_folder` was given; {} for a folder that Sprout did not write."""
+    facts = _read_json(Path(folder) / "config.json").get("sprout")
+    return facts if isinstance(facts, dict) else {}
 
 
 def _read_json(path: Path) -> dict:

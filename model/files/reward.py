@@ -1,22 +1,55 @@
 """Reward models in files: a whole one (`out/reward_512.pth`), or adapters and a head (`out/lora/reward_512.pth`).
 
 A whole one is a weight like any other (model/files/checkpoint.py), of stage "reward", with `score.weight` where a
-language model has its head. Adapters (model/files/adapters.py) have `score.weight` among them.
+language model has its head. Adapters (model/files/adapters.py) have `score.weight` among them. Both store among their
+facts how the rewards of answers that they were trained on are spread: {"rewards": {"mean", "deviation", "answers"}}.
 """
 
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
 from model.errors import SproutError
-from model.files.adapters import Adapters
-from model.files.huggingface import import_folder
+from model.files.adapters import FORMAT as OF_ADAPTERS
+from model.files.adapters import Adapters, open_lora
+from model.files.huggingface import facts_of_folder, import_folder
 from model.files.loading import Loaded, load_model, open_own
 from model.files.reading import read_checkpoint
 from model.files.state_dict import fitting_state_dict, is_bare_state_dict
 from model.lora import attach_lora, merge_lora
 from model.reward import RewardModel
 from model.whole import SCORE
+
+FACT = "rewards"  # among the facts of a weight
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and standard deviation of a reward model's rewards for answers that it was trained on."""
+
+    mean: float
+    deviation: float
+    answers: int  # so many were rated
+
+    def normalised(self, reward: float) -> float:
+        """The reward as it would be if these answers had mean 0 and deviation 1."""
+        return (reward - self.mean) / self.deviation
+
+    def facts(self) -> dict:
+        return {FACT: asdict(self)}
+
+    @classmethod
+    def of(cls, facts: dict) -> "Spread | None":
+        """The one among the facts of a weight; None for a weight that has none, or none to divide by."""
+        stored = facts.get(FACT)
+        try:
+            mean, deviation = float(stored["mean"]), float(stored["deviation"])
+            usable = math.isfinite(mean) and 0 < deviation < math.inf
+            return cls(mean, deviation, int(stored["answers"])) if usable else None
+        except (TypeError, KeyError, ValueError, OverflowError):
+            return None
 
 
 def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
@@ -30,7 +63,7 @@ def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Lo
     if source.is_dir():
         if not (source / "config.json").exists():
             raise _no_reward_model(f"{source} is a folder")
-        (config, weights, tokenizer), stage, facts = import_folder(source), "imported", {}
+        (config, weights, tokenizer), stage, facts = import_folder(source), "imported", facts_of_folder(source)
     else:
         contents = read_checkpoint(source, mmap=True)
         if is_bare_state_dict(contents):
@@ -42,6 +75,13 @@ def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Lo
     model = RewardModel(config, initialize_weights=False)
     model.load_state_dict(weights)  # copies into float32
     return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[SCORE].dtype)
+
+
+def adapters_of_reward(source: str | Path) -> Adapters | None:
+    """The adapters in a file of ours; None if it holds anything else."""
+    if Path(source).is_dir() or read_checkpoint(source, mmap=True).get("format") != OF_ADAPTERS:
+        return None
+    return open_lora(source)
 
 
 def is_reward_model(source: str | Path) -> bool:
@@ -78,7 +118,8 @@ def load_reward_adapters(
         raise SproutError(f"{adapters.source} does not fit the network: {SCORE} is no tensor of shape {list(shape)}")
     with torch.no_grad():
         model.score.weight.copy_(head)
-    return Loaded(model.to(device), loaded.tokenizer, adapters.stage, {}, adapters.source, loaded.stored_dtype)
+    tokenizer, dtype = loaded.tokenizer, loaded.stored_dtype
+    return Loaded(model.to(device), tokenizer, adapters.stage, adapters.facts, adapters.source, dtype)
 
 
 def _no_reward_model(what: str) -> SproutError:

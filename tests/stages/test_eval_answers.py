@@ -12,7 +12,7 @@ import eval_model
 from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
 from inference.answer_report import accuracies, table
-from inference.exact_match import Answer, Question, answer_all, may_become_right
+from inference.exact_match import Answer, Question, answer_all, is_right, may_become_right
 from inference.thoughts import conclusion
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
@@ -293,3 +293,23 @@ def test_what_else_cannot_be_scored(capsys, tmp_path, out):
     for flags in ([], ["--answers"]):
         with pytest.raises(SproutError, match="no such file"):
             run(capsys, out, tmp_path / "missing.jsonl", *flags)
+
+
+GSM8K = "She sells 16 - 3 - 4 = <<16-3-4=9>>9 eggs, for 9 * 2 = $<<9*2=18>>18.\n#### 18"
+
+
+@pytest.mark.parametrize(
+    "text, right, found",
+    [
+        ("9 eggs for $2 each make $18.00.", GSM8K, True),
+        ("<think>19</think>#### 18", GSM8K, True),
+        ("#### 18\n#### 19", GSM8K, False),
+        ("<think>It is 18", GSM8K, False),
+        ("18.0", "18", False),  # any other answer is compared as it is written
+        ("3 + 4 = 7", "3 + 4 = 7", True),
+        ("7", "#### 7 is a heading", False),
+    ],
+)
+def test_the_number_of_an_answer_as_gsm8k_writes_it_is_graded(text, right, found):
+    assert is_right(text, right) is found
+    assert not found or may_become_right(text[: len(text) // 2], right)

@@ -40,6 +40,7 @@ class Run:
         self.machine = Machine(args, self.say)
         self.autocast = self.machine.autocast
         self.state = RunState()
+        self.more_facts = dict  # a stage may put a function here: what else a weight says of itself, at every save
         self.output: Output | None = None
         self.metrics: Metrics | None = None
         self.plan: Plan | None = None
@@ -248,7 +249,7 @@ class Run:
             "best": self.state.best,
             "imported": self.plan.imported,
             "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
-        }
+        } | self.more_facts()
         self.output.save_weights(self.model, self.tokenizer, self.stage, facts)
 
     def spoilt(self) -> str | None:

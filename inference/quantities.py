@@ -1,0 +1,190 @@
+"""Reads a number with its unit: 1,200 · -3.5 · 3 1/2 · $18 · 25% · 1.2e3 · 2 million · 18 km/h · 3万 · 负三 · 三分之一.
+
+Nothing is evaluated: a sum or a power is no number here. The numbers are exact (`Fraction`), and both the length of a
+number and the size of its exponent are limited, so that no text can make reading it slow. The texts are in the
+spelling of `inference.grading.plain`.
+"""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+LONGEST = 200  # characters of a number with its unit
+LARGEST_EXPONENT = 400  # of scientific notation
+
+_WHOLE = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)"
+_DECIMAL = rf"(?:{_WHOLE}(?:\.[0-9]+)?|\.[0-9]+)"
+_POWER = r"(?:e(?P<exponent>[-+]?[0-9]{1,4})(?![0-9])| ?[×x*] ?10\^\{?(?P<ten>[-+]?[0-9]{1,4})\}?(?![0-9]))"
+_CURRENCY = "[$¥€£₹]"
+_SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES |= {"百": 100, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12}
+_SCALE = rf"(?: ?(?P<scale>{'|'.join(sorted(_SCALES, key=len, reverse=True))})(?![米克瓦卡A-Za-z]))"  # 3千米 is 3 km
+_NUMBER = re.compile(
+    rf"(?P<sign>[-+负]?) ?(?P<currency>{_CURRENCY}?) ?(?P<inner>[-+]?)"
+    rf"(?:(?:(?P<mixed>[0-9]+) )?(?P<over>{_WHOLE}) ?/ ?(?P<under>{_WHOLE})|(?P<decimal>{_DECIMAL}){_POWER}?){_SCALE}?",
+    re.IGNORECASE,
+)
+# In running text a sign belongs to a number only if nothing stands before it: 7-5 is no -5.
+_IN_TEXT = re.compile(
+    rf"(?:(?<![\w.)\]])[-负])?(?<![0-9.,])(?:{_CURRENCY}-?)?(?:[0-9]+ (?=[0-9]+/[0-9]))?"
+    rf"(?:{_WHOLE}/{_WHOLE}|{_DECIMAL}(?:e[-+]?[0-9]+)?){_SCALE.replace('?P<scale>', '?:')}?%?",
+    re.IGNORECASE,
+)
+
+# --- units ------------------------------------------------------------------------------------------
+
+_WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^\{?[23]\}?)?"  # other single letters are variables: 3x is no 3
+_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}\.?|[\u4e00-\u9fff]{{1,6}}|%|°[CF]?")
+# Words that make another number, or several, of the one before them.
+_NO_UNIT = frozenset("and or to not plus minus half third quarter dozen squared cubed factorial pi sqrt point".split())
+_NO_UNIT_ZH = re.compile("[零一二三四五六七八九十百千万亿半几多余又和或到至不]")
+_SAME_UNIT = {
+    "dollar": ("$", "usd", "buck", "美元"),
+    "yuan": ("¥", "rmb", "cny", "元", "块", "块钱", "元钱", "人民币"),
+    "euro": ("€", "eur", "欧元"),
+    "pound": ("£", "gbp", "英镑"),
+    "%": ("percent", "per cent"),
+    "degree": ("°", "度"),
+}
+_UNIT_NAMES = {other: name for name, others in _SAME_UNIT.items() for other in others}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    value: Fraction
+    unit: str = ""  # empty: none was named
+
+    def same(self, other: "Quantity") -> bool:
+        """Equal in value; units count only where both name one, and are compared as words: none is converted."""
+        return self.value == other.value and (not self.unit or not other.unit or self.unit == other.unit)
+
+
+def read_quantity(text: str) -> Quantity | None:
+    """The number that a text is, and nothing beside it but a unit; None for any other text."""
+    if len(text) > LONGEST:
+        return None
+    if not (found := _NUMBER.match(text)):
+        return _chinese_quantity(text)
+    value = _value(found)
+    unit = _unit(text[found.end() :].strip())
+    if value is None or unit is None or (found["currency"] and unit):
+        return None
+    return Quantity(value, unit or _unit_name(found["currency"]))
+
+
+def last_number(text: str) -> str | None:
+    """The last number in running text; one in Chinese numerals only where there is none in digits."""
+    if found := list(_IN_TEXT.finditer(text)):
+        return found[-1].group()
+    numerals = [one.group() for one in _CHINESE_IN_TEXT.finditer(text)]
+    return next((one for one in reversed(numerals) if len(one) <= LONGEST and _chinese(one) is not None), None)
+
+
+def _value(found: re.Match) -> Fraction | None:
+    if found["sign"] and found["inner"]:
+        return None
+    if found["over"]:
+        under = _plain_number(found["under"])
+        if under == 0:
+            return None
+        value = _plain_number(found["mixed"] or "0") + _plain_number(found["over"]) / under
+    else:
+        exponent = int(found["exponent"] or found["ten"] or 0)
+        if abs(exponent) > LARGEST_EXPONENT:
+            return None
+        value = _plain_number(found["decimal"]) * Fraction(10) ** exponent
+    value *= _SCALES[found["scale"].lower()] if found["scale"] else 1
+    return -value if (found["sign"] or found["inner"]) in ("-", "负") else value
+
+
+def _plain_number(digits: str) -> Fraction:
+    return Fraction(digits.replace(",", ""))
+
+
+def _unit(text: str) -> str | None:
+    """The name of a unit; empty for none, None for what is no unit."""
+    if not text:
+        return ""
+    if (
+        not _UNIT.fullmatch(text)
+        or _NO_UNIT & set(re.split("[ /]+", text.lower()))
+        or _NO_UNIT_ZH.search(text.removeprefix("千"))
+    ):
+        return None
+    return _unit_name(text)
+
+
+def _unit_name(text: str) -> str:
+    name = text.lower().rstrip(".").replace(" / ", "/")
+    if name not in _UNIT_NAMES and len(name) > 3:
+        name = name.removesuffix("s")
+    return _UNIT_NAMES.get(name, name)
+
+
+# --- Chinese numerals -------------------------------------------------------------------------------
+
+_DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")}
+_D, _NUMERALS = "[零一二三四五六七八九]", "零一二三四五六七八九十百千万亿"
+_CHINESE = rf"负?(?:(?:分之|又|点(?={_D}))?(?:[{_NUMERALS}]|半(?!径))(?![米克瓦卡]))+"
+_CHINESE_START = re.compile(_CHINESE)
+# 一 is also the beginning of words that are no numbers: 一共, 一起, ...
+_CHINESE_IN_TEXT = re.compile(rf"(?!一[共起样定般直些切])(?<![统第唯每]){_CHINESE}")
+_SECTION = re.compile(rf"(?:({_D})千)?零?(?:({_D})百)?零?(?:({_D}?)十)?零?({_D})?")
+
+
+def _chinese_quantity(text: str) -> Quantity | None:
+    found = _CHINESE_START.match(text)
+    value = _chinese(found.group()) if found else None
+    unit = _unit(text[found.end() :]) if found else None
+    if value is None or unit is None:
+        return None
+    if found.group().removeprefix("负").startswith("百分之") and not unit:
+        return Quantity(value * 100, "%")
+    return Quantity(value, unit)
+
+
+def _chinese(text: str) -> Fraction | None:
+    """The value of 十八, 一千二百零五, 负三, 三点一四, 三分之一, 一又二分之一, 二零二四, 一半; None for no number."""
+    if text.startswith("负"):
+        value = _chinese(text[1:])
+        return None if value is None else -value
+    if text in ("半", "一半"):
+        return Fraction(1, 2)
+    whole, _, part = text.rpartition("又")
+    under, has_under, over = part.partition("分之")
+    if has_under:
+        under = {"百": "一百", "千": "一千", "万": "一万"}.get(under, under)
+        values = [_chinese_decimal(whole) if whole else Fraction(0), _chinese_decimal(over), _chinese_decimal(under)]
+        return None if None in values or values[2] == 0 else values[0] + values[1] / values[2]
+    return None if whole else _chinese_decimal(text)
+
+
+def _chinese_decimal(text: str) -> Fraction | None:
+    scale = 1
+    if "点" in text and text[-1] in "万亿":
+        text, scale = text[:-1], {"万": 10**4, "亿": 10**8}[text[-1]]
+    whole, point, digits = text.partition("点")
+    value = _chinese_whole(whole)
+    if value is None or (point and not re.fullmatch(rf"{_D}+", digits)):
+        return None
+    places = "".join(str(_DIGITS[digit]) for digit in digits)
+    return (value + Fraction(f"0.{places or 0}")) * scale
+
+
+def _chinese_whole(text: str) -> int | None:
+    if len(text) > 1 and re.fullmatch(rf"{_D}+", text):  # digit by digit, as years are
+        return int("".join(str(_DIGITS[digit]) for digit in text))
+    for name, scale, lower in (("亿", 10**8, 10**7), ("万", 10**4, 10**3)):
+        before, found, after = text.rpartition(name)
+        if found:
+            high = _chinese_whole(before)
+            low = _DIGITS[after] * lower if after in _DIGITS else _chinese_whole(after) if after else 0  # 一万二
+            return None if high is None or low is None or low >= scale else high * scale + low
+    found = _SECTION.fullmatch(text)
+    if not text or not found:
+        return None
+    thousands, hundreds, tens, ones = found.groups()
+    value = 1000 * _DIGITS.get(thousands, 0) + 100 * _DIGITS.get(hundreds, 0)
+    value += 10 * (_DIGITS[tens] if tens else 1) if tens is not None else 0
+    short = {"千": 100, "百": 10}.get(text[-2:-1], 1) if ones else 1  # 一百五 is 150
+    return value + short * _DIGITS.get(ones, 0)

@@ -1,0 +1,228 @@
+r"""The grader against a table of answers, with wrong ones that look right, and against texts made to break it."""
+
+import random
+
+import pytest
+
+from inference.grading import final_answer, grade, marked_answer, right_answer, same_answer
+
+SAME = [
+    *[
+        (spelt, "18")
+        for spelt in ("18", "18.0", "18.", "18.00", "+18", " 18 ", "018", "36/2", "１８", "$18$", "**18**")
+    ],
+    *[(spelt, "18") for spelt in ("$18", r"\$18", "$18.00", "18 dollars", "18 apples", "18 miles per hour", "18 km/h")],
+    *[
+        (spelt, "18")
+        for spelt in ("18%", r"18\%", "18 percent", "18 cm^2", r"18\text{ cm}", r"18^\circ", "18元", "¥18")
+    ],
+    *[
+        (spelt, "18")
+        for spelt in ("十八", "十八个", "18个苹果", "拾捌", "一八", "x = 18", r"\(18\)", "1.8e1", r"1.8 \times 10^1")
+    ],
+    ("1,800", "1800"),
+    ("1,800/100", "18"),
+    ("1,234,567.50", "1234567.5"),
+    (r"1{,}800", "1800"),
+    (r"1\,800", "1800"),
+    ("-5", "−5"),
+    ("- 5", "-5"),
+    ("-$5", "$-5"),
+    ("负三", "-3"),
+    ("负5", "-5"),
+    ("1/2", "0.5"),
+    ("3/6", "1/2"),
+    (".5", "0.5"),
+    ("½", "1/2"),
+    ("3½", "3.5"),
+    ("3 1/2", "7/2"),
+    (r"\frac{1}{2}", "0.5"),
+    (r"\dfrac12", "1/2"),
+    (r"-\frac{1}{2}", "-0.5"),
+    (r"3\frac{1}{2}", "3.5"),
+    ("三分之一", "1/3"),
+    ("一又二分之一", "1.5"),
+    ("一半", "0.5"),
+    ("百分之二十", "20%"),
+    ("千分之五", "0.005"),
+    ("三点一四", "3.14"),
+    ("一千二百", "1200"),
+    ("一千二", "1200"),
+    ("一百五", "150"),
+    ("一百零五", "105"),
+    ("一万零三十", "10030"),
+    ("两万三", "23000"),
+    ("三亿五千万", "350000000"),
+    ("二零二四年", "2024"),
+    ("壹仟貳佰".replace("貳", "贰"), "1200"),
+    ("3.5万", "35,000"),
+    ("3千米", "3"),
+    ("三千克", "3 千克"),
+    ("2 million", "2,000,000"),
+    ("1.2E-3", "0.0012"),
+    ("25%", "25"),
+    ("18 dollars", "$18"),
+    ("18块", "18元"),
+    ("5 hours", "5 hour"),
+    ("Paris", " paris. "),
+    ("New  York", "new york"),
+    (r"\text{(B)}", "B"),
+    ("(1.0, 2.50)", "(1,2.5)"),
+    (r"\left( 1, 2 \right)", "(1,2)"),
+    (r"\dfrac{x}{2}", r"\frac{x}{2}"),
+    ("x^2 + 1", "x^2+1"),
+    ("m²", "m^2"),
+    ("北京。", "北京"),
+]
+
+OTHER = [
+    *[
+        (wrong, "5")
+        for wrong in ("59", "15", "-5", "0.5", "5.5", "5/2", "50%", "5 or 6", "5, 6", "5 and a half", "5x", "5i")
+    ],
+    *[
+        (wrong, "5")
+        for wrong in ("5 dozen", "5^2", "5²", "5!", r"5\pi", "5π", r"5\sqrt{2}", "5:00", "5-6", "5+0", "5万", "5e", "")
+    ],
+    *[
+        (wrong, "5")
+        for wrong in ("五十", "十五", "五万", "第五", "五分之一", "负五", "五或六", "五个半", "five", "5 hundred")
+    ],
+    ("25%", "0.25"),
+    ("25%", "1/4"),
+    ("1,80", "180"),
+    ("1 000", "1000"),
+    ("1,2", "12"),
+    ("1.800", "1800"),
+    ("0.33", "1/3"),
+    ("3.14", "22/7"),
+    ("18 cm", "18 m"),
+    ("$18", "18元"),
+    ("31/2", "3 1/2"),
+    ("1/0", "0"),
+    ("1e999999999", "1"),
+    ("y = 18", "x = 18"),
+    ("Paris", "Parish"),
+    ("not Paris", "Paris"),
+    ("(1,2)", "(2,1)"),
+    ("(A)", "B"),
+    ("京", "北京"),
+    ("x^2", "x"),
+]
+
+
+def test_the_table_is_large():
+    assert len(SAME) >= 60 and len(OTHER) >= 50
+
+
+@pytest.mark.parametrize("given, right", SAME)
+def test_the_same_answer(given, right):
+    assert same_answer(given, right) and same_answer(right, given)
+
+
+@pytest.mark.parametrize("given, right", OTHER)
+def test_another_answer(given, right):
+    assert not same_answer(given, right) and not same_answer(right, given)
+
+
+@pytest.mark.parametrize(
+    "text, answer",
+    [
+        (r"so \boxed{5}, no: \boxed{\frac{1}{2}} it is", r"\frac{1}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"\boxed{5} and \boxed{6", "5"),
+        (r"\fbox{7}", "7"),
+        (r"put it into \boxed{}: 5 + 4 = 9", "9"),
+        ("#### 18\n#### 19", "19"),
+        ("#### 18 dollars\nI hope that helps, all 5 of you", "18 dollars"),
+        ("####18", "18"),
+        (r"\boxed{5} #### 6", "6"),
+        (r"#### 6 or \boxed{5}", "5"),
+        ("##### 3\n 4 apples", "4"),
+        ("3 + 4 = 7, so the answer is 7.", "7"),
+        ("7-5", "5"),
+        ("it is -5.", "-5"),
+        ("that makes $1,234.50.", "$1,234.50"),
+        ("1, 2, 3", "3"),
+        (r"it is \frac{1}{2}.", "1/2"),
+        ("一共有18个，每人一半", "18"),
+        ("答案是十八。", "十八"),
+        ("答案是十八，我们一起看", "十八"),
+        ("no number at all", None),
+        ("", None),
+    ],
+)
+def test_where_the_answer_is(text, answer):
+    assert final_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    "text, right, found",
+    [
+        ("He has 5 + 13 = 18 eggs.\n#### 18", "5 + 13 = <<5+13=18>>18\n#### 18", True),
+        ("He has 18.", "#### 18", True),
+        ("He has 18 of 59.", "#### 18", False),
+        ("18 then 19", 18, False),
+        ("so 18.0", 18, True),
+        ("Paris", "Paris", True),
+        ("It is Paris.", "Paris", False),
+        (r"It is \boxed{Paris}.", "Paris", True),
+        ("nothing", "18", False),
+        *[("18", right, None) for right in (None, "", "  ", True, ["18"], float("nan"), float("inf"), "x\n#### ")],
+        ("18", r"\boxed{18", None),
+        ("18", "a" * 30_000, None),
+    ],
+)
+def test_what_is_rated(text, right, found):
+    assert grade(text, right) is found
+
+
+ALPHABET = [
+    *"0123456789.,-+/%$ eExX={}\\^#\n()¥½²５负一二十百千万亿点分之又半个元",
+    r"\boxed{",
+    r"\frac",
+    "####",
+    r"\text{",
+    "\ud800",
+    "\x00",
+    "🙂",
+]
+
+
+def test_it_never_raises():
+    assert grade("18", 10**5000) is None
+    rng = random.Random(0)
+    for _ in range(4000):
+        text, right = ("".join(rng.choices(ALPHABET, k=rng.randint(0, 12))) for _ in range(2))
+        assert grade(text, right) in (True, False, None)
+        assert isinstance(same_answer(text, right), bool)
+        assert marked_answer(text) is None or marked_answer(text).strip()
+        assert right_answer(right) is None or right_answer(right).strip()
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "1",
+        "1,",
+        "1 ",
+        "1/",
+        "{",
+        "\\boxed{",
+        "\\frac{",
+        "\\text{",
+        "#### ",
+        "一",
+        "点一",
+        "九万",
+        "½",
+        "- ",
+        "1e9",
+        "x",
+    ],
+)
+def test_a_text_made_to_take_for_ever_is_graded(unit):
+    text = unit * (10_000_000 // len(unit))
+    assert grade(text, "5") in (True, False)
+    assert grade(text, text) is None
+    assert grade(text[:19_999], text[:19_999]) in (True, False, None)
