@@ -63,10 +63,11 @@ def main(argv=None):
 
     with Run(args, stage="grpo") as run:
         # The policy, the prompts, and what rates an answer
-        machine, rewards, settings = run.machine, load_rewards(args.reward), settings_of(args)
+        machine, settings = run.machine, settings_of(args)
         policy, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
         add_adapters(args, policy, origin)
+        rewards = load_rewards(args.reward or ["exact"], tokenizer=tokenizer, device=machine.device, say=run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate

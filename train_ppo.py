@@ -53,7 +53,7 @@ def main(argv=None):
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
     from training.losses.ppo import clipped_policy_loss, clipped_value_loss
-    from training.stages.actor_critic import CRITIC, ActorCritic, open_judge
+    from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, name_of, open_judge
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.mixed_in import MixedIn
@@ -69,22 +69,22 @@ def main(argv=None):
         policy, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
         add_adapters(args, policy, origin)
-        judge = open_judge(args, tokenizer, run.say)
-        critic = judge.as_critic()
+        judge = open_judge(args, tokenizer, machine.device, run.say)
+        critic = critic_of(judge)
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate
         rates = None if args.lora else LEARNING_RATE
-        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, judge.parameters)
-        for network in (policy, judge.model, critic):
-            network.to(machine.device)
+        beside = PARTS_BESIDE * sum(p.numel() for p in critic.parameters())
+        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside)
+        policy.to(machine.device)
         reference = frozen_copy(policy)
 
         # The optimizers, and --resume, which refuses another reward model
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
-        identity = identity_of(rows, validation, judge=judge.name, mixed_in=mixed_in.identity)
+        identity = identity_of(rows, validation, judge=name_of(judge), mixed_in=mixed_in.identity)
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows), others=others)
         ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer))
         rules = StopRules(run)

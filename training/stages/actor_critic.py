@@ -1,85 +1,58 @@
 """The answers of PPO, scored by a reward model, and what a critic expected of them."""
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from inference.weights import find_weight
 from model.errors import SproutError
-from model.files.reward import load_reward
-from model.reward import RewardModel, rewards
+from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
 from model.whole import fingerprint
 from training.engine import distributed
 from training.losses.advantages import gae, moments, whiten
 from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
+from training.rewards.reward_model import ModelReward
 from training.stages.checks import ValidationResult
 from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
 from training.stages.rollouts import Answer, AnswerBatch, Rollouts, by_answer, to_keep
 
 CRITIC = "critic"
+PARTS_BESIDE = 5  # the critic with its gradient and two moments, and the judge, each as large
 HORIZON = 10.0  # iterations, see `next_kl_coef`
-CLIP_SCORE = 10.0  # deviations; a reward model says nothing about answers so far from those it has seen
+MOST_SCORE = 10.0  # deviations: of answers that far from those it has seen, a reward model knows nothing
 
 
-@dataclass(frozen=True)
-class Judge:
-    """A frozen reward model. Scores are in deviations from the mean of the answers that it was trained on."""
-
-    model: RewardModel
-    source: str
-    mean: float
-    deviation: float
-
-    @property
-    def name(self) -> str:
-        return f"{fingerprint(self.model)}, mean {self.mean:g}, deviation {self.deviation:g}"
-
-    @property
-    def parameters(self) -> int:
-        """Of the networks beside the policy: reward model, critic with its gradient and its two moments."""
-        return 5 * sum(p.numel() for p in self.model.parameters())
-
-    def as_critic(self) -> RewardModel:
-        """A network that learns, with the same weights; it begins by expecting the score of what is written so far."""
-        critic = copy.deepcopy(self.model).requires_grad_(True)
-        with torch.no_grad():
-            critic.score.weight /= self.deviation
-        return critic
-
-    def scores(self, answers: Sequence[Answer], rows: int, machine, pad_id: int) -> Tensor:
-        """The normalised score of each answer, float32 [S] on the CPU; `rows` answers at a time."""
-        found = torch.zeros(len(answers))
-        order = sorted(range(len(answers)), key=lambda number: len(answers[number].ids))
-        for start in range(0, len(order), rows):
-            few = order[start : start + rows]
-            width = len(answers[few[-1]].ids)
-            # Padding is on the right, where no token sees it.
-            tokens = torch.tensor([answers[n].ids + [pad_id] * (width - len(answers[n].ids)) for n in few])
-            ends = torch.tensor([row * width + len(answers[n].ids) - 1 for row, n in enumerate(few)])
-            with torch.no_grad(), machine.inference():
-                values = rewards(self.model, tokens.to(machine.device), None, ends.to(machine.device))
-            found[few] = values.float().cpu()
-        return ((found - self.mean) / self.deviation).clamp(-CLIP_SCORE, CLIP_SCORE)
-
-
-def open_judge(args, tokenizer: Tokenizer, say) -> Judge:
-    """The reward model that `--reward_weight` names. Raises `SproutError` where its tokenizer is another one."""
-    loaded = load_reward(find_weight(args.reward_weight, args.out_dir, args.hidden_size))
-    if loaded.tokenizer.fingerprint != tokenizer.fingerprint:
-        raise SproutError(f"{loaded.source} has another tokenizer than the policy: train it from the same weight")
-    judge = Judge(loaded.model.requires_grad_(False).eval(), loaded.source, *loaded.facts.get("scores", (0.0, 1.0)))
-    say(f"is judged by {judge.source}: scores of mean {judge.mean:.3f} and deviation {judge.deviation:.3f}")
+def open_judge(args, tokenizer: Tokenizer, device, say) -> ModelReward:
+    """The reward model that `--reward_weight` names, frozen. Raises `SproutError` if it reads other tokens."""
+    path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
+    judge = ModelReward.open(str(path), tokenizer, device, say)
+    if judge.loaded.tokenizer.fingerprint != tokenizer.fingerprint:
+        raise SproutError(f"{path} has another tokenizer than the policy, so no critic can begin as it")
+    judge.loaded.model.requires_grad_(False)
     return judge
+
+
+def name_of(judge: ModelReward) -> str:
+    """What a resumed run compares."""
+    return f"{fingerprint(judge.loaded.model)}, {judge.spread}"
+
+
+def critic_of(judge: ModelReward) -> RewardModel:
+    """A network that learns, with the weights of the judge: it begins by expecting the score of what is written."""
+    critic = copy.deepcopy(judge.loaded.model).requires_grad_(True)
+    if judge.spread:
+        with torch.no_grad():
+            critic.score.weight /= judge.spread.deviation
+    return critic
 
 
 class ActorCritic:
     """The answers of PPO, one to each prompt, and what the losses need of them."""
 
-    def __init__(self, run, policy, critic, reference, judge: Judge, renderer):
+    def __init__(self, run, policy, critic, reference, judge: ModelReward, renderer):
         self.args, self.machine, self.state = run.args, run.machine, run.state
         self.policy, self.critic, self.reference, self.judge = policy, critic, reference, judge
         self.tokenizer = renderer.tokenizer
@@ -159,4 +132,8 @@ class ActorCritic:
         self.log.show(step, table(scores, ["score"], self.args.table_rows))
 
     def _scores(self, answers: list[Answer]) -> Tensor:
-        return self.judge.scores(answers, self.rollouts.plan.batch_size, self.machine, self.tokenizer.pad_id)
+        """The normalised score of each answer, float32 [S]; the policy writes none that is too long for the judge."""
+        completions = [answer.completion for answer in answers]
+        prompts = [answer.ids[: -len(answer.completion)] for answer in answers]
+        found = self.judge([], [], prompt_ids=prompts, completion_ids=completions)
+        return torch.tensor(found, dtype=torch.float32).clamp(-MOST_SCORE, MOST_SCORE)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from training.engine import distributed
-from training.losses.advantages import group_advantages, overlong_penalty, weighted_sum
+from training.losses.advantages import group_advantages, weighted_sum
 from training.losses.policy import Settings
 from training.rewards.loading import rate
 from training.stages.checks import ValidationResult
@@ -36,7 +36,7 @@ class Groups:
 
     def _sample(self, step, rows) -> dict:
         prompts, answers, rewards = self._with_spread(step, rows)
-        total = self._total(rewards, answers)
+        total = self._total(rewards)
         advantages, spread = self._advantages(total)
         kept = to_keep(prompts, answers, self.tokenizer) | {"rewards": rewards, "total": total}
         kept |= {"advantages": advantages.float(), "spread": spread, "old": None, "reference": None}
@@ -56,7 +56,7 @@ class Groups:
         prompts = self.rollouts.prompts_of(step, rows, step.epoch)
         answers, rewards = self._rated(prompts, (step.number, 0))
         for attempt in range(1, self.args.dynamic_sampling + 1):
-            spread = group_advantages(self._total(rewards, answers), torch.arange(len(answers)) // size)[1]
+            spread = group_advantages(self._total(rewards), torch.arange(len(answers)) // size)[1]
             equal = (~spread).nonzero().flatten().tolist()
             # The order of a later epoch: other prompts, and the same ones after an interruption.
             others = self.rollouts.prompts_of(step, rows, step.epoch + attempt * self.plan.epochs)
@@ -72,15 +72,11 @@ class Groups:
     def _rated(self, prompts: list, key: tuple) -> tuple[list[Answer], Tensor]:
         every = [prompt for prompt in prompts for _ in range(self.args.group_size)]
         answers = self.rollouts.answers_to(every, key)
-        return answers, rewards_of(self.rewards, every, answers, self.tokenizer)
+        return answers, rewards_of(self.rewards, every, answers, self.args, self.tokenizer)
 
-    def _total(self, rewards: Tensor, answers: list[Answer]) -> Tensor:
+    def _total(self, rewards: Tensor) -> Tensor:
         """What each answer is worth, float64 [S]."""
-        total = weighted_sum(rewards, [each.weight for each in self.rewards])
-        if self.args.overlong:
-            lengths = torch.tensor([len(answer.completion) for answer in answers])
-            total = total + overlong_penalty(lengths, self.args.max_new_tokens, self.args.overlong)
-        return total
+        return weighted_sum(rewards, [each.weight for each in self.rewards])
 
     def _advantages(self, total: Tensor) -> tuple[Tensor, Tensor]:
         """Advantages of this process's answers, and which of its groups have a spread. The batch of --scale_rewards
@@ -102,7 +98,7 @@ class Groups:
         """The rewards of greedy answers to held-out prompts."""
         prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
         answers = self.rollouts.greedy(prompts)
-        return judged(answers, self.names, rewards_of(self.rewards, prompts, answers, self.tokenizer))
+        return judged(answers, self.names, rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer))
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their rewards, and writes them into samples.jsonl."""
@@ -120,8 +116,16 @@ def settings_of(args) -> Settings:
     )
 
 
-def rewards_of(rewards, prompts: list, answers: list[Answer], tokenizer) -> Tensor:
+def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer) -> Tensor:
     """What each reward says of each answer: float64 [S, functions], NaN where it says nothing."""
+    ids = [answer.completion for answer in answers]
+    texts = [tokenizer.decode(each) for each in ids]
     columns = {name: [prompt.columns.get(name) for prompt in prompts] for prompt in prompts for name in prompt.columns}
-    texts = [tokenizer.decode(answer.completion) for answer in answers]
-    return rate(rewards, [prompt.messages for prompt in prompts], texts, columns)
+    columns |= {
+        "messages": [[*p.messages, {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)],
+        "prompt_ids": [prompt.ids for prompt in prompts],
+        "completion_ids": ids,
+        "ended": [answer.ended for answer in answers],
+        "max_new_tokens": [args.max_new_tokens] * len(answers),
+    }
+    return rate(rewards, [tokenizer.decode(prompt.ids) for prompt in prompts], texts, columns)

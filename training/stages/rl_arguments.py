@@ -41,7 +41,6 @@ def add_grpo_arguments(parser: StageParser) -> None:
     )
     flag("--kl_coef", type=nonnegative, default=0.0, metavar="X", help="weight of the KL to the first policy (0)")
     flag("--mask_truncated", action="store_true", help="answers that --max_new_tokens cuts are not learned from")
-    flag("--overlong", type=count, default=0, metavar="N", help="punish the last N of --max_new_tokens softly (0)")
     flag("--dynamic_sampling", type=count, default=0, metavar="N", help="N times other prompts for equal rewards (0)")
 
 
