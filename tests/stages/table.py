@@ -151,7 +151,7 @@ STAGES = {
         Stage(
             "grpo",
             CHATS,
-            learns=("--epochs=4", "--learning_rate=0.003"),
+            learns=("--epochs=6", "--learning_rate=0.01"),
             changed=("--group_size=2", "group_size"),
             bad_lines=BAD_PROMPTS,
             foreign=("a.jsonl", "this is a text, for train_pretrain.py"),
@@ -163,7 +163,7 @@ STAGES = {
         Stage(
             "ppo",
             CHATS,
-            learns=("--epochs=4", "--learning_rate=0.003", "--kl_target=2", "--ptx_weight=0.1"),
+            learns=("--epochs=6", "--learning_rate=0.01", "--kl_target=2", "--ptx_weight=0.1"),
             changed=("--gamma=0.5", "gamma"),
             bad_lines=BAD_PROMPTS,
             foreign=("a.jsonl", "this is a text, for train_pretrain.py"),

@@ -9,7 +9,7 @@ GRPO_LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "gspo", "sapo")  # tr
 def add_rollout_arguments(parser: StageParser, mini_batches: int = 1, inner_epochs: int = 1) -> None:
     flag = parser.flags("rollouts", RESULT)
     flag("--prompts_per_step", COMPARED, type=positive_int, default=32, metavar="N", help="default %(default)s")
-    flag("--max_new_tokens", COMPARED, type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)")
+    flag("--max_new_tokens", type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)")
     flag("--temperature", type=positive, default=1.0, help="of sampling, and of what is learned (%(default)g)")
     flag(
         "--mini_batches",
@@ -31,7 +31,7 @@ def add_grpo_arguments(parser: StageParser) -> None:
         metavar="NAME[:WEIGHT]",
         help="exact, format, ..., or file.py:function[:weight] (docs/rewards.md; default exact)",
     )
-    flag("--group_size", COMPARED, type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)")
+    flag("--group_size", type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)")
     flag("--loss_type", choices=GRPO_LOSSES, default="dapo", help="default %(default)s")
     flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="divide by which deviation")
     flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 (0.2; gspo: 0.0003)")
