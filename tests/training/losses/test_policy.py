@@ -189,6 +189,7 @@ def test_gspo_clips_whole_answers_within_a_range_of_its_own():
     shares = {key: (total.item(), count.item()) for key, (total, count) in found.measures.items() if "clip" in key}
     assert shares == {"clip_ratio/low_mean": (1, 3), "clip_ratio/high_mean": (1, 3), "clip_ratio/region_mean": (2, 3)}
     assert CLIP["gspo"] == (3e-4, 4e-4)
+    assert found.ranges["ratio"].tolist() == pytest.approx([math.exp(-0.0995), math.exp(0.1)])  # of single actions
 
 
 # ratio, advantage -> whether the action has a gradient with clip 0.2/0.3, and with a dual clip of 3
@@ -237,6 +238,12 @@ def test_a_token_that_is_far_away_overflows_nothing(name):
         assert found.loss_sum.isfinite() and gradient(found, log_p).isfinite().all()
 
 
+def test_padding_is_no_ratio():
+    log_p, mask = torch.tensor([[0.5, 0.0]]), torch.tensor([[True, False]])
+    found = policy_loss("dapo", log_p, torch.zeros(1, 2), torch.ones(1), mask)
+    assert found.ranges["ratio"].tolist() == pytest.approx(2 * [math.exp(0.5)])
+
+
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(UsageError, match="cap of cispo .* 0.2 is below 1"):
         Settings(cispo_cap=0.2)
@@ -248,14 +255,17 @@ def test_settings_that_make_no_sense_are_refused():
         policy_loss("dapo", *drawn(), Settings(beta=0.1))
 
 
-def test_the_kl_is_logged_wherever_there_is_a_reference_and_trained_by_its_weight():
+@pytest.mark.parametrize("name", ["dapo", "gspo"])
+def test_the_kl_is_logged_wherever_there_is_a_reference_and_trained_by_its_weight(name):
+    """It is that of single actions, with their own ratios, also where the loss has one ratio for an answer."""
     log_p, old, advantages, mask = drawn()
     reference = old - 0.3
-    plain = policy_loss("dapo", log_p, old, advantages, mask, SETTINGS)
-    watched = policy_loss("dapo", log_p, old, advantages, mask, SETTINGS, reference)
-    held = policy_loss("dapo", log_p, old, advantages, mask, replace(SETTINGS, beta=0.5), reference)
+    plain = policy_loss(name, log_p, old, advantages, mask, SETTINGS)
+    watched = policy_loss(name, log_p, old, advantages, mask, SETTINGS, reference)
+    held = policy_loss(name, log_p, old, advantages, mask, replace(SETTINGS, beta=0.5), reference)
     assert watched.loss_sum == plain.loss_sum
-    d, ratio = (reference - log_p)[mask], (log_p - old)[mask].exp()
-    expected = (ratio * (d.exp() - 1 - d)).sum().item()
-    assert watched.measures["kl"][0].item() == pytest.approx(expected, rel=1e-12)
-    assert (held.loss_sum - plain.loss_sum).item() == pytest.approx(0.5 * expected, rel=1e-9)
+    d, ratio = reference - log_p, (log_p - old).exp()
+    kl = torch.where(mask, ratio * (d.exp() - 1 - d), 0)
+    assert watched.measures["kl"][0].item() == pytest.approx(kl.sum().item(), rel=1e-12)
+    expected = 0.5 * (kl if name == "dapo" else kl / mask.sum(dim=1, keepdim=True)).sum().item()
+    assert (held.loss_sum - plain.loss_sum).item() == pytest.approx(expected, rel=1e-9)
