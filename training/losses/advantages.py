@@ -109,13 +109,10 @@ def normalize_then_sum(rewards: Tensor, groups: Tensor, weights: Sequence[float]
     So a function of small differences is not drowned by one of large ones. The sum of the advantages is scaled by its
     deviation over the batch (GDPO, https://arxiv.org/abs/2601.05242).
     """
-    rated = ~rewards.isnan()
     found = [group_advantages(column, groups) for column in rewards.unbind(dim=1)]
-    apart = torch.stack([advantages for advantages, _ in found], dim=1).masked_fill(~rated, torch.nan)
-    total = weighted_sum(apart, weights)
-    known = total[rated.any(dim=1)]
-    advantages = (total - known.mean()) / (_deviation(known) + EPSILON)
-    return advantages.nan_to_num(nan=0.0), torch.stack([spread for _, spread in found]).any(dim=0)
+    total = weighted_sum(torch.stack([advantages for advantages, _ in found], dim=1), weights)  # of mean 0
+    rated = ~rewards.isnan().all(dim=1)
+    return total / (_deviation(total[rated]) + EPSILON), torch.stack([spread for _, spread in found]).any(dim=0)
 
 
 def _deviation(values: Tensor) -> Tensor:

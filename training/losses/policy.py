@@ -60,12 +60,12 @@ class PolicyLoss:
     count: Tensor  # []: what the sum is over
     actions: Tensor  # []
     measures: dict[str, tuple[Tensor, Tensor]]  # sums and what they are over, without gradient
-    ranges: dict[str, Tensor]  # smallest and largest value [2], for `Step.measure_range`
+    ranges: dict[str, Tensor]  # smallest and largest value [2], over single actions, for `Step.measure_range`
 
 
 @dataclass(frozen=True)
 class Actions:
-    """What the loss of an action is made of, [S, A] each; where there is none, the ratio is 1 and the rest 0."""
+    """What the loss of an action is made of, [S, A] each; advantage and log p are 0 where there is none."""
 
     log_p: Tensor  # with gradient
     ratio: Tensor  # rho, with gradient
@@ -165,22 +165,22 @@ def policy_loss(
         # The ratio of the single action, for gspo too: only that one makes the KL unbiased.
         kl = penalty(a.log_p, torch.where(mask, reference, 0), action_ratio)
         measures["kl"] = kl, count
-        losses = losses + s.beta * kl if s.beta else losses
+        losses = losses + s.beta * kl
     elif s.beta:
         raise ValueError("a weight of the KL needs log-probabilities of the reference")
     loss_sum, of = average(losses, mask, s)
     sums = {key: (value.detach().sum(), over) for key, (value, over) in measures.items()}
-    return PolicyLoss(loss_sum, of, count, sums, {"ratio": _range(a.ratio.detach(), mask)})
+    return PolicyLoss(loss_sum, of, count, sums, {"ratio": _range(action_ratio.detach(), mask)})
 
 
 def _ratio_of_answer(log_ratio: Tensor, mask: Tensor) -> Tensor:
     """The geometric mean of an answer's ratios, at each of its actions [S, A].
 
-    Each has the gradient of its own action (GSPO-token in the paper): on average over the answer the same as
-    that of the mean, and right also if the actions differ in advantage.
+    Each has the gradient of its own action (GSPO-token in the paper): on average over the answer the same as that of
+    the mean, and right also if the actions differ in advantage.
     """
     mean = log_ratio.sum(dim=1, keepdim=True) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-    own = torch.where(mask, log_ratio - log_ratio.detach() + mean.detach(), 0)
+    own = log_ratio - log_ratio.detach() + mean.detach()
     return own.clamp(max=MOST_LOG_RATIO_OF_ANSWER).exp()
 
 

@@ -118,8 +118,9 @@ def test_the_order_of_answers_and_the_numbers_of_groups_do_not_matter():
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
 def test_a_constant_reward_moves_nothing(scale):
-    """0.1 has no exact mean, so a deviation of rounding must not count."""
-    advantages, spread = group_advantages(torch.full((21,), 0.1), torch.arange(21) // 7, scale)
+    """Nor does one that is constant but for rounding."""
+    rewards = 0.1 + 1e-9 * torch.arange(21, dtype=torch.float64)
+    advantages, spread = group_advantages(rewards, torch.arange(21) // 7, scale)
     assert not advantages.any() and not spread.any()
     assert not group_advantages(torch.zeros(0), torch.zeros(0, dtype=torch.long), scale)[0].numel()
 
