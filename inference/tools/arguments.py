@@ -13,7 +13,7 @@ class BadCall(Exception):
 def checked(name: str, parameters: dict, arguments: dict) -> dict:
     """The arguments as the function takes them: those of type float as float, whole numbers such as 3.0 as int.
 
-    name, parameters: of the tool's schema. Raises `BadCall` for an argument that is missing, unknown or of another type.
+    name, parameters: of the tool's schema. Raises `BadCall` for an argument that is missing, unknown or wrong.
     """
     properties = parameters["properties"]
     for key in parameters.get("required", ()):

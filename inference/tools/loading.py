@@ -3,6 +3,7 @@
 A file is run when it is loaded, which is done in the process that runs the tools and in no other.
 """
 
+import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -42,9 +43,10 @@ def _built_in(name: str) -> Callable:
 def _functions_of(file: str) -> list[Callable]:
     """The public functions that a file defines itself, in its order."""
     path = Path(file).resolve()
-    spec = importlib.util.spec_from_loader(path.stem, importlib.machinery.SourceFileLoader(path.stem, str(path)))
+    name = str(path)  # no other module's: a file called json.py hides nothing
+    spec = importlib.util.spec_from_loader(name, importlib.machinery.SourceFileLoader(name, name))
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses, for one, look their module up there
+    sys.modules[name] = module  # dataclasses, for one, look their module up there
     sys.path.append(str(path.parent))  # what stands beside a file can be imported from it, as when it is run
     try:
         spec.loader.exec_module(module)
@@ -54,10 +56,10 @@ def _functions_of(file: str) -> list[Callable]:
         raise SproutError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
     functions = [
         value
-        for name, value in vars(module).items()
-        if not name.startswith("_")
+        for key, value in vars(module).items()
+        if not key.startswith("_")
         and inspect.isfunction(inspect.unwrap(value) if callable(value) else value)
-        and value.__module__ == path.stem
+        and value.__module__ == name
     ]
     if not functions:
         raise SproutError(f"{file} has no public function, so no tool: define one there")

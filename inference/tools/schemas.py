@@ -2,9 +2,9 @@
 
     {"type": "function", "function": {"name": ..., "description": ..., "parameters": a JSON schema of an object}}
 
-This is the form of OpenAI and Hermes, as `transformers.utils.get_json_schema` makes it, without what is returned. Names,
-types and defaults come from the signature; the descriptions come from the docstring, those of arguments from a section
-`Args:` in Google's style, if it has one.
+This is the form of OpenAI and Hermes, as `transformers.utils.get_json_schema` makes it, without what is returned.
+Names, types and defaults come from the signature; the descriptions come from the docstring, those of arguments from a
+section `Args:` in Google's style, if it has one.
 """
 
 import inspect

@@ -1,11 +1,11 @@
-"""Tools that a model may call: from the text of its turn to the results of the calls in it."""
+"""Tools that a model may call: from a call to its result."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.tools.arguments import BadCall, checked, quoted
-from inference.tools.calls import Call, parse_calls
+from inference.tools.calls import Call
 from inference.tools.loading import refuse_unknown
 from inference.tools.running import Worker
 
@@ -40,12 +40,8 @@ class Toolbox:
         functions = [schema["function"] for schema in self.schemas]
         self._parameters = {function["name"]: function["parameters"] for function in functions}
 
-    def results(self, text: str) -> list[Result]:
-        """The results of all calls in a turn of the assistant; empty where it calls nothing. Raises for no text."""
-        return [self.run(call) for call in parse_calls(text)]
-
     def run(self, call: Call) -> Result:
-        """The result of a call; an error is a result as well."""
+        """The result of one of the calls that `parse_calls` finds in a turn; an error is a result as well."""
         if call.error is not None:
             return _failure(call, call.error)
         if call.name not in self._parameters:
