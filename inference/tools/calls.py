@@ -28,6 +28,7 @@ class Call:
     name: str = ""
     arguments: dict = field(default_factory=dict)
     error: str | None = None
+    written: str = field(default="", compare=False)  # what the model wrote between the tags
 
 
 def parse_calls(text: str) -> list[Call]:
@@ -39,14 +40,18 @@ def parse_calls(text: str) -> list[Call]:
     return calls
 
 
-def without_calls(text: str) -> str:
-    """What the assistant says in a turn before its first call."""
-    return text.split(CALL, 1)[0]
+def before_calls(text: str, whole: bool = True) -> str:
+    """What the assistant says in a turn before its first call; of a turn that is not whole, what surely is before."""
+    before, call, _ = text.partition(CALL)
+    if not whole and not call:
+        start = before.rfind("<")
+        before = before[:start] if start >= 0 and CALL.startswith(before[start:]) else before
+    return before if whole and not call else before.rstrip()
 
 
 def _call(content: str, end: str) -> Call:
     if not end:
-        return Call(error=f"the call has no {CALL_END} at its end")
+        return Call(error=f"the call has no {CALL_END} at its end", written=content)
     try:
         value = _object(content, "a call")
         name, arguments = value.get("name"), value.get("arguments", {})
@@ -57,8 +62,8 @@ def _call(content: str, end: str) -> Call:
         if not isinstance(arguments, dict):
             raise ValueError(f"the arguments are no JSON object: write {FORM}")
     except ValueError as error:
-        return Call(error=str(error))
-    return Call(name, arguments)
+        return Call(error=str(error), written=content)
+    return Call(name, arguments, written=content)
 
 
 def _object(text: str, what: str) -> dict:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from inference.tools.loading import load
 from model.errors import SproutError
 
-SPARE_SECONDS = 2.0  # the parent stops a call first; this is for when there is no parent any more
+SPARE_SECONDS = 1.0  # the parent stops a call first; this is for when there is no parent any more
 
 
 def main(sources: list[str], start_seconds: float, call_seconds: float, characters: int) -> None:
