@@ -13,6 +13,7 @@ from inference.dialogue import obey
 from inference.tools import turns
 from inference.tools.chatting import answer_with_tools
 from inference.tools.toolbox import Toolbox
+from inference.tools.turns import ResultTurns
 from inference.writer import Piece
 from model.config import TransformerConfig
 from model.errors import UsageError
@@ -90,12 +91,14 @@ UNCLOSED = 'call: {x\nresult: {"error": "the call has no </tool_call> at its end
         (["<tool_call>{x", "Oh."], 999, UNCLOSED, "Oh.", "tokens/s"),
         (["Hm. " + call("1")] * 8, 2000, None, "Hm.", "still calls after 8 turns"),
         (["Hm. " + call("1")], 45, None, "Hm.", "do not fit"),
-        ([call("1")], 45, None, None, "the question is forgotten"),
-        ([[500, 501]], 45, None, None, "tokens/s"),
+        ([call("1")], 0, None, None, "the question is forgotten"),
+        ([[500, 501]], 999, None, None, "tokens/s"),
     ],
 )
 def test_answers_that_come_otherwise(renderer, toolbox, capsys, said, room, shown, kept, note):
     prompt = renderer.prompt([{"role": "user", "content": "One?"}], toolbox.schemas)
+    if not room:  # for the call and its result, but not for a token more
+        room = len(sampled(renderer, assistant(said[0], None, []))) + len(ResultTurns(renderer).ids(["1"]))
     chat = Chat(renderer, len(prompt) + room, 20, tools=toolbox.schemas)
     answer_with_tools(toolbox, chat, Script(renderer, *said), "One?")
     out, notes = capsys.readouterr()
