@@ -97,7 +97,7 @@ class Worker:
 
 def _read(pipe, lines: queue.SimpleQueue) -> None:
     """Passes on each line, and an empty one at the end."""
-    with contextlib.suppress(ValueError, OSError):  # closed meanwhile
+    with pipe:
         for line in pipe:
             lines.put(line)
     lines.put(b"")
