@@ -18,8 +18,6 @@ from model.device import Device
 from model.files.loading import Loaded
 from model.sampling import GREEDY
 
-MAX_TURNS = 8
-
 
 def answer_file_with_tools(
     loaded: Loaded,
@@ -40,11 +38,12 @@ def answer_file_with_tools(
     questions = read_questions(path, renderer, toolbox.schemas)
     precision = ready_to_generate(loaded.model, device, dtype)
     episodes: list[Episode] = []
-    settings = {"max_new_tokens": max_new_tokens, "max_turns": MAX_TURNS, "sampling": GREEDY}
     with bar_over(len(questions), "answering", " questions") as bar, precision():
         for start in range(0, len(questions), batch_size):
             prompts = [question.prompt for question in questions[start : start + batch_size]]
-            episodes += converse(loaded.model, prompts, renderer, toolbox, **settings)
+            episodes += converse(
+                loaded.model, prompts, renderer, toolbox, max_new_tokens=max_new_tokens, sampling=GREEDY
+            )
             bar.update(len(prompts))
     return questions, _answers(questions, episodes, renderer), episodes
 

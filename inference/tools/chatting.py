@@ -5,11 +5,9 @@ from inference.dialogue import ask, keep, show_turn
 from inference.terminal import aside, say
 from inference.tools.calls import before_calls, parse_calls
 from inference.tools.toolbox import Toolbox
-from inference.tools.turns import ResultTurns, said
+from inference.tools.turns import MAX_TURNS, ResultTurns, said
 from inference.writer import Writer
 from model.errors import on_one_line
-
-MAX_TURNS = 8  # of the network, until it answers without a call
 
 
 def answer_with_tools(

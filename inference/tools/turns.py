@@ -19,6 +19,8 @@ from model.errors import SproutError
 from model.generation import generate_batch
 from model.sampling import PLAIN, Sampling
 
+MAX_TURNS = 8  # of the model, until it answers without a call
+
 # The template is asked what follows this call; its own text is constant and short.
 _CALLED = (
     {"role": "user", "content": "?"},
@@ -81,7 +83,7 @@ def converse(
     toolbox: Toolbox | None,
     *,
     max_new_tokens: int,
-    max_turns: int = 4,
+    max_turns: int = MAX_TURNS,
     max_length: int | None = None,
     sampling: Sampling = PLAIN,
     generator: torch.Generator | None = None,

@@ -36,6 +36,9 @@ def toolbox():
         yield toolbox
 
 
+STOP = object()  # where a person presses Ctrl-C
+
+
 class Script:
     """Stands for a `Writer`: says one turn after the other, a token a piece, and remembers the prompts."""
 
@@ -48,6 +51,8 @@ class Script:
         if isinstance(turn, str):
             turn = sampled(self.renderer, assistant(turn, None, []))
         for number, token in enumerate(turn, 1):
+            if token is STOP:
+                raise KeyboardInterrupt
             yield Piece(self.renderer.tokenizer.decode([token]), number, 0.5, token)
         yield Piece("", len(turn), 0.5)
 
@@ -71,6 +76,15 @@ def test_calls_and_results_are_shown_and_kept(renderer, toolbox, capsys, tmp_pat
     obey(chat, "save", str(tmp_path / "chat.jsonl"))
     saved = from_conversations(json.loads((tmp_path / "chat.jsonl").read_text(encoding="utf-8")))
     assert list(saved.messages) == chat.messages and list(saved.tools) == toolbox.schemas
+
+
+def test_a_stopped_answer_keeps_what_was_said_before_the_call(renderer, toolbox, capsys):
+    chat = Chat(renderer, 2000, 100, tools=toolbox.schemas)
+    begun = sampled(renderer, assistant("Hm. " + call("1"), None, []))[:-9]
+    script = Script(renderer, "So: " + call("6*7"), [*begun, STOP])
+    answer_with_tools(toolbox, chat, script, "One?", can_stop=True)
+    assert capsys.readouterr().out.endswith("result: 42\nHm.\n")
+    assert [turn["content"] for turn in chat.messages] == ["One?", "So: " + call("6*7"), "42", "Hm."]
 
 
 def test_an_exchange_with_calls_is_forgotten_as_a_whole(renderer, toolbox, capsys):
