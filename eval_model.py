@@ -66,7 +66,6 @@ def main(argv=None):
         refuse_unwritable(Path(args.save_answers).parent, "--save_answers")
     device = choose_device(args.device, args.dtype)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
-
     toolbox = new_toolbox(args.tools)
 
     # The network, and one of four things done with it

@@ -47,7 +47,7 @@ class Chat:
             ids = self.renderer.prompt([*self._system, *map(_spoken, self._turns[start:]), asked], self._tools)
             if len(ids) <= self.context or start == len(self._turns):
                 break
-            start = [*self._questions(start + 1), len(self._turns)][0]
+            start = next(iter(self._questions(start + 1)), len(self._turns))
         free_positions([ids], self.positions)
         forgotten = len(self._questions(self._forgotten)) - len(self._questions(start))
         self._forgotten = start

@@ -207,6 +207,8 @@ DATA = [
         "file is not a folder: choose another --save_answers",
     ),
     ("eval_model.py", "--weight_path {f}/gone.pth", "there is no checkpoint"),
+    ("eval_model.py", "--model_mode 1 --tools {f}/gone.py", "gone.py: name a Python file, or calculator or lookup"),
+    ("eval_model.py", "--model_mode 1 --tools {f}/a.jsonl", "a.jsonl"),
     ("eval_model.py", "--weight_path {f}/a.jsonl", "not a file of torch.save"),
     ("eval_model.py", "--weight_path {f}/{long}", "File name too long"),
     ("eval_model.py", "--weight_path {f}/tokenizer", "it has no config.json"),
