@@ -6,6 +6,7 @@
     python eval_model.py --model_mode 1 --data_path chats.jsonl --json   # loss, perplexity, token accuracy
     python eval_model.py --model_mode 1 --data_path chats.jsonl --answers --show 5   # exact match by skill
     python eval_model.py --model_mode 1 --lora medic                     # with the adapters out/lora/medic_512.pth
+    python eval_model.py --model_mode 1 --tools calculator my_tools.py   # it may call functions (docs/tools.md)
 
 A pretrained model (mode 0) has read texts and knows nothing else: it goes on writing whatever you begin. Fine-tuned
 ones (1 to 3) answer. Each next token is drawn from  softmax(logits / temperature),  cut down to the most probable
@@ -19,6 +20,7 @@ import io
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from inference.arguments import (
@@ -64,17 +66,18 @@ def main(argv=None):
         refuse_unwritable(Path(args.save_answers).parent, "--save_answers")
     device = choose_device(args.device, args.dtype)
     sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
+    toolbox = new_toolbox(args.tools)
 
     # The network, and one of four things done with it
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
     if args.answers:
-        examine(args, loaded, device)
+        examine(args, loaded, device, toolbox)
     elif args.data_path:
         score(args, loaded, device)
     elif args.model_mode == 0:
         continue_texts(args, loaded, device, sampling)
     else:
-        chat(args, loaded, device, sampling)
+        chat(args, loaded, device, sampling, toolbox)
 
 
 def score(args, loaded, device) -> None:
@@ -89,14 +92,21 @@ def score(args, loaded, device) -> None:
     print_result(args, loaded, figures, figures_in_words(figures))
 
 
-def examine(args, loaded, device) -> None:
+def examine(args, loaded, device, toolbox) -> None:
     """Prints how often the network gives exactly the last answer of a conversation in a file."""
     from inference.answer_report import accuracies, save_answers, table, wrong_answers
     from inference.exact_match import answer_file
 
     sizes = {"max_new_tokens": args.max_new_tokens, "batch_size": args.batch_size or ANSWERED_AT_ONCE}
-    to_the_end = args.save_answers is not None
-    questions, answers = answer_file(loaded, args.data_path, device, dtype=args.dtype, to_the_end=to_the_end, **sizes)
+    if toolbox:
+        from inference.tools.answering import answer_file_with_tools, calls_in_words
+
+        given = loaded, args.data_path, device, toolbox
+        questions, answers, episodes = answer_file_with_tools(*given, dtype=args.dtype, **sizes)
+        say(calls_in_words(episodes))
+    else:
+        whole = args.save_answers is not None
+        questions, answers = answer_file(loaded, args.data_path, device, dtype=args.dtype, to_the_end=whole, **sizes)
     if args.save_answers:
         save_answers(args.save_answers, questions, answers)
     if endless := sum(answer.lost_in_thought for answer in answers):
@@ -127,26 +137,40 @@ def continue_texts(args, loaded, device, sampling) -> None:
             continue_text(writer, loaded.tokenizer, prompt)
 
 
-def chat(args, loaded, device, sampling) -> None:
+def chat(args, loaded, device, sampling, toolbox) -> None:
     """Answers each prompt in a conversation of its own, or holds one conversation in a terminal."""
     from dataset.rendering import ChatRenderer, for_chats
     from inference.chat import Chat
     from inference.dialogue import BUILT_IN_QUESTIONS, answer, talk
+
+    if toolbox:
+        from inference.tools.chatting import answer_with_tools
+
+        answer = partial(answer_with_tools, toolbox)
 
     renderer = ChatRenderer(for_chats(loaded.tokenizer, loaded.imported))
     writer = new_writer(args, loaded, device, sampling, loaded.tokenizer.end_ids | {renderer.end_id})
     positions = min(args.max_seq_len or sys.maxsize, loaded.model.config.max_position_embeddings)
 
     def new_chat() -> Chat:
-        return Chat(renderer, positions, args.max_new_tokens, args.system)
+        return Chat(renderer, positions, args.max_new_tokens, args.system, toolbox.schemas if toolbox else ())
 
     if asks(args):
-        talk(new_chat(), writer, show_thought=args.think)
+        talk(new_chat(), writer, show_thought=args.think, answer=answer)
     else:
         for question in args.prompt or BUILT_IN_QUESTIONS:
             print(f"> {question}", flush=True)
             answer(new_chat(), writer, question, show_thought=args.think)
             print(flush=True)
+
+
+def new_toolbox(sources):
+    """The tools that --tools names; None without the flag."""
+    if not sources:
+        return None
+    from inference.tools.toolbox import Toolbox
+
+    return Toolbox(sources)
 
 
 def asks(args) -> bool:

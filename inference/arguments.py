@@ -30,6 +30,12 @@ def add_task_arguments(parser) -> None:
     what.add_argument("--auto_test", action="store_true", help="built-in prompts in Chinese and English")
     what.add_argument("--data_path", metavar="FILE", help="score texts or chats: JSON lines, plain text, parquet, ...")
     group.add_argument("--system", metavar="TEXT", help="the system message that a chat begins with")
+    group.add_argument(
+        "--tools",
+        nargs="+",
+        metavar="TOOL",
+        help="what it may call: calculator, lookup, a Python file (docs/tools.md)",
+    )
     add_switch(
         group.add_argument,
         "think",
@@ -105,6 +111,8 @@ def refuse_contradictions(args) -> None:
         refuse_existing("--save_answers", args.save_answers)
     if not args.think and (args.data_path or args.model_mode == 0):
         raise UsageError("--no_think hides thoughts of a chat: give --model_mode 1 or more, and no --data_path")
+    if args.tools and not args.answers and (args.data_path or args.model_mode == 0):
+        raise UsageError("--tools are called in a chat, by --model_mode 1 or more, and in --answers")
     if args.system is not None and (args.data_path or args.model_mode == 0):
         raise UsageError("--system begins a chat: give --model_mode 1 or more, and no --data_path")
 

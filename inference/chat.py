@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from model.disk import write_atomically
@@ -12,14 +13,19 @@ from model.generation import free_positions
 class Chat:
     """The questions and answers so far, and the prompt for the next answer.
 
+    Between a question and its answer there may be calls of tools and their results.
+
     renderer: a `dataset.rendering.ChatRenderer`, which knows how turns are written.
     positions: those of the network, or fewer. `max_new_tokens` of them (at most half) are kept free for the answer;
         if the conversation is longer than the rest, the prompt leaves out its oldest pairs, but never the system
         message.
+    tools: the schemas of what the network may call.
     """
 
-    def __init__(self, renderer, positions: int, max_new_tokens: int, system: str | None = None):
-        self._renderer, self._positions = renderer, positions
+    def __init__(
+        self, renderer, positions: int, max_new_tokens: int, system: str | None = None, tools: Sequence[dict] = ()
+    ):
+        self.renderer, self.positions, self._tools = renderer, positions, list(tools)
         self.context = positions - min(max_new_tokens, positions // 2)
         self._system = [] if system is None else [{"role": "system", "content": system}]
         self._turns: list[dict] = []
@@ -38,18 +44,23 @@ class Chat:
         asked = {"role": "user", "content": question}
         start = self._forgotten
         while True:
-            ids = self._renderer.prompt([*self._system, *map(_spoken, self._turns[start:]), asked])
+            ids = self.renderer.prompt([*self._system, *map(_spoken, self._turns[start:]), asked], self._tools)
             if len(ids) <= self.context or start == len(self._turns):
                 break
-            start += 2
-        free_positions([ids], self._positions)
-        forgotten, self._forgotten = (start - self._forgotten) // 2, start
+            start = next(iter(self._questions(start + 1)), len(self._turns))
+        free_positions([ids], self.positions)
+        forgotten = len(self._questions(self._forgotten)) - len(self._questions(start))
+        self._forgotten = start
         return ids, forgotten
 
-    def add(self, question: str, answer: str, thought: str = "") -> None:
-        """Keeps a pair of turns."""
+    def _questions(self, start: int) -> list[int]:
+        """Where in `_turns` those of the user stand, from `start` on."""
+        return [place for place in range(start, len(self._turns)) if self._turns[place]["role"] == "user"]
+
+    def add(self, question: str, answer: str, thought: str = "", calls: Sequence[dict] = ()) -> None:
+        """Keeps a pair of turns; calls: the turns between them."""
         turn = {"role": "assistant", "content": answer} | ({"reasoning_content": thought} if thought else {})
-        self._turns += [{"role": "user", "content": question}, turn]
+        self._turns += [{"role": "user", "content": question}, *calls, turn]
 
     def clear(self) -> None:
         """Begins anew; the system message stays."""
@@ -64,7 +75,8 @@ class Chat:
             raise SproutError("nothing has been said that could be saved: ask something first")
         if os.path.lexists(path):
             raise SproutError(f"{path} exists already, and is left as it is: choose another name")
-        line = json.dumps({"conversations": self.messages}, ensure_ascii=False) + "\n"
+        record = {"conversations": self.messages} | ({"tools": self._tools} if self._tools else {})
+        line = json.dumps(record, ensure_ascii=False) + "\n"
         try:
             write_atomically(path, lambda file: file.write(line.encode("utf-8")))
         except OSError as error:  # the name is too long

@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from inference.chat import Chat
 from inference.terminal import Screen, new_line, say, speed, typed_lines
@@ -70,34 +72,76 @@ def answer(chat: Chat, writer: Writer, question: str, can_stop: bool = False, sh
     With `can_stop`, Ctrl-C ends the answer, and the text so far is kept. A question with an empty answer is not kept,
     because a conversation with an empty turn cannot be trained on.
     """
+    keep(chat, question, show_turn(writer, ask(chat, question), can_stop, show_thought))
+
+
+def ask(chat: Chat, question: str) -> list[int]:
+    """The prompt for an answer; says so where the beginning of the conversation is forgotten."""
     prompt, forgotten = chat.prompt(question)
     if forgotten:
         pairs = "question and its answer are" if forgotten == 1 else f"{forgotten} questions and their answers are"
         say(f"[the conversation has outgrown {chat.context} tokens: its oldest {pairs} forgotten]")
-    screen, parts, thought, said, stopped = Screen(), ThoughtStream(), "", "", False
+    return prompt
 
-    def show(new_thought: str, new_words: str) -> None:
-        nonlocal thought, said
-        thought, said = thought + new_thought, said + new_words
+
+@dataclass
+class Shown:
+    """A turn of the network as it was shown."""
+
+    thought: str = ""
+    said: str = ""
+    ids: list[int] = field(default_factory=list)
+    stopped: bool = False  # by Ctrl-C
+    tokens: int = 0
+    seconds: float = 0.0
+    why_nothing: str = ""  # why nothing was said, if nothing was
+
+
+def show_turn(
+    writer: Writer,
+    prompt: list[int],
+    can_stop: bool,
+    show_thought: bool,
+    visible: Callable[[str, bool], str] = lambda said, whole: said,
+) -> Shown:
+    """Shows what the network writes, as it comes. visible: what to show of what is said so far, of a whole turn or not;
+    it begins with what it was before."""
+    screen, parts, turn, shown = Screen(), ThoughtStream(), Shown(), 0
+
+    def show(new_thought: str, new_words: str, whole: bool = False) -> None:
+        nonlocal shown
+        turn.thought, turn.said = turn.thought + new_thought, turn.said + new_words
         if show_thought:
             screen.show(new_thought, thought=True)
-        screen.show(new_words)
+        words = visible(turn.said, whole)
+        screen.show(words[shown:])
+        shown = max(shown, len(words))
 
     try:
         for piece in writer.write(prompt):
             show(*parts.push(piece.text))
+            turn.ids += [] if piece.token is None else [piece.token]
+            turn.tokens, turn.seconds = piece.tokens, piece.seconds
     except KeyboardInterrupt:
         if not can_stop:
             raise
-        stopped = True
+        turn.stopped = True
     finally:
-        show(*parts.finish())
-        screen.end()
-    if said.strip():
-        chat.add(question, said, thought)
-        say("[stopped; the conversation goes on from what was said]" if stopped else speed(piece.tokens, piece.seconds))
+        show(*parts.finish(), whole=True)
+        if shown or (turn.thought and show_thought) or not turn.said:  # a turn may be hidden as a whole
+            screen.end()
+    turn.why_nothing = _why_no_answer(parts, turn.stopped)
+    return turn
+
+
+def keep(chat: Chat, question: str, turn: Shown, calls: Sequence[dict] = ()) -> None:
+    """Adds a question and the turn that answers it to the conversation, unless it says nothing; prints which it was."""
+    if turn.said.strip():
+        chat.add(question, turn.said, turn.thought, calls)
+        stopped = "[stopped; the conversation goes on from what was said]"
+        say(stopped if turn.stopped else speed(turn.tokens, turn.seconds))
     else:
-        say(f"[{_why_no_answer(parts, stopped)}; the question is forgotten]")
+        say(f"[{turn.why_nothing}; the question is forgotten]")
 
 
 def _why_no_answer(parts: ThoughtStream, stopped: bool) -> str:
@@ -106,8 +150,8 @@ def _why_no_answer(parts: ThoughtStream, stopped: bool) -> str:
     return "stopped before a word" if stopped else "no answer"
 
 
-def talk(chat: Chat, writer: Writer, show_thought: bool = True) -> None:
-    """Holds a conversation with the user at the terminal, until Ctrl-D or /exit."""
+def talk(chat: Chat, writer: Writer, show_thought: bool = True, answer: Callable[..., None] = answer) -> None:
+    """Holds a conversation with the user at the terminal, until Ctrl-D or /exit. answer: as the function above."""
     hint = "Ask something and press Enter; /help lists commands, Ctrl-C stops an answer, Ctrl-D ends."
     for line in typed_lines(hint):
         try:

@@ -88,9 +88,10 @@ def answer_file(
     return questions, answers
 
 
-def read_questions(path: str | Path, renderer: ChatRenderer) -> list[Question]:
+def read_questions(path: str | Path, renderer: ChatRenderer, tools: Sequence[dict] = ()) -> list[Question]:
     """The questions of a chat file, with the `skill` and `language` that its records name.
 
+    tools: schemas of what the network may call; calls and results before the last answer are then left to it.
     Raises `SproutError` for a file without conversations, and for a line that is not one.
     """
     records = list(all_documents(path, CHAT, "reading"))
@@ -100,9 +101,11 @@ def read_questions(path: str | Path, renderer: ChatRenderer) -> list[Question]:
     questions = []
     for record, chat, rendered in zip(records, chats, renderer.render(chats), strict=True):
         before, right = chat.messages[:-1], _last_trained(rendered.ids, rendered.trained)
+        while tools and before and before[-1]["role"] in ("assistant", "tool"):
+            before = before[:-1]
         questions.append(
             Question(
-                prompt=renderer.prompt(before, chat.tools),
+                prompt=renderer.prompt(before, tools or chat.tools),
                 asked=_on_one_line(before),
                 right=renderer.tokenizer.decode(right),
                 right_tokens=len(right),

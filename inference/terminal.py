@@ -45,6 +45,11 @@ def has_styles() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not os.environ.get("NO_COLOR")
 
 
+def aside(line: str) -> None:
+    """Prints a line that is no part of the answer to standard output, dim in a terminal."""
+    print(f"{DIM}{line}{PLAIN}" if has_styles() else line, flush=True)
+
+
 def typed_lines(hint: str) -> Iterator[str]:
     """Yields what is typed, line by line; Ctrl-D ends, Ctrl-C begins a new line."""
     ask = "> "

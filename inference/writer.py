@@ -22,6 +22,7 @@ class Piece:
     text: str  # often empty, never half of a character
     tokens: int  # number of tokens so far
     seconds: float  # time since the writing began, including that between the pieces
+    token: int | None = None  # its id; None at the end, for the rest of the text
 
 
 class Writer:
@@ -67,7 +68,7 @@ class Writer:
         )
         with self._precision():
             for count, (token,) in enumerate(tokens, 1):
-                yield Piece(text.push(token), count, time.perf_counter() - started)
+                yield Piece(text.push(token), count, time.perf_counter() - started, token)
         yield Piece(text.finish(), count, time.perf_counter() - started)
 
 

@@ -94,6 +94,7 @@ def prepared(tmp_path_factory) -> Path:
     write_pairs(folder / "my_labelled_answers.jsonl", 30, seed=1)  # each pair is a good and a bad answer
     write_scored(folder / "my_scores.jsonl", 30, seed=0)
     write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
+    (folder / "my_tools.py").write_text('def twice(x: int) -> int:\n    """Doubles a number."""\n    return 2 * x\n')
     for name in CHATS:
         write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
     tokenizer = Tokenizer.load()

@@ -129,6 +129,8 @@ TRYING = """
 --data_path {f}/chat_a.jsonl --answers --save_answers {f}/file | file exists already, and is left as it is
 --system x                                  | --system begins a chat
 --no_think                                  | --no_think hides thoughts of a chat
+--tools calculator                          | --tools are called in a chat
+--model_mode 1 --tools {f}/gone.py          | gone.py: name a Python file, or calculator or lookup
 --prompt a --auto_test                      | not allowed with argument --prompt
 --hidden_size 64                            | contradicts {f}/start.pth, which has 32
 --device tpu                                | is not a device
@@ -207,6 +209,7 @@ DATA = [
         "file is not a folder: choose another --save_answers",
     ),
     ("eval_model.py", "--weight_path {f}/gone.pth", "there is no checkpoint"),
+    ("eval_model.py", "--model_mode 1 --tools {f}/a.jsonl", "a.jsonl has no public function"),
     ("eval_model.py", "--weight_path {f}/a.jsonl", "not a file of torch.save"),
     ("eval_model.py", "--weight_path {f}/{long}", "File name too long"),
     ("eval_model.py", "--weight_path {f}/tokenizer", "it has no config.json"),
