@@ -48,6 +48,7 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from dataset.rows.prompts import prompts_for
+    from inference.tools.toolbox import Toolbox
     from training.engine.iteration import Iteration
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
@@ -68,6 +69,7 @@ def main(argv=None):
         run.say(f"begins with {origin}")
         add_adapters(args, policy, origin)
         rewards = load_rewards(args.reward or ["exact"], tokenizer=tokenizer, device=machine.device, say=run.say)
+        toolbox = Toolbox(args.tools) if args.tools else None
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate
@@ -80,7 +82,7 @@ def main(argv=None):
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         identity, description = identity_of(rows, validation), describe_rows(rows)
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=description)
-        groups = Groups(run, policy, reference, ChatRenderer(tokenizer), rewards)
+        groups = Groups(run, policy, reference, ChatRenderer(tokenizer), rewards, toolbox)
 
         for step in run.steps(Iteration):
             answers = groups.sample(step, rows)  # once; an interrupted run goes on with the same ones

@@ -54,7 +54,7 @@ class Stage:
     needs: tuple[str, ...] = ()  # flags without which it does not run in the workshop
     variants: dict[str, tuple[str, ...]] = field(default_factory=dict)  # flags that change what a run must remember
     writes: str = "network"  # or "adapters", or "reward model"
-    rises: str | None = None  # the metric that rises, in a stage that learns from its own answers; else the loss falls
+    samples: bool = False  # whether it learns from answers of its own, so that its loss need not fall
 
     @property
     def script(self) -> ModuleType:
@@ -158,7 +158,7 @@ STAGES = {
             default="full_sft",
             needs=("--reward={folder}/my_reward.py:letters", "--max_new_tokens=6", "--group_size=4"),
             variants={"several": ("--mini_batches=2", "--kl_coef=0.1", "--dynamic_sampling=1", "--loss_type=gspo")},
-            rises="reward",
+            samples=True,
         ),
         Stage(
             "ppo",
@@ -172,7 +172,7 @@ STAGES = {
                 *("--reward_weight={folder}/reward.pth", "--ptx_path={folder}/chat_b.jsonl", "--max_new_tokens=6"),
                 *("--mini_batches=2", "--inner_epochs=2", "--critic_warmup=3", "--stop_cut=0", "--stop_kl=0"),
             ),
-            rises="objective/scores",
+            samples=True,
         ),
     )
 }

@@ -20,10 +20,10 @@ class Groups:
     reference: the network that the KL is measured to, or None.
     """
 
-    def __init__(self, run, policy, reference, renderer, rewards):
+    def __init__(self, run, policy, reference, renderer, rewards, toolbox=None):
         self.args, self.plan, self.rewards, self.reference = run.args, run.plan, rewards, reference
         self.policy, self.tokenizer = policy, renderer.tokenizer
-        self.rollouts = Rollouts(run, policy, renderer, run.args.group_size)
+        self.rollouts = Rollouts(run, policy, renderer, run.args.group_size, toolbox)
         self.names, self.log = [reward.name for reward in rewards], SampleLog(run)
 
     def sample(self, step, rows) -> dict:
@@ -96,7 +96,7 @@ class Groups:
 
     def validate(self, validation) -> ValidationResult:
         """The rewards of greedy answers to held-out prompts."""
-        prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
+        prompts = self.rollouts.with_tools(validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts)
         answers = self.rollouts.greedy(prompts)
         return judged(answers, self.names, rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer))
 
@@ -118,14 +118,15 @@ def settings_of(args) -> Settings:
 
 def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer) -> Tensor:
     """What each reward says of each answer: float64 [S, functions], NaN where it says nothing."""
-    ids = [answer.completion for answer in answers]
+    ids = [answer.ids[answer.last :] for answer in answers]
+    before = [answer.ids[: answer.last] for answer in answers]
     texts = [tokenizer.decode(each) for each in ids]
     columns = {name: [prompt.columns.get(name) for prompt in prompts] for prompt in prompts for name in prompt.columns}
     columns |= {
         "messages": [[*p.messages, {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)],
-        "prompt_ids": [prompt.ids for prompt in prompts],
+        "prompt_ids": before,
         "completion_ids": ids,
         "ended": [answer.ended for answer in answers],
         "max_new_tokens": [args.max_new_tokens] * len(answers),
     }
-    return rate(rewards, [tokenizer.decode(prompt.ids) for prompt in prompts], texts, columns)
+    return rate(rewards, [tokenizer.decode(each) for each in before], texts, columns)

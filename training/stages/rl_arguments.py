@@ -32,6 +32,8 @@ def add_grpo_arguments(parser: StageParser) -> None:
         help="exact, format, ..., or file.py:function[:weight] (docs/rewards.md; default exact)",
     )
     flag("--group_size", type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)")
+    flag("--tools", nargs="+", metavar="NAME|file.py", help="tools that answers may call (docs/tools.md)")
+    flag("--max_turns", type=positive_int, default=4, metavar="N", help="turns of an answer with tools (%(default)s)")
     flag("--loss_type", choices=GRPO_LOSSES, default="dapo", help="default %(default)s")
     flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="divide by which deviation")
     flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 (0.2; gspo: 0.0003)")

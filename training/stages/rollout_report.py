@@ -22,6 +22,9 @@ def measure(step, kept: dict, names: Sequence[str]) -> None:
     step.measure(len(ended), **{"completions/mean_length": lengths.sum(), "completions/clipped_ratio": (~ended).sum()})
     step.measure(int(ended.sum()), **{"completions/mean_terminated_length": lengths[ended].sum()})
     step.measure_range(completion_length=lengths)
+    if calls := int(kept["calls"].sum()):
+        step.measure(len(ended), **{"tools/calls": calls})
+        step.measure(calls, **{"tools/failed": int(kept["failed"].sum())})
     for name, values in zip(names, kept["rewards"].T, strict=True):
         values = values[~values.isnan()]
         step.measure(len(values), **{f"rewards/{name}": values.sum()})

@@ -11,32 +11,38 @@ network in training, and only that, enters a loss; the sampler's own probabiliti
 
 import copy
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dataset.cache.prompts import StoredPrompt
 from dataset.rows.packing import pack
 from dataset.rows.rows import Kind
-from model.generation import generate_batch, new_generator
+from inference.tools.turns import converse
+from model.generation import new_generator
 from model.likelihood import IGNORE
 from model.sampling import Sampling
 from training.engine import distributed
 from training.engine.plan import MICRO_BATCH_TOKENS, Plan, plan_for
 from training.losses.log_probabilities import token_log_probabilities
 
+NUMBERS = ("ended", "last", "calls", "failed")  # of an answer
 ANSWERS_AT_ONCE = 512  # more at a time are no faster, and their keys and values take memory
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One rollout: the ids of prompt and answer, and which of them are actions."""
+    """One rollout: the ids of the prompt and all that follows, and which of them are actions."""
 
     ids: list[int]
     actions: list[bool]
     ended: bool  # whether it ended by itself
+    last: int  # where its last turn begins; without tools it has one
+    calls: int = 0  # of tools
+    failed: int = 0  # calls that were answered with an error
 
     @property
     def completion(self) -> list[int]:
@@ -47,32 +53,35 @@ class Answer:
 def sample_answers(
     model,
     prompts: Sequence[Sequence[int]],
+    renderer,
+    machine,
     *,
     max_new_tokens: int,
     temperature: float,
-    end_ids: Collection[int],
-    generator: torch.Generator,
-    machine,
+    generator: torch.Generator | None = None,
+    toolbox=None,
+    max_turns: int = 1,
+    max_length: int | None = None,
 ) -> list[Answer]:
     """An answer to each of `prompts`, drawn from softmax(logits / temperature) as it is: top-k or top-p would sample
-    from another distribution than the one that learns."""
-    sampling, answers = Sampling(temperature=temperature), []
+    from another distribution than the one that learns. With tools, it goes on for `max_turns`, `max_new_tokens` each.
+    """
+    found = []
     for start in range(0, len(prompts), ANSWERS_AT_ONCE):
-        few = prompts[start : start + ANSWERS_AT_ONCE]
         with machine.inference():
-            written = generate_batch(
+            found += converse(
                 model,
-                few,
+                prompts[start : start + ANSWERS_AT_ONCE],
+                renderer,
+                toolbox,
                 max_new_tokens=max_new_tokens,
-                sampling=sampling,
-                eos_ids=end_ids,
+                max_turns=max_turns,
+                max_length=max_length,
+                sampling=Sampling(temperature=temperature),
                 generator=generator,
                 stop=machine.poll,  # never stops the sampling; raises after a signal
             )
-        for prompt, answer in zip(few, written, strict=True):
-            actions = [False] * len(prompt) + [True] * len(answer)
-            answers.append(Answer([*prompt, *answer], actions, answer[-1] in end_ids))
-    return answers
+    return [Answer(one.ids, one.actions, one.ended, one.last, one.calls, one.failed) for one in found]
 
 
 def generator_of(device, *key) -> torch.Generator:
@@ -150,31 +159,41 @@ class Rollouts:
     group: how many answers a prompt gets.
     """
 
-    def __init__(self, run, policy, renderer, group: int = 1):
+    def __init__(self, run, policy, renderer, group: int = 1, toolbox=None):
         self.args, self.plan, self.machine = run.args, run.plan, run.machine
-        self.policy, self.renderer, self.group = policy, renderer, group
+        self.policy, self.renderer, self.group, self.toolbox = policy, renderer, group, toolbox
 
-    def prompts_of(self, step, rows, epoch: int) -> list:
+    def prompts_of(self, step, rows, epoch: int) -> list[StoredPrompt]:
         """This process's prompts of the step, in the order of `epoch`."""
-        return rows.batch(epoch, [place for chunk in step.own_places for place in chunk]).prompts
+        return self.with_tools(rows.batch(epoch, [place for chunk in step.own_places for place in chunk]).prompts)
 
-    def answers_to(self, prompts: Sequence, key: tuple) -> list[Answer]:
+    def with_tools(self, prompts: Sequence[StoredPrompt]) -> list[StoredPrompt]:
+        """The prompts with the schemas of the tools, if there are any."""
+        if self.toolbox is None:
+            return list(prompts)
+        schemas = self.toolbox.schemas
+        return [replace(one, tools=schemas, ids=self.renderer.prompt(one.messages, schemas)) for one in prompts]
+
+    def answers_to(self, prompts: Sequence[StoredPrompt], key: tuple) -> list[Answer]:
         """An answer to each prompt, with random numbers that follow from `key`."""
-        device, key = self.machine.device, (self.args.seed, distributed.rank(), *key)
-        return self._sampled(prompts, self.args.temperature, generator_of(device, *key))
+        generator = generator_of(self.machine.device, self.args.seed, distributed.rank(), *key)
+        return self._sampled(prompts, self.args.temperature, generator)
 
-    def greedy(self, prompts: Sequence) -> list[Answer]:
+    def greedy(self, prompts: Sequence[StoredPrompt]) -> list[Answer]:
         return self._sampled(prompts, 0.0, None)
 
     def _sampled(self, prompts, temperature: float, generator) -> list[Answer]:
         return sample_answers(
             self.policy,
             [prompt.ids for prompt in prompts],
+            self.renderer,
+            self.machine,
             max_new_tokens=self.args.max_new_tokens,
             temperature=temperature,
-            end_ids=self.renderer.end_ids,
             generator=generator,
-            machine=self.machine,
+            toolbox=self.toolbox,
+            max_turns=self.args.max_turns if self.toolbox else 1,
+            max_length=self.plan.row_length // self.group + 1,  # a row holds inputs
         )
 
     def parts(self, kept: dict) -> list[np.ndarray]:
@@ -254,13 +273,13 @@ def plan_of_rollouts(
     return replace(plan, reasons=plan.reasons | {"batch": reason})
 
 
-def to_keep(prompts: Sequence, answers: Sequence[Answer], tokenizer) -> dict:
+def to_keep(prompts: Sequence[StoredPrompt], answers: Sequence[Answer], tokenizer) -> dict:
     """Answers as tensors and texts, for the state of a run, and an order for mini-batches."""
-    return {
+    numbers = {name: torch.tensor([getattr(answer, name) for answer in answers]) for name in NUMBERS}
+    return numbers | {
         "ids": torch.tensor([token for answer in answers for token in answer.ids]),
         "actions": torch.tensor([flag for answer in answers for flag in answer.actions]),
         "lengths": torch.tensor([len(answer.ids) for answer in answers]),
-        "ended": torch.tensor([answer.ended for answer in answers]),
         "order": torch.randperm(len(answers)),
         "prompts": [prompt.messages[-1]["content"] for prompt in prompts],
         "texts": [tokenizer.decode(answer.completion) for answer in answers],
@@ -270,8 +289,8 @@ def to_keep(prompts: Sequence, answers: Sequence[Answer], tokenizer) -> dict:
 def from_kept(kept: dict) -> list[Answer]:
     """The answers that `to_keep` was given."""
     lengths = kept["lengths"].tolist()
-    ids, actions = (kept[name].split(lengths) for name in ("ids", "actions"))
-    return [Answer(*each) for each in zip(map(Tensor.tolist, ids), map(Tensor.tolist, actions), kept["ended"].tolist())]
+    parts = [[part.tolist() for part in kept[name].split(lengths)] for name in ("ids", "actions")]
+    return [Answer(*each) for each in zip(*parts, *(kept[name].tolist() for name in NUMBERS), strict=True)]
 
 
 def lengths_of(kept: dict) -> Tensor:

@@ -21,10 +21,10 @@ from training.stages.rollouts import (
 ROW, T = 24, 0.7
 # Prompt, then tokens of the policy (True) and of the environment (False).
 ANSWERS = [
-    Answer([5, 6, 7, 8, 9, 2], [False, False, False, True, True, True], True),
-    Answer([5, 9, 4, 2, 30, 31, 7, 8], [False, True, True, True, False, False, True, True], False),
-    Answer([9, 9, 9, 9, 9, 9, 9, 9, 3], [False] * 8 + [True], False),
-    Answer([12, 4, 4, 4, 4, 4, 2], [False, True, True, True, True, True, True], True),
+    Answer([5, 6, 7, 8, 9, 2], [False, False, False, True, True, True], True, 3),
+    Answer([5, 9, 4, 2, 30, 31, 7, 8], [False, True, True, True, False, False, True, True], False, 6, 1),
+    Answer([9, 9, 9, 9, 9, 9, 9, 9, 3], [False] * 8 + [True], False, 8),
+    Answer([12, 4, 4, 4, 4, 4, 2], [False, True, True, True, True, True, True], True, 1),
 ]
 
 
@@ -104,7 +104,7 @@ def test_what_comes_from_outside_is_read_but_not_learned(network):
     (batch,) = batches()
     targets = {int(token) for token in batch.targets.unique()} - {-100}
     assert {30, 31}.isdisjoint(targets) and 2 in targets  # the end of a turn is an action
-    only = Answer(ANSWERS[1].ids[:6], [False] * 6, False)
+    only = Answer(ANSWERS[1].ids[:6], [False] * 6, False, 6)
     assert gradient(network, 8, "dapo", [ANSWERS[0], only], (0.0, 5.0)).abs().max() == 0
 
 
@@ -116,14 +116,17 @@ def test_the_state_of_a_run_gives_back_the_answers():
     assert from_kept(kept) == ANSWERS and sorted(kept["order"].tolist()) == [0, 1, 2, 3]
 
 
+class Renderer:
+    end_ids = frozenset(range(40))
+
+
 def test_sampled_answers_end_with_an_end_or_without_room(network):
     prompts = [[5, 6], [7], [8, 9, 10]] * 8
-    settings = {"max_new_tokens": 6, "temperature": 1.0, "end_ids": set(range(40)), "machine": Machine()}
-    answers = sample_answers(network, prompts, generator=new_generator(seed=0), **settings)
+    settings = {"max_new_tokens": 6, "temperature": 1.0, "generator": new_generator(seed=0)}
+    answers = sample_answers(network, prompts, Renderer, Machine(), **settings)
     for prompt, answer in zip(prompts, answers, strict=True):
-        assert answer.ids[: len(prompt)] == prompt and answer.actions == [False] * len(prompt) + [True] * len(
-            answer.completion
-        )
+        assert answer.ids[: len(prompt)] == prompt and not any(answer.actions[: len(prompt)])
+        assert all(answer.actions[len(prompt) :]) and len(answer.actions) == len(answer.ids)
         assert answer.ended == (answer.ids[-1] < 40) and (answer.ended or len(answer.completion) == 6)
         assert not any(token < 40 for token in answer.completion[:-1])
     assert 0 < np.mean([answer.ended for answer in answers]) < 1
@@ -131,15 +134,8 @@ def test_sampled_answers_end_with_an_end_or_without_room(network):
 
 def test_actions_are_drawn_as_likely_as_they_are_scored(network):
     """At the temperature that the losses divide by: the share of each token among many draws is its probability."""
-    answers = sample_answers(
-        network,
-        [[5, 6]] * 4000,
-        max_new_tokens=1,
-        temperature=T,
-        end_ids={2},
-        generator=new_generator(seed=1),
-        machine=Machine(),
-    )
+    settings = {"max_new_tokens": 1, "temperature": T, "generator": new_generator(seed=1)}
+    answers = sample_answers(network, [[5, 6]] * 4000, Renderer, Machine(), **settings)
     drawn = np.bincount([answer.ids[-1] for answer in answers], minlength=network.config.vocab_size) / 4000
     likely = (network(torch.tensor([[5, 6]]))[0, -1] / T).softmax(dim=-1).detach().numpy()
     assert np.abs(drawn - likely).max() < 0.03 and likely.max() > 0.01
