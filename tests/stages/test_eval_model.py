@@ -129,9 +129,9 @@ def test_the_newest_size_is_taken_and_named(capsys, tmp_path, network, small_tok
 @pytest.mark.parametrize(
     ("flags", "error", "words"),
     [
-        (["--weight", "nothing"], SproutError, "nothing_<hidden>.pth"),
+        (["--weight", "nothing"], SproutError, "no weight called nothing"),
         (["--weight_path", "nowhere.pth"], SproutError, "nowhere.pth"),
-        (["--model_mode", 1], UsageError, "full_sft_<hidden>.pth"),
+        (["--model_mode", 1], UsageError, "no weight called full_sft"),
         (["--answers"], UsageError, "--data_path"),
         (["--data_path", "a.jsonl", "--show", 3], UsageError, "--answers"),
         (["--system", "Be brief."], UsageError, "--model_mode 1"),
