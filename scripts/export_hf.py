@@ -55,11 +55,14 @@ def main(arguments=None) -> None:
     from model.errors import UsageError
     from model.files.huggingface import export_folder
     from model.files.loading import load_model
+    from model.files.replacing import earlier_export
     from model.files.reward import is_reward_model, load_reward
     from model.reward import RewardModel
     from model.text.exported import beginning_texts
 
     source = find_weight(args.weight_path, args.out_dir, args.hidden_size)
+    if Path(source).resolve() == Path(args.save_dir).resolve():
+        raise UsageError(f"--save_dir {args.save_dir} is what is exported: choose another folder")
     if is_reward_model(source):
         loaded = load_reward(source)
     else:
@@ -74,6 +77,8 @@ def main(arguments=None) -> None:
         name = Path(source).resolve().stem
         files, needed = write_bare(args.save_dir, loaded.model, loaded.tokenizer, name, dtype)
     else:
+        if when := earlier_export(args.save_dir):
+            print(f"replaces the export of {when} in {args.save_dir}")
         # A base model saw every text after BOS; chats bring their first token with them.
         tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
         files = export_folder(args.save_dir, loaded.model, tokenizer, dtype)
