@@ -7,6 +7,7 @@
 The merged weight is W + (alpha / rank) B A, a network like any other, which computes what network and adapters do.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -84,6 +85,7 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
         facts["imported"] = loaded.imported
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
+        print(f"next: python eval_model.py --model_mode 1 --weight_path {shlex.quote(str(path))}")
 
 
 def base_folder(args, loaded) -> str:
