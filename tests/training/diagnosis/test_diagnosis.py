@@ -97,7 +97,9 @@ def test_a_run_says_it_at_its_end(runs):
     logs = runs.logs("healthy", 0)
     *before, following, last = runs.said["healthy", 0].splitlines()
     words = closing_words(logs / "metrics.jsonl", read_description(logs))
-    assert following.startswith("next: python eval_model.py --model_mode 0 --out_dir ") and last.startswith("done: ")
+    assert following.startswith("next: python eval_model.py --model_mode 0 --weight healthy_0 ") and last.startswith(
+        "done: "
+    )
     assert before[-len(words) :] == words
     assert len(words) <= 3 and words[0].startswith("verdict   healthy: the loss came down as it should: validation")
 
