@@ -173,7 +173,7 @@ def ending(code: int) -> str:
     """How a command ended that failed, in words. A negative code is the signal that killed it."""
     if code >= 0:
         return f"ended with exit code {code}: the reason stands above"
-    if code == -signal.SIGKILL:
+    if code == -9:  # SIGKILL, which Windows does not have
         return (
             "was killed by the system, most likely because the memory was used up: close other programs,"
             " and look at the memory that its plan names"
