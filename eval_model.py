@@ -12,8 +12,8 @@ A pretrained model (mode 0) has read texts and knows nothing else: it goes on wr
 ones (1 to 3) answer. Each next token is drawn from  softmax(logits / temperature),  cut down to the most probable
 ones by --top_k, --top_p and --min_p.
 
-Text goes to standard output, everything else to standard error. Outside a terminal, or with --prompt or
---auto_test, it answers and ends, and never asks. In a terminal, Ctrl-C stops an answer and Ctrl-D ends.
+Text goes to standard output, everything else to standard error. In a terminal, Ctrl-C stops an answer and Ctrl-D ends.
+Lines of a pipe or a file are answered one after the other. With --prompt or --auto_test it answers and ends.
 """
 
 import io
@@ -21,6 +21,7 @@ import json
 import os
 import sys
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from inference.arguments import (
@@ -32,7 +33,7 @@ from inference.arguments import (
     add_weight_arguments,
     refuse_contradictions,
 )
-from inference.terminal import figures_in_words, in_terminal, say
+from inference.terminal import figures_in_words, in_terminal, is_piped_in, piped_lines, say, typed_lines
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
 
@@ -74,7 +75,7 @@ def main(argv=None):
         examine(args, loaded, device, toolbox)
     elif args.data_path:
         score(args, loaded, device)
-    elif args.model_mode == 0:
+    elif args.model_mode == 0 or (args.auto_test and loaded.stage == "pretrain"):  # which goes on, and never answers
         continue_texts(args, loaded, device, sampling)
     else:
         chat(args, loaded, device, sampling, toolbox)
@@ -126,22 +127,26 @@ def print_result(args, loaded, result: dict, words: str) -> None:
 
 
 def continue_texts(args, loaded, device, sampling) -> None:
-    """Continues each prompt, or what a user types in a terminal."""
-    from inference.dialogue import BUILT_IN_PROMPTS, continue_text, continue_typed_texts
+    """Continues each prompt, or what a user types or pipes in."""
+    from inference import dialogue
+    from inference.built_in import prompts_for
 
     writer = new_writer(args, loaded, device, sampling, loaded.tokenizer.end_ids)
-    if asks(args):
-        continue_typed_texts(writer, loaded.tokenizer)
+    if lines := lines_of_user(
+        args, "Begin a text and press Enter; /help lists commands, Ctrl-C stops a text, Ctrl-D ends."
+    ):
+        dialogue.continue_texts(lines, writer, loaded.tokenizer)
     else:
-        for prompt in args.prompt or BUILT_IN_PROMPTS:
-            continue_text(writer, loaded.tokenizer, prompt)
+        for prompt in args.prompt or prompts_for(loaded.facts):
+            dialogue.continue_text(writer, loaded.tokenizer, prompt)
 
 
 def chat(args, loaded, device, sampling, toolbox) -> None:
-    """Answers each prompt in a conversation of its own, or holds one conversation in a terminal."""
+    """Answers each prompt in a conversation of its own, or holds one conversation with a user."""
     from dataset.rendering import ChatRenderer, for_chats
+    from inference.built_in import questions_for
     from inference.chat import Chat
-    from inference.dialogue import BUILT_IN_QUESTIONS, answer, talk
+    from inference.dialogue import answer, talk
 
     if toolbox:
         from inference.tools.chatting import answer_with_tools
@@ -155,10 +160,11 @@ def chat(args, loaded, device, sampling, toolbox) -> None:
     def new_chat() -> Chat:
         return Chat(renderer, positions, args.max_new_tokens, args.system, toolbox.schemas if toolbox else ())
 
-    if asks(args):
-        talk(new_chat(), writer, show_thought=args.think, answer=answer)
+    hint = "Ask something and press Enter; /help lists commands, Ctrl-C stops an answer, Ctrl-D ends."
+    if lines := lines_of_user(args, hint, mark="> "):
+        talk(lines, new_chat(), writer, show_thought=args.think, answer=answer)
     else:
-        for question in args.prompt or BUILT_IN_QUESTIONS:
+        for question in args.prompt or questions_for(loaded.facts):
             print(f"> {question}", flush=True)
             answer(new_chat(), writer, question, show_thought=args.think)
             print(flush=True)
@@ -173,9 +179,15 @@ def new_toolbox(sources):
     return Toolbox(sources)
 
 
-def asks(args) -> bool:
-    """Whether a user at a terminal types the prompts."""
-    return not (args.prompt or args.auto_test) and in_terminal()
+def lines_of_user(args, hint: str, mark: str | None = None):
+    """The lines that a user types in a terminal, after a hint, or pipes in; None if there are none to come."""
+    if args.prompt or args.auto_test:
+        return None
+    if in_terminal():
+        return typed_lines(hint)
+    lines = piped_lines(mark) if is_piped_in() else iter(())
+    first = next(lines, None)
+    return None if first is None else chain([first], lines)
 
 
 def new_writer(args, loaded, device, sampling, end_ids):

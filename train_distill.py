@@ -11,8 +11,8 @@ teacher. Data are conversations or texts; both networks must have the same token
     python train_distill.py --data_path my_chats.jsonl --teacher_weight some/hf_folder
     python train_distill.py --data_path my_chats.jsonl --from_weight small.pth --loss_type jsd --on_policy 0.5
 
-The teacher is out/full_sft_<hidden>.pth. The student begins with out/pretrain_<hidden>.pth, where --hidden_size chooses
-among several (--preset begins a new network), and is written to out/distill_<hidden>.pth every 100 steps; chat with it
+The teacher is out/full_sft_512.pth. The student begins with out/pretrain_512.pth, where --hidden_size chooses
+among several (--preset begins a new network), and is written to out/distill_512.pth every 100 steps; chat with it
 by `python eval_model.py --model_mode 1 --weight distill`.
 """
 

@@ -13,7 +13,7 @@ several records, none of which sees another.
     python train_dpo.py --data_path my_preferences.jsonl --loss_type ipo --beta 0.05 --from_weight some/hf_folder
     python train_dpo.py --data_path my_labelled_answers.jsonl --loss_type kto
 
-Begins with out/full_sft_<hidden>.pth and writes out/dpo_<hidden>.pth every 100 steps; chat with it by
+Begins with out/full_sft_512.pth and writes out/dpo_512.pth every 100 steps; chat with it by
 `python eval_model.py --model_mode 2`.
 """
 

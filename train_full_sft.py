@@ -9,7 +9,7 @@ other.
     python train_full_sft.py --data_path my_chats.jsonl
     python train_full_sft.py --data_path a.jsonl:0.7 b.jsonl:0.3 --from_weight some/hf_folder --resume
 
-Begins with out/pretrain_<hidden>.pth and writes out/full_sft_<hidden>.pth every 100 steps; chat with it by
+Begins with out/pretrain_512.pth and writes out/full_sft_512.pth every 100 steps; chat with it by
 `python eval_model.py --model_mode 1`. Look at the data first: `python -m dataset.preview my_chats.jsonl`.
 """
 

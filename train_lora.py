@@ -10,7 +10,7 @@ apart from it, in one small file for each task.
     python train_lora.py --lora_name medic --data_path my_chats.jsonl
     python train_lora.py --lora_name medic --data_path my_chats.jsonl --from_weight some/hf_folder --resume
 
-Begins with out/full_sft_<hidden>.pth and writes out/lora/<lora_name>_<hidden>.pth every 100 steps; chat with it by
+Begins with out/full_sft_512.pth and writes out/lora/<lora_name>_512.pth every 100 steps; chat with it by
 `python eval_model.py --model_mode 1 --lora medic`, make it a part of the network by scripts/merge_lora.py.
 """
 

@@ -8,7 +8,7 @@ end, led by a BOS token.
     python train_pretrain.py --data_path my_text.jsonl
     python train_pretrain.py --data_path a.jsonl:0.7 b.jsonl:0.3 --preset 64m --resume
 
-Writes out/pretrain_<hidden>.pth every 100 steps; `python eval_model.py --model_mode 0` continues a prompt with it.
+Writes out/pretrain_512.pth every 100 steps; `python eval_model.py --model_mode 0` continues a prompt with it.
 """
 
 from training.stages.arguments import (

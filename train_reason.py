@@ -11,7 +11,7 @@ tags. With --tag_weight 1 this is train_full_sft.py to the bit. Every parameter 
     python train_reason.py --data_path my_thoughts.jsonl
     python train_reason.py --data_path my_thoughts.jsonl:0.5 my_chats.jsonl:0.5 --from_weight some/hf_folder --resume
 
-Begins with out/full_sft_<hidden>.pth and writes out/reason_<hidden>.pth every 100 steps; chat with it by
+Begins with out/full_sft_512.pth and writes out/reason_512.pth every 100 steps; chat with it by
 `python eval_model.py --model_mode 3`, which shows thought and answer apart.
 """
 

@@ -10,7 +10,7 @@ adapters and the head. A row holds whole conversations, none of which sees anoth
     python train_reward.py --data_path my_preferences.jsonl
     python train_reward.py --data_path my_preferences.jsonl --loss_type hinge --lora
 
-Begins with out/full_sft_<hidden>.pth and writes out/reward_<hidden>.pth every 100 steps; score answers with it by
+Begins with out/full_sft_512.pth and writes out/reward_512.pth every 100 steps; score answers with it by
 `python scripts/score.py --prompt "..." --answer "..."`.
 """
 

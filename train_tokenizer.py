@@ -12,6 +12,7 @@ The first writes out/tokenizer (for `--tokenizer_path`). The second gives an exi
 4000 more tokens, learnt on top of its own, every old id unchanged. See docs/tokenizer.md.
 """
 
+import shlex
 from pathlib import Path
 
 from dataset.command_line import positive_int
@@ -119,6 +120,9 @@ def main(argv=None):
     else:  # with --extend, where the old tokenizer normalises: Qwen's NFC rewrites a few characters
         first = back.first_changed[:80]
         print(f"warning: {back.changed:,} of {back.texts:,} texts come back changed, the first: {first!r}")
+    folder = shlex.quote(str(out_dir))
+    start = f"--from_weight {shlex.quote(args.extend)} " if args.extend else ""
+    print(f"next: python train_pretrain.py {start}--tokenizer_path {folder} --data_path FILE")
 
 
 if __name__ == "__main__":

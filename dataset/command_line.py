@@ -13,7 +13,7 @@ from model.errors import UsageError
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are `UsageError`s of one sentence; an unknown flag names the nearest known one."""
+    """An ArgumentParser whose errors are `UsageError`s of one sentence; an unknown flag gets a hint."""
 
     def __init__(self, description: str | None = None, **settings):
         super().__init__(
@@ -26,16 +26,13 @@ class CommandParser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         known, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            raise UsageError(self.unknown_flag(unknown[0]))
+            from dataset.unknown_flags import read_again  # needed only now
+
+            return read_again(self, args, type(namespace))
         return known
 
     def error(self, message):
         raise UsageError(f"{message} (see --help)")
-
-    def unknown_flag(self, flag: str) -> str:
-        from dataset.unknown_flags import sentence_about  # needed only now
-
-        return sentence_about(flag, [option for action in self._actions for option in action.option_strings])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ import os
 from dataset.command_line import (
     add_switch,
     count,
-    file_name,
     fraction,
     nonnegative,
     positive,
@@ -64,9 +63,11 @@ def add_weight_arguments(parser):
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
     group.add_argument(
-        "--weight", type=file_name, metavar="NAME", help="its name there (default: that of --model_mode)"
+        "--weight",
+        metavar="NAME|FILE|FOLDER",
+        help="its name there, a .pth, or an HF folder (default: the name of --model_mode)",
     )
-    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="a .pth or an HF folder instead")
+    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
     group.add_argument(
         "--lora",
         metavar="NAME|FILE|FOLDER",

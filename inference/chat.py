@@ -1,12 +1,9 @@
 """A conversation with a network: its history, and the part that still fits into the prompt."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.disk import write_atomically
-from model.errors import SproutError
+from inference.texts import write_records
 from model.generation import free_positions
 
 
@@ -67,20 +64,12 @@ class Chat:
         self._turns, self._forgotten = [], 0
 
     def save(self, path: str | Path) -> None:
-        """Writes the whole conversation as a record of the `conversations` format, all or nothing.
+        """Writes the whole conversation as a record of the `conversations` format.
 
-        Raises `SproutError` for an empty conversation, for a file that exists, and if it cannot be written.
+        Raises `SproutError` for an empty conversation, and as `write_records` does.
         """
-        if not self._turns:
-            raise SproutError("nothing has been said that could be saved: ask something first")
-        if os.path.lexists(path):
-            raise SproutError(f"{path} exists already, and is left as it is: choose another name")
         record = {"conversations": self.messages} | ({"tools": self._tools} if self._tools else {})
-        line = json.dumps(record, ensure_ascii=False) + "\n"
-        try:
-            write_atomically(path, lambda file: file.write(line.encode("utf-8")))
-        except OSError as error:  # the name is too long
-            raise SproutError(f"{path} cannot be written ({error.strerror}): choose another name") from error
+        write_records(path, [record] if self._turns else [])
 
 
 def _spoken(turn: dict) -> dict:

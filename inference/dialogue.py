@@ -2,68 +2,47 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from inference.chat import Chat
-from inference.terminal import Screen, new_line, say, speed, typed_lines
+from inference.terminal import Screen, in_terminal, new_line, say, speed
+from inference.texts import Texts
 from inference.thoughts import ThoughtStream
 from inference.writer import Writer
 from model.errors import SproutError
 from model.text.tokenizer import Tokenizer
 
-BUILT_IN_PROMPTS = (
-    "从前，有一个小女孩",
-    "人工智能是",
-    "今天天气很好，",
-    "中国的首都是",
-    "Once upon a time, there was",
-    "The capital of France is",
-    "Water boils when",
-    "I think that",
-)
-BUILT_IN_QUESTIONS = (
-    "你好，你是谁？",
-    "中国的首都是哪里？",
-    "三加五等于几？",
-    "给我讲一个小故事。",
-    "Hello, who are you?",
-    "What is the capital of France?",
-    "What is three plus five?",
-    "Tell me a little story.",
-)
 COMMANDS = {
-    "/clear": "begin a new conversation",
-    "/save FILE": "write the conversation as a line of JSON, the format that train_full_sft.py reads",
+    "/clear": "begin anew: forget what was said",
+    "/save FILE": "write what was said as JSON lines, as train_full_sft.py reads chats and train_pretrain.py texts",
     "/help": "these lines",
     "/exit": "end, as Ctrl-D does",
 }
 # "/usr/bin/env: what is it?" is a question.
-_COMMAND = re.compile(r"/([a-zA-Z]+)(?:\s+(.*))?", re.DOTALL)
+_COMMAND = re.compile(r"/([a-zA-Z][\w-]*|\?)(?:\s+(.*))?", re.DOTALL)
 
 
-def continue_text(writer: Writer, tokenizer: Tokenizer, beginning: str) -> None:
-    """Shows a text and its continuation as it comes; the text is given as the beginning of a document."""
-    screen = Screen()
+def continue_text(writer: Writer, tokenizer: Tokenizer, beginning: str, texts: Texts | None = None) -> None:
+    """Shows a text and its continuation as it comes, and adds them to `texts`; it begins a document."""
+    screen, written = Screen(), beginning
     screen.show(beginning)
     try:
         for piece in writer.write([tokenizer.bos_id, *tokenizer.encode(beginning)]):
             screen.show(piece.text)
+            written += piece.text
     finally:
         screen.end()
+        if texts is not None and written != beginning:
+            texts.add(written)
     new_line()
     say(speed(piece.tokens, piece.seconds))
 
 
-def continue_typed_texts(writer: Writer, tokenizer: Tokenizer) -> None:
-    """Continues what is typed, until Ctrl-D."""
-    for beginning in typed_lines("Begin a text and press Enter; Ctrl-C stops the answer, Ctrl-D ends."):
-        try:
-            continue_text(writer, tokenizer, beginning)
-        except KeyboardInterrupt:
-            new_line()
-        except SproutError as error:  # such as a prompt that is too long
-            say(f"error: {error}")
+def continue_texts(lines: Iterable[str], writer: Writer, tokenizer: Tokenizer) -> None:
+    """Continues each line, until there is none or /exit."""
+    texts = Texts()
+    _respond_to(lines, texts, lambda line: continue_text(writer, tokenizer, line, texts))
 
 
 def answer(chat: Chat, writer: Writer, question: str, can_stop: bool = False, show_thought: bool = True) -> None:
@@ -150,37 +129,49 @@ def _why_no_answer(parts: ThoughtStream, stopped: bool) -> str:
     return "stopped before a word" if stopped else "no answer"
 
 
-def talk(chat: Chat, writer: Writer, show_thought: bool = True, answer: Callable[..., None] = answer) -> None:
-    """Holds a conversation with the user at the terminal, until Ctrl-D or /exit. answer: as the function above."""
-    hint = "Ask something and press Enter; /help lists commands, Ctrl-C stops an answer, Ctrl-D ends."
-    for line in typed_lines(hint):
+def talk(
+    lines: Iterable[str],
+    chat: Chat,
+    writer: Writer,
+    show_thought: bool = True,
+    answer: Callable[..., None] = answer,
+) -> None:
+    """Holds a conversation with the user who says these lines, until there is none or /exit. answer: as above."""
+    _respond_to(lines, chat, lambda line: answer(chat, writer, line, can_stop=in_terminal(), show_thought=show_thought))
+
+
+def _respond_to(lines: Iterable[str], said: Chat | Texts, respond: Callable[[str], None]) -> None:
+    """Carries out commands, and responds to all other lines."""
+    for line in lines:
         try:
             if command := _COMMAND.fullmatch(line.strip()):
                 name, rest = command[1].lower(), (command[2] or "").strip()
                 if name == "exit":
                     return
-                obey(chat, name, rest)
+                obey(said, name, rest)
             elif line.strip():
-                answer(chat, writer, line, can_stop=True, show_thought=show_thought)
+                respond(line)
         except KeyboardInterrupt:  # a second one, or one between two answers
+            if not in_terminal():
+                raise
             new_line()
-        except SproutError as error:
+        except SproutError as error:  # such as a prompt that is too long
             say(f"error: {error}")
 
 
-def obey(chat: Chat, name: str, rest: str) -> None:
+def obey(said: Chat | Texts, name: str, rest: str) -> None:
     """Carries out the command /name. Raises `SproutError` if that is impossible."""
     if name == "clear":
-        chat.clear()
-        say("[a new conversation]")
-    elif name == "help":
+        said.clear()
+        say("[a new conversation]" if isinstance(said, Chat) else "[the texts are forgotten]")
+    elif name in ("help", "?"):
         for command, meaning in COMMANDS.items():
             say(f"  {command:12}{meaning}")
     elif name == "save":
         if not rest:
-            raise SproutError("/save needs the name of a file, chat.jsonl say")
+            raise SproutError("/save needs the name of a file, such as chat.jsonl")
         path = os.path.expanduser(rest)
-        chat.save(path)
+        said.save(path)
         say(f"[saved as {path}]")
     else:
-        raise SproutError(f"there is no command /{name}: /help lists those there are")
+        raise SproutError(f"there is no command /{name}, but {', '.join(COMMANDS)}")

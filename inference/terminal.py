@@ -1,8 +1,10 @@
 """Input and output at a terminal: typed lines, and the text of a network."""
 
 import contextlib
+import io
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 
@@ -16,6 +18,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def in_terminal() -> bool:
     """Whether a user can type input."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def is_piped_in() -> bool:
+    """Whether standard input is a pipe or a file, whose lines are prompts."""
+    try:
+        mode = os.fstat(0).st_mode if sys.stdin is not None else 0
+    except OSError:  # it is closed
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
 
 
 def say(line: str) -> None:
@@ -71,6 +82,18 @@ def typed_lines(hint: str) -> Iterator[str]:
             print()
             return
         else:
+            yield line
+
+
+def piped_lines(mark: str | None) -> Iterator[str]:
+    """Yields the lines of standard input that are not empty; with a mark, each is printed after it."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
+    for line in sys.stdin:
+        if line.strip():
+            line = line.rstrip("\r\n")
+            if mark is not None:
+                print(f"{mark}{line}", flush=True)
             yield line
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from model.device import Device
+from model.disk import previous_path
 from model.errors import UsageError
 from model.files.adapters import Adapters, open_lora
 from model.files.checkpoint import ADAPTER_FOLDER
@@ -13,35 +14,53 @@ from model.files.loading import Loaded, load_model
 from model.lora import merge_lora
 
 
-def find_weight(source: str, out_dir: str, hidden_size: int | None = None, chosen_by: str = "--hidden_size") -> str:
+def find_weight(
+    source: str,
+    out_dir: str,
+    hidden_size: int | None = None,
+    chosen_by: str = "--hidden_size",
+    say: Callable[[str], None] | None = None,
+) -> str:
     """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth.
 
-    hidden_size: chooses among several; chosen_by: the flag that chooses, for the error. Raises `UsageError` if there
-    is no such weight, or several and no choice.
+    hidden_size: chooses among several; chosen_by: the flag that chooses, for the error. say: takes the newest of
+    several, and prints so. Raises `UsageError` if there is no such weight, or several and no choice.
     """
-    if os.path.exists(source):  # unlike Path.exists, it does not raise for an invalid name
-        return source
+    in_folder = [path for end in ("", ".pth") if os.path.isfile(path := os.path.join(out_dir, source + end))]
+    # Unlike Path.exists, os.path.exists does not raise for an invalid name.
+    if os.path.exists(source) or (not in_folder and source and os.path.exists(previous_path(Path(source)))):
+        return source  # where a file is damaged or missing, the save before it is read
+    if in_folder:
+        return in_folder[0]
     # A run that began from this file and writes the same name moves it there, and may end before its first save.
     pattern = f"earlier/*/{glob.escape(Path(source).name)}"
-    kept = sorted(Path(source).parent.glob(pattern), key=lambda path: path.stat().st_mtime)
+    kept = sorted(Path(source).parent.glob(pattern), key=lambda path: path.stat().st_mtime) if source else []
     if kept:
         return str(kept[-1])
-    if Path(source).suffix or "/" in source:
-        raise UsageError(f"{source} does not exist: give a .pth, an HF folder, or a name in {out_dir}")
-    found = weights_called(source, out_dir)
+    found = [] if _is_path(source) else _weights_called(source, out_dir)
+    if not found:
+        from inference.missing import sentences_about  # needed only now
+
+        raise UsageError(sentences_about(source, out_dir, _is_path(source)))
     chosen = [path for path in found if path.stem == f"{source}_{hidden_size}"] if len(found) > 1 else found
+    if say and not chosen and not hidden_size:
+        say(f"{len(found)} sizes of {source} are in {out_dir}; this is the newest (or choose by {chosen_by})")
+        chosen = found[:1]
     if len(chosen) != 1:
         raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by {chosen_by}")
     return str(chosen[0])
 
 
-def weights_called(name: str, out_dir: str) -> list[Path]:
-    """All <out_dir>/<name>_<hidden>.pth, the newest first. Raises `UsageError` where there is none."""
+def _is_path(source: str) -> bool:
+    """Whether it is the path of a file or a folder, not a name."""
+    return "/" in source or os.sep in source or Path(source).suffix in (".pth", ".pt", ".bin", ".safetensors")
+
+
+def _weights_called(name: str, out_dir: str) -> list[Path]:
+    """All <out_dir>/<name>_<hidden>.pth, the newest first."""
     pattern = f"{glob.escape(name)}_*.pth"
     found = [*Path(out_dir).glob(pattern)] or [*Path(out_dir).glob(f"earlier/*/{pattern}")]
     found = [path for path in found if path.stem.removeprefix(f"{name}_").isdecimal()]
-    if not found:
-        raise UsageError(f"there is no {name}_<hidden>.pth in {out_dir}: train that stage first, or give a path")
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
@@ -81,17 +100,9 @@ def open_network(args, name: str, device: Device, overrides: dict, say: Callable
     return loaded
 
 
-def _network_asked_for(args, name: str, adapters: Adapters | None, say: Callable[[str], None]) -> str | Path:
+def _network_asked_for(args, name: str, adapters: Adapters | None, say: Callable[[str], None]) -> str:
     """The weight that the flags name, or the network of the adapters; the newest if a name has several sizes."""
-    if args.weight_path:
-        return args.weight_path
-    if adapters and not args.weight and (own := network_of(adapters, "--weight_path", needed=False)):
-        return own
-    folder, name = Path(args.out_dir), args.weight or name
-    if args.hidden_size:
-        return folder / f"{name}_{args.hidden_size}.pth"
-    newest, *others = weights_called(name, args.out_dir)
-    if others:
-        sizes = f"{1 + len(others)} sizes of {name} are in {folder}"
-        say(f"{sizes}; this is the newest (or choose by --hidden_size)")
-    return newest
+    if adapters and not (args.weight or args.weight_path):
+        if own := network_of(adapters, "--weight_path", needed=False):
+            return own
+    return find_weight(args.weight_path or args.weight or name, args.out_dir, args.hidden_size, say=say)

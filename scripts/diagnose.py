@@ -3,11 +3,15 @@
     python scripts/diagnose.py out/logs/pretrain_512
     python scripts/diagnose.py out/logs/pretrain_512 out/logs/full_sft_512 --json
 
-Takes log folders, or their metrics.jsonl, and only reads them. docs/diagnose.md tells what each verdict means and how
+Takes log folders, their metrics.jsonl, weights (out/pretrain_512.pth) or names of weights in out (pretrain), and only
+reads them. docs/diagnose.md tells what each verdict means and how
 it is decided.
 """
 
+import glob
 import json
+import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +27,7 @@ from training.report.metrics import read_metrics
 
 def main(argv=None) -> None:
     parser = CommandParser(__doc__)
-    parser.add_argument("logs", nargs="+", metavar="FOLDER", help="log folders, such as out/logs/pretrain_512")
+    parser.add_argument("logs", nargs="+", metavar="FOLDER", help="log folders, weights, or names in out")
     parser.add_argument("--json", action="store_true", help="print each verdict as a line of JSON")
     args = parser.parse_args(argv)
     for path in args.logs:
@@ -45,6 +49,11 @@ def main(argv=None) -> None:
 def metrics_in(path: str) -> Path:
     """The metrics.jsonl that `path` is or holds. Raises `UsageError` where there is none."""
     found = Path(path) / "metrics.jsonl" if Path(path).is_dir() else Path(path)
+    if not found.exists() or found.suffix == ".pth":  # a weight, or the name of one
+        weight = found.with_suffix("") if found.suffix == ".pth" else "out" / found
+        logs = sorted(weight.parent.glob(f"logs/{glob.escape(weight.name)}*/metrics.jsonl"), key=os.path.getmtime)
+        logs = [each for each in logs if re.fullmatch(r"(_\d+)?", each.parent.name.removeprefix(weight.name))]
+        found = logs[-1] if logs else found
     if found.is_file() and found.suffix == ".jsonl":
         return found
     what = "holds no metrics.jsonl" if Path(path).is_dir() else "is no log folder" if found.exists() else "is not there"

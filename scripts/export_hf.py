@@ -20,7 +20,10 @@ from training.stages.arguments import StageParser, add_size_arguments, run_main,
 
 def parse_arguments(arguments=None):
     parser = StageParser(__doc__)
-    parser.add_argument("--weight_path", required=True, metavar="FILE|FOLDER", help="a .pth or an HF folder")
+    parser.add_argument(
+        "--weight_path", required=True, metavar="NAME|FILE|FOLDER", help="a name in --out_dir, a .pth, or an HF folder"
+    )
+    parser.add_argument("--out_dir", default="out", help="where names are looked for (%(default)s)")
     parser.add_argument("--save_dir", required=True, metavar="FOLDER", help="where to write; made if missing")
     parser.add_argument(
         "--dtype",
@@ -48,17 +51,22 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     import torch
 
+    from inference.weights import find_weight
     from model.errors import UsageError
     from model.files.huggingface import export_folder
     from model.files.loading import load_model
+    from model.files.replacing import earlier_export
     from model.files.reward import Spread, is_reward_model, load_reward
     from model.reward import RewardModel
     from model.text.exported import beginning_texts
 
-    if is_reward_model(args.weight_path):
-        loaded = load_reward(args.weight_path)
+    source = find_weight(args.weight_path, args.out_dir, args.hidden_size)
+    if Path(source).resolve() == Path(args.save_dir).resolve():
+        raise UsageError(f"--save_dir {args.save_dir} is what is exported: choose another folder")
+    if is_reward_model(source):
+        loaded = load_reward(source)
     else:
-        loaded = load_model(args.weight_path, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
+        loaded = load_model(source, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
     dtype = getattr(torch, args.dtype) if args.dtype else torch.float16 if args.minimind else loaded.stored_dtype
     config, needed, reward = loaded.model.config, [], isinstance(loaded.model, RewardModel)
     if args.minimind and reward:
@@ -66,9 +74,11 @@ def main(arguments=None) -> None:
     if args.minimind:
         from model.files.minimind import write_bare
 
-        name = Path(args.weight_path).resolve().stem
+        name = Path(source).resolve().stem
         files, needed = write_bare(args.save_dir, loaded.model, loaded.tokenizer, name, dtype)
     else:
+        if when := earlier_export(args.save_dir):
+            print(f"replaces the export of {when} in {args.save_dir}")
         # A base model saw every text after BOS; chats bring their first token with them.
         tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
         spread = Spread.of(loaded.facts)

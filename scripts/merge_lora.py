@@ -7,6 +7,7 @@
 The merged weight is W + (alpha / rank) B A, a network like any other, which computes what network and adapters do.
 """
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def main(arguments=None) -> None:
     from model.errors import SproutError
     from model.files.checkpoint import save_weights
     from model.files.loading import load_model
-    from model.files.peft import write_peft_folder
+    from model.files.peft import WEIGHTS, write_peft_folder
+    from model.files.replacing import earlier_export
     from model.lora import merge_lora
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
@@ -62,6 +64,8 @@ def main(arguments=None) -> None:
     print(f"{loaded.source} with {adapters}")
 
     if args.peft:
+        if when := earlier_export(args.peft, WEIGHTS):
+            print(f"replaces the adapters of {when} in {args.peft}")
         base = base_folder(args, loaded)
         for file in write_peft_folder(args.peft, loaded.model, base):
             print(f"  {file}  {file.stat().st_size:,} bytes")
@@ -81,17 +85,21 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
         facts["imported"] = loaded.imported
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
+        print(f"next: python eval_model.py --model_mode 1 --weight_path {shlex.quote(str(path))}")
 
 
 def base_folder(args, loaded) -> str:
     """The folder of Hugging Face that the adapters belong to; written as <--peft>_base where there is none yet."""
     from dataset.rendering import ChatRenderer
     from model.files.huggingface import export_folder
+    from model.files.replacing import earlier_export
     from model.text.tokenizer import Tokenizer
 
     if Path(loaded.source).is_dir() and Tokenizer.load(loaded.source).fingerprint == loaded.tokenizer.fingerprint:
         return loaded.source
     base = f"{args.peft.rstrip('/')}_base"
+    if when := earlier_export(base):
+        print(f"replaces the export of {when} in {base}")
     export_folder(base, loaded.model, ChatRenderer(loaded.tokenizer).tokenizer, loaded.stored_dtype)
     print(f"  {base}  the network they belong to, as Hugging Face has it")
     return base

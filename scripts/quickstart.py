@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import count, positive_int
 from scripts.quickstart_full import stages_after, table_after
-from scripts.quickstart_way import Done, Place, Stage, call, perform, stop
+from scripts.quickstart_way import Done, Place, Stage, call, in_words, perform, stop
 from training.stages.arguments import StageParser, run_main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -90,7 +90,10 @@ def main(argv=None) -> None:
         args.out_dir = "out/quickstart"
     elif Path.cwd() != ROOT:
         args.out_dir = str(Path(args.out_dir).resolve())
+    elsewhere = Path.cwd() != ROOT
     os.chdir(ROOT)  # the printed commands hold from here
+    if elsewhere:
+        print(f"the commands below hold in the folder of Sprout:\n    {there()}", flush=True)
     try:
         chat = walk(args)
     except KeyboardInterrupt:  # between two commands
@@ -106,6 +109,7 @@ def walk(args) -> tuple[str, ...]:
     way, further = stages(place), stages_after(place) if args.full else []
     done = Done(place.out / "quickstart.json")
     count = len(way) + len(further)
+    print(f"{count} steps; trainings say how long they will take, and every step how long it took", flush=True)
     for number, stage in enumerate(way, 1):
         do(stage, f"[{number}/{count}]", done)
 
@@ -122,7 +126,7 @@ def walk(args) -> tuple[str, ...]:
     if further:
         print("\nwhat each stage brought")
         print("\n".join(table_after(place)))
-    print(farewell(args, chat, (time.monotonic() - started) / 60), flush=True)
+    print(farewell(args, chat, in_words(time.monotonic() - started)), flush=True)
     return chat
 
 
@@ -150,10 +154,15 @@ def _change(before: dict | None, after: dict | None) -> str:
     return "-" if before is None or after is None else f"{before['accuracy']:.1%} -> {after['accuracy']:.1%}"
 
 
-def farewell(args, chat: tuple[str, ...], minutes: float) -> str:
-    out = Path(args.out_dir)
+def there() -> str:
+    """The command that changes to the folder in which the printed commands hold."""
+    return f"cd {shlex.quote(str(ROOT))}"
+
+
+def farewell(args, chat: tuple[str, ...], time: str) -> str:
+    out = (ROOT / args.out_dir).resolve()
     return f"""
-This took {minutes:.1f} minutes. What next?
+This took {time}. What next? In a terminal somewhere else, first {there()}
   talk to it        python {shlex.join(chat)}
   see the curves    {out}/logs/*/loss.png
   look at the data  {out}/sample/*.jsonl

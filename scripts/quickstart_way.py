@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,7 +115,8 @@ class Done:
 
 
 def perform(stage: Stage, done: Done) -> None:
-    """Runs the command of a stage, going on with it if it was interrupted."""
+    """Runs the command of a stage, going on with it if it was interrupted, and says how long it took."""
+    started = time.monotonic()
     resumes = done.was_begun(stage)
     if not resumes:
         if stage.resume is not None:  # left by earlier commands; the stage itself keeps the weights aside
@@ -126,6 +128,12 @@ def perform(stage: Stage, done: Done) -> None:
     if stage.capture:
         write_atomically(stage.result, lambda file: file.write(printed.encode()))
     done.end(stage)
+    print(f"    took {in_words(time.monotonic() - started)}", flush=True)
+
+
+def in_words(seconds: float) -> str:
+    """A time: `48 s`, `3.2 minutes`."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
 
 
 def call(command: tuple[str, ...], capture: bool = False) -> str:
@@ -157,11 +165,20 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
     if received:
         stop(received[0])
     if process.returncode:
-        raise SproutError(
-            f"{command[0]} ended with exit code {process.returncode}: the reason stands above;"
-            " run this again to go on from there"
-        )
+        raise SproutError(f"{command[0]} {ending(process.returncode)}; run this again to go on from there")
     return printed or ""
+
+
+def ending(code: int) -> str:
+    """How a command ended that failed, in words. A negative code is the signal that killed it."""
+    if code >= 0:
+        return f"ended with exit code {code}: the reason stands above"
+    if code == -9:  # SIGKILL, which Windows does not have
+        return (
+            "was killed by the system, most likely because the memory was used up: close other programs,"
+            " and look at the memory that its plan names"
+        )
+    return f"was ended by the signal {signal.Signals(-code).name}"
 
 
 def stop(number: int) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from dataset.command_line import file_name, positive_int
+from dataset.command_line import positive_int
 from inference.arguments import add_device_arguments, refuse_existing
 from inference.terminal import figures_in_words, say
 from model.errors import SproutError, UsageError
@@ -36,10 +36,10 @@ def parse_arguments(argv=None):
 
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
-    group.add_argument("--weight", type=file_name, default="reward", metavar="NAME", help="there (%(default)s)")
-    group.add_argument("--weight_path", metavar="FILE", help="a .pth instead")
+    group.add_argument("--weight", default="reward", metavar="NAME|FILE|FOLDER", help="(%(default)s)")
+    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
     group.add_argument("--lora", metavar="NAME|FILE", help="adapters that train_reward.py --lora wrote, instead")
-    group.add_argument("--from_weight", metavar="FILE|FOLDER", help="with --lora: their network, if it was moved")
+    group.add_argument("--from_weight", metavar="NAME|FILE|FOLDER", help="with --lora: their network, if it was moved")
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="with --lora: as in training, if it was given there")
     group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
     group.add_argument("--max_seq_len", type=positive_int, metavar="N", help="longest conversation (all positions)")
@@ -102,7 +102,7 @@ def open_reward(args, device):
     from model.files.reward import load_reward, load_reward_adapters
 
     if not args.lora:
-        return load_reward(args.weight_path or find_weight(args.weight, args.out_dir, args.hidden_size), device=device)
+        return load_reward(find_weight(args.weight_path or args.weight, args.out_dir, args.hidden_size), device=device)
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size)
     network = args.from_weight or network_of(adapters, "--from_weight")
     network = find_weight(network, args.out_dir, args.hidden_size)

@@ -16,6 +16,7 @@ from model.config import TransformerConfig
 from model.disk import sync_folder
 from model.errors import SproutError
 from model.files.hf_config import config_from_hf, hf_config
+from model.files.replacing import MARK, earlier_export
 from model.text.exported import MODULE, files_for
 from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
 from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
@@ -39,7 +40,7 @@ def export_folder(
     model: its adapters, if it has some, stay behind: `write_peft_folder` is for them.
     dtype: of the weights in the file; None keeps theirs. facts: kept in config.json under "sprout", which transformers
     keeps and does not read; `facts_of_folder` returns them. The folder appears whole: it is written beside and
-    renamed. An earlier export is replaced; a folder with any other file in it is refused (`SproutError`).
+    renamed. An earlier export is replaced; a folder with anything else in it is refused (`SproutError`).
     """
     folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
     weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
@@ -50,7 +51,7 @@ def export_folder(
         config["sprout"] = facts
     texts = {
         **files_for(tokenizer, config["model_type"]),
-        "config.json": _to_json(config),
+        "config.json": _to_json(config | MARK),
         "generation_config.json": _to_json(
             {key: config[key] for key in ("bos_token_id", "pad_token_id")} | {"eos_token_id": _ends(tokenizer)}
         ),
@@ -58,6 +59,7 @@ def export_folder(
     strangers = _files_of_others(folder, [*texts, WEIGHTS, *FILE_NAMES, MODULE])
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
+    earlier_export(folder)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)

@@ -15,6 +15,7 @@ from torch import nn
 
 from model.disk import write_atomically
 from model.errors import SproutError
+from model.files.replacing import MARK, earlier_export
 from model.files.state_dict import without_wrappers
 from model.lora import TARGETS, Lora, lora_state_dict
 from model.whole import adapters_of
@@ -49,8 +50,9 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
     strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS))
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
+    earlier_export(folder, WEIGHTS)
     weights = {PREFIX + name: tensor for name, tensor in lora_state_dict(model).items()}
-    marks = {"format": "pt"} | ({_BASE: lora.base} if lora.base else {})
+    marks = {"format": "pt"} | MARK | ({_BASE: lora.base} if lora.base else {})
     settings = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",

@@ -49,12 +49,12 @@ stray                                       | unexpected argument 'stray'
 --weight_name ..                            | '..' is not a plain name
 --weight_name ''                            | '' is not a plain name
 --weight_name {long}                        | is not a plain name
---from_weight nothing                       | there is no nothing_<hidden>.pth in {f}/out: train that stage first
---from_weight no/where.pth                  | no/where.pth does not exist: give a .pth, an HF folder, or a name
+--from_weight nothing                       | there is no weight called nothing in {f}/out
+--from_weight no/where.pth                  | no/where.pth does not exist; there is no folder no
 --from_weight ../pretrain                   | does not exist
---from_weight **                            | there is no **_<hidden>.pth
---from_weight [                             | there is no [_<hidden>.pth
---from_weight {long}                        | train that stage first, or give a path
+--from_weight **                            | there is no weight called **
+--from_weight [                             | there is no weight called [
+--from_weight {long}                        | there is no weight called
 --weight_path gone.pth                      | gone.pth does not exist
 --from_weight {f}/start.pth --preset 26m    | --preset 26m makes a new network
 --from_weight {f}/start.pth --hidden_size 8 | contradicts {f}/start.pth, which has 32: leave the flag out
@@ -134,10 +134,11 @@ TRYING = """
 --prompt a --auto_test                      | not allowed with argument --prompt
 --hidden_size 64                            | contradicts {f}/start.pth, which has 32
 --device tpu                                | is not a device
---weight /etc/passwd                        | '/etc/passwd' is not a plain name
---weight ../start                           | '../start' is not a plain name
---weight *                                  | '*' is not a plain name
---weight_path '' --out_dir gone             | there is no pretrain_<hidden>.pth in gone
+--weight ../start                           | ../start does not exist
+--weight_path {f}/gone.pth                  | gone.pth does not exist; {f} holds
+--weight_path {f}/{long}                    | does not exist; {f} holds
+--weight *                                  | there is no weight called *
+--weight_path '' --out_dir gone             | there is no weight called pretrain in gone; there is no folder gone
 --data_path {f}/a.jsonl --max_seq_len 1000  | is more than the 64 positions of the network
 --data_path {f}/start.pth                   | is not a data file: its name must end in .jsonl
 """
@@ -208,14 +209,11 @@ DATA = [
         "--data_path {f}/chat_a.jsonl --answers --save_answers {f}/file/a.jsonl",
         "file is not a folder: choose another --save_answers",
     ),
-    ("eval_model.py", "--weight_path {f}/gone.pth", "there is no checkpoint"),
     ("eval_model.py", "--model_mode 1 --tools {f}/a.jsonl", "a.jsonl has no public function"),
     ("eval_model.py", "--weight_path {f}/a.jsonl", "not a file of torch.save"),
-    ("eval_model.py", "--weight_path {f}/{long}", "File name too long"),
     ("eval_model.py", "--weight_path {f}/tokenizer", "it has no config.json"),
     ("eval_model.py", "--tokenizer_path {f}/hf/config.json", "cannot be used"),
     ("eval_model.py", "--prompt {long}{long}", "leaves none for an answer: shorten the prompt"),
-    ("scripts/export_hf.py", "--weight_path {f}/gone.pth --save_dir {f}/e", "there is no checkpoint"),
     ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir {f}/file", "give a folder to export into"),
     ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir {f}", "choose another folder"),
     ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir /proc/x", "choose another folder"),

@@ -71,8 +71,8 @@ def test_a_message_never_breaks_its_line_nor_steers_the_terminal(place):
         (["train_pretrain.py", "--epochs", "0"], 2, "--epochs: 0 is not a whole number"),
         (
             ["scripts/export_hf.py", "--weight_path", "gone.pth", "--save_dir", "x"],
-            1,
-            "there is no checkpoint gone.pth",
+            2,
+            "gone.pth does not exist",
         ),
         (["-m", "dataset.sample", "--out_dir", "/dev/null"], 1, "choose another --out_dir"),
     ],

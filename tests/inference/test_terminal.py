@@ -1,8 +1,12 @@
 """How the words of a network are shown: as they are in a file, harmless and with dim thoughts in a terminal."""
 
+import subprocess
+import sys
+
 import pytest
 
 from inference.terminal import DIM, PLAIN, Screen
+from tests.stages.workshop import ROOT
 
 
 @pytest.fixture
@@ -46,3 +50,12 @@ def test_control_characters_reach_files_but_no_terminal(shown):
 def test_thoughts_that_end_nowhere_do_not_dim_what_follows(shown):
     assert shown([("hm", True)], terminal=True, TERM="xterm") == f"{DIM}hm{PLAIN}\n"
     assert shown([("hm", True)], terminal=False) == "thinking: hm\n"
+
+
+def test_a_pipe_and_a_file_are_read_and_a_device_is_not(tmp_path):
+    (tmp_path / "lines.txt").write_text("a")
+    command = [sys.executable, "-c", "from inference.terminal import is_piped_in; print(is_piped_in())"]
+    with open(tmp_path / "lines.txt") as file:
+        for stdin, piped in ((subprocess.PIPE, "True"), (file, "True"), (subprocess.DEVNULL, "False")):
+            process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            assert process.communicate()[0].strip() == piped

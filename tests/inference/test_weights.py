@@ -1,5 +1,7 @@
 """Weights by name: one is found, or it is said why not."""
 
+import os
+
 import pytest
 
 from inference.weights import find_weight
@@ -10,12 +12,49 @@ def test_a_name_finds_one_weight_or_says_why_not(tmp_path):
     for name in ("pretrain_32.pth", "pretrain_32_resume.pth", "pretrain_32.previous.pth", "pretrain_x_64.pth"):
         (tmp_path / name).write_text("")
     assert find_weight("pretrain", str(tmp_path)) == str(tmp_path / "pretrain_32.pth")
-    with pytest.raises(UsageError, match=r"there is no full_sft_<hidden>.pth"):
+    with pytest.raises(UsageError, match=r"no weight called full_sft in .*"):
         find_weight("full_sft", str(tmp_path))
     with pytest.raises(UsageError, match=r"nowhere/a.pth does not exist"):
         find_weight("nowhere/a.pth", str(tmp_path))
+    for name in ("pretrain_32", "pretrain_32.pth", str(tmp_path / "pretrain_32.pth")):
+        assert find_weight(name, str(tmp_path)) == str(tmp_path / "pretrain_32.pth")
     (tmp_path / "pretrain_64.pth").write_text("")
     assert find_weight("pretrain", str(tmp_path), hidden_size=64) == str(tmp_path / "pretrain_64.pth")
     with pytest.raises(UsageError, match=r"could be .*choose by --hidden_size") as error:
         find_weight("pretrain", str(tmp_path))
     assert "pretrain_32.pth" in str(error.value) and "pretrain_64.pth" in str(error.value)
+
+
+def test_of_several_sizes_the_newest_is_taken_where_that_is_said(tmp_path):
+    for age, name in enumerate(("pretrain_64.pth", "pretrain_32.pth")):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (100 - age, 100 - age))
+    said = []
+    assert find_weight("pretrain", str(tmp_path), say=said.append) == str(tmp_path / "pretrain_64.pth")
+    assert said == [f"2 sizes of pretrain are in {tmp_path}; this is the newest (or choose by --hidden_size)"]
+
+
+def test_a_missing_weight_names_the_folder_what_lies_there_and_how_to_make_it(tmp_path):
+    def refusal(source: str, folder=tmp_path) -> str:
+        with pytest.raises(UsageError) as error:
+            find_weight(source, str(folder))
+        return str(error.value)
+
+    here = f"--out_dir {tmp_path} (on the sample data, or add --data_path FILE)"
+    assert refusal("dpo") == (
+        f"there is no weight called dpo in {tmp_path}; {tmp_path} holds no weight."
+        f" This makes it: python train_dpo.py {here}"
+    )
+    for name in ("pretrain_32.pth", "pretrain_32_resume.pth", "pretrain_32.previous.pth"):
+        (tmp_path / name).write_text("")
+    assert refusal(f"{tmp_path}/full_sft_32.pth") == (
+        f"{tmp_path}/full_sft_32.pth does not exist; {tmp_path} holds pretrain_32.pth."
+        f" This makes it: python train_full_sft.py {here}"
+    )
+    assert "holds pretrain_32.pth. Give a .pth or a folder of Hugging Face, or train" in refusal("mine")
+    lora = tmp_path / "lora"
+    assert refusal("m", lora).endswith(f"no folder {lora}. This makes it: python train_lora.py --lora_name m {here}")
+    lora.mkdir()
+    (lora / "medic_32.pth").write_text("")
+    assert refusal("medic").endswith(f"{lora}/medic_32.pth holds adapters, which --lora takes")
+    assert refusal("pretrain", tmp_path.parent).endswith(f"give its path, or --out_dir {tmp_path}")

@@ -53,7 +53,7 @@ def test_precision_is_that_of_the_weight_unless_said_otherwise(weight, tmp_path,
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--weight_path", "no/such.pth", "--save_dir", "x"], 1, "there is no checkpoint no/such.pth"),
+        (["--weight_path", "no/such.pth", "--save_dir", "x"], 2, "no/such.pth does not exist; there is no folder no"),
         (["--weight_path", "model", "--save_dir", "x"], 1, "not a Hugging Face folder"),
         (["--weight_pth", "a.pth", "--save_dir", "x"], 2, "--weight_pa"),
     ],

@@ -17,7 +17,7 @@ from eval_model import WEIGHT_NAMES
 from model.errors import SproutError
 from scripts.quickstart import ROOT, comparison, stages
 from scripts.quickstart_full import stages_after, table_after
-from scripts.quickstart_way import Done, Place, Stage, call, perform
+from scripts.quickstart_way import Done, Place, Stage, call, ending, in_words, perform
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -83,6 +83,14 @@ def test_a_stage_that_fails_is_not_done_and_the_message_names_it(tmp_path):
     with pytest.raises(SproutError, match="exit code 3"):
         perform(stage, Done(tmp_path / "done.json"))
     assert not Done(tmp_path / "done.json").has(stage)
+
+
+def test_a_stage_that_was_killed_says_so_in_words(tmp_path):
+    stage = Stage("first", python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), tmp_path)
+    with pytest.raises(SproutError, match="was killed by the system, most likely because the memory was used up"):
+        perform(stage, Done(tmp_path / "done.json"))
+    assert ending(-signal.SIGSEGV) == "was ended by the signal SIGSEGV"
+    assert (in_words(48.2), in_words(192)) == ("48 s", "3.2 minutes")
 
 
 def test_commands_are_printed_as_one_would_type_them(capfd):

@@ -138,7 +138,7 @@ def test_adapters_find_their_network(run, folder):
         (("--prompt", "a", "--answer", "b", "--from_weight", "x"), 2, "is the network of --lora"),
         (("--prompt", "a", "--answer", "b", "--tokenizer_path", "x"), 2, "--tokenizer_path is for --lora"),
         (("--data_path", "{f}/scored.jsonl", "--save_scores", "{f}/scored.jsonl"), 2, "exists already, and is left"),
-        (("--prompt", "a", "--answer", "b", "--weight", "other"), 2, "there is no other_<hidden>.pth"),
+        (("--prompt", "a", "--answer", "b", "--weight", "other"), 2, "no weight called other"),
         (
             ("--prompt", "a", "--answer", "b", "--weight_path", "{f}/start.pth"),
             1,

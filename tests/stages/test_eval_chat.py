@@ -1,5 +1,6 @@
 """eval_model.py as a chat: what is remembered, what commands do, and what interrupts it."""
 
+import io
 import json
 import os
 import sys
@@ -9,7 +10,7 @@ import pytest
 import eval_model
 from dataset.records.conversations import CHAT
 from dataset.records.documents import detect_format
-from inference.dialogue import BUILT_IN_QUESTIONS
+from inference.built_in import QUESTIONS
 from inference.terminal import DIM, PLAIN
 from model.errors import SproutError
 from model.files.checkpoint import save_weights
@@ -66,8 +67,20 @@ def test_without_a_terminal_the_built_in_questions_are_answered(capsys, monkeypa
     monkeypatch.setattr(sys, "stdin", None)
     eval_model.main([*map(str, ["--model_mode", 1, "--out_dir", out, "--max_new_tokens", 2, *flags])])
     text = capsys.readouterr().out
-    questions = BUILT_IN_QUESTIONS
+    questions = QUESTIONS
     assert all(f"> {question}\n" in text for question in questions)
+
+
+def test_lines_of_a_pipe_are_one_conversation(capsys, monkeypatch, out):
+    lines = "\n\ufeffI am Bo.\r\n\n/help\n/nonsense\nWho am I?"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.lstrip().encode()), encoding="ascii"))
+    monkeypatch.setattr(eval_model, "is_piped_in", lambda: True)
+    eval_model.main([*map(str, ["--model_mode", 1, "--out_dir", out, *GREEDY])])
+    text, notes = capsys.readouterr()
+    assert text == "> I am Bo.\nHello!\n> /help\n> /nonsense\n> Who am I?\nYou are Bo.\n"
+    assert (
+        "/save FILE" in notes and "error: there is no command /nonsense, but /clear, /save FILE, /help, /exit" in notes
+    )
 
 
 def test_thoughts_stand_apart_outside_a_terminal_or_are_hidden(capsys, out):

@@ -1,5 +1,6 @@
 """eval_model.py as a user meets it: continuing prompts, in and out of a terminal, and scoring a file."""
 
+import io
 import json
 import math
 import os
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eval_model
-from inference.dialogue import BUILT_IN_PROMPTS, continue_text
+from inference.built_in import PROMPTS
+from inference.dialogue import continue_text
 from inference.evaluation import windows
 from inference.writer import Writer
 from model.config import TransformerConfig
@@ -100,7 +102,32 @@ class Untouchable:
 def test_without_a_terminal_the_built_in_prompts_are_answered(capsys, monkeypatch, out, flags):
     monkeypatch.setattr(sys, "stdin", Untouchable())
     text, notes = run(capsys, "--out_dir", out, "--max_new_tokens", 2, *flags)
-    assert all(prompt in text for prompt in BUILT_IN_PROMPTS) and notes.count("tokens/s") == len(BUILT_IN_PROMPTS)
+    assert all(prompt in text for prompt in PROMPTS) and notes.count("tokens/s") == len(PROMPTS)
+
+
+def test_lines_of_a_pipe_are_continued_and_commands_obeyed(capsys, monkeypatch, out, tmp_path):
+    file = tmp_path / "texts.jsonl"
+    lines = f"Hi\n\n/clear\nThe end\n/save {file}\n/help\n/what\n/exit\nnever\n"
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
+    monkeypatch.setattr(eval_model, "is_piped_in", lambda: True)
+    text, notes = run(capsys, "--out_dir", out, "--max_new_tokens", 2, "--temperature", 0)
+    assert "never" not in text + notes and "there is no command /what" in notes and "/help       these lines" in notes
+    (line,) = file.read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["text"].startswith("The end") and json.loads(line)["text"] in text
+
+
+def test_an_empty_pipe_is_no_user(capsys, monkeypatch, out):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    monkeypatch.setattr(eval_model, "is_piped_in", lambda: True)
+    text, _ = run(capsys, "--out_dir", out, "--max_new_tokens", 1)
+    assert all(prompt in text for prompt in PROMPTS)
+
+
+def test_a_pretrained_weight_gets_beginnings_of_texts(capsys, out):
+    text, _ = run(
+        capsys, "--out_dir", out, "--max_new_tokens", 1, "--model_mode", 1, "--weight", "pretrain", "--auto_test"
+    )
+    assert all(prompt in text for prompt in PROMPTS) and "> " not in text
 
 
 def test_an_hf_folder_and_a_bare_state_dict_open_too(capsys, tmp_path, network, small_tokenizer):
@@ -129,9 +156,9 @@ def test_the_newest_size_is_taken_and_named(capsys, tmp_path, network, small_tok
 @pytest.mark.parametrize(
     ("flags", "error", "words"),
     [
-        (["--weight", "nothing"], SproutError, "nothing_<hidden>.pth"),
+        (["--weight", "nothing"], SproutError, "no weight called nothing"),
         (["--weight_path", "nowhere.pth"], SproutError, "nowhere.pth"),
-        (["--model_mode", 1], UsageError, "full_sft_<hidden>.pth"),
+        (["--model_mode", 1], UsageError, "no weight called full_sft"),
         (["--answers"], UsageError, "--data_path"),
         (["--data_path", "a.jsonl", "--show", 3], UsageError, "--answers"),
         (["--system", "Be brief."], UsageError, "--model_mode 1"),

@@ -229,7 +229,8 @@ def test_it_begins_with_the_weight_of_the_stage_before_where_none_is_named(stage
         said = workshop.train(out.name, *SHORT).said
         assert "begins with a new network" in said
         return
-    with pytest.raises(SproutError, match=f"there is no {stage.default}_<hidden>.pth .*train that stage first"):
+    makes_it = f"This makes it: python train_{stage.default}.py"
+    with pytest.raises(SproutError, match=f"no weight called {stage.default} in .*{makes_it}"):
         workshop.train(out.name, *SHORT, begins=())
     out.mkdir(exist_ok=True)
     weight = out / f"{stage.default}_{SIZE}.pth"

@@ -172,7 +172,7 @@ def test_a_second_run_on_the_same_output_is_refused(workshop):
         (["--max_seq_len=33", "--max_position_embeddings=32"], 2, "more than the network's 32 positions"),
         (["--num_attention_heads=3"], 2, "not divisible by"),
         (["--preset=giant"], 2, "giant"),
-        (["--from_weight=nothing"], 2, "there is no nothing_<hidden>.pth"),
+        (["--from_weight=nothing"], 2, "no weight called nothing"),
         (["--freeze_layers=2"], 2, "leaves nothing to train"),
         (["--device=cuda:99"], 2, "--device cuda:99"),
     ],

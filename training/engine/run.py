@@ -208,8 +208,9 @@ class Run:
         self.metrics.draw()
         if self.state.step >= FEWEST_JUDGED:
             from training.diagnosis.diagnosis import closing_words  # loaded only at the end
+            from training.report.next_command import next_commands
 
-            for line in closing_words(self.metrics.path, self.description):
+            for line in (*closing_words(self.metrics.path, self.description), *next_commands(self.stage, self.args)):
                 self.say(line)
         tokens = self.state.tokens / 1e6
         self.say(f"done: {self.output.weight_file} after {self.state.step} steps, {tokens:.2f} M tokens")

@@ -2,6 +2,7 @@
 
 import yaml
 
+from dataset.unknown_flags import sentence_about
 from model.errors import UsageError
 
 
@@ -23,7 +24,7 @@ def flags_in(path: str, parser) -> list[str]:
     words = []
     for name, value in values.items():
         if name not in actions:
-            raise UsageError(f"--config {path}: {parser.unknown_flag('--' + str(name))}")
+            raise UsageError(f"--config {path}: {sentence_about(f'--{name}', list(parser._option_string_actions))}")
         words += _as_on_command_line(name, actions[name], value, path, parser)
     return words
 

@@ -147,6 +147,20 @@ def test_a_folder_is_replaced_only_if_it_is_an_export(folder, small_tokenizer):
         export_folder(folder / "thesis.tex", network, small_tokenizer)
 
 
+def test_a_network_that_sprout_did_not_write_is_left_as_it_is(folder, small_tokenizer):
+    config = json.loads((folder / "config.json").read_text())
+    for change in ({"written_by": None}, {"transformers_version": "5.0"}):  # downloaded; trained on by transformers
+        (folder / "config.json").write_text(json.dumps(config | change))
+        before = bytes_of(folder)
+        with pytest.raises(SproutError, match="no earlier export of Sprout"):
+            export_folder(folder, random_network(SMALL), small_tokenizer)
+        assert bytes_of(folder) == before
+    (folder.parent / "tokenizer").mkdir()
+    small_tokenizer.save(folder.parent / "tokenizer")
+    with pytest.raises(SproutError, match="no earlier export of Sprout"):
+        export_folder(folder.parent / "tokenizer", random_network(SMALL), small_tokenizer)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs umask")
 def test_all_files_may_be_read_by_those_the_umask_lets(tmp_path, small_tokenizer):
     for umask, mode in ((0o022, 0o644), (0o027, 0o640)):

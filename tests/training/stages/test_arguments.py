@@ -2,12 +2,14 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from dataset.unknown_flags import MEANT, SAME
 from model.errors import SproutError, UsageError
 from training.stages.arguments import (
     StageParser,
@@ -55,6 +57,57 @@ def refusal(*words: str) -> str:
 )
 def test_an_unknown_flag_names_the_nearest(flag, meant):
     assert refusal(flag, "1") == f"unknown flag {flag}: did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    "flag, meant",
+    [
+        ("--lr", "--learning_rate"),
+        ("--n_embd", "--hidden_size"),
+        ("--n_layer", "--num_hidden_layers"),
+        ("--warmup_iters", "--warmup_steps"),
+        ("--load", "--weight_path"),
+        ("--model_name_or_path", "--from_weight"),
+        ("--per_device_train_batch_size", "--batch_size"),
+        ("--num_train_epochs", "--epochs"),
+        ("--max_length", "--max_seq_len"),
+        ("--output-dir", "--out_dir"),
+        ("--bf16", "--dtype bfloat16"),
+    ],
+)
+def test_flags_of_other_programs_are_answered_with_ours(flag, meant):
+    assert refusal(flag, "1") == f"unknown flag {flag}: did you mean {meant}?"
+
+
+def test_flags_of_other_programs_that_name_no_flag_of_ours_are_answered_with_what_sprout_does():
+    for flag in ("--use_wandb", "--use_moe", "--num_workers", "--local_rank", "--num_generations"):
+        assert refusal(flag).startswith(f"unknown flag {flag}: ") and refusal(flag).endswith("leave it out")
+    assert refusal("--lr", "1", "--zzzz").endswith(
+        "did you mean --learning_rate?; also unknown flag --zzzz (see --help)"
+    )
+
+
+def test_minimind_flags_with_the_same_meaning_are_understood(config_file, capsys):
+    path = config_file("save_interval: 7\n")
+    words = ["--dim", "96", "--n_layers=3", "--save-dir", "o", "--save_weight", "w", "--from_resume", "1"]
+    args = parse(*words, "--use_compile", "0", "--use_moe", "False", "--config", path, "--data_path", "a", "b")
+    assert (args.hidden_size, args.num_hidden_layers, args.out_dir, args.weight_name) == (96, 3, "o", "w")
+    assert (args.resume, args.compile, args.save_interval, args.data_path) == (True, "off", 7, ["a", "b"])
+    assert capsys.readouterr().err == (
+        "MiniMind's flags are read as ours: --dim 96 as --hidden_size 96, --n_layers 3 as --num_hidden_layers 3,"
+        " --save_dir o as --out_dir o, --save_weight w as --weight_name w, --from_resume 1 as --resume,"
+        " --use_compile 0 as --compile off, --use_moe False as no flag\n"
+    )
+    assert "mixture of experts" in refusal("--use_moe", "1")
+    assert "not a whole number" in refusal("--dim", "0")
+
+
+def test_the_table_names_flags_that_exist():
+    folders = ("training/stages", "inference", "scripts", "dataset")
+    files = [*ROOT.glob("*.py"), *(file for folder in folders for file in (ROOT / folder).glob("*.py"))]
+    sources = "".join(file.read_text(encoding="utf-8") for file in files if file.name != "unknown_flags.py")
+    named = {*SAME.values(), *(each.split()[0] for meant in MEANT.values() for each in meant.split("|"))}
+    assert not [flag for flag in named if not re.search(f'"(--)?{flag[2:]}"', sources)]
 
 
 def test_a_flag_like_no_other_and_a_stray_word_point_to_help():
