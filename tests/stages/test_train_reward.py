@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 
 import pytest
 import torch
@@ -14,9 +15,9 @@ from model.errors import SproutError
 from model.files.adapters import open_lora
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
-from model.files.reward import load_reward, load_reward_adapters
+from model.files.reward import Spread, load_reward, load_reward_adapters
 from model.whole import SCORE
-from scripts import diagnose
+from scripts import diagnose, export_hf
 from tests.stages.workshop import Workshop, same, write_scored
 from training.stages.arguments import run_main
 
@@ -77,6 +78,41 @@ def test_the_held_out_figures_are_those_of_each_conversation_alone(workshop):
     assert last["val_mean_reward"] == pytest.approx(sum(map(sum, pairs)) / 2 / len(pairs), abs=1e-5)
 
 
+def test_the_weight_stores_how_the_rewards_of_its_training_answers_are_spread(workshop, tmp_path):
+    """Those of each conversation alone, also after an export; a weight that is written again stores the same."""
+    result = workshop.train("spread", *SHORT, data=("pairs_a.jsonl",))
+    loaded = load_reward(result.weight_file)
+    spread = Spread.of(loaded.facts)
+    every = [
+        r for one in records(workshop, "pairs_a.jsonl") for r in rewards_by_hand(loaded.model, loaded.tokenizer, one)
+    ]
+    assert spread.answers == len(every) == 32
+    assert spread.mean == pytest.approx(statistics.fmean(every), abs=1e-5)
+    assert spread.deviation == pytest.approx(statistics.pstdev(every), abs=1e-5)
+    normalised = [spread.normalised(reward) for reward in every]
+    assert abs(statistics.fmean(normalised)) < 1e-4 and statistics.pstdev(normalised) == pytest.approx(1, abs=1e-4)
+    export_hf.main(["--weight_path", str(result.weight_file), "--save_dir", str(tmp_path / "hf")])
+    assert Spread.of(load_reward(tmp_path / "hf").facts) == spread
+    facts = result.facts
+    result.weight_file.unlink()
+    workshop.train("spread", *SHORT, "--resume", data=("pairs_a.jsonl",))
+    assert {**result.facts, "arguments": 0} == {**facts, "arguments": 0}
+
+
+def test_the_spread_is_measured_on_a_part_of_many_answers(workshop, monkeypatch):
+    monkeypatch.setattr("training.stages.rewards.ANSWERS_MEASURED", 3)
+    result = workshop.train("part", "--max_steps=1", "--val_ratio=0", data=("scored.jsonl",))
+    assert 3 <= Spread.of(result.facts).answers < 24
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, 3, {}, {"mean": 0}, *({"mean": 0.0, "deviation": d, "answers": 9} for d in (0.0, math.nan, "x", 10**400))],
+)
+def test_a_weight_without_a_usable_spread_has_none(stored):
+    assert Spread.of({"rewards": stored}) is None and Spread.of({}) is None
+
+
 def test_another_kind_of_loss_learns_too(workshop):
     result = workshop.train("hinge", *SHORT, "--epochs=6", "--loss_type=hinge", "--hinge_margin=2")
     assert result.losses[0] == pytest.approx(2) and result.losses[-1] < 0.5
@@ -134,6 +170,7 @@ def test_adapters_learn_with_their_head_and_leave_the_network(workshop):
     adapters = open_lora(workshop.folder / "lora" / "lora" / "reward_32.pth")
     assert adapters.stage == "reward" and SCORE in adapters.weights
     loaded = load_reward_adapters(adapters, workshop.folder / "start.pth")
+    assert Spread.of(loaded.facts).answers >= 20
     pairs = [rewards_by_hand(loaded.model, loaded.tokenizer, one) for one in records(workshop, "pairs_a.jsonl")]
     assert sum(chosen > rejected for chosen, rejected in pairs) >= 0.8 * len(pairs)
     state = read_checkpoint(workshop.folder / "lora" / "lora" / "reward_32_resume.pth")

@@ -55,14 +55,14 @@ def load_rewards(
     items: Sequence[str],
     *,
     tokenizer=None,
-    device: str | torch.device = "cpu",
+    device=None,
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr),
 ) -> list[Reward]:
     """The functions that the words behind `--reward` name, in order.
 
-    tokenizer: that of the policy; a reward model with the same one rates the tokens themselves. device: of reward
-    models. say: is told what was opened. Raises `UsageError` for what names no reward, `SproutError` for a file that
-    cannot be used.
+    tokenizer: that of the policy; a reward model with the same one rates the tokens themselves. device: a
+    `model.device.Device`, where reward models compute and how; None: the CPU, in float32. say: is told what was opened.
+    Raises `UsageError` for what names no reward, `SproutError` for a file that cannot be used.
     """
     rewards = [_load(item, tokenizer, device, say) for item in items]
     names = [reward.name for reward in rewards]
@@ -85,8 +85,10 @@ def _load(item: str, tokenizer, device, say) -> Reward:
             path, weight = rest, None
         if not path:
             raise UsageError(f"--reward {item}: name the reward model, as in model:out/reward_512.pth:0.5")
+        from model.device import choose_device
         from training.rewards.reward_model import ModelReward
 
+        device = device or choose_device("cpu", "float32")
         return Reward(MODEL, ModelReward.open(path, tokenizer, device, say), _weight(weight, item))
     if name not in BUILT_IN:
         known = [*BUILT_IN, MODEL]
@@ -191,11 +193,11 @@ def _called(reward: Reward, given: dict):
             f"{reward.place} asks for {missing!r}, which the records do not have: there are {', '.join(sorted(given))}"
         )
     try:
-        return reward.function(**keywords)
+        return reward.function(**{name: list(values) for name, values in keywords.items()})  # it may change its lists
     except SproutError:
         raise
     except Exception as error:
-        if reward.function in BUILT_IN.values():  # a fault of ours
+        if reward.function.__module__.startswith(__package__):  # a fault of ours
             raise
         raise SproutError(f"the reward {reward.place} failed: {_where(error)}") from error
 

@@ -7,13 +7,11 @@ that a reward of 1 means the same for every model: better than most of these ans
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
 from inference.scoring import score_conversations, score_ids
 from inference.weights import network_of
-from model.device import choose_device
+from model.device import Device
 from model.errors import UsageError
 from model.files.loading import Loaded
 from model.files.reward import Spread, adapters_of_reward, load_reward, load_reward_adapters
@@ -24,23 +22,23 @@ ROWS = 16  # conversations at once
 class ModelReward:
     """Called as any reward is. Attributes: `loaded`, the model; `spread`, mean and deviation, or None if unknown."""
 
-    def __init__(self, loaded: Loaded, policy_tokenizer=None):
+    def __init__(self, loaded: Loaded, device: Device, policy_tokenizer=None):
         self.loaded, self.spread = loaded, Spread.of(loaded.facts)
         self._renderer = ChatRenderer(loaded.tokenizer)
-        self._device = choose_device(str(loaded.model.score.weight.device), "auto")
-        same = policy_tokenizer is not None and policy_tokenizer.fingerprint == loaded.tokenizer.fingerprint
-        self._reads_ids = same
+        self._device = device
+        own = loaded.tokenizer.fingerprint
+        self._reads_ids = policy_tokenizer is not None and policy_tokenizer.fingerprint == own
 
     @classmethod
-    def open(cls, path: str, policy_tokenizer, device: str | torch.device, say: Callable[[str], None]) -> "ModelReward":
+    def open(cls, path: str, policy_tokenizer, device: Device, say: Callable[[str], None]) -> "ModelReward":
         """path: a whole reward model, the adapters of one, or a folder. Raises `SproutError` for anything else."""
         if not Path(path).exists():
             raise UsageError(f"--reward model: there is no {path}")
         if adapters := adapters_of_reward(path):
-            loaded = load_reward_adapters(adapters, network_of(adapters, "scripts/merge_lora.py"), device=device)
+            loaded = load_reward_adapters(adapters, network_of(adapters, "scripts/merge_lora.py"), device=device.device)
         else:
-            loaded = load_reward(path, device=device)
-        reward = cls(loaded, policy_tokenizer)
+            loaded = load_reward(path, device=device.device)
+        reward = cls(loaded, device, policy_tokenizer)
         if reward.spread:
             say(
                 f"{path} rates: rewards are divided by {reward.spread.deviation:.4g}, from {reward.spread.mean:+.4g} on"

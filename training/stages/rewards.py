@@ -50,8 +50,8 @@ def measures(found: Tensor) -> dict[str, Tensor]:
 
 
 def measured_spread(model: RewardModel, rows, machine, batch_size: int) -> Spread:
-    """Mean and deviation of the rewards of the first training answers, about `ANSWERS_MEASURED`, in the order of the
-    first epoch, which is that of no file. Equal weights have an equal one, to the bit.
+    """Mean and deviation of the rewards of about `ANSWERS_MEASURED` training answers, those that the first epoch begins
+    with. They are the same answers at every save, so equal weights have an equal one, to the bit.
 
     It never polls for a signal: a run that has received one is saved, too.
     """
