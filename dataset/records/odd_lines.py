@@ -8,7 +8,7 @@ from model.errors import SproutError
 # Encodings of Chinese text that are not UTF-8; GB18030 contains GBK and GB2312.
 CHINESE = ("gb18030", "big5")
 
-UNKNOWN = "the shape is unknown"
+UNKNOWN, NO_TEXT = "the shape is unknown", "there is no text"
 
 # How files with a wrong name begin, and what to do about them.
 OTHER_FILES = {
@@ -26,7 +26,8 @@ OTHER_FILES = {
 
 def refused(line: BadLine) -> SproutError:
     """The error for a line at which a run stops, and what to do about it."""
-    if line.reason == UNKNOWN and line.line == 1:  # the others are likely to have the same shape
+    # No record before had a known shape, and the others are likely to have the same.
+    if line.reason == UNKNOWN or (line.reason == NO_TEXT and line.line == 1):
         return SproutError(f"{line}: give another file")
     return SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
 
