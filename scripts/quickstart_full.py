@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dataset.sample.manners import count_flawed
+from scripts import run_program
 from scripts.quickstart_way import Place, Stage
 
 ROWS = "--max_seq_len 256 --sample_interval 0"
@@ -156,3 +157,7 @@ def _measured(place: Place) -> Iterator[tuple[str, str, str, str]]:
 def _last_value(path: Path, metric: str) -> float:
     found = [json.loads(line).get(metric) for line in path.read_text(encoding="utf-8").splitlines()]
     return [value for value in found if value is not None][-1]
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -13,6 +13,7 @@ from dataset.sample.files import sample_path, version
 from model.config import preset
 from model.disk import write_atomically
 from model.errors import SproutError
+from scripts import run_program
 
 # Signals that end the quickstart are passed to the running stage, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
@@ -167,3 +168,7 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
 def stop(number: int) -> None:
     print("\nstopped: run the same command again, and it goes on from here", flush=True)
     raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from model.errors import UsageError
+from scripts import run_program
 from scripts.benchmark.gpu import results
 from scripts.benchmark.gpu.measurements import Measurement, all_measurements
 from scripts.benchmark.gpu.programs import Failed
@@ -90,3 +91,7 @@ def commit_of(folder: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+" if changed else "")
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

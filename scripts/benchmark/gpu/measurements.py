@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scripts import run_program
 from scripts.benchmark.gpu.bits import equality
 from scripts.benchmark.gpu.minimind import its_data, positions_rate, trained_share
 from scripts.benchmark.gpu.results import OURS, Row
@@ -268,3 +269,7 @@ def all_measurements(session: Session, with_quickstart: bool) -> list[Measuremen
         ),
         *([Measurement("quickstart", 60, 600, quickstart)] if with_quickstart else []),
     ]
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

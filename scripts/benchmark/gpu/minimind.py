@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+from scripts import run_program
 from scripts.benchmark.gpu.programs import Failed, Program
 
 STAND_IN = Path(__file__).parent / "stand_in"
@@ -79,4 +80,4 @@ def _print_share(folder: str, file: str, length: str, count: int = 300) -> None:
 
 
 if __name__ == "__main__":
-    _print_share(*sys.argv[1:])
+    run_program(__doc__, _print_share)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from scripts import run_program
 from scripts.benchmark.gpu.programs import Failed, Program
 
 
@@ -78,3 +79,7 @@ def weight_of(checkout: Path, out: Path, words: list, deadline: float) -> Path:
     with Program(words, checkout, out / "printed.txt", deadline) as program:
         program.wait()
     return next(path for path in place.glob("pretrain_*.pth") if not path.stem.endswith("_resume"))
+
+
+if __name__ == "__main__":
+    run_program(__doc__)
