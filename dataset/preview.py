@@ -16,7 +16,7 @@ import numpy as np
 
 from dataset.command_line import CommandParser, run_main
 from dataset.survey import NAMES, Example, Part, Survey, survey
-from model.errors import UsageError
+from model.errors import UsageError, counted
 from model.text.tokenizer import Tokenizer
 
 PERCENTILES = (10, 50, 90, 99)
@@ -209,8 +209,8 @@ def _fitting(found: Survey) -> Iterator[str]:
     yield f"  with --max_seq_len {found.max_seq_len}"
     if found.kind == "text":
         longer = int(np.count_nonzero(found.lengths > found.max_seq_len))
-        note = f"{longer:,} documents ({_share(longer, found.records)}) are longer, and go on in the next row"
-        yield _line("  rows", rows, note)
+        note = f"{longer:,} documents ({_share(longer, found.records)}) longer than a row, continued in the next"
+        yield _line("  rows", rows, counted(note))
         return
     yield _line("  rows", rows, f"{empty:.1%} of the positions empty" if rows else "nothing to train on")
     called = CALLED[found.kind]

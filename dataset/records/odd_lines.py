@@ -51,7 +51,10 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
 def _why(text: str, error: ValueError) -> str:
     if text.strip() == "{":
         return "the object goes on in the next line: write one object a line"
-    why = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    why = str(error)
+    if isinstance(error, json.JSONDecodeError):
+        what = error.msg.strip(": ").removesuffix(" at")  # "Unterminated string starting at", "Invalid \\escape: "
+        why = f"{what} at column {error.colno}"
     return why if text.endswith("\n") else f"{why}; the last line has no end: is the file cut short?"
 
 

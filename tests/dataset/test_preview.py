@@ -197,7 +197,7 @@ def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
 @pytest.mark.parametrize(
     ("lines", "flags", "code", "message"),
     [
-        ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad lines: the first is"),
+        ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad line: the first is"),
         (["", ""], [], 1, "holds no record that can be used, it is empty"),
         ([{"text": "a"}], ["--kind", "chat"], 1, "the shape is unknown"),
         ([{"input": "a", "output": "b", "score": 1}], ["--kind", "chat"], 1, "this is an answer with a score"),
