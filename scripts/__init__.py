@@ -1,15 +1,1 @@
 """Tools around the stages, for users. Imports everything but stage scripts."""
-
-import sys
-from collections.abc import Callable
-
-
-def run_program(documentation: str, main: Callable[..., object] | None = None) -> None:
-    """Calls `main` with the words of the command line, for programs that other scripts start; --help, or no word, says
-    what the file is for. A file without a `main` is a part of another script, and only says that.
-    """
-    words = sys.argv[1:]
-    if main is None or not words or {"-h", "--help"} & set(words):
-        print(documentation.strip())
-    else:
-        main(*words)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dataset.sample.manners import count_flawed
-from scripts import run_program
 from scripts.quickstart_way import Place, Stage
 
 ROWS = "--max_seq_len 256 --sample_interval 0"
@@ -160,4 +159,4 @@ def _last_value(path: Path, metric: str) -> float:
 
 
 if __name__ == "__main__":
-    run_program(__doc__)
+    print(__doc__)

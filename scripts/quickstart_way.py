@@ -13,7 +13,6 @@ from dataset.sample.files import sample_path, version
 from model.config import preset
 from model.disk import write_atomically
 from model.errors import SproutError
-from scripts import run_program
 
 # Signals that end the quickstart are passed to the running stage, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
@@ -171,4 +170,4 @@ def stop(number: int) -> None:
 
 
 if __name__ == "__main__":
-    run_program(__doc__)
+    print(__doc__)

@@ -10,7 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 WARM_UP_STEPS = 3  # not measured, on either side
 

@@ -13,7 +13,7 @@ Compare ratios: both sides run on the same machine, one after the other, several
 
 from dataset.command_line import positive, positive_int
 from model.errors import UsageError
-from scripts import run_program
+from scripts.benchmark.program import run_program
 from training.stages.arguments import StageParser
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
 PRESET, PROMPT_LENGTH, NEW_TOKENS = "26m", 16, 200

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
 TOKENS, VALIDATION_DOCUMENTS, ROW_LENGTH = 2_000_000, 120, 512

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
 ROWS, ROW_LENGTH, BATCH_SIZE = 20_000, 512, 32

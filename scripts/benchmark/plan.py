@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
 BATCHES = {"tiny": (8, 64), "26m": (4, 16), "64m": (4, 16)}  # rows of 512 at once

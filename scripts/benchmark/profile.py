@@ -4,7 +4,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 ROW_LENGTH, WARM_UP_STEPS = 512, 3
 

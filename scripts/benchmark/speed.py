@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts import run_program
 from scripts.benchmark.baseline import WARM_UP_STEPS
+from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
 

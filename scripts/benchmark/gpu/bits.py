@@ -6,9 +6,9 @@ python -m scripts.benchmark.gpu.bits A.pth B.pth           # prints "equal", or 
 import shutil
 from pathlib import Path
 
-from scripts import run_program
 from scripts.benchmark.gpu.programs import Failed, Program
 from scripts.benchmark.gpu.rates import Lines
+from scripts.benchmark.program import run_program
 
 COMPARED = ("loss", "grad_norm")
 

@@ -10,7 +10,7 @@ import runpy
 import time
 from statistics import median
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 
 def main(flags: list[str]) -> dict:

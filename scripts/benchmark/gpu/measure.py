@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 from model.errors import UsageError
-from scripts import run_program
 from scripts.benchmark.gpu import results
 from scripts.benchmark.gpu.measurements import Measurement, all_measurements
 from scripts.benchmark.gpu.programs import Failed
 from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
+from scripts.benchmark.program import run_program
 
 MARGIN = 5  # seconds to end the last program and to write
 

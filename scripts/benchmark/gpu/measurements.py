@@ -4,11 +4,11 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scripts import run_program
 from scripts.benchmark.gpu.bits import equality
 from scripts.benchmark.gpu.minimind import its_data, positions_rate, trained_share
 from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
+from scripts.benchmark.program import run_program
 
 
 @dataclass(frozen=True)

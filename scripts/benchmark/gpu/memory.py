@@ -11,7 +11,7 @@ import re
 import runpy
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 STEPS = 4  # moments are there from the second on, and a CUDA graph is recorded in the second
 

@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from scripts import run_program
 from scripts.benchmark.gpu.programs import Failed, Program
+from scripts.benchmark.program import run_program
 
 STAND_IN = Path(__file__).parent / "stand_in"
 LINE = re.compile(r"\((\d+)/\d+\), loss")

@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 REPEATS = 30
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 PATIENCE = 20  # seconds to end after SIGTERM
 TAIL = 500  # characters of its last words

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from scripts import run_program
 from scripts.benchmark.gpu.programs import Failed, Program
+from scripts.benchmark.program import run_program
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 OURS, AGAINST = "this checkout", "--against"
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from model.config import PRESETS
 from model.errors import UsageError
-from scripts import run_program
 from scripts.benchmark.gpu.programs import Failed, Program
 from scripts.benchmark.gpu.rates import Rate, run_rate, weight_of
 from scripts.benchmark.gpu.results import AGAINST, OURS, Row
 from scripts.benchmark.gpu.sizes import CARD, REHEARSAL
+from scripts.benchmark.program import run_program
 from training.report.peak import operations_per_token
 
 ROOT = Path(__file__).parents[3]

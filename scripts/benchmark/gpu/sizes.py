@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from scripts import run_program
+from scripts.benchmark.program import run_program
 
 
 @dataclass(frozen=True)
