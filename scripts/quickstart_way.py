@@ -184,3 +184,7 @@ def ending(code: int) -> str:
 def stop(number: int) -> None:
     print("\nstopped: run the same command again, and it goes on from here", flush=True)
     raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    print(__doc__)

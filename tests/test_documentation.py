@@ -94,6 +94,8 @@ def prepared(tmp_path_factory) -> Path:
     write_pairs(folder / "my_labelled_answers.jsonl", 30, seed=1)  # each pair is a good and a bad answer
     write_scored(folder / "my_scores.jsonl", 30, seed=0)
     write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
+    labelled = ({"prompt": f"{i}?", "completion": f"{i}.", "label": i % 2 == 0} for i in range(30))
+    (folder / "my_labelled_answers.jsonl").write_text("".join(json.dumps(record) + "\n" for record in labelled))
     for name in CHATS:
         write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
     tokenizer = Tokenizer.load()

@@ -6,6 +6,7 @@ from pathlib import Path
 from dataset.records.documents import Document, FormatReader, read_documents
 from dataset.records.formats import BadLine, Format, RecordKind
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
+from dataset.records.odd_lines import UNKNOWN
 from dataset.records.reading import bar_over, check_file, read_records, size_of
 from model.errors import SproutError, UsageError
 
@@ -49,4 +50,4 @@ def all_documents(path: str | Path, kind: RecordKind, doing: str) -> Iterator[Do
 
 
 def _unusable(line: BadLine) -> SproutError:
-    return SproutError(f"{line}: correct it, or remove the line")
+    return SproutError(f"{line}: {'give another file' if line.reason == UNKNOWN else 'correct it, or remove the line'}")

@@ -13,6 +13,7 @@ Compare ratios: both sides run on the same machine, one after the other, several
 
 from dataset.command_line import positive, positive_int
 from model.errors import UsageError
+from scripts.benchmark.program import run_program
 from training.stages.arguments import StageParser
 
 
@@ -58,3 +59,7 @@ def main(argv=None):
     else:
         from scripts.benchmark.learn import compare
     compare(args)
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

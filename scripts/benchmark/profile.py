@@ -4,6 +4,8 @@ import contextlib
 import time
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 ROW_LENGTH, WARM_UP_STEPS = 512, 3
 
 # The kind of an operator in the profile, by the beginning of its name.
@@ -74,3 +76,7 @@ def profile(args) -> None:
         print(f"{kind:16} {share / total:6.1%}")
     print(f"{'element-wise':16} {left / total:6.1%}")
     print(events.table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60))
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -13,6 +13,7 @@ A stage script shows its loop, data, loss and parameters, and leaves the mechani
 
 import torch
 
+from dataset.command_line import parse_sources
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint
 from model.whole import first_not_finite
@@ -34,6 +35,8 @@ class Run:
     def __init__(self, args, stage: str):
         if args.allow_changed and not args.resume:  # this would move the earlier run aside and begin again
             raise UsageError("--allow_changed lets --resume go on with other flags: give both")
+        for items in (args.data_path, args.val_path):
+            parse_sources(items or [])  # a missing file is found before the network is read
         self.args, self.stage = args, stage
         self.progress = Progress(distributed.is_main())
         self.say = self.progress.say

@@ -9,17 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from model.disk import write_atomically
+from model.errors import counted
 
 NAME = "run.json"
-OF_THE_PLAN = (
-    "epochs",
-    "tokens_per_step",
-    "steps",
-    "warmup_steps",
-    "schedule",
-    "learning_rate",
-    "default_learning_rate",
-)
+OF_THE_PLAN = "epochs tokens_per_step steps warmup_steps schedule learning_rate default_learning_rate".split()
 FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
 
 
@@ -83,9 +76,9 @@ def describe_plan(args, plan, model, machine, output) -> list[str]:
         f"model     {total / 1e6:.3f} M parameters{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
-        f"data      {tokens / 1e6:.2f} M tokens in rows of {plan.row_length}, {plan.epochs} epoch(s)",
+        f"data      {tokens / 1e6:.2f} M tokens in rows of {plan.row_length}, {plan.epochs} epochs",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
-        f" micro-batches x {plan.world_size} process(es)  ({reasons['batch']})",
+        f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
         f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
         f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
@@ -110,7 +103,7 @@ class Progress:
         if not self.is_main:
             return
         try:
-            tqdm.write(text, file=sys.stdout)
+            tqdm.write(counted(text), file=sys.stdout)
             sys.stdout.flush()
         except BrokenPipeError:  # the reader (`| head`) has gone; training goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,6 @@ def result_of(step, plan, machine) -> str:
     peak, seconds = machine.peak_memory() / 2**30, step.metrics["time"]["seconds"]
     return (
         f"dry run: one step took {seconds:.1f} s at a peak of {peak:.2f} GB,"
-        f" so {plan.steps} steps take about {seconds * plan.steps / 3600:.1f} h;"
+        f" so a run of {plan.steps} steps takes about {seconds * plan.steps / 3600:.1f} h;"
         " nothing was written but the token cache"
     )
