@@ -1,18 +1,16 @@
 """What a run computes on: device and precision, torch.compile, other processes, and the signals that end it."""
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
 
 import torch
 
-from model.device import choose_device
+from model.device import choose_device, reuse_freed_memory
 from training.engine import distributed
 
 # A shell reports 128 + the signal's number.
@@ -25,8 +23,6 @@ ECHO_SECONDS = 2.0
 
 # Rough operations per second of training: they only serve to tell a short run from a long one.
 OPERATIONS_PER_SECOND = {"cuda": 5e13, "mps": 1e12, "cpu": 2e11}
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 
 
 class Interrupted(SystemExit):
@@ -176,16 +172,3 @@ def _has_triton() -> bool:
 
 def _has_compiler() -> bool:
     return any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))
-
-
-def reuse_freed_memory() -> None:
-    """Makes glibc keep the memory of freed tensors for the next ones; does nothing with another C library.
-
-    By default, glibc returns every large tensor to the system when it is freed, and the system clears each page of
-    the next one: that takes an eighth of a training step on a CPU (docs/pretrain.md).
-    """
-    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_THRESHOLD, 2**30)  # an older glibc refuses more than 32 MB and changes nothing
-    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

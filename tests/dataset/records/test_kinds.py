@@ -1,13 +1,14 @@
 """What a record is taken for where a command reads several kinds, and how --format overrides that."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
 from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT
 from dataset.records.kinds import find_kind, only
-from dataset.records.measured import all_documents, kind_of_file
+from dataset.records.measured import all_documents, kind_of_file, parts_of
 from model.errors import UsageError
 
 ALPACA = {"instruction": "Hi", "input": "", "output": "Hello!"}
@@ -42,3 +43,23 @@ def test_a_format_that_is_asked_for_is_the_one_that_is_read(tmp_path):
     with pytest.raises(UsageError, match="give one of conversations"):
         only(CHAT, "nonsense")
     assert only(CHAT, "alpaca").name != CHAT.name  # so its caches are others
+
+
+def test_parts_of_a_file_move_the_bar_as_they_are_dealt_with(tmp_path, monkeypatch):
+    """Reading a part takes no time: what counts is the share of it that a network has scored."""
+    path, places = tmp_path / "a.jsonl", []
+    path.write_text(json.dumps({"text": "a b"}) + "\n")
+
+    class Bar(nullcontext):
+        n = 0
+
+        def update(self, more):
+            self.n += more
+            places.append(self.n)
+
+    monkeypatch.setattr("dataset.records.measured.bar_over", lambda total, doing: nullcontext(Bar()))
+    kind, _ = kind_of_file(path, ("text",))
+    for documents, show in parts_of(path, kind, "scoring"):
+        assert [document.content for document in documents] == ["a b"] and places == []
+        show(0.5)
+    assert places == [8, 16]  # bytes
