@@ -24,10 +24,9 @@ def profile(args) -> None:
     from dataset.rows.rows import Rows
     from dataset.rows.texts import TEXTS
     from model.config import PRESETS
-    from model.device import choose_device
+    from model.device import choose_device, reuse_freed_memory
     from model.text.tokenizer import Tokenizer
     from model.transformer import Transformer
-    from training.engine.machine import reuse_freed_memory
     from training.engine.optimizers import build_optimizers
     from training.engine.update import Updater
     from training.losses.next_token import next_token_loss

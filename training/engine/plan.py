@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from model.errors import UsageError
 from training.engine.memory import Footprint, footprint_of
+from training.report.description import amount
 
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
@@ -189,7 +190,7 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
         # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.
         total = min(total, int(TOKENS_PER_SQRT_D**2 * args.max_steps) * args.max_steps)
     tokens = tokens_per_step_rule(max(1, total))
-    reason = f"about 2.9 sqrt({total / 1e6:.1f} M tokens)"
+    reason = f"about 2.9 sqrt({amount(total)} tokens)"
     if tokens in (BASE_TOKENS, MOST_TOKENS_PER_STEP):
         reason = f"{'at least' if tokens == BASE_TOKENS else 'at most'} {tokens:,}, and {reason}"
     if args.batch_size or args.accumulation_steps:

@@ -25,7 +25,7 @@ from training.engine.schedules import learning_rate_factor
 from training.engine.state import RunState, identity_of_run, seed_everything, whole_state
 from training.engine.step import MAIN, Step
 from training.engine.update import Measures, Updater
-from training.report.description import FEWEST_JUDGED, Progress, describe, describe_plan, write_description
+from training.report.description import FEWEST_JUDGED, Progress, amount, describe, describe_plan, write_description
 from training.report.metrics import Metrics
 
 
@@ -100,7 +100,6 @@ class Run:
         self.measures = Measures()
         if self._prepared is not model:
             self.prepare(model, plan)
-        self.output = Output(args.out_dir, f"{args.weight_name}_{model.config.hidden_size}", model)
         self.identity = identity_of_run(self.stage, args, plan, model, tokenizer, self.machine, data)
         stage = "lora" if self.output.of_adapters else self.stage
         self.description = describe(stage, args.optimizer, plan, model, description or {})
@@ -116,7 +115,8 @@ class Run:
         they come from the same kernels.
         """
         model.recomputes_layers = plan.activation_checkpointing
-        self.machine.prepare(model, plan)
+        self.output = Output(self.args.out_dir, f"{self.args.weight_name}_{model.config.hidden_size}", model)
+        self.machine.prepare(model, plan, self.output.resume_file if self.args.resume else None)
         self._prepared = model
 
     def _claim_output(self) -> None:
@@ -156,6 +156,8 @@ class Run:
         self.machine.interrupts.patient()
         self.progress.start(state.step, plan.steps)
         last = plan.steps
+        if self.machine.compiles:
+            self.say("compiling: the first step takes up to a minute longer")
         if args.dry_run:
             # The first step compiles, and the second is recorded as a CUDA graph.
             last = min(last, state.step + (3 if self.machine.passes else 2 if self.machine.compiles else 1))
@@ -214,8 +216,8 @@ class Run:
 
             for line in (*closing_words(self.metrics.path, self.description), *next_commands(self.stage, self.args)):
                 self.say(line)
-        tokens = self.state.tokens / 1e6
-        self.say(f"done: {self.output.weight_file} after {self.state.step} steps, {tokens:.2f} M tokens")
+        n, tokens = self.state.step, amount(self.state.tokens)
+        self.say(f"done: {self.output.weight_file} after {n} step{'s' * (n > 1)}, {tokens} tokens")
 
     def save(self) -> None:
         """Writes the weights and the state of the run, each whole or not at all. All processes call it."""

@@ -71,19 +71,30 @@ def describe_plan(args, plan, model, machine, output) -> list[str]:
     tokens = plan.rows_per_epoch * plan.row_length
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
+    time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
     compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
     return [
         f"model     {total / 1e6:.3f} M parameters{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
-        f"data      {tokens / 1e6:.2f} M tokens in rows of {plan.row_length}, {plan.epochs} epochs",
+        f"data      {amount(tokens)} tokens in rows of {plan.row_length}, {plan.epochs} epochs",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
-        f"steps     {plan.steps:,}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
+        f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
         f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
         f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
         f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
     ]
+
+
+def amount(tokens: int) -> str:
+    return f"{tokens:,}" if tokens < 1e5 else f"{tokens / 1e6:.2f} M"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def write_description(folder: Path, description: Description) -> None:

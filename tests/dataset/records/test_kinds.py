@@ -1,6 +1,7 @@
 """What a record is taken for where a command reads several kinds, and how --format overrides that."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -9,7 +10,7 @@ from dataset.corpus import Corpus
 from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
-from dataset.records.measured import all_documents, kind_of_file
+from dataset.records.measured import all_documents, kind_of_file, parts_of
 from dataset.records.preferences import PREFERENCE
 from dataset.records.prompts import PROMPT
 from dataset.records.scored import SCORED
@@ -84,3 +85,23 @@ def test_advice_for_a_wholly_different_file_is_not_to_skip_its_lines(tmp_path):
     path.write_text('{"id": 1}\n')
     with pytest.raises(SproutError, match='there is no text .*accepted: {"text": "..."}.*: give another file'):
         Corpus([Source(path)], "stop", tmp_path / "bad.jsonl")
+
+
+def test_parts_of_a_file_move_the_bar_as_they_are_dealt_with(tmp_path, monkeypatch):
+    """Reading a part takes no time: what counts is the share of it that a network has scored."""
+    path, places = tmp_path / "a.jsonl", []
+    path.write_text(json.dumps({"text": "a b"}) + "\n")
+
+    class Bar(nullcontext):
+        n = 0
+
+        def update(self, more):
+            self.n += more
+            places.append(self.n)
+
+    monkeypatch.setattr("dataset.records.measured.bar_over", lambda total, doing: nullcontext(Bar()))
+    kind, _ = kind_of_file(path, ("text",))
+    for documents, show in parts_of(path, kind, "scoring"):
+        assert [document.content for document in documents] == ["a b"] and places == []
+        show(0.5)
+    assert places == [8, 16]  # bytes
