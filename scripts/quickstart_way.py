@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from dataset.sample.files import sample_path, version
 from model.config import preset
 from model.disk import write_atomically
 from model.errors import SproutError
+from training.report.going_on import command_to_go_on, in_words
 
 # Signals that end the quickstart are passed to the running stage, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
@@ -134,7 +134,7 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
     The command runs in its own session, so that Ctrl-C reaches it once, through us, and it saves before it ends. On
     such a signal, raises `SystemExit` after one line that says how to go on; raises `SproutError` if the command fails.
     """
-    print(f"    python {shlex.join(command)}\n", flush=True)
+    print(f"    {in_words(['python', *command])}\n", flush=True)
     process = subprocess.Popen(
         [sys.executable, *command],
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
@@ -158,12 +158,12 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
         stop(received[0])
     if process.returncode:
         raise SproutError(
-            f"{command[0]} ended with exit code {process.returncode}: the reason stands above;"
-            " run this again to go on from there"
+            f"{command[0]} ended with exit code {process.returncode}: the reason stands above; when it is mended, go on"
+            f" with: {command_to_go_on()}"
         )
     return printed or ""
 
 
 def stop(number: int) -> None:
-    print("\nstopped: run the same command again, and it goes on from here", flush=True)
+    print(f"\nstopped; go on with: {command_to_go_on()}", flush=True)
     raise SystemExit(128 + number)

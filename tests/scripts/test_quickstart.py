@@ -110,7 +110,7 @@ def test_a_signal_reaches_the_stage_once_which_ends_by_itself(tmp_path, number):
     said, _ = process.communicate(timeout=20)
     assert process.returncode == 128 + number
     assert (tmp_path / "saved").read_text() == "1"
-    assert said.splitlines()[-1].startswith("stopped: run the same command again")
+    assert said.splitlines()[-1].startswith(f"stopped; go on with: {sys.executable} -c ")
 
 
 def wait_for(path: Path, seconds: float = 20) -> None:

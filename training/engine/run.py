@@ -46,6 +46,14 @@ class Run:
         self._prepared = None  # the network that `prepare` was called with
         self._saved_at = None
 
+    def begins_with(self, model, origin) -> None:
+        """Says what the network begins with. Raises `UsageError` at once where --resume finds nothing to go on with."""
+        if not self.args.resume:
+            return self.say(f"begins with {origin}")
+        from training.engine.resume import check_there  # a run from the start does not load it
+
+        check_there(self.args, model.config.hidden_size)
+
     def __enter__(self):
         self.machine.start()
         seed_everything(self.args.seed, step=0)
@@ -121,13 +129,13 @@ class Run:
         distributed.barrier()  # another process may still be reading its starting point from the output
         distributed.together(self._lock_output)
         if self.args.resume:
-            from training.engine import resume  # a run from the start does not load it
+            from training.engine import resume
 
             saved, changes = resume.read(self.output.resume_file, self.identity, self.args.allow_changed)
             for change in changes:
                 self.say(f"changed: {change}")
             resume.restore(saved, self.state, self.networks, self.updaters, self.output.resume_file)
-            self.say(f"resumed {self.output.resume_file} at step {self.state.step} of {self.plan.steps}")
+            self.say(resume.where_it_goes_on(self.args, self.state, self.plan, self.output.resume_file))
         distributed.together(self._open_logs)
 
     def _lock_output(self) -> None:
@@ -175,7 +183,7 @@ class Run:
             from training.report.dry_run import result_of
 
             self.say(result_of(step, self.plan, self.machine))
-        elif self.machine.is_main:
+        elif self.machine.is_main and self._saved_at:  # else the run had ended before it was resumed
             self._close()
 
     def _finish(self, step: Step) -> None:
