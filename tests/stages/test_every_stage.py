@@ -211,7 +211,7 @@ def test_two_processes_have_the_curve_of_one(stage, variant, folder):
     running = [Running(f"train_{stage.name}", command, no_curves, each) for each in together(2)]
     first, second = [each.end(240) for each in running]
     assert (first.code, second.code) == (0, 0), first.err + second.err
-    assert "1 rows x 2 micro-batches x 2 process(es)" in first.out and second.out == ""
+    assert "1 row x 2 micro-batches x 2 processes" in first.out and second.out == ""
     two = workshop.result(f"two_{out}")
     for a, b in zip(two.metrics, one.metrics, strict=True):
         assert a == pytest.approx(b, rel=2e-5, abs=1e-5)

@@ -24,7 +24,15 @@ from training.engine.schedules import learning_rate_factor
 from training.engine.state import RunState, identity_of_run, seed_everything, whole_state
 from training.engine.step import MAIN, Step
 from training.engine.update import Measures, Updater
-from training.report.description import FEWEST_JUDGED, Progress, describe, describe_plan, write_description
+from training.report.description import (
+    FEWEST_JUDGED,
+    Progress,
+    describe,
+    describe_plan,
+    longer,
+    many,
+    write_description,
+)
 from training.report.metrics import Metrics
 
 
@@ -109,7 +117,7 @@ class Run:
         self.identity = identity_of_run(self.stage, args, plan, model, tokenizer, self.machine, data)
         stage = "lora" if self.output.of_adapters else self.stage
         self.description = describe(stage, args.optimizer, plan, model, description or {})
-        for line in describe_plan(args, plan, model, self.machine, self.output):
+        for line in describe_plan(args, plan, model, self.machine, self.output, self.description.tokens_per_epoch):
             self.say(line)
         if not args.dry_run:
             self._claim_output()
@@ -218,8 +226,10 @@ class Run:
 
             for line in closing_words(self.metrics.path, self.description):
                 self.say(line)
-        tokens = self.state.tokens / 1e6
-        self.say(f"done: {self.output.weight_file} after {self.state.step} steps, {tokens:.2f} M tokens")
+        else:
+            self.say(f"a run of {many(self.state.step, 'step')} is too short to judge: {longer(self.plan)}")
+        steps, tokens = many(self.state.step, "step"), many(self.state.tokens, "token")
+        self.say(f"done: {self.output.weight_file} after {steps}, {tokens}")
 
     def save(self) -> None:
         """Writes the weights and the state of the run, each whole or not at all. All processes call it."""
