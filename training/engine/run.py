@@ -25,7 +25,15 @@ from training.engine.schedules import learning_rate_factor
 from training.engine.state import RunState, identity_of_run, seed_everything, whole_state
 from training.engine.step import MAIN, Step
 from training.engine.update import Measures, Updater
-from training.report.description import FEWEST_JUDGED, Progress, amount, describe, describe_plan, write_description
+from training.report.description import (
+    FEWEST_JUDGED,
+    Progress,
+    amount,
+    describe,
+    describe_plan,
+    longer,
+    write_description,
+)
 from training.report.metrics import Metrics
 
 
@@ -48,6 +56,14 @@ class Run:
         self.plan: Plan | None = None
         self._prepared = None  # the network that `prepare` was called with
         self._saved_at = None
+
+    def begins_with(self, model, origin) -> None:
+        """Says what the network begins with. Raises `UsageError` at once where --resume finds nothing to go on with."""
+        if not self.args.resume:
+            return self.say(f"begins with {origin}")
+        from training.engine.resume import check_there  # a run from the start does not load it
+
+        check_there(self.args, model.config.hidden_size)
 
     def __enter__(self):
         self.machine.start()
@@ -103,7 +119,7 @@ class Run:
         self.identity = identity_of_run(self.stage, args, plan, model, tokenizer, self.machine, data)
         stage = "lora" if self.output.of_adapters else self.stage
         self.description = describe(stage, args.optimizer, plan, model, description or {})
-        for line in describe_plan(args, plan, model, self.machine, self.output):
+        for line in describe_plan(args, plan, model, self.machine, self.output, self.description.tokens_per_epoch):
             self.say(line)
         if not args.dry_run:
             self._claim_output()
@@ -124,13 +140,13 @@ class Run:
         distributed.barrier()  # another process may still be reading its starting point from the output
         distributed.together(self._lock_output)
         if self.args.resume:
-            from training.engine import resume  # a run from the start does not load it
+            from training.engine import resume
 
             saved, changes = resume.read(self.output.resume_file, self.identity, self.args.allow_changed)
             for change in changes:
                 self.say(f"changed: {change}")
             resume.restore(saved, self.state, self.networks, self.updaters, self.output.resume_file)
-            self.say(f"resumed {self.output.resume_file} at step {self.state.step} of {self.plan.steps}")
+            self.say(resume.where_it_goes_on(self.args, self.state, self.plan, self.output.resume_file))
         distributed.together(self._open_logs)
 
     def _lock_output(self) -> None:
@@ -180,7 +196,7 @@ class Run:
             from training.report.dry_run import result_of
 
             self.say(result_of(step, self.plan, self.machine))
-        elif self.machine.is_main:
+        elif self.machine.is_main and self._saved_at:  # else the run had ended before it was resumed
             self._close()
 
     def _finish(self, step: Step) -> None:
@@ -216,8 +232,9 @@ class Run:
 
             for line in (*closing_words(self.metrics.path, self.description), *next_commands(self.stage, self.args)):
                 self.say(line)
-        n, tokens = self.state.step, amount(self.state.tokens)
-        self.say(f"done: {self.output.weight_file} after {n} step{'s' * (n > 1)}, {tokens} tokens")
+        else:
+            self.say(f"a run of {self.state.step} steps is too short to judge: {longer(self.plan)}")
+        self.say(f"done: {self.output.weight_file} after {self.state.step} steps, {amount(self.state.tokens)} tokens")
 
     def save(self) -> None:
         """Writes the weights and the state of the run, each whole or not at all. All processes call it."""
