@@ -83,7 +83,7 @@ def main(argv=None):
         # Network, data, and the loss of a pair or of a single answer
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
         rows, validation = open_data(KIND, args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)

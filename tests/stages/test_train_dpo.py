@@ -16,7 +16,7 @@ from model.text.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.faults.processes import Running, no_curves, together
 from tests.stages.workshop import Workshop
-from training.engine.machine import _has_compiler as has_compiler
+from training.engine.speed import _has_compiler as has_compiler
 from training.losses.preference import Settings, at_the_start
 from training.stages.held_out import share_of
 
