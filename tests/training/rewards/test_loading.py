@@ -130,6 +130,7 @@ def test_the_table_has_a_column_for_each_function_and_nan_for_none(mine):
     assert found.dtype == torch.float64 and found.shape == (3, 3)
     wanted = torch.tensor([[1, 1, 1], [0, math.nan, 0], [0, 1, math.nan]], dtype=torch.float64)
     torch.testing.assert_close(found, wanted, equal_nan=True)
+    assert rewards[0].function.__globals__ is rewards[1].function.__globals__  # the file was run once
     calls = rewards[0].function.__globals__["CALLS"]
     assert len(calls) == 1 and calls[0].keys() == {"skill"}
     assert rate([], ["?"], ["a"], {}).shape == (1, 0) and rate(rewards[1:2], [], [], {}).shape == (0, 1)
