@@ -169,7 +169,7 @@ def test_stopped_by_signals_it_saves_and_goes_on_to_the_bit(stage, variant, whol
         assert 0 < stopped.facts["step"] < expected.facts["step"]
         last = stopped.facts["step"]
         assert read_checkpoint(stopped.resume_file)["step"] == stopped.metrics[-1]["step"] == last
-    if variant != "sampled" and not stage.samples:  # these evaluate to draw answers, too
+    if variant != "sampled" and not stage.samples and stage.name != "reward":  # these evaluate elsewhere, too
         assert last == 9  # and not 10: its validation is still to come
     result = workshop.train(out, *words, "--resume")
     assert f"resumed {result.resume_file} at step {last} of {expected.facts['step']}" in result.said
