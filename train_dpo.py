@@ -117,7 +117,8 @@ def main(argv=None):
             seen = rows_seen(rows, replace(plan, max_steps=3) if args.dry_run else plan)
             add_reference(model, rows.packed, rows.identity, *where, seen=seen)
             if args.eval_interval != 0:
-                add_reference(model, validation.packed, ["validation", *validation.identity], *where)
+                held_out, seen = ["validation", *validation.identity], validation.places(range(len(validation)))
+                add_reference(model, validation.packed, held_out, *where, seen=seen, held_out=True)
         elif live:
             identity["reference"], reference = f"live, of {fingerprint(model)}", frozen_copy(model)
             machine.compile(reference)

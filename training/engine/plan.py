@@ -15,7 +15,7 @@ The plan is printed with the reason for every value, and a flag overrides each o
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from model.errors import UsageError
 from training.engine.memory import Footprint, footprint_of
@@ -24,6 +24,7 @@ from training.report.description import MANY_PASSES, amount, longer
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
+VALIDATION = 12  # a row to train takes the time of three to score: at most one is scored for every twelve trained
 MICRO_BATCH_TOKENS = 8192  # on a CPU, where more at once is no faster; a GPU takes all that it has memory for
 BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # for a new network; others: `training/engine/rates.py`
 
@@ -46,6 +47,7 @@ class Plan:
     default_learning_rate: float | None = None  # by the rule, even if --learning_rate is given
     begins_with: str | None = None  # the stage that trained the network so far
     imported: bool = False  # whether the network or one that it was trained from came from elsewhere
+    validations: int = field(default=20, compare=False)  # roughly, in the run, unless --eval_interval says otherwise
     footprint: Footprint | None = field(default=None, compare=False)
     reasons: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -107,7 +109,12 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
 
         for warning in warnings_about_passes(plan, rows):
             machine.say(f"warning: {warning}")
-    return plan
+    if not rows.held_out or args.eval_interval is not None:
+        return plan
+    most = max(1, plan.steps * plan.rows_per_step // VALIDATION)  # rows that are scored in the whole run
+    if len(rows.held_out) > most:
+        rows.held_out.keep(most)
+    return replace(plan, validations=min(20, most // len(rows.held_out)))
 
 
 def make_plan(

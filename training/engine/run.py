@@ -57,6 +57,7 @@ class Run:
         self.plan: Plan | None = None
         self._prepared = None  # the network that `prepare` was called with
         self._saved_at = None
+        self._trained, self._beside, self._can_afford_samples = 0.0, 0.0, False  # seconds in updates, and beside them
 
     def begins_with(self, model, origin) -> None:
         """Says what the network begins with. Raises `UsageError` at once where --resume finds nothing to go on with."""
@@ -187,8 +188,8 @@ class Run:
                 self.measures,
                 learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule),
                 seed=args.seed,
-                eval_interval=_interval(args.eval_interval, plan.steps, 20),
-                sample_interval=_interval(args.sample_interval, plan.steps, 5),
+                eval_interval=_interval(args.eval_interval, plan.steps, plan.validations),
+                sample_interval=_interval(args.sample_interval, plan.steps, 5 if self._can_afford_samples else 1),
             )
             yield step
             self._finish(step)
@@ -203,6 +204,11 @@ class Run:
     def _finish(self, step: Step) -> None:
         if not step.is_complete:
             raise RuntimeError("a stage script must call step.update() once in every step")
+        # Samples change nothing that is saved, so they may depend on the clock. One is taken to last as long as a step.
+        seconds = step.metrics["time"]["seconds"]
+        self._trained += seconds
+        self._beside += max(0.0, step.age - seconds)
+        self._can_afford_samples = self._beside + seconds <= self._trained / 10
         self.state.complete({} if self.args.dry_run else step.metrics)
         finished = self.state.step == self.plan.steps
         self.progress.advance(step.metrics, self.machine.peak_memory(), finished or self._due("log_interval"))

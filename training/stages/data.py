@@ -68,7 +68,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     rows = Rows(kind, list(zip(caches, [source.weight for source in sources])), args.max_seq_len, args.seed)
     held_out = [open_cache(path, 1.0) for path in val_paths]
     say(rows.summary())
-    validation = ValidationRows(kind, held_out or caches, args.max_seq_len)
+    rows.held_out = validation = ValidationRows(kind, held_out or caches, args.max_seq_len)
     for warning in rows.packed.warnings():
         say(f"warning: {warning}")
     if not validation.documents:

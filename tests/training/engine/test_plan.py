@@ -117,7 +117,7 @@ def test_what_was_imported_once_keeps_its_rates_in_every_later_stage():
     again, imported = planned(begins_with="full_sft", imported=True), planned(begins_with="imported")
     assert again.learning_rate == imported.learning_rate and again.imported and imported.imported
     assert not planned(begins_with="full_sft").imported
-    rows = SimpleNamespace(rows_per_epoch=100, row_length=512, passes=np.ones(1))
+    rows = SimpleNamespace(rows_per_epoch=100, held_out=None, row_length=512, passes=np.ones(1))
     args, machine = flags("--optimizer=adamw"), SimpleNamespace(world_size=1, choice=choose_device("cpu", "float32"))
     model = Transformer(SMALL)
     rates = {"ours": {"adamw": 1e-4}, "imported": {"adamw": 1e-6}}
@@ -225,6 +225,29 @@ def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same(length):
     for flag in ("--batch_size=2", "--accumulation_steps=2"):
         with pytest.raises(UsageError, match="give it, or these"):
             planned("--fit=1.5", flag, footprint=footprint)
+
+
+def test_a_short_run_scores_few_rows():
+    """One row for every twelve that are trained: spread over the run, or fewer rows than are held out."""
+
+    class HeldOut(list):
+        def keep(self, most):
+            del self[most:]
+
+    def plan(rows: int, held_out: HeldOut, eval_interval=None) -> Plan:
+        args, machine = (
+            flags("--optimizer=adamw"),
+            SimpleNamespace(world_size=1, choice=choose_device("cpu", "float32")),
+        )
+        args.eval_interval = eval_interval
+        found = SimpleNamespace(rows_per_epoch=rows, held_out=held_out, row_length=512, passes=np.ones(1))
+        return plan_for(args, machine, Transformer(SMALL), found, Origin("a new network"))
+
+    short, long, asked = HeldOut(range(100)), HeldOut(range(100)), HeldOut(range(100))
+    assert plan(120, short).validations == 1 and len(short) == 10
+    assert plan(12_000, long).validations == 10 and len(long) == 100
+    plan(120, asked, eval_interval=1)
+    assert len(asked) == 100
 
 
 # --- what is said of it -----------------------------------------------------------------------------
