@@ -33,9 +33,8 @@ def compare(args) -> None:
     for side, runs in found.items():
         rates = sorted(each["answers_per_second"] for each in runs)
         tokens = statistics.median(each["tokens"] for each in runs)
-        print(
-            f"{side:10} {statistics.median(rates):8.1f} answers/s ({rates[0]:.1f} to {rates[-1]:.1f}), {tokens:,} tokens"
-        )
+        reached = f"{statistics.median(rates):8.1f} answers/s ({rates[0]:.1f} to {rates[-1]:.1f})"
+        print(f"{side:10} {reached}, {tokens:,} tokens in all")
     if args.minimind:
         ours, theirs = (statistics.median(each["answers_per_second"] for each in found[side]) for side in (OURS, PEER))
         print(f"ours is {ours / theirs:.2f}x")
@@ -57,10 +56,8 @@ def prepare(args) -> dict:
             break
     out = Path(args.out_dir).resolve()
     files, _ = write_bare(out / "rollouts_minimind", loaded.model, loaded.tokenizer, "policy", loaded.stored_dtype)
-    names = (
-        "hidden_size num_hidden_layers num_attention_heads num_key_value_heads intermediate_size vocab_size rope_theta"
-    )
-    config = loaded.model.config
+    names = """hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim intermediate_size vocab_size
+        rope_theta rms_norm_eps"""
     case = {
         "weight": str(Path(args.weight_path).resolve()),
         "bare": str(next(path for path in map(Path, files) if path.suffix == ".pth").resolve()),
