@@ -56,8 +56,8 @@ def prepare(args) -> dict:
             break
     out = Path(args.out_dir).resolve()
     files, _ = write_bare(out / "rollouts_minimind", loaded.model, loaded.tokenizer, "policy", loaded.stored_dtype)
-    names = """hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim intermediate_size vocab_size
-        rope_theta rms_norm_eps"""
+    names = """hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim intermediate_size
+        vocab_size rope_theta rms_norm_eps"""
     case = {
         "weight": str(Path(args.weight_path).resolve()),
         "bare": str(next(path for path in map(Path, files) if path.suffix == ".pth").resolve()),
