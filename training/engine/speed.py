@@ -18,7 +18,7 @@ from training.losses.next_token import next_token_loss
 
 OPERATIONS_PER_SECOND = {"cuda": 5e13, "mps": 1e12}  # roughly, in training; they only tell a short run from a long one
 WORTH_COMPILING = 300  # seconds
-TIME = 2.0  # seconds that the measurement may take
+OPERATIONS, FEWEST = 5e10, 32  # of a pass that is measured: half a second on two cores; the fewest tokens of one
 
 
 def expected_seconds(model, plan, machine) -> float:
@@ -31,15 +31,15 @@ def expected_seconds(model, plan, machine) -> float:
 
 
 def micro_batch_seconds(model, plan, machine) -> float:
-    """The time of a forward and a backward pass over a micro-batch, from passes over more and more tokens.
+    """The time of a forward and a backward pass over a micro-batch, from passes over a part of it.
 
-    A pass takes a time that every one takes, as for the gradients of all weights, and a time for each token: the two
-    largest that fit into `TIME` tell them apart. Neither gradients nor random numbers of the run are touched.
+    So many tokens that a pass takes about half a second: with few, what every pass takes would count, and the waiting of the
+    threads for each other. Of two passes the faster one counts, since other programs may hold up either. Neither
+    gradients nor random numbers of the run are touched.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    began = time.perf_counter()
 
-    def measure(tokens: int) -> float:
+    def seconds_of(tokens: int) -> float:
         length = min(tokens, plan.row_length)
         rows = torch.zeros(tokens // length, length, dtype=torch.int64)
         started = time.perf_counter()
@@ -50,15 +50,11 @@ def micro_batch_seconds(model, plan, machine) -> float:
         return time.perf_counter() - started
 
     most = plan.batch_size * plan.row_length
+    tokens = min(most, max(FEWEST, int(OPERATIONS / (6 * model.config.num_parameters()))))
+    tokens = max(1, tokens // plan.row_length) * min(tokens, plan.row_length)  # whole rows
     with torch.random.fork_rng(devices=[]):
-        tokens = min(32, most)
-        measure(tokens)  # the first one also loads kernels
-        before, seconds = 0.0, measure(tokens)
-        while 2 * tokens <= most and time.perf_counter() - began + 2 * seconds < TIME:
-            tokens *= 2
-            before, seconds = seconds, measure(tokens)
-    for_all = min(max(2 * before - seconds, 0.0), before)
-    return for_all + (seconds - for_all) / tokens * most
+        seconds_of(min(FEWEST, tokens))  # loads kernels
+        return min(seconds_of(tokens), seconds_of(tokens)) * most / tokens
 
 
 def compiles(device: torch.device, choice: str, seconds: float) -> tuple[bool, str]:
