@@ -19,6 +19,7 @@ from model.whole import changing_state, load_changing_state
 from training.engine import distributed
 from training.engine.state import FORMAT, VERSION, RunState
 from training.engine.update import Updater
+from training.report.metrics import flat
 
 # What may differ with --allow_changed, and the effect.
 EFFECTS = {
@@ -139,6 +140,7 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
         restore_updater(updater, saved["updaters"][name])
     for each in fields(state):
         setattr(state, each.name, saved.get(each.name, getattr(state, each.name)))
+    state.updates = [flat(line) for line in state.updates]
     state.kept = saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
 
 

@@ -220,16 +220,16 @@ class Run:
 
     def _close(self) -> None:
         """Prints the closing words of a completed run."""
+        state = self.state
         self.metrics.draw()
-        if self.state.step >= FEWEST_JUDGED:
+        if state.step >= FEWEST_JUDGED:
             from training.diagnosis.diagnosis import closing_words  # loaded only at the end
 
             for line in closing_words(self.metrics.path, self.description):
                 self.say(line)
         else:
-            self.say(f"a run of {many(self.state.step, 'step')} is too short to judge: {longer(self.plan)}")
-        steps, tokens = many(self.state.step, "step"), many(self.state.tokens, "token")
-        self.say(f"done: {self.output.weight_file} after {steps}, {tokens}")
+            self.say(f"a run of {many(state.step, 'step')} is too short to judge: {longer(self.plan)}")
+        self.say(f"done: {self.output.weight_file} after {many(state.step, 'step')}, {many(state.tokens, 'token')}")
 
     def save(self) -> None:
         """Writes the weights and the state of the run, each whole or not at all. All processes call it."""

@@ -97,8 +97,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
-    epoch = tokens_per_epoch or plan.rows_per_epoch * plan.row_length
-    tokens = round(epoch * plan.steps / plan.steps_per_epoch)
+    tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * plan.steps / plan.steps_per_epoch)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
     compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
@@ -170,7 +169,6 @@ class Progress:
 
 def describe_step(metrics: dict, memory: int) -> str:
     loss = "skipped" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
-    time = metrics["time"]
-    speed = f"{time['tokens_per_second']:,.0f} tokens/s"
-    speed += f" ({time['share_of_peak']:.0%} of the card)" if "share_of_peak" in time else ""
+    speed = f"{metrics['time/tokens_per_second']:,.0f} tokens/s"
+    speed += f" ({metrics['time/share_of_peak']:.0%} of the card)" if "time/share_of_peak" in metrics else ""
     return f"loss {loss}  lr {metrics['lr']:.2e}  {speed}  {memory / 2**30:.1f} GB"
