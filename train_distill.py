@@ -127,9 +127,9 @@ def main(argv=None):
             if step.evaluates and validation:
                 step.report(validate(model, validation, machine, plan.batch_size))
             if step.samples and texts:
-                run.say(continue_prompts(model, tokenizer, machine, args.seed))
+                step.show(continue_prompts(model, tokenizer, machine, args.seed))
             elif step.samples:
-                run.say(answer_questions(model, renderer, machine, args.seed))
+                step.show(answer_questions(model, renderer, machine, args.seed))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def fine_tune(args, stage: str):
             if step.evaluates and validation:
                 step.report(validate(model, validation, machine, plan.batch_size))
             if step.samples:
-                run.say(answer_questions(model, ChatRenderer(tokenizer), machine, args.seed))
+                step.show(answer_questions(model, ChatRenderer(tokenizer), machine, args.seed))
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def main(argv=None):
             if step.evaluates and validation:
                 step.report(validate(model, validation, machine, plan.batch_size))
             if step.samples:
-                run.say(continue_prompts(model, tokenizer, machine, args.seed))
+                step.show(continue_prompts(model, tokenizer, machine, args.seed))
 
 
 if __name__ == "__main__":

@@ -91,7 +91,7 @@ def main(argv=None):
             if step.evaluates and validation:
                 step.report(validate(model, validation, machine, plan.batch_size))
             if step.samples:
-                run.say(answer_questions(model, renderer, machine, args.seed, max_new_tokens=128))
+                step.show(answer_questions(model, renderer, machine, args.seed, max_new_tokens=128))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python scripts/diagnose.py out/logs/pretrain_512
     python scripts/diagnose.py out/logs/pretrain_512 out/logs/full_sft_512 --json
+    python scripts/diagnose.py out/logs                                  # all runs in it
 
 Takes log folders, their metrics.jsonl, weights (out/pretrain_512.pth) or names of weights in out (pretrain), and only
 reads them. docs/diagnose.md tells what each verdict means and how
@@ -20,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import CommandParser, run_main  # not training.stages.arguments: this needs no torch
 from model.errors import SproutError, UsageError
-from training.diagnosis.diagnosis import describe, diagnose, is_judged
+from training.diagnosis.diagnosis import describe, diagnose
 from training.diagnosis.known import read_description
+from training.diagnosis.verdict import Verdict
 from training.report.metrics import read_metrics
 
 
@@ -30,20 +32,35 @@ def main(argv=None) -> None:
     parser.add_argument("logs", nargs="+", metavar="FOLDER", help="log folders, weights, or names in out")
     parser.add_argument("--json", action="store_true", help="print each verdict as a line of JSON")
     args = parser.parse_args(argv)
-    for path in args.logs:
-        metrics = metrics_in(path)
-        lines = read_metrics(metrics)
-        if not lines:
-            raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")
-        run = read_description(metrics.parent)
-        if not is_judged(run):
-            page = {"preference": "dpo", "distillation": "distill"}.get(run.kind, run.kind)
-            raise SproutError(f"{metrics} is the curve of a {run.kind} loss, which has no verdict: see docs/{page}.md")
-        verdict = diagnose(lines, run, metrics)
+    failures = []
+    for path in [log for each in args.logs for log in logs_in(each)]:
+        try:
+            verdict = verdict_on(path)
+        except SproutError as error:  # the others are judged all the same
+            failures.append(error)
+            continue
         if args.json:
             print(json.dumps({"logs": path, **asdict(verdict)}, ensure_ascii=False))
         else:
             print("\n".join([path, *describe(verdict)]))
+    if failures:
+        sys.stdout.flush()
+        raise type(failures[0])("; ".join(map(str, failures)))
+
+
+def verdict_on(path: str) -> Verdict:
+    metrics = metrics_in(path)
+    lines = read_metrics(metrics)
+    if not lines:
+        raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")
+    return diagnose(lines, read_description(metrics.parent), metrics)
+
+
+def logs_in(path: str) -> list[str]:
+    """The log folders in a folder of them (out/logs), or `path` itself."""
+    folder = Path(path)
+    within = [] if (folder / "metrics.jsonl").exists() else sorted(folder.glob("*/metrics.jsonl"))
+    return [str(metrics.parent) for metrics in within] or [path]
 
 
 def metrics_in(path: str) -> Path:

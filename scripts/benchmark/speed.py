@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scripts.benchmark.baseline import WARM_UP_STEPS
 from scripts.benchmark.program import run_program
+from training.report.metrics import read_metrics
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,8 +72,8 @@ def run_stage(args, stage: Speed) -> float:
         command += ["--from_weight", str(untrained_weight(out / "untrained.pth"))]
     _run(command)
     (metrics,) = (out / "logs").glob("*/metrics.jsonl")
-    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    seconds = sum(line["time"]["seconds"] for line in lines[WARM_UP_STEPS:])
+    lines = read_metrics(metrics)
+    seconds = sum(line["time/seconds"] for line in lines[WARM_UP_STEPS:])
     return (lines[-1]["tokens"] - lines[WARM_UP_STEPS - 1]["tokens"]) / seconds
 
 

@@ -27,7 +27,7 @@ SOME = range(0, len(DAMAGES), 3)  # all are tried on networks
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.loss_curve.draw_loss_curve", lambda *drawn: None)
 
 
 class TrainedAdapters(Trained):

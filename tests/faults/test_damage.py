@@ -43,7 +43,7 @@ def trained(tmp_path_factory) -> Trained:
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.loss_curve.draw_loss_curve", lambda *drawn: None)
 
 
 def flipped(content: bytes, position: int, bit: int = 0) -> bytes:

@@ -28,7 +28,7 @@ def workshops(tmp_path_factory) -> dict[str, Workshop]:
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.loss_curve.draw_loss_curve", lambda *drawn: None)
 
 
 def spoil(monkeypatch, where: str, value: float, steps: set[int]) -> list[dict]:

@@ -19,7 +19,7 @@ SHORT = """--max_steps=6 --epochs=4 --save_interval=2 --eval_interval=6 --val_ra
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.loss_curve.draw_loss_curve", lambda *drawn: None)
 
 
 @pytest.fixture(scope="module")

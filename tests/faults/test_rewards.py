@@ -18,7 +18,7 @@ SOME = (0, 3, 7, 10)  # all are tried on language models
 
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch):
-    monkeypatch.setattr("training.report.metrics.draw_loss_curve", lambda *drawn: None)
+    monkeypatch.setattr("training.report.loss_curve.draw_loss_curve", lambda *drawn: None)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,10 @@
 """scripts/diagnose.py: a verdict at any time, from a folder or its metrics.jsonl; and the fit of the expected loss."""
 
 import json
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from scripts import diagnose
 from scripts.benchmark import fit_expected_loss
 from tests.faults.scripts import ROOT, python
 from training.diagnosis.expected_loss import POINTS
+from training.diagnosis.next_command import next_command
 from training.report.description import Description, write_description
 
 
@@ -54,7 +57,42 @@ def test_a_run_under_way(tmp_path):
 
 def test_a_curve_alone_is_judged_and_says_what_is_not_seen(tmp_path):
     ended = python("scripts/diagnose.py", write_log(tmp_path / "logs"))
-    assert "not seen  without run.json: the default learning rate" in ended.out
+    assert "but       there is no run.json, so the default learning rate" in ended.out
+
+
+def test_every_folder_is_judged_whatever_the_others_hold(tmp_path):
+    write_log(tmp_path / "logs" / "a", facts=FACTS)
+    write_log(tmp_path / "logs" / "b", facts=Description(stage="dpo", kind="preference", steps=40))
+    write_log(tmp_path / "logs" / "c")
+    (tmp_path / "logs" / "b2").mkdir()
+    (tmp_path / "logs" / "b2" / "metrics.jsonl").touch()
+    ended = python("scripts/diagnose.py", tmp_path / "logs")
+    said = ended.out.splitlines()
+    assert [line for line in said if line.startswith("/")] == [str(tmp_path / "logs" / name) for name in "abc"]
+    assert sum(line.startswith("verdict   ") for line in said) == 3
+    assert ended.code == 1 and f"{tmp_path / 'logs' / 'b2' / 'metrics.jsonl'} holds no step yet" in ended.sentence
+
+
+def test_what_comes_next_can_be_pasted(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    logs = tmp_path / "my runs" / "logs" / "base_64" / "metrics.jsonl"
+    assert next_command("pretrain", logs) == "python train_full_sft.py"  # the logs alone
+    (tmp_path / "my runs" / "lora").mkdir(parents=True)
+    weight = tmp_path / "my runs" / "base_64.pth"
+    weight.touch()
+    flags = f"--from_weight '{weight}' --out_dir '{tmp_path / 'my runs'}'"
+    assert next_command("pretrain", logs) == f"python train_full_sft.py {flags}"
+    assert next_command("dpo", logs) == f"python eval_model.py --model_mode 2 --weight_path '{weight}'"
+    assert next_command("reward", logs) is None
+    adapters = tmp_path / "my runs" / "lora" / "medic_64.pth"
+    adapters.touch()
+    found = next_command("lora", adapters.parent / "logs" / "medic_64" / "metrics.jsonl")
+    assert found == f"python eval_model.py --model_mode 1 --lora '{adapters}'"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "pretrain_512.pth").touch()
+    script = shlex.quote(str(ROOT / "train_full_sft.py"))
+    assert next_command("pretrain", Path("out/logs/pretrain_512/metrics.jsonl")) == f"python {script}"
 
 
 def test_several_as_json(tmp_path):

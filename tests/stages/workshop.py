@@ -212,7 +212,8 @@ class Result:
     @property
     def metrics(self) -> list[dict]:
         """The lines of metrics.jsonl without what differs from run to run."""
-        return [{k: v for k, v in line.items() if k != "time"} for line in read_metrics(self.logs / "metrics.jsonl")]
+        lines = read_metrics(self.logs / "metrics.jsonl")
+        return [{k: v for k, v in line.items() if not k.startswith("time/")} for line in lines]
 
     @property
     def losses(self) -> list[float]:

@@ -41,22 +41,22 @@ def read_curve(lines: list, source="metrics.jsonl") -> Curve:
             raise SproutError(f"{source}:{number} is no step of a training run, with `step`, `loss` and `lr`")
         if step <= last:
             raise SproutError(f"{source}:{number} is of step {step}, but comes after step {last}")
-        last, tokens = step, _number(line.get("tokens")) or tokens
-        loss, rate, norm = (_number(line.get(name)) for name in ("loss", "lr", "grad_norm"))
+        last, tokens = step, finite(line.get("tokens")) or tokens
+        loss, rate, norm = (finite(line.get(name)) for name in ("loss", "lr", "grad_norm"))
         if loss is not None:
             taken.append((step, loss, max(0.0, rate or 0.0), math.nan if norm is None else norm))
         elif line.get("skipped") != "overflow":  # float16 overflows are normal
             skipped.append(step)
         if "val_loss" in line:
-            value = _number(line["val_loss"])
+            value = finite(line["val_loss"])
             validations.append((step, math.inf if value is None else value))  # null: it was not finite
-            bits = _number(line.get("val_bits_per_byte"))
+            bits = finite(line.get("val_bits_per_byte"))
     columns = np.array(taken, float).reshape(-1, 4).T
     measured = np.array(validations, float).reshape(-1, 2).T
     return Curve(*columns, *measured, np.array(skipped, int), last, int(tokens), bits)
 
 
-def _number(value) -> float | None:
+def finite(value) -> float | None:
     """A finite number as it is, anything else as None."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
     return value if usable else None

@@ -3,7 +3,11 @@
 `diagnose` looks for the faults in this order, and the first that it finds is the verdict; docs/diagnose.md explains how
 each is decided. A learning rate far from its default is never the only evidence: the curve must show the fault, too.
 
-    diverged -> overfitting, or too little data -> learning rate too high -> too low -> still falling -> healthy
+    diverged -> overfitting, or too little data -> learning rate too high -> too low -> still falling -> learned little
+    -> healthy
+
+Losses other than that of next tokens (preferences, rewards, distillation) have no known level and no rates that were
+tried, so only what their curve itself shows is judged.
 """
 
 import math
@@ -12,16 +16,28 @@ from pathlib import Path
 
 import numpy as np
 
-from training.diagnosis.curve import Curve, read_curve, windows_of
+from training.diagnosis.curve import Curve, finite, read_curve, windows_of
 from training.diagnosis.expected_loss import expected_bits_per_byte
+from training.diagnosis.next_command import next_command
 from training.diagnosis.rate_faults import evenly, lower_rate, slow, too_high, too_low
-from training.diagnosis.verdict import DIVERGED, HEALTHY, OVERFITTING, REPEATED, STILL_FALLING, TOO_EARLY, Case, Verdict
-from training.report.description import FEWEST_JUDGED, Description
+from training.diagnosis.verdict import (
+    DIVERGED,
+    HEALTHY,
+    LEARNED_LITTLE,
+    OVERFITTING,
+    REPEATED,
+    STILL_FALLING,
+    TOO_EARLY,
+    Case,
+    Verdict,
+)
+from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description, many
 from training.report.metrics import read_metrics
 
 FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
-MANY_PASSES = 20  # over the same text: no network needs them
 PARAMETERS_PER_TOKEN = 20  # more than that, and the text is too little for the network
+UNSURE = 0.5  # of ln(vocabulary): a loss above it is as unsure as a choice among the square root of all tokens
+BY_CHANCE = 0.55  # of pairs preferred: no more than tossing a coin may give
 
 
 def diagnose(lines: list, run: Description | None = None, source: str | Path = "metrics.jsonl") -> Verdict:
@@ -30,28 +46,39 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     Raises `SproutError` for lines that are none of a training run.
     """
     known = run or Description()
+    words = is_of_words(known)
+    if not words:  # neither what guessing costs nor a tried learning rate is known
+        known = replace(known, vocab_size=None, default_learning_rate=None)
     curve = read_curve(lines, source)
     whole = curve.tokens * max(1.0, (known.steps or 0) / max(1, curve.last))  # tokens, at the end of the run
     expected = expected_bits_per_byte(known, whole)
     verdict = _not_finite(curve, known)
     if verdict is None and len(curve.loss) < FEWEST_JUDGED:
-        few = f"{len(curve.loss)} losses are too few to judge"
-        verdict = Verdict(TOO_EARLY, None, few, f"look again after {FEWEST_JUDGED} steps")
+        few = f"{many(len(curve.loss), 'loss', 'es')} are too few to judge"
+        ended = known.steps and curve.last >= known.steps
+        advice = f"train for {FEWEST_JUDGED} steps or more: more text or --epochs, a larger --max_steps, or a smaller"
+        advice = f"{advice} --batch_size" if ended else f"look again after {FEWEST_JUDGED} steps"
+        verdict = Verdict(TOO_EARLY, None, few, advice)
     if verdict is None:
-        case = Case(curve, windows_of(curve), known, expected)
-        judgements = (_diverged, _memorised, too_high, too_low, _still_falling)
-        verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case)
+        case = Case(curve, windows_of(curve), known, expected, _preferred(lines))
+        judgements = [_diverged, _memorised, too_high, too_low, _still_falling, _learned_little]
+        if not words:  # the loss of preferences falls for ever, since the margin may grow without bound
+            judgements = [_diverged, _memorised, _learned_little] + [_still_falling] * (known.kind == "distillation")
+        verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case, source)
     return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, run, expected))
 
 
 def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> tuple[str, ...]:
     missing = []
     if run is None:
-        missing.append("without run.json: the default learning rate, passes over the data, what loss to expect")
+        missing.append(
+            "there is no run.json, so the default learning rate, the passes over the data and the loss to expect are"
+            " not known"
+        )
     elif expected is None and run.stage == "pretrain" and run.begins_with == "nothing":
-        missing.append("no expectation for a run of this size, length and vocabulary")
+        missing.append("what loss to expect is not known for a run of this size, length and vocabulary")
     if not curve.val_loss.size:
-        missing.append("without validation: overfitting")
+        missing.append("nothing was held out, so overfitting cannot be seen")
     return tuple(missing)
 
 
@@ -151,7 +178,7 @@ def _left_behind(case: Case) -> bool:
 
 def _known_by_heart(case: Case) -> bool:
     """Without validation: a loss that no unknown text has, after several passes."""
-    return not case.curve.val_loss.size and (case.passes or 0) >= 3 and case.level < 0.5
+    return not case.curve.val_loss.size and (case.passes or 0) >= 3 and case.level < 0.5 and is_of_words(case.run)
 
 
 # --- nothing wrong ----------------------------------------------------------------------------------
@@ -165,7 +192,8 @@ def _still_falling(case: Case) -> Verdict | None:
         return None
     if not case.finished:
         sentence = f"{case.result}, still coming down, at a learning rate of {curve.rate[-1]:.2g}"
-        return Verdict(STILL_FALLING, None, sentence, "let it go on: if it was stopped, the same command with --resume")
+        advice = "let it go on; if it was stopped, give its command again with --resume"
+        return Verdict(STILL_FALLING, None, sentence, advice)
     half = float(np.interp(curve.last / 2, case.windows.end, case.windows.loss))
     if case.fallen is None or half - case.level < 0.2 * case.fallen or case.fallen < 8 * case.noise:
         return None
@@ -187,12 +215,42 @@ def _longer(case: Case) -> str:
     return "train on more text, or for more --epochs"
 
 
-def _healthy(case: Case) -> Verdict:
+def _learned_little(case: Case) -> Verdict | None:
+    """Nothing is wrong with the curve, but what the network learned is of no use yet."""
+    run, guessing = case.run, math.log(case.run.vocab_size) if case.run.vocab_size else math.inf
+    if case.finished and case.preferred is not None and case.preferred < BY_CHANCE:
+        sentence = f"{case.result}, and tossing a coin prefers it in half of them"
+        advice = "look at the pairs (python -m dataset.preview FILE); if they are right, train longer"
+        return Verdict(LEARNED_LITTLE, None, sentence, advice)
+    if run.kind != "chat" or not case.finished or case.loss < UNSURE * guessing:
+        return None
+    sentence = f"{case.result}, perplexity {math.exp(case.loss):,.0f}: it does not write sentences yet"
+    if run.begins_with == "nothing":
+        advice = "pretrain first: this network was new, and fine-tuning begins with one that has read much text"
+    elif run.begins_with == "imported":
+        advice = "look at what is trained (python -m dataset.preview FILE): does the network know this language?"
+    else:
+        advice = "pretrain longer, on more text: fine-tuning only teaches how to answer"
+    return Verdict(LEARNED_LITTLE, None, sentence, advice)
+
+
+def _preferred(lines: list) -> float | None:
+    """The share of pairs whose better answer is preferred: at the last validation, else over the last steps."""
+    for name in ("rewards/accuracies", "accuracy"):
+        held_out = [value for line in lines if (value := finite(line.get(f"val_{name}"))) is not None]
+        trained = [value for line in lines if (value := finite(line.get(name))) is not None]
+        if held_out or trained:
+            return held_out[-1] if held_out else float(np.mean(trained[-max(5, len(trained) // 8) :]))
+    return None
+
+
+def _healthy(case: Case, source: str | Path) -> Verdict:
     so_far = "" if case.finished else "so far "
-    return Verdict(HEALTHY, None, f"{so_far}the loss came down as it should: {case.result}", _next_thing(case))
+    sentence = f"{so_far}the loss came down as it should: {case.result}"
+    return Verdict(HEALTHY, None, sentence, _next_thing(case, Path(source)))
 
 
-def _next_thing(case: Case) -> str:
+def _next_thing(case: Case, source: Path) -> str:
     """What to do where nothing is wrong."""
     run = case.run
     if not case.finished:
@@ -202,12 +260,8 @@ def _next_thing(case: Case) -> str:
     if run.stage == "pretrain" and run.parameters and case.curve.tokens < FEW_TOKENS * run.parameters:
         tokens = case.curve.tokens / run.parameters
         return f"more text, if you have it: {tokens:.2g} tokens a parameter are few (20 are customary)"
-    commands = {
-        "pretrain": "python train_full_sft.py",
-        "full_sft": "python eval_model.py --model_mode 1",
-        "reason": "python eval_model.py --model_mode 3",
-    }
-    return f"go on: {commands[run.stage]}" if run.stage in commands else "nothing: use it"
+    command = next_command(run.stage, source)
+    return f"go on with: {command}" if command else "nothing: use it"
 
 
 # --- in words ---------------------------------------------------------------------------------------
@@ -218,18 +272,16 @@ def describe(verdict: Verdict) -> list[str]:
     since = f" since step {verdict.since_step:,}" if verdict.since_step is not None else ""
     lines = [f"verdict   {verdict.name}{since}: {verdict.sentence}", f"try next  {verdict.advice}"]
     if verdict.unjudged:
-        lines.append(f"not seen  {'; '.join(verdict.unjudged)}")
+        lines.append(f"but       {'; '.join(verdict.unjudged)}")
     return lines
 
 
-def is_judged(run: Description | None) -> bool:
-    """Whether the loss is that of next tokens, which these verdicts are about; a preference loss is another thing."""
-    return run is None or run.kind in (None, "text", "chat")
+def is_of_words(run: Description) -> bool:
+    """Whether the loss is that of next tokens; a preference loss, say, is another thing."""
+    return run.kind in (None, "text", "chat")
 
 
 def closing_words(path: Path, run: Description) -> list[str]:
     """Lines about the curve in `path`, to print at the end of a run; none if it is too short."""
-    if not is_judged(run):
-        return []
     verdict = diagnose(read_metrics(path), run, path)
     return [] if verdict.name == TOO_EARLY else describe(verdict)

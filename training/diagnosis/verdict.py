@@ -14,6 +14,7 @@ REPEATED = "data repeated or too small"
 TOO_HIGH = "learning rate too high"
 TOO_LOW = "learning rate too low"
 DIVERGED = "diverged"
+LEARNED_LITTLE = "learned little"
 TOO_EARLY = "too early to tell"
 
 MUCH = 1.25  # times the expected bits per byte: more than text of another kind explains
@@ -39,6 +40,12 @@ class Case:
     windows: Windows
     run: Description
     expected: float | None  # bits per byte of the finished run
+    preferred: float | None = None  # share of pairs whose better answer is preferred; of held-out pairs if possible
+
+    @property
+    def loss(self) -> float:
+        """The last validation loss; the training loss if there is no validation."""
+        return float(self.curve.val_loss[-1]) if self.curve.val_loss.size else self.level
 
     @property
     def level(self) -> float:
@@ -78,6 +85,8 @@ class Case:
         if not self.curve.val_loss.size:
             return f"training loss {self.level:.3f} {where}"
         result = f"validation loss {self.curve.val_loss[-1]:.3f} {where}"
+        if self.preferred is not None:
+            result += f", the better answer preferred in {self.preferred:.0%} of the pairs"
         if self.curve.bits_per_byte:
             result += f", {self.curve.bits_per_byte:.3f} bits per byte"
         if self.expected:

@@ -58,11 +58,11 @@ def mean_of_updates(lines: list[dict]) -> dict:
     metrics: dict = {}
     for name in dict.fromkeys(name for line in lines for name in line):
         values = [line[name] for line in lines if line.get(name) is not None]
-        if name == "time":
-            seconds = sum(each["seconds"] for each in values)
-            trained = sum(each["seconds"] * each["tokens_per_second"] for each in values)
-            metrics[name] = values[-1] | {"seconds": seconds, "tokens_per_second": trained / seconds}
-        elif not values or name in _OF_THE_LAST:
+        if name == "time/seconds":
+            metrics[name] = sum(values)
+        elif name == "time/tokens_per_second":
+            metrics[name] = sum(line["time/seconds"] * line[name] for line in lines) / metrics["time/seconds"]
+        elif not values or name in _OF_THE_LAST or name.startswith("time/"):
             metrics[name] = values[-1] if values else None
         elif name.startswith(("min_", "max_")):
             metrics[name] = min(values) if name.startswith("min_") else max(values)

@@ -19,6 +19,7 @@ from model.whole import changing_state, load_changing_state
 from training.engine import distributed
 from training.engine.state import FORMAT, VERSION, RunState
 from training.engine.update import Updater
+from training.report.metrics import flat
 
 # What may differ with --allow_changed, and the effect.
 EFFECTS = {
@@ -93,10 +94,20 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     changed = [name for name in before | now if before.get(name) != now.get(name)]
 
     def described(names) -> str:
-        return "; ".join(f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names)
+        words = {name: f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names}
+        for name in ("data.training", "data.validation"):
+            if name in words:
+                from training.engine.changed_data import changes_of_data
+
+                words[name] = changes_of_data(before.get(name), now.get(name), _caches_of(path)) or words[name]
+        if "data.training" in words:
+            words.pop("data.teacher", None)  # it learns from these data, so it follows
+        return "; ".join(dict.fromkeys(words.values()))  # training and validation may be of one file
 
     refused = [name for name in changed if name not in EFFECTS]
-    as_before = ""
+    as_before = of_data = ""
+    if {"data.training", "data.validation"} & set(changed):
+        of_data = "; give the data as they were, or start without --resume"
     if _rows_per_step(before) != _rows_per_step(now):  # the position in the data is counted in steps
         refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
         # The batch may differ although no flag asks for it, because its default depends on the length of the run.
@@ -106,10 +117,12 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
             )
     if changed and not allow_changed:
         hint = "" if refused else "; --allow_changed goes on all the same"
+        hint = of_data or hint
         raise UsageError(f"--resume would not continue the same run: {described(changed)}{hint}")
     if refused:
         raise UsageError(
             f"--resume cannot go on with that changed, even by --allow_changed: {described(refused)}{as_before}"
+            f"{of_data}"
         )
     if now.get("steps", saved["step"]) < saved["step"]:
         raise UsageError(f"--resume: the run is at step {saved['step']} already, and is to end at {now['steps']}")
@@ -127,6 +140,7 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
         restore_updater(updater, saved["updaters"][name])
     for each in fields(state):
         setattr(state, each.name, saved.get(each.name, getattr(state, each.name)))
+    state.updates = [flat(line) for line in state.updates]
     state.kept = saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
 
 
@@ -237,6 +251,12 @@ def _value(text: str, now):
     if isinstance(now, int | float):
         return now if f"{now:g}" == f"{float(text):g}" else float(text)
     return text
+
+
+def _caches_of(path: Path) -> Path:
+    """Where the token caches of the run lie whose state is `path`; adapters have a folder of their own in --out_dir."""
+    folder = path.parent.parent if path.parent.name == ADAPTER_FOLDER else path.parent
+    return folder / "cache"
 
 
 def _rows_per_step(identity: dict) -> int:

@@ -205,7 +205,7 @@ class Run:
         if not step.is_complete:
             raise RuntimeError("a stage script must call step.update() once in every step")
         # Samples change nothing that is saved, so they may depend on the clock. One is taken to last as long as a step.
-        seconds = step.metrics["time"]["seconds"]
+        seconds = step.metrics["time/seconds"]
         self._trained += seconds
         self._beside += max(0.0, step.age - seconds)
         self._can_afford_samples = self._beside + seconds <= self._trained / 10
@@ -232,12 +232,12 @@ class Run:
 
     def _close(self) -> None:
         """Prints the closing words of a completed run."""
+        state = self.state
         self.metrics.draw()
-        if self.state.step >= FEWEST_JUDGED:
+        if state.step >= FEWEST_JUDGED:
             from training.diagnosis.diagnosis import closing_words  # loaded only at the end
-            from training.report.next_command import next_commands
 
-            for line in (*closing_words(self.metrics.path, self.description), *next_commands(self.stage, self.args)):
+            for line in closing_words(self.metrics.path, self.description):
                 self.say(line)
         else:
             self.say(f"a run of {self.state.step} steps is too short to judge: {longer(self.plan)}")

@@ -33,9 +33,9 @@ def expected_seconds(model, plan, machine) -> float:
 def micro_batch_seconds(model, plan, machine) -> float:
     """The time of a forward and a backward pass over a micro-batch, from passes over a part of it.
 
-    So many tokens that a pass takes about half a second: with few, what every pass takes would count, and the waiting of the
-    threads for each other. Of two passes the faster one counts, since other programs may hold up either. Neither
-    gradients nor random numbers of the run are touched.
+    So many tokens that a pass takes about half a second: with few, what every pass takes would count, and the waiting
+    of the threads for each other. Of two passes the faster one counts, since other programs may hold up either.
+    Neither gradients nor random numbers of the run are touched.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 

@@ -154,15 +154,12 @@ class Step:
                 from training.engine.no_update import note  # most steps are applied
 
                 note(self, name, other, line)
-        line["time"] = {
-            "seconds": seconds,
-            "tokens_per_second": result.trained / seconds,
-            "memory": machine.peak_memory(),
-        }
+        line |= {"time/seconds": seconds, "time/tokens_per_second": result.trained / seconds}
+        line["time/memory"] = machine.peak_memory()
         if machine.device.type == "cuda":
             from training.report.peak import share_of_peak  # only peaks of GPUs are known
 
-            line["time"] |= share_of_peak(machine, self._plan, result.trained / seconds)
+            line |= share_of_peak(machine, self._plan, result.trained / seconds)
         state.updates.append(line)
         self.metrics = self._mean_of_updates()
 
@@ -170,6 +167,10 @@ class Step:
         """Writes the `measures` of a validation to metrics.jsonl, and prints its text."""
         self.record(**scores.measures)
         self._machine.say(f"step {self.number}: {scores}")
+
+    def show(self, samples: str) -> None:
+        """Prints texts that the network wrote after this step."""
+        self._machine.say(f"step {self.number} writes:\n{samples}")
 
     def record(self, **values) -> None:
         """Adds values to the step's line in metrics.jsonl."""

@@ -83,8 +83,7 @@ def group_advantages(rewards: Tensor, groups: Tensor, scale: str = "group") -> t
 
     answers = sums(torch.ones_like(wide))
     centred = wide - (sums(wide) / answers.clamp(min=1))[group]
-    largest = wide.new_zeros(count).scatter_reduce(0, group, centred.abs(), "amax")
-    spread = largest > ALIKE
+    spread = sums((centred.abs() > ALIKE).double()) > 0
     if scale == "group":
         centred = centred / ((sums(centred.square()) / (answers - 1).clamp(min=1)).sqrt() + EPSILON)[group]
     elif scale == "batch":

@@ -17,6 +17,11 @@ FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnos
 MANY_PASSES = 20  # over the same text: no network needs more
 
 
+def many(number: int, what: str, ending: str = "s") -> str:
+    """A number of things: "1 step", "2 steps"."""
+    return f"{number:,} {what}{'' if number == 1 else ending}"
+
+
 def longer(plan) -> str:
     """Which flags give a short run of `plan` enough steps to learn, and to be judged."""
     if plan.max_steps and plan.max_steps < plan.epochs * plan.steps_per_epoch:
@@ -85,8 +90,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
-    epoch = tokens_per_epoch or plan.rows_per_epoch * plan.row_length
-    tokens = round(epoch * plan.steps / plan.steps_per_epoch)
+    tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * plan.steps / plan.steps_per_epoch)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
@@ -168,7 +172,6 @@ class Progress:
 
 def describe_step(metrics: dict, memory: int) -> str:
     loss = "skipped" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
-    time = metrics["time"]
-    speed = f"{time['tokens_per_second']:,.0f} tokens/s"
-    speed += f" ({time['share_of_peak']:.0%} of the card)" if "share_of_peak" in time else ""
+    speed = f"{metrics['time/tokens_per_second']:,.0f} tokens/s"
+    speed += f" ({metrics['time/share_of_peak']:.0%} of the card)" if "time/share_of_peak" in metrics else ""
     return f"loss {loss}  lr {metrics['lr']:.2e}  {speed}  {memory / 2**30:.1f} GB"

@@ -26,14 +26,14 @@ class Metrics:
         self.events = Events(self.folder, purge_step=resume_step + 1 if resume_step else None)
 
     def write(self, line: dict) -> None:
-        """Appends `line` (with a `step`); numbers go to TensorBoard too.
+        """Appends `line` (with a `step`, and no objects in it); numbers go to TensorBoard too.
 
         JSON has no NaN: it becomes null. Raises `SproutError` if the disk is full.
         """
         line = {name: None if _not_finite(value) else value for name, value in line.items()}
         self._file.write(_as_text(line).encode())
         step = line["step"]
-        for name, value in {**line, **line.get("time", {})}.items():
+        for name, value in line.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "step":
                 self.events.scalar(name, value, step)
         self.events.flush()
@@ -43,8 +43,7 @@ class Metrics:
         started = time.monotonic()
         if sparingly and started < self._next_drawing:
             return
-        lines = read_metrics(self.path)
-        if len(lines) < 3:  # a curve has more points
+        if len(lines := read_metrics(self.path)) < 3:  # a curve has more points
             return
         from training.report.loss_curve import draw_loss_curve
 
@@ -75,6 +74,12 @@ def _not_finite(value) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
+def flat(line: dict) -> dict:
+    """`line` without nesting: what earlier versions wrote as {"time": {"seconds": 1}} is {"time/seconds": 1}."""
+    times = line.get("time", {})
+    return {name: value for name, value in line.items() if name != "time"} | {f"time/{n}": v for n, v in times.items()}
+
+
 def read_metrics(path: str | Path) -> list[dict]:
     """The lines of a `metrics.jsonl`, without a last line that a kill cut short."""
     lines = []
@@ -88,5 +93,5 @@ def read_metrics(path: str | Path) -> list[dict]:
                     raise ValueError("it is not a line of a step")
             except ValueError as error:
                 raise SproutError(f"{path}:{number} is damaged ({error}): move the file away, or repair it") from error
-            lines.append(line)
+            lines.append(flat(line))
     return lines

@@ -41,11 +41,11 @@ def operations_per_token(config, row_length: int) -> int:
 
 
 def share_of_peak(machine, plan, tokens_per_second: float) -> dict[str, float]:
-    """`share_of_peak` for metrics.jsonl: the share of the peak of all cards; nothing where that is not known."""
+    """`time/share_of_peak` for metrics.jsonl: the share of the peak of all cards; nothing where that is not known."""
     import torch  # here: tools that only count operations do not need it
 
     peak = peak_of(torch.cuda.get_device_name(machine.device))
     if peak is None or machine.choice.dtype.itemsize != 2:
         return {}
     operations = operations_per_token(plan.footprint.config, plan.row_length)
-    return {"share_of_peak": tokens_per_second * operations / (peak * machine.world_size)}
+    return {"time/share_of_peak": tokens_per_second * operations / (peak * machine.world_size)}

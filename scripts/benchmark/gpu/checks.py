@@ -39,7 +39,7 @@ def main(flags: list[str]) -> dict:
 
     def update_and_note(step):
         update(step)
-        seconds["step"].append(step.metrics["time"]["seconds"])
+        seconds["step"].append(step.metrics["time/seconds"])
 
     checks.validate = measured(checks.validate, "validation")
     checks.continue_prompts = measured(checks.continue_prompts, "samples")

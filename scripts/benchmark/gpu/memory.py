@@ -47,7 +47,7 @@ def one_run(out: Path, flags: list[str], files: list[str]) -> dict:
     for path in out.glob("memory_*"):
         path.unlink()  # a network of a billion numbers takes some room
     metrics.unlink()
-    return {"said": float(said[1]) * 2**30, "measured": last["time"]["memory"]}
+    return {"said": float(said[1]) * 2**30, "measured": last["time/memory"]}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from statistics import median
 
 from scripts.benchmark.gpu.programs import Failed, Program
 from scripts.benchmark.program import run_program
+from training.report.metrics import flat
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def run_rate(checkout: Path, out: Path, script: str, words: list, warm_up: int, 
         seconds = ended - begun
     lines = metrics.read()
     tokens = lines[at_end - 1]["tokens"] - lines[at_begin - 1]["tokens"]
-    within = median(line["time"]["seconds"] for line in lines[at_begin:at_end])
-    return Rate((at_end - at_begin) / seconds, tokens / seconds, within, lines[at_end - 1]["time"]["memory"], first)
+    within = median(line["time/seconds"] for line in lines[at_begin:at_end])
+    return Rate((at_end - at_begin) / seconds, tokens / seconds, within, lines[at_end - 1]["time/memory"], first)
 
 
 class Lines:
@@ -61,7 +62,7 @@ class Lines:
         return len(self._whole())
 
     def read(self) -> list[dict]:
-        return list(map(json.loads, self._whole()))
+        return [flat(json.loads(line)) for line in self._whole()]
 
     def _whole(self) -> list[bytes]:
         if self._file is None:

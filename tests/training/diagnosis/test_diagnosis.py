@@ -15,6 +15,7 @@ from training.diagnosis.known import read_description
 from training.diagnosis.verdict import (
     DIVERGED,
     HEALTHY,
+    LEARNED_LITTLE,
     OVERFITTING,
     REPEATED,
     STILL_FALLING,
@@ -95,13 +96,43 @@ def test_where_it_began_and_what_to_do(judged):
 
 def test_a_run_says_it_at_its_end(runs):
     logs = runs.logs("healthy", 0)
-    *before, following, last = runs.said["healthy", 0].splitlines()
+    *before, last = runs.said["healthy", 0].splitlines()
     words = closing_words(logs / "metrics.jsonl", read_description(logs))
-    assert following.startswith("next: python eval_model.py --model_mode 0 --weight healthy_0 ") and last.startswith(
-        "done: "
-    )
-    assert before[-len(words) :] == words
+    assert last.startswith("done: ") and before[-len(words) :] == words
     assert len(words) <= 3 and words[0].startswith("verdict   healthy: the loss came down as it should: validation")
+
+
+def pairs(accuracy, loss=lambda share: 0.69 - 0.3 * share, **more) -> list[dict]:
+    """Lines of a run on preferences."""
+    return drawn(loss, noise=0.02, **{"rewards/accuracies": accuracy, "val_rewards/accuracies": accuracy}, **more)
+
+
+def test_preferences_and_rewards_have_verdicts_too():
+    facts = Description(stage="dpo", kind="preference", vocab_size=6400, steps=400, learning_rate=1e-4)
+    facts = Description(**vars(facts) | {"default_learning_rate": 1e-5})  # far off, but these rates are not judged
+    verdict = diagnose(pairs(0.8), facts)
+    assert verdict.name == HEALTHY and "the better answer preferred in 80% of the pairs" in verdict.sentence
+    verdict = diagnose(pairs(0.51), facts)
+    assert verdict.name == LEARNED_LITTLE and "tossing a coin" in verdict.sentence
+    assert diagnose(pairs(0.8, lambda share: 0.69 + 1.5 * share), facts).name == DIVERGED
+    turned = pairs(0.8, validation=lambda share: 0.69 - 0.3 * min(share, 0.3) + 0.4 * max(0.0, share - 0.3))
+    assert diagnose(turned, facts).name == OVERFITTING
+    line = {"val_accuracy": 0.8, "accuracy": 0.5}
+    assert "preferred in 80%" in diagnose(drawn(upto=150, **line), Description(kind="reward", steps=400)).sentence
+
+
+def test_a_student_still_falls():
+    facts = Description(stage="distill", kind="distillation", vocab_size=6400, steps=400)
+    assert diagnose(drawn(lambda share: 5.0 - 3 * share), facts).name == STILL_FALLING
+    assert diagnose(drawn(), facts).name == HEALTHY
+
+
+@pytest.mark.parametrize("begins, advice", [("pretrain", "pretrain longer"), ("nothing", "pretrain first")])
+def test_fine_tuning_that_ends_without_sentences_is_not_healthy(begins, advice):
+    facts = Description(**vars(KNOWN) | {"kind": "chat", "stage": "full_sft", "begins_with": begins})
+    verdict = diagnose(drawn(lambda share: 6.3 + 2 / (1 + 40 * share)), facts)
+    assert verdict.name == LEARNED_LITTLE and "perplexity 572" in verdict.sentence and advice in verdict.advice
+    assert diagnose(drawn(), facts).name == HEALTHY
 
 
 def test_a_run_of_a_few_steps_is_not_judged(runs, tmp_path):
@@ -233,7 +264,7 @@ def test_what_is_known_by_heart_shows_without_validation():
     facts = Description(**vars(KNOWN) | {"different_tokens": 100_000})
     lines = [{k: v for k, v in line.items() if k != "val_loss"} for line in drawn(lambda s: typical(s) - 2.1 * s)]
     verdict = diagnose(lines, facts)
-    assert verdict.name == REPEATED and verdict.unjudged[-1] == "without validation: overfitting"
+    assert verdict.name == REPEATED and verdict.unjudged[-1] == "nothing was held out, so overfitting cannot be seen"
 
 
 def test_a_run_that_was_too_short_is_still_falling():
@@ -254,7 +285,9 @@ def test_the_expected_loss_is_part_of_the_sentence():
     assert f"2.000 bits per byte where about {verdict.expected_bits_per_byte:.2f} is usual" in verdict.sentence
     assert verdict.unjudged == ()
     large = Description(**vars(KNOWN) | {"parameters": 10**9, "trained_parameters": 10**9})
-    assert diagnose(drawn(), large).unjudged == ("no expectation for a run of this size, length and vocabulary",)
+    assert diagnose(drawn(), large).unjudged == (
+        "what loss to expect is not known for a run of this size, length and vocabulary",
+    )
 
 
 def test_far_above_what_is_usual_speaks_against_a_rate_that_is_far_off():

@@ -3,6 +3,7 @@
 import json
 import math
 
+import pandas
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -14,8 +15,8 @@ from training.report.metrics import Metrics, read_metrics
 
 
 def line(step: int, **more) -> dict:
-    times = {"seconds": 0.5, "tokens_per_second": 256.0, "memory": 1000}
-    return {"step": step, "tokens": 128 * step, "loss": 5 / step, "lr": 1e-3, "grad_norm": 1.0, "time": times} | more
+    times = {"time/seconds": 0.5, "time/tokens_per_second": 256.0, "time/memory": 1000}
+    return {"step": step, "tokens": 128 * step, "loss": 5 / step, "lr": 1e-3, "grad_norm": 1.0} | times | more
 
 
 def write(folder, steps, resume_step=0):
@@ -63,6 +64,23 @@ def test_what_is_not_finite_is_null_since_json_knows_no_nan(tmp_path):
     assert json.loads(metrics.path.read_text(), parse_constant=pytest.fail)["val_loss"] is None
 
 
+def test_tables_have_a_column_for_each_value(tmp_path):
+    path = write(tmp_path, range(1, 4))
+    table = pandas.read_json(path, lines=True)
+    assert list(table.columns) == list(line(1)) and all(dtype.kind in "if" for dtype in table.dtypes)
+    assert list(table["time/seconds"]) == [0.5] * 3
+
+
+def test_files_of_earlier_versions_are_read_and_gone_on_with(tmp_path):
+    """They have an object of times in each line."""
+    times = {"seconds": 0.5, "tokens_per_second": 256.0, "memory": 1000}
+    old = [{"step": step, "loss": 5 / step, "lr": 1e-3, "time": times} for step in range(1, 6)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in old))
+    path = write(tmp_path, [5], resume_step=4)
+    assert [entry["time/seconds"] for entry in read_metrics(path)] == [0.5] * 5
+    assert not any("time" in json.loads(text) for text in path.read_text().splitlines())
+
+
 def test_lines_are_there_as_soon_as_they_are_written(tmp_path):
     metrics = Metrics(tmp_path)
     metrics.write(line(1))
@@ -77,7 +95,7 @@ def test_numbers_go_to_tensorboard(tmp_path):
     metrics.close()
     events = EventAccumulator(str(tmp_path))
     events.Reload()
-    assert set(events.Tags()["scalars"]) >= {"loss", "lr", "grad_norm", "tokens", "val_loss", "tokens_per_second"}
+    assert set(events.Tags()["scalars"]) >= {"loss", "lr", "grad_norm", "tokens", "val_loss", "time/seconds"}
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 5.0)]
     assert [event.step for event in events.Scalars("lr")] == [1, 2]
 

@@ -71,8 +71,8 @@ def test_the_share_is_of_all_cards_and_shown(monkeypatch):
     plan = SimpleNamespace(footprint=SimpleNamespace(config=PRESETS["26m"]), row_length=512)
     speed = 2 * 989 * TERA / operations_per_token(PRESETS["26m"], 512) / 4
     found = share_of_peak(machine, plan, speed)
-    assert found == {"share_of_peak": pytest.approx(0.25)}
-    metrics = {"loss": 2.0, "lr": 1e-3, "time": {"tokens_per_second": speed, **found}}
+    assert found == {"time/share_of_peak": pytest.approx(0.25)}
+    metrics = {"loss": 2.0, "lr": 1e-3, "time/tokens_per_second": speed, **found}
     assert "tokens/s (25% of the card)" in describe_step(metrics, 2**30)
     choice.dtype = torch.float32
     assert share_of_peak(machine, plan, speed) == {}

@@ -1,0 +1,62 @@
+"""A data file that changed before a run was resumed is named, with what it held and holds."""
+
+import json
+
+import pytest
+
+from training.engine.changed_data import changes_of_data
+
+OLD, GROWN = "300 records with 30,000 bytes of text", "305 records with 30,500 bytes of text"
+META = {
+    "source": "a.jsonl",
+    "content": "c1",
+    "tokenizer": "t",
+    "kind": "text",
+    "val_ratio": 0.01,
+    "on_bad_line": "stop",
+}
+
+
+@pytest.fixture
+def caches(tmp_path):
+    def add(name, documents=300, **more):
+        parts = {"train": {"documents": documents - 3}, "validation": {"documents": 3}, "text_bytes": 100 * documents}
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "meta.json").write_text(json.dumps(META | parts | more))
+
+    add("old")
+    add("grown", 305, content="c2")
+    add("split", val_ratio=0.2)
+    add("other", 7, source="b.jsonl", content="c3")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "before, now, said",
+    [
+        (
+            ["old:"],
+            ["grown:"],
+            f"a.jsonl has changed: it had {OLD}, and has {GROWN}",
+        ),
+        (["old"], ["split"], "a.jsonl is read otherwise: --val_ratio was 0.01, is 0.2"),
+        (
+            ["old:0.5", "other:0.5"],
+            ["grown:0.5", "other:0.5"],
+            f"a.jsonl has changed: it had {OLD}, and has {GROWN}",
+        ),
+        (["old:"], ["old:", "other:"], "b.jsonl (7 records with 700 bytes of text) is new"),
+        (["old:", "other:"], ["old:"], "b.jsonl (7 records with 700 bytes of text) is not among the files any more"),
+        (["old:0.5", "other:0.5"], ["old:0.5", "other:0.9"], "the weight of b.jsonl was 0.5, is 0.9"),
+        (["old:", "other:"], ["other:", "old:"], "the files are given in another order"),
+        (
+            ["deleted:"],
+            ["grown:"],
+            f"a.jsonl is not the file that it was (it has {GROWN} now)",
+        ),
+        (["old:"], ["deleted:"], None),
+        ("a sentence", ["old:"], None),
+    ],
+)
+def test_what_changed_is_said_in_words(caches, before, now, said):
+    assert changes_of_data(before, now, caches) == said
