@@ -8,7 +8,8 @@ from model.files.checkpoint import ADAPTER_FOLDER
 
 SHOWN = 6  # weights in a message
 # The commands by the name of the weight that they write.
-COMMANDS = {name: f"train_{name}.py" for name in ("pretrain", "full_sft", "dpo", "reason", "reward", "distill")}
+STAGES = ("pretrain", "full_sft", "dpo", "reason", "reward", "distill", "grpo", "ppo")
+COMMANDS = {name: f"train_{name}.py" for name in STAGES}
 COMMANDS |= {"rlhf": "train_dpo.py --weight_name rlhf", "merged": "scripts/merge_lora.py --lora NAME"}
 
 
@@ -57,4 +58,6 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _called(name: str, folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.glob("*.pth")) if path.stem.rpartition("_")[0] == name]
+    """Its weights, <name>_<hidden>.pth, without copies such as <name>_<hidden>.previous.pth."""
+    stems = [(path, path.stem.rpartition("_")) for path in sorted(folder.glob("*.pth"))]
+    return [path for path, (before, _, hidden) in stems if before == name and hidden.isdecimal()]

@@ -35,26 +35,30 @@ def test_of_several_sizes_the_newest_is_taken_where_that_is_said(tmp_path):
 
 
 def test_a_missing_weight_names_the_folder_what_lies_there_and_how_to_make_it(tmp_path):
-    def refusal(source: str, folder=tmp_path) -> str:
+    out = tmp_path / "out"
+    out.mkdir()
+
+    def refusal(source: str, folder=out) -> str:
         with pytest.raises(UsageError) as error:
             find_weight(source, str(folder))
         return str(error.value)
 
-    here = f"--out_dir {tmp_path} (on the sample data, or add --data_path FILE)"
+    here = f"--out_dir {out} (on the sample data, or add --data_path FILE)"
     assert refusal("dpo") == (
-        f"there is no weight called dpo in {tmp_path}; {tmp_path} holds no weight."
-        f" This makes it: python train_dpo.py {here}"
+        f"there is no weight called dpo in {out}; {out} holds no weight. This makes it: python train_dpo.py {here}"
     )
     for name in ("pretrain_32.pth", "pretrain_32_resume.pth", "pretrain_32.previous.pth"):
-        (tmp_path / name).write_text("")
-    assert refusal(f"{tmp_path}/full_sft_32.pth") == (
-        f"{tmp_path}/full_sft_32.pth does not exist; {tmp_path} holds pretrain_32.pth."
+        (out / name).write_text("")
+    assert refusal(f"{out}/full_sft_32.pth") == (
+        f"{out}/full_sft_32.pth does not exist; {out} holds pretrain_32.pth."
         f" This makes it: python train_full_sft.py {here}"
     )
     assert "holds pretrain_32.pth. Give a .pth or a folder of Hugging Face, or train" in refusal("mine")
-    lora = tmp_path / "lora"
+    lora = out / "lora"
     assert refusal("m", lora).endswith(f"no folder {lora}. This makes it: python train_lora.py --lora_name m {here}")
     lora.mkdir()
     (lora / "medic_32.pth").write_text("")
     assert refusal("medic").endswith(f"{lora}/medic_32.pth holds adapters, which --lora takes")
-    assert refusal("pretrain", tmp_path.parent).endswith(f"give its path, or --out_dir {tmp_path}")
+    found = f"{out}/pretrain_32.pth is one: give its path, or --out_dir {out}"  # and no copy of it
+    assert refusal("pretrain", tmp_path).endswith(f"{tmp_path} holds no weight. {found}")
+    assert refusal("grpo").endswith(f"This makes it: python train_grpo.py {here}")
