@@ -26,7 +26,6 @@ from pathlib import Path
 
 from inference.arguments import (
     ANSWERED_AT_ONCE,
-    SCORED_AT_ONCE,
     WEIGHT_NAMES,
     add_sampling_arguments,
     add_task_arguments,
@@ -88,7 +87,7 @@ def score(args, loaded, device) -> None:
 
     kind, found = kind_of_file(args.data_path, ("text", "chat"), args.format)
     say(f"{args.data_path}: format {found.name}")
-    sizes = {"max_seq_len": args.max_seq_len, "batch_size": args.batch_size or SCORED_AT_ONCE}
+    sizes = {"max_seq_len": args.max_seq_len, "batch_size": args.batch_size}
     figures = evaluate_file(loaded, args.data_path, kind, device, **sizes)
     print_result(args, loaded, figures, figures_in_words(figures))
 

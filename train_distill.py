@@ -69,7 +69,7 @@ def main(argv=None):
         # The two networks, and the data
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(model, origin)
         teacher = open_teacher(args, tokenizer, machine.device)
         run.say(f"learns from {teacher}")
         kind = texts_or_chats(args)

@@ -83,7 +83,7 @@ def main(argv=None):
         # Network, data, and the loss of a pair or of a single answer
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
         rows, validation = open_data(KIND, args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
@@ -117,7 +117,8 @@ def main(argv=None):
             seen = rows_seen(rows, replace(plan, max_steps=3) if args.dry_run else plan)
             add_reference(model, rows.packed, rows.identity, *where, seen=seen)
             if args.eval_interval != 0:
-                add_reference(model, validation.packed, ["validation", *validation.identity], *where)
+                held_out, seen = ["validation", *validation.identity], validation.places(range(len(validation)))
+                add_reference(model, validation.packed, held_out, *where, seen=seen, held_out=True)
         elif live:
             identity["reference"], reference = f"live, of {fingerprint(model)}", frozen_copy(model)
             machine.compile(reference)

@@ -58,7 +58,7 @@ def fine_tune(args, stage: str):
         # Network and data
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
         rows, validation = open_data(CHATS, args, tokenizer, run.say)
 

@@ -68,7 +68,7 @@ def main(argv=None):
         policy, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
         add_adapters(args, policy, origin)
-        rewards = load_rewards(args.reward or ["exact"], tokenizer=tokenizer, device=machine.device, say=run.say)
+        rewards = load_rewards(args.reward or ["exact"], tokenizer=tokenizer, device=machine.choice, say=run.say)
         toolbox = Toolbox(args.tools) if args.tools else None
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 

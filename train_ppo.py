@@ -69,7 +69,7 @@ def main(argv=None):
         policy, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
         add_adapters(args, policy, origin)
-        judge = open_judge(args, tokenizer, machine.device, run.say)
+        judge = open_judge(args, tokenizer, machine.choice, run.say)
         critic = critic_of(judge)
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)

@@ -56,7 +56,7 @@ def main(argv=None):
         # Network and data
         machine = run.machine
         model, tokenizer, origin = starting_point(args)
-        run.say(f"begins with {origin}")
+        run.begins_with(model, origin)
         rows, validation = open_data(TEXTS, args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume

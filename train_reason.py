@@ -60,7 +60,7 @@ def main(argv=None):
         # Network and data
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
         rows, validation = open_data(THOUGHTS, args, tokenizer, run.say)
         renderer = ChatRenderer(tokenizer)

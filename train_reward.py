@@ -62,7 +62,7 @@ def main(argv=None):
         # Network, data, and the loss of a pair or of a scored answer
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(model, origin)
         add_adapters(args, model, origin)
         model = RewardModel.of(model)
         kind = pairs_or_scores(args)

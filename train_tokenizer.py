@@ -16,7 +16,7 @@ import shlex
 from pathlib import Path
 
 from dataset.command_line import positive_int
-from model.errors import UsageError
+from model.errors import UsageError, counted
 from training.stages.arguments import StageParser, run_main
 
 VOCAB_SIZE = 6400
@@ -90,9 +90,9 @@ def main(argv=None):
         print(f"no --data_path is given: this run takes the sample data, {paths[0]} and {paths[1]}")
     corpus = Corpus(parse_sources(paths), args.on_bad_line, out_dir / "bad_lines.jsonl")
     for source, documents, size in zip(corpus.sources, corpus.documents, corpus.bytes):
-        print(f"{source.path}: {documents:,} documents, {size / 1e6:,.1f} MB of text")
+        print(counted(f"{source.path}: {documents:,} documents, {size / 1e6:,.1f} MB of text"))
     if corpus.bad_lines:
-        print(f"left out {corpus.bad_lines.total():,} bad lines, listed in {corpus.bad_lines_path}")
+        print(counted(f"left out {corpus.bad_lines.total():,} bad lines, listed in {corpus.bad_lines_path}"))
     max_bytes = args.sample_mb * 10**6
     if (share := corpus.share(max_bytes)) < 1:
         print(f"learning from {share:.1%} of the documents (times their share); more with --sample_mb")

@@ -5,8 +5,11 @@ from contextlib import closing
 from pathlib import Path
 
 from dataset.command_line import Source
+from dataset.records.conversations import CHAT
 from dataset.records.documents import BadLines, read_documents
-from dataset.records.formats import BadLine, BadRecord, clean_string
+from dataset.records.formats import TEXT, BadLine, BadRecord, clean_string
+from dataset.records.kinds import unknown_shape
+from dataset.records.odd_lines import NO_TEXT
 from dataset.records.reading import bar_over, size_of
 from model.errors import SproutError
 
@@ -33,7 +36,7 @@ def texts_of_record(fields: dict) -> list[str]:
     """The texts of a record. Raises BadRecord if there is none."""
     texts = list(texts_of(fields))
     if not texts:
-        raise BadRecord("there is no text", f"keys: {', '.join(fields) or 'none'}")
+        raise BadRecord(NO_TEXT, unknown_shape(fields, (TEXT, CHAT)).detail)
     return texts
 
 

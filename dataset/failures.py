@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 
-from model.errors import SproutError, on_one_line
+from model.errors import SproutError, counted, on_one_line
 
 
 def exit_code_of(error: BaseException) -> int | None:
@@ -37,7 +37,7 @@ def exit_code_of(error: BaseException) -> int | None:
 
 
 def _say(message: str) -> None:
-    print(f"error: {on_one_line(message)}", file=sys.stderr)
+    print(f"error: {on_one_line(counted(message))}", file=sys.stderr)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

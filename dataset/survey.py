@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,42 +12,63 @@ from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import read_documents
 from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import find_kind, unknown_shape
+from dataset.records.preferences import PREFERENCE
+from dataset.records.prompts import PROMPT
 from dataset.records.reading import bar_over, check_file, size_of
-from dataset.rendering import ChatRenderer, cut_length
+from dataset.records.scored import SCORED
+from dataset.records.unpaired import UNPAIRED
+from dataset.rendering import ChatRenderer, Rendered, cut_length
 from dataset.rows.packing import pack
 from model.errors import SproutError
 from model.text.tokenizer import Tokenizer, text_batches
 
+# The first that fits a record is what it is taken for; but a label of true or false is the point of what has one.
+KINDS = (PREFERENCE, TEXT, CHAT, SCORED, UNPAIRED, PROMPT)
+NAMES = tuple(kind.name for kind in KINDS)
+
 
 @dataclass(frozen=True)
-class Example:
-    """One record as tokens. `kept` of them are left where rows are `max_seq_len` long."""
+class Part:
+    """A conversation or a text as tokens. `kept` of them are left where rows are `max_seq_len` long."""
 
-    line: int
     ids: np.ndarray  # int32 [n]
     trained: np.ndarray  # bool [n]
     kept: int
 
 
+@dataclass(frozen=True)
+class Example:
+    """One record: its parts (chosen and rejected of a pair; else one), and its label, if it has one."""
+
+    line: int
+    parts: tuple[Part, ...]
+    label: float | None = None
+
+
 @dataclass
 class Survey:
-    """What was found; arrays have one entry for each record that can be used."""
+    """What was found; arrays have one entry for each record that can be used. A pair is one record."""
 
     path: Path
     max_seq_len: int
-    kind: str = ""  # "text" or "chat"
+    kind: str = ""  # one of `NAMES`
     format: Format | None = None
+    also: tuple[str, ...] = ()  # the other kinds that the first record could be taken for
     bad: Counter[str] = field(default_factory=Counter)  # lines that cannot be used, by reason
     first_bad: dict[str, BadLine] = field(default_factory=dict)  # the first of each reason
     examples: list[Example] = field(default_factory=list)
     answers: int = 0  # turns of the assistant
     bytes: int = 0  # UTF-8 bytes of texts
+    tokens: int = 0  # of all parts
     trained: int = 0  # tokens of conversations that are trained
     trained_kept: int = 0  # those left where rows are `max_seq_len` long
     after_turn: int = 0  # conversations cut behind a turn
     inside_turn: int = 0  # conversations cut within the first turn that is trained
-    lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens, with BOS and EOS of a text
-    kept: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens left of a conversation
+    alike: int = 0  # pairs of which nothing tells the two answers apart, once they are cut
+    too_long: int = 0  # records of which a whole conversation does not fit in a row
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens of a record's longest part
+    positions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # those a record takes in rows, or 0
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0))  # of those kinds that have them
     longest_needed: int = 0  # up to the last trained token, of any conversation
 
     @property
@@ -55,25 +76,23 @@ class Survey:
         return len(self.lengths)
 
     @property
-    def tokens(self) -> int:
-        return int(self.lengths.sum(dtype=np.int64))
-
-    @property
     def left_out(self) -> int:
-        """The number of conversations with no trained token left."""
-        return int(np.count_nonzero(self.kept == 0))
+        """The number of records that are in no row: nothing trained is left of a conversation, or too much."""
+        return int(np.count_nonzero(self.positions == 0))
 
     def rows(self) -> tuple[int, float]:
         """How many rows the records fill, and the share of their positions that is left empty."""
         if self.kind == "text":  # documents end to end; the first token is never predicted
             return -(-(self.tokens - 1) // self.max_seq_len), 0.0
-        positions = self.kept[self.kept > 0] - 1
-        rows = len(pack(positions, self.max_seq_len))
-        return rows, 1 - positions.sum(dtype=np.int64) / (rows * self.max_seq_len) if rows else 0.0
+        positions = self.positions[self.positions > 0]
+        # Any pair fits into a row, and so do any two answers that have a label: see `rows.pairs` and `rows.answers`.
+        length = self.max_seq_len * (2 if self.kind in (PREFERENCE.name, UNPAIRED.name) else 1)
+        rows = len(pack(positions, length))
+        return rows, 1 - positions.sum(dtype=np.int64) / (rows * length) if rows else 0.0
 
 
 def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, examples: int, seed: int = 0) -> Survey:
-    """Read a file to its end. `kind` is "text", "chat", or "auto": the first of these that fits.
+    """Read a file to its end. `kind` is one of `NAMES`, or "auto": the first of these that fits.
 
     `examples` records are drawn at random, the same ones for the same file and `seed`. Memory grows by some bytes a
     record. Raises SproutError for a file that cannot be read or has no record that can be used.
@@ -84,8 +103,9 @@ def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, 
     chosen = _Reservoir(examples, seed)
     for batch in text_batches(_documents(found, kind), lambda numbered: _characters(numbered[1])):
         lines, documents = zip(*batch)
-        for line, (ids, trained, kept) in zip(lines, measure(documents), strict=True):
-            chosen.offer(line, ids, trained, kept)
+        for line, records in zip(lines, measure(documents), strict=True):
+            for parts, label in records:
+                chosen.offer(line, parts, label)
     measure.finish()
     found.examples = chosen.sorted()
     if not found.records:
@@ -95,13 +115,13 @@ def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, 
     return found
 
 
-def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversation]]:
+def _documents(found: Survey, kind: str) -> Iterator[tuple[int, object]]:
     """Every usable record with its line; notes the format and the other lines in `found`."""
     bar = bar_over(size_of(found.path), f"reading {found.path.name}")
 
-    def read(fields: dict) -> str | Conversation:
+    def read(fields: dict) -> object:
         if found.format is None:
-            found.kind, found.format = _detect(fields, kind)
+            found.kind, found.format, found.also = _detect(fields, kind)
         return found.format.read(fields)
 
     with bar:
@@ -113,16 +133,28 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, str | Conversati
                 yield item.line, item.content
 
 
-def _detect(fields: dict, kind: str) -> tuple[str, Format]:
-    """The kind and the format of a record. Raises BadRecord."""
-    kinds = [one for one in (TEXT, CHAT) if kind in (one.name, "auto")]
-    if (found := find_kind(fields, kinds)) is not None:
-        return found[0].name, found[1]
-    raise unknown_shape(fields, kinds)
+def _detect(fields: dict, kind: str) -> tuple[str, Format, tuple[str, ...]]:
+    """The kind and the format of a record, and the names of other kinds that it fits. Raises BadRecord."""
+    kinds = [one for one in KINDS if kind in (one.name, "auto")]
+    fitting = [one for one in kinds if one.find_format(fields) is not None]
+    if kind == "auto":
+        label = fields.get("label")
+        if label not in (True, False):  # any column of that name; 0 and 1 are equal to these
+            fitting = [one for one in fitting if one is not UNPAIRED]
+        elif isinstance(label, bool) and PREFERENCE not in fitting:
+            fitting.sort(key=lambda one: one is not UNPAIRED)
+        if len(fitting) > 1:
+            fitting = [one for one in fitting if one is not PROMPT]  # any of the others says more
+    if (found := find_kind(fields, fitting)) is None:
+        raise unknown_shape(fields, [one for one in kinds if one is not PROMPT])
+    return found[0].name, found[1], tuple(one.name for one in fitting if one is not found[0])
 
 
-def _characters(document: str | Conversation) -> int:
+def _characters(document) -> int:
     return len(document) if isinstance(document, str) else document.characters
+
+
+Measured = list[tuple[tuple[Part, ...], float | None]]  # the parts and the label of each record in a line
 
 
 class _Measure:
@@ -132,40 +164,80 @@ class _Measure:
         self._found, self._tokenizer = found, tokenizer
         self._renderer = ChatRenderer(tokenizer)
         self._lengths: list[int] = []
-        self._kept: list[int] = []
+        self._positions: list[int] = []
+        self._labels: list[float] = []
 
-    def __call__(self, documents: tuple) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
-        """(ids, trained, how many are kept) of each document."""
-        return self._texts(documents) if self._found.kind == "text" else self._chats(documents)
+    def __call__(self, documents: tuple) -> Iterator[Measured]:
+        """The records of each document."""
+        how = {TEXT.name: self._texts, PROMPT.name: self._prompts}.get(self._found.kind, self._conversations)
+        return how(documents)
 
     def finish(self) -> None:
         self._found.lengths = np.array(self._lengths, np.int32)
-        self._found.kept = np.array(self._kept, np.int32)
+        self._found.positions = np.array(self._positions, np.int32)
+        self._found.labels = np.array(self._labels)
 
-    def _texts(self, texts: tuple[str, ...]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    def _texts(self, texts: tuple[str, ...]) -> Iterator[Measured]:
         for text, ids in zip(texts, self._tokenizer.encode_batch(texts)):
             self._found.bytes += len(text.encode("utf-8"))
-            self._lengths.append(len(ids) + 2)
-            yield np.array([self._tokenizer.bos_id, *ids, self._tokenizer.eos_id]), np.ones(0, bool), len(ids) + 2
+            yield self._untrained([self._tokenizer.bos_id, *ids, self._tokenizer.eos_id])
 
-    def _chats(self, conversations: tuple[Conversation, ...]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    def _prompts(self, prompts: tuple) -> Iterator[Measured]:
+        for prompt in prompts:
+            yield self._untrained(self._renderer.prompt(prompt.conversation.messages, prompt.conversation.tools))
+
+    def _untrained(self, ids: list[int]) -> Measured:
+        self._found.tokens += len(ids)
+        self._lengths.append(len(ids))
+        self._positions.append(len(ids))
+        return [((Part(np.array(ids), np.zeros(len(ids), bool), len(ids)),), None)]
+
+    def _conversations(self, documents: tuple) -> Iterator[Measured]:
+        """Documents as `cache.examples.ExampleDocument` describes them."""
+        of_record = 2 if self._found.kind == PREFERENCE.name else 1
+        rendered = iter(self._renderer.render([each for one in documents for each in one.conversations]))
+        for document in documents:
+            records, conversations = [], document.conversations
+            labels = document.labels or [None] * (len(conversations) // of_record)
+            for number, label in enumerate(labels):
+                here = conversations[of_record * number : of_record * (number + 1)]
+                records.append((self._record(here, [next(rendered) for _ in here]), label))
+                self._labels += [] if label is None else [label]
+            yield records
+
+    def _record(self, conversations: Sequence[Conversation], rendered: list[Rendered]) -> tuple[Part, ...]:
+        """What becomes of a record, counted as `rows.packed` does."""
         found, end_id = self._found, self._renderer.end_id
-        for conversation, rendered in zip(conversations, self._renderer.render(conversations)):
-            ids, trained = rendered.ids, rendered.trained
-            needed = cut_length(ids, trained, len(ids), end_id)
-            # A row of n positions predicts the n tokens behind the first of n + 1.
-            kept = cut_length(ids, trained, found.max_seq_len + 1, end_id)
-            if 0 < kept < needed:
-                at_end = ids[kept - 1] == end_id
+        needed = [cut_length(one.ids, one.trained, len(one.ids), end_id) for one in rendered]
+        is_whole = 0 < min(needed) and max(needed) <= found.max_seq_len  # a reward is read at the end of an answer
+        if found.kind == SCORED.name:
+            kept = needed if is_whole else [0] * len(needed)
+        else:  # a row of n positions predicts the n tokens behind the first of n + 1
+            kept = [cut_length(one.ids, one.trained, found.max_seq_len + 1, end_id) for one in rendered]
+        for one, length, full in zip(rendered, kept, needed):
+            if 0 < length < full:
+                at_end = one.ids[length - 1] == end_id
                 found.after_turn += int(at_end)
                 found.inside_turn += int(not at_end)
+        found.too_long += int(not is_whole)
+        if not all(kept):
+            kept = [0] * len(kept)
+        elif len(kept) == 2 and np.array_equal(*(one.ids[:length] for one, length in zip(rendered, kept))):
+            found.alike += 1
+            kept = [0, 0]
+        for conversation, one, length in zip(conversations, rendered, kept):
             found.answers += sum(turn["role"] == "assistant" for turn in conversation.messages)
-            found.trained += int(np.count_nonzero(trained))
-            found.trained_kept += int(np.count_nonzero(trained[:kept]))
-            found.longest_needed = max(found.longest_needed, needed)
-            self._lengths.append(len(ids))
-            self._kept.append(kept)
-            yield ids, trained, kept if kept < needed else len(ids)
+            found.tokens += len(one.ids)
+            found.trained += int(np.count_nonzero(one.trained))
+            found.trained_kept += int(np.count_nonzero(one.trained[:length]))
+        found.longest_needed = max(found.longest_needed, *needed)
+        self._lengths.append(max(len(one.ids) for one in rendered))
+        apart = 0 if found.kind == SCORED.name else 1
+        self._positions.append(sum(length - apart for length in kept) if any(kept) else 0)
+        return tuple(
+            Part(one.ids, one.trained, length if length < full else len(one.ids))
+            for one, length, full in zip(rendered, kept, needed)
+        )
 
 
 class _Reservoir:

@@ -14,8 +14,7 @@ from model.errors import UsageError
 
 WEIGHT_NAMES = ("pretrain", "full_sft", "dpo", "reason")  # by --model_mode
 
-# Rows in a batch by default. Answering takes a cheap step for every token, so more rows are possible.
-SCORED_AT_ONCE, ANSWERED_AT_ONCE = 16, 64
+ANSWERED_AT_ONCE = 64  # questions in a batch by default
 
 
 def add_task_arguments(parser) -> None:
@@ -54,7 +53,7 @@ def add_task_arguments(parser) -> None:
     group.add_argument(
         "--batch_size",
         type=positive_int,
-        help=f"rows scored ({SCORED_AT_ONCE}) or answered ({ANSWERED_AT_ONCE}) at once",
+        help=f"rows scored (as many as have 8,192 tokens) or answered ({ANSWERED_AT_ONCE}) at once",
     )
 
 

@@ -121,15 +121,15 @@ _RULES = [  # each takes time in proportion to the text
         (r"\{,\}", ","),
         (r"\\[ ]|~|\\q?quad(?![A-Za-z])", " "),
         (r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|operatorname)\s{0,9}\{([^{}]*)\}", r"\1"),
-        (r"\\frac\s{0,9}\{\s{0,9}(-?)([0-9]+)\s{0,9}\}\s{0,9}\{\s{0,9}([0-9]+)\s{0,9}\}", r" \1\2/\3"),
-        (r"\\frac\s{0,9}([0-9])\s{0,9}([0-9])(?![0-9])", r" \1/\2"),
+        (r"(?<=[0-9])\s?(?=\\frac(?![A-Za-z]))", " "),
+        (r"\\frac\s{0,9}\{\s{0,9}(-?)([0-9]+)\s{0,9}\}\s{0,9}\{\s{0,9}([0-9]+)\s{0,9}\}", r"\1\2/\3"),
+        (r"\\frac\s{0,9}([0-9])\s{0,9}([0-9])(?![0-9])", r"\1/\2"),
         (r"\\([$%])", r"\1"),
         (r"\^\{?\\circ(?![A-Za-z])\}?", "°"),
         (r"\\(?:times|cdot)(?![A-Za-z])", "×"),
         (r"\\[()\[\]]", ""),
         (r"\u2044", "/"),
         (r"\s+", " "),
-        (r"^([-+]) ", r"\1"),  # - 1/2, as \frac leaves it
     )
 ]
 
@@ -137,7 +137,8 @@ _RULES = [  # each takes time in proportion to the text
 def plain(text: str) -> str:
     """A text in one spelling: of LaTeX, of full-width and other forms of a character, of blanks and of what surrounds
     an answer (`$...$`, `**...**`, the full stop behind it)."""
-    text = "".join(map(_character, text)) if not text.isascii() else text
+    if not text.isascii():
+        text = "".join(map(_character, " " + text, text))
     text = unicodedata.normalize("NFKC", text.translate(_CHARACTERS)).translate(_CHARACTERS)
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
@@ -148,11 +149,11 @@ def plain(text: str) -> str:
     return text
 
 
-def _character(character: str) -> str:
-    """½ as " 1/2", so that 3½ is no 31/2; ² as ^2."""
+def _character(before: str, character: str) -> str:
+    """½ as 1/2, behind a digit as " 1/2", so that 3½ is no 31/2; ² as ^2."""
     form = unicodedata.decomposition(character)
     if form.startswith("<fraction>"):
-        return " " + unicodedata.normalize("NFKC", character)
+        return " " * before.isdecimal() + unicodedata.normalize("NFKC", character)
     return "^" + unicodedata.normalize("NFKC", character) if form.startswith("<super>") else character
 
 

@@ -24,10 +24,11 @@ _NUMBER = re.compile(
     rf"(?:(?:(?P<mixed>[0-9]+) )?(?P<over>{_WHOLE}) ?/ ?(?P<under>{_WHOLE})|(?P<decimal>{_DECIMAL}){_POWER}?){_SCALE}?",
     re.IGNORECASE,
 )
-# In running text a sign belongs to a number only if nothing stands before it: 7-5 is no -5.
+# In running text a sign belongs to a number only if nothing stands before it: 7-5 is no -5. A $ may be that of LaTeX.
 _IN_TEXT = re.compile(
-    rf"(?:(?<![\w.)\]])[-负])?(?<![0-9.,])(?:{_CURRENCY}-?)?(?:[0-9]+ (?=[0-9]+/[0-9]))?"
-    rf"(?:{_WHOLE}/{_WHOLE}|{_DECIMAL}(?:e[-+]?[0-9]+)?){_SCALE.replace('?P<scale>', '?:')}?%?",
+    rf"(?:(?<![A-Za-z0-9.)\]])-{_CURRENCY}?|负)?(?:[0-9]+ (?=[0-9]+/[0-9]))?"
+    rf"(?:{_WHOLE}/{_WHOLE}|(?:{_WHOLE}(?:\.[0-9]+)?|(?<![\w.])\.[0-9]+)(?:e[-+]?[0-9]+)?)"
+    rf"{_SCALE.replace('?P<scale>', '?:')}?%?",
     re.IGNORECASE,
 )
 

@@ -14,12 +14,11 @@ import torch
 from dataset.records.conversations import Conversation
 from dataset.records.documents import Document
 from dataset.records.formats import RecordKind
-from dataset.records.measured import all_documents
+from dataset.records.measured import parts_of
 from dataset.records.preferences import Preference
 from dataset.records.scored import ScoredAnswer
 from dataset.rendering import ChatRenderer, cut_length
 from model.reward import RewardModel, rewards
-from model.text.tokenizer import text_batches
 
 # The kinds that can be scored, and what their records are called; the first kind that fits a file wins.
 SCORED_KINDS = {"preference": "pairs", "scored": "answers", "chat": "conversations"}
@@ -33,10 +32,14 @@ def score_conversations(
     max_seq_len: int,
     batch_size: int,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
+    show: Callable[[float], None] = lambda share: None,
 ) -> list[float | None]:
-    """The reward of each conversation's last answer, in order; None where it has more than `max_seq_len` tokens."""
+    """The reward of each conversation's last answer, in order; None where it has more than `max_seq_len` tokens.
+
+    show: called after each batch with the share of all tokens that is scored.
+    """
     every = [_up_to_last_answer(renderer, each) for each in renderer.render(conversations)]
-    settings = {"max_seq_len": max_seq_len, "batch_size": batch_size, "autocast": autocast}
+    settings = {"max_seq_len": max_seq_len, "batch_size": batch_size, "autocast": autocast, "show": show}
     return score_ids(model, every, renderer.tokenizer.pad_id, **settings)
 
 
@@ -48,12 +51,14 @@ def score_ids(
     max_seq_len: int,
     batch_size: int,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
+    show: Callable[[float], None] = lambda share: None,
 ) -> list[float | None]:
     """The reward of each conversation in ids, which end where its answer ends; None if empty or over `max_seq_len`."""
     device = model.score.weight.device
     found: list[float | None] = [None] * len(every)
     fitting = sorted((i for i, ids in enumerate(every) if 0 < len(ids) <= max_seq_len), key=lambda i: len(every[i]))
     was_training = model.training
+    total, scored = sum(len(every[i]) for i in fitting), 0
     model.eval()
     for start in range(0, len(fitting), batch_size):
         few = fitting[start : start + batch_size]
@@ -66,6 +71,8 @@ def score_ids(
             values = rewards(model, torch.from_numpy(tokens).to(device), None, ends)
         for i, value in zip(few, values.tolist()):
             found[i] = value
+        scored += sum(len(every[i]) for i in few)
+        show(scored / total)
     model.train(was_training)
     return found
 
@@ -75,16 +82,16 @@ def _up_to_last_answer(renderer: ChatRenderer, rendered) -> np.ndarray:
 
 
 def score_records(
-    path: str | Path, kind: RecordKind, score: Callable[[list[Conversation]], Iterable[float | None]]
+    path: str | Path, kind: RecordKind, score: Callable[..., Iterable[float | None]]
 ) -> Iterator[tuple[Document, list[float | None]]]:
     """Every record of a file, and the rewards of its conversations; for pairs, chosen and rejected alternate.
 
-    kind: one with a name in `SCORED_KINDS`. score(conversations) -> their rewards, None for one that is too long. Shows
-    a progress bar. Raises `SproutError` for a line that cannot be used.
+    kind: one with a name in `SCORED_KINDS`. score(conversations, show=show) -> their rewards, None for one that is too
+    long; `show` takes the share that is done. Shows a progress bar. Raises `SproutError` for a line that is unusable.
     """
-    for few in text_batches(all_documents(path, kind, "scoring"), lambda document: document.content.characters):
+    for few, show in parts_of(path, kind, "scoring"):
         every = [_conversations_of(document.content) for document in few]
-        found = iter(score(list(itertools.chain.from_iterable(every))))
+        found = iter(score(list(itertools.chain.from_iterable(every)), show=show))
         for document, conversations in zip(few, every, strict=True):
             yield document, list(itertools.islice(found, len(conversations)))
 

@@ -111,25 +111,13 @@ def sweep_temporaries(folder: str | Path) -> list[Path]:
     """
     removed = []
     for path in Path(folder).glob(".*.tmp"):
+        from model.processes import is_another_living_process  # nothing is left behind by most runs
+
         match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not _is_another_living_process(int(match[1])):
+        if match and path.is_file() and not is_another_living_process(int(match[1])):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
-
-
-def _is_another_living_process(process: int) -> bool:
-    if process == os.getpid():
-        return False
-    if os.name != "posix":
-        return True  # no harmless way to ask (on Windows signal 0 is Ctrl-C); the file is overwritten in time
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
 
 
 # --- one process at a time --------------------------------------------------------------------------

@@ -9,6 +9,17 @@ import re
 # What a message quotes from a file must neither break its line nor steer the terminal, nor turn its text around.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+# What messages count. Verbs are none of it: a message says what was counted without one, or in the past tense.
+_NOUNS = "document conversation pair answer record text question row step token layer byte line file epoch".split()
+_ONE = re.compile(
+    rf"(?<![\w.,-])1 ((?:bad |scored |labelled )?(?:{'|'.join(_NOUNS)}|(?:micro-)?batch(?=e)|process(?=e)))e?s\b"
+)
+
+
+def counted(text: str) -> str:
+    """The text of a message with "1 step" where it has "1 steps"."""
+    return _ONE.sub(r"1 \1", text)
+
 
 def on_one_line(text: str) -> str:
     """The text with control characters spelled out, for the terminal to show and not to obey."""

@@ -11,7 +11,6 @@ run it again, it goes on where it stopped. Everything is written to out/quicksta
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -22,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import count, positive_int
 from scripts.quickstart_full import stages_after, table_after
-from scripts.quickstart_way import Done, Place, Stage, call, in_words, perform, stop
+from scripts.quickstart_way import Done, Place, Stage, call, perform, stop
+from training.report.description import duration
+from training.report.going_on import GO_ON, ROOT, command_of, command_to_go_on, in_words
 from training.stages.arguments import StageParser, run_main
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Chosen for the sample data and 12 minutes on two CPU cores.
 VOCABULARY = 4000
@@ -90,20 +89,21 @@ def main(argv=None) -> None:
         args.out_dir = "out/quickstart"
     elif Path.cwd() != ROOT:
         args.out_dir = str(Path(args.out_dir).resolve())
-    elsewhere = Path.cwd() != ROOT
-    os.chdir(ROOT)  # the printed commands hold from here
-    if elsewhere:
-        print(f"the commands below hold in the folder of Sprout:\n    {there()}", flush=True)
+    os.environ[GO_ON] = command_to_go_on()
+    here = Path.cwd()
+    if here != ROOT:
+        print(f"the commands below hold in this folder:\n    {in_words(['cd', ROOT])}")
+    os.chdir(ROOT)
     try:
-        chat = walk(args)
+        chat = walk(args, here)
     except KeyboardInterrupt:  # between two commands
         stop(signal.SIGINT)
     if args.chat:
         sys.exit(open_chat(chat))
 
 
-def walk(args) -> tuple[str, ...]:
-    """Runs all stages that are not done yet; returns the command that opens the chat."""
+def walk(args, here: Path) -> tuple[str, ...]:
+    """Runs all stages that are not done yet; returns the command that opens the chat. here: where the user stands."""
     started = time.monotonic()
     place = Place(Path(args.out_dir), args.seed, args.max_steps)
     way, further = stages(place), stages_after(place) if args.full else []
@@ -126,7 +126,7 @@ def walk(args) -> tuple[str, ...]:
     if further:
         print("\nwhat each stage brought")
         print("\n".join(table_after(place)))
-    print(farewell(args, chat, in_words(time.monotonic() - started)), flush=True)
+    print(farewell(args, chat, here, duration(time.monotonic() - started)), flush=True)
     return chat
 
 
@@ -154,20 +154,16 @@ def _change(before: dict | None, after: dict | None) -> str:
     return "-" if before is None or after is None else f"{before['accuracy']:.1%} -> {after['accuracy']:.1%}"
 
 
-def there() -> str:
-    """The command that changes to the folder in which the printed commands hold."""
-    return f"cd {shlex.quote(str(ROOT))}"
-
-
-def farewell(args, chat: tuple[str, ...], time: str) -> str:
-    out = (ROOT / args.out_dir).resolve()
+def farewell(args, chat: tuple[str, ...], here: Path, time: str) -> str:
+    out = Path(args.out_dir) if here == ROOT else ROOT / args.out_dir
+    *flags, _ = chat[1:]  # the last is the folder
     return f"""
-This took {time}. What next? In a terminal somewhere else, first {there()}
-  talk to it        python {shlex.join(chat)}
+This took {time}. What next?
+  talk to it        {command_of(chat[0], *flags, out, here=here)}
   see the curves    {out}/logs/*/loss.png
   look at the data  {out}/sample/*.jsonl
-  your own texts    python train_pretrain.py --data_path my_text.jsonl
-  your own chats    python train_full_sft.py --data_path my_chats.jsonl
+  your own texts    {command_of("train_pretrain.py", "--data_path", "my_text.jsonl", here=here)}
+  your own chats    {command_of("train_full_sft.py", "--data_path", "my_chats.jsonl", here=here)}
 The pages in docs/ say more about each stage."""
 
 

@@ -224,3 +224,7 @@ def _measured(place: Place) -> Iterator[tuple[str, str, str, str]]:
 def _last_value(path: Path, metric: str) -> float:
     found = [json.loads(line).get(metric) for line in path.read_text(encoding="utf-8").splitlines()]
     return [value for value in found if value is not None][-1]
+
+
+if __name__ == "__main__":
+    print(__doc__)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +13,8 @@ from dataset.sample.files import sample_path, version
 from model.config import preset
 from model.disk import write_atomically
 from model.errors import SproutError
+from training.report.description import duration
+from training.report.going_on import command_to_go_on, in_words
 
 # Signals that end the quickstart are passed to the running stage, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
@@ -128,12 +129,7 @@ def perform(stage: Stage, done: Done) -> None:
     if stage.capture:
         write_atomically(stage.result, lambda file: file.write(printed.encode()))
     done.end(stage)
-    print(f"    took {in_words(time.monotonic() - started)}", flush=True)
-
-
-def in_words(seconds: float) -> str:
-    """A time: `48 s`, `3.2 minutes`."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} minutes"
+    print(f"    took {duration(time.monotonic() - started)}", flush=True)
 
 
 def call(command: tuple[str, ...], capture: bool = False) -> str:
@@ -142,7 +138,7 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
     The command runs in its own session, so that Ctrl-C reaches it once, through us, and it saves before it ends. On
     such a signal, raises `SystemExit` after one line that says how to go on; raises `SproutError` if the command fails.
     """
-    print(f"    python {shlex.join(command)}\n", flush=True)
+    print(f"    {in_words(['python', *command])}\n", flush=True)
     process = subprocess.Popen(
         [sys.executable, *command],
         env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
@@ -165,7 +161,7 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
     if received:
         stop(received[0])
     if process.returncode:
-        raise SproutError(f"{command[0]} {ending(process.returncode)}; run this again to go on from there")
+        raise SproutError(f"{command[0]} {ending(process.returncode)}; go on with: {command_to_go_on()}")
     return printed or ""
 
 
@@ -182,5 +178,9 @@ def ending(code: int) -> str:
 
 
 def stop(number: int) -> None:
-    print("\nstopped: run the same command again, and it goes on from here", flush=True)
+    print(f"\nstopped; go on with: {command_to_go_on()}", flush=True)
     raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    print(__doc__)

@@ -74,10 +74,13 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.records.reading import check_file
     from dataset.rendering import ChatRenderer
     from inference.scoring import score_conversations
     from model.device import choose_device
 
+    if args.data_path:
+        check_file(args.data_path)  # before the network is read
     device = choose_device(args.device, args.dtype)
     loaded = open_reward(args, device.device)
     say(f"{loaded.source} ({loaded.stage}), {sum(p.numel() for p in loaded.model.parameters()) / 1e6:.3f} M parameters")

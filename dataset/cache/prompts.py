@@ -17,7 +17,7 @@ import numpy as np
 from dataset.cache.examples import OFFSET, ExampleEncoder
 from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
 from dataset.cache.texts import Cache
-from dataset.records.prompts import PROMPT, Prompt
+from dataset.records.prompts import PROMPT_OR_CHAT, Prompt
 from model.errors import SproutError
 
 BYTE = "|u1"
@@ -150,7 +150,7 @@ class PromptCache(Cache):
     train: PromptStream
     validation: PromptStream
 
-    RECORDS: ClassVar = PROMPT
+    RECORDS: ClassVar = PROMPT_OR_CHAT
 
     @staticmethod
     def stream(folder: Path, name: str, dtype: str, size: dict) -> PromptStream:

@@ -10,11 +10,12 @@ from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
 from dataset.records.odd_lines import UNKNOWN
 from dataset.records.preferences import PREFERENCE
+from dataset.records.prompts import PROMPT
 from dataset.records.scored import SCORED
 from dataset.records.unpaired import UNPAIRED
 from model.errors import UsageError
 
-KINDS = (TEXT, CHAT, UNPAIRED, PREFERENCE, SCORED)
+KINDS = (TEXT, UNPAIRED, CHAT, PREFERENCE, SCORED, PROMPT)
 
 
 def find_kind(fields: dict, kinds: Sequence[RecordKind]) -> tuple[RecordKind, Format] | None:
@@ -44,14 +45,26 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
 
     It says first what the record is, if it is of another kind, then which accepted shape is nearest and what differs.
     """
-    others = (other for other in KINDS if other not in wanted and other.find_format(fields) is not None)
+    others = [other for other in KINDS if other not in wanted and other.find_format(fields) is not None]
+    if len(others) > 1:
+        others = [other for other in others if other is not PROMPT]  # a part of what the others are
     is_another = "".join(f"this is {other.what}; " for other in others)
+    if not others and TEXT in wanted and (key := _text_by_another_name(fields)):
+        is_another = f'this may be a text with "{key}" in place of "text": rename that key; '
     formats = [one for kind in wanted for one in kind.formats]
     nearest = min(formats, key=lambda one: (len(one.keys - fields.keys()), -len(one.keys)))
     missing = ", ".join(f'"{key}"' for key in sorted(nearest.keys - fields.keys()))
     differs = f"{missing} missing" if missing else "but its values are of another shape"
     more = f"; or another format: {names}" if (names := ", ".join(_other_names(formats, nearest))) else ""
     return BadRecord(UNKNOWN, f"{is_another}{list_keys(fields)}; accepted: {nearest.shape}, {differs}{more}")
+
+
+def _text_by_another_name(fields: dict) -> str | None:
+    """The key of the longest string that may be a text: one of several words, or in Chinese."""
+    texts = {key: value for key, value in fields.items() if isinstance(value, str) and len(value) > 10}
+    if key := max(texts, key=lambda key: len(texts[key]), default=None):
+        return " ".join(key.split())[:40]
+    return None
 
 
 def _other_names(formats: Sequence[Format], nearest: Format) -> list[str]:

@@ -1,13 +1,15 @@
 """Files that something is measured on: every line of them counts, so one that cannot be used is an error."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dataset.records.documents import Document, FormatReader, read_documents
 from dataset.records.formats import BadLine, Format, RecordKind
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
+from dataset.records.odd_lines import UNKNOWN
 from dataset.records.reading import bar_over, check_file, read_records, size_of
 from model.errors import SproutError, UsageError
+from model.text.tokenizer import text_batches
 
 KIND = {kind.name: kind for kind in KINDS}
 
@@ -42,11 +44,47 @@ def all_documents(path: str | Path, kind: RecordKind, doing: str) -> Iterator[Do
     """
     check_file(path)
     with bar_over(size_of(path), f"{doing} {Path(path).name}") as bar:
-        for item in read_documents(path, FormatReader(kind), lambda position: bar.update(position - bar.n)):
-            if isinstance(item, BadLine):
-                raise _unusable(item)
-            yield item
+        yield from _documents(path, kind, lambda position: bar.update(position - bar.n))
+
+
+def parts_of(
+    path: str | Path, kind: RecordKind, doing: str
+) -> Iterator[tuple[list[Document], Callable[[float], None]]]:
+    """`all_documents` in lists of about a million characters, for what takes longer than reading them.
+
+    With each list comes a function that moves the bar to where a share of it, 0 to 1, is dealt with.
+    """
+    check_file(path)
+    read = 0
+
+    def note(position: int) -> None:
+        nonlocal read
+        read = position
+
+    with bar_over(size_of(path), f"{doing} {Path(path).name}") as bar:
+        documents = _documents(path, kind, note)
+        for few in text_batches(documents, _characters):
+            start, end = bar.n, read
+
+            def show(share: float, start=start, end=end) -> None:
+                bar.update(round(start + share * (end - start)) - bar.n)
+
+            yield few, show
+            show(1.0)
+
+
+def _characters(document: Document) -> int:
+    content = document.content
+    return len(content) if isinstance(content, str) else content.characters
+
+
+def _documents(path, kind: RecordKind, show: Callable[[int], None]) -> Iterator[Document]:
+    for item in read_documents(path, FormatReader(kind), show):
+        if isinstance(item, BadLine):
+            raise _unusable(item)
+        yield item
+    show(size_of(path))
 
 
 def _unusable(line: BadLine) -> SproutError:
-    return SproutError(f"{line}: correct it, or remove the line")
+    return SproutError(f"{line}: {'give another file' if line.reason == UNKNOWN else 'correct it, or remove the line'}")

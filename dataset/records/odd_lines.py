@@ -8,7 +8,7 @@ from model.errors import SproutError
 # Encodings of Chinese text that are not UTF-8; GB18030 contains GBK and GB2312.
 CHINESE = ("gb18030", "big5")
 
-UNKNOWN = "the shape is unknown"
+UNKNOWN, NO_TEXT, NOT_TEXT = "the shape is unknown", "there is no text", "not a text file"
 
 # How files with a wrong name begin, and what to do about them.
 OTHER_FILES = {
@@ -26,8 +26,11 @@ OTHER_FILES = {
 
 def refused(line: BadLine) -> SproutError:
     """The error for a line at which a run stops, and what to do about it."""
-    if line.reason == UNKNOWN and line.line == 1:  # the others are likely to have the same shape
+    # No record before had a known shape, and the others are likely to have the same.
+    if line.reason == UNKNOWN or (line.reason == NO_TEXT and line.line == 1):
         return SproutError(f"{line}: give another file")
+    if line.reason == NOT_TEXT or ("iconv" in line.detail and line.line == 1):  # it is the whole file
+        return SproutError(str(line))
     return SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
 
 
@@ -48,7 +51,10 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
 def _why(text: str, error: ValueError) -> str:
     if text.strip() == "{":
         return "the object goes on in the next line: write one object a line"
-    why = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+    why = str(error)
+    if isinstance(error, json.JSONDecodeError):
+        what = error.msg.strip(": ").removesuffix(" at")  # "Unterminated string starting at", "Invalid \\escape: "
+        why = f"{what} at column {error.colno}"
     return why if text.endswith("\n") else f"{why}; the last line has no end: is the file cut short?"
 
 
@@ -61,7 +67,7 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
     """A line that is not UTF-8, or has no place in a text file: what it is instead."""
     for beginning, what in OTHER_FILES.items():
         if number == 1 and line.startswith(beginning):
-            return BadLine(path, number, "not a text file", what)
+            return BadLine(path, number, NOT_TEXT, what)
     if b"\0" in line:
         return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
     for encoding in CHINESE:

@@ -72,11 +72,10 @@ def _prompt(conversation: Conversation, fields: dict, keys: tuple[str, ...], is_
     return Prompt(replace(conversation, messages=before, untrained=frozenset()), columns)
 
 
-ALONE = Format("prompt", '{"prompt": "..."}', frozenset({"prompt"}), from_prompt)
 PROMPT = RecordKind(
     "prompt",
     "a prompt, for train_grpo.py and train_ppo.py",
-    (*(replace(one, read=partial(from_chat, read=one.read, keys=one.keys)) for one in CHAT.formats), ALONE),
+    (Format("prompt", '{"prompt": "..."}', frozenset({"prompt"}), from_prompt),),
 )
-# What is a prompt and no chat.
-PROMPT_ALONE = replace(PROMPT, formats=(ALONE,))
+CHATS_TAKEN_APART = tuple(replace(one, read=partial(from_chat, read=one.read, keys=one.keys)) for one in CHAT.formats)
+PROMPT_OR_CHAT = replace(PROMPT, formats=(*CHATS_TAKEN_APART, *PROMPT.formats))

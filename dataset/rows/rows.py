@@ -92,6 +92,8 @@ class Rows:
         files are passed over several times, large ones in part; the next epoch goes on where this one ended.
     """
 
+    held_out: "ValidationRows | None" = None
+
     def __init__(self, kind: Kind, sources: Sequence[tuple[Cache, float | None]], max_seq_len: int, seed: int):
         self.kind, self.seed = kind, seed
         self.caches, weights = [cache for cache, _ in sources], [weight for _, weight in sources]
@@ -165,14 +167,23 @@ class ValidationRows:
         self.identity = [cache.folder.name for cache in caches] + [*self.packed.identity]
         self.tokens, self.bytes = int(self.packed.targets.sum()), self.packed.bytes
         self._starts = np.concatenate([[0], np.cumsum(self.packed.rows)])
+        self._kept = int(self._starts[-1])
 
     def __len__(self) -> int:
         """Number of rows; 0 where nothing is held out."""
-        return int(self._starts[-1])
+        return self._kept
+
+    def keep(self, most: int) -> None:
+        """Leaves `most` rows, evenly spaced; what all of them stand for is then known in proportion only."""
+        share, self._kept = most / self._kept, most
+        self.documents, self.tokens, self.bytes = (round(n * share) for n in (self.documents, self.tokens, self.bytes))
+
+    def places(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(part, row in that part), both int64 [B], of the rows with these numbers, 0..len-1."""
+        return locate(self._starts, np.asarray(indices, np.int64) * int(self._starts[-1]) // max(1, self._kept))
 
     def batch(self, indices: Sequence[int]) -> Batch:
-        """The rows with these numbers, 0..len-1."""
-        return self.packed.gather(*locate(self._starts, np.asarray(indices, np.int64)))
+        return self.packed.gather(*self.places(indices))
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """All rows, in order; the last batch may be smaller."""

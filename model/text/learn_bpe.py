@@ -21,16 +21,19 @@ QWEN2_PATTERN = (
 # A longer token is hardly a word: it is a stock phrase of one corpus, and takes the place of two words.
 MAX_TOKEN_BYTES = 16
 
+# The trainer goes through the whole of a word at each merge, so time grows by the square of the longest one. Letters,
+# punctuation or spaces without a break (base64, Chinese without punctuation) are learnt from in pieces of so many
+# characters; what is that long is no word, and a merge is learnt from a few characters.
+MAX_WORD = 1000
+
 
 def learn(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """A new `Tokenizer` of at most `vocab_size` tokens; the same texts give the same files, byte for byte."""
     backend = tokenizers.Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(tokenizers.Regex(QWEN2_PATTERN), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    words = pre_tokenizers.Split(tokenizers.Regex(QWEN2_PATTERN), behavior="isolated")
+    pieces = pre_tokenizers.Split(tokenizers.Regex(rf"[\s\S]{{1,{MAX_WORD}}}"), behavior="isolated")
+    in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words, pieces, in_bytes])
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
@@ -41,6 +44,7 @@ def learn(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         show_progress=sys.stderr.isatty(),
     )
     backend.train_from_iterator(texts, trainer)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([words, in_bytes])
 
     content = json.loads(backend.to_str())
     for token in content["added_tokens"]:

@@ -7,9 +7,10 @@ conversation is cut and padded to the row length. Only trained tokens count, not
 """
 
 import json
-import sys
 import time
 from pathlib import Path
+
+from scripts.benchmark.program import run_program
 
 WARM_UP_STEPS = 3  # not measured, on either side
 
@@ -94,4 +95,4 @@ def train(rows: list[tuple[list[int], list[bool]]], row_length: int, batch_size:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_program(__doc__, lambda *words: main(list(words)))

@@ -7,18 +7,20 @@
     python scripts/benchmark.py plan --data_path a.jsonl              what a plan says of memory against a real step
     python scripts/benchmark.py gpu --data_path a.jsonl chats.jsonl   all of docs/gpu.md, on a CUDA GPU, in 8 minutes
     python scripts/benchmark.py decode                                decoding against transformers' `generate`
+    python scripts/benchmark.py rollouts --data_path a.jsonl --weight_path FILE   sampling, against MiniMind's way
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
 
 from dataset.command_line import positive, positive_int
 from model.errors import UsageError
+from scripts.benchmark.program import run_program
 from training.stages.arguments import StageParser
 
 
 def main(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument("what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode"))
+    parser.add_argument("what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode", "rollouts"))
     what = "train, learn, plan: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
@@ -34,15 +36,18 @@ def main(argv=None):
     parser.add_argument(
         "--against", metavar="FOLDER", help="gpu, decode: a checkout of an earlier commit, measured too"
     )
-    parser.add_argument("--minimind", metavar="FOLDER", help="gpu: a checkout of MiniMind, measured as well")
+    parser.add_argument("--minimind", metavar="FOLDER", help="gpu, rollouts: a checkout of MiniMind, measured too")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu: only these measurements")
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
     parser.add_argument("--rehearse", action="store_true", help="gpu: everything at its smallest, on a CPU")
     parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
+    parser.add_argument("--weight_path", metavar="FILE", help="rollouts: the network that answers")
     parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
     args = parser.parse_args(argv)
     if args.what not in ("memory", "gpu", "decode") and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
+    if args.what == "rollouts" and not args.weight_path:
+        raise UsageError("rollouts needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")
     if args.profile and args.what != "train":
         raise UsageError(f"--profile is for pretraining: python scripts/benchmark.py train --profile, not {args.what}")
     if args.what in ("train", "sft"):
@@ -51,6 +56,8 @@ def main(argv=None):
         from scripts.benchmark.memory import compare
     elif args.what == "gpu":
         from scripts.benchmark.gpu.measure import compare
+    elif args.what == "rollouts":
+        from scripts.benchmark.rollouts import compare
     elif args.what == "decode":
         from scripts.benchmark.decode import compare
     elif args.what == "plan":
@@ -58,3 +65,7 @@ def main(argv=None):
     else:
         from scripts.benchmark.learn import compare
     compare(args)
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 ROOT = Path(__file__).parents[2]
 PRESET, PROMPT_LENGTH, NEW_TOKENS = "26m", 16, 200
 OURS, PEER, PEER_STATIC, AGAINST = "ours", "transformers", "transformers, static cache", "against"
@@ -206,4 +208,4 @@ def work(side: str, device: str, threads: str) -> None:
 
 
 if __name__ == "__main__":
-    work(*sys.argv[1:])
+    run_program(__doc__, work)

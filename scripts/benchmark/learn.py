@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 ROOT = Path(__file__).parents[2]
 TOKENS, VALIDATION_DOCUMENTS, ROW_LENGTH = 2_000_000, 120, 512
 
@@ -95,3 +97,7 @@ def _final_value(metrics: Path) -> float | None:
         return None
     last = json.loads(metrics.read_text().splitlines()[-1])
     return last.get("val_bits_per_byte")
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

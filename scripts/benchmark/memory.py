@@ -12,6 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 ROOT = Path(__file__).parents[2]
 ROWS, ROW_LENGTH, BATCH_SIZE = 20_000, 512, 32
 WORDS_PER_DOCUMENT = 300
@@ -75,4 +77,4 @@ def use(path: Path) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(use(Path(sys.argv[1]))))
+    run_program(__doc__, lambda path: print(json.dumps(use(Path(path)))))

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 ROOT = Path(__file__).parents[2]
 BATCHES = {"tiny": (8, 64), "26m": (4, 16), "64m": (4, 16)}  # rows of 512 at once
 
@@ -29,3 +31,7 @@ def one_step(args, preset: str, rows: int) -> tuple[float, float]:
     said = re.search(r"memory +about ([\d.]+) GB", result.stdout)
     measured = re.search(r"at a peak of ([\d.]+) GB", result.stdout)
     return float(said[1]), float(measured[1])
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

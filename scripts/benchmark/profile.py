@@ -4,6 +4,8 @@ import contextlib
 import time
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 ROW_LENGTH, WARM_UP_STEPS = 512, 3
 
 # The kind of an operator in the profile, by the beginning of its name.
@@ -22,10 +24,9 @@ def profile(args) -> None:
     from dataset.rows.rows import Rows
     from dataset.rows.texts import TEXTS
     from model.config import PRESETS
-    from model.device import choose_device
+    from model.device import choose_device, reuse_freed_memory
     from model.text.tokenizer import Tokenizer
     from model.transformer import Transformer
-    from training.engine.machine import reuse_freed_memory
     from training.engine.optimizers import build_optimizers
     from training.engine.update import Updater
     from training.losses.next_token import next_token_loss
@@ -74,3 +75,7 @@ def profile(args) -> None:
         print(f"{kind:16} {share / total:6.1%}")
     print(f"{'element-wise':16} {left / total:6.1%}")
     print(events.table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=60))
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmark.baseline import WARM_UP_STEPS
+from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,3 +106,7 @@ def _run(command: list[str]) -> str:
 
 def _absolute(paths) -> list[str]:
     return [str(Path(path).absolute()) for path in paths]
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -10,7 +10,10 @@ import pytest
 
 from dataset import preview
 from dataset.command_line import run_main
+from dataset.rows.answers import ANSWERS
 from dataset.rows.chats import CHATS
+from dataset.rows.judged import JUDGED_PAIRS, SCORED_ANSWERS
+from dataset.rows.pairs import PAIRS
 from dataset.rows.rows import Rows
 from dataset.rows.texts import TEXTS
 from dataset.survey import survey
@@ -194,11 +197,11 @@ def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
 @pytest.mark.parametrize(
     ("lines", "flags", "code", "message"),
     [
-        ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad lines: the first is"),
+        ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad line: the first is"),
         (["", ""], [], 1, "holds no record that can be used, it is empty"),
         ([{"text": "a"}], ["--kind", "chat"], 1, "the shape is unknown"),
-        ([{"input": "a", "output": "b", "score": 1}], [], 1, "this is an answer with a score"),
-        ([{"prompt": "a", "chosen": "b", "rejected": "c"}], ["--kind", "preference"], 2, "invalid choice"),
+        ([{"input": "a", "output": "b", "score": 1}], ["--kind", "chat"], 1, "this is an answer with a score"),
+        ([{"prompt": "a", "chosen": "b", "rejected": "c"}], ["--kind", "pairs"], 2, "invalid choice"),
         ([{"text": "a"}], ["--max_seq_len", "0"], 2, "--max_seq_len must be at least 1"),
         ([{"text": "a"}], ["--tokenizer_path", "nowhere"], 1, "There is no tokenizer"),
     ],
@@ -216,3 +219,78 @@ def test_as_a_command(write):
     command = [sys.executable, "-m", "dataset.preview", str(write(chat("Hi", "你好")))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=120)
     assert "⟦你好<|im_end|>⟧" in done.stdout.decode("utf-8") and done.stderr == b""
+
+
+LONG, LONGER = "a" * 30, "a" * 50
+PAIRS_OF_ALL_SORTS = [
+    {"prompt": "q", "chosen": "yes", "rejected": "no", "margin": 2},
+    {"prompt": "q", "chosen": "b" * 60, "rejected": "c"},  # cut
+    {"prompt": LONG, "chosen": "b", "rejected": "c"},  # begins beyond 40 tokens
+    {"prompt": "q", "chosen": LONG + "b", "rejected": LONG + "c"},  # alike within 40
+]
+LABELLED = [
+    {"prompt": "q", "completion": "yes", "label": True},
+    {"prompt": "q", "completion": "b" * 60, "label": False},
+    {"prompt": LONGER, "completion": "b", "label": False},
+]
+SCORES = [{"input": "q", "output": "b" * length, "score": length} for length in (1, 2, 60)]
+
+
+@pytest.mark.parametrize(
+    ("records", "kind"),
+    [(PAIRS_OF_ALL_SORTS, PAIRS), (LABELLED, ANSWERS), (SCORES, SCORED_ANSWERS)],
+    ids=lambda value: value.name if hasattr(value, "name") else "",
+)
+@pytest.mark.parametrize("row_length", [40, 400])
+def test_what_becomes_of_other_kinds_is_what_training_makes_of_them(write, tokenizer, build, records, kind, row_length):
+    path = write(*records)
+    found = survey(path, tokenizer, "auto", row_length, examples=0)
+    rows = Rows(kind, [(build(path, tokenizer=tokenizer, kind=kind, val_ratio=0.0), None)], row_length, seed=0)
+    (kept,) = rows.packed.kept
+    assert (found.left_out, found.alike) == (kept.left_out, kept.alike)
+    assert (found.after_turn, found.inside_turn) == (kept.after_turn, kept.inside_turn)
+    assert found.rows()[0] == rows.rows_per_epoch
+    assert f" {found.rows()[1]:.1%} of the positions empty" in rows.summary()
+    if kind is not SCORED_ANSWERS:  # which count whole conversations
+        assert found.trained_kept == kept.targets
+    assert (found.left_out > 0) == (row_length == 40)
+    if kind is PAIRS:
+        cache = build(path, tokenizer=tokenizer, kind=JUDGED_PAIRS, val_ratio=0.0)
+        (judged,) = Rows(JUDGED_PAIRS, [(cache, None)], row_length, seed=0).packed.kept
+        assert found.too_long == judged.left_out - judged.alike
+
+
+def test_a_pair_shows_its_prompt_once_and_both_answers(write, show):
+    output = show(write(PAIRS_OF_ALL_SORTS[0]))
+    assert "preference, format prompt/chosen/rejected" in output and "margin 2" in output
+    assert output.count("<|im_start|>user\nq<|im_end|>") == 1
+    assert "── chosen\n⟦yes<|im_end|>⟧\n── rejected\n⟦no<|im_end|>⟧\n" in output
+    assert "\x1b[31mno<|im_end|>" in show(write(PAIRS_OF_ALL_SORTS[0]), "--color")
+
+
+def test_labels_and_scores_are_shown(write, show):
+    output = show(write(*LABELLED))
+    assert "unpaired, format prompt/completion/label" in output and "--kind chat" in output
+    assert number(output, "good") == 1 and number(output, "bad") == 2 and ", bad ──" in output
+    output = show(write(*SCORES))
+    assert number(output, "scored answers") == 3 and "from 1 to 60, mean 21" in output and "score 60" in output
+
+
+def test_questions_alone_are_shown_with_the_header_of_the_answer(write, show):
+    output = show(write({"prompt": "q"}, {"prompt": [{"role": "user", "content": "r"}]}))
+    assert number(output, "questions") == 2 and "none of them trained" in output
+    assert "<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n" in output
+
+
+@pytest.mark.parametrize(
+    ("record", "kind"),
+    [
+        ({"messages": chat("a", "b")["messages"], "rejected_response": "c"}, "preference"),
+        ({"messages": chat("a", "b")["messages"], "label": "mathematics"}, "chat"),
+        ({"messages": chat("a", "b")["messages"], "label": False}, "unpaired"),
+        ({"instruction": "a", "input": "b", "output": "c", "score": 1}, "chat"),
+        ({"prompt": "a", "text": "b"}, "text"),
+    ],
+)
+def test_a_record_of_several_kinds_is_taken_for_the_likeliest(write, tokenizer, record, kind):
+    assert survey(write(record), tokenizer, "auto", 64, examples=0).kind == kind

@@ -182,4 +182,4 @@ def left_behind(folder: Path) -> list[str]:
 
 def no_curves() -> None:
     """Leaves out `loss.png`, which takes longer to draw than a small network to train."""
-    importlib.import_module("training.report.metrics").draw_loss_curve = lambda *drawn: None
+    importlib.import_module("training.report.loss_curve").draw_loss_curve = lambda *drawn: None

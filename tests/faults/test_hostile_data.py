@@ -45,7 +45,8 @@ def test_training_says_where_and_why_and_what_to_do(folder, tmp_path, row: Hosti
         advice = "is the file whole" if path.suffix == ".parquet" and "parquet" in row.words else "--on_bad_line skip"
         if (SHAPE in sentence) and row.line == 1:
             advice = "give another file"
-        assert advice in sentence
+        whole = row.line == 1 and ("not a text file" in sentence or "iconv" in sentence)  # there is no line to skip
+        assert (advice in sentence) != whole
     assert len(sentence) < 1200 + len(str(path))
     assert not [left for left in (folder / "out").glob("*") if left.name != "cache"]
 

@@ -76,7 +76,7 @@ def test_it_saves_says_how_to_go_on_and_goes_on_to_the_bit(whole, stage, phase, 
     begin = partial(in_order, no_curves, partial(at_call, call, place, partial(signal_itself, number)))
     ended = Running(module, workshop.command(out, *RUN), begin).end()
     assert (ended.code, ended.err) == (code, "")
-    assert f"stopped at step {step} of 12, saved; go on with the same command and --resume" in ended.out
+    assert f"stopped at step {step} of 12, saved; go on with: " in ended.out
     stopped = workshop.result(out)
     assert (stopped.facts["step"], read_checkpoint(stopped.resume_file)["step"]) == (step, step)
     assert stopped.metrics[-1]["step"] == step and not left_behind(stopped.folder)

@@ -14,9 +14,9 @@ from scripts.benchmark.gpu import measure, minimind, results
 from scripts.benchmark.gpu.bits import first_difference
 from scripts.benchmark.gpu.measurements import all_measurements, large_tokenizer
 from scripts.benchmark.gpu.programs import Failed, Program
+from scripts.benchmark.gpu.rates import run_rate
 from scripts.benchmark.gpu.results import AGAINST, Row
 from scripts.benchmark.gpu.session import Session
-from scripts.benchmark.gpu.training import run_rate
 from tests.stages.workshop import write_chats, write_texts
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import eval_model
 from inference.built_in import PROMPTS
 from inference.dialogue import continue_text
-from inference.evaluation import windows
+from inference.evaluation import TOKENS_AT_ONCE, shared_out, windows
 from inference.writer import Writer
 from model.config import TransformerConfig
 from model.device import Device
@@ -240,7 +240,7 @@ def brute_force_nats(network, tokenizer, length):
     return nats, targets
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("batch_size", [["--batch_size", 1], ["--batch_size", 3], []])
 def test_a_file_is_scored_token_by_token(capsys, tmp_path, out, network, small_tokenizer, batch_size):
     path = tmp_path / "texts.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS), encoding="utf-8")
@@ -250,8 +250,7 @@ def test_a_file_is_scored_token_by_token(capsys, tmp_path, out, network, small_t
         "--json",
         "--max_seq_len",
         24,
-        "--batch_size",
-        batch_size,
+        *batch_size,
         "--dtype",
         "float32",
     ]
@@ -298,3 +297,11 @@ def test_windows_have_every_token_as_a_target_once(ids, length):
     rows = list(windows(ids, bos_id=1, eos_id=2, length=length))
     assert [token for row in rows for token in row[1:]] == [*ids, 2]
     assert all(row[0] == 1 and 2 <= len(row) <= length + 1 for row in rows)
+
+
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=60))
+def test_batches_hold_rows_of_similar_length(lengths):
+    """Each row is dealt with once, and a batch has at most `TOKENS_AT_ONCE` tokens with its padding."""
+    batches = list(shared_out(lengths, int, None))
+    assert [length for few, _ in batches for length in few] == sorted(lengths) and batches[-1][1] == 1
+    assert all(len(few) * max(few) <= TOKENS_AT_ONCE for few, _ in batches)

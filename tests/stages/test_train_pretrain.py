@@ -86,7 +86,7 @@ def test_the_plan_and_the_progress_are_printed(finished):
         assert text in said
     for text in ("memory    about", "step 10/12  loss", "step 12: validation loss", "Once upon a time | "):
         assert text in said
-    assert said.rstrip().endswith(f"done: {finished.weight_file} after 12 steps, 0.00 M tokens")
+    assert said.rstrip().endswith(f"done: {finished.weight_file} after 12 steps, {finished.facts['tokens']:,} tokens")
 
 
 def test_three_steps_are_saved_and_the_same_seed_gives_the_same_bytes(workshop):

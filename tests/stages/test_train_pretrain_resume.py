@@ -206,7 +206,7 @@ def test_two_processes_have_the_curve_of_one(workshop):
     process = workshop.start("two", *words, "--accumulation_steps=2", launcher=launcher, data=("b.jsonl",))
     said, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
-    assert "1 rows x 2 micro-batches x 2 process(es)" in said
+    assert "1 row x 2 micro-batches x 2 processes" in said
     assert said.count("done: ") == 1
 
     two = workshop.result("two")

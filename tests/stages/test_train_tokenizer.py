@@ -99,7 +99,7 @@ def test_bad_lines(data, tmp_path, capsys):
         run("--data_path", *data, "--vocab_size", 300, "--out_dir", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     run("--data_path", *data, "--vocab_size", 300, "--out_dir", tmp_path / "out", "--on_bad_line", "skip")
-    assert "left out 1 bad lines" in capsys.readouterr().out
+    assert "left out 1 bad line," in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / "bad_lines.jsonl").read_text())["line"] == 19
 
 

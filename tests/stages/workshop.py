@@ -146,7 +146,7 @@ class Workshop:
 
     def main(self, arguments: list[str], draws: bool = False) -> None:
         """`draws`: the loss curve, too, which takes longer than training a small network."""
-        with contextlib.nullcontext() if draws else mock.patch("training.report.metrics.draw_loss_curve"):
+        with contextlib.nullcontext() if draws else mock.patch("training.report.loss_curve.draw_loss_curve"):
             STAGES[self.stage].script.main(arguments)
 
     def train(self, out: str, *words, draws: bool = False, **more) -> "Result":

@@ -18,7 +18,7 @@ from dataset.sample.world import World
 from model.errors import SproutError
 from tests.support import make_tokenizer
 from training.losses import next_token as losses
-from training.report import metrics
+from training.report import loss_curve, metrics
 
 NETWORK = """--hidden_size 32 --num_hidden_layers 2 --num_attention_heads 2 --num_key_value_heads 1
 --intermediate_size 96""".split()
@@ -91,7 +91,7 @@ class FaultyRuns:
             words += ["--tokenizer_path", str(self.folder / "tokenizer"), *NETWORK]
         with contextlib.ExitStack() as around:
             said = around.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            around.enter_context(mock.patch.object(metrics, "draw_loss_curve"))  # takes as long as the run
+            around.enter_context(mock.patch.object(loss_curve, "draw_loss_curve"))  # takes as long as the run
             if name == "cut":
                 around.enter_context(mock.patch.object(metrics.Metrics, "write", _then_stop(metrics.Metrics.write)))
                 around.enter_context(contextlib.suppress(SystemExit))

@@ -24,10 +24,12 @@ def _with_the_others() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
+        from training.report.going_on import command_to_go_on
+
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise LostProcessError(
-            f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on with"
-            " the same command and --resume"
+            f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on"
+            f" with: {command_to_go_on('--resume')}"
         ) from error
 
 

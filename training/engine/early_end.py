@@ -3,6 +3,8 @@
 A run that comes to its end does not load this.
 """
 
+import os
+
 import torch
 
 from model.errors import SproutError
@@ -10,6 +12,7 @@ from training.engine import distributed
 from training.engine.machine import Interrupted
 from training.engine.output import Output
 from training.engine.update import DivergedError
+from training.report.going_on import GO_ON, command_to_go_on
 
 
 def end_early(run, error: BaseException) -> None:
@@ -33,7 +36,10 @@ def _stop(run) -> None:
     run.save_once()
     distributed.barrier()  # torchrun ends all processes as soon as one exits
     run.machine.interrupts.ignore()
-    run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved; go on with the same command and --resume")
+    way = "" if GO_ON in os.environ else f"; go on with: {command_to_go_on('--resume')}"  # the quickstart says its own
+    run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved{way}")
+    if run.machine.is_main:
+        run.metrics.draw()
 
 
 def stop_here(run, why: str) -> None:
@@ -72,8 +78,8 @@ def way_back(output: Output) -> str:
     if not output.weight_file.exists():
         return "begin again with a lower --learning_rate"
     return (
-        f"the last save in {output.weight_file} is intact; go on from it with --resume if the machine is to blame, or"
-        f" {_from(output, 'it')} a lower --learning_rate"
+        f"the last save in {output.weight_file} is intact; {_from(output, 'it')} a lower --learning_rate, or if the"
+        f" machine is to blame, go on with: {command_to_go_on('--resume')}"
     )
 
 

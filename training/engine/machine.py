@@ -1,18 +1,14 @@
 """What a run computes on: device and precision, torch.compile, other processes, and the signals that end it."""
 
 import contextlib
-import ctypes
 import os
-import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 
 import torch
 
-from model.device import choose_device
+from model.device import choose_device, reuse_freed_memory
 from training.engine import distributed
 
 # A shell reports 128 + the signal's number.
@@ -23,10 +19,7 @@ if hasattr(signal, "SIGHUP"):  # not on Windows
 # Under torchrun, one Ctrl-C arrives twice: the terminal signals every process, and torchrun passes it on.
 ECHO_SECONDS = 2.0
 
-# Rough operations per second of training: they only serve to tell a short run from a long one.
-OPERATIONS_PER_SECOND = {"cuda": 5e13, "mps": 1e12, "cpu": 2e11}
-
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
+FEW_OPERATIONS = 3e11  # a run of so few takes seconds on any machine
 
 
 class Interrupted(SystemExit):
@@ -97,6 +90,7 @@ class Machine:
         self.interrupts = Interrupts(several_processes=self.world_size > 1)
         self.ends = False  # whether all processes know that one of them was asked to end
         self.compiles, self.why_compiles = False, ""
+        self.seconds: float | None = None  # that the run takes, where that was measured
         self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
         self._compile_choice, self._deterministic = args.compile, args.deterministic
         self._contexts, self._lenient = contextlib.ExitStack(), contextlib.nullcontext
@@ -129,11 +123,22 @@ class Machine:
         if self.world_size == 1 and self.interrupts.received is not None:
             raise Interrupted(self.interrupts.exit_code)
 
-    def prepare(self, model, plan) -> None:
-        """Compiles the layers of `model` if that is worth it for a run of this plan, and makes a GPU ready for it."""
-        seconds = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step
-        seconds /= OPERATIONS_PER_SECOND[self.device.type]
-        self.compiles, self.why_compiles = compiles(self.device, self._compile_choice, seconds)
+    def prepare(self, model, plan, resume_file=None) -> None:
+        """Compiles the layers of `model` if that is worth it for a run of this plan, and makes a GPU ready for it.
+
+        resume_file: the state of the run that goes on, which keeps to its choice.
+        """
+        self.why_compiles = "the run is too short to pay for it"
+        operations = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step
+        if operations > FEW_OPERATIONS or self._compile_choice != "auto" or self.device.type != "cpu":
+            from training.engine import speed  # a run of seconds does not load it
+
+            seconds = speed.expected_seconds(model, plan, self)
+            self.seconds = seconds if self.device.type == "cpu" else None
+            self.compiles, self.why_compiles = speed.compiles(self.device, self._compile_choice, seconds)
+            before = speed.compiled_before(resume_file) if resume_file and self._compile_choice == "auto" else None
+            if before not in (None, self.compiles):
+                self.compiles, self.why_compiles = before, "as before"
         self.compile(model)
         if self.device.type == "cuda":
             from training.engine.on_cuda import equip  # no other device loads it
@@ -153,39 +158,3 @@ class Machine:
         eager = torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
         with self.autocast(), eager, self._lenient():
             yield
-
-
-def compiles(device: torch.device, choice: str, expected_seconds: float) -> tuple[bool, str]:
-    """Whether to use torch.compile, and why. Compiling takes up to a minute, so short runs do without."""
-    if device.type == "cuda" and choice != "off" and not _has_triton():
-        return False, "Triton is not installed, or not for such an old GPU"
-    if choice != "auto":
-        return choice == "on", "as asked"
-    if device.type == "mps":
-        return False, "not on Apple GPUs"
-    if device.type == "cpu" and not _has_compiler():
-        return False, "no C++ compiler"
-    if expected_seconds < 300:
-        return False, f"a run of about {expected_seconds:.0f} s is too short to pay for it"
-    return True, "pays in a run of this length"
-
-
-def _has_triton() -> bool:
-    return find_spec("triton") is not None and torch.cuda.get_device_capability() >= (7, 0)
-
-
-def _has_compiler() -> bool:
-    return any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))
-
-
-def reuse_freed_memory() -> None:
-    """Makes glibc keep the memory of freed tensors for the next ones; does nothing with another C library.
-
-    By default, glibc returns every large tensor to the system when it is freed, and the system clears each page of
-    the next one: that takes an eighth of a training step on a CPU (docs/pretrain.md).
-    """
-    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"):
-        return
-    libc = ctypes.CDLL(None)
-    libc.mallopt(_MMAP_THRESHOLD, 2**30)  # an older glibc refuses more than 32 MB and changes nothing
-    libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

@@ -16,8 +16,8 @@ import torch
 from model.device import Device
 from model.likelihood import LOGITS_AT_ONCE
 from training.engine.fitting import ROOM
-from training.engine.machine import OPERATIONS_PER_SECOND, compiles
 from training.engine.memory import Footprint
+from training.engine.speed import OPERATIONS_PER_SECOND, compiles
 
 # cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute.
 WORKSPACE = 2 * 32 * 2**20

@@ -67,8 +67,8 @@ class Output:
 
     def keep_aside(self) -> Path | None:
         """Moves the result of an earlier run to <folder>/earlier/<name>_<time>/, and returns that folder."""
-        checkpoints = (self.weight_file, self.resume_file)
-        files = [path for path in (*checkpoints, *map(previous_path, checkpoints), self.logs) if path.exists()]
+        ours = (self.weight_file, self.resume_file)
+        files = [path for path in (*ours, *map(previous_path, ours), self.logs) if path.exists()]
         if not files:
             return None
         folder = self.folder / "earlier" / f"{self.weight_file.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"

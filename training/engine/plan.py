@@ -15,14 +15,16 @@ The plan is printed with the reason for every value, and a flag overrides each o
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from model.errors import UsageError
 from training.engine.memory import Footprint, footprint_of
+from training.report.description import MANY_PASSES, amount, longer
 
 BASE_TOKENS = 4096
 TOKENS_PER_SQRT_D = 2.9  # 4096 tokens a step for 2 M tokens, 65,536 for 1 B
 MOST_TOKENS_PER_STEP = 524_288
+VALIDATION = 12  # a row to train takes the time of three to score: at most one is scored for every twelve trained
 MICRO_BATCH_TOKENS = 8192  # on a CPU, where more at once is no faster; a GPU takes all that it has memory for
 BASE_LEARNING_RATE = {"muon": 0.02, "adamw": 2e-3}  # for a new network; others: `training/engine/rates.py`
 
@@ -45,6 +47,7 @@ class Plan:
     default_learning_rate: float | None = None  # by the rule, even if --learning_rate is given
     begins_with: str | None = None  # the stage that trained the network so far
     imported: bool = False  # whether the network or one that it was trained from came from elsewhere
+    validations: int = field(default=20, compare=False)  # roughly, in the run, unless --eval_interval says otherwise
     footprint: Footprint | None = field(default=None, compare=False)
     reasons: dict[str, str] = field(default_factory=dict, compare=False)
 
@@ -89,7 +92,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
 
         footprint = footprint_on_cuda(footprint, rows, args, machine.choice)
-    return make_plan(
+    plan = make_plan(
         args,
         rows_per_epoch=rows.rows_per_epoch,
         row_length=rows.row_length,
@@ -99,6 +102,19 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         base_rates=base_rates and base_rates["imported" if origin.imported else "ours"],
         footprint=footprint,
     )
+    if plan.steps <= 2:
+        machine.say(f"warning: a run of {plan.steps} steps teaches next to nothing: {longer(plan)}")
+    if plan.steps / plan.steps_per_epoch * rows.passes.max() > MANY_PASSES:
+        from training.engine.repetition import warnings_about_passes  # few runs need it
+
+        for warning in warnings_about_passes(plan, rows):
+            machine.say(f"warning: {warning}")
+    if not rows.held_out or args.eval_interval is not None:
+        return plan
+    most = max(1, plan.steps * plan.rows_per_step // VALIDATION)  # rows that are scored in the whole run
+    if len(rows.held_out) > most:
+        rows.held_out.keep(most)
+    return replace(plan, validations=min(20, most // len(rows.held_out)))
 
 
 def make_plan(
@@ -189,7 +205,7 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
         # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.
         total = min(total, int(TOKENS_PER_SQRT_D**2 * args.max_steps) * args.max_steps)
     tokens = tokens_per_step_rule(max(1, total))
-    reason = f"about 2.9 sqrt({total / 1e6:.1f} M tokens)"
+    reason = f"near {TOKENS_PER_SQRT_D} times the square root of the {amount(total)} tokens in all rows"
     if tokens in (BASE_TOKENS, MOST_TOKENS_PER_STEP):
         reason = f"{'at least' if tokens == BASE_TOKENS else 'at most'} {tokens:,}, and {reason}"
     if args.batch_size or args.accumulation_steps:

@@ -13,6 +13,7 @@ import torch
 
 from model.disk import previous_path
 from model.errors import SproutError, UsageError
+from model.files.checkpoint import ADAPTER_FOLDER
 from model.files.reading import is_whole, read_checkpoint
 from model.whole import changing_state, load_changing_state
 from training.engine import distributed
@@ -40,6 +41,37 @@ EFFECTS = {
 
 
 _TYPES = {"tokens": int, "best": dict, "updates": list, "kept": list, "networks": dict, "updaters": dict}
+
+
+def check_there(args, hidden_size: int) -> None:
+    """Raises `UsageError` if --resume finds no state of the run that `args` name. Called before data are read."""
+    folder = Path(args.out_dir) / (ADAPTER_FOLDER if getattr(args, "lora", False) else "")
+    path = folder / f"{args.weight_name}_{hidden_size}_resume.pth"
+    if path.exists() or previous_path(path).exists():
+        return
+    others = [each.name for each in sorted(folder.glob("*_resume.pth"))]
+    there = f", where {' and '.join(others)} lie{'s' if len(others) == 1 else ''}" if others else ""
+    raise UsageError(
+        f"--resume: there is no {path.name} in {folder}{there}: give the flags of the run that is to go on (--out_dir,"
+        " --weight_name, --preset, --hidden_size), or start without --resume"
+    )
+
+
+def where_it_goes_on(args, state: RunState, plan, path: Path) -> str:
+    """Says at which step a resumed run goes on, or that it has ended, and how to train on."""
+    place = f"resumed {path} at step {state.step:,} of {plan.steps:,}"
+    if state.step < plan.steps:
+        return place
+    bounded = args.max_steps and args.max_steps <= args.epochs * plan.steps_per_epoch
+    longer = f"--max_steps {2 * args.max_steps}" if bounded else f"--epochs {args.epochs + 1}"
+    if bounded and 2 * args.max_steps > args.epochs * plan.steps_per_epoch:
+        longer += f" --epochs {math.ceil(2 * args.max_steps / plan.steps_per_epoch)}"
+    if not (args.batch_size and args.accumulation_steps):  # else they would follow the new length
+        longer += f" --batch_size {plan.batch_size} --accumulation_steps {plan.accumulation_steps}"
+    return (
+        f"{place}, which is its end: nothing is left to train; add {longer} --allow_changed to train on, or start"
+        " without --resume for a new run"
+    )
 
 
 def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict, list[str]]:

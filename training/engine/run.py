@@ -13,6 +13,7 @@ A stage script shows its loop, data, loss and parameters, and leaves the mechani
 
 import torch
 
+from dataset.command_line import parse_sources
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint
 from model.whole import first_not_finite
@@ -24,7 +25,15 @@ from training.engine.schedules import learning_rate_factor
 from training.engine.state import RunState, identity_of_run, seed_everything, whole_state
 from training.engine.step import MAIN, Step
 from training.engine.update import Measures, Updater
-from training.report.description import FEWEST_JUDGED, Progress, describe, describe_plan, write_description
+from training.report.description import (
+    FEWEST_JUDGED,
+    Progress,
+    amount,
+    describe,
+    describe_plan,
+    longer,
+    write_description,
+)
 from training.report.metrics import Metrics
 
 
@@ -34,6 +43,8 @@ class Run:
     def __init__(self, args, stage: str):
         if args.allow_changed and not args.resume:  # this would move the earlier run aside and begin again
             raise UsageError("--allow_changed lets --resume go on with other flags: give both")
+        for items in (args.data_path, args.val_path):
+            parse_sources(items or [])  # a missing file is found before the network is read
         self.args, self.stage = args, stage
         self.progress = Progress(distributed.is_main())
         self.say = self.progress.say
@@ -46,6 +57,15 @@ class Run:
         self.plan: Plan | None = None
         self._prepared = None  # the network that `prepare` was called with
         self._saved_at = None
+        self._trained, self._beside, self._can_afford_samples = 0.0, 0.0, False  # seconds in updates, and beside them
+
+    def begins_with(self, model, origin) -> None:
+        """Says what the network begins with. Raises `UsageError` at once where --resume finds nothing to go on with."""
+        if not self.args.resume:
+            return self.say(f"begins with {origin}")
+        from training.engine.resume import check_there  # a run from the start does not load it
+
+        check_there(self.args, model.config.hidden_size)
 
     def __enter__(self):
         self.machine.start()
@@ -98,11 +118,10 @@ class Run:
         self.measures = Measures()
         if self._prepared is not model:
             self.prepare(model, plan)
-        self.output = Output(args.out_dir, f"{args.weight_name}_{model.config.hidden_size}", model)
         self.identity = identity_of_run(self.stage, args, plan, model, tokenizer, self.machine, data)
         stage = "lora" if self.output.of_adapters else self.stage
         self.description = describe(stage, args.optimizer, plan, model, description or {})
-        for line in describe_plan(args, plan, model, self.machine, self.output):
+        for line in describe_plan(args, plan, model, self.machine, self.output, self.description.tokens_per_epoch):
             self.say(line)
         if not args.dry_run:
             self._claim_output()
@@ -114,7 +133,8 @@ class Run:
         they come from the same kernels.
         """
         model.recomputes_layers = plan.activation_checkpointing
-        self.machine.prepare(model, plan)
+        self.output = Output(self.args.out_dir, f"{self.args.weight_name}_{model.config.hidden_size}", model)
+        self.machine.prepare(model, plan, self.output.resume_file if self.args.resume else None)
         self._prepared = model
 
     def _claim_output(self) -> None:
@@ -122,13 +142,13 @@ class Run:
         distributed.barrier()  # another process may still be reading its starting point from the output
         distributed.together(self._lock_output)
         if self.args.resume:
-            from training.engine import resume  # a run from the start does not load it
+            from training.engine import resume
 
             saved, changes = resume.read(self.output.resume_file, self.identity, self.args.allow_changed)
             for change in changes:
                 self.say(f"changed: {change}")
             resume.restore(saved, self.state, self.networks, self.updaters, self.output.resume_file)
-            self.say(f"resumed {self.output.resume_file} at step {self.state.step} of {self.plan.steps}")
+            self.say(resume.where_it_goes_on(self.args, self.state, self.plan, self.output.resume_file))
         distributed.together(self._open_logs)
 
     def _lock_output(self) -> None:
@@ -154,6 +174,8 @@ class Run:
         self.machine.interrupts.patient()
         self.progress.start(state.step, plan.steps)
         last = plan.steps
+        if self.machine.compiles:
+            self.say("compiling: the first step takes up to a minute longer")
         if args.dry_run:
             # The first step compiles, and the second is recorded as a CUDA graph.
             last = min(last, state.step + (3 if self.machine.passes else 2 if self.machine.compiles else 1))
@@ -166,8 +188,8 @@ class Run:
                 self.measures,
                 learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule),
                 seed=args.seed,
-                eval_interval=_interval(args.eval_interval, plan.steps, 20),
-                sample_interval=_interval(args.sample_interval, plan.steps, 5),
+                eval_interval=_interval(args.eval_interval, plan.steps, plan.validations),
+                sample_interval=_interval(args.sample_interval, plan.steps, 5 if self._can_afford_samples else 1),
             )
             yield step
             self._finish(step)
@@ -176,12 +198,17 @@ class Run:
             from training.report.dry_run import result_of
 
             self.say(result_of(step, self.plan, self.machine))
-        elif self.machine.is_main:
+        elif self.machine.is_main and self._saved_at:  # else the run had ended before it was resumed
             self._close()
 
     def _finish(self, step: Step) -> None:
         if not step.is_complete:
             raise RuntimeError("a stage script must call step.update() once in every step")
+        # Samples change nothing that is saved, so they may depend on the clock. One is taken to last as long as a step.
+        seconds = step.metrics["time"]["seconds"]
+        self._trained += seconds
+        self._beside += max(0.0, step.age - seconds)
+        self._can_afford_samples = self._beside + seconds <= self._trained / 10
         self.state.complete({} if self.args.dry_run else step.metrics)
         finished = self.state.step == self.plan.steps
         self.progress.advance(step.metrics, self.machine.peak_memory(), finished or self._due("log_interval"))
@@ -212,8 +239,9 @@ class Run:
 
             for line in (*closing_words(self.metrics.path, self.description), *next_commands(self.stage, self.args)):
                 self.say(line)
-        tokens = self.state.tokens / 1e6
-        self.say(f"done: {self.output.weight_file} after {self.state.step} steps, {tokens:.2f} M tokens")
+        else:
+            self.say(f"a run of {self.state.step} steps is too short to judge: {longer(self.plan)}")
+        self.say(f"done: {self.output.weight_file} after {self.state.step} steps, {amount(self.state.tokens)} tokens")
 
     def save(self) -> None:
         """Writes the weights and the state of the run, each whole or not at all. All processes call it."""

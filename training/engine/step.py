@@ -55,6 +55,11 @@ class Step:
         return self._replays or self._updates_left == 0
 
     @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self._started
+
+    @property
     def evaluates(self) -> bool:
         """Whether validation is due after this step: every `eval_interval` steps and at the end."""
         return self._due(self._eval_interval)
@@ -132,7 +137,7 @@ class Step:
         result = results[MAIN]
         state.tokens += result.trained
         machine.ends = result.interrupted
-        seconds = time.perf_counter() - self._started
+        seconds = self.age
         line = {
             "step": self.number,
             "tokens": state.tokens,
@@ -145,14 +150,10 @@ class Step:
         for name, other in results.items():
             if name != MAIN and other.is_finite:
                 line |= {f"{name}/loss": other.loss, f"{name}/grad_norm": other.grad_norm}
-            if other.still and self._updaters[name].still == 1:
-                machine.say(f"warning: the gradient of step {self.number} is only rounding: such steps update nothing")
-            if other.skipped:
-                line["skipped"] = other.skipped
-                line["skipped_steps"] = sum(sum(each.skipped.values()) for each in self._updaters.values())
-                where = f"rows {self.places.start} to {self.places.stop - 1} of epoch {self.epoch}"
-                what = "loss or gradient" if name == MAIN else f"loss or gradient of the {name}"
-                machine.say(f"warning: step {self.number} skipped, {other.skipped} {what} ({where})")
+            if other.still or other.skipped:
+                from training.engine.no_update import note  # most steps are applied
+
+                note(self, name, other, line)
         line["time"] = {
             "seconds": seconds,
             "tokens_per_second": result.trained / seconds,

@@ -41,9 +41,11 @@ class Appending:
         self._file.close()
 
     def _failed(self, error: OSError) -> SproutError:
+        from training.report.going_on import command_to_go_on
+
         return SproutError(
-            f"cannot write {self.path} ({error.strerror}): make room, and go on with the same command and --resume;"
-            " the last checkpoint is intact"
+            f"cannot write {self.path} ({error.strerror}): the last checkpoint is intact; make room, and go on with:"
+            f" {command_to_go_on('--resume')}"
         )
 
 

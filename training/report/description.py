@@ -9,18 +9,25 @@ from pathlib import Path
 from tqdm import tqdm
 
 from model.disk import write_atomically
+from model.errors import counted
 
 NAME = "run.json"
-OF_THE_PLAN = (
-    "epochs",
-    "tokens_per_step",
-    "steps",
-    "warmup_steps",
-    "schedule",
-    "learning_rate",
-    "default_learning_rate",
-)
+OF_THE_PLAN = "epochs tokens_per_step steps warmup_steps schedule learning_rate default_learning_rate".split()
 FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
+MANY_PASSES = 20  # over the same text: no network needs more
+
+
+def longer(plan) -> str:
+    """Which flags give a short run of `plan` enough steps to learn, and to be judged."""
+    if plan.max_steps and plan.max_steps < plan.epochs * plan.steps_per_epoch:
+        return "give a larger --max_steps"
+    rows = max(1, plan.epochs * plan.rows_per_epoch // (FEWEST_JUDGED * plan.world_size))
+    batch, times = min(rows, plan.batch_size), max(1, min(rows // plan.batch_size, plan.accumulation_steps))
+    steps = -(-plan.rows_per_epoch // (batch * times * plan.world_size))
+    epochs = max(plan.epochs, min(MANY_PASSES, -(-FEWEST_JUDGED // steps)))
+    flags = f"--batch_size {batch} --accumulation_steps {times}"
+    flags += f" --epochs {epochs}" if epochs > plan.epochs else ""
+    return f"give more text, or {flags} for {epochs * steps} steps"
 
 
 @dataclass(frozen=True)
@@ -67,30 +74,45 @@ def describe(stage: str, optimizer: str, plan, model, data: dict) -> Description
     )
 
 
-def describe_plan(args, plan, model, machine, output) -> list[str]:
-    """The plan in words: what is trained, on how much, in how many steps of what size, and why."""
+def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | None) -> list[str]:
+    """The plan in words: what is trained, on how much, in how many steps of what size, and why.
+
+    tokens_per_epoch: those with a loss, which the run counts; None: not known.
+    """
     config, reasons = model.config, plan.reasons
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
-    tokens = plan.rows_per_epoch * plan.row_length
+    epoch = tokens_per_epoch or plan.rows_per_epoch * plan.row_length
+    tokens = round(epoch * plan.steps / plan.steps_per_epoch)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
+    time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
     compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
     return [
         f"model     {total / 1e6:.3f} M parameters{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
-        f"data      {tokens / 1e6:.2f} M tokens in rows of {plan.row_length}, {plan.epochs} epoch(s)",
+        f"data      about {amount(tokens)} tokens to learn, in rows of {plan.row_length}, {plan.epochs} epochs",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
-        f" micro-batches x {plan.world_size} process(es)  ({reasons['batch']})",
-        f"steps     {plan.steps:,}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
+        f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
+        f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
         f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
         f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
         f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
     ]
+
+
+def amount(tokens: int) -> str:
+    return f"{tokens:,}" if tokens < 1e5 else f"{tokens / 1e6:.2f} M"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def write_description(folder: Path, description: Description) -> None:
@@ -110,7 +132,7 @@ class Progress:
         if not self.is_main:
             return
         try:
-            tqdm.write(text, file=sys.stdout)
+            tqdm.write(counted(text), file=sys.stdout)
             sys.stdout.flush()
         except BrokenPipeError:  # the reader (`| head`) has gone; training goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,6 +28,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -64,20 +65,23 @@ def load_rewards(
     `model.device.Device`, where reward models compute and how; None: the CPU, in float32. say: is told what was opened.
     Raises `UsageError` for what names no reward, `SproutError` for a file that cannot be used.
     """
-    rewards = [_load(item, tokenizer, device, say) for item in items]
+    files: dict[Path, ModuleType] = {}  # each is run once, whatever the number of its functions
+    rewards = [_load(item, files, tokenizer, device, say) for item in items]
     names = [reward.name for reward in rewards]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UsageError(f"--reward: two rewards are called {twice}, so their figures could not be told apart")
     return rewards
 
 
-def _load(item: str, tokenizer, device, say) -> Reward:
+def _load(item: str, files: dict, tokenizer, device, say) -> Reward:
     # The name of a file may hold colons (C:\mine.py), but neither a function nor a weight does.
     if own := re.fullmatch(r"(?P<file>.+\.py)(?::(?P<function>[^:/\\]*))?(?::(?P<weight>[^:/\\]*))?", item):
         if own["weight"] is None and own["function"] and not own["function"].isidentifier():
             own = {**own.groupdict(), "function": None, "weight": own["function"]}
         weight = _weight(own["weight"], item)
-        return Reward(own["function"] or "", _of_file(Path(own["file"]), own["function"], item), weight)
+        return Reward(
+            own["function"] or "", _function(_run(Path(own["file"]), item, files), own["function"], item), weight
+        )
     name, _, rest = item.partition(":")
     if name == MODEL:
         path, colon, weight = rest.rpartition(":")
@@ -116,11 +120,13 @@ def _as_number(text: str) -> float | None:
 # --- functions of the user's own --------------------------------------------------------------------
 
 
-def _of_file(path: Path, name: str | None, item: str) -> Callable:
-    """The function `name` of a file, which is run."""
+def _run(path: Path, item: str, files: dict) -> ModuleType:
+    """The module that a file is, in `files` or run now."""
     if not path.is_file():
         raise UsageError(f"--reward {item}: there is no file {path}")
     path = path.resolve()
+    if path in files:
+        return files[path]
     spec = importlib.util.spec_from_file_location(f"reward_file_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickle look there
@@ -132,16 +138,22 @@ def _of_file(path: Path, name: str | None, item: str) -> Callable:
         raise SproutError(f"{error.filename}:{error.lineno}: {error.msg}, so --reward {item} was not loaded") from error
     except (Exception, SystemExit) as error:
         raise SproutError(f"{_where(error, path)} when --reward {item} was loaded") from error
-    own = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == spec.name]
+    return files.setdefault(path, module)
+
+
+def _function(module: ModuleType, name: str | None, item: str) -> Callable:
+    """The function `name` of a file that was run."""
+    file = Path(module.__file__).name
+    own = [key for key, one in vars(module).items() if inspect.isfunction(one) and one.__module__ == module.__name__]
     if not name:
-        raise UsageError(f"--reward {item}: name the function, as in {path.name}:{own[0] if own else 'function'}")
+        raise UsageError(f"--reward {item}: name the function, as in {file}:{own[0] if own else 'function'}")
     function = getattr(module, name, None)
     if function is None:
         close = difflib.get_close_matches(name, own, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(own) or 'no function'}"
-        raise UsageError(f"--reward {item}: {path.name} has no function {name}: {hint}")
+        raise UsageError(f"--reward {item}: {file} has no function {name}: {hint}")
     if wrong := _wrong_signature(function):
-        raise SproutError(f"{path} {name} {wrong}: write def {name}(prompts, completions, **columns)")
+        raise SproutError(f"{module.__file__} {name} {wrong}: write def {name}(prompts, completions, **columns)")
     return function
 
 
@@ -197,7 +209,7 @@ def _called(reward: Reward, given: dict):
     except SproutError:
         raise
     except Exception as error:
-        if reward.function.__module__.startswith(__package__):  # a fault of ours
+        if str(getattr(reward.function, "__module__", "")).startswith(__package__):  # a fault of ours
             raise
         raise SproutError(f"the reward {reward.place} failed: {_where(error)}") from error
 

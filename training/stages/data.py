@@ -42,9 +42,11 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
 
         items = [sample_file(kind.sample, args.out_dir)]
         say(f"no --data_path is given: this run takes the sample data in {items[0]}")
-    sources = parse_sources(items)
-    paths, val_paths = [source.path for source in sources], _validation_paths(args.val_path or [])
+    sources, held_out = parse_sources(items), parse_sources(args.val_path or [])
+    paths, val_paths = ([source.path for source in each] for each in (sources, held_out))
     refuse_same_file(paths + val_paths)  # validation on training data measures nothing
+    if any(source.weight is not None for source in held_out):
+        raise UsageError("--val_path takes no weight: everything in its files is scored once")
     val_ratio = 0.0 if val_paths else held_out_share(paths, args.val_ratio)
 
     def open_cache(path: Path, val_ratio: float):
@@ -66,7 +68,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     rows = Rows(kind, list(zip(caches, [source.weight for source in sources])), args.max_seq_len, args.seed)
     held_out = [open_cache(path, 1.0) for path in val_paths]
     say(rows.summary())
-    validation = ValidationRows(kind, held_out or caches, args.max_seq_len)
+    rows.held_out = validation = ValidationRows(kind, held_out or caches, args.max_seq_len)
     for warning in rows.packed.warnings():
         say(f"warning: {warning}")
     if not validation.documents:
@@ -94,14 +96,6 @@ def warnings_about(cache, tokenizer) -> list[str]:
 
         warnings += warnings_about_texts(cache, tokenizer)
     return warnings
-
-
-def _validation_paths(items: list[str]) -> list[Path]:
-    sources = parse_sources(items)
-    for source in sources:
-        if source.weight is not None:
-            raise UsageError(f"--val_path {source.path} takes no weight: everything in it is scored once")
-    return [source.path for source in sources]
 
 
 def identity_of(rows: Rows, validation: ValidationRows, **settings: str) -> dict:

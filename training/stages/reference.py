@@ -52,10 +52,11 @@ def add_reference(
     out_dir: str,
     batch_size: int,
     seen: tuple[np.ndarray, np.ndarray] | None = None,
+    held_out: bool = False,
 ) -> None:
     """Sets `packed.reference` to the log-probabilities under `model`, from the cache if they are there.
 
-    identity: what determines the records. seen: parts and rows that are needed; None: all, and they are held out.
+    identity: what determines the records. seen: parts and rows that are needed; None: all.
     Adapters of the network must not be trained yet. Raises `SproutError` if the cache cannot be written.
     """
     path = Path(out_dir) / "cache" / "reference" / f"{_name(model, packed, identity, machine)}.bin"
@@ -75,7 +76,7 @@ def add_reference(
         missing = _missing(found, packed, seen)
         if missing:
             machine.say(f"computes the reference's log-probabilities in {len(missing):,} rows")
-            _compute(found, missing, model, packed, machine, batch_size, validation=seen is None)
+            _compute(found, missing, model, packed, machine, batch_size, validation=held_out)
             content = found.tobytes()
             write_atomically(path, lambda file: file.write(_digest(content) + content))
         packed.reference = found

@@ -13,7 +13,7 @@ from training.losses.reward import bt, hinge, mse
 from training.stages.checks import ValidationResult
 from training.stages.held_out import FEWEST_FOR_PERCENT, share_of, validation_means
 
-ANSWERS_MEASURED = 512  # so the mean is known to 4 % of the deviation, and the deviation to 3 %
+ANSWERS_MEASURED = 256  # so the mean is known to 6 % of the deviation, and the deviation to 4 %
 LOSS_OF = {"preference": "bt", "scored": "mse"}  # by default
 
 

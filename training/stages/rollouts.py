@@ -247,11 +247,14 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Prompts as rows of a plan: as many tokens as a group of answers may have."""
+    """Prompts as rows of a plan (`dataset.rows.rows.Rows`): as many tokens as a group of answers may have."""
 
     rows_per_epoch: int
     row_length: int
     kind: Kind
+    passes: np.ndarray
+    caches: list
+    held_out: None = None  # few prompts are answered in a validation, whatever is held out
 
 
 def plan_of_rollouts(
@@ -267,7 +270,7 @@ def plan_of_rollouts(
     args = copy.copy(args)
     args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
     copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if held_by else 0
-    groups = _Groups(rows.rows_per_epoch, length, rows.kind)
+    groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
     plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"
     return replace(plan, reasons=plan.reasons | {"batch": reason})

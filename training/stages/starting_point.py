@@ -39,22 +39,10 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
         refuse_too_large(config)
         model, origin = Transformer(config), Origin("a new network")
     else:
-        from inference.weights import find_weight  # a new network needs neither
-        from model.files.loading import load_model
+        from training.stages.given_weight import opened  # a new network does not load it
 
-        if args.preset:
-            raise UsageError(f"--preset {args.preset} makes a new network, but {source} has its own shape: drop one")
-        loaded = load_model(
-            find_weight(source, args.out_dir, args.hidden_size),
-            tokenizer_path=args.tokenizer_path,
-            overrides=size_overrides(args),
-        )
-        model, tokenizer = loaded.model, loaded.tokenizer
-        origin = Origin(f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported)
-        if args.rope_factor:
-            from training.stages.changes import with_config, with_rope_factor
-
-            model = with_config(model, with_rope_factor(model.config, args.rope_factor))
+        model, tokenizer, where = opened(args, source)
+        origin = Origin(*where)
     if args.max_seq_len > model.config.max_position_embeddings:
         raise UsageError(
             f"--max_seq_len {args.max_seq_len} is more than the network's {model.config.max_position_embeddings}"

@@ -4,11 +4,11 @@ python -m scripts.benchmark.gpu.bits A.pth B.pth           # prints "equal", or 
 """
 
 import shutil
-import sys
 from pathlib import Path
 
 from scripts.benchmark.gpu.programs import Failed, Program
-from scripts.benchmark.gpu.training import Lines
+from scripts.benchmark.gpu.rates import Lines
+from scripts.benchmark.program import run_program
 
 COMPARED = ("loss", "grad_norm")
 
@@ -63,4 +63,4 @@ def weights_difference(one: str, other: str) -> str:
 
 
 if __name__ == "__main__":
-    print(weights_difference(*sys.argv[1:]))
+    run_program(__doc__, lambda *paths: print(weights_difference(*paths)))

@@ -7,9 +7,10 @@ Runs train_pretrain.py with these flags and measures its calls; the first of eac
 
 import json
 import runpy
-import sys
 import time
 from statistics import median
+
+from scripts.benchmark.program import run_program
 
 
 def main(flags: list[str]) -> dict:
@@ -48,4 +49,4 @@ def main(flags: list[str]) -> dict:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1:])))
+    run_program(__doc__, lambda *flags: print(json.dumps(main(list(flags)))))

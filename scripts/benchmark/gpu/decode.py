@@ -79,5 +79,7 @@ def peer_generates(preset: str, device, dtype, rows: int):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 7:
+        sys.exit(print(__doc__))  # as `--help` asks; other checkouts run this file, so it imports nothing of this one
     device, dtype, rows, length, new_tokens, preset, *peer = sys.argv[1:]
     print(json.dumps(main(device, dtype, int(rows), int(length), int(new_tokens), preset, bool(peer))))

@@ -11,6 +11,7 @@ from scripts.benchmark.gpu.measurements import Measurement, all_measurements
 from scripts.benchmark.gpu.programs import Failed
 from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
+from scripts.benchmark.program import run_program
 
 MARGIN = 5  # seconds to end the last program and to write
 
@@ -90,3 +91,7 @@ def commit_of(folder: Path) -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+" if changed else "")
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -8,6 +8,7 @@ from scripts.benchmark.gpu.bits import equality
 from scripts.benchmark.gpu.minimind import its_data, positions_rate, trained_share
 from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
+from scripts.benchmark.program import run_program
 
 
 @dataclass(frozen=True)
@@ -268,3 +269,7 @@ def all_measurements(session: Session, with_quickstart: bool) -> list[Measuremen
         ),
         *([Measurement("quickstart", 60, 600, quickstart)] if with_quickstart else []),
     ]
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -9,8 +9,9 @@ import io
 import json
 import re
 import runpy
-import sys
 from pathlib import Path
+
+from scripts.benchmark.program import run_program
 
 STEPS = 4  # moments are there from the second on, and a CUDA graph is recorded in the second
 
@@ -50,4 +51,4 @@ def one_run(out: Path, flags: list[str], files: list[str]) -> dict:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3:])
+    run_program(__doc__, lambda out, flags, *files: main(out, json.loads(flags), list(files)))

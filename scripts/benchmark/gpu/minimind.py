@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from scripts.benchmark.gpu.programs import Failed, Program
+from scripts.benchmark.program import run_program
 
 STAND_IN = Path(__file__).parent / "stand_in"
 LINE = re.compile(r"\((\d+)/\d+\), loss")
@@ -79,4 +80,4 @@ def _print_share(folder: str, file: str, length: str, count: int = 300) -> None:
 
 
 if __name__ == "__main__":
-    _print_share(*sys.argv[1:])
+    run_program(__doc__, _print_share)

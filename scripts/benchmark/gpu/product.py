@@ -5,8 +5,9 @@ python -m scripts.benchmark.gpu.product 8192 cuda          # prints one line of 
 
 import json
 import subprocess
-import sys
 import time
+
+from scripts.benchmark.program import run_program
 
 REPEATS = 30
 
@@ -48,4 +49,4 @@ def _driver() -> str | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(int(sys.argv[1]), sys.argv[2])))
+    run_program(__doc__, lambda size, name: print(json.dumps(main(int(size), name))))

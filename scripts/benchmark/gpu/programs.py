@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 PATIENCE = 20  # seconds to end after SIGTERM
 TAIL = 500  # characters of its last words
 
@@ -83,3 +85,7 @@ class Program:
     def _last_words(self) -> str:
         lines = [line for line in self.text().splitlines() if line.strip()]
         return " | ".join(lines[-3:])[-TAIL:]
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -4,6 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scripts.benchmark.program import run_program
+
 OURS, AGAINST = "this checkout", "--against"
 
 
@@ -54,3 +56,7 @@ def write(path: Path, about: dict, rows: list[Row], skipped: list[str], failed: 
     contents = {"about": about, "rows": kept + list(map(asdict, rows)), "skipped": skipped, "failed": failed}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(contents, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

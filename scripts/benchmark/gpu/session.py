@@ -7,9 +7,10 @@ from pathlib import Path
 from model.config import PRESETS
 from model.errors import UsageError
 from scripts.benchmark.gpu.programs import Failed, Program
+from scripts.benchmark.gpu.rates import Rate, run_rate, weight_of
 from scripts.benchmark.gpu.results import AGAINST, OURS, Row
 from scripts.benchmark.gpu.sizes import CARD, REHEARSAL
-from scripts.benchmark.gpu.training import Rate, run_rate, weight_of
+from scripts.benchmark.program import run_program
 from training.report.peak import operations_per_token
 
 ROOT = Path(__file__).parents[3]
@@ -86,3 +87,7 @@ def _first_record(path: Path) -> dict:
         raise UsageError(f"{path}: the files of this benchmark are .jsonl, as they are")
     with open(path, encoding="utf-8") as file:
         return json.loads(file.readline())
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from scripts.benchmark.program import run_program
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -65,3 +67,7 @@ REHEARSAL = Sizes(
     peer_steps=(2, 4),
     flags="--device cpu --compile off",
 )
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -1,16 +1,33 @@
 """What a record is taken for where a command reads several kinds, and how --format overrides that."""
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
+from dataset.command_line import Source
+from dataset.corpus import Corpus
 from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT
-from dataset.records.kinds import find_kind, only
-from dataset.records.measured import all_documents, kind_of_file
-from model.errors import UsageError
+from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
+from dataset.records.measured import all_documents, kind_of_file, parts_of
+from dataset.records.preferences import PREFERENCE
+from dataset.records.prompts import PROMPT
+from dataset.records.scored import SCORED
+from dataset.records.unpaired import UNPAIRED
+from model.errors import SproutError, UsageError
 
 ALPACA = {"instruction": "Hi", "input": "", "output": "Hello!"}
+RECORDS = (
+    (TEXT, {"text": "once"}),
+    (CHAT, ALPACA),
+    (CHAT, {"messages": [{"role": "user", "content": "Hi"}]}),
+    (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c"}),
+    (PREFERENCE, {"input": "a", "choices": [{"text": "b", "rank": 1}]}),
+    (UNPAIRED, {"prompt": "a", "completion": "b", "label": True}),
+    (SCORED, {"input": "a", "output": "b", "score": 1}),
+    (PROMPT, {"prompt": "a"}),
+)
 
 
 @pytest.mark.parametrize(
@@ -42,3 +59,49 @@ def test_a_format_that_is_asked_for_is_the_one_that_is_read(tmp_path):
     with pytest.raises(UsageError, match="give one of conversations"):
         only(CHAT, "nonsense")
     assert only(CHAT, "alpaca").name != CHAT.name  # so its caches are others
+
+
+@pytest.mark.parametrize("wanted", [(TEXT,), (CHAT,), (PREFERENCE,), (UNPAIRED,), (SCORED,), (TEXT, CHAT)], ids=str)
+def test_a_record_of_another_kind_is_called_what_it_is_first(wanted):
+    for kind, fields in RECORDS:
+        if not any(one.find_format(fields) for one in wanted):
+            assert unknown_shape(fields, wanted).detail.startswith(f"this is {kind.what}; ")
+    assert "this is" not in unknown_shape({"id": 1}, wanted).detail
+    assert {kind for kind, _ in RECORDS} == set(KINDS)
+
+
+def test_a_text_under_another_key_is_recognised():
+    fields = {"title": "A short one", "content": "A long text of many words.", "id": 3}
+    assert 'a text with "content" in place of "text"' in unknown_shape(fields, (TEXT,)).detail
+    assert "in place of" not in unknown_shape(fields, (CHAT,)).detail
+
+
+def test_advice_for_a_wholly_different_file_is_not_to_skip_its_lines(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('\n{"id": 1}\n{"id": 2}\n')  # a blank line comes first
+    for read in (lambda: next(all_documents(path, CHAT, "reading")), lambda: kind_of_file(path, ("text", "chat"))):
+        with pytest.raises(SproutError, match="the shape is unknown.*: give another file"):
+            read()
+    path.write_text('{"id": 1}\n')
+    with pytest.raises(SproutError, match='there is no text .*accepted: {"text": "..."}.*: give another file'):
+        Corpus([Source(path)], "stop", tmp_path / "bad.jsonl")
+
+
+def test_parts_of_a_file_move_the_bar_as_they_are_dealt_with(tmp_path, monkeypatch):
+    """Reading a part takes no time: what counts is the share of it that a network has scored."""
+    path, places = tmp_path / "a.jsonl", []
+    path.write_text(json.dumps({"text": "a b"}) + "\n")
+
+    class Bar(nullcontext):
+        n = 0
+
+        def update(self, more):
+            self.n += more
+            places.append(self.n)
+
+    monkeypatch.setattr("dataset.records.measured.bar_over", lambda total, doing: nullcontext(Bar()))
+    kind, _ = kind_of_file(path, ("text",))
+    for documents, show in parts_of(path, kind, "scoring"):
+        assert [document.content for document in documents] == ["a b"] and places == []
+        show(0.5)
+    assert places == [8, 16]  # bytes

@@ -4,7 +4,7 @@ import pytest
 
 from dataset.records.documents import FormatReader
 from dataset.records.formats import BadRecord
-from dataset.records.prompts import PROMPT
+from dataset.records.prompts import PROMPT_OR_CHAT
 
 ASKED = {"role": "user", "content": "x"}
 SYSTEM = {"role": "system", "content": "s"}
@@ -35,7 +35,7 @@ SAID = {"role": "assistant", "content": "yes"}
     ],
 )
 def test_a_prompt_ends_before_the_answer_and_all_other_columns_stay(record, messages, columns):
-    found = FormatReader(PROMPT)(record)
+    found = FormatReader(PROMPT_OR_CHAT)(record)
     assert list(found.conversation.messages) == messages and found.columns == columns
 
 
@@ -51,9 +51,9 @@ def test_a_prompt_ends_before_the_answer_and_all_other_columns_stay(record, mess
 )
 def test_what_asks_nothing_is_refused(record, reason):
     with pytest.raises(BadRecord, match=reason):
-        FormatReader(PROMPT)(record)
+        FormatReader(PROMPT_OR_CHAT)(record)
 
 
 def test_equal_prompts_are_one_whatever_is_right():
-    first, second = (FormatReader(PROMPT)({"question": "x", "answer": answer}) for answer in "12")
+    first, second = (FormatReader(PROMPT_OR_CHAT)({"question": "x", "answer": answer}) for answer in "12")
     assert first.to_json() == second.to_json()

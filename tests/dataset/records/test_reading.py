@@ -215,3 +215,18 @@ def test_a_line_may_be_the_turns_of_a_chat(tmp_path):
     first, second, bad = read_records(path)
     assert first.fields == {"messages": turns} and second.fields == {"conversations": shared}
     assert isinstance(bad, BadLine) and bad.reason == "not a JSON object"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('{"text": "a', "Unterminated string starting at column 10;"),
+        ('{"text": "a\tb"}', "Invalid control character at column 12"),
+        (r'{"text": "\q"}', r"Invalid \escape at column 11"),
+        ('{"text"}', "Expecting ':' delimiter at column 8"),
+    ],
+)
+def test_what_is_wrong_with_json_reads_as_a_sentence(tmp_path, line, why):
+    (tmp_path / "a.jsonl").write_text(line)
+    (bad,) = read_records(tmp_path / "a.jsonl")
+    assert bad.detail.startswith(why)

@@ -40,7 +40,7 @@ def fake_gpu(compiles: bool = False):
     """Context in which every run records its passes and makes its batches ahead; yields its `FakeGraphs`."""
     graphs, honest = FakeGraphs(), Machine.prepare
 
-    def prepare(machine, model, plan):
+    def prepare(machine, model, plan, resume_file=None):
         honest(machine, model, plan)
         machine.ahead = BatchesAhead(plan, lambda batch: lambda: batch)
         machine.passes = graphs.passes(min(plan.batch_size, plan.rows_per_epoch), machine.say, compiles)

@@ -1,34 +1,61 @@
 """What a run asks of the machine."""
 
 import importlib.util
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from training.engine import machine
+from model.device import choose_device
+from model.files.checkpoint import save_checkpoint
+from tests.support import random_network
+from tests.training.support import SMALL
+from training.engine import speed
+from training.report.description import amount, duration
 
 
 def test_compiling_is_for_long_runs_where_it_works(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setattr(machine, "_has_compiler", lambda: True)
-    assert machine.compiles(cpu, "auto", expected_seconds=3600)[0]
-    assert not machine.compiles(cpu, "auto", expected_seconds=60)[0]
-    assert machine.compiles(cpu, "on", expected_seconds=1) == (True, "as asked")
-    assert machine.compiles(cpu, "off", expected_seconds=1e6) == (False, "as asked")
-    monkeypatch.setattr(machine, "_has_compiler", lambda: False)
-    assert machine.compiles(cpu, "auto", expected_seconds=3600) == (False, "no C++ compiler")
-    monkeypatch.setattr(machine, "_has_triton", lambda: False)
-    assert machine.compiles(gpu, "auto", expected_seconds=3600) == (
+    monkeypatch.setattr(speed, "_has_compiler", lambda: True)
+    assert speed.compiles(cpu, "auto", seconds=3600)[0]
+    assert not speed.compiles(cpu, "auto", seconds=60)[0]
+    assert speed.compiles(cpu, "on", seconds=1) == (True, "as asked")
+    assert speed.compiles(cpu, "off", seconds=1e6) == (False, "as asked")
+    monkeypatch.setattr(speed, "_has_compiler", lambda: False)
+    assert speed.compiles(cpu, "auto", seconds=3600) == (False, "no C++ compiler")
+    monkeypatch.setattr(speed, "_has_triton", lambda: False)
+    assert speed.compiles(gpu, "auto", seconds=3600) == (
         False,
         "Triton is not installed, or not for such an old GPU",
     )
-    assert machine.compiles(torch.device("mps"), "auto", expected_seconds=3600) == (False, "not on Apple GPUs")
+    assert speed.compiles(torch.device("mps"), "auto", seconds=3600) == (False, "not on Apple GPUs")
 
 
 @pytest.mark.parametrize(
     "installed, capability, there", [(True, (7, 5), True), (True, (6, 1), False), (False, (9, 0), False)]
 )
 def test_triton_is_for_volta_and_newer(monkeypatch, installed, capability, there):
-    monkeypatch.setattr(machine, "find_spec", lambda name: importlib.util.find_spec("torch") if installed else None)
+    monkeypatch.setattr(speed, "find_spec", lambda name: importlib.util.find_spec("torch") if installed else None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert machine._has_triton() is there
+    assert speed._has_triton() is there
+
+
+def test_measuring_leaves_no_trace_in_the_run():
+    network, plan = random_network(SMALL), SimpleNamespace(batch_size=4, row_length=16)
+    state = torch.get_rng_state()
+    assert speed.micro_batch_seconds(network, plan, choose_device("cpu", "float32")) > 0
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_a_resumed_run_compiles_as_before(tmp_path):
+    """The time is measured anew and may fall on the other side of the limit."""
+    path = tmp_path / "a_resume.pth"
+    assert speed.compiled_before(path) is None
+    save_checkpoint(path, {"identity": {"compile": True}})
+    assert speed.compiled_before(path) is True
+
+
+def test_numbers_have_the_unit_that_fits():
+    assert [duration(each) for each in (0.1, 89, 100, 7000)] == ["1 s", "89 s", "2 min", "1.9 h"]
+    assert [amount(each) for each in (1522, 484_416)] == ["1,522", "0.48 M"]

@@ -147,7 +147,7 @@ def test_flags_decide_on_a_gpu_too():
 
 def test_what_counts_on_a_gpu_is_asked_of_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30 * GB, 40 * GB))
-    monkeypatch.setattr("training.engine.machine._has_triton", lambda: True)
+    monkeypatch.setattr("training.engine.speed._has_triton", lambda: True)
     plain = Footprint(SMALL, 16, "muon", 1000, 2, program=7)
     choice = SimpleNamespace(device=torch.device("cuda", 0))
 

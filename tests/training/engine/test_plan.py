@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from tests.training.support import SMALL, flags
 from training.engine import plan as rules
 from training.engine.memory import Footprint
 from training.engine.plan import Plan, make_plan, plan_for, tokens_per_step_rule
+from training.engine.repetition import warnings_about_passes
+from training.report.description import FEWEST_JUDGED, longer
 from training.stages.starting_point import Origin
 
 
@@ -114,7 +117,7 @@ def test_what_was_imported_once_keeps_its_rates_in_every_later_stage():
     again, imported = planned(begins_with="full_sft", imported=True), planned(begins_with="imported")
     assert again.learning_rate == imported.learning_rate and again.imported and imported.imported
     assert not planned(begins_with="full_sft").imported
-    rows = SimpleNamespace(rows_per_epoch=100, row_length=512)
+    rows = SimpleNamespace(rows_per_epoch=100, held_out=None, row_length=512, passes=np.ones(1))
     args, machine = flags("--optimizer=adamw"), SimpleNamespace(world_size=1, choice=choose_device("cpu", "float32"))
     model = Transformer(SMALL)
     rates = {"ours": {"adamw": 1e-4}, "imported": {"adamw": 1e-6}}
@@ -171,7 +174,7 @@ def test_flags_override_the_rules_and_the_reasons_say_so():
 
 def test_every_default_has_its_reason():
     reasons = planned().reasons
-    assert "sqrt" in reasons["batch"]
+    assert "near 2.9 times the square root of the 5.12 M tokens in all rows" in reasons["batch"]
     assert "muon" in reasons["learning_rate"]
     assert "%" in reasons["warmup"]
 
@@ -222,3 +225,64 @@ def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same(length):
     for flag in ("--batch_size=2", "--accumulation_steps=2"):
         with pytest.raises(UsageError, match="give it, or these"):
             planned("--fit=1.5", flag, footprint=footprint)
+
+
+def test_a_short_run_scores_few_rows():
+    """One row for every twelve that are trained: spread over the run, or fewer rows than are held out."""
+
+    class HeldOut(list):
+        def keep(self, most):
+            del self[most:]
+
+    def plan(rows: int, held_out: HeldOut, eval_interval=None) -> Plan:
+        args, machine = (
+            flags("--optimizer=adamw"),
+            SimpleNamespace(world_size=1, choice=choose_device("cpu", "float32")),
+        )
+        args.eval_interval = eval_interval
+        found = SimpleNamespace(rows_per_epoch=rows, held_out=held_out, row_length=512, passes=np.ones(1))
+        return plan_for(args, machine, Transformer(SMALL), found, Origin("a new network"))
+
+    short, long, asked = HeldOut(range(100)), HeldOut(range(100)), HeldOut(range(100))
+    assert plan(120, short).validations == 1 and len(short) == 10
+    assert plan(12_000, long).validations == 10 and len(long) == 100
+    plan(120, asked, eval_interval=1)
+    assert len(asked) == 100
+
+
+# --- what is said of it -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, rows, said",
+    [
+        (("--max_steps=2",), 1000, "give a larger --max_steps"),
+        (("--batch_size=8", "--accumulation_steps=2"), 200, "--batch_size 8 --accumulation_steps 1 for 25 steps"),
+        (("--batch_size=8", "--accumulation_steps=1"), 60, "--batch_size 3 --accumulation_steps 1 for 20 steps"),
+        (
+            ("--batch_size=8", "--accumulation_steps=1"),
+            3,
+            "--batch_size 1 --accumulation_steps 1 --epochs 7 for 21 steps",
+        ),
+        ((), 1, "--batch_size 1 --accumulation_steps 1 --epochs 20 for 20 steps"),
+    ],
+)
+def test_a_short_run_is_told_which_flags_give_it_enough_steps(words, rows, said):
+    plan = planned(*words, rows=rows)
+    assert longer(plan).endswith(said)
+    if "for" in said:  # and they do
+        flags = said.split(" for ")[0].split()
+        steps = planned(*words, *(f"{name}={value}" for name, value in zip(flags[::2], flags[1::2])), rows=rows).steps
+        assert said.endswith(f"for {steps} steps") and steps >= FEWEST_JUDGED
+
+
+def test_a_file_that_is_passed_over_too_often_is_named():
+    plan = planned("--epochs=30", "--batch_size=1", "--accumulation_steps=1", rows=100)
+    files = [SimpleNamespace(source=name) for name in ("a.jsonl", "b.jsonl")]
+    (alone,) = warnings_about_passes(plan, SimpleNamespace(passes=np.ones(1), caches=files[:1]))
+    assert "30 times over a.jsonl" in alone and "--epochs 20 or fewer" in alone
+    mixed = SimpleNamespace(passes=np.array([0.5, 5.2]), caches=files)
+    (warning,) = warnings_about_passes(plan, mixed)
+    assert "156 times over b.jsonl" in warning and "a smaller weight" in warning
+    few = planned("--epochs=30", "--max_steps=300", "--batch_size=1", "--accumulation_steps=1", rows=100)
+    assert warnings_about_passes(few, mixed) == []

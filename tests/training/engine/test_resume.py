@@ -1,11 +1,14 @@
 """A run resumes only as itself."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from model.disk import previous_path
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint
 from training.engine import resume
+from training.engine.state import RunState
 
 IDENTITY = {"stage": "pretrain", "network": {"num_hidden_layers": 2, "vocab_size": 272}, "seed": 1, "epochs": 2}
 
@@ -122,3 +125,36 @@ def test_a_loss_of_version_1_that_is_not_understood_is_a_difference():
         "data.loss": "something",
         "beta": 0.1,
     }
+
+
+def run_of(folder, **flags):
+    """The flags of a run that looks for its state, and its plan."""
+    args = {"out_dir": str(folder), "weight_name": "pretrain", "epochs": 2, "max_steps": None}
+    args |= {"batch_size": None, "accumulation_steps": None} | flags
+    return SimpleNamespace(**args), SimpleNamespace(steps=12, steps_per_epoch=6, batch_size=4, accumulation_steps=2)
+
+
+def test_where_there_is_no_state_what_lies_there_is_named(tmp_path, state_file):
+    resume.check_there(run_of(tmp_path)[0], 32)
+    with pytest.raises(UsageError, match=r"no pretrain_64_resume.pth in .*, where pretrain_32_resume.pth lies: give"):
+        resume.check_there(run_of(tmp_path)[0], 64)
+    with pytest.raises(UsageError, match=r"no pretrain_32_resume.pth in .*lora: give the flags"):
+        resume.check_there(run_of(tmp_path, lora=True)[0], 32)
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        ({}, "add --epochs 3 --batch_size 4 --accumulation_steps 2 --allow_changed to train on"),
+        ({"batch_size": 4, "accumulation_steps": 2}, "add --epochs 3 --allow_changed to train on"),
+        ({"max_steps": 5, "epochs": 2}, "add --max_steps 10 --batch_size 4"),
+        ({"max_steps": 12, "epochs": 2}, "add --max_steps 24 --epochs 4 --batch_size 4"),
+    ],
+)
+def test_a_run_that_has_ended_says_so_and_how_to_train_on(tmp_path, flags, said):
+    args, plan = run_of(tmp_path, **flags)
+    words = resume.where_it_goes_on(args, RunState(step=12), plan, "a_resume.pth")
+    assert (
+        words.startswith("resumed a_resume.pth at step 12 of 12, which is its end: nothing is left") and said in words
+    )
+    assert resume.where_it_goes_on(args, RunState(step=3), plan, "a.pth") == "resumed a.pth at step 3 of 12"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from model.errors import SproutError
+from model.errors import SproutError, counted
 from tests.stages.workshop import Workshop, write_texts
 from training.diagnosis.known import read_description
 from training.report.description import Description, write_description
@@ -80,3 +80,16 @@ def test_times_the_default_needs_both():
     assert Description(learning_rate=1.0).times_the_default is None
     assert Description(learning_rate=1.0, default_learning_rate=0.0).times_the_default is None
     assert json.dumps(Description(learning_rate=1.0, default_learning_rate=0.5).times_the_default) == "2.0"
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("1 steps of 1 rows", "1 step of 1 row"),
+        ("1 micro-batches x 1 processes, 1 bad lines", "1 micro-batch x 1 process, 1 bad line"),
+        ("left out 1 pairs, 21 pairs, 1,001 pairs, 0.1 tokens", "left out 1 pair, 21 pairs, 1,001 pairs, 0.1 tokens"),
+        ("step 1 of 2 steps; --max_steps=1 steps; v1 layers", "step 1 of 2 steps; --max_steps=1 step; v1 layers"),
+    ],
+)
+def test_one_thing_is_said_in_the_singular(message, said):
+    assert counted(message) == said

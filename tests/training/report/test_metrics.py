@@ -7,8 +7,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.errors import SproutError
+from training.report import loss_curve
 from training.report import metrics as module
-from training.report.metrics import Metrics, draw_loss_curve, read_metrics, smoothed
+from training.report.loss_curve import draw_loss_curve, smoothed
+from training.report.metrics import Metrics, read_metrics
 
 
 def line(step: int, **more) -> dict:
@@ -101,8 +103,10 @@ def test_drawing_takes_a_small_part_of_the_time(tmp_path, monkeypatch):
         drawings.append(clock[0])
         clock[0] += 2.0
 
-    monkeypatch.setattr(module, "draw_loss_curve", draw)
+    monkeypatch.setattr(loss_curve, "draw_loss_curve", draw)
     metrics = Metrics(tmp_path)
+    for step in range(1, 4):
+        metrics.write(line(step))
     for clock[0] in (100.0, 110.0, 199.0, 200.0, 250.0):
         metrics.draw(sparingly=True)
     assert drawings == [100.0, 200.0]

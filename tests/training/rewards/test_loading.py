@@ -1,6 +1,8 @@
 """`--reward`: which words name which function, what a user's function may ask for and return, and what is refused."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -128,6 +130,7 @@ def test_the_table_has_a_column_for_each_function_and_nan_for_none(mine):
     assert found.dtype == torch.float64 and found.shape == (3, 3)
     wanted = torch.tensor([[1, 1, 1], [0, math.nan, 0], [0, 1, math.nan]], dtype=torch.float64)
     torch.testing.assert_close(found, wanted, equal_nan=True)
+    assert rewards[0].function.__globals__ is rewards[1].function.__globals__  # the file was run once
     calls = rewards[0].function.__globals__["CALLS"]
     assert len(calls) == 1 and calls[0].keys() == {"skill"}
     assert rate([], ["?"], ["a"], {}).shape == (1, 0) and rate(rewards[1:2], [], [], {}).shape == (0, 1)
@@ -172,3 +175,12 @@ def test_an_exception_is_a_sentence_with_its_place(mine):
 def test_a_column_that_is_not_there_is_named(mine):
     with pytest.raises(SproutError, match="asks for 'gold', which the records do not have: there are answer"):
         rate(load_rewards([f"{mine}:asks"]), ["?"], ["a"], {"answer": ["a"]})
+
+
+@pytest.mark.parametrize("page", ["rewards.md", "rewards_zh.md"])
+def test_the_example_of_the_pages_works(page, tmp_path):
+    text = (Path(__file__).parents[3] / "docs" / page).read_text("utf-8")
+    (tmp_path / "my_file.py").write_text(re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1), encoding="utf-8")
+    rewards = load_rewards([f"{tmp_path}/my_file.py:my_function:0.5"])
+    found = rate(rewards, ["?"] * 3, ["Paris.", "In Paris.", "Rome"], {"answer": ["Paris", "Paris", None]})
+    assert found[:, 0].tolist()[:2] == [1, 0] and found[2].isnan()

@@ -18,3 +18,7 @@ def Value(kind: str) -> str:
 
 def Sequence(kind) -> list:
     return [kind]
+
+
+if __name__ == "__main__":
+    print(__doc__)

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from scripts.benchmark.gpu.programs import Failed, Program
+from scripts.benchmark.program import run_program
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,7 @@ def weight_of(checkout: Path, out: Path, words: list, deadline: float) -> Path:
     with Program(words, checkout, out / "printed.txt", deadline) as program:
         program.wait()
     return next(path for path in place.glob("pretrain_*.pth") if not path.stem.endswith("_resume"))
+
+
+if __name__ == "__main__":
+    run_program(__doc__)

@@ -1,0 +1,97 @@
+"""How long a run takes on this device, and whether torch.compile pays for itself in it.
+
+A CPU is measured: the network itself computes gradients of a few tokens. The speed that a processor may reach says
+little: without bfloat16 instructions, or beside other programs, it is several times slower.
+"""
+
+import os
+import shutil
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from model.disk import previous_path
+from training.engine import distributed
+from training.losses.next_token import next_token_loss
+
+OPERATIONS_PER_SECOND = {"cuda": 5e13, "mps": 1e12}  # roughly, in training; they only tell a short run from a long one
+WORTH_COMPILING = 300  # seconds
+TIME = 2.0  # seconds that the measurement may take
+
+
+def expected_seconds(model, plan, machine) -> float:
+    """How long the run of `plan` takes without torch.compile, validation and samples; of all processes the longest."""
+    if machine.device.type in OPERATIONS_PER_SECOND:
+        operations = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step // plan.world_size
+        return operations / OPERATIONS_PER_SECOND[machine.device.type]
+    seconds = plan.steps * plan.accumulation_steps * micro_batch_seconds(model, plan, machine)
+    return float(distributed.largest_over_processes(torch.tensor(seconds, dtype=torch.float64)))
+
+
+def micro_batch_seconds(model, plan, machine) -> float:
+    """The time of a forward and a backward pass over a micro-batch, from passes over more and more tokens.
+
+    A pass takes a time that every one takes, as for the gradients of all weights, and a time for each token: the two
+    largest that fit into `TIME` tell them apart. Neither gradients nor random numbers of the run are touched.
+    """
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    began = time.perf_counter()
+
+    def measure(tokens: int) -> float:
+        length = min(tokens, plan.row_length)
+        rows = torch.zeros(tokens // length, length, dtype=torch.int64)
+        started = time.perf_counter()
+        with machine.autocast():
+            features, head = model.features(rows), getattr(model, "lm_head", None)  # a reward model has none
+            loss = features.sum() if head is None else next_token_loss(features, head.weight, rows)
+        torch.autograd.grad(loss, trained, allow_unused=True)
+        return time.perf_counter() - started
+
+    most = plan.batch_size * plan.row_length
+    with torch.random.fork_rng(devices=[]):
+        tokens = min(32, most)
+        measure(tokens)  # the first one also loads kernels
+        before, seconds = 0.0, measure(tokens)
+        while 2 * tokens <= most and time.perf_counter() - began + 2 * seconds < TIME:
+            tokens *= 2
+            before, seconds = seconds, measure(tokens)
+    for_all = min(max(2 * before - seconds, 0.0), before)
+    return for_all + (seconds - for_all) / tokens * most
+
+
+def compiles(device: torch.device, choice: str, seconds: float) -> tuple[bool, str]:
+    """Whether to use torch.compile in a run of so many seconds, and why. Compiling takes up to a minute."""
+    if device.type == "cuda" and choice != "off" and not _has_triton():
+        return False, "Triton is not installed, or not for such an old GPU"
+    if choice != "auto":
+        return choice == "on", "as asked"
+    if device.type == "mps":
+        return False, "not on Apple GPUs"
+    if device.type == "cpu" and not _has_compiler():
+        return False, "no C++ compiler"
+    if seconds < WORTH_COMPILING:
+        return False, "the run is too short to pay for it"
+    return True, "pays in a run of this length"
+
+
+def compiled_before(resume_file: Path) -> bool | None:
+    """Whether the run that is to go on was compiled; None if its state does not say so.
+
+    A measured time must not decide it anew, since compiled layers round differently.
+    """
+    from model.files.reading import read_checkpoint
+
+    if not (resume_file.exists() or previous_path(resume_file).exists()):
+        return None
+    identity = read_checkpoint(resume_file, mmap=True).get("identity")
+    return identity.get("compile") if isinstance(identity, dict) else None
+
+
+def _has_triton() -> bool:
+    return find_spec("triton") is not None and torch.cuda.get_device_capability() >= (7, 0)
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "c++"), "g++", "clang++"))

@@ -1,0 +1,31 @@
+"""Command lines that a message proposes: each can be pasted where the user stands. Loaded only to say one."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+GO_ON = "SPROUT_GO_ON"  # set by a script that runs this one, such as the quickstart: the command that the user typed
+
+
+def in_words(command) -> str:
+    """A list of words as a line to paste, quoted as the shell of this system wants it."""
+    words = list(map(str, command))
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def command_to_go_on(*flags: str) -> str:
+    """The command that began this process, with `flags` behind it, or what the user typed to begin it."""
+    if GO_ON in os.environ:
+        return os.environ[GO_ON]
+    words = list(sys.orig_argv)
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun: it began one such process for each GPU
+        words = ["torchrun", "--nproc_per_node", os.environ.get("LOCAL_WORLD_SIZE", "1"), *sys.argv]
+    return in_words([*words, *(flag for flag in flags if flag not in words)])
+
+
+def command_of(script: str, *flags, here: Path | None = None) -> str:
+    """The command that runs a script of ours, such as `eval_model.py`. here: where the user stands, if not here."""
+    return in_words(["python", script if (here or Path.cwd()) == ROOT else ROOT / script, *flags])

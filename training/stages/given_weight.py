@@ -1,0 +1,24 @@
+"""The network of a weight that a run begins with."""
+
+from inference.weights import find_weight
+from model.errors import UsageError
+from model.files.loading import load_model
+from training.stages.arguments import size_overrides
+
+
+def opened(args, source: str) -> tuple:
+    """Network, tokenizer, and the fields of `starting_point.Origin`. Raises as `starting_point`."""
+    if args.preset:
+        raise UsageError(f"--preset {args.preset} makes a new network, but {source} has its own shape: drop one")
+    loaded = load_model(
+        find_weight(source, args.out_dir, args.hidden_size),
+        tokenizer_path=args.tokenizer_path,
+        overrides=size_overrides(args),
+    )
+    model = loaded.model
+    if args.rope_factor:
+        from training.stages.changes import with_config, with_rope_factor
+
+        model = with_config(model, with_rope_factor(model.config, args.rope_factor))
+    where = f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported
+    return model, loaded.tokenizer, where
