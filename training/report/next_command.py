@@ -11,6 +11,8 @@ TRY = {
     "reason": "eval_model.py --model_mode 3",
     "reward": "scripts/score.py --prompt 'What is the capital of France?' --answer 'Paris.' --answer 'Go away.'",
     "distill": "eval_model.py --model_mode 1 --weight distill",
+    "grpo": "eval_model.py --weight grpo",
+    "ppo": "eval_model.py --weight ppo",
 }
 # What usually comes next, and begins with it.
 THEN = {"pretrain": "train_full_sft.py", "full_sft": "train_dpo.py"}
