@@ -39,7 +39,7 @@ def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[flo
 
 
 # What matters in a stage besides its loss, under its names in the lines; the first two that a run has are drawn.
-BESIDES = ("rewards/accuracies", "accuracy", "rewards/margins", "margin", "kl", "explained", "token_accuracy")
+BESIDES = "reward objective/kl rewards/accuracies accuracy rewards/margins margin kl explained token_accuracy".split()
 
 
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
@@ -74,7 +74,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == "loss" else final
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
-    judged = any({"rewards/chosen", "mean_reward"} & line.keys() for line in trained)  # a loss per answer
+    judged = any({"rewards/chosen", "mean_reward", "reward"} & line.keys() for line in trained)  # a loss per answer
     panels[0].set_title(f"{title}: {final}")
     panels[0].set_ylabel("loss" if judged else "loss (nats per token)")
     panels[0].legend()
