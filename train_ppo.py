@@ -37,6 +37,7 @@ def parse_arguments(argv=None):
     add_ppo_arguments(parser)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="ppo")
+    parser.set_defaults(compile="off")  # answers have other lengths in every step
     return refuse_contradictions(parser.parse_args(argv))
 
 
