@@ -57,7 +57,7 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
         score = every[-1].clamp(-10, 10)
         torch.testing.assert_close(kept["scores"][index].double(), score.detach(), atol=1e-4, rtol=1e-4)
         rewards = torch.zeros(n, dtype=torch.float64)  # the policy is the reference, so no KL
-        rewards[-1] = score - (not answer.ended)
+        rewards[-1] = score - float(not answer.ended)
         deltas = rewards + gamma * torch.cat([values[1:], values.new_zeros(1)]) - values
         own = torch.stack([sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)])
         torch.testing.assert_close(kept["returns"][index, :n].double(), (own + values).detach(), atol=1e-4, rtol=1e-4)
