@@ -81,7 +81,7 @@ class StageParser(CommandParser):
         if known.config:
             from training.stages.config_file import flags_in  # a command line without --config does not load it
 
-            given = flags_in(known.config, self)
+            given = flags_in(known.config, self, known)
             try:
                 self.parse_known_args(given)
             except UsageError as error:

@@ -276,11 +276,17 @@ def plan_of_rollouts(
     own = max(1, asked // world)
     at_once = min(own, max(1, MICRO_BATCH_TOKENS // length))
     size = args.batch_size or next(size for size in range(at_once, 0, -1) if own % size == 0)
-    args = copy.copy(args)
+    args, asked_for = copy.copy(args), args
     args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
+    args.fit = None  # which would choose these two
     copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if held_by else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
     plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
+    if asked_for.fit:
+        from training.engine.fitting import fit_step  # other runs do not load it
+
+        size, times, checkpointing = fit_step(plan.footprint, asked_for, plan.batch_size, plan.accumulation_steps)
+        plan = replace(plan, batch_size=size, accumulation_steps=times, activation_checkpointing=checkpointing)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"
     return replace(plan, reasons=plan.reasons | {"batch": reason})
 
