@@ -39,7 +39,6 @@ KINDS = {name: kind(name) for name in STAGES} | {
     "full_sft by AdamW": kind("full_sft", "--optimizer=adamw"),
     "distill of its own answers": kind("distill", *STAGES["distill"].variants["sampled"]),
     "pretrain in two processes": kind("pretrain", *SHARED, processes=2),
-    "ppo in two processes": kind("ppo", *SHARED, "--epochs=6", processes=2),
 }
 
 
