@@ -23,7 +23,7 @@ from training.stages.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.stages.rl_arguments import add_grpo_arguments, add_rollout_arguments
+from training.stages.rl_arguments import add_grpo_arguments, add_rollout_arguments, refuse_contradictions
 from training.stages.stage_arguments import add_lora_arguments
 
 
@@ -36,7 +36,8 @@ def parse_arguments(argv=None):
     add_grpo_arguments(parser)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="grpo")
-    return parser.parse_args(argv)
+    parser.set_defaults(compile="off")  # answers have other lengths in every step
+    return refuse_contradictions(parser.parse_args(argv))
 
 
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}
@@ -49,17 +50,19 @@ def main(argv=None):
     from dataset.rendering import ChatRenderer
     from dataset.rows.prompts import prompts_for
     from inference.tools.toolbox import Toolbox
+    from model.whole import fingerprint
     from training.engine.iteration import Iteration
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
     from training.losses.policy import policy_loss
     from training.rewards.loading import load_rewards
     from training.stages.adapters import add_adapters
+    from training.stages.advice import Advice
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.groups import Groups, settings_of
     from training.stages.reference import frozen_copy
     from training.stages.rollout_report import measure_policy
-    from training.stages.rollouts import action_log_probabilities, plan_of_rollouts
+    from training.stages.rollouts import action_log_probabilities, plan_of_rollouts, room_of_tools
     from training.stages.starting_point import starting_point
 
     with Run(args, stage="grpo") as run:
@@ -70,19 +73,27 @@ def main(argv=None):
         add_adapters(args, policy, origin)
         rewards = load_rewards(args.reward or ["exact"], tokenizer=tokenizer, device=machine.choice, say=run.say)
         toolbox = Toolbox(args.tools) if args.tools else None
-        rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
+        renderer = ChatRenderer(tokenizer)
+        room = args.max_new_tokens + room_of_tools(toolbox, renderer)
+        rows, validation = open_data(prompts_for(room), args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate
         rates = None if args.lora else LEARNING_RATE
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, args.group_size, args.kl_coef > 0)
         policy.to(machine.device)
-        reference = frozen_copy(policy) if args.kl_coef else None
+        run.prepare(policy, plan)  # now, so that the reference uses the same kernels
+        identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
+        if toolbox:
+            identity["tools"] = toolbox.identity
+        if args.kl_coef:
+            reference, identity["reference"] = frozen_copy(policy), fingerprint(policy)
+            machine.compile(reference)
 
-        # The optimizer, and --resume, which refuses other rewards
+        # The optimizer, and --resume, which refuses other rewards, tools or another reference
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
-        identity, description = identity_of(rows, validation), describe_rows(rows)
-        run.begin(policy, tokenizer, plan, optimizers, data=identity, description=description)
-        groups = Groups(run, policy, reference, ChatRenderer(tokenizer), rewards, toolbox)
+        run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
+        groups = Groups(run, policy, reference, renderer, rewards, toolbox)
+        advice = Advice(run, groups.names)
 
         for step in run.steps(Iteration):
             answers = groups.sample(step, rows)  # once; an interrupted run goes on with the same ones
@@ -95,6 +106,7 @@ def main(argv=None):
                     step.backward(found.loss_sum, found.count, batch.actions)
                     measure_policy(step, update, batch, found, log_p, old, entropy)
                 step.update()
+            advice.after(step)
 
             if step.evaluates and validation:
                 step.report(groups.validate(validation))

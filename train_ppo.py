@@ -24,7 +24,7 @@ from training.stages.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.stages.rl_arguments import add_ppo_arguments, add_rollout_arguments
+from training.stages.rl_arguments import add_ppo_arguments, add_rollout_arguments, refuse_contradictions
 from training.stages.stage_arguments import add_lora_arguments
 
 
@@ -37,7 +37,8 @@ def parse_arguments(argv=None):
     add_ppo_arguments(parser)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="ppo")
-    return parser.parse_args(argv)
+    parser.set_defaults(compile="off")  # answers have other lengths in every step
+    return refuse_contradictions(parser.parse_args(argv))
 
 
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}
@@ -49,16 +50,16 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from dataset.rows.prompts import prompts_for
+    from model.whole import fingerprint
     from training.engine.iteration import Iteration
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
     from training.losses.ppo import clipped_policy_loss, clipped_value_loss
-    from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, name_of, open_judge
+    from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, open_judge
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.mixed_in import MixedIn
     from training.stages.reference import frozen_copy
-    from training.stages.rollout_report import measure_loss, measure_policy
     from training.stages.rollouts import action_log_probabilities, plan_of_rollouts
     from training.stages.starting_point import starting_point
     from training.stages.stop_rules import StopRules
@@ -69,7 +70,7 @@ def main(argv=None):
         policy, tokenizer, origin = starting_point(args, chats=True)
         run.say(f"begins with {origin}")
         add_adapters(args, policy, origin)
-        judge = open_judge(args, tokenizer, machine.choice, run.say)
+        judge = open_judge(args, policy, tokenizer, machine.choice, run.say)
         critic = critic_of(judge)
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
@@ -79,12 +80,17 @@ def main(argv=None):
         beside = PARTS_BESIDE * sum(p.numel() for p in critic.parameters())
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside)
         policy.to(machine.device)
-        reference = frozen_copy(policy)
+        run.prepare(policy, plan)  # now, so that all three networks use the same kernels
+        critic.recomputes_layers, reference = plan.activation_checkpointing, frozen_copy(policy)
+        for network in (critic, reference):
+            machine.compile(network)
 
-        # The optimizers, and --resume, which refuses another reward model
+        # The optimizers, and --resume, which refuses another reward model or reference
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
-        identity = identity_of(rows, validation, judge=name_of(judge), mixed_in=mixed_in.identity)
+        identity = identity_of(
+            rows, validation, judge=judge.identity, mixed_in=mixed_in.identity, reference=fingerprint(reference)
+        )
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows), others=others)
         ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer))
         rules = StopRules(run)
@@ -98,16 +104,17 @@ def main(argv=None):
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
                         value = ppo.values(batch)
-                        forgotten = mixed_in.loss(policy, (step.number, update, number), batch.actions)
                     policy_loss = clipped_policy_loss(log_p, old, advantages, batch.mask, args.clip, args.clip)
                     value_loss = clipped_value_loss(value, values, returns, batch.mask, args.clip_value)
                     if ppo.learns(step):  # not in the first --critic_warmup steps
+                        with run.autocast():
+                            forgotten = mixed_in.loss(step, policy, (update, number), batch.actions)
                         step.backward(policy_loss.loss_sum + forgotten, policy_loss.count)
                     step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
-                    measure_policy(step, update, batch, policy_loss, log_p, old, entropy)
-                    measure_loss(step, value_loss)
+                    ppo.measure_update(step, update, batch, policy_loss, value_loss, log_p, old, entropy)
                 step.update()
-            ppo.follow(step)
+            ppo.follow(step, answers)
+            rules.note(step)
 
             if step.evaluates and validation:
                 step.report(ppo.validate(validation))

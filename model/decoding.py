@@ -120,5 +120,5 @@ class DecodingLayer(nn.Module):
 
 
 def _normed(x: Tensor, norm) -> Tensor:
-    """What the `RMSNorm` of the network computes, by one operation."""
-    return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.eps)
+    """What the `RMSNorm` of the network computes, by one operation, which is slow where the two types differ."""
+    return F.rms_norm(x.to(norm.weight.dtype), (x.shape[-1],), norm.weight, norm.eps)

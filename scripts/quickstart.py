@@ -2,7 +2,7 @@
 
     python scripts/quickstart.py             # on a laptop; nothing is downloaded
     python scripts/quickstart.py --chat      # the same, then talk to it
-    python scripts/quickstart.py --full      # goes on through the other stages: half an hour in all, or more
+    python scripts/quickstart.py --full      # goes on through the other stages: about an hour in all
 
 Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
 it before and after about what it has read but was never asked. Every command is printed as you would type it. If you
@@ -40,7 +40,7 @@ def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     parser.add_argument("--chat", action="store_true", help="open the chat at the end")
     parser.add_argument(
-        "--full", action="store_true", help="go on through LoRA, DPO, reward model, reasoning, distillation"
+        "--full", action="store_true", help="go on through LoRA, DPO, reward model, PPO, reasoning, GRPO, distillation"
     )
     parser.add_argument("--seed", type=count, default=42, help="seed of the network and the data order (%(default)s)")
     parser.add_argument("--out_dir", help="default out/quickstart in the project's folder")

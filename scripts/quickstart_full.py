@@ -15,20 +15,30 @@ ROWS = "--max_seq_len 256 --sample_interval 0"
 SMALL_STEPS = "--batch_size 8 --accumulation_steps 1"  # 2,048 tokens a step, because there is little data
 TINY_STEPS = "--batch_size 2 --accumulation_steps 1 --freeze_layers 2"
 
-# The docs (lora.md, dpo.md, reward.md, reason.md, distill.md) explain these values and how they were found.
+# The docs (lora.md, dpo.md, reward.md, ppo.md, reason.md, grpo.md, distill.md) explain these values and how they were
+# found.
 LORA = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 800 --epochs 40 --learning_rate 0.00025"
 RANK, ADAPTED = "--lora_rank 32 --lora_alpha 64", "--model_mode 1 --lora identity --lora_scale 0.94"
 BAD_MANNERS = f"{ROWS} {TINY_STEPS} --val_ratio 0 --max_steps 200 --learning_rate 0.0014"
 DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0002 --beta 0.4 --sft_weight 1"
 REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
+PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --val_ratio 0 --epochs 2 --max_steps 60"
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
+# A step of GRPO makes 128 answers to 16 prompts, or 64 to 8 products, whose prompts are long: they hold the tool's schema.
+FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 135 --epochs 9 --learning_rate 0.0015"
+GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 16 --val_ratio 0 --kl_coef 0.02"
+GRPO += " --max_steps 120"
+TOOL_START = "--max_seq_len 512 --sample_interval 0 --batch_size 4 --accumulation_steps 1 --val_ratio 0 --epochs 9"
+TOOL_START += " --max_steps 250 --learning_rate 0.0015"
+TOOLS = "--max_seq_len 512 --max_new_tokens 64 --max_turns 2 --prompts_per_step 8 --val_ratio 0 --max_steps 40"
 STUDENT = "--preset tiny --hidden_size 128 --num_attention_heads 2 --num_key_value_heads 1 --intermediate_size 352"
 STUDENT_TEXTS, STUDENT_CHATS = f"{ROWS} --epochs 2", f"{ROWS} --epochs 2 --learning_rate 0.001"
 
 
 def stages_after(place: Place) -> list[Stage]:
     """All commands after fine-tuning, in order."""
-    return [*_lora(place), *_dpo(place), *_reward(place), *_reasoning(place), *_distillation(place)]
+    rewarded = [*_ppo(place), *_reasoning(place), *_grpo(place), *_tools(place)]
+    return [*_lora(place), *_dpo(place), *_reward(place), *rewarded, *_distillation(place)]
 
 
 def _lora(place: Place) -> Iterator[Stage]:
@@ -73,6 +83,17 @@ def _reward(place: Place) -> Iterator[Stage]:
     )
 
 
+def _ppo(place: Place) -> Iterator[Stage]:
+    yield place.training(
+        "PPO: unlearns bad manners by the scores of the reward model",
+        f"train_ppo.py --from_weight bad_manners --reward_weight reward {PPO}",
+        *("--data_path", place.sample("prompts")),
+        result=place.weight("ppo"),
+    )
+    asked = "--model_mode 1 --weight ppo"
+    yield place.examination("held-out questions after PPO", "manners_ppo", asked, keep=True)
+
+
 def _reasoning(place: Place) -> Iterator[Stage]:
     sums = {"questions": "reason_heldout", "max_new_tokens": 96}
     chats = place.sample("sft") + ":0.4"
@@ -91,6 +112,48 @@ def _reasoning(place: Place) -> Iterator[Stage]:
         result=place.weight("reason"),
     )
     yield place.examination("sums of three numbers, by thinking", "sums_after", "--model_mode 3", **sums)
+
+
+def _grpo(place: Place) -> Iterator[Stage]:
+    sums = {"questions": "reason_heldout", "max_new_tokens": 96}
+    yield place.training(
+        "first thoughts, to have something to get better at: a short lesson in thinking",
+        f"train_reason.py --weight_name first_thoughts {FIRST_THOUGHTS}",
+        *("--data_path", place.sample("reason") + ":0.6", place.sample("sft") + ":0.4"),
+        result=place.weight("first_thoughts"),
+    )
+    asked = "--model_mode 3 --weight first_thoughts"
+    yield place.examination("sums of three numbers, by first thoughts", "sums_first", asked, **sums)
+    yield place.examination("held-out questions, with first thoughts", "questions_first", asked)
+    yield place.training(
+        "GRPO: learns to think right from what comes of its thoughts",
+        f"train_grpo.py --from_weight first_thoughts --reward contains {GRPO}",
+        *("--data_path", place.sample("prompts")),
+        result=place.weight("grpo"),
+    )
+    asked = "--model_mode 3 --weight grpo"
+    yield place.examination("sums of three numbers after GRPO", "sums_grpo", asked, **sums)
+    yield place.examination("held-out questions after GRPO", "questions_grpo", asked)
+
+
+def _tools(place: Place) -> Iterator[Stage]:
+    yield place.training(
+        "a calculator: learns to call it, in some of its answers",
+        f"train_full_sft.py --from_weight full_sft --weight_name tool_start {TOOL_START}",
+        *("--data_path", place.sample("tool_chats") + ":0.6", place.sample("sft") + ":0.4"),
+        result=place.weight("tool_start"),
+    )
+    products = {"questions": "products_heldout"}
+    asked = "--model_mode 1 --tools calculator --weight tool_start"
+    yield place.examination("products, with a calculator that it may call", "products_before", asked, **products)
+    yield place.training(
+        "GRPO with tools: learns when to call it from which answers are right",
+        f"train_grpo.py --from_weight tool_start --weight_name tools --tools calculator --reward exact {TOOLS}",
+        *("--data_path", place.sample("products")),
+        result=place.weight("tools"),
+    )
+    asked = "--model_mode 1 --tools calculator --weight tools"
+    yield place.examination("products, with the calculator, after GRPO", "products_after", asked, **products)
 
 
 def _distillation(place: Place) -> Iterator[Stage]:
@@ -147,8 +210,14 @@ def _measured(place: Place) -> Iterator[tuple[str, str, str, str]]:
     yield "", "pairs whose better answer is preferred", "-", last("dpo", "val_rewards/accuracies")
     yield "", "questions answered right", right("manners_before"), right("manners_after")
     yield "reward model", "pairs whose better answer scores higher", "-", last("reward", "val_accuracy")
+    yield "PPO", "answers rude or rambling", flawed("manners_before"), flawed("manners_ppo")
+    yield "", "questions answered right", right("manners_before"), right("manners_ppo")
     before, after = (right(name, "sum_of_three") for name in ("sums_before", "sums_after"))
     yield "reasoning", "sums of three numbers: answers alone -> thinking", before, after
+    before, after = (right(name, "sum_of_three") for name in ("sums_first", "sums_grpo"))
+    yield "GRPO", "sums of three numbers, by thinking", before, after
+    yield "", "questions answered right", right("questions_first"), right("questions_grpo")
+    yield "tools", "products, with a calculator", right("products_before"), right("products_after")
     before, after = right("questions_student_hard"), right("questions_student_taught")
     yield "distillation", "questions, student half as wide: alone -> taught", before, after
 

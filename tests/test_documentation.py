@@ -51,6 +51,8 @@ TINY = {
     "train_reason": RUN,
     "train_reward": RUN,
     "train_distill": RUN,
+    "train_grpo": f"{RUN} --max_seq_len 800 --max_new_tokens 4 --group_size 2 --eval_interval 0",  # a tool takes 460
+    "train_ppo": f"{RUN} --max_new_tokens 4 --mini_batches 1 --inner_epochs 1 --eval_interval 0",
     "train_tokenizer": "--vocab_size 300",
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.score": "--device cpu",
@@ -93,6 +95,8 @@ def prepared(tmp_path_factory) -> Path:
     write_pairs(folder / "my_preferences.jsonl", 30, seed=0)
     write_pairs(folder / "my_labelled_answers.jsonl", 30, seed=1)  # each pair is a good and a bad answer
     write_scored(folder / "my_scores.jsonl", 30, seed=0)
+    prompts = ({"question": f"{i} + 1?", "answer": str(i + 1)} for i in range(30))
+    (folder / "my_prompts.jsonl").write_text("".join(json.dumps(record) + "\n" for record in prompts))
     write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
     (folder / "my_tools.py").write_text('def twice(x: int) -> int:\n    """Doubles a number."""\n    return 2 * x\n')
     for name in CHATS:
@@ -100,7 +104,7 @@ def prepared(tmp_path_factory) -> Path:
     tokenizer = Tokenizer.load()
     config = PRESETS["26m"].replace(vocab_size=tokenizer.vocab_size, num_hidden_layers=1, intermediate_size=64)
     model = Transformer(config)
-    for stage in ("pretrain", "full_sft", "dpo", "reason", "distill"):
+    for stage in ("pretrain", "full_sft", "dpo", "reason", "distill", "grpo", "ppo"):
         save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
     save_weights(folder / "out" / "reward_512.pth", RewardModel.of(model), tokenizer, stage="reward")
     for name in ("HF_FOLDER", "path/to/hf_folder", "path/to/large_hf_folder", "some/hf_folder"):

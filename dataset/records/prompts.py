@@ -53,7 +53,7 @@ def _from_turns(fields: dict, key: str, read: Callable[[dict], Conversation]) ->
     last = lower(turns[-1]) if turns and isinstance(turns[-1], dict) else {}
     speaker, said = ("from", "value") if "from" in last else ("role", "content")
     is_answered = SHAREGPT_ROLES.get(str(last.get(speaker))) == "assistant"
-    if is_answered and not (str(last.get(said, "")).strip() or last.keys() & {"tool_calls", "reasoning_content"}):
+    if is_answered and not (str(last.get(said) or "").strip() or last.keys() & {"tool_calls", "reasoning_content"}):
         turns, is_answered = turns[:-1], False
     if last and not is_answered:
         turns = [*turns, {speaker: "gpt" if speaker == "from" else "assistant", said: PLACE}]

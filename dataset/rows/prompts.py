@@ -73,4 +73,11 @@ def prompts_for(room: int) -> Kind:
     return replace(PROMPTS, packed=packed)
 
 
-PROMPTS = Kind("prompt", PromptCache, PackedPrompts, targets="tokens of answers at most", sample="prompts")
+PROMPTS = Kind(
+    "prompt",
+    PromptCache,
+    PackedPrompts,
+    targets="tokens of answers at most",
+    sample="prompts",
+    left_out="prompts that are too long",
+)

@@ -19,7 +19,8 @@ from dataset.sample.documents import documents
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
 from dataset.sample.preferences import preferences, preferences_in_chats
-from dataset.sample.prompts import prompts
+from dataset.sample.products import product_prompts, tool_chats
+from dataset.sample.prompts import prompts, sums
 from dataset.sample.reasoning import answers_alone, reasoning
 from dataset.sample.world import World
 from model.disk import exclusive, write_atomically
@@ -41,6 +42,10 @@ FILES = {
     "reason_heldout": lambda world: reasoning(world, held=True),
     "prompts": lambda world: prompts(world, held=False),
     "prompts_heldout": lambda world: prompts(world, held=True),
+    "sums": sums,
+    "tool_chats": tool_chats,
+    "products": lambda world: product_prompts(world, held=False),
+    "products_heldout": lambda world: product_prompts(world, held=True),
 }
 
 SOURCES = ("*.py", "tables/*.txt", "wordings/*/*.yaml")  # what the sample data is made from, in this folder

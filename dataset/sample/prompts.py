@@ -27,5 +27,10 @@ def prompts(world: World, held: bool) -> list[dict]:
     return found
 
 
+def sums(world: World) -> list[dict]:
+    """The prompts to train on that ask for sums of three numbers, without the others."""
+    return [each for each in prompts(world, held=False) if each["skill"] == "sum_of_three"]
+
+
 def _prompt(asked: str, right: str, skill: str, language: str) -> dict:
     return {"question": asked, "answer": right, "skill": skill, "language": language}

@@ -1,12 +1,14 @@
 """Tools that a model may call: from a call to its result."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from inference.tools.arguments import BadCall, checked, quoted
 from inference.tools.calls import Call
-from inference.tools.loading import refuse_unknown
+from inference.tools.loading import BUILT_IN, refuse_unknown
 from inference.tools.running import Worker
 
 SECONDS = 5.0  # that a call may take
@@ -29,6 +31,7 @@ class Toolbox:
 
     Attributes:
         schemas: of the tools, for `ChatRenderer.prompt`.
+        identity: what a resumed run compares, the name of each source and a digest of its file.
 
     Raises `UsageError` for a source that does not exist, `SproutError` for one that cannot be used.
     """
@@ -37,6 +40,7 @@ class Toolbox:
         refuse_unknown(sources)
         self._worker = Worker(sources, seconds, characters)
         self.schemas = self._worker.schemas
+        self.identity = [source if source in BUILT_IN else _digest(Path(source)) for source in sources]
         functions = [schema["function"] for schema in self.schemas]
         self._parameters = {function["name"]: function["parameters"] for function in functions}
 
@@ -63,6 +67,10 @@ class Toolbox:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def _digest(path: Path) -> str:
+    return f"{path.name} {hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()}"
 
 
 def _failure(call: Call, message: str) -> Result:

@@ -136,4 +136,4 @@ def _theirs(case: dict):
 
 
 if __name__ == "__main__":
-    measure(*sys.argv[1:])
+    measure(*sys.argv[1:]) if len(sys.argv) == 3 else print(__doc__)

@@ -92,7 +92,7 @@ def test_a_name_that_is_no_file(tmp_path):
         sample_file("question", tmp_path)
 
 
-CHATS = ("sft", "questions", "identity", "identity_heldout", "reason", "reason_heldout")
+CHATS = ("sft", "questions", "identity", "identity_heldout", "reason", "reason_heldout", "tool_chats")
 
 
 @pytest.mark.parametrize("name", ["pretrain", *CHATS])
@@ -141,7 +141,7 @@ def test_all_arithmetic_is_right_and_no_wording_is_left_unfilled(made, name):
     if name.startswith("preference"):
         text = "\n".join(f"{record['prompt']}\n{record['chosen']}" for record in records(made, name))
     found = re.findall(r"(\d+(?: \+ \d+)+) = (\d+)", text)
-    assert found or name.startswith(("identity", "preference", "prompts"))
+    assert found or name.startswith(("identity", "preference", "prompts", "sums", "tool_chats", "products"))
     for numbers, total in found:
         assert sum(map(int, numbers.split(" + "))) == int(total)
     for a, b, total in re.findall(r"(\d+)(?: plus |加)(\d+)(?: is |等于)(\d+)", text):
@@ -151,7 +151,7 @@ def test_all_arithmetic_is_right_and_no_wording_is_left_unfilled(made, name):
 
 
 def test_later_stages_have_held_out_halves(made):
-    for name, key in (("preference", "prompt"), ("prompts", "question")):
+    for name, key in (("preference", "prompt"), ("prompts", "question"), ("products", "question")):
         shown, held = ({record[key] for record in records(made, file)} for file in (name, f"{name}_heldout"))
         assert not shown & held and len(held) >= 200
     asked = [

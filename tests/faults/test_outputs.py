@@ -28,9 +28,9 @@ def workshop(tmp_path_factory) -> Workshop:
 
 
 def test_of_two_runs_on_one_output_the_second_is_refused_and_the_first_undisturbed(workshop, record_property):
-    first = Running("train_pretrain", workshop.command("one", "--epochs=60"), no_curves)
+    first = Running("train_pretrain", workshop.command("one", "--epochs=60", "--save_interval=2"), no_curves)
     result = workshop.result("one")
-    wait_until(lambda: result.logs.joinpath("metrics.jsonl").exists())
+    wait_until(result.resume_file.exists)  # without it, --resume ends before it looks for another run
     for words in ((), ("--resume",), ("--epochs=2",)):
         ended = Running("train_pretrain", workshop.command("one", "--epochs=60", *words)).end()
         assert ended.code == 1 and f"another run is writing {result.weight_file}" in ended.sentence

@@ -83,7 +83,7 @@ def test_what_comes_next_can_be_pasted(tmp_path, monkeypatch):
     flags = f"--from_weight '{weight}' --out_dir '{tmp_path / 'my runs'}'"
     assert next_command("pretrain", logs) == f"python train_full_sft.py {flags}"
     assert next_command("dpo", logs) == f"python eval_model.py --model_mode 2 --weight_path '{weight}'"
-    assert next_command("reward", logs) is None
+    assert next_command("reward", logs).startswith("python scripts/score.py ") and next_command("other", logs) is None
     adapters = tmp_path / "my runs" / "lora" / "medic_64.pth"
     adapters.touch()
     found = next_command("lora", adapters.parent / "logs" / "medic_64" / "metrics.jsonl")

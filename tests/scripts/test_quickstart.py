@@ -195,7 +195,9 @@ def test_the_table_of_the_full_way_says_what_was_measured(tmp_path):
     last = [row.split()[-2:] for row in rows]
     assert last[0] == ["0.0%", "1.0%"] and last[1] == ["2.0%", "3.0%"] and last[2] == ["1.0%", "4.0%"]
     assert last[3] == ["50.0%", "0.0%"] and last[4] == last[6] == ["-", "97.0%"] and last[5] == ["5.0%", "6.0%"]
-    assert last[7] == ["57.0%", "58.0%"] and last[8] == ["9.0%", "10.0%"]
+    assert last[7] == ["50.0%", "0.0%"] and last[8] == ["5.0%", "7.0%"] and last[9] == ["58.0%", "59.0%"]
+    assert last[10] == ["60.0%", "62.0%"] and last[11] == ["11.0%", "13.0%"] and last[12] == ["14.0%", "15.0%"]
+    assert last[13] == ["16.0%", "17.0%"]
 
 
 def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_path):

@@ -163,13 +163,18 @@ STAGES = {
         Stage(
             "ppo",
             CHATS,
-            learns=("--epochs=6", "--learning_rate=0.01", "--kl_target=2", "--ptx_weight=0.1"),
+            learns=("--epochs=6", "--learning_rate=0.01", "--kl_target=2"),
             changed=("--gamma=0.5", "gamma"),
             bad_lines=BAD_PROMPTS,
             foreign=("a.jsonl", "this is a text, for train_pretrain.py"),
             default="full_sft",
             needs=(
-                *("--reward_weight={folder}/reward.pth", "--ptx_path={folder}/chat_b.jsonl", "--max_new_tokens=6"),
+                *(
+                    "--reward_weight={folder}/reward.pth",
+                    "--ptx_weight=0.1",
+                    "--ptx_path={folder}/chat_b.jsonl",
+                    "--max_new_tokens=6",
+                ),
                 *("--mini_batches=2", "--inner_epochs=2", "--critic_warmup=3", "--stop_cut=0", "--stop_kl=0"),
             ),
             samples=True,

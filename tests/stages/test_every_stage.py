@@ -185,7 +185,7 @@ def test_another_run_is_refused_by_name_and_nothing_is_touched(stage, workshop, 
     for words, data, named in (
         (("--seed=1",), None, "seed was 42, is 1"),
         ((flag,), None, said),
-        ((), stage.data[:1], "data.training was"),
+        ((), stage.data[:1], "is not among the files any more"),
     ):
         code, message = workshop.fails(out, *SHORT, *words, "--resume", data=data)
         assert code == 2 and message.count("\n") == 1, message

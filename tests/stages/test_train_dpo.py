@@ -10,7 +10,6 @@ import torch
 
 from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
-from model.errors import SproutError
 from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from scripts import diagnose
@@ -227,7 +226,7 @@ def test_a_reference_of_another_network_is_warned_of():
     assert first_loss_warning("simpo", 3.0, None) is None
 
 
-def test_the_verdicts_on_language_modelling_are_not_passed_on_preferences(workshop, finished):
-    assert "verdict" not in finished.said
-    with pytest.raises(SproutError, match="a preference loss, which has no verdict"):
-        diagnose.main([str(finished.logs)])
+def test_preferences_have_a_verdict_of_their_own(finished, capsys):
+    diagnose.main([str(finished.logs)])
+    said = capsys.readouterr().out
+    assert "verdict   " in finished.said and "perplexity" not in said and "the better answer preferred in" in said

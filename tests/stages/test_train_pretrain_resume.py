@@ -147,7 +147,7 @@ def short(workshop) -> Result:
         (["--max_seq_len=16"], "max_seq_len was 32, is 16"),
         (["--dtype=bfloat16"], "dtype was float32, is bfloat16"),
         (["--freeze_layers=1"], "freeze_layers was 0, is 1"),
-        (["--val_ratio=0.3"], "data.training was"),
+        (["--val_ratio=0.3"], "is read otherwise: --val_ratio was"),
     ],
 )
 def test_another_run_is_refused_by_name(workshop, short, changed, named):
@@ -177,9 +177,13 @@ def test_more_epochs_and_another_rate_go_on_where_it_stopped_and_say_what_change
 
 
 def test_changed_data_weights_and_tokenizers_are_refused(workshop, short):
-    for data in (("a.jsonl:0.5", "b.jsonl:0.5"), ("a.jsonl",), ("b.jsonl:0.3", "a.jsonl:0.7")):
+    for data, said in (
+        (("a.jsonl:0.5", "b.jsonl:0.5"), "a.jsonl was 0.7, is 0.5"),
+        (("a.jsonl",), "is not among the files any more"),
+        (("b.jsonl:0.3", "a.jsonl:0.7"), "the files are given in another order"),
+    ):
         code, message = workshop.fails("short", "--max_steps=4", "--resume", data=data)
-        assert code == 2 and "data.training was" in message
+        assert code == 2 and said in message
     copy = Workshop(workshop.folder / "copy")  # the same names, another text; the same text elsewhere is fine
     copy.folder.mkdir()
     for name in ("a.jsonl", "b.jsonl"):
@@ -189,7 +193,7 @@ def test_changed_data_weights_and_tokenizers_are_refused(workshop, short):
     copy.train("short", "--max_steps=4", "--resume")
     write_texts(copy.folder / "b.jsonl", 16, seed=5)
     code, message = copy.fails("short", "--max_steps=4", "--resume")
-    assert code == 2 and "data.training was" in message
+    assert code == 2 and "b.jsonl, which has changed: it had " in message and "and has 16 records" in message
 
 
 # --- several processes ------------------------------------------------------------------------------

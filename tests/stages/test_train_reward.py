@@ -63,11 +63,12 @@ def test_it_learns_which_answer_is_better(finished):
         assert line["min_reward"] <= line["mean_reward"] <= line["max_reward"]
     loaded = load_reward(finished.weight_file)
     assert loaded.stage == "reward" and loaded.facts["step"] == last["step"]
-    assert "warning" not in finished.said and "verdict" not in finished.said
+    assert "warning" not in finished.said and "verdict   healthy" in finished.said
 
 
 def test_the_held_out_figures_are_those_of_each_conversation_alone(workshop):
     words = ("--epochs=2", "--learning_rate=0.01", "--val_path", str(workshop.folder / "pairs_b.jsonl"))
+    words += ("--eval_interval=100",)  # as often as asked, and so on all of them
     result = workshop.train("held_out", *words, data=("pairs_a.jsonl",))
     loaded, last = load_reward(result.weight_file), result.metrics[-1]
     pairs = [rewards_by_hand(loaded.model, loaded.tokenizer, one) for one in records(workshop, "pairs_b.jsonl")]
@@ -235,6 +236,8 @@ def test_what_is_neither_is_said_with_its_place(workshop, line):
     assert code == 1 and "bad.jsonl:1" in message and "the shape is unknown" in message and message.count("\n") == 1
 
 
-def test_the_curve_of_rewards_has_no_verdict(finished):
-    with pytest.raises(SproutError, match="a reward loss, which has no verdict: see docs/reward.md"):
-        diagnose.main([str(finished.logs)])
+def test_the_curve_of_rewards_has_a_verdict(finished, capsys):
+    diagnose.main([str(finished.logs)])
+    said = capsys.readouterr().out
+    assert "healthy" in said and "the better answer preferred in 100% of the pairs" in said
+    assert f"scripts/score.py --prompt 'Who are you?' --answer 'A fox.' --weight_path {finished.weight_file}" in said

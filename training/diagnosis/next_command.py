@@ -29,5 +29,5 @@ def next_command(stage: str | None, metrics: Path) -> str | None:
         return command_of(script, *flags)
     out_dir = folder.parent if stage == "lora" else folder
     words = () if (name, out_dir) == (default, Path("out")) else (of_weight, weight)
-    writes = () if script == "eval_model.py" or out_dir == Path("out") else ("--out_dir", out_dir)
+    writes = () if not script.startswith("train_") or out_dir == Path("out") else ("--out_dir", out_dir)
     return command_of(script, *flags, *words, *writes)

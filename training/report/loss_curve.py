@@ -7,18 +7,39 @@ from pathlib import Path
 from model.disk import write_atomically
 
 
-def smoothed(values: list[float], half_life: float) -> list[float]:
-    """Exponential moving average without bias towards the start; non-finite values are ignored."""
-    keep, average, weight, result = 0.5 ** (1 / half_life), 0.0, 0.0, []
-    for value in values:
+def smoothed(values: list[float], half_lives: list[float]) -> list[float]:
+    """Exponential moving average, with a half-life for each value; values that are not finite are ignored.
+
+    The average begins at zero; it is divided by the weight of all values in it, 1 - decay^t where the half-life stays
+    the same, so that it has no bias towards zero (Kingma & Ba 2015, https://arxiv.org/abs/1412.6980).
+    """
+    return [total / weight if weight else math.nan for total, weight in _moving_sums(values, half_lives)]
+
+
+def trend(values: list[float]) -> list[float]:
+    """The curve without its noise: a moving average to both sides.
+
+    One from the left alone lags behind a falling loss, and so would lie above validation. Half-lives are a fiftieth of
+    the run, but shorter at its beginning, where the loss falls steeply.
+    """
+    half_lives = [max(1.0, min(len(values) / 50, step / 10)) for step in range(1, len(values) + 1)]
+    left, right = _moving_sums(values, half_lives), _moving_sums(values[::-1], half_lives[::-1])[::-1]
+    return [(a + b) / (v + w) if v + w else math.nan for (a, v), (b, w) in zip(left, right)]
+
+
+def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[float, float]]:
+    """(sum, weight) of the values up to each, an older one weighing less by `decay` for each value after it."""
+    total, weight, result = 0.0, 0.0, []
+    for value, half_life in zip(values, half_lives, strict=True):
         if math.isfinite(value):
-            average, weight = keep * average + (1 - keep) * value, keep * weight + (1 - keep)
-        result.append(average / weight if weight else math.nan)
+            decay = 0.5 ** (1 / half_life)
+            total, weight = decay * total + (1 - decay) * value, decay * weight + (1 - decay)
+        result.append((total, weight))
     return result
 
 
 # What matters in a stage besides its loss, under its names in the lines; the first two that a run has are drawn.
-BESIDES = ("rewards/accuracies", "accuracy", "rewards/margins", "margin", "kl", "explained", "token_accuracy")
+BESIDES = "reward objective/kl rewards/accuracies accuracy rewards/margins margin kl explained token_accuracy".split()
 
 
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
@@ -26,7 +47,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     import matplotlib  # here: it takes a second to import
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     trained, final = [line for line in lines if line.get("loss") is not None], ""
     if not trained:
@@ -48,17 +69,17 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             elif name == "lr":
                 panel.plot(steps, values, color="tab:green")
             else:
-                curve = smoothed(values, max(1, len(values) / 50))
                 panel.plot(steps, values, color=color, alpha=0.25, linewidth=0.8, label="training, each step")
-                panel.plot(steps, curve, color=color, label="training, smoothed")
-            final = f"{kind} {values[-1]:.3f}" if name == "loss" else final
+                panel.plot(steps, trend(values), color=color, label="training, smoothed")
+            final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == "loss" else final
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
-    judged = any({"rewards/chosen", "mean_reward"} & line.keys() for line in trained)  # a loss per answer
-    panels[0].set_title(f"{title}: {final} at step {trained[-1]['step']}")
+    judged = any({"rewards/chosen", "mean_reward", "reward"} & line.keys() for line in trained)  # a loss per answer
+    panels[0].set_title(f"{title}: {final}")
     panels[0].set_ylabel("loss" if judged else "loss (nats per token)")
     panels[0].legend()
     panels[-1].set(xlabel="step", ylabel="learning rate")
+    panels[-1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))  # there is no step 2.5
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # for a Chinese name that no installed font can show
         try:

@@ -19,6 +19,7 @@ has no opinion.
 """
 
 import difflib
+import hashlib
 import importlib.util
 import inspect
 import math
@@ -44,6 +45,12 @@ class Reward:
     name: str
     function: Callable[..., Sequence[float | None]]
     weight: float = 1.0
+    content: str = ""  # of what is not ours: the digest of its file, or of its parameters
+
+    @property
+    def identity(self) -> str:
+        """What a resumed run compares: the same name may mean another function by then."""
+        return f"{self.name}:{self.weight:g} {self.content}".strip()
 
     @property
     def place(self) -> str:
@@ -78,10 +85,9 @@ def _load(item: str, files: dict, tokenizer, device, say) -> Reward:
     if own := re.fullmatch(r"(?P<file>.+\.py)(?::(?P<function>[^:/\\]*))?(?::(?P<weight>[^:/\\]*))?", item):
         if own["weight"] is None and own["function"] and not own["function"].isidentifier():
             own = {**own.groupdict(), "function": None, "weight": own["function"]}
-        weight = _weight(own["weight"], item)
-        return Reward(
-            own["function"] or "", _function(_run(Path(own["file"]), item, files), own["function"], item), weight
-        )
+        weight, path = _weight(own["weight"], item), Path(own["file"])
+        function = _function(_run(path, item, files), own["function"], item)
+        return Reward(own["function"] or "", function, weight, _digest(path))
     name, _, rest = item.partition(":")
     if name == MODEL:
         path, colon, weight = rest.rpartition(":")
@@ -93,13 +99,18 @@ def _load(item: str, files: dict, tokenizer, device, say) -> Reward:
         from training.rewards.reward_model import ModelReward
 
         device = device or choose_device("cpu", "float32")
-        return Reward(MODEL, ModelReward.open(path, tokenizer, device, say), _weight(weight, item))
+        model = ModelReward.open(path, tokenizer, device, say)
+        return Reward(MODEL, model, _weight(weight, item), model.identity)
     if name not in BUILT_IN:
         known = [*BUILT_IN, MODEL]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}, and file.py:function"
         raise UsageError(f"--reward {item}: there is no reward {on_one_line(name)!r}: {hint}")
     return Reward(name, BUILT_IN[name], _weight(rest if ":" in item else None, item))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 def _weight(text: str | None, item: str) -> float:

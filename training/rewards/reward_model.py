@@ -15,6 +15,7 @@ from model.device import Device
 from model.errors import UsageError
 from model.files.loading import Loaded
 from model.files.reward import Spread, adapters_of_reward, load_reward, load_reward_adapters
+from model.whole import fingerprint
 
 ROWS = 16  # conversations at once
 
@@ -46,6 +47,11 @@ class ModelReward:
         else:
             say(f"warning: {path} does not store mean and deviation of its rewards, so they are used as they are")
         return reward
+
+    @property
+    def identity(self) -> str:
+        """What a resumed run compares."""
+        return f"{fingerprint(self.loaded.model)}, {self.spread}"
 
     def __call__(
         self,

@@ -10,13 +10,12 @@ from inference.weights import find_weight
 from model.errors import SproutError
 from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
-from model.whole import fingerprint
 from training.engine import distributed
 from training.losses.advantages import gae, moments, whiten
 from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
 from training.rewards.reward_model import ModelReward
 from training.stages.checks import ValidationResult
-from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
+from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, measure_policy, table
 from training.stages.rollouts import Answer, AnswerBatch, Rollouts, by_answer, to_keep
 
 CRITIC = "critic"
@@ -25,23 +24,25 @@ HORIZON = 10.0  # iterations, see `next_kl_coef`
 MOST_SCORE = 10.0  # deviations: of answers that far from those it has seen, a reward model knows nothing
 
 
-def open_judge(args, tokenizer: Tokenizer, device, say) -> ModelReward:
-    """The reward model that `--reward_weight` names, frozen. Raises `SproutError` if it reads other tokens."""
+def open_judge(args, policy, tokenizer: Tokenizer, device, say) -> ModelReward:
+    """The reward model that `--reward_weight` names, frozen; device: a `model.device.Device`.
+
+    Raises `SproutError` if it reads other tokens, or not as many as the policy may write.
+    """
     path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
     judge = ModelReward.open(str(path), tokenizer, device, say)
     if judge.loaded.tokenizer.fingerprint != tokenizer.fingerprint:
         raise SproutError(f"{path} has another tokenizer than the policy, so no critic can begin as it")
+    reads = judge.loaded.model.config.max_position_embeddings
+    if reads < min(args.max_seq_len + 1, policy.config.max_position_embeddings):
+        raise SproutError(f"{path} reads at most {reads} tokens: give --max_seq_len {reads - 1}, or less")
     judge.loaded.model.requires_grad_(False)
     return judge
 
 
-def name_of(judge: ModelReward) -> str:
-    """What a resumed run compares."""
-    return f"{fingerprint(judge.loaded.model)}, {judge.spread}"
-
-
 def critic_of(judge: ModelReward) -> RewardModel:
-    """A network that learns, with the weights of the judge: it begins by expecting the score of what is written."""
+    """A network that learns, with the weights of the judge: it begins by expecting the score of what is written, but
+    for the mean, which its head cannot hold (`ActorCritic.values`)."""
     critic = copy.deepcopy(judge.loaded.model).requires_grad_(True)
     if judge.spread:
         with torch.no_grad():
@@ -57,6 +58,7 @@ class ActorCritic:
         self.policy, self.critic, self.reference, self.judge = policy, critic, reference, judge
         self.tokenizer = renderer.tokenizer
         self.rollouts, self.log = Rollouts(run, policy, renderer), SampleLog(run)
+        self.mean = judge.spread.mean / judge.spread.deviation if judge.spread else 0.0
 
     def learns(self, step) -> bool:
         """Whether the policy learns in this step: first, the critic learns what to expect of it."""
@@ -64,7 +66,7 @@ class ActorCritic:
 
     def values(self, batch: AnswerBatch) -> Tensor:
         """What the critic expects before each action, with gradient, [S, A]: it has seen the tokens before it."""
-        return by_answer(self.critic(batch.tokens, batch.positions), batch)
+        return by_answer(self.critic(batch.tokens, batch.positions) - self.mean, batch)
 
     @property
     def kl_coef(self) -> float:
@@ -74,7 +76,8 @@ class ActorCritic:
     def sample(self, step, rows) -> dict:
         """The answers of this iteration and what follows from them; made once, and saved with the run.
 
-        `scores` float32 [S]; `old`, `kl`, `values`, `advantages`, `returns` float32 [S, A]; and what `to_keep` returns.
+        `kl_coef`; `scores` float32 [S]; `old`, `kl`, `values`, `advantages`, `returns` float32 [S, A]; and what
+        `to_keep` returns.
         """
         return step.keep("answers", lambda: self._sample(step, rows))
 
@@ -90,6 +93,7 @@ class ActorCritic:
         shaped = shaped_rewards(scores, old - first, mask, self.kl_coef, kept["ended"], args.no_end_penalty)
         advantages, returns = gae(shaped, values, mask, args.gamma, args.gae_lambda)
         return kept | {
+            "kl_coef": self.kl_coef,
             "scores": scores,
             "kl": (old - first) * mask,
             "old": old,
@@ -109,22 +113,41 @@ class ActorCritic:
         count, scores = len(kept["scores"]), kept["scores"]
         measure(step, kept | {"rewards": scores[:, None].double(), "total": scores.double()}, ["score"])
         kl = kept["kl"].sum(dim=1)
-        rlhf = scores - self.kl_coef * kl - self.args.no_end_penalty * (~kept["ended"])
-        step.measure(count, **{"objective/kl": kl.sum(), "objective/scores": scores.sum()})
-        step.measure(count, **{"objective/rlhf_reward": rlhf.sum(), "objective/kl_coef": self.kl_coef * count})
-        step.measure(1, **{"critic/explained_variance": kept["explained"]})
+        beside = -kept["kl_coef"] * kl - self.args.no_end_penalty * (~kept["ended"])
+        sums = {"kl": kl, "scores": scores, "non_score_reward": beside, "rlhf_reward": scores + beside}
+        sums["entropy"] = -kept["old"].sum(dim=1)  # of whole answers, estimated from what was drawn
+        step.measure(count, **{f"objective/{name}": values.sum() for name, values in sums.items()})
+        step.measure(1, **{"objective/kl_coef": kept["kl_coef"], "critic/explained_variance": kept["explained"]})
 
-    def follow(self, step) -> None:
-        """Moves the weight of the KL towards --kl_target, after the updates of a step."""
+    def measure_update(self, step, update: int, batch: AnswerBatch, policy_loss, value_loss, log_p, old, entropy):
+        """Notes the losses of a micro-batch, and what is known of them, by the names of trl's PPO."""
+        measure_policy(step, update, batch, policy_loss, log_p, old, entropy)
+        sums = {name: found for name, (found, _) in (policy_loss.measures | value_loss.measures).items()}
+        found = {
+            "loss/policy": policy_loss.loss_sum,
+            "loss/value": value_loss.loss_sum,
+            "policy/entropy": entropy.sum(),
+            "policy/approxkl": sums["approx_kl"],
+            "policy/clipfrac": sums["clip_ratio/region_mean"],
+            "val/ratio": (log_p.detach() - old).exp()[batch.mask].sum(),
+            "val/clipfrac": sums["value/clip_ratio"],
+            "critic/value": sums["value/mean"],
+        }
+        step.measure(batch.actions, **found)
+
+    def follow(self, step, kept: dict) -> None:
+        """Moves the weight of the KL towards --kl_target, after the updates of a step. It begins with the weight that
+        the answers were made with, so a step that is interrupted behind this and ended later moves it only once."""
         kl, args = step.metrics.get("objective/kl"), self.args
         if args.kl_target and kl is not None:
-            self.state.remembered["kl_coef"] = next_kl_coef(self.kl_coef, kl, args.kl_target, HORIZON)
+            self.state.remembered["kl_coef"] = next_kl_coef(kept["kl_coef"], kl, args.kl_target, HORIZON)
 
     def validate(self, validation) -> ValidationResult:
         """The scores of greedy answers to held-out prompts."""
         prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
         answers = self.rollouts.greedy(prompts)
-        return judged(answers, ["score"], self._scores(answers)[:, None].double())
+        scores = self._scores(answers).double()
+        return judged(answers, ["score"], scores[:, None], scores)
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their scores, and writes them into samples.jsonl."""

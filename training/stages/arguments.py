@@ -81,7 +81,7 @@ class StageParser(CommandParser):
         if known.config:
             from training.stages.config_file import flags_in  # a command line without --config does not load it
 
-            given = flags_in(known.config, self)
+            given = flags_in(known.config, self, known)
             try:
                 self.parse_known_args(given)
             except UsageError as error:
@@ -172,7 +172,7 @@ def add_run_arguments(parser: StageParser, weight_name: str, name_flag: str = "w
     flag("--device", COMPARED, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     flag("--dtype", COMPARED, choices=("auto", "float32", "bfloat16", "float16"), default="auto")
     flag("--deterministic", COMPARED, action="store_true", help="the same bits every time on a GPU too, but slower")
-    flag("--compile", COMPARED, choices=("auto", "on", "off"), default="auto", help="torch.compile (auto)")
+    flag("--compile", COMPARED, choices=("auto", "on", "off"), default="auto", help="torch.compile (%(default)s)")
 
 
 def add_size_arguments(add) -> None:

@@ -6,8 +6,12 @@ from dataset.unknown_flags import sentence_about
 from model.errors import UsageError
 
 
-def flags_in(path: str, parser) -> list[str]:
-    """The flags of a YAML file, as they would stand on the command line of `parser`."""
+def flags_in(path: str, parser, given) -> list[str]:
+    """The flags of a YAML file, as they would stand on the command line of `parser`.
+
+    given: the flags of the command line itself. A list that it gives replaces that of the file, even where repeating
+    the flag makes the list longer.
+    """
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.safe_load(file)
@@ -25,6 +29,8 @@ def flags_in(path: str, parser) -> list[str]:
     for name, value in values.items():
         if name not in actions:
             raise UsageError(f"--config {path}: {sentence_about(f'--{name}', list(parser._option_string_actions))}")
+        if type(actions[name]).__name__ == "_ExtendAction" and getattr(given, actions[name].dest) is not None:
+            continue
         words += _as_on_command_line(name, actions[name], value, path, parser)
     return words
 

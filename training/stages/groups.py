@@ -98,7 +98,8 @@ class Groups:
         """The rewards of greedy answers to held-out prompts."""
         prompts = self.rollouts.with_tools(validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts)
         answers = self.rollouts.greedy(prompts)
-        return judged(answers, self.names, rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer))
+        rewards = rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer)
+        return judged(answers, self.names, rewards, self._total(rewards))
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their rewards, and writes them into samples.jsonl."""
@@ -111,17 +112,20 @@ def settings_of(args) -> Settings:
         clip_low=args.clip_low,
         clip_high=args.clip_high,
         cispo_cap=args.cispo_cap,
-        longest=args.max_new_tokens,
+        longest=args.max_new_tokens * (args.max_turns if args.tools else 1),
         beta=args.kl_coef,
     )
 
 
 def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer) -> Tensor:
     """What each reward says of each answer: float64 [S, functions], NaN where it says nothing."""
+    if not answers:  # of a process without rows, in the last step of an epoch
+        return torch.zeros(0, len(rewards), dtype=torch.float64)
     ids = [answer.ids[answer.last :] for answer in answers]
     before = [answer.ids[: answer.last] for answer in answers]
     texts = [tokenizer.decode(each) for each in ids]
-    columns = {name: [prompt.columns.get(name) for prompt in prompts] for prompt in prompts for name in prompt.columns}
+    names = {name: None for prompt in prompts for name in prompt.columns}
+    columns = {name: [prompt.columns.get(name) for prompt in prompts] for name in names}
     columns |= {
         "messages": [[*p.messages, {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)],
         "prompt_ids": before,

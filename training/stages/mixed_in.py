@@ -32,14 +32,16 @@ class MixedIn:
         self.identity = [f"{self.weight:g}", *self.rows.identity]
         say(f"mixes in {self.rows.tokens_per_epoch:,} tokens of conversations, weight {self.weight:g}")
 
-    def loss(self, model, key: tuple, count: int) -> torch.Tensor | float:
+    def loss(self, step, model, key: tuple, count: int) -> torch.Tensor | float:
         """`weight` times the mean loss of the tokens of a row, times `count`, since an update divides by the counts.
 
-        key: what decides the row, such as step, update and micro-batch.
+        key: what decides the row besides the step, such as update and micro-batch. Notes the loss as `loss/ptx`.
         """
         if self.rows is None:
             return 0.0
-        chooses = random.Random(f"mixed in {key} {distributed.rank()}")
+        chooses = random.Random(f"mixed in {(step.number, *key)} {distributed.rank()}")
         batch = self.machine.move(self.rows.batch(0, [chooses.randrange(self.rows.rows_per_epoch)]))
         features = model.features(batch.tokens, batch.positions)
-        return self.weight * count / batch.trained * next_token_loss(features, model.lm_head.weight, batch.targets)
+        loss = next_token_loss(features, model.lm_head.weight, batch.targets)
+        step.measure(batch.trained, **{"loss/ptx": loss})
+        return self.weight * count / batch.trained * loss

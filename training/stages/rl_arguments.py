@@ -1,6 +1,7 @@
 """Flags of the stages that learn from their own answers."""
 
 from dataset.command_line import count, nonnegative, positive, positive_int, share
+from model.errors import UsageError
 from training.stages.arguments import COMPARED, NOTHING, RESULT, StageParser
 
 GRPO_LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "gspo", "sapo")  # training/losses/policy.py
@@ -26,13 +27,14 @@ def add_grpo_arguments(parser: StageParser) -> None:
     flag = parser.flags("rewards and groups", RESULT)
     flag(
         "--reward",
+        COMPARED,
         nargs="+",
         action="extend",
         metavar="NAME[:WEIGHT]",
         help="exact, format, ..., or file.py:function[:weight] (docs/rewards.md; default exact)",
     )
     flag("--group_size", type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)")
-    flag("--tools", nargs="+", metavar="NAME|file.py", help="tools that answers may call (docs/tools.md)")
+    flag("--tools", COMPARED, nargs="+", metavar="NAME|file.py", help="tools that answers may call (docs/tools.md)")
     flag("--max_turns", type=positive_int, default=4, metavar="N", help="turns of an answer with tools (%(default)s)")
     flag("--loss_type", choices=GRPO_LOSSES, default="dapo", help="default %(default)s")
     flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="divide by which deviation")
@@ -76,3 +78,23 @@ def add_ppo_arguments(parser: StageParser) -> None:
     )
     flag("--stop_entropy", NOTHING, type=share, default=0.3, metavar="X", help="stop below this share (%(default)g)")
     flag("--stop_cut", NOTHING, type=share, default=0.5, metavar="X", help="stop if more are cut (%(default)g)")
+
+
+def refuse_contradictions(args):
+    """The flags; raises `UsageError` for some that cannot be meant together."""
+    group, answers = getattr(args, "group_size", None), args.prompts_per_step * getattr(args, "group_size", 1)
+    if group == 1:
+        raise UsageError("--group_size 1 compares an answer with no other, so nothing is learned: give 2 or more")
+    if args.max_new_tokens >= args.max_seq_len:
+        raise UsageError(
+            f"--max_new_tokens {args.max_new_tokens} leaves no room for a prompt in --max_seq_len {args.max_seq_len}"
+        )
+    if args.mini_batches > answers:
+        raise UsageError(f"--mini_batches {args.mini_batches} is more than the {answers} answers of a step")
+    if args.lora_dropout:
+        raise UsageError("--lora_dropout would score answers by another network than has sampled them: drop it")
+    if getattr(args, "kl_target", None) and not args.kl_coef:
+        raise UsageError("--kl_target scales --kl_coef, which is 0 and would stay so: give one above 0 to begin with")
+    if getattr(args, "ptx_path", None) and not args.ptx_weight:
+        raise UsageError("--ptx_path is for --ptx_weight, which is 0")
+    return args

@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from model.disk import write_atomically
 from model.errors import on_one_line
+from training.engine import distributed
 from training.losses.policy import PolicyLoss
 from training.stages.checks import ValidationResult
 from training.stages.rollouts import Answer, AnswerBatch, lengths_of
@@ -17,22 +19,34 @@ MOST_HELD_OUT = 256  # prompts that are answered in a validation
 
 
 def measure(step, kept: dict, names: Sequence[str]) -> None:
-    """Notes rewards and lengths, by the names that TRL gives them; `kept`: as `Groups.sample` returns it."""
-    ended, lengths = kept["ended"], lengths_of(kept).double()
-    step.measure(len(ended), **{"completions/mean_length": lengths.sum(), "completions/clipped_ratio": (~ended).sum()})
-    step.measure(int(ended.sum()), **{"completions/mean_terminated_length": lengths[ended].sum()})
-    step.measure_range(completion_length=lengths)
-    if calls := int(kept["calls"].sum()):
-        step.measure(len(ended), **{"tools/calls": calls})
-        step.measure(calls, **{"tools/failed": int(kept["failed"].sum())})
-    for name, values in zip(names, kept["rewards"].T, strict=True):
-        values = values[~values.isnan()]
-        step.measure(len(values), **{f"rewards/{name}": values.sum()})
-    step.measure(len(ended), reward=kept["total"].nan_to_num().sum())
+    """Notes rewards and lengths of the answers of all processes, by the names that trl gives them; `kept`: as
+    `Groups.sample` returns it."""
+
+    def every(values: Tensor) -> Tensor:
+        return torch.cat(distributed.gathered(values))
+
+    ended, lengths, calls, failed = map(every, (kept["ended"], lengths_of(kept), kept["calls"], kept["failed"]))
+    found = {f"completions/{name}_length": getattr(lengths.double(), name)() for name in ("mean", "min", "max")}
+    found["completions/clipped_ratio"] = (~ended).double().mean()
+    if ended.any():
+        found["completions/mean_terminated_length"] = lengths[ended].double().mean()
+    if calls.any():
+        found |= {"tools/calls": calls.double().mean(), "tools/failed": failed.sum() / calls.sum()}
+    for name, values in zip(names, every(kept["rewards"]).T, strict=True):
+        if (rated := values[~values.isnan()]).numel():
+            found |= {f"rewards/{name}/mean": rated.mean(), f"rewards/{name}/std": _deviation(rated)}
+    total = every(kept["total"])
+    if not total.isnan().all():
+        found["reward"] = total.nanmean()
     if "spread" in kept:
-        spread = kept["spread"]
-        deviations = kept["total"].view(len(spread), -1).nan_to_num().std(dim=1).nan_to_num()
-        step.measure(len(spread), reward_std=deviations.sum(), frac_reward_zero_std=(~spread).sum())
+        spread = every(kept["spread"])
+        deviations = [_deviation(group[~group.isnan()]) for group in total.view(len(spread), -1)]
+        found |= {"reward_std": sum(deviations) / len(spread), "frac_reward_zero_std": (~spread).double().mean()}
+    step.measure(1, **found)  # the same in every process
+
+
+def _deviation(values: Tensor) -> Tensor:
+    return values.std() if len(values) > 1 else values.new_zeros(())
 
 
 def measure_policy(step, update: int, batch: AnswerBatch, found: PolicyLoss, log_p, old, entropy: Tensor) -> None:
@@ -120,12 +134,15 @@ def _step_of(line: str) -> float:
         return float("inf")
 
 
-def judged(answers: list[Answer], names: list[str], ratings: Tensor) -> ValidationResult:
-    """Means over answers to held-out prompts; ratings: float64 [S, functions], NaN where one says nothing."""
+def judged(answers: list[Answer], names: list[str], ratings: Tensor, total: Tensor) -> ValidationResult:
+    """Means over answers to held-out prompts; ratings: float64 [S, functions], NaN where one says nothing; total [S]:
+    what each is worth."""
     count = len(answers)
     means = {name: mean for name, mean in zip(names, ratings.nanmean(dim=0).tolist()) if mean == mean}
     length, ended = (sum(each) / count for each in zip(*((len(a.completion), a.ended) for a in answers)))
     measures = {f"val_reward/{name}": mean for name, mean in means.items()}
+    if means:
+        measures["val_reward"] = total.nanmean().item()
     words = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
     words = f"{count:,} held-out prompts: {words}; {length:.0f} tokens an answer, {ended:.0%} ended"
     return ValidationResult(measures | {"val_length": length, "val_ended": ended}, words)

@@ -22,6 +22,7 @@ from dataset.cache.prompts import StoredPrompt
 from dataset.rows.packing import pack
 from dataset.rows.rows import Kind
 from inference.tools.turns import converse
+from model.errors import SproutError
 from model.generation import new_generator
 from model.likelihood import IGNORE
 from model.sampling import Sampling
@@ -29,7 +30,7 @@ from training.engine import distributed
 from training.engine.plan import MICRO_BATCH_TOKENS, Plan, plan_for
 from training.losses.log_probabilities import token_log_probabilities
 
-NUMBERS = ("ended", "last", "calls", "failed")  # of an answer
+NUMBERS = {"ended": torch.bool, "last": torch.int64, "calls": torch.int64, "failed": torch.int64}  # of an answer
 ANSWERS_AT_ONCE = 512  # more at a time are no faster, and their keys and values take memory
 
 
@@ -162,6 +163,8 @@ class Rollouts:
     def __init__(self, run, policy, renderer, group: int = 1, toolbox=None):
         self.args, self.plan, self.machine = run.args, run.plan, run.machine
         self.policy, self.renderer, self.group, self.toolbox = policy, renderer, group, toolbox
+        # Of prompt and answer; a row holds inputs, so the last token takes no place.
+        self.max_length = min(self.plan.row_length // group + 1, policy.config.max_position_embeddings)
 
     def prompts_of(self, step, rows, epoch: int) -> list[StoredPrompt]:
         """This process's prompts of the step, in the order of `epoch`."""
@@ -172,7 +175,11 @@ class Rollouts:
         if self.toolbox is None:
             return list(prompts)
         schemas = self.toolbox.schemas
-        return [replace(one, tools=schemas, ids=self.renderer.prompt(one.messages, schemas)) for one in prompts]
+        found = [replace(one, tools=schemas, ids=self.renderer.prompt(one.messages, schemas)) for one in prompts]
+        longest = max((len(one.ids) for one in found), default=0)
+        if longest > self.max_length - 1:
+            raise SproutError(f"a prompt with the tools takes {longest} tokens: give a larger --max_seq_len")
+        return found
 
     def answers_to(self, prompts: Sequence[StoredPrompt], key: tuple) -> list[Answer]:
         """An answer to each prompt, with random numbers that follow from `key`."""
@@ -193,7 +200,7 @@ class Rollouts:
             generator=generator,
             toolbox=self.toolbox,
             max_turns=self.args.max_turns if self.toolbox else 1,
-            max_length=self.plan.row_length // self.group + 1,  # a row holds inputs
+            max_length=self.max_length,
         )
 
     def parts(self, kept: dict) -> list[np.ndarray]:
@@ -266,23 +273,34 @@ def plan_of_rollouts(
     held_by: whether a frozen copy of what is trained lies beside it. beside: parameters of further networks.
     """
     asked, world, length = args.prompts_per_step, machine.world_size, group_size * rows.row_length
-    size = args.batch_size or max(1, min(asked // world, MICRO_BATCH_TOKENS // length))
-    args = copy.copy(args)
+    own = max(1, asked // world)
+    at_once = min(own, max(1, MICRO_BATCH_TOKENS // length))
+    size = args.batch_size or next(size for size in range(at_once, 0, -1) if own % size == 0)
+    args, asked_for = copy.copy(args), args
     args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
+    args.fit = None  # which would choose these two
     copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if held_by else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
     plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
+    if asked_for.fit:
+        from training.engine.fitting import fit_step  # other runs do not load it
+
+        size, times, checkpointing = fit_step(plan.footprint, asked_for, plan.batch_size, plan.accumulation_steps)
+        plan = replace(plan, batch_size=size, accumulation_steps=times, activation_checkpointing=checkpointing)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"
     return replace(plan, reasons=plan.reasons | {"batch": reason})
 
 
 def to_keep(prompts: Sequence[StoredPrompt], answers: Sequence[Answer], tokenizer) -> dict:
     """Answers as tensors and texts, for the state of a run, and an order for mini-batches."""
-    numbers = {name: torch.tensor([getattr(answer, name) for answer in answers]) for name in NUMBERS}
+    # With types, since a process may have no answers in the last step of an epoch.
+    numbers = {
+        name: torch.tensor([getattr(one, name) for one in answers], dtype=kind) for name, kind in NUMBERS.items()
+    }
     return numbers | {
-        "ids": torch.tensor([token for answer in answers for token in answer.ids]),
-        "actions": torch.tensor([flag for answer in answers for flag in answer.actions]),
-        "lengths": torch.tensor([len(answer.ids) for answer in answers]),
+        "ids": torch.tensor([token for answer in answers for token in answer.ids], dtype=torch.int64),
+        "actions": torch.tensor([flag for answer in answers for flag in answer.actions], dtype=torch.bool),
+        "lengths": torch.tensor([len(answer.ids) for answer in answers], dtype=torch.int64),
         "order": torch.randperm(len(answers)),
         "prompts": [prompt.messages[-1]["content"] for prompt in prompts],
         "texts": [tokenizer.decode(answer.completion) for answer in answers],
@@ -298,4 +316,12 @@ def from_kept(kept: dict) -> list[Answer]:
 
 def lengths_of(kept: dict) -> Tensor:
     """How many tokens stand behind the prompt of each answer, int64 [S]."""
-    return torch.tensor([len(answer.completion) for answer in from_kept(kept)])
+    return torch.tensor([len(answer.completion) for answer in from_kept(kept)], dtype=torch.int64)
+
+
+def room_of_tools(toolbox, renderer) -> int:
+    """About how many tokens the schemas of the tools add to a prompt."""
+    if toolbox is None:
+        return 0
+    asked = [{"role": "user", "content": "?"}]
+    return len(renderer.prompt(asked, toolbox.schemas)) - len(renderer.prompt(asked))

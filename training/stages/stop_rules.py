@@ -3,6 +3,7 @@
 Each rule looks at the iteration before, so that a run which stops has saved all that it learned.
 """
 
+LOOKED_AT = ("objective/kl", "entropy", "completions/clipped_ratio")
 FEWEST = 5  # iterations before a rule may stop a run: the first answers are those of the first policy
 
 
@@ -10,18 +11,26 @@ class StopRules:
     """Ends a run, with a sentence, when an iteration breaks a rule.
 
     The flags: --stop_kl (nats an answer), --stop_entropy (share of the first entropy), --stop_cut (share of answers
-    that reach --max_new_tokens); 0 turns a rule off.
+    that reach --max_new_tokens); 0 turns a rule off. What they look at is saved with the run, so a resumed one ends
+    where it would have ended.
     """
 
     def __init__(self, run):
-        self.run, self.before = run, None
+        self.run = run
+
+    def note(self, step) -> None:
+        """Remembers the measures of a step that is complete."""
+        remembered, last = self.run.state.remembered, {name: step.metrics.get(name) for name in LOOKED_AT}
+        remembered["last"] = last
+        if remembered.get("first_entropy") is None:
+            remembered["first_entropy"] = last["entropy"]
 
     def end_before(self, step) -> bool:
         """Whether to make no further step, this one included; says why."""
-        before, self.before = self.before, step
-        if before is None or step.index < FEWEST:
+        remembered = self.run.state.remembered
+        if step.index < FEWEST or "last" not in remembered:
             return False
-        why = why_stop(self.run.args, self.run.state.remembered, before.metrics)
+        why = why_stop(self.run.args, remembered["first_entropy"], remembered["last"])
         if why:
             from training.engine.early_end import stop_here
 
@@ -29,10 +38,12 @@ class StopRules:
         return why is not None
 
 
-def why_stop(args, remembered: dict, metrics: dict) -> str | None:
-    """A sentence about the first rule that the metrics of an iteration break; None if they break none."""
-    kl, entropy, cut = (metrics.get(name) for name in ("objective/kl", "entropy", "completions/clipped_ratio"))
-    first = remembered.setdefault("first_entropy", entropy)  # of the first iteration that is looked at
+def why_stop(args, first: float | None, metrics: dict) -> str | None:
+    """A sentence about the first rule that the metrics of an iteration break; None if they break none.
+
+    first: the entropy of the first iteration, None if unknown.
+    """
+    kl, entropy, cut = (metrics.get(name) for name in LOOKED_AT)
     if args.stop_kl and kl is not None and kl > args.stop_kl:
         return f"answers are {kl:.1f} nats from the first policy, more than --stop_kl {args.stop_kl:g}"
     if args.stop_entropy and first and entropy is not None and entropy < args.stop_entropy * first:

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from model.errors import SproutError
 from training.report import loss_curve
 from training.report import metrics as module
-from training.report.loss_curve import draw_loss_curve, smoothed
+from training.report.loss_curve import draw_loss_curve, smoothed, trend
 from training.report.metrics import Metrics, read_metrics
 
 
@@ -139,13 +139,23 @@ def test_a_run_without_a_good_step_draws_nothing(tmp_path):
 
 
 def test_smoothing_is_a_moving_average_without_bias():
-    assert smoothed([3.0, 3.0, 3.0], 2) == pytest.approx([3.0] * 3)
-    keep = 0.5**0.5
-    expected = (keep * 1.0 + 5.0) / (keep + 1)  # the older of two values has lost a half-life's share
-    assert smoothed([1.0, 5.0], 2)[1] == pytest.approx(expected)
-    assert smoothed([0.0] * 100 + [8.0], 1)[-1] == pytest.approx(4.0)
-    values = smoothed([math.nan, 2.0, math.inf, 2.0], 3)
+    values, decay = [5.0, 1.0, 4.0, 2.5, 3.0], 0.5 ** (1 / 3)
+    for t, found in enumerate(smoothed(values, [3.0] * 5), 1):
+        expected = sum((1 - decay) * decay ** (t - i) * value for i, value in enumerate(values[:t], 1))
+        assert found == pytest.approx(expected / (1 - decay**t), rel=1e-12)
+    assert smoothed([0.0] * 100 + [8.0], [1.0] * 101)[-1] == pytest.approx(4.0)
+    values = smoothed([math.nan, 2.0, math.inf, 2.0], [3.0] * 4)
     assert math.isnan(values[0]) and values[1:] == pytest.approx([2.0] * 3)
+
+
+@pytest.mark.parametrize("count", [200, 1000, 3000])
+def test_the_trend_does_not_lag_behind_a_loss_that_falls(count):
+    loss = [2.5 + 3.7 * math.exp(-step / 30) + 2.5 / (1 + 40 * step / count) for step in range(1, count + 1)]
+    assert max(abs(a - b) for a, b in zip(trend(loss), loss)) < 0.25
+    assert max(abs(a - b) for a, b in zip(trend(loss)[40:], loss[40:])) < 0.1
+    late = smoothed(loss, [count / 50] * count)  # as it was from the left alone
+    assert max(abs(a - b) for a, b in zip(late[40:], loss[40:])) > 0.2
+    assert trend([math.nan, 1.0, math.inf]) == [1.0, 1.0, 1.0] and trend([2.0]) == [2.0]
 
 
 def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
@@ -162,4 +172,5 @@ def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
     assert names[0] == ["loss", "accuracies", "margins", "learning rate"]
     assert names[1:] == [["loss (nats per token)", *more, "learning rate"] for more in (["token_accuracy"], [])]
     assert [len(panel.lines) for panel in drawn[0].axes] == [2, 2, 3, 1]
+    assert all(tick == int(tick) for tick in drawn[0].axes[-1].get_xticks())
     pyplot.close("all")

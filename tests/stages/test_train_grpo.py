@@ -1,0 +1,154 @@
+"""GRPO as a user runs it: an update equals the formula, the first ratio is 1, and what goes wrong is said."""
+
+from unittest import mock
+
+import pytest
+import torch
+
+from model.files.loading import load_model
+from tests.stages.workshop import Workshop
+from training.stages.advice import Advice
+from training.stages.groups import Groups
+from training.stages.rollouts import from_kept
+
+ONE = ("--max_steps=1", "--eval_interval=0", "--learning_rate=0.001")
+REWARDS = """def same(prompts, completions):
+    return [1] * len(completions)
+
+def never(prompts, completions):
+    return [None] * len(completions)
+
+def first_byte(prompts, completion_ids):
+    return [float(ids[0] % 7) if ids[0] % 5 else None for ids in completion_ids]
+"""
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grpo")
+    Workshop.create(folder, "grpo")
+    (folder / "rewards.py").write_text(REWARDS)
+    return Workshop(folder, "grpo")
+
+
+def seen(workshop, out: str, *words, reward: str = "my_reward.py:letters") -> tuple[dict, torch.nn.Module]:
+    """What a run keeps of the answers of its last step, and the policy with the gradient that the optimizer got."""
+    found, sample = [], Groups.sample
+
+    def sampled(self, *args):
+        found[:] = sample(self, *args), self.policy
+        return found[0]
+
+    with mock.patch.object(Groups, "sample", sampled):
+        run(workshop, out, reward, *words)
+    return tuple(found)
+
+
+def run(workshop, out: str, reward: str, *words):
+    """A run with this reward in place of that of the table of stages."""
+    command, folder = workshop.command(out, *words), workshop.folder
+    command[command.index(f"--reward={folder}/my_reward.py:letters")] = f"--reward={folder}/{reward}"
+    workshop.main(command)
+    return workshop.result(out)
+
+
+def test_an_update_equals_the_formula_computed_answer_by_answer(workshop):
+    """By the code of the stage: packed rows, micro-batches, advantages with answers that are not rated."""
+    kept, policy = seen(workshop, "formula", *ONE, "--grad_clip=0", reward="rewards.py:first_byte")
+    network = load_model(workshop.folder / "start.pth").model.double()
+    answers, size, loss = from_kept(kept), 4, 0.0
+    worth = [a.completion[0] % 7 if a.completion[0] % 5 else None for a in answers]
+    assert None in worth and len(answers) == 16
+    for start in range(0, len(answers), size):
+        rated = torch.tensor([w for w in worth[start : start + size] if w is not None], dtype=torch.float64)
+        for answer, value in zip(answers[start : start + size], worth[start : start + size], strict=True):
+            if value is None or len(rated) < 2 or rated.std() == 0:
+                continue
+            advantage = (value - rated.mean()) / (rated.std() + 1e-4)
+            log_p = network(torch.tensor([answer.ids[:-1]]))[0].log_softmax(dim=-1)
+            where = [i - 1 for i, action in enumerate(answer.actions) if action]
+            loss -= advantage * log_p[where, torch.tensor(answer.ids)[1:][where]].sum()
+    (loss / sum(sum(answer.actions) for answer in answers)).backward()
+    wanted = torch.cat([p.grad.flatten() for p in network.parameters()])
+    found = torch.cat([p.grad.flatten() for p in policy.parameters()])
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+
+
+@pytest.mark.parametrize("more", [(), ("--lora", "--lora_rank=4")])
+def test_the_first_ratio_is_1_and_the_reference_is_the_first_policy(workshop, more):
+    words = ("--mini_batches=2", "--inner_epochs=2", "--kl_coef=0.1", *more)
+    kept, _ = seen(workshop, f"first{len(more)}", *ONE, *words)
+    assert torch.equal(kept["old"], kept["reference"])
+    (line,) = workshop.result(f"first{len(more)}").metrics
+    assert abs(line["min_ratio_first"] - 1) < 1e-5 and abs(line["max_ratio_first"] - 1) < 1e-5
+    assert line["min_ratio"] < 1 < line["max_ratio"]
+
+
+def test_equal_rewards_change_nothing(workshop):
+    words = ("--max_steps=8", "--epochs=2", "--eval_interval=0", "--weight_decay=0.1")
+    result = run(workshop, "equal", "rewards.py:same", *words)
+    start = load_model(workshop.folder / "start.pth").model.state_dict()
+    assert all(torch.equal(tensor, start[name]) for name, tensor in result.weights.items())
+    assert {line["frac_reward_zero_std"] for line in result.metrics} == {1.0}
+
+
+def test_all_answers_cut_and_masked_make_an_update_of_nothing(workshop):
+    result = workshop.train("cut", *ONE, "--mask_truncated", "--max_new_tokens=1", "--reward=overlong")
+    (line,) = result.metrics
+    assert line["loss"] is None and line["completions/clipped_ratio"] == 1
+    names = {"reward", "reward_std", "frac_reward_zero_std", "rewards/letters/mean", "rewards/letters/std"}
+    names |= {f"completions/{name}_length" for name in ("mean", "min", "max")}
+    assert names <= line.keys()
+
+
+def test_another_reward_of_the_same_name_is_refused(workshop):
+    path = workshop.folder / "mine.py"
+    path.write_text(REWARDS)
+    workshop.train("mine", *ONE, f"--reward={path}:same")
+    path.write_text(REWARDS.replace("1", "2"))
+    code, message = workshop.fails("mine", *ONE, f"--reward={path}:same", "--resume")
+    assert code == 2 and "data.rewards was" in message
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--group_size=1",), "compares an answer with no other"),
+        (("--max_new_tokens=32",), "leaves no room for a prompt"),
+        (("--max_new_tokens=31",), "no prompt leaves 31 tokens to its answer"),
+        (("--mini_batches=500",), "more than the 128 answers"),
+        (("--lora", "--lora_dropout=0.1"), "drop it"),
+        (("--reward=exakt",), "did you mean exact?"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_sentence(workshop, words, said):
+    code, message = workshop.fails("wrong", *ONE, *words)
+    assert code in (1, 2) and message.count("\n") == 1 and said in message, message
+
+
+def test_fit_keeps_the_prompts_of_a_step(workshop):
+    command = workshop.command("fit", *ONE, "--fit=4", "--dry_run")
+    for flag in ("--batch_size", "--accumulation_steps"):
+        place = command.index(flag)
+        del command[place : place + 2]
+    workshop.main([*command, "--prompts_per_step=3"])
+
+
+class Said:
+    def __init__(self):
+        self.args, self.lines = mock.Mock(max_new_tokens=9), []
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def test_advice_is_given_after_five_steps_in_a_row_and_once():
+    run = Said()
+    advice = Advice(run, ["mine"])
+    equal = {"frac_reward_zero_std": 1.0, "completions/clipped_ratio": 0.2, "rewards/mine/mean": 0.0}
+    for metrics in (*[equal] * 4, equal | {"frac_reward_zero_std": 0.1}, *[equal] * 12):
+        advice.after(mock.Mock(metrics=metrics))
+    assert len(run.lines) == 1 and "--dynamic_sampling" in run.lines[0]
+    for _ in range(5):
+        advice.after(mock.Mock(metrics={"completions/clipped_ratio": 0.9}))
+    assert len(run.lines) == 3 and "mine has rated no answer" in run.lines[1] and "--max_new_tokens 9" in run.lines[2]

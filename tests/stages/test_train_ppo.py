@@ -1,0 +1,128 @@
+"""PPO as a user runs it: what it keeps of its answers equals the formulas, and it stops and resumes as it should."""
+
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import torch
+
+from model.files.checkpoint import save_weights
+from model.files.loading import load_model
+from model.files.reward import Spread, load_reward
+from model.reward import RewardModel
+from tests.stages.workshop import Workshop, same
+from training.stages.actor_critic import ActorCritic
+from training.stages.rollouts import from_kept
+from training.stages.stop_rules import FEWEST, StopRules
+
+ONE = ("--max_steps=1", "--eval_interval=0", "--learning_rate=0.001")
+MEAN, DEVIATION = 3.0, 2.0
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ppo")
+    Workshop.create(folder, "ppo")
+    judge = load_reward(folder / "reward.pth")
+    spread = Spread(MEAN, DEVIATION, 100).facts()
+    save_weights(folder / "judge.pth", judge.model, judge.tokenizer, stage="reward", facts=spread)
+    short = RewardModel.of(load_model(folder / "start.pth").model)
+    short.config = short.config.replace(max_position_embeddings=20)
+    save_weights(folder / "short.pth", short, judge.tokenizer, stage="reward")
+    return Workshop(folder, "ppo")
+
+
+def kept_of(workshop, out, *words):
+    found, sample = [], ActorCritic.sample
+
+    def sampled(self, *args):
+        found.append(sample(self, *args))
+        return found[-1]
+
+    with mock.patch.object(ActorCritic, "sample", sampled):
+        return workshop.train(out, *words), found
+
+
+def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
+    """Answer by answer, in float64: the critic before each action, the score at the last one, a double sum for GAE."""
+    words = (f"--reward_weight={workshop.folder}/judge.pth", "--gamma=0.9", "--gae_lambda=0.7", "--critic_warmup=0")
+    result, (kept,) = kept_of(workshop, "formula", *ONE, *words)
+    judge = load_reward(workshop.folder / "judge.pth").model.double()
+    advantages, gamma, lam = [], 0.9, 0.7
+    for index, answer in enumerate(from_kept(kept)):
+        every = (judge(torch.tensor([answer.ids]))[0].double() - MEAN) / DEVIATION
+        where = [i - 1 for i, action in enumerate(answer.actions) if action]
+        values, n = every[where], len(where)
+        torch.testing.assert_close(kept["values"][index, :n].double(), values.detach(), atol=1e-4, rtol=1e-4)
+        score = every[-1].clamp(-10, 10)
+        torch.testing.assert_close(kept["scores"][index].double(), score.detach(), atol=1e-4, rtol=1e-4)
+        rewards = torch.zeros(n, dtype=torch.float64)  # the policy is the reference, so no KL
+        rewards[-1] = score - float(not answer.ended)
+        deltas = rewards + gamma * torch.cat([values[1:], values.new_zeros(1)]) - values
+        own = torch.stack([sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)])
+        torch.testing.assert_close(kept["returns"][index, :n].double(), (own + values).detach(), atol=1e-4, rtol=1e-4)
+        advantages.append(own.detach())
+    flat = torch.cat(advantages)
+    whitened = torch.cat([kept["advantages"][i, : len(own)] for i, own in enumerate(advantages)]).double()
+    torch.testing.assert_close(whitened, (flat - flat.mean()) / flat.std(), atol=1e-4, rtol=1e-4)
+    (line,) = result.metrics
+    names = "objective/kl objective/entropy objective/scores objective/rlhf_reward objective/non_score_reward"
+    names += " policy/approxkl policy/clipfrac policy/entropy loss/policy loss/value loss/ptx val/ratio val/ratio_first"
+    assert set(names.split()) <= line.keys() and abs(line["max_ratio_first"] - 1) < 1e-5 and line["objective/kl"] == 0
+
+
+def test_while_the_critic_warms_up_the_policy_stays_as_it_is(workshop):
+    words = ("--max_steps=3", "--eval_interval=0", "--critic_warmup=3", "--weight_decay=0.1", "--save_interval=1")
+    result = workshop.train("warm", *words)
+    start = load_model(workshop.folder / "start.pth").model.state_dict()
+    assert all(torch.equal(tensor, start[name]) for name, tensor in result.weights.items())
+    assert all(line["loss"] is None and line["critic/loss"] > 0 for line in result.metrics)
+    last = workshop.train("warm then learns", *words, "--critic_warmup=2")
+    assert any(not torch.equal(tensor, start[name]) for name, tensor in last.weights.items())
+
+
+def test_a_step_that_is_ended_twice_moves_the_weight_of_the_kl_once(workshop):
+    ppo = ActorCritic.__new__(ActorCritic)
+    ppo.args, ppo.state = SimpleNamespace(kl_target=1.0), SimpleNamespace(remembered={})
+    for _ in range(2):
+        ppo.follow(SimpleNamespace(metrics={"objective/kl": 5.0}), {"kl_coef": 0.1})
+    assert ppo.state.remembered["kl_coef"] == pytest.approx(0.1 * 1.02)
+
+
+def test_a_run_that_breaks_a_rule_stops_with_a_sentence_and_stops_again_when_resumed(workshop):
+    words = ("--epochs=3", "--eval_interval=0", "--stop_cut=0.01")
+    result = workshop.train("stopped", *words)
+    assert len(result.metrics) == FEWEST and "reach --max_new_tokens" in result.said and "--stop_cut" in result.said
+    again = workshop.train("stopped", *words, "--resume")
+    assert again.metrics == result.metrics and same(again.weights, result.weights)
+
+
+def test_each_rule_has_its_sentence():
+    said, remembered = [], {}
+    run = SimpleNamespace(
+        args=SimpleNamespace(stop_kl=10, stop_entropy=0.3, stop_cut=0.5), state=SimpleNamespace(remembered=remembered)
+    )
+    rules, step = StopRules(run), SimpleNamespace(index=FEWEST)
+    good = {"objective/kl": 1.0, "entropy": 2.0, "completions/clipped_ratio": 0.0}
+    assert not rules.end_before(step)
+    with mock.patch("training.engine.early_end.stop_here", lambda run, why: said.append(why)):
+        for change in ({}, {"objective/kl": 11.0}, {"entropy": 0.5}, {"completions/clipped_ratio": 0.6}):
+            rules.note(SimpleNamespace(metrics=good | change))
+            assert rules.end_before(step) == bool(change)
+    assert [flag in why for flag, why in zip(("--stop_kl", "--stop_entropy", "--stop_cut"), said, strict=True)] == [
+        1
+    ] * 3
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--reward_weight={folder}/start.pth",), "no reward model"),
+        (("--reward_weight={folder}/short.pth",), "reads at most 20 tokens"),
+        (("--kl_target=3", "--kl_coef=0"), "would stay so"),
+        (("--ptx_weight=0",), "is for --ptx_weight"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_sentence(workshop, words, said):
+    code, message = workshop.fails("wrong", *ONE, *(word.format(folder=workshop.folder) for word in words))
+    assert code in (1, 2) and message.count("\n") == 1 and said in message, message

@@ -1,0 +1,39 @@
+"""What a run of GRPO tells its user: why nothing is learned, and the flag that helps."""
+
+STEPS = 5  # in a row
+MOST_EQUAL, MOST_CUT = 0.9, 0.5  # shares of the groups, and of the answers
+
+
+class Advice:
+    """Looks at the metrics of each step. What is wrong for `STEPS` steps in a row is said, once in a run."""
+
+    def __init__(self, run, names: list[str]):
+        self._run, self._names, self._in_a_row, self._said = run, names, {}, set()
+
+    def after(self, step) -> None:
+        faults = faults_in(step.metrics, self._run.args, self._names)
+        self._in_a_row = {fault: self._in_a_row.get(fault, 0) + 1 for fault in faults}
+        for fault, sentence in faults.items():
+            if self._in_a_row[fault] == STEPS and fault not in self._said:
+                self._said.add(fault)
+                self._run.say(f"warning: for {STEPS} steps, {sentence}")
+
+
+def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:
+    """Sentences about a step, by what is wrong with it; names: of the rewards."""
+    found = {}
+    for name in names:
+        if f"rewards/{name}/mean" not in metrics:
+            found[name] = f"the reward {name} has rated no answer: do the records hold what it compares with?"
+    equal, cut = metrics.get("frac_reward_zero_std", 0.0), metrics.get("completions/clipped_ratio", 0.0)
+    if equal > MOST_EQUAL:
+        found["equal"] = (
+            f"nearly all groups had equal rewards (now {equal:.0%}), from which nothing is learned: take prompts that"
+            " are sometimes answered well, a finer reward, a larger --group_size, or --dynamic_sampling 2"
+        )
+    if cut > MOST_CUT:
+        found["cut"] = (
+            f"most answers (now {cut:.0%}) reached --max_new_tokens {args.max_new_tokens} without an end: raise it, or"
+            " add --reward overlong, or --mask_truncated"
+        )
+    return found
