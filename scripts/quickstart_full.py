@@ -24,7 +24,7 @@ DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0002 --beta 0.4 --sft_w
 REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
 PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --val_ratio 0 --epochs 2 --max_steps 60"
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
-# A step of GRPO makes 128 answers to 16 prompts, or 64 to 8 products, whose prompts are long: they hold the tool's schema.
+# A step of GRPO makes 128 answers to 16 prompts, or 64 to 8 products: their prompts are long, with the tool's schema.
 FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 135 --epochs 9 --learning_rate 0.0015"
 GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 16 --val_ratio 0 --kl_coef 0.02"
 GRPO += " --max_steps 120"
