@@ -24,10 +24,9 @@ DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0002 --beta 0.4 --sft_w
 REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
 PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --val_ratio 0 --epochs 2 --max_steps 60"
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
-# A step of GRPO makes 128 answers to 16 prompts, or 64 to 8 products: their prompts are long, with the tool's schema.
+# A step of GRPO makes 128 answers to 16 prompts, or 64 to 8 products, whose prompts hold the tool's schema.
 FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 135 --epochs 9 --learning_rate 0.0015"
-GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 16 --val_ratio 0 --kl_coef 0.02"
-GRPO += " --max_steps 120"
+GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 16 --val_ratio 0 --kl_coef 0.02 --max_steps 120"
 TOOL_START = "--max_seq_len 512 --sample_interval 0 --batch_size 4 --accumulation_steps 1 --val_ratio 0 --epochs 9"
 TOOL_START += " --max_steps 250 --learning_rate 0.0015"
 TOOLS = "--max_seq_len 512 --max_new_tokens 64 --max_turns 2 --prompts_per_step 8 --val_ratio 0 --max_steps 40"
