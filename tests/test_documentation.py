@@ -43,6 +43,7 @@ COMMANDS = {"scripts.benchmark": "scripts.benchmark.command"}  # where a script'
 
 # What is added to make a command small; of a flag given twice, the last counts.
 RUN = "--max_seq_len 64 --batch_size 2 --accumulation_steps 1 --max_steps 2 --compile off --device cpu"
+ROLLOUTS = "--max_seq_len 256 --prompts_per_step 2 --max_new_tokens 3 --max_steps 2 --compile off --device cpu"
 TINY = {
     "train_pretrain": RUN,
     "train_full_sft": RUN,
@@ -51,6 +52,8 @@ TINY = {
     "train_reason": RUN,
     "train_reward": RUN,
     "train_distill": RUN,
+    "train_grpo": f"{ROLLOUTS} --group_size 2",
+    "train_ppo": f"{ROLLOUTS} --mini_batches 1 --inner_epochs 2",
     "train_tokenizer": "--vocab_size 300",
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.score": "--device cpu",
@@ -67,7 +70,7 @@ TEXTS = (
     "new",
     "zh",
 )
-CHATS = ("my_chats", "chats", "questions")
+CHATS = ("my_chats", "chats", "questions", "my_prompts")
 
 
 def commands() -> list[str]:
@@ -100,7 +103,7 @@ def prepared(tmp_path_factory) -> Path:
     tokenizer = Tokenizer.load()
     config = PRESETS["26m"].replace(vocab_size=tokenizer.vocab_size, num_hidden_layers=1, intermediate_size=64)
     model = Transformer(config)
-    for stage in ("pretrain", "full_sft", "dpo", "reason", "distill"):
+    for stage in ("pretrain", "full_sft", "dpo", "reason", "distill", "grpo", "ppo"):
         save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
     save_weights(folder / "out" / "reward_512.pth", RewardModel.of(model), tokenizer, stage="reward")
     for name in ("HF_FOLDER", "path/to/hf_folder", "path/to/large_hf_folder", "some/hf_folder"):
