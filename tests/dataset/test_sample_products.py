@@ -6,7 +6,7 @@ import pytest
 
 from dataset.records.conversations import CHAT
 from dataset.records.documents import FormatReader
-from dataset.records.prompts import PROMPT
+from dataset.records.prompts import PROMPT_OR_CHAT
 from dataset.sample.products import calculator, product_prompts, tool_chats
 from dataset.sample.prompts import prompts, sums
 from dataset.sample.world import World
@@ -66,7 +66,7 @@ def test_no_two_records_have_the_same_product(chats):
 def test_records_are_read_as_chats_with_a_tool_and_as_prompts(chats):
     document = FormatReader(CHAT)(chats[0])
     assert [tool["function"]["name"] for tool in document.tools] == ["calculator"]
-    prompt = FormatReader(PROMPT)(product_prompts(WORLD, held=False)[0])
+    prompt = FormatReader(PROMPT_OR_CHAT)(product_prompts(WORLD, held=False)[0])
     assert set(prompt.columns) == {"answer", "skill", "language"}
 
 
