@@ -11,7 +11,7 @@ it back.
     python train_grpo.py --data_path gsm8k.jsonl --reward exact --reward format:0.2
     python train_grpo.py --data_path my_prompts.jsonl --reward my_reward.py:shorter_is_better
 
-Begins with out/full_sft_<hidden>.pth and writes out/grpo_<hidden>.pth every 100 steps; chat with it by
+Begins with out/full_sft_512.pth and writes out/grpo_512.pth every 100 steps; chat with it by
 `python eval_model.py --weight grpo`.
 """
 
@@ -69,19 +69,20 @@ def main(argv=None):
         # The policy, the prompts, and what rates an answer
         machine, settings = run.machine, settings_of(args)
         policy, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(policy, origin)
         add_adapters(args, policy, origin)
         rewards = load_rewards(args.reward or ["exact"], tokenizer=tokenizer, device=machine.choice, say=run.say)
         toolbox = Toolbox(args.tools) if args.tools else None
         renderer = ChatRenderer(tokenizer)
         room = args.max_new_tokens + room_of_tools(toolbox, renderer)
-        rows, validation = open_data(prompts_for(room), args, tokenizer, run.say)
+        rows, validation = open_data(prompts_for(room, args.group_size), args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate
         rates = None if args.lora else LEARNING_RATE
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, args.group_size, args.kl_coef > 0)
         policy.to(machine.device)
         run.prepare(policy, plan)  # now, so that the reference uses the same kernels
+        machine.seconds = None  # which would leave out the sampling
         identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
         if toolbox:
             identity["tools"] = toolbox.identity

@@ -12,7 +12,7 @@ measures the KL.
     python train_ppo.py --data_path my_prompts.jsonl
     python train_ppo.py --data_path my_prompts.jsonl --kl_target 6 --ptx_weight 0.5 --ptx_path my_chats.jsonl
 
-Begins with out/full_sft_<hidden>.pth and out/reward_<hidden>.pth and writes out/ppo_<hidden>.pth every 100 steps; chat
+Begins with out/full_sft_512.pth and out/reward_512.pth and writes out/ppo_512.pth every 100 steps; chat
 with it by `python eval_model.py --weight ppo`.
 """
 
@@ -68,7 +68,7 @@ def main(argv=None):
         # The policy, the reward model, and the critic, which begins as the reward model
         machine = run.machine
         policy, tokenizer, origin = starting_point(args, chats=True)
-        run.say(f"begins with {origin}")
+        run.begins_with(policy, origin)
         add_adapters(args, policy, origin)
         judge = open_judge(args, policy, tokenizer, machine.choice, run.say)
         critic = critic_of(judge)
@@ -81,6 +81,7 @@ def main(argv=None):
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside)
         policy.to(machine.device)
         run.prepare(policy, plan)  # now, so that all three networks use the same kernels
+        machine.seconds = None  # which would leave out the sampling
         critic.recomputes_layers, reference = plan.activation_checkpointing, frozen_copy(policy)
         for network in (critic, reference):
             machine.compile(network)

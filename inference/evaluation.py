@@ -81,9 +81,8 @@ def text_rows(
     """
     for few, show in parts_of(path, kind, "scoring"):
         rows = []
-        for ids, size in TextEncoder(tokenizer).encode(
-            [document.content for document in few]
-        ):  # whose bytes are those that its tokens spell
+        encoded = TextEncoder(tokenizer).encode([document.content for document in few])
+        for ids, size in encoded:  # the bytes are those that the tokens spell
             counts["bytes"] += size
             counts["documents"] += 1
             rows += windows(ids, tokenizer.bos_id, tokenizer.eos_id, length)

@@ -24,7 +24,7 @@ class PromptBatch:
 class PackedPrompts:
     """The prompts of several files, `rows.PackedRows`; each file is a part."""
 
-    ROOM = 1  # how many tokens an answer may have; `prompts_for` sets it
+    ROOM, ANSWERS = 1, 1  # how many tokens an answer may have, and how many a prompt gets; `prompts_for` sets them
     identity, bytes = (), 0
 
     def __init__(
@@ -37,7 +37,7 @@ class PackedPrompts:
         self._kept = [np.flatnonzero(stream.lengths() <= longest) for stream in streams]
         self._longest = max((int(stream.lengths().max(initial=0)) for stream in streams), default=0)
         self.rows = np.array([len(kept) for kept in self._kept], np.int64)
-        self.targets = self.rows * self.ROOM
+        self.targets = self.rows * self.ROOM * self.ANSWERS
         self.records_kept = int(self.rows.sum())
         self.left_out = sum(stream.size.documents for stream in streams) - self.records_kept
         self._first = np.concatenate([[0], np.cumsum(self.rows)])
@@ -67,9 +67,9 @@ class PackedPrompts:
         return f"--max_seq_len {self._longest + self.ROOM - 1} is enough for all, or a smaller --max_new_tokens"
 
 
-def prompts_for(room: int) -> Kind:
-    """Prompts whose answers may have `room` tokens."""
-    packed = type("PackedPrompts", (PackedPrompts,), {"ROOM": room})
+def prompts_for(room: int, answers: int = 1) -> Kind:
+    """Prompts that get so many answers, each of which may have `room` tokens."""
+    packed = type("PackedPrompts", (PackedPrompts,), {"ROOM": room, "ANSWERS": answers})
     return replace(PROMPTS, packed=packed)
 
 

@@ -45,7 +45,7 @@ def read_curve(lines: list, source="metrics.jsonl") -> Curve:
         loss, rate, norm = (finite(line.get(name)) for name in ("loss", "lr", "grad_norm"))
         if loss is not None:
             taken.append((step, loss, max(0.0, rate or 0.0), math.nan if norm is None else norm))
-        elif line.get("skipped") != "overflow":  # float16 overflows are normal
+        elif line.get("skipped") not in (None, "overflow"):  # nothing to train; overflows are normal in float16
             skipped.append(step)
         if "val_loss" in line:
             value = finite(line["val_loss"])

@@ -20,6 +20,7 @@ from training.diagnosis.curve import Curve, finite, read_curve, windows_of
 from training.diagnosis.expected_loss import expected_bits_per_byte
 from training.diagnosis.next_command import next_command
 from training.diagnosis.rate_faults import evenly, lower_rate, slow, too_high, too_low
+from training.diagnosis.rewarded import judged_by_reward
 from training.diagnosis.verdict import (
     DIVERGED,
     HEALTHY,
@@ -31,7 +32,7 @@ from training.diagnosis.verdict import (
     Case,
     Verdict,
 )
-from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description, many
+from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description
 from training.report.metrics import read_metrics
 
 FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
@@ -54,11 +55,13 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     expected = expected_bits_per_byte(known, whole)
     verdict = _not_finite(curve, known)
     if verdict is None and len(curve.loss) < FEWEST_JUDGED:
-        few = f"{many(len(curve.loss), 'loss', 'es')} are too few to judge"
+        few = f"losses so far: {len(curve.loss)}, too few to judge"
         ended = known.steps and curve.last >= known.steps
         advice = f"train for {FEWEST_JUDGED} steps or more: more text or --epochs, a larger --max_steps, or a smaller"
         advice = f"{advice} --batch_size" if ended else f"look again after {FEWEST_JUDGED} steps"
         verdict = Verdict(TOO_EARLY, None, few, advice)
+    if verdict is None and known.kind == "prompt":
+        verdict = judged_by_reward(lines, known, Path(source))
     if verdict is None:
         case = Case(curve, windows_of(curve), known, expected, _preferred(lines))
         judgements = [_diverged, _memorised, too_high, too_low, _still_falling, _learned_little]
@@ -77,7 +80,7 @@ def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> 
         )
     elif expected is None and run.stage == "pretrain" and run.begins_with == "nothing":
         missing.append("what loss to expect is not known for a run of this size, length and vocabulary")
-    if not curve.val_loss.size:
+    if not curve.val_loss.size and (run is None or run.kind != "prompt"):
         missing.append("nothing was held out, so overfitting cannot be seen")
     return tuple(missing)
 

@@ -7,6 +7,7 @@ is in its meta.json. The cache of before may have been deleted: then the file is
 import json
 from pathlib import Path
 
+ALIKE = "pairs left out as alike"  # `PackedRecords.identity`: not a cache, but what rows leave out of them
 # Settings in meta.json that a cache depends on, in the words of the command line.
 _SETTINGS = {
     "tokenizer": "the tokenizer",
@@ -20,7 +21,8 @@ def changes_of_data(before, now, caches: Path) -> str | None:
     """What differs between two lists of `<cache>:<weight>`, in words; None where it cannot be told."""
     if not all(isinstance(each, list) and all(isinstance(one, str) for one in each) for each in (before, now)):
         return None
-    before, now = ([one.partition(":")[::2] for one in each] for each in (before, now))
+    alike, alike_now = ([one for one in each if one.startswith(ALIKE)] for each in (before, now))
+    before, now = ([one.partition(":")[::2] for one in each if not one.startswith(ALIKE)] for each in (before, now))
     gone = [cache for cache, _ in before if cache not in dict(now)]
     new = [(cache, _meta(caches, cache)) for cache, _ in now if cache not in dict(before)]
     sentences = []
@@ -44,6 +46,9 @@ def changes_of_data(before, now, caches: Path) -> str | None:
             sentences.append(
                 f"the weight of {source} was {dict(before)[cache] or 'not given'}, is {weight or 'not given'}"
             )
+    if alike != alike_now and not sentences:
+        said, said_now = (", ".join(each) or f"no {ALIKE}" for each in (alike, alike_now))
+        sentences.append(f"the run was begun with {said}, as by an earlier version, and now it has {said_now}")
     if not sentences and before != now:
         sentences.append("the files are given in another order")
     return None if None in sentences or not sentences else "; ".join(sentences)
@@ -68,7 +73,8 @@ def _between(before: dict | None, now: dict | None) -> str | None:
 
 def _size(meta: dict) -> str:
     documents = sum(meta[part]["documents"] for part in ("train", "validation"))
-    return f"{documents:,} records with {meta['text_bytes']:,} bytes of text"
+    what = "answers" if meta["kind"].startswith("preference") else "records"  # a pair has two, or more if ranked
+    return f"{documents:,} {what} with {meta['text_bytes']:,} bytes of text"
 
 
 def _meta(caches: Path, name: str) -> dict | None:

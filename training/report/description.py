@@ -17,11 +17,6 @@ FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnos
 MANY_PASSES = 20  # over the same text: no network needs more
 
 
-def many(number: int, what: str, ending: str = "s") -> str:
-    """A number of things: "1 step", "2 steps"."""
-    return f"{number:,} {what}{'' if number == 1 else ending}"
-
-
 def longer(plan) -> str:
     """Which flags give a short run of `plan` enough steps to learn, and to be judged."""
     if plan.max_steps and plan.max_steps < plan.epochs * plan.steps_per_epoch:
@@ -171,7 +166,8 @@ class Progress:
 
 
 def describe_step(metrics: dict, memory: int) -> str:
-    loss = "skipped" if metrics["loss"] is None else f"{metrics['loss']:.3f}"
+    nothing = "skipped" if "skipped" in metrics else "none"  # no token was trained, as while a critic warms up
+    loss = nothing if metrics["loss"] is None else f"{metrics['loss']:.3f}"
     speed = f"{metrics['time/tokens_per_second']:,.0f} tokens/s"
     speed += f" ({metrics['time/share_of_peak']:.0%} of the card)" if "time/share_of_peak" in metrics else ""
     return f"loss {loss}  lr {metrics['lr']:.2e}  {speed}  {memory / 2**30:.1f} GB"

@@ -97,9 +97,7 @@ class AnswerBatch:
     tokens: Tensor  # [B, T] int64
     targets: Tensor  # [B, T] int64: the actions, IGNORE elsewhere
     positions: Tensor  # [B, T] int64, 0 where an answer begins
-    places: (
-        Tensor  # [S, A] int64, where in targets.flatten() the actions of an answer stand; any place where there is none
-    )
+    places: Tensor  # [S, A] int64, where in targets.flatten() each action of an answer is; any place if there is none
     mask: Tensor  # [S, A] bool, where there is one
     numbers: Tensor  # [S] int64, the number of each answer
 

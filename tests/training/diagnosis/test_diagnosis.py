@@ -107,6 +107,31 @@ def pairs(accuracy, loss=lambda share: 0.69 - 0.3 * share, **more) -> list[dict]
     return drawn(loss, noise=0.02, **{"rewards/accuracies": accuracy, "val_rewards/accuracies": accuracy}, **more)
 
 
+def rewarded(reward, steps=80, warm_up=0, **more) -> list[dict]:
+    """Lines of a run of GRPO, or of PPO with a warm-up of its critic, in which the policy learns nothing."""
+    rng = np.random.default_rng(0)
+    lines = drawn(lambda share: 0.0, steps=steps, noise=0.02)
+    for number, line in enumerate(lines):
+        line |= {"reward": reward(number / steps) + 0.1 * rng.standard_normal()} | more
+        if number < warm_up:
+            line["loss"] = line["grad_norm"] = None
+    return lines
+
+
+def test_what_learns_from_rewards_is_judged_by_them():
+    """The loss is near zero and goes up and down; it says nothing."""
+    facts = Description(stage="grpo", kind="prompt", vocab_size=6400, steps=80, learning_rate=1e-4)
+    verdict = diagnose(rewarded(lambda share: 0.4 + 0.4 * share), facts)
+    assert verdict.name == HEALTHY and "the reward rose from 0." in verdict.sentence and not verdict.unjudged
+    assert diagnose(rewarded(lambda share: 0.5), facts).name == LEARNED_LITTLE
+    assert diagnose(rewarded(lambda share: 0.8 - 0.5 * share), facts).name == DIVERGED
+    warm = rewarded(lambda share: 0.4 + 0.4 * share, warm_up=10)
+    assert diagnose(warm, facts).name == HEALTHY  # these steps were not skipped
+    warm[-1] |= {"loss": None, "skipped": "non-finite"}
+    warm[-2] |= {"loss": None, "skipped": "non-finite"}
+    assert diagnose(warm, facts).name == DIVERGED
+
+
 def test_preferences_and_rewards_have_verdicts_too():
     facts = Description(stage="dpo", kind="preference", vocab_size=6400, steps=400, learning_rate=1e-4)
     facts = Description(**vars(facts) | {"default_learning_rate": 1e-5})  # far off, but these rates are not judged

@@ -55,8 +55,23 @@ def caches(tmp_path):
             f"a.jsonl is not the file that it was (it has {GROWN} now)",
         ),
         (["old:"], ["deleted:"], None),
+        (
+            ["old:"],
+            ["old:", "pairs left out as alike: 3"],
+            "the run was begun with no pairs left out as alike, as by an earlier version, and now it has pairs left out"
+            " as alike: 3",
+        ),
         ("a sentence", ["old:"], None),
     ],
 )
 def test_what_changed_is_said_in_words(caches, before, now, said):
     assert changes_of_data(before, now, caches) == said
+
+
+def test_of_preferences_the_answers_are_counted(caches):
+    """A cache knows no pairs: ranked answers make several of one record."""
+    meta = json.loads((caches / "old" / "meta.json").read_text())
+    for name, content in (("pairs", "c4"), ("more_pairs", "c5")):
+        (caches / name).mkdir()
+        (caches / name / "meta.json").write_text(json.dumps(meta | {"kind": "preference", "content": content}))
+    assert "it had 300 answers with" in changes_of_data(["pairs:"], ["more_pairs:"], caches)
