@@ -103,8 +103,8 @@ def main(argv=None):
             sampled = is_on_policy(args.seed, step.index, args.on_policy)
             batches = step.micro_batches(lessons)
             if sampled:
-                size, ends = plan.batch_size, renderer.end_ids
-                batches = own_answers(model, batches, machine, args.seed, step.index, size, ends, args.max_new_tokens)
+                most = {"rows": plan.batch_size, "max_new_tokens": args.max_new_tokens}
+                batches = own_answers(model, batches, renderer, machine, seed=args.seed, step=step.index, **most)
             for batch in batches:
                 with run.autocast():
                     features = model.features(batch.tokens, batch.positions)

@@ -24,7 +24,7 @@ from training.stages.arguments import (
     run_main,
 )
 from training.stages.rl_arguments import add_grpo_arguments, add_rollout_arguments, refuse_contradictions
-from training.stages.stage_arguments import add_lora_arguments
+from training.stages.stage_arguments import add_lora_arguments, refuse_unused
 
 
 def parse_arguments(argv=None):
@@ -37,7 +37,9 @@ def parse_arguments(argv=None):
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="grpo")
     parser.set_defaults(compile="off")  # answers have other lengths in every step
-    return refuse_contradictions(parser.parse_args(argv))
+    args = refuse_contradictions(parser.parse_args(argv))
+    refuse_unused(parser, args, args.loss_type)
+    return args
 
 
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}

@@ -15,10 +15,7 @@ from model.errors import SproutError
 
 @dataclass(frozen=True)
 class PromptBatch:
-    """Prompts, and the number of each among all that are in the rows."""
-
     prompts: list[StoredPrompt]
-    numbers: list[int]
 
 
 class PackedPrompts:
@@ -40,11 +37,10 @@ class PackedPrompts:
         self.targets = self.rows * self.ROOM * self.ANSWERS
         self.records_kept = int(self.rows.sum())
         self.left_out = sum(stream.size.documents for stream in streams) - self.records_kept
-        self._first = np.concatenate([[0], np.cumsum(self.rows)])
 
     def gather(self, parts: np.ndarray, rows: np.ndarray) -> PromptBatch:
         found = [self._streams[part].read([self._kept[part][row]])[0] for part, row in zip(parts, rows)]
-        return PromptBatch(found, (self._first[parts] + rows).tolist())
+        return PromptBatch(found)
 
     def check_trainable(self) -> None:
         for cache, rows in zip(self._caches, self.rows):

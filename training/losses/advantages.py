@@ -24,16 +24,14 @@ EPSILON = 1e-4  # added to deviations of rewards
 ALIKE = 1e-6  # rewards this near to each other are the same one, rounded differently
 
 
-def gae(
-    rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float, last_values: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Advantages and returns [S, A] of `rewards` and `values` [S, A]; 0 where `mask` [S, A] is False.
 
     values: what the critic expects before each action. Columns that are no actions are passed over: the next action's
-    value and advantage count, as if they stood side by side. last_values [S]: the value behind the last action of an
-    answer that was cut off; 0, as for None, where the answer has ended.
+    value and advantage count, as if they stood side by side. Behind the last action nothing is to be had, also of an
+    answer that was cut off.
     """
-    next_value = values.new_zeros(len(values)) if last_values is None else last_values.to(values)
+    next_value = values.new_zeros(len(values))
     carried, columns = torch.zeros_like(next_value), []
     for t in reversed(range(values.shape[1])):
         here, value = mask[:, t], values[:, t]
@@ -102,26 +100,6 @@ def weighted_sum(rewards: Tensor, weights: Sequence[float]) -> Tensor:
     return total.masked_fill(rewards.isnan().all(dim=1), torch.nan)
 
 
-def normalize_then_sum(rewards: Tensor, groups: Tensor, weights: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """As `group_advantages` of the `weighted_sum`, but each function's rewards [S, F] are compared on their own.
-
-    So a function of small differences is not drowned by one of large ones. The sum of the advantages is scaled by its
-    deviation over the batch (GDPO, https://arxiv.org/abs/2601.05242).
-    """
-    found = [group_advantages(column, groups) for column in rewards.unbind(dim=1)]
-    total = weighted_sum(torch.stack([advantages for advantages, _ in found], dim=1), weights)  # of mean 0
-    rated = ~rewards.isnan().all(dim=1)
-    return total / (_deviation(total[rated]) + EPSILON), torch.stack([spread for _, spread in found]).any(dim=0)
-
-
 def _deviation(values: Tensor) -> Tensor:
     """The standard deviation of all `values`, with Bessel's correction; 0 for fewer than two."""
     return values.std() if len(values) > 1 else values.new_zeros(())
-
-
-def overlong_penalty(lengths: Tensor, longest: int, buffer: int) -> Tensor:
-    """What is added to the rewards of answers of so many tokens [S]: 0, and within `buffer` of `longest` down to -1.
-
-    The soft punishment of DAPO, eq. 13, https://arxiv.org/abs/2503.14476.
-    """
-    return ((longest - buffer - lengths.double()) / buffer).clamp(-1, 0)

@@ -21,17 +21,10 @@ def k1(log_p: Tensor, reference: Tensor) -> Tensor:
     return log_p - reference
 
 
-def k2(log_p: Tensor, reference: Tensor) -> Tensor:
-    return (log_p - reference).square() / 2
-
-
 def k3(log_p: Tensor, reference: Tensor) -> Tensor:
     """Limited to 10 nats a token, as exp(d) would otherwise outweigh all others."""
     d = (reference - log_p).clamp(-MOST_LOG_RATIO, MOST_LOG_RATIO)
     return (torch.expm1(d) - d).clamp(max=MOST_KL)
-
-
-ESTIMATORS = {one.__name__: one for one in (k1, k2, k3)}
 
 
 def penalty(log_p: Tensor, reference: Tensor, ratio: Tensor) -> Tensor:

@@ -7,15 +7,6 @@ from pathlib import Path
 from model.disk import write_atomically
 
 
-def smoothed(values: list[float], half_lives: list[float]) -> list[float]:
-    """Exponential moving average, with a half-life for each value; values that are not finite are ignored.
-
-    The average begins at zero; it is divided by the weight of all values in it, 1 - decay^t where the half-life stays
-    the same, so that it has no bias towards zero (Kingma & Ba 2015, https://arxiv.org/abs/1412.6980).
-    """
-    return [total / weight if weight else math.nan for total, weight in _moving_sums(values, half_lives)]
-
-
 def trend(values: list[float]) -> list[float]:
     """The curve without its noise: a moving average to both sides.
 
@@ -28,7 +19,8 @@ def trend(values: list[float]) -> list[float]:
 
 
 def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[float, float]]:
-    """(sum, weight) of the values up to each, an older one weighing less by `decay` for each value after it."""
+    """(sum, weight) of the values up to each, an older one weighing less by `decay` for each value after it; those that
+    are not finite are passed over. A sum over its weight has no bias towards 0, with which both begin."""
     total, weight, result = 0.0, 0.0, []
     for value, half_life in zip(values, half_lives, strict=True):
         if math.isfinite(value):

@@ -12,6 +12,7 @@ from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
 from training.engine import distributed
 from training.losses.advantages import gae, moments, whiten
+from training.losses.kl import k1
 from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
 from training.rewards.reward_model import ModelReward
 from training.stages.checks import ValidationResult
@@ -90,12 +91,13 @@ class ActorCritic:
         lengths = torch.tensor([sum(answer.actions) for answer in answers])
         mask = torch.arange(old.shape[1]) < lengths[:, None]
         scores = self._scores(answers)
-        shaped = shaped_rewards(scores, old - first, mask, self.kl_coef, kept["ended"], args.no_end_penalty)
+        kl = k1(old, first) * mask
+        shaped = shaped_rewards(scores, kl, mask, self.kl_coef, kept["ended"], args.no_end_penalty)
         advantages, returns = gae(shaped, values, mask, args.gamma, args.gae_lambda)
         return kept | {
             "kl_coef": self.kl_coef,
             "scores": scores,
-            "kl": (old - first) * mask,
+            "kl": kl,
             "old": old,
             "values": values,
             "advantages": whiten(advantages, mask, sum(distributed.gathered(moments(advantages, mask)))),

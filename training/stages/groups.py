@@ -111,6 +111,7 @@ def settings_of(args) -> Settings:
     return Settings(
         clip_low=args.clip_low,
         clip_high=args.clip_high,
+        dual_clip=args.dual_clip,
         cispo_cap=args.cispo_cap,
         longest=args.max_new_tokens * (args.max_turns if args.tools else 1),
         beta=args.kl_coef,

@@ -3,8 +3,7 @@
 from dataset.command_line import count, nonnegative, positive, positive_int, share
 from model.errors import UsageError
 from training.stages.arguments import COMPARED, NOTHING, RESULT, StageParser
-
-GRPO_LOSSES = ("dapo", "grpo", "bnpo", "dr_grpo", "cispo", "gspo", "sapo")  # training/losses/policy.py
+from training.stages.stage_arguments import POLICY_LOSSES
 
 
 def add_rollout_arguments(parser: StageParser, mini_batches: int = 1, inner_epochs: int = 1) -> None:
@@ -36,10 +35,11 @@ def add_grpo_arguments(parser: StageParser) -> None:
     flag("--group_size", type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)")
     flag("--tools", COMPARED, nargs="+", metavar="NAME|file.py", help="tools that answers may call (docs/tools.md)")
     flag("--max_turns", type=positive_int, default=4, metavar="N", help="turns of an answer with tools (%(default)s)")
-    flag("--loss_type", choices=GRPO_LOSSES, default="dapo", help="default %(default)s")
+    flag("--loss_type", choices=POLICY_LOSSES, default="dapo", help="default %(default)s")
     flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="divide by which deviation")
     flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 (0.2; gspo: 0.0003)")
     flag("--clip_high", type=positive, metavar="X", help="how far rho may rise above 1 (0.2; gspo: 0.0004)")
+    flag("--dual_clip", type=positive, metavar="X", help="the largest rho that counts for bad answers (none; 3, say)")
     flag(
         "--cispo_cap", type=positive, default=5.0, metavar="X", help="cispo: the largest rho that counts (%(default)g)"
     )

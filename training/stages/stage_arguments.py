@@ -12,6 +12,8 @@ REWARD_LOSS_TYPES = ("bt", "hinge", "mse")  # functions in training/losses/rewar
 
 DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")  # training/losses/distillation.py
 
+CLIPPED = ("dapo", "grpo", "bnpo", "dr_grpo", "gspo")
+POLICY_LOSSES = (*CLIPPED, "cispo", "sapo")  # training/losses/policy.py
 
 # The losses that use a flag, for flags that not all losses use.
 LOSSES_OF = {
@@ -24,6 +26,10 @@ LOSSES_OF = {
     "center": ("bt",),
     "hinge_margin": ("hinge",),
     "jsd_beta": ("jsd",),
+    "clip_low": CLIPPED,
+    "clip_high": CLIPPED,
+    "dual_clip": CLIPPED,
+    "cispo_cap": ("cispo",),
 }
 
 

@@ -6,15 +6,7 @@ import statistics
 import pytest
 import torch
 
-from training.losses.advantages import (
-    gae,
-    group_advantages,
-    moments,
-    normalize_then_sum,
-    overlong_penalty,
-    weighted_sum,
-    whiten,
-)
+from training.losses.advantages import gae, group_advantages, moments, weighted_sum, whiten
 
 NAN = math.nan
 
@@ -27,21 +19,18 @@ def drawn(lengths=(5, 1, 3, 0), width=6, seed=0):
     return rewards.masked_fill(~mask, NAN), values.masked_fill(~mask, NAN), mask
 
 
-def formula(rewards, values, gamma, lam, last):
+def formula(rewards, values, gamma, lam):
     """The sum over all later deltas, for one answer: lists of its actions."""
-    following = [*values[1:], last]
+    following = [*values[1:], 0.0]
     deltas = [r + gamma * after - v for r, after, v in zip(rewards, following, values)]
     return [sum((gamma * lam) ** k * delta for k, delta in enumerate(deltas[t:])) for t in range(len(deltas))]
 
 
-@pytest.mark.parametrize("bootstrapped", [False, True])
-def test_gae_is_its_double_loop(bootstrapped):
+def test_gae_is_its_double_loop():
     rewards, values, mask = drawn()
-    last = torch.tensor([0.5, -2.0, 0.0, 1.0]) if bootstrapped else None
-    advantages, returns = gae(rewards, values, mask, 0.97, 0.9, last)
+    advantages, returns = gae(rewards, values, mask, 0.97, 0.9)
     for row, n in enumerate(mask.sum(dim=1).tolist()):
-        end = last[row].item() if bootstrapped else 0.0
-        expected = formula(rewards[row, :n].tolist(), values[row, :n].tolist(), 0.97, 0.9, end)
+        expected = formula(rewards[row, :n].tolist(), values[row, :n].tolist(), 0.97, 0.9)
         assert advantages[row].tolist() == pytest.approx([*expected, *[0] * (6 - n)], rel=1e-12)
         together = [a + v for a, v in zip(expected, values[row, :n].tolist())]
         assert returns[row].tolist() == pytest.approx([*together, *[0] * (6 - n)], rel=1e-12)
@@ -136,19 +125,3 @@ SEVERAL = torch.tensor([[1.0, 10.0], [0.0, 30.0], [NAN, 20.0], [NAN, NAN], [1.0,
 def test_a_function_that_says_nothing_adds_nothing():
     found = weighted_sum(SEVERAL, [1.0, 0.1])
     assert found.tolist() == pytest.approx([2, 3, 2, NAN, 1.5, 0.5], nan_ok=True)
-
-
-def test_rewards_compared_function_by_function():
-    advantages, spread = normalize_then_sum(SEVERAL, torch.tensor([0, 0, 0, 0, 1, 1]), [1.0, 2.0])
-    halves = 0.5 / (statistics.stdev([1, 0]) + 1e-4)
-    tens = 10 / (statistics.stdev([10, 30, 20]) + 1e-4)
-    total = [halves - 2 * tens, -halves + 2 * tens, 0, halves, -halves]
-    a, b, c, d, e = (each / (statistics.stdev(total) + 1e-4) for each in total)
-    assert advantages.tolist() == pytest.approx([a, b, c, 0, d, e], abs=1e-12)
-    assert spread.tolist() == [True, True]
-
-
-def test_the_soft_punishment_of_long_answers():
-    """DAPO, eq. 13, with a length of 100 and a buffer of 20."""
-    found = overlong_penalty(torch.tensor([1, 80, 81, 90, 100, 130]), 100, 20)
-    assert found.tolist() == pytest.approx([0, 0, -0.05, -0.5, -1, -1])

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from model.errors import SproutError
 from training.report import loss_curve
 from training.report import metrics as module
-from training.report.loss_curve import draw_loss_curve, smoothed, trend
+from training.report.loss_curve import draw_loss_curve, trend
 from training.report.metrics import Metrics, read_metrics
 
 
@@ -138,23 +138,11 @@ def test_a_run_without_a_good_step_draws_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_smoothing_is_a_moving_average_without_bias():
-    values, decay = [5.0, 1.0, 4.0, 2.5, 3.0], 0.5 ** (1 / 3)
-    for t, found in enumerate(smoothed(values, [3.0] * 5), 1):
-        expected = sum((1 - decay) * decay ** (t - i) * value for i, value in enumerate(values[:t], 1))
-        assert found == pytest.approx(expected / (1 - decay**t), rel=1e-12)
-    assert smoothed([0.0] * 100 + [8.0], [1.0] * 101)[-1] == pytest.approx(4.0)
-    values = smoothed([math.nan, 2.0, math.inf, 2.0], [3.0] * 4)
-    assert math.isnan(values[0]) and values[1:] == pytest.approx([2.0] * 3)
-
-
 @pytest.mark.parametrize("count", [200, 1000, 3000])
 def test_the_trend_does_not_lag_behind_a_loss_that_falls(count):
     loss = [2.5 + 3.7 * math.exp(-step / 30) + 2.5 / (1 + 40 * step / count) for step in range(1, count + 1)]
     assert max(abs(a - b) for a, b in zip(trend(loss), loss)) < 0.25
     assert max(abs(a - b) for a, b in zip(trend(loss)[40:], loss[40:])) < 0.1
-    late = smoothed(loss, [count / 50] * count)  # as it was from the left alone
-    assert max(abs(a - b) for a, b in zip(late[40:], loss[40:])) > 0.2
     assert trend([math.nan, 1.0, math.inf]) == [1.0, 1.0, 1.0] and trend([2.0]) == [2.0]
 
 

@@ -8,10 +8,9 @@ import torch
 
 from dataset.rows.rows import Batch
 from model.config import TransformerConfig
-from model.generation import new_generator
 from model.likelihood import IGNORE
 from tests.support import random_network
-from training.stages.on_policy import answered, is_on_policy, own_answers, prompts_of
+from training.stages.on_policy import is_on_policy, own_answers, prompts_of
 
 END, PAD = 2, 0
 
@@ -43,8 +42,18 @@ def network():
     return random_network(TransformerConfig(vocab_size=32, num_key_value_heads=1, max_position_embeddings=64, **sizes))
 
 
-def sample(network, batch=BATCH, max_new_tokens=100, seed=0) -> Batch:
-    return answered(network, batch, {END}, max_new_tokens, generator=new_generator(seed=seed))
+MACHINE = SimpleNamespace(device="cpu", move=lambda batch: batch, inference=nullcontext, poll=lambda: False)
+
+
+def sampled(network, *batches: Batch, ends=(END,), rows=10_000, max_new_tokens=100, seed=0) -> list[Batch]:
+    renderer = SimpleNamespace(end_ids=set(ends))
+    words = {"seed": seed, "step": 5, "rows": rows, "max_new_tokens": max_new_tokens}
+    return list(own_answers(network, batches, renderer, MACHINE, **words))
+
+
+def sample(network, batch=BATCH, **words) -> Batch:
+    (found,) = sampled(network, batch, **words)
+    return found
 
 
 def conversations_in(batch: Batch) -> list[tuple[list[int], list[int]]]:
@@ -84,7 +93,7 @@ def test_a_long_prompt_takes_no_room_from_the_answers_of_others(network):
     endless = random_network(network.config, seed=3)
     long = ([1, *range(5, 19), END], [15])
     batch = rows_of([ONE_TURN], [long])
-    drawn = answered(endless, batch, set(), 100, generator=new_generator(seed=0))
+    drawn = sample(endless, batch, ends=())
     assert sorted((len(prompt), len(answer)) for prompt, answer in conversations_in(drawn)) == [(3, 14), (15, 2)]
 
 
@@ -93,10 +102,9 @@ def test_a_prompt_that_fills_all_positions_is_left_out():
     small = random_network(TransformerConfig(vocab_size=32, num_key_value_heads=1, max_position_embeddings=16, **sizes))
     full, nearly = (([1, *range(5, 5 + n), END], [n + 1]) for n in (15, 14))
     batch = rows_of([full], [nearly], [ONE_TURN])
-    found = conversations_in(answered(small, batch, set(), 100, generator=new_generator(seed=0)))
+    found = conversations_in(sample(small, batch, ends=()))
     assert sorted((len(prompt), len(answer)) for prompt, answer in found) == [(3, 13), (15, 1)]
-    nothing = answered(small, rows_of([full]), set(), 100, generator=new_generator(seed=0))
-    assert nothing.trained == 0 and len(nothing.tokens) == 0
+    assert not sampled(small, rows_of([full]))
 
 
 @pytest.mark.parametrize("most", [1, 3])
@@ -127,14 +135,13 @@ def test_generating_leaves_the_network_in_training_and_global_random_numbers_alo
 
 
 def test_a_step_of_own_answers_has_micro_batches_no_larger_than_planned(network):
-    machine = SimpleNamespace(device="cpu", move=lambda batch: batch, inference=nullcontext, poll=lambda: False)
-    settings = {"seed": 7, "step": 5, "rows": 2, "end_ids": set(), "max_new_tokens": 9}
     two = [rows_of([ONE_TURN, TWO_TURNS], [TWO_TURNS, ONE_TURN]), rows_of([ONE_TURN], [ONE_TURN])]
-    drawn = list(own_answers(network, two, machine, **settings))  # which never end, so all are longer than in the data
+    words = {"rows": 2, "ends": (), "max_new_tokens": 9}  # which never end, so all are longer than in the data
+    drawn = sampled(network, *two, **words)
     prompts = sorted(prompt for batch in drawn for prompt, _ in conversations_in(batch))
     assert prompts == sorted(prompt for batch in two for prompt in prompts_of(batch)) and len(drawn) > len(two)
     assert all(len(batch.tokens) <= 2 and batch.trained == (batch.targets != IGNORE).sum() for batch in drawn)
-    again = list(own_answers(network, two, machine, **settings))
+    again = sampled(network, *two, **words)
     assert all(torch.equal(a.tokens, b.tokens) for a, b in zip(drawn, again, strict=True))
 
 
