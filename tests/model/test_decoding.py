@@ -14,7 +14,7 @@ from model.decoding import Product, rearrange, rearranged
 from model.generation import Decoding, KVCache, generate_batch, new_generator, new_tokens
 from model.lora import Lora, add_lora
 from model.retiring import retire
-from model.sampling import GREEDY, Sampling, filtered
+from model.sampling import GREEDY, Sampling, draw, filtered
 from model.transformer import Transformer
 from tests.support import random_network
 
@@ -50,7 +50,7 @@ def reference(network, prompts, steps: int, how: Sampling, ends, generator) -> l
             penalised = torch.where(logits > 0, logits / how.repetition_penalty, logits * how.repetition_penalty)
             newest = torch.where(seen, penalised, logits).argmax(-1)
         else:
-            newest = torch.multinomial(filtered(logits, how, seen).softmax(-1), 1, generator=generator)[:, 0]
+            newest = draw(filtered(logits, how, seen).softmax(-1), generator)
         for row, token in enumerate(newest.tolist()):
             if not over[row]:
                 texts[row].append(token)

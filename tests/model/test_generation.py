@@ -1,5 +1,6 @@
 """Sampling against brute force; generation with and without cache, padding, end of text."""
 
+import itertools
 import math
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.generation import KVCache, generate_batch, new_generator, new_tokens
-from model.sampling import GREEDY, Sampling, filtered, sample
+from model.sampling import GREEDY, Sampling, draw, filtered, sample
 from model.transformer import Transformer
 
 EOS = 2
@@ -116,6 +117,22 @@ def test_frequencies_follow_the_distribution():
     drawn = sample(logits.expand(20_000, -1), how, generator=new_generator(seed=1))
     frequencies = drawn.bincount(minlength=5) / 20_000
     assert torch.allclose(frequencies, filtered(logits, how).softmax(-1)[0], atol=0.015)
+
+
+def test_a_draw_is_where_a_random_number_falls_among_the_probabilities():
+    """Also where most have none: those are never drawn."""
+    torch.manual_seed(0)
+    probabilities = torch.randn(500, 40).mul(3).softmax(-1) * (torch.rand(500, 40) < 0.3)
+    probabilities[:, 7] += 1e-6  # none has no place at all
+    numbers = torch.rand(500, 1, dtype=torch.float64, generator=new_generator(seed=4))[:, 0].tolist()
+    expected = []
+    for row, number in zip(probabilities.double().tolist(), numbers):
+        sums = list(itertools.accumulate(row))
+        expected.append(next(place for place, upto in enumerate(sums) if upto > number * sums[-1]))
+    assert draw(probabilities, new_generator(seed=4)).tolist() == expected
+    assert all(probabilities[row, place] > 0 for row, place in enumerate(expected))
+    some = torch.tensor([400, 3, 77])  # those of a batch that have not ended
+    assert draw(probabilities[some], new_generator(seed=4), (some, 500)).tolist() == [expected[i] for i in some]
 
 
 def test_greedy_takes_the_largest_and_respects_the_penalty():
