@@ -55,6 +55,7 @@ def main(argv=None):
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
     from training.losses.ppo import clipped_policy_loss, clipped_value_loss
+    from training.rewards.loading import load_rewards
     from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, open_judge
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
@@ -71,7 +72,7 @@ def main(argv=None):
         run.begins_with(policy, origin)
         add_adapters(args, policy, origin)
         judge = open_judge(args, policy, tokenizer, machine.choice, run.say)
-        critic = critic_of(judge)
+        critic, watched = critic_of(judge), load_rewards(args.watch, tokenizer=tokenizer, device=machine.choice)
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
@@ -93,7 +94,7 @@ def main(argv=None):
             rows, validation, judge=judge.identity, mixed_in=mixed_in.identity, reference=fingerprint(reference)
         )
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows), others=others)
-        ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer))
+        ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer), watched)
         rules = StopRules(run)
 
         for step in run.steps(Iteration):

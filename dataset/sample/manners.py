@@ -70,6 +70,11 @@ def is_flawed(answer: str) -> bool:
     return any(words in answer for words in _openings())
 
 
+def polite(completions: list[str], **columns) -> list[float]:
+    """1 for an answer without bad manners, else 0: `train_ppo.py --watch dataset/sample/manners.py:polite`."""
+    return [float(not is_flawed(answer)) for answer in completions]
+
+
 @cache
 def _openings() -> tuple[str, ...]:
     """What bad answers are known by: their words up to the first comma or full stop."""

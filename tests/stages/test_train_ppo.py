@@ -71,6 +71,19 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
     assert set(names.split()) <= line.keys() and abs(line["max_ratio_first"] - 1) < 1e-5 and line["objective/kl"] == 0
 
 
+def test_what_is_watched_is_measured_and_changes_nothing(workshop):
+    rule = workshop.folder / "rule.py"
+    rule.write_text("def brief(completion_ids, **columns):\n    return [len(ids) / 100 for ids in completion_ids]\n")
+    words = ("--val_ratio=0.5", "--eval_interval=1", "--sample_interval=1")
+    watching, (kept,) = kept_of(workshop, "watching", *ONE, *words, f"--watch={rule}:brief")
+    (line,) = [line for line in watching.metrics if "loss" in line]
+    assert kept["rewards"][:, 1].tolist() == [sum(one.actions) / 100 for one in from_kept(kept)]
+    assert line["rewards/brief/mean"] == pytest.approx(kept["rewards"][:, 1].mean().item())
+    assert line["reward"] == pytest.approx(kept["scores"].mean().item(), rel=1e-6)
+    assert any("val_reward/brief" in line for line in watching.metrics) and "brief 0." in watching.said
+    assert same(watching.weights, workshop.train("plain", *ONE, *words).weights)
+
+
 def test_while_the_critic_warms_up_the_policy_stays_as_it_is(workshop):
     words = ("--max_steps=3", "--eval_interval=0", "--critic_warmup=3", "--weight_decay=0.1", "--save_interval=1")
     result = workshop.train("warm", *words)

@@ -16,6 +16,7 @@ from training.losses.kl import k1
 from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
 from training.rewards.reward_model import ModelReward
 from training.stages.checks import ValidationResult
+from training.stages.groups import rewards_of
 from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, measure_policy, table
 from training.stages.rollouts import Answer, AnswerBatch, Rollouts, by_answer, to_keep
 
@@ -52,12 +53,16 @@ def critic_of(judge: ModelReward) -> RewardModel:
 
 
 class ActorCritic:
-    """The answers of PPO, one to each prompt, and what the losses need of them."""
+    """The answers of PPO, one to each prompt, and what the losses need of them.
 
-    def __init__(self, run, policy, critic, reference, judge: ModelReward, renderer):
+    watched: rewards (`training.rewards.loading.Reward`) that are measured beside the score, and not learned from.
+    """
+
+    def __init__(self, run, policy, critic, reference, judge: ModelReward, renderer, watched=()):
         self.args, self.machine, self.state = run.args, run.machine, run.state
         self.policy, self.critic, self.reference, self.judge = policy, critic, reference, judge
-        self.tokenizer = renderer.tokenizer
+        self.tokenizer, self.watched = renderer.tokenizer, watched
+        self.names = ["score", *(reward.name for reward in watched)]
         self.rollouts, self.log = Rollouts(run, policy, renderer), SampleLog(run)
         self.mean = judge.spread.mean / judge.spread.deviation if judge.spread else 0.0
 
@@ -77,8 +82,8 @@ class ActorCritic:
     def sample(self, step, rows) -> dict:
         """The answers of this iteration and what follows from them; made once, and saved with the run.
 
-        `kl_coef`; `scores` float32 [S]; `old`, `kl`, `values`, `advantages`, `returns` float32 [S, A]; and what
-        `to_keep` returns.
+        `kl_coef`; `scores` float32 [S]; `rewards` float64 [S, names], the scores and what is watched; `old`, `kl`,
+        `values`, `advantages`, `returns` float32 [S, A]; and what `to_keep` returns.
         """
         return step.keep("answers", lambda: self._sample(step, rows))
 
@@ -97,6 +102,7 @@ class ActorCritic:
         return kept | {
             "kl_coef": self.kl_coef,
             "scores": scores,
+            "rewards": self._beside(prompts, answers, scores),
             "kl": kl,
             "old": old,
             "values": values,
@@ -113,7 +119,7 @@ class ActorCritic:
 
     def _measure_answers(self, step, kept: dict) -> None:
         count, scores = len(kept["scores"]), kept["scores"]
-        measure(step, kept | {"rewards": scores[:, None].double(), "total": scores.double()}, ["score"])
+        measure(step, kept | {"total": scores.double()}, self.names)
         kl = kept["kl"].sum(dim=1)
         beside = -kept["kl_coef"] * kl - self.args.no_end_penalty * (~kept["ended"])
         sums = {"kl": kl, "scores": scores, "non_score_reward": beside, "rlhf_reward": scores + beside}
@@ -148,13 +154,17 @@ class ActorCritic:
         """The scores of greedy answers to held-out prompts."""
         prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
         answers = self.rollouts.greedy(prompts)
-        scores = self._scores(answers).double()
-        return judged(answers, ["score"], scores[:, None], scores)
+        scores = self._scores(answers)
+        return judged(answers, self.names, self._beside(prompts, answers, scores), scores.double())
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their scores, and writes them into samples.jsonl."""
-        scores = kept | {"rewards": kept["scores"][:, None].double()}
-        self.log.show(step, table(scores, ["score"], self.args.table_rows))
+        self.log.show(step, table(kept, self.names, self.args.table_rows))
+
+    def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:
+        """The scores, and what the watched rewards say: float64 [S, names], NaN where one says nothing."""
+        watched = rewards_of(self.watched, prompts, answers, self.args, self.tokenizer)
+        return torch.cat([scores[:, None].double(), watched], dim=1)
 
     def _scores(self, answers: list[Answer]) -> Tensor:
         """The normalised score of each answer, float32 [S]; the policy writes none that is too long for the judge."""

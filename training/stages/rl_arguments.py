@@ -57,6 +57,14 @@ def add_ppo_arguments(parser: StageParser) -> None:
         default="reward",
         help="the reward model: a name in --out_dir, a .pth, or an HF folder (%(default)s)",
     )
+    flag(
+        "--watch",
+        NOTHING,
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="rewards to measure beside its score, not to learn from: exact, file.py:function (docs/rewards.md)",
+    )
     flag("--critic_warmup", type=count, default=10, metavar="N", help="steps of the critic alone (%(default)s)")
     flag(
         "--critic_rate", type=positive, default=2.0, metavar="X", help="its learning rate, over that of the policy (2)"
@@ -74,10 +82,10 @@ def add_ppo_arguments(parser: StageParser) -> None:
     flag("--ptx_weight", type=nonnegative, default=0.0, metavar="X", help="weight of the fine-tuning loss (0)")
     flag("--ptx_path", COMPARED, nargs="+", metavar="FILE[:WEIGHT]", help="conversations for it (the sample data)")
     flag(
-        "--stop_kl", NOTHING, type=nonnegative, default=20.0, metavar="NATS", help="stop there; 0: never (%(default)g)"
+        "--stop_kl", NOTHING, type=nonnegative, default=15.0, metavar="NATS", help="stop there; 0: never (%(default)g)"
     )
     flag("--stop_entropy", NOTHING, type=share, default=0.3, metavar="X", help="stop below this share (%(default)g)")
-    flag("--stop_cut", NOTHING, type=share, default=0.5, metavar="X", help="stop if more are cut (%(default)g)")
+    flag("--stop_cut", NOTHING, type=share, default=0.3, metavar="X", help="stop if more are cut (%(default)g)")
 
 
 def refuse_contradictions(args):
