@@ -108,12 +108,10 @@ def sample(logits: Tensor, how: Sampling, seen: Tensor | None = None, generator=
 def draw(probabilities: Tensor, generator=None, part=None) -> Tensor:
     """One place in each row of probabilities [B, V], drawn by them: int64 [B]. `generator`, `part`: as in `sample`."""
     rows, count = part or (slice(None), len(probabilities))
-    if probabilities.device.type == "cpu":
-        # Where one uniform number falls among the sums up to each place: V numbers take a CPU ten times as long.
+    if probabilities.device.type == "cpu":  # one number a row, and where it falls: V numbers take ten times as long
         sums = probabilities.cumsum(dim=-1, dtype=torch.float64)
         numbers = torch.rand(count, 1, dtype=torch.float64, generator=generator)[rows]
         return torch.searchsorted(sums, numbers * sums[:, -1:], right=True)[:, 0]
-    # The largest p / e is a draw from p if every e is exponential: torch.multinomial, without its wait for the device.
-    # Sums over a row are in no fixed order on a GPU.
+    # The largest p / e is a draw from p if every e is exponential; a GPU has no fixed order for sums along a row.
     noise = probabilities.new_empty(count, probabilities.shape[-1]).exponential_(generator=generator)
     return (probabilities / noise[rows]).argmax(dim=-1)
