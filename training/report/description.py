@@ -84,7 +84,6 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
-    recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
     tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * plan.steps / plan.steps_per_epoch)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
@@ -99,7 +98,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
         f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
-        f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
+        f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}"
+        + " (recomputed: activation checkpointing)" * plan.activation_checkpointing,
         f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
     ]
 
@@ -166,8 +166,8 @@ class Progress:
 
 
 def describe_step(metrics: dict, memory: int) -> str:
-    nothing = "skipped" if "skipped" in metrics else "none"  # no token was trained, as while a critic warms up
-    loss = nothing if metrics["loss"] is None else f"{metrics['loss']:.3f}"
+    name = "reward" if "reward" in metrics and "skipped" not in metrics else "loss"  # a policy's loss says nothing
+    value = "skipped" if metrics[name] is None else f"{metrics[name]:.3f}"
     speed = f"{metrics['time/tokens_per_second']:,.0f} tokens/s"
     speed += f" ({metrics['time/share_of_peak']:.0%} of the card)" if "time/share_of_peak" in metrics else ""
-    return f"loss {loss}  lr {metrics['lr']:.2e}  {speed}  {memory / 2**30:.1f} GB"
+    return f"{name} {value}  lr {metrics['lr']:.2e}  {speed}  {memory / 2**30:.1f} GB"
