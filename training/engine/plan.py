@@ -200,10 +200,8 @@ def tokens_per_step_rule(total_tokens: int) -> int:
 def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tuple[int, str]:
     if args.batch_size and args.accumulation_steps:
         return args.batch_size * args.accumulation_steps * world_size, "as asked"
-    total = available
-    if args.max_steps:
-        # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.
-        total = min(total, int(TOKENS_PER_SQRT_D**2 * args.max_steps) * args.max_steps)
+    # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.
+    total = min(available, int(TOKENS_PER_SQRT_D**2 * args.max_steps) * args.max_steps) if args.max_steps else available
     tokens = tokens_per_step_rule(max(1, total))
     reason = f"near {TOKENS_PER_SQRT_D} times the square root of the {amount(total)} tokens in all rows"
     if tokens in (BASE_TOKENS, MOST_TOKENS_PER_STEP):

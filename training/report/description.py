@@ -84,6 +84,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
+    recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
     tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * plan.steps / plan.steps_per_epoch)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
@@ -98,8 +99,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
         f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
-        f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}"
-        + " (recomputed: activation checkpointing)" * plan.activation_checkpointing,
+        f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
         f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
     ]
 
