@@ -129,14 +129,21 @@ class Decoding:
         return newest
 
     def read_prompts(self) -> None:
-        lengths = torch.tensor([len(prompt) for prompt in self.prompts])
+        distinct = list(dict.fromkeys(map(tuple, self.prompts)))
+        count, lengths = len(distinct), torch.tensor([len(prompt) for prompt in distinct])
         # The padding repeats a token of the prompt, and so counts for no other token that was seen.
-        padded = [[*prompt, *[prompt[-1]] * (int(lengths.max()) - len(prompt))] for prompt in self.prompts]
+        padded = [[*prompt, *[prompt[-1]] * (int(lengths.max()) - len(prompt))] for prompt in distinct]
         tokens = torch.tensor(padded, device=self.tokens.device)
-        self.seen.scatter_(1, tokens, True)
+        self.seen[:count].scatter_(1, tokens, True)
+        self.cache.rows = count
         features = self.model.features(tokens, cache=self.cache)
-        self.cache.lengths.copy_(lengths)
-        self.choose(features[self.order, self.cache.lengths - 1])
+        self.cache.lengths[:count] = lengths
+        last = features[self.order[:count], self.cache.lengths[:count] - 1]
+        if count < len(self.prompts):
+            from model.repeated import copy_to_all
+
+            last = copy_to_all(self, distinct, last)
+        self.choose(last)
 
     def step(self) -> Tensor:
         """The next token of every slot, on the device alone: nothing here waits for it. Returns the logits."""

@@ -69,10 +69,7 @@ def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def first_not_finite(model: nn.Module) -> str | None:
     """The name of a parameter that holds a NaN or an infinity; None if all numbers are finite."""
-    for name, parameter in model.named_parameters():
-        if not parameter.isfinite().all():
-            return name
-    return None
+    return next((name for name, parameter in model.named_parameters() if not parameter.isfinite().all()), None)
 
 
 def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:

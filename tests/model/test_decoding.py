@@ -74,6 +74,20 @@ def test_the_tokens_are_those_of_the_whole_text_at_every_step(network, how, prep
     assert len({len(answer) for answer in expected}) > 2  # they end at different times
 
 
+@pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])
+def test_prompts_that_occur_several_times_are_read_once(network, prepared, monkeypatch):
+    """And answered each on its own."""
+    repeated, read = [PROMPTS[i] for i in (1, 0, 1, 3, 3, 1)], []
+    expected = reference(network, repeated, 20, PENALISED, ENDS, new_generator(seed=5))
+    model = rearranged(network, torch.float32) if prepared else network
+    features = model.features
+    monkeypatch.setattr(model, "features", lambda tokens, **more: read.append(tokens.shape) or features(tokens, **more))
+    settings = {"max_new_tokens": 20, "sampling": PENALISED, "eos_ids": ENDS, "generator": new_generator(seed=5)}
+    assert generate_batch(model, repeated, **settings) == expected
+    assert read[0] == (3, 9) and read[1] == (6, 1)
+    assert len(set(map(tuple, expected))) > 3
+
+
 @pytest.mark.parametrize("how", [GREEDY, NUCLEUS], ids=str)
 def test_an_answer_does_not_change_because_another_has_ended(network, how):
     settings = {"max_new_tokens": 24, "sampling": how}
