@@ -52,8 +52,7 @@ class Output:
         for updater in updaters.values():
             for optimizer in updater.optimizers:
                 moments = 1 if isinstance(optimizer, Muon) else 2
-                parameters = (p for group in optimizer.param_groups for p in group["params"])
-                state += 4 * moments * sum(p.numel() for p in parameters)
+                state += 4 * moments * sum(p.numel() for group in optimizer.param_groups for p in group["params"])
         files = (self.weight_file, self.resume_file)
         needed = 2 * (weights + state) + max(weights, state)
         if resumes:  # a new run moves the earlier files aside, so they take space of their own

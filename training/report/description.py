@@ -25,9 +25,8 @@ def longer(plan) -> str:
     batch, times = min(rows, plan.batch_size), max(1, min(rows // plan.batch_size, plan.accumulation_steps))
     steps = -(-plan.rows_per_epoch // (batch * times * plan.world_size))
     epochs = max(plan.epochs, min(MANY_PASSES, -(-FEWEST_JUDGED // steps)))
-    flags = f"--batch_size {batch} --accumulation_steps {times}"
-    flags += f" --epochs {epochs}" if epochs > plan.epochs else ""
-    return f"give more text, or {flags} for {epochs * steps} steps"
+    more = f" --epochs {epochs}" if epochs > plan.epochs else ""
+    return f"give more text, or --batch_size {batch} --accumulation_steps {times}{more} for {epochs * steps} steps"
 
 
 @dataclass(frozen=True)

@@ -32,10 +32,9 @@ class Metrics:
         """
         line = {name: None if _not_finite(value) else value for name, value in line.items()}
         self._file.write(_as_text(line).encode())
-        step = line["step"]
         for name, value in line.items():
             if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "step":
-                self.events.scalar(name, value, step)
+                self.events.scalar(name, value, line["step"])
         self.events.flush()
 
     def draw(self, sparingly: bool = False) -> None:
