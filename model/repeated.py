@@ -5,13 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from model.generation import Decoding
 
-
-def copy_to_all(batch: Decoding, distinct: Iterable[tuple], features: Tensor) -> Tensor:
+def copy_to_all(batch, distinct: Iterable[tuple], features: Tensor) -> Tensor:
     """Copies what was read of the `distinct` prompts, in the first slots, to all slots that have one of them.
 
-    features: of their last tokens; returns those of all slots, [slots, d].
+    batch: a `model.generation.Decoding`. features: of their last tokens; returns those of all slots, [slots, d].
     """
     places = {prompt: place for place, prompt in enumerate(distinct)}
     source = torch.tensor([places[tuple(prompt)] for prompt in batch.prompts], device=features.device)
