@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.likelihood import IGNORE, chunk_length, compute_type
+from model.likelihood import IGNORE, chunk_length, compute_type, places_of_targets
 
 
 def token_log_probabilities(
@@ -23,7 +23,7 @@ def token_log_probabilities(
     flat, wanted = features.flatten(0, -2), targets.flatten()
     settings = chunk or chunk_length(head), compute_type(features, head)
     if features.device.type == "cpu":
-        here = (wanted != IGNORE).nonzero()[:, 0]  # see `next_token._cross_entropy`
+        here = places_of_targets(wanted)
         found = _LinearLogProbabilities.apply(flat[here], head, wanted[here], *settings)
         found = [each.new_zeros(len(wanted)).index_copy(0, here, each) for each in found]
     else:

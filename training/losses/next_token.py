@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.likelihood import IGNORE, chunk_length, compute_type
+from model.likelihood import IGNORE, chunk_length, compute_type, places_of_targets
 
 
 def next_token_loss(
@@ -39,11 +39,9 @@ def _cross_entropy(features, head, targets, chunk, weights, measures):
     weights = weights if weights is None else weights.flatten()
     kind = compute_type(features, head)
     if features.device.type == "cpu" and not torch.compiler.is_compiling():
-        # Untrained tokens need no logits. On a GPU, counting them would mean waiting for the device.
-        here = (targets != IGNORE).nonzero()[:, 0]
-        if len(here) < len(targets):
-            features, targets = features[here], targets[here]
-            weights = weights if weights is None else weights[here]
+        here = places_of_targets(targets)
+        features, targets = features[here], targets[here]
+        weights = weights if weights is None else weights[here]
     return _LinearCrossEntropy.apply(features, head, targets, weights, chunk or chunk_length(head), kind, measures)
 
 
