@@ -6,11 +6,12 @@ from collections.abc import Collection
 def retire(batch, ended: Collection[int]) -> int:
     """Takes the rows `ended` out of a batch (`model.generation.Decoding`). Returns how many go on.
 
-    On a GPU slots are given up only when half are free, since each number of slots has CUDA graphs of its own.
+    On a GPU slots are given up only when half are free, since each number of slots has CUDA graphs of its own; on a
+    CPU by eights, since oneDNN makes a program for each.
     """
     rows = batch.rows = [None if row in ended else row for row in batch.rows]
     alive = sum(row is not None for row in rows)
-    slots = 1 << (alive - 1).bit_length() if batch.cache.fixed else alive
+    slots = 1 << (alive - 1).bit_length() if batch.cache.fixed else -(-alive // 8) * 8
     if 0 < slots < len(rows):
         last = [slot for slot in range(slots, len(rows)) if rows[slot] is not None]
         free = [slot for slot in range(slots) if rows[slot] is None][: len(last)]

@@ -119,9 +119,9 @@ def test_a_row_that_has_ended_is_computed_no_more(network, monkeypatch):
 @pytest.mark.parametrize(
     "fixed, ended, rows",
     [
-        (False, {1}, [0, 4, 2, 3]),
-        (False, {0, 4}, [3, 1, 2]),
-        (False, {0, 1, 2}, [3, 4]),
+        (False, set(range(1, 8)), [0, *range(8, 15)]),
+        (False, {0, *range(3, 10)}, [10, 1, 2, 11, 12, 13, 14, None]),
+        (False, {0}, [None, *range(1, 15)]),
         (True, {1}, [0, 4, 2, 3]),
         (True, {0, 1, 2}, [3, 4]),
         (True, {1, 2}, [0, 4, None, 3]),
@@ -129,13 +129,14 @@ def test_a_row_that_has_ended_is_computed_no_more(network, monkeypatch):
     ids=str,
 )
 def test_the_last_rows_take_the_slots_of_those_that_have_ended(network, fixed, ended, rows):
-    """On a GPU (fixed) there are 1, 2, 4, ... slots, once fewer suffice than there were prompts."""
-    batch = Decoding(network, PROMPTS, 9, GREEDY, None)
+    """On a GPU (fixed) there are 1, 2, 4, ... slots, once fewer suffice than there were prompts; on a CPU 8, 16, ..."""
+    prompts = PROMPTS if fixed else 3 * PROMPTS
+    batch = Decoding(network, prompts, 9, GREEDY, None)
     batch.cache.fixed = fixed
     with torch.inference_mode():
         batch.next()
         lengths, keys = batch.cache.lengths.clone(), batch.cache.keys.clone()
-        assert retire(batch, ended) == len(PROMPTS) - len(ended)
+        assert retire(batch, ended) == len(prompts) - len(ended)
         assert batch.rows == rows and batch.cache.rows == len(rows)
         for slot, row in enumerate(rows):
             if row is None:
