@@ -85,7 +85,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
-    tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * plan.steps / plan.steps_per_epoch)
+    epochs = plan.steps / plan.steps_per_epoch  # in which --max_steps ends
+    tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * epochs)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
@@ -94,7 +95,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f"model     {total / 1e6:.3f} M parameters{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
-        f"data      about {amount(tokens)} tokens to learn, in rows of {plan.row_length}, {plan.epochs} epochs",
+        f"data      about {amount(tokens)} tokens to learn, in rows of {plan.row_length}, {epochs:.3g} epochs",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
