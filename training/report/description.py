@@ -139,6 +139,7 @@ class Progress:
 
     def start(self, step: int, steps: int) -> None:
         # Without a terminal the bar only keeps the time; its text goes out as lines.
+        self._first = step
         self._bar = tqdm(
             total=steps,
             initial=step,
@@ -153,12 +154,15 @@ class Progress:
         if not self.is_main:
             return
         self._bar.update(1)
+        if self._bar.n == self._first + 1:  # it may have compiled: the time left follows from the steps after it
+            self._bar.reset()
+            self._bar.n = self._bar.last_print_n = self._bar.initial = self._first + 1
         text = describe_step(metrics, memory)
         if self._bars:
             self._bar.set_postfix_str(text)
         elif show_line:
             rate, left = self._bar.format_dict["rate"], self._bar.total - self._bar.n
-            remaining = tqdm.format_interval(left / rate) if rate else "?"
+            remaining = "?" if left and not rate else tqdm.format_interval(left and left / rate)
             self.say(f"step {self._bar.n}/{self._bar.total}  {text}  {remaining} left")
 
     def close(self) -> None:
