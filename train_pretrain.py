@@ -31,7 +31,7 @@ def parse_arguments(argv=None):
         "--markers",
         choices=("keep", "split"),
         default="keep",
-        help="those of a chat template, in texts (%(default)s)",
+        help="chat markers in texts: keep, or split there (keep)",
     )
     add_model_arguments(parser, start_from=None)
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.1)

@@ -203,12 +203,13 @@ def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tu
     # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.
     total = min(available, int(TOKENS_PER_SQRT_D**2 * args.max_steps) * args.max_steps) if args.max_steps else available
     tokens = tokens_per_step_rule(max(1, total))
-    reason = f"near {TOKENS_PER_SQRT_D} times the square root of the {amount(total)} tokens in all rows"
+    total = min(available, tokens * (args.max_steps or available))  # what --max_steps leaves of them
+    counted = "steps" if total < available else "rows"
+    reason = f"near {TOKENS_PER_SQRT_D} times the square root of the {amount(total)} tokens in all {counted}"
     if tokens in (BASE_TOKENS, MOST_TOKENS_PER_STEP):
         reason = f"{'at least' if tokens == BASE_TOKENS else 'at most'} {tokens:,}, and {reason}"
     if args.batch_size or args.accumulation_steps:
-        asked = "--batch_size" if args.batch_size else "--accumulation_steps"
-        reason = f"{asked} as asked; {reason}"
+        reason = f"{'--batch_size' if args.batch_size else '--accumulation_steps'} as asked; {reason}"
     return max(1, round(tokens / row_length)), reason
 
 

@@ -51,7 +51,7 @@ def check_there(args, hidden_size: int) -> None:
     if path.exists() or previous_path(path).exists():
         return
     others = [each.name for each in sorted(folder.glob("*_resume.pth"))]
-    there = f", where {' and '.join(others)} lie{'s' if len(others) == 1 else ''}" if others else ""
+    there = f", which holds {', '.join(others)}" if others else ""
     raise UsageError(
         f"--resume: there is no {path.name} in {folder}{there}: give the flags of the run that is to go on (--out_dir,"
         " --weight_name, --preset, --hidden_size), or start without --resume"

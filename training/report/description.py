@@ -84,7 +84,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
-    tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * plan.steps / plan.steps_per_epoch)
+    epochs = plan.steps / plan.steps_per_epoch  # in which --max_steps ends
+    tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * epochs)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
@@ -93,7 +94,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f"model     {total / 1e6:.3f} M parameters{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
-        f"data      about {amount(tokens)} tokens to learn, in rows of {plan.row_length}, {plan.epochs} epochs",
+        f"data      about {amount(tokens)} tokens to learn, in rows of {plan.row_length}, {epochs:.3g} epochs",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
@@ -137,6 +138,7 @@ class Progress:
 
     def start(self, step: int, steps: int) -> None:
         # Without a terminal the bar only keeps the time; its text goes out as lines.
+        self._first = step
         self._bar = tqdm(
             total=steps,
             initial=step,
@@ -151,12 +153,15 @@ class Progress:
         if not self.is_main:
             return
         self._bar.update(1)
+        if self._bar.n == self._first + 1:  # it may have compiled: the time left follows from the steps after it
+            self._bar.reset()
+            self._bar.n = self._bar.last_print_n = self._bar.initial = self._first + 1
         text = describe_step(metrics, memory)
         if self._bars:
             self._bar.set_postfix_str(text)
         elif show_line:
             rate, left = self._bar.format_dict["rate"], self._bar.total - self._bar.n
-            remaining = tqdm.format_interval(left / rate) if rate else "?"
+            remaining = "?" if left and not rate else tqdm.format_interval(left and left / rate)
             self.say(f"step {self._bar.n}/{self._bar.total}  {text}  {remaining} left")
 
     def close(self) -> None:

@@ -8,6 +8,6 @@ def result_of(step, plan, machine) -> str:
     peak, seconds = machine.peak_memory() / 2**30, step.metrics["time/seconds"]
     return (
         f"dry run: one step took {seconds:.1f} s at a peak of {peak:.2f} GB,"
-        f" so {plan.steps} steps take about {duration(seconds * plan.steps)};"
+        f" so the run of {plan.steps} steps takes about {duration(seconds * plan.steps)};"
         " nothing was written but the token cache"
     )

@@ -68,8 +68,9 @@ class StageParser(CommandParser):
         self._defaults_under: dict[str, dict] = {}  # by switch
 
     def flags(self, title: str, decides: str) -> Flags:
-        """A group of flags under a title; `decides` holds for every flag that does not give its own."""
-        return Flags(self.add_argument_group(title), decides)
+        """The group of flags under a title; `decides` holds for every flag that does not give its own."""
+        group = next((each for each in self._action_groups if each.title == title), None)
+        return Flags(group or self.add_argument_group(title), decides)
 
     def set_defaults_under(self, switch: str, **defaults) -> None:
         """Sets other defaults for command lines with `switch`."""

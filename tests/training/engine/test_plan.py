@@ -17,7 +17,7 @@ from training.engine import plan as rules
 from training.engine.memory import Footprint
 from training.engine.plan import Plan, make_plan, plan_for, tokens_per_step_rule
 from training.engine.repetition import warnings_about_passes
-from training.report.description import FEWEST_JUDGED, longer
+from training.report.description import FEWEST_JUDGED, amount, longer
 from training.stages.starting_point import Origin
 
 
@@ -177,6 +177,13 @@ def test_every_default_has_its_reason():
     assert "near 2.9 times the square root of the 5.12 M tokens in all rows" in reasons["batch"]
     assert "muon" in reasons["learning_rate"]
     assert "%" in reasons["warmup"]
+
+
+@pytest.mark.parametrize("words", [("--max_steps=20",), ("--max_steps=3", "--accumulation_steps=2")])
+def test_a_bounded_run_names_the_tokens_of_its_steps(words):
+    plan = planned(*words)
+    tokens = amount(plan.max_steps * plan.tokens_per_step)
+    assert f"near 2.9 times the square root of the {tokens} tokens in all steps" in plan.reasons["batch"]
 
 
 @pytest.mark.parametrize("words", [("--batch_size=4",), ("--accumulation_steps=4",), ()])

@@ -136,7 +136,7 @@ def run_of(folder, **flags):
 
 def test_where_there_is_no_state_what_lies_there_is_named(tmp_path, state_file):
     resume.check_there(run_of(tmp_path)[0], 32)
-    with pytest.raises(UsageError, match=r"no pretrain_64_resume.pth in .*, where pretrain_32_resume.pth lies: give"):
+    with pytest.raises(UsageError, match=r"no pretrain_64_resume.pth in .*, which holds pretrain_32_resume.pth: give"):
         resume.check_there(run_of(tmp_path)[0], 64)
     with pytest.raises(UsageError, match=r"no pretrain_32_resume.pth in .*lora: give the flags"):
         resume.check_there(run_of(tmp_path, lora=True)[0], 32)

@@ -7,7 +7,7 @@ import pytest
 from model.errors import SproutError, counted
 from tests.stages.workshop import Workshop, write_texts
 from training.diagnosis.known import read_description
-from training.report.description import Description, write_description
+from training.report.description import Description, Progress, write_description
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +93,15 @@ def test_times_the_default_needs_both():
 )
 def test_one_thing_is_said_in_the_singular(message, said):
     assert counted(message) == said
+
+
+def test_the_time_left_does_not_count_the_first_step_which_compiles(capsys):
+    clock = [0.0]
+    progress = Progress(is_main=True)
+    progress.start(0, 100)
+    progress._bar._time = lambda: clock[0]
+    for seconds in (60, 1, 1, 1):
+        clock[0] += seconds
+        progress.advance({"loss": 1.0, "lr": 0.1, "time/tokens_per_second": 1.0}, 0, True)
+    progress.close()
+    assert capsys.readouterr().out.splitlines()[-1].endswith("01:36 left")

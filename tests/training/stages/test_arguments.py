@@ -281,6 +281,8 @@ assert "torch" not in sys.modules and "transformers" not in sys.modules
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "--seed" in result.stdout or "--vocab_size" in result.stdout
+    titles = [line for line in result.stdout.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert len(titles) == len(set(titles))
 
 
 def test_a_wrong_flag_ends_a_script_with_one_line():
