@@ -1,8 +1,10 @@
-"""Whether a file of conversations is read as by the first version of Sprout, so that its earlier caches stay valid.
+"""Whether a file of conversations is read as by earlier versions of Sprout, so that its caches of then stay valid.
 
 The second version follows marks such as `"weight": 0` and calls named `function_call`, keeps prompts that answers go on
-from, and leaves out the nulls of Arrow. Files without any of these give the same tokens as before; the others have a
-version in the key of their cache. Whatever else is read differently one day is to be added here.
+from, and leaves out the nulls of Arrow. The third reads `history` before any question, `system_prompt`, thoughts by
+other names, labels of 0 and under `kto_tag`, and refuses marks and media that it cannot follow. Files without any of
+these give the same tokens as before; the others have a version in the key of their cache. Whatever else is read
+differently one day is to be added here.
 """
 
 import re
@@ -12,6 +14,17 @@ from dataset.records.reading import SAVED, TABLES, bytes_of, check_file, files_o
 
 NAMES = "weight|loss|loss_mask|train|training|label|masked?|train_detail|training_detail|loss_scale|loss_weight"
 NEW = re.compile(rb'"(?:%s|function_call|functions)"\s*:|:\s*null|"prompt"\s*:\s*\[' % NAMES.encode(), re.IGNORECASE)
+NAMES_3 = (
+    r"kto_tag|system_prompt|reasoning|thinking|trainable|(?:image|video|audio)s?|weights|[a-z_]*loss(?:es|_[a-z]+)"
+    r"|[a-z_]*(?:mask|ignore|skip|learn|supervised|exclude|_train)[a-z_]*"
+)
+VALUES_3 = rb'"label"\s*:\s*(?:0|"(?:true|false|0|1|yes|no|chosen|rejected|good|bad|(?:un)?desirable)")'
+WEIGHTS_3 = rb'"(?:weight|loss_mask|train|training)"\s*:\s*(?:[2-9"\[-]|[01]\d|[01]\.0*[1-9])'
+NEWER = re.compile(rb'"(?:%s)"\s*:|%s|%s' % (NAMES_3.encode(), VALUES_3, WEIGHTS_3), re.IGNORECASE)
+# These two together, of which the second stands for records that were always read so.
+HISTORY, ALPACA = re.compile(rb'"history"\s*:', re.IGNORECASE), re.compile(rb'"instruction"\s*:', re.IGNORECASE)
+# The nulls of calls in pairs, whose turns are put together from several lists.
+CALLS, PAIRS = re.compile(rb'"arguments"\s*:\s*\{[^{}]*:\s*null'), re.compile(rb'"(?:chosen|rejected_response)"\s*:')
 OVERLAP = 64  # bytes, longer than any of these
 
 
@@ -19,10 +32,21 @@ def reading_version(path: str | Path) -> dict[str, int]:
     """What the key of the file's cache has besides: nothing, or the version of the reading."""
     file_type = check_file(path)
     if file_type in (*TABLES, SAVED):
-        is_new = file_type != ".parquet" or _has_columns(path)
+        names = _columns(path, file_type)
+        is_new = file_type != ".parquet" or any(
+            is_nested or re.fullmatch(f"{NAMES}|functions", name) for name, is_nested in names.items()
+        )
+        is_newer = any(re.fullmatch(f"{NAMES_3}|label", name) for name in names)
+        is_newer |= "history" in names and "instruction" not in names
     else:
-        is_new = any(NEW.search(part) for file in files_of(path) for part in _parts(file))
-    return {"reading": 2} if is_new else {}
+        found = dict.fromkeys((NEW, NEWER, HISTORY, ALPACA, CALLS, PAIRS), False)
+        for file in files_of(path):
+            for part in _parts(file):
+                for pattern in [each for each, is_found in found.items() if not is_found]:
+                    found[pattern] = pattern.search(part) is not None
+        is_new = found[NEW]
+        is_newer = found[NEWER] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
+    return {"reading": 3 if is_newer else 2} if is_new or is_newer else {}
 
 
 def _parts(path: Path):
@@ -33,15 +57,21 @@ def _parts(path: Path):
         before = block[-OVERLAP:]
 
 
-def _has_columns(path: str | Path) -> bool:
-    """Whether a parquet file has nested columns, or one with such a name."""
+def _columns(path: str | Path, file_type: str) -> dict[str, bool]:
+    """The names of the columns and of the fields within them, in lower case, and whether they are nested."""
     import pyarrow.parquet
 
+    from dataset.records.tables import schema_of
+
     try:
-        schema = pyarrow.parquet.read_schema(path)
-    except (pyarrow.ArrowException, OSError):  # it is reported where the file is read
-        return False
-    return any(
-        pyarrow.types.is_nested(field.type) or re.fullmatch(f"{NAMES}|functions", field.name, re.IGNORECASE)
-        for field in schema
-    )
+        schema = schema_of(str(path), file_type)
+    except (pyarrow.ArrowException, OSError, ValueError):  # it is reported where the file is read
+        return {}
+    names, left = {}, list(schema)
+    while left:
+        field = left.pop()
+        kind = getattr(field.type, "storage_type", field.type)
+        inner = [kind.field(i) for i in range(kind.num_fields)] if pyarrow.types.is_nested(kind) else []
+        names[field.name.lower()] = names.get(field.name.lower(), False) or bool(inner)
+        left += inner
+    return names

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
+from dataset.records.marks import is_excluded, is_trained
 from dataset.records.nulls import stated, stated_schema, written_by_arrow
 from dataset.records.turns import (
-    MARKS,
     ROLES,
     as_turns,
     from_sharegpt_turn,
-    is_trained,
     json_objects,
     lower,
     normal_turn,
@@ -81,38 +80,39 @@ def from_conversations(fields: dict, key: str = "conversations") -> Conversation
     """`{"conversations": [{"role": ..., "content": ...}, ...]}`; `key` "messages" is the format of that name; a system
     message may stand beside them under `system`.
     """
-    return _conversation([*_system(fields), *turns_under(fields, key)], fields)
+    turns = turns_under(fields, key)
+    return _conversation([*_system(fields, turns), *turns], fields)
 
 
-def from_sharegpt(fields: dict) -> Conversation:
+def from_sharegpt(fields: dict, key: str = "conversations") -> Conversation:
     """`{"conversations": [{"from": "human", "value": ...}, ...]}`; `system` and `tools` may stand beside it."""
-    turns = [*_system(fields), *turns_under(fields, "conversations")]
-    return _conversation(turns, fields, from_sharegpt_turn)
+    return from_turns(turns_under(fields, key), fields)
 
 
-def from_alpaca(fields: dict) -> Conversation:
+def from_turns(turns: list, fields: dict) -> Conversation:
+    """Turns in either form, which were put together from what `fields`, the record, says. Raises BadRecord."""
+    return _conversation([*_system(fields, turns), *turns], fields, from_sharegpt_turn)
+
+
+def from_alpaca(fields: dict, answer: str = "output", below: str = "input") -> Conversation:
     """`instruction`, `input` below it if there is one, `output`; optional `system` and `history` of pairs."""
-    keys = ("instruction",) if fields.get("input") in (None, "") else ("instruction", "input")
+    keys = ("instruction",) if fields.get(below) in (None, "") else ("instruction", below)
     request = [clean_string(fields, key, may_be_blank=True) for key in keys]
-    pairs = [] if fields.get("history") in (None, "") else fields["history"]
-    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise BadRecord('"history" is not a list of pairs')
-    pairs = [*pairs, ["\n".join(text for text in request if text.strip()), clean_string(fields, "output")]]
-    turns = _system(fields)
-    for pair in pairs:
-        turns += [{"role": role, "content": text} for role, text in zip(("user", "assistant"), pair)]
+    turns = [*_system(fields), *history(fields)]
+    turns.append({"role": "user", "content": "\n".join(text for text in request if text.strip())})
+    turns.append({"role": "assistant", "content": clean_string(fields, answer)})
     return _conversation(turns, fields)
 
 
 def from_completion(fields: dict, answer: str = "completion", prompt: str = "prompt") -> Conversation:
-    """A prompt and its answer, under these keys, each a text or a list of messages."""
-    turns = _system(fields)
+    """A prompt and its answer, under these keys, each a text or a list of messages; optional `system`, `history`."""
+    turns = []
     for key, role in ((prompt, "user"), (answer, "assistant")):
         if as_turns(fields.get(key)) is not None:
             turns += turns_under(fields, key)
         else:
             turns.append({"role": role, "content": clean_string(fields, key)})
-    return _conversation(turns, fields)
+    return _conversation([*_system(fields, turns), *history(fields), *turns], fields)
 
 
 def from_inline(fields: dict, key: str = "prompt") -> Conversation:
@@ -137,8 +137,8 @@ def has_roles(fields: dict, key: str = "conversations") -> bool:
     return "role" in _first_turn(fields, key)
 
 
-def is_sharegpt(fields: dict) -> bool:
-    return "from" in _first_turn(fields, "conversations")
+def is_sharegpt(fields: dict, key: str = "conversations") -> bool:
+    return "from" in _first_turn(fields, key)
 
 
 def has_role_tags(fields: dict, key: str = "prompt") -> bool:
@@ -155,9 +155,33 @@ def _first_turn(fields: dict, key: str) -> dict:
 # From turns to a conversation.
 
 
-def _system(fields: dict) -> list[dict]:
-    """The system message that stands beside the turns, if there is one."""
-    return [{"role": "system", "content": fields["system"]}] if fields.get("system") else []
+def _system(fields: dict, turns: list = ()) -> list[dict]:
+    """The system message that stands beside the turns, under `system`; or `system_prompt`, if they have none."""
+    first = lower(turns[0]) if turns and isinstance(turns[0], dict) else {}
+    begins = "system" in (first.get("role"), first.get("from"))
+    text = fields.get("system") or (None if begins else fields.get("system_prompt"))
+    return [{"role": "system", "content": text}] if text else []
+
+
+def history(fields: dict) -> list[dict]:
+    """The turns before the question that a record holds as pairs under `history`. Raises BadRecord."""
+    pairs = fields.get("history") or []
+    if isinstance(pairs, str):
+        try:
+            pairs = json.loads(pairs)
+        except (ValueError, RecursionError) as error:
+            raise BadRecord('"history" is not a list of pairs') from error
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise BadRecord('"history" is not a list of pairs')
+    return [{"role": role, "content": text} for pair in pairs for role, text in zip(("user", "assistant"), pair)]
+
+
+def _refuse_media(fields: dict, messages: list[dict]) -> None:
+    """Raises BadRecord for a conversation about pictures, films or sounds, of which nothing can be learned here."""
+    for key in ("image", "video", "audio"):
+        marked = any(f"<{key}>" in message["content"] for message in messages)
+        if fields.get(f"{key}s") or (fields.get(key) and marked):
+            raise BadRecord(f'the conversation is about "{key}s"', "only text can be learned")
 
 
 def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] = lambda turn: turn) -> Conversation:
@@ -188,7 +212,8 @@ def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] 
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     if not answers:
         raise BadRecord("no turn is the assistant's", f"roles: {', '.join(m['role'] for m in messages[:12])}")
-    if _is_excluded(fields):
+    _refuse_media(fields, messages)
+    if is_excluded(fields, len(messages), len(answers)):
         untrained |= set(answers)
     skill = fields.get("skill")
     return Conversation(
@@ -197,17 +222,6 @@ def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] 
         skill if isinstance(skill, str) else None,
         untrained=frozenset(untrained.intersection(answers)),
     )
-
-
-def _is_excluded(fields: dict) -> bool:
-    """Whether the record says that nothing of it is to be learned: by a mark as turns have, or as a bad answer of KTO.
-
-    Other values under these keys are some other column, such as the loss that a filter computed.
-    """
-    if isinstance(fields.get("loss_mask"), list):
-        raise BadRecord('"loss_mask" stands beside the turns', "give each turn its own, 0 or 1")
-    off = (fields[key] for key in MARKS if isinstance(fields.get(key), bool | int | float))
-    return fields.get("label") is False or any(value == 0 for value in off)
 
 
 CHAT = RecordKind(
@@ -236,6 +250,13 @@ CHAT = RecordKind(
             partial(has_roles, key="messages"),
         ),
         Format(
+            "sharegpt",
+            '{"messages": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
+            frozenset({"messages"}),
+            partial(from_sharegpt, key="messages"),
+            partial(is_sharegpt, key="messages"),
+        ),
+        Format(
             "alpaca",
             '{"instruction": "...", "input": "...", "output": "..."}',
             frozenset({"instruction", "output"}),
@@ -252,6 +273,18 @@ CHAT = RecordKind(
             '{"prompt": "...", "response": "..."}',
             frozenset({"prompt", "response"}),
             partial(from_completion, answer="response"),
+        ),
+        Format(
+            "query/response",
+            '{"query": "...", "response": "..."}',
+            frozenset({"query", "response"}),
+            partial(from_completion, answer="response", prompt="query"),
+        ),
+        Format(
+            "instruction/response",
+            '{"instruction": "...", "context": "...", "response": "..."}',
+            frozenset({"instruction", "response"}),
+            partial(from_alpaca, answer="response", below="context"),
         ),
         Format(
             "question/answer",

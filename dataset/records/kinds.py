@@ -22,10 +22,10 @@ def find_kind(fields: dict, kinds: Sequence[RecordKind]) -> tuple[RecordKind, Fo
     """The kind and format of a record, for a command that reads several kinds; None if none fits.
 
     A record with turns, or with a question and its answer, is that, whatever `text` stands beside: many files of
-    conversations also have them rendered. Among equals the first kind wins.
+    conversations also have them rendered; so is a `text` that begins with a role tag. Among equals the first kind wins.
     """
     fitting = [(kind, found) for kind in kinds if (found := kind.find_format(fields)) is not None]
-    return min(fitting, key=lambda each: each[1].keys == {"text"}, default=None)
+    return min(fitting, key=lambda each: each[0].name.startswith(TEXT.name), default=None)
 
 
 def only(kind: RecordKind, name: str | None) -> RecordKind:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.errors import SproutError, UsageError
 
-NAMES = ".jsonl, .ndjson, .json, .txt (also .gz, .bz2, .zst), .parquet, .arrow, .csv, .tsv"
+NAMES = ".jsonl, .ndjson, .json, .txt (also .gz, .bz2, .xz, .zst), .parquet, .arrow, .csv, .tsv"
 
 
 def refusal(path: Path, file_type: str | None) -> SproutError:

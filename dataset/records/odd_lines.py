@@ -14,6 +14,7 @@ UNKNOWN, NO_TEXT, NOT_TEXT = "the shape is unknown", "there is no text", "not a 
 OTHER_FILES = {
     b"\x1f\x8b": "it is compressed by gzip: end its name in .gz",
     b"BZh": "it is compressed by bzip2: end its name in .bz2",
+    b"\xfd7zXZ": "it is compressed by xz: end its name in .xz",
     b"\x28\xb5\x2f\xfd": "it is compressed by Zstandard: end its name in .zst",
     b"PAR1": "it is a parquet file: end its name in .parquet",
     b"ARROW1": "it is a file of Arrow: end its name in .arrow",

@@ -8,8 +8,9 @@ import json
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dataset.records.conversations import Conversation, from_alpaca, from_sharegpt
+from dataset.records.conversations import Conversation, from_alpaca, from_turns, history
 from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
+from dataset.records.marks import LABELS
 from dataset.records.numbers import finite_number
 from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower, turns_under
 
@@ -54,7 +55,7 @@ def from_pair(fields: dict) -> Preference:
     With a prompt, messages go on behind it, or are the whole conversation if they repeat it. Raises BadRecord.
     """
     chosen, rejected = (_conversation(fields, key) for key in ("chosen", "rejected"))
-    return Preference((_pair(chosen, rejected, finite_number(fields, "margin")),))
+    return Preference((_pair(chosen, rejected, _margin(fields)),))
 
 
 def from_ranked(fields: dict) -> Preference:
@@ -71,7 +72,7 @@ def from_ranked(fields: dict) -> Preference:
         conversation = _conversation({**fields, "prompt": asked, "text": clean_string(choice, "text")}, "text")
         ranked.append((finite_number(choice, "rank"), conversation))
     pairs = [
-        _pair(*((one, other) if rank < below else (other, one)), finite_number(fields, "margin"))
+        _pair(*((one, other) if rank < below else (other, one)), _margin(fields))
         for (rank, one), (below, other) in itertools.combinations(ranked, 2)
         if rank != below
     ]
@@ -81,14 +82,32 @@ def from_ranked(fields: dict) -> Preference:
 
 
 def from_turns_before(fields: dict, key: str) -> Preference:
-    """LLaMA-Factory's shape: the turns of the prompt under `key`, and two answers beside them."""
-    return from_pair({**{name: value for name, value in fields.items() if name != key}, "prompt": fields[key]})
+    """LLaMA-Factory's shape: the turns of the prompt under `key`, and two answers beside them.
+
+    Where the turns go on to an answer, it is the chosen one. Raises BadRecord.
+    """
+    prompt = fields[key]
+    turns = as_turns(prompt)
+    if turns and _speaker(turns[-1]) == "assistant":
+        chosen = as_turns(fields["chosen"]) or [{"role": "assistant", "content": fields["chosen"]}]
+        if _speaker(chosen[0]) == "assistant":
+            if _key(turns[-1]) != _key(chosen[0]):
+                raise BadRecord(f'"{key}" ends with an answer that is not the chosen one')
+            prompt = turns[:-1]
+    return from_pair({**{name: value for name, value in fields.items() if name != key}, "prompt": prompt})
+
+
+def from_preferred_output(fields: dict) -> Preference:
+    """OpenAI's shape: messages, and perhaps tools, under `input`, and two lists of messages. Raises BadRecord."""
+    asked = fields["input"] if isinstance(fields["input"], dict) else {"messages": fields["input"]}
+    answers = {"chosen": fields["preferred_output"], "rejected": fields["non_preferred_output"]}
+    return from_pair({**fields, **answers, "tools": asked.get("tools"), "prompt": asked.get("messages")})
 
 
 def from_instruction(fields: dict) -> Preference:
     """LLaMA-Factory's other shape: as `conversations.from_alpaca`, with two answers in place of `output`."""
     chosen, rejected = (from_alpaca({**fields, "output": fields[key]}) for key in ("chosen", "rejected"))
-    return Preference((_pair(chosen, rejected, finite_number(fields, "margin")),))
+    return Preference((_pair(chosen, rejected, _margin(fields)),))
 
 
 def from_rejected_response(fields: dict) -> Preference:
@@ -100,8 +119,21 @@ def from_rejected_response(fields: dict) -> Preference:
         answer = as_turns(fields["rejected_response"])
         if answer is None:
             answer = [{"role": "assistant", "content": clean_string(fields, "rejected_response")}]
+        if _speaker(messages[-1]) != "assistant":
+            raise BadRecord('"messages" do not end with the better answer')
         rejected = [*messages[:-1], *answer]
-    return from_pair({**fields, "chosen": messages, "rejected": rejected, "prompt": None})
+    return Preference((_pair(*(_turns_of_a_pair(turns, fields) for turns in (messages, rejected)), _margin(fields)),))
+
+
+def from_response(fields: dict) -> Preference:
+    """ms-swift's other shape: a question under `query`, and two answers. Raises BadRecord."""
+    return from_pair(
+        {**fields, "prompt": fields["query"], "chosen": fields["response"], "rejected": fields["rejected_response"]}
+    )
+
+
+def _margin(fields: dict) -> float:
+    return finite_number(fields, "margin")
 
 
 def _conversation(fields: dict, key: str) -> Conversation:
@@ -125,7 +157,14 @@ def _conversation(fields: dict, key: str) -> Conversation:
                 f'"{key}" begins with a turn that is not the assistant\'s, and does not repeat "prompt"',
                 'give the turns of the prompt as a list under "prompt"',
             )
-    return from_sharegpt({**fields, "conversations": messages})  # which reads turns with a role as well
+    return _turns_of_a_pair([*history(fields), *messages], fields)
+
+
+def _turns_of_a_pair(turns: list, fields: dict) -> Conversation:
+    """Of a record with two answers only false is a mark: any other label is some column, such as a class."""
+    return from_turns(
+        turns, {key: None if key in LABELS and value is not False else value for key, value in fields.items()}
+    )
 
 
 def _behind(prompt: list, answer: list) -> list:
@@ -213,6 +252,16 @@ PREFERENCE = RecordKind(
             frozenset({"instruction", "chosen", "rejected"}),
             from_instruction,
         ),
+        *(
+            Format(
+                f"{key}/chosen/rejected",
+                f'{{"{key}": "...", "chosen": "...", "rejected": "..."}}',
+                frozenset({key, "chosen", "rejected"}),
+                partial(from_turns_before, key=key),
+                lambda fields: isinstance(fields["chosen"], str),
+            )
+            for key in ("query", "input")
+        ),
         Format("chosen/rejected", PAIR_OF_CHATS, frozenset({"chosen", "rejected"}), from_pair),
         Format(
             "messages/rejected_response",
@@ -225,6 +274,18 @@ PREFERENCE = RecordKind(
             '{"messages": [...], "rejected_messages": [...]}',
             frozenset({"messages", "rejected_messages"}),
             from_rejected_response,
+        ),
+        Format(
+            "query/response/rejected_response",
+            '{"query": "...", "response": "...", "rejected_response": "..."}',
+            frozenset({"query", "response", "rejected_response"}),
+            from_response,
+        ),
+        Format(
+            "input/preferred_output",
+            '{"input": {"messages": [...]}, "preferred_output": [...], "non_preferred_output": [...]}',
+            frozenset({"input", "preferred_output", "non_preferred_output"}),
+            from_preferred_output,
         ),
         Format(
             "ranked choices",

@@ -11,10 +11,11 @@ from functools import partial
 
 from dataset.records.conversations import CHAT, Conversation, from_completion, from_conversations
 from dataset.records.formats import BadRecord, Format, RecordKind
+from dataset.records.marks import without_marks
 from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower
 
 PLACE = "?"  # stands for an answer that is to be written, where a reader of chats wants one
-TURNS, PARTS = ("conversations", "messages"), ("system", "tools", "functions")
+TURNS, PARTS = ("conversations", "messages"), ("system", "system_prompt", "tools", "functions")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def from_prompt(fields: dict) -> Prompt:
     """`{"prompt": ...}`, a text or a list of messages; other columns as they are. Raises BadRecord."""
     if as_turns(fields.get("prompt")) is not None:
         return _from_turns(fields, "prompt", partial(from_conversations, key="prompt"))
-    return _prompt(from_completion({**fields, PLACE: PLACE}, answer=PLACE), fields, ("prompt",), is_answered=False)
+    asked = from_completion({**without_marks(fields), PLACE: PLACE}, answer=PLACE)
+    return _prompt(asked, fields, ("prompt", "history"), is_answered=False)
 
 
 def from_chat(fields: dict, read: Callable[[dict], Conversation], keys: frozenset[str]) -> Prompt:
@@ -45,7 +47,8 @@ def from_chat(fields: dict, read: Callable[[dict], Conversation], keys: frozense
     key = next(iter(keys & {*TURNS}), None)
     if key is not None:
         return _from_turns(fields, key, read)
-    return _prompt(read(fields), fields, (*keys, "input", "history"), is_answered=True)
+    parts = ("input", "context", "history") if "instruction" in keys else ("history",)
+    return _prompt(read(without_marks(fields)), fields, (*keys, *parts), is_answered=True)
 
 
 def _from_turns(fields: dict, key: str, read: Callable[[dict], Conversation]) -> Prompt:
@@ -56,8 +59,10 @@ def _from_turns(fields: dict, key: str, read: Callable[[dict], Conversation]) ->
     if is_answered and not (str(last.get(said) or "").strip() or last.keys() & {"tool_calls", "reasoning_content"}):
         turns, is_answered = turns[:-1], False
     if last and not is_answered:
-        turns = [*turns, {speaker: "gpt" if speaker == "from" else "assistant", said: PLACE}]
-    return _prompt(read({**fields, key: turns}), fields, (key,), is_answered)
+        # With all the keys that the other turns have, if as null, so that one can still see whether Arrow wrote them.
+        keys = dict.fromkeys(turns[-1] if turns else ())
+        turns = [*turns, {**keys, speaker: "gpt" if speaker == "from" else "assistant", said: PLACE}]
+    return _prompt(read({**without_marks(fields), key: turns}), fields, (key,), is_answered)
 
 
 def _prompt(conversation: Conversation, fields: dict, keys: tuple[str, ...], is_answered: bool) -> Prompt:

@@ -23,13 +23,13 @@ from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
 from model.errors import SproutError
 
 JSON, TEXTS, TABLES = (".jsonl", ".ndjson", ".json"), (".txt",), (".parquet", ".arrow", ".csv", ".tsv")
-COMPRESSED = ("", ".gz", ".bz2", ".zst")
+COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
 ACCEPTED = (*(kind + end for kind in (*JSON, *TEXTS) for end in COMPRESSED), *TABLES)
 SAVED = "save_to_disk"  # the type of a folder that `datasets` wrote; no file name ends so
 
 UTF8_BOM = b"\xef\xbb\xbf"
 # How files begin that are no text; `odd_lines.OTHER_FILES` says which ones.
-OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\x28\xb5\x2f\xfd|PAR1|ARROW1|PK\x03\x04|\xff\xfe|\xfe\xff|\0\0\xfe\xff")
+OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5/\xfd|PAR1|ARROW1|PK\x03\x04|\xff\xfe|\xfe\xff|\0\0\xfe\xff")
 
 
 def files_of(path: str | Path) -> list[Path]:
@@ -106,7 +106,7 @@ def _decompressed(path: str, raw: IO[bytes]) -> IO[bytes]:
     """What the opened file holds, undone if its name says that it is compressed."""
     if path.lower().endswith(".gz"):
         return gzip.GzipFile(fileobj=raw)
-    if path.lower().endswith((".bz2", ".zst")):
+    if path.lower().endswith((".bz2", ".xz", ".zst")):
         from dataset.records.compressed import decompressed
 
         return decompressed(raw, path)

@@ -12,11 +12,12 @@ import pyarrow.parquet
 
 from dataset.records.arrow import rows_of
 from dataset.records.formats import MAX_LINE_BYTES
+from dataset.records.marks import LABELS, MARKS
 from dataset.records.saved import data_files
 from model.errors import SproutError
 
 ROWS_AT_ONCE = 128
-NUMBERS = ("score", "margin", "rank", "label", "weight")  # columns of a CSV file that are not text
+NUMBERS = ("score", "margin", "rank", *LABELS, *MARKS)  # columns of a CSV file that are not text
 
 
 def table_rows(path: str, file_type: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, dict | None]]:
@@ -39,6 +40,21 @@ def table_rows(path: str, file_type: str, progress: Callable[[int], None] | None
         raise SproutError(
             f"{path}:{number + 1}: cannot be read as {kind} ({reason}): is the file whole, and of that kind?"
         ) from error
+
+
+def schema_of(path: str, file_type: str) -> pyarrow.Schema:
+    """The columns of a table. Raises ArrowException, OSError or ValueError where they cannot be read."""
+    if file_type in (".csv", ".tsv"):
+        with open(path, encoding="utf-8-sig") as file:
+            names = next(csv.reader(file, delimiter="," if file_type == ".csv" else "\t"), [])
+        return pyarrow.schema([(name, pyarrow.string()) for name in names])
+    if file_type == ".parquet":
+        return pyarrow.parquet.read_schema(path)
+    file = path if file_type == ".arrow" else str(data_files(Path(path))[0])
+    with pyarrow.memory_map(file) as source:
+        is_file = source.read(6) == b"ARROW1"
+        source.seek(0)
+        return (pyarrow.ipc.open_file if is_file else pyarrow.ipc.open_stream)(source).schema
 
 
 def _parquet(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:

@@ -1,4 +1,4 @@
-"""One turn of a chat in its normal form: who speaks, what is said and called, and whether it is to be learned.
+"""One turn of a chat in its normal form: who speaks, what is said and called.
 
 Turns come as a list of JSON objects, as JSON text of one, or as one object of lists (as `datasets` stores them).
 """
@@ -22,11 +22,7 @@ SHAREGPT_ROLES = {
     "observation": "tool",
     "tool": "tool",
 }
-
-# Whether a turn is learned: `weight` in OpenAI's files, `loss` in those of ms-swift, `train` or `training` of Axolotl.
-MARKS = ("weight", "loss", "loss_mask", "train", "training")
-# These choose parts of a turn, or say the opposite, or scale its loss; they are not supported.
-OTHER_MARKS = ("mask", "masked", "train_detail", "training_detail", "loss_scale", "loss_weight")
+REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM's names, and that of gpt-oss
 
 
 def as_turns(value) -> list | None:
@@ -75,8 +71,12 @@ def normal_turn(turn: dict) -> dict:
     if role not in ROLES:
         found = " ".join(str(role).split())[:40] if role is not None else list_keys(turn)
         raise BadRecord("the role is unknown", f"{found}; known: {', '.join(ROLES)}")
+    if isinstance(turn.get("content"), list):
+        turn = turn | {"content": _text_of_parts(turn["content"])}
     # `function_call` is OpenAI's earlier name for a single call.
     calls = [_call(call) for key in ("tool_calls", "function_call") for call in json_objects(turn, key)]
+    if role == "assistant" and (thought := next((turn[key] for key in REASONING if turn.get(key)), None)):
+        turn = turn | {"reasoning_content": thought}
     reasoning = clean_string({"reasoning_content": "", **turn}, "reasoning_content", may_be_blank=True)
     if role != "assistant":
         if calls or reasoning.strip():
@@ -93,18 +93,15 @@ def normal_turn(turn: dict) -> dict:
     return message
 
 
-def is_trained(turn: dict, role: str) -> bool:
-    """Whether the marks on a turn, if it has any, want it learned. Raises BadRecord for what cannot be done."""
-    for key in OTHER_MARKS:
-        if key in turn:
-            raise BadRecord(f'"{key}" of a turn is not supported', '"train": false excludes a whole turn from training')
-    marks = {key: turn[key] for key in MARKS if key in turn}
-    for key, value in marks.items():
-        if not isinstance(value, bool | int | float) or value not in (0, 1):
-            raise BadRecord(f'"{key}" of a turn is neither 0 nor 1', f"found {json.dumps(value, default=str)[:40]}")
-        if value and role != "assistant":
-            raise BadRecord(f'"{key}" wants a turn learned that is not the assistant\'s', f"role: {role}")
-    return all(marks.values())
+def _text_of_parts(parts: list) -> str:
+    """The text of a content given in OpenAI's parts, `{"type": "text", "text": ...}`. Raises BadRecord for others."""
+    texts = []
+    for part in parts:
+        part = lower(part) if isinstance(part, dict) else {"type": type(part).__name__}
+        if part.get("type") != "text":
+            raise BadRecord('"content" has a part that is not text', f"found {str(part.get('type'))[:40]}")
+        texts.append(clean_string(part, "text", may_be_blank=True))
+    return "".join(texts)
 
 
 def from_sharegpt_turn(turn: dict) -> dict:

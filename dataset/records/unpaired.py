@@ -3,19 +3,14 @@
 A record is such an answer, or a preference, whose chosen answers are good and whose rejected ones are bad.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dataset.records.conversations import (
-    Conversation,
-    from_completion,
-    from_conversations,
-    from_sharegpt,
-    has_roles,
-    is_sharegpt,
-)
+from dataset.records.conversations import CHAT, Conversation
 from dataset.records.formats import BadRecord, Format, RecordKind
+from dataset.records.marks import LABELS
 from dataset.records.preferences import PREFERENCE
 from dataset.records.turns import as_turns
 
@@ -41,23 +36,17 @@ class LabelledAnswers:
         return "".join(f"{one.to_json()}\n{good}\n" for one, good in zip(self.conversations, self.good))
 
 
-def from_labelled(fields: dict, answer: str = "completion") -> LabelledAnswers:
-    """`{"prompt": ..., "completion": ..., "label": true}`, with texts or lists of messages. Raises BadRecord."""
-    turns = as_turns(fields.get(answer))
-    return _labelled(fields, partial(from_completion, answer=answer), 1 if turns is None else len(turns))
+def from_labelled(fields: dict, chat: Format, mark: str = "label") -> LabelledAnswers:
+    """A chat in a format of `CHAT`, with a label under `mark`, true or false. Raises BadRecord.
 
-
-def from_labelled_chat(fields: dict, read: Callable[[dict], Conversation]) -> LabelledAnswers:
-    """A chat as `read` takes it, with a label that is about its last turn. Raises BadRecord."""
-    return _labelled(fields, read, 1)
-
-
-def _labelled(fields: dict, read: Callable[[dict], Conversation], turns: int) -> LabelledAnswers:
-    label = fields.get("label")
+    The label is about the completion of a prompt, which may be several turns, else about the last turn.
+    """
+    label = fields.get(mark)
     if label not in (True, False):  # 1 and 0 are equal to these
-        raise BadRecord('"label" is neither true nor false')
-    conversation = read({**fields, "label": None})  # for fine-tuning a false label excludes the record
-    begins = len(conversation.messages) - turns
+        raise BadRecord(f'"{mark}" is neither true nor false', f"found {json.dumps(label, default=str)[:40]}")
+    conversation = chat.read({**fields, mark: None})  # for fine-tuning a false label excludes the record
+    answers = [as_turns(fields[key]) for key in ("completion", "response", "answer") if key in chat.keys]
+    begins = len(conversation.messages) - max([len(turns) for turns in answers if turns is not None], default=1)
     if not any(message["role"] == "assistant" for message in conversation.messages[begins:]):
         raise BadRecord("the labelled turn is not the assistant's")
     return LabelledAnswers((replace(conversation, trained_from=begins),), (bool(label),))
@@ -69,43 +58,21 @@ def from_preference(fields: dict, read: Callable[[dict], object]) -> LabelledAns
     return LabelledAnswers(conversations, (True, False) * (len(conversations) // 2))
 
 
+# Prompts come first: where both are there, their completions are what was judged.
+LABELLED = sorted((one for one in CHAT.formats if one.name != "inline"), key=lambda one: "prompt" not in one.keys)
 UNPAIRED = RecordKind(
     "unpaired",
     "an answer that is good or bad, for train_dpo.py --loss_type kto",
-    (
+    tuple(
         Format(
-            "prompt/completion/label",
-            '{"prompt": "...", "completion": "...", "label": true}',
-            frozenset({"prompt", "completion", "label"}),
-            from_labelled,
-        ),
-        Format(
-            "prompt/response/label",
-            '{"prompt": "...", "response": "...", "label": true}',
-            frozenset({"prompt", "response", "label"}),
-            partial(from_labelled, answer="response"),
-        ),
-        Format(
-            "messages/label",
-            '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}], "label": true}',
-            frozenset({"messages", "label"}),
-            partial(from_labelled_chat, read=partial(from_conversations, key="messages")),
-            partial(has_roles, key="messages"),
-        ),
-        Format(
-            "conversations/label",
-            '{"conversations": [{"role": "user", "content": "..."}, {"role": "assistant", ...}], "label": true}',
-            frozenset({"conversations", "label"}),
-            partial(from_labelled_chat, read=from_conversations),
-            has_roles,
-        ),
-        Format(
-            "sharegpt/label",
-            '{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", ...}], "label": true}',
-            frozenset({"conversations", "label"}),
-            partial(from_labelled_chat, read=from_sharegpt),
-            is_sharegpt,
-        ),
+            f"{one.name}/{mark}",
+            one.shape.removesuffix("}") + f', "{mark}": true}}',
+            one.keys | {mark},
+            partial(from_labelled, chat=one, mark=mark),
+            one.looks_right,
+        )
+        for mark in LABELS
+        for one in LABELLED
     ),
 )
 

@@ -55,7 +55,12 @@ class PackedChats(PackedRecords):
     def warnings(self) -> list[str]:
         warnings = []
         for file, (cache, stream, kept) in enumerate(zip(self.caches, self.streams, self.kept, strict=True)):
-            cut, positions = kept.after_turn + kept.inside_turn + kept.left_out, self.positions(file)
+            excluded = int(np.count_nonzero(stream.lengths() == 0))  # by their own marks, at any length of a row
+            cut, positions = kept.after_turn + kept.inside_turn + kept.left_out - excluded, self.positions(file)
+            if excluded:
+                warnings.append(
+                    f"{excluded:,} conversations in {cache.source} say that nothing of them is to be trained"
+                )
             if cut > MANY_CUT * kept.records:
                 warnings.append(
                     f"{cut / kept.records:.0%} of the conversations in {cache.source} are cut or left out: raise"

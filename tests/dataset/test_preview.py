@@ -132,7 +132,7 @@ def test_texts(tmp_path, tokenizer, build, show):
 
 def test_text_is_chat_when_asked_for(write, show):
     path = write({"text": "用户：你好\n助手：新芽"})
-    assert "text, format text" in show(path)
+    assert "text, format text" in show(path, "--kind", "text")
     output = show(path, "--kind", "chat")
     assert "chat, format inline" in output and "⟦新芽<|im_end|>⟧" in output
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import lzma
 
 import pyarrow
 import pyarrow.csv
@@ -39,6 +40,7 @@ FILES = {
     "c.json": json.dumps(RECORDS, indent=2, ensure_ascii=False).encode("utf-8-sig"),
     "a.jsonl.gz": gzip.compress(LINES),
     "a.jsonl.bz2": bz2.compress(LINES),
+    "a.jsonl.xz": lzma.compress(LINES),
     "a.jsonl.zst": zstd(LINES),
     "a.json.gz": gzip.compress(json.dumps(RECORDS).encode()),
 }
@@ -126,10 +128,10 @@ def test_an_array_that_is_damaged(tmp_path, content, line, detail):
     assert isinstance(bad, BadLine) and (bad.line, bad.reason) == (line, "not valid JSON") and detail in bad.detail
 
 
-@pytest.mark.parametrize("name", ["a.jsonl.bz2", "a.jsonl.zst"])
+@pytest.mark.parametrize("name", ["a.jsonl.bz2", "a.jsonl.xz", "a.jsonl.zst"])
 def test_compressed_files_cut_short(tmp_path, name):
     lines = b"".join(json.dumps({"text": f"{number} {number**7}"}).encode() + b"\n" for number in range(20000))
-    packed = {"a.jsonl.bz2": bz2.compress, "a.jsonl.zst": zstd}[name](lines)
+    packed = {"a.jsonl.bz2": bz2.compress, "a.jsonl.xz": lzma.compress, "a.jsonl.zst": zstd}[name](lines)
     (tmp_path / name).write_bytes(packed[: len(packed) // 2])
     *_, bad = read_records(tmp_path / name)
     assert isinstance(bad, BadLine) and bad.reason.startswith("the compressed data are damaged or cut short")

@@ -54,6 +54,17 @@ def read(record):
         ),
         ("question/chosen/rejected", {"question": "Hi", "chosen": "Hello!", "rejected": "What?"}),
         ("messages/rejected_response", {"messages": [USER, GOOD], "rejected_response": "What?"}),
+        ("messages/chosen/rejected", {"messages": [USER, GOOD], "chosen": "Hello!", "rejected": BAD}),
+        ("query/chosen/rejected", {"query": "Hi", "chosen": "Hello!", "rejected": "What?"}),
+        ("input/chosen/rejected", {"input": "Hi", "chosen": "Hello!", "rejected": "What?", "label": 0}),
+        (
+            "query/response/rejected_response",
+            {"query": "Hi", "response": "Hello!", "rejected_response": "What?"},
+        ),
+        (
+            "input/preferred_output",
+            {"input": {"messages": [USER]}, "preferred_output": [GOOD], "non_preferred_output": [BAD]},
+        ),
         ("messages/rejected_messages", {"messages": [USER, GOOD], "rejected_messages": [USER, BAD]}),
         (
             "ranked choices",
@@ -66,6 +77,27 @@ def test_each_format_gives_the_same_pair(name, record):
     assert detect_format(record, PREFERENCE).name == name
     pair = Pair(Conversation((USER, GOOD), trained_from=1), Conversation((USER, BAD), trained_from=1))
     assert read(record).pairs == (pair,)
+
+
+def test_nulls_of_arrow_are_left_out_where_turns_are_put_together():
+    call = {"name": "w", "arguments": {"city": "Bonn", "a": None}}
+    called = {"role": "assistant", "content": "", "tool_calls": [call]}
+    for record in (
+        {"prompt": "Hi", "chosen": [called], "rejected": [BAD | {"tool_calls": None}]},
+        {"messages": [USER | {"tool_calls": None}, called], "rejected_response": "What?"},
+    ):
+        (message,) = read(record).pairs[0].chosen.messages[1:]
+        assert message["tool_calls"] == [{"name": "w", "arguments": {"city": "Bonn"}}]
+
+
+def test_history_comes_before_the_question():
+    (pair,) = read({"prompt": "Hi", "history": [["a", "b"]], "chosen": "Hello!", "rejected": "What?"}).pairs
+    assert [m["content"] for m in pair.chosen.messages] == ["a", "b", "Hi", "Hello!"] and pair.chosen.trained_from == 3
+
+
+def test_turns_that_end_with_another_answer_are_refused():
+    with pytest.raises(BadRecord, match="not the chosen one"):
+        read({"messages": [USER, GOOD], "chosen": "Other.", "rejected": "What?"})
 
 
 HISTORY = [{"role": "user", "content": "I am Ann."}, {"role": "assistant", "content": "Hello Ann!"}]

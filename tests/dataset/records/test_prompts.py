@@ -17,6 +17,12 @@ SAID = {"role": "assistant", "content": "yes"}
     [
         ({"prompt": "x", "gold": 3}, [ASKED], {"gold": 3}),
         ({"prompt": "x", "system": "s"}, [SYSTEM, ASKED], {}),
+        (
+            {"prompt": "x", "system_prompt": "s", "weight": 72, "label": "good"},
+            [SYSTEM, ASKED],
+            {"weight": 72, "label": "good"},
+        ),
+        ({"prompt": "x", "history": [["x", "yes"]]}, [ASKED, SAID, ASKED], {}),
         ({"prompt": [SYSTEM, ASKED], "answer": "4"}, [SYSTEM, ASKED], {"answer": "4"}),
         ({"question": "x", "answer": "#### 3", "skill": "sum"}, [ASKED], {"answer": "#### 3", "skill": "sum"}),
         ({"messages": [ASKED], "k": 1}, [ASKED], {"k": 1}),

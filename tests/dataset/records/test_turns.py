@@ -27,10 +27,31 @@ def read(record):
         {"prompt": json.dumps([USER]), "completion": [ANSWER]},
         {"prompt": USER, "completion": ANSWER},
         {"question": "Hi", "answer": "Hello!"},
+        {"query": "Hi", "response": "Hello!"},
+        {"instruction": "Hi", "context": "", "response": "Hello!"},
+        {"messages": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello!"}]},
+        {"messages": [USER | {"content": [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}]}, ANSWER]},
     ],
 )
 def test_turns_as_text_as_columns_and_alone(record):
     assert read(record).messages == (USER, ANSWER)
+
+
+@pytest.mark.parametrize("question, answer", [("prompt", "completion"), ("query", "response"), ("question", "answer")])
+def test_what_was_said_before_a_question_is_read(question, answer):
+    record = {question: "Hi", answer: "Hello!", "system_prompt": "s", "history": '[["a", "b"]]'}
+    before = [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+    ]
+    assert read(record).messages == (*before, USER, ANSWER)
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_have_several_names(key):
+    thought = ANSWER | {"reasoning_content": "so"}
+    assert read({"messages": [USER, ANSWER | {"reasoning_content": "", key: "so"}]}).messages == (USER, thought)
 
 
 def test_an_answer_of_json_is_an_answer():
@@ -54,13 +75,17 @@ def test_a_marked_turn_is_read_but_not_trained(small_tokenizer, mark):
     assert "five" in trained(other) and "five" not in trained(one) and "Hello!" in trained(one)
 
 
-@pytest.mark.parametrize("record", [{"label": False}, {"weight": 0}, {"train": False}])
+@pytest.mark.parametrize(
+    "record", [{"label": False}, {"label": 0}, {"kto_tag": False}, {"weight": 0}, {"train": False}]
+)
 def test_nothing_is_learned_from_an_excluded_record(small_tokenizer, record):
     found = read({"prompt": "Hi", "completion": "Go away.", **record})
     assert not ChatRenderer(small_tokenizer).render([found])[0].trained.any()
 
 
-@pytest.mark.parametrize("column", [{"label": True}, {"label": 0}, {"loss": 2.3}, {"weight": "a lot"}, {"label": None}])
+@pytest.mark.parametrize(
+    "column", [{"label": True}, {"label": 2}, {"label": "sports"}, {"loss": 2.3}, {"weight": "a lot"}, {"label": None}]
+)
 def test_other_columns_change_nothing(column):
     assert read({"prompt": "Hi", "completion": "Hello!", **column}).untrained == frozenset()
 
@@ -72,6 +97,8 @@ def test_other_columns_change_nothing(column):
         (ANSWER | {"loss_mask": [0, 1]}, '"loss_mask" of a turn is neither 0 nor 1'),
         (ANSWER | {"train_detail": []}, '"train_detail" of a turn is not supported'),
         (ANSWER | {"masked": True}, '"masked" of a turn is not supported'),
+        (ANSWER | {"do_train": False}, '"do_train" of a turn is not supported'),
+        (ANSWER | {"ignore": True}, '"ignore" of a turn is not supported'),
         (USER | {"loss": True}, '"loss" wants a turn learned'),
     ],
 )
@@ -103,3 +130,20 @@ def test_calls_and_roles_as_openai_once_named_them():
     assert [message["role"] for message in found.messages] == ["system", "user", "assistant", "tool", "assistant"]
     assert found.messages[2]["tool_calls"] == [{"name": "weather", "arguments": '{"city": "Bonn"}'}]
     assert found.tools == ({"type": "function", "function": function},)
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"label": "false"},
+        {"label": "Rejected"},
+        {"train": "0"},
+        {"weight": 0.5},
+        {"weights": [0, 1]},
+        {"loss_mask": [1]},
+    ],
+)
+def test_a_mark_beside_the_turns_that_cannot_be_followed_is_named(mark):
+    with pytest.raises(BadRecord) as caught:
+        read({"messages": [USER, ANSWER], **mark})
+    assert next(iter(mark)) in caught.value.reason

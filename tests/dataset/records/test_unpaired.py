@@ -28,6 +28,10 @@ def read(fields: dict):
         ({"messages": [*BEFORE, ASKED, SAID]}, 3),
         ({"conversations": [ASKED, SAID], "system": "s"}, 2),
         ({"conversations": [FROM, GPT]}, 1),
+        ({"messages": [FROM, GPT]}, 1),
+        ({"instruction": "Hi", "input": "", "output": "Hello!", "history": [["a", "b"]]}, 3),
+        ({"query": "Hi", "response": "Hello!"}, 1),
+        ({"question": "Hi", "answer": "Hello!"}, 1),
     ],
 )
 @pytest.mark.parametrize("label", [True, False, 1, 0])
@@ -37,6 +41,10 @@ def test_the_answer_is_judged_and_what_stands_before_it_is_not(fields, judged, l
     assert found.labels == [float(label)] and conversation.trained_from == judged
     assert [conversation.trains(i) for i in range(judged)] == [False] * judged
     assert conversation.trains(len(conversation.messages) - 1)  # of a bad answer, too
+
+
+def test_a_label_has_another_name():
+    assert read({"instruction": "Hi", "output": "Hello!", "kto_tag": False}).labels == [0]
 
 
 def test_a_pair_is_a_good_answer_and_a_bad_one():
