@@ -2,7 +2,7 @@
 
 from dataset.sample.loader import LANGUAGES
 from dataset.sample.questions import question, sum_wordings
-from dataset.sample.reasoning import question_of_three, sums_of_three
+from dataset.sample.reasoning import question_of_three, sums_of_three, voices_of_pets
 from dataset.sample.world import World
 
 
@@ -19,6 +19,8 @@ def prompts(world: World, held: bool) -> list[dict]:
             language = rng.choice(LANGUAGES)
             asked = rng.choice(sum_wordings(language).questions.fine_tuning).format(a=a, b=b)
             found.append(_prompt(asked, str(a + b), "sum", language))
+    for language, asked, _, sound in voices_of_pets(world, held):
+        found.append(_prompt(asked, sound.attribute, "pet_sound", language))
     for fact in world.facts:
         if fact.held == held and fact.skill != "moral":
             asked = question(fact, rng.choice(fact.wordings.questions.fine_tuning))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from dataset.sample.loader import LANGUAGES, Lines, read_wordings
 from dataset.sample.questions import answer, equation, record, sum_answer
-from dataset.sample.world import LARGEST_SUM, World
+from dataset.sample.world import LARGEST_SUM, Fact, World
 
 HELD_PART = 8  # one in so many of the sums of three numbers is held out
 SUMS_OF_THREE = 2000
@@ -38,7 +38,8 @@ def reasoning(world: World, held: bool) -> list[dict]:
         asked = question_of_three(language, numbers, rng)
         steps = f"{equation(a, b)}\n{equation(a + b, c)}"
         found.append(_reasoned("sum_of_three", language, asked, steps, sum_answer(language, *numbers)))
-    found += _voices_of_pets(world, rng, held)
+    for language, asked, pet, sound in voices_of_pets(world, held):
+        found.append(_reasoned("pet_sound", language, asked, f"{answer(pet)}\n{answer(sound)}", answer(sound)))
     rng.shuffle(found)
     return found
 
@@ -55,7 +56,8 @@ def answers_alone(world: World) -> list[dict]:
     return found
 
 
-def _voices_of_pets(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
+def voices_of_pets(world: World, held: bool) -> Iterator[tuple[str, str, Fact, Fact]]:
+    """Language, question, and the two facts that answer it: who the pet is, and what it says."""
     facts = {(fact.skill, fact.language, fact.entity): fact for fact in world.facts}
     for person in world.people:
         sound = facts.get(("sound", person.language, person.pet))
@@ -63,8 +65,7 @@ def _voices_of_pets(world: World, rng: random.Random, held: bool) -> Iterator[di
             continue
         pet = facts["pet", person.language, person.name]
         for wording in wordings(person.language).sounds_of_pets:
-            steps = f"{answer(pet)}\n{answer(sound)}"
-            yield _reasoned("pet_sound", person.language, wording.format(name=person.name), steps, answer(sound))
+            yield person.language, wording.format(name=person.name), pet, sound
 
 
 def _reasoned(skill: str, language: str, asked: str, steps: str, reply: str) -> dict:
