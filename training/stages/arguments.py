@@ -17,16 +17,8 @@ from dataset.command_line import run_main as run_main  # for the scripts
 from model.config import PRESETS
 from model.errors import UsageError
 
-SIZE_FLAGS = (
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "intermediate_size",
-    "head_dim",
-    "max_position_embeddings",
-)
-
+SIZE_FLAGS = """hidden_size num_hidden_layers num_attention_heads num_key_value_heads intermediate_size head_dim
+    max_position_embeddings""".split()
 
 # Every flag declares what it decides. A resumed run refuses another value of a `RESULT` flag.
 RESULT = "the result"  # the value changes what is learned
@@ -61,9 +53,7 @@ class StageParser(CommandParser):
 
     def __init__(self, description: str | None = None):
         super().__init__(description, usage="%(prog)s [flags]")  # the groups are easier to read than the usage line
-        config = self.add_argument(
-            "--config", metavar="FILE.yaml", help="flags from a YAML file; the command line wins"
-        )
+        config = self.add_argument("--config", metavar="FILE.yaml", help="flags from a file; the command line wins")
         config.decides = NOTHING  # the flags in the file decide
         self._defaults_under: dict[str, dict] = {}  # by switch
 
@@ -92,8 +82,7 @@ class StageParser(CommandParser):
             if getattr(known, switch):
                 self.set_defaults(**defaults)
                 known = super().parse_args(given + args, Arguments())
-        declared = [action for action in self._actions if hasattr(action, "decides")]
-        known.decides = {action.dest: action.decides for action in declared}
+        known.decides = {each.dest: each.decides for each in self._actions if hasattr(each, "decides")}
         return known
 
 
@@ -131,8 +120,7 @@ def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
 
 
 def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay: float) -> None:
-    title = "optimization (what is not given is chosen by model size and data, and printed)"
-    flag = parser.flags(title, COMPARED)
+    flag = parser.flags("optimization (what is not given is chosen by model size and data, and printed)", COMPARED)
     flag("--epochs", type=positive_int, default=1, help="passes over the data (%(default)s)")
     flag("--max_steps", type=positive_int, help="end after so many optimizer steps")
     flag("--batch_size", type=positive_int, help="rows in a micro-batch of one process")

@@ -107,7 +107,7 @@ def test_the_table_names_flags_that_exist():
     files = [*ROOT.glob("*.py"), *(file for folder in folders for file in (ROOT / folder).glob("*.py"))]
     sources = "".join(file.read_text(encoding="utf-8") for file in files if file.name != "unknown_flags.py")
     named = {*SAME.values(), *(each.split()[0] for meant in MEANT.values() for each in meant.split("|"))}
-    assert not [flag for flag in named if not re.search(f'"(--)?{flag[2:]}"', sources)]
+    assert not [flag for flag in named if not re.search(rf'["\s](--)?{flag[2:]}["\s]', sources)]
 
 
 def test_a_flag_like_no_other_and_a_stray_word_point_to_help():
