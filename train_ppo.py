@@ -33,7 +33,7 @@ def parse_arguments(argv=None):
     add_data_arguments(parser, "prompts: JSON lines, parquet, ... (docs/ppo.md)", max_seq_len=512)
     add_model_arguments(parser, start_from="full_sft")
     add_lora_arguments(parser)
-    add_rollout_arguments(parser, mini_batches=4, inner_epochs=4)
+    add_rollout_arguments(parser, mini_batches=4)
     add_ppo_arguments(parser)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="ppo")
@@ -41,7 +41,7 @@ def parse_arguments(argv=None):
     return refuse_contradictions(parser.parse_args(argv))
 
 
-LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}
+LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 5e-5, "muon": 2.5e-4}}
 
 
 def main(argv=None):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dataset.sample.manners import count_flawed
 from scripts.quickstart_way import Place, Stage
+from training.report.going_on import ROOT
 
 ROWS = "--max_seq_len 256 --sample_interval 0"
 SMALL_STEPS = "--batch_size 8 --accumulation_steps 1"  # 2,048 tokens a step, because there is little data
@@ -22,10 +23,10 @@ RANK, ADAPTED = "--lora_rank 32 --lora_alpha 64", "--model_mode 1 --lora identit
 BAD_MANNERS = f"{ROWS} {TINY_STEPS} --val_ratio 0 --max_steps 200 --learning_rate 0.0014"
 DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0002 --beta 0.4 --sft_weight 1"
 REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
-PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --val_ratio 0 --epochs 2 --max_steps 60"
+PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --max_steps 50 --eval_interval 10"
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
 # A step of GRPO makes 128 answers to 16 prompts, or 64 to 8 products, whose prompts hold the tool's schema.
-FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 135 --epochs 9 --learning_rate 0.0015"
+FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 110 --epochs 9 --learning_rate 0.0015"
 GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 16 --val_ratio 0 --kl_coef 0.02 --max_steps 120"
 TOOL_START = "--max_seq_len 512 --sample_interval 0 --batch_size 4 --accumulation_steps 1 --val_ratio 0 --epochs 9"
 TOOL_START += " --max_steps 250 --learning_rate 0.0015"
@@ -86,7 +87,8 @@ def _ppo(place: Place) -> Iterator[Stage]:
     yield place.training(
         "PPO: unlearns bad manners by the scores of the reward model",
         f"train_ppo.py --from_weight bad_manners --reward_weight reward {PPO}",
-        *("--data_path", place.sample("prompts")),
+        *("--data_path", place.sample("prompts"), "--val_path", place.sample("prompts_heldout")),
+        *("--watch", "contains", f"{ROOT}/dataset/sample/manners.py:polite"),
         result=place.weight("ppo"),
     )
     asked = "--model_mode 1 --weight ppo"

@@ -6,7 +6,7 @@ from training.stages.arguments import COMPARED, NOTHING, RESULT, StageParser
 from training.stages.stage_arguments import POLICY_LOSSES
 
 
-def add_rollout_arguments(parser: StageParser, mini_batches: int = 1, inner_epochs: int = 1) -> None:
+def add_rollout_arguments(parser: StageParser, mini_batches: int = 1) -> None:
     flag = parser.flags("rollouts", RESULT)
     flag("--prompts_per_step", COMPARED, type=positive_int, default=32, metavar="N", help="default %(default)s")
     flag("--max_new_tokens", type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)")
@@ -18,7 +18,7 @@ def add_rollout_arguments(parser: StageParser, mini_batches: int = 1, inner_epoc
         metavar="N",
         help="updates in a pass over the answers (%(default)s)",
     )
-    flag("--inner_epochs", type=positive_int, metavar="N", default=inner_epochs, help="passes over them (%(default)s)")
+    flag("--inner_epochs", type=positive_int, metavar="N", default=1, help="passes over them (%(default)s)")
     flag("--table_rows", NOTHING, type=count, default=3, metavar="N", help="prompts in the table of samples (3)")
 
 
@@ -77,7 +77,7 @@ def add_ppo_arguments(parser: StageParser) -> None:
         "--no_end_penalty", type=nonnegative, default=1.0, metavar="X", help="for answers without an end (%(default)g)"
     )
     flag = parser.flags("how far the policy may go", RESULT)
-    flag("--kl_coef", type=nonnegative, default=0.05, metavar="X", help="weight of the KL in the reward (%(default)g)")
+    flag("--kl_coef", type=nonnegative, default=0.1, metavar="X", help="weight of the KL in the reward (%(default)g)")
     flag("--kl_target", type=positive, metavar="NATS", help="let --kl_coef follow, for so much KL an answer")
     flag("--ptx_weight", type=nonnegative, default=0.0, metavar="X", help="weight of the fine-tuning loss (0)")
     flag("--ptx_path", COMPARED, nargs="+", metavar="FILE[:WEIGHT]", help="conversations for it (the sample data)")
