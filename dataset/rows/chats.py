@@ -6,6 +6,7 @@ import numpy as np
 
 from dataset.cache.examples import ExampleCache, ExampleStream
 from dataset.records.conversations import CHAT
+from dataset.records.unread import warnings_about_keys
 from dataset.rows.packed import EXAMPLES_AT_ONCE, PackedRecords
 from dataset.rows.rows import Kind
 
@@ -53,7 +54,7 @@ class PackedChats(PackedRecords):
         )
 
     def warnings(self) -> list[str]:
-        warnings = []
+        warnings = warnings_about_keys(self.caches)
         for file, (cache, stream, kept) in enumerate(zip(self.caches, self.streams, self.kept, strict=True)):
             excluded = int(np.count_nonzero(stream.lengths() == 0))  # by their own marks, at any length of a row
             cut, positions = kept.after_turn + kept.inside_turn + kept.left_out - excluded, self.positions(file)
