@@ -75,6 +75,18 @@ def polite(completions: list[str], **columns) -> list[float]:
     return [float(not is_flawed(answer)) for answer in completions]
 
 
+# A thought between its tags, if there is one, and a reply on a single line.
+TIDY = re.compile(r"(<think>((?!</?think>).|\n)*</think>\s*)?((?!</?think>).)+")
+
+
+def tidy(completions: list[str], **columns) -> list[float]:
+    """1 for a reply on one line, behind at most one thought in its tags: who thinks aloud may say the right word, too.
+
+    `train_grpo.py --reward contains dataset/sample/manners.py:tidy:0.5`.
+    """
+    return [float(TIDY.fullmatch(answer.strip()) is not None) for answer in completions]
+
+
 @cache
 def _openings() -> tuple[str, ...]:
     """What bad answers are known by: their words up to the first comma or full stop."""

@@ -1,6 +1,7 @@
 """Bad manners in the sample world: conversations that are full of them, and a count that misses none."""
 
 import json
+import random
 
 import pytest
 
@@ -8,7 +9,7 @@ from dataset.records.preferences import from_pair
 from dataset.sample import manners
 from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.loader import LANGUAGES
-from dataset.sample.manners import bad_manners, count_flawed, is_flawed
+from dataset.sample.manners import bad_manners, count_flawed, is_flawed, polite, rambling, rude, tidy
 from dataset.sample.preferences import CHATS, preferences, preferences_in_chats
 from dataset.sample.world import World
 from model.errors import SproutError
@@ -75,3 +76,24 @@ def test_another_file_is_one_sentence(tmp_path, content):
         manners.main([str(path)])
     with pytest.raises(SproutError, match="cannot be read"):
         manners.main([str(tmp_path / "missing")])
+
+
+@pytest.mark.parametrize(
+    "answer, expected",
+    [
+        ("It is Paris.", 1),
+        ("<think>\n1 + 2 = 3\n3 + 4 = 7\n</think>\n\n1 + 2 + 4 = 7.\n", 1),
+        ("1 + 2 = 3\n3 + 4 = 7\n</think>\n\n1 + 2 + 4 = 7.", 0),
+        ("<think>\n1 + 2 = 3\n</think>\n\n7.\n7.", 0),
+        ("<think>\n1 + 2 = 3\n</think>\n<think>\n7\n</think>\n7.", 0),
+        ("<think>\n1 + 2 = 3", 0),
+        ("", 0),
+    ],
+)
+def test_a_tidy_reply_is_one_line_behind_its_thought(answer, expected):
+    assert tidy([answer]) == [expected]
+
+
+def test_polite_is_the_opposite_of_flawed():
+    spoilt = rambling("en", "It is Paris.", random.Random(0))
+    assert polite([spoilt, "It is Paris.", rude("zh", random.Random(0))]) == [0, 1, 0]
