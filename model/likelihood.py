@@ -114,7 +114,7 @@ def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[
 
 
 def places_of_targets(targets: Tensor) -> Tensor:
-    """The indices of `targets` [T] that are not IGNORE, and of others up to a multiple of 64: for oneDNN keeps 16 MB of
+    """The indices of `targets` [T] that are not IGNORE, and of others up to a multiple of 64: for oneDNN keeps 20 MB of
     programs for each number of rows. Only for a CPU: ignored targets need no logits, but counting waits for a GPU."""
     ignored = targets == IGNORE
     return ignored.byte().argsort(stable=True)[: -(-int((~ignored).sum()) // 64) * 64]
