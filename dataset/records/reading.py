@@ -82,7 +82,7 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
         from dataset.records.tables import table_rows  # files of lines do not load it
 
         for number, fields in table_rows(str(path), file_type, progress):  # the row stands for the line
-            yield BadLine(str(path), number, "not UTF-8") if fields is None else Record(str(path), number, fields)
+            yield fields if isinstance(fields, BadLine) else Record(str(path), number, fields)
         return
     if not file_type.startswith(TEXTS) and _begins_with_a_bracket(str(path)):
         from dataset.records.json_array import array_elements, is_array

@@ -11,8 +11,9 @@ import pyarrow.ipc
 import pyarrow.parquet
 
 from dataset.records.arrow import rows_of
-from dataset.records.formats import MAX_LINE_BYTES
+from dataset.records.formats import MAX_LINE_BYTES, BadLine
 from dataset.records.marks import LABELS, MARKS
+from dataset.records.odd_lines import no_text
 from dataset.records.saved import data_files
 from model.errors import SproutError
 
@@ -20,8 +21,10 @@ ROWS_AT_ONCE = 128
 NUMBERS = ("score", "margin", "rank", *LABELS, *MARKS)  # columns of a CSV file that are not text
 
 
-def table_rows(path: str, file_type: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, dict | None]]:
-    """(number of the row, counted from 1; its values by name in lower case, or None where one is not UTF-8).
+def table_rows(
+    path: str, file_type: str, progress: Callable[[int], None] | None
+) -> Iterator[tuple[int, dict | BadLine]]:
+    """(number of the row, counted from 1; its values by name in lower case, or a bad line where one is not UTF-8).
 
     `progress` as in `reading.read_records`. Raises SproutError for a file that is damaged or of another kind.
     """
@@ -33,7 +36,7 @@ def table_rows(path: str, file_type: str, progress: Callable[[int], None] | None
     try:
         for fields in read(path, progress or (lambda position: None)):
             number += 1
-            yield number, fields
+            yield number, BadLine(path, number, "not UTF-8") if fields is None else fields
     except (pyarrow.ArrowException, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         kind = file_type.lstrip(".")
@@ -90,7 +93,7 @@ def _saved(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
         done += file.stat().st_size
 
 
-def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, dict | None]]:
+def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, dict | BadLine]]:
     """Rows of a file whose first line names the columns. An empty cell is none; numbers are read in `NUMBERS` only."""
     csv.field_size_limit(MAX_LINE_BYTES)
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -100,8 +103,11 @@ def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> 
                 cells = {name.strip().lower(): cell for name, cell in row.items() if name and cell}
                 if None in row:
                     raise csv.Error("more cells than the first line has names")
-                whole = not any("\udc80" <= character <= "\udcff" for cell in cells.values() for character in cell)
-                yield number, {name: _number(name, cell) for name, cell in cells.items()} if whole else None
+                if any("\udc80" <= character <= "\udcff" for cell in cells.values() for character in cell):
+                    line = "".join(cells.values()).encode("utf-8", "surrogateescape")
+                    yield number, no_text(path, number, line)
+                else:
+                    yield number, {name: _number(name, cell) for name, cell in cells.items()}
         except csv.Error as error:
             raise SproutError(
                 f"{path}:{rows.line_num}: cannot be read as a table ({error}): is the file whole?"

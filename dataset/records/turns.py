@@ -11,7 +11,7 @@ from dataset.records.formats import BadRecord, clean_string, list_keys
 MAX_NESTING = 100
 
 ROLES = ("system", "user", "assistant", "tool")
-OPENAI_ROLES = {"developer": "system", "function": "tool"}  # today's and yesterday's other names
+OTHER_ROLES = {"developer": "system", "function": "tool", "tool_response": "tool"}  # OpenAI's, and ms-swift's
 SHAREGPT_ROLES = {
     "system": "system",
     "human": "user",
@@ -66,8 +66,10 @@ def lower(turn: dict) -> dict:
 
 def normal_turn(turn: dict) -> dict:
     """The normal form (`conversations.Conversation.messages`) of a turn with `role` and `content`. Raises BadRecord."""
+    if turn.get("role") == "tool_call":  # ms-swift's turn of the assistant, whose content is the call
+        turn = turn | {"role": "assistant", "tool_calls": turn.get("content"), "content": ""}
     role = turn.get("role")
-    role = OPENAI_ROLES.get(role, role) if isinstance(role, str) else role
+    role = OTHER_ROLES.get(role, role) if isinstance(role, str) else role
     if role not in ROLES:
         found = " ".join(str(role).split())[:40] if role is not None else list_keys(turn)
         raise BadRecord("the role is unknown", f"{found}; known: {', '.join(ROLES)}")

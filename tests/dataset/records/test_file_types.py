@@ -151,8 +151,10 @@ def test_a_table_that_is_damaged(tmp_path, content):
 
 
 @pytest.mark.parametrize("encoding", ["gb18030", "big5"])
-def test_chinese_text_in_another_encoding_is_told_how_to_convert(tmp_path, encoding):
-    path = tmp_path / "a.jsonl"
-    path.write_bytes('{"text": "從前有一個小女孩，她很喜歡讀書。"}\n'.encode(encoding))
+@pytest.mark.parametrize("name, before", [("a.jsonl", '{"text": "'), ("a.csv", "text\n")])
+def test_chinese_text_in_another_encoding_is_told_how_to_convert(tmp_path, encoding, name, before):
+    path = tmp_path / name
+    after = '"}' if name == "a.jsonl" else ""
+    path.write_bytes(f"{before}從前有一個小女孩，她很喜歡讀書。{after}\n".encode(encoding))
     (bad,) = read_records(path)
-    assert f"iconv -f {encoding.upper()} -t UTF-8 {path} > utf8_a.jsonl" in bad.detail
+    assert f"iconv -f {encoding.upper()} -t UTF-8 {path} > utf8_{name}" in bad.detail

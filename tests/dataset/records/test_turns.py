@@ -132,6 +132,13 @@ def test_calls_and_roles_as_openai_once_named_them():
     assert found.tools == ({"type": "function", "function": function},)
 
 
+def test_calls_in_turns_of_their_own_as_ms_swift_has_them():
+    call = {"role": "tool_call", "content": '{"name": "weather", "arguments": {"city": "Bonn"}}'}
+    found = read({"messages": [USER, call, {"role": "tool_response", "content": "20"}, ANSWER]})
+    assert [message["role"] for message in found.messages] == ["user", "assistant", "tool", "assistant"]
+    assert found.messages[1]["tool_calls"] == [{"name": "weather", "arguments": {"city": "Bonn"}}]
+
+
 @pytest.mark.parametrize(
     "mark",
     [
