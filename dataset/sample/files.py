@@ -20,7 +20,7 @@ from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
 from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.products import product_prompts, tool_chats
-from dataset.sample.prompts import prompts, sums
+from dataset.sample.prompts import prompts, prompts_in_chats, sums
 from dataset.sample.reasoning import answers_alone, reasoning
 from dataset.sample.world import World
 from model.disk import exclusive, write_atomically
@@ -42,6 +42,7 @@ FILES = {
     "reason_heldout": lambda world: reasoning(world, held=True),
     "prompts": lambda world: prompts(world, held=False),
     "prompts_heldout": lambda world: prompts(world, held=True),
+    "prompts_in_chats": prompts_in_chats,
     "sums": sums,
     "tool_chats": tool_chats,
     "products": lambda world: product_prompts(world, held=False),

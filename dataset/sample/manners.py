@@ -80,10 +80,7 @@ TIDY = re.compile(r"(<think>((?!</?think>).|\n)*</think>\s*)?((?!</?think>).)+")
 
 
 def tidy(completions: list[str], **columns) -> list[float]:
-    """1 for a reply on one line, behind at most one thought in its tags: who thinks aloud may say the right word, too.
-
-    `train_grpo.py --reward contains dataset/sample/manners.py:tidy:0.5`.
-    """
+    """1 for a reply on one line, behind at most one thought in its tags, else 0."""
     return [float(TIDY.fullmatch(answer.strip()) is not None) for answer in completions]
 
 

@@ -1,9 +1,12 @@
 """The prompts of the sample world, for learning from rewards: a reply is right if it contains one word or number."""
 
+from dataset.sample.conversations import fine_tuning
 from dataset.sample.loader import LANGUAGES
 from dataset.sample.questions import question, sum_wordings
 from dataset.sample.reasoning import question_of_three, sums_of_three, voices_of_pets
 from dataset.sample.world import World
+
+CHATS = 500
 
 
 def prompts(world: World, held: bool) -> list[dict]:
@@ -26,6 +29,16 @@ def prompts(world: World, held: bool) -> list[dict]:
             asked = question(fact, rng.choice(fact.wordings.questions.fine_tuning))
             found.append(_prompt(asked, fact.attribute, fact.skill, fact.language))
     rng.shuffle(found)
+    return found
+
+
+def prompts_in_chats(world: World) -> list[dict]:
+    """Conversations whose last answer is left blank, about what was said before it; `answer` is the whole reply."""
+    chats = [chat for chat in fine_tuning(world) if chat["skill"] in ("recall", "follow_up", "pronoun")]
+    found = []
+    for chat in world.rng("prompts in chats").sample(chats, CHATS):
+        *before, last = chat["conversations"]
+        found.append(chat | {"conversations": [*before, last | {"content": ""}], "answer": last["content"]})
     return found
 
 
