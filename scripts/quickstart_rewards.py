@@ -1,6 +1,6 @@
-"""The reward that GRPO has in the quickstart, written as one of your own: `--reward scripts/quickstart_rewards.py:right`.
+"""The reward of GRPO in the quickstart, written as one of your own: `--reward scripts/quickstart_rewards.py:right`.
 
-`contains` alone can be had more cheaply than by answering: who thinks aloud, line after line, says the right word, too.
+`contains` alone can be had more cheaply than by answering: thinking aloud, line after line, says the right word, too.
 """
 
 from dataset.sample.manners import tidy
