@@ -6,6 +6,7 @@ The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no we
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from model.disk import sync_folder
 from model.errors import SproutError
 from model.files.hf_config import config_from_hf, hf_config
 from model.files.replacing import MARK, earlier_export
-from model.text.exported import MODULE, files_for
+from model.text.exported import MODULE, files_for, rebuilding_class
 from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
 from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
 
@@ -140,7 +141,14 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
             " and give it by --lora"
         )
     tokenizer = Tokenizer.load(folder)
-    return config_from_hf(values, tokenizer, folder), _read_weights(folder), tokenizer
+    config = config_from_hf(values, tokenizer, folder)
+    if name := rebuilding_class(tokenizer.config, tokenizer, values["model_type"]):
+        print(
+            f"note: AutoTokenizer of transformers 5 rebuilds the tokenizer of {folder} as {name}, with other ids for"
+            " some texts than its tokenizer.json gives; that file is followed here",
+            file=sys.stderr,
+        )
+    return config, _read_weights(folder), tokenizer
 
 
 def facts_of_folder(folder: str | Path) -> dict:
