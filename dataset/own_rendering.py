@@ -25,7 +25,7 @@ class OwnRendering:
 
     Attributes:
         end_id: the control id that ends a turn of the assistant.
-        source: the template.
+        source: the template, and what else decides what it writes.
     """
 
     def __init__(self, tokenizer: Tokenizer):
@@ -157,8 +157,15 @@ class OwnRendering:
             said = self.pieces(chat, [], lambda index: True)
             text = "".join(part for part, trained in said if trained and isinstance(part, str))
             lost = [message["content"] for message in chat if message["content"] not in _text(said)]
-            if lost or not all(message["content"] in text for message in chat if message["role"] == "assistant"):
+            spoken = [message for message in chat if message["role"] == "assistant"]
+            thoughts = [message for message in spoken if "reasoning_content" in message]
+            if lost or not all(message["content"] in text for message in spoken) or text.count("r1") < len(thoughts):
                 raise SproutError("it leaves out what a message says")
+            opened = [part for part, trained in said if trained and isinstance(part, int)]
+            if chat is turns and len(opened) > len(spoken) + sum(
+                self._controls.get(tag, -1) in opened for tag in _TAGS
+            ):
+                raise SproutError("its prompt for an answer does not open the answer's turn")
             ends |= {said[i][0] for i in range(len(said)) if said[i][1] and (i + 1 == len(said) or not said[i + 1][1])}
         if len(ends) != 1:
             raise SproutError("its turns of the assistant end in several ways")

@@ -51,6 +51,7 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     import torch
 
+    from dataset.rendering import ChatRenderer
     from inference.weights import find_weight
     from model.errors import UsageError
     from model.files.huggingface import export_folder
@@ -81,8 +82,8 @@ def main(arguments=None) -> None:
             print(f"replaces the export of {when} in {args.save_dir}")
         # A base model saw every text after BOS; chats bring their first token with them.
         tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
-        spread = Spread.of(loaded.facts)
-        files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts())
+        spread, end = Spread.of(loaded.facts), ChatRenderer(tokenizer).end_id
+        files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts(), end)
     size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
     print(f"{config.model_type}, {size}, from {loaded.source}")
     for file in files:

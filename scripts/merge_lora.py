@@ -100,7 +100,8 @@ def base_folder(args, loaded) -> str:
     base = f"{args.peft.rstrip('/')}_base"
     if when := earlier_export(base):
         print(f"replaces the export of {when} in {base}")
-    export_folder(base, loaded.model, ChatRenderer(loaded.tokenizer).tokenizer, loaded.stored_dtype)
+    renderer = ChatRenderer(loaded.tokenizer)
+    export_folder(base, loaded.model, renderer.tokenizer, loaded.stored_dtype, end_of_turn=renderer.end_id)
     print(f"  {base}  the network they belong to, as Hugging Face has it")
     return base
 

@@ -197,7 +197,8 @@ def _rope_from_hf(values: dict, refuse, folder: str | Path) -> tuple[float, dict
     partial = rope.pop("partial_rotary_factor", values.get("partial_rotary_factor"))
     if partial not in (None, 1, 1.0):
         refuse(f"rotates only a part of each head (partial_rotary_factor {partial})")
-    rope = {key: value for key, value in rope.items() if value is not None}
+    # To transformers null is as if the key were absent, but for this one, where it is false.
+    rope = {key: value for key, value in rope.items() if value is not None or key == "truncate"}
     if kind == "yarn" and rope.get("truncate") is True:  # which is the default
         del rope["truncate"]
     needed, optional = KEYS.get(kind, ((), ())) if isinstance(kind, str) else ((), ())

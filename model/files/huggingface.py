@@ -6,6 +6,7 @@ The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no we
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from model.disk import sync_folder
 from model.errors import SproutError
 from model.files.hf_config import config_from_hf, hf_config
 from model.files.replacing import MARK, earlier_export
-from model.text.exported import MODULE, files_for
+from model.text.exported import MODULE, files_for, rebuilding_class
 from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
 from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
 
@@ -32,6 +33,7 @@ def export_folder(
     tokenizer: Tokenizer,
     dtype: torch.dtype | None = None,
     facts: dict | None = None,
+    end_of_turn: int | None = None,
 ) -> list[Path]:
     """Writes the folder that `AutoModelForCausalLM` and `AutoTokenizer` open, and returns its files.
 
@@ -39,8 +41,9 @@ def export_folder(
 
     model: its adapters, if it has some, stay behind: `write_peft_folder` is for them.
     dtype: of the weights in the file; None keeps theirs. facts: kept in config.json under "sprout", which transformers
-    keeps and does not read; `facts_of_folder` returns them. The folder appears whole: it is written beside and
-    renamed. An earlier export is replaced; a folder with anything else in it is refused (`SproutError`).
+    keeps and does not read; `facts_of_folder` returns them. end_of_turn: the id that ends an answer in chats (default:
+    <|im_end|>, if it is a control token), at which generation has to stop, too. The folder appears whole: it is written
+    beside and renamed. An earlier export is replaced; a folder with anything else in it is refused (`SproutError`).
     """
     folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
     weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
@@ -53,7 +56,8 @@ def export_folder(
         **files_for(tokenizer, config["model_type"]),
         "config.json": _to_json(config | MARK),
         "generation_config.json": _to_json(
-            {key: config[key] for key in ("bos_token_id", "pad_token_id")} | {"eos_token_id": _ends(tokenizer)}
+            {key: config[key] for key in ("bos_token_id", "pad_token_id")}
+            | {"eos_token_id": _ends(tokenizer, end_of_turn)}
         ),
     }
     strangers = _files_of_others(folder, [*texts, WEIGHTS, *FILE_NAMES, MODULE])
@@ -116,9 +120,10 @@ def _to_json(values: dict) -> str:
     return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
 
-def _ends(tokenizer: Tokenizer) -> int | list[int]:
+def _ends(tokenizer: Tokenizer, of_turn: int | None) -> int | list[int]:
     """What ends a text; and the end of a chat's turn, where that is another token, as in Qwen's base models."""
-    of_turn = tokenizer.vocab.get(IM_END, tokenizer.eos_id)
+    if of_turn is None:
+        of_turn = tokenizer.vocab.get(IM_END, tokenizer.eos_id)
     other = of_turn != tokenizer.eos_id and of_turn in tokenizer.special_ids
     return [tokenizer.eos_id, of_turn] if other else tokenizer.eos_id
 
@@ -140,7 +145,14 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
             " and give it by --lora"
         )
     tokenizer = Tokenizer.load(folder)
-    return config_from_hf(values, tokenizer, folder), _read_weights(folder), tokenizer
+    config = config_from_hf(values, tokenizer, folder)
+    if name := rebuilding_class(tokenizer.config, tokenizer, values["model_type"]):
+        print(
+            f"note: AutoTokenizer of transformers 5 rebuilds the tokenizer of {folder} as {name}, with other ids for"
+            " some texts than its tokenizer.json gives; that file is followed here",
+            file=sys.stderr,
+        )
+    return config, _read_weights(folder), tokenizer
 
 
 def facts_of_folder(folder: str | Path) -> dict:

@@ -95,14 +95,19 @@ def chat_template(start: str = IM_START, end: str = IM_END) -> str:
     return template.replace(IM_END, _quoted(end)[1:-1])
 
 
-def template_of(tokenizer: Tokenizer) -> str | None:
-    """The template that a tokenizer came with, Jinja source. Raises `SproutError` for one that is not a text."""
+def template_of(tokenizer: Tokenizer, name: str = "default") -> str | None:
+    """The template that a tokenizer came with, Jinja source. Raises `SproutError` for one that is not a text.
+
+    name: of several; transformers takes that called `tool_use`, where there is one, for chats with tools.
+    """
     if "chat_template.jinja" in tokenizer.files:  # transformers, too, prefers the file
-        return tokenizer.files["chat_template.jinja"]
+        return tokenizer.files["chat_template.jinja"] if name == "default" else None
     template = tokenizer.config.get("chat_template")
     if isinstance(template, list):  # several, by name
-        named = [item for item in template if isinstance(item, dict) and item.get("name") == "default"]
+        named = [item for item in template if isinstance(item, dict) and item.get("name") == name]
         template = named[-1].get("template") if named else None
+    elif name != "default":
+        return None
     if not isinstance(template, str | None):
         raise SproutError("The chat_template in the tokenizer's tokenizer_config.json is not a text.")
     return template

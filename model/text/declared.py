@@ -15,6 +15,8 @@ from tokenizers import AddedToken
 
 from model.errors import SproutError
 
+_ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")  # in this order
+
 
 def with_declared_tokens(content: dict, config: dict, roles: dict, listed: dict) -> dict:
     """A tokenizer.json with all tokens that are declared; `content` itself if it has them.
@@ -45,9 +47,11 @@ def _missing(content: dict, config: dict, roles: dict, listed: dict) -> list[Add
     if decoder is None:
         config = config | roles
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
-    named = [value for key, value in config.items() if key.endswith("_token") and isinstance(_name(value), str)]
-    if isinstance(extra, dict):  # by name, as roles of the network's own
-        named, extra = [*named, *extra.values()], []
+    of_network, extra = (extra, []) if isinstance(extra, dict) else ({}, extra)  # by name, as roles of its own
+    told = {key: value for key, value in config.items() if key.endswith("_token")}
+    roles = {key: told.get(key) for key in _ROLES} | of_network | told
+    roles = {key: value for key, value in roles.items() if isinstance(_name(value), str)}
+    named = list(roles.values())
     if decoder is None:
         special = {_name(token) for token in (*named, *extra)}
         flags = {name: {"special": name in special, "normalized": name not in special} for name in listed}
@@ -62,12 +66,13 @@ def _missing(content: dict, config: dict, roles: dict, listed: dict) -> list[Add
     vocabulary = content["model"].get("vocab", {})
     if isinstance(vocabulary, list):  # Unigram: tokens with their scores
         vocabulary = {token for token, _ in vocabulary}
-    for token in named:  # one that no vocabulary has never occurs
-        if _name(token) in vocabulary and _name(token) not in known:
-            missing.setdefault(_name(token), _token(token, special=True))
-    for token in extra:
+    needed = {*missing, *vocabulary, *map(_name, [*of_network.values(), *extra])}
+    for token in (*named, *extra):
         if _name(token) not in known:
             missing.setdefault(_name(token), _token(token, special=True))
+    # A role's token that no vocabulary has never occurs: it is there only to take its id before others.
+    while missing and next(reversed(missing)) not in needed:
+        missing.popitem()
     return list(missing.values())
 
 

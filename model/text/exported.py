@@ -14,7 +14,7 @@ _CODE = '''from transformers import PreTrainedTokenizerFast
 class PlainTokenizer(PreTrainedTokenizerFast):
     """tokenizer.json as it stands, for AutoTokenizer with trust_remote_code."""
 '''
-# How Qwen2 splits texts into words.
+# How Qwen2Tokenizer splits texts into words.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -53,26 +53,61 @@ def beginning_texts(tokenizer: Tokenizer) -> Tokenizer:
 def files_for(tokenizer: Tokenizer, model_type: str) -> dict[str, str]:
     """The files of a tokenizer beside a network of this type.
 
-    AutoTokenizer of transformers 5 takes a tokenizer class of its own for every `qwen2`, whatever the files say, and
-    that one brings accents and their letters together (NFC) and splits words as Qwen2.5 does. Where this would change
-    ids, the configuration names a class, which makes AutoTokenizer read tokenizer.json; it runs the code in `MODULE`
-    only if told to trust it, and gets the same tokenizer.
+    Where AutoTokenizer would rebuild it otherwise, the configuration names the class that reads tokenizer.json as it
+    stands. Beside a `qwen2` that is not believed unless there is code to load; AutoTokenizer runs that in `MODULE` only
+    if told to trust it, and gets the same tokenizer.
     """
     named = {"AutoTokenizer": [None, f"{MODULE.removesuffix('.py')}.PlainTokenizer"]}
-    if model_type != "qwen2" or _as_qwen2(definition(tokenizer)):
-        if tokenizer.config.get("auto_map") != named:
-            return dict(tokenizer.files)
-        config = {key: value for key, value in tokenizer.config.items() if key != "auto_map"}
-        return tokenizer.files | {"tokenizer_config.json": _to_json(config)}
-    config = tokenizer.config | {"auto_map": named, "tokenizer_class": "PreTrainedTokenizerFast"}
-    return tokenizer.files | {"tokenizer_config.json": _to_json(config), MODULE: _CODE}
+    config = {key: value for key, value in tokenizer.config.items() if (key, value) != ("auto_map", named)}
+    code = {}
+    if rebuilding_class(config, tokenizer, model_type):
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        if model_type == "qwen2":
+            config["auto_map"], code = named, {MODULE: _CODE}
+    if config == tokenizer.config:
+        return tokenizer.files | code
+    return tokenizer.files | {"tokenizer_config.json": _to_json(config)} | code
 
 
-def _as_qwen2(content: dict) -> bool:
-    """Whether texts are taken apart as by the tokenizer of Qwen2 and Qwen2.5."""
-    parts = (content["pre_tokenizer"] or {}).get("pretokenizers", [])
-    splits = [part["pattern"].get("Regex") for part in parts if part["type"] == "Split"]
-    return content["normalizer"] == {"type": "NFC"} and splits == [_WORDS] and content["model"]["type"] == "BPE"
+def rebuilding_class(config: dict, tokenizer: Tokenizer, model_type: str) -> str | None:
+    """The class by which AutoTokenizer rebuilds a tokenizer otherwise than tokenizer.json has it; None for none.
+
+    config: its tokenizer_config.json. Seen with transformers 5.24: a class with an `__init__` of its own takes the
+    vocabulary from tokenizer.json, and from its own code how texts are normalised and split into words.
+    """
+    name = str(config.get("tokenizer_class") or "").removesuffix("Fast")
+    if "auto_map" not in config:
+        if model_type == "qwen2" or (model_type == "qwen3" and not name):
+            name = "Qwen2Tokenizer"
+        elif name == "LlamaTokenizer" and tokenizer.byte_level:
+            return None
+    if model_type == "mistral" or name in ("", "PreTrainedTokenizer", "TokenizersBackend"):
+        return None
+    content, space = definition(tokenizer), config.get("add_prefix_space")
+    by_bytes = {"type": "ByteLevel", "add_prefix_space": bool(space)}
+    words = {"type": "Split", "pattern": {"Regex": _WORDS}, "behavior": "Isolated", "invert": False}
+    first = "never" if space is False else "always" if config.get("legacy") else "first"
+    builds = {
+        "Qwen2Tokenizer": (
+            {"type": "NFC"},
+            {"type": "Sequence", "pretokenizers": [words, by_bytes | {"use_regex": False}]},
+        ),
+        "GPT2Tokenizer": (None, by_bytes | {"use_regex": True}),
+        "LlamaTokenizer": (None, {"type": "Metaspace", "replacement": "▁", "prepend_scheme": first, "split": False}),
+    }
+    ours = (content["normalizer"], _deciding(content["pre_tokenizer"]))
+    bpe = content["model"]["type"] == "BPE" and not content["model"]["ignore_merges"]
+    same = bpe and content["model"]["byte_fallback"] == (name == "LlamaTokenizer") and ours == builds.get(name)
+    return None if same else name
+
+
+def _deciding(pre_tokenizer: dict | None) -> dict | None:
+    """Without the setting that moves offsets and changes no id."""
+    if pre_tokenizer is None:
+        return None
+    parts = [_deciding(part) for part in pre_tokenizer.get("pretokenizers", [])]
+    plain = {key: value for key, value in pre_tokenizer.items() if key != "trim_offsets"}
+    return plain | {"pretokenizers": parts} if parts else plain
 
 
 def _to_json(config: dict) -> str:

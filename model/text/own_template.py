@@ -25,11 +25,14 @@ class _Generation(Extension):
 
 
 class OwnTemplate:
-    """A compiled chat template. Raises `SproutError` for a source that is none, or that no two days render alike."""
+    """A compiled chat template, and its sibling for chats with tools, if it has one.
+
+    Raises `SproutError` for a source that is none, or that no two days render alike.
+    """
 
     def __init__(self, tokenizer: Tokenizer):
-        source = template_of(tokenizer)
-        if "strftime_now" in source:
+        source, of_tools = template_of(tokenizer), template_of(tokenizer, "tool_use") or ""
+        if "strftime_now" in source + of_tools:
             raise SproutError("it writes today's date")
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
@@ -38,12 +41,12 @@ class OwnTemplate:
         environment.globals["raise_exception"] = _raise
         try:
             self._template = environment.from_string(source)
+            self._with_tools = environment.from_string(of_tools) if of_tools else self._template
         except jinja2.TemplateError as error:
             raise SproutError(f"it is no template ({error})") from error
-        roles = {key: value for key, value in tokenizer.config.items() if key.endswith("_token")}
-        roles = {key: value.get("content") if isinstance(value, dict) else value for key, value in roles.items()}
-        self._roles = {key: value for key, value in roles.items() if isinstance(value, str)}
-        self.source = source
+        self._roles = roles_of(tokenizer)
+        elsewhere = {key: name for key, name in self._roles.items() if _name(tokenizer.config.get(key)) != name}
+        self.source = source + of_tools + (json.dumps(elsewhere) if elsewhere else "")
 
     def render(self, messages: list[dict], tools: list[dict], prompt: bool = False) -> str:
         """The text of messages, in the normal form of `Conversation`; `prompt`: and the header of an answer.
@@ -51,12 +54,26 @@ class OwnTemplate:
         Raises `SproutError` where the template refuses them.
         """
         chat = [_as_usual(message) for message in messages]
+        template = self._with_tools if tools else self._template
         try:
-            return self._template.render(
+            return template.render(
                 messages=chat, tools=list(tools) or None, documents=None, add_generation_prompt=prompt, **self._roles
             )
         except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise SproutError(f"it refuses a conversation ({error})") from error
+
+
+def roles_of(tokenizer: Tokenizer) -> dict[str, str]:
+    """The tokens that a template knows by name: `bos_token` and so on, and those of the network's own."""
+    declared = tokenizer.declared
+    extra = declared.get("extra_special_tokens")
+    named = {key: value for key, value in declared.items() if key.endswith("_token")}
+    named |= extra if isinstance(extra, dict) else {}
+    return {key: _name(value) for key, value in named.items() if isinstance(_name(value), str)}
+
+
+def _name(token):
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _as_usual(message: dict) -> dict:

@@ -212,11 +212,16 @@ class Tokenizer:
         pad = self._declared("pad_token", (END_OF_TEXT,))
         return eos if bos is None else bos, eos, eos if pad is None else pad
 
-    def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
-        """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
+    @property
+    def declared(self) -> dict:
+        """What tokenizer_config.json and special_tokens_map.json say together."""
         config, roles = self.config, _parse_json(self.files, "special_tokens_map.json")
         # In transformers, too, an added_tokens_decoder makes the other file one of the past.
-        token = (roles | config if "added_tokens_decoder" in config else config | roles).get(key)
+        return roles | config if "added_tokens_decoder" in config else config | roles
+
+    def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
+        """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
+        token = self.declared.get(key)
         if token is None:
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
         if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}

@@ -133,6 +133,27 @@ def test_what_the_template_has_no_place_for_is_said_otherwise(kept):
         assert ours.ids.tolist() == ids
 
 
+def test_a_template_of_several_and_the_tokens_it_names_are_those_that_transformers_takes(tmp_path):
+    own = Tokenizer.load()
+    named = [
+        ("default", "{{ bos_token }}" + DEFAULT_SYSTEM),
+        ("tool_use", "{{ tools | tojson }}{{ mark }}" + DEFAULT_SYSTEM),
+    ]
+    templates = [{"name": name, "template": template} for name, template in named]
+    config = {key: value for key, value in own.config.items() if not key.startswith(("bos", "chat", "added"))}
+    config |= {"chat_template": templates, "extra_special_tokens": {"mark": "<|endoftext|>"}}
+    roles = {"bos_token": "<|im_start|>"}
+    texts = {"tokenizer_config.json": json.dumps(config), "special_tokens_map.json": json.dumps(roles)}
+    Tokenizer.from_files(own.files | texts).save(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    renderer = ChatRenderer(Tokenizer.load(tmp_path))
+    chat, tool = [user("q"), assistant("a")], {"type": "function", "function": {"name": "g"}}
+    for tools in ([], [tool]):
+        (ours,) = renderer.render([Conversation(tuple(chat), tuple(tools))])
+        assert ours.ids.tolist() == theirs.apply_chat_template(chat, tools=tools or None)["input_ids"]
+        assert renderer.tokenizer.decode(ours.ids[ours.trained], skip_special_tokens=False) == "a<|im_end|>"
+
+
 EACH, END = "{% for message in messages %}", "{% endfor %}" + PROMPT
 REPLACED = {
     EACH + "{{ message.role + ': ' + message.content + '\n' }}{% endfor %}": "no control token ends",
@@ -143,6 +164,9 @@ REPLACED = {
     EACH + "{% if loop.last %}{{ message.reasoning_content or '' }}{% endif %}" + TURN + END: "depends on later ones",
     "{{ messages | length }}" + DEFAULT_SYSTEM: "depends on later ones",
     DEFAULT_SYSTEM.replace("assistant\n' }}", "somebody\n' }}"): "prompt for an answer",
+    # DeepSeek's distilled models keep what follows a thought alone.
+    DEFAULT_SYSTEM.replace("message.content", "message.content.split('</think>')[-1]"): "leaves out",
+    EACH + TURN + "{% endfor %}": "does not open the answer's turn",
     "{{ messages.append(1) }}" + DEFAULT_SYSTEM: "refuses",  # Jinja's sandbox
 }
 

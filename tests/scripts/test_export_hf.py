@@ -1,5 +1,6 @@
 """scripts/export_hf.py, as a user runs it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,8 +11,9 @@ import torch
 
 from model.config import TransformerConfig
 from model.files.checkpoint import save_weights
+from model.text.chat_template import with_chat_template
 from scripts.export_hf import main
-from tests.support import random_network
+from tests.support import make_tokenizer, random_network
 from training.stages.arguments import run_main
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -65,3 +67,15 @@ def test_errors_are_one_sentence(arguments, code, words, capsys):
     said = capsys.readouterr()
     assert said.err.startswith("error: ") and words in said.err and said.err.count("\n") == 1
     assert said.out == ""
+
+
+def test_generation_stops_where_the_model_s_own_template_ends_a_turn(tmp_path):
+    tokenizer = make_tokenizer()
+    template = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|reserved_0|>' }}{% endfor %}"
+    template += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    config = TransformerConfig(vocab_size=272, hidden_size=16, intermediate_size=16, num_hidden_layers=1)
+    own = with_chat_template(tokenizer, template)
+    save_weights(tmp_path / "a.pth", random_network(config), own, stage="full_sft")
+    main(["--weight_path", str(tmp_path / "a.pth"), "--save_dir", str(tmp_path / "hf")])
+    ends = json.loads((tmp_path / "hf" / "generation_config.json").read_text())["eos_token_id"]
+    assert ends == [own.eos_id, own.vocab["<|reserved_0|>"]]

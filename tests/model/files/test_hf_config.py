@@ -113,6 +113,7 @@ def test_a_window_is_refused_where_a_layer_has_one(small_tokenizer, kind, change
         ({"rope_scaling": {"rope_type": "longrope", "short_factor": [1.0], "long_factor": [2.0]}}, "type longrope"),
         ({"rope_scaling": {"rope_type": "proportional", "factor": 2.0}}, "type proportional"),
         ({"rope_scaling": YARN | {"truncate": False}}, "with truncate"),
+        ({"rope_scaling": YARN | {"truncate": None}}, "with truncate"),  # false to transformers
         ({"rope_scaling": YARN | {"mscale": 0.7, "mscale_all_dim": 1.0}}, "with mscale, mscale_all_dim"),
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "type llama3 without low_freq_factor"),
         ({"rope_scaling": {"rope_type": "linear"}}, "type linear without factor"),

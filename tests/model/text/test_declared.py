@@ -31,6 +31,11 @@ CASES = {
     "a word of the vocabulary": {"tokenizer_config.json": END | {"added_tokens_decoder": {"40": token("a", False)}}},
     "a role for a word of the vocabulary": {"tokenizer_config.json": END | {"eos_token": "!", "unk_token": "a"}},
     "extra": {"tokenizer_config.json": END | {"extra_special_tokens": ["<|im_start|>", "<|im_end|>"]}},
+    "roles come before extra tokens, in an order of their own": {
+        "tokenizer_config.json": {"pad_token": "<|pad|>", "unk_token": "<unk>", "eos_token": "<|im_end|>"}
+        | {"extra_special_tokens": ["<|im_start|>", "<|im_end|>"]}
+    },
+    "roles of the network's own": {"tokenizer_config.json": END | {"extra_special_tokens": {"audio_token": "<|x|>"}}},
     "additional": {"tokenizer_config.json": END | {"additional_special_tokens": ["<|im_start|>", "!"]}},
     "roles in their file": {
         "tokenizer_config.json": END,

@@ -7,7 +7,7 @@ import pytest
 
 from model.config import TransformerConfig
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder
+from model.files.huggingface import export_folder, import_folder
 from model.text.exported import MODULE, beginning_texts
 from model.text.tokenizer import Tokenizer
 from scripts.export_hf import main
@@ -90,3 +90,43 @@ def test_bos_of_a_tokenizer_that_has_none_and_sets_offsets(small_tokenizer):
     parts = json.loads(begun.files["tokenizer.json"])["post_processor"]["processors"]
     assert [part["type"] for part in parts] == ["ByteLevel", "TemplateProcessing"]
     assert json.loads(beginning_texts(begun).files["tokenizer.json"])["post_processor"]["processors"] == parts
+
+
+# Published folders name such classes beside a tokenizer.json whose way to split texts they do not look at.
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ("llama", "GPT2Tokenizer"),
+        ("llama", "LlamaTokenizerFast"),  # which AutoTokenizer overlooks, since the file has bytes
+        ("qwen2", "LlamaTokenizerFast"),
+        ("qwen3", "Qwen2TokenizerFast"),
+        ("qwen3", None),
+    ],
+)
+def test_a_class_that_rebuilds_the_tokenizer_is_noted_and_not_exported(tmp_path, capsys, shape, name):
+    ours = Tokenizer.load()
+    content = json.loads(ours.files["tokenizer.json"])
+    content["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            {"type": "Split", "pattern": {"String": "e"}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+        ],
+    }
+    ours = Tokenizer.from_files(
+        {"tokenizer.json": json.dumps(content), "tokenizer_config.json": json.dumps(ours.config)}
+    )
+    texts = [*ACCENTS, "There were three trees."]
+    export_folder(tmp_path / "hf", random_network(SHAPES[shape]), ours)
+    (tmp_path / "hf" / MODULE).unlink(missing_ok=True)
+    named = {"tokenizer_class": name} if name else {}
+    config = {key: value for key, value in ours.config.items() if key != "tokenizer_class"} | named
+    (tmp_path / "hf" / "tokenizer_config.json").write_text(json.dumps(config))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    same = theirs(texts, add_special_tokens=False)["input_ids"] == ours.encode_batch(texts)
+    loaded = import_folder(tmp_path / "hf")[2]
+    assert loaded.encode_batch(texts) == ours.encode_batch(texts)
+    assert ("AutoTokenizer" in capsys.readouterr().err) != same
+    export_folder(tmp_path / "again", random_network(SHAPES[shape]), loaded)
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    assert again(texts, add_special_tokens=False)["input_ids"] == ours.encode_batch(texts)
