@@ -173,12 +173,11 @@ class Run:
         args, state, plan = self.args, self.state, self.plan
         self.machine.interrupts.patient()
         self.progress.start(state.step, plan.steps)
-        last = plan.steps
         if self.machine.compiles:
             self.say("compiling: the first step takes up to a minute longer")
-        if args.dry_run:
-            # The first step compiles, and the second is recorded as a CUDA graph.
-            last = min(last, state.step + (3 if self.machine.passes else 2 if self.machine.compiles else 1))
+        # In a dry run. The first step compiles, and the second is recorded as a CUDA graph.
+        few = 3 if self.machine.passes else 2 if self.machine.compiles else 1
+        last = min(plan.steps, state.step + few) if args.dry_run else plan.steps
         while state.step < last:
             step = kind(
                 state,
@@ -232,9 +231,8 @@ class Run:
 
     def _close(self) -> None:
         """Prints the closing words of a completed run."""
-        state = self.state
         self.metrics.draw()
-        if state.step >= FEWEST_JUDGED:
+        if self.state.step >= FEWEST_JUDGED:
             from training.diagnosis.diagnosis import closing_words  # loaded only at the end
 
             for line in closing_words(self.metrics.path, self.description):

@@ -19,8 +19,7 @@ from training.engine import distributed
 
 SPELLED = re.compile(rb"<\|im_(?:start|end)\|>|<\|endoftext\|>|</?s>")  # markers, see `rows.marked_texts`
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
-# So are fewer bytes of text a token: English and Chinese have over 3 with a tokenizer made for them, else about 1.
-FEW_BYTES = 1.7
+FEW_BYTES = 1.7  # so are fewer bytes a token: English and Chinese have over 3 with a fitting tokenizer, else about 1
 
 
 def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
