@@ -157,7 +157,7 @@ class RunningBatch:
         while capacity < length:
             capacity *= 2
         has = len(old.lengths) if old else 0
-        self._cache = self._new_cache(slots if slots <= has else max(slots, 2 * has), capacity)
+        self._cache = self._new_cache(has if slots <= has else max(slots, 2 * has), capacity)
         if old:
             for new, before in ((self._cache.keys, old.keys), (self._cache.values, old.values)):
                 new[:, :has, :, : old.capacity] = before

@@ -27,7 +27,7 @@ def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     group = parser.add_argument_group("server")
     group.add_argument(
-        "--host", default="127.0.0.1", help="address to answer at; another needs --api_key (%(default)s)"
+        "--host", default="127.0.0.1", help="another than this machine's own needs --api_key (%(default)s)"
     )
     group.add_argument("--port", type=int, default=8998, help="0: a free one (%(default)s)")
     group.add_argument("--api_key", metavar="KEY", help="what clients must know")
@@ -62,7 +62,7 @@ def main(argv=None) -> None:
         import uvicorn
     except ImportError as error:
         raise UsageError(
-            f"{error.name} is missing: pip install 'sprout-lm[serve]', or -e '.[serve]' in a checkout"
+            f"a server needs {error.name}, which is not installed: pip install -e '.[serve]' brings it"
         ) from error
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.

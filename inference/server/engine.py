@@ -150,20 +150,15 @@ class Engine:
                 if self._ends:
                     return
                 gone, self._gone = self._gone, set()
-                self._waiting = deque(one for one in self._waiting if one not in gone) if gone else self._waiting
+                late = {one for one in self._waiting if one.deadline < time.monotonic()} - gone
+                self._waiting = deque(one for one in self._waiting if one not in gone and one not in late)
                 free = self._slots - len(self._open) + sum(one in gone for one in self._open)
                 come = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
-                late = [one for one in self._waiting if one.deadline < time.monotonic()]
-            for one in self._open:
-                if one in gone:
-                    one.batch.leave(one.row)
-            self._open = [*(one for one in self._open if one not in gone), *come]
-            parts = [Part(one, failure=Failure(429, "no place became free in time")) for one in late]
-            with self._told:
-                self._waiting = deque(one for one in self._waiting if one not in late) if late else self._waiting
-            parts += self._read()
-            parts += self._write()
-            self._deliver(parts)
+            self._close(gone)
+            self._open += come
+            self._deliver([Part(one, failure=Failure(429, "no place became free in time")) for one in late])
+            self._deliver(self._read())
+            self._deliver(self._write())
 
     def _read(self) -> list[Part]:
         """Reads prompts, as many tokens as may hold up the others for one step."""
@@ -208,12 +203,14 @@ class Engine:
 
     def _deliver(self, parts: list[Part]) -> None:
         """Hands the parts over to the event loop, and gives the places of complete texts free."""
-        done = {part.writing for part in parts if part.finish or part.failure}
+        self._close({part.writing for part in parts if part.finish or part.failure})
+        if parts and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_put, parts)
+
+    def _close(self, done: set[Writing]) -> None:
         for one in done.intersection(self._open):
             one.batch.leave(one.row)
         self._open = [one for one in self._open if one not in done]
-        if parts and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_put, parts)
 
 
 def _put(parts: list[Part]) -> None:
