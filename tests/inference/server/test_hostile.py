@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import threading
 from dataclasses import replace
 
 import httpx
 import pytest
 
+from model.running_batch import RunningBatch
 from tests.inference.server.conftest import LIMITS, running
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
@@ -196,21 +198,24 @@ def test_eight_at_once_mix_nothing_and_clients_that_hang_up_leave_no_trace(addre
     asyncio.run(crowd(address))
 
 
-async def full_queue(address: str) -> None:
+async def full_queue(address: str, going_on: threading.Event) -> None:
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
-        body = {"messages": HI, "max_tokens": 300, "seed": 1}
-        async with client.stream("POST", CHAT, json=body | {"stream": True}) as response:
-            await anext(response.aiter_lines())
-            waiting = [asyncio.ensure_future(client.post(CHAT, json=body | {"max_tokens": 1})) for _ in range(2)]
-            while (await client.get("/health")).json()["waiting"] < 2:
-                await asyncio.sleep(0.01)
-            refused(await client.post(CHAT, json=body), 429)
-        assert [(await one).status_code for one in waiting] == [200, 200]
+        body = {"messages": HI, "max_tokens": 3, "seed": 1}
+        asked = [asyncio.ensure_future(client.post(CHAT, json=body)) for _ in range(3)]
+        for _ in range(500):
+            if (await client.get("/health")).json()["waiting"] == 2:
+                break
+            await asyncio.sleep(0.01)
+        refused(await client.post(CHAT, json=body), 429)
+        going_on.set()
+        assert [(await one).status_code for one in asked] == [200] * 3
 
 
-def test_a_queue_is_bounded_and_a_key_is_asked_for(weights):
-    with running(weights, replace(LIMITS, slots=1, queue=2)) as address:
-        asyncio.run(full_queue(address))
+def test_a_queue_is_bounded_and_a_key_is_asked_for(weights, monkeypatch):
+    going_on, step = threading.Event(), RunningBatch.step
+    with running(weights, replace(LIMITS, slots=1, queue=2)) as address, monkeypatch.context() as patch:
+        patch.setattr(RunningBatch, "step", lambda batch: (going_on.wait(20), step(batch)))
+        asyncio.run(full_queue(address, going_on))
     with running(weights, replace(LIMITS, seconds=0), api_key="secret") as address, httpx.Client() as client:
         for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": "secret2"}):
             refused(client.get(f"{address}/v1/models", headers=given), 401)
