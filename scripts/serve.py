@@ -9,6 +9,7 @@ newest. A request may name any other weight of the folder. Requests are answered
 """
 
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -54,6 +55,16 @@ def parse_arguments(argv=None):
     return args
 
 
+def refuse_used_port(host: str, port: int) -> None:
+    """Raises `UsageError` for an address at which nothing can answer."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise UsageError(
+            f"nothing can answer at {host}, port {port} ({error.strerror}): give another --port"
+        ) from error
+
+
 def main(argv=None) -> None:
     args = parse_arguments(argv)
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks Linux for huge pages: a CPU reads weights faster
@@ -64,6 +75,7 @@ def main(argv=None) -> None:
         raise UsageError(
             f"a server needs {error.name}, which is not installed: pip install -e '.[serve]' brings it"
         ) from error
+    refuse_used_port(args.host, args.port)  # before the network is read
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from inference.server.app import Limits, Server
@@ -79,14 +91,18 @@ def main(argv=None) -> None:
     first = serve(name, loaded, device, args.dtype, args.max_seq_len)
     limits = Limits(args.batch_size, args.queue, args.max_body * 2**20, args.max_seconds, args.max_new_tokens)
     server = Server(Shelf(first, args.out_dir, device, args.dtype, args.max_seq_len), limits, args.api_key)
-    config = uvicorn.Config(
-        server.app, args.host, args.port, log_level="warning", access_log=False, timeout_graceful_shutdown=2
-    )
-    runner = uvicorn.Server(config)
-    where = f"[{args.host}]" if ":" in args.host else args.host
-    say(f"{name} at http://{where}:{args.port} (chat page) and http://{where}:{args.port}/v1; Ctrl-C ends")
+    settings = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 2}
+
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets=None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                where = f"[{args.host}]" if ":" in args.host else args.host
+                url = f"http://{where}:{self.servers[0].sockets[0].getsockname()[1]}"
+                say(f"{name}: a chat page at {url}, OpenAI's interface at {url}/v1; Ctrl-C ends")
+
     try:
-        runner.run()
+        Announced(uvicorn.Config(server.app, args.host, args.port, **settings)).run()
     except KeyboardInterrupt:  # which uvicorn raises again once it has ended
         say("ended")
 

@@ -36,7 +36,10 @@ def running(folder, limits: Limits = LIMITS, api_key: str | None = None):
     first = serve("full_sft_32", load_model(folder / "full_sft_32.pth"), CPU, "auto", 512)
     server = Server(Shelf(first, str(folder), CPU, "auto", 512), limits, api_key)
     runner = uvicorn.Server(uvicorn.Config(server.app, log_level="error", timeout_graceful_shutdown=1))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    # asyncio sends small packets at once (TCP_NODELAY) only where the protocol is named; else an answer takes 40 ms.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(256)
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not runner.started:
