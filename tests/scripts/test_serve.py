@@ -4,8 +4,7 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -13,28 +12,34 @@ import pytest
 
 from inference.server.shelf import best_weight, weights_in
 from model.errors import UsageError
-from scripts.serve import parse_arguments, refuse_used_port
+from scripts.serve import main, parse_arguments, refuse_used_port
 from tests.inference.server.conftest import save_network
 
-ROOT = Path(__file__).parents[2]
 
-
-def test_it_answers_and_ends_on_ctrl_c(tmp_path):
+def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
     save_network(tmp_path / "pretrain_32.pth", 0, "pretrain")
-    command = [sys.executable, "scripts/serve.py", "--out_dir", str(tmp_path), "--port", "0", "--device", "cpu"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    answers, said = [], []
+
+    def use(url: str) -> None:
         try:
-            line = next(line for line in process.stderr if "http://" in line)
-            url = re.search(r"http://127\.0\.0\.1:\d+", line)[0]
-            answer = httpx.post(f"{url}/v1/completions", json={"prompt": "Once", "max_tokens": 4}, timeout=30).json()
-            assert answer["model"] == "pretrain_32" and answer["usage"]["prompt_tokens"] == 5  # after BOS
-            body = {"prompt": "Once", "max_tokens": 400, "stream": True}
+            body = {"prompt": "Once", "max_tokens": 4}
+            answers.append(httpx.post(f"{url}/v1/completions", json=body, timeout=30).json())
+            body |= {"max_tokens": 400, "stream": True}
             with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=30):
-                process.send_signal(signal.SIGINT)
-            assert process.wait(20) == 0 and "ended" in process.stderr.read()
-        finally:
-            process.kill()
+                os.kill(os.getpid(), signal.SIGINT)
+        except BaseException:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise
+
+    def say(line: str) -> None:
+        said.append(line)
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            threading.Thread(target=use, args=found).start()
+
+    monkeypatch.setattr("scripts.serve.say", say)
+    main(["--out_dir", str(tmp_path), "--port", "0", "--device", "cpu"])
+    assert answers[0]["model"] == "pretrain_32" and answers[0]["usage"]["prompt_tokens"] == 5  # after BOS
+    assert said[-1] == "ended"
 
 
 def test_the_best_weight_is_the_latest_stage(tmp_path):
