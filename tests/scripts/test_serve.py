@@ -34,7 +34,7 @@ def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
     def say(line: str) -> None:
         said.append(line)
         if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            threading.Thread(target=use, args=found).start()
+            threading.Thread(target=use, args=[found[0]]).start()
 
     monkeypatch.setattr("scripts.serve.say", say)
     main(["--out_dir", str(tmp_path), "--port", "0", "--device", "cpu"])
