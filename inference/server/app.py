@@ -20,7 +20,8 @@ from inference.server.answers import ChatAnswer, message_of
 from inference.server.engine import Engine, Failure, Part
 from inference.server.exchange import COMPLETION_TOKENS, Exchange, chat_prompt, completion_prompts
 from inference.server.guard import Guard, body_of
-from inference.server.requests import BadRequest, Chat, Completion, chat, completion, read_body
+from inference.server.parameters import BadRequest
+from inference.server.requests import Chat, Completion, chat, completion, read_body
 from inference.server.shelf import Shelf
 from model.errors import SproutError
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from inference.server.engine import Busy, Engine, Part, Writing
-from inference.server.requests import Asked, BadRequest, Chat, Completion
+from inference.server.parameters import BadRequest
+from inference.server.requests import Asked, Chat, Completion
 from inference.server.shelf import Served
 from inference.text_stream import TextStream
 from inference.tools.calls import CALL

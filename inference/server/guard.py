@@ -7,8 +7,8 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from inference.server.parameters import BadRequest
 from inference.server.replies import error_body
-from inference.server.requests import BadRequest
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A page of the internet can have its own name point to 127.0.0.1, and then read what a server there says. What such

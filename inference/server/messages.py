@@ -2,7 +2,7 @@
 
 import json
 
-from inference.server.requests import BadRequest
+from inference.server.parameters import BadRequest
 from inference.tools.calls import CALL
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}

@@ -5,22 +5,15 @@ refused, since it would silently do something else. null stands for a parameter 
 """
 
 import json
-import math
 from dataclasses import dataclass, field
 
+from inference.server.messages import beginning_of, read_messages, read_tools
+from inference.server.parameters import BadRequest, flag, number, object_under, text, whole
 from model.sampling import Sampling
 
 MOST_TEXTS = 128  # that one request may ask for: prompts times n
 MOST_TOP = 20  # alternatives that a token is told with
 MOST_STOPS, MOST_STOP_CHARACTERS = 4, 200
-
-
-class BadRequest(Exception):
-    """A request that is refused with a 4xx. param: the parameter that is wrong."""
-
-    def __init__(self, message: str, param: str | None = None, status: int = 400, code: str | None = None):
-        super().__init__(message)
-        self.param, self.status, self.code = param, status, code
 
 
 @dataclass(frozen=True)
@@ -73,10 +66,10 @@ def completion(body: dict) -> Completion:
     prompts = _prompts(body.get("prompt"))
     if body.get("suffix"):
         raise BadRequest("this server writes what follows a prompt, and cannot write towards a suffix", "suffix")
-    asked = _common(body, top=_whole(body, "logprobs", 0, MOST_TOP))
+    asked = _common(body, top=whole(body, "logprobs", 0, MOST_TOP))
     if len(prompts) * asked["n"] > MOST_TEXTS:
         raise BadRequest(f"a request may ask for {MOST_TEXTS} texts at most", "prompt")
-    return Completion(**asked, prompts=prompts, echo=_flag(body, "echo"))
+    return Completion(**asked, prompts=prompts, echo=flag(body, "echo"))
 
 
 def _prompts(value) -> list[str | list[int]]:
@@ -96,8 +89,6 @@ def _prompts(value) -> list[str | list[int]]:
 
 def chat(body: dict) -> Chat:
     """A request to /v1/chat/completions."""
-    from inference.server.messages import beginning_of, read_messages, read_tools
-
     tools = read_tools(body)
     beginning = beginning_of(body.get("tool_choice"), tools)
     if body.get("tool_choice") == "none":
@@ -106,8 +97,8 @@ def chat(body: dict) -> Chat:
     if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
         raise BadRequest("only the response_format text is known here, for nothing holds a network to JSON",
                          "response_format")  # fmt: skip
-    top = _whole(body, "top_logprobs", 0, MOST_TOP)
-    told = _flag(body, "logprobs")
+    top = whole(body, "top_logprobs", 0, MOST_TOP)
+    told = flag(body, "logprobs")
     if top and not told:
         raise BadRequest("top_logprobs are told with logprobs: set it to true", "top_logprobs")
     asked = _common(body, top=(top or 0) if told else None, limits=("max_completion_tokens", "max_tokens"))
@@ -116,28 +107,28 @@ def chat(body: dict) -> Chat:
 
 def _common(body: dict, top: int | None, limits=("max_tokens",)) -> dict:
     """The parameters that both kinds of request have."""
-    options = _object(body, "stream_options") or {}
-    given = [_whole(body, name, 0, 2**31 - 1) for name in limits]
-    temperature = _number(body, "temperature", 0, 2, 1.0)
-    top_k = _whole(body, "top_k", -1, 2**31 - 1) or 0
+    options = object_under(body, "stream_options") or {}
+    given = [whole(body, name, 0, 2**31 - 1) for name in limits]
+    temperature = number(body, "temperature", 0, 2, 1.0)
+    top_k = whole(body, "top_k", -1, 2**31 - 1) or 0
     return {
-        "model": _text(body, "model"),
+        "model": text(body, "model"),
         "sampling": Sampling(
             temperature=temperature if temperature >= 1e-5 else 0.0,  # less is greedy, and would overflow
             top_k=max(top_k, 0),
-            top_p=max(_number(body, "top_p", 0, 1, 1.0), 1e-9),
-            min_p=_number(body, "min_p", 0, 1, 0.0),
-            repetition_penalty=_number(body, "repetition_penalty", 0.01, 100, 1.0),
+            top_p=max(number(body, "top_p", 0, 1, 1.0), 1e-9),
+            min_p=number(body, "min_p", 0, 1, 0.0),
+            repetition_penalty=number(body, "repetition_penalty", 0.01, 100, 1.0),
         ),
-        "n": 1 if (n := _whole(body, "n", 1, MOST_TEXTS)) is None else n,
-        "seed": _whole(body, "seed", -(2**63), 2**64 - 1),
+        "n": 1 if (n := whole(body, "n", 1, MOST_TEXTS)) is None else n,
+        "seed": whole(body, "seed", -(2**63), 2**64 - 1),
         "max_tokens": next((one for one in given if one is not None), None),
         "stops": _stops(body.get("stop")),
-        "presence": _number(body, "presence_penalty", -2, 2, 0.0),
-        "frequency": _number(body, "frequency_penalty", -2, 2, 0.0),
+        "presence": number(body, "presence_penalty", -2, 2, 0.0),
+        "frequency": number(body, "frequency_penalty", -2, 2, 0.0),
         "top": top,
-        "stream": _flag(body, "stream"),
-        "usage_in_stream": _flag(options, "include_usage", "stream_options"),
+        "stream": flag(body, "stream"),
+        "usage_in_stream": flag(options, "include_usage", "stream_options"),
     }
 
 
@@ -153,40 +144,3 @@ def _stops(value) -> tuple[str, ...]:
         message = f"give a text or up to {MOST_STOPS}, each of 1 to {MOST_STOP_CHARACTERS} characters"
         raise BadRequest(message, "stop")
     return tuple(stops)
-
-
-def _flag(body: dict, name: str, inside: str | None = None) -> bool:
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise BadRequest(f"{name} must be true or false", inside or name)
-    return bool(value)
-
-
-def _whole(body: dict, name: str, least: int, most: int) -> int | None:
-    value = body.get(name)
-    if value is not None and (type(value) is not int or not least <= value <= most):
-        raise BadRequest(f"{name} must be a whole number from {least} to {most}", name)
-    return value
-
-
-def _number(body: dict, name: str, least: float, most: float, otherwise: float) -> float:
-    value = body.get(name)
-    if value is None:
-        return otherwise
-    if type(value) not in (int, float) or not least <= value <= most or not math.isfinite(value):
-        raise BadRequest(f"{name} must be a number from {least} to {most}", name)
-    return float(value)
-
-
-def _text(body: dict, name: str) -> str | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, str):
-        raise BadRequest(f"{name} must be a text", name)
-    return value
-
-
-def _object(body: dict, name: str) -> dict | None:
-    value = body.get(name)
-    if value is not None and not isinstance(value, dict):
-        raise BadRequest(f"{name} must be an object", name)
-    return value

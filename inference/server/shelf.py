@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from dataset.rendering import ChatRenderer, for_chats
-from inference.server.requests import BadRequest
+from inference.server.parameters import BadRequest
 from inference.server.spelling import Spelling
 from inference.writer import ready_to_generate
 from model.device import Device
@@ -107,7 +107,7 @@ class Shelf:
         """The network of this name, or the default. Raises `BadRequest` where there is none."""
         if not name or name == self.first.name:
             return self.first
-        names = [each for each, _ in self.models()]
+        names = [each for each, _ in await asyncio.to_thread(self.models)]
         name = name if name in names else next((each for each in names if each.rpartition("_")[0] == name), None)
         if name is None:
             raise BadRequest(f"there is no such model; there are: {', '.join(names)}", "model", 404, "model_not_found")

@@ -76,3 +76,37 @@ def test_logprobs_are_those_of_the_network(client, weights):
         assert told.token_logprobs[place + 1] in best.values()
     assert told.token_logprobs[0] is None and told.top_logprobs[0] is None
     assert [told.token_logprobs[i] == max(told.top_logprobs[i].values()) for i in range(7, 11)] == [True] * 4
+
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def test_tools_are_shown_and_a_call_can_be_required(client):
+    asked = {"model": "full_sft_32", "temperature": 0, "max_tokens": 3, "tools": TOOLS}
+    question = {"role": "user", "content": "?"}
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    turns = [question, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    turns.append({"role": "tool", "tool_call_id": "call_1", "content": "5"})
+    free = client.chat.completions.create(**asked, messages=turns)
+    hidden = client.chat.completions.create(**asked, messages=turns, tool_choice="none")
+    assert free.usage.prompt_tokens > hidden.usage.prompt_tokens + 50
+    for choice, beginning in (
+        ("required", '<tool_call>\n{"name": "'),
+        ({"type": "function", "function": {"name": "f"}}, '<tool_call>\n{"name": "f", "arguments": '),
+    ):
+        forced = client.chat.completions.create(**asked, messages=[question], tool_choice=choice)
+        assert forced.choices[0].message.content.startswith(beginning)  # a network that has learned nothing breaks off
+
+
+def test_a_chat_tells_of_its_tokens(client):
+    asked = {**ASKED, "n": 2, "logprobs": True, "top_logprobs": 2}
+    whole = client.chat.completions.create(**asked)
+    streamed = {0: [], 1: []}
+    for chunk in client.chat.completions.create(**asked, stream=True):
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.logprobs.content if choice.logprobs else []
+    for choice in whole.choices:
+        told = choice.logprobs.content
+        assert streamed[choice.index] == told and all(len(one.top_logprobs) == 2 for one in told)
+        spelled = b"".join(bytes(one.bytes) for one in told).decode("utf-8", "replace")
+        assert spelled.startswith(choice.message.content[:3])
