@@ -42,7 +42,7 @@ def parse_arguments(argv=None):
     group.add_argument(
         "--max_new_tokens", type=positive_int, default=1024, help="of an answer, if a chat names no limit (%(default)s)"
     )
-    add_size_arguments(add_weight_arguments(parser).add_argument)
+    add_size_arguments(add_weight_arguments(parser, "the best one there").add_argument)
     args = parser.parse_args(argv)
     if args.host not in LOOPBACK and not args.api_key:
         raise UsageError(f"--host {args.host} lets other machines in: give --api_key KEY, which they must know")

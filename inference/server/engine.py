@@ -154,7 +154,7 @@ class Engine:
                 self._waiting = deque(one for one in self._waiting if one not in gone and one not in late)
                 free = self._slots - len(self._open) + sum(one in gone for one in self._open)
                 come = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
-            self._close(gone)
+            self._free(gone)
             self._open += come
             self._deliver([Part(one, failure=Failure(429, "no place became free in time")) for one in late])
             self._deliver(self._read())
@@ -203,11 +203,12 @@ class Engine:
 
     def _deliver(self, parts: list[Part]) -> None:
         """Hands the parts over to the event loop, and gives the places of complete texts free."""
-        self._close({part.writing for part in parts if part.finish or part.failure})
+        self._free({part.writing for part in parts if part.finish or part.failure})
         if parts and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_put, parts)
 
-    def _close(self, done: set[Writing]) -> None:
+    def _free(self, done: set[Writing]) -> None:
+        """Gives the places of these texts to others."""
         for one in done.intersection(self._open):
             one.batch.leave(one.row)
         self._open = [one for one in self._open if one not in done]

@@ -95,8 +95,7 @@ def chat(body: dict) -> Chat:
         tools = []
     form = body.get("response_format")
     if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
-        raise BadRequest("only the response_format text is known here, for nothing holds a network to JSON",
-                         "response_format")  # fmt: skip
+        raise BadRequest("only response_format text is known: nothing holds a network to JSON", "response_format")
     top = whole(body, "top_logprobs", 0, MOST_TOP)
     told = flag(body, "logprobs")
     if top and not told:

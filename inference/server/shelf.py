@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -58,11 +57,17 @@ def weights_in(out_dir: str) -> dict[str, Path]:
     def order(path: Path) -> tuple:
         name = path.stem.rpartition("_")[0]
         rank = BEST_FIRST.index(name) if name in BEST_FIRST else len(BEST_FIRST)
-        return rank, -path.stat().st_mtime
+        return rank, -_changed(path)
 
-    with contextlib.suppress(FileNotFoundError):  # a training run has just renamed one: it is there again
-        return {path.stem: path for path in sorted(found, key=order)}
-    return weights_in(out_dir)
+    return {path.stem: path for path in sorted(found, key=order)}
+
+
+def _changed(path: Path) -> float:
+    """When a file was written, in seconds since 1970; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def best_weight(out_dir: str) -> str:
@@ -100,7 +105,7 @@ class Shelf:
                 if key not in self._kinds:
                     self._kinds[key] = not is_reward_model(path)
                 if self._kinds[key] and name != self.first.name:
-                    found.append((name, int(path.stat().st_mtime)))
+                    found.append((name, int(_changed(path))))
         return found
 
     async def get(self, name: str | None) -> Served:
@@ -141,7 +146,7 @@ class Shelf:
 def serve(name: str, loaded: Loaded, device: Device, dtype: str, max_seq_len: int) -> Served:
     """Prepares a network for answering, in place. max_seq_len: tokens of a prompt and its answer, if it has so many."""
     precision = ready_to_generate(loaded.model, device, dtype)
-    created = int(os.stat(loaded.source).st_mtime)
+    created = int(_changed(Path(loaded.source)))
     return Served(name, loaded, precision, min(max_seq_len, loaded.model.config.max_position_embeddings), created)
 
 
