@@ -251,7 +251,7 @@ async def completion_events(exchange: Exchange, asked: Completion) -> AsyncItera
     async for part in exchange.parts():
         choice = _completion_choice(exchange, asked, part, begins=part.writing.choice not in begun)
         begun.add(part.writing.choice)
-        if choice["text"] or part.tokens or part.finish:
+        if choice["text"] or part.finish or (choice["logprobs"] and choice["logprobs"]["tokens"]):
             yield {**head, "choices": [choice]}
 
 

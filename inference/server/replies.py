@@ -79,7 +79,8 @@ def _top(token: Scored, spelling: Spelling) -> dict[str, float]:
 
 def error_body(status: int, message: str, param: str | None = None, code: str | None = None) -> dict:
     kind = ERROR_TYPES.get(status, "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    whole = message.encode("utf-8", "replace").decode("utf-8")  # it may quote half a surrogate pair
+    return {"error": {"message": whole, "type": kind, "param": param, "code": code}}
 
 
 def event(value: dict | str) -> str:

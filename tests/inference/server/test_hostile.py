@@ -13,7 +13,6 @@ from tests.inference.server.conftest import LIMITS, running
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
 HI = [{"role": "user", "content": "Hi"}]
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
 DEEP = {"a": 1}
 for _ in range(80):
     DEEP = {"a": DEEP}
@@ -97,7 +96,9 @@ def wrong_requests():
             for key, values in table.items():
                 for value in values:
                     yield path, json.dumps(good | {key: value}).encode()
-    yield CHAT, json.dumps({"messages": HI, "tools": [TOOL], "tool_choice": {"function": {"name": "g"}}}).encode()
+    for name in ("f", "\ud800"):
+        tool = {"type": "function", "function": {"name": name}}
+        yield CHAT, json.dumps({"messages": HI, "tools": [tool], "tool_choice": {"function": {"name": "g"}}}).encode()
 
 
 @pytest.fixture(scope="module")
