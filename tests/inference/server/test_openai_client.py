@@ -53,6 +53,11 @@ def test_a_completion_is_the_same_streamed_or_not(client):
     assert reasons == [choice.finish_reason for choice in whole.choices]
     assert [choice.index for choice in whole.choices] == [0, 1, 2, 3]
     assert texts[0].startswith("Once") and texts[0] != texts[1]
+    told = [[] for _ in range(4)]
+    for chunk in client.completions.create(**asked, max_tokens=12, stream=True):
+        for choice in chunk.choices:
+            told[choice.index] += choice.logprobs.token_logprobs
+    assert told == [choice.logprobs.token_logprobs for choice in whole.choices]
 
 
 def test_logprobs_are_those_of_the_network(client, weights):
