@@ -35,6 +35,8 @@ NOT_RUN = {
     r"(cd|git) ": "no command of ours",
     r"python scripts/quickstart.py$": "tests/scripts/test_quickstart.py goes the whole way",
     r"tensorboard ": "a server, and not ours",
+    r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",
+    r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
     r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
 }

@@ -1,0 +1,298 @@
+"""The routes of the server: from a request to its reply, or to the events of its stream."""
+
+import asyncio
+import contextlib
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from inference.server import replies
+from inference.server.answers import ChatAnswer, message_of
+from inference.server.engine import Engine, Failure, Part
+from inference.server.exchange import COMPLETION_TOKENS, Exchange, chat_prompt, completion_prompts
+from inference.server.guard import Guard, body_of
+from inference.server.parameters import BadRequest
+from inference.server.requests import Chat, Completion, chat, completion, read_body
+from inference.server.shelf import Shelf
+from model.errors import SproutError
+
+PAGE = Path(__file__).with_name("page.html")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """slots: texts written at a time; queue: texts that wait; body: bytes; seconds: of a request; max_new_tokens: of a
+    chat answer whose request names no limit."""
+
+    slots: int = 16
+    queue: int = 256
+    body: int = 4 * 2**20
+    seconds: int = 600
+    max_new_tokens: int = 1024
+
+
+class Server:
+    """The routes, with what they share. `app` is the ASGI application."""
+
+    def __init__(self, shelf: Shelf, limits: Limits, api_key: str | None = None):
+        self._shelf, self._limits = shelf, limits
+        self._page, self._page_headers = _page()
+        routes = [
+            Route("/", self.page),
+            Route("/health", self.health),
+            Route("/v1/models", self.models),
+            Route("/v1/models/{name}", self.model),
+            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/completions", self.completions, methods=["POST"]),
+        ]
+        handlers = {
+            BadRequest: _refused,
+            SproutError: _unusable,
+            Failure: _failed,
+            HTTPException: _no_route,
+            ClientDisconnect: _gone,
+            Exception: _mistake,
+        }
+        inner = Starlette(routes=routes, exception_handlers=handlers, lifespan=self._lifespan)
+        self.app = Guard(inner, api_key)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app) -> AsyncIterator[None]:
+        self._engine = Engine(asyncio.get_running_loop(), self._limits.slots, self._limits.queue)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self._engine.close)
+
+    async def page(self, request: Request) -> Response:
+        return HTMLResponse(self._page, headers=self._page_headers)
+
+    async def health(self, request: Request) -> Response:
+        running, waiting = self._engine.load
+        return JSONResponse({"status": "ok", "running": running, "waiting": waiting})
+
+    async def models(self, request: Request) -> Response:
+        found = await asyncio.to_thread(self._shelf.models)
+        return JSONResponse({"object": "list", "data": [_model(*one) for one in found]})
+
+    async def model(self, request: Request) -> Response:
+        found = await asyncio.to_thread(self._shelf.models)
+        for name, created in found:
+            if name == request.path_params["name"]:
+                return JSONResponse(_model(name, created))
+        raise BadRequest("there is no such model", "model", 404, "model_not_found")
+
+    async def chat(self, request: Request) -> Response:
+        asked = chat(read_body(await body_of(request, self._limits.body)))
+        served = await self._shelf.get(asked.model)
+        prompt = await asyncio.to_thread(chat_prompt, served, asked)
+        default = self._limits.max_new_tokens
+        exchange = Exchange(self._engine, served, asked, [prompt], default, self._limits.seconds)
+        if asked.stream:
+            return Stream(exchange, chat_events(exchange, asked))
+        return await answered(request, exchange, chat_reply(exchange, asked))
+
+    async def completions(self, request: Request) -> Response:
+        asked = completion(read_body(await body_of(request, self._limits.body)))
+        served = await self._shelf.get(asked.model)
+        prompts = await asyncio.to_thread(completion_prompts, served, asked)
+        exchange = Exchange(self._engine, served, asked, prompts, COMPLETION_TOKENS, self._limits.seconds)
+        if asked.stream:
+            return Stream(exchange, completion_events(exchange, asked))
+        return await answered(request, exchange, completion_reply(exchange, asked))
+
+
+class Stream(StreamingResponse):
+    """Server-sent events. Starlette ends them when the client goes; then the places are free."""
+
+    def __init__(self, exchange: Exchange, events: AsyncIterator[dict]):
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        super().__init__(_written(exchange, events), media_type="text/event-stream", headers=headers)
+        self._exchange = exchange
+
+    async def __call__(self, scope, receive, send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._exchange.close()
+
+
+async def _written(exchange: Exchange, chunks: AsyncIterator[dict]) -> AsyncIterator[str]:
+    """The events of chunks. With `include_usage` each has a usage of null, and one more has that of all."""
+    more = {"usage": None} if exchange.asked.usage_in_stream else {}
+    head: dict = {}
+    try:
+        async for chunk in chunks:
+            head = head or {key: value for key, value in chunk.items() if key != "choices"}
+            yield replies.event(chunk | more)
+        if more:
+            yield replies.event({**head, "choices": [], "usage": replies.usage_of(*exchange.usage)})
+    except Failure as failure:
+        yield replies.event(replies.error_body(failure.status, str(failure)))
+    yield replies.event("[DONE]")
+
+
+async def answered(request: Request, exchange: Exchange, reply) -> Response:
+    """Waits for the reply, or for the client to go."""
+    writing, gone = asyncio.ensure_future(reply), asyncio.ensure_future(_disconnect(request))
+    try:
+        await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return JSONResponse(writing.result()) if writing.done() else Response(status_code=499)  # which nobody reads
+    finally:
+        writing.cancel()
+        gone.cancel()
+        exchange.close()
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _chat_tokens(exchange: Exchange, part: Part) -> list:
+    """The tokens of a chat answer: without that which ends it, for it has no text."""
+    return [one for one in part.tokens if one[0].id not in exchange.served.end_ids]
+
+
+def _answers(exchange: Exchange, asked: Chat) -> list[ChatAnswer]:
+    return [ChatAnswer(bool(asked.tools), asked.beginning) for _ in exchange.writings]
+
+
+def _why(answer: ChatAnswer, finish: str) -> str:
+    return "tool_calls" if answer.called and finish == "stop" else finish
+
+
+async def chat_reply(exchange: Exchange, asked: Chat) -> dict:
+    answers = _answers(exchange, asked)
+    deltas: list[list[dict]] = [[] for _ in answers]
+    tokens: list[list] = [[] for _ in answers]
+    finishes = [""] * len(answers)
+    async for part in exchange.parts():
+        place = part.writing.choice
+        deltas[place] += answers[place].push(part.text)
+        tokens[place] += _chat_tokens(exchange, part)
+        if part.finish:
+            deltas[place] += answers[place].finish()
+            finishes[place] = _why(answers[place], part.finish)
+    spelling = exchange.served.spelling
+    choices = [
+        replies.chat_choice(
+            place,
+            message_of(deltas[place]),
+            finish,
+            None if asked.top is None else replies.chat_logprobs(tokens[place], spelling),
+        )
+        for place, finish in enumerate(finishes)
+    ]
+    head = replies.head_of("chat.completion", "chatcmpl", exchange.served.name)
+    return {**head, "choices": choices, "usage": replies.usage_of(*exchange.usage)}
+
+
+async def chat_events(exchange: Exchange, asked: Chat) -> AsyncIterator[dict]:
+    head = replies.head_of("chat.completion.chunk", "chatcmpl", exchange.served.name)
+
+    def chunk(*choice) -> dict:
+        return {**head, "choices": [replies.chunk_choice(*choice)]}
+
+    answers = _answers(exchange, asked)
+    for place in range(len(answers)):
+        yield chunk(place, {"role": "assistant", "content": ""})
+    async for part in exchange.parts():
+        place = part.writing.choice
+        answer = answers[place]
+        deltas = answer.push(part.text) + (answer.finish() if part.finish else [])
+        told = _chat_tokens(exchange, part) if asked.top is not None else []
+        logprobs = replies.chat_logprobs(told, exchange.served.spelling) if told else None
+        for number, delta in enumerate(deltas or ([{"content": ""}] if told else [])):
+            yield chunk(place, delta, None, None if number else logprobs)
+        if part.finish:
+            yield chunk(place, {}, _why(answer, part.finish))
+
+
+def _completion_choice(exchange: Exchange, asked: Completion, part: Part, begins: bool) -> dict:
+    """What a part adds to a completion; the first brings an echo of the prompt."""
+    place, text, told = part.writing.choice, part.text, list(part.tokens)
+    if asked.echo:
+        prompt = exchange.prompts[place // asked.n]
+        told = [(token, offset + len(prompt.text)) for token, offset in told]
+        if begins:
+            text = prompt.text + text
+            told = [*zip(part.writing.row.prompt_scores, prompt.offsets), *told]
+    logprobs = None if asked.top is None else replies.completion_logprobs(told, exchange.served.spelling)
+    return replies.text_choice(place, text, part.finish, logprobs)
+
+
+async def completion_reply(exchange: Exchange, asked: Completion) -> dict:
+    choices: list[dict | None] = [None] * len(exchange.writings)
+    async for part in exchange.parts():
+        place = part.writing.choice
+        new = _completion_choice(exchange, asked, part, begins=choices[place] is None)
+        if old := choices[place]:
+            new["text"] = old["text"] + new["text"]
+            if new["logprobs"]:
+                new["logprobs"] = {key: old["logprobs"][key] + values for key, values in new["logprobs"].items()}
+        choices[place] = new
+    head = replies.head_of("text_completion", "cmpl", exchange.served.name)
+    return {**head, "choices": choices, "usage": replies.usage_of(*exchange.usage)}
+
+
+async def completion_events(exchange: Exchange, asked: Completion) -> AsyncIterator[dict]:
+    head = replies.head_of("text_completion", "cmpl", exchange.served.name)
+    begun: set[int] = set()
+    async for part in exchange.parts():
+        choice = _completion_choice(exchange, asked, part, begins=part.writing.choice not in begun)
+        begun.add(part.writing.choice)
+        if choice["text"] or part.finish or (choice["logprobs"] and choice["logprobs"]["tokens"]):
+            yield {**head, "choices": [choice]}
+
+
+def _model(name: str, created: int) -> dict:
+    return {"id": name, "object": "model", "created": created, "owned_by": "sprout"}
+
+
+def _page() -> tuple[str, dict]:
+    """The chat page. Nothing but its own script runs in it, and it asks nobody but this server."""
+    text = PAGE.read_text(encoding="utf-8")
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashes = " ".join(f"'sha256-{b64encode(hashlib.sha256(one.encode()).digest()).decode()}'" for one in scripts)
+    policy = f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+    policy += "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return text, {"content-security-policy": policy, "x-content-type-options": "nosniff"}
+
+
+def _error(status: int, *words, headers: dict | None = None) -> Response:
+    return JSONResponse(replies.error_body(status, *words), status, headers)
+
+
+async def _refused(request: Request, error: BadRequest) -> Response:
+    return _error(error.status, str(error), error.param, error.code)
+
+
+async def _unusable(request: Request, error: SproutError) -> Response:
+    return _error(400, str(error))
+
+
+async def _failed(request: Request, failure: Failure) -> Response:
+    return _error(failure.status, str(failure))
+
+
+async def _no_route(request: Request, error: HTTPException) -> Response:
+    about = "there is no such route" if error.status_code == 404 else str(error.detail)
+    return _error(error.status_code, f"{about}: {request.method} {request.url.path}", headers=error.headers)
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> Response:
+    return Response(status_code=499)  # which nobody reads
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    return _error(500, "the server failed at this request; its terminal says why")

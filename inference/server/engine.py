@@ -1,0 +1,219 @@
+"""One thread that writes all texts together: between two steps, requests join the running batch and leave it.
+
+The thread owns the networks. It is told by `submit` and `leave` and answers by `Part`s in the queue of the request,
+which belongs to the event loop of the server.
+"""
+
+import asyncio
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from inference.server.stops import StopStrings
+from inference.text_stream import TextStream
+from model.running_batch import READ_AT_ONCE, Row, RunningBatch, Scored
+
+
+class Busy(Exception):
+    """More texts wait already than may."""
+
+
+class Failure(Exception):
+    """Why a text cannot be written: an HTTP status, and a message for the client."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Part:
+    """What has become certain of a text."""
+
+    writing: "Writing"
+    text: str = ""
+    tokens: tuple[tuple[Scored, int], ...] = ()  # each with the place in the text where it begins
+    finish: str | None = None  # "stop" or "length" in the last part
+    failure: Failure | None = None  # and then nothing follows
+
+
+class Writing:
+    """A text that a request has asked for: one of its `n` answers to one of its prompts.
+
+    batch, precision: of its network. queue: where its parts go. choice: its `index` in the reply.
+    deadline: on the clock of `time.monotonic`; a text that is not complete then ends as one that is too long.
+    """
+
+    def __init__(
+        self,
+        row: Row,
+        batch: RunningBatch,
+        precision,
+        decode,
+        queue: asyncio.Queue,
+        *,
+        choice: int = 0,
+        max_tokens: int,
+        end_ids: Collection[int],
+        stops: Sequence[str] = (),
+        deadline: float = float("inf"),
+    ):
+        self.row, self.batch, self.precision, self.queue, self.choice = row, batch, precision, queue, choice
+        self.max_tokens, self.end_ids, self.deadline = max_tokens, end_ids, deadline
+        self.count = 0  # tokens of the answer so far
+        self.joined = False
+        self._stream, self._stops = TextStream(decode), StopStrings(stops)
+        self._come = self._told = 0  # characters that have come from the network, and that were told of
+        self._tokens: list[tuple[Scored, int]] = []  # not told of yet
+
+    def take(self, late: bool = False) -> Part:
+        """What the newest token of the row adds."""
+        token = self.row.newest
+        if token is None:
+            message = "the network computes values that are not numbers: its weights are damaged"
+            return Part(self, failure=Failure(500, message))
+        self.count += 1
+        ended = token.id in self.end_ids
+        self._tokens.append((token, self._come))
+        text = "" if ended else self._push(self._stream.push(token.id))
+        if not (ended or self._stops.found or late or self.count >= self.max_tokens):
+            return Part(self, text, self._tokens_before(self._told))
+        return self.end("stop" if ended else "length", text)
+
+    def end(self, finish: str, text: str = "") -> Part:
+        """The last part, with what was held back."""
+        if not self._stops.found:
+            text += self._push(self._stream.finish())
+        if self._stops.found:  # then the tokens of the stop string are no part of the answer
+            return Part(self, text, self._tokens_before(self._told), "stop")
+        rest = self._stops.finish()
+        return Part(self, text + rest, tuple(self._tokens), finish)
+
+    def _push(self, piece: str) -> str:
+        self._come += len(piece)
+        certain = self._stops.push(piece)
+        self._told += len(certain)
+        return certain
+
+    def _tokens_before(self, place: int) -> tuple[tuple[Scored, int], ...]:
+        told = tuple(each for each in self._tokens if each[1] < place)
+        self._tokens = [each for each in self._tokens if each[1] >= place]
+        return told
+
+
+class Engine:
+    """Writes at most `slots` texts at a time; at most `queue` others wait, in the order in which they came."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, slots: int, queue: int):
+        self._loop, self._slots, self._most_waiting = loop, slots, queue
+        self._told = threading.Condition()  # guards the three below
+        self._waiting: deque[Writing] = deque()
+        self._gone: set[Writing] = set()
+        self._ends = False
+        self._open: list[Writing] = []  # those with a place; only the thread changes it
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """How many texts are being written, and how many wait."""
+        return len(self._open), len(self._waiting)
+
+    def submit(self, writings: Sequence[Writing]) -> None:
+        """Lets the texts of a request wait for places. Raises `Busy`; but an empty queue takes any request."""
+        with self._told:
+            if self._waiting and len(self._waiting) + len(writings) > self._most_waiting:
+                raise Busy
+            self._waiting += writings
+            self._told.notify()
+
+    def leave(self, writings: Sequence[Writing]) -> None:
+        """Gives the places of these texts free, whatever has become of them."""
+        with self._told:
+            self._gone.update(writings)
+            self._told.notify()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        with self._told:
+            self._ends = True
+            self._told.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._told:
+                self._told.wait_for(lambda: self._ends or self._waiting or self._gone or self._open)
+                if self._ends:
+                    return
+                gone, self._gone = self._gone, set()
+                late = {one for one in self._waiting if one.deadline < time.monotonic()} - gone
+                self._waiting = deque(one for one in self._waiting if one not in gone and one not in late)
+                free = self._slots - len(self._open) + sum(one in gone for one in self._open)
+                come = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+            self._free(gone)
+            self._open += come
+            self._deliver([Part(one, failure=Failure(429, "no place became free in time")) for one in late])
+            self._deliver(self._read())
+            self._deliver(self._write())
+
+    def _read(self) -> list[Part]:
+        """Reads prompts, as many tokens as may hold up the others for one step."""
+        parts, most = [], READ_AT_ONCE
+        for one in [one for one in self._open if not one.joined]:
+            try:
+                with one.precision():
+                    while most > 0 and not one.joined:
+                        before = one.row.length
+                        one.joined = one.batch.read(one.row, joins=one.max_tokens > 0)
+                        most -= one.row.length - before
+                if one.joined:
+                    parts.append(one.take() if one.max_tokens else one.end("length"))
+            except Exception:  # whatever befalls one request, the others go on
+                parts.append(self._failed(one))
+        return parts
+
+    def _write(self) -> list[Part]:
+        """One more token for each text that is read."""
+        parts = []
+        writers = {id(one.batch): one for one in self._open if one.batch.rows}
+        for first in writers.values():
+            batch, rows = first.batch, set(first.batch.rows)
+            together = [one for one in self._open if one.row in rows]
+            try:
+                with first.precision():
+                    batch.step()
+            except Exception:
+                parts += [self._failed(one) for one in together]
+                continue
+            now = time.monotonic()
+            for one in together:
+                try:
+                    parts.append(one.take(late=now > one.deadline))
+                except Exception:
+                    parts.append(self._failed(one))
+        return parts
+
+    def _failed(self, one: Writing) -> Part:
+        traceback.print_exc()
+        return Part(one, failure=Failure(500, "the server failed at this request; its terminal says why"))
+
+    def _deliver(self, parts: list[Part]) -> None:
+        """Hands the parts over to the event loop, and gives the places of complete texts free."""
+        self._free({part.writing for part in parts if part.finish or part.failure})
+        if parts and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_put, parts)
+
+    def _free(self, done: set[Writing]) -> None:
+        """Gives the places of these texts to others."""
+        for one in done.intersection(self._open):
+            one.batch.leave(one.row)
+        self._open = [one for one in self._open if one not in done]
+
+
+def _put(parts: list[Part]) -> None:
+    for part in parts:
+        part.writing.queue.put_nowait(part)

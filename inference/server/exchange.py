@@ -1,0 +1,138 @@
+"""The texts that one request asked for, from their prompts to their last parts."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from inference.server.engine import Busy, Engine, Part, Writing
+from inference.server.parameters import BadRequest
+from inference.server.requests import Asked, Chat, Completion
+from inference.server.shelf import Served
+from inference.text_stream import TextStream
+from inference.tools.calls import CALL
+from model.running_batch import Row
+
+COMPLETION_TOKENS = 16  # of a completion that names no limit, as OpenAI has it
+
+
+@dataclass
+class Prompt:
+    ids: list[int]
+    text: str = ""
+    offsets: list[int] = field(default_factory=list)  # where each token begins in the text; only if it is told
+
+
+def chat_prompt(served: Served, asked: Chat) -> Prompt:
+    """The conversation, the header of the answer, and what the answer has to begin with. Raises `SproutError`."""
+    ids = served.renderer.prompt(asked.messages, asked.tools)
+    tokenizer = served.renderer.tokenizer
+    if asked.beginning:
+        tag = tokenizer.vocab.get(CALL)
+        rest = asked.beginning if tag is None else asked.beginning.removeprefix(CALL)
+        ids += ([] if tag is None else [tag]) + tokenizer.encode(rest)
+    return Prompt(ids)
+
+
+def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
+    """The prompts as ids. A text for a base model begins with BOS, as those in its training did; ids are what they are.
+
+    Raises `SproutError` for what is no text, `BadRequest` for an id that is no token.
+    """
+    tokenizer, prompts = served.tokenizer, []
+    size = served.loaded.model.config.vocab_size
+    for given in asked.prompts:
+        if isinstance(given, str):
+            begins = served.loaded.stage == "pretrain" or not given
+            ids = [tokenizer.bos_id] * begins + tokenizer.encode(given)
+        else:
+            ids = given
+            if not all(0 <= token < size for token in ids):
+                raise BadRequest(f"a token id is from 0 to {size - 1}", "prompt")
+        prompt = Prompt(list(ids))
+        if asked.echo:
+            prompt.text = given if isinstance(given, str) else tokenizer.decode(ids)
+            if asked.top is not None:
+                prompt.offsets = offsets_of(tokenizer, ids)
+        prompts.append(prompt)
+    return prompts
+
+
+def offsets_of(tokenizer, ids: list[int]) -> list[int]:
+    """Where in their text tokens begin; those inside a character, where it begins."""
+    stream, place, offsets = TextStream(tokenizer.decode), 0, []
+    for token in ids:
+        offsets.append(place)
+        place += len(stream.push(token))
+    return offsets
+
+
+class Exchange:
+    """Submits the texts, hands out their parts, and frees their places whatever happens (`close`).
+
+    Raises `BadRequest` for a prompt without room for an answer, and where too many texts wait.
+    """
+
+    def __init__(self, engine: Engine, served: Served, asked: Asked, prompts: list[Prompt], default: int, seconds: int):
+        self.served, self.asked, self.prompts = served, asked, prompts
+        self._engine, self._queue = engine, asyncio.Queue()
+        self.writings = [
+            self._writing(number * asked.n + answer, answer, prompt, default, seconds)
+            for number, prompt in enumerate(prompts)
+            for answer in range(asked.n)
+        ]
+        try:
+            engine.submit(self.writings)
+        except Busy as error:
+            raise BadRequest("too many texts wait already: ask again later", status=429, code="busy") from error
+        served.users += 1
+
+    def _writing(self, choice: int, answer: int, prompt: Prompt, default: int, seconds: int) -> Writing:
+        asked, room = self.asked, self.served.positions - len(prompt.ids)
+        wanted = default if asked.max_tokens is None else asked.max_tokens
+        if room < min(wanted, 1):
+            raise BadRequest(
+                f"the prompt has {len(prompt.ids)} tokens, and {self.served.positions} are all that this server gives a"
+                " prompt and its answer",
+                code="context_length_exceeded",
+            )
+        row = Row(
+            prompt.ids,
+            asked.sampling,
+            None if asked.seed is None else (asked.seed + answer) % 2**63,
+            presence=asked.presence,
+            frequency=asked.frequency,
+            top=asked.top,
+            scores_prompt=bool(prompt.offsets),
+        )
+        return Writing(
+            row,
+            self.served.batch,
+            self.served.precision,
+            self.served.tokenizer.decode,
+            self._queue,
+            choice=choice,
+            max_tokens=min(wanted, room),
+            end_ids=self.served.end_ids,
+            stops=asked.stops,
+            deadline=time.monotonic() + seconds,
+        )
+
+    async def parts(self) -> AsyncIterator[Part]:
+        """All parts, as they come. Raises `Failure` where a text failed."""
+        open_ones = len(self.writings)
+        while open_ones:
+            part = await self._queue.get()
+            if part.failure:
+                raise part.failure
+            open_ones -= part.finish is not None
+            yield part
+
+    @property
+    def usage(self) -> tuple[int, int]:
+        """Tokens of the prompts, each counted once, and of the answers so far."""
+        return sum(len(prompt.ids) for prompt in self.prompts), sum(one.count for one in self.writings)
+
+    def close(self) -> None:
+        self._engine.leave(self.writings)
+        self.served.users -= 1

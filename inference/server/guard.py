@@ -1,0 +1,71 @@
+"""Who may ask, and how much: the key, the name by which the server is called, the size of a body."""
+
+import asyncio
+import hmac
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from inference.server.parameters import BadRequest
+from inference.server.replies import error_body
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# A page of the internet can have its own name point to 127.0.0.1, and then read what a server there says. What such
+# a page cannot do is to call the server by one of these names.
+OWN_NAMES = (*LOOPBACK, "host.docker.internal")
+BODY_SECONDS = 30.0  # in which a body has to come
+DRAINED = 8  # times the limit: so much of a body that is too long is still read, for the client to see the answer
+
+
+class Guard:
+    """Refuses, before any route, requests without the key; and without a key, those that call the server by the name
+    of somebody else. The page and /health need no key."""
+
+    def __init__(self, app: Callable, api_key: str | None):
+        self._app, self._key = app, api_key
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        error = None
+        if self._key is None:
+            name = _name(headers.get(b"host", b"").decode("latin-1"))
+            if name not in OWN_NAMES:
+                error = 403, "without --api_key this server answers on this machine only: call it 127.0.0.1"
+        elif scope["path"].startswith("/v1/"):
+            given = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()
+            if not hmac.compare_digest(given, self._key.encode()):
+                error = 401, "the key is missing or wrong: give it as Authorization: Bearer KEY"
+        if error:
+            response = JSONResponse(error_body(*error), error[0])
+            await response(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _name(host: str) -> str:
+    """The host of a Host header, without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0].lower()
+
+
+async def body_of(request: Request, most: int) -> bytes:
+    """The body of a request. Raises `BadRequest` for more than `most` bytes, and for one that does not come."""
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                size += len(part)
+                if size <= most:
+                    parts.append(part)
+                elif size > DRAINED * most:
+                    break
+    except TimeoutError as error:
+        raise BadRequest("the body did not come in time", status=408) from error
+    if size > most:
+        raise BadRequest(f"the body has more than {most} bytes", status=413)
+    return b"".join(parts)

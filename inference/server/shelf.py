@@ -1,0 +1,154 @@
+"""The weights that are served: the one that the server begins with, and those of the same folder, opened when asked."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from dataset.rendering import ChatRenderer, for_chats
+from inference.server.parameters import BadRequest
+from inference.server.spelling import Spelling
+from inference.writer import ready_to_generate
+from model.device import Device
+from model.errors import SproutError, UsageError
+from model.files.loading import Loaded, load_model
+from model.files.reward import is_reward_model
+from model.running_batch import RunningBatch
+
+# Which weight is served where none is named: what comes last in training first.
+BEST_FIRST = ("grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")
+MOST_OPEN = 4  # networks in memory
+
+
+@dataclass(eq=False)
+class Served:
+    """A network that answers, and what belongs to it."""
+
+    name: str
+    loaded: Loaded
+    precision: Callable[[], contextlib.AbstractContextManager]
+    positions: int  # tokens of a prompt and its answer
+    created: int  # seconds since 1970
+    users: int = 0  # requests that are being answered
+    key: object = None  # of its file; None for the first, which stays
+    batch: RunningBatch = field(init=False)
+
+    def __post_init__(self):
+        self.batch = RunningBatch(self.loaded.model)
+        self.tokenizer = self.loaded.tokenizer
+        self.spelling = Spelling(self.tokenizer)
+
+    @cached_property
+    def renderer(self) -> ChatRenderer:
+        return ChatRenderer(for_chats(self.tokenizer, self.loaded.imported))
+
+    @cached_property
+    def end_ids(self) -> frozenset[int]:
+        """What ends an answer: the end of a turn, or of a document."""
+        return frozenset(self.tokenizer.end_ids | self.renderer.end_ids)
+
+
+def weights_in(out_dir: str) -> dict[str, Path]:
+    """The files <out_dir>/<name>_<hidden>.pth by their stems, best first as in `BEST_FIRST`, then the newest."""
+    found = [path for path in Path(out_dir).glob("*.pth") if path.stem.rpartition("_")[2].isdecimal()]
+
+    def order(path: Path) -> tuple:
+        name = path.stem.rpartition("_")[0]
+        rank = BEST_FIRST.index(name) if name in BEST_FIRST else len(BEST_FIRST)
+        return rank, -_changed(path)
+
+    return {path.stem: path for path in sorted(found, key=order)}
+
+
+def _changed(path: Path) -> float:
+    """When a file was written, in seconds since 1970; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def best_weight(out_dir: str) -> str:
+    """The path of the weight to serve where none is named. Raises `UsageError` if there is none."""
+    best = next((path for path in weights_in(out_dir).values() if not is_reward_model(path)), None)
+    if best is None:
+        raise UsageError(
+            f"there is no weight in {out_dir}: train one (python scripts/quickstart.py trains some small ones), or name"
+            " one by --weight"
+        )
+    return str(best)
+
+
+class Shelf:
+    """Networks by name.
+
+    first: what is served by default. Others lie in `out_dir` and are opened when a request names them; at most
+    `MOST_OPEN` are in memory, and the one that was asked longest ago makes room. A file that has changed since is
+    opened again.
+    """
+
+    def __init__(self, first: Served, out_dir: str, device: Device, dtype: str, max_seq_len: int):
+        self.first = first
+        self._out_dir, self._device, self._dtype, self._max_seq_len = out_dir, device, dtype, max_seq_len
+        self._open: dict[object, Served] = {}  # by path and time of change, the one asked last at the end
+        self._opens = asyncio.Lock()
+        self._kinds: dict[object, bool] = {}  # which files are language models
+
+    def models(self) -> list[tuple[str, int]]:
+        """Names and times of all that can be asked, the default first."""
+        found = [(self.first.name, self.first.created)]
+        for name, path in weights_in(self._out_dir).items():
+            with contextlib.suppress(FileNotFoundError):
+                key = _key(path)
+                if key not in self._kinds:
+                    self._kinds[key] = not is_reward_model(path)
+                if self._kinds[key] and name != self.first.name:
+                    found.append((name, int(_changed(path))))
+        return found
+
+    async def get(self, name: str | None) -> Served:
+        """The network of this name, or the default. Raises `BadRequest` where there is none."""
+        if not name or name == self.first.name:
+            return self.first
+        names = [each for each, _ in await asyncio.to_thread(self.models)]
+        name = name if name in names else next((each for each in names if each.rpartition("_")[0] == name), None)
+        if name is None:
+            raise BadRequest(f"there is no such model; there are: {', '.join(names)}", "model", 404, "model_not_found")
+        if name == self.first.name:
+            return self.first
+        async with self._opens:
+            path = weights_in(self._out_dir)[name]
+            key = _key(path)
+            if key not in self._open:
+                self._make_room()
+                try:
+                    opened = await asyncio.to_thread(self._read, name, path)
+                except SproutError as error:
+                    raise BadRequest(f"{name} cannot be opened: {error}", "model", 404, "model_not_found") from error
+                opened.key = key
+                self._open[key] = opened
+            served = self._open[key] = self._open.pop(key)
+            return served
+
+    def _make_room(self) -> None:
+        while len(self._open) >= MOST_OPEN - 1:
+            idle = next((key for key, served in self._open.items() if served.users == 0), None)
+            if idle is None:
+                raise BadRequest("all networks in memory are answering: ask again later", "model", 429)
+            del self._open[idle]
+
+    def _read(self, name: str, path: Path) -> Served:
+        return serve(name, load_model(path, device=self._device.device), self._device, self._dtype, self._max_seq_len)
+
+
+def serve(name: str, loaded: Loaded, device: Device, dtype: str, max_seq_len: int) -> Served:
+    """Prepares a network for answering, in place. max_seq_len: tokens of a prompt and its answer, if it has so many."""
+    precision = ready_to_generate(loaded.model, device, dtype)
+    created = int(_changed(Path(loaded.source)))
+    return Served(name, loaded, precision, min(max_seq_len, loaded.model.config.max_position_embeddings), created)
+
+
+def _key(path: Path) -> tuple[str, int]:
+    return str(path), path.stat().st_mtime_ns

@@ -1,0 +1,40 @@
+"""How single tokens are spelled in replies: their bytes, which may be a part of a character."""
+
+import re
+
+from model.text.tokenizer import Tokenizer
+
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # SentencePiece's spelling of a single byte
+
+
+class Spelling:
+    """Bytes and text of a token by its id."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self._names = {token: name for name, token in tokenizer.vocab.items()}
+        self._alphabet = _byte_alphabet() if tokenizer.byte_level else {}
+
+    def bytes_of(self, token: int) -> bytes:
+        """Empty for an id that stands for nothing."""
+        name = self._names.get(token, "")
+        if self._alphabet:
+            if all(character in self._alphabet for character in name):
+                return bytes(self._alphabet[character] for character in name)
+        elif byte := _BYTE.fullmatch(name):
+            return bytes([int(byte[1], 16)])
+        return name.replace("▁", " ").encode()
+
+    def text_of(self, token: int) -> str:
+        """Of a token that is no whole text, `bytes:` and its bytes, so that no two tokens look alike."""
+        spelled = self.bytes_of(token)
+        try:
+            return spelled.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's alphabet: printable bytes stand for themselves, the others for the characters from 256 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}

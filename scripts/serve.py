@@ -1,0 +1,111 @@
+"""Serve weights by OpenAI's interface, with a chat page: http://127.0.0.1:8998
+
+    python scripts/serve.py                                        # the best weight in out/, and the others by name
+    python scripts/serve.py --weight full_sft --port 9000
+    python scripts/serve.py --host 0.0.0.0 --api_key "$KEY"        # for other machines; they need the key
+
+The best is the first of grpo, ppo, dpo, rlhf, reason, full_sft, merged, distill, pretrain that is there, else the
+newest. A request may name any other weight of the folder. Requests are answered together, in one running batch.
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import positive_int
+from inference.arguments import add_weight_arguments
+from inference.terminal import say
+from model.errors import UsageError
+from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--host", default="127.0.0.1", help="another than this machine's own needs --api_key (%(default)s)"
+    )
+    group.add_argument("--port", type=int, default=8998, help="0: a free one (%(default)s)")
+    group.add_argument("--api_key", metavar="KEY", help="what clients must know")
+    group.add_argument("--batch_size", type=positive_int, default=16, help="texts written at a time (%(default)s)")
+    group.add_argument("--queue", type=positive_int, default=256, help="texts that may wait (%(default)s)")
+    group.add_argument("--max_body", type=positive_int, default=4, metavar="MB", help="of a request (%(default)s)")
+    group.add_argument("--max_seconds", type=positive_int, default=600, help="for a request (%(default)s)")
+    group.add_argument(
+        "--max_seq_len", type=positive_int, default=4096, help="tokens of a prompt and its answer (%(default)s)"
+    )
+    group.add_argument(
+        "--max_new_tokens", type=positive_int, default=1024, help="of an answer, if a chat names no limit (%(default)s)"
+    )
+    add_size_arguments(add_weight_arguments(parser, "the best one there").add_argument)
+    args = parser.parse_args(argv)
+    if args.host not in LOOPBACK and not args.api_key:
+        raise UsageError(f"--host {args.host} lets other machines in: give --api_key KEY, which they must know")
+    if args.api_key is not None and (not args.api_key.isascii() or not args.api_key.strip()):
+        raise UsageError("--api_key needs plain letters and digits, at least one")
+    if not 0 <= args.port < 65536:
+        raise UsageError(f"--port {args.port}: give a number from 0 to 65535")
+    if args.lora_scale is not None and not args.lora:
+        raise UsageError("--lora_scale is for --lora, which is not given")
+    return args
+
+
+def refuse_used_port(host: str, port: int) -> None:
+    """Raises `UsageError` for an address at which nothing can answer."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise UsageError(
+            f"nothing can answer at {host}, port {port} ({error.strerror}): give another --port"
+        ) from error
+
+
+def main(argv=None) -> None:
+    args = parse_arguments(argv)
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # torch asks Linux for huge pages: a CPU reads weights faster
+    try:
+        import starlette  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise UsageError(
+            f"a server needs {error.name}, which is not installed: pip install -e '.[serve]' brings it"
+        ) from error
+    refuse_used_port(args.host, args.port)  # before the network is read
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from inference.server.app import Limits, Server
+    from inference.server.shelf import Shelf, best_weight, serve
+    from inference.weights import open_network
+    from model.device import choose_device
+
+    device = choose_device(args.device, args.dtype)
+    if not (args.weight or args.weight_path or args.lora):
+        args.weight_path = best_weight(args.out_dir)
+    loaded = open_network(args, "", device, size_overrides(args), say)
+    name = Path(loaded.source).resolve().stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    first = serve(name, loaded, device, args.dtype, args.max_seq_len)
+    limits = Limits(args.batch_size, args.queue, args.max_body * 2**20, args.max_seconds, args.max_new_tokens)
+    server = Server(Shelf(first, args.out_dir, device, args.dtype, args.max_seq_len), limits, args.api_key)
+    settings = {"log_level": "warning", "access_log": False, "timeout_graceful_shutdown": 2}
+
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets=None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                where = f"[{args.host}]" if ":" in args.host else args.host
+                url = f"http://{where}:{self.servers[0].sockets[0].getsockname()[1]}"
+                say(f"{name}: a chat page at {url}, OpenAI's interface at {url}/v1; Ctrl-C ends")
+
+    try:
+        Announced(uvicorn.Config(server.app, args.host, args.port, **settings)).run()
+    except KeyboardInterrupt:  # which uvicorn raises again once it has ended
+        say("ended")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,167 @@
+"""A batch that is joined and left: what a text becomes does not depend on which others run beside it."""
+
+import pytest
+import torch
+
+from model import running_batch
+from model.config import TransformerConfig
+from model.decoding import rearrange
+from model.generation import generate_batch
+from model.running_batch import Row, RunningBatch
+from model.sampling import GREEDY, Sampling
+from tests.support import random_network
+
+CONFIG = TransformerConfig(
+    vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=700, qk_norm=True, tie_word_embeddings=False,
+)  # fmt: skip
+PROMPTS = [[5], [1, 2, 3, 4, 5, 6, 7], [9, 8], [80, 3, 3, 11], [5], [17] * 12]
+WAYS = [
+    {"sampling": GREEDY},
+    {"sampling": Sampling(0.8, top_p=0.9), "presence": 0.5, "frequency": 0.3},
+    {"sampling": Sampling(1.2, top_k=20)},
+    {"sampling": Sampling(0.0, repetition_penalty=1.5)},
+    {"sampling": Sampling(0.8, top_p=0.9)},
+    {"sampling": Sampling(1.0, min_p=0.1, repetition_penalty=1.3), "frequency": 1.0},
+]
+
+
+@pytest.fixture(scope="module")
+def network():
+    return random_network(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = random_network(CONFIG)
+    rearrange(model, torch.float32)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch):
+    """Prompts are read in parts, and the cache grows."""
+    monkeypatch.setattr(running_batch, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(running_batch, "LEAST_CAPACITY", 8)
+
+
+def new_row(number: int, **more) -> Row:
+    return Row(PROMPTS[number], seed=number, **WAYS[number], top=0, **more)
+
+
+def read(batch: RunningBatch, row: Row) -> None:
+    while not batch.read(row):
+        pass
+
+
+def alone(model, number: int, count: int) -> list:
+    batch, row = RunningBatch(model), new_row(number)
+    read(batch, row)
+    tokens = [row.newest]
+    while len(tokens) < count:
+        batch.step()
+        tokens.append(row.newest)
+    return tokens
+
+
+def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
+    lengths = [25, 7, 40, 12, 3, 30]
+    batch, waiting, rows, written = RunningBatch(model), list(range(6)), {}, {number: [] for number in range(6)}
+    for turn in range(100):
+        if waiting and turn % 4 == 0:  # they come one by one, and a prompt is read while the others are written
+            number = waiting.pop(0)
+            rows[number] = new_row(number)
+            read(batch, rows[number])
+            written[number].append(rows[number].newest)
+        if batch.rows:
+            writing = [number for number, row in rows.items() if row in batch.rows]
+            batch.step()
+            for number in writing:
+                written[number].append(rows[number].newest)
+        for number, row in rows.items():
+            if len(written[number]) >= lengths[number]:
+                batch.leave(row)
+    assert not batch.rows and batch._cache is None
+    for number, length in enumerate(lengths):
+        expected = alone(model, number, length)
+        assert [token.id for token in written[number]] == [token.id for token in expected]
+        for here, there in zip(written[number], expected):
+            assert here.logprob == pytest.approx(there.logprob, abs=1e-4)
+
+
+def test_greedy_tokens_are_those_of_the_decoding_engine(model, network):
+    prompt = list(range(3, 20))
+    batch, row = RunningBatch(model), Row(prompt, GREEDY)
+    read(batch, row)
+    ids = [row.newest.id]
+    for _ in range(19):
+        batch.step()
+        ids.append(row.newest.id)
+    assert [ids] == generate_batch(network, [prompt], max_new_tokens=20, sampling=GREEDY)
+
+
+def test_probabilities_are_those_of_the_network(model, network):
+    prompt, top = [4, 70, 8, 33, 2], 4
+    batch, row = RunningBatch(model), Row(prompt, Sampling(0.5, top_k=3), seed=1, top=top, scores_prompt=True)
+    read(batch, row)
+    told = [*row.prompt_scores, row.newest]
+    for _ in range(6):
+        batch.step()
+        told.append(row.newest)
+    ids = [token.id for token in told]
+    with torch.no_grad():
+        expected = network(torch.tensor([ids]))[0].double().log_softmax(-1)
+    assert ids[:5] == prompt and told[0].logprob is None
+    for place, token in enumerate(told[1:]):
+        assert token.logprob == pytest.approx(float(expected[place, token.id]), abs=1e-5)
+        values, places = expected[place].topk(top)
+        assert [other for other, _ in token.top] == places.tolist()
+        assert [value for _, value in token.top] == pytest.approx(values.tolist(), abs=1e-5)
+
+
+def test_the_other_penalties_are_openais(network):
+    """logits - frequency * count - presence * (count > 0), of what the answer has so far."""
+    model = random_network(CONFIG)
+    rearrange(model, torch.float32)
+    batch, row = RunningBatch(model), Row([7, 7], GREEDY, presence=0.7, frequency=0.4)
+    read(batch, row)
+    ids = [7, 7, row.newest.id]
+    for _ in range(25):
+        with torch.no_grad():
+            logits = network(torch.tensor([ids]))[0, -1]
+        counts = torch.bincount(torch.tensor(ids[2:]), minlength=CONFIG.vocab_size)
+        batch.step()
+        assert row.newest.id == int((logits - 0.4 * counts - 0.7 * (counts > 0)).argmax())
+        ids.append(row.newest.id)
+
+
+def test_a_prompt_that_is_only_scored_takes_no_slot(model):
+    batch, row = RunningBatch(model), Row([4, 5, 6, 7], top=0, scores_prompt=True)
+    while not batch.read(row, joins=False):
+        pass
+    assert len(row.prompt_scores) == 4 and not batch.rows
+
+
+def test_numbers_that_are_none_do_not_spread(model):
+    """A row that computes NaN fails alone, and the next text in its slot is sound."""
+    batch, broken = RunningBatch(model), Row(PROMPTS[1], seed=1)
+    read(batch, broken)
+    sound = new_row(2)
+    read(batch, sound)
+    tokens = [sound.newest]
+    with torch.inference_mode():
+        batch._cache.keys[:, 0].fill_(torch.nan)
+        batch._cache.values[:, 0].fill_(torch.nan)
+    batch.step()
+    tokens.append(sound.newest)
+    assert broken.newest is None
+    batch.leave(broken)
+    other = new_row(3)
+    read(batch, other)
+    others = [other.newest]
+    for _ in range(5):
+        batch.step()
+        tokens.append(sound.newest)
+        others.append(other.newest)
+    assert [t.id for t in tokens] == [t.id for t in alone(model, 2, 7)]
+    assert [t.id for t in others] == [t.id for t in alone(model, 3, 6)]

@@ -1,0 +1,64 @@
+"""scripts/serve.py from its command line to its end."""
+
+import os
+import re
+import signal
+import socket
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from inference.server.shelf import best_weight, weights_in
+from model.errors import UsageError
+from scripts.serve import main, parse_arguments, refuse_used_port
+from tests.inference.server.conftest import save_network
+
+
+def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
+    save_network(tmp_path / "pretrain_32.pth", 0, "pretrain")
+    answers, said = [], []
+
+    def use(url: str) -> None:
+        try:
+            body = {"prompt": "Once", "max_tokens": 4}
+            answers.append(httpx.post(f"{url}/v1/completions", json=body, timeout=30).json())
+            body |= {"max_tokens": 400, "stream": True}
+            with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=30):
+                os.kill(os.getpid(), signal.SIGINT)
+        except BaseException:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise
+
+    def say(line: str) -> None:
+        said.append(line)
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            threading.Thread(target=use, args=[found[0]]).start()
+
+    monkeypatch.setattr("scripts.serve.say", say)
+    main(["--out_dir", str(tmp_path), "--port", "0", "--device", "cpu"])
+    assert answers[0]["model"] == "pretrain_32" and answers[0]["usage"]["prompt_tokens"] == 5  # after BOS
+    assert said[-1] == "ended"
+
+
+def test_the_best_weight_is_the_latest_stage(tmp_path):
+    with pytest.raises(UsageError, match="train one"):
+        best_weight(str(tmp_path))
+    for name in ("pretrain_32", "mine_32", "full_sft_32", "full_sft_32_resume", "dpo_32.previous", "reason_32"):
+        (tmp_path / f"{name}.pth").write_bytes(b"")
+    assert [*weights_in(str(tmp_path))] == ["reason_32", "full_sft_32", "pretrain_32", "mine_32"]
+    assert Path(best_weight(str(tmp_path))).stem == "reason_32"
+
+
+def test_other_machines_are_let_in_with_a_key_only():
+    with pytest.raises(UsageError, match="--api_key"):
+        parse_arguments(["--host", "0.0.0.0"])
+    with pytest.raises(UsageError, match="--api_key"):
+        parse_arguments(["--api_key", " "])
+    assert parse_arguments(["--host", "0.0.0.0", "--api_key", "k"]).port == 8998
+
+
+def test_a_port_in_use_is_refused():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="--port"):
+        refuse_used_port("127.0.0.1", taken.getsockname()[1])
