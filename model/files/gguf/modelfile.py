@@ -1,0 +1,68 @@
+"""The `Modelfile` by which ollama makes a model of a GGUF file.
+
+ollama writes a chat by a template of Go, not by the Jinja in the file, and knows none like ours by itself.
+"""
+
+import re
+from pathlib import Path
+
+from model.disk import write_atomically
+from model.errors import SproutError
+from model.text.chat_template import template_of
+from model.text.own_template import OwnTemplate
+from model.text.tokenizer import IM_END, IM_START, Tokenizer
+
+CHAT = (
+    f"{{{{- range .Messages }}}}{IM_START}{{{{ .Role }}}}\n{{{{ .Content }}}}{IM_END}\n"
+    f"{{{{ end }}}}{IM_START}assistant\n"
+)
+TEXT = "{{ .Prompt }}"  # nothing around it: a base model goes on with what it is given
+_FIRST = "# Written by Sprout. ollama create NAME -f Modelfile"
+_MOST_TOKENS = 4096  # what ollama reserves memory for
+
+
+def modelfile(weights: str, tokenizer: Tokenizer, positions: int, chats: bool) -> str:
+    """weights: the name of the GGUF file beside it. chats: whether the network was trained on chats."""
+    lines = [_FIRST, f"FROM ./{weights}"]
+    system = _system_of(tokenizer) if chats else None
+    if not chats:
+        lines.append(f'TEMPLATE """{TEXT}"""')
+    elif system is None:
+        lines.append("# Its chats are not ChatML: give a TEMPLATE that writes them as its chat_template does.")
+    else:
+        lines.append(f'TEMPLATE """{CHAT}"""')
+        lines += [f'SYSTEM """{system}"""'] if system else []
+        lines.append(f'PARAMETER stop "{IM_END}"')
+    lines += ["PARAMETER temperature 0.8", "PARAMETER top_p 0.9", f"PARAMETER num_ctx {min(positions, _MOST_TOKENS)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _system_of(tokenizer: Tokenizer) -> str | None:
+    """The system message that a ChatML template writes by itself ("" for none); None for a template of another kind."""
+    if template_of(tokenizer) is None:
+        return ""
+    chat = [
+        {"role": "user", "content": "q1"},
+        {"role": "assistant", "content": "a1"},
+        {"role": "user", "content": "q2"},
+    ]
+    plain = f"{''.join(_turn(**message) for message in chat)}{IM_START}assistant\n"
+    try:
+        written = OwnTemplate(tokenizer).render(chat, [], prompt=True)
+    except SproutError:
+        return None
+    found = re.fullmatch(
+        rf"{re.escape(IM_START)}system\n(.*?){re.escape(IM_END)}\n", written.removesuffix(plain), re.DOTALL
+    )
+    return "" if written == plain else found and found[1]
+
+
+def _turn(role: str, content: str) -> str:
+    return f"{IM_START}{role}\n{content}{IM_END}\n"
+
+
+def write_modelfile(path: Path, text: str) -> None:
+    """Replaces one of ours; raises `SproutError` for one that somebody else wrote or changed at its top."""
+    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST):
+        raise SproutError(f"{path} is there already and not of Sprout: move it away, or export into another folder")
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
