@@ -117,7 +117,7 @@ def _scaling_of(mine: dict, source: str) -> dict | None:
         if "original_context_length" in told:
             scaling["original_max_position_embeddings"] = told["original_context_length"]
         if "attn_factor" in told:
-            scaling["attention_factor"] = told["attn_factor"] * sharpening(scaling["factor"])
+            scaling["attention_factor"] = _as_written(told["attn_factor"] * sharpening(scaling["factor"]))
     return scaling
 
 
