@@ -37,11 +37,7 @@ def _q4_k(blocks: np.ndarray) -> np.ndarray:
     m, t = _six_bits(offsets)
     step = (d.astype(np.float32) * s)[..., None]
     offset = (m.astype(np.float32) * t)[..., None]
-    q = (
-        np.rint(np.divide(groups + offset, step, out=np.zeros_like(groups), where=step > 0))
-        .clip(0, 15)
-        .astype(np.uint8)
-    )
+    q = np.rint(_quotient(groups + offset, step)).clip(0, 15).astype(np.uint8)
     pairs = q.reshape(-1, 4, 2, 32)  # the groups 2i in the low halves of 32 bytes, 2i + 1 in the high
     nibbles = (pairs[:, :, 0] | pairs[:, :, 1] << 4).reshape(-1, 128)
     # Six bits of each scale and offset: the first four whole, with the upper two bits of the last four above them.
@@ -53,33 +49,43 @@ def _q4_k(blocks: np.ndarray) -> np.ndarray:
 def _scale_and_offset(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For groups [N, 8, 32] the scale and the offset >= 0, each [N, 8], so that x is about scale * q - offset."""
     weights = np.sqrt((groups**2).mean(-1, keepdims=True)) + np.abs(groups)
-    low = np.minimum(groups.min(-1, keepdims=True), 0)
-    span = groups.max(-1, keepdims=True) - low
-    best = np.full(span.shape, np.inf, np.float32)
-    scale, offset = np.zeros_like(best), -low
+    low, high = np.minimum(groups.min(-1, keepdims=True), 0), groups.max(-1, keepdims=True)
     sum_w, sum_x = weights.sum(-1, keepdims=True), (weights * groups).sum(-1, keepdims=True)
-    for levels in (15.0, *(14 + 0.1 * step for step in range(21))):
-        q = np.rint(np.divide(levels * (groups - low), span, out=np.zeros_like(groups), where=span > 0)).clip(0, 15)
+
+    def rounded(levels: float) -> np.ndarray:
+        return np.rint(_quotient(levels * (groups - low), high - low)).clip(0, 15)
+
+    def error_of(q: np.ndarray, scale: np.ndarray, low: np.ndarray) -> np.ndarray:
+        return (weights * (scale * q + low - groups) ** 2).sum(-1, keepdims=True)
+
+    scale = (high - low) / 15  # which spans the group exactly
+    least = error_of(rounded(15), scale, low)
+    for levels in 14 + np.arange(21, dtype=np.float32) / 10:
+        q = rounded(levels)
         sum_q, sum_qq = (weights * q).sum(-1, keepdims=True), (weights * q * q).sum(-1, keepdims=True)
         sum_qx = (weights * q * groups).sum(-1, keepdims=True)
         determinant = sum_w * sum_qq - sum_q**2
-        usable = determinant > 0
-        new_scale = np.divide(sum_w * sum_qx - sum_x * sum_q, determinant, out=np.zeros_like(best), where=usable)
-        new_low = np.divide(sum_qq * sum_x - sum_q * sum_qx, determinant, out=np.zeros_like(best), where=usable)
-        alone = np.divide(sum_qx, sum_qq, out=np.zeros_like(best), where=sum_qq > 0)  # the offset cannot be below 0
-        new_scale, new_low = np.where(new_low > 0, alone, new_scale), np.minimum(new_low, 0)
-        error = (weights * (new_scale * q + new_low - groups) ** 2).sum(-1, keepdims=True)
-        better = usable & (error < best) & (new_scale > 0)
-        best, scale, offset = (
-            np.where(better, new, old) for new, old in ((error, best), (new_scale, scale), (-new_low, offset))
-        )
-    return scale[..., 0], offset[..., 0]
+        new_scale = _quotient(sum_w * sum_qx - sum_x * sum_q, determinant)
+        new_low = _quotient(sum_qq * sum_x - sum_q * sum_qx, determinant)
+        new_scale = np.where(new_low > 0, _quotient(sum_qx, sum_qq), new_scale)  # the offset cannot be below 0
+        new_low = np.minimum(new_low, 0)
+        error = error_of(q, new_scale, new_low)
+        better = (determinant > 0) & (error < least)
+        least, scale = np.where(better, error, least), np.where(better, new_scale, scale)
+        low = np.where(better, new_low, low)  # the next candidates span the group from here
+    return scale[..., 0], -low[..., 0]
+
+
+def _quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """0 where the denominator is."""
+    zeros = np.zeros(np.broadcast_shapes(numerator.shape, denominator.shape), np.float32)
+    return np.divide(numerator, denominator, out=zeros, where=denominator != 0)
 
 
 def _six_bits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values >= 0 [N, 8] as float16 [N, 1] times whole numbers up to 63, uint8 [N, 8]."""
     most = values.max(-1, keepdims=True)
-    whole = np.rint(np.divide(63 * values, most, out=np.zeros_like(values), where=most > 0)).clip(0, 63)
+    whole = np.rint(_quotient(63 * values, most)).clip(0, 63)
     return (most / 63).astype(np.float16), whole.astype(np.uint8)
 
 
@@ -88,9 +94,9 @@ def _q6_k(blocks: np.ndarray) -> np.ndarray:
     scales = _scale(groups)
     most = np.take_along_axis(scales, np.abs(scales).argmax(-1)[:, None], -1)
     d = (most / -128).astype(np.float16)
-    s = np.rint(np.divide(-128 * scales, most, out=np.zeros_like(scales), where=most != 0)).clip(-128, 127)
+    s = np.rint(_quotient(-128 * scales, most)).clip(-128, 127)
     step = (d.astype(np.float32) * s)[..., None]
-    q = np.rint(np.divide(groups, step, out=np.zeros_like(groups), where=step != 0)).clip(-32, 31) + 32
+    q = np.rint(_quotient(groups, step)).clip(-32, 31) + 32
     quarters = q.astype(np.uint8).reshape(-1, 2, 4, 32)
     low, high = quarters & 15, quarters >> 4
     # Two halves of 128 numbers, each as four runs of 32: runs 0 and 2, 1 and 3 share bytes for their lower four bits.
@@ -105,11 +111,11 @@ def _scale(groups: np.ndarray) -> np.ndarray:
     weights = groups**2
     best, scale = np.zeros_like(largest), np.zeros_like(largest)
     for step in (0, *range(-9, 0), *range(1, 10)):
-        inverse = np.divide(-(32 + 0.1 * step), largest, out=np.zeros_like(largest), where=largest != 0)
+        inverse = _quotient(np.float32(-(32 + 0.1 * step)), largest)
         q = np.rint(groups * inverse).clip(-32, 31)
         sum_qx, sum_qq = (weights * groups * q).sum(-1, keepdims=True), (weights * q * q).sum(-1, keepdims=True)
-        gain = np.divide(sum_qx**2, sum_qq, out=np.zeros_like(best), where=sum_qq > 0)  # by how much the error is less
+        gain = _quotient(sum_qx**2, sum_qq)  # by how much the error is less
         better = gain > best
         best = np.where(better, gain, best)
-        scale = np.where(better, np.divide(sum_qx, sum_qq, out=np.zeros_like(best), where=sum_qq > 0), scale)
+        scale = np.where(better, _quotient(sum_qx, sum_qq), scale)
     return scale[..., 0]
