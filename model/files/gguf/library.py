@@ -12,7 +12,7 @@ def gguf_library():
     try:
         import gguf
     except ImportError as error:
-        raise SproutError('GGUF files need the package gguf: pip install "sprout-lm[gguf]"') from error
+        raise SproutError('GGUF files need the package gguf: pip install -e ".[gguf]"') from error
     return gguf
 
 

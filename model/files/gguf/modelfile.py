@@ -18,6 +18,7 @@ CHAT = (
 )
 TEXT = "{{ .Prompt }}"  # nothing around it: a base model goes on with what it is given
 _FIRST = "# Written by Sprout. ollama create NAME -f Modelfile"
+_SYSTEM_TURN = rf"{re.escape(IM_START)}system\n(.*?){re.escape(IM_END)}\n"
 _MOST_TOKENS = 4096  # what ollama reserves memory for
 
 
@@ -46,15 +47,19 @@ def _system_of(tokenizer: Tokenizer) -> str | None:
         {"role": "assistant", "content": "a1"},
         {"role": "user", "content": "q2"},
     ]
-    plain = f"{''.join(_turn(**message) for message in chat)}{IM_START}assistant\n"
+    with_system = [{"role": "system", "content": "s"}, *chat]
     try:
-        written = OwnTemplate(tokenizer).render(chat, [], prompt=True)
+        template = OwnTemplate(tokenizer)
+        alone, led = (template.render(messages, [], prompt=True) for messages in (chat, with_system))
     except SproutError:
         return None
-    found = re.fullmatch(
-        rf"{re.escape(IM_START)}system\n(.*?){re.escape(IM_END)}\n", written.removesuffix(plain), re.DOTALL
-    )
-    return "" if written == plain else found and found[1]
+    by_itself = re.fullmatch(f"(?:{_SYSTEM_TURN})?{re.escape(_written(chat))}", alone, re.DOTALL)
+    return (by_itself[1] or "") if by_itself and led == _written(with_system) else None
+
+
+def _written(chat: list[dict]) -> str:
+    """What `CHAT` makes of a chat."""
+    return "".join(_turn(**message) for message in chat) + f"{IM_START}assistant\n"
 
 
 def _turn(role: str, content: str) -> str:

@@ -23,10 +23,14 @@ _LLAMA3_PATTERN = QWEN2_PATTERN.replace(r"\p{N}| ?", r"\p{N}{1,3}| ?")
 _SPLITS = {
     "qwen2": (("split", QWEN2_PATTERN), ("bytes", False)),
     "llama-bpe": (("split", _LLAMA3_PATTERN), ("bytes", False)),
+    "smaug-bpe": (("split", _LLAMA3_PATTERN), ("bytes", False)),
     "smollm": (("digits", True), ("bytes", True)),
     "gpt-2": (("bytes", True),),
 }
-_SAME = {"deepseek-r1-qwen": "qwen2", "llama3": "llama-bpe", "llama-v3": "llama-bpe", "starcoder": "smollm"}
+_IGNORES_MERGES = "llama-bpe"  # a word that is a token stays one there, whatever the merges make of it
+# Other names of the same.
+_SAME = {"deepseek-r1-qwen": "qwen2", "llama3": "llama-bpe", "llama-v3": "llama-bpe", "dbrx": "smaug-bpe"}
+_SAME |= {"starcoder": "smollm", "mpt": "gpt-2", "olmo": "gpt-2"}
 _TOKEN_IDS = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "pad_token": "padding_token_id"}
 _PLAIN = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback")
 
@@ -88,12 +92,15 @@ def _name_of_split(content: dict, tokenizer: Tokenizer) -> str:
     for token in content["added_tokens"]:
         if odd := [flag for flag in ("single_word", "lstrip", "rstrip") if token[flag]]:
             refuse(f"has the token {token['content']} with {odd[0]}")
-    steps = _steps(content["pre_tokenizer"])
+    if _adds_others(tokenizer):
+        refuse("puts other tokens than BOS and EOS around a text (post_processor)")
+    steps, ignores = _steps(content["pre_tokenizer"]), bool(model.get("ignore_merges"))
     names = [name for name, split in _SPLITS.items() if split == steps]
     if not names:
         refuse(f"splits texts into words by an expression that llama.cpp has under no name of {', '.join(_SPLITS)}")
-    if model.get("ignore_merges", False) != (names[0] == "llama-bpe"):
-        refuse(f"has ignore_merges {str(model['ignore_merges']).lower()}, unlike others that split as {names[0]}")
+    names = [name for name in names if ignores == (name == _IGNORES_MERGES)]
+    if not names:
+        refuse(f"has ignore_merges {str(ignores).lower()}, unlike those that split as it does")
     return names[0]
 
 
@@ -120,9 +127,17 @@ def _kind(token: dict) -> int:
 
 def _frame_elsewhere(tokenizer: Tokenizer) -> tuple[bool, bool]:
     """Whether tokenizer.json has other programs put BOS before a text, and EOS behind it."""
-    backend = tokenizers.Tokenizer.from_str(tokenizer.files["tokenizer.json"])
-    ids = backend.encode("a").ids
+    ids = _framed(tokenizer)
     return ids[:1] == [tokenizer.bos_id], ids[-1:] == [tokenizer.eos_id]
+
+
+def _adds_others(tokenizer: Tokenizer) -> bool:
+    begins, ends = _frame_elsewhere(tokenizer)
+    return len(_framed(tokenizer)) > len(tokenizer.encode("a")) + begins + ends
+
+
+def _framed(tokenizer: Tokenizer) -> list[int]:
+    return tokenizers.Tokenizer.from_str(tokenizer.files["tokenizer.json"]).encode("a").ids
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -142,7 +157,7 @@ def tokenizer_of(keys: dict, source: str) -> Tokenizer:
         types = keys.get("tokenizer.ggml.token_type", [NORMAL] * len(tokens))
         pairs = [tuple(merge.split(" ")) for merge in merges]
         vocab = {token: i for i, token in enumerate(tokens) if types[i] != UNUSED or token != f"[PAD{i}]"}
-        backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, pairs, ignore_merges=pre == "llama-bpe"))
+        backend = tokenizers.Tokenizer(tokenizers.models.BPE(vocab, pairs, ignore_merges=pre == _IGNORES_MERGES))
         backend.pre_tokenizer = _pre_tokenizer(_SPLITS[pre])
         backend.decoder = tokenizers.decoders.ByteLevel()
         kinds = {token: types[i] for token, i in vocab.items() if types[i] in (CONTROL, USER_DEFINED)}
