@@ -52,7 +52,7 @@ def settings_of(config: TransformerConfig) -> tuple[dict[str, int | float | str]
             )
     original = scaling.get("original_max_position_embeddings") or config.max_position_embeddings
     keys |= {"rope.scaling.type": kind, "rope.scaling.factor": factor}
-    keys |= {"rope.scaling.original_context_length": int(original), "context_length": round(original * factor)}
+    keys |= {"rope.scaling.original_context_length": int(original)}
     if scaling.get("attention_factor"):  # theirs multiplies the usual one
         keys["rope.scaling.attn_factor"] = float(scaling["attention_factor"]) / sharpening(factor)
     return keys, None
