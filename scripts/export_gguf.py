@@ -47,6 +47,7 @@ def main(arguments=None) -> None:
     args = parse_arguments(arguments)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.records.reading import check_file
     from dataset.rendering import ChatRenderer
     from inference.weights import open_network
     from model.device import choose_device
@@ -61,6 +62,8 @@ def main(arguments=None) -> None:
         raise UsageError("nothing to export: give a weight by --weight_path, or adapters by --lora")
     if args.lora_scale is not None and not args.lora:
         raise UsageError("--lora_scale is for --lora, which is not given")
+    if args.data_path:
+        check_file(args.data_path)
     save_file = Path(args.save_file)
     if save_file.suffix != ".gguf":
         raise UsageError(f"--save_file {save_file} does not end in .gguf")

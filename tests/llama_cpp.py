@@ -36,8 +36,13 @@ class LlamaCpp:
         """The `count` most probable tokens after ids, and log-probabilities of the likeliest first ones."""
         found = self.ask(
             "/completion",
-            **{"prompt": ids, "n_predict": count, "temperature": 0, "n_probs": 20},
-            **{"return_tokens": True, "cache_prompt": False, "ignore_eos": True},
+            prompt=ids,
+            n_predict=count,
+            temperature=0,
+            n_probs=20,
+            return_tokens=True,
+            cache_prompt=False,
+            ignore_eos=True,
         )
         likeliest = found["completion_probabilities"][0]["top_logprobs"]
         return found["tokens"], {token["id"]: token["logprob"] for token in likeliest}

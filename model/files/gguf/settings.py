@@ -84,19 +84,18 @@ def config_of(keys: dict, rows: int, source: str, tied: bool, divisors: np.ndarr
     heads = ("attention.key_length", "attention.value_length", "rope.dimension_count")
     if len({mine[key] for key in heads if key in mine}) > 1:
         raise SproutError(f"{source} has heads of several sizes ({', '.join(heads)}), or turns only a part of them")
-    scales = {name: _as_written(mine[key]) for key, name in _SCALES.items() if key in mine}
-    scales = {"rope_theta": 10000.0} | scales  # what llama.cpp takes
     sizes = {"num_key_value_heads": sizes["num_attention_heads"]} | sizes
     try:
+        scales = {name: _as_written(mine[key]) for key, name in _SCALES.items() if key in mine}
         config = TransformerConfig(
-            **(sizes | scales | {"vocab_size": rows}),
+            **(sizes | {"rope_theta": 10000.0} | scales | {"vocab_size": rows}),  # 10,000 is what llama.cpp takes
             rope_scaling=_scaling_of(mine, source),
             tie_word_embeddings=tied,
             attention_bias=family == "qwen2",
             qk_norm=family == "qwen3",
         )
-    except UsageError as error:
-        raise SproutError(f"{source}: {error}") from error
+    except (UsageError, ValueError, TypeError) as error:
+        raise SproutError(f"{source} has settings that no network can have ({error})") from error
     return config if divisors is None else config.replace(rope_scaling=_llama3_of(config, divisors, source))
 
 

@@ -144,7 +144,12 @@ def test_token_ids_are_the_same(pre, tmp_path, tokenizer):
     write_gguf(tmp_path / "m.gguf", random_network(LLAMA.replace(num_hidden_layers=1)), tokenizer, "f16")
     files = ("pretrain_zh.jsonl", "pretrain_en.jsonl", "sft_zh.jsonl")
     lines = [line for name in files for line in (FIXTURES / name).read_text(encoding="utf-8").splitlines()[:12]]
-    lines += ["It's 12345 or 3.14 a\n\n b\r\n\tc   d  ", "  两个  空格\u3000全角", "🦙👩‍👩‍👧 e\u0301 \u00a0x", "<|im_end|>a<|x|>"]
+    lines += [
+        "It's 12345 or 3.14 a\n\n b\r\n\tc   d  ",
+        "  两个  空格\u3000全角",
+        "🦙👩‍👩‍👧 e\u0301 \u00a0x",
+        "<|im_end|>a<|x|>",
+    ]
     llama_cpp = LlamaCpp(tmp_path / "m.gguf")
     assert [llama_cpp.encode(line) for line in lines] == [tokenizer.encode(line) for line in lines]
     again = load_model(tmp_path / "m.gguf").tokenizer
