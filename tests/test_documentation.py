@@ -35,6 +35,7 @@ NOT_RUN = {
     r"(cd|git) ": "no command of ours",
     r"python scripts/quickstart.py$": "tests/scripts/test_quickstart.py goes the whole way",
     r"tensorboard ": "a server, and not ours",
+    r"pip download|python .*smollm2": "a network from PyPI",
     r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
     r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
 }
