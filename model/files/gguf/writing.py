@@ -63,11 +63,10 @@ def write_gguf(
     writer.add_file_type(library.LlamaFileType[FILE_TYPES[file_type]])
     if not file_type.endswith(("f32", "f16")):
         writer.add_quantization_version(library.GGML_QUANT_VERSION)
-    for key, value in [*((f"{family}.{key}", value) for key, value in settings.items())] + [
-        (f"tokenizer.{key}", value) for key, value in vocabulary.items()
-    ]:
-        _add(writer, key, value)
-    kinds = library.GGMLQuantizationType
+    for before, keys in ((family, settings), ("tokenizer", vocabulary)):
+        for key, value in keys.items():
+            _add(writer, f"{before}.{key}", value)
+    kinds, stored = library.GGMLQuantizationType, 0
     for each, (kind, _) in chosen.items():
         block, size = library.GGML_QUANT_SIZES[kinds[kind]]
         plain = {"F32": np.float32, "F16": np.float16}.get(kind)
@@ -75,35 +74,32 @@ def write_gguf(
         shape = shape if plain else (*shape[:-1], shape[-1] // block * size)
         count = weights[each].numel() // block * size
         writer.add_tensor_info(names[each], shape, np.dtype(plain or np.uint8), count, kinds[kind])
+        stored += count
     if divisors is not None:
         writer.add_tensor_info(ROPE_FACTORS, divisors.shape, divisors.dtype, divisors.nbytes)
     total = config.num_parameters()
 
     def write(file: BinaryIO) -> None:
-        writer.fout, writer.state = [file], library.gguf_writer.WriterState.EMPTY
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_ti_data_to_file()
-        done = 0
-        for each, (kind, _) in chosen.items():
-            tensor = in_their_order(each, weights[each].float(), config).numpy()
-            if not np.isfinite(tensor).all():
-                raise SproutError(f"{each} holds numbers that are not finite: the network diverged or is damaged")
-            writer.write_tensor_data(quantised(tensor, kind))
-            done += tensor.size
-            show(done / total)
-        if divisors is not None:
-            writer.write_tensor_data(divisors)
+        writer.write_header_to_file(Path(file.name))  # the library opens the file again, by its name
+        try:
+            writer.write_kv_data_to_file()
+            writer.write_ti_data_to_file()
+            done = 0
+            for each, (kind, _) in chosen.items():
+                tensor = in_their_order(each, weights[each].float(), config).numpy()
+                if not np.isfinite(tensor).all():
+                    raise SproutError(f"{each} holds numbers that are not finite: the network diverged or is damaged")
+                writer.write_tensor_data(quantised(tensor, kind))
+                done += tensor.size
+                show(done / total)
+            if divisors is not None:
+                writer.write_tensor_data(divisors)
+        finally:
+            writer.close()
 
     write_atomically(path, write)
     short = {names[each]: (wanted, kind) for each, (kind, wanted) in chosen.items() if kind != wanted}
-    size = path.stat().st_size
-    stored = sum(
-        weights[each].numel() / block * bytes_
-        for each, (kind, _) in chosen.items()
-        for block, bytes_ in [library.GGML_QUANT_SIZES[kinds[kind]]]
-    )
-    return Written(path, size, 8 * stored / total, short, tuple(warnings))
+    return Written(path, path.stat().st_size, 8 * stored / total, short, tuple(warnings))
 
 
 def _add(writer, key: str, value) -> None:
