@@ -53,7 +53,7 @@ def main(arguments=None) -> None:
     from model.device import choose_device
     from model.errors import UsageError
     from model.files.gguf.library import gguf_library
-    from model.files.gguf.modelfile import modelfile, write_modelfile
+    from model.files.gguf.modelfile import modelfile, refuse_foreign, write_modelfile
     from model.files.gguf.writing import earlier_gguf
     from model.text.exported import beginning_texts
 
@@ -72,6 +72,7 @@ def main(arguments=None) -> None:
     for file in files.values():
         if earlier_gguf(file):
             print(f"replaces the export {file}")
+    refuse_foreign(save_file.with_name("Modelfile"))
     args.weight = None
     loaded = open_network(args, "", choose_device("cpu", "float32"), size_overrides(args), print)
     if Path(loaded.source).resolve() in [file.resolve() for file in files.values()]:

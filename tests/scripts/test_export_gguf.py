@@ -79,12 +79,15 @@ def test_adapters_are_merged_on_the_way(weights, tmp_path):
         (["--weight_path", "full_sft", "--save_file", "m.bin"], 2, "does not end in .gguf"),
         (["--weight_path", "full_sft", "--save_file", "x.gguf", "--lora_scale", "2"], 2, "--lora_scale is for --lora"),
         (["--weight_path", "full_sft", "--save_file", "taken.gguf"], 1, "taken.gguf is there already"),
+        (["--weight_path", "full_sft", "--save_file", "mine/x.gguf"], 1, "mine/Modelfile is there already"),
         (["--weight_path", "m.gguf", "--save_file", "x.gguf"], 1, "m.gguf is damaged"),
         (["--weight_path", "no.gguf", "--save_file", "x.gguf"], 2, "no.gguf does not exist"),
     ],
 )
 def test_errors_are_one_sentence(weights, tmp_path, monkeypatch, arguments, code, words, capsys):
     monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("mine/Modelfile").write_text("FROM llama3")
     for name in ("taken.gguf", "m.gguf"):
         Path(name).write_bytes(b"GGUF somebody's")
     with pytest.raises(SystemExit) as exit:

@@ -66,8 +66,13 @@ def _turn(role: str, content: str) -> str:
     return f"{IM_START}{role}\n{content}{IM_END}\n"
 
 
-def write_modelfile(path: Path, text: str) -> None:
-    """Replaces one of ours; raises `SproutError` for one that somebody else wrote or changed at its top."""
+def refuse_foreign(path: Path) -> None:
+    """Raises `SproutError` for a Modelfile that somebody else wrote, or changed at its top."""
     if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST):
         raise SproutError(f"{path} is there already and not of Sprout: move it away, or export into another folder")
+
+
+def write_modelfile(path: Path, text: str) -> None:
+    """Writes it, or replaces one of ours."""
+    refuse_foreign(path)
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))
