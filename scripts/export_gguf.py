@@ -9,6 +9,7 @@ Beside it lies a Modelfile: ollama create sprout -f out/Modelfile. Such a file a
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
@@ -105,13 +106,8 @@ def export(args, loaded, tokenizer, files) -> None:
                 file, loaded.model, tokenizer, kind, show=lambda share: bar.update(100 * share - bar.n)
             )
         said.update(f"warning: {warning}" for warning in written.warnings)
-        if written.too_short:
-            (wanted, got), *_ = written.too_short.values()
-            name = next(iter(written.too_short))
-            said.add(
-                f"note: {kind}: {len(written.too_short)} tensors ({name}, ...) have rows that are no whole number of"
-                f" blocks of {wanted}, and became {got} or larger, as llama-quantize has it"
-            )
+        for (wanted, got), count in Counter(written.too_short.values()).items():
+            said.add(f"note: {kind}: {count} tensors with rows that are no whole number of {wanted} blocks are {got}")
         loss = loss_of(file)
         rows.append((kind, f"{written.size / 1e6:.1f}", f"{written.bits:.2f}", *figures(loss), str(file)))
     for line in sorted(said):

@@ -49,6 +49,12 @@ def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
             "the tokenizer brings letters and their accents together (NFC) and llama.cpp does not: a text with"
             " decomposed accents gets other ids there"
         )
+    spelled = set(pre_tokenizers.ByteLevel.alphabet()) <= set(content["model"]["vocab"])
+    if not spelled and (unknown := content["model"]["unk_token"]):
+        warnings.append(
+            f"the tokenizer has no token for some bytes and makes them {unknown}, and llama.cpp leaves them out: a text"
+            " with such rare characters gets other ids there"
+        )
     kinds = {token["content"]: _kind(token) for token in json.loads(tokenizer.files["tokenizer.json"])["added_tokens"]}
     tokens, types = [f"[PAD{i}]" for i in range(rows)], [UNUSED] * rows
     for token, index in tokenizer.vocab.items():
@@ -87,8 +93,6 @@ def _name_of_split(content: dict, tokenizer: Tokenizer) -> str:
         refuse(f"has the setting {strange[0]}")
     if content["normalizer"] not in (None, {"type": "NFC"}):
         refuse(f"changes texts before it splits them ({content['normalizer'].get('type')})")
-    if not set(pre_tokenizers.ByteLevel.alphabet()) <= set(model["vocab"]):
-        refuse("lacks tokens for some bytes")
     for token in content["added_tokens"]:
         if odd := [flag for flag in ("single_word", "lstrip", "rstrip") if token[flag]]:
             refuse(f"has the token {token['content']} with {odd[0]}")

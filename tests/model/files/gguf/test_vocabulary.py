@@ -71,10 +71,14 @@ def test_a_tokenizer_that_gets_other_ids_is_refused(tokenizer, change, words):
         keys_of(changed(tokenizer, change), 300)
 
 
-def test_nfc_is_a_warning(tokenizer):
-    """Only decomposed accents differ, and every Qwen2 has it."""
+def test_what_changes_rare_texts_only_is_a_warning(tokenizer):
+    """Decomposed accents, and every Qwen2 has NFC; control characters that SmolLM2 has no tokens for."""
     _, warnings = keys_of(changed(tokenizer, sets("normalizer", normalizers.NFC())), 300)
     assert len(warnings) == 1 and "decomposed accents" in warnings[0]
+    vocabulary = {token: index for token, index in tokenizer.backend.get_vocab(False).items() if token != "ă"}
+    assert keys_of(changed(tokenizer, of_model(vocab=vocabulary)), 300)[1] == []  # both leave such a byte out
+    _, warnings = keys_of(changed(tokenizer, of_model(vocab=vocabulary, unk_token="<|endoftext|>")), 300)
+    assert len(warnings) == 1 and "no token for some bytes" in warnings[0]
 
 
 def test_kinds_of_tokens(tokenizer):
