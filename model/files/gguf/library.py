@@ -20,7 +20,8 @@ def is_gguf(path: Path) -> bool:
     """Whether a file is one by its name or its first bytes; ollama's own have no ending."""
     if path.suffix == ".gguf":
         return True
-    if not path.is_file():
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:  # which opening it will say again
         return False
-    with open(path, "rb") as file:
-        return file.read(len(MAGIC)) == MAGIC

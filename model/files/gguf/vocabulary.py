@@ -149,7 +149,7 @@ def _framed(tokenizer: Tokenizer) -> list[int]:
 
 def tokenizer_of(keys: dict, source: str) -> Tokenizer:
     """The tokenizer in the keys of a file. Raises `SproutError` for any but byte-level BPE of a known split."""
-    pre = keys.get("tokenizer.ggml.pre", "default")
+    pre = str(keys.get("tokenizer.ggml.pre", "default"))
     pre = _SAME.get(pre, pre)
     if keys.get("tokenizer.ggml.model") != "gpt2" or pre not in _SPLITS:
         raise SproutError(
@@ -180,7 +180,7 @@ def tokenizer_of(keys: dict, source: str) -> Tokenizer:
         ) from error
     if "tokenizer.chat_template" in keys:
         config["chat_template"] = keys["tokenizer.chat_template"]
-    begins = keys.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe")
+    begins = keys.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe")  # which llama.cpp takes
     config |= {"add_bos_token": False, "add_eos_token": False}
     files = {
         name: json.dumps(value, ensure_ascii=False) + "\n"

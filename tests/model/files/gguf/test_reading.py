@@ -127,6 +127,9 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, tokenizer):
         path.write_bytes(whole[:length])
         with pytest.raises(SproutError, match="m.gguf"):
             import_gguf(path)
+    path.write_bytes(whole.replace(b"head_count", b"head_fount"))
+    with pytest.raises(SproutError, match="llama.attention.head_fount"):
+        import_gguf(path)
     for _ in range(20):  # in the keys and the list of tensors: a number that is another may still be one
         flipped = bytearray(whole)
         flipped[random.integers(0, 400)] ^= 1 << random.integers(8)
