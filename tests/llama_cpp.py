@@ -33,7 +33,10 @@ class LlamaCpp:
         return self.ask("/tokenize", content=text, add_special=bos, parse_special=False)["tokens"]
 
     def greedy(self, ids: list[int], count: int) -> tuple[list[int], dict[int, float]]:
-        """The `count` most probable tokens after ids, and log-probabilities of the likeliest first ones."""
+        """The `count` most probable tokens after ids, and log-probabilities of the likeliest first ones.
+
+        llama.cpp gives none where the first token ends inside a character.
+        """
         found = self.ask(
             "/completion",
             prompt=ids,
