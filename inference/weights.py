@@ -53,7 +53,7 @@ def find_weight(
 
 def _is_path(source: str) -> bool:
     """Whether it is the path of a file or a folder, not a name."""
-    return "/" in source or os.sep in source or Path(source).suffix in (".pth", ".pt", ".bin", ".safetensors")
+    return "/" in source or os.sep in source or Path(source).suffix in (".pth", ".pt", ".bin", ".safetensors", ".gguf")
 
 
 def _weights_called(name: str, out_dir: str) -> list[Path]:

@@ -37,6 +37,7 @@ NOT_RUN = {
     r"tensorboard ": "a server, and not ours",
     r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
+    r"pip download|python .*smollm2": "a network from PyPI",
     r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
     r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
 }

@@ -1,4 +1,4 @@
-"""Opens a network from a weight of ours, a folder of Hugging Face, or a bare state dict of MiniMind."""
+"""Opens a network from a weight of ours, a folder of Hugging Face, a GGUF file, or a bare state dict of MiniMind."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.checkpoint import FORMAT, VERSION
+from model.files.gguf.library import is_gguf
 from model.files.huggingface import import_folder
 from model.files.minimind import open_bare, tokenizer_beside
 from model.files.reading import read_checkpoint
@@ -33,7 +34,7 @@ class Loaded:
 
     model: Transformer  # float32
     tokenizer: Tokenizer
-    stage: str  # "pretrain", ...; "imported" for a Hugging Face folder or a bare state dict
+    stage: str  # "pretrain", ...; "imported" for a Hugging Face folder, a GGUF file or a bare state dict
     facts: dict
     source: str
     stored_dtype: torch.dtype  # the type of the weights in the file
@@ -51,7 +52,7 @@ def load_model(
     overrides: dict | None = None,
     device: str | torch.device = "cpu",
 ) -> Loaded:
-    """Opens a weight of ours, a Hugging Face folder, or a bare MiniMind state dict, strictly, in float32.
+    """Opens a weight of ours, a Hugging Face folder, a GGUF file, or a bare MiniMind state dict, strictly, in float32.
 
     tokenizer_path: use this tokenizer instead of the one the file carries. One that extends it (the same
         tokens, then more) gets new embedding rows; any other difference is an error, since ids would change
@@ -67,6 +68,11 @@ def load_model(
     stage, facts, tokenizer = "imported", {}, None
     if source.is_dir():
         config, weights, tokenizer = import_folder(source)
+        config = _agree(config, wanted, source)
+    elif is_gguf(source):
+        from model.files.gguf.reading import import_gguf  # needed only now
+
+        config, weights, tokenizer = import_gguf(source)
         config = _agree(config, wanted, source)
     else:
         contents = read_checkpoint(source, mmap=True)

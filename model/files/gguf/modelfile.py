@@ -1,0 +1,78 @@
+"""The `Modelfile` by which ollama makes a model of a GGUF file.
+
+ollama writes a chat by a template of Go, not by the Jinja in the file, and knows none like ours by itself.
+"""
+
+import re
+from pathlib import Path
+
+from model.disk import write_atomically
+from model.errors import SproutError
+from model.text.chat_template import template_of
+from model.text.own_template import OwnTemplate
+from model.text.tokenizer import IM_END, IM_START, Tokenizer
+
+CHAT = (
+    f"{{{{- range .Messages }}}}{IM_START}{{{{ .Role }}}}\n{{{{ .Content }}}}{IM_END}\n"
+    f"{{{{ end }}}}{IM_START}assistant\n"
+)
+TEXT = "{{ .Prompt }}"  # nothing around it: a base model goes on with what it is given
+_FIRST = "# Written by Sprout. ollama create NAME -f Modelfile"
+_SYSTEM_TURN = rf"{re.escape(IM_START)}system\n(.*?){re.escape(IM_END)}\n"
+_MOST_TOKENS = 4096  # what ollama reserves memory for
+
+
+def modelfile(weights: str, tokenizer: Tokenizer, positions: int, chats: bool) -> str:
+    """weights: the name of the GGUF file beside it. chats: whether the network was trained on chats."""
+    lines = [_FIRST, f"FROM ./{weights}"]
+    system = _system_of(tokenizer) if chats else None
+    if not chats:
+        lines.append(f'TEMPLATE """{TEXT}"""')
+    elif system is None:
+        lines.append("# Its chats are not ChatML: give a TEMPLATE that writes them as its chat_template does.")
+    else:
+        lines.append(f'TEMPLATE """{CHAT}"""')
+        lines += [f'SYSTEM """{system}"""'] if system else []
+        lines.append(f'PARAMETER stop "{IM_END}"')
+    lines += ["PARAMETER temperature 0.8", "PARAMETER top_p 0.9", f"PARAMETER num_ctx {min(positions, _MOST_TOKENS)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _system_of(tokenizer: Tokenizer) -> str | None:
+    """The system message that a ChatML template writes by itself ("" for none); None for a template of another kind."""
+    if template_of(tokenizer) is None:
+        return ""
+    chat = [
+        {"role": "user", "content": "q1"},
+        {"role": "assistant", "content": "a1"},
+        {"role": "user", "content": "q2"},
+    ]
+    with_system = [{"role": "system", "content": "s"}, *chat]
+    try:
+        template = OwnTemplate(tokenizer)
+        alone, led = (template.render(messages, [], prompt=True) for messages in (chat, with_system))
+    except SproutError:
+        return None
+    by_itself = re.fullmatch(f"(?:{_SYSTEM_TURN})?{re.escape(_written(chat))}", alone, re.DOTALL)
+    return (by_itself[1] or "") if by_itself and led == _written(with_system) else None
+
+
+def _written(chat: list[dict]) -> str:
+    """What `CHAT` makes of a chat."""
+    return "".join(_turn(**message) for message in chat) + f"{IM_START}assistant\n"
+
+
+def _turn(role: str, content: str) -> str:
+    return f"{IM_START}{role}\n{content}{IM_END}\n"
+
+
+def refuse_foreign(path: Path) -> None:
+    """Raises `SproutError` for a Modelfile that somebody else wrote, or changed at its top."""
+    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST):
+        raise SproutError(f"{path} is there already and not of Sprout: move it away, or export into another folder")
+
+
+def write_modelfile(path: Path, text: str) -> None:
+    """Writes it, or replaces one of ours."""
+    refuse_foreign(path)
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))

@@ -1,0 +1,70 @@
+"""Types of numbers in a GGUF file, and which tensor of a network gets which.
+
+A quantised type keeps a row of a matrix as blocks of 32 or 256 numbers, each with scales of its own. The mixture of
+each file type is that of llama.cpp's `llama-quantize`, so a file of ours is as large and as good as one of its.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from model.errors import SproutError
+from model.files.gguf.k_quants import pack_q4_k, pack_q6_k
+from model.files.gguf.library import gguf_library
+
+# What --type names -> the name in the file's own list of types.
+FILE_TYPES = {
+    "f32": "ALL_F32",
+    "f16": "MOSTLY_F16",
+    "bf16": "MOSTLY_BF16",
+    "q8_0": "MOSTLY_Q8_0",
+    "q6_k": "MOSTLY_Q6_K",
+    "q5_1": "MOSTLY_Q5_1",
+    "q5_0": "MOSTLY_Q5_0",
+    "q4_k_m": "MOSTLY_Q4_K_M",
+    "q4_1": "MOSTLY_Q4_1",
+    "q4_0": "MOSTLY_Q4_0",
+}
+_FALLBACK = {"Q4_K": "Q5_0", "Q6_K": "Q8_0"}  # for rows that are no whole number of blocks of 256
+
+
+def block_of(kind: str) -> int:
+    """How many numbers of a row share a block."""
+    return {"F32": 1, "F16": 1, "BF16": 1, "Q4_K": 256, "Q6_K": 256}.get(kind, 32)
+
+
+def type_of(name: str, shape: Sequence[int], file_type: str, layers: int, tied: bool) -> tuple[str, str]:
+    """The type of the tensor `name` (as GGUF has it) in a file of `file_type`, and the one its rows were too short for.
+
+    The two are equal for nearly all. tied: whether the embedding is the head, too.
+    """
+    wanted = {"q4_k_m": "Q4_K"}.get(file_type, file_type.upper())
+    if len(shape) < 2:
+        return "F32", "F32"
+    is_head = name == ("token_embd.weight" if tied else "output.weight")
+    more_bits = name.endswith(("attn_v.weight", "ffn_down.weight")) and _gets_more_bits(int(name.split(".")[1]), layers)
+    if wanted not in ("F32", "F16", "BF16", "Q8_0") and (is_head or (file_type == "q4_k_m" and more_bits)):
+        wanted = "Q6_K"
+    kind = wanted
+    if shape[-1] % block_of(kind):
+        kind = _FALLBACK.get(kind, "F16")
+    if shape[-1] % block_of(kind):
+        kind = "F16"
+    return kind, wanted
+
+
+def _gets_more_bits(layer: int, layers: int) -> bool:
+    """The first and last eighth of the layers, and every third between."""
+    return layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
+
+
+def quantised(tensor: np.ndarray, kind: str) -> np.ndarray:
+    """A float32 matrix as the numbers or bytes of a type, row by row. Raises `SproutError` for what it cannot hold."""
+    if kind == "Q4_K":
+        return pack_q4_k(tensor)
+    if kind == "Q6_K":
+        return pack_q6_k(tensor)
+    if kind == "F16" and np.abs(tensor).max(initial=0) > 65504:
+        raise SproutError("float16 cannot hold a weight above 65,504, which this network has: use bf16")
+    library = gguf_library()
+    return library.quants.quantize(tensor, library.GGMLQuantizationType[kind])
