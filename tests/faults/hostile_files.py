@@ -237,7 +237,7 @@ CHATS = (
     turns("no content", 'the key "content" is missing', {"role": "user"}, assistant()),
     turns("content that is null", 'the key "content" is missing', user(None), assistant()),
     turns("content that is a number", '"content" is not a string (turn 2, found int)', user(), assistant(4)),
-    turns("content in parts", '"content" is not a string', user([{"type": "text", "text": "hi"}]), assistant()),
+    turns("a picture", "a part that is not text", user([{"type": "image_url", "image_url": {}}]), assistant()),
     turns("a blank question", '"content" is empty (turn 1)', user(" "), assistant()),
     turns("a blank answer", '"content" is empty (turn 2)', user(), assistant("\n")),
     turns("no answer", "no turn is the assistant's (roles: user)", user()),

@@ -1,38 +1,44 @@
-"""Packs matrices into Q4_K and Q6_K, blocks of 256 numbers whose scales are themselves quantised.
+"""Packs matrices into Q4_K and Q6_K, blocks of 256 numbers whose scales are themselves quantised; and into Q5_1.
 
     Q4_K  8 groups of 32: x = d s q - m t,     q in 0..15,   s and t in 0..63   (4.5 bits a number)
     Q6_K  16 groups of 16: x = d s (q - 32),   q in 0..63,   s in -128..127     (6.5625 bits a number)
+    Q5_1  blocks of 32: x = d q + m,           q in 0..31                       (6 bits a number)
 
 d and m are float16, one a block. A group's scale is searched for near the one that spans it: for each candidate numbers
 are rounded, the scale is fitted to them by least squares, and the best is kept, as in llama.cpp's quantize_row_q4_K_ref
-and quantize_row_q6_K_ref (ggml/src/ggml-quants.c). Large numbers count for more.
+and quantize_row_q6_K_ref (ggml/src/ggml-quants.c). Large numbers count for more. Q5_1 is here for rows that hold no
+blocks of 256: with this search it keeps more than `gguf` and llama.cpp do, which take the scale that spans the block.
 """
 
 import numpy as np
 
-BLOCK = 256
-_AT_ONCE = 4096  # blocks; their candidates take some tens of megabytes
+_AT_ONCE = 2**20  # numbers; their candidates take some tens of megabytes
 
 
 def pack_q4_k(rows: np.ndarray) -> np.ndarray:
     """Float32 [..., n] -> bytes uint8 [..., n / 256 * 144]."""
-    return _by_parts(rows, _q4_k)
+    return _by_parts(rows, 256, _q4_k)
 
 
 def pack_q6_k(rows: np.ndarray) -> np.ndarray:
     """Float32 [..., n] -> bytes uint8 [..., n / 256 * 210]."""
-    return _by_parts(rows, _q6_k)
+    return _by_parts(rows, 256, _q6_k)
 
 
-def _by_parts(rows: np.ndarray, pack) -> np.ndarray:
-    blocks = np.ascontiguousarray(rows, np.float32).reshape(-1, BLOCK)
-    packed = [pack(blocks[start : start + _AT_ONCE]) for start in range(0, len(blocks), _AT_ONCE)]
+def pack_q5_1(rows: np.ndarray) -> np.ndarray:
+    """Float32 [..., n] -> bytes uint8 [..., n / 32 * 24]."""
+    return _by_parts(rows, 32, _q5_1)
+
+
+def _by_parts(rows: np.ndarray, block: int, pack) -> np.ndarray:
+    blocks, step = np.ascontiguousarray(rows, np.float32).reshape(-1, block), _AT_ONCE // block
+    packed = [pack(blocks[start : start + step]) for start in range(0, len(blocks), step)]
     return np.concatenate(packed).reshape(*rows.shape[:-1], -1)
 
 
 def _q4_k(blocks: np.ndarray) -> np.ndarray:
     groups = blocks.reshape(len(blocks), 8, 32)
-    scales, offsets = _scale_and_offset(groups)
+    scales, offsets = _scale_and_offset(groups, 15)
     d, s = _six_bits(scales)
     m, t = _six_bits(offsets)
     step = (d.astype(np.float32) * s)[..., None]
@@ -46,21 +52,30 @@ def _q4_k(blocks: np.ndarray) -> np.ndarray:
     return np.concatenate([d.view(np.uint8), m.view(np.uint8), *first, last, nibbles], axis=1)
 
 
-def _scale_and_offset(groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For groups [N, 8, 32] the scale and the offset >= 0, each [N, 8], so that x is about scale * q - offset."""
+def _q5_1(blocks: np.ndarray) -> np.ndarray:
+    scale, offset = _scale_and_offset(blocks, 31)
+    d, m = scale.astype(np.float16)[:, None], (-offset).astype(np.float16)[:, None]
+    q = np.rint(_quotient(blocks - m.astype(np.float32), d.astype(np.float32))).clip(0, 31).astype(np.uint8)
+    fifth = np.packbits(q >> 4, axis=-1, bitorder="little")
+    nibbles = (q[:, :16] & 15) | (q[:, 16:] & 15) << 4
+    return np.concatenate([d.view(np.uint8), m.view(np.uint8), fifth, nibbles], axis=1)
+
+
+def _scale_and_offset(groups: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+    """For groups [..., 32] the scale and the offset >= 0, each [...]: x is about scale q - offset, with q in 0..top."""
     weights = np.sqrt((groups**2).mean(-1, keepdims=True)) + np.abs(groups)
     low, high = np.minimum(groups.min(-1, keepdims=True), 0), groups.max(-1, keepdims=True)
     sum_w, sum_x = weights.sum(-1, keepdims=True), (weights * groups).sum(-1, keepdims=True)
 
     def rounded(levels: float) -> np.ndarray:
-        return np.rint(_quotient(levels * (groups - low), high - low)).clip(0, 15)
+        return np.rint(_quotient(levels * (groups - low), high - low)).clip(0, top)
 
     def error_of(q: np.ndarray, scale: np.ndarray, low: np.ndarray) -> np.ndarray:
         return (weights * (scale * q + low - groups) ** 2).sum(-1, keepdims=True)
 
-    scale = (high - low) / 15  # which spans the group exactly
-    least = error_of(rounded(15), scale, low)
-    for levels in 14 + np.arange(21, dtype=np.float32) / 10:
+    scale = (high - low) / top  # which spans the group exactly
+    least = error_of(rounded(top), scale, low)
+    for levels in top - 1 + np.arange(21, dtype=np.float32) / 10:
         q = rounded(levels)
         sum_q, sum_qq = (weights * q).sum(-1, keepdims=True), (weights * q * q).sum(-1, keepdims=True)
         sum_qx = (weights * q * groups).sum(-1, keepdims=True)

@@ -21,7 +21,9 @@ def rows() -> np.ndarray:
 
 # Half a step between numbers that differ by 1/15, 1/127, ... of what a group spans, and some more for scales that are
 # rounded themselves.
-@pytest.mark.parametrize(("kind", "most"), [("Q8_0", 0.005), ("Q4_0", 0.13), ("Q4_K", 0.09), ("Q6_K", 0.03)])
+@pytest.mark.parametrize(
+    ("kind", "most"), [("Q8_0", 0.005), ("Q4_0", 0.13), ("Q4_K", 0.09), ("Q5_1", 0.05), ("Q6_K", 0.03)]
+)
 def test_what_is_packed_is_near(kind, most):
     source = rows()
     packed = quantised(source, kind)
@@ -47,6 +49,17 @@ def test_k_quants_are_those_of_llama_cpp(kind, theirs):
     np.testing.assert_allclose(*errors, rtol=0.02, atol=1e-6)
 
 
+def test_q5_1_keeps_more_than_the_scale_that_spans_a_block():
+    source = np.random.default_rng(1).standard_normal((64, 576)).astype(np.float32)
+    kind = gguf.GGMLQuantizationType["Q5_1"]
+    searched, plain = (
+        gguf.quants.dequantize(packed, kind)
+        for packed in (quantised(source, "Q5_1"), gguf.quants.quantize(source, kind))
+    )
+    errors = [float(((found - source) ** 2).mean()) for found in (searched, plain)]
+    assert errors[0] < 0.95 * errors[1]
+
+
 def test_the_mixture_of_q4_k_m():
     def kind(name, width=256, tied=True):
         return type_of(name, (512, width), "q4_k_m", layers=16, tied=tied)[0]
@@ -63,7 +76,7 @@ def test_the_mixture_of_q4_k_m():
 @pytest.mark.parametrize(
     ("file_type", "width", "chosen"),
     [
-        ("q4_k_m", 704, ("Q5_0", "Q4_K")),
+        ("q4_k_m", 704, ("Q5_1", "Q4_K")),
         ("q4_k_m", 48, ("F16", "Q4_K")),
         ("q8_0", 48, ("F16", "Q8_0")),
         ("q4_0", 704, ("Q4_0", "Q4_0")),
