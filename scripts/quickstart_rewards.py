@@ -11,3 +11,7 @@ def right(prompts, completions, **columns) -> list[float | None]:
     """1 for a tidy reply that contains the right word or number, 0 for another, None where no answer is known."""
     held = contains(prompts, completions, **columns)
     return [None if one is None else one * is_tidy for one, is_tidy in zip(held, tidy(completions), strict=True)]
+
+
+if __name__ == "__main__":
+    print(__doc__)
