@@ -2,7 +2,7 @@
 
     python scripts/diagnose.py out/logs/pretrain_512
     python scripts/diagnose.py out/logs/pretrain_512 out/logs/full_sft_512 --json
-    python scripts/diagnose.py out/logs                                  # all runs in it
+    python scripts/diagnose.py out                                       # all runs in it, those of adapters included
 
 Takes log folders, their metrics.jsonl, weights (out/pretrain_512.pth) or names of weights in out (pretrain), and only
 reads them. docs/diagnose.md tells what each verdict means and how
@@ -57,9 +57,10 @@ def verdict_on(path: str) -> Verdict:
 
 
 def logs_in(path: str) -> list[str]:
-    """The log folders in a folder of them (out/logs), or `path` itself."""
-    folder = Path(path)
-    within = [] if (folder / "metrics.jsonl").exists() else sorted(folder.glob("*/metrics.jsonl"))
+    """The log folders in a folder of them (out/logs), or in an output folder (out), or `path` itself."""
+    folder, places = Path(path), ("*", "logs/*", "lora/logs/*")
+    found = [each for place in places for each in sorted(folder.glob(f"{place}/metrics.jsonl"))]
+    within = [] if (folder / "metrics.jsonl").exists() else found
     return [str(metrics.parent) for metrics in within] or [path]
 
 
@@ -68,7 +69,11 @@ def metrics_in(path: str) -> Path:
     found = Path(path) / "metrics.jsonl" if Path(path).is_dir() else Path(path)
     if not found.exists() or found.suffix == ".pth":  # a weight, or the name of one
         weight = found.with_suffix("") if found.suffix == ".pth" else "out" / found
-        logs = sorted(weight.parent.glob(f"logs/{glob.escape(weight.name)}*/metrics.jsonl"), key=os.path.getmtime)
+        places = (
+            f"logs/{glob.escape(weight.name)}*/metrics.jsonl",
+            f"lora/logs/{glob.escape(weight.name)}*/metrics.jsonl",
+        )
+        logs = sorted((each for place in places for each in weight.parent.glob(place)), key=os.path.getmtime)
         logs = [each for each in logs if re.fullmatch(r"(_\d+)?", each.parent.name.removeprefix(weight.name))]
         found = logs[-1] if logs else found
     if found.is_file() and found.suffix == ".jsonl":

@@ -73,6 +73,15 @@ def test_every_folder_is_judged_whatever_the_others_hold(tmp_path):
     assert ended.code == 1 and f"{tmp_path / 'logs' / 'b2' / 'metrics.jsonl'} holds no step yet" in ended.sentence
 
 
+def test_an_output_folder_and_the_name_of_adapters_lead_to_their_logs(tmp_path, monkeypatch):
+    whole = write_log(tmp_path / "out" / "logs" / "full_sft_64", facts=FACTS)
+    adapters = write_log(tmp_path / "out" / "lora" / "logs" / "medic_64", facts=FACTS)
+    monkeypatch.chdir(tmp_path)
+    assert list(map(Path, diagnose.logs_in("out"))) == [whole.relative_to(tmp_path), adapters.relative_to(tmp_path)]
+    assert diagnose.metrics_in("medic").resolve() == adapters / "metrics.jsonl"
+    assert list(map(Path, diagnose.logs_in("out/lora"))) == [adapters.relative_to(tmp_path)]
+
+
 def test_what_comes_next_can_be_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     logs = tmp_path / "my runs" / "logs" / "base_64" / "metrics.jsonl"
