@@ -31,7 +31,7 @@ VALUES = {
     "--from_resume": {"0": "", "1": "--resume"},
     "--use_compile": {"0": "--compile off", "1": "--compile on"},
     "--load": {"0": ""},
-    "--load_from": {"model": "", "../model": ""},
+    "--load_from": dict.fromkeys(("model", "./model", "../model", "model/", "./model/", "../model/"), ""),
     "--lora_weight": {"None": ""},
     "--lora_name": {"None": ""},
     "--use_moe": _NO_MOE,
@@ -130,13 +130,38 @@ MEANT = {
     "--rp": "--repetition_penalty",
     "--max_context": "--max_seq_len",
     "--num_samples": "--examples",
+    "--num_generations": "--group_size",
+    "--reward_model_path": "--reward_weight|--reward",
+    "--reward_model": "--reward_weight|--reward",
+    "--reward_funcs": "--reward",
+    "--critic_learning_rate": "--critic_rate",
+    "--beta": "--kl_coef",
+    "--init_kl_coef": "--kl_coef",
+    "--lam": "--gae_lambda",
+    "--clip_epsilon": "--clip|--clip_low",
+    "--epsilon": "--clip|--clip_low",
+    "--epsilon_high": "--clip_high|--clip",
+    "--delta": "--dual_clip",
+    "--cliprange": "--clip|--clip_low",
+    "--cliprange_value": "--clip_value",
+    "--ppo_update_iters": "--inner_epochs",
+    "--num_ppo_epochs": "--inner_epochs",
+    "--num_iterations": "--inner_epochs",
+    "--num_mini_batches": "--mini_batches",
+    "--early_stop_kl": "--stop_kl",
+    "--max_completion_length": "--max_new_tokens",
+    "--max_total_len": "--max_seq_len",
+    "--mask_truncated_completions": "--mask_truncated",
+    "--debug_mode": "--sample_interval",
+    "--debug_interval": "--sample_interval",
 }
 _LOGS = "every run writes metrics.jsonl, loss.png and TensorBoard events to <out_dir>/logs: leave it out"
 _PROCESSES = "a run that torchrun --nproc_per_node N starts takes N GPUs by itself: leave it out"
 _DENSE = "networks of Sprout have no mixture of experts: leave it out"
 _AHEAD = "batches are read from a memory-mapped cache and made ahead of the GPU: leave it out"
 _TEACHER = "the teacher's file says its sizes: leave it out"
-_REINFORCEMENT = "it belongs to reinforcement learning, for which Sprout has no stage: leave it out"
+_REINFORCEMENT = "it belongs to reinforcement learning, which train_ppo.py and train_grpo.py do: leave it out"
+_ROLLOUTS = "the network that learns samples its answers itself: leave it out"
 _ALWAYS = "text is shown as it comes, and its speed after it: leave it out"
 INSTEAD = {
     "--use_moe": _DENSE,
@@ -170,12 +195,19 @@ INSTEAD = {
     "--quantization_bit": "weights are not quantized in training; --lora or --fit saves memory: leave it out",
     "--attn_implementation": "PyTorch's fused attention is taken: leave it out",
     "--trust_remote_code": "a folder's code is never run: leave it out",
+    "--importance_sampling_level": "--loss_type gspo has one ratio for an answer: leave it out",
+    "--update_old_actor_freq": "answers are sampled anew in every step: leave it out",
+    "--thinking_ratio": "prompts are asked as they stand: leave it out",
+    "--vf_coef": "the critic has an optimizer of its own, of the rate --critic_rate: leave it out",
+    "--rollout_engine": _ROLLOUTS,
+    "--sglang_base_url": _ROLLOUTS,
+    "--sglang_model_path": _ROLLOUTS,
+    "--sglang_shared_path": _ROLLOUTS,
+    "--use_vllm": _ROLLOUTS,
 } | dict.fromkeys(
     (
-        *("--num_generations", "--reward_model_path", "--critic_learning_rate", "--kl_coef", "--vf_coef", "--lam"),
-        *("--clip_epsilon", "--epsilon", "--epsilon_high", "--cliprange_value", "--ppo_update_iters"),
-        *("--early_stop_kl", "--rollout_engine", "--sglang_base_url", "--sglang_model_path", "--sglang_shared_path"),
-        *("--thinking_ratio", "--max_total_len", "--update_old_actor_freq", "--debug_mode", "--debug_interval"),
+        *("--num_generations", "--reward_model_path", "--critic_learning_rate", "--kl_coef", "--lam", "--clip_epsilon"),
+        *("--epsilon", "--epsilon_high", "--cliprange_value", "--ppo_update_iters", "--early_stop_kl"),
     ),
     _REINFORCEMENT,
 )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import train_grpo
+import train_ppo
 from dataset.unknown_flags import MEANT, SAME
 from model.errors import SproutError, UsageError
 from training.stages.arguments import (
@@ -77,6 +79,26 @@ def test_an_unknown_flag_names_the_nearest(flag, meant):
 )
 def test_flags_of_other_programs_are_answered_with_ours(flag, meant):
     assert refusal(flag, "1") == f"unknown flag {flag}: did you mean {meant}?"
+
+
+@pytest.mark.parametrize(
+    "stage, flag, answer",
+    [
+        (train_grpo, "--num_generations", "did you mean --group_size?"),
+        (train_grpo, "--beta", "did you mean --kl_coef?"),
+        (train_grpo, "--epsilon_high", "did you mean --clip_high?"),
+        (train_grpo, "--reward_funcs", "did you mean --reward?"),
+        (train_ppo, "--reward_model_path", "did you mean --reward_weight?"),
+        (train_ppo, "--critic_learning_rate", "did you mean --critic_rate?"),
+        (train_ppo, "--clip_epsilon", "did you mean --clip?"),
+        (train_ppo, "--ppo_update_iters", "did you mean --inner_epochs?"),
+        (train_ppo, "--sglang_base_url", "samples its answers itself: leave it out"),
+    ],
+)
+def test_flags_of_other_programs_for_rewards_are_answered_by_the_stages_that_have_them(stage, flag, answer):
+    with pytest.raises(UsageError) as caught:
+        stage.parse_arguments([flag, "x"])
+    assert str(caught.value).startswith(f"unknown flag {flag}: ") and str(caught.value).endswith(answer)
 
 
 def test_flags_of_other_programs_that_name_no_flag_of_ours_are_answered_with_what_sprout_does():
