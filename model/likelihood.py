@@ -113,11 +113,11 @@ def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[
     return nats, correct
 
 
-def places_of_targets(targets: Tensor) -> Tensor:
+def places_of_targets(targets: Tensor) -> Tensor | slice:
     """The indices of `targets` [T] that are not IGNORE, and of others up to a multiple of 64: for oneDNN keeps 20 MB of
     programs for each number of rows. Only for a CPU: ignored targets need no logits, but counting waits for a GPU."""
-    ignored = targets == IGNORE
-    return ignored.byte().argsort(stable=True)[: -(-int((~ignored).sum()) // 64) * 64]
+    wanted = -(-int((targets != IGNORE).sum()) // 64) * 64
+    return slice(None) if wanted >= len(targets) else (targets == IGNORE).byte().argsort(stable=True)[:wanted]
 
 
 def chunk_length(head: Tensor) -> int:

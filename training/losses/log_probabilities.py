@@ -24,8 +24,10 @@ def token_log_probabilities(
     settings = chunk or chunk_length(head), compute_type(features, head)
     if features.device.type == "cpu":
         here = places_of_targets(wanted)
-        found = _LinearLogProbabilities.apply(flat[here], head, wanted[here], *settings)
-        found = [each.new_zeros(len(wanted)).index_copy(0, here, each) for each in found]
+        chosen = _LinearLogProbabilities.apply(flat[here], head, wanted[here], *settings)
+        found = [each.new_zeros(len(wanted)) for each in chosen]
+        for every, some in zip(found, chosen, strict=True):
+            every[here] = some
     else:
         found = _LinearLogProbabilities.apply(flat, head, wanted, *settings)
     return found[0].view(targets.shape), found[1].view(targets.shape)

@@ -217,7 +217,7 @@ def test_a_queue_is_bounded_and_a_key_is_asked_for(weights, monkeypatch):
     with running(weights, replace(LIMITS, slots=1, queue=2)) as address, monkeypatch.context() as patch:
         patch.setattr(RunningBatch, "step", lambda batch: (going_on.wait(20), step(batch)))
         asyncio.run(full_queue(address, going_on))
-    with running(weights, replace(LIMITS, seconds=0), api_key="secret") as address, httpx.Client() as client:
+    with running(weights, replace(LIMITS, seconds=0), api_key="secret") as address, httpx.Client(timeout=60) as client:
         for given in ({}, {"authorization": "Bearer wrong"}, {"authorization": "secret2"}):
             refused(client.get(f"{address}/v1/models", headers=given), 401)
         key = {"authorization": "Bearer secret", "host": "sprout.example"}
