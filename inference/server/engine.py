@@ -125,7 +125,8 @@ class Engine:
     def submit(self, writings: Sequence[Writing]) -> None:
         """Lets the texts of a request wait for places. Raises `Busy`; but an empty queue takes any request."""
         with self._told:
-            if self._waiting and len(self._waiting) + len(writings) > self._most_waiting:
+            room = self._most_waiting + self._slots - len(self._open)  # some only wait for the thread to see them
+            if self._waiting and len(self._waiting) + len(writings) > room:
                 raise Busy
             self._waiting += writings
             self._told.notify()
