@@ -35,7 +35,10 @@ BESIDES = "reward objective/kl rewards/accuracies accuracy rewards/margins margi
 
 
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
-    """Draws loss, what else matters, and learning rate over steps, of training and validation, as a PNG."""
+    """Draws loss, what else matters, and learning rate over steps, of training and validation, as a PNG.
+
+    Of a run that learns from rewards the large panel is the reward: its loss says nothing.
+    """
     import matplotlib  # here: it takes a second to import
 
     matplotlib.use("Agg")
@@ -45,7 +48,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     if not trained:
         return
     besides = [name for name in BESIDES if any({name, f"val_{name}"} & line.keys() for line in lines)]
-    drawn = ["loss", *besides[:2], "lr"]
+    drawn = [*besides[:2], "loss", "lr"] if besides[:1] == ["reward"] else ["loss", *besides[:2], "lr"]
     heights = (4, *[1] * (len(drawn) - 1))
     figure, panels = pyplot.subplots(
         len(drawn), 1, figsize=(8, 2 + sum(heights)), sharex=True, height_ratios=heights, layout="constrained"
@@ -63,12 +66,13 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             else:
                 panel.plot(steps, values, color=color, alpha=0.25, linewidth=0.8, label="training, each step")
                 panel.plot(steps, trend(values), color=color, label="training, smoothed")
-            final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == "loss" else final
+            final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == drawn[0] else final
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
     judged = any({"rewards/chosen", "mean_reward", "reward"} & line.keys() for line in trained)  # a loss per answer
     panels[0].set_title(f"{title}: {final}")
-    panels[0].set_ylabel("loss" if judged else "loss (nats per token)")
+    if drawn[0] == "loss" and not judged:
+        panels[0].set_ylabel("loss (nats per token)")
     panels[0].legend()
     panels[-1].set(xlabel="step", ylabel="learning rate")
     panels[-1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))  # there is no step 2.5

@@ -155,10 +155,14 @@ def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
     draw_loss_curve([line(1, **pair), line(2, **pair, **{"val_rewards/margins": 2.0})], tmp_path / "dpo.png", "dpo_32")
     draw_loss_curve([line(1), line(2, val_loss=2.0, val_token_accuracy=0.5)], tmp_path / "sft.png", "sft_32")
     draw_loss_curve([line(1), line(2, val_loss=2.0, val_bits_per_byte=0.5)], tmp_path / "pretrain.png", "pretrain_32")
+    rewarded = {"reward": 0.5, "objective/kl": 1.0}
+    draw_loss_curve([line(1, **rewarded), line(2, **rewarded, val_reward=0.75)], tmp_path / "ppo.png", "ppo_32")
     monkeypatch.undo()
     names = [[panel.get_ylabel() for panel in figure.axes] for figure in drawn]
     assert names[0] == ["loss", "accuracies", "margins", "learning rate"]
-    assert names[1:] == [["loss (nats per token)", *more, "learning rate"] for more in (["token_accuracy"], [])]
+    assert names[3] == ["reward", "kl", "loss", "learning rate"]
+    assert drawn[3].axes[0].get_title() == "ppo_32: validation 0.750 at step 2"
+    assert names[1:3] == [["loss (nats per token)", *more, "learning rate"] for more in (["token_accuracy"], [])]
     assert [len(panel.lines) for panel in drawn[0].axes] == [2, 2, 3, 1]
     assert all(tick == int(tick) for tick in drawn[0].axes[-1].get_xticks())
     pyplot.close("all")
