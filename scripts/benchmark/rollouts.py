@@ -2,8 +2,9 @@
 
 Both write --group answers to each prompt at temperature 1, without top-k or top-p. Ours is one ragged batch through the
 decoding engine, which answers leave when they end. MiniMind's `generate`, in a checkout of it, takes one batch of
-prompts padded on the left, and goes on until the last answer has ended. Every side has a process of its own, and they
-take turns. This file runs in MiniMind's folder as it stands, so it loads nothing of ours before it has to.
+prompts padded on the left, and goes on until the last answer has ended, in float32 on a CPU. Ours is measured in
+float32, and in what the stages choose. Every side has a process of its own, and they take turns. This file runs in
+MiniMind's folder as it stands, so it loads nothing of ours before it has to.
 """
 
 import json
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-OURS, PEER = "ours", "minimind"
+OURS, STAGES, PEER = "ours", "ours, stages", "minimind"
 PROMPTS, GROUP, NEW_TOKENS = 64, 8, 64
 
 
@@ -25,7 +26,7 @@ def compare(args) -> None:
     args: `weight_path` of a network that MiniMind can load, `data_path` of prompts, `minimind`, `out_dir`, `rounds`.
     """
     case = prepare(args)
-    sides = {OURS: ROOT} | ({PEER: Path(args.minimind).resolve()} if args.minimind else {})
+    sides = {OURS: ROOT, STAGES: ROOT} | ({PEER: Path(args.minimind).resolve()} if args.minimind else {})
     found: dict[str, list] = {side: [] for side in sides}
     for _ in range(args.rounds):
         for side, folder in sides.items():
@@ -34,10 +35,10 @@ def compare(args) -> None:
         rates = sorted(each["answers_per_second"] for each in runs)
         tokens = statistics.median(each["tokens"] for each in runs)
         reached = f"{statistics.median(rates):8.1f} answers/s ({rates[0]:.1f} to {rates[-1]:.1f})"
-        print(f"{side:10} {reached}, {tokens:,} tokens in all")
+        print(f"{side:14} {reached}, {tokens:,} tokens in all")
     if args.minimind:
-        ours, theirs = (statistics.median(each["answers_per_second"] for each in found[side]) for side in (OURS, PEER))
-        print(f"ours is {ours / theirs:.2f}x")
+        rates = {side: statistics.median(each["answers_per_second"] for each in runs) for side, runs in found.items()}
+        print(f"ours is {rates[OURS] / rates[PEER]:.2f}x, as the stages sample {rates[STAGES] / rates[PEER]:.2f}x")
 
 
 def prepare(args) -> dict:
@@ -84,7 +85,7 @@ def measure(side: str, path: str) -> None:
 
     case = json.loads(Path(path).read_text(encoding="utf-8"))
     torch.manual_seed(0)
-    write = {OURS: _ours, PEER: _theirs}[side](case)
+    write = {OURS: _ours, STAGES: _as_the_stages, PEER: _theirs}[side](case)
     write(case["prompts"][:2])
     started = time.perf_counter()
     answers = write(case["prompts"])
@@ -103,6 +104,20 @@ def _ours(case: dict):
         return generate_batch(network, every, max_new_tokens=NEW_TOKENS, eos_ids={case["end"]})
 
     return write
+
+
+def _as_the_stages(case: dict):
+    import torch
+
+    from model.device import choose_device
+
+    write, dtype = _ours(case), choose_device("cpu", "auto").dtype
+
+    def write_so(prompts: list[list[int]]) -> list[list[int]]:
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return write(prompts)
+
+    return write_so
 
 
 def _theirs(case: dict):
