@@ -13,7 +13,7 @@ from dataset.records.documents import read_documents
 from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import find_kind, unknown_shape
 from dataset.records.preferences import PREFERENCE
-from dataset.records.prompts import PROMPT
+from dataset.records.prompts import PROMPT, PROMPT_OR_CHAT, is_left_blank
 from dataset.records.reading import bar_over, check_file, size_of
 from dataset.records.scored import SCORED
 from dataset.records.unpaired import UNPAIRED
@@ -135,6 +135,8 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, object]]:
 
 def _detect(fields: dict, kind: str) -> tuple[str, Format, tuple[str, ...]]:
     """The kind and the format of a record, and the names of other kinds that it fits. Raises BadRecord."""
+    if kind in ("auto", PROMPT.name) and is_left_blank(fields):
+        return PROMPT.name, PROMPT_OR_CHAT.find_format(fields), ()
     kinds = [one for one in KINDS if kind in (one.name, "auto")]
     fitting = [one for one in kinds if one.find_format(fields) is not None]
     if kind == "auto":

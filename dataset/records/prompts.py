@@ -56,13 +56,26 @@ def _from_turns(fields: dict, key: str, read: Callable[[dict], Conversation]) ->
     last = lower(turns[-1]) if turns and isinstance(turns[-1], dict) else {}
     speaker, said = ("from", "value") if "from" in last else ("role", "content")
     is_answered = SHAREGPT_ROLES.get(str(last.get(speaker))) == "assistant"
-    if is_answered and not (str(last.get(said) or "").strip() or last.keys() & {"tool_calls", "reasoning_content"}):
+    if _is_blank(last):
         turns, is_answered = turns[:-1], False
     if last and not is_answered:
         # With all the keys that the other turns have, if as null, so that one can still see whether Arrow wrote them.
         keys = dict.fromkeys(turns[-1] if turns else ())
         turns = [*turns, {**keys, speaker: "gpt" if speaker == "from" else "assistant", said: PLACE}]
     return _prompt(read({**without_marks(fields), key: turns}), fields, (key,), is_answered)
+
+
+def _is_blank(turn: dict) -> bool:
+    """Whether a turn is an answer that is left blank."""
+    speaker, said = ("from", "value") if "from" in turn else ("role", "content")
+    is_answer = SHAREGPT_ROLES.get(str(turn.get(speaker))) == "assistant"
+    return is_answer and not (str(turn.get(said) or "").strip() or turn.keys() & {"tool_calls", "reasoning_content"})
+
+
+def is_left_blank(fields: dict) -> bool:
+    """Whether a record is a chat whose last answer is left blank, which only says who speaks next."""
+    chats = [turns for key in TURNS if (turns := as_turns(fields.get(key))) and isinstance(turns[-1], dict)]
+    return any(_is_blank(lower(turns[-1])) for turns in chats)
 
 
 def _prompt(conversation: Conversation, fields: dict, keys: tuple[str, ...], is_answered: bool) -> Prompt:

@@ -260,6 +260,12 @@ def test_what_becomes_of_other_kinds_is_what_training_makes_of_them(write, token
         assert found.too_long == judged.left_out - judged.alike
 
 
+def test_a_chat_whose_last_answer_is_blank_is_a_prompt(write, show):
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": ""}]
+    output = show(write([{"conversations": turns}]))
+    assert "prompt, format conversations" in output and "none of them trained" in output
+
+
 def test_a_pair_shows_its_prompt_once_and_both_answers(write, show):
     output = show(write(PAIRS_OF_ALL_SORTS[0]))
     assert "preference, format prompt/chosen/rejected" in output and "margin 2" in output
