@@ -82,8 +82,8 @@ class ActorCritic:
     def sample(self, step, rows) -> dict:
         """The answers of this iteration and what follows from them; made once, and saved with the run.
 
-        `kl_coef`; `scores` float32 [S]; `rewards` float64 [S, names], the scores and what is watched; `old`, `kl`,
-        `values`, `advantages`, `returns` float32 [S, A]; and what `to_keep` returns.
+        `kl_coef`; `scores` float32 [S]; `rewards` float64 [S, names], the scores and what is watched; `names`; `old`,
+        `kl`, `values`, `advantages`, `returns` float32 [S, A]; and what `to_keep` returns.
         """
         return step.keep("answers", lambda: self._sample(step, rows))
 
@@ -103,6 +103,7 @@ class ActorCritic:
             "kl_coef": self.kl_coef,
             "scores": scores,
             "rewards": self._beside(prompts, answers, scores),
+            "names": self.names,  # a resumed run may watch others from the next iteration on
             "kl": kl,
             "old": old,
             "values": values,
@@ -119,7 +120,7 @@ class ActorCritic:
 
     def _measure_answers(self, step, kept: dict) -> None:
         count, scores = len(kept["scores"]), kept["scores"]
-        measure(step, kept | {"total": scores.double()}, self.names)
+        measure(step, kept | {"total": scores.double()}, kept["names"])
         kl = kept["kl"].sum(dim=1)
         beside = -kept["kl_coef"] * kl - self.args.no_end_penalty * (~kept["ended"])
         sums = {"kl": kl, "scores": scores, "non_score_reward": beside, "rlhf_reward": scores + beside}
@@ -159,7 +160,7 @@ class ActorCritic:
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their scores, and writes them into samples.jsonl."""
-        self.log.show(step, table(kept, self.names, self.args.table_rows))
+        self.log.show(step, table(kept, kept["names"], self.args.table_rows))
 
     def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:
         """The scores, and what the watched rewards say: float64 [S, names], NaN where one says nothing."""
