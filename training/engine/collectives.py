@@ -37,6 +37,11 @@ def start(device: torch.device) -> None:
     if not dist.is_initialized():
         if device.type == "cuda":
             torch.cuda.set_device(device)
+        # The default arguments of this module keep a group that is there when the module is imported (torch.optim
+        # imports it, by way of torch._dynamo). `stop` could then not end the group, and its threads might abort the
+        # process at its exit (torch 2.13, torch/distributed/nn/functional.py; pytorch issue 190489).
+        from torch.distributed.nn import functional  # noqa: F401
+
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
