@@ -6,7 +6,7 @@
 
 Each step samples --group_size answers to every prompt, rates them by the rewards of --reward, and updates all
 parameters once, or more often (--inner_epochs, --mini_batches). With --kl_coef, a frozen copy of the first policy holds
-it back.
+it back; with --ptx_weight, the fine-tuning loss of some conversations keeps what the network could do before.
 
     python train_grpo.py --data_path gsm8k.jsonl --reward exact --reward format:0.2
     python train_grpo.py --data_path my_prompts.jsonl --reward my_reward.py:shorter_is_better
@@ -60,11 +60,13 @@ def main(argv=None):
     from training.rewards.loading import load_rewards
     from training.stages.adapters import add_adapters
     from training.stages.advice import Advice
+    from training.stages.answer_rows import action_log_probabilities
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.groups import Groups, settings_of
+    from training.stages.mixed_in import MixedIn
     from training.stages.reference import frozen_copy
     from training.stages.rollout_report import measure_policy
-    from training.stages.rollouts import action_log_probabilities, plan_of_rollouts, room_of_tools
+    from training.stages.rollouts import plan_of_rollouts, room_of_tools
     from training.stages.starting_point import starting_point
 
     with Run(args, stage="grpo") as run:
@@ -78,6 +80,7 @@ def main(argv=None):
         renderer = ChatRenderer(tokenizer)
         room = args.max_new_tokens + room_of_tools(toolbox, renderer)
         rows, validation = open_data(prompts_for(room, args.group_size), args, tokenizer, run.say)
+        mixed_in = MixedIn(args, tokenizer, machine, run.say)
 
         # How long, in which steps, at which learning rate
         rates = None if args.lora else LEARNING_RATE
@@ -88,6 +91,8 @@ def main(argv=None):
         identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
         if toolbox:
             identity["tools"] = toolbox.identity
+        if args.ptx_weight:
+            identity["mixed_in"] = mixed_in.identity
         if args.kl_coef:
             reference, identity["reference"] = frozen_copy(policy), fingerprint(policy)
             machine.compile(reference)
@@ -101,12 +106,14 @@ def main(argv=None):
         for step in run.steps(Iteration):
             answers = groups.sample(step, rows)  # once; an interrupted run goes on with the same ones
             for update in step.updates(args.inner_epochs * args.mini_batches):
-                for batch, old, advantages, first in groups.batches(step, answers, update):
+                for number, (batch, old, advantages, first) in enumerate(groups.batches(step, answers, update)):
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
                     old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
                     found = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
-                    step.backward(found.loss_sum, found.count, batch.actions)
+                    with run.autocast():
+                        forgotten = mixed_in.loss(step, policy, (update, number), found.count)
+                    step.backward(found.loss_sum + forgotten, found.count, batch.actions)
                     measure_policy(step, update, batch, found, log_p, old, entropy)
                 step.update()
             advice.after(step)

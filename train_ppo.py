@@ -58,10 +58,11 @@ def main(argv=None):
     from training.rewards.loading import load_rewards
     from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, open_judge
     from training.stages.adapters import add_adapters
+    from training.stages.answer_rows import action_log_probabilities
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.mixed_in import MixedIn
     from training.stages.reference import frozen_copy
-    from training.stages.rollouts import action_log_probabilities, plan_of_rollouts
+    from training.stages.rollouts import plan_of_rollouts
     from training.stages.starting_point import starting_point
     from training.stages.stop_rules import StopRules
 

@@ -145,20 +145,20 @@ class Transformer(nn.Module):
         """Logits [B, T, V] of the token after each of `tokens` [B, T]; see `features`."""
         return self.lm_head(self.features(tokens, positions, cache))
 
-    def features(self, tokens, positions=None, cache=None):
+    def features(self, tokens, positions=None, cache=None, mask=None):
         """The last hidden states [B, T, D], normed, from which `lm_head` makes logits.
 
-        tokens: [B, T] integers. positions: [B, T], a 0 beginning a new document, or None where each row is one
-        document. cache: a `model.generation.KVCache`, read and extended, which knows the positions; or None.
+        tokens: [B, T] integers. positions: [B, T], or None where each row is one document. mask: who sees whom, as for
+        `attend`; without one, a position 0 begins a new document. cache: a `model.generation.KVCache`, read, extended.
         """
         T = tokens.shape[1]
         if cache is not None:
             positions, mask = cache.place(T)
-        elif positions is not None:
+        elif positions is None:
+            positions = torch.arange(T, device=tokens.device)[None]
+        elif mask is None:
             documents = (positions == 0).cumsum(dim=1)
             mask = visible(documents, documents)
-        else:
-            positions, mask = torch.arange(T, device=tokens.device)[None], None
         rotary = rotary_tables(positions, self.rotary_frequencies, self.rotary_factor)
 
         x = self.model.embed_tokens(tokens)

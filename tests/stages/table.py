@@ -157,7 +157,12 @@ STAGES = {
             foreign=("a.jsonl", "this is a text, for train_pretrain.py"),
             default="full_sft",
             needs=("--reward={folder}/my_reward.py:letters", "--max_new_tokens=6", "--group_size=4"),
-            variants={"several": ("--mini_batches=2", "--kl_coef=0.1", "--dynamic_sampling=1", "--loss_type=gspo")},
+            variants={
+                "several": (
+                    *("--mini_batches=2", "--kl_coef=0.1", "--dynamic_sampling=1", "--loss_type=gspo"),
+                    *("--ptx_weight=0.1", "--ptx_path={folder}/chat_b.jsonl"),
+                )
+            },
             samples=True,
         ),
         Stage(

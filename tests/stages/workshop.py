@@ -133,7 +133,7 @@ class Workshop:
         """The flags of a run; `begins` are those of the weight to begin with, where not those of the stage."""
         stage = STAGES[self.stage]
         paths = [str(self.folder / name) for name in data or stage.data]
-        flags = (*(stage.begins if begins is None else begins), *stage.needs)
+        flags = (*(stage.begins if begins is None else begins), *stage.needs, *map(str, words))
         device = ["--device", self.device, *([] if self.device == "cpu" else ["--deterministic"])]
         fixed = [
             "--out_dir",
@@ -142,7 +142,7 @@ class Workshop:
             *device,
             *(flag.format(folder=self.folder) for flag in flags),
         ]
-        return ["--data_path", *paths, *fixed, *map(str, words)]
+        return ["--data_path", *paths, *fixed]
 
     def main(self, arguments: list[str], draws: bool = False) -> None:
         """`draws`: the loss curve, too, which takes longer than training a small network."""

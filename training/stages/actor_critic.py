@@ -15,10 +15,11 @@ from training.losses.advantages import gae, moments, whiten
 from training.losses.kl import k1
 from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
 from training.rewards.reward_model import ModelReward
+from training.stages.answer_rows import Answer, AnswerBatch, by_answer
 from training.stages.checks import ValidationResult
 from training.stages.groups import rewards_of
 from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, measure_policy, table
-from training.stages.rollouts import Answer, AnswerBatch, Rollouts, by_answer, to_keep
+from training.stages.rollouts import Rollouts, to_keep
 
 CRITIC = "critic"
 PARTS_BESIDE = 5  # the critic with its gradient and two moments, and the judge, each as large

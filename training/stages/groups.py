@@ -9,9 +9,10 @@ from training.engine import distributed
 from training.losses.advantages import group_advantages, weighted_sum
 from training.losses.policy import Settings
 from training.rewards.loading import rate
+from training.stages.answer_rows import Answer
 from training.stages.checks import ValidationResult
 from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
-from training.stages.rollouts import Answer, Rollouts, to_keep
+from training.stages.rollouts import Rollouts, to_keep
 
 
 class Groups:

@@ -1,4 +1,4 @@
-"""The fine-tuning loss beside that of PPO, against forgetting (PPO-ptx, https://arxiv.org/abs/2203.02155, eq. 2)."""
+"""The fine-tuning loss beside that of the answers, against forgetting (eq. 2 of https://arxiv.org/abs/2203.02155)."""
 
 import random
 

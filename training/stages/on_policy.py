@@ -13,7 +13,8 @@ import numpy as np
 from dataset.rows.rows import Batch
 from model.likelihood import IGNORE
 from training.engine import distributed
-from training.stages.rollouts import answer_batches, generator_of, sample_answers
+from training.stages.answer_rows import answer_batches
+from training.stages.rollouts import generator_of, sample_answers
 
 
 def is_on_policy(seed: int, step: int, share: float) -> bool:

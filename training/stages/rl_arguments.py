@@ -20,6 +20,9 @@ def add_rollout_arguments(parser: StageParser, mini_batches: int = 1) -> None:
     )
     flag("--inner_epochs", type=positive_int, metavar="N", default=1, help="passes over them (%(default)s)")
     flag("--table_rows", NOTHING, type=count, default=3, metavar="N", help="prompts in the table of samples (3)")
+    flag = parser.flags("against forgetting", RESULT)
+    flag("--ptx_weight", type=nonnegative, default=0.0, metavar="X", help="weight of the fine-tuning loss (0)")
+    flag("--ptx_path", COMPARED, nargs="+", metavar="FILE[:WEIGHT]", help="conversations for it (the sample data)")
 
 
 def add_grpo_arguments(parser: StageParser) -> None:
@@ -79,8 +82,6 @@ def add_ppo_arguments(parser: StageParser) -> None:
     flag = parser.flags("how far the policy may go", RESULT)
     flag("--kl_coef", type=nonnegative, default=0.1, metavar="X", help="weight of the KL in the reward (%(default)g)")
     flag("--kl_target", type=positive, metavar="NATS", help="let --kl_coef follow, for so much KL an answer")
-    flag("--ptx_weight", type=nonnegative, default=0.0, metavar="X", help="weight of the fine-tuning loss (0)")
-    flag("--ptx_path", COMPARED, nargs="+", metavar="FILE[:WEIGHT]", help="conversations for it (the sample data)")
     flag(
         "--stop_kl", NOTHING, type=nonnegative, default=15.0, metavar="NATS", help="stop there; 0: never (%(default)g)"
     )

@@ -11,8 +11,9 @@ from model.disk import write_atomically
 from model.errors import on_one_line
 from training.engine import distributed
 from training.losses.policy import PolicyLoss
+from training.stages.answer_rows import Answer, AnswerBatch
 from training.stages.checks import ValidationResult
-from training.stages.rollouts import Answer, AnswerBatch, lengths_of
+from training.stages.rollouts import lengths_of
 
 WIDTH = 100  # characters of a text in the table
 MOST_HELD_OUT = 256  # prompts that are answered in a validation

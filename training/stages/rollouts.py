@@ -1,12 +1,11 @@
 """Rollouts: answers that the policy samples, and the rows in which it learns from them.
 
     answers = sample_answers(policy, prompts, ...)     all answers of a step, as one ragged batch
-    for batch in answer_batches(answers, ...):         packed rows, several answers in one, none of which sees another
+    for batch in answer_batches(answers, ...):         packed rows (training/stages/answer_rows.py)
         log_p, entropy = action_log_probabilities(policy, batch)       [S, A]
 
-An ACTION is a token that the policy sampled, the end of its turn included. Other tokens of an answer, such as the
-result of a tool, come from outside and are only read. Ids are never decoded and encoded again. What is scored by the
-network in training, and only that, enters a loss; the sampler's own probabilities, which other kernels compute, do not.
+Ids are never decoded and encoded again. What is scored by the network in training, and only that, enters a loss; the
+sampler's own probabilities, which other kernels compute, do not.
 """
 
 import copy
@@ -19,36 +18,17 @@ import torch
 from torch import Tensor
 
 from dataset.cache.prompts import StoredPrompt
-from dataset.rows.packing import pack
 from dataset.rows.rows import Kind
 from inference.tools.turns import converse
 from model.errors import SproutError
 from model.generation import new_generator
-from model.likelihood import IGNORE
 from model.sampling import Sampling
 from training.engine import distributed
 from training.engine.plan import MICRO_BATCH_TOKENS, Plan, plan_for
-from training.losses.log_probabilities import token_log_probabilities
+from training.stages.answer_rows import Answer, AnswerBatch, action_log_probabilities, answer_batches
 
 NUMBERS = {"ended": torch.bool, "last": torch.int64, "calls": torch.int64, "failed": torch.int64}  # of an answer
 ANSWERS_AT_ONCE = 512  # more at a time are no faster, and their keys and values take memory
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One rollout: the ids of the prompt and all that follows, and which of them are actions."""
-
-    ids: list[int]
-    actions: list[bool]
-    ended: bool  # whether it ended by itself
-    last: int  # where its last turn begins; without tools it has one
-    calls: int = 0  # of tools
-    failed: int = 0  # calls that were answered with an error
-
-    @property
-    def completion(self) -> list[int]:
-        """The ids behind the prompt."""
-        return self.ids[self.actions.index(True) :]
 
 
 def sample_answers(
@@ -88,68 +68,6 @@ def sample_answers(
 def generator_of(device, *key) -> torch.Generator:
     """Random numbers that follow from `key`, such as seed, step and rank, so that resuming needs no state."""
     return new_generator(device, seed=random.Random(f"rollouts {key}").getrandbits(63))
-
-
-@dataclass(frozen=True)
-class AnswerBatch:
-    """Packed rows [B, T] of S answers with at most A actions."""
-
-    tokens: Tensor  # [B, T] int64
-    targets: Tensor  # [B, T] int64: the actions, IGNORE elsewhere
-    positions: Tensor  # [B, T] int64, 0 where an answer begins
-    places: Tensor  # [S, A] int64, where in targets.flatten() each action of an answer is; any place if there is none
-    mask: Tensor  # [S, A] bool, where there is one
-    numbers: Tensor  # [S] int64, the number of each answer
-
-    @property
-    def actions(self) -> int:
-        return int(self.mask.sum())
-
-
-def answer_batches(
-    answers: Sequence[Answer], numbers: Sequence[int], row_length: int, rows: int, pad_id: int
-) -> Iterator[AnswerBatch]:
-    """The answers of these numbers in packed rows, at most `rows` at a time; a function of its arguments alone."""
-    numbers = np.asarray(numbers, np.int64)
-    packing = pack(np.array([len(answers[number].ids) - 1 for number in numbers], np.int64), row_length)
-    for start in range(0, len(packing), rows):
-        here = [numbers[packing[row]] for row in range(start, min(start + rows, len(packing)))]
-        yield _batch(answers, here, row_length, pad_id)
-
-
-def _batch(answers: Sequence[Answer], rows: list[np.ndarray], row_length: int, pad_id: int) -> AnswerBatch:
-    shape = len(rows), row_length
-    tokens, targets = np.full(shape, pad_id, np.int64), np.full(shape, IGNORE, np.int64)
-    positions, places, numbers = np.zeros(shape, np.int64), [], []
-    for row, here in enumerate(rows):
-        start = 0
-        for number in here:
-            ids, actions = np.array(answers[number].ids), np.array(answers[number].actions)
-            n = len(ids) - 1
-            span = row, slice(start, start + n)
-            tokens[span], positions[span] = ids[:-1], np.arange(n)
-            np.copyto(targets[span], ids[1:], where=actions[1:])
-            places.append(row * row_length + start + np.flatnonzero(actions[1:]))
-            numbers.append(number)
-            start += n
-    most = max(map(len, places))
-    padded = np.zeros((len(places), most), np.int64)
-    mask = np.arange(most) < np.array([[len(each)] for each in places])
-    padded[mask] = np.concatenate(places)
-    return AnswerBatch(*map(torch.from_numpy, (tokens, targets, positions, padded, mask, np.array(numbers))))
-
-
-def action_log_probabilities(model, batch: AnswerBatch, temperature: float) -> tuple[Tensor, Tensor]:
-    """log p of every action at this temperature, with gradient, and the entropy it was drawn with: each [S, A], 0
-    where there is no action."""
-    features = model.features(batch.tokens, batch.positions)
-    log_p, entropies = token_log_probabilities(features / temperature, model.lm_head.weight, batch.targets)
-    return by_answer(log_p, batch), by_answer(entropies, batch)
-
-
-def by_answer(values: Tensor, batch: AnswerBatch) -> Tensor:
-    """Values [B, T] at the actions of each answer: [S, A], 0 where there is none."""
-    return torch.where(batch.mask, values.flatten()[batch.places], 0)
 
 
 class Rollouts:
@@ -211,7 +129,7 @@ class Rollouts:
     def rows_of(self, answers: Sequence[Answer], part: np.ndarray) -> Iterator[AnswerBatch]:
         """The micro-batches of a mini-batch, the same in each epoch: so the first ratio is that of equal numbers."""
         length, pad_id = self.plan.row_length // self.group, self.renderer.tokenizer.pad_id
-        return answer_batches(answers, part, length, self.plan.batch_size * self.group, pad_id)
+        return answer_batches(answers, part, length, self.plan.batch_size * self.group, pad_id, self.group > 1)
 
     def scored(self, network, score: Callable[[AnswerBatch], Tensor], answers: list[Answer], kept: dict) -> Tensor:
         """score(batch) [S, A] of all answers, float32 [answers, most actions] on the CPU, without a gradient but by

@@ -9,14 +9,8 @@ from model.generation import new_generator
 from tests.stages.table import SHAPE
 from tests.support import make_tokenizer, random_network
 from training.losses.policy import LOSSES, policy_loss
-from training.stages.rollouts import (
-    Answer,
-    action_log_probabilities,
-    answer_batches,
-    from_kept,
-    sample_answers,
-    to_keep,
-)
+from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
+from training.stages.rollouts import from_kept, sample_answers, to_keep
 
 ROW, T = 24, 0.7
 # Prompt, then tokens of the policy (True) and of the environment (False).
@@ -44,8 +38,19 @@ def network():
     return random_network(config).double()
 
 
-def batches(rows: int = 8, row_length: int = ROW, answers=ANSWERS):
-    return list(answer_batches(answers, range(len(answers)), row_length, rows, pad_id=0))
+# Two prompts, one of a single token, with several answers each.
+GROUPS = [
+    Answer([5, 6, 7, 8, 2], [False, False, False, True, True], True, 3),
+    Answer([4, 9, 2], [False, True, True], True, 1),
+    Answer([5, 6, 7, 9, 30, 31, 7, 8], [False, False, False, True, False, False, True, True], False, 6, 1),
+    Answer([5, 6, 7, 8, 8, 8, 2], [False, False, False, True, True, True, True], True, 3),
+    Answer([4, 4, 9, 9, 2], [False, True, True, True, True], True, 1),
+    Answer([5, 6, 7, 2], [False, False, False, True], True, 3),
+]
+
+
+def batches(rows: int = 8, row_length: int = ROW, answers=ANSWERS, share: bool = False):
+    return list(answer_batches(answers, range(len(answers)), row_length, rows, 0, share))
 
 
 def alone(network, answer: Answer) -> tuple[torch.Tensor, torch.Tensor]:
@@ -57,26 +62,38 @@ def alone(network, answer: Answer) -> tuple[torch.Tensor, torch.Tensor]:
     return log_p[places, chosen], -(log_p.exp() * log_p).sum(dim=-1)[places]
 
 
+@pytest.mark.parametrize("answers, share", [(ANSWERS, False), (ANSWERS, True), (GROUPS, False), (GROUPS, True)])
 @pytest.mark.parametrize("rows, row_length", [(8, ROW), (1, ROW), (8, 8), (8, 60)])
-def test_packed_answers_have_the_log_probabilities_of_each_alone(network, rows, row_length):
-    seen = 0
-    for batch in batches(rows, row_length):
+def test_packed_answers_have_the_log_probabilities_of_each_alone(network, rows, row_length, answers, share):
+    seen = []
+    for batch in batches(rows, row_length, answers, share):
         log_p, entropy = action_log_probabilities(network, batch, T)
         assert len(batch.tokens) <= rows
         for index, number in enumerate(batch.numbers.tolist()):
-            wanted = alone(network, ANSWERS[number])
+            wanted = alone(network, answers[number])
             for found, right in zip((log_p, entropy), wanted):
                 torch.testing.assert_close(found[index][batch.mask[index]], right)
                 assert (found[index][~batch.mask[index]] == 0).all()
-            seen += 1
-    assert seen == len(ANSWERS)
+            seen.append(number)
+    assert sorted(seen) == list(range(len(answers)))
 
 
-def gradient(network, rows: int, name: str, answers=ANSWERS, advantages=(1.0, -2.0, 0.5, 0.25)) -> torch.Tensor:
+def test_a_shared_prompt_stands_in_a_row_once():
+    (batch,) = batches(row_length=12, answers=[GROUPS[0], GROUPS[3], GROUPS[5]], share=True)
+    assert batch.tokens.tolist() == [[5, 6, 7, 8, 7, 8, 8, 8, 7, 0, 0, 0]]
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 2, 3, 4, 5, 2, 0, 0, 0]]
+    assert batch.targets.tolist() == [[-100, -100, 8, 2, 8, 8, 8, 2, 2, -100, -100, -100]]
+    seen = batch.sight[0, 0, 7].tolist()  # the last token of the second answer sees the prompt and itself
+    assert seen == [True, True, False, False, True, True, True, True, False, False, False, False]
+
+
+def gradient(
+    network, rows: int, name: str, answers=ANSWERS, advantages=(1.0, -2.0, 0.5, 0.25), share: bool = False
+) -> torch.Tensor:
     """The gradient of an update, whose loss is the sum over its micro-batches divided by the count of all of them."""
     network.zero_grad()
     total = 0
-    for batch in batches(rows, answers=answers):
+    for batch in batches(rows, answers=answers, share=share):
         log_p, _ = action_log_probabilities(network, batch, T)
         weights = torch.tensor(advantages, dtype=torch.float64)[batch.numbers]
         found = policy_loss(name, log_p, log_p.detach(), weights, batch.mask)
@@ -88,6 +105,11 @@ def gradient(network, rows: int, name: str, answers=ANSWERS, advantages=(1.0, -2
 @pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"bnpo", "dr_grpo"}))
 def test_how_answers_are_split_up_changes_no_gradient(network, name):
     torch.testing.assert_close(gradient(network, 1, name), gradient(network, 8, name))
+
+
+def test_answers_that_share_their_prompt_have_the_gradient_of_those_that_do_not(network):
+    given = {"name": "grpo", "answers": GROUPS, "advantages": (1.0, -2.0, 0.5, 0.25, 0.75, -1.0)}
+    torch.testing.assert_close(gradient(network, 2, share=True, **given), gradient(network, 8, **given))
 
 
 def test_the_first_update_is_reinforce(network):
