@@ -4,11 +4,13 @@ Both write --group answers to each prompt at temperature 1, without top-k or top
 decoding engine, which answers leave when they end. MiniMind's `generate`, in a checkout of it, takes one batch of
 prompts padded on the left, and goes on until the last answer has ended, in float32 on a CPU. Ours is measured in
 float32, and in what the stages choose. Every side has a process of its own, and they take turns. This file runs in
-MiniMind's folder as it stands, so it loads nothing of ours before it has to.
+MiniMind's folder as it stands, so it loads nothing of ours before it has to. At last, what learning from answers takes
+(`scripts/benchmark/shared_prompts.py`).
 """
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,7 +27,9 @@ def compare(args) -> None:
 
     args: `weight_path` of a network that MiniMind can load, `data_path` of prompts, `minimind`, `out_dir`, `rounds`.
     """
-    case = prepare(args)
+    from scripts.benchmark.shared_prompts import compare_layouts
+
+    case, renderer = prepare(args)
     sides = {OURS: ROOT, STAGES: ROOT} | ({PEER: Path(args.minimind).resolve()} if args.minimind else {})
     found: dict[str, list] = {side: [] for side in sides}
     for _ in range(args.rounds):
@@ -39,10 +43,11 @@ def compare(args) -> None:
     if args.minimind:
         rates = {side: statistics.median(each["answers_per_second"] for each in runs) for side, runs in found.items()}
         print(f"ours is {rates[OURS] / rates[PEER]:.2f}x, as the stages sample {rates[STAGES] / rates[PEER]:.2f}x")
+    compare_layouts(args, case["prompts"], renderer)
 
 
-def prepare(args) -> dict:
-    """What both sides need: the weights, in a file of each, and the ids of the prompts."""
+def prepare(args) -> tuple[dict, object]:
+    """What both sides need, the weights, in a file of each, and the ids of the prompts; and the chat renderer."""
     from dataset.records.measured import all_documents
     from dataset.records.prompts import PROMPT_OR_CHAT
     from dataset.rendering import ChatRenderer
@@ -52,10 +57,12 @@ def prepare(args) -> dict:
     loaded = load_model(args.weight_path)
     renderer, prompts = ChatRenderer(loaded.tokenizer), []
     for document in all_documents(args.data_path[0], PROMPT_OR_CHAT, "reading"):
-        prompts.append(renderer.prompt(document.content.conversation.messages))
+        chat = document.content.conversation
+        prompts.append(renderer.prompt(chat.messages, chat.tools))
         if len(prompts) == PROMPTS:
             break
     out = Path(args.out_dir).resolve()
+    shutil.rmtree(out / "rollouts_minimind", ignore_errors=True)  # of an earlier run
     files, _ = write_bare(out / "rollouts_minimind", loaded.model, loaded.tokenizer, "policy", loaded.stored_dtype)
     names = """hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim intermediate_size
         vocab_size rope_theta rms_norm_eps"""
@@ -69,7 +76,7 @@ def prepare(args) -> dict:
     }
     path = out / "rollouts.json"
     path.write_text(json.dumps(case), encoding="utf-8")
-    return case | {"path": str(path)}
+    return case | {"path": str(path)}, renderer
 
 
 def run(side: str, folder: Path, case: dict) -> dict:
