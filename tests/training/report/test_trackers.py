@@ -119,6 +119,7 @@ class Fake:
         self.told, self._log = [], log or (lambda: None)
 
     def init(self, **settings):
+        assert threading.current_thread() is not threading.main_thread()  # or SwanLab takes over Ctrl-C
         self.told.append(settings)
         return self
 
