@@ -18,6 +18,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from model.disk import write_atomically
 from model.errors import SproutError, UsageError
 from training.report.metrics import Metrics, numbers_of, read_metrics
 
@@ -49,7 +50,7 @@ class TrackedMetrics(Metrics):
 
     def __init__(self, run, package, folder: str | Path, resume_step: int = 0):
         name, args, path = package.__name__, run.args, Path(folder) / "tracker.json"
-        ids = json.loads(path.read_text()) if path.exists() else {}
+        ids = _ids_in(path)
         # A run that was killed repeats steps, to the bit, that it has sent already.
         sent = read_metrics(path.with_name("metrics.jsonl")) if name in ids else []
         self._sent = sent[-1]["step"] if sent else resume_step
@@ -65,7 +66,7 @@ class TrackedMetrics(Metrics):
         self._thread.start()
         if (error := began.get()) is not None:
             raise SproutError(f"{name} cannot begin ({error}): {_ADVICE[name]}, or leave out --tracker") from error
-        path.write_text(json.dumps(ids) + "\n")
+        write_atomically(path, lambda file: file.write(json.dumps(ids).encode() + b"\n"))
         self._say(f"tracker   {name}: project {args.tracker_project}, run {self.folder.name} ({ids[name]})")
 
     def write(self, line: dict) -> None:
@@ -107,6 +108,17 @@ class TrackedMetrics(Metrics):
         if not self._warned:
             self._warned = True
             self._say(f"warning: {self._name} fails ({why}); training goes on, and {self.path} has every line")
+
+
+def _ids_in(path: Path) -> dict[str, str]:
+    """The ids of the run by tracker; none if it is new there."""
+    try:
+        ids = json.loads(path.read_bytes()) if path.exists() else {}
+        if not isinstance(ids, dict) or not all(isinstance(id, str) for id in ids.values()):
+            raise ValueError("it holds no ids")
+    except ValueError as error:
+        raise SproutError(f"{path} is damaged ({error}): delete it, and the tracker begins a new run") from error
+    return ids
 
 
 _ADVICE = {

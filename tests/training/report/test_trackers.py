@@ -191,11 +191,15 @@ def test_steps_that_a_killed_run_repeats_are_not_sent_twice(opened):
     assert fake.told[0]["id"] == next(each for each in fake.told[1:] if isinstance(each, dict))["id"]
 
 
-def test_what_cannot_begin_is_said_with_what_to_do(opened, monkeypatch):
+def test_what_cannot_begin_is_said_with_what_to_do(opened, tmp_path, monkeypatch):
     fake = Fake()
     fake.init = lambda **settings: fail()
     with pytest.raises(SproutError, match=r"wandb cannot begin \(the network is gone\): log in by"):
         opened[0](fake)
+    for content in (b"{", b"[]", b"\xff", b'{"wandb": 1}'):
+        (tmp_path / "pretrain_32" / "tracker.json").write_bytes(content)
+        with pytest.raises(SproutError, match=r"tracker.json is damaged .*: delete it"):
+            opened[0](fake)
     monkeypatch.setitem(sys.modules, "swanlab", None)
     with pytest.raises(UsageError, match=r"needs swanlab, .*: pip install -e '\.\[swanlab\]' brings it"):
         trackers.tracked(SimpleNamespace(args=SimpleNamespace(tracker="swanlab", out_dir="out")))
