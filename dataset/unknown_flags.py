@@ -24,11 +24,13 @@ SAME = {
     "--lora_name": "--lora",  # in eval_model.py; train_lora.py has a --lora_name of its own
     "--load_from": "--weight_path",
     "--max_gen_len": "--max_new_tokens",
+    "--wandb_project": "--tracker_project",
 }
 # Values that mean something else than the flag does, or that name what Sprout does anyway.
 _NO_MOE = {"0": "", "False": ""}
 VALUES = {
     "--from_resume": {"0": "", "1": "--resume"},
+    "--use_wandb": {"": "--tracker wandb"},
     "--use_compile": {"0": "--compile off", "1": "--compile on"},
     "--load": {"0": ""},
     "--load_from": dict.fromkeys(("model", "./model", "../model", "model/", "./model/", "../model/"), ""),
@@ -111,6 +113,10 @@ MEANT = {
     "--beta2": "--adam_beta2",
     "--save_steps": "--save_interval",
     "--logging_steps": "--log_interval",
+    "--report_to": "--tracker",
+    "--use_wandb": "--tracker wandb",
+    "--wandb_log": "--tracker wandb",
+    "--use_swanlab": "--tracker swanlab",
     "--eval_steps": "--eval_interval",
     "--resume_from_checkpoint": "--resume",
     "--bf16": "--dtype bfloat16",
@@ -155,7 +161,6 @@ MEANT = {
     "--debug_mode": "--sample_interval",
     "--debug_interval": "--sample_interval",
 }
-_LOGS = "every run writes metrics.jsonl, loss.png and TensorBoard events to <out_dir>/logs: leave it out"
 _PROCESSES = "a run that torchrun --nproc_per_node N starts takes N GPUs by itself: leave it out"
 _DENSE = "networks of Sprout have no mixture of experts: leave it out"
 _AHEAD = "batches are read from a memory-mapped cache and made ahead of the GPU: leave it out"
@@ -167,10 +172,6 @@ INSTEAD = {
     "--use_moe": _DENSE,
     "--student_use_moe": _DENSE,
     "--teacher_use_moe": _DENSE,
-    "--use_wandb": _LOGS,
-    "--wandb_project": _LOGS,
-    "--wandb_log": _LOGS,
-    "--report_to": _LOGS,
     "--ddp": _PROCESSES,
     "--local_rank": _PROCESSES,
     "--num_workers": _AHEAD,
@@ -249,7 +250,7 @@ def in_our_names(words: Sequence[str], flags: Sequence[str]) -> list[str]:
             ours += read.split()
         if followed and not equals:
             left.pop(0)
-        said.append(f"{name} {value} as {read}" if read else f"{name} {value} as no flag")
+        said.append(f"{f'{name} {value}'.strip()} as {read or 'no flag'}")
     if said:
         print(f"MiniMind's flags are read as ours: {', '.join(said)}", file=sys.stderr, flush=True)
     return ours

@@ -35,6 +35,7 @@ NOT_RUN = {
     r"(cd|git) ": "no command of ours",
     r"python scripts/quickstart.py$": "tests/scripts/test_quickstart.py goes the whole way",
     r"tensorboard ": "a server, and not ours",
+    r"([A-Z_]+=\S+ )?(trackio |python train_.* --tracker )": "needs a package; test_trackers.py runs them",
     r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"pip download|python .*smollm2": "a network from PyPI",

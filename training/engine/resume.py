@@ -157,8 +157,13 @@ def restore_updater(updater: Updater, state: dict) -> None:
     updater.bad_in_a_row, updater.skipped = state["bad_in_a_row"], dict(state["skipped"])
 
 
-def mend_weights(output, save_weights: Callable[[], None], say: Callable[[str], None]) -> None:
-    """Writes the weights of a restored run again where their file is missing or damaged; `output`: the run's."""
+def mend_output(output, kept: int, step: int, save_weights: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Writes the weights of a restored run again where their file is missing or damaged; `output`: the run's.
+
+    kept: lines of metrics.jsonl up to `step`. Those that are not there cannot be mended.
+    """
+    if kept < step:
+        say(f"warning: {output.logs / 'metrics.jsonl'} lacks {step - kept} of the {step} steps before this")
     if not is_whole(output.weight_file):
         say(f"warning: {output.weight_file} is missing or damaged; it is written again from {output.resume_file}")
         output.weight_file.unlink(missing_ok=True)  # a damaged file must not be kept as the save before

@@ -55,6 +55,11 @@ class Run:
         self.output: Output | None = None
         self.metrics: Metrics | None = None
         self.plan: Plan | None = None
+        self._open_metrics = Metrics
+        if args.tracker != "tensorboard":
+            from training.report.trackers import tracked  # most runs send nothing
+
+            self._open_metrics = tracked(self)
         self._prepared = None  # the network that `prepare` was called with
         self._saved_at = None
         self._trained, self._beside, self._can_afford_samples = 0.0, 0.0, False  # seconds in updates, and beside them
@@ -159,14 +164,12 @@ class Run:
         output, step = self.output, self.state.step
         if not self.args.resume and (kept := output.keep_aside()):
             self.say(f"an earlier result was moved to {kept}")
-        self.metrics = Metrics(output.logs, step)
-        if self.metrics.missing:
-            self.say(f"warning: {self.metrics.path} lacks {self.metrics.missing} of the {step} steps before this")
+        self.metrics = self._open_metrics(output.logs, step)
         write_description(output.logs, self.description)
         if self.args.resume:
-            from training.engine.resume import mend_weights
+            from training.engine.resume import mend_output
 
-            mend_weights(output, self._save_weights, self.say)
+            mend_output(output, self.metrics.kept, step, self._save_weights, self.say)
 
     def steps(self, kind: type[Step] = Step):
         """Yields the remaining steps, each a `kind`; between them writes metrics, checkpoints and the loss curve."""

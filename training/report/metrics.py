@@ -11,17 +11,17 @@ from training.report.appending import Appending, Events
 
 
 class Metrics:
-    """Writes a line per step. A run resumed at step n first deletes every later line, so that no step occurs twice.
-
-    `missing`: how many of the lines up to n are missing.
-    """
+    """Writes a line per step. A run resumed at step n first deletes every later line, so that no step occurs twice."""
 
     def __init__(self, folder: str | Path, resume_step: int = 0):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / "metrics.jsonl"
         self._next_drawing = 0.0
-        self.missing = self._keep_until(resume_step)
+        lines = read_metrics(self.path) if self.path.exists() else []
+        kept = [_as_text(line) for line in lines if line["step"] <= resume_step]
+        write_atomically(self.path, lambda file: file.write("".join(kept).encode()))
+        self.kept = len(kept)  # lines up to step n
         self._file = Appending(self.path)
         self.events = Events(self.folder, purge_step=resume_step + 1 if resume_step else None)
 
@@ -30,11 +30,10 @@ class Metrics:
 
         JSON has no NaN: it becomes null. Raises `SproutError` if the disk is full.
         """
-        line = {name: None if _not_finite(value) else value for name, value in line.items()}
+        line = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in line.items()}
         self._file.write(_as_text(line).encode())
-        for name, value in line.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and name != "step":
-                self.events.scalar(name, value, line["step"])
+        for name, value in numbers_of(line).items():
+            self.events.scalar(name, value, line["step"])
         self.events.flush()
 
     def draw(self, sparingly: bool = False) -> None:
@@ -57,20 +56,15 @@ class Metrics:
         self._file.close()
         self.events.close()
 
-    def _keep_until(self, step: int) -> int:
-        """Deletes every line after `step`; returns how many of the lines up to it are missing."""
-        lines = read_metrics(self.path) if self.path.exists() else []
-        kept = "".join(_as_text(line) for line in lines if line["step"] <= step)
-        write_atomically(self.path, lambda file: file.write(kept.encode()))
-        return step - kept.count("\n")
-
 
 def _as_text(line: dict) -> str:
     return json.dumps(line, ensure_ascii=False) + "\n"
 
 
-def _not_finite(value) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+def numbers_of(line: dict) -> dict[str, float]:
+    """The numbers of a line by name, without its step."""
+    numbers = {name: value for name, value in line.items() if isinstance(value, int | float) and name != "step"}
+    return {name: value for name, value in numbers.items() if not isinstance(value, bool)}
 
 
 def flat(line: dict) -> dict:

@@ -157,6 +157,8 @@ def add_run_arguments(parser: StageParser, weight_name: str, name_flag: str = "w
     flag("--eval_interval", type=count, help="steps between validations, 0 for none (about 20 a run)")
     flag("--sample_interval", type=count, help="steps between samples, 0 for none (about 5 a run)")
     flag("--histograms", action="store_true", help="weights and gradients in TensorBoard")
+    flag("--tracker", choices="tensorboard wandb swanlab trackio".split(), default="tensorboard", help="logs there too")
+    flag("--tracker_project", metavar="NAME", default="sprout", help="project there (%(default)s)")
     flag("--seed", RESULT, type=count, default=42, help="default %(default)s")
     flag("--device", COMPARED, default="auto", help="auto, cpu, cuda, cuda:1, mps")
     flag("--dtype", COMPARED, choices=("auto", "float32", "bfloat16", "float16"), default="auto")

@@ -102,7 +102,7 @@ def test_flags_of_other_programs_for_rewards_are_answered_by_the_stages_that_hav
 
 
 def test_flags_of_other_programs_that_name_no_flag_of_ours_are_answered_with_what_sprout_does():
-    for flag in ("--use_wandb", "--use_moe", "--num_workers", "--local_rank", "--num_generations"):
+    for flag in ("--use_moe", "--num_workers", "--local_rank", "--num_generations"):
         assert refusal(flag).startswith(f"unknown flag {flag}: ") and refusal(flag).endswith("leave it out")
     assert refusal("--lr", "1", "--zzzz").endswith(
         "did you mean --learning_rate?; also unknown flag --zzzz (see --help)"
@@ -121,6 +121,9 @@ def test_minimind_flags_with_the_same_meaning_are_understood(config_file, capsys
         " --use_compile 0 as --compile off, --use_moe False as no flag\n"
     )
     assert "mixture of experts" in refusal("--use_moe", "1")
+    args = parse("--use_wandb", "--wandb_project", "MiniMind-Pretrain")
+    assert (args.tracker, args.tracker_project) == ("wandb", "MiniMind-Pretrain")
+    assert "read as ours: --use_wandb as --tracker wandb, --wandb_project" in capsys.readouterr().err
     assert "not a whole number" in refusal("--dim", "0")
 
 
