@@ -73,7 +73,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     if not validation.documents:
         say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
     if validation.left_out:
-        say(f"validation leaves out {validation.left_out:,} {kind.left_out}")
+        say(f"validation leaves out {validation.packed.said_of_left_out(kind.left_out)}")
     return rows, validation
 
 
