@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from dataset.records.formats import BadLine, BadRecord, RecordKind
-from dataset.records.marks import LABELS, MARKS
+from dataset.records.marks import is_followed
 from dataset.records.reading import read_records
 
 LOOKED_AT = 50  # records of a file
@@ -28,7 +28,7 @@ def unread_keys(path: str, kind: RecordKind) -> list[str]:
         except BadRecord:
             continue
         for key, value in fields.items():
-            if found is None or key in found.keys | read or value in (None, "", [], {}):
+            if found is None or key in found.keys | read or value in (None, "", [], {}) or is_followed(key, value):
                 continue
             try:
                 same = found.read({name: each for name, each in fields.items() if name != key}) == whole
@@ -38,7 +38,7 @@ def unread_keys(path: str, kind: RecordKind) -> list[str]:
                 unread[key] = None
             else:
                 read.add(key)
-    return [key for key in unread if key not in (*read, *MARKS, *LABELS) and not ABOUT.search(key)]
+    return [key for key in unread if key not in read and not ABOUT.search(key)]
 
 
 def warnings_about_keys(caches: Iterable) -> list[str]:
