@@ -27,6 +27,7 @@ COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
 ACCEPTED = (*(kind + end for kind in (*JSON, *TEXTS) for end in COMPRESSED), *TABLES)
 SAVED = "save_to_disk"  # the type of a folder that `datasets` wrote; no file name ends so
 
+ONE_VALUE = re.compile(rb'(\xef\xbb\xbf)?\s*(\[|\{\s*\n|\{.*"\s*:\s*\[)')  # how a file begins that may be one
 UTF8_BOM = b"\xef\xbb\xbf"
 # How files begin that are no text; `odd_lines.OTHER_FILES` says which ones.
 OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5/\xfd|PAR1|ARROW1|PK\x03\x04|\xff\xfe|\xfe\xff|\0\0\xfe\xff")
@@ -84,14 +85,14 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
         for number, fields in table_rows(str(path), file_type, progress):  # the row stands for the line
             yield fields if isinstance(fields, BadLine) else Record(str(path), number, fields)
         return
-    if not file_type.startswith(TEXTS) and _begins_with_a_bracket(str(path)):
-        from dataset.records.json_array import array_elements, is_array
+    if not file_type.startswith(TEXTS) and ONE_VALUE.match(next(bytes_of(path, 256), b"")):
+        from dataset.records.json_array import array_elements, place_of_array
 
         with open(path, "rb") as raw:
-            whole = is_array(_decompressed(str(path), raw))
-        if whole:
+            place = place_of_array(str(path), _decompressed(str(path), raw))
+        if place is not None:
             with open(path, "rb") as raw:
-                yield from array_elements(str(path), _decompressed(str(path), raw), raw, progress)
+                yield from array_elements(str(path), place, _decompressed(str(path), raw), raw, progress)
             return
     lines = _decoded(str(path), _lines(str(path), progress))
     if file_type.startswith(TEXTS):
@@ -119,10 +120,6 @@ def bytes_of(path: str | Path, size: int = 2**20) -> Iterator[bytes]:
         file = _decompressed(str(path), raw)
         while block := file.read(size):
             yield block
-
-
-def _begins_with_a_bracket(path: str) -> bool:
-    return next(bytes_of(path, 256), b"").removeprefix(UTF8_BOM).lstrip().startswith(b"[")
 
 
 def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, bytes] | BadLine]:
