@@ -106,7 +106,7 @@ def _prompt(conversation: Conversation, fields: dict, keys: tuple[str, ...], is_
 
 PROMPT = RecordKind(
     "prompt",
-    "a prompt, for train_grpo.py and train_ppo.py",
+    "a prompt, for train_grpo.py, train_ppo.py and train_distill.py --on_policy 1",
     tuple(Format(key, f'{{"{key}": "..."}}', frozenset({key}), partial(from_prompt, key=key)) for key in ASKED),
 )
 CHATS_TAKEN_APART = tuple(replace(one, read=partial(from_chat, read=one.read, keys=one.keys)) for one in CHAT.formats)
