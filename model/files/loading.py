@@ -13,12 +13,7 @@ from model.files.huggingface import import_folder
 from model.files.minimind import open_bare, tokenizer_beside
 from model.files.reading import read_checkpoint
 from model.files.resize import resize_embeddings
-from model.files.state_dict import (
-    fitting_state_dict,
-    is_bare_state_dict,
-    refuse_contradictions,
-    without_wrappers,
-)
+from model.files.state_dict import bare_state_dict, fitting_state_dict, refuse_contradictions
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 from model.whole import EMBEDDING, HEAD, SCORE
@@ -76,8 +71,8 @@ def load_model(
         config = _agree(config, wanted, source)
     else:
         contents = read_checkpoint(source, mmap=True)
-        if is_bare_state_dict(contents):
-            config, weights = open_bare(without_wrappers(contents, source), wanted, source)
+        if (bare := bare_state_dict(contents, source)) is not None:
+            config, weights = open_bare(bare, wanted, source)
         else:
             config, weights, tokenizer, stage, facts = open_own(contents, source)
             config = _agree(config, wanted, source)
