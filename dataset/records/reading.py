@@ -88,12 +88,11 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
     if not file_type.startswith(TEXTS) and ONE_VALUE.match(next(bytes_of(path, 256), b"")):
         from dataset.records.json_array import array_elements, place_of_array
 
-        with open(path, "rb") as raw:
+        with open(path, "rb") as raw, open(path, "rb") as again:
             place = place_of_array(str(path), _decompressed(str(path), raw))
-        if place is not None:
-            with open(path, "rb") as raw:
-                yield from array_elements(str(path), place, _decompressed(str(path), raw), raw, progress)
-            return
+            if place is not None:
+                yield from array_elements(str(path), place, _decompressed(str(path), again), again, progress)
+                return
     lines = _decoded(str(path), _lines(str(path), progress))
     if file_type.startswith(TEXTS):
         from dataset.records.plain_text import text_blocks  # files of JSON do not load it
