@@ -28,7 +28,6 @@ ACCEPTED = (*(kind + end for kind in (*JSON, *TEXTS) for end in COMPRESSED), *TA
 SAVED = "save_to_disk"  # the type of a folder that `datasets` wrote; no file name ends so
 
 ONE_VALUE = re.compile(rb'(\xef\xbb\xbf)?\s*(\[|\{\s*\n|\{.*"\s*:\s*\[)')  # how a file begins that may be one
-UTF8_BOM = b"\xef\xbb\xbf"
 # How files begin that are no text; `odd_lines.OTHER_FILES` says which ones.
 OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5/\xfd|PAR1|ARROW1|PK\x03\x04|\xff\xfe|\xfe\xff|\0\0\xfe\xff")
 
@@ -132,7 +131,7 @@ def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[
                 if progress and number % 64 == 0:
                     progress(raw.tell())
                 if number == 1:
-                    line = line.removeprefix(UTF8_BOM)
+                    line = line.removeprefix(b"\xef\xbb\xbf")  # the mark of UTF-8
                 if len(line) <= MAX_LINE_BYTES:
                     if line:
                         yield number, line
