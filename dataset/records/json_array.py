@@ -42,7 +42,7 @@ def place_of_array(path: str, file) -> str | None:
     if len(arrays) > 1:
         names = ", ".join(f'"{key}"' for key in arrays[:8])
         raise SproutError(
-            f"{path} is one JSON object with several lists of records ({names}): save one as its own file"
+            f"{path} is one JSON object with several lists of records ({names}): save one of them as a file"
         )
     return arrays[0]
 

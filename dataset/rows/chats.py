@@ -48,7 +48,7 @@ class PackedChats(PackedRecords):
     def why_empty(self, file: int) -> str:
         stream = self.streams[file]
         if stream.records == 0:
-            return "no conversation is left to train on, all are held out"
+            return "no conversation is left to train on: all are held out"
         return (
             f"no conversation has a trained token in its first {self.row_length + 1} tokens: "
             f"--max_seq_len {shortest_row(stream)} would be the least, {int(stream.lengths().max()) - 1} would cut none"

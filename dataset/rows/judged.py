@@ -33,7 +33,7 @@ class PackedJudged(PackedRecords):
 
     def why_empty(self, file: int) -> str:
         if self.kept[file].records == 0:
-            return "no record is left to train on, all are held out"
+            return "no record is left to train on: all are held out"
         return (
             f"no record has at most {self.max_seq_len} tokens in each conversation:"
             " give a larger --max_seq_len, or other data"

@@ -78,7 +78,7 @@ def load_model(
             config = _agree(config, wanted, source)
     if SCORE in weights:
         raise SproutError(
-            f"{source} is a reward model, which scores answers and writes none: score with it by"
+            f"{source} is a reward model, which scores answers and writes none: use it by"
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
@@ -102,8 +102,8 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
     """
     if contents.get("format") == "sprout-lora":
         raise SproutError(
-            f"{source} holds adapters without their network: use it by --lora, or make a whole weight of it by"
-            " scripts/merge_lora.py"
+            f"{source} holds adapters without their network: give it by --lora, or merge both into a whole weight"
+            " by scripts/merge_lora.py"
         )
     if contents.get("format") != FORMAT or "model" not in contents:
         raise SproutError(

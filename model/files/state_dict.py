@@ -113,7 +113,7 @@ def config_of_state_dict(weights: dict[str, torch.Tensor], wanted: dict, source:
     elif heads is None:
         heads = 8
         print(
-            f"note: {source} does not tell its number of heads: 8 taken (--num_attention_heads)",
+            f"note: {source} does not say how many heads it has: 8 are assumed (--num_attention_heads)",
             file=sys.stderr,
         )
     if heads < 1 or query_width % heads or kv_width % (query_width // heads):

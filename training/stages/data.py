@@ -83,7 +83,7 @@ def warnings_about(cache, tokenizer) -> list[str]:
     if cache.copies > MANY_COPIES:
         warnings.append(
             f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
-            " learned by heart; leave copies out if they are not meant"
+            " learned by heart; remove the copies if you do not want that"
         )
     if cache.bytes_per_token < FEW_BYTES:
         warnings.append(

@@ -145,7 +145,7 @@ def test_an_object_is_a_record_or_holds_them(tmp_path, content, expected):
 
 def test_two_lists_of_records_in_one_object_are_named(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"train": RECORDS[:3], "test": RECORDS[3:5]}, indent=1))
-    with pytest.raises(SproutError, match=r'several lists of records \("train", "test"\): save one as its own file'):
+    with pytest.raises(SproutError, match=r'several lists of records \("train", "test"\): save one of them as a file'):
         list(read_records(tmp_path / "a.json"))
 
 
