@@ -314,7 +314,7 @@ CHAT = RecordKind(
             for key in ("conversation", "conversations")
         ),
         Format(
-            "conversations",
+            "conversation",
             '{"conversation": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
             frozenset({"conversation"}),
             partial(from_conversations, key="conversation"),
