@@ -54,7 +54,7 @@ def parse_sources(items: Sequence[str | Path]) -> list[Source]:
         check_file(source.path)
     without = [source.path for source in sources if source.weight is None]
     if without and len(without) < len(sources):
-        raise UsageError(f"{without[0]} has no weight but other files have: give every file one, or none")
+        raise UsageError(f"{without[0]} has no weight, and other files have one: give every file a weight, or none")
     refuse_same_file(source.path for source in sources)
     return sources
 

@@ -218,12 +218,12 @@ def _fitting(found: Survey) -> Iterator[str]:
     cuts = {
         "  cut after a turn": (found.after_turn, answers),
         "  cut inside a turn": (found.inside_turn, answers),
-        "  nothing trained left": (found.left_out - found.alike, called),
+        "  nothing trained left": (found.left_out - found.alike - found.excluded, called),
     }
     if found.kind == "preference":
         cuts["  answers then alike"] = found.alike, called
     if found.kind == "scored":
-        cuts = {"  longer, left out": (found.left_out, called)}
+        cuts = {"  longer, left out": (found.left_out - found.excluded, called)}
     cut = any(count for count, _ in cuts.values())
     if not cut:
         yield "    nothing is cut"
@@ -236,6 +236,8 @@ def _fitting(found: Survey) -> Iterator[str]:
         yield _line("  trained tokens lost", lost, note)
     elif cut:
         yield f"    none with --max_seq_len {found.longest_needed}"
+    if found.excluded:
+        yield _line("  excluded by marks", found.excluded, f"{_share(found.excluded, found.records)} of the {called}")
     if found.kind == "preference" and found.too_long:
         note = f"{_share(found.too_long, found.records)} of the pairs: train_reward.py reads whole answers"
         yield _line("  too long for reward", found.too_long, f"{note}; none with {found.longest_needed}")

@@ -221,8 +221,8 @@ def for_chats(tokenizer: Tokenizer, imported: bool) -> Tokenizer:
     renderer = ChatRenderer(tokenizer)
     if imported and renderer.replaced:
         print(
-            f"note: the model's own chat template is replaced by Sprout's, since {renderer.replaced}: ask it by that of"
-            " the new weight",
+            f"note: the model's own chat template is replaced by Sprout's, since {renderer.replaced}: use the"
+            " template of the new weight when you ask it",
             file=sys.stderr,
         )
     return renderer.tokenizer
@@ -266,8 +266,8 @@ def _strips(tokenizer: Tokenizer, controls: dict[str, int]) -> tuple[set[int], s
         if token.single_word or changed:
             flag = "normalized" if changed else "single_word"
             raise SproutError(
-                f"the tokenizer's {token.content} is declared {flag}, so in a chat it would be a token here and text"
-                " there: set that to false in its tokenizer.json"
+                f"the tokenizer's {token.content} is declared {flag}, so that parts of a chat would have it as a"
+                f" token and others as text: set {flag} to false in its tokenizer.json"
             )
     before, after = ({i for i, token in flags.items() if getattr(token, name)} for name in ("lstrip", "rstrip"))
     return before, after

@@ -65,6 +65,7 @@ class Survey:
     after_turn: int = 0  # conversations cut behind a turn
     inside_turn: int = 0  # conversations cut within the first turn that is trained
     alike: int = 0  # pairs of which nothing tells the two answers apart, once they are cut
+    excluded: int = 0  # records with a conversation of which their own marks exclude everything
     too_long: int = 0  # records of which a whole conversation does not fit in a row
     lengths: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # tokens of a record's longest part
     positions: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32))  # those a record takes in rows, or 0
@@ -221,7 +222,8 @@ class _Measure:
                 at_end = one.ids[length - 1] == end_id
                 found.after_turn += int(at_end)
                 found.inside_turn += int(not at_end)
-        found.too_long += int(not is_whole)
+        found.excluded += int(min(needed) == 0)
+        found.too_long += int(max(needed) > found.max_seq_len and min(needed) > 0)
         if not all(kept):
             kept = [0] * len(kept)
         elif len(kept) == 2 and np.array_equal(*(one.ids[:length] for one, length in zip(rendered, kept))):

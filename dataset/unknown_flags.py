@@ -60,7 +60,7 @@ MEANT = {
     "--model_name_or_path": "--from_weight|--weight_path",
     "--ref_model": "--from_weight",
     "--teacher_model_name_or_path": "--teacher_weight",
-    "--load": "--weight_path|--from_weight",
+    "--load": "--weight_path FOLDER|--from_weight FOLDER",  # MiniMind names the folder in its code
     "--load_from": "--weight_path|--from_weight",
     "--from_weight": "--weight_path",
     "--weight": "--from_weight|--weight_path",

@@ -116,18 +116,22 @@ def chat_rows(
 
     counts: what is read is added to "conversations", "cut" and "left_out". Raises `SproutError` if all are left out.
     """
+    excluded = 0
     for few, show in parts_of(path, kind, "scoring"):
         counts["conversations"] += len(few)
         rows = []
         for rendered in renderer.render([document.content for document in few]):
             kept = cut_length(rendered.ids, rendered.trained, length + 1, renderer.end_id)
             counts["left_out"] += kept == 0
+            excluded += not rendered.trained.any()
             counts["cut"] += kept > 0 and bool(rendered.trained[kept:].any())
             if kept:
                 rows.append(Rendered(rendered.ids[:kept], rendered.trained[:kept]))
         for some, share in shared_out(rows, lambda row: len(row.ids), batch_size):
             yield answers_as_targets(some, renderer.tokenizer.pad_id)
             show(share)
+    if counts["conversations"] == excluded:
+        raise SproutError(f"all conversations in {path} are excluded by their own marks: give other data")
     if counts["conversations"] == counts["left_out"]:
         raise SproutError(f"no answer in {path} begins within --max_seq_len {length}: give a larger one")
 

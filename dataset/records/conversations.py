@@ -15,11 +15,13 @@ from dataset.records.marks import is_excluded, is_trained
 from dataset.records.nulls import stated, stated_schema, written_by_arrow
 from dataset.records.turns import (
     ROLES,
+    ROUNDS,
     as_turns,
     from_sharegpt_turn,
     json_objects,
     lower,
     normal_turn,
+    rounds_as_turns,
     turns_under,
 )
 
@@ -94,6 +96,11 @@ def from_turns(turns: list, fields: dict) -> Conversation:
     return _conversation([*_system(fields, turns), *turns], fields, from_sharegpt_turn)
 
 
+def from_rounds(fields: dict, key: str) -> Conversation:
+    """Rounds of a question and its answer, as `rounds_as_turns` reads them; `system` and `tools` may stand beside."""
+    return from_conversations({**fields, key: rounds_as_turns(fields, key)}, key)
+
+
 def from_alpaca(fields: dict, answer: str = "output", below: str = "input") -> Conversation:
     """`instruction`, `input` below it if there is one, `output`; optional `system` and `history` of pairs."""
     keys = ("instruction",) if fields.get(below) in (None, "") else ("instruction", below)
@@ -139,6 +146,10 @@ def has_roles(fields: dict, key: str = "conversations") -> bool:
 
 def is_sharegpt(fields: dict, key: str = "conversations") -> bool:
     return "from" in _first_turn(fields, key)
+
+
+def has_rounds(fields: dict, key: str) -> bool:
+    return any(question in _first_turn(fields, key) for question, _ in ROUNDS)
 
 
 def has_role_tags(fields: dict, key: str = "prompt") -> bool:
@@ -291,6 +302,30 @@ CHAT = RecordKind(
             '{"question": "...", "answer": "..."}',
             frozenset({"question", "answer"}),
             partial(from_completion, answer="answer", prompt="question"),
+        ),
+        *(
+            Format(
+                "human/assistant",
+                f'{{"{key}": [{{"human": "...", "assistant": "..."}}]}}',
+                frozenset({key}),
+                partial(from_rounds, key=key),
+                partial(has_rounds, key=key),
+            )
+            for key in ("conversation", "conversations")
+        ),
+        Format(
+            "conversation",
+            '{"conversation": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
+            frozenset({"conversation"}),
+            partial(from_conversations, key="conversation"),
+            partial(has_roles, key="conversation"),
+        ),
+        Format(
+            "sharegpt",
+            '{"conversation": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
+            frozenset({"conversation"}),
+            partial(from_sharegpt, key="conversation"),
+            partial(is_sharegpt, key="conversation"),
         ),
         Format(
             "inline",

@@ -1,24 +1,70 @@
-"""One JSON array of records, however long and however its lines are broken: read element by element."""
+"""One JSON array of all records, however long and however its lines are broken: read element by element.
+
+It is the whole file, or lies under a key of the one object in the file, as in `{"version": 1, "data": [...]}`.
+"""
 
 import codecs
+import collections
+import itertools
 import json
 import zlib
 from collections.abc import Callable, Iterator
 
-from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
+from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, Record
 from dataset.records.odd_lines import no_text, read_oddity
+from model.errors import SproutError
 
 CHUNK = 2**20
 
 
-def is_array(file) -> bool:
-    """Whether a file that begins with a bracket is one array. If not, each of its lines is one, a list of turns.
+def place_of_array(path: str, file) -> str | None:
+    """Where the array of the records is: "" for the whole file, else its key; None where each line is a record.
 
-    file: of bytes, at its beginning.
+    file: the bytes of `path`, from the first one on. Raises SproutError for an object with several such arrays.
     """
     line = file.readline(MAX_LINE_BYTES + 1)
     while line and not line.strip():
         line = file.readline(MAX_LINE_BYTES + 1)
+    if line.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        return "" if _is_array(line, file) else None
+    fields = {}
+    try:
+        text = _Text(file, line)
+        for key, value in _members(text):
+            fields[key.lower()] = list(itertools.islice(value, 1)) if isinstance(value, Iterator) else value
+        if text.next_character():
+            return None  # another object follows
+    except (ValueError, RecursionError, EOFError, OSError, zlib.error):  # it is named where the lines are read
+        return None
+    arrays = [key for key, value in fields.items() if isinstance(value, list) and value and _is_record(value[0])]
+    if not arrays or _is_record(fields):
+        return None
+    if len(arrays) > 1:
+        names = ", ".join(f'"{key}"' for key in arrays[:8])
+        raise SproutError(
+            f"{path} is one JSON object with several lists of records ({names}): save one of them as a file"
+        )
+    return arrays[0]
+
+
+def _is_record(value) -> bool:
+    """Whether a value is a record of a known format, or a list of turns."""
+    from dataset.records.kinds import KINDS  # only files that may be one object need all formats
+
+    if isinstance(value, list):
+        return all(isinstance(turn, dict) for turn in value) and _are_turns(value)
+    try:
+        fields = {key.lower(): each for key, each in value.items()} if isinstance(value, dict) else {}
+        return any(kind.find_format(fields) for kind in KINDS)
+    except BadRecord:
+        return False
+
+
+def _is_array(line: bytes, file) -> bool:
+    """Whether a file that begins with a bracket is one array. If not, each of its lines is one, a list of turns.
+
+    line: the first one; file: the bytes behind it.
+    """
     try:
         value = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -35,14 +81,19 @@ def _are_turns(values: list[dict]) -> bool:
     return bool(values) and all({"role", "from"} & {key.lower() for key in value} for value in values)
 
 
-def array_elements(path: str, file, raw, progress: Callable[[int], None] | None) -> Iterator[Record | BadLine]:
-    """Every element of `file`, which is `raw` decompressed, as a record; its number, from 1, stands for the line.
+def array_elements(
+    path: str, place: str, file, raw, progress: Callable[[int], None] | None
+) -> Iterator[Record | BadLine]:
+    """Every element of the array at `place` in `file`, which is `raw` decompressed, as a record.
 
+    Its number, from 1, stands for the line.
     Nothing can be read behind an element that is not valid JSON, or longer than 10 MiB: the last thing yielded says so.
     """
     number = 0
     try:
-        for number, value in enumerate(_values(_Text(file)), 1):
+        text = _Text(file)
+        values = next(each for key, each in _members(text) if key.lower() == place) if place else _values(text)
+        for number, value in enumerate(values, 1):
             if isinstance(value, dict):
                 yield Record(path, number, {key.lower(): item for key, item in value.items()})
             else:
@@ -61,20 +112,39 @@ def _values(text: "_Text") -> Iterator:
     """The elements of an array. Raises ValueError where it is none."""
     text.take("[")
     if text.next_character() == "]":
-        return
+        return text.take("]")
     while True:
         yield text.value()
         if text.next_character() == "]":
-            return
+            return text.take("]")
         text.take(",")
+
+
+def _members(text: "_Text") -> Iterator[tuple[str, object]]:
+    """The keys of an object, each with its value, or with the elements of an array. Raises ValueError where it is none.
+
+    Elements that nobody has taken when the next key is asked for are left out.
+    """
+    text.take("{")
+    while text.next_character() != "}":
+        key = text.value()
+        text.take(":")
+        value = _values(text) if text.next_character() == "[" else text.value()
+        yield str(key), value
+        if isinstance(value, Iterator):
+            collections.deque(value, maxlen=0)
+        if text.next_character() != "}":
+            text.take(",")
+    text.take("}")
 
 
 class _Text:
     """The part of a file's text that is not read yet, as far as it is in memory."""
 
-    def __init__(self, file):
+    def __init__(self, file, before: bytes = b""):
+        """before: what was read of the file already."""
         self._file, self._decoder = file, codecs.getincrementaldecoder("utf-8-sig")()
-        self._text, self.is_over = "", False
+        self._text, self.is_over = self._decoder.decode(before), False
 
     def _more(self) -> None:
         piece = self._file.read(max(CHUNK, len(self._text)))  # doubled, so that a long element is not parsed too often

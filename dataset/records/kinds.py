@@ -51,12 +51,21 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     is_another = "".join(f"this is {other.what}; " for other in others)
     if not others and TEXT in wanted and (key := _text_by_another_name(fields)):
         is_another = f'this may be a text with "{key}" in place of "text": rename that key; '
+    if inner := [key for key, value in fields.items() if _is_list_of_objects(value)]:
+        key = " ".join(inner[0].split())[:40]
+        is_another += f'if its records are the list "{key}", save that list as the file; '
     formats = [one for kind in wanted for one in kind.formats]
     nearest = min(formats, key=lambda one: (len(one.keys - fields.keys()), -len(one.keys)))
     missing = ", ".join(f'"{key}"' for key in sorted(nearest.keys - fields.keys()))
     differs = f"{missing} missing" if missing else "but its values are of another shape"
-    more = f"; or another format: {names}" if (names := ", ".join(_other_names(formats, nearest))) else ""
+    names = list(dict.fromkeys(one.name for one in formats if one.name != nearest.name))
+    more = f"; or another format: {', '.join(names[:8])}{', ...' * (len(names) > 8)}" if names else ""
     return BadRecord(UNKNOWN, f"{is_another}{list_keys(fields)}; accepted: {nearest.shape}, {differs}{more}")
+
+
+def _is_list_of_objects(value) -> bool:
+    are_objects = isinstance(value, list) and value and all(isinstance(each, dict) for each in value)
+    return bool(are_objects) and not any({"role", "from"} & {key.lower() for key in each} for each in value)
 
 
 def _text_by_another_name(fields: dict) -> str | None:
@@ -65,7 +74,3 @@ def _text_by_another_name(fields: dict) -> str | None:
     if key := max(texts, key=lambda key: len(texts[key]), default=None):
         return " ".join(key.split())[:40]
     return None
-
-
-def _other_names(formats: Sequence[Format], nearest: Format) -> list[str]:
-    return list(dict.fromkeys(one.name for one in formats if one.name != nearest.name))

@@ -19,7 +19,7 @@ def refusal(path: Path, file_type: str | None) -> SproutError:
         return SproutError(f"{path}: there is no such file: check the name")
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the name
         reason = getattr(error, "strerror", None) or error
-        return SproutError(f"{path} cannot be opened ({reason}): check the name and the rights")
+        return SproutError(f"{path} cannot be opened ({reason}): check its name and your permissions")
     if not stat.S_ISREG(found.st_mode):
         return SproutError(f"{path} is not a regular file: copy what is in it to one")
     return SproutError(f"{path} is empty: give a file with records")

@@ -43,8 +43,8 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
         return BadLine(path, number, "not valid JSON", _why(text, value))
     if isinstance(value, list) and value and isinstance(value[0], dict):
         first = {key.lower() for key in value[0]}
-        for key, name in (("role", "messages"), ("from", "conversations")):
-            if key in first:  # an array of turns, as nanochat writes a conversation
+        for key, name in (("role", "messages"), ("from", "conversations"), ("human", "conversation")):
+            if key in first:  # an array of turns or rounds, as nanochat writes a conversation
                 return Record(path, number, {name: value})
     return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}")
 

@@ -5,6 +5,7 @@ The two begin alike; what they share is the prompt, and only what follows it is 
 
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -95,6 +96,15 @@ def from_turns_before(fields: dict, key: str) -> Preference:
                 raise BadRecord(f'"{key}" ends with an answer that is not the chosen one')
             prompt = turns[:-1]
     return from_pair({**{name: value for name, value in fields.items() if name != key}, "prompt": prompt})
+
+
+def each_rejected(fields: dict, read: Callable[[dict], Preference]) -> Preference:
+    """A record as `read` takes it. Several rejected answers, texts or lists of turns in a list, make a pair each."""
+    for key in REJECTED:
+        answers = fields.get(key)
+        if isinstance(answers, list) and answers and all(isinstance(answer, str | list) for answer in answers):
+            return Preference(tuple(pair for one in answers for pair in read({**fields, key: one}).pairs))
+    return read(fields)
 
 
 def from_preferred_output(fields: dict) -> Preference:
@@ -214,84 +224,86 @@ def _pair(chosen: Conversation, rejected: Conversation, margin: float) -> Pair:
     return Pair(replace(chosen, trained_from=shared), replace(rejected, trained_from=shared), margin)
 
 
+REJECTED = ("rejected", "rejected_response", "rejected_messages", "non_preferred_output")
 PAIR_OF_CHATS = (
     '{"chosen": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}], "rejected": [...]}'
 )
 
+_FORMATS = (
+    Format(
+        "prompt/chosen/rejected",
+        '{"prompt": "...", "chosen": "...", "rejected": "..."}',
+        frozenset({"prompt", "chosen", "rejected"}),
+        from_pair,
+    ),
+    Format(
+        "conversations/chosen/rejected",
+        '{"conversations": [{"from": "human", "value": "..."}], "chosen": {"from": "gpt", "value": "..."}, ...}',
+        frozenset({"conversations", "chosen", "rejected"}),
+        partial(from_turns_before, key="conversations"),
+    ),
+    Format(
+        "messages/chosen/rejected",
+        '{"messages": [{"role": "user", "content": "..."}], "chosen": "...", "rejected": "..."}',
+        frozenset({"messages", "chosen", "rejected"}),
+        partial(from_turns_before, key="messages"),
+    ),
+    Format(
+        "question/chosen/rejected",
+        '{"question": "...", "chosen": "...", "rejected": "..."}',
+        frozenset({"question", "chosen", "rejected"}),
+        partial(from_turns_before, key="question"),
+    ),
+    Format(
+        "instruction/chosen/rejected",
+        '{"instruction": "...", "input": "...", "chosen": "...", "rejected": "..."}',
+        frozenset({"instruction", "chosen", "rejected"}),
+        from_instruction,
+    ),
+    *(
+        Format(
+            f"{key}/chosen/rejected",
+            f'{{"{key}": "...", "chosen": "...", "rejected": "..."}}',
+            frozenset({key, "chosen", "rejected"}),
+            partial(from_turns_before, key=key),
+            lambda fields: isinstance(fields["chosen"], str),
+        )
+        for key in ("query", "input")
+    ),
+    Format("chosen/rejected", PAIR_OF_CHATS, frozenset({"chosen", "rejected"}), from_pair),
+    Format(
+        "messages/rejected_response",
+        '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}], "rejected_response": ...}',
+        frozenset({"messages", "rejected_response"}),
+        from_rejected_response,
+    ),
+    Format(
+        "messages/rejected_messages",
+        '{"messages": [...], "rejected_messages": [...]}',
+        frozenset({"messages", "rejected_messages"}),
+        from_rejected_response,
+    ),
+    Format(
+        "query/response/rejected_response",
+        '{"query": "...", "response": "...", "rejected_response": "..."}',
+        frozenset({"query", "response", "rejected_response"}),
+        from_response,
+    ),
+    Format(
+        "input/preferred_output",
+        '{"input": {"messages": [...]}, "preferred_output": [...], "non_preferred_output": [...]}',
+        frozenset({"input", "preferred_output", "non_preferred_output"}),
+        from_preferred_output,
+    ),
+    Format(
+        "ranked choices",
+        '{"input": "...", "choices": [{"text": "...", "rank": 1}, ...]}',
+        frozenset({"input", "choices"}),
+        from_ranked,
+    ),
+)
 PREFERENCE = RecordKind(
     "preference",
     "a preference between answers, for train_dpo.py and train_reward.py",
-    (
-        Format(
-            "prompt/chosen/rejected",
-            '{"prompt": "...", "chosen": "...", "rejected": "..."}',
-            frozenset({"prompt", "chosen", "rejected"}),
-            from_pair,
-        ),
-        Format(
-            "conversations/chosen/rejected",
-            '{"conversations": [{"from": "human", "value": "..."}], "chosen": {"from": "gpt", "value": "..."}, ...}',
-            frozenset({"conversations", "chosen", "rejected"}),
-            partial(from_turns_before, key="conversations"),
-        ),
-        Format(
-            "messages/chosen/rejected",
-            '{"messages": [{"role": "user", "content": "..."}], "chosen": "...", "rejected": "..."}',
-            frozenset({"messages", "chosen", "rejected"}),
-            partial(from_turns_before, key="messages"),
-        ),
-        Format(
-            "question/chosen/rejected",
-            '{"question": "...", "chosen": "...", "rejected": "..."}',
-            frozenset({"question", "chosen", "rejected"}),
-            partial(from_turns_before, key="question"),
-        ),
-        Format(
-            "instruction/chosen/rejected",
-            '{"instruction": "...", "input": "...", "chosen": "...", "rejected": "..."}',
-            frozenset({"instruction", "chosen", "rejected"}),
-            from_instruction,
-        ),
-        *(
-            Format(
-                f"{key}/chosen/rejected",
-                f'{{"{key}": "...", "chosen": "...", "rejected": "..."}}',
-                frozenset({key, "chosen", "rejected"}),
-                partial(from_turns_before, key=key),
-                lambda fields: isinstance(fields["chosen"], str),
-            )
-            for key in ("query", "input")
-        ),
-        Format("chosen/rejected", PAIR_OF_CHATS, frozenset({"chosen", "rejected"}), from_pair),
-        Format(
-            "messages/rejected_response",
-            '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}], "rejected_response": ...}',
-            frozenset({"messages", "rejected_response"}),
-            from_rejected_response,
-        ),
-        Format(
-            "messages/rejected_messages",
-            '{"messages": [...], "rejected_messages": [...]}',
-            frozenset({"messages", "rejected_messages"}),
-            from_rejected_response,
-        ),
-        Format(
-            "query/response/rejected_response",
-            '{"query": "...", "response": "...", "rejected_response": "..."}',
-            frozenset({"query", "response", "rejected_response"}),
-            from_response,
-        ),
-        Format(
-            "input/preferred_output",
-            '{"input": {"messages": [...]}, "preferred_output": [...], "non_preferred_output": [...]}',
-            frozenset({"input", "preferred_output", "non_preferred_output"}),
-            from_preferred_output,
-        ),
-        Format(
-            "ranked choices",
-            '{"input": "...", "choices": [{"text": "...", "rank": 1}, ...]}',
-            frozenset({"input", "choices"}),
-            from_ranked,
-        ),
-    ),
+    tuple(replace(one, read=partial(each_rejected, read=one.read)) for one in _FORMATS),
 )

@@ -9,13 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dataset.records.conversations import CHAT, Conversation, from_completion, from_conversations
+from dataset.records.conversations import (
+    CHAT,
+    Conversation,
+    from_alpaca,
+    from_completion,
+    from_conversations,
+    has_rounds,
+)
 from dataset.records.formats import BadRecord, Format, RecordKind
 from dataset.records.marks import without_marks
-from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower
+from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower, rounds_as_turns
 
+ASKED = ("prompt", "question", "problem", "query", "instruction")  # the first of these that a record has is asked
 PLACE = "?"  # stands for an answer that is to be written, where a reader of chats wants one
-TURNS, PARTS = ("conversations", "messages"), ("system", "system_prompt", "tools", "functions")
+TURNS, PARTS = ("conversations", "messages", "conversation"), ("system", "system_prompt", "tools", "functions")
 
 
 @dataclass(frozen=True)
@@ -34,18 +42,24 @@ class Prompt:
         return self.conversation.to_json()
 
 
-def from_prompt(fields: dict) -> Prompt:
-    """`{"prompt": ...}`, a text or a list of messages; other columns as they are. Raises BadRecord."""
-    if as_turns(fields.get("prompt")) is not None:
-        return _from_turns(fields, "prompt", partial(from_conversations, key="prompt"))
-    asked = from_completion({**without_marks(fields), PLACE: PLACE}, answer=PLACE)
-    return _prompt(asked, fields, ("prompt", "history"), is_answered=False)
+def from_prompt(fields: dict, key: str = "prompt") -> Prompt:
+    """`{"prompt": ...}`, a text or a list of messages, or another key of `ASKED`; other columns as they are.
+
+    An `instruction` may have an `input`, as in a chat. Raises BadRecord.
+    """
+    if as_turns(fields.get(key)) is not None:
+        return _from_turns(fields, key, partial(from_conversations, key=key))
+    read = from_alpaca if key == "instruction" else partial(from_completion, prompt=key)
+    asked = read({**without_marks(fields), PLACE: PLACE}, answer=PLACE)
+    return _prompt(asked, fields, (key, "history", *(("input",) if key == "instruction" else ())), is_answered=False)
 
 
 def from_chat(fields: dict, read: Callable[[dict], Conversation], keys: frozenset[str]) -> Prompt:
     """A chat as `read` takes it; `keys`: those of its format. Raises BadRecord."""
     key = next(iter(keys & {*TURNS}), None)
     if key is not None:
+        if has_rounds(fields, key):
+            fields, read = {**fields, key: rounds_as_turns(fields, key)}, partial(from_conversations, key=key)
         return _from_turns(fields, key, read)
     parts = ("input", "context", "history") if "instruction" in keys else ("history",)
     return _prompt(read(without_marks(fields)), fields, (*keys, *parts), is_answered=True)
@@ -92,8 +106,8 @@ def _prompt(conversation: Conversation, fields: dict, keys: tuple[str, ...], is_
 
 PROMPT = RecordKind(
     "prompt",
-    "a prompt, for train_grpo.py and train_ppo.py",
-    (Format("prompt", '{"prompt": "..."}', frozenset({"prompt"}), from_prompt),),
+    "a prompt, for train_grpo.py, train_ppo.py and train_distill.py --on_policy 1",
+    tuple(Format(key, f'{{"{key}": "..."}}', frozenset({key}), partial(from_prompt, key=key)) for key in ASKED),
 )
 CHATS_TAKEN_APART = tuple(replace(one, read=partial(from_chat, read=one.read, keys=one.keys)) for one in CHAT.formats)
 PROMPT_OR_CHAT = replace(PROMPT, formats=(*CHATS_TAKEN_APART, *PROMPT.formats))

@@ -27,7 +27,7 @@ COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
 ACCEPTED = (*(kind + end for kind in (*JSON, *TEXTS) for end in COMPRESSED), *TABLES)
 SAVED = "save_to_disk"  # the type of a folder that `datasets` wrote; no file name ends so
 
-UTF8_BOM = b"\xef\xbb\xbf"
+ONE_VALUE = re.compile(rb'(\xef\xbb\xbf)?\s*(\[|\{\s*\n|\{.*"\s*:\s*\[)')  # how a file begins that may be one
 # How files begin that are no text; `odd_lines.OTHER_FILES` says which ones.
 OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5/\xfd|PAR1|ARROW1|PK\x03\x04|\xff\xfe|\xfe\xff|\0\0\xfe\xff")
 
@@ -84,15 +84,14 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
         for number, fields in table_rows(str(path), file_type, progress):  # the row stands for the line
             yield fields if isinstance(fields, BadLine) else Record(str(path), number, fields)
         return
-    if not file_type.startswith(TEXTS) and _begins_with_a_bracket(str(path)):
-        from dataset.records.json_array import array_elements, is_array
+    if not file_type.startswith(TEXTS) and ONE_VALUE.match(next(bytes_of(path, 256), b"")):
+        from dataset.records.json_array import array_elements, place_of_array
 
-        with open(path, "rb") as raw:
-            whole = is_array(_decompressed(str(path), raw))
-        if whole:
-            with open(path, "rb") as raw:
-                yield from array_elements(str(path), _decompressed(str(path), raw), raw, progress)
-            return
+        with open(path, "rb") as raw, open(path, "rb") as again:
+            place = place_of_array(str(path), _decompressed(str(path), raw))
+            if place is not None:
+                yield from array_elements(str(path), place, _decompressed(str(path), again), again, progress)
+                return
     lines = _decoded(str(path), _lines(str(path), progress))
     if file_type.startswith(TEXTS):
         from dataset.records.plain_text import text_blocks  # files of JSON do not load it
@@ -121,10 +120,6 @@ def bytes_of(path: str | Path, size: int = 2**20) -> Iterator[bytes]:
             yield block
 
 
-def _begins_with_a_bracket(path: str) -> bool:
-    return next(bytes_of(path, 256), b"").removeprefix(UTF8_BOM).lstrip().startswith(b"[")
-
-
 def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, bytes] | BadLine]:
     """Yield (line number, bytes of the line with its end), and a `BadLine` for what is not a line at all."""
     number = 0
@@ -136,7 +131,7 @@ def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[
                 if progress and number % 64 == 0:
                     progress(raw.tell())
                 if number == 1:
-                    line = line.removeprefix(UTF8_BOM)
+                    line = line.removeprefix(b"\xef\xbb\xbf")  # the mark of UTF-8
                 if len(line) <= MAX_LINE_BYTES:
                     if line:
                         yield number, line

@@ -24,8 +24,10 @@ def data_files(path: Path) -> list[Path]:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         files = [path / Path(each["filename"]).name for each in state["_data_files"]]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise SproutError(f"{path / 'state.json'} is not that of a saved data set: save it again") from error
+        raise SproutError(
+            f"{path / 'state.json'} does not describe a saved data set: save the data set again"
+        ) from error
     missing = [file for file in files if not file.is_file()]
     if missing or not files:
-        raise SproutError(f"{path} is not whole, {missing[0] if missing else 'its data'} is missing: save it again")
+        raise SproutError(f"{path} is not whole: it lacks {missing[0] if missing else 'its data'}; save it again")
     return files

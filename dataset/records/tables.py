@@ -29,7 +29,7 @@ def table_rows(
     `progress` as in `reading.read_records`. Raises SproutError for a file that is damaged or of another kind.
     """
     if file_type in (".csv", ".tsv"):
-        yield from _separated(path, "," if file_type == ".csv" else "\t", progress)
+        yield from _separated(path, _delimiter(path, file_type), progress)
         return
     number = 0
     read = {".parquet": _parquet, ".arrow": _arrow, "save_to_disk": _saved}[file_type]
@@ -49,7 +49,7 @@ def schema_of(path: str, file_type: str) -> pyarrow.Schema:
     """The columns of a table. Raises ArrowException, OSError or ValueError where they cannot be read."""
     if file_type in (".csv", ".tsv"):
         with open(path, encoding="utf-8-sig") as file:
-            names = next(csv.reader(file, delimiter="," if file_type == ".csv" else "\t"), [])
+            names = next(csv.reader(file, delimiter=_delimiter(path, file_type)), [])
         return pyarrow.schema([(name, pyarrow.string()) for name in names])
     if file_type == ".parquet":
         return pyarrow.parquet.read_schema(path)
@@ -91,6 +91,17 @@ def _saved(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
     for file in data_files(Path(path)):
         yield from _arrow(str(file), lambda position, done=done: progress(done + position))
         done += file.stat().st_size
+
+
+def _delimiter(path: str, file_type: str) -> str:
+    """What separates the cells: a comma or a tab, as the name says, unless only another sign separates the header.
+
+    Spreadsheets write semicolons where the comma is the decimal sign, and some programs a comma whatever the name.
+    """
+    usual = "," if file_type == ".csv" else "\t"
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        header = file.readline()
+    return next((mark for mark in (usual, ";", "\t", ",") if mark in header), usual)
 
 
 def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, dict | BadLine]]:

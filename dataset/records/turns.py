@@ -22,6 +22,7 @@ SHAREGPT_ROLES = {
     "observation": "tool",
     "tool": "tool",
 }
+ROUNDS = (("human", "assistant"), ("input", "output"))  # of Firefly and earlier versions of ms-swift; of XTuner
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM's names, and that of gpt-oss
 
 
@@ -56,6 +57,23 @@ def turns_under(fields: dict, key: str) -> list:
         raise BadRecord(f'"{key}" is not a list of turns', list_keys(fields))
     if not turns:
         raise BadRecord("the conversation is empty")
+    return turns
+
+
+def rounds_as_turns(fields: dict, key: str) -> list[dict]:
+    """Turns of rounds, `{"human": ..., "assistant": ...}` and perhaps `system`, under `key`. Raises BadRecord.
+
+    What else a round says is said of its answer, such as a mark by which it is not to be learned.
+    """
+    turns = []
+    for number, value in enumerate(turns_under(fields, key), 1):
+        one = lower(value) if isinstance(value, dict) else {}
+        names = next((names for names in ROUNDS if names[0] in one), None)
+        if names is None:
+            raise BadRecord("a round has no question", f"round {number}, {list_keys(one)}")
+        system, asked, answer = (one.pop(name, None) for name in ("system", *names))
+        turns += [{"role": "system", "content": system}] if system else []
+        turns += [{"role": "user", "content": asked}, {**one, "role": "assistant", "content": answer or ""}]
     return turns
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 
 from dataset.records.formats import BadLine, BadRecord, RecordKind
-from dataset.records.marks import LABELS, MARKS
+from dataset.records.marks import is_followed
 from dataset.records.reading import read_records
 
 LOOKED_AT = 50  # records of a file
@@ -28,7 +28,7 @@ def unread_keys(path: str, kind: RecordKind) -> list[str]:
         except BadRecord:
             continue
         for key, value in fields.items():
-            if found is None or key in found.keys | read or value in (None, "", [], {}):
+            if found is None or key in found.keys | read or value in (None, "", [], {}) or is_followed(key, value):
                 continue
             try:
                 same = found.read({name: each for name, each in fields.items() if name != key}) == whole
@@ -38,13 +38,13 @@ def unread_keys(path: str, kind: RecordKind) -> list[str]:
                 unread[key] = None
             else:
                 read.add(key)
-    return [key for key in unread if key not in (*read, *MARKS, *LABELS) and not ABOUT.search(key)]
+    return [key for key in unread if key not in read and not ABOUT.search(key)]
 
 
 def warnings_about_keys(caches: Iterable) -> list[str]:
     """A warning for each file whose records say something that is not read; `dataset.cache.texts.Cache`s."""
     found = [(cache.source, unread_keys(cache.source, cache.RECORDS)) for cache in caches]
-    return [f"of the records in {source}, {_listed(keys)} is not read" for source, keys in found if keys]
+    return [f"the records in {source} have keys that are not read: {_listed(keys)}" for source, keys in found if keys]
 
 
 def _listed(keys: list[str]) -> str:

@@ -63,7 +63,7 @@ class PackedAnswers(PackedRecords):
         kept = self.kept[file]
         return [
             f"  {self.caches[file].source}: {kept.records:,} answers, {kept.after_turn + kept.inside_turn:,} cut,"
-            f" {kept.left_out:,} left out as they begin too late; {passes:.2f} passes"
+            f" {kept.too_long:,} left out as they begin too late{kept.other_reasons}; {passes:.2f} passes"
         ]
 
     def why_empty(self, file: int) -> str:

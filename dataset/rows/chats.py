@@ -27,12 +27,15 @@ class ChatCache(ExampleCache):
 class PackedChats(PackedRecords):
     """The rows of conversations."""
 
+    NAMES = "conversations"
+
     def describe(self, file: int, share: float, passes: float) -> list[str]:
         kept = self.kept[file]
         return [
             f"  {self.caches[file].source}: {share:.1%} of the rows, {passes:.2f} passes over the file",
             f"    {kept.records:,} conversations, {kept.after_turn:,} cut after a turn, "
-            f"{kept.inside_turn:,} cut inside a turn, {kept.left_out:,} left out as nothing trained is left; "
+            f"{kept.inside_turn:,} cut inside a turn, {kept.too_long:,} left out as nothing trained is left"
+            f"{kept.other_reasons}; "
             f"{kept.targets / self.positions(file):.1%} of the tokens trained",
         ]
 
@@ -45,23 +48,16 @@ class PackedChats(PackedRecords):
     def why_empty(self, file: int) -> str:
         stream = self.streams[file]
         if stream.records == 0:
-            return "no conversation is left to train on, all are held out"
-        if stream.size.trained == 0:
-            return "no conversation has a trained token"
+            return "no conversation is left to train on: all are held out"
         return (
             f"no conversation has a trained token in its first {self.row_length + 1} tokens: "
             f"--max_seq_len {shortest_row(stream)} would be the least, {int(stream.lengths().max()) - 1} would cut none"
         )
 
     def warnings(self) -> list[str]:
-        warnings = warnings_about_keys(self.caches)
+        warnings = warnings_about_keys(self.caches) + self.warnings_about_marks()
         for file, (cache, stream, kept) in enumerate(zip(self.caches, self.streams, self.kept, strict=True)):
-            excluded = int(np.count_nonzero(stream.lengths() == 0))  # by their own marks, at any length of a row
-            cut, positions = kept.after_turn + kept.inside_turn + kept.left_out - excluded, self.positions(file)
-            if excluded:
-                warnings.append(
-                    f"{excluded:,} conversations in {cache.source} say that nothing of them is to be trained"
-                )
+            cut, positions = kept.after_turn + kept.inside_turn + kept.too_long, self.positions(file)
             if cut > MANY_CUT * kept.records:
                 warnings.append(
                     f"{cut / kept.records:.0%} of the conversations in {cache.source} are cut or left out: raise"

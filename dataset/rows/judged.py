@@ -8,7 +8,7 @@ scored. A record that is too long is left out and counted.
 from dataset.cache.examples import ExampleCache
 from dataset.records.scored import SCORED
 from dataset.rows.packed import PackedRecords
-from dataset.rows.pairs import PairCache, said_of_alike
+from dataset.rows.pairs import PairCache
 from dataset.rows.rows import Kind
 
 
@@ -27,13 +27,13 @@ class PackedJudged(PackedRecords):
     def describe(self, file: int, share: float, passes: float) -> list[str]:
         kept, what = self.kept[file], "pairs" if self.per_record == 2 else "scored answers"
         return [
-            f"  {self.caches[file].source}: {kept.records:,} {what}, {kept.left_out - kept.alike:,} left out"
-            f" as longer than {self.max_seq_len} tokens{said_of_alike(kept)}; {passes:.2f} passes"
+            f"  {self.caches[file].source}: {kept.records:,} {what}, {kept.too_long:,} left out"
+            f" as longer than {self.max_seq_len} tokens{kept.other_reasons}; {passes:.2f} passes"
         ]
 
     def why_empty(self, file: int) -> str:
         if self.kept[file].records == 0:
-            return "no record is left to train on, all are held out"
+            return "no record is left to train on: all are held out"
         return (
             f"no record has at most {self.max_seq_len} tokens in each conversation:"
             " give a larger --max_seq_len, or other data"

@@ -56,6 +56,7 @@ class KeptRecords:
     after_turn: int = 0  # conversations cut behind a turn
     inside_turn: int = 0  # conversations cut within the first turn that is trained
     alike: int = 0  # records left out since nothing tells their conversations apart, once they are cut
+    excluded: int = 0  # records with a conversation of which their own marks exclude everything (`records.marks`)
 
     @property
     def records(self) -> int:
@@ -65,6 +66,17 @@ class KeptRecords:
     @property
     def left_out(self) -> int:
         return int(np.count_nonzero(self.lengths[:, 0] == 0))
+
+    @property
+    def too_long(self) -> int:
+        """Those left out for want of room in a row."""
+        return self.left_out - self.alike - self.excluded
+
+    @property
+    def other_reasons(self) -> str:
+        """Why else records are left out, with counts, as the end of a sentence that begins with `too_long`."""
+        alike = f", {self.alike:,} as their answers are alike in that length" if self.alike else ""
+        return alike + (f", {self.excluded:,} as their own marks exclude them" if self.excluded else "")
 
 
 def keep_cut(stream: ExampleStream, limit: int, end_id: int) -> KeptRecords:
@@ -189,7 +201,9 @@ class PackedRecords:
             kept = keep_whole(stream, self.max_seq_len)
         else:
             kept = keep_cut(stream, self.max_seq_len + 1, cache.end_id)
-        return without_alike(kept, stream, self._apart) if self.per_record == 2 else kept
+        kept = without_alike(kept, stream, self._apart) if self.per_record == 2 else kept
+        no_target = (stream.lengths().reshape(-1, self.per_record) == 0).any(axis=1)  # at any length of a row
+        return replace(kept, excluded=int(np.count_nonzero(no_target)))
 
     def _pack(self, part: list[int]) -> Packing:
         """The rows of some files that follow each other, as numbers of records."""
@@ -250,10 +264,13 @@ class PackedRecords:
     def check_trainable(self) -> None:
         for file, kept in enumerate(self.kept):
             if kept.left_out == kept.records:
-                raise SproutError(f"{self.caches[file].source}: {self.why_empty(file)}")
+                why = self.why_empty(file)
+                if kept.records and kept.excluded == kept.records:
+                    why = f"all {kept.records:,} {self.NAMES} are excluded by their own marks: give other data"
+                raise SproutError(f"{self.caches[file].source}: {why}")
 
     def why_empty(self, file: int) -> str:
-        """Why no record of a file is in the rows, and what to do."""
+        """Why no record of a file is in the rows, and what to do, where not all are excluded by their marks."""
         raise NotImplementedError
 
     def summary(self, part: int, share: float, passes: float) -> list[str]:
@@ -271,7 +288,7 @@ class PackedRecords:
     def warnings(self) -> list[str]:
         """Warnings about files of which --max_seq_len leaves out or cuts much, with lengths that do not, or of whose
         records something is not read."""
-        warnings = warnings_about_keys(self.caches)
+        warnings = warnings_about_keys(self.caches) + self.warnings_about_marks()
         for cache, stream, kept in zip(self.caches, self.streams, self.kept, strict=True):
             needed = stream.lengths().reshape(-1, self.per_record).max(axis=1, initial=0) - self._apart
             too_long = int(np.count_nonzero(needed > self.max_seq_len))
@@ -282,3 +299,18 @@ class PackedRecords:
                     f" --max_seq_len {nearly} would be enough for 99 % of them, {needed.max()} for all"
                 )
         return warnings
+
+    def warnings_about_marks(self) -> list[str]:
+        """A warning for each file with records that exclude themselves."""
+        return [
+            f"{kept.excluded:,} {self.NAMES} in {cache.source} are left out: a mark in the record, such as"
+            ' "train": false, excludes all that would be trained'
+            for cache, kept in zip(self.caches, self.kept, strict=True)
+            if kept.excluded
+        ]
+
+    def said_of_left_out(self, what: str) -> str:
+        """How many records are left out, and why. what: names those for which a row is too short, as `Kind` does."""
+        excluded = sum(kept.excluded for kept in self.kept)
+        said = [f"{self.left_out - excluded:,} {what}"] if self.left_out > excluded else []
+        return " and ".join(said + [f"{excluded:,} {self.NAMES} that their own marks exclude"] * bool(excluded))

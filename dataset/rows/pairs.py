@@ -6,12 +6,8 @@ token belongs to which answer.
 
 from dataset.cache.examples import ExampleCache
 from dataset.records.preferences import PREFERENCE
-from dataset.rows.packed import KeptRecords, PackedRecords
+from dataset.rows.packed import PackedRecords
 from dataset.rows.rows import Kind
-
-
-def said_of_alike(kept: KeptRecords) -> str:
-    return f", {kept.alike:,} as their answers are alike in that length" if kept.alike else ""
 
 
 class PairCache(ExampleCache):
@@ -33,7 +29,7 @@ class PackedPairs(PackedRecords):
         kept = self.kept[file]
         return [
             f"  {self.caches[file].source}: {kept.records:,} pairs, {kept.after_turn + kept.inside_turn:,} answers cut,"
-            f" {kept.left_out - kept.alike:,} pairs left out as an answer begins too late{said_of_alike(kept)};"
+            f" {kept.too_long:,} pairs left out as an answer begins too late{kept.other_reasons};"
             f" {passes:.2f} passes"
         ]
 

@@ -59,6 +59,9 @@ class PackedPrompts:
         total = self.records_kept + self.left_out
         return [f"{self.left_out:,} of {total:,} prompts are too long and are left out: {self._advice()}"]
 
+    def said_of_left_out(self, what: str) -> str:
+        return f"{self.left_out:,} {what}"
+
     def _advice(self) -> str:
         return f"--max_seq_len {self._longest + self.ROOM - 1} is enough for all, or a smaller --max_new_tokens"
 

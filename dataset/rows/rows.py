@@ -69,7 +69,7 @@ def check_rows(caches: Sequence[Cache], row_length: int) -> None:
         raise UsageError(f"rows must hold at least one token, not {row_length}")
     for cache in caches[1:]:
         if cache.tokenizer != caches[0].tokenizer:
-            raise SproutError(f"{cache.source} and {caches[0].source} were tokenised with two tokenizers")
+            raise SproutError(f"{cache.source} and {caches[0].source} were tokenised with different tokenizers")
 
 
 def check_ids(ids: np.ndarray, cache: Cache) -> None:

@@ -59,7 +59,7 @@ class PackedTexts:
     def check_trainable(self) -> None:
         for cache, rows in zip(self._caches, self.rows, strict=True):
             if rows == 0:
-                raise SproutError(f"{cache.source}: no document is left to train on, all are held out")
+                raise SproutError(f"{cache.source}: no document is left to train on: all are held out")
 
     def summary(self, part: int, share: float, passes: float) -> list[str]:
         return [f"  {self._caches[part].source}: {share:.1%} of the rows, {passes:.2f} passes over the file"]

@@ -149,7 +149,7 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
     if name := rebuilding_class(tokenizer.config, tokenizer, values["model_type"]):
         print(
             f"note: AutoTokenizer of transformers 5 rebuilds the tokenizer of {folder} as {name}, with other ids for"
-            " some texts than its tokenizer.json gives; that file is followed here",
+            " some texts than its tokenizer.json gives; Sprout follows that file",
             file=sys.stderr,
         )
     return config, _read_weights(folder), tokenizer

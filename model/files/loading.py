@@ -13,12 +13,7 @@ from model.files.huggingface import import_folder
 from model.files.minimind import open_bare, tokenizer_beside
 from model.files.reading import read_checkpoint
 from model.files.resize import resize_embeddings
-from model.files.state_dict import (
-    fitting_state_dict,
-    is_bare_state_dict,
-    refuse_contradictions,
-    without_wrappers,
-)
+from model.files.state_dict import bare_state_dict, fitting_state_dict, refuse_contradictions
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 from model.whole import EMBEDDING, HEAD, SCORE
@@ -76,14 +71,14 @@ def load_model(
         config = _agree(config, wanted, source)
     else:
         contents = read_checkpoint(source, mmap=True)
-        if is_bare_state_dict(contents):
-            config, weights = open_bare(without_wrappers(contents, source), wanted, source)
+        if (bare := bare_state_dict(contents, source)) is not None:
+            config, weights = open_bare(bare, wanted, source)
         else:
             config, weights, tokenizer, stage, facts = open_own(contents, source)
             config = _agree(config, wanted, source)
     if SCORE in weights:
         raise SproutError(
-            f"{source} is a reward model, which scores answers and writes none: score with it by"
+            f"{source} is a reward model, which scores answers and writes none: use it by"
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
@@ -107,8 +102,8 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
     """
     if contents.get("format") == "sprout-lora":
         raise SproutError(
-            f"{source} holds adapters without their network: use it by --lora, or make a whole weight of it by"
-            " scripts/merge_lora.py"
+            f"{source} holds adapters without their network: give it by --lora, or merge both into a whole weight"
+            " by scripts/merge_lora.py"
         )
     if contents.get("format") != FORMAT or "model" not in contents:
         raise SproutError(

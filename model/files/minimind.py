@@ -59,9 +59,9 @@ def open_bare(
             if name.endswith(("q_proj.weight", "k_proj.weight")):
                 weights[name] = _halves(weights[name], config.head_dim)
         print(
-            f"note: {source} has the names of MiniMind before April 2025: taken as one of 2025, with rope_theta"
-            f" {config.rope_theta:g} and {config.num_attention_heads} heads (one of 2024 had --rope_theta 1e4"
-            " --num_attention_heads 16)",
+            f"note: {source} has the names of MiniMind before April 2025: it is read as a weight of 2025, with"
+            f" rope_theta {config.rope_theta:g} and {config.num_attention_heads} heads (a weight of 2024 needs"
+            " --rope_theta 1e4 --num_attention_heads 16)",
             file=sys.stderr,
         )
     return config, weights
@@ -91,11 +91,11 @@ def tokenizer_beside(source: Path, rows: int) -> Tokenizer:
             if (place / "tokenizer.json").is_file():
                 found = Tokenizer.load(place)
                 if found.vocab_size == rows:
-                    print(f"note: {source} carries no tokenizer; taking that of {place}", file=sys.stderr)
+                    print(f"note: {source} carries no tokenizer; the one in {place} is taken", file=sys.stderr)
                     return found
     raise SproutError(
-        f"{source} carries no tokenizer, and none of {rows:,} tokens lies beside it: give the folder of the one that it"
-        " was trained with by --tokenizer_path (MiniMind's is the folder model of its checkout)"
+        f"{source} carries no tokenizer, and none of {rows:,} tokens lies beside it: give the folder of the one it was"
+        " trained with by --tokenizer_path (MiniMind's is the folder model of its checkout)"
     )
 
 

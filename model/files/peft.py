@@ -113,7 +113,9 @@ def _read_settings(path: Path) -> dict:
     strange = [key for key in _OFF if settings.get(key)]
     strange += [key for key, plain in _PLAIN.items() if settings.get(key, plain[0]) not in (None, *plain)]
     if strange:
-        raise SproutError(f"{path} says {strange[0]} {settings[strange[0]]!r}, which Sprout cannot do: only plain LoRA")
+        raise SproutError(
+            f"{path} says {strange[0]} {settings[strange[0]]!r}, which Sprout cannot do: it reads plain LoRA only"
+        )
     return settings
 
 

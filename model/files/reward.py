@@ -17,7 +17,7 @@ from model.files.adapters import Adapters, open_lora
 from model.files.huggingface import facts_of_folder, import_folder
 from model.files.loading import Loaded, load_model, open_own
 from model.files.reading import read_checkpoint
-from model.files.state_dict import fitting_state_dict, is_bare_state_dict
+from model.files.state_dict import bare_state_dict, fitting_state_dict
 from model.lora import attach_lora, merge_lora
 from model.reward import RewardModel
 from model.whole import SCORE
@@ -66,7 +66,7 @@ def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Lo
         (config, weights, tokenizer), stage, facts = import_folder(source), "imported", facts_of_folder(source)
     else:
         contents = read_checkpoint(source, mmap=True)
-        if is_bare_state_dict(contents):
+        if bare_state_dict(contents, source) is not None:
             raise _no_reward_model(f"{source} holds weights without their configuration")
         config, weights, tokenizer, stage, facts = open_own(contents, source)
     if SCORE not in weights:

@@ -12,6 +12,10 @@ from model.whole import EMBEDDING, HEAD
 
 # Tables computed from the configuration, which older programs saved beside the weights.
 _COMPUTED = ("freqs_cos", "freqs_sin", "inv_freq")
+# Where programs keep the weights in a checkpoint that holds more: MiniMind and others, Lightning, PyTorch's tutorials,
+# DeepSpeed.
+_WRAPPERS = ("model", "state_dict", "model_state_dict", "module")
+_OURS = {"format", "identity"}  # keys of weights and of states to resume from
 
 
 def fitting_state_dict(
@@ -54,6 +58,17 @@ def is_bare_state_dict(contents: dict) -> bool:
     )
 
 
+def bare_state_dict(contents: dict, source: str | Path) -> dict[str, torch.Tensor] | None:
+    """The weights in a checkpoint that is a bare state dict, or has one beside the state of its training, under their
+    own names; None for anything else, such as a file of ours.
+
+    Raises `SproutError` as `without_wrappers` does.
+    """
+    inner = [contents.get(key) for key in _WRAPPERS if not _OURS & contents.keys()]
+    weights = next((each for each in [contents, *inner] if isinstance(each, dict) and is_bare_state_dict(each)), None)
+    return None if weights is None else without_wrappers(weights, source)
+
+
 def without_wrappers(weights: dict[str, torch.Tensor], source: str | Path) -> dict[str, torch.Tensor]:
     """The weights by the names they had before torch.compile (`_orig_mod.`) or DistributedDataParallel (`module.`).
 
@@ -84,7 +99,10 @@ def config_of_state_dict(weights: dict[str, torch.Tensor], wanted: dict, source:
     needed.append(first + "mlp.gate_proj.weight")
     absent = [name for name in needed if name not in weights or weights[name].dim() != 2]
     if absent:
-        raise SproutError(f"{source} is not a Llama, Qwen2 or Qwen3 by Hugging Face's names: {absent[0]} is missing")
+        raise SproutError(
+            f"{source} is not a Llama, Qwen2 or Qwen3 by Hugging Face's names: {absent[0]} is missing,"
+            f" found {', '.join(list(weights)[:3])}, ..."
+        )
     vocab, hidden = weights[EMBEDDING].shape
     query_width, kv_width = weights[needed[1]].shape[0], weights[needed[2]].shape[0]
     q_norm = weights.get(first + "self_attn.q_norm.weight")
@@ -95,7 +113,7 @@ def config_of_state_dict(weights: dict[str, torch.Tensor], wanted: dict, source:
     elif heads is None:
         heads = 8
         print(
-            f"note: {source} does not tell its number of heads: 8 taken (--num_attention_heads)",
+            f"note: {source} does not say how many heads it has: 8 are assumed (--num_attention_heads)",
             file=sys.stderr,
         )
     if heads < 1 or query_width % heads or kv_width % (query_width // heads):

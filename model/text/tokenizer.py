@@ -129,6 +129,10 @@ class Tokenizer:
             paths |= {n: main.with_name(n) for n in (*FILE_NAMES, ADDED_TOKENS) if main.with_name(n).is_file()}
         try:
             files = {name: file.read_text(encoding="utf-8") for name, file in paths.items()}
+            if (templates := main.with_name("additional_chat_templates")).is_dir():
+                from model.text.named_templates import with_named_templates  # few folders have them
+
+                files = with_named_templates(files, templates)
         except (OSError, UnicodeDecodeError) as error:
             raise SproutError(f"The tokenizer at {path} cannot be read: {error}.") from error
         try:

@@ -154,6 +154,24 @@ def test_a_template_of_several_and_the_tokens_it_names_are_those_that_transforme
         assert renderer.tokenizer.decode(ours.ids[ours.trained], skip_special_tokens=False) == "a<|im_end|>"
 
 
+def test_named_templates_in_files_are_read_as_transformers_reads_and_writes_them(tmp_path):
+    named = {"default": DEFAULT_SYSTEM, "tool_use": "{{ tools | tojson }}" + DEFAULT_SYSTEM}
+    Tokenizer.load().save(tmp_path / "plain")
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "plain")
+    theirs.chat_template = named
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "additional_chat_templates" / "tool_use.jinja").is_file()
+    ours = Tokenizer.load(tmp_path / "theirs")
+    ours.save(tmp_path / "ours")
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "ours").chat_template == named
+    renderer = ChatRenderer(ours)
+    assert renderer.replaced is None
+    chat, tool = [user("q"), assistant("a")], {"type": "function", "function": {"name": "g"}}
+    for tools in ([], [tool]):
+        (rendered,) = renderer.render([Conversation(tuple(chat), tuple(tools))])
+        assert rendered.ids.tolist() == theirs.apply_chat_template(chat, tools=tools or None)["input_ids"]
+
+
 EACH, END = "{% for message in messages %}", "{% endfor %}" + PROMPT
 REPLACED = {
     EACH + "{{ message.role + ': ' + message.content + '\n' }}{% endfor %}": "no control token ends",

@@ -69,7 +69,7 @@ stray                                       | unexpected argument 'stray'
 --config {f}/binary.yaml                    | binary.yaml cannot be read
 --config {f}/hf                             | cannot be read
 --data_path                                 | expected at least one argument
---data_path {f}/{data}:0.5 {f}/{other}      | has no weight but other files have: give every file one, or none
+--data_path {f}/{data}:0.5 {f}/{other}      | has no weight, and other files have one: give every file a weight, or none
 --data_path {f}/{data}:0                    | a weight must be greater than zero, and finite
 --data_path {f}/{data}:-1                   | a weight must be greater than zero, and finite
 --data_path {f}/{data}:nan                  | a weight must be greater than zero, and finite

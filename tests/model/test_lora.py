@@ -209,7 +209,7 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     save_weights(tmp_path / "whole.pth", random_network(SMALL), small_tokenizer, stage="pretrain")
     with pytest.raises(SproutError, match="holds no adapters"):
         open_lora(tmp_path / "whole.pth")
-    with pytest.raises(SproutError, match="adapters without their network: use it by --lora"):
+    with pytest.raises(SproutError, match="adapters without their network: give it by --lora"):
         load_model(path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SproutError, match="damaged"):

@@ -188,6 +188,20 @@ def test_answers_of_the_student_are_judged_by_the_teacher_alone(workshop):
     assert sum(kl[-tenth:]) < 0.8 * sum(kl[:tenth])
 
 
+def test_prompts_without_answers_are_answered_by_the_student(workshop):
+    """The same prompts with answers give the same weights: no answer of the data is read."""
+    asked = [{"question": f"What is {number} and {number}?", "answers": [number]} for number in range(8)]
+    (workshop.folder / "asked.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+    answered = [{"question": one["question"], "answer": "?"} for one in asked]
+    (workshop.folder / "answered.jsonl").write_text("".join(json.dumps(one) + "\n" for one in answered))
+    words = (*WHOLE_FILE, "--on_policy=1", "--max_new_tokens=8")
+    one, other = (workshop.train(name, *words, data=(f"{name}.jsonl",)) for name in ("asked", "answered"))
+    assert "8 prompts, 0 left out as too long" in one.said and "this run has no validation" in one.said
+    assert same(one.weights, other.weights)
+    _, refused = workshop.fails("refused", "--max_steps=1", "--on_policy=0.5", data=("asked.jsonl",))
+    assert "this is a prompt, for train_grpo.py, train_ppo.py and train_distill.py --on_policy 1" in refused
+
+
 def test_some_steps_are_the_students_and_the_others_as_ever(workshop):
     words = ("--epochs=2", "--eval_interval=0", "--val_ratio=0", "--max_new_tokens=6")
     result = workshop.train("some", *words, "--on_policy=0.5")

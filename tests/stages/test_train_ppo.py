@@ -132,7 +132,7 @@ def test_each_rule_has_its_sentence():
     [
         (("--reward_weight={folder}/start.pth",), "no reward model"),
         (("--reward_weight={folder}/short.pth",), "reads at most 20 tokens"),
-        (("--kl_target=3", "--kl_coef=0"), "would stay so"),
+        (("--kl_target=3", "--kl_coef=0"), "would stay 0"),
         (("--ptx_weight=0",), "is for --ptx_weight"),
     ],
 )

@@ -84,7 +84,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
-    epochs = plan.steps / plan.steps_per_epoch  # in which --max_steps ends
+    whole, last = plan.rows_of_step(plan.steps - 1)  # the last step of an epoch may have fewer rows
+    epochs = whole + last.stop / plan.rows_per_epoch
     tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * epochs)
     share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")

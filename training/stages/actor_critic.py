@@ -35,7 +35,7 @@ def open_judge(args, policy, tokenizer: Tokenizer, device, say) -> ModelReward:
     path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
     judge = ModelReward.open(str(path), tokenizer, device, say)
     if judge.loaded.tokenizer.fingerprint != tokenizer.fingerprint:
-        raise SproutError(f"{path} has another tokenizer than the policy, so no critic can begin as it")
+        raise SproutError(f"{path} has another tokenizer than the policy, so the critic cannot begin as this network")
     reads = judge.loaded.model.config.max_position_embeddings
     if reads < min(args.max_seq_len + 1, policy.config.max_position_embeddings):
         raise SproutError(f"{path} reads at most {reads} tokens: give --max_seq_len {reads - 1}, or less")

@@ -73,7 +73,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     if not validation.documents:
         say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
     if validation.left_out:
-        say(f"validation leaves out {validation.left_out:,} {kind.left_out}")
+        say(f"validation leaves out {validation.packed.said_of_left_out(kind.left_out)}")
     return rows, validation
 
 
@@ -83,7 +83,7 @@ def warnings_about(cache, tokenizer) -> list[str]:
     if cache.copies > MANY_COPIES:
         warnings.append(
             f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
-            " learned by heart; leave copies out if they are not meant"
+            " learned by heart; remove the copies if you do not want that"
         )
     if cache.bytes_per_token < FEW_BYTES:
         warnings.append(

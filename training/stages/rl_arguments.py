@@ -101,9 +101,11 @@ def refuse_contradictions(args):
     if args.mini_batches > answers:
         raise UsageError(f"--mini_batches {args.mini_batches} is more than the {answers} answers of a step")
     if args.lora_dropout:
-        raise UsageError("--lora_dropout would score answers by another network than has sampled them: drop it")
+        raise UsageError(
+            "--lora_dropout would score answers by another network than the one that sampled them: drop it"
+        )
     if getattr(args, "kl_target", None) and not args.kl_coef:
-        raise UsageError("--kl_target scales --kl_coef, which is 0 and would stay so: give one above 0 to begin with")
+        raise UsageError("--kl_target scales --kl_coef, which is 0 and would stay 0: begin with one above 0")
     if getattr(args, "ptx_path", None) and not args.ptx_weight:
         raise UsageError("--ptx_path is for --ptx_weight, which is 0")
     return args

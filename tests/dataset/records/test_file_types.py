@@ -32,26 +32,36 @@ def ipc(path, kind) -> None:
         writer.write_table(table, max_chunksize=100)
 
 
+def write_table(path, delimiter) -> None:
+    table = pyarrow.Table.from_pylist([record | {"id": number} for number, record in enumerate(RECORDS)])
+    pyarrow.csv.write_csv(table, path, pyarrow.csv.WriteOptions(delimiter=delimiter))
+
+
 FILES = {
     "a.jsonl": LINES,
     "a.ndjson": LINES,
     "a.json": LINES,
     "b.json": json.dumps(RECORDS).encode(),
     "c.json": json.dumps(RECORDS, indent=2, ensure_ascii=False).encode("utf-8-sig"),
+    "d.json": json.dumps({"version": "1 [a]", "features": [], "Data": RECORDS, "count": 300}).encode(),
+    "e.json": json.dumps({"about": {"text": "x"}, "train": RECORDS}, indent=2).encode("utf-8-sig"),
+    "b.jsonl": json.dumps({"rows": RECORDS}).encode(),
     "a.jsonl.gz": gzip.compress(LINES),
     "a.jsonl.bz2": bz2.compress(LINES),
     "a.jsonl.xz": lzma.compress(LINES),
     "a.jsonl.zst": zstd(LINES),
     "a.json.gz": gzip.compress(json.dumps(RECORDS).encode()),
+    "b.json.xz": lzma.compress(json.dumps({"examples": RECORDS}, indent=1).encode()),
 }
 TABLES = {
     "a.parquet": lambda path: pyarrow.parquet.write_table(pyarrow.Table.from_pylist(RECORDS), path),
     "a.arrow": lambda path: ipc(path, pyarrow.ipc.new_stream),
     "b.arrow": lambda path: ipc(path, pyarrow.ipc.new_file),
     "a.csv": lambda path: pyarrow.csv.write_csv(pyarrow.Table.from_pylist(RECORDS), path),
-    "a.tsv": lambda path: pyarrow.csv.write_csv(
-        pyarrow.Table.from_pylist(RECORDS), path, pyarrow.csv.WriteOptions(delimiter="\t")
-    ),
+    "a.tsv": lambda path: write_table(path, "\t"),
+    "b.csv": lambda path: write_table(path, ";"),
+    "c.csv": lambda path: write_table(path, "\t"),
+    "b.tsv": lambda path: write_table(path, ","),
 }
 
 
@@ -61,7 +71,7 @@ def test_every_type_gives_the_same_records(tmp_path, name):
     path.write_bytes(FILES[name]) if name in FILES else TABLES[name](path)
     positions = []
     found = list(read_records(path, positions.append))
-    assert [item.fields for item in found] == RECORDS and found[-1].line == len(RECORDS)
+    assert [{"text": item.fields["text"]} for item in found] == RECORDS and found[-1].line == len(RECORDS)
     assert positions and positions == sorted(positions) and positions[-1] <= path.stat().st_size
 
 
@@ -111,6 +121,32 @@ def test_an_array_longer_than_a_line_may_be(tmp_path, monkeypatch):
     *found, number, end = read_records(path)
     assert [item.fields for item in found] == RECORDS and end.fields == {"text": "end"}
     assert (number.line, number.reason) == (len(RECORDS) + 1, "not a JSON object")
+
+
+TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]
+
+
+@pytest.mark.parametrize(
+    "content, expected",
+    [
+        ({"messages": TURNS}, [{"messages": TURNS}]),  # one conversation
+        ({"conversations": [TURNS, TURNS]}, [{"messages": TURNS}] * 2),
+        ({"prompt": "a", "tools": [{"text": "b"}]}, [{"prompt": "a", "tools": [{"text": "b"}]}]),
+        (
+            {"input": "a", "choices": [{"text": "b", "rank": 1}]},
+            [{"input": "a", "choices": [{"text": "b", "rank": 1}]}],
+        ),
+    ],
+)
+def test_an_object_is_a_record_or_holds_them(tmp_path, content, expected):
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    assert [item.fields for item in read_records(tmp_path / "a.json")] == expected
+
+
+def test_two_lists_of_records_in_one_object_are_named(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"train": RECORDS[:3], "test": RECORDS[3:5]}, indent=1))
+    with pytest.raises(SproutError, match=r'several lists of records \("train", "test"\): save one of them as a file'):
+        list(read_records(tmp_path / "a.json"))
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,9 @@ def test_parts_of_a_file_move_the_bar_as_they_are_dealt_with(tmp_path, monkeypat
         assert [document.content for document in documents] == ["a b"] and places == []
         show(0.5)
     assert places == [8, 16]  # bytes
+
+
+def test_an_unknown_shape_points_at_the_list_of_its_records():
+    unknown = unknown_shape({"version": "1", "rows": [{"row": {"text": "a"}}]}, [CHAT])
+    assert 'if its records are the list "rows", save that list as the file' in unknown.detail
+    assert unknown.detail.endswith(", ...") and unknown.detail.count("/") < 12

@@ -28,6 +28,25 @@ def read(record):
 
 
 @pytest.mark.parametrize(
+    "record",
+    [
+        {"messages": [USER, GOOD], "rejected_response": ["What?", "No."]},
+        {"messages": [USER, GOOD], "rejected_response": [[BAD], [BAD | {"content": "No."}]]},
+        {"messages": [USER, GOOD], "rejected_messages": [[USER, BAD], [USER, BAD | {"content": "No."}]]},
+        {"query": "Hi", "response": "Hello!", "rejected_response": ["What?", "No."]},
+        {"prompt": "Hi", "chosen": "Hello!", "rejected": ["What?", "No."]},
+        {"conversations": [USER], "chosen": "Hello!", "rejected": ["What?", "No."]},
+        {"instruction": "Hi", "chosen": "Hello!", "rejected": ["What?", "No."]},
+    ],
+)
+def test_several_rejected_answers_make_a_pair_each(record):
+    pairs = read({**record, "margin": 2}).pairs
+    assert [pair.margin for pair in pairs] == [2, 2]
+    assert [pair.chosen.messages for pair in pairs] == [(USER, GOOD)] * 2
+    assert [pair.rejected.messages for pair in pairs] == [(USER, BAD), (USER, BAD | {"content": "No."})]
+
+
+@pytest.mark.parametrize(
     "name, record",
     [
         ("chosen/rejected", {"chosen": [USER, GOOD], "rejected": [USER, BAD]}),

@@ -38,6 +38,19 @@ SAID = {"role": "assistant", "content": "yes"}
         ),
         ({"instruction": "x", "input": "", "output": "yes"}, [ASKED], {"answer": "yes"}),
         ({"prompt": "x", "completion": "yes", "k": 1}, [ASKED], {"answer": "yes", "k": 1}),
+        ({"question": "x", "ground_truth": 3}, [ASKED], {"ground_truth": 3}),
+        ({"problem": "x", "solution": "1+2=3", "answer": "3"}, [ASKED], {"solution": "1+2=3", "answer": "3"}),
+        ({"query": "x", "answer": "3", "system": "s"}, [SYSTEM, ASKED], {"answer": "3"}),
+        ({"instruction": "x", "input": "", "solution": "3"}, [ASKED], {"solution": "3"}),
+        ({"instruction": "a", "input": "b"}, [ASKED | {"content": "a\nb"}], {}),
+        ({"question": [SYSTEM, ASKED], "answers": ["3"]}, [SYSTEM, ASKED], {"answers": ["3"]}),
+        ({"prompt": "x", "problem": "y"}, [ASKED], {"problem": "y"}),
+        ({"conversation": [{"human": "x", "assistant": "yes"}], "k": 1}, [ASKED], {"answer": "yes", "k": 1}),
+        (
+            {"conversation": [{"human": "x", "assistant": "yes"}, {"human": "x", "assistant": ""}]},
+            [ASKED, SAID, ASKED],
+            {},
+        ),
     ],
 )
 def test_a_prompt_ends_before_the_answer_and_all_other_columns_stay(record, messages, columns):

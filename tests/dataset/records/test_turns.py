@@ -84,10 +84,20 @@ def test_nothing_is_learned_from_an_excluded_record(small_tokenizer, record):
 
 
 @pytest.mark.parametrize(
-    "column", [{"label": True}, {"label": 2}, {"label": "sports"}, {"loss": 2.3}, {"weight": "a lot"}, {"label": None}]
+    "column",
+    [
+        *({"label": value} for value in (True, 2, "sports", "good", None)),
+        *({"loss": 2.3}, {"weight": "a lot"}, {"weight": 72}, {"weight": 1.5}, {"weight": [72, 80.5, 3]}),
+        *({"train": "train"}, {"train": "test"}, {"train": ["ICE 5", "RE 7"]}, {"skip_words": ["a", "b"]}),
+    ],
 )
 def test_other_columns_change_nothing(column):
     assert read({"prompt": "Hi", "completion": "Hello!", **column}).untrained == frozenset()
+
+
+def test_a_text_on_a_turn_is_no_mark():
+    found = read({"messages": [USER, ANSWER | {"mask_reason": "none", "skipped": ["a"]}]})
+    assert found.untrained == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -147,7 +157,10 @@ def test_calls_in_turns_of_their_own_as_ms_swift_has_them():
         {"train": "0"},
         {"weight": 0.5},
         {"weights": [0, 1]},
+        {"weights": [2.0, 1.0]},
         {"loss_mask": [1]},
+        {"train": [False, True, True]},
+        {"train": ["false", "true"]},
     ],
 )
 def test_a_mark_beside_the_turns_that_cannot_be_followed_is_named(mark):

@@ -20,7 +20,14 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
         (CHAT, {"prompt": "a", "completion": "b", "input": "c", "system": "d"}, ["input"]),
         (CHAT, {"instruction": "a", "output": "b", "input": "c", "history": [["d", "e"]], "note": ""}, []),
         (CHAT, {**CHATTED, "weight": 1, "tools": [TOOL], "language": "en"}, []),
+        (CHAT, {**CHATTED, "weight": 72, "train": "test", "label": "sports"}, ["weight", "train", "label"]),
+        (CHAT, {**CHATTED, "weight": 0, "train": True, "label": 1}, []),
         (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c", "margin": 2, "knowledge": "d"}, ["knowledge"]),
+        (
+            PREFERENCE,
+            {"prompt": "a", "chosen": "b", "rejected": "c", "label": "sports", "train": "x"},
+            ["label", "train"],
+        ),
     ],
 )
 def test_keys_that_change_nothing_are_found(tmp_path, kind, record, expected):

@@ -8,6 +8,7 @@ import torch
 
 from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
+from dataset.rows.answers import ANSWERS
 from dataset.rows.judged import JUDGED_PAIRS
 from dataset.rows.pairs import PAIRS
 from dataset.rows.rows import Rows, ValidationRows
@@ -161,3 +162,32 @@ def test_a_file_of_such_pairs_is_refused(cached_pairs):
 def test_rows_too_short_for_any_answer_are_refused(cached_pairs):
     with pytest.raises(SproutError, match="no pair has two answers that begin within 4 tokens"):
         Rows(PAIRS, [(cached_pairs(preferences(5)), None)], 3, seed=0)
+
+
+@pytest.mark.parametrize("kind", [PAIRS, JUDGED_PAIRS, ANSWERS])
+def test_a_count_of_what_is_left_out_gives_the_true_reason(tmp_path, build, kind):
+    """One pair too long, one with a marked answer, one with a mark beside its turns, one that stays."""
+    answer = {"role": "assistant", "content": "good"}
+    records = [
+        {"prompt": "a?", "chosen": [answer], "rejected": "bad"},
+        {"prompt": "b?", "chosen": [answer | {"weight": 0}], "rejected": "bad"},
+        {"prompt": "c?", "chosen": [answer], "rejected": "bad", "train": False},
+        {"prompt": "long " * 60, "chosen": [answer], "rejected": "bad"},
+    ]
+    path = tmp_path / "marked.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    rows = Rows(kind, [(build(path, kind=kind), None)], 50, seed=0)
+    one, excluded = (1, 2) if kind is not ANSWERS else (2, 3)  # apart, the bad answer to b? is one to learn from
+    found = rows.packed.kept[0]
+    assert (found.too_long, found.excluded, found.left_out) == (one, excluded, one + excluded)
+    assert f"{one} " in rows.summary() and f", {excluded} as their own marks exclude them" in rows.summary()
+    (warning,) = rows.packed.warnings_about_marks()
+    assert warning.startswith(f"{excluded} {rows.packed.NAMES} in {path} are left out: a mark")
+    said = rows.packed.said_of_left_out(kind.left_out)
+    assert said == f"{one} {kind.left_out} and {excluded} {rows.packed.NAMES} that their own marks exclude"
+
+
+def test_a_file_of_excluded_pairs_says_so(cached_pairs):
+    cache = cached_pairs([{"prompt": "a?", "chosen": "b", "rejected": "c", "train": False}])
+    with pytest.raises(SproutError, match="all 1 pairs are excluded by their own marks: give other data"):
+        Rows(PAIRS, [(cache, None)], 50, seed=0)

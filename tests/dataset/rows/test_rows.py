@@ -208,7 +208,7 @@ def test_sources_that_cannot_be_mixed(cached, one_separator):
     with pytest.raises(UsageError, match="would never be seen"):
         Rows(TEXTS, [(a, 1e-4), (b, 1)], 16, seed=0)
     other = cached(random_documents(50), name="c", tokenizer=one_separator)
-    with pytest.raises(SproutError, match="two tokenizers"):
+    with pytest.raises(SproutError, match="different tokenizers"):
         Rows(TEXTS, [(a, None), (other, None)], 16, seed=0)
     with pytest.raises(SproutError, match="all are held out"):
         Rows(TEXTS, [(cached(random_documents(9), val_ratio=1, name="d"), None)], 16, seed=0)

@@ -97,7 +97,7 @@ def test_names_and_pairs_of_early_2025(tmp_path, small_tokenizer, capsys, flags)
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(tokens[None])[0].double(), expected, rtol=0, atol=1e-4)
     said = capsys.readouterr().err
-    assert "before April 2025" in said and "taking that of" in said
+    assert "before April 2025" in said and "is taken" in said
 
 
 def test_a_network_with_q_norm_is_of_the_present_with_its_eps(tmp_path, small_tokenizer):
@@ -129,6 +129,33 @@ def test_prefixes_of_wrappers_are_understood(tmp_path, small_tokenizer, prefix):
         load_model(tmp_path / "c.pth")
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod."])
+@pytest.mark.parametrize("key", ["model", "state_dict", "model_state_dict", "module"])
+def test_weights_beside_the_state_of_their_training_are_opened(tmp_path, small_tokenizer, key, prefix):
+    network = random_network(PRESENT)
+    weights = {prefix + name: tensor for name, tensor in half(network).items()}
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": 0.1}]}
+    torch.save({key: weights, "optimizer": optimizer, "epoch": 1, "step": 20}, tmp_path / "a.pth")
+    small_tokenizer.save(tmp_path)
+    opened = load_model(tmp_path / "a.pth").model
+    assert all(torch.equal(tensor.half(), half(network)[name]) for name, tensor in opened.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "contents, found",
+    [
+        ({"model": {"transformer.wte.weight": torch.zeros(2, 2)}, "step": 1}, "found transformer.wte.weight, ..."),
+        ({"model": {"a": 1}, "step": 1}, "its keys are model, step"),
+        ({"identity": {}, "model": {"a": torch.zeros(2)}}, "its keys are identity, model"),  # ours, to resume from
+    ],
+)
+def test_what_else_a_checkpoint_holds_is_named(tmp_path, contents, found):
+    torch.save(contents, tmp_path / "a.pth")
+    with pytest.raises(SproutError) as caught:
+        load_model(tmp_path / "a.pth")
+    assert found in str(caught.value)
+
+
 def test_a_tokenizer_is_never_guessed(tmp_path, capsys):
     (tmp_path / "out").mkdir()
     torch.save(half(random_network(PRESENT.replace(vocab_size=6400))), tmp_path / "out" / "a.pth")
@@ -139,7 +166,7 @@ def test_a_tokenizer_is_never_guessed(tmp_path, capsys):
         load_model(tmp_path / "out" / "a.pth")
     Tokenizer.load().save(tmp_path / "model")  # as in a checkout of MiniMind
     assert load_model(tmp_path / "out" / "a.pth").tokenizer.vocab_size == 6400
-    assert f"taking that of {tmp_path / 'model'}" in capsys.readouterr().err
+    assert f"the one in {tmp_path / 'model'} is taken" in capsys.readouterr().err
 
 
 def test_what_is_written_is_what_minimind_loads(tmp_path, small_tokenizer):

@@ -1,13 +1,16 @@
 """run.json: what a run says of itself."""
 
 import json
+from unittest.mock import Mock
 
 import pytest
+import torch
 
 from model.errors import SproutError, counted
 from tests.stages.workshop import Workshop, write_texts
 from training.diagnosis.known import read_description
-from training.report.description import Description, Progress, write_description
+from training.engine.plan import Plan
+from training.report.description import Description, Progress, describe_plan, write_description
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +108,17 @@ def test_the_time_left_does_not_count_the_first_step_which_compiles(capsys):
         progress.advance({"loss": 1.0, "lr": 0.1, "time/tokens_per_second": 1.0}, 0, True)
     progress.close()
     assert capsys.readouterr().out.splitlines()[-1].endswith("01:36 left")
+
+
+@pytest.mark.parametrize("steps, rows, said", [(3, 12, "0.857 epochs"), (4, 14, "1 epoch"), (7, 26, "1.86 epochs")])
+def test_a_plan_counts_the_tokens_of_the_rows_that_its_steps_have(steps, rows, said):
+    """14 rows in steps of 4: the last step of an epoch has two, so that three steps are 12/14 of an epoch, not 3/4."""
+    plan = Plan(
+        epochs=2, rows_per_epoch=14, row_length=10, batch_size=4, accumulation_steps=1, world_size=1, max_steps=steps,
+        learning_rate=0.1, warmup_steps=1, schedule="wsd", footprint=Mock(parts=Mock(return_value={})),
+        reasons=dict.fromkeys(("batch", "warmup", "learning_rate"), ""),
+    )  # fmt: skip
+    model = Mock(parameters=lambda: [torch.zeros(3)])
+    lines = describe_plan(Mock(dry_run=False), plan, model, Mock(seconds=None), Mock(), tokens_per_epoch=1400)
+    assert sum(len(plan.rows_of_step(step)[1]) for step in range(steps)) == rows
+    assert any(f"about {100 * rows:,} tokens to learn, in rows of 10, {said}" in line for line in lines)

@@ -68,7 +68,7 @@ def test_an_unknown_flag_names_the_nearest(flag, meant):
         ("--n_embd", "--hidden_size"),
         ("--n_layer", "--num_hidden_layers"),
         ("--warmup_iters", "--warmup_steps"),
-        ("--load", "--weight_path"),
+        ("--load", "--weight_path FOLDER"),
         ("--model_name_or_path", "--from_weight"),
         ("--per_device_train_batch_size", "--batch_size"),
         ("--num_train_epochs", "--epochs"),
