@@ -102,9 +102,9 @@ def compare(args) -> None:
             model_args = {
                 "model": Path(args.weight_path).stem,
                 "base_url": f"{url}/v1/completions",
-                "tokenizer": str(folder),
+                "tokenizer": str(with_bos(folder)),
             }
-            model_args |= {"num_concurrent": 4, "max_length": positions}
+            model_args |= {"num_concurrent": 4, "max_length": positions, "add_bos_token": True}
             theirs = their_results("local-completions", model_args, names, **how)
     else:
         model_args = {"pretrained": str(folder), "dtype": "float32", "add_bos_token": True}
@@ -119,6 +119,15 @@ def export(weight: str, out: Path) -> tuple[Path, int]:
     folder = out / "exported"
     ours("scripts/export_hf.py", "--weight_path", weight, "--save_dir", str(folder), "--dtype", "float32")
     return folder, json.loads((folder / "config.json").read_text())["max_position_embeddings"]
+
+
+def with_bos(folder: Path) -> Path:
+    """The tokenizer of a folder, with BOS as a part of it: `local-completions` adds only what the tokenizer does."""
+    from model.text.exported import beginning_texts
+    from model.text.tokenizer import Tokenizer
+
+    beginning_texts(Tokenizer.load(folder)).save(folder.with_name("tokenizer"))
+    return folder.with_name("tokenizer")
 
 
 def ours(script: str, *words: str) -> None:
