@@ -60,7 +60,7 @@ def main(argv=None) -> None:
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
-    from inference.benchmark.report import as_json, table
+    from inference.benchmark.report import as_json, remarks, table
     from inference.benchmark.running import Settings, run_task, score_task
     from inference.benchmark.tasks import read_tasks
     from inference.weights import open_network
@@ -91,6 +91,8 @@ def main(argv=None) -> None:
             precision = ready_to_generate(loaded.model, device, args.dtype)
         settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision)
         outcomes = run_task(task, loaded.model, loaded.tokenizer, settings)
+        for remark in remarks(task, outcomes):
+            say(remark)
         scores = score_task(task, outcomes)
         rows += [(task.name, score) for score in scores]
         found = overlaps.get(task.name)

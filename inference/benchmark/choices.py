@@ -86,7 +86,6 @@ CHOICES = (
         "sentence_good, sentence_bad",
         lambda fields: has("sentence_good", "sentence_bad")(fields) or has("good", "bad")(fields),
         (Form("", _blimp, BY_LIKELIHOOD),),
-        shots=0,
         subject_key="uid",
     ),
     Layout(
@@ -94,28 +93,24 @@ CHOICES = (
         "activity_label, ctx_a, ctx_b, endings, label",
         has("activity_label", "ctx_a", "endings"),
         (Form("", _hellaswag, BY_LIKELIHOOD),),
-        shots=0,
     ),
-    Layout("piqa", "goal, sol1, sol2, label", has("goal", "sol1", "sol2"), (Form("", _piqa, BY_LIKELIHOOD),), shots=0),
+    Layout("piqa", "goal, sol1, sol2, label", has("goal", "sol1", "sol2"), (Form("", _piqa, BY_LIKELIHOOD),)),
     Layout(
         "arc",
         "question, choices {text, label}, answerKey",
         lambda fields: has("question", "choices", "answerkey")(fields) and isinstance(fields["choices"], dict),
         (Form("", _arc, BY_LIKELIHOOD),),
-        shots=0,
     ),
     Layout(
         "xcopa_zh",
         "premise, question, choice1, choice2, label",
         lambda fields: _is_copa(fields) and is_chinese(fields["premise"]),
         (Form("", _copa("因为", "所以"), BY_LIKELIHOOD),),
-        shots=0,
     ),
     Layout(  # the other languages of XCOPA have the key "changed", and connectives of their own
         "copa",
         "premise, question, choice1, choice2, label",
         lambda fields: _is_copa(fields) and "changed" not in fields,
         (Form("", _copa("because", "therefore"), BY_LIKELIHOOD),),
-        shots=0,
     ),
 )

@@ -128,7 +128,6 @@ LETTERED = (
         "question with its options A to D, answer",
         _is_gaokao,
         _both(_gaokao_letters, _gaokao_texts),
-        shots=0,
         subject_key="subject",
     ),
 )

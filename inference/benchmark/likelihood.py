@@ -76,7 +76,7 @@ def log_likelihoods(
         context = ids[: -len(request.continuation)]
         if not context:
             raise SproutError(
-                f"an answer has {len(ids)} tokens, and the network sees {positions}: give --max_seq_len more"
+                f"an answer has {len(ids)} tokens, more than the {positions} that the network sees at once"
             )
         group = groups.setdefault(context, Group(context, {}))
         # What the network reads last; the answers A to D, of one token each, differ only in what is looked up.

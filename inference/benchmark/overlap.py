@@ -1,8 +1,8 @@
 """Which items of a benchmark stand in training data: those that share 13 words in a row with it, or 30 characters.
 
 13 words are the measure of GPT-3 (https://arxiv.org/abs/2005.14165, appendix C). Chinese has no spaces between words,
-so characters are counted there. Case, spaces and punctuation do not count. An item that is shorter has to stand there as
-a whole, and one of fewer than 5 words or 10 characters says too little to tell.
+so characters are counted there. Case, spaces and punctuation do not count. An item that is shorter has to stand there
+as a whole, and one of fewer than 5 words or 10 characters says too little to tell.
 """
 
 import re

@@ -52,6 +52,8 @@ def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], se
             one |= {"answer": entry.item.answer, "written": outcome.written}
         if task.layout is not PASSAGES:
             one |= verdicts(task, entry, outcome)
+        if outcome.cut:
+            one["cut"] = True
         if seen is not None:
             one["overlaps"] = number in seen
         items.append(one)
@@ -64,3 +66,13 @@ def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], se
         "example": {"context": first.context, "delimiter": first.item.delimiter, "choices": list(first.item.choices)},
         "items": items,
     }
+
+
+def remarks(task: Task, outcomes: Sequence[Outcome]) -> list[str]:
+    """What a reader of the scores should know of the items, in sentences."""
+    found = []
+    if task.left_out:
+        found.append(f"{task.name}: {task.left_out:,} items cannot be asked so and are left out")
+    if cut := sum(outcome.cut for outcome in outcomes):
+        found.append(f"{task.name}: {cut:,} items are longer than the network sees and lost their beginning")
+    return found

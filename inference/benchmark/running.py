@@ -29,12 +29,14 @@ class Outcome:
     """What the network made of an item: log-likelihoods of its choices, or the answer that it wrote.
 
     nats, tokens: of a passage, -log p and the number of its tokens.
+    cut: whether it was too long for the network, and lost its beginning.
     """
 
     likelihoods: tuple[float, ...] = ()
     written: str | None = None
     nats: float = 0.0
     tokens: int = 0
+    cut: bool = False
 
 
 ANSWERS_AT_ONCE = 32
@@ -47,8 +49,14 @@ def run_task(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
     if task.form.until:
         return _write(task, model, tokenizer, settings)
     pairs = [(entry.context, entry.item.delimiter + choice) for entry in task.entries for choice in entry.item.choices]
-    found = iter(_likelihoods(task, model, requests_for(tokenizer, pairs, settings.bos), settings, " choices"))
-    return [Outcome(tuple(next(found) for _ in entry.item.choices)) for entry in task.entries]
+    requests = requests_for(tokenizer, pairs, settings.bos)
+    found = _likelihoods(task, model, requests, settings, " choices")
+    cut = [len(one.context) + len(one.continuation) > settings.positions + 1 for one in requests]
+    outcomes, end = [], 0
+    for entry in task.entries:
+        start, end = end, end + len(entry.item.choices)
+        outcomes.append(Outcome(tuple(found[start:end]), cut=any(cut[start:end])))
+    return outcomes
 
 
 def _likelihoods(task: Task, model, requests: list[Request], settings: Settings, unit: str) -> list[float]:
@@ -80,8 +88,8 @@ def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
             f" {settings.positions} tokens"
         )
     before = [tokenizer.bos_id] if settings.bos else []
-    encoded = tokenizer.encode_batch([entry.context for entry in task.entries])
-    prompts = [[*before, *ids][-room:] for ids in encoded]
+    encoded = [[*before, *ids] for ids in tokenizer.encode_batch([entry.context for entry in task.entries])]
+    prompts = [ids[-room:] for ids in encoded]
     with bar_over(len(prompts), task.name, " answers") as bar, settings.precision():
         answers = written_answers(
             model,
@@ -93,7 +101,7 @@ def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
             slots=settings.batch_size or ANSWERS_AT_ONCE,
             show=bar.update,
         )
-    return [Outcome(written=answer) for answer in answers]
+    return [Outcome(written=answer, cut=len(ids) > room) for answer, ids in zip(answers, encoded, strict=True)]
 
 
 def verdicts(task: Task, entry: Entry, outcome: Outcome) -> dict[str, bool]:

@@ -20,7 +20,7 @@ def _passage(fields: dict) -> Item:
     return Item("", text, text)
 
 
-PASSAGES = Layout("text", "text", has("text"), (Form("", _passage, ("perplexity", "bits_per_byte")),), shots=0)
+PASSAGES = Layout("text", "text", has("text"), (Form("", _passage, ("perplexity", "bits_per_byte")),))
 LAYOUTS = (*CHOICES, *LETTERED, *WRITTEN, PASSAGES)  # the first that fits a record wins
 
 
@@ -61,6 +61,8 @@ def read_tasks(
 
     Raises `SproutError` for a file that is of no layout, and for the first record that cannot be used.
     """
+    if shots and not shots_paths:
+        raise UsageError(f"--shots {shots} are examples out of a file: give it by --shots_path")
     examples = [_read(path) for path in shots_paths]
     tasks: dict[str, Task] = {}
     used = set()
@@ -69,8 +71,6 @@ def read_tasks(
         mine = [(number, one) for number, (other, one) in enumerate(examples) if other is layout]
         used.update(number for number, _ in mine)
         count = (layout.shots if shots is None else shots) if mine else 0
-        if shots and not mine:
-            raise UsageError(f"--shots {shots} of {path} ({layout.name}) need --shots_path FILE with its examples")
         for form in layout.forms:
             task = tasks.setdefault(f"{layout.name} {form.name}", Task(layout, form, count))
             before: dict[str | None, str] = {}
