@@ -102,7 +102,8 @@ def main(argv=None) -> None:
         results.append(as_json(task, outcomes, scores, found))
 
     print("\n".join(table(rows)))
-    path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{Path(loaded.source).stem}.json")
+    name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
     settings = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
     content = {"weight": loaded.source, "lora": args.lora, **settings, "tasks": results}
     again = " (replaced)" if path.exists() else ""

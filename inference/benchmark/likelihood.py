@@ -5,6 +5,7 @@ continuation)` has more than `encode(context)`, and spaces at the end of a conte
 tokenizers join a space to the word behind it.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -100,6 +101,8 @@ def log_likelihoods(
                     show(sum(len(asked) for asked in rows))
     finally:
         model.train(was_training)
+    if not all(map(math.isfinite, found)):
+        raise SproutError("the network computes values that are not numbers: its weights are damaged or it diverged")
     return found
 
 
@@ -137,7 +140,8 @@ def _after_prefixes(model, groups: list[Group], device) -> tuple[Tensor, list]:
     read = KVCache(model.config, len(groups), prefixes.shape[1], device, dtype)
     model.features(prefixes, cache=read)
     ends = _padded([tail for _, tail, _ in tails], device)
-    cache = KVCache(model.config, len(tails), prefixes.shape[1] + ends.shape[1], device, dtype)
+    capacity = -(-(prefixes.shape[1] + ends.shape[1]) // 8) * 8  # kernels of a GPU take no mask of another width
+    cache = KVCache(model.config, len(tails), capacity, device, dtype)
     owners = torch.tensor([owner for owner, _, _ in tails], device=device)
     for new, old in ((cache.keys, read.keys), (cache.values, read.values)):
         new[:, :, :, : read.capacity] = old[:, owners]

@@ -11,9 +11,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from model.errors import SproutError, UsageError
@@ -70,16 +71,23 @@ doc_to_choice: ["A", "B", "C", "D"]
 doc_to_target: "{{['A', 'B', 'C', 'D'].index(answer)}}"
 metric_list: [{metric: acc}]
 """
+_TEXT = """
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{text}}"
+metric_list: [{metric: bits_per_byte}]
+"""
 LOCAL = {
     "blimp": Local("blimp/_template_yaml", _blimp),
     "hellaswag": Local("hellaswag/hellaswag.yaml"),
     "piqa": Local("piqa/piqa.yaml"),
-    "arc": Local("arc/arc_easy.yaml"),
+    "arc": Local("arc/arc_easy.yaml", lambda fields: fields | {"answerKey": fields["answerkey"]}),
     "xcopa_zh": Local("xcopa/default_zh.yaml", _xcopa),
     "gaokao letters": Local(None, lambda fields: {key: fields[key] for key in ("question", "answer")}, _GAOKAO),
     "gsm8k": Local("gsm8k/gsm8k.yaml", lambda fields: {key: fields[key] for key in ("question", "answer")}),
     "mgsm_zh": Local("mgsm/native_cot/mgsm_native_cot_zh.yaml", _mgsm),
     "mgsm_en": Local("mgsm/native_cot/mgsm_native_cot_en.yaml", _mgsm),
+    "text": Local(None, lambda fields: {"text": fields["text"]}, _TEXT),
 }
 
 
@@ -96,28 +104,29 @@ def compare(args) -> None:
     folder, positions = export(args.weight_path, out)
     ours = our_results(args, out)
     names = write_tasks(args, ours["tasks"], out)
-    how = {"limit": None, "max_new_tokens": args.max_new_tokens, "out": out, "batch_size": args.batch_size}
-    if args.server:
+    ask = partial(their_results, max_new_tokens=args.max_new_tokens, out=out, batch_size=args.batch_size)
+    texts = {name for task, name in names.items() if task == "text"}
+    others = set(names.values()) - texts
+    theirs = {}
+    if args.server and others:
         with serving(args.weight_path, out) as url:
-            model_args = {
-                "model": Path(args.weight_path).stem,
-                "base_url": f"{url}/v1/completions",
-                "tokenizer": str(with_bos(folder)),
-            }
-            model_args |= {"num_concurrent": 4, "max_length": positions, "add_bos_token": True}
-            theirs = their_results("local-completions", model_args, names, **how)
+            model = {"model": Path(args.weight_path).stem, "base_url": f"{url}/v1/completions"}
+            model |= {"tokenizer": str(with_bos(folder)), "add_bos_token": True}
+            theirs = ask("local-completions", model | {"num_concurrent": 4, "max_length": positions}, others)
     else:
-        model_args = {"pretrained": str(folder), "dtype": "float32", "add_bos_token": True}
-        theirs = their_results("hf", model_args, names, **how)
+        model = {"pretrained": str(folder), "dtype": "float32"}
+        theirs = ask("hf", model | {"add_bos_token": True}, others) if others else {}
+        # Of a text it scores every token that its tokenizer makes, behind BOS: a second BOS would be one of them.
+        theirs |= ask("hf", model | {"add_bos_token": False}, texts) if texts else {}
     for task in ours["tasks"]:
-        if task["task"] in names:
+        if names.get(task["task"]) in theirs:
             print(compared(task, theirs[names[task["task"]]]), flush=True)
 
 
 def export(weight: str, out: Path) -> tuple[Path, int]:
     """The weight as a folder in float32, and how many positions it has."""
     folder = out / "exported"
-    ours("scripts/export_hf.py", "--weight_path", weight, "--save_dir", str(folder), "--dtype", "float32")
+    run_ours("scripts/export_hf.py", "--weight_path", weight, "--save_dir", str(folder), "--dtype", "float32")
     return folder, json.loads((folder / "config.json").read_text())["max_position_embeddings"]
 
 
@@ -130,7 +139,7 @@ def with_bos(folder: Path) -> Path:
     return folder.with_name("tokenizer")
 
 
-def ours(script: str, *words: str) -> None:
+def run_ours(script: str, *words: str) -> None:
     """Runs a script of this checkout."""
     result = subprocess.run([sys.executable, str(ROOT / script), *words], cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
@@ -145,7 +154,7 @@ def our_results(args, out: Path) -> dict:
     words += ["--max_new_tokens", str(args.max_new_tokens), "--device", "cpu", "--out_dir", str(out)]
     words += ["--limit", str(args.limit)] if args.limit else []
     begun = time.perf_counter()
-    ours("scripts/benchmark_model.py", *words)
+    run_ours("scripts/benchmark_model.py", *words)
     print(f"ours took {time.perf_counter() - begun:.0f} s")
     return json.loads(file.read_text())
 
@@ -177,7 +186,7 @@ def write_tasks(args, tasks: list[dict], out: Path) -> dict[str, str]:
 
 
 def their_results(
-    model: str, model_args: dict, names: dict[str, str], *, limit, max_new_tokens: int, out: Path, batch_size: int
+    model: str, model_args: dict, names: Collection[str], *, max_new_tokens: int, out: Path, batch_size: int
 ) -> dict:
     """{task of theirs: its samples, in the order of the file}."""
     from lm_eval import simple_evaluate
@@ -187,11 +196,10 @@ def their_results(
     found = simple_evaluate(
         model=model,
         model_args=model_args,
-        tasks=list(names.values()),
+        tasks=sorted(names),
         task_manager=TaskManager(include_path=str(out / "tasks"), include_defaults=False),
         batch_size=batch_size,
         device="cpu",
-        limit=limit,
         gen_kwargs={"max_gen_toks": max_new_tokens},
         bootstrap_iters=0,
     )
@@ -202,6 +210,9 @@ def their_results(
 def compared(task: dict, samples: list[dict]) -> str:
     """A line about one task."""
     items = task["items"]
+    if task["task"] == "text":
+        largest = max(abs(item["nats"] + sample["resps"][0][0]) for item, sample in zip(items, samples, strict=True))
+        return f"text: {len(items)} texts, log-likelihoods within {largest:.1e}"
     if "log_likelihoods" not in items[0]:
         return _compared_answers(task, samples)
     largest, scores = 0.0, {}
