@@ -39,7 +39,9 @@ def parse_arguments(argv=None):
     )
     group.add_argument("--max_new_tokens", type=positive_int, default=256, help="of a written answer (%(default)s)")
     group.add_argument("--max_seq_len", type=positive_int, help="tokens that the network sees (all its positions)")
-    group.add_argument("--batch_size", type=positive_int, help="at once (as many as have 8,192 tokens; 32 answers)")
+    group.add_argument(
+        "--batch_size", type=positive_int, help="choices or answers at once (default: by their length; 32 answers)"
+    )
     add_switch(
         group.add_argument,
         "bos",

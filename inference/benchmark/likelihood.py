@@ -6,18 +6,18 @@ tokenizers join a space to the word behind it.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from inference.evaluation import shared_out
 from model.errors import SproutError
 from model.generation import KVCache
 from model.likelihood import chunk_length
 
+TOKENS_AT_ONCE = {"cpu": 1024}  # what a CPU computes of more does not stay in its caches; a GPU takes 16,384
 LEAST_SHARED = 16  # tokens that sharing a context must save; fewer are computed again in less time
 
 
@@ -67,7 +67,7 @@ def log_likelihoods(
     """The log-likelihood of each continuation.
 
     positions: how many tokens the network sees; what is too long loses its beginning.
-    batch_size: rows at once (default: as many as have `inference.evaluation.TOKENS_AT_ONCE`).
+    batch_size: rows at once (default: as many as have `TOKENS_AT_ONCE`).
     show: called with the number of requests that have been dealt with since the last call.
     """
     device = model.model.embed_tokens.weight.device
@@ -95,7 +95,7 @@ def log_likelihoods(
                 else:
                     shared.append(group)
             for some, compute in ((plain, _whole), (shared, _after_prefixes)):
-                for few, _ in shared_out(some, Group.size, batch_size):
+                for few in _batches(some, batch_size, TOKENS_AT_ONCE.get(device.type, 16384)):
                     features, rows = compute(model, few, device)
                     _look_up(model, features, rows, found)
                     show(sum(len(asked) for asked in rows))
@@ -121,6 +121,20 @@ class Group:
     def size(self) -> int:
         """Tokens that keys and values are kept of."""
         return len(self.tails) * (len(self.prefix) + max(map(len, self.tails)))
+
+
+def _batches(groups: list[Group], batch_size: int | None, most: int) -> Iterator[list[Group]]:
+    """The groups in batches, the largest first, so that memory that does not suffice shows at once."""
+    groups = sorted(groups, key=lambda group: (-len(group.prefix), -group.size()))
+    start = 0
+    while start < len(groups):
+        end, tokens = start, 0
+        while end < len(groups) and (end == start or tokens + groups[end].size() <= most):
+            tokens += groups[end].size()
+            end += 1
+        end = start + batch_size if batch_size else end
+        yield groups[start:end]
+        start = end
 
 
 def _whole(model, groups: list[Group], device) -> tuple[Tensor, list]:
