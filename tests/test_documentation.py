@@ -40,6 +40,7 @@ NOT_RUN = {
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"pip download|python .*smollm2": "a network from PyPI",
     r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
+    r"python scripts/benchmark.py harness ": "needs lm-eval, which brings 340 MB",
     r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
 }
 
@@ -61,6 +62,7 @@ TINY = {
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.score": "--device cpu",
     "scripts.benchmark": "--megabytes 1",
+    "scripts.benchmark_model": "--max_new_tokens 2 --device cpu",
 }
 THIN = "--num_hidden_layers 1 --intermediate_size 64"  # of a new network
 
@@ -103,6 +105,14 @@ def prepared(tmp_path_factory) -> Path:
     (folder / "my_prompts.jsonl").write_text("".join(json.dumps(record) + "\n" for record in prompts))
     write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
     (folder / "my_tools.py").write_text('def twice(x: int) -> int:\n    """Doubles a number."""\n    return 2 * x\n')
+    sums = [json.dumps({"question": f"{i} + 1?", "answer": f"#### {i + 1}"}) + "\n" for i in range(3)]
+    sentences = json.dumps({"sentence_good": "She sees.", "sentence_bad": "She see."}) + "\n"
+    options = json.dumps({"id": 0, "question": "?", "A": "1", "B": "2", "C": "3", "D": "4", "answer": "A"}) + "\n"
+    (folder / "blimp.jsonl").write_text(sentences)
+    for name in ("gsm8k_test", "gsm8k_train"):
+        (folder / f"{name}.jsonl").write_text("".join(sums))
+    for name in ("law_val", "law_dev"):
+        (folder / f"{name}.jsonl").write_text(options)
     for name in CHATS:
         write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
     tokenizer = Tokenizer.load()

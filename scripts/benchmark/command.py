@@ -8,6 +8,7 @@
     python scripts/benchmark.py gpu --data_path a.jsonl chats.jsonl   all of docs/gpu.md, on a CUDA GPU, in 8 minutes
     python scripts/benchmark.py decode                                decoding against transformers' `generate`
     python scripts/benchmark.py rollouts --data_path a.jsonl --weight_path FILE   sampling, against MiniMind's way
+    python scripts/benchmark.py harness --data_path blimp.jsonl --weight_path FILE   scores, against lm_eval
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -20,7 +21,9 @@ from training.stages.arguments import StageParser
 
 def main(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument("what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode", "rollouts"))
+    parser.add_argument(
+        "what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode", "rollouts", "harness")
+    )
     what = "train, learn, plan: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
@@ -41,13 +44,16 @@ def main(argv=None):
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
     parser.add_argument("--rehearse", action="store_true", help="gpu: everything at its smallest, on a CPU")
     parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
-    parser.add_argument("--weight_path", metavar="FILE", help="rollouts: the network that answers")
+    parser.add_argument("--weight_path", metavar="FILE", help="rollouts, harness: the network that answers")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="harness: the first N items of each file")
+    parser.add_argument("--max_new_tokens", type=positive_int, default=64, help="harness: of an answer (%(default)s)")
+    parser.add_argument("--server", action="store_true", help="harness: asks scripts/serve.py, not an exported folder")
     parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
     args = parser.parse_args(argv)
     if args.what not in ("memory", "gpu", "decode") and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
-    if args.what == "rollouts" and not args.weight_path:
-        raise UsageError("rollouts needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")
+    if args.what in ("rollouts", "harness") and not args.weight_path:
+        raise UsageError(f"{args.what} needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")
     if args.profile and args.what != "train":
         raise UsageError(f"--profile is for pretraining: python scripts/benchmark.py train --profile, not {args.what}")
     if args.what in ("train", "sft"):
@@ -58,6 +64,8 @@ def main(argv=None):
         from scripts.benchmark.gpu.measure import compare
     elif args.what == "rollouts":
         from scripts.benchmark.rollouts import compare
+    elif args.what == "harness":
+        from scripts.benchmark.harness import compare
     elif args.what == "decode":
         from scripts.benchmark.decode import compare
     elif args.what == "plan":

@@ -1,0 +1,39 @@
+"""Reads the fields of a record of a benchmark, none of which is trusted."""
+
+from dataset.records.formats import BadRecord, clean_string
+
+LETTERS = "ABCD"
+
+
+def text_of(fields: dict, key: str) -> str:
+    return clean_string(fields, key)
+
+
+def texts_of(fields: dict, key: str, count: int | None = None) -> tuple[str, ...]:
+    """A list of two or more texts (of `count`, if that is given)."""
+    value = fields.get(key)
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        raise BadRecord(f'"{key}" is not a list of texts')
+    if len(value) < 2 or (count and len(value) != count):
+        raise BadRecord(f'"{key}" has {len(value)} texts, not {count or "two or more"}')
+    return tuple(value)
+
+
+def place_of(fields: dict, key: str, count: int) -> int:
+    """The place of the right choice, which stands under `key` as a number or as digits."""
+    value = fields.get(key)
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+        why = "is withheld" if value in (-1, "-1", "", None) else f"is none of {count}"
+        raise BadRecord(f'the right choice under "{key}" {why}', "take a split with answers")
+    return value
+
+
+def letter_of(fields: dict, key: str) -> int:
+    """The place of the right choice, which stands under `key` as a letter."""
+    value = fields.get(key)
+    if not isinstance(value, str) or value.strip() not in tuple(LETTERS):
+        why = "is none of A to D" if value else "is withheld"
+        raise BadRecord(f'the right choice under "{key}" {why}', "take a split with answers")
+    return LETTERS.index(value.strip())

@@ -1,0 +1,78 @@
+"""What a benchmark found, as a table for people and as JSON with every item."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+
+from inference.benchmark.running import Outcome, verdicts
+from inference.benchmark.scores import Score
+from inference.benchmark.tasks import PASSAGES, Task
+
+HEAD = ("task", "items", "metric", "value", "95 % interval", "chance")
+
+
+def table(rows: Sequence[tuple[str, Score]]) -> list[str]:
+    """Lines of a table; "chance" stands at the end of those where guessing could have scored the same."""
+    cells = [HEAD]
+    for name, score in rows:
+        form = "{:.4f}".format if score.metric == "bits_per_byte" else "{:.2f}".format
+        if score.metric not in ("perplexity", "bits_per_byte"):
+            form = "{:.1%}".format
+        between = "-" if score.low is None else f"{form(score.low)} to {form(score.high)}"
+        guess = "-" if score.chance is None else form(score.chance)
+        cells.append(
+            (name, f"{score.items:,}", score.metric, form(score.value), between, guess)
+            + (("chance",) if score.is_chance else ())
+        )
+    widths = [max(len(row[i]) for row in cells) for i in range(len(HEAD))]
+    lines = []
+    for row in cells:
+        padded = [
+            cell.ljust(width) if i in (0, 2) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
+        ]
+        lines.append("  ".join([*padded, *row[len(HEAD) :]]).rstrip())
+    return lines
+
+
+def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], seen: Collection[int] | None) -> dict:
+    """A task with every item: its place, its right choice, log-likelihoods or the written answer, and what is right.
+
+    seen: the numbers of the entries that stand in training data; None: nobody asked.
+    """
+    items = []
+    for number, (entry, outcome) in enumerate(zip(task.entries, outcomes, strict=True)):
+        one = {"file": entry.path, "line": entry.line}
+        if entry.subject is not None:
+            one["subject"] = entry.subject
+        if task.layout is PASSAGES:
+            one |= {"nats": outcome.nats, "tokens": outcome.tokens, "bytes": len(entry.item.answer.encode("utf-8"))}
+        elif entry.item.choices:
+            one |= {"right": entry.item.right, "log_likelihoods": list(outcome.likelihoods)}
+        else:
+            one |= {"answer": entry.item.answer, "written": outcome.written}
+        if task.layout is not PASSAGES:
+            one |= verdicts(task, entry, outcome)
+        if outcome.cut:
+            one["cut"] = True
+        if seen is not None:
+            one["overlaps"] = number in seen
+        items.append(one)
+    first = task.entries[0]
+    return {
+        "task": task.name,
+        "shots": task.shots,
+        "left_out": task.left_out,
+        "scores": [asdict(score) | {"is_chance": score.is_chance} for score in scores],
+        "example": {"context": first.context, "delimiter": first.item.delimiter, "choices": list(first.item.choices)},
+        "items": items,
+    }
+
+
+def remarks(task: Task, outcomes: Sequence[Outcome]) -> list[str]:
+    """What a reader of the scores should know of the items, in sentences."""
+    found = []
+    if task.left_out:
+        found.append(f"{task.name}: {task.left_out:,} items cannot be asked so and are left out")
+    if cut := sum(outcome.cut for outcome in outcomes):
+        found.append(f"{task.name}: {cut:,} items are longer than the network sees and lost their beginning")
+    return found

@@ -1,0 +1,126 @@
+"""Asks a network the items of a task, and scores what comes of it."""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from dataset.records.reading import bar_over
+from inference.benchmark import scores
+from inference.benchmark.answers import written_answers
+from inference.benchmark.likelihood import Request, log_likelihoods, requests_for
+from inference.benchmark.scores import Score
+from inference.benchmark.tasks import PASSAGES, Entry, Task
+from model.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How items are asked. positions: tokens that the network sees; precision: context in which it computes."""
+
+    positions: int
+    batch_size: int | None
+    max_new_tokens: int
+    bos: bool
+    precision: Callable[[], AbstractContextManager]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the network made of an item: log-likelihoods of its choices, or the answer that it wrote.
+
+    nats, tokens: of a passage, -log p and the number of its tokens.
+    cut: whether it was too long for the network, and lost its beginning.
+    """
+
+    likelihoods: tuple[float, ...] = ()
+    written: str | None = None
+    nats: float = 0.0
+    tokens: int = 0
+    cut: bool = False
+
+
+ANSWERS_AT_ONCE = 32
+
+
+def run_task(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
+    """The outcome of every entry, with a progress bar."""
+    if task.layout is PASSAGES:
+        return _score_passages(task, model, tokenizer, settings)
+    if task.form.until:
+        return _write(task, model, tokenizer, settings)
+    pairs = [(entry.context, entry.item.delimiter + choice) for entry in task.entries for choice in entry.item.choices]
+    requests = requests_for(tokenizer, pairs, settings.bos)
+    found = _likelihoods(task, model, requests, settings, " choices")
+    cut = [len(one.context) + len(one.continuation) > settings.positions + 1 for one in requests]
+    outcomes, end = [], 0
+    for entry in task.entries:
+        start, end = end, end + len(entry.item.choices)
+        outcomes.append(Outcome(tuple(found[start:end]), cut=any(cut[start:end])))
+    return outcomes
+
+
+def _likelihoods(task: Task, model, requests: list[Request], settings: Settings, unit: str) -> list[float]:
+    with bar_over(len(requests), task.name, unit) as bar:
+        how = {"autocast": settings.precision, "batch_size": settings.batch_size, "show": bar.update}
+        return log_likelihoods(model, requests, settings.positions, **how)
+
+
+def _score_passages(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
+    """Documents in windows side by side: each token is predicted once, by BOS and what its window has before it."""
+    encoded = tokenizer.encode_batch([entry.item.answer for entry in task.entries])
+    requests, owners, size = [], [], settings.positions
+    for number, ids in enumerate(encoded):
+        ids = (tokenizer.bos_id, *ids)
+        for start in range(0, len(ids) - 1, size):
+            requests.append(Request(ids[start : start + 1], ids[start + 1 : start + size + 1]))
+            owners.append(number)
+    nats = [0.0] * len(encoded)
+    for owner, found in zip(owners, _likelihoods(task, model, requests, settings, " windows"), strict=True):
+        nats[owner] -= found
+    return [Outcome(nats=each, tokens=len(ids)) for each, ids in zip(nats, encoded, strict=True)]
+
+
+def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
+    room = settings.positions - settings.max_new_tokens
+    if room < 1:
+        raise UsageError(
+            f"--max_new_tokens {settings.max_new_tokens} leave no room for a question: the network sees"
+            f" {settings.positions} tokens"
+        )
+    before = [tokenizer.bos_id] if settings.bos else []
+    encoded = [[*before, *ids] for ids in tokenizer.encode_batch([entry.context for entry in task.entries])]
+    prompts = [ids[-room:] for ids in encoded]
+    with bar_over(len(prompts), task.name, " answers") as bar, settings.precision():
+        answers = written_answers(
+            model,
+            prompts,
+            decode=tokenizer.decode,
+            end_ids=tokenizer.end_ids,
+            stops=task.form.until,
+            max_new_tokens=settings.max_new_tokens,
+            slots=settings.batch_size or ANSWERS_AT_ONCE,
+            show=bar.update,
+        )
+    return [Outcome(written=answer, cut=len(ids) > room) for answer, ids in zip(answers, encoded, strict=True)]
+
+
+def verdicts(task: Task, entry: Entry, outcome: Outcome) -> dict[str, bool]:
+    """Whether an item is right, by metric."""
+    item = entry.item
+    if item.choices:
+        by_metric = ((name, scores.chosen(outcome.likelihoods, item.choices, name)) for name in task.form.metrics)
+        return {name: place == item.right for name, place in by_metric}
+    return {name: is_right(outcome.written, item.answer) for name, is_right in task.form.grades.items()}
+
+
+def score_task(task: Task, outcomes: Sequence[Outcome], without: Collection[int] = ()) -> list[Score]:
+    """The scores of a task. without: numbers of entries that do not count."""
+    kept = [pair for number, pair in enumerate(zip(task.entries, outcomes, strict=True)) if number not in without]
+    if not kept:
+        return []
+    if task.layout is PASSAGES:
+        sizes = [len(entry.item.answer.encode("utf-8")) for entry, _ in kept]
+        return scores.passages([one.nats for _, one in kept], [one.tokens for _, one in kept], sizes)
+    chance = sum(1 / len(entry.item.choices) for entry, _ in kept) / len(kept) if kept[0][0].item.choices else None
+    found = [verdicts(task, *pair) for pair in kept]
+    return [scores.share(name, [each[name] for each in found], chance) for name in task.form.metrics]

@@ -1,0 +1,136 @@
+"""Layouts whose answers the network writes itself: GSM8K, MGSM in English and Chinese, questions with short answers.
+
+What counts as right is what the tasks of lm-evaluation-harness 0.4.13 count: "strict" takes the number behind the words
+that the examples end with, "flexible" the last number of the answer.
+"""
+
+import re
+import string
+from collections.abc import Callable
+
+from dataset.records.formats import BadRecord
+from inference.benchmark.fields import text_of
+from inference.benchmark.items import Form, Item, Layout, has, is_chinese
+
+ANY_NUMBER = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
+ENDS = ("</s>", "<|im_end|>")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
+def first_after(words: str, written: str) -> str | None:
+    """What the first match of an expression has in its group."""
+    found = re.search(words, written)
+    return found[1].strip() if found else None
+
+
+def last_number(written: str) -> str | None:
+    found = ANY_NUMBER.findall(written)
+    return next(part for part in found[-1] if part).strip() if found else None
+
+
+def same_amount(said: str, right: str) -> bool:
+    """Equality in GSM8K: without commas, dollar signs, a full stop at the end, and the way to the answer."""
+    return _amount(said) == _amount(right)
+
+
+def _amount(text: str) -> str:
+    text = text.replace(",", "").replace("$", "")
+    return re.sub(r"\.$", "", re.sub("(?s).*#### ", "", text)).lower()
+
+
+def same_without_marks(said: str, right: str) -> bool:
+    """Equality in MGSM: without any punctuation, and so without decimal points and signs."""
+    return said.lower().translate(_PUNCTUATION) == right.lower().translate(_PUNCTUATION)
+
+
+def _graded(extract: Callable[[str], str | None], same: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
+    def is_right(written: str, right: str) -> bool:
+        said = extract(written)
+        return said is not None and same(said, right)
+
+    return is_right
+
+
+def _gsm8k(fields: dict) -> Item:
+    question, answer = text_of(fields, "question"), text_of(fields, "answer")
+    return Item(f"Question: {question}\nAnswer:", answer, f"{question} {answer}")
+
+
+def _mgsm(mark: str, asks: str, introduced: int):
+    """introduced: how many characters of a written-out answer are words like `asks`, which are not shown twice."""
+
+    def read(fields: dict) -> Item:
+        question, way = text_of(fields, "question"), fields.get("answer")
+        number = fields.get("answer_number", fields.get("final"))
+        if isinstance(number, bool) or not isinstance(number, (int, float, str)) or number == "":
+            raise BadRecord("there is no number that is the answer")
+        if isinstance(number, float) and number.is_integer():  # a column of a table with gaps
+            number = int(number)
+        if way:  # an example of the training split, whose texts begin with the marks
+            return Item(f"{question}\n{asks}", way[introduced:], question)
+        return Item(f"{mark}{question}\n{asks}", str(number), question)
+
+    return read
+
+
+def _mgsm_layout(name: str, chinese: bool, read, stop: str, words: str) -> Layout:
+    grades = {
+        "strict": _graded(lambda written: first_after(words, written), same_without_marks),
+        "flexible": _graded(last_number, same_without_marks),
+    }
+    return Layout(
+        name,
+        "question, answer_number",
+        lambda fields: (
+            has("question")(fields)
+            and ("answer_number" in fields or "final" in fields)
+            and is_chinese(fields["question"]) == chinese
+        ),
+        (Form("", read, ("strict", "flexible"), (stop, *ENDS), grades),),
+        shots=8,
+    )
+
+
+def _short(fields: dict) -> Item:
+    question, answer = text_of(fields, "question"), text_of(fields, "answer")
+    asked = f"问题：{question}\n答案：" if is_chinese(question) else f"Question: {question}\nAnswer:"
+    return Item(asked, answer, f"{question} {answer}", delimiter="" if is_chinese(question) else " ")
+
+
+WRITTEN = (
+    Layout(
+        "gsm8k",
+        "question, answer with #### before the number",
+        lambda fields: has("question", "answer")(fields) and "####" in str(fields["answer"]),
+        (
+            Form(
+                "",
+                _gsm8k,
+                ("strict", "flexible"),
+                ("Question:", *ENDS),
+                {
+                    "strict": _graded(lambda written: first_after(r"#### (\-?[0-9\.\,]+)", written), same_amount),
+                    "flexible": _graded(last_number, same_amount),
+                },
+            ),
+        ),
+    ),
+    _mgsm_layout("mgsm_zh", True, _mgsm("问题： ", "逐步解答:", 6), "问题：", r"答案是 (\-?[0-9\.\,]+)。"),
+    _mgsm_layout(
+        "mgsm_en", False, _mgsm("Question: ", "Step-by-Step Answer:", 21), "Question:", r"The answer is (\-?[0-9\.\,]+)"
+    ),
+    Layout(
+        "short_answers",
+        "question, answer",
+        has("question", "answer"),
+        (
+            Form(
+                "",
+                _short,
+                ("exact_match",),
+                ("\n", *ENDS),
+                {"exact_match": lambda said, right: said.strip() == right.strip()},
+            ),
+        ),
+    ),
+)

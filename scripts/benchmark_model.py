@@ -1,0 +1,137 @@
+"""What can a network do? Scores on local files of known benchmarks, by the conventions of lm-evaluation-harness.
+
+    python scripts/benchmark_model.py --model_mode 1 --data_path blimp.jsonl xcopa_zh.jsonl
+    python scripts/benchmark_model.py --model_mode 1 --data_path gsm8k_test.jsonl --shots_path gsm8k_train.jsonl
+    python scripts/benchmark_model.py --weight_path M.gguf --data_path hellaswag.parquet --limit 500
+    python scripts/benchmark_model.py --model_mode 1 --data_path my_text.jsonl --check_overlap my_corpus.jsonl
+
+The layout of a file is seen from its keys: C-Eval, CMMLU, MMLU, ARC, HellaSwag, PIQA, XCOPA (zh), COPA, BLiMP, GAOKAO,
+GSM8K, MGSM (zh, en), questions with short answers, and plain texts (perplexity, bits per byte). docs/benchmark.md says
+how each is asked. Where the 95 % interval of a score holds what guessing would score, the table says "chance".
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import add_switch, count, positive_int
+from inference.arguments import WEIGHT_NAMES, add_weight_arguments
+from inference.terminal import say
+from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    group = parser.add_argument_group("what to ask")
+    group.add_argument("--data_path", nargs="+", required=True, metavar="FILE", help="JSON lines, parquet, CSV, text")
+    group.add_argument("--limit", type=positive_int, metavar="N", help="only the first N items of each file")
+    group.add_argument("--shots_path", nargs="+", default=(), metavar="FILE", help="examples to put before each item")
+    group.add_argument(
+        "--shots", type=count, metavar="N", help="how many (the first of the file; default: as is usual for the task)"
+    )
+    group.add_argument(
+        "--check_overlap",
+        nargs="+",
+        metavar="FILE",
+        help="training data: counts the items that stand in it, and scores the others",
+    )
+    group.add_argument("--max_new_tokens", type=positive_int, default=256, help="of a written answer (%(default)s)")
+    group.add_argument("--max_seq_len", type=positive_int, help="tokens that the network sees (all its positions)")
+    group.add_argument(
+        "--batch_size", type=positive_int, help="choices or answers at once (default: by their length; 32 answers)"
+    )
+    add_switch(
+        group.add_argument,
+        "bos",
+        "begin with BOS, as in training (default); --no_bos: only where nothing else stands before an answer",
+        default=True,
+    )
+    group.add_argument("--save_file", metavar="FILE", help="the result (<out_dir>/benchmark/<weight>.json)")
+    modes = ", ".join(f"{mode} {name}" for mode, name in enumerate(WEIGHT_NAMES))
+    weight = add_weight_arguments(parser)
+    weight.add_argument("--model_mode", type=int, choices=range(len(WEIGHT_NAMES)), default=0, help=f"{modes} (0)")
+    add_size_arguments(weight.add_argument)
+    parser.set_defaults(dtype="float32")  # so that figures can be compared
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> None:
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.records.reading import check_file
+    from inference.benchmark.report import as_json, remarks, table
+    from inference.benchmark.running import Settings, run_task, score_task
+    from inference.benchmark.tasks import read_tasks
+    from inference.weights import open_network
+    from inference.writer import ready_to_generate
+    from model.device import choose_device, reuse_freed_memory
+    from model.disk import write_atomically
+    from model.files.writable import refuse_unwritable
+
+    # Refuse what cannot be done before the network is read
+    for path in args.check_overlap or ():
+        check_file(path)
+    tasks = read_tasks(args.data_path, args.shots_path, args.shots, args.limit)
+    if args.save_file:
+        refuse_unwritable(Path(args.save_file).parent, "--save_file")
+    device = choose_device(args.device, args.dtype)
+    if device.device.type == "cpu":
+        reuse_freed_memory()
+
+    loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
+    positions = loaded.model.config.max_position_embeddings
+    positions = min(args.max_seq_len or positions, positions)
+    overlaps = find_overlaps(args, tasks)
+    precision = device.autocast
+    tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
+    rows, results = [], []
+    for task in tasks:
+        if task.form.until:
+            precision = ready_to_generate(loaded.model, device, args.dtype)
+        settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision)
+        outcomes = run_task(task, loaded.model, loaded.tokenizer, settings)
+        for remark in remarks(task, outcomes):
+            say(remark)
+        scores = score_task(task, outcomes)
+        rows += [(task.name, score) for score in scores]
+        found = overlaps.get(task.name)
+        if found:
+            apart = score_task(task, outcomes, found)
+            rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
+        results.append(as_json(task, outcomes, scores, found))
+
+    print("\n".join(table(rows)))
+    name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
+    settings = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
+    content = {"weight": loaded.source, "lora": args.lora, **settings, "tasks": results}
+    again = " (replaced)" if path.exists() else ""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8")))
+    say(f"every item is in {path}{again}")
+
+
+def find_overlaps(args, tasks) -> dict[str, set[int]]:
+    """Which entries of each task stand in the training data; {} where nobody asked."""
+    if not args.check_overlap:
+        return {}
+    from inference.benchmark.overlap import overlapping
+
+    found = {}
+    for task, (seen, judged) in zip(
+        tasks, overlapping([[entry.item.own for entry in task.entries] for task in tasks], args.check_overlap)
+    ):
+        found[task.name] = seen
+        short = len(task.entries) - judged
+        say(
+            f"{task.name}: {len(seen):,} of {judged:,} items stand in the training data"
+            + (f"; {short:,} are too short to tell" if short else "")
+        )
+    return found
+
+
+if __name__ == "__main__":
+    run_main(main)

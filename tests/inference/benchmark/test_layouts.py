@@ -1,0 +1,177 @@
+"""Layouts are seen from the keys of a file, and every layout is asked as lm-eval's task of it asks."""
+
+import csv
+import json
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from inference.benchmark.tasks import read_tasks
+from model.errors import SproutError, UsageError
+
+ABCD = {"A": "甲", "B": "乙", "C": "丙", "D": "丁"}
+# (layout and form, a record as the original data set has it, context, answers or None, the place of the right one)
+CASES = [
+    ("blimp", {"sentence_good": "She sees.", "sentence_bad": "She see.", "UID": "x"}, "", ("She sees.", "She see."), 0),
+    (
+        "hellaswag",
+        {
+            "activity_label": "Roof",
+            "ctx_a": "A man is [step] up.",
+            "ctx_b": "he",
+            "endings": ["falls [title] down.", "sings."],
+            "label": "1",
+        },
+        "Roof: A man is up. He",
+        ("falls. down.", "sings."),
+        1,
+    ),
+    (
+        "piqa",
+        {"goal": "Boil", "sol1": "fire", "sol2": "ice", "label": 0},
+        "Question: Boil\nAnswer:",
+        ("fire", "ice"),
+        0,
+    ),
+    (
+        "arc",
+        {"id": "1", "question": "Hot?", "choices": {"text": ["sun", "ice"], "label": ["1", "2"]}, "answerKey": "2"},
+        "Question: Hot?\nAnswer:",
+        ("sun", "ice"),
+        1,
+    ),
+    (
+        "xcopa_zh",
+        {
+            "premise": "天黑了。",
+            "choice1": "A灯亮了。",
+            "choice2": "他走了。",
+            "question": "effect",
+            "label": 1,
+            "changed": False,
+        },
+        "天黑了 所以",
+        ("a灯亮了。", "他走了。"),
+        1,
+    ),
+    (
+        "copa",
+        {"premise": "It rained.", "choice1": "I ran.", "choice2": "I sat.", "question": "cause", "label": 0},
+        "It rained because",
+        ("i ran.", "i sat."),
+        0,
+    ),
+    (
+        "mmlu letters",
+        {"question": " Why? ", "subject": "world_history", "choices": ["p", "q", "r", "s"], "answer": 2},
+        "The following are multiple choice questions (with answers) about world history.\n\n"
+        "Why?\nA. p\nB. q\nC. r\nD. s\nAnswer:",
+        tuple("ABCD"),
+        2,
+    ),
+    (
+        "mmlu texts",
+        {"question": " Why? ", "subject": "world_history", "choices": ["p", "q", "r", "s"], "answer": 2},
+        "The following are questions (with answers) about world history.\n\nQuestion: Why?\nAnswer:",
+        tuple("pqrs"),
+        2,
+    ),
+    (
+        "ceval letters",
+        {"id": 0, "question": "谁？", **ABCD, "answer": "D", "explanation": ""},
+        "以下是中国关于法学的单项选择题，请选出其中的正确答案。\n\n谁？\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案：",
+        tuple("ABCD"),
+        3,
+    ),
+    (
+        "cmmlu letters",
+        {"Question": "谁？", **ABCD, "Answer": "B"},
+        "以下是关于大学法律的单项选择题，请直接给出正确答案的选项。\n\n谁？\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案：",
+        tuple("ABCD"),
+        1,
+    ),
+    ("cmmlu texts", {"Question": "谁？", **ABCD, "Answer": "B"}, "谁？\n答案：", tuple("甲乙丙丁"), 1),
+    (
+        "gaokao letters",
+        {"question": "谁？\nA．甲 B．乙\nC．丙 D．丁\n", "answer": "C"},
+        "谁？\nA．甲 B．乙\nC．丙 D．丁\n答案：",
+        tuple("ABCD"),
+        2,
+    ),
+    (
+        "gaokao texts",
+        {"question": "谁？\nA．甲 B．乙\nC．丙 D．丁\n", "answer": "C"},
+        "谁？\n答案：",
+        tuple("甲乙丙丁"),
+        2,
+    ),
+    ("gsm8k", {"question": "2+2?", "answer": "so\n#### 4"}, "Question: 2+2?\nAnswer:", (), 0),
+    ("mgsm_zh", {"question": "几？", "answer": None, "answer_number": 4}, "问题： 几？\n逐步解答:", (), 0),
+    ("mgsm_en", {"question": "2?", "answer": None, "answer_number": 4}, "Question: 2?\nStep-by-Step Answer:", (), 0),
+    ("short_answers", {"question": "谁？", "answer": "我"}, "问题：谁？\n答案：", (), 0),
+    ("text", {"text": "Once."}, "", (), 0),
+]
+FILES = {"ceval letters": "law_val.jsonl", "cmmlu letters": "college_law.jsonl"}
+
+
+def write(path, *records):
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(("name", "record", "context", "choices", "right"), CASES, ids=[case[0] for case in CASES])
+def test_layout_is_recognised_and_asked_as_lm_eval_asks(tmp_path, name, record, context, choices, right):
+    tasks = read_tasks([write(tmp_path / FILES.get(name, "data.jsonl"), record)])
+    task = {task.name: task for task in tasks}[name]
+    (entry,) = task.entries
+    assert (entry.context, entry.item.choices, entry.item.right) == (context, choices, right)
+
+
+def test_a_table_is_read_as_lines_of_json_are(tmp_path):
+    record = {"question": "Hot?", "choices": {"text": ["sun", "ice"], "label": ["A", "B"]}, "answerKey": "A"}
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist([record]), tmp_path / "arc.parquet")
+    with open(tmp_path / "agronomy.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([["", "Question", *"ABCD", "Answer"], [0, "谁？", "1", "2", "3", "4", "B"]])
+    arc, letters, texts = read_tasks([str(tmp_path / "arc.parquet"), str(tmp_path / "agronomy.csv")])
+    assert arc.entries[0].item.choices == ("sun", "ice")
+    assert letters.entries[0].context.startswith("以下是关于农学的") and texts.entries[0].item.choices == tuple("1234")
+
+
+def test_shots_stand_before_an_item_by_subject(tmp_path):
+    shot = {"id": 0, "question": "几？", **ABCD, "answer": "A"}
+    asked = write(tmp_path / "law_val.jsonl", {"id": 0, "question": "谁？", **ABCD, "answer": "D"})
+    examples = (
+        write(tmp_path / "law_dev.jsonl", shot, shot | {"question": "三？"}),
+        write(tmp_path / "logic_dev.jsonl", shot),
+    )
+    letters, texts = read_tasks([asked], examples[:1], shots=1)
+    options = "\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案："
+    about = "以下是中国关于法学的单项选择题，请选出其中的正确答案。\n\n"
+    assert letters.entries[0].context == f"{about}几？{options} A\n\n谁？{options}"
+    assert texts.entries[0].context == "几？\n答案：甲\n\n谁？\n答案："
+    both, _ = read_tasks([asked], examples)
+    assert "三？" in both.entries[0].context and both.entries[0].context.count("几？") == 1
+    with pytest.raises(UsageError, match="give it by --shots_path"):
+        read_tasks([asked], shots=2)
+    with pytest.raises(UsageError, match="holds gsm8k, which no --data_path holds"):
+        read_tasks([asked], [write(tmp_path / "g.jsonl", {"question": "2?", "answer": "#### 2"})])
+
+
+@pytest.mark.parametrize(
+    ("records", "reason"),
+    [
+        ([{"a": 1}], "no benchmark has the keys a: the known ones are blimp"),
+        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": -1}], "is withheld \\(take a split with answers\\)"),
+        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "is none of 2"),
+        ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
+        (
+            [{"premise": "Io.", "choice1": "a", "choice2": "b", "question": "cause", "label": 0, "changed": False}],
+            "no benchmark has the keys",
+        ),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path, records, reason):
+    with pytest.raises(SproutError, match=reason):
+        read_tasks([write(tmp_path / "data.jsonl", *records)])

@@ -1,0 +1,87 @@
+"""scripts/benchmark_model.py from the files to the table and the JSON, and what it says of a wrong file."""
+
+import json
+
+import pytest
+
+from model.config import TransformerConfig
+from model.files.checkpoint import save_weights
+from scripts import benchmark_model
+from tests.support import make_tokenizer, random_network
+from training.stages.arguments import run_main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmark")
+    tokenizer = make_tokenizer()
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = TransformerConfig(vocab_size=tokenizer.vocab_size, num_key_value_heads=2, **sizes)
+    save_weights(folder / "pretrain_32.pth", random_network(config), tokenizer, stage="pretrain")
+    write(
+        folder / "piqa.jsonl", ({"goal": f"do {i}", "sol1": "this", "sol2": "that", "label": i % 2} for i in range(8))
+    )
+    write(folder / "gsm8k.jsonl", [{"question": "2+2?", "answer": "#### 4"}, {"question": "1+1?", "answer": "#### 2"}])
+    write(folder / "texts.jsonl", [{"text": "do 3 this is what it says that one should do, over and over again"}])
+    return folder
+
+
+def write(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def run(folder, *words):
+    benchmark_model.main(["--out_dir", str(folder), "--device", "cpu", *map(str, words)])
+
+
+def test_table_and_json(folder, capsys):
+    files = [folder / name for name in ("gsm8k.jsonl", "piqa.jsonl", "texts.jsonl")]
+    run(folder, "--data_path", *files, "--max_new_tokens", 4, "--shots_path", files[0], "--shots", 1)
+    out, err = capsys.readouterr()
+    assert [line.split()[:3] for line in out.splitlines()[1:]] == [
+        ["piqa", "8", "acc"],
+        ["piqa", "8", "acc_norm"],
+        ["piqa", "8", "acc_bytes"],
+        ["text", "1", "perplexity"],
+        ["text", "1", "bits_per_byte"],
+        ["gsm8k", "2", "strict"],
+        ["gsm8k", "2", "flexible"],
+    ]
+    file = folder / "benchmark" / "pretrain_32.json"
+    assert f"every item is in {file}" in err
+    piqa, _, gsm8k = json.loads(file.read_text())["tasks"]
+    assert len(piqa["items"]) == 8 and piqa["scores"][0]["chance"] == 0.5
+    first = piqa["items"][0]
+    assert first["acc"] == (first["log_likelihoods"][0] >= first["log_likelihoods"][1])
+    assert gsm8k["example"]["context"] == "Question: 2+2?\nAnswer: #### 4\n\nQuestion: 2+2?\nAnswer:"
+
+
+def test_items_in_training_data_are_counted_and_left_out(folder, capsys):
+    write(folder / "seen.jsonl", [{"text": "do this: Do 3. That and more of it, do 5 that"}])
+    write(
+        folder / "long.jsonl",
+        ({"goal": f"please do {i} now", "sol1": "this", "sol2": "that", "label": 1} for i in range(4)),
+    )
+    write(folder / "seen.jsonl", [{"text": "so, Please do 3 now. That is"}])
+    run(
+        folder,
+        "--data_path",
+        folder / "long.jsonl",
+        "--check_overlap",
+        folder / "seen.jsonl",
+        "--save_file",
+        folder / "x.json",
+    )
+    out, err = capsys.readouterr()
+    assert "piqa: 1 of 4 items stand in the training data" in err
+    assert "piqa without 1 seen      3  acc " in out
+    items = json.loads((folder / "x.json").read_text())["tasks"][0]["items"]
+    assert [item["overlaps"] for item in items] == [False, False, False, True]
+
+
+def test_a_wrong_file_is_one_sentence(folder, capsys):
+    write(folder / "wrong.jsonl", [{"instruction": "x"}])
+    with pytest.raises(SystemExit) as stopped:
+        run_main(lambda: run(folder, "--data_path", folder / "wrong.jsonl"))
+    err = capsys.readouterr().err
+    assert stopped.value.code and err.count("error: ") == 1 and "no benchmark has the keys instruction" in err
