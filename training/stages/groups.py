@@ -129,7 +129,9 @@ def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer) -
     names = {name: None for prompt in prompts for name in prompt.columns}
     columns = {name: [prompt.columns.get(name) for prompt in prompts] for name in names}
     columns |= {
-        "messages": [[*p.messages, {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)],
+        "messages": [
+            [*map(dict, p.messages), {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)
+        ],
         "prompt_ids": before,
         "completion_ids": ids,
         "ended": [answer.ended for answer in answers],

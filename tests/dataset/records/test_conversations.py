@@ -327,6 +327,8 @@ def test_a_round_without_question_or_answer_is_named():
     for rounds, reason in (
         ([ROUNDS[0], {"assistant": "d"}], "a round has no question"),
         ([{"human": "a", "assistant": None}], '"content" is empty'),
+        ([{"human": "a", "input": "b", "assistant": "c"}], 'a round has "input" beside "human" and "assistant"'),
+        ([{"human": "a", "assistant": "b", "ignore": "yes"}], '"ignore" of a turn is not supported'),
         (
             [{"human": "a", "assistant": "b", "output_with_loss": False}],
             '"output_with_loss" of a turn is not supported',
