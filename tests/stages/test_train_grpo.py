@@ -1,5 +1,6 @@
 """GRPO as a user runs it: an update equals the formula, the first ratio is 1, and what goes wrong is said."""
 
+import json
 from unittest import mock
 
 import pytest
@@ -116,6 +117,17 @@ def test_all_answers_cut_and_masked_make_an_update_of_nothing(workshop):
     names = {"reward", "reward_std", "frac_reward_zero_std", "rewards/letters/mean", "rewards/letters/std"}
     names |= {f"completions/{name}_length" for name in ("mean", "min", "max")}
     assert names <= line.keys()
+
+
+def test_a_step_whose_prompts_have_no_answer_is_not_rated_and_the_next_ones_are(workshop):
+    path = workshop.folder / "few_answers.jsonl"
+    records = [{"question": "a", "answer": "a"}, *({"question": "bc" * (i % 3 + 1)} for i in range(15))]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records[::-1]))
+    words = ("--max_steps=8", "--val_ratio=0", "--batch_size=1", "--accumulation_steps=1")
+    command = workshop.command("few", *words, "--reward=exact", data=[path])
+    workshop.main(command)
+    rated = ["rewards/exact/mean" in line for line in workshop.result("few").metrics]
+    assert len(rated) == 8 and not all(rated)
 
 
 def test_another_reward_of_the_same_name_is_refused(workshop):
