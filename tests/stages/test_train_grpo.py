@@ -6,10 +6,13 @@ from unittest import mock
 import pytest
 import torch
 
+from dataset.cache.prompts import StoredPrompt
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop
+from training.rewards.loading import Reward
 from training.stages.advice import Advice
-from training.stages.groups import Groups
+from training.stages.answer_rows import Answer
+from training.stages.groups import Groups, rewards_of
 from training.stages.mixed_in import MixedIn
 from training.stages.rollouts import from_kept
 
@@ -90,6 +93,32 @@ def test_the_fine_tuning_loss_joins_by_its_weight(workshop):
     wanted = torch.cat([p.grad.flatten() for p in network.parameters()])
     found = torch.cat([p.grad.flatten() for p in policy.parameters()])
     torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+
+
+def test_what_is_left_out_of_the_conversations_is_said(workshop):
+    line = json.loads((workshop.folder / "chat_b.jsonl").read_text().splitlines()[0])
+    path, said = workshop.folder / "left_out.jsonl", []
+    path.write_text(f"{json.dumps(line)}\n{json.dumps(line | {'train': False})}\n")
+    settings = {
+        "ptx_weight": 1.0,
+        "ptx_path": [str(path)],
+        "out_dir": str(workshop.folder),
+        "max_seq_len": 32,
+        "seed": 0,
+    }
+    MixedIn(mock.Mock(**settings), load_model(workshop.folder / "start.pth").tokenizer, None, said.append)
+    assert any('"train": false' in each for each in said)
+
+
+def test_a_reward_may_change_the_messages_that_it_gets(workshop):
+    def blanks(messages):
+        return [turn.update(content="") or 1.0 for turn, *_ in messages]
+
+    prompt = StoredPrompt([1], [{"role": "user", "content": "a"}], [], {})
+    answer = Answer([1, 2], [False, True], ended=True, last=1)
+    tokenizer = load_model(workshop.folder / "start.pth").tokenizer
+    rewards_of([Reward("blanks", blanks)], [prompt], [answer], mock.Mock(max_new_tokens=1), tokenizer)
+    assert prompt.messages == [{"role": "user", "content": "a"}]
 
 
 @pytest.mark.parametrize("more", [(), ("--lora", "--lora_rank=4")])
