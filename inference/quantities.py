@@ -19,15 +19,22 @@ _CURRENCY = "[$¥€£₹]"
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALES |= {"百": 100, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12}
 _SCALE = rf"(?: ?(?P<scale>{'|'.join(sorted(_SCALES, key=len, reverse=True))})(?![米克瓦卡A-Za-z]))"  # 3千米 is 3 km
+_MINUS = "(?:minus |negative |负|零下)"
 _NUMBER = re.compile(
-    rf"(?P<sign>[-+负]?) ?(?P<currency>{_CURRENCY}?) ?(?P<inner>[-+]?)"
+    rf"(?P<sign>{_MINUS}|[-+]?) ?(?P<currency>{_CURRENCY}?) ?(?P<inner>[-+]?)"
     rf"(?:(?:(?P<mixed>[0-9]+) )?(?P<over>{_WHOLE}) ?/ ?(?P<under>{_WHOLE})|(?P<decimal>{_DECIMAL}){_POWER}?){_SCALE}?",
     re.IGNORECASE,
 )
+# Digits and Chinese scales by turns: 1亿2000万, 3万5千, 3万500; but no 3万5, whose 5 may be thousands.
+_PART = r"[0-9]+(?:\.[0-9]+)?[亿万千百]"
+_REST = r"[0-9]{3,4}(?![0-9.])"
+_PARTS = rf"(?:(?:{_PART}){{2,}}(?:{_REST}|(?![0-9米克瓦卡]))|{_PART}{_REST})"
+_PARTED = re.compile(rf"(?P<minus>{_MINUS}|-)?(?P<parts>{_PARTS})")
 # In running text a sign belongs to a number only if nothing stands before it: 7-5 is no -5. A $ may be that of LaTeX.
 _IN_TEXT = re.compile(
-    rf"(?:(?<![A-Za-z0-9.)\]])-{_CURRENCY}?|负)?(?:[0-9]+ (?=[0-9]+/[0-9]))?"
-    rf"(?:{_WHOLE}/{_WHOLE}|(?:{_WHOLE}(?:\.[0-9]+)?|(?<![\w.])\.[0-9]+)(?:e[-+]?[0-9]+)?)"
+    rf"(?:(?<![A-Za-z0-9.)\]])-{_CURRENCY}?|(?<![A-Za-z0-9])(?<![0-9] ){_MINUS})?(?:[0-9]+ (?=[0-9]+/[0-9]))?"
+    rf"(?:{_PARTS}|{_WHOLE}/{_WHOLE}|(?:{_WHOLE}(?:\.[0-9]+)?|(?<![\w.])\.[0-9]+)"
+    r"(?:e[-+]?[0-9]+| ?[×x*] ?10\^\{?[-+]?[0-9]{1,4}\}?(?![0-9]))?)"
     rf"{_SCALE.replace('?P<scale>', '?:')}?%?",
     re.IGNORECASE,
 )
@@ -64,6 +71,9 @@ def read_quantity(text: str) -> Quantity | None:
     """The number that a text is, and nothing beside it but a unit; None for any other text."""
     if len(text) > LONGEST:
         return None
+    if parted := _PARTED.match(text):
+        value, unit = _value_of_parts(parted), _unit(text[parted.end() :].strip())
+        return None if None in (value, unit) else Quantity(value, unit)
     if not (found := _NUMBER.match(text)):
         return _chinese_quantity(text)
     value = _value(found)
@@ -95,7 +105,17 @@ def _value(found: re.Match) -> Fraction | None:
             return None
         value = _plain_number(found["decimal"]) * Fraction(10) ** exponent
     value *= _SCALES[found["scale"].lower()] if found["scale"] else 1
-    return -value if (found["sign"] or found["inner"]) in ("-", "负") else value
+    return value if (found["sign"] or found["inner"]) in ("", "+") else -value
+
+
+def _value_of_parts(found: re.Match) -> Fraction | None:
+    value, above = Fraction(0), None
+    for digits, scale in re.findall(r"([0-9.]+)([亿万千百]?)", found["parts"]):
+        part, size = Fraction(digits), _SCALES.get(scale, 1)
+        if above is not None and (size >= above or part * size >= above):
+            return None  # 3万2万
+        value, above = value + part * size, size
+    return -value if found["minus"] else value
 
 
 def _plain_number(digits: str) -> Fraction:
@@ -126,7 +146,7 @@ def _unit_name(text: str) -> str:
 
 _DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")}
 _D, _NUMERALS = "[零一二三四五六七八九]", "零一二三四五六七八九十百千万亿"
-_CHINESE = rf"负?(?:(?:分之|又|点(?={_D}))?(?:[{_NUMERALS}]|半(?!径))(?![米克瓦卡]))+"
+_CHINESE = rf"(?:负|零下)?(?:(?:分之|又|点(?={_D}))?(?:[{_NUMERALS}]|半(?!径))(?![米克瓦卡]))+"
 _CHINESE_START = re.compile(_CHINESE)
 # 一 is also the beginning of words that are no numbers: 一共, 一起, ...
 _CHINESE_IN_TEXT = re.compile(rf"(?!一[共起样定般直些切])(?<![统第唯每]){_CHINESE}")
@@ -139,15 +159,15 @@ def _chinese_quantity(text: str) -> Quantity | None:
     unit = _unit(text[found.end() :]) if found else None
     if value is None or unit is None:
         return None
-    if found.group().removeprefix("负").startswith("百分之") and not unit:
+    if found.group().removeprefix("负").removeprefix("零下").startswith("百分之") and not unit:
         return Quantity(value * 100, "%")
     return Quantity(value, unit)
 
 
 def _chinese(text: str) -> Fraction | None:
     """The value of 十八, 一千二百零五, 负三, 三点一四, 三分之一, 一又二分之一, 二零二四, 一半; None for no number."""
-    if text.startswith("负"):
-        value = _chinese(text[1:])
+    if minus := re.match("负|零下", text):
+        value = _chinese(text[minus.end() :])
         return None if value is None else -value
     if text in ("半", "一半"):
         return Fraction(1, 2)

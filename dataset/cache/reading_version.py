@@ -1,11 +1,11 @@
 """Whether a file of conversations is read as by earlier versions of Sprout, so that its caches of then stay valid.
 
-The second version follows marks such as `"weight": 0` and calls named `function_call`, keeps prompts that answers go on
-from, and leaves out the nulls of Arrow. The third reads `history` before any question, `system_prompt`, thoughts by
-other names, labels of 0 and under `kto_tag`, and refuses marks and media that it cannot follow. The fourth reads
-several rejected answers, and columns that only have the name of a mark. Files without any of these give the same tokens
-as before; the others have a version in the key of their cache. Whatever else is read differently one day is to be added
-here.
+The second version follows marks such as `"weight": 0` and calls named `function_call`, keeps prompts that answers go
+on from, and leaves out the nulls of Arrow. The third reads `history` before any question, `system_prompt`, thoughts
+by other names, labels of 0 and under `kto_tag`, and refuses marks and media that it cannot follow. The fourth reads
+columns that only have the name of a mark, the fifth several rejected answers, whose chosen one counts once. Files
+without any of these give the same tokens as before; the others have a version in the key of their cache. Whatever
+else is read differently one day is to be added here.
 """
 
 import re
@@ -23,10 +23,9 @@ VALUES_3 = rb'"label"\s*:\s*(?:0|"(?:true|false|0|1|yes|no|chosen|rejected|good|
 WEIGHTS_3 = rb'"(?:weight|loss_mask|train|training)"\s*:\s*(?:[2-9"\[-]|[01]\d|[01]\.0*[1-9])'
 NEWER = re.compile(rb'"(?:%s)"\s*:|%s|%s' % (NAMES_3.encode(), VALUES_3, WEIGHTS_3), re.IGNORECASE)
 MARK_4 = r"[a-z_]*(?:mask|loss|weight|train|learn|ignore|skip|supervised|exclude)[a-z_]*"
-VALUES_4 = (
-    rb'"(?:label|kto_tag)"\s*:\s*"(?:yes|no|good|bad)"|"(?:rejected[a-z_]*|non_preferred_output)"\s*:\s*\[\s*["\[]'
-)
+VALUES_4 = rb'"(?:label|kto_tag)"\s*:\s*"(?:yes|no|good|bad)"'
 NEWEST = re.compile(rb'"%s"\s*:\s*(?:["\[-]|[2-9]|1\d|1\.0*[1-9])|%s' % (MARK_4.encode(), VALUES_4), re.IGNORECASE)
+SEVERAL = re.compile(rb'"(?:rejected[a-z_]*|non_preferred_output)"\s*:\s*\[\s*["\[]', re.IGNORECASE)
 # These two together, of which the second stands for records that were always read so.
 HISTORY, ALPACA = re.compile(rb'"history"\s*:', re.IGNORECASE), re.compile(rb'"instruction"\s*:', re.IGNORECASE)
 # The nulls of calls in pairs, whose turns are put together from several lists.
@@ -45,29 +44,32 @@ def reading_version(path: str | Path) -> dict[str, int]:
             any(map(pyarrow.types.is_nested, kinds)) or re.fullmatch(f"{NAMES}|functions", name)
             for name, kinds in names.items()
         )
-        is_newest = any(_is_read_anew(name, kinds) for name, kinds in names.items())
+        is_newest = any(
+            re.fullmatch(f"{MARK_4}|label|kto_tag", name) and not all(map(pyarrow.types.is_boolean, kinds))
+            for name, kinds in names.items()
+        )
+        has_several = any(_has_several(name, kinds) for name, kinds in names.items())
         is_newer = any(re.fullmatch(f"{NAMES_3}|label", name) for name in names)
         is_newer |= "history" in names and "instruction" not in names
     else:
-        found = dict.fromkeys((NEW, NEWER, NEWEST, HISTORY, ALPACA, CALLS, PAIRS), False)
+        found = dict.fromkeys((NEW, NEWER, NEWEST, SEVERAL, HISTORY, ALPACA, CALLS, PAIRS), False)
         for file in files_of(path):
             for part in _parts(file):
                 for pattern in [each for each, is_found in found.items() if not is_found]:
                     found[pattern] = pattern.search(part) is not None
         is_new = found[NEW]
         is_newer = found[NEWER] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
-        is_newest = found[NEWEST]
-    version = 4 if is_newest else 3 if is_newer else 2 if is_new else None
+        is_newest, has_several = found[NEWEST], found[SEVERAL]
+    version = 5 if has_several else 4 if is_newest else 3 if is_newer else 2 if is_new else None
     return {"reading": version} if version else {}
 
 
-def _is_read_anew(name: str, kinds: list) -> bool:
-    """Whether the fourth version may read a column of this name and these types otherwise."""
+def _has_several(name: str, kinds: list) -> bool:
+    """Whether a column of this name and these types may hold lists of rejected answers."""
     import pyarrow.types as types
 
-    if re.fullmatch("rejected[a-z_]*|non_preferred_output", name):
-        return any(types.is_list(kind) and not types.is_struct(kind.value_type) for kind in kinds)
-    return bool(re.fullmatch(f"{MARK_4}|label|kto_tag", name)) and not all(map(types.is_boolean, kinds))
+    are_lists = any(types.is_list(kind) and not types.is_struct(kind.value_type) for kind in kinds)
+    return are_lists and re.fullmatch("rejected[a-z_]*|non_preferred_output", name) is not None
 
 
 def _parts(path: Path):

@@ -98,7 +98,7 @@ def from_turns(turns: list, fields: dict) -> Conversation:
 
 def from_rounds(fields: dict, key: str) -> Conversation:
     """Rounds of a question and its answer, as `rounds_as_turns` reads them; `system` and `tools` may stand beside."""
-    return from_conversations({**fields, key: rounds_as_turns(fields, key)}, key)
+    return from_turns(rounds_as_turns(fields, key), fields)
 
 
 def from_alpaca(fields: dict, answer: str = "output", below: str = "input") -> Conversation:

@@ -11,16 +11,19 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, Record
+from dataset.records.marks import is_followed
 from dataset.records.odd_lines import no_text, read_oddity
 from model.errors import SproutError
 
 CHUNK = 2**20
+BESIDE = ("system", "system_prompt", "tools", "functions", "history")  # what a record may say beside its turns
 
 
 def place_of_array(path: str, file) -> str | None:
     """Where the array of the records is: "" for the whole file, else its key; None where each line is a record.
 
-    file: the bytes of `path`, from the first one on. Raises SproutError for an object with several such arrays.
+    file: the bytes of `path`, from the first one on. Raises SproutError for an object with several such arrays, and for
+    one that says something beside its array which records say of themselves.
     """
     line = file.readline(MAX_LINE_BYTES + 1)
     while line and not line.strip():
@@ -31,6 +34,8 @@ def place_of_array(path: str, file) -> str | None:
     try:
         text = _Text(file, line)
         for key, value in _members(text):
+            if key.lower() in fields:
+                return None  # one of two values would be lost; the line says it
             fields[key.lower()] = list(itertools.islice(value, 1)) if isinstance(value, Iterator) else value
         if text.next_character():
             return None  # another object follows
@@ -43,6 +48,12 @@ def place_of_array(path: str, file) -> str | None:
         names = ", ".join(f'"{key}"' for key in arrays[:8])
         raise SproutError(
             f"{path} is one JSON object with several lists of records ({names}): save one of them as a file"
+        )
+    beside = [key for key, value in fields.items() if (key in BESIDE and value) or is_followed(key, value)]
+    if beside:
+        raise SproutError(
+            f'{path} is one JSON object with "{beside[0]}" beside its list of records: write that into each record,'
+            " or leave it out"
         )
     return arrays[0]
 
@@ -100,6 +111,8 @@ def array_elements(
                 yield read_oddity(path, number, "\n", value)
             if progress and number % 64 == 0:
                 progress(raw.tell())
+        if not place and text.next_character():
+            raise ValueError("more follows the array: put all records into one array")
     except UnicodeDecodeError as error:
         yield no_text(path, number + 1, error.object)
     except (ValueError, RecursionError) as error:

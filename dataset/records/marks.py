@@ -24,7 +24,7 @@ WORDS = {"true", "false", "0", "1", "chosen", "rejected", "desirable", "undesira
 def is_trained(turn: dict, role: str) -> bool:
     """Whether the marks on a turn, if it has any, want it learned. Raises BadRecord for what cannot be done."""
     for key in turn:
-        if key not in MARKS and OTHER_MARK.search(key) and _may_mark(turn[key]):
+        if key not in MARKS and OTHER_MARK.search(key) and (_may_mark(turn[key]) or _is_yes_or_no(turn[key])):
             raise BadRecord(f'"{key}" of a turn is not supported', '"train": false excludes a whole turn from training')
     marks = {key: turn[key] for key in MARKS if key in turn}
     for key, value in marks.items():
@@ -63,6 +63,10 @@ def _may_mark(value) -> bool:
     """Whether this may choose what is trained: anything but texts that mean no mark."""
     texts = value if isinstance(value, list) and value else [value]
     return not all(isinstance(text, str) and not _is_word(text) for text in texts)
+
+
+def _is_yes_or_no(value) -> bool:
+    return isinstance(value, str) and value.strip().lower() in ("yes", "no")
 
 
 def _is_word(value) -> bool:

@@ -100,11 +100,19 @@ def from_turns_before(fields: dict, key: str) -> Preference:
 
 def each_rejected(fields: dict, read: Callable[[dict], Preference]) -> Preference:
     """A record as `read` takes it. Several rejected answers, texts or lists of turns in a list, make a pair each."""
+    key = key_of_several(fields)
+    if key is None:
+        return read(fields)
+    return Preference(tuple(pair for one in fields[key] for pair in read({**fields, key: one}).pairs))
+
+
+def key_of_several(fields: dict) -> str | None:
+    """Under which key a record has a list of rejected answers; None where it has one answer."""
     for key in REJECTED:
         answers = fields.get(key)
         if isinstance(answers, list) and answers and all(isinstance(answer, str | list) for answer in answers):
-            return Preference(tuple(pair for one in answers for pair in read({**fields, key: one}).pairs))
-    return read(fields)
+            return key
+    return None
 
 
 def from_preferred_output(fields: dict) -> Preference:
@@ -126,7 +134,7 @@ def from_rejected_response(fields: dict) -> Preference:
     if fields.get("rejected_messages") is not None:
         rejected = turns_under(fields, "rejected_messages")
     else:
-        answer = as_turns(fields["rejected_response"])
+        answer = _no_alternatives("rejected_response", as_turns(fields["rejected_response"]))
         if answer is None:
             answer = [{"role": "assistant", "content": clean_string(fields, "rejected_response")}]
         if _speaker(messages[-1]) != "assistant":
@@ -148,7 +156,7 @@ def _margin(fields: dict) -> float:
 
 def _conversation(fields: dict, key: str) -> Conversation:
     """The prompt, if there is one, with the answer under `key`."""
-    prompt, answer = fields.get("prompt"), as_turns(fields.get(key))
+    prompt, answer = fields.get("prompt"), _no_alternatives(key, as_turns(fields.get(key)))
     if answer is None:
         answer = [{"role": "assistant", "content": clean_string(fields, key)}]
         if prompt is None:
@@ -168,6 +176,14 @@ def _conversation(fields: dict, key: str) -> Conversation:
                 'give the turns of the prompt as a list under "prompt"',
             )
     return _turns_of_a_pair([*history(fields), *messages], fields)
+
+
+def _no_alternatives(key: str, turns: list | None) -> list | None:
+    """The turns. Raises BadRecord for several answers in a row: they are meant one by one, not as one long answer."""
+    calls = any(isinstance(turn, dict) and lower(turn).keys() & {"tool_calls", "function_call"} for turn in turns or ())
+    if len(turns or ()) > 1 and not calls and {_speaker(turn) for turn in turns} == {"assistant"}:
+        raise BadRecord(f'"{key}" is several turns of the assistant in a row', "put each answer into a list of its own")
+    return turns
 
 
 def _turns_of_a_pair(turns: list, fields: dict) -> Conversation:

@@ -22,6 +22,7 @@ from dataset.records.marks import without_marks
 from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower, rounds_as_turns
 
 ASKED = ("prompt", "question", "problem", "query", "instruction")  # the first of these that a record has is asked
+ANSWERS = ("output", "completion", "response", "answer")  # where a record with such a key has its answer
 PLACE = "?"  # stands for an answer that is to be written, where a reader of chats wants one
 TURNS, PARTS = ("conversations", "messages", "conversation"), ("system", "system_prompt", "tools", "functions")
 
@@ -62,7 +63,12 @@ def from_chat(fields: dict, read: Callable[[dict], Conversation], keys: frozense
             fields, read = {**fields, key: rounds_as_turns(fields, key)}, partial(from_conversations, key=key)
         return _from_turns(fields, key, read)
     parts = ("input", "context", "history") if "instruction" in keys else ("history",)
-    return _prompt(read(without_marks(fields)), fields, (*keys, *parts), is_answered=True)
+    answer = next((name for name in ANSWERS if name in keys), None)
+    said = fields.get(answer) if answer else PLACE
+    is_blank = said is None or (isinstance(said, str) and not said.strip())
+    if is_blank or (isinstance(said, int | float) and not isinstance(said, bool)):  # the right answer may be a number
+        fields = {**fields, answer: PLACE if is_blank else str(said)}
+    return _prompt(read(without_marks(fields)), fields, (*keys, *parts), is_answered=not is_blank)
 
 
 def _from_turns(fields: dict, key: str, read: Callable[[dict], Conversation]) -> Prompt:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from dataset.records.saved import data_files
 from model.errors import SproutError
 
 ROWS_AT_ONCE = 128
+_DECIMAL_COMMA = re.compile(r"^\s*([-+]?[0-9]+),([0-9]+)\s*$")
 NUMBERS = ("score", "margin", "rank", *LABELS, *MARKS)  # columns of a CSV file that are not text
 
 
@@ -118,7 +120,7 @@ def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> 
                     line = "".join(cells.values()).encode("utf-8", "surrogateescape")
                     yield number, no_text(path, number, line)
                 else:
-                    yield number, {name: _number(name, cell) for name, cell in cells.items()}
+                    yield number, {name: _number(name, cell, mark) for name, cell in cells.items()}
         except csv.Error as error:
             raise SproutError(
                 f"{path}:{rows.line_num}: cannot be read as a table ({error}): is the file whole?"
@@ -134,10 +136,10 @@ def _counted(file, progress: Callable[[int], None] | None) -> Iterator[str]:
         yield line
 
 
-def _number(name: str, cell: str):
+def _number(name: str, cell: str, mark: str):
     if name not in NUMBERS:
         return cell
     try:
-        return json.loads(cell.lower())
+        return json.loads(_DECIMAL_COMMA.sub(r"\1.\2", cell.lower()) if mark == ";" else cell.lower())
     except ValueError:
         return cell

@@ -72,6 +72,8 @@ def rounds_as_turns(fields: dict, key: str) -> list[dict]:
         if names is None:
             raise BadRecord("a round has no question", f"round {number}, {list_keys(one)}")
         system, asked, answer = (one.pop(name, None) for name in ("system", *names))
+        if other := next((name for name in sum(ROUNDS, ()) if name in one), None):
+            raise BadRecord(f'a round has "{other}" beside "{names[0]}" and "{names[1]}"', f"round {number}")
         turns += [{"role": "system", "content": system}] if system else []
         turns += [{"role": "user", "content": asked}, {**one, "role": "assistant", "content": answer or ""}]
     return turns

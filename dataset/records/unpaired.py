@@ -11,7 +11,7 @@ from functools import partial
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.formats import BadRecord, Format, RecordKind
 from dataset.records.marks import LABELS
-from dataset.records.preferences import PREFERENCE
+from dataset.records.preferences import PREFERENCE, key_of_several
 from dataset.records.turns import as_turns
 
 
@@ -53,8 +53,11 @@ def from_labelled(fields: dict, chat: Format, mark: str = "label") -> LabelledAn
 
 
 def from_preference(fields: dict, read: Callable[[dict], object]) -> LabelledAnswers:
-    """The answers of the pairs that `read` finds. Raises BadRecord."""
+    """The answers of the pairs that `read` finds; the chosen one counts once. Raises BadRecord."""
     conversations = tuple(read(fields).conversations)
+    if key_of_several(fields):
+        conversations = conversations[:1] + conversations[1::2]
+        return LabelledAnswers(conversations, (True, *[False] * (len(conversations) - 1)))
     return LabelledAnswers(conversations, (True, False) * (len(conversations) // 2))
 
 

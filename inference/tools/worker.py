@@ -23,7 +23,7 @@ SPARE_SECONDS = 1.0  # the parent stops a call first; this is for when there is 
 def main(sources: list[str], start_seconds: float, call_seconds: float, characters: int) -> None:
     """Serves calls until the input ends. characters: how long a result may be; the rest is cut."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    calls, answers = _own_pipes()
+    calls, answers, own = *_own_pipes(), os.getpid()
     nowhere = open(os.devnull, "w")
 
     def answer(value: dict) -> None:
@@ -46,6 +46,8 @@ def main(sources: list[str], start_seconds: float, call_seconds: float, characte
             call = json.loads(line)
             end_after(call_seconds)
             text, failed = perform(tools[call["name"]][1], call["arguments"])
+            if os.getpid() != own:  # a copy that the tool has forked: it would answer once more
+                os._exit(0)
             answer({"text": cut(text, characters), "failed": failed})
             faulthandler.cancel_dump_traceback_later()
     os._exit(0)  # waits for no thread that a tool has begun

@@ -1,14 +1,18 @@
 """GRPO as a user runs it: an update equals the formula, the first ratio is 1, and what goes wrong is said."""
 
+import json
 from unittest import mock
 
 import pytest
 import torch
 
+from dataset.cache.prompts import StoredPrompt
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop
+from training.rewards.loading import Reward
 from training.stages.advice import Advice
-from training.stages.groups import Groups
+from training.stages.answer_rows import Answer
+from training.stages.groups import Groups, rewards_of
 from training.stages.mixed_in import MixedIn
 from training.stages.rollouts import from_kept
 
@@ -91,6 +95,32 @@ def test_the_fine_tuning_loss_joins_by_its_weight(workshop):
     torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
 
 
+def test_what_is_left_out_of_the_conversations_is_said(workshop):
+    line = json.loads((workshop.folder / "chat_b.jsonl").read_text().splitlines()[0])
+    path, said = workshop.folder / "left_out.jsonl", []
+    path.write_text(f"{json.dumps(line)}\n{json.dumps(line | {'train': False})}\n")
+    settings = {
+        "ptx_weight": 1.0,
+        "ptx_path": [str(path)],
+        "out_dir": str(workshop.folder),
+        "max_seq_len": 32,
+        "seed": 0,
+    }
+    MixedIn(mock.Mock(**settings), load_model(workshop.folder / "start.pth").tokenizer, None, said.append)
+    assert any('"train": false' in each for each in said)
+
+
+def test_a_reward_may_change_the_messages_that_it_gets(workshop):
+    def blanks(messages):
+        return [turn.update(content="") or 1.0 for turn, *_ in messages]
+
+    prompt = StoredPrompt([1], [{"role": "user", "content": "a"}], [], {})
+    answer = Answer([1, 2], [False, True], ended=True, last=1)
+    tokenizer = load_model(workshop.folder / "start.pth").tokenizer
+    rewards_of([Reward("blanks", blanks)], [prompt], [answer], mock.Mock(max_new_tokens=1), tokenizer)
+    assert prompt.messages == [{"role": "user", "content": "a"}]
+
+
 @pytest.mark.parametrize("more", [(), ("--lora", "--lora_rank=4")])
 def test_the_first_ratio_is_1_and_the_reference_is_the_first_policy(workshop, more):
     words = ("--mini_batches=2", "--inner_epochs=2", "--kl_coef=0.1", *more)
@@ -116,6 +146,17 @@ def test_all_answers_cut_and_masked_make_an_update_of_nothing(workshop):
     names = {"reward", "reward_std", "frac_reward_zero_std", "rewards/letters/mean", "rewards/letters/std"}
     names |= {f"completions/{name}_length" for name in ("mean", "min", "max")}
     assert names <= line.keys()
+
+
+def test_a_step_whose_prompts_have_no_answer_is_not_rated_and_the_next_ones_are(workshop):
+    path = workshop.folder / "few_answers.jsonl"
+    records = [{"question": "a", "answer": "a"}, *({"question": "bc" * (i % 3 + 1)} for i in range(15))]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records[::-1]))
+    words = ("--max_steps=8", "--val_ratio=0", "--batch_size=1", "--accumulation_steps=1")
+    command = workshop.command("few", *words, "--reward=exact", data=[path])
+    workshop.main(command)
+    rated = ["rewards/exact/mean" in line for line in workshop.result("few").metrics]
+    assert len(rated) == 8 and not all(rated)
 
 
 def test_another_reward_of_the_same_name_is_refused(workshop):

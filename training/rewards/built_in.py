@@ -19,7 +19,7 @@ from inference.quantities import read_quantity
 from inference.thoughts import THINK, THINK_END, conclusion
 from model.errors import SproutError
 
-RIGHT_COLUMNS = ("answer", "right", "solution", "ground_truth")  # the first that the records have counts
+RIGHT_COLUMNS = ("answer", "right", "solution", "ground_truth")  # the first that a record has counts
 NGRAM = 3
 OVERLONG_SHARE = 0.2  # of the limit: DAPO lets the last 4,096 of 20,480 tokens cost
 
@@ -124,10 +124,10 @@ def _graded(prompts, completions, columns: dict, name: str = "exact") -> list[bo
 
 
 def _right(columns: dict, name: str) -> Sequence:
-    """The column with the right answers."""
-    for column in RIGHT_COLUMNS:
-        if column in columns:
-            return columns[column]
+    """The right answer of each record, from its first column that has one: those of several files may differ."""
+    found = [columns[name] for name in RIGHT_COLUMNS if name in columns]
+    if found:
+        return [next((value for value in values if value is not None), None) for values in zip(*found)]
     raise SproutError(
         f"the reward {name} compares with a right answer, but the records have none: give them a field"
         f" {' or '.join(RIGHT_COLUMNS)}"

@@ -144,7 +144,8 @@ def _run(path: Path, item: str, files: dict) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # it may import what lies beside it; ours come first
     try:
-        spec.loader.exec_module(module)
+        with torch.enable_grad():  # a file may switch gradients off, and training needs them: the context restores it
+            spec.loader.exec_module(module)
     except SyntaxError as error:
         raise SproutError(f"{error.filename}:{error.lineno}: {error.msg}, so --reward {item} was not loaded") from error
     except (Exception, SystemExit) as error:
@@ -216,10 +217,11 @@ def _called(reward: Reward, given: dict):
             f"{reward.place} asks for {missing!r}, which the records do not have: there are {', '.join(sorted(given))}"
         )
     try:
-        return reward.function(**{name: list(values) for name, values in keywords.items()})  # it may change its lists
+        with torch.enable_grad():  # it may switch them off
+            return reward.function(**{name: list(values) for name, values in keywords.items()})  # it may change them
     except SproutError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # sys.exit(0) would end the run as if it were complete
         if str(getattr(reward.function, "__module__", "")).startswith(__package__):  # a fault of ours
             raise
         raise SproutError(f"the reward {reward.place} failed: {_where(error)}") from error

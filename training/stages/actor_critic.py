@@ -17,7 +17,7 @@ from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
 from training.rewards.reward_model import ModelReward
 from training.stages.answer_rows import Answer, AnswerBatch, by_answer
 from training.stages.checks import ValidationResult
-from training.stages.groups import rewards_of
+from training.stages.groups import columns_of, rewards_of
 from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, measure_policy, table
 from training.stages.rollouts import Rollouts, to_keep
 
@@ -62,7 +62,7 @@ class ActorCritic:
     def __init__(self, run, policy, critic, reference, judge: ModelReward, renderer, watched=()):
         self.args, self.machine, self.state = run.args, run.machine, run.state
         self.policy, self.critic, self.reference, self.judge = policy, critic, reference, judge
-        self.tokenizer, self.watched = renderer.tokenizer, watched
+        self.tokenizer, self.watched, self.columns = renderer.tokenizer, watched, None
         self.names = ["score", *(reward.name for reward in watched)]
         self.rollouts, self.log = Rollouts(run, policy, renderer), SampleLog(run)
         self.mean = judge.spread.mean / judge.spread.deviation if judge.spread else 0.0
@@ -86,6 +86,7 @@ class ActorCritic:
         `kl_coef`; `scores` float32 [S]; `rewards` float64 [S, names], the scores and what is watched; `names`; `old`,
         `kl`, `values`, `advantages`, `returns` float32 [S, A]; and what `to_keep` returns.
         """
+        self.columns = self.columns or columns_of(rows)
         return step.keep("answers", lambda: self._sample(step, rows))
 
     def _sample(self, step, rows) -> dict:
@@ -165,7 +166,7 @@ class ActorCritic:
 
     def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:
         """The scores, and what the watched rewards say: float64 [S, names], NaN where one says nothing."""
-        watched = rewards_of(self.watched, prompts, answers, self.args, self.tokenizer)
+        watched = rewards_of(self.watched, prompts, answers, self.args, self.tokenizer, self.columns)
         return torch.cat([scores[:, None].double(), watched], dim=1)
 
     def _scores(self, answers: list[Answer]) -> Tensor:

@@ -14,6 +14,8 @@ from training.stages.checks import ValidationResult
 from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
 from training.stages.rollouts import Rollouts, to_keep
 
+LOOKED_AT = 512  # prompts, for the names of their columns: those of a step may be few, and all without an answer
+
 
 class Groups:
     """The answers of GRPO: `--group_size` to each prompt.
@@ -25,7 +27,7 @@ class Groups:
         self.args, self.plan, self.rewards, self.reference = run.args, run.plan, rewards, reference
         self.policy, self.tokenizer = policy, renderer.tokenizer
         self.rollouts = Rollouts(run, policy, renderer, run.args.group_size, toolbox)
-        self.names, self.log = [reward.name for reward in rewards], SampleLog(run)
+        self.names, self.log, self.columns = [reward.name for reward in rewards], SampleLog(run), None
 
     def sample(self, step, rows) -> dict:
         """The answers of this iteration and what follows from them; made once, and saved with the run.
@@ -33,6 +35,7 @@ class Groups:
         `rewards` float64 [S, functions], NaN where a function says nothing; `advantages` float32 [S]; `spread` bool
         [groups]; `old`, `reference` float32 [S, A], or None where they are not needed; and what `to_keep` returns.
         """
+        self.columns = self.columns or columns_of(rows)
         return step.keep("answers", lambda: self._sample(step, rows))
 
     def _sample(self, step, rows) -> dict:
@@ -73,7 +76,7 @@ class Groups:
     def _rated(self, prompts: list, key: tuple) -> tuple[list[Answer], Tensor]:
         every = [prompt for prompt in prompts for _ in range(self.args.group_size)]
         answers = self.rollouts.answers_to(every, key)
-        return answers, rewards_of(self.rewards, every, answers, self.args, self.tokenizer)
+        return answers, rewards_of(self.rewards, every, answers, self.args, self.tokenizer, self.columns)
 
     def _total(self, rewards: Tensor) -> Tensor:
         """What each answer is worth, float64 [S]."""
@@ -99,7 +102,7 @@ class Groups:
         """The rewards of greedy answers to held-out prompts."""
         prompts = self.rollouts.with_tools(validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts)
         answers = self.rollouts.greedy(prompts)
-        rewards = rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer)
+        rewards = rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer, self.columns)
         return judged(answers, self.names, rewards, self._total(rewards))
 
     def show(self, step, kept: dict) -> None:
@@ -119,17 +122,28 @@ def settings_of(args) -> Settings:
     )
 
 
-def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer) -> Tensor:
-    """What each reward says of each answer: float64 [S, functions], NaN where it says nothing."""
+def columns_of(rows) -> list[str]:
+    """The names of the columns that prompts have, as far as the first of an epoch show them."""
+    prompts = rows.batch(0, range(min(rows.rows_per_epoch, LOOKED_AT))).prompts
+    return list(dict.fromkeys(name for prompt in prompts for name in prompt.columns))
+
+
+def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer, columns=()) -> Tensor:
+    """What each reward says of each answer: float64 [S, functions], NaN where it says nothing.
+
+    columns: names that the rewards are given whether these prompts have them or not.
+    """
     if not answers:  # of a process without rows, in the last step of an epoch
         return torch.zeros(0, len(rewards), dtype=torch.float64)
     ids = [answer.ids[answer.last :] for answer in answers]
     before = [answer.ids[: answer.last] for answer in answers]
     texts = [tokenizer.decode(each) for each in ids]
-    names = {name: None for prompt in prompts for name in prompt.columns}
+    names = dict.fromkeys([*columns, *(name for prompt in prompts for name in prompt.columns)])
     columns = {name: [prompt.columns.get(name) for prompt in prompts] for name in names}
     columns |= {
-        "messages": [[*p.messages, {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)],
+        "messages": [
+            [*map(dict, p.messages), {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)
+        ],
         "prompt_ids": before,
         "completion_ids": ids,
         "ended": [answer.ended for answer in answers],

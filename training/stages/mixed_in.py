@@ -30,6 +30,8 @@ class MixedIn:
         ]
         self.rows = Rows(CHATS, list(zip(caches, [source.weight for source in sources])), args.max_seq_len, args.seed)
         self.identity = [f"{self.weight:g}", *self.rows.identity]
+        for warning in self.rows.packed.warnings():
+            say(f"warning: {warning}")
         say(f"mixes in {self.rows.tokens_per_epoch:,} tokens of conversations, weight {self.weight:g}")
 
     def loss(self, step, model, key: tuple, count: int) -> torch.Tensor | float:

@@ -23,7 +23,7 @@ TURN = {"role": "user", "content": "Hi"}
         ({"instruction": "a", "output": "b", "weight": 72}, 4, 4),
         ({"instruction": "a", "output": "b", "train": "test"}, 4, 4),
         ({"instruction": "a", "output": "b", "label": "good"}, 4, 4),
-        ({"prompt": "a", "chosen": "b", "rejected": ["c", "d"]}, 4, 4),
+        ({"prompt": "a", "chosen": "b", "rejected": ["c", "d"]}, 5, 5),
     ],
 )
 def test_only_what_is_read_otherwise_has_another_key(tmp_path, record, in_lines, in_parquet):

@@ -323,10 +323,19 @@ def test_rounds_and_turns_under_conversation(record):
     assert found.tools == (TOOL,) and found.untrained == {4}
 
 
+def test_nulls_of_arrow_are_left_out_of_calls_in_rounds():
+    call = {"name": "f", "arguments": {"city": "Bonn", "day": None}}
+    record = {"conversation": [{"human": "a", "assistant": "", "tool_calls": [call]}]}
+    (_, answer) = CHAT.find_format(record).read(record).messages
+    assert answer["tool_calls"] == [call | {"arguments": {"city": "Bonn"}}]
+
+
 def test_a_round_without_question_or_answer_is_named():
     for rounds, reason in (
         ([ROUNDS[0], {"assistant": "d"}], "a round has no question"),
         ([{"human": "a", "assistant": None}], '"content" is empty'),
+        ([{"human": "a", "input": "b", "assistant": "c"}], 'a round has "input" beside "human" and "assistant"'),
+        ([{"human": "a", "assistant": "b", "ignore": "yes"}], '"ignore" of a turn is not supported'),
         (
             [{"human": "a", "assistant": "b", "output_with_loss": False}],
             '"output_with_loss" of a turn is not supported',

@@ -149,6 +149,18 @@ def test_two_lists_of_records_in_one_object_are_named(tmp_path):
         list(read_records(tmp_path / "a.json"))
 
 
+@pytest.mark.parametrize("beside", [{"system": "Be brief."}, {"tools": [{"name": "f"}]}, {"train": False}])
+def test_what_stands_beside_a_list_of_records_is_no_part_of_them(tmp_path, beside):
+    (tmp_path / "a.json").write_text(json.dumps({**beside, "version": 1, "data": RECORDS[:3]}, indent=1))
+    with pytest.raises(SproutError, match=f'with "{next(iter(beside))}" beside its list of records'):
+        list(read_records(tmp_path / "a.json"))
+
+
+def test_a_key_that_an_object_has_twice_loses_no_records(tmp_path):
+    (tmp_path / "a.json").write_text('{"data": [{"text": "a"}],\n "data": [{"text": "b"}]}')
+    assert all(isinstance(item, BadLine) for item in read_records(tmp_path / "a.json"))
+
+
 @pytest.mark.parametrize(
     "content, line, detail",
     [
@@ -156,6 +168,7 @@ def test_two_lists_of_records_in_one_object_are_named(tmp_path):
         ('[{"text": "a"}, {"text": "b"}', 3, "is the file cut short?"),
         ('[{"text": "a"} {"text": "b"}]', 2, "expected ','"),
         ('[\n{"text": NaN}]', 1, "NaN is not a JSON value"),
+        ('[\n{"text": "a"}]\n[\n{"text": "b"}]', 2, "more follows the array"),
     ],
 )
 def test_an_array_that_is_damaged(tmp_path, content, line, detail):
@@ -177,6 +190,9 @@ def test_numbers_of_a_table_are_numbers_where_they_count(tmp_path):
     (tmp_path / "a.csv").write_text("Input,output,score,n\nHi,12,4.5,7\n,x,,\n")
     first, second = read_records(tmp_path / "a.csv")
     assert first.fields == {"input": "Hi", "output": "12", "score": 4.5, "n": "7"} and second.fields == {"output": "x"}
+    (tmp_path / "b.csv").write_text("output;score;weight\n4,5;4,5;0,0\n")  # as spreadsheets write decimals
+    (only,) = read_records(tmp_path / "b.csv")
+    assert only.fields == {"output": "4,5", "score": 4.5, "weight": 0}
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2,3\n", 'a,b\n"1,2\n'])

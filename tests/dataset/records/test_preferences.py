@@ -161,6 +161,8 @@ def test_ranked_choices_are_all_pairs_of_different_ranks():
         ({"prompt": "Other", "chosen": [USER, GOOD], "rejected": [USER, BAD]}, 'does not repeat "prompt"'),
         ({"chosen": [USER, GOOD], "rejected": [USER]}, "no turn is the assistant's"),
         ({"chosen": [USER, GOOD, USER], "rejected": [USER, GOOD]}, "no turn is the assistant's"),
+        ({"prompt": "Hi", "chosen": GOOD, "rejected": [BAD, BAD]}, "several turns of the assistant in a row"),
+        ({"messages": [USER, GOOD], "rejected_response": [BAD, BAD]}, "several turns of the assistant in a row"),
         ({"prompt": "Hi", "chosen": "Hello!", "rejected": " "}, '"rejected" is empty'),
         ({"prompt": "Hi", "chosen": "Hello!", "rejected": 3}, '"rejected" is not a string'),
         ({"prompt": "Hi", "chosen": "a", "rejected": "b", "margin": "much"}, '"margin" is not a number'),

@@ -51,6 +51,9 @@ def test_a_pair_is_a_good_answer_and_a_bad_one():
     found = read({"prompt": "Hi", "chosen": "Hello!", "rejected": "What?"})
     assert [one.messages[-1]["content"] for one in found.conversations] == ["Hello!", "What?"]
     assert found.labels == [1, 0] and [one.trained_from for one in found.conversations] == [1, 1]
+    several = read({"prompt": "Hi", "chosen": "Hello!", "rejected": ["What?", "No."]})
+    assert [one.messages[-1]["content"] for one in several.conversations] == ["Hello!", "What?", "No."]
+    assert several.labels == [1, 0, 0]  # the good answer was written once
     ranked = [{"text": "a", "rank": 1}, {"text": "b", "rank": 2}, {"text": "c", "rank": 3}]
     assert len(read({"input": "Hi", "choices": ranked}).conversations) == 6  # of three pairs
 

@@ -67,6 +67,13 @@ def test_what_a_tool_prints_or_reads_is_not_the_protocol(toolbox):
     assert told(toolbox, "add", a=1) == ("3", False)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_tool_that_forks_answers_once(toolbox):
+    for number in range(3):
+        assert told(toolbox, "forks") == ("once", False)
+        assert told(toolbox, "add", a=number) == (str(number + 2), False)
+
+
 def test_a_call_that_takes_too_long_is_stopped_and_the_next_is_answered(toolbox):
     before = told(toolbox, "process")
     assert told(toolbox, "waits", seconds=60) == error("waits took more than 1 seconds and was stopped")

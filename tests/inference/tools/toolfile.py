@@ -67,6 +67,12 @@ def holds(digits: int) -> int:
     return 9**digits % 7
 
 
+def forks() -> str:
+    """Returns in two processes."""
+    os.fork()
+    return "once"
+
+
 def dies() -> str:
     """Ends its process."""
     os._exit(3)

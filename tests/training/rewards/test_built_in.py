@@ -39,6 +39,8 @@ def test_the_thought_may_begin_in_the_prompt():
 
 def test_the_right_answer_has_one_of_several_names():
     assert of("exact", "5", right="5") == of("exact", "5", ground_truth="5") == of("exact", "5", solution="5") == 1
+    of_two_files = {"answer": ["5", None, None], "solution": [None, "6", None]}
+    assert BUILT_IN["exact"]("???", ["5", "6", "7"], **of_two_files) == [1, 1, None]
     with pytest.raises(SproutError, match="give them a field answer or right"):
         of("exact", "5", text="5")
 

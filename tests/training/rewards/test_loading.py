@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,13 @@ def test_an_exception_is_a_sentence_with_its_place(mine):
         rate(load_rewards([f"{mine}:fails"]), ["?"], ["a"], {})
     assert "the reward" in str(error.value) and "mine.py:14: KeyError: 'gold'" in str(error.value)
     assert "fails" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_reward_neither_ends_the_run_nor_switches_gradients_off():
+    with pytest.raises(SproutError, match="SystemExit: 0"):
+        rate([Reward("leaves", lambda completions: sys.exit(0))], "a", "a", {})
+    rate([Reward("off", lambda completions: [float(torch.set_grad_enabled(False) is None)])], "a", "a", {})
+    assert torch.is_grad_enabled()
 
 
 def test_a_column_that_is_not_there_is_named(mine):
