@@ -1,4 +1,4 @@
-"""A single parameter of a request: of the right type and in its range, or a refusal that names it."""
+"""Single parameters of a request: each has the right type and is in its range, or the refusal names it."""
 
 import math
 

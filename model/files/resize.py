@@ -7,7 +7,7 @@ from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import definition, pieces_of
 from model.whole import EMBEDDING, HEAD
 
-_ADVICE = "give the network's own, or one made from it by train_tokenizer.py --extend"
+_ADVICE = "give the network's own, or one made from it with train_tokenizer.py --extend"
 
 
 def resize_embeddings(weights: dict[str, torch.Tensor], old: Tokenizer, new: Tokenizer) -> dict[str, torch.Tensor]:

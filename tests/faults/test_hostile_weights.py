@@ -70,7 +70,7 @@ WEIGHTS = {
     "a tensor": (saved(torch.zeros(2)), "holds a Tensor, not the weights of a model"),
     "a number": (saved(3), "holds a int"),
     "nothing in it": (saved({}), "is not a weight of Sprout"),
-    "the state of a run": (saved({"format": "sprout-resume", "step": 3}), "not one to resume from"),
+    "the state of a run": (saved({"format": "sprout-resume", "step": 3}), "not the state that --resume reads"),
     "another network": (saved({"conv1.weight": torch.zeros(2, 2)}), "is not a Llama, Qwen2 or Qwen3"),
     "a mixture of experts": (saved(OTHER_NETWORK), "is a mixture of experts"),
     "of a newer version": (changed(version=99), "was written by a newer Sprout"),

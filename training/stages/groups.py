@@ -28,10 +28,10 @@ class Groups:
         self.names, self.log = [reward.name for reward in rewards], SampleLog(run)
 
     def sample(self, step, rows) -> dict:
-        """The answers of this iteration and what follows from them; made once, and saved with the run.
+        """The answers of this iteration and what is computed from them; made once, and saved with the run.
 
-        `rewards` float64 [S, functions], NaN where a function says nothing; `advantages` float32 [S]; `spread` bool
-        [groups]; `old`, `reference` float32 [S, A], or None where they are not needed; and what `to_keep` returns.
+        `rewards` float64 [S, functions], NaN for an answer that a function has not rated; `advantages` float32 [S];
+        `spread` bool [groups]; `old`, `reference` float32 [S, A], or None if not needed; and what `to_keep` returns.
         """
         return step.keep("answers", lambda: self._sample(step, rows))
 
@@ -76,7 +76,7 @@ class Groups:
         return answers, rewards_of(self.rewards, every, answers, self.args, self.tokenizer)
 
     def _total(self, rewards: Tensor) -> Tensor:
-        """What each answer is worth, float64 [S]."""
+        """The weighted sum of each answer's rewards, float64 [S]."""
         return weighted_sum(rewards, [each.weight for each in self.rewards])
 
     def _advantages(self, total: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,7 +120,7 @@ def settings_of(args) -> Settings:
 
 
 def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer) -> Tensor:
-    """What each reward says of each answer: float64 [S, functions], NaN where it says nothing."""
+    """The rewards of each answer: float64 [S, functions], NaN for an answer that a function has not rated."""
     if not answers:  # of a process without rows, in the last step of an epoch
         return torch.zeros(0, len(rewards), dtype=torch.float64)
     ids = [answer.ids[answer.last :] for answer in answers]
