@@ -69,7 +69,7 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
         "use_rslora": False,
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-    (folder / CONFIG).unlink(missing_ok=True)  # without it, an interrupted export is no folder of adapters
+    (folder / CONFIG).unlink(missing_ok=True)  # without it, an interrupted export is not read as adapters
     write_atomically(folder / WEIGHTS, lambda file: file.write(save(weights, metadata=marks)))
     write_atomically(folder / CONFIG, lambda file: file.write(text.encode()))
     return [folder / CONFIG, folder / WEIGHTS]

@@ -28,7 +28,7 @@ ALIKE = 1e-6  # rewards this near to each other are the same one, rounded differ
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Advantages and returns [S, A] of `rewards` and `values` [S, A]; 0 where `mask` [S, A] is False.
 
-    values: the critic's value before each action. gamma: the discount; lam: lambda. Columns that are no actions are
+    values: the critic's value before each action. gamma: the discount; lam: lambda. Columns without an action are
     skipped, as if the actions stood side by side. After the last action the value is 0, even if the answer was
     truncated.
     """

@@ -148,7 +148,7 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, tokenizer):
             {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
             | {"original_max_position_embeddings": 64},
             {"qk_norm": True},
-            "as llama3 does in a qwen3",
+            "as Llama 3.1 does in a qwen3",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def split_by(pattern: str):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (split_by(QWEN2_PATTERN.replace(r"\p{N}|", r"\p{N}{1,2}|")), "with an expression that llama.cpp has under no"),
+        (split_by(QWEN2_PATTERN.replace(r"\p{N}|", r"\p{N}{1,2}|")), "with an expression that is none of llama.cpp's"),
         (sets("pre_tokenizer", BYTES), "with an expression"),
         (sets("pre_tokenizer", pre_tokenizers.Sequence([SPLIT, pre_tokenizers.ByteLevel()])), "with an expression"),
         (sets("normalizer", normalizers.Lowercase()), "changes texts before it splits them .Lowercase."),
