@@ -25,10 +25,10 @@ def whole(body: dict, name: str, least: int, most: int) -> int | None:
     return value
 
 
-def number(body: dict, name: str, least: float, most: float, otherwise: float) -> float:
+def number(body: dict, name: str, least: float, most: float, default: float) -> float:
     value = body.get(name)
     if value is None:
-        return otherwise
+        return default
     if type(value) not in (int, float) or not least <= value <= most or not math.isfinite(value):
         raise BadRequest(f"{name} must be a number from {least} to {most}", name)
     return float(value)

@@ -42,7 +42,7 @@ def add_grpo_arguments(parser: StageParser) -> None:
     flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="deviation to divide by")
     flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 (0.2; gspo: 0.0003)")
     flag("--clip_high", type=positive, metavar="X", help="how far rho may rise above 1 (0.2; gspo: 0.0004)")
-    flag("--dual_clip", type=positive, metavar="X", help="the largest rho that counts for bad answers (none; 3, say)")
+    flag("--dual_clip", type=positive, metavar="X", help="the largest rho that counts where A < 0 (none)")
     flag(
         "--cispo_cap", type=positive, default=5.0, metavar="X", help="cispo: the largest rho that counts (%(default)g)"
     )
