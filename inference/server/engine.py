@@ -123,7 +123,8 @@ class Engine:
         return len(self._open), len(self._waiting)
 
     def submit(self, writings: Sequence[Writing]) -> None:
-        """Lets the texts of a request wait for places. An empty queue takes any number; else `Busy` is raised if full."""
+        """Lets the texts of a request wait for places. Raises `Busy` if they do not fit into the queue; an empty queue
+        takes any number."""
         with self._told:
             room = self._most_waiting + self._slots - len(self._open)  # free slots count: the thread fills them next
             if self._waiting and len(self._waiting) + len(writings) > room:

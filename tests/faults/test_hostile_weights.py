@@ -77,7 +77,7 @@ WEIGHTS = {
     "without tokenizer": (changed(tokenizer={"files": {}}), "A tokenizer needs a tokenizer.json"),
     "without weights": (changed(model={}), "is missing"),
     "with whole numbers": (lambda good: saved(cast(good, torch.int32)), "not a tensor of floating point numbers"),
-    "with a stage that steers the terminal": (changed(stage="\x1b]0;mine\x07"), "its stage is missing or of a wrong"),
+    "with a stage that steers the terminal": (changed(stage="\x1b]0;mine\x07"), "its stage is missing or wrong"),
     "of an impossible shape": (
         lambda good: saved(reshaped(good, num_attention_heads=2, num_key_value_heads=3)),
         "not divisible by",
