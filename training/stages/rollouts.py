@@ -182,12 +182,12 @@ class _Groups:
 
 
 def plan_of_rollouts(
-    args, machine, model, rows, origin, base_rates, group_size: int, held_by: bool, beside: int = 0
+    args, machine, model, rows, origin, base_rates, group_size: int, has_reference: bool, beside: int = 0
 ) -> Plan:
     """The plan of a stage whose step takes --prompts_per_step prompts. Its rows are groups: as many tokens as
     `group_size` answers may have, so that the micro-batch, counted in groups, fits into memory.
 
-    held_by: whether there is a reference, a frozen copy of what is trained. beside: parameters of further networks.
+    has_reference: whether a frozen copy of what is trained is kept. beside: parameters of further networks.
     """
     asked, world, length = args.prompts_per_step, machine.world_size, group_size * rows.row_length
     own = max(1, asked // world)
@@ -196,7 +196,7 @@ def plan_of_rollouts(
     args, asked_for = copy.copy(args), args
     args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
     args.fit = None  # which would choose these two
-    copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if held_by else 0
+    copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if has_reference else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
     plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
     if asked_for.fit:
