@@ -1,12 +1,13 @@
-"""GRPO: learn from rewards, without a critic: an answer is as good as it is better than others to the same prompt.
+"""GRPO: learn from rewards, without a critic: an answer is compared with the other answers to the same prompt.
 
     A    = (r - mean r) / (std r + 1e-4)                over the answers of one prompt (--scale_rewards)
     loss = mean over actions of  -min(rho A, clip(rho, 1 - eps_low, 1 + eps_high) A)        (--loss_type)
     rho  = p_policy(action) / p_old(action)             old: the policy that sampled; 1 in the first update
 
 Each step samples --group_size answers to every prompt, rates them by the rewards of --reward, and updates all
-parameters once, or more often (--inner_epochs, --mini_batches). With --kl_coef, a frozen copy of the first policy holds
-it back; with --ptx_weight, the fine-tuning loss of some conversations keeps what the network could do before.
+parameters once, or more often (--inner_epochs, --mini_batches). With --kl_coef, the policy stays near the reference, a
+frozen copy of it as training begins; with --ptx_weight, the fine-tuning loss on some conversations works against
+forgetting.
 
     python train_grpo.py --data_path gsm8k.jsonl --reward exact --reward format:0.2
     python train_grpo.py --data_path my_prompts.jsonl --reward my_reward.py:shorter_is_better
@@ -112,8 +113,8 @@ def main(argv=None):
                     old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
                     found = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
                     with run.autocast():
-                        forgotten = mixed_in.loss(step, policy, (update, number), found.count)
-                    step.backward(found.loss_sum + forgotten, found.count, batch.actions)
+                        ptx_loss = mixed_in.loss(step, policy, (update, number), found.count)
+                    step.backward(found.loss_sum + ptx_loss, found.count, batch.actions)
                     measure_policy(step, update, batch, found, log_p, old, entropy)
                 step.update()
             advice.after(step)

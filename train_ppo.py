@@ -1,13 +1,13 @@
 """PPO: learn from a reward model, token by token, beside a critic that says what to expect (InstructGPT).
 
-    r_t  = -kl_coef (log p_old - log p_first)(a_t),  at the last action + (score - mean) / deviation
+    r_t  = -kl_coef (log p_old - log p_ref)(a_t),  at the last action + (score - mean) / deviation
     A    = GAE(r, V; gamma, lambda), whitened           V: the critic; R = A + V before whitening
     loss = mean over actions of  -min(rho A, clip(rho, 1 - eps, 1 + eps) A),  rho = p_policy / p_old
     critic: mean over actions of  1/2 max((v - R)^2, (clip(v, V - eps, V + eps) - R)^2)
 
 Each step samples an answer to every prompt, has it scored by the reward model, and makes several updates on it, of all
-parameters of the policy and of the critic. The critic begins as the reward model; a frozen copy of the first policy
-measures the KL.
+parameters of the policy and of the critic. The critic begins as the reward model. The KL is measured to the reference,
+a frozen copy of the policy as training begins.
 
     python train_ppo.py --data_path my_prompts.jsonl
     python train_ppo.py --data_path my_prompts.jsonl --kl_target 6 --ptx_weight 0.5 --ptx_path my_chats.jsonl
@@ -56,7 +56,7 @@ def main(argv=None):
     from training.engine.run import Run
     from training.losses.ppo import clipped_policy_loss, clipped_value_loss
     from training.rewards.loading import load_rewards
-    from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, open_judge
+    from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, open_reward_model
     from training.stages.adapters import add_adapters
     from training.stages.answer_rows import action_log_probabilities
     from training.stages.data import describe_rows, identity_of, open_data
@@ -72,8 +72,8 @@ def main(argv=None):
         policy, tokenizer, origin = starting_point(args, chats=True)
         run.begins_with(policy, origin)
         add_adapters(args, policy, origin)
-        judge = open_judge(args, policy, tokenizer, machine.choice, run.say)
-        critic, watched = critic_of(judge), load_rewards(args.watch, tokenizer=tokenizer, device=machine.choice)
+        reward_model = open_reward_model(args, policy, tokenizer, machine.choice, run.say)
+        critic, watched = critic_of(reward_model), load_rewards(args.watch, tokenizer=tokenizer, device=machine.choice)
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
@@ -92,16 +92,16 @@ def main(argv=None):
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
         identity = identity_of(
-            rows, validation, judge=judge.identity, mixed_in=mixed_in.identity, reference=fingerprint(reference)
+            rows, validation, judge=reward_model.identity, mixed_in=mixed_in.identity, reference=fingerprint(reference)
         )
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows), others=others)
-        ppo = ActorCritic(run, policy, critic, reference, judge, ChatRenderer(tokenizer), watched)
+        ppo = ActorCritic(run, policy, critic, reference, reward_model, ChatRenderer(tokenizer), watched)
         rules = StopRules(run)
 
         for step in run.steps(Iteration):
             if rules.end_before(step):
                 break
-            answers = ppo.sample(step, rows)  # once; an interrupted run goes on with the same ones
+            answers = ppo.sample(step, rows)  # once; a resumed run continues with the same answers
             for update in step.updates(args.inner_epochs * args.mini_batches):
                 for number, (batch, old, advantages, values, returns) in enumerate(ppo.batches(step, answers, update)):
                     with run.autocast():
@@ -111,8 +111,8 @@ def main(argv=None):
                     value_loss = clipped_value_loss(value, values, returns, batch.mask, args.clip_value)
                     if ppo.learns(step):  # not in the first --critic_warmup steps
                         with run.autocast():
-                            forgotten = mixed_in.loss(step, policy, (update, number), batch.actions)
-                        step.backward(policy_loss.loss_sum + forgotten, policy_loss.count)
+                            ptx_loss = mixed_in.loss(step, policy, (update, number), batch.actions)
+                        step.backward(policy_loss.loss_sum + ptx_loss, policy_loss.count)
                     step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
                     ppo.measure_update(step, update, batch, policy_loss, value_loss, log_p, old, entropy)
                 step.update()

@@ -44,7 +44,7 @@ def _advice(name: str, folder: Path) -> str:
     elif name in COMMANDS:
         command = COMMANDS[name]
     else:
-        return f"Give a .pth or a folder of Hugging Face, or train one with --weight_name {shlex.quote(name)}"
+        return f"Give a .pth or a Hugging Face folder, or train one with --weight_name {shlex.quote(name)}"
     where = "" if folder == Path("out") else f" --out_dir {shlex.quote(str(folder))}"
     data = " (on the sample data, or add --data_path FILE)" if command.startswith("train_") else ""
     return f"This makes it: python {command}{where}{data}"

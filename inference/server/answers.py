@@ -1,4 +1,4 @@
-"""What a chat answer consists of, as its text comes: thought, content, calls of tools.
+"""Splits the text of a chat answer into thought, content and calls of tools, as the text comes.
 
     for piece in pieces: deltas += answer.push(piece)
     deltas += answer.finish()
@@ -15,7 +15,10 @@ from inference.tools.calls import before_calls, parse_calls
 
 
 class ChatAnswer:
-    """calls_tools: whether calls are looked for. beginning: the text that the answer was made to begin with."""
+    """One answer in a chat.
+
+    calls_tools: whether calls are looked for. beginning: the text that the answer was made to begin with.
+    """
 
     def __init__(self, calls_tools: bool, beginning: str = ""):
         self._parts, self._calls_tools = ThoughtStream(), calls_tools
@@ -56,7 +59,7 @@ class ChatAnswer:
 
 
 def message_of(deltas: Sequence[dict]) -> dict:
-    """The message that deltas make together."""
+    """The message that the deltas add up to."""
     message: dict = {"role": "assistant", "content": "", "refusal": None}
     calls: list[dict] = []
     for delta in deltas:

@@ -146,7 +146,7 @@ async def answered(request: Request, exchange: Exchange, reply) -> Response:
     writing, gone = asyncio.ensure_future(reply), asyncio.ensure_future(_disconnect(request))
     try:
         await asyncio.wait({writing, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return JSONResponse(writing.result()) if writing.done() else Response(status_code=499)  # which nobody reads
+        return JSONResponse(writing.result()) if writing.done() else Response(status_code=499)  # the client has gone
     finally:
         writing.cancel()
         gone.cancel()
@@ -159,7 +159,7 @@ async def _disconnect(request: Request) -> None:
 
 
 def _chat_tokens(exchange: Exchange, part: Part) -> list:
-    """The tokens of a chat answer: without that which ends it, for it has no text."""
+    """The tokens of a chat answer, without the one that ends it, which has no text."""
     return [one for one in part.tokens if one[0].id not in exchange.served.end_ids]
 
 
@@ -291,7 +291,7 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:
-    return Response(status_code=499)  # which nobody reads
+    return Response(status_code=499)  # nobody reads it
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

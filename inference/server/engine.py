@@ -1,7 +1,7 @@
 """One thread that writes all texts together: between two steps, requests join the running batch and leave it.
 
-The thread owns the networks. It is told by `submit` and `leave` and answers by `Part`s in the queue of the request,
-which belongs to the event loop of the server.
+The thread owns the networks. `submit` and `leave` tell it what to do, and it puts `Part`s into the queue of the
+request, which belongs to the event loop of the server.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from model.running_batch import READ_AT_ONCE, Row, RunningBatch, Scored
 
 
 class Busy(Exception):
-    """More texts wait already than may."""
+    """The queue of waiting texts is full."""
 
 
 class Failure(Exception):
@@ -31,13 +31,13 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """What has become certain of a text."""
+    """The piece of a text that has become certain, and whether the text ends with it."""
 
     writing: "Writing"
     text: str = ""
     tokens: tuple[tuple[Scored, int], ...] = ()  # each with the place in the text where it begins
     finish: str | None = None  # "stop" or "length" in the last part
-    failure: Failure | None = None  # and then nothing follows
+    failure: Failure | None = None  # then no part follows
 
 
 class Writing:
@@ -66,11 +66,11 @@ class Writing:
         self.count = 0  # tokens of the answer so far
         self.joined = False
         self._stream, self._stops = TextStream(decode), StopStrings(stops)
-        self._come = self._told = 0  # characters that have come from the network, and that were told of
-        self._tokens: list[tuple[Scored, int]] = []  # not told of yet
+        self._come = self._told = 0  # characters that the network has written, and that parts have reported
+        self._tokens: list[tuple[Scored, int]] = []  # that no part has reported
 
     def take(self, late: bool = False) -> Part:
-        """What the newest token of the row adds."""
+        """The part that the newest token of the row adds. late: whether the deadline is over."""
         token = self.row.newest
         if token is None:
             message = "the network computes values that are not numbers: its weights are damaged"
@@ -84,10 +84,10 @@ class Writing:
         return self.end("stop" if ended else "length", text)
 
     def end(self, finish: str, text: str = "") -> Part:
-        """The last part, with what was held back."""
+        """The last part, with the text that was held back."""
         if not self._stops.found:
             text += self._push(self._stream.finish())
-        if self._stops.found:  # then the tokens of the stop string are no part of the answer
+        if self._stops.found:  # the tokens of the stop string do not belong to the answer
             return Part(self, text, self._tokens_before(self._told), "stop")
         rest = self._stops.finish()
         return Part(self, text + rest, tuple(self._tokens), finish)
@@ -123,16 +123,17 @@ class Engine:
         return len(self._open), len(self._waiting)
 
     def submit(self, writings: Sequence[Writing]) -> None:
-        """Lets the texts of a request wait for places. Raises `Busy`; but an empty queue takes any request."""
+        """Lets the texts of a request wait for places. Raises `Busy` if they do not fit into the queue; an empty queue
+        takes any number."""
         with self._told:
-            room = self._most_waiting + self._slots - len(self._open)  # some only wait for the thread to see them
+            room = self._most_waiting + self._slots - len(self._open)  # free slots count: the thread fills them next
             if self._waiting and len(self._waiting) + len(writings) > room:
                 raise Busy
             self._waiting += writings
             self._told.notify()
 
     def leave(self, writings: Sequence[Writing]) -> None:
-        """Gives the places of these texts free, whatever has become of them."""
+        """Frees the places of these texts, complete or not."""
         with self._told:
             self._gone.update(writings)
             self._told.notify()
@@ -157,7 +158,8 @@ class Engine:
                 come = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
             self._free(gone)
             self._open += come
-            self._deliver([Part(one, failure=Failure(429, "no place became free in time")) for one in late])
+            busy = Failure(429, "the server was busy until the time limit of the request: ask again later")
+            self._deliver([Part(one, failure=busy) for one in late])
             self._deliver(self._read())
             self._deliver(self._write())
 
@@ -173,7 +175,7 @@ class Engine:
                         most -= one.row.length - before
                 if one.joined:
                     parts.append(one.take() if one.max_tokens else one.end("length"))
-            except Exception:  # whatever befalls one request, the others go on
+            except Exception:  # if one request fails, the others continue
                 parts.append(self._failed(one))
         return parts
 
@@ -203,13 +205,13 @@ class Engine:
         return Part(one, failure=Failure(500, "the server failed at this request; its terminal says why"))
 
     def _deliver(self, parts: list[Part]) -> None:
-        """Hands the parts over to the event loop, and gives the places of complete texts free."""
+        """Hands the parts over to the event loop, and frees the places of complete texts."""
         self._free({part.writing for part in parts if part.finish or part.failure})
         if parts and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_put, parts)
 
     def _free(self, done: set[Writing]) -> None:
-        """Gives the places of these texts to others."""
+        """Takes these texts out of their batches and their places."""
         for one in done.intersection(self._open):
             one.batch.leave(one.row)
         self._open = [one for one in self._open if one not in done]

@@ -20,7 +20,7 @@ COMPLETION_TOKENS = 16  # of a completion that names no limit, as OpenAI has it
 class Prompt:
     ids: list[int]
     text: str = ""
-    offsets: list[int] = field(default_factory=list)  # where each token begins in the text; only if it is told
+    offsets: list[int] = field(default_factory=list)  # where each token begins in the text; only if it is reported
 
 
 def chat_prompt(served: Served, asked: Chat) -> Prompt:
@@ -35,9 +35,9 @@ def chat_prompt(served: Served, asked: Chat) -> Prompt:
 
 
 def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
-    """The prompts as ids. A text for a base model begins with BOS, as those in its training did; ids are what they are.
+    """The prompts as ids. A text for a base model begins with BOS, as in its training; ids are taken as they are.
 
-    Raises `SproutError` for what is no text, `BadRequest` for an id that is no token.
+    Raises `SproutError` for a text that cannot be encoded, `BadRequest` for an id outside the vocabulary.
     """
     tokenizer, prompts = served.tokenizer, []
     size = served.loaded.model.config.vocab_size
@@ -48,7 +48,7 @@ def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
         else:
             ids = given
             if not all(0 <= token < size for token in ids):
-                raise BadRequest(f"a token id is from 0 to {size - 1}", "prompt")
+                raise BadRequest(f"a token id must be from 0 to {size - 1}", "prompt")
         prompt = Prompt(list(ids))
         if asked.echo:
             prompt.text = given if isinstance(given, str) else tokenizer.decode(ids)
@@ -59,7 +59,7 @@ def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
 
 
 def offsets_of(tokenizer, ids: list[int]) -> list[int]:
-    """Where in their text tokens begin; those inside a character, where it begins."""
+    """The places in the text at which the tokens begin; a token inside a character has the place of that character."""
     stream, place, offsets = TextStream(tokenizer.decode), 0, []
     for token in ids:
         offsets.append(place)
@@ -92,8 +92,8 @@ class Exchange:
         wanted = default if asked.max_tokens is None else asked.max_tokens
         if room < min(wanted, 1):
             raise BadRequest(
-                f"the prompt has {len(prompt.ids)} tokens, and {self.served.positions} are all that this server gives a"
-                " prompt and its answer",
+                f"the prompt has {len(prompt.ids)} tokens, and this server allows {self.served.positions} for a prompt"
+                " and its answer together: shorten it",
                 code="context_length_exceeded",
             )
         row = Row(

@@ -11,16 +11,16 @@ from inference.server.parameters import BadRequest
 from inference.server.replies import error_body
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-# A page of the internet can have its own name point to 127.0.0.1, and then read what a server there says. What such
-# a page cannot do is to call the server by one of these names.
+# A page on the internet can let its own name point to 127.0.0.1, and then read what a server there says (DNS
+# rebinding). But such a page cannot call the server by one of these names.
 OWN_NAMES = (*LOOPBACK, "host.docker.internal")
-BODY_SECONDS = 30.0  # in which a body has to come
-DRAINED = 8  # times the limit: so much of a body that is too long is still read, for the client to see the answer
+BODY_SECONDS = 30.0  # within which a body has to come
+DRAINED = 8  # times the limit: this much of a body that is too long is still read, so that the client sees the answer
 
 
 class Guard:
-    """Refuses, before any route, requests without the key; and without a key, those that call the server by the name
-    of somebody else. The page and /health need no key."""
+    """Refuses requests before any route. If there is a key, it refuses those without it (the page and /health need no
+    key); if there is none, those that call the server by another name than `OWN_NAMES`."""
 
     def __init__(self, app: Callable, api_key: str | None):
         self._app, self._key = app, api_key
@@ -54,7 +54,7 @@ def _name(host: str) -> str:
 
 
 async def body_of(request: Request, most: int) -> bytes:
-    """The body of a request. Raises `BadRequest` for more than `most` bytes, and for one that does not come."""
+    """The body of a request. Raises `BadRequest` for one of more than `most` bytes, and for one that does not come."""
     parts, size = [], 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -67,5 +67,5 @@ async def body_of(request: Request, most: int) -> bytes:
     except TimeoutError as error:
         raise BadRequest("the body did not come in time", status=408) from error
     if size > most:
-        raise BadRequest(f"the body has more than {most} bytes", status=413)
+        raise BadRequest(f"the body has more than {most} bytes: send less", status=413)
     return b"".join(parts)

@@ -94,7 +94,7 @@ def read_tools(body: dict) -> list[dict]:
 
 
 def beginning_of(choice, tools: list[dict]) -> str:
-    """What an answer begins with that has to call a function; empty where it need not."""
+    """The text that an answer has to begin with if `tool_choice` demands a call; "" if it does not."""
     where = "tool_choice"
     if choice in (None, "none", "auto"):
         return ""

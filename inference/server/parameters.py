@@ -1,4 +1,4 @@
-"""A single parameter of a request: of the right type and in its range, or a refusal that names it."""
+"""Single parameters of a request: each has the right type and is in its range, or the refusal names it."""
 
 import math
 
@@ -25,10 +25,10 @@ def whole(body: dict, name: str, least: int, most: int) -> int | None:
     return value
 
 
-def number(body: dict, name: str, least: float, most: float, otherwise: float) -> float:
+def number(body: dict, name: str, least: float, most: float, default: float) -> float:
     value = body.get(name)
     if value is None:
-        return otherwise
+        return default
     if type(value) not in (int, float) or not least <= value <= most or not math.isfinite(value):
         raise BadRequest(f"{name} must be a number from {least} to {most}", name)
     return float(value)

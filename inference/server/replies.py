@@ -20,7 +20,7 @@ ERROR_TYPES = {
 
 
 def head_of(kind: str, prefix: str, model: str) -> dict:
-    """What a reply and all chunks of a stream begin with. kind: their `object`."""
+    """The fields with which a reply and all chunks of a stream begin. kind: their `object`."""
     return {"id": f"{prefix}-{uuid.uuid4().hex}", "object": kind, "created": int(time.time()), "model": model}
 
 

@@ -1,7 +1,7 @@
-"""What the body of a request means, or why it means nothing: the parameters of OpenAI's interface, checked.
+"""Reads the body of a request: the parameters of OpenAI's interface, checked.
 
-Unknown parameters are ignored, as every server of this kind does; a known one of a wrong type or out of range is
-refused, since it would silently do something else. null stands for a parameter that is not given.
+Unknown parameters are ignored, as other servers of this interface do. A known one of a wrong type or out of range is
+refused, since the server would silently do something else than was asked. null means that a parameter is not given.
 """
 
 import json
@@ -12,13 +12,13 @@ from inference.server.parameters import BadRequest, flag, number, object_under, 
 from model.sampling import Sampling
 
 MOST_TEXTS = 128  # that one request may ask for: prompts times n
-MOST_TOP = 20  # alternatives that a token is told with
+MOST_TOP = 20  # alternatives that are reported with a token
 MOST_STOPS, MOST_STOP_CHARACTERS = 4, 200
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What both kinds of request say."""
+    """The parameters that both kinds of request have."""
 
     model: str | None
     sampling: Sampling
@@ -28,7 +28,7 @@ class Asked:
     stops: tuple[str, ...]
     presence: float
     frequency: float
-    top: int | None  # alternatives that each token is told with; None: no log-probabilities
+    top: int | None  # alternatives that are reported with each token; None: no log-probabilities
     stream: bool
     usage_in_stream: bool
 
@@ -58,14 +58,14 @@ def read_body(body: bytes) -> dict:
 
 
 def _refuse_constant(name: str):
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def completion(body: dict) -> Completion:
     """A request to /v1/completions."""
     prompts = _prompts(body.get("prompt"))
     if body.get("suffix"):
-        raise BadRequest("this server writes what follows a prompt, and cannot write towards a suffix", "suffix")
+        raise BadRequest("this server only continues a prompt: leave out the suffix", "suffix")
     asked = _common(body, top=whole(body, "logprobs", 0, MOST_TOP))
     if len(prompts) * asked["n"] > MOST_TEXTS:
         raise BadRequest(f"a request may ask for {MOST_TEXTS} texts at most", "prompt")
@@ -95,11 +95,13 @@ def chat(body: dict) -> Chat:
         tools = []
     form = body.get("response_format")
     if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
-        raise BadRequest("only response_format text is known: nothing holds a network to JSON", "response_format")
+        raise BadRequest(
+            'response_format must be {"type": "text"}: this server cannot make a network write JSON', "response_format"
+        )
     top = whole(body, "top_logprobs", 0, MOST_TOP)
     told = flag(body, "logprobs")
     if top and not told:
-        raise BadRequest("top_logprobs are told with logprobs: set it to true", "top_logprobs")
+        raise BadRequest("top_logprobs needs logprobs: set it to true", "top_logprobs")
     asked = _common(body, top=(top or 0) if told else None, limits=("max_completion_tokens", "max_tokens"))
     return Chat(**asked, messages=read_messages(body), tools=tools, beginning=beginning)
 
@@ -140,6 +142,8 @@ def _stops(value) -> tuple[str, ...]:
         or len(stops) > MOST_STOPS
         or not all(isinstance(stop, str) and 0 < len(stop) <= MOST_STOP_CHARACTERS for stop in stops)
     ):
-        message = f"give a text or up to {MOST_STOPS}, each of 1 to {MOST_STOP_CHARACTERS} characters"
+        message = (
+            f"stop must be a text, or a list of up to {MOST_STOPS}, each of 1 to {MOST_STOP_CHARACTERS} characters"
+        )
         raise BadRequest(message, "stop")
     return tuple(stops)

@@ -17,7 +17,7 @@ from model.files.loading import Loaded, load_model
 from model.files.reward import is_reward_model
 from model.running_batch import RunningBatch
 
-# Which weight is served where none is named: what comes last in training first.
+# Which weight is served if none is named: those of later stages come first.
 BEST_FIRST = ("grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")
 MOST_OPEN = 4  # networks in memory
 
@@ -76,7 +76,7 @@ def best_weight(out_dir: str) -> str:
     if best is None:
         raise UsageError(
             f"there is no weight in {out_dir}: train one (python scripts/quickstart.py trains some small ones), or name"
-            " one by --weight"
+            " one with --weight"
         )
     return str(best)
 
@@ -84,9 +84,8 @@ def best_weight(out_dir: str) -> str:
 class Shelf:
     """Networks by name.
 
-    first: what is served by default. Others lie in `out_dir` and are opened when a request names them; at most
-    `MOST_OPEN` are in memory, and the one that was asked longest ago makes room. A file that has changed since is
-    opened again.
+    first: the one that is served by default. Others lie in `out_dir` and are opened when a request names them. At most
+    `MOST_OPEN` are in memory, and the least recently used one makes room. A file that has changed is opened again.
     """
 
     def __init__(self, first: Served, out_dir: str, device: Device, dtype: str, max_seq_len: int):
@@ -97,7 +96,7 @@ class Shelf:
         self._kinds: dict[object, bool] = {}  # which files are language models
 
     def models(self) -> list[tuple[str, int]]:
-        """Names and times of all that can be asked, the default first."""
+        """The name of each language model that can be asked, and its time in seconds since 1970; the default first."""
         found = [(self.first.name, self.first.created)]
         for name, path in weights_in(self._out_dir).items():
             with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""How single tokens are spelled in replies: their bytes, which may be a part of a character."""
+"""How single tokens are spelled in replies: by their bytes, which may be only a part of a character."""
 
 import re
 
@@ -15,7 +15,7 @@ class Spelling:
         self._alphabet = _byte_alphabet() if tokenizer.byte_level else {}
 
     def bytes_of(self, token: int) -> bytes:
-        """Empty for an id that stands for nothing."""
+        """The bytes of a token; empty for an id without a token."""
         name = self._names.get(token, "")
         if self._alphabet:
             if all(character in self._alphabet for character in name):
@@ -25,7 +25,7 @@ class Spelling:
         return name.replace("▁", " ").encode()
 
     def text_of(self, token: int) -> str:
-        """Of a token that is no whole text, `bytes:` and its bytes, so that no two tokens look alike."""
+        """The text of a token. If its bytes are not a whole text: `bytes:` and the bytes, so that no two look alike."""
         spelled = self.bytes_of(token)
         try:
             return spelled.decode()

@@ -1,15 +1,15 @@
-"""Ends a text at a stop string, which may lie across the pieces in which it comes."""
+"""Ends a text at a stop string, which may be spread over several pieces of the text."""
 
 from collections.abc import Sequence
 
 
 class StopStrings:
-    """Pieces in, pieces out: what may be the beginning of a stop string is held back until that is known."""
+    """Takes and returns pieces of a text; what may begin a stop string is held back until that is known."""
 
     def __init__(self, stops: Sequence[str]):
         self._stops = [stop for stop in stops if stop]
         self._held = ""
-        self.found = False  # whether a stop string has come; it and what follows are no part of the text
+        self.found = False  # whether a stop string has come; it and what follows do not belong to the text
 
     def push(self, piece: str) -> str:
         """The text that has become certain."""
@@ -25,7 +25,7 @@ class StopStrings:
         return text[:certain]
 
     def finish(self) -> str:
-        """What was held back, now that no more comes."""
+        """The text that was held back, when no more pieces come."""
         rest, self._held = self._held, ""
         return rest
 

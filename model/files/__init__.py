@@ -1,1 +1,1 @@
-"""Files that hold a network: checkpoints, adapters, folders of Hugging Face. Imports `model` and `model.text`."""
+"""Files that hold a network: checkpoints, adapters, Hugging Face folders. Imports `model` and `model.text`."""

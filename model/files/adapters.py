@@ -1,6 +1,6 @@
-"""Adapters in files: `out/lora/NAME_512.pth` of ours, or a folder as `peft` writes it.
+"""Adapters in files: `out/lora/NAME_512.pth` as Sprout writes it, or a folder as `peft` writes it.
 
-A file of ours holds the adapters and what they are, not the network:
+A file of ours holds the adapters and their settings, but not the network:
 
     {"format": "sprout-lora", "version": 1, "rank": 16, "alpha": 32.0, "targets": [...], "dropout": 0.0,
      "base": {"fingerprint": ..., "path": "out/full_sft_512.pth"}, "stage": "lora", "facts": {...},
@@ -48,19 +48,19 @@ class Adapters:
         return f"{self.source} (rank {self.lora.rank}, alpha {self.lora.alpha:g}, on {', '.join(self.lora.targets)})"
 
     def scaled(self, share: float) -> "Adapters":
-        """The same adapters, of which `share` counts: W + share (alpha / rank) B A.
+        """The same adapters at a share of their strength: W + share (alpha / rank) B A.
 
-        Between network (0) and what was learned (1), something of either is kept, and often nearly all of both
-        (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
+        A share between 0 (the network alone) and 1 (all that was learned) keeps a part of both, and often nearly all
+        of both (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903).
         """
         return replace(self, lora=replace(self.lora, alpha=share * self.lora.alpha))
 
     def attach(self, model: nn.Module) -> None:
-        """Puts them on their network; any other is refused (`SproutError`)."""
+        """Puts the adapters on their network. Raises `SproutError` for any other network."""
         if SCORE in self.weights:
             raise SproutError(
-                f"{self.source} holds the adapters of a reward model, which scores answers and writes none: score with"
-                " it by scripts/score.py --lora"
+                f"{self.source} holds the adapters of a reward model, which scores answers and writes none: use it with"
+                " scripts/score.py --lora"
             )
         attach_lora(model, self.lora, self.weights, self.source, self.partial)
 
@@ -84,18 +84,18 @@ def save_lora(path: str | Path, model: nn.Module, *, stage: str, facts: dict | N
 
 
 def open_lora(source: str | Path) -> Adapters:
-    """Opens a file of ours or a folder of peft's. Where a file is damaged, the save before it is opened.
+    """Opens a file of ours or a folder that peft wrote. If a file is damaged, the save before it is opened.
 
-    Raises `SproutError` for what is neither, or not whole.
+    Raises `SproutError` for a file or folder that is neither, or not whole.
     """
     source = Path(source)
     if source.is_dir():
         if not (source / CONFIG).exists():
-            raise SproutError(f"{source} is no folder of adapters: it has no {CONFIG}, which peft writes")
+            raise SproutError(f"{source} is not a folder of adapters: it has no {CONFIG}, which peft writes")
         return Adapters(*read_peft_folder(source), str(source), partial=True)
     contents = read_checkpoint(source)
     if contents.get("format") != FORMAT:
-        raise SproutError(f"{source} holds no adapters: give a file of out/lora, or a folder that peft wrote")
+        raise SproutError(f"{source} holds no adapters: give a file from out/lora, or a folder that peft wrote")
     if isinstance(contents.get("version"), int) and contents["version"] > VERSION:
         raise SproutError(f"{source} was written by a newer Sprout (format {contents['version']}): update this one")
     wrong = [name for name, kind in _KINDS.items() if not isinstance(contents.get(name), kind)]
@@ -109,6 +109,6 @@ def open_lora(source: str | Path) -> Adapters:
         wrong += ["alpha"] * (not 0 < contents["alpha"] < float("inf"))
         wrong += ["dropout"] * (not 0 <= contents["dropout"] < 1)
     if wrong:
-        raise SproutError(f"{source} is not as Sprout writes adapters: its {wrong[0]} is missing or of a wrong kind")
+        raise SproutError(f"{source} does not hold adapters as Sprout writes them: its {wrong[0]} is missing or wrong")
     lora = Lora(*(contents[name] for name in ("rank", "alpha")), tuple(targets), contents["dropout"], *texts)
     return Adapters(lora, adapters, str(source), contents["stage"], facts=contents["facts"])

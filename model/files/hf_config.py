@@ -48,8 +48,8 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
     kind = config.model_type
     if kind != "qwen3" and config.hidden_size % config.num_attention_heads:
         raise SproutError(
-            f"transformers opens no {kind} of hidden_size {config.hidden_size} with"
-            f" {config.num_attention_heads} heads: it wants the one divisible by the other"
+            f"transformers cannot open a {kind} with hidden_size {config.hidden_size} and"
+            f" {config.num_attention_heads} heads: hidden_size must be divisible by the number of heads"
         )
     rope = _rope_to_hf(config)
     positions = config.max_position_embeddings
@@ -110,7 +110,7 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     kind = values.get("model_type")
 
     def refuse(what: str):
-        raise SproutError(f"{folder} {what}, which Sprout cannot run: only plain Llama, Qwen2 and Qwen3 networks")
+        raise SproutError(f"{folder} {what}, which Sprout cannot run: it opens plain Llama, Qwen2 and Qwen3 only")
 
     if not isinstance(kind, str) or kind not in _DEFAULTS:
         refuse(f"is a network of model_type {kind}")
@@ -123,7 +123,7 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     if values.get("mlp_bias"):
         refuse("has mlp_bias")
     if values.get("attention_bias") and kind != "qwen2":
-        refuse(f"has attention_bias (a {kind} then has one on o_proj too, or beside q_norm)")
+        refuse(f"has attention_bias (in a {kind} this puts a bias on o_proj too, or beside q_norm)")
     if values.get("is_causal") is False:
         refuse("looks at later tokens, too (is_causal false)")
     if values.get("per_layer_config"):
@@ -155,7 +155,7 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
             eos_token_id=tokenizer.eos_id,
         )
     except KeyError as error:
-        raise SproutError(f"{folder}/config.json has no {error.args[0]}: it is not whole") from error
+        raise SproutError(f"{folder}/config.json has no {error.args[0]}: it is not complete") from error
     except UsageError as error:
         raise SproutError(f"{folder}/config.json: {error}") from error
 
@@ -172,7 +172,7 @@ def _refuse_windows(values: dict, refuse) -> None:
     """Refuses a network in which a layer sees only the last `sliding_window` tokens."""
     kind, layers = values["model_type"], values.get("layer_types")
     if any(layer != "full_attention" for layer in layers or []):
-        refuse("attends through a sliding window, or in another way of its own (layer_types)")
+        refuse("attends through a sliding window, or in another special way (layer_types)")
     if values.get("sliding_window", None if kind == "llama" else 4096) is None:  # as transformers has them
         return
     if kind == "mistral":

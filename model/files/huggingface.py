@@ -39,7 +39,7 @@ def export_folder(
 
     A `RewardModel` becomes one that `AutoModelForSequenceClassification` opens, with one label.
 
-    model: its adapters, if it has some, stay behind: `write_peft_folder` is for them.
+    model: its adapters, if it has any, are not written: `write_peft_folder` writes them.
     dtype: of the weights in the file; None keeps theirs. facts: kept in config.json under "sprout", which transformers
     keeps and does not read; `facts_of_folder` returns them. end_of_turn: the id that ends an answer in chats (default:
     <|im_end|>, if it is a control token), at which generation has to stop, too. The folder appears whole: it is written
@@ -142,14 +142,14 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
     if (folder / "adapter_config.json").exists():  # transformers would put them on
         raise SproutError(
             f"{folder} holds adapters (adapter_config.json) beside the network: move them into a folder of their own,"
-            " and give it by --lora"
+            " and give it with --lora"
         )
     tokenizer = Tokenizer.load(folder)
     config = config_from_hf(values, tokenizer, folder)
     if name := rebuilding_class(tokenizer.config, tokenizer, values["model_type"]):
         print(
-            f"note: AutoTokenizer of transformers 5 rebuilds the tokenizer of {folder} as {name}, with other ids for"
-            " some texts than its tokenizer.json gives; Sprout follows that file",
+            f"note: AutoTokenizer of transformers 5 rebuilds the tokenizer of {folder} as {name}, which gives some"
+            " texts other ids than its tokenizer.json; Sprout follows tokenizer.json",
             file=sys.stderr,
         )
     return config, _read_weights(folder), tokenizer
@@ -167,9 +167,9 @@ def _read_json(path: Path) -> dict:
     except FileNotFoundError as error:
         raise SproutError(f"{path.parent} is not a Hugging Face folder: it has no {path.name}") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise SproutError(f"{path} cannot be read ({error})") from error
+        raise SproutError(f"{path} cannot be read ({error}): download the folder again") from error
     if not isinstance(values, dict):
-        raise SproutError(f"{path} is not a JSON object")
+        raise SproutError(f"{path} is not a JSON object: download the folder again")
     return values
 
 
@@ -186,7 +186,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
         try:
             weights.update(load_file(folder / shard))
         except FileNotFoundError as error:
-            raise SproutError(f"{folder} lacks {shard}, a part of the weights: download it again") from error
+            raise SproutError(f"{folder} lacks {shard}, a part of the weights: download that file") from error
         except (OSError, SafetensorError) as error:
             raise SproutError(f"{folder / shard} is damaged ({error}): copy it again") from error
     return weights
@@ -200,5 +200,5 @@ def _shards(index: Path) -> list[str]:
     shards = sorted(set(places.values()))
     for shard in shards:
         if Path(shard).name != shard:
-            raise SproutError(f"{index} names a file outside of the folder: {shard}")
+            raise SproutError(f"{index} names {shard}, which is outside the folder: download the folder again")
     return shards

@@ -1,4 +1,4 @@
-"""Opens a network from a weight of ours, a folder of Hugging Face, a GGUF file, or a bare state dict of MiniMind."""
+"""Opens a network from a weight of ours, a Hugging Face folder, a GGUF file, or a bare MiniMind state dict."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ def load_model(
             config = _agree(config, wanted, source)
     if SCORE in weights:
         raise SproutError(
-            f"{source} is a reward model, which scores answers and writes none: use it by"
+            f"{source} is a reward model, which scores answers and writes none: use it with"
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
@@ -98,17 +98,17 @@ def load_model(
 def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:
     """Configuration, weights, tokenizer, stage and facts of a weight of ours, of a language or a reward model.
 
-    Raises `SproutError` for what is none, or not as Sprout writes it.
+    Raises `SproutError` for any other file, and for a weight that is not as Sprout writes it.
     """
     if contents.get("format") == "sprout-lora":
         raise SproutError(
-            f"{source} holds adapters without their network: give it by --lora, or merge both into a whole weight"
-            " by scripts/merge_lora.py"
+            f"{source} holds adapters without their network: give it with --lora, or merge both into a whole weight"
+            " with scripts/merge_lora.py"
         )
     if contents.get("format") != FORMAT or "model" not in contents:
         raise SproutError(
             f"{source} is not a weight of Sprout (its keys are {', '.join(map(str, list(contents)[:5]))}):"
-            " give a file that a training stage wrote, not one to resume from"
+            " give the weight that a training stage wrote, not the state that --resume reads"
         )
     if isinstance(contents.get("version"), int) and contents["version"] > VERSION:
         raise SproutError(f"{source} was written by a newer Sprout (format {contents['version']}): update this one")
@@ -120,7 +120,7 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
         wrong = ["tokenizer"] * (not texts) + ["model"] * (not names)
         wrong += ["stage"] * (not contents["stage"].isprintable())  # it is shown, and must not steer the terminal
     if wrong:
-        raise SproutError(f"{source} is not a weight as Sprout writes it: its {wrong[0]} is missing or of a wrong kind")
+        raise SproutError(f"{source} is not a weight as Sprout writes it: its {wrong[0]} is missing or wrong")
     try:
         config = TransformerConfig.from_dict(contents["config"])
         tokenizer = Tokenizer.from_files(contents["tokenizer"]["files"])
@@ -151,6 +151,7 @@ def _choose_tokenizer(own: Tokenizer | None, path, weights: dict, source: Path) 
     rows = weights[EMBEDDING].shape[0]
     if rows < chosen.vocab_size:
         raise SproutError(
-            f"{source} has embeddings for {rows} tokens, but the tokenizer has {chosen.vocab_size}: give its own"
+            f"{source} has embeddings for {rows} tokens, but the tokenizer has {chosen.vocab_size}: give the network's"
+            " own tokenizer"
         )
     return chosen, weights

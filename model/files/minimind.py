@@ -91,11 +91,11 @@ def tokenizer_beside(source: Path, rows: int) -> Tokenizer:
             if (place / "tokenizer.json").is_file():
                 found = Tokenizer.load(place)
                 if found.vocab_size == rows:
-                    print(f"note: {source} carries no tokenizer; the one in {place} is taken", file=sys.stderr)
+                    print(f"note: {source} carries no tokenizer; the one in {place} is used", file=sys.stderr)
                     return found
     raise SproutError(
-        f"{source} carries no tokenizer, and none of {rows:,} tokens lies beside it: give the folder of the one it was"
-        " trained with by --tokenizer_path (MiniMind's is the folder model of its checkout)"
+        f"{source} carries no tokenizer, and none with {rows:,} tokens lies beside it: give the folder of the tokenizer"
+        " that it was trained with as --tokenizer_path (MiniMind's is the folder model of its checkout)"
     )
 
 

@@ -1,7 +1,7 @@
 """Adapters as Hugging Face's `peft` keeps them: `adapter_config.json` and `adapter_model.safetensors` in a folder.
 
-Its parameters have our names behind `base_model.model.`, so nothing is renamed but that. What peft can do and we
-cannot is refused, never opened almost right.
+Its parameters have our names behind the prefix `base_model.model.`, so only the prefix is added or removed. Settings
+that peft supports and Sprout does not are refused, never opened almost right.
 """
 
 import json
@@ -69,7 +69,7 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
         "use_rslora": False,
     }
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-    (folder / CONFIG).unlink(missing_ok=True)  # without it, an interrupted export is no folder of adapters
+    (folder / CONFIG).unlink(missing_ok=True)  # without it, an interrupted export is not read as adapters
     write_atomically(folder / WEIGHTS, lambda file: file.write(save(weights, metadata=marks)))
     write_atomically(folder / CONFIG, lambda file: file.write(text.encode()))
     return [folder / CONFIG, folder / WEIGHTS]
@@ -87,7 +87,7 @@ def read_peft_folder(folder: str | Path) -> tuple[Lora, dict[str, torch.Tensor]]
     weights = {_own_name(name, folder): tensor for name, tensor in plain.items()}
     targets = {name.split(".")[-3] for name in weights}  # target_modules may be a pattern; what is there is there
     if unknown := sorted(targets - {*TARGETS}):
-        raise SproutError(f"{folder} adapts {unknown[0]}: Sprout has adapters on {', '.join(TARGETS)} alone")
+        raise SproutError(f"{folder} adapts {unknown[0]}: Sprout has adapters on {', '.join(TARGETS)} only")
     rank, alpha = settings["r"], settings["lora_alpha"]
     if settings.get("use_rslora"):  # scaled by alpha / sqrt(rank)
         alpha *= math.sqrt(rank)
@@ -101,10 +101,10 @@ def _read_settings(path: Path) -> dict:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise SproutError(f"{path} cannot be read ({error})") from error
+        raise SproutError(f"{path} cannot be read ({error}): copy it again") from error
     if not isinstance(settings, dict) or settings.get("peft_type") != "LORA":
         kind = settings.get("peft_type") if isinstance(settings, dict) else None
-        raise SproutError(f"{path} describes no LoRA adapters: its peft_type is {kind!r}")
+        raise SproutError(f"{path} does not describe LoRA adapters: its peft_type is {kind!r}")
     settings = {"r": 8, "lora_alpha": 8, "lora_dropout": 0.0} | settings  # as peft has them
     rank, alpha, dropout = settings["r"], settings["lora_alpha"], settings["lora_dropout"]
     numbers = [isinstance(x, int | float) and not isinstance(x, bool) for x in (rank, alpha, dropout)]
@@ -114,7 +114,7 @@ def _read_settings(path: Path) -> dict:
     strange += [key for key, plain in _PLAIN.items() if settings.get(key, plain[0]) not in (None, *plain)]
     if strange:
         raise SproutError(
-            f"{path} says {strange[0]} {settings[strange[0]]!r}, which Sprout cannot do: it reads plain LoRA only"
+            f"{path} has {strange[0]} {settings[strange[0]]!r}, which Sprout cannot compute: it reads plain LoRA only"
         )
     return settings
 
@@ -132,5 +132,5 @@ def _read_weights(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
 def _own_name(name: str, folder: Path) -> str:
     own = name.removeprefix(PREFIX)
     if own == name or len(own.split(".")) < 4 or not own.endswith((".lora_A.weight", ".lora_B.weight")):
-        raise SproutError(f"{folder / WEIGHTS} holds {name}, which is no adapter of a linear layer")
+        raise SproutError(f"{folder / WEIGHTS} holds {name}, which is not an adapter of a linear layer")
     return own

@@ -82,7 +82,7 @@ def _read_whole(path: Path, mmap: bool) -> dict:
 
 
 def _check_records(path: Path) -> None:
-    """Raises BadZipFile for a file with wrong checksums, and much else for one that is no zip archive.
+    """Raises BadZipFile for a file with wrong checksums, and other errors for one that is not a zip archive.
 
     torch.save writes a zip archive with the CRC-32 of every record, but torch.load does not look at them (seen
     with 2.13: a flipped bit in a tensor loads in silence).

@@ -25,8 +25,8 @@ def earlier_export(folder: str | Path, marked: str = "config.json") -> str | Non
     path = folder / marked
     if not MARK.items() <= _marks(path).items():
         raise SproutError(
-            f"{folder} holds files that are no earlier export of Sprout, and are left as they are: choose another"
-            " folder, or move them away"
+            f"{folder} holds files that are not an earlier export of Sprout, so they are left as they are: choose"
+            " another folder, or move them away"
         )
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
 
@@ -35,7 +35,7 @@ def _marks(path: Path) -> dict:
     try:
         if path.suffix == ".json":
             values = json.loads(path.read_text(encoding="utf-8"))
-            # What transformers saved again is not ours any more, though it keeps all entries.
+            # A folder that transformers has saved keeps all entries, but its weights are no export of ours.
             return values if isinstance(values, dict) and "transformers_version" not in values else {}
         with safe_open(path, "pt") as file:
             return file.metadata() or {}

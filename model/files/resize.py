@@ -7,7 +7,7 @@ from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import definition, pieces_of
 from model.whole import EMBEDDING, HEAD
 
-_ADVICE = "give the network's own, or one made from it by train_tokenizer.py --extend"
+_ADVICE = "give the network's own, or one made from it with train_tokenizer.py --extend"
 
 
 def resize_embeddings(weights: dict[str, torch.Tensor], old: Tokenizer, new: Tokenizer) -> dict[str, torch.Tensor]:
@@ -49,7 +49,7 @@ def _check_extension(old: Tokenizer, new: Tokenizer) -> None:
             f"the new token {among[0]!r} has id {new.vocab[among[0]]}, among the ids of the network's tokenizer;"
             f" {_ADVICE}"
         )
-    changed = _what_spells_otherwise(old, new)
+    changed = _differing_parts(old, new)
     if changed:
         raise SproutError(
             f"the tokenizer has the tokens of the network's own, but another {', another '.join(changed)}, so texts"
@@ -59,7 +59,7 @@ def _check_extension(old: Tokenizer, new: Tokenizer) -> None:
         raise SproutError("only networks with a byte-level tokenizer can be given more tokens")
 
 
-def _what_spells_otherwise(old: Tokenizer, new: Tokenizer) -> list[str]:
+def _differing_parts(old: Tokenizer, new: Tokenizer) -> list[str]:
     """The parts of `new` that make other ids of a text, or another text of ids, though no token has moved."""
     before, after = definition(old), definition(new)
     changed = [part for part in ("normalizer", "pre_tokenizer", "decoder") if before[part] != after[part]]

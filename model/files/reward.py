@@ -1,8 +1,8 @@
 """Reward models in files: a whole one (`out/reward_512.pth`), or adapters and a head (`out/lora/reward_512.pth`).
 
 A whole one is a weight like any other (model/files/checkpoint.py), of stage "reward", with `score.weight` where a
-language model has its head. Adapters (model/files/adapters.py) have `score.weight` among them. Both store among their
-facts how the rewards of answers that they were trained on are spread: {"rewards": {"mean", "deviation", "answers"}}.
+language model has its head. Adapters (model/files/adapters.py) have `score.weight` among them. The facts of both hold
+the mean and standard deviation of the rewards of training answers: {"rewards": {"mean", "deviation", "answers"}}.
 """
 
 import math
@@ -31,10 +31,10 @@ class Spread:
 
     mean: float
     deviation: float
-    answers: int  # so many were rated
+    answers: int  # how many were rated
 
     def normalised(self, reward: float) -> float:
-        """The reward as it would be if these answers had mean 0 and deviation 1."""
+        """The reward, shifted and scaled so that these answers have mean 0 and standard deviation 1."""
         return (reward - self.mean) / self.deviation
 
     def facts(self) -> dict:
@@ -42,7 +42,7 @@ class Spread:
 
     @classmethod
     def of(cls, facts: dict) -> "Spread | None":
-        """The one among the facts of a weight; None for a weight that has none, or none to divide by."""
+        """The spread that the facts of a weight hold; None if they hold none, or one whose deviation is not usable."""
         stored = facts.get(FACT)
         try:
             mean, deviation = float(stored["mean"]), float(stored["deviation"])
@@ -55,9 +55,9 @@ class Spread:
 def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Loaded:
     """Opens a whole reward model, strictly, in float32; `Loaded.model` is a `RewardModel`.
 
-    source: a weight of ours, or a folder of Hugging Face with one label (`...ForSequenceClassification`).
+    source: a weight of ours, or a Hugging Face folder with one label (`...ForSequenceClassification`).
 
-    Raises `SproutError` for anything else, a language model among it.
+    Raises `SproutError` for anything else, such as a language model.
     """
     source = Path(source)
     if source.is_dir():
@@ -90,7 +90,7 @@ def is_reward_model(source: str | Path) -> bool:
         if Path(source).is_dir():
             return "ForSequenceClassification" in (Path(source) / "config.json").read_text(encoding="utf-8")
         weights = read_checkpoint(source, mmap=True).get("model")
-    except (OSError, UnicodeDecodeError, SproutError):  # which opening it will say again
+    except (OSError, UnicodeDecodeError, SproutError):  # opening it reports the error
         return False
     return isinstance(weights, dict) and SCORE in weights
 
@@ -115,7 +115,7 @@ def load_reward_adapters(
     model, head = RewardModel.of(loaded.model), adapters.weights[SCORE]
     shape = model.score.weight.shape
     if not isinstance(head, torch.Tensor) or not head.is_floating_point() or head.shape != shape:
-        raise SproutError(f"{adapters.source} does not fit the network: {SCORE} is no tensor of shape {list(shape)}")
+        raise SproutError(f"{adapters.source} does not fit the network: {SCORE} is not a tensor of shape {list(shape)}")
     with torch.no_grad():
         model.score.weight.copy_(head)
     tokenizer, dtype = loaded.tokenizer, loaded.stored_dtype
@@ -123,4 +123,4 @@ def load_reward_adapters(
 
 
 def _no_reward_model(what: str) -> SproutError:
-    return SproutError(f"{what}, no reward model: train one by train_reward.py, and give its .pth")
+    return SproutError(f"{what}, not a reward model: train one with train_reward.py, and give its .pth")

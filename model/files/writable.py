@@ -9,7 +9,7 @@ from model.errors import SproutError
 def refuse_unwritable(folder: str | Path, flag: str = "--out_dir") -> None:
     """Raises `SproutError` where a folder can neither be made nor written, before the work that is to go into it.
 
-    flag: what names another one.
+    flag: the flag that names the folder.
     """
     nearest = Path(folder)
     while not os.path.lexists(nearest) and nearest != nearest.parent:
@@ -17,4 +17,4 @@ def refuse_unwritable(folder: str | Path, flag: str = "--out_dir") -> None:
     if not os.path.isdir(nearest):
         raise SproutError(f"{folder} cannot be written, since {nearest} is not a folder: choose another {flag}")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise SproutError(f"{folder} cannot be written ({nearest} may not be changed): choose another {flag}")
+        raise SproutError(f"{folder} cannot be written ({nearest} is not writable): choose another {flag}")

@@ -53,7 +53,7 @@ def test_a_missing_weight_names_the_folder_what_lies_there_and_how_to_make_it(tm
         f"{out}/full_sft_32.pth does not exist; {out} holds pretrain_32.pth."
         f" This makes it: python train_full_sft.py {here}"
     )
-    assert "holds pretrain_32.pth. Give a .pth or a folder of Hugging Face, or train" in refusal("mine")
+    assert "holds pretrain_32.pth. Give a .pth or a Hugging Face folder, or train" in refusal("mine")
     lora = out / "lora"
     assert refusal("m", lora).endswith(f"no folder {lora}. This makes it: python train_lora.py --lora_name m {here}")
     lora.mkdir()

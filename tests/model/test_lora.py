@@ -201,7 +201,7 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     contents = torch.load(path, weights_only=True)
     for change in ({"rank": "4"}, {"targets": [1]}, {"base": {}}, {"alpha": float("nan")}, {"adapters": None}):
         torch.save(contents | change, tmp_path / "odd.pth")
-        with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or of a wrong kind"):
+        with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):
             open_lora(tmp_path / "odd.pth")
     torch.save(contents | {"rank": 64}, tmp_path / "odd.pth")
     with pytest.raises(SproutError, match="odd.pth: adapters of rank 64"):
@@ -209,7 +209,7 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     save_weights(tmp_path / "whole.pth", random_network(SMALL), small_tokenizer, stage="pretrain")
     with pytest.raises(SproutError, match="holds no adapters"):
         open_lora(tmp_path / "whole.pth")
-    with pytest.raises(SproutError, match="adapters without their network: give it by --lora"):
+    with pytest.raises(SproutError, match="adapters without their network: give it with --lora"):
         load_model(path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SproutError, match="damaged"):
@@ -286,7 +286,7 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
     write_peft_folder(folder, model)
     settings, weights = json.loads((folder / CONFIG).read_text()), load_file(folder / WEIGHTS)
     for change, words in (
-        ({"use_dora": True}, "use_dora True, which Sprout cannot do"),
+        ({"use_dora": True}, "use_dora True, which Sprout cannot compute"),
         ({"bias": "all"}, "bias 'all'"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa'"),
         ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
@@ -299,7 +299,7 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
             open_lora(folder)
     (folder / CONFIG).write_text(json.dumps(settings))
     save_file(weights | {"base_model.model.lm_head.weight": torch.ones(2)}, folder / WEIGHTS)
-    with pytest.raises(SproutError, match="lm_head.weight, which is no adapter"):
+    with pytest.raises(SproutError, match="lm_head.weight, which is not an adapter"):
         open_lora(folder)
     first = next(name for name in weights if ".layers.1." in name)
     save_file({name: tensor for name, tensor in weights.items() if name != first}, folder / WEIGHTS)

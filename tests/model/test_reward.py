@@ -120,12 +120,12 @@ def test_it_opens_strictly(tmp_path, name, change):
 def test_neither_is_taken_for_the_other(tmp_path):
     with pytest.raises(SproutError, match="is a reward model, which scores answers and writes none"):
         load_model(save(tmp_path, random_reward()))
-    with pytest.raises(SproutError, match=r"\(full_sft\) is a language model, no reward model: train one"):
+    with pytest.raises(SproutError, match=r"\(full_sft\) is a language model, not a reward model: train one"):
         load_reward(save(tmp_path, random_network(config()), "full_sft"))
-    with pytest.raises(SproutError, match="is a folder, no reward model"):
+    with pytest.raises(SproutError, match="is a folder, not a reward model"):
         load_reward(tmp_path)
     torch.save(random_network(config()).state_dict(), tmp_path / "bare.pth")
-    with pytest.raises(SproutError, match="without their configuration, no reward model"):
+    with pytest.raises(SproutError, match="without their configuration, not a reward model"):
         load_reward(tmp_path / "bare.pth")
 
 
@@ -168,7 +168,7 @@ def test_adapters_without_a_head_are_no_reward_model(tmp_path):
     path = save(tmp_path, network, "full_sft")
     add_lora(network, Lora(2, 4.0, base=fingerprint(network)))
     save_lora(tmp_path / "medic.pth", network, stage="lora")
-    with pytest.raises(SproutError, match="without a scalar head, no reward model"):
+    with pytest.raises(SproutError, match="without a scalar head, not a reward model"):
         load_reward_adapters(open_lora(tmp_path / "medic.pth"), path)
 
 
@@ -180,7 +180,7 @@ def test_a_head_that_does_not_fit_is_named(tmp_path, head):
     contents = read_checkpoint(tmp_path / "reward.pth")
     contents["adapters"][SCORE] = head
     save_checkpoint(tmp_path / "reward.pth", contents)
-    with pytest.raises(SproutError, match=r"score.weight is no tensor of shape \[1, 32\]"):
+    with pytest.raises(SproutError, match=r"score.weight is not a tensor of shape \[1, 32\]"):
         load_reward_adapters(open_lora(tmp_path / "reward.pth"), path)
 
 

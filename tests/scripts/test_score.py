@@ -142,7 +142,7 @@ def test_adapters_find_their_network(run, folder):
         (
             ("--prompt", "a", "--answer", "b", "--weight_path", "{f}/start.pth"),
             1,
-            "is a language model, no reward model",
+            "is a language model, not a reward model",
         ),
         (("--data_path", "{f}/a.jsonl"), 1, "the shape is unknown"),
         (("--data_path", "{f}/nowhere.jsonl"), 1, "there is no such file"),

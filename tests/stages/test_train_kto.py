@@ -69,7 +69,8 @@ def test_weights_that_were_asked_for_are_kept_and_judged(workshop):
     said = workshop.train("asked", *RUN, "--val_ratio=0", "--max_steps=1", "--desirable_weight=2", data=DATA).said
     assert "24 good, 12 bad in an epoch; weights 2 and 1 (as asked)" in said
     assert (
-        "warning: with these weights one kind of answers decides; --desirable_weight 1 --undesirable_weight 2" in said
+        "warning: with these weights one kind of answers outweighs the other; --desirable_weight 1"
+        " --undesirable_weight 2" in said
     )
 
 

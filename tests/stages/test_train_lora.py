@@ -141,7 +141,7 @@ def test_adapters_are_no_network_and_belong_to_one(workshop, finished, capsys):
     for more, code, named in (
         (["--lora", "lora", "--weight_path", str(other)], 1, "was trained on another network"),
         (["--lora", "nobody"], 2, "no weight called nobody in"),
-        (["--lora", str(workshop.folder)], 1, "is no folder of adapters"),
+        (["--lora", str(workshop.folder)], 1, "is not a folder of adapters"),
         (["--lora", str(other)], 1, "holds no adapters"),
     ):
         capsys.readouterr()

@@ -130,7 +130,7 @@ def test_each_rule_has_its_sentence():
 @pytest.mark.parametrize(
     "words, said",
     [
-        (("--reward_weight={folder}/start.pth",), "no reward model"),
+        (("--reward_weight={folder}/start.pth",), "not a reward model"),
         (("--reward_weight={folder}/short.pth",), "reads at most 20 tokens"),
         (("--kl_target=3", "--kl_coef=0"), "would stay 0"),
         (("--ptx_weight=0",), "is for --ptx_weight"),

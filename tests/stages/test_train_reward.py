@@ -193,7 +193,7 @@ def test_a_reward_model_is_no_language_model_and_the_other_way_round(workshop, f
     assert code == 1 and "is a reward model, which scores answers and writes none" in sentence
     code, message = workshop.fails("again", "--from_weight", str(finished.weight_file))
     assert code == 1 and "is a reward model" in message and message.count("\n") == 1
-    with pytest.raises(SproutError, match="is a language model, no reward model"):
+    with pytest.raises(SproutError, match="is a language model, not a reward model"):
         load_reward(workshop.folder / "start.pth")
     assert load_model(workshop.folder / "start.pth").stage == "pretrain"
 

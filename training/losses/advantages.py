@@ -1,10 +1,11 @@
 """Advantages: how much better an action, or a whole answer, was than expected.
 
-A critic expects (PPO), and generalised advantage estimation compares each action with it (https://arxiv.org/abs/1506.02438):
+In PPO a critic says what to expect, and generalised advantage estimation compares each action with it
+(https://arxiv.org/abs/1506.02438):
 
     delta_t = r_t + gamma V_{t+1} - V_t          A_t = delta_t + gamma lambda A_{t+1}          R_t = A_t + V_t
 
-Or the other answers to the same prompt say what to expect (GRPO, https://arxiv.org/abs/2402.03300):
+In GRPO the other answers to the same prompt say what to expect (https://arxiv.org/abs/2402.03300):
 
     A = (r - mean of the group) / (deviation + 1e-4)
 
@@ -12,7 +13,7 @@ The deviation, with Bessel's correction, is that of the group, that of the batch
 left out, because it lends weight to prompts that are nearly always or nearly never answered well (Dr. GRPO,
 https://arxiv.org/abs/2503.20783).
 
-Actions stand in tensors [S, A] of S answers, `mask` tells them from padding.
+Actions stand in tensors [S, A] of S answers; `mask` distinguishes them from padding.
 """
 
 from collections.abc import Sequence
@@ -27,9 +28,9 @@ ALIKE = 1e-6  # rewards this near to each other are the same one, rounded differ
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
     """Advantages and returns [S, A] of `rewards` and `values` [S, A]; 0 where `mask` [S, A] is False.
 
-    values: what the critic expects before each action. Columns that are no actions are passed over: the next action's
-    value and advantage count, as if they stood side by side. Behind the last action nothing is to be had, also of an
-    answer that was cut off.
+    values: the critic's value before each action. gamma: the discount; lam: lambda. Columns without an action are
+    skipped, as if the actions stood side by side. After the last action the value is 0, even if the answer was
+    truncated.
     """
     next_value = values.new_zeros(len(values))
     carried, columns = torch.zeros_like(next_value), []
@@ -51,8 +52,8 @@ def moments(values: Tensor, mask: Tensor) -> Tensor:
 def whiten(values: Tensor, mask: Tensor, of_all: Tensor | None = None) -> Tensor:
     """`values` [S, A], shifted and scaled to mean 0 and variance 1 over the actions; 0 elsewhere.
 
-    The variance has Bessel's correction; fewer than two actions have none, and stay as they are. of_all: the `moments`
-    of all processes together, if there are several.
+    The variance has Bessel's correction. Fewer than two actions have no variance, and stay as they are. of_all: the sum
+    of the `moments` of all processes, if there are several.
     """
     count, total, squares = (moments(values, mask) if of_all is None else of_all).tolist()
     if count < 2:
@@ -66,9 +67,9 @@ def group_advantages(rewards: Tensor, groups: Tensor, scale: str = "group") -> t
     """Advantages [S] of answers with `rewards` [S], and which groups have a spread, bool [G].
 
     groups [S]: the number of each answer's group, from 0; groups may differ in size. scale: "group", "batch", "none".
-    An answer whose reward is NaN was not rated: it does not count, and has an advantage of 0. So have all answers of a
-    group without a spread, whose rewards are equal, because there is nothing to learn from them. The batch are all
-    answers given here: several processes gather their rewards before.
+    An answer whose reward is NaN was not rated: it does not count, and its advantage is 0. The advantages of a group
+    without a spread, whose rewards are equal, are 0, too: there is nothing to learn from them. The batch is all answers
+    given here; several processes gather their rewards before. Raises ValueError for another scale.
     """
     if scale not in ("group", "batch", "none"):
         raise ValueError(f"rewards are scaled by group, batch or none, not by {scale}")
@@ -92,9 +93,9 @@ def group_advantages(rewards: Tensor, groups: Tensor, scale: str = "group") -> t
 
 
 def weighted_sum(rewards: Tensor, weights: Sequence[float]) -> Tensor:
-    """The reward of each answer [S] from those of several functions, [S, F], NaN where a function has not rated it.
+    """The reward of each answer [S] from those of F functions, [S, F]; NaN means that a function has not rated it.
 
-    It is NaN for an answer that no function has rated; a function that has not rated it adds nothing.
+    Such a function adds nothing; an answer that no function has rated gets NaN.
     """
     total = (rewards * rewards.new_tensor(weights)).nansum(dim=1)
     return total.masked_fill(rewards.isnan().all(dim=1), torch.nan)

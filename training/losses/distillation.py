@@ -2,8 +2,8 @@
 
 With p = softmax(teacher logits / tau), q = softmax(student logits / tau), and m = beta p + (1 - beta) q:
 
-    forward_kl   KL(p || q) = sum p (log p - log q)         the student covers all that the teacher thinks possible
-    reverse_kl   KL(q || p)                                 it keeps to what the teacher thinks likely
+    forward_kl   KL(p || q) = sum p (log p - log q)         the student covers all that the teacher finds possible
+    reverse_kl   KL(q || p)                                 the student keeps to what the teacher finds likely
     jsd          beta KL(p || m) + (1 - beta) KL(q || m)    between the two: jsd / beta becomes the first as beta -> 0,
                                                             jsd / (1 - beta) the second as beta -> 1
 
@@ -12,7 +12,7 @@ With p = softmax(teacher logits / tau), q = softmax(student logits / tau), and m
 tau^2 keeps the size of the gradient as tau grows (Hinton et al. 2015, section 2, https://arxiv.org/abs/1503.02531); the
 three divergences are those of GKD (https://arxiv.org/abs/2306.13649, section 2). All is computed in log space.
 
-A teacher may be known by its k most probable tokens only. All other tokens then form one further outcome, the tail: the
+A teacher may be given by its k most probable tokens only. All other tokens then form one further outcome, the tail: the
 divergence of these k + 1 outcomes is never more than that of all tokens, and zero for equal predictions.
 Scaling the k up to a sum of 1 instead would tell the student that nothing else is possible, a bias that costs
 calibration (https://arxiv.org/abs/2503.16870, section 3).

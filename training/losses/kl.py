@@ -6,8 +6,8 @@ With d = log p_reference - log p_policy of an action, whose mean over samples is
     k2   d^2 / 2            never negative, and nearly right while the two are near each other
     k3   exp(d) - 1 - d     right on average, and never negative
 
-As a part of the reward (PPO), k1 is right. As a part of the loss it is the gradient that has to be right, and those of
-k1 (0 on average) and k3 (that of KL(reference || policy)) are not. `penalty` has the right one.
+As a part of the reward (PPO), k1 is right. As a part of the loss, the gradient has to be right, and the gradients of k1
+(0 on average) and of k3 (that of KL(reference || policy)) are not. `penalty` has the right one.
 """
 
 import torch
@@ -18,11 +18,12 @@ MOST_KL = 10.0  # of one token, in nats
 
 
 def k1(log_p: Tensor, reference: Tensor) -> Tensor:
+    """k1 of each action, in nats, from its log-probabilities; all tensors have the same shape."""
     return log_p - reference
 
 
 def k3(log_p: Tensor, reference: Tensor) -> Tensor:
-    """Limited to 10 nats a token, as exp(d) would otherwise outweigh all others."""
+    """k3 of each action, limited to 10 nats, since exp(d) of one token would otherwise outweigh all others."""
     d = (reference - log_p).clamp(-MOST_LOG_RATIO, MOST_LOG_RATIO)
     return (torch.expm1(d) - d).clamp(max=MOST_KL)
 

@@ -47,7 +47,7 @@ MOST_BALANCED = 4 / 3
 
 
 def balanced_weights(good: float, bad: float) -> tuple[float, float]:
-    """Weights of the good and the bad ones of so many answers: 1 while they are balanced, else more for the fewer."""
+    """Weights for so many good and bad answers: 1 if they are balanced, else more for the kind that has fewer."""
     if not good or not bad or 1 <= good / bad <= MOST_BALANCED:
         return 1.0, 1.0
     return (bad / good, 1.0) if good < bad else (1.0, good / bad)

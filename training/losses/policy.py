@@ -1,23 +1,24 @@
 """Losses of a policy over answers that it has sampled: GRPO and its relatives.
 
-With rho = p(action) / p_old(action), where p_old is the policy as it sampled, the advantage A of the action, and
-clip(rho), rho kept within 1 - low and 1 + high:
+With rho = p(action) / p_old(action), where p_old is the policy that sampled, the advantage A of the action, and
+clip(rho), which is rho limited to the range from 1 - low to 1 + high:
 
              loss of an action                          averaged over
     grpo     -min(rho A, clip(rho) A)                   each answer's actions, then answers  https://arxiv.org/abs/2402.03300
     bnpo     the same                                   the actions of the micro-batch       trl's name
     dr_grpo  the same                                   answers x their greatest length      https://arxiv.org/abs/2503.20783
     dapo     the same                                   the actions of the update            https://arxiv.org/abs/2503.14476
-    cispo    -min(rho, cap) A log p, cap: no gradient   the actions of the update            https://arxiv.org/abs/2506.13585
+    cispo    -min(rho, cap) A log p, with no gradient   the actions of the update            https://arxiv.org/abs/2506.13585
+             through min(rho, cap)
     gspo     as grpo, with one rho for an answer, the   as grpo                              https://arxiv.org/abs/2507.18071
              geometric mean of those of its actions
     sapo     -4/tau sigmoid(tau (rho - 1)) A            as grpo                              https://arxiv.org/abs/2511.20347
 
 In the first update rho is 1, and the gradient of all of them is that of REINFORCE, -A times that of log p.
 
-What a loss is averaged over is counted for the whole update: over all its micro-batches and processes, which
-`Step.backward(loss_sum, count)` sees to. So it does not matter how the answers are split up. Only bnpo is an average
-over each micro-batch, and then over these: its sum is an average already, and its count 1.
+`Step.backward(loss_sum, count)` divides a loss by its count over the whole update, with all its micro-batches and
+processes. So it does not matter how the answers are split. Only bnpo is an average over each micro-batch, and then over
+the micro-batches: its sum is already an average, and its count is 1.
 """
 
 from collections.abc import Callable
@@ -29,20 +30,22 @@ from torch import Tensor
 from model.errors import UsageError
 from training.losses.kl import MOST_LOG_RATIO, penalty
 
-MOST_LOG_RATIO_OF_ANSWER = 10.0  # of gspo, a mean over actions; beyond both limits there is no gradient
+MOST_LOG_RATIO_OF_ANSWER = 10.0  # for gspo, whose log-ratio is a mean over actions; beyond it there is no gradient
 CLIP = {"gspo": (3e-4, 4e-4)}  # (low, high); the mean over an answer varies far less than its actions
 CLIP_OF_ACTIONS = (0.2, 0.2)
 
 
 @dataclass(frozen=True)
 class Settings:
-    clip_low: float | None = None  # None: 0.2, of gspo 3e-4
-    clip_high: float | None = None  # None: 0.2, of gspo 4e-4
+    """The settings of a policy loss. Raises `UsageError` for a cap or a dual clip that is too small."""
+
+    clip_low: float | None = None  # None: 0.2, for gspo 3e-4
+    clip_high: float | None = None  # None: 0.2, for gspo 4e-4
     dual_clip: float | None = None  # the largest rho that counts where A < 0, https://arxiv.org/abs/1912.09729
     cispo_cap: float = 5.0  # the largest rho that counts, not a distance from 1
     sapo_temperature: float = 1.0  # tau where A > 0
     sapo_temperature_negative: float = 1.05  # tau elsewhere: larger, so that a bad answer is let go of sooner
-    longest: int | None = None  # of dr_grpo: the greatest length that an answer may have
+    longest: int | None = None  # for dr_grpo: the greatest length that an answer may have, in tokens
     beta: float = 0.0  # the weight of the KL to the reference
 
     def __post_init__(self):
@@ -57,7 +60,7 @@ class PolicyLoss:
     """The loss of a micro-batch, for `Step.backward(loss_sum, count, actions)`, and what is logged of it."""
 
     loss_sum: Tensor  # [], with gradient
-    count: Tensor  # []: what the sum is over
+    count: Tensor  # []: what the sum is divided by
     actions: Tensor  # []
     measures: dict[str, tuple[Tensor, Tensor]]  # sums and what they are over, without gradient
     ranges: dict[str, Tensor]  # smallest and largest value [2], over single actions, for `Step.measure_range`
@@ -100,32 +103,32 @@ def soft(a: Actions, s: Settings) -> Tensor:
 # --- from losses of actions [S, A], 0 where there is none, to a sum and its count ---------------
 
 
-def of_answers(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
+def over_answers(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
     return (losses.sum(dim=1) / mask.sum(dim=1).clamp(min=1)).sum(), mask.any(dim=1).sum()
 
 
-def of_actions(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
+def over_actions(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
     return losses.sum(), mask.sum()
 
 
-def of_micro_batch(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
+def over_micro_batch(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
     return losses.sum() / mask.sum().clamp(min=1), mask.any().long()
 
 
-def of_greatest_length(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
+def over_greatest_length(losses: Tensor, mask: Tensor, s: Settings) -> tuple[Tensor, Tensor]:
     if s.longest is None:
         raise ValueError("dr_grpo needs `longest`, the greatest length that an answer may have")
     return losses.sum(), mask.any(dim=1).sum() * s.longest
 
 
 LOSSES: dict[str, tuple[Callable, Callable]] = {
-    "dapo": (clipped, of_actions),
-    "grpo": (clipped, of_answers),
-    "bnpo": (clipped, of_micro_batch),
-    "dr_grpo": (clipped, of_greatest_length),
-    "cispo": (capped, of_actions),
-    "gspo": (clipped, of_answers),
-    "sapo": (soft, of_answers),
+    "dapo": (clipped, over_actions),
+    "grpo": (clipped, over_answers),
+    "bnpo": (clipped, over_micro_batch),
+    "dr_grpo": (clipped, over_greatest_length),
+    "cispo": (capped, over_actions),
+    "gspo": (clipped, over_answers),
+    "sapo": (soft, over_answers),
 }
 
 
@@ -138,7 +141,7 @@ def policy_loss(
     settings: Settings | None = None,
     reference: Tensor | None = None,
 ) -> PolicyLoss:
-    """The loss `name` of S answers, and what is logged of it.
+    """The loss `name` of S answers, and what is logged of it; name: a key of `LOSSES`.
 
     log_p, old, reference: log p of the actions [S, A], in nats, under the policy, under the policy that sampled and
     under the reference; only the first has a gradient. advantages: [S] or [S, A]. mask [S, A]: which are actions. What
@@ -159,7 +162,7 @@ def policy_loss(
     )
     losses = surrogate(a, s)
     count = mask.sum()
-    # k3 of KL(old || policy), because the old policy has sampled
+    # k3 of KL(old || policy), because the old policy sampled the actions
     measures = {"approx_kl": (torch.expm1(log_ratio) - log_ratio, count)} | _clipping(name, a, mask, s)
     if reference is not None:
         # The ratio of the single action, for gspo too: only that one makes the KL unbiased.
@@ -185,7 +188,7 @@ def _ratio_of_answer(log_ratio: Tensor, mask: Tensor) -> Tensor:
 
 
 def _clipping(name: str, a: Actions, mask: Tensor, s: Settings) -> dict[str, tuple[Tensor, Tensor]]:
-    """Which actions have a ratio beyond the limit that their advantage sets, by trl's names; of gspo, which answers."""
+    """How many actions (for gspo: answers) have a ratio beyond the limit that their advantage sets, by trl's names."""
     if name == "sapo":
         return {}
     count = mask.sum()

@@ -2,7 +2,7 @@
 
     r_t    = -kl_coef KL_t,  and at the last action + score - penalty if the answer has no end     InstructGPT
     policy   -min(rho A, clip(rho, 1 - low, 1 + high) A)                     https://arxiv.org/abs/1707.06347
-    value    1/2 max((v - R)^2, (V + clip(v - V, -c, c) - R)^2)              V: what the critic said at first
+    value    1/2 max((v - R)^2, (V + clip(v - V, -c, c) - R)^2)              V: the critic's value before the updates
 
 InstructGPT: https://arxiv.org/abs/2203.02155. Both losses are averaged over the actions of the update. A and R come
 from `training/losses/advantages.py`, the KL from `training/losses/kl.py`.
@@ -24,7 +24,7 @@ def clipped_policy_loss(
 def clipped_value_loss(values: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip: float = 0.2) -> PolicyLoss:
     """The loss of the critic, as a `PolicyLoss`; `values`, with gradient, `old` and `returns`: [S, A].
 
-    A value that has moved further than `clip` towards its return has no gradient any more.
+    A value that has moved further than `clip` towards its return has no gradient.
     """
     values, old, returns = (torch.where(mask, each, 0) for each in (values, old, returns))
     free = (values - returns).square()
@@ -37,10 +37,10 @@ def clipped_value_loss(values: Tensor, old: Tensor, returns: Tensor, mask: Tenso
 def shaped_rewards(
     scores: Tensor, kl: Tensor, mask: Tensor, kl_coef: float, ended: Tensor, no_end_penalty: float = 0.0
 ) -> Tensor:
-    """The reward of each action [S, A]: -kl_coef KL, and at the last one of each answer its score.
+    """The reward of each action [S, A]: -kl_coef KL, and at the last action of each answer also its score.
 
-    scores [S]; kl [S, A], in nats; ended [S], bool: whether the answer has an end; one that was cut off loses
-    `no_end_penalty`, or it would be as good as one that comes to an end.
+    scores [S]; kl [S, A], in nats; ended [S], bool: whether the answer has an end. A truncated answer loses
+    `no_end_penalty`; otherwise it would be worth as much as one with an end.
     """
     places = torch.arange(mask.shape[1], device=mask.device)
     last = places == torch.where(mask, places, -1).amax(dim=1, keepdim=True)
@@ -61,9 +61,9 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
 def next_kl_coef(coefficient: float, kl: float, target: float, horizon: float) -> float:
     """The coefficient of the KL in the next iteration: larger if `kl` was above `target`, smaller if below.
 
-    kl, target: nats an answer. horizon: iterations after which a KL of 20 % above the target, or more, which counts
-    as 20 %, has changed the coefficient by about 20 % (Ziegler et al. 2019, section 2.2, https://arxiv.org/abs/1909.08593;
-    their gain of 0.1 is a horizon of 10).
+    kl, target: nats an answer. horizon: the number of iterations in which a KL of 20 % above the target changes the
+    coefficient by about 20 %; a larger KL counts as 20 % above (Ziegler et al. 2019, section 2.2,
+    https://arxiv.org/abs/1909.08593; their gain of 0.1 is a horizon of 10).
     """
     error = min(0.2, max(-0.2, kl / target - 1))
     return coefficient * (1 + error / horizon)

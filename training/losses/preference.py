@@ -54,10 +54,15 @@ class Completions:
 
 @dataclass(frozen=True)
 class Settings:
+    """The constants of the losses above."""
+
     beta: float = 0.1
     label_smoothing: float = 0.0  # e of robust and cdpo
     gamma: float = 0.5  # the margin of simpo
     odds_weight: float = 1.0  # lambda of orpo
+
+
+# --- the losses: from P pairs to the loss of each, [P] ------------------------------------------
 
 
 def sigmoid(pair: Completions, s: Settings) -> Tensor:

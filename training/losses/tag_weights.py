@@ -1,4 +1,4 @@
-"""How much each target counts in the loss of reasoning: see train_reason.py."""
+"""The weight of each target in the loss of reasoning: see train_reason.py."""
 
 from collections.abc import Sequence
 

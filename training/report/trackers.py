@@ -1,8 +1,8 @@
-"""`--tracker wandb|swanlab|trackio`: what TensorBoard gets of a run goes to an experiment tracker, too.
+"""`--tracker wandb|swanlab|trackio`: the numbers that TensorBoard gets of a run go to an experiment tracker, too.
 
-No tracker is needed to train: their packages are extras, and only a run that asks for one loads this file. A thread of
-its own makes all calls of the package. So one that waits for the network holds up no step, and SwanLab, which would end
-the run on Ctrl-C by itself, leaves that to us: it takes over the signal only in the main thread.
+No tracker is needed to train: their packages are extras, and only a run that asks for one loads this file. A separate
+thread makes all calls of the package. So a call that waits for the network holds up no step, and SwanLab does not end
+the run on Ctrl-C by itself: it takes over the signal only in the main thread.
 """
 
 import importlib
@@ -32,7 +32,7 @@ def tracked(run) -> Callable[..., "TrackedMetrics"]:
     Raises `UsageError` at once, before data and network are read, if the package is missing.
     """
     name = run.args.tracker
-    os.environ.setdefault("TRACKIO_DIR", str(Path(run.args.out_dir) / "trackio"))  # which is read at the import
+    os.environ.setdefault("TRACKIO_DIR", str(Path(run.args.out_dir) / "trackio"))  # Trackio reads it at its import
     try:
         package = importlib.import_module(name)
     except ImportError as error:
@@ -107,11 +107,11 @@ class TrackedMetrics(Metrics):
     def _warn(self, why) -> None:
         if not self._warned:
             self._warned = True
-            self._say(f"warning: {self._name} fails ({why}); training goes on, and {self.path} has every line")
+            self._say(f"warning: {self._name} fails ({why}); training continues, and {self.path} has every line")
 
 
 def _ids_in(path: Path) -> dict[str, str]:
-    """The ids of the run by tracker; none if it is new there."""
+    """The id of the run in each tracker that it was sent to, by the tracker's name."""
     try:
         ids = json.loads(path.read_bytes()) if path.exists() else {}
         if not isinstance(ids, dict) or not all(isinstance(id, str) for id in ids.values()):
@@ -122,9 +122,9 @@ def _ids_in(path: Path) -> dict[str, str]:
 
 
 _ADVICE = {
-    "wandb": "log in by `wandb login`, or set WANDB_MODE=offline",
-    "swanlab": "log in by `swanlab login`, or set SWANLAB_MODE=offline",
-    "trackio": "see its message",
+    "wandb": "log in with `wandb login`, or set WANDB_MODE=offline",
+    "swanlab": "log in with `swanlab login`, or set SWANLAB_MODE=offline",
+    "trackio": "do what its message says",
 }
 
 

@@ -3,7 +3,7 @@
     --reward exact                          a built-in one, of weight 1
     --reward format:0.2                     with a weight
     --reward my_file.py:my_function:0.5     a function of the user's own
-    --reward model:out/reward_512.pth       a reward model: a .pth, adapters of one, or a folder of Hugging Face
+    --reward model:out/reward_512.pth       a reward model: a .pth, adapters of one, or a Hugging Face folder
 
 A function is called with keywords, once for all answers of a step:
 

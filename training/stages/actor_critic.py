@@ -22,34 +22,34 @@ from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, mea
 from training.stages.rollouts import Rollouts, to_keep
 
 CRITIC = "critic"
-PARTS_BESIDE = 5  # the critic with its gradient and two moments, and the judge, each as large
+PARTS_BESIDE = 5  # the critic, its gradient and its two moments, and the reward model: each is as large as the critic
 HORIZON = 10.0  # iterations, see `next_kl_coef`
-MOST_SCORE = 10.0  # deviations: of answers that far from those it has seen, a reward model knows nothing
+MOST_SCORE = 10.0  # standard deviations: a reward model knows nothing of answers so far from those it has seen
 
 
-def open_judge(args, policy, tokenizer: Tokenizer, device, say) -> ModelReward:
+def open_reward_model(args, policy, tokenizer: Tokenizer, device, say) -> ModelReward:
     """The reward model that `--reward_weight` names, frozen; device: a `model.device.Device`.
 
-    Raises `SproutError` if it reads other tokens, or not as many as the policy may write.
+    Raises `SproutError` if it has another tokenizer, or reads fewer tokens than the policy may write.
     """
     path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
-    judge = ModelReward.open(str(path), tokenizer, device, say)
-    if judge.loaded.tokenizer.fingerprint != tokenizer.fingerprint:
+    reward_model = ModelReward.open(str(path), tokenizer, device, say)
+    if reward_model.loaded.tokenizer.fingerprint != tokenizer.fingerprint:
         raise SproutError(f"{path} has another tokenizer than the policy, so the critic cannot begin as this network")
-    reads = judge.loaded.model.config.max_position_embeddings
+    reads = reward_model.loaded.model.config.max_position_embeddings
     if reads < min(args.max_seq_len + 1, policy.config.max_position_embeddings):
         raise SproutError(f"{path} reads at most {reads} tokens: give --max_seq_len {reads - 1}, or less")
-    judge.loaded.model.requires_grad_(False)
-    return judge
+    reward_model.loaded.model.requires_grad_(False)
+    return reward_model
 
 
-def critic_of(judge: ModelReward) -> RewardModel:
-    """A network that learns, with the weights of the judge: it begins by expecting the score of what is written, but
-    for the mean, which its head cannot hold (`ActorCritic.values`)."""
-    critic = copy.deepcopy(judge.loaded.model).requires_grad_(True)
-    if judge.spread:
+def critic_of(reward_model: ModelReward) -> RewardModel:
+    """The critic: a trainable copy of the reward model, which begins by predicting its normalised score. The head
+    divides by the deviation; it has no bias to subtract the mean, which `ActorCritic.values` does."""
+    critic = copy.deepcopy(reward_model.loaded.model).requires_grad_(True)
+    if reward_model.spread:
         with torch.no_grad():
-            critic.score.weight /= judge.spread.deviation
+            critic.score.weight /= reward_model.spread.deviation
     return critic
 
 
@@ -59,20 +59,20 @@ class ActorCritic:
     watched: rewards (`training.rewards.loading.Reward`) that are measured beside the score, and not learned from.
     """
 
-    def __init__(self, run, policy, critic, reference, judge: ModelReward, renderer, watched=()):
+    def __init__(self, run, policy, critic, reference, reward_model: ModelReward, renderer, watched=()):
         self.args, self.machine, self.state = run.args, run.machine, run.state
-        self.policy, self.critic, self.reference, self.judge = policy, critic, reference, judge
+        self.policy, self.critic, self.reference, self.reward_model = policy, critic, reference, reward_model
         self.tokenizer, self.watched, self.columns = renderer.tokenizer, watched, None
         self.names = ["score", *(reward.name for reward in watched)]
         self.rollouts, self.log = Rollouts(run, policy, renderer), SampleLog(run)
-        self.mean = judge.spread.mean / judge.spread.deviation if judge.spread else 0.0
+        self.mean = reward_model.spread.mean / reward_model.spread.deviation if reward_model.spread else 0.0
 
     def learns(self, step) -> bool:
-        """Whether the policy learns in this step: first, the critic learns what to expect of it."""
+        """Whether the policy learns in this step; in the first steps only the critic does."""
         return step.index >= self.args.critic_warmup
 
     def values(self, batch: AnswerBatch) -> Tensor:
-        """What the critic expects before each action, with gradient, [S, A]: it has seen the tokens before it."""
+        """The critic's value before each action, [S, A], with gradient: it has seen the tokens before the action."""
         return by_answer(self.critic(batch.tokens, batch.positions) - self.mean, batch)
 
     @property
@@ -81,7 +81,7 @@ class ActorCritic:
         return self.state.remembered.setdefault("kl_coef", self.args.kl_coef)
 
     def sample(self, step, rows) -> dict:
-        """The answers of this iteration and what follows from them; made once, and saved with the run.
+        """The answers of this iteration and what is computed from them; made once, and saved with the run.
 
         `kl_coef`; `scores` float32 [S]; `rewards` float64 [S, names], the scores and what is watched; `names`; `old`,
         `kl`, `values`, `advantages`, `returns` float32 [S, A]; and what `to_keep` returns.
@@ -147,8 +147,8 @@ class ActorCritic:
         step.measure(batch.actions, **found)
 
     def follow(self, step, kept: dict) -> None:
-        """Moves the weight of the KL towards --kl_target, after the updates of a step. It begins with the weight that
-        the answers were made with, so a step that is interrupted behind this and ended later moves it only once."""
+        """Changes the weight of the KL so that the KL follows --kl_target, after the updates of a step. It starts from
+        the weight that the answers were made with, so a step that is interrupted after this changes it only once."""
         kl, args = step.metrics.get("objective/kl"), self.args
         if args.kl_target and kl is not None:
             self.state.remembered["kl_coef"] = next_kl_coef(kept["kl_coef"], kl, args.kl_target, HORIZON)
@@ -165,13 +165,13 @@ class ActorCritic:
         self.log.show(step, table(kept, kept["names"], self.args.table_rows))
 
     def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:
-        """The scores, and what the watched rewards say: float64 [S, names], NaN where one says nothing."""
+        """The scores and the watched rewards: float64 [S, names], NaN where a reward has not rated an answer."""
         watched = rewards_of(self.watched, prompts, answers, self.args, self.tokenizer, self.columns)
         return torch.cat([scores[:, None].double(), watched], dim=1)
 
     def _scores(self, answers: list[Answer]) -> Tensor:
-        """The normalised score of each answer, float32 [S]; the policy writes none that is too long for the judge."""
+        """The normalised score of each answer, float32 [S]; no answer is too long for the reward model."""
         completions = [answer.completion for answer in answers]
         prompts = [answer.ids[: -len(answer.completion)] for answer in answers]
-        found = self.judge([], [], prompt_ids=prompts, completion_ids=completions)
+        found = self.reward_model([], [], prompt_ids=prompts, completion_ids=completions)
         return torch.tensor(found, dtype=torch.float32).clamp(-MOST_SCORE, MOST_SCORE)

@@ -23,7 +23,7 @@ def add_adapters(args, model, origin: Origin) -> None:
             raise UsageError(f"--{given[0]} is for --lora, which is not given")
         return
     if origin.stage is None:
-        raise UsageError("adapters adapt a network that is trained already: name it by --from_weight")
+        raise UsageError("adapters need a network that is trained already: name it with --from_weight")
     if args.freeze_layers:
         raise UsageError("--freeze_layers means nothing to adapters: all of the network is frozen, so drop it")
     if args.rope_factor:
@@ -31,6 +31,6 @@ def add_adapters(args, model, origin: Origin) -> None:
             "--rope_factor changes the network, and adapters leave it as it is: stretch it in a stage without --lora"
         )
     if args.optimizer != "adamw":
-        raise UsageError(f"adapters learn by AdamW: drop --optimizer {args.optimizer}")
+        raise UsageError(f"adapters are trained by AdamW: drop --optimizer {args.optimizer}")
     settings = (args.lora_rank, args.lora_alpha, targets_called(args.lora_targets), args.lora_dropout)
     add_lora(model, Lora(*settings, base=fingerprint(model), base_path=origin.source))

@@ -5,7 +5,7 @@ MOST_EQUAL, MOST_CUT = 0.9, 0.5  # shares of the groups, and of the answers
 
 
 class Advice:
-    """Looks at the metrics of each step. What is wrong for `STEPS` steps in a row is said, once in a run."""
+    """Looks at the metrics of each step, and warns of a fault that lasts for `STEPS` steps in a row, once in a run."""
 
     def __init__(self, run, names: list[str]):
         self._run, self._names, self._in_a_row, self._said = run, names, {}, set()
@@ -20,7 +20,7 @@ class Advice:
 
 
 def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:
-    """Sentences about a step, by what is wrong with it; names: of the rewards."""
+    """The faults of a step, each by its name with a sentence about it; names: those of the rewards."""
     found = {}
     for name in names:
         if f"rewards/{name}/mean" not in metrics:
@@ -28,12 +28,12 @@ def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:
     equal, cut = metrics.get("frac_reward_zero_std", 0.0), metrics.get("completions/clipped_ratio", 0.0)
     if equal > MOST_EQUAL:
         found["equal"] = (
-            f"nearly all groups had equal rewards (now {equal:.0%}), from which nothing is learned: take prompts that"
-            " are sometimes answered well, a finer reward, a larger --group_size, or --dynamic_sampling 2"
+            f"nearly all groups had equal rewards ({equal:.0%} in the last one), so nothing is learned from them: take"
+            " prompts that are sometimes answered well, a finer reward, a larger --group_size, or --dynamic_sampling 2"
         )
     if cut > MOST_CUT:
         found["cut"] = (
-            f"most answers (now {cut:.0%}) reached --max_new_tokens {args.max_new_tokens} without an end: raise it, or"
-            " add --reward overlong, or --mask_truncated"
+            f"most answers ({cut:.0%} in the last one) reached --max_new_tokens {args.max_new_tokens} without an end:"
+            " raise it, or add --reward overlong, or --mask_truncated"
         )
     return found

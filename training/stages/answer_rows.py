@@ -1,7 +1,7 @@
 """Answers in packed rows: where each stands, what it sees, and which of its tokens are learned from.
 
-An ACTION is a token that the policy sampled, the end of its turn included. Other tokens of an answer, such as the
-result of a tool, come from outside and are only read.
+An ACTION is a token that the policy sampled; the token that ends its turn is one, too. Other tokens of an answer, such
+as the result of a tool, come from outside and are only read.
 
 The answers to one prompt can share it. Then a row holds the prompt once and the answers behind it; each sees the
 prompt and itself, and its positions go on from the prompt:
@@ -11,8 +11,8 @@ prompt and itself, and its positions go on from the prompt:
     branches    1 1 1 1 2 2 2 2 3 3 3 4 4 4 4 4
     trunks      1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1
 
-Every answer has a p of its own, since another first action follows there. What is computed of an answer is the same
-as in a row of its own (https://arxiv.org/abs/2506.05433), with far fewer tokens where prompts are long.
+Every answer has a p of its own, since its own first action follows there. All that is computed for an answer equals
+that of a row of its own (https://arxiv.org/abs/2506.05433), with far fewer tokens where prompts are long.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,13 +29,13 @@ from training.losses.log_probabilities import token_log_probabilities
 
 @dataclass(frozen=True)
 class Answer:
-    """One rollout: the ids of the prompt and all that follows, and which of them are actions."""
+    """One rollout: the ids of the prompt and of all that follows it, and which of them are actions."""
 
     ids: list[int]
     actions: list[bool]
     ended: bool  # whether it ended by itself
     last: int  # where its last turn begins; without tools it has one
-    calls: int = 0  # of tools
+    calls: int = 0  # calls of tools
     failed: int = 0  # calls that were answered with an error
 
     @property
@@ -63,7 +63,7 @@ class AnswerBatch:
 
     @property
     def sight(self) -> Tensor | None:
-        """Who sees whom, boolean [B, 1, T, T], for `Transformer.features`; None where the positions say it."""
+        """The attention mask, bool [B, 1, T, T], for `Transformer.features`; None if the positions suffice."""
         if self.branches is None:
             return None
         keys, T = self.branches[:, None, :], self.branches.shape[1]

@@ -30,10 +30,10 @@ class Groups:
         self.names, self.log, self.columns = [reward.name for reward in rewards], SampleLog(run), None
 
     def sample(self, step, rows) -> dict:
-        """The answers of this iteration and what follows from them; made once, and saved with the run.
+        """The answers of this iteration and what is computed from them; made once, and saved with the run.
 
-        `rewards` float64 [S, functions], NaN where a function says nothing; `advantages` float32 [S]; `spread` bool
-        [groups]; `old`, `reference` float32 [S, A], or None where they are not needed; and what `to_keep` returns.
+        `rewards` float64 [S, functions], NaN for an answer that a function has not rated; `advantages` float32 [S];
+        `spread` bool [groups]; `old`, `reference` float32 [S, A], or None if not needed; and what `to_keep` returns.
         """
         self.columns = self.columns or columns_of(rows)
         return step.keep("answers", lambda: self._sample(step, rows))
@@ -79,7 +79,7 @@ class Groups:
         return answers, rewards_of(self.rewards, every, answers, self.args, self.tokenizer, self.columns)
 
     def _total(self, rewards: Tensor) -> Tensor:
-        """What each answer is worth, float64 [S]."""
+        """The weighted sum of each answer's rewards, float64 [S]."""
         return weighted_sum(rewards, [each.weight for each in self.rewards])
 
     def _advantages(self, total: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +129,7 @@ def columns_of(rows) -> list[str]:
 
 
 def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer, columns=()) -> Tensor:
-    """What each reward says of each answer: float64 [S, functions], NaN where it says nothing.
+    """The rewards of each answer: float64 [S, functions], NaN for an answer that a function has not rated.
 
     columns: names that the rewards are given whether these prompts have them or not.
     """

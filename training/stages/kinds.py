@@ -21,9 +21,9 @@ from model.errors import UsageError
 
 
 def texts_or_chats(args) -> Kind:
-    """Texts or conversations; conversations where no file is given. Raises SproutError for what is neither.
+    """Texts or conversations; conversations if no file is given. Raises SproutError for a file of neither kind.
 
-    With --on_policy 1 no answer of the data is learned, so that prompts will do; nothing can be measured on them.
+    With --on_policy 1 no answer of the data is learned, so prompts suffice; then there is no validation.
     """
     if not args.data_path:
         return CHATS

@@ -1,4 +1,4 @@
-"""The fine-tuning loss beside that of the answers, against forgetting (eq. 2 of https://arxiv.org/abs/2203.02155)."""
+"""The fine-tuning loss that is added to the policy loss, against forgetting (eq. 2, https://arxiv.org/abs/2203.02155)."""
 
 import random
 
@@ -35,7 +35,8 @@ class MixedIn:
         say(f"mixes in {self.rows.tokens_per_epoch:,} tokens of conversations, weight {self.weight:g}")
 
     def loss(self, step, model, key: tuple, count: int) -> torch.Tensor | float:
-        """`weight` times the mean loss of the tokens of a row, times `count`, since an update divides by the counts.
+        """`weight` times the mean loss of the tokens of a row, in nats, times `count`, since an update divides by the
+        counts; 0 without --ptx_weight.
 
         key: what decides the row besides the step, such as update and micro-batch. Notes the loss as `loss/ptx`.
         """

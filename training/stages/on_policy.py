@@ -1,7 +1,7 @@
 """On-policy data: the student's own answers in place of those of the data.
 
-A student that sees only correct beginnings does not learn how to go on after its own mistakes. In GKD it answers
-itself, and the teacher predicts every token of the answer (https://arxiv.org/abs/2306.13649, algorithm 1). Seed and
+A student that sees only correct beginnings does not learn how to continue after its own mistakes. In GKD the student
+samples the answer, and the teacher predicts every token of it (https://arxiv.org/abs/2306.13649, algorithm 1). Seed and
 step decide which steps do so and what is drawn, so resuming needs no state.
 """
 

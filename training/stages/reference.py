@@ -6,8 +6,8 @@ Training then needs the memory of one network, not of two. Adapters begin as zer
 network under them.
 
 Policy and reference must use the same kernels. In half precision, attention with and without gradients differs by a few
-ten-thousandths per log-probability, which adds up to a large part of a nat for a long answer: the first loss would be
-wrong.
+ten-thousandths of a nat per log-probability, which adds up to a large part of a nat for a long answer: the first loss
+would be wrong.
 """
 
 import copy
@@ -83,7 +83,7 @@ def add_reference(
 
 
 def rows_seen(rows: Rows, plan) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that a run of this plan takes, each once: parts and rows, int64 [n]."""
+    """The rows that a run of this plan takes, each once: parts and rows, int64 [n] each."""
     orders = []
     for first in range(0, plan.steps, plan.steps_per_epoch):
         last = min(first + plan.steps_per_epoch, plan.steps) - 1

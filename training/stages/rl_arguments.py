@@ -9,8 +9,8 @@ from training.stages.stage_arguments import POLICY_LOSSES
 def add_rollout_arguments(parser: StageParser, mini_batches: int = 1) -> None:
     flag = parser.flags("rollouts", RESULT)
     flag("--prompts_per_step", COMPARED, type=positive_int, default=32, metavar="N", help="default %(default)s")
-    flag("--max_new_tokens", type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)")
-    flag("--temperature", type=positive, default=1.0, help="of sampling, and of what is learned (%(default)g)")
+    flag("--max_new_tokens", type=positive_int, default=128, metavar="N", help="limit of an answer (%(default)s)")
+    flag("--temperature", type=positive, default=1.0, help="for sampling and for learning (%(default)g)")
     flag(
         "--mini_batches",
         type=positive_int,
@@ -39,16 +39,16 @@ def add_grpo_arguments(parser: StageParser) -> None:
     flag("--tools", COMPARED, nargs="+", metavar="NAME|file.py", help="tools that answers may call (docs/tools.md)")
     flag("--max_turns", type=positive_int, default=4, metavar="N", help="turns of an answer with tools (%(default)s)")
     flag("--loss_type", choices=POLICY_LOSSES, default="dapo", help="default %(default)s")
-    flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="divide by which deviation")
+    flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="deviation to divide by")
     flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 (0.2; gspo: 0.0003)")
     flag("--clip_high", type=positive, metavar="X", help="how far rho may rise above 1 (0.2; gspo: 0.0004)")
-    flag("--dual_clip", type=positive, metavar="X", help="the largest rho that counts for bad answers (none; 3, say)")
+    flag("--dual_clip", type=positive, metavar="X", help="the largest rho that counts where A < 0 (none)")
     flag(
         "--cispo_cap", type=positive, default=5.0, metavar="X", help="cispo: the largest rho that counts (%(default)g)"
     )
-    flag("--kl_coef", type=nonnegative, default=0.0, metavar="X", help="weight of the KL to the first policy (0)")
-    flag("--mask_truncated", action="store_true", help="answers that --max_new_tokens cuts are not learned from")
-    flag("--dynamic_sampling", type=count, default=0, metavar="N", help="N times other prompts for equal rewards (0)")
+    flag("--kl_coef", type=nonnegative, default=0.0, metavar="X", help="weight of the KL to the reference (0)")
+    flag("--mask_truncated", action="store_true", help="do not learn from answers that --max_new_tokens truncates")
+    flag("--dynamic_sampling", type=count, default=0, metavar="N", help="replace groups of equal rewards, N times (0)")
 
 
 def add_ppo_arguments(parser: StageParser) -> None:
@@ -85,12 +85,19 @@ def add_ppo_arguments(parser: StageParser) -> None:
     flag(
         "--stop_kl", NOTHING, type=nonnegative, default=15.0, metavar="NATS", help="stop there; 0: never (%(default)g)"
     )
-    flag("--stop_entropy", NOTHING, type=share, default=0.3, metavar="X", help="stop below this share (%(default)g)")
-    flag("--stop_cut", NOTHING, type=share, default=0.3, metavar="X", help="stop if more are cut (%(default)g)")
+    flag(
+        "--stop_entropy",
+        NOTHING,
+        type=share,
+        default=0.3,
+        metavar="X",
+        help="stop below X x first entropy (%(default)g)",
+    )
+    flag("--stop_cut", NOTHING, type=share, default=0.3, metavar="X", help="stop if more are truncated (%(default)g)")
 
 
 def refuse_contradictions(args):
-    """The flags; raises `UsageError` for some that cannot be meant together."""
+    """The flags, unchanged. Raises `UsageError` for flags that contradict each other."""
     group, answers = getattr(args, "group_size", None), args.prompts_per_step * getattr(args, "group_size", 1)
     if group == 1:
         raise UsageError("--group_size 1 compares an answer with no other, so nothing is learned: give 2 or more")

@@ -51,9 +51,9 @@ def _deviation(values: Tensor) -> Tensor:
 
 
 def measure_policy(step, update: int, batch: AnswerBatch, found: PolicyLoss, log_p, old, entropy: Tensor) -> None:
-    """Notes what the loss of a policy says of itself, and the entropies of its actions [S, A], in nats.
+    """Notes the measures of a policy loss, and the entropies of the actions [S, A], in nats.
 
-    `val/ratio_first`: the mean rho before the first update, 1 but for rounding; anything else is a bug.
+    `val/ratio_first`: the mean rho before the first update, which is 1 up to rounding; any other value is a bug.
     """
     measure_loss(step, found)
     step.measure(batch.actions, entropy=entropy.sum())
@@ -109,7 +109,7 @@ def _cut(text: str) -> str:
 class SampleLog:
     """`samples.jsonl` in the folder of the logs: a line for each answer of a table, with its step.
 
-    Lines of steps that are not complete are those of an interrupted run, and go.
+    Lines of steps that are not complete were left by an interrupted run, and are removed.
     """
 
     def __init__(self, run):
@@ -136,8 +136,8 @@ def _step_of(line: str) -> float:
 
 
 def judged(answers: list[Answer], names: list[str], ratings: Tensor, total: Tensor) -> ValidationResult:
-    """Means over answers to held-out prompts; ratings: float64 [S, functions], NaN where one says nothing; total [S]:
-    what each is worth."""
+    """Means over answers to held-out prompts; ratings: float64 [S, functions], NaN where one has not rated an answer;
+    total [S]: their weighted sum."""
     count = len(answers)
     means = {name: mean for name, mean in zip(names, ratings.nanmean(dim=0).tolist()) if mean == mean}
     length, ended = (sum(each) / count for each in zip(*((len(a.completion), a.ended) for a in answers)))

@@ -4,7 +4,7 @@
     for batch in answer_batches(answers, ...):         packed rows (training/stages/answer_rows.py)
         log_p, entropy = action_log_probabilities(policy, batch)       [S, A]
 
-Ids are never decoded and encoded again. What is scored by the network in training, and only that, enters a loss; the
+Ids are never decoded and encoded again. Only the log-probabilities that the training kernels compute enter a loss; the
 sampler's own probabilities, which other kernels compute, do not.
 """
 
@@ -44,8 +44,9 @@ def sample_answers(
     max_turns: int = 1,
     max_length: int | None = None,
 ) -> list[Answer]:
-    """An answer to each of `prompts`, drawn from softmax(logits / temperature) as it is: top-k or top-p would sample
-    from another distribution than the one that learns. With tools, it goes on for `max_turns`, `max_new_tokens` each.
+    """An answer to each of `prompts`, drawn from the full softmax(logits / temperature): top-k or top-p would sample
+    from another distribution than the one that learns. With tools, an answer has up to `max_turns` turns of at most
+    `max_new_tokens` each.
     """
     found = []
     for start in range(0, len(prompts), ANSWERS_AT_ONCE):
@@ -79,7 +80,7 @@ class Rollouts:
     def __init__(self, run, policy, renderer, group: int = 1, toolbox=None):
         self.args, self.plan, self.machine = run.args, run.plan, run.machine
         self.policy, self.renderer, self.group, self.toolbox = policy, renderer, group, toolbox
-        # Of prompt and answer; a row holds inputs, so the last token takes no place.
+        # Tokens of prompt and answer; a row holds inputs, so the last token takes no place.
         self.max_length = min(self.plan.row_length // group + 1, policy.config.max_position_embeddings)
 
     def prompts_of(self, step, rows, epoch: int) -> list[StoredPrompt]:
@@ -127,13 +128,13 @@ class Rollouts:
         return np.array_split(numbers, self.args.mini_batches)
 
     def rows_of(self, answers: Sequence[Answer], part: np.ndarray) -> Iterator[AnswerBatch]:
-        """The micro-batches of a mini-batch, the same in each epoch: so the first ratio is that of equal numbers."""
+        """The micro-batches of a mini-batch, the same in each epoch: so both parts of the first ratio are equal."""
         length, pad_id = self.plan.row_length // self.group, self.renderer.tokenizer.pad_id
         return answer_batches(answers, part, length, self.plan.batch_size * self.group, pad_id, self.group > 1)
 
     def scored(self, network, score: Callable[[AnswerBatch], Tensor], answers: list[Answer], kept: dict) -> Tensor:
-        """score(batch) [S, A] of all answers, float32 [answers, most actions] on the CPU, without a gradient but by
-        the kernels of training. `network` is what `score` uses."""
+        """score(batch) [S, A] of all answers, float32 [answers, most actions] on the CPU, computed by the kernels of
+        training, but without a gradient. network: the one that `score` uses."""
         found, was_training = [], network.training
         network.train()
         for part in self.parts(kept):
@@ -154,8 +155,8 @@ class Rollouts:
         return self.scored(network, lambda rows: action_log_probabilities(network, rows, temperature)[0], answers, kept)
 
     def batches(self, step, kept: dict, update: int, names: Sequence[str]) -> Iterator[tuple]:
-        """The micro-batches of an update, on the device: the rows, and of each name what was kept of their answers,
-        [S] or [S, A]; None where nothing was."""
+        """The micro-batches of an update, on the device: the rows, and for each name the kept values of their answers,
+        [S] or [S, A]; None where none were kept."""
         answers, part = from_kept(kept), self.parts(kept)[update % self.args.mini_batches]
         for batch in step.batches(self.rows_of(answers, part)):
             numbers, found = batch.numbers.cpu(), []
@@ -181,12 +182,12 @@ class _Groups:
 
 
 def plan_of_rollouts(
-    args, machine, model, rows, origin, base_rates, group_size: int, held_by: bool, beside: int = 0
+    args, machine, model, rows, origin, base_rates, group_size: int, has_reference: bool, beside: int = 0
 ) -> Plan:
     """The plan of a stage whose step takes --prompts_per_step prompts. Its rows are groups: as many tokens as
     `group_size` answers may have, so that the micro-batch, counted in groups, fits into memory.
 
-    held_by: whether a frozen copy of what is trained lies beside it. beside: parameters of further networks.
+    has_reference: whether a frozen copy of what is trained is kept. beside: parameters of further networks.
     """
     asked, world, length = args.prompts_per_step, machine.world_size, group_size * rows.row_length
     own = max(1, asked // world)
@@ -195,7 +196,7 @@ def plan_of_rollouts(
     args, asked_for = copy.copy(args), args
     args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
     args.fit = None  # which would choose these two
-    copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if held_by else 0
+    copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if has_reference else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
     plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
     if asked_for.fit:
@@ -231,7 +232,7 @@ def from_kept(kept: dict) -> list[Answer]:
 
 
 def lengths_of(kept: dict) -> Tensor:
-    """How many tokens stand behind the prompt of each answer, int64 [S]."""
+    """The number of tokens of each answer, without its prompt, int64 [S]."""
     return torch.tensor([len(answer.completion) for answer in from_kept(kept)], dtype=torch.int64)
 
 

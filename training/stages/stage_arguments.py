@@ -15,7 +15,7 @@ DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")  # training/losses/distillatio
 CLIPPED = ("dapo", "grpo", "bnpo", "dr_grpo", "gspo")
 POLICY_LOSSES = (*CLIPPED, "cispo", "sapo")  # training/losses/policy.py
 
-# The losses that use a flag, for flags that not all losses use.
+# The losses that use a flag, for the flags that only some losses use.
 LOSSES_OF = {
     "label_smoothing": ("cdpo", "robust"),
     "gamma": ("simpo",),
@@ -34,7 +34,7 @@ LOSSES_OF = {
 
 
 def refuse_unused(parser: StageParser, args, loss_type: str) -> None:
-    """Raises `UsageError` for a given flag that the loss does not use, rather than ignore it silently."""
+    """Raises `UsageError` for a given flag that the loss does not use, instead of ignoring it silently."""
     for name, losses in LOSSES_OF.items():
         if hasattr(args, name) and loss_type not in losses and getattr(args, name) != parser.get_default(name):
             others = " and ".join(filter(None, (", ".join(losses[:-1]), losses[-1])))
@@ -78,8 +78,8 @@ def add_preference_arguments(parser: StageParser) -> None:
     flag("--gamma", type=nonnegative, default=0.5, help="simpo: margin of the rewards (%(default)s)")
     flag("--odds_weight", type=nonnegative, default=1.0, help="orpo: weight of the odds (%(default)s)")
     flag("--sft_weight", type=nonnegative, default=0.0, help="weight of fine-tuning on the chosen answers (0)")
-    flag("--desirable_weight", type=positive, metavar="X", help="kto: of good answers (1, or more if they are few)")
-    flag("--undesirable_weight", type=positive, metavar="X", help="kto: of bad answers (1, or more if they are few)")
+    flag("--desirable_weight", type=positive, metavar="X", help="kto: weight of good answers (1; more if few)")
+    flag("--undesirable_weight", type=positive, metavar="X", help="kto: weight of bad answers (1; more if few)")
     add_switch(flag, "precompute_ref", "compute the reference once (default)", True, decides=COMPARED)
 
 
@@ -108,6 +108,6 @@ def add_distillation_arguments(parser: StageParser) -> None:
     flag("--alpha", type=share, default=0.5, help="weight of the hard labels, 0 to 1 (%(default)s)")
     flag("--temperature", type=positive, default=1.0, help="softens both predictions (%(default)s)")
     flag("--jsd_beta", type=fraction, default=0.5, help="jsd: share of the teacher (%(default)s)")
-    flag("--teacher_top_k", COMPARED, type=positive_int, metavar="K", help="ask once, and keep K tokens on disk")
+    flag("--teacher_top_k", COMPARED, type=positive_int, metavar="K", help="run it once, keep its K likeliest tokens")
     flag("--on_policy", type=share, default=0.0, metavar="SHARE", help="share of steps with sampled answers (0)")
     flag("--max_new_tokens", type=positive_int, default=128, help="limit of a sampled answer (%(default)s)")

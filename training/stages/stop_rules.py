@@ -1,18 +1,18 @@
-"""When to stop learning from one's own answers: a run that goes on exploits its reward, or has collapsed.
+"""When to stop learning from one's own answers, because the policy exploits its reward or has collapsed.
 
 Each rule looks at the iteration before, so that a run which stops has saved all that it learned.
 """
 
 LOOKED_AT = ("objective/kl", "entropy", "completions/clipped_ratio")
-FEWEST = 5  # iterations before a rule may stop a run: the first answers are those of the first policy
+FEWEST = 5  # iterations before a rule may stop a run: the first answers are nearly those of the reference
 
 
 class StopRules:
-    """Ends a run, with a sentence, when an iteration breaks a rule.
+    """Ends a run when an iteration breaks a rule, and says which.
 
     The flags: --stop_kl (nats an answer), --stop_entropy (share of the first entropy), --stop_cut (share of answers
-    that reach --max_new_tokens); 0 turns a rule off. What they look at is saved with the run, so a resumed one ends
-    where it would have ended.
+    that reach --max_new_tokens); 0 turns a rule off. The measures that they look at are saved with the run, so a
+    resumed run ends where it would have ended.
     """
 
     def __init__(self, run):
@@ -45,9 +45,9 @@ def why_stop(args, first: float | None, metrics: dict) -> str | None:
     """
     kl, entropy, cut = (metrics.get(name) for name in LOOKED_AT)
     if args.stop_kl and kl is not None and kl > args.stop_kl:
-        return f"answers are {kl:.1f} nats from the first policy, more than --stop_kl {args.stop_kl:g}"
+        return f"the KL of an answer to the reference is {kl:.1f} nats, more than --stop_kl {args.stop_kl:g}"
     if args.stop_entropy and first and entropy is not None and entropy < args.stop_entropy * first:
-        return f"the entropy fell from {first:.3f} to {entropy:.3f}: answers hardly vary any more (--stop_entropy)"
+        return f"the entropy fell from {first:.3f} to {entropy:.3f}, so the answers hardly vary (--stop_entropy)"
     if args.stop_cut and cut is not None and cut > args.stop_cut:
         return f"{cut:.0%} of the answers reach --max_new_tokens without an end (--stop_cut)"
     return None

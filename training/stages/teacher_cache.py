@@ -3,8 +3,8 @@
 Before the first step, the teacher's most probable tokens are written to the cache for every trained token:
 
     out/cache/teacher/<key>/ids.bin       the k most probable tokens for every trained one, two or four bytes each
-                            logs.bin      their log-probabilities, and that of all others together, float32 each
-                            offsets.bin   the index of each row's first trained token, and the number of all
+                            logs.bin      their log-probabilities, and that of all other tokens together, float32 each
+                            offsets.bin   the index of each row's first trained token, and the number of trained tokens
                             meta.json     what the files hold; written last, so a cache that has it is complete
 """
 

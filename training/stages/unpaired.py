@@ -36,7 +36,7 @@ def point_of(model, batches: Iterable[AnswerBatch], machine, reference=None) -> 
 
 
 def mixed_ratios(model, batch: AnswerBatch, machine, reference=None) -> Tensor:
-    """Of answers behind other prompts than their own: the sum of their log-ratios, and their number, float32 [2]."""
+    """The sum of the log-ratios of answers behind other prompts than their own, and their number, float32 [2]."""
     with torch.no_grad(), machine.inference():
         sums, counts, _ = answer_log_probabilities(model, batch.mixed)
         if reference is None:
@@ -107,9 +107,9 @@ def choose_weights(args, rows, say) -> None:
         f" {args.undesirable_weight:g} ({why})"
     )
     if not good or not bad:
-        say(f"warning: every answer is {'good' if good else 'bad'}: KTO learns from both kinds, so give it both")
+        say(f"warning: every answer is {'good' if good else 'bad'}, but KTO learns from both kinds: give it both")
     elif not 0.99 <= args.desirable_weight * good / (args.undesirable_weight * bad) <= 1.01 * MOST_BALANCED:
         say(
-            f"warning: with these weights one kind of answers decides; --desirable_weight {proposed[0]:.4g}"
+            f"warning: with these weights one kind of answers outweighs the other; --desirable_weight {proposed[0]:.4g}"
             f" --undesirable_weight {proposed[1]:.4g} would balance them"
         )

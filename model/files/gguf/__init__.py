@@ -1,4 +1,4 @@
-"""GGUF, the file of llama.cpp and what is built on it: a network, its tokenizer and its settings in one file.
+"""GGUF, the file format of llama.cpp and of programs built on it: network, tokenizer and settings in one file.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md. The package `gguf` reads and writes the container.
 """

@@ -4,10 +4,11 @@
     Q6_K  16 groups of 16: x = d s (q - 32),   q in 0..63,   s in -128..127     (6.5625 bits a number)
     Q5_1  blocks of 32: x = d q + m,           q in 0..31                       (6 bits a number)
 
-d and m are float16, one a block. A group's scale is searched for near the one that spans it: for each candidate numbers
-are rounded, the scale is fitted to them by least squares, and the best is kept, as in llama.cpp's quantize_row_q4_K_ref
-and quantize_row_q6_K_ref (ggml/src/ggml-quants.c). Large numbers count for more. Q5_1 is here for rows that hold no
-blocks of 256: with this search it keeps more than `gguf` and llama.cpp do, which take the scale that spans the block.
+d and m are float16, one a block. A group's scale is searched for near the one that spans the group. For each candidate
+the numbers are rounded and the scale is fitted to them by least squares; the best candidate is kept, as in llama.cpp's
+quantize_row_q4_K_ref and quantize_row_q6_K_ref (ggml/src/ggml-quants.c). Large numbers count for more. Q5_1 is for rows
+that are not whole blocks of 256; with this search its errors are smaller than those of `gguf` and llama.cpp, which take
+the scale that spans the block.
 """
 
 import numpy as np
@@ -73,7 +74,7 @@ def _scale_and_offset(groups: np.ndarray, top: int) -> tuple[np.ndarray, np.ndar
     def error_of(q: np.ndarray, scale: np.ndarray, low: np.ndarray) -> np.ndarray:
         return (weights * (scale * q + low - groups) ** 2).sum(-1, keepdims=True)
 
-    scale = (high - low) / top  # which spans the group exactly
+    scale = (high - low) / top  # spans the group exactly
     least = error_of(rounded(top), scale, low)
     for levels in top - 1 + np.arange(21, dtype=np.float32) / 10:
         q = rounded(levels)
@@ -92,7 +93,7 @@ def _scale_and_offset(groups: np.ndarray, top: int) -> tuple[np.ndarray, np.ndar
 
 
 def _quotient(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """0 where the denominator is."""
+    """numerator / denominator, float32; 0 where the denominator is 0."""
     zeros = np.zeros(np.broadcast_shapes(numerator.shape, denominator.shape), np.float32)
     return np.divide(numerator, denominator, out=zeros, where=denominator != 0)
 
@@ -129,7 +130,7 @@ def _scale(groups: np.ndarray) -> np.ndarray:
         inverse = _quotient(np.float32(-(32 + 0.1 * step)), largest)
         q = np.rint(groups * inverse).clip(-32, 31)
         sum_qx, sum_qq = (weights * groups * q).sum(-1, keepdims=True), (weights * q * q).sum(-1, keepdims=True)
-        gain = _quotient(sum_qx**2, sum_qq)  # by how much the error is less
+        gain = _quotient(sum_qx**2, sum_qq)  # by how much the scale reduces the error
         better = gain > best
         best = np.where(better, gain, best)
         scale = np.where(better, _quotient(sum_qx, sum_qq), scale)

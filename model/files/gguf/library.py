@@ -1,4 +1,4 @@
-"""The package `gguf`, which only those need who read or write such files."""
+"""The package `gguf`, which is needed only to read or write GGUF files."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ def gguf_library():
 
 
 def is_gguf(path: Path) -> bool:
-    """Whether a file is one by its name or its first bytes; ollama's own have no ending."""
+    """Whether a file is a GGUF file, by its name or its first bytes; files that ollama stores have no ending."""
     if path.suffix == ".gguf":
         return True
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
-    except OSError:  # which opening it will say again
+    except OSError:  # opening it reports the error
         return False

@@ -1,6 +1,6 @@
-"""The `Modelfile` by which ollama makes a model of a GGUF file.
+"""The `Modelfile` from which ollama makes a model of a GGUF file.
 
-ollama writes a chat by a template of Go, not by the Jinja in the file, and knows none like ours by itself.
+ollama formats a chat with a Go template, not with the Jinja template in the GGUF file, and it has none like ours.
 """
 
 import re
@@ -16,20 +16,23 @@ CHAT = (
     f"{{{{- range .Messages }}}}{IM_START}{{{{ .Role }}}}\n{{{{ .Content }}}}{IM_END}\n"
     f"{{{{ end }}}}{IM_START}assistant\n"
 )
-TEXT = "{{ .Prompt }}"  # nothing around it: a base model goes on with what it is given
+TEXT = "{{ .Prompt }}"  # nothing around it: a base model continues the text that it is given
 _FIRST = "# Written by Sprout. ollama create NAME -f Modelfile"
 _SYSTEM_TURN = rf"{re.escape(IM_START)}system\n(.*?){re.escape(IM_END)}\n"
-_MOST_TOKENS = 4096  # what ollama reserves memory for
+_MOST_TOKENS = 4096  # of the context, for which ollama reserves memory
 
 
 def modelfile(weights: str, tokenizer: Tokenizer, positions: int, chats: bool) -> str:
-    """weights: the name of the GGUF file beside it. chats: whether the network was trained on chats."""
+    """The text of the Modelfile.
+
+    weights: the name of the GGUF file beside it. positions: those of the network. chats: whether it learned from chats.
+    """
     lines = [_FIRST, f"FROM ./{weights}"]
     system = _system_of(tokenizer) if chats else None
     if not chats:
         lines.append(f'TEMPLATE """{TEXT}"""')
     elif system is None:
-        lines.append("# Its chats are not ChatML: give a TEMPLATE that writes them as its chat_template does.")
+        lines.append("# The chats are not ChatML: write a TEMPLATE that formats them as the chat_template does.")
     else:
         lines.append(f'TEMPLATE """{CHAT}"""')
         lines += [f'SYSTEM """{system}"""'] if system else []
@@ -67,12 +70,12 @@ def _turn(role: str, content: str) -> str:
 
 
 def refuse_foreign(path: Path) -> None:
-    """Raises `SproutError` for a Modelfile that somebody else wrote, or changed at its top."""
+    """Raises `SproutError` for a Modelfile that Sprout did not write, or whose first line was changed."""
     if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST):
-        raise SproutError(f"{path} is there already and not of Sprout: move it away, or export into another folder")
+        raise SproutError(f"{path} is there already, and no export wrote it: move it away, or choose another folder")
 
 
 def write_modelfile(path: Path, text: str) -> None:
-    """Writes it, or replaces one of ours."""
+    """Writes the Modelfile, or replaces one that Sprout wrote. Raises as `refuse_foreign`."""
     refuse_foreign(path)
     write_atomically(path, lambda file: file.write(text.encode("utf-8")))

@@ -1,4 +1,4 @@
-"""Reads a network out of a GGUF file; what is quantised becomes float32."""
+"""Reads a network from a GGUF file; quantised tensors become float32."""
 
 from pathlib import Path
 
@@ -27,15 +27,15 @@ def import_gguf(path: str | Path) -> tuple[TransformerConfig, dict[str, torch.Te
         keys = {name: field.contents() for name, field in reader.fields.items()}
         weights = {tensor.name: _tensor(tensor, library) for tensor in reader.tensors}
     except (OSError, MemoryError) as error:
-        raise SproutError(f"{source} cannot be read ({error})") from error
+        raise SproutError(f"{source} cannot be read ({error}): check its permissions and the free memory") from error
     except Exception as error:  # damaged bytes make the library fail in many ways, with no common class
-        raise SproutError(f"{source} is damaged or no GGUF file ({error}): download or write it again") from error
+        raise SproutError(f"{source} is damaged or not a GGUF file ({error}): download or write it again") from error
     if keys.get("split.count", 1) > 1:
-        raise SproutError(f"{source} is one part of {keys['split.count']}: join them by llama-gguf-split --merge")
+        raise SproutError(f"{source} is one of {keys['split.count']} parts: join them with llama-gguf-split --merge")
     divisors = weights.pop(ROPE_FACTORS, None)
     weights = {name_of_ours(name): tensor for name, tensor in weights.items()}
     if EMBEDDING not in weights:
-        raise SproutError(f"{source} has no token_embd.weight: it holds no language model")
+        raise SproutError(f"{source} has no token_embd.weight, so it is not a language model: give another file")
     divisors = None if divisors is None else divisors.numpy()
     config = config_of(keys, weights[EMBEDDING].shape[0], source, HEAD not in weights, divisors)
     tokenizer = tokenizer_of(keys, source)

@@ -26,9 +26,9 @@ _KNOWN = {*_SIZES, *_SCALES, *(f"rope.scaling.{key}" for key in _ROPE)}
 
 
 def settings_of(config: TransformerConfig) -> tuple[dict[str, int | float | str], np.ndarray | None]:
-    """The keys without the architecture before them; and the divisors of the frequencies [h / 2], if a file needs them.
+    """The keys without the architecture's prefix; and the divisors of the frequencies [h / 2], if a file needs them.
 
-    Raises `SproutError` for what llama.cpp would compute otherwise.
+    Raises `SproutError` for a network that llama.cpp would compute differently.
     """
     keys = {key: getattr(config, name) for key, name in (_SIZES | _SCALES).items()}
     scaling = config.rope_scaling
@@ -40,20 +40,20 @@ def settings_of(config: TransformerConfig) -> tuple[dict[str, int | float | str]
     if kind == "llama3":
         if config.model_type != "llama":
             raise SproutError(
-                f"llama.cpp does not stretch positions as llama3 does in a {config.model_type}: it would compute"
-                " something else, so no GGUF is written"
+                f"llama.cpp cannot stretch positions as Llama 3.1 does in a {config.model_type}: it would compute"
+                " something else, so no GGUF file is written (scripts/export_hf.py can export the network)"
             )
         return keys, _divisors(config, scaling)
     for name, usual in (("beta_fast", 32), ("beta_slow", 1)):
         if (scaling.get(name) or usual) != usual:
             raise SproutError(
                 f"llama.cpp always takes {name} {usual} for YaRN, and this network has {scaling[name]}: it would"
-                " compute something else, so no GGUF is written"
+                " compute something else, so no GGUF file is written (scripts/export_hf.py can export the network)"
             )
     original = scaling.get("original_max_position_embeddings") or config.max_position_embeddings
     keys |= {"rope.scaling.type": kind, "rope.scaling.factor": factor}
     keys |= {"rope.scaling.original_context_length": int(original)}
-    if scaling.get("attention_factor"):  # theirs multiplies the usual one
+    if scaling.get("attention_factor"):  # llama.cpp's multiplies the usual one
         keys["rope.scaling.attn_factor"] = float(scaling["attention_factor"]) / sharpening(factor)
     return keys, None
 
@@ -73,17 +73,20 @@ def config_of(keys: dict, rows: int, source: str, tied: bool, divisors: np.ndarr
     """
     family = keys.get("general.architecture")
     if family not in FAMILIES:
-        raise SproutError(f"{source} is a {family}, and Sprout opens GGUF files of {', '.join(FAMILIES)}")
+        raise SproutError(f"{source} is a {family}, and Sprout opens GGUF files of {', '.join(FAMILIES)} only")
     mine = {key.removeprefix(f"{family}."): value for key, value in keys.items() if key.startswith(f"{family}.")}
     if strange := sorted(set(mine) - _KNOWN):
-        raise SproutError(f"{source} says {family}.{strange[0]}, which Sprout does not compute: no plain {family}")
+        raise SproutError(f"{source} has {family}.{strange[0]}, which Sprout cannot run: it opens plain {family} only")
     needed = ("embedding_length", "block_count", "feed_forward_length", "attention.head_count", "context_length")
     if absent := [key for key in (*needed, "attention.layer_norm_rms_epsilon") if key not in mine]:
-        raise SproutError(f"{source} does not say {family}.{absent[0]}: it is not whole")
+        raise SproutError(f"{source} lacks {family}.{absent[0]}, so it is not complete: download it again")
     sizes = {name: mine[key] for key, name in _SIZES.items() if key in mine}
     heads = ("attention.key_length", "attention.value_length", "rope.dimension_count")
     if len({mine[key] for key in heads if key in mine}) > 1:
-        raise SproutError(f"{source} has heads of several sizes ({', '.join(heads)}), or turns only a part of them")
+        raise SproutError(
+            f"{source} has heads of several sizes or rotates only a part of each ({', '.join(heads)}), which Sprout"
+            " cannot run"
+        )
     sizes = {"num_key_value_heads": sizes["num_attention_heads"]} | sizes
     try:
         scales = {name: _as_written(mine[key]) for key, name in _SCALES.items() if key in mine}
@@ -121,7 +124,7 @@ def _scaling_of(mine: dict, source: str) -> dict | None:
 
 
 def _llama3_of(config: TransformerConfig, divisors: np.ndarray, source: str) -> dict:
-    """The settings that make these divisors: a file holds only what comes of them."""
+    """The settings that give these divisors: a file holds the divisors, but not the settings."""
     factor = _as_written(divisors.max())
     for length in (2**power for power in range(4, 21)):
         for low, high in ((1.0, 4.0), (1.0, 2.0), (2.0, 4.0)):
@@ -129,4 +132,4 @@ def _llama3_of(config: TransformerConfig, divisors: np.ndarray, source: str) -> 
             scaling["original_max_position_embeddings"] = length
             if divisors.shape == (config.head_dim // 2,) and np.allclose(_divisors(config, scaling), divisors, 1e-5, 0):
                 return scaling
-    raise SproutError(f"{source} stretches its positions by divisors (rope_freqs) that no settings of Llama 3 make")
+    raise SproutError(f"{source} stretches its positions (rope_freqs) unlike Llama 3.1, which Sprout cannot run")

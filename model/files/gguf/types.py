@@ -25,7 +25,7 @@ FILE_TYPES = {
     "q4_1": "MOSTLY_Q4_1",
     "q4_0": "MOSTLY_Q4_0",
 }
-# For rows that are no whole number of blocks of 256. In place of Q4_K llama-quantize takes Q5_0, which has no offset
+# For rows that are not whole blocks of 256. In place of Q4_K llama-quantize takes Q5_0, which has no offset
 # and costs SmolLM2-135M, most of whose rows are of 576, about a tenth of its perplexity.
 _FALLBACK = {"Q4_K": "Q5_1", "Q6_K": "Q8_0"}
 _PACKERS = {"Q4_K": pack_q4_k, "Q5_1": pack_q5_1, "Q6_K": pack_q6_k}
@@ -37,9 +37,9 @@ def block_of(kind: str) -> int:
 
 
 def type_of(name: str, shape: Sequence[int], file_type: str, layers: int, tied: bool) -> tuple[str, str]:
-    """The type of the tensor `name` (as GGUF has it) in a file of `file_type`, and the one its rows were too short for.
+    """The type that the tensor `name` (GGUF's name) gets in a file of `file_type`, and the one it was to have.
 
-    The two are equal for nearly all. tied: whether the embedding is the head, too.
+    The two differ if its rows are not whole blocks of the latter. tied: whether the embedding is the head, too.
     """
     wanted = {"q4_k_m": "Q4_K"}.get(file_type, file_type.upper())
     if len(shape) < 2:
@@ -62,10 +62,10 @@ def _gets_more_bits(layer: int, layers: int) -> bool:
 
 
 def quantised(tensor: np.ndarray, kind: str) -> np.ndarray:
-    """A float32 matrix as the numbers or bytes of a type, row by row. Raises `SproutError` for what it cannot hold."""
+    """A float32 matrix as the numbers or bytes of a type, row by row. Raises `SproutError` for numbers out of range."""
     if kind in _PACKERS:
         return _PACKERS[kind](tensor)
     if kind == "F16" and np.abs(tensor).max(initial=0) > 65504:
-        raise SproutError("float16 cannot hold a weight above 65,504, which this network has: use bf16")
+        raise SproutError("this network has a weight above 65,504, which float16 cannot hold: use --type bf16")
     library = gguf_library()
     return library.quants.quantize(tensor, library.GGMLQuantizationType[kind])

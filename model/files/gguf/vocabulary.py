@@ -1,7 +1,7 @@
 """A byte-level BPE tokenizer as the keys of a GGUF file, in both directions.
 
-llama.cpp splits a text into words by an expression that it knows by name (`tokenizer.ggml.pre`); a tokenizer that
-splits otherwise would get other ids there without a word, so it is refused.
+llama.cpp splits a text into words with an expression that it knows by name (`tokenizer.ggml.pre`). A tokenizer that
+splits differently would silently get other ids there, so it is refused.
 """
 
 import json
@@ -19,7 +19,8 @@ from model.text.vocabulary import definition
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
 _LLAMA3_PATTERN = QWEN2_PATTERN.replace(r"\p{N}| ?", r"\p{N}{1,3}| ?")
-# Name there -> how a text is split, step by step. Digits: each alone. Bytes: GPT-2's alphabet, and its split or none.
+# Name in llama.cpp -> how a text is split, step by step. "digits": whether each digit stands alone. "bytes": GPT-2's
+# byte alphabet, and whether GPT-2's expression splits, too.
 _SPLITS = {
     "qwen2": (("split", QWEN2_PATTERN), ("bytes", False)),
     "llama-bpe": (("split", _LLAMA3_PATTERN), ("bytes", False)),
@@ -27,8 +28,8 @@ _SPLITS = {
     "smollm": (("digits", True), ("bytes", True)),
     "gpt-2": (("bytes", True),),
 }
-_IGNORES_MERGES = "llama-bpe"  # a word that is a token stays one there, whatever the merges make of it
-# Other names of the same.
+_IGNORES_MERGES = "llama-bpe"  # a word that is a token stays whole, whatever the merges make of it
+# Other names of the same splits.
 _SAME = {"deepseek-r1-qwen": "qwen2", "llama3": "llama-bpe", "llama-v3": "llama-bpe", "dbrx": "smaug-bpe"}
 _SAME |= {"starcoder": "smollm", "mpt": "gpt-2", "olmo": "gpt-2"}
 _TOKEN_IDS = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "pad_token": "padding_token_id"}
@@ -38,22 +39,22 @@ _PLAIN = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_un
 
 
 def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
-    """The keys without `tokenizer.` before them, and warnings. rows: those of the embedding, each of which is a token.
+    """The keys without the prefix `tokenizer.`, and warnings. rows: those of the embedding, each of which is a token.
 
-    Raises `SproutError` for a tokenizer that llama.cpp would follow otherwise.
+    Raises `SproutError` for a tokenizer that would give other ids in llama.cpp.
     """
     content = definition(tokenizer)
     pre, warnings = _name_of_split(content, tokenizer), []
     if content["normalizer"] == {"type": "NFC"}:
         warnings.append(
-            "the tokenizer brings letters and their accents together (NFC) and llama.cpp does not: a text with"
-            " decomposed accents gets other ids there"
+            "the tokenizer composes letters and their accents (NFC), and llama.cpp does not: a text with decomposed"
+            " accents gets other ids there"
         )
     spelled = set(pre_tokenizers.ByteLevel.alphabet()) <= set(content["model"]["vocab"])
     if not spelled and (unknown := content["model"]["unk_token"]):
         warnings.append(
-            f"the tokenizer has no token for some bytes and makes them {unknown}, and llama.cpp leaves them out: a text"
-            " with such rare characters gets other ids there"
+            f"the tokenizer has no token for some bytes and writes {unknown} for them, and llama.cpp leaves them out: a"
+            " text with such rare characters gets other ids there"
         )
     kinds = {token["content"]: _kind(token) for token in json.loads(tokenizer.files["tokenizer.json"])["added_tokens"]}
     tokens, types = [f"[PAD{i}]" for i in range(rows)], [UNUSED] * rows
@@ -82,13 +83,13 @@ def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
 def _name_of_split(content: dict, tokenizer: Tokenizer) -> str:
     def refuse(what: str):
         raise SproutError(
-            f"the tokenizer {what}: llama.cpp would make other ids of a text, so no GGUF is written (the network itself"
-            " travels by scripts/export_hf.py)"
+            f"the tokenizer {what}: llama.cpp would give other ids, so no GGUF file is written (scripts/export_hf.py"
+            " can export the network)"
         )
 
     model = content["model"]
     if model["type"] != "BPE" or not tokenizer.byte_level:
-        refuse("is no byte-level BPE")
+        refuse("is not a byte-level BPE")
     if strange := [key for key in _PLAIN if model.get(key)]:
         refuse(f"has the setting {strange[0]}")
     if content["normalizer"] not in (None, {"type": "NFC"}):
@@ -101,10 +102,10 @@ def _name_of_split(content: dict, tokenizer: Tokenizer) -> str:
     steps, ignores = _steps(content["pre_tokenizer"]), bool(model.get("ignore_merges"))
     names = [name for name, split in _SPLITS.items() if split == steps]
     if not names:
-        refuse(f"splits texts into words by an expression that llama.cpp has under no name of {', '.join(_SPLITS)}")
+        refuse(f"splits texts into words with an expression that is none of llama.cpp's {', '.join(_SPLITS)}")
     names = [name for name in names if ignores == (name == _IGNORES_MERGES)]
     if not names:
-        refuse(f"has ignore_merges {str(ignores).lower()}, unlike those that split as it does")
+        refuse(f"has ignore_merges {str(ignores).lower()}, unlike llama.cpp's tokenizers with the same expression")
     return names[0]
 
 
@@ -130,7 +131,7 @@ def _kind(token: dict) -> int:
 
 
 def _frame_elsewhere(tokenizer: Tokenizer) -> tuple[bool, bool]:
-    """Whether tokenizer.json has other programs put BOS before a text, and EOS behind it."""
+    """Whether tokenizer.json makes other programs put BOS before a text, and EOS behind it."""
     ids = _framed(tokenizer)
     return ids[:1] == [tokenizer.bos_id], ids[-1:] == [tokenizer.eos_id]
 
@@ -154,7 +155,7 @@ def tokenizer_of(keys: dict, source: str) -> Tokenizer:
     if keys.get("tokenizer.ggml.model") != "gpt2" or pre not in _SPLITS:
         raise SproutError(
             f"{source} has a tokenizer of kind {keys.get('tokenizer.ggml.model')}, {pre}, and Sprout opens byte-level"
-            f" BPE (gpt2) of {', '.join(_SPLITS)}: convert the model's Hugging Face folder instead"
+            f" BPE (gpt2) of {', '.join(_SPLITS)} only: give the model's Hugging Face folder instead"
         )
     try:
         tokens, merges = keys["tokenizer.ggml.tokens"], keys["tokenizer.ggml.merges"]

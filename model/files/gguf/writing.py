@@ -42,8 +42,8 @@ def write_gguf(
 ) -> Written:
     """Writes the file whole or not at all. file_type: one of `FILE_TYPES`; name: what a program calls the model.
 
-    show: called after each tensor with the share of all numbers that is packed. Raises `SproutError` for what llama.cpp
-    would compute otherwise, and for a file there that no export wrote; nothing is written then.
+    show: called after each tensor with the share of all numbers that is packed. Raises `SproutError` for a network that
+    llama.cpp would compute differently, and for a file there that no export wrote; nothing is written then.
     """
     library, network, path = gguf_library(), unwrapped(model), Path(path)
     earlier_gguf(path)
@@ -126,4 +126,4 @@ def earlier_gguf(path: str | Path) -> bool:
             beginning = file.read(4096)
         if beginning.startswith(MAGIC) and _MARK.encode() in beginning:
             return True
-    raise SproutError(f"{path} is there already and no export of Sprout: choose another name, or move it away")
+    raise SproutError(f"{path} is there already, and no export wrote it: choose another name, or move it away")

@@ -152,12 +152,12 @@ def test_a_network_that_sprout_did_not_write_is_left_as_it_is(folder, small_toke
     for change in ({"written_by": None}, {"transformers_version": "5.0"}):  # downloaded; trained on by transformers
         (folder / "config.json").write_text(json.dumps(config | change))
         before = bytes_of(folder)
-        with pytest.raises(SproutError, match="no earlier export of Sprout"):
+        with pytest.raises(SproutError, match="not an earlier export of Sprout"):
             export_folder(folder, random_network(SMALL), small_tokenizer)
         assert bytes_of(folder) == before
     (folder.parent / "tokenizer").mkdir()
     small_tokenizer.save(folder.parent / "tokenizer")
-    with pytest.raises(SproutError, match="no earlier export of Sprout"):
+    with pytest.raises(SproutError, match="not an earlier export of Sprout"):
         export_folder(folder.parent / "tokenizer", random_network(SMALL), small_tokenizer)
 
 

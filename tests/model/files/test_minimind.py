@@ -97,7 +97,7 @@ def test_names_and_pairs_of_early_2025(tmp_path, small_tokenizer, capsys, flags)
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(tokens[None])[0].double(), expected, rtol=0, atol=1e-4)
     said = capsys.readouterr().err
-    assert "before April 2025" in said and "is taken" in said
+    assert "before April 2025" in said and "is used" in said
 
 
 def test_a_network_with_q_norm_is_of_the_present_with_its_eps(tmp_path, small_tokenizer):
@@ -159,14 +159,14 @@ def test_what_else_a_checkpoint_holds_is_named(tmp_path, contents, found):
 def test_a_tokenizer_is_never_guessed(tmp_path, capsys):
     (tmp_path / "out").mkdir()
     torch.save(half(random_network(PRESENT.replace(vocab_size=6400))), tmp_path / "out" / "a.pth")
-    with pytest.raises(SproutError, match=r"none of 6,400 tokens lies beside it.*--tokenizer_path"):
+    with pytest.raises(SproutError, match=r"none with 6,400 tokens lies beside it.*--tokenizer_path"):
         load_model(tmp_path / "out" / "a.pth")
     make_tokenizer().save(tmp_path / "out")  # of another size
-    with pytest.raises(SproutError, match="none of 6,400 tokens"):
+    with pytest.raises(SproutError, match="none with 6,400 tokens"):
         load_model(tmp_path / "out" / "a.pth")
     Tokenizer.load().save(tmp_path / "model")  # as in a checkout of MiniMind
     assert load_model(tmp_path / "out" / "a.pth").tokenizer.vocab_size == 6400
-    assert f"the one in {tmp_path / 'model'} is taken" in capsys.readouterr().err
+    assert f"the one in {tmp_path / 'model'} is used" in capsys.readouterr().err
 
 
 def test_what_is_written_is_what_minimind_loads(tmp_path, small_tokenizer):

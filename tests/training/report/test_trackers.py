@@ -140,7 +140,7 @@ def test_a_tracker_that_fails_is_warned_of_once_and_changes_nothing(workshop, mo
     plain = workshop.train("plain", "--max_steps", 4)
     result = workshop.train("failing", "--use_wandb", "--wandb_project", "garden", "--max_steps", 4)
     assert_same_run(result, plain)
-    assert result.said.count("warning: wandb fails (the network is gone); training goes on") == 1
+    assert result.said.count("warning: wandb fails (the network is gone); training continues") == 1
     settings, *lines, code = fake.told
     assert settings["project"] == "garden" and [step for step, _ in lines] == [1, 2, 3, 4] and code == 0
     assert workshop.fails("new", "--tracker", "wandb", "--learning_rate", "1e30", "--dtype", "float32")[0] == 1
@@ -166,7 +166,7 @@ def test_a_tracker_that_hangs_holds_up_neither_the_steps_nor_the_end(opened, mon
     metrics.close()
     assert len(read_metrics(metrics.path)) == 8
     assert [each for each in said if "warning" in each] == [
-        f"warning: wandb fails (it does not answer, and 2 lines wait already); training goes on, and {metrics.path}"
+        f"warning: wandb fails (it does not answer, and 2 lines wait already); training continues, and {metrics.path}"
         " has every line"
     ]
     awakened.set()
@@ -194,7 +194,7 @@ def test_steps_that_a_killed_run_repeats_are_not_sent_twice(opened):
 def test_what_cannot_begin_is_said_with_what_to_do(opened, tmp_path, monkeypatch):
     fake = Fake()
     fake.init = lambda **settings: fail()
-    with pytest.raises(SproutError, match=r"wandb cannot begin \(the network is gone\): log in by"):
+    with pytest.raises(SproutError, match=r"wandb cannot begin \(the network is gone\): log in with"):
         opened[0](fake)
     for content in (b"{", b"[]", b"\xff", b'{"wandb": 1}'):
         (tmp_path / "pretrain_32" / "tracker.json").write_bytes(content)

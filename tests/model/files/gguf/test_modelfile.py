@@ -56,7 +56,7 @@ def test_a_system_message_of_the_template_is_said():
     # Other templates are not ChatML, or only as long as there is no system message.
     for other in ("[INST] {{ messages[-1].content }}", "{% set messages = messages[-3:] %}" + turns + start):
         text = modelfile("m.gguf", with_chat_template(base, other), 1024, chats=True)
-        assert "\nTEMPLATE" not in text and "# Its chats are not ChatML" in text
+        assert "\nTEMPLATE" not in text and "# The chats are not ChatML" in text
 
 
 def test_only_a_modelfile_of_ours_is_replaced(tmp_path):

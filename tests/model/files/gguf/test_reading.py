@@ -77,7 +77,7 @@ def test_the_tokenizer_is_the_same(keys, tokenizer):
         ({"llama.attention.sliding_window": 64}, "llama.attention.sliding_window"),
         ({"llama.rope.dimension_count": 8}, "several sizes"),
         ({"llama.expert_count": 8}, "llama.expert_count"),
-        ({"llama.embedding_length": None}, "does not say llama.embedding_length"),
+        ({"llama.embedding_length": None}, "lacks llama.embedding_length"),
         ({"llama.rope.scaling.type": "longrope"}, "of type longrope"),
         ({"llama.attention.head_count": 5}, "not divisible"),
         ({"llama.attention.head_count_kv": [4, 2]}, "num_key_value_heads"),
@@ -114,7 +114,7 @@ def test_llama3_settings_are_found_by_the_divisors_they_make():
     settings, divisors = settings_of(config)
     keys = {"general.architecture": "llama"} | {f"llama.{key}": value for key, value in settings.items()}
     assert config_of(keys, SMALL.vocab_size, "m.gguf", True, divisors) == config
-    with pytest.raises(SproutError, match="no settings of Llama 3"):
+    with pytest.raises(SproutError, match="unlike Llama 3.1"):
         config_of(keys, SMALL.vocab_size, "m.gguf", True, divisors * 1.1)
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path, tokenizer):
             {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
             | {"original_max_position_embeddings": 64},
             {"qk_norm": True},
-            "as llama3 does in a qwen3",
+            "as Llama 3.1 does in a qwen3",
         ),
     ],
 )

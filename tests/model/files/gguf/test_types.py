@@ -89,5 +89,5 @@ def test_a_row_that_a_type_cannot_hold_gets_a_larger_one(file_type, width, chose
 
 
 def test_a_weight_beyond_float16_is_refused():
-    with pytest.raises(SproutError, match="above 65,504.*use bf16"):
+    with pytest.raises(SproutError, match="above 65,504.*use --type bf16"):
         quantised(np.full((1, 32), 7e4, np.float32), "F16")

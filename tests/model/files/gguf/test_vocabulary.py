@@ -52,9 +52,9 @@ def split_by(pattern: str):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (split_by(QWEN2_PATTERN.replace(r"\p{N}|", r"\p{N}{1,2}|")), "by an expression that llama.cpp has under no"),
-        (sets("pre_tokenizer", BYTES), "by an expression"),
-        (sets("pre_tokenizer", pre_tokenizers.Sequence([SPLIT, pre_tokenizers.ByteLevel()])), "by an expression"),
+        (split_by(QWEN2_PATTERN.replace(r"\p{N}|", r"\p{N}{1,2}|")), "with an expression that is none of llama.cpp's"),
+        (sets("pre_tokenizer", BYTES), "with an expression"),
+        (sets("pre_tokenizer", pre_tokenizers.Sequence([SPLIT, pre_tokenizers.ByteLevel()])), "with an expression"),
         (sets("normalizer", normalizers.Lowercase()), "changes texts before it splits them .Lowercase."),
         (sets("normalizer", normalizers.NFKC()), "NFKC"),
         (of_model(ignore_merges=True), "ignore_merges true"),
