@@ -97,6 +97,8 @@ def test_a_run_that_is_stopped_goes_on_as_the_same_run_of_the_tracker(workshop, 
     for variable, value in {"WANDB_MODE": "offline", "SWANLAB_MODE": "offline", "WANDB_SILENT": "true"}.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setenv("TRACKIO_DIR", str(workshop.folder / name / "trackio"))
+    for module in [each for each in sys.modules if each.partition(".")[0] == "trackio"]:
+        monkeypatch.delitem(sys.modules, module)  # trl, of other tests, has imported it, and it reads its folder then
     pytest.importorskip(name, reason=f"{name} is not installed")
     words = ("--tracker", name, "--tracker_project", "garden", "--max_steps", 5, "--eval_interval", 0)
     with signal_at(Step, "update", 3, signal.SIGINT):
