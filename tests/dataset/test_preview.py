@@ -199,7 +199,7 @@ def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
     [
         ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad line: the first is"),
         (["", ""], [], 1, "holds no record that can be used, it is empty"),
-        ([{"text": "a"}], ["--kind", "chat"], 1, "the shape is unknown"),
+        ([{"text": "a"}], ["--kind", "chat"], 1, "the record is of another kind"),
         ([{"input": "a", "output": "b", "score": 1}], ["--kind", "chat"], 1, "this is an answer with a score"),
         ([{"prompt": "a", "chosen": "b", "rejected": "c"}], ["--kind", "pairs"], 2, "invalid choice"),
         ([{"text": "a"}], ["--max_seq_len", "0"], 2, "--max_seq_len must be at least 1"),
