@@ -19,15 +19,15 @@ OTHER_FILES = {
     b"\x28\xb5\x2f\xfd": "it is compressed by Zstandard: end its name in .zst",
     b"PAR1": "it is a parquet file: end its name in .parquet",
     b"ARROW1": "it is a file of Arrow: end its name in .arrow",
+    b"%PDF-": "it is a PDF: save its text, not the PDF itself",
     b"PK\x03\x04": "it is a zip archive or a weight, not data",
     b"\xff\xfe": "it is UTF-16 or UTF-32: save it as UTF-8",
     b"\xfe\xff": "it is UTF-16: save it as UTF-8",
     b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
 }
 
-# How texts begin that somebody saved in place of JSON lines, and what to do about them.
+# How texts begin that somebody saved in place of JSON lines, in small letters, and what to do about them.
 OTHER_TEXTS = {
-    "%PDF-": "it is a PDF: save its text, not the PDF itself",
     "<!doctype html": "it is a web page: download the file that the page shows",
     "<html": "it is a web page: download the file that the page shows",
     "version https://git-lfs": "it is what Git LFS leaves in place of a large file: fetch the file by git lfs pull",
@@ -50,7 +50,7 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
         return BadLine(path, number, "not valid JSON", "nested too deeply")
     if isinstance(value, ValueError):
         for beginning, what in OTHER_TEXTS.items():
-            if number == 1 and text.lower().startswith(beginning.lower()):
+            if number == 1 and text.lower().startswith(beginning):
                 return BadLine(path, number, NOT_DATA, what)
         return BadLine(path, number, "not valid JSON", _why(text, value))
     if isinstance(value, list) and value and isinstance(value[0], dict):
