@@ -125,7 +125,7 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, object]]:
     def read(fields: dict) -> object:
         if found.format is None:
             found.kind, found.format, found.also = _detect(fields, kind)
-            found.max_seq_len = found.max_seq_len or (512 if found.kind in (TEXT.name, PROMPT.name) else 768)
+            found.max_seq_len = found.max_seq_len or (512 if found.kind == TEXT.name else 768)
         return found.format.read(fields)
 
     with bar:

@@ -72,7 +72,7 @@ def test_a_small_file_by_hand(write, show):
     assert f"{1 - (2 * (frame - 2) + 15) / 768:.1%} of the positions empty" in output
 
 
-@pytest.mark.parametrize("record, length", [({"text": "a"}, 512), ({"question": "a"}, 512), (chat("a", "b"), 768)])
+@pytest.mark.parametrize("record, length", [({"text": "a"}, 512), (chat("a", "b"), 768)])
 def test_rows_are_as_long_as_those_of_the_stage_that_reads_such_a_file(write, show, record, length):
     assert f"with --max_seq_len {length}\n" in show(write(record))
 
