@@ -56,7 +56,14 @@ def main(argv=None):
     from training.engine.run import Run
     from training.losses.ppo import clipped_policy_loss, clipped_value_loss
     from training.rewards.loading import load_rewards
-    from training.stages.actor_critic import CRITIC, PARTS_BESIDE, ActorCritic, critic_of, open_reward_model
+    from training.stages.actor_critic import (
+        CRITIC,
+        PARTS_BESIDE,
+        ActorCritic,
+        critic_of,
+        open_reward_model,
+        warn_of_warmup,
+    )
     from training.stages.adapters import add_adapters
     from training.stages.answer_rows import action_log_probabilities
     from training.stages.data import describe_rows, identity_of, open_data
@@ -81,6 +88,7 @@ def main(argv=None):
         rates = None if args.lora else LEARNING_RATE
         beside = PARTS_BESIDE * sum(p.numel() for p in critic.parameters())
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside)
+        warn_of_warmup(args.critic_warmup, plan.steps, run.say)
         policy.to(machine.device)
         run.prepare(policy, plan)  # now, so that all three networks use the same kernels
         machine.seconds = None  # which would leave out the sampling

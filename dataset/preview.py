@@ -57,7 +57,7 @@ def main(argv=None) -> None:
 def _parse_arguments(argv):
     parser = CommandParser(__doc__, prog="python -m dataset.preview")
     parser.add_argument("file", metavar="FILE", help="JSON lines, plain text, parquet, ... (docs/chat_data.md)")
-    parser.add_argument("--max_seq_len", type=int, default=768, help="length of a row in tokens (%(default)s)")
+    parser.add_argument("--max_seq_len", type=int, help="length of a row in tokens (that of the training)")
     parser.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the tokenizer that comes with Sprout")
     parser.add_argument("--examples", type=int, default=3, help="how many to show (%(default)s)")
     parser.add_argument("--kind", choices=("auto", *NAMES), default="auto", help="what to take it for (%(default)s)")
@@ -65,7 +65,7 @@ def _parse_arguments(argv):
     parser.add_argument("--color", action="store_true", default=in_colour, help="colours (default: in a terminal)")
     parser.add_argument("--no_color", action="store_false", dest="color", help="⟦ and ⟧ instead")
     args = parser.parse_args(argv)
-    if args.max_seq_len < 1 or args.examples < 0:
+    if (args.max_seq_len is not None and args.max_seq_len < 1) or args.examples < 0:
         raise UsageError("--max_seq_len must be at least 1 and --examples at least 0")
     return args
 

@@ -50,7 +50,7 @@ class Survey:
     """What was found; arrays have one entry for each record that can be used. A pair is one record."""
 
     path: Path
-    max_seq_len: int
+    max_seq_len: int | None  # None becomes that of the stage which reads this kind
     kind: str = ""  # one of `NAMES`
     format: Format | None = None
     also: tuple[str, ...] = ()  # the other kinds that the first record could be taken for
@@ -92,7 +92,9 @@ class Survey:
         return rows, 1 - positions.sum(dtype=np.int64) / (rows * length) if rows else 0.0
 
 
-def survey(path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int, examples: int, seed: int = 0) -> Survey:
+def survey(
+    path: str | Path, tokenizer: Tokenizer, kind: str, max_seq_len: int | None, examples: int, seed: int = 0
+) -> Survey:
     """Read a file to its end. `kind` is one of `NAMES`, or "auto": the first of these that fits.
 
     `examples` records are drawn at random, the same ones for the same file and `seed`. Memory grows by some bytes a
@@ -123,6 +125,7 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, object]]:
     def read(fields: dict) -> object:
         if found.format is None:
             found.kind, found.format, found.also = _detect(fields, kind)
+            found.max_seq_len = found.max_seq_len or (512 if found.kind == TEXT.name else 768)
         return found.format.read(fields)
 
     with bar:

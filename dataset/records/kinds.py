@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
-from dataset.records.odd_lines import UNKNOWN
+from dataset.records.odd_lines import OTHER_KIND, UNKNOWN
 from dataset.records.preferences import PREFERENCE
 from dataset.records.prompts import PROMPT
 from dataset.records.scored import SCORED
@@ -60,7 +60,10 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     differs = f"{missing} missing" if missing else "but its values are of another shape"
     names = list(dict.fromkeys(one.name for one in formats if one.name != nearest.name))
     more = f"; or another format: {', '.join(names[:8])}{', ...' * (len(names) > 8)}" if names else ""
-    return BadRecord(UNKNOWN, f"{is_another}{list_keys(fields)}; accepted: {nearest.shape}, {differs}{more}")
+    accepted = f"{list_keys(fields)}; accepted: {nearest.shape}"
+    if others in ([], [PROMPT]):  # nearly every broken record asks something
+        return BadRecord(UNKNOWN, f"{is_another}{accepted}, {differs}{more}")
+    return BadRecord(OTHER_KIND, f"{is_another}{accepted}{more}")
 
 
 def _is_list_of_objects(value) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from dataset.records.documents import Document, FormatReader, read_documents
 from dataset.records.formats import BadLine, Format, RecordKind
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
-from dataset.records.odd_lines import UNKNOWN
+from dataset.records.odd_lines import refused
 from dataset.records.reading import bar_over, check_file, read_records, size_of
 from model.errors import SproutError, UsageError
 from model.text.tokenizer import text_batches
@@ -33,7 +33,7 @@ def kind_of_file(path: str | Path, kinds: Sequence[str], name: str | None = None
             kind, one = found
             return RecordKind(kind.name.split(" as ")[0], kind.what, (one,)), one
         unknown = unknown_shape(item.fields, wanted)
-        raise SproutError(f"{BadLine(item.path, item.line, unknown.reason, unknown.detail)}: give another file")
+        raise refused(BadLine(item.path, item.line, unknown.reason, unknown.detail))
     raise SproutError(f"{path} holds no record")
 
 
@@ -87,4 +87,4 @@ def _documents(path, kind: RecordKind, show: Callable[[int], None]) -> Iterator[
 
 
 def _unusable(line: BadLine) -> SproutError:
-    return SproutError(f"{line}: {'give another file' if line.reason == UNKNOWN else 'correct it, or remove the line'}")
+    return refused(line, "correct it, or remove the line")

@@ -9,6 +9,7 @@ from model.errors import SproutError
 CHINESE = ("gb18030", "big5")
 
 UNKNOWN, NO_TEXT, NOT_TEXT = "the shape is unknown", "there is no text", "not a text file"
+OTHER_KIND, NOT_DATA = "the record is of another kind", "not a data file"
 
 # How files with a wrong name begin, and what to do about them.
 OTHER_FILES = {
@@ -18,21 +19,29 @@ OTHER_FILES = {
     b"\x28\xb5\x2f\xfd": "it is compressed by Zstandard: end its name in .zst",
     b"PAR1": "it is a parquet file: end its name in .parquet",
     b"ARROW1": "it is a file of Arrow: end its name in .arrow",
+    b"%PDF-": "it is a PDF: save its text, not the PDF itself",
     b"PK\x03\x04": "it is a zip archive or a weight, not data",
     b"\xff\xfe": "it is UTF-16 or UTF-32: save it as UTF-8",
     b"\xfe\xff": "it is UTF-16: save it as UTF-8",
     b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
 }
 
+# How texts begin that somebody saved in place of JSON lines, in small letters, and what to do about them.
+OTHER_TEXTS = {
+    "<!doctype html": "it is a web page: download the file that the page shows",
+    "<html": "it is a web page: download the file that the page shows",
+    "version https://git-lfs": "it is what Git LFS leaves in place of a large file: fetch the file by git lfs pull",
+}
 
-def refused(line: BadLine) -> SproutError:
-    """The error for a line at which a run stops, and what to do about it."""
+
+def refused(line: BadLine, advice: str = "correct it, or leave such lines out with --on_bad_line skip") -> SproutError:
+    """The error for a line at which a run stops, and what to do about it: the advice, where it is about one line."""
     # No record before had a known shape, and the others are likely to have the same.
-    if line.reason == UNKNOWN or (line.reason == NO_TEXT and line.line == 1):
+    if line.reason in (UNKNOWN, OTHER_KIND) or (line.reason == NO_TEXT and line.line == 1):
         return SproutError(f"{line}: give another file")
-    if line.reason == NOT_TEXT or ("iconv" in line.detail and line.line == 1):  # it is the whole file
+    if line.reason in (NOT_TEXT, NOT_DATA) or ("iconv" in line.detail and line.line == 1):  # it is the whole file
         return SproutError(str(line))
-    return SproutError(f"{line}: correct it, or leave such lines out with --on_bad_line skip")
+    return SproutError(f"{line}: {advice}")
 
 
 def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
@@ -40,6 +49,9 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
     if isinstance(value, RecursionError):
         return BadLine(path, number, "not valid JSON", "nested too deeply")
     if isinstance(value, ValueError):
+        for beginning, what in OTHER_TEXTS.items():
+            if number == 1 and text.lower().startswith(beginning):
+                return BadLine(path, number, NOT_DATA, what)
         return BadLine(path, number, "not valid JSON", _why(text, value))
     if isinstance(value, list) and value and isinstance(value[0], dict):
         first = {key.lower() for key in value[0]}

@@ -29,7 +29,7 @@ SAVED = "save_to_disk"  # the type of a folder that `datasets` wrote; no file na
 
 ONE_VALUE = re.compile(rb'(\xef\xbb\xbf)?\s*(\[|\{\s*\n|\{.*"\s*:\s*\[)')  # how a file begins that may be one
 # How files begin that are no text; `odd_lines.OTHER_FILES` says which ones.
-OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5/\xfd|PAR1|ARROW1|PK\x03\x04|\xff\xfe|\xfe\xff|\0\0\xfe\xff")
+OTHER_FILES = re.compile(rb"\x1f\x8b|BZh|\xfd7zXZ|\(\xb5/\xfd|PAR1|ARROW1|PK\x03\x04|%PDF-|\xff\xfe|(\0\0)?\xfe\xff")
 
 
 def files_of(path: str | Path) -> list[Path]:

@@ -46,7 +46,7 @@ JUDGED_PAIRS = Kind(
     PackedJudged,
     targets="tokens of conversations",
     sample="preference",
-    left_out="records that are longer than --max_seq_len",
+    left_out="records longer than --max_seq_len",
 )
 
 SCORED_ANSWERS = Kind(
@@ -55,5 +55,5 @@ SCORED_ANSWERS = Kind(
     PackedJudged,
     targets="tokens of conversations",
     sample="preference",
-    left_out="records that are longer than --max_seq_len",
+    left_out="records longer than --max_seq_len",
 )

@@ -112,9 +112,10 @@ class Shelf:
         if not name or name == self.first.name:
             return self.first
         names = [each for each, _ in await asyncio.to_thread(self.models)]
-        name = name if name in names else next((each for each in names if each.rpartition("_")[0] == name), None)
+        asked, name = name, name if name in names else next((n for n in names if n.rpartition("_")[0] == name), None)
         if name is None:
-            raise BadRequest(f"there is no such model; there are: {', '.join(names)}", "model", 404, "model_not_found")
+            sentence = f"there is no model {asked[:80]!r}; there are: {', '.join(names)}"
+            raise BadRequest(sentence, "model", 404, "model_not_found")
         if name == self.first.name:
             return self.first
         async with self._opens:

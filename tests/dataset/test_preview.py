@@ -72,6 +72,11 @@ def test_a_small_file_by_hand(write, show):
     assert f"{1 - (2 * (frame - 2) + 15) / 768:.1%} of the positions empty" in output
 
 
+@pytest.mark.parametrize("record, length", [({"text": "a"}, 512), (chat("a", "b"), 768)])
+def test_rows_are_as_long_as_those_of_the_stage_that_reads_such_a_file(write, show, record, length):
+    assert f"with --max_seq_len {length}\n" in show(write(record))
+
+
 def test_cuts_by_hand(write, show):
     two_turns = chat("a", "b", "c", "d" * 20)  # the answers end with tokens 22 and 64
     long_answer = chat("a", "b" * 40)
@@ -199,7 +204,7 @@ def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
     [
         ([{"chosen": 1, "rejected": 2}], [], 1, "no record that can be used, 1 bad line: the first is"),
         (["", ""], [], 1, "holds no record that can be used, it is empty"),
-        ([{"text": "a"}], ["--kind", "chat"], 1, "the shape is unknown"),
+        ([{"text": "a"}], ["--kind", "chat"], 1, "the record is of another kind"),
         ([{"input": "a", "output": "b", "score": 1}], ["--kind", "chat"], 1, "this is an answer with a score"),
         ([{"prompt": "a", "chosen": "b", "rejected": "c"}], ["--kind", "pairs"], 2, "invalid choice"),
         ([{"text": "a"}], ["--max_seq_len", "0"], 2, "--max_seq_len must be at least 1"),

@@ -203,7 +203,7 @@ DATA = [
     ("train_reason.py", "--data_path {f}/a.jsonl", "this is a text, for train_pretrain.py"),
     ("train_reward.py", "--data_path {f}/a.jsonl", "this is a text, for train_pretrain.py"),
     ("train_reward.py", "--max_seq_len 4", "no record has at most 4 tokens in each conversation"),
-    ("eval_model.py", "--data_path {f}/a.jsonl --answers", "the shape is unknown"),
+    ("eval_model.py", "--data_path {f}/a.jsonl --answers", "the record is of another kind"),
     (
         "eval_model.py",
         "--data_path {f}/chat_a.jsonl --answers --save_answers {f}/file/a.jsonl",
@@ -221,7 +221,7 @@ DATA = [
     ("dataset.preview", "{f}/gone.jsonl", "there is no such file"),
     ("dataset.preview", "{f}", "is a folder"),
     ("dataset.preview", "{f}/a.jsonl --tokenizer_path gone", "There is no tokenizer at gone"),
-    ("dataset.preview", "{f}/a.jsonl --kind chat", "the shape is unknown"),
+    ("dataset.preview", "{f}/a.jsonl --kind chat", "the record is of another kind"),
     ("dataset.sample", "--out_dir {f}/file", "choose another --out_dir"),
     ("dataset.sample", "--out_dir /proc/sprout", "choose another --out_dir"),
 ]

@@ -88,6 +88,7 @@ def weight_bytes() -> bytes:
 
 
 SHAPE = "the shape is unknown"
+KIND = "the record is of another kind"
 NOT_JSON = "not valid JSON"
 
 # Files in which not even the first line is what it should be, or that are no files at all.
@@ -102,6 +103,10 @@ WHOLE = (
     Hostile("a link to nothing", "a.jsonl", lambda path: path.symlink_to("gone"), "there is no such file"),
     Hostile("a link to itself", "a.jsonl", lambda path: path.symlink_to(path), "cannot be opened (Too many levels"),
     Hostile("an empty array", "a.json", b"[]", "holds no document"),
+    Hostile("a PDF", "a.jsonl", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", "not a text file (it is a PDF", 1),
+    Hostile("a PDF as text", "a.txt", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n", "not a text file (it is a PDF", 1),
+    Hostile("a web page", "a.jsonl", b"<!DOCTYPE html>\n<html>\n", "not a data file (it is a web page", 1),
+    Hostile("a pointer of Git LFS", "a.jsonl", b"version https://git-lfs.github.com/spec/v1\n", "by git lfs pull", 1),
     Hostile("a table of something else", "a.csv", b"id,name\n1,x\n", "the shape is unknown", 1),
     Hostile("xlsx", "a.xlsx", b"PK\3\4", "must end in .jsonl", code=2),
     Hostile("zip", "a.jsonl.zip", b"PK\3\4", "must end in .jsonl", code=2),
@@ -147,7 +152,7 @@ WHOLE = (
         "chats for texts",
         "a.jsonl",
         CHAT,
-        "the shape is unknown (this is a conversation, for train_full_sft.py; keys:",
+        "the record is of another kind (this is a conversation, for train_full_sft.py; keys:",
         1,
     ),
     Hostile("another key", "a.jsonl", b'{"content": "a"}\n', 'accepted: {"text": "..."}', 1),
@@ -201,13 +206,17 @@ TEXTS = (*WHOLE, *LINES)
 
 CHATS = (
     Hostile(
-        "texts for chats", "a.jsonl", TEXT, "the shape is unknown (this is a text, for train_pretrain.py; keys:", 1
+        "texts for chats",
+        "a.jsonl",
+        TEXT,
+        "the record is of another kind (this is a text, for train_pretrain.py; keys:",
+        1,
     ),
-    Hostile("plain text for chats", "a.txt", b"Once upon a time\n", SHAPE, 1),
+    Hostile("plain text for chats", "a.txt", b"Once upon a time\n", KIND, 1),
     Hostile("chats cut short", "a.jsonl", CHAT + CHAT[:-9], "is the file cut short?", 2),
-    Hostile("parquet of texts", "a.parquet", table(text=["a"]), SHAPE, 1),
+    Hostile("parquet of texts", "a.parquet", table(text=["a"]), KIND, 1),
     Hostile("empty chats", "a.jsonl", b"", "is empty"),
-    records("preferences", SHAPE, {"chosen": [user(), assistant()], "rejected": [user(), assistant()]}),
+    records("preferences", KIND, {"chosen": [user(), assistant()], "rejected": [user(), assistant()]}),
     records("an instruction without output", SHAPE, {"instruction": "a", "input": "b"}),
     records("a prompt without answer", SHAPE, {"prompt": "hi"}),
     records("strings for turns", SHAPE, {"messages": ["hi", "ho"]}),

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.faults.hostile_files import CHATS, SHAPE, TEXT, TEXTS, Hostile
+from tests.faults.hostile_files import CHATS, KIND, SHAPE, TEXT, TEXTS, Hostile
 from tests.faults.scripts import ROOT, python
 from tests.stages.workshop import Workshop
 
@@ -43,9 +43,10 @@ def test_training_says_where_and_why_and_what_to_do(folder, tmp_path, row: Hosti
     if row.line is not None:
         assert sentence.startswith(f"{path}:{row.line}: ")
         advice = "is the file whole" if path.suffix == ".parquet" and "parquet" in row.words else "--on_bad_line skip"
-        if (SHAPE in sentence) and row.line == 1:
+        if (SHAPE in sentence or KIND in sentence) and row.line == 1:
             advice = "give another file"
-        whole = row.line == 1 and ("not a text file" in sentence or "iconv" in sentence)  # there is no line to skip
+        no_lines = ("not a text file", "not a data file", "iconv")  # there is no line to skip
+        whole = row.line == 1 and any(words in sentence for words in no_lines)
         assert (advice in sentence) != whole
     assert len(sentence) < 1200 + len(str(path))
     assert not [left for left in (folder / "out").glob("*") if left.name != "cache"]

@@ -144,7 +144,7 @@ def test_adapters_find_their_network(run, folder):
             1,
             "is a language model, not a reward model",
         ),
-        (("--data_path", "{f}/a.jsonl"), 1, "the shape is unknown"),
+        (("--data_path", "{f}/a.jsonl"), 1, "the record is of another kind"),
         (("--data_path", "{f}/nowhere.jsonl"), 1, "there is no such file"),
     ],
 )

@@ -288,7 +288,7 @@ def test_what_else_cannot_be_scored(capsys, tmp_path, out):
         run(capsys, out, chats, "--max_seq_len", 4096)
     with pytest.raises(SproutError, match="no answer .* --max_seq_len 8"):
         run(capsys, out, chats, "--max_seq_len", 8)
-    with pytest.raises(SproutError, match="the shape is unknown"):
+    with pytest.raises(SproutError, match="the record is of another kind"):
         run(capsys, out, write(tmp_path / "texts.jsonl", {"text": "a"}), "--answers")
     for flags in ([], ["--answers"]):
         with pytest.raises(SproutError, match="no such file"):

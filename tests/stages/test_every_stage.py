@@ -302,7 +302,7 @@ def test_a_file_for_another_stage_is_called_what_it_is(stage, workshop):
     name, named = stage.foreign
     code, message = workshop.fails(f"foreign_{stage.name}", *SHORT, data=(name,))
     assert code == 1 and message.count("\n") == 1, message
-    assert f"{name}:1" in message and "the shape is unknown" in message and named in message
+    assert f"{name}:1" in message and "the record is of another kind" in message and named in message
 
 
 def test_a_missing_file_is_found_before_the_network_is_read(stage, workshop):

@@ -90,8 +90,10 @@ def test_while_the_critic_warms_up_the_policy_stays_as_it_is(workshop):
     start = load_model(workshop.folder / "start.pth").model.state_dict()
     assert all(torch.equal(tensor, start[name]) for name, tensor in result.weights.items())
     assert all(line["loss"] is None and line["critic/loss"] > 0 for line in result.metrics)
+    assert "the first 3 steps teach the critic alone, so in 3 the network itself learns nothing" in result.said
     last = workshop.train("warm then learns", *words, "--critic_warmup=2")
     assert any(not torch.equal(tensor, start[name]) for name, tensor in last.weights.items())
+    assert "learns nothing" not in last.said
 
 
 def test_a_step_that_is_ended_twice_moves_the_weight_of_the_kl_once(workshop):

@@ -226,14 +226,21 @@ def test_a_loss_for_other_data_is_refused(workshop, data, loss, named):
 
 def test_pairs_and_scores_do_not_mix(workshop):
     code, message = workshop.fails("mixed", "--max_steps=1", data=("pairs_a.jsonl", "scored.jsonl"))
-    assert code == 1 and "scored.jsonl:1" in message and "the shape is unknown" in message
+    assert code == 1 and "scored.jsonl:1" in message and "the record is of another kind" in message
 
 
-@pytest.mark.parametrize("line", [{"text": "a document"}, {"prompt": "a", "chosen": "b"}, {"input": "a", "score": 1}])
-def test_what_is_neither_is_said_with_its_place(workshop, line):
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ({"text": "a document"}, "the record is of another kind"),
+        ({"prompt": "a", "chosen": "b"}, "the shape is unknown"),
+        ({"input": "a", "score": 1}, "the shape is unknown"),
+    ],
+)
+def test_what_is_neither_is_said_with_its_place(workshop, line, words):
     (workshop.folder / "bad.jsonl").write_text(json.dumps(line) + "\n")
     code, message = workshop.fails("bad", "--max_steps=1", data=("bad.jsonl",))
-    assert code == 1 and "bad.jsonl:1" in message and "the shape is unknown" in message and message.count("\n") == 1
+    assert code == 1 and "bad.jsonl:1" in message and words in message and message.count("\n") == 1
 
 
 def test_the_curve_of_rewards_has_a_verdict(finished, capsys):

@@ -53,6 +53,16 @@ def critic_of(reward_model: ModelReward) -> RewardModel:
     return critic
 
 
+def warn_of_warmup(warmup: int, steps: int, say) -> None:
+    """Says so where the policy would not learn in any of the steps."""
+    if warmup >= steps:
+        fewer = f", or --critic_warmup {steps // 5}" if steps > 1 else ""
+        say(
+            f"warning: the first {warmup} steps teach the critic alone, so in {steps} the network itself learns"
+            f" nothing: give --max_steps {5 * warmup} and enough --epochs{fewer}"
+        )
+
+
 class ActorCritic:
     """The answers of PPO, one to each prompt, and what the losses need of them.
 

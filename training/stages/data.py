@@ -70,10 +70,10 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     rows.held_out = validation = ValidationRows(kind, held_out or caches, args.max_seq_len)
     for warning in rows.packed.warnings():
         say(f"warning: {warning}")
-    if not validation.documents:
-        say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
     if validation.left_out:
         say(f"validation leaves out {validation.packed.said_of_left_out(kind.left_out)}")
+    if not validation.documents:
+        say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
     return rows, validation
 
 

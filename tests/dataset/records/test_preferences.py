@@ -170,7 +170,7 @@ def test_ranked_choices_are_all_pairs_of_different_ranks():
         ({"input": "Hi", "choices": [{"text": "a", "rank": 1}, {"text": "b", "rank": 1}]}, "different ranks"),
         ({"input": "Hi", "choices": [{"text": "a"}]}, '"rank" of a choice'),
         ({"input": "Hi", "choices": "a"}, '"choices" is not a list'),
-        ({"text": "a document"}, "the shape is unknown"),
+        ({"text": "a document"}, "the record is of another kind"),
     ],
 )
 def test_what_is_no_preference_has_a_reason(record, reason):

@@ -68,7 +68,7 @@ def test_a_prompt_ends_before_the_answer_and_all_other_columns_stay(record, mess
         ({"prompt": []}, "the conversation is empty"),
         ({"messages": [SAID]}, "nothing is asked"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "role is unknown"),
-        ({"text": "x"}, "shape is unknown"),
+        ({"text": "x"}, "the record is of another kind"),
     ],
 )
 def test_what_asks_nothing_is_refused(record, reason):
