@@ -68,7 +68,8 @@ def _turn(role: str, content: str) -> str:
 
 def refuse_foreign(path: Path) -> None:
     """Raises `SproutError` for a Modelfile that somebody else wrote, or changed at its top."""
-    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST):
+    ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST)
+    if path.exists() and not ours:
         raise SproutError(f"{path} is there already and not of Sprout: move it away, or export into another folder")
 
 
