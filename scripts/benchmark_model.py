@@ -69,6 +69,7 @@ def main(argv=None) -> None:
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
     from model.disk import write_atomically
+    from model.errors import UsageError
     from model.files.writable import refuse_unwritable
 
     # Refuse what cannot be done before the network is read
@@ -76,6 +77,8 @@ def main(argv=None) -> None:
         check_file(path)
     tasks = read_tasks(args.data_path, args.shots_path, args.shots, args.limit)
     if args.save_file:
+        if Path(args.save_file).is_dir():
+            raise UsageError(f"--save_file {args.save_file} is a folder: name a file")
         refuse_unwritable(Path(args.save_file).parent, "--save_file")
     device = choose_device(args.device, args.dtype)
     if device.device.type == "cpu":

@@ -14,6 +14,8 @@ BY_LIKELIHOOD = ("acc", "acc_norm", "acc_bytes")
 
 def chosen(context: str, choices: tuple[str, ...], right: int, own: str | None = None, delimiter: str = " ") -> Item:
     """An item of multiple choice; its own text is the context and the right choice unless it is given."""
+    if not all(choices):  # acc_norm divides by their lengths
+        raise BadRecord("a choice is empty")
     answer = choices[right]
     return Item(context, answer, own or f"{context} {answer}", choices, right, delimiter)
 

@@ -3,6 +3,7 @@
 from dataset.records.formats import BadRecord, clean_string
 
 LETTERS = "ABCD"
+WITHHELD = "take a split with answers"
 
 
 def text_of(fields: dict, key: str) -> str:
@@ -25,8 +26,9 @@ def place_of(fields: dict, key: str, count: int) -> int:
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        why = "is withheld" if value in (-1, "-1", "", None) else f"is none of {count}"
-        raise BadRecord(f'the right choice under "{key}" {why}', "take a split with answers")
+        withheld = value in (-1, "-1", "", None)
+        why = "is withheld" if withheld else f"is none of 0 to {count - 1}"
+        raise BadRecord(f'the right choice under "{key}" {why}', WITHHELD if withheld else "count from 0")
     return value
 
 
@@ -35,5 +37,5 @@ def letter_of(fields: dict, key: str) -> int:
     value = fields.get(key)
     if not isinstance(value, str) or value.strip() not in tuple(LETTERS):
         why = "is none of A to D" if value else "is withheld"
-        raise BadRecord(f'the right choice under "{key}" {why}', "take a split with answers")
+        raise BadRecord(f'the right choice under "{key}" {why}', "" if value else WITHHELD)
     return LETTERS.index(value.strip())

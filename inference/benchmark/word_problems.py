@@ -60,7 +60,8 @@ def _mgsm(mark: str, asks: str, introduced: int):
     """introduced: how many characters of a written-out answer are words like `asks`, which are not shown twice."""
 
     def read(fields: dict) -> Item:
-        question, way = text_of(fields, "question"), fields.get("answer")
+        question = text_of(fields, "question")
+        way = text_of(fields, "answer") if fields.get("answer") else ""
         number = fields.get("answer_number", fields.get("final"))
         if isinstance(number, bool) or not isinstance(number, (int, float, str)) or number == "":
             raise BadRecord("there is no number that is the answer")

@@ -12,7 +12,8 @@ from inference.server.replies import error_body
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A page on the internet can let its own name point to 127.0.0.1, and then read what a server there says (DNS
-# rebinding). But such a page cannot call the server by one of these names.
+# rebinding). But such a page cannot call the server by one of these names. It can still send a request whose reply it
+# cannot read; browsers then say in Origin whose page it is.
 OWN_NAMES = (*LOOPBACK, "host.docker.internal")
 BODY_SECONDS = 30.0  # within which a body has to come
 DRAINED = 8  # times the limit: this much of a body that is too long is still read, so that the client sees the answer
@@ -32,8 +33,10 @@ class Guard:
         headers = dict(scope["headers"])
         error = None
         if self._key is None:
-            name = _name(headers.get(b"host", b"").decode("latin-1"))
-            if name not in OWN_NAMES:
+            origin = headers.get(b"origin", b"")  # http://127.0.0.1:8998, or null; programs have none, or app://...
+            hosts = [headers.get(b"host", b"")]
+            hosts += [origin.rpartition(b"/")[2]] if origin.startswith((b"http", b"null")) else []
+            if any(_name(host.decode("latin-1")) not in OWN_NAMES for host in hosts):
                 error = 403, "without --api_key this server answers on this machine only: call it 127.0.0.1"
         elif scope["path"].startswith("/v1/"):
             given = headers.get(b"authorization", b"").removeprefix(b"Bearer ").strip()

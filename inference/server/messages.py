@@ -2,7 +2,7 @@
 
 import json
 
-from inference.server.parameters import BadRequest
+from inference.server.parameters import BadRequest, text
 from inference.tools.calls import CALL
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
@@ -35,12 +35,12 @@ def _turn(message, where: str) -> dict:
     if role == "tool" and not isinstance(message.get("tool_call_id"), str | None):
         raise BadRequest("tool_call_id must be a text", f"{where}.tool_call_id")
     if role == "assistant":
-        thought = message.get("reasoning_content") or message.get("reasoning")
-        if isinstance(thought, str):
+        if thought := text(message, "reasoning_content") or text(message, "reasoning"):
             turn["reasoning_content"] = thought
-        if calls := message.get("tool_calls"):
-            if not isinstance(calls, list):
-                raise BadRequest("tool_calls must be a list", f"{where}.tool_calls")
+        calls = message.get("tool_calls")
+        if not isinstance(calls, list | None):
+            raise BadRequest("tool_calls must be a list", f"{where}.tool_calls")
+        if calls:
             turn["tool_calls"] = [_call(call, f"{where}.tool_calls[{number}]") for number, call in enumerate(calls)]
     return turn
 
@@ -62,7 +62,8 @@ def _call(call, where: str) -> dict:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise BadRequest(f"{where} must name a function", where)
-    given = function.get("arguments") or "{}"
+    given = function.get("arguments")
+    given = "{}" if given in (None, "") else given
     try:
         arguments = json.loads(given) if isinstance(given, str) else given
     except (ValueError, RecursionError) as error:

@@ -64,9 +64,11 @@ def _refuse_constant(name: str):
 def completion(body: dict) -> Completion:
     """A request to /v1/completions."""
     prompts = _prompts(body.get("prompt"))
-    if body.get("suffix"):
+    if body.get("suffix") not in (None, ""):
         raise BadRequest("this server only continues a prompt: leave out the suffix", "suffix")
     asked = _common(body, top=whole(body, "logprobs", 0, MOST_TOP))
+    if body.get("best_of") not in (None, asked["n"]):
+        raise BadRequest("this server gives all answers that it writes: best_of can only be n", "best_of")
     if len(prompts) * asked["n"] > MOST_TEXTS:
         raise BadRequest(f"a request may ask for {MOST_TEXTS} texts at most", "prompt")
     return Completion(**asked, prompts=prompts, echo=flag(body, "echo"))
@@ -109,6 +111,8 @@ def chat(body: dict) -> Chat:
 def _common(body: dict, top: int | None, limits=("max_tokens",)) -> dict:
     """The parameters that both kinds of request have."""
     options = object_under(body, "stream_options") or {}
+    if body.get("logit_bias") not in (None, {}):
+        raise BadRequest("this server cannot shift the logits of single tokens", "logit_bias")
     given = [whole(body, name, 0, 2**31 - 1) for name in limits]
     temperature = number(body, "temperature", 0, 2, 1.0)
     top_k = whole(body, "top_k", -1, 2**31 - 1) or 0

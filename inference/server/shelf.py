@@ -53,6 +53,7 @@ class Served:
 def weights_in(out_dir: str) -> dict[str, Path]:
     """The files <out_dir>/<name>_<hidden>.pth by their stems, best first as in `BEST_FIRST`, then the newest."""
     found = [path for path in Path(out_dir).glob("*.pth") if path.stem.rpartition("_")[2].isdecimal()]
+    found = [path for path in found if path.stem.isprintable()]  # a name that is not UTF-8 fits into no reply
 
     def order(path: Path) -> tuple:
         name = path.stem.rpartition("_")[0]
@@ -119,8 +120,11 @@ class Shelf:
         if name == self.first.name:
             return self.first
         async with self._opens:
-            path = weights_in(self._out_dir)[name]
-            key = _key(path)
+            try:
+                path = weights_in(self._out_dir)[name]
+                key = _key(path)
+            except (KeyError, FileNotFoundError) as error:  # while another network was opened
+                raise BadRequest(f"the file of {name} is gone", "model", 404, "model_not_found") from error
             if key not in self._open:
                 self._make_room()
                 try:

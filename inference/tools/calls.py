@@ -79,6 +79,10 @@ def _object(text: str, what: str) -> dict:
         raise ValueError(f"{what} must be JSON of the form {FORM}, but {reason}: {quoted(text.strip())}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{what} must be a JSON object: write {FORM}")
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()  # what is read has to be written again
+    except ValueError as error:  # 1e400, which Python reads as infinite; half of a surrogate pair
+        raise ValueError(f"{what} holds a number that is too large, or half a character") from error
     return value
 
 

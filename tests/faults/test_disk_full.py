@@ -41,7 +41,7 @@ WRITES = {
     "metrics.jsonl": ("training.report.metrics:Metrics.write", 5, "metrics.jsonl", 4, 4),
     "events": ("training.report.appending:Events.flush", 7, "events.out.tfevents.", 4, 4),
     "loss.png": ("training.report.loss_curve:draw_loss_curve", 1, "loss.png", 4, 4),
-    "metrics.jsonl that is cut": ("training.report.metrics:Metrics._keep_until", 1, "metrics.jsonl", None, None),
+    "metrics.jsonl that is cut": ("training.report.metrics:Metrics.__init__", 1, "metrics.jsonl", None, None),
 }
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from model.config import TransformerConfig
+from model.errors import UsageError
 from model.files.checkpoint import save_weights
 from scripts import benchmark_model
 from tests.support import make_tokenizer, random_network
@@ -85,3 +86,5 @@ def test_a_wrong_file_is_one_sentence(folder, capsys):
         run_main(lambda: run(folder, "--data_path", folder / "wrong.jsonl"))
     err = capsys.readouterr().err
     assert stopped.value.code and err.count("error: ") == 1 and "no benchmark has the keys instruction" in err
+    with pytest.raises(UsageError, match="is a folder"):  # before anything is computed
+        run(folder, "--data_path", folder / "piqa.jsonl", "--save_file", folder)

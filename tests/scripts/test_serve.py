@@ -1,16 +1,19 @@
 """scripts/serve.py from its command line to its end."""
 
+import asyncio
 import os
 import re
 import signal
 import socket
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from inference.server.shelf import best_weight, weights_in
+from inference.server.parameters import BadRequest
+from inference.server.shelf import Shelf, best_weight, weights_in
 from model.errors import UsageError
 from scripts.serve import main, parse_arguments, refuse_used_port
 from tests.inference.server.conftest import save_network
@@ -49,6 +52,16 @@ def test_the_best_weight_is_the_latest_stage(tmp_path):
         (tmp_path / f"{name}.pth").write_bytes(b"")
     assert [*weights_in(str(tmp_path))] == ["reason_32", "full_sft_32", "pretrain_32", "mine_32"]
     assert Path(best_weight(str(tmp_path))).stem == "reason_32"
+    (tmp_path / os.fsdecode(b"\xff_32.pth")).write_bytes(b"")  # not UTF-8, so no reply can name it
+    assert len(weights_in(str(tmp_path))) == 4
+
+
+def test_a_weight_that_goes_while_others_are_opened_is_not_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(Shelf, "models", lambda shelf: [("full_sft_32", 0), ("gone_32", 0)])
+    shelf = Shelf(SimpleNamespace(name="full_sft_32"), str(tmp_path), None, "auto", 512)
+    with pytest.raises(BadRequest, match="is gone") as caught:
+        asyncio.run(shelf.get("gone_32"))
+    assert caught.value.status == 404
 
 
 def test_other_machines_are_let_in_with_a_key_only():

@@ -71,7 +71,8 @@ def _turn(role: str, content: str) -> str:
 
 def refuse_foreign(path: Path) -> None:
     """Raises `SproutError` for a Modelfile that Sprout did not write, or whose first line was changed."""
-    if path.exists() and not path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST):
+    ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST)
+    if path.exists() and not ours:
         raise SproutError(f"{path} is there already, and no export wrote it: move it away, or choose another folder")
 
 

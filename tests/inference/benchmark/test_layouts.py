@@ -164,7 +164,9 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
     [
         ([{"a": 1}], "no benchmark has the keys a: the known ones are blimp"),
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": -1}], "is withheld \\(take a split with answers\\)"),
-        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "is none of 2"),
+        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "none of 0 to 1 \\(count from 0\\)"),
+        ([{"question": "几？", "answer": 5, "answer_number": 4}], '"answer" is not a string'),
+        ([{"activity_label": "a", "ctx_a": "b", "endings": ["c", "[x]"], "label": 0}], "a choice is empty"),
         ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
         (
             [{"premise": "Io.", "choice1": "a", "choice2": "b", "question": "cause", "label": 0, "changed": False}],

@@ -44,6 +44,7 @@ WRONG_BY_BOTH = {
     "stream_options": ["x", {"include_usage": 1}],
     "model": [5, ["full_sft_32"]],
     "logprobs": ["x", 1.5, -1, 21],
+    "logit_bias": [{"5": -100}, "x", 5],
 }
 WRONG_CHATS = {
     "messages": [
@@ -54,6 +55,8 @@ WRONG_CHATS = {
         [*HI, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{"}}]}],
         [*HI, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": DEEP}}]}],
         [*HI, {"role": "assistant", "tool_calls": [5]}], [*HI, {"role": "assistant", "tool_calls": {"a": 1}}],
+        [*HI, {"role": "assistant", "tool_calls": False}], [*HI, {"role": "assistant", "reasoning": 5}],
+        [*HI, {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 0}}]}],
         [*HI, {"role": "tool", "tool_call_id": 5, "content": "x"}],
         [{"role": "user", "content": "long " * 200}],
     ],
@@ -83,7 +86,8 @@ WRONG_COMPLETIONS = {
         [5] * 600,
     ],
     "echo": ["x", 1],
-    "suffix": ["x"],
+    "suffix": ["x", False, 0],
+    "best_of": [2, "x"],
 }
 
 
@@ -133,6 +137,11 @@ def test_other_refusals(http):
     refused(http.get(CHAT), 405)
     refused(http.post(CHAT, content=b" " * 200_000), 413)
     refused(http.get("/v1/models", headers={"host": "evil.example:80"}), 403)
+    for origin in ("http://evil.example", "null"):  # a page may send such a request without asking first
+        text = {"origin": origin, "content-type": "text/plain"}
+        refused(http.post(CHAT, json={"messages": HI}, headers=text), 403)
+    for origin in ("http://127.0.0.1:8998", "http://localhost:3000", "app://some.program"):
+        assert http.get("/v1/models", headers={"origin": origin}).status_code == 200
 
 
 def test_unknown_parameters_and_null_are_ignored(http):

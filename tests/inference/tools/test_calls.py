@@ -42,6 +42,10 @@ WRONG = {
     f'<tool_call>{{"name": "f", "arguments": {"[" * 99}{"]" * 99}}}</tool_call>': "nested too deeply",
     f'<tool_call>{{"name": "f", "arguments": {{"a": 1{"0" * 5000}}}}}</tool_call>': "must be JSON",
     f"<tool_call>{' ' * MAX_CHARACTERS}1</tool_call>": "too long",
+    # Neither can be written as JSON again, which a server and the process that runs tools do.
+    '<tool_call>{"name": "f", "arguments": {"a": 1e999}}</tool_call>': "too large",
+    '<tool_call>{"name": "\\ud800"}</tool_call>': "half a character",
+    '<tool_call>{"name": "f", "arguments": "{\\"a\\": \\"\\\\ud800\\"}"}</tool_call>': "half a character",
 }
 
 

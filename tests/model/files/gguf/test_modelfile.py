@@ -67,3 +67,5 @@ def test_only_a_modelfile_of_ours_is_replaced(tmp_path):
     with pytest.raises(SproutError, match="is there already"):
         write_modelfile(path, modelfile("m.gguf", Tokenizer.load(), 1024, chats=True))
     assert path.read_text() == "FROM llama3"
+    with pytest.raises(SproutError, match="is there already"):  # a folder
+        write_modelfile(tmp_path, modelfile("m.gguf", Tokenizer.load(), 1024, chats=True))

@@ -96,6 +96,7 @@ def test_another_network_is_refused(keys, change, words):
         ({"model": "llama"}, "byte-level BPE"),
         ({"pre": "deepseek-coder"}, "deepseek-coder"),
         ({"merges": ["a"]}, "cannot be read"),
+        ({"merges": ["no token"]}, "cannot be read"),
         ({"merges": None}, "cannot be read"),
         ({"token_type": [1]}, "cannot be read"),
         ({"eos_token_id": 10**6}, "cannot be read"),
