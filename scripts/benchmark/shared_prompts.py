@@ -59,3 +59,7 @@ def _learn(model, answers, length: int, choice, share: bool) -> int:
         log_p.sum().backward()
         tokens += batch.tokens.numel()
     return tokens
+
+
+if __name__ == "__main__":
+    print(__doc__)

@@ -214,7 +214,7 @@ def test_weights_that_are_missing_or_damaged_are_refused(folder):
         load_model(folder)
     for name, words in (
         ("model-1.safetensors", "lacks model-1"),
-        ("../other.safetensors", "outside of the folder"),
+        ("../other.safetensors", "outside the folder"),
     ):
         (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
         with pytest.raises(SproutError, match=words):
