@@ -65,7 +65,7 @@ with open(out / "logs" / "fake" / "metrics.jsonl", "w") as file:
 def test_the_rate_of_a_run_is_that_of_its_lines(tmp_path):
     (tmp_path / "fake.py").write_text(FAKE_STAGE)
     rate = run_rate(tmp_path, tmp_path / "out", "fake.py", [100000], 3, 10, soon())
-    assert 0 < rate.steps < 50 and rate.tokens == pytest.approx(100 * rate.steps)
+    assert rate.steps > 0 and rate.tokens == pytest.approx(100 * rate.steps)
     assert (rate.memory, rate.within_steps) == (7, 0.01) and rate.first > 0
     with pytest.raises(Failed, match="had only 5 steps"):
         run_rate(tmp_path, tmp_path / "out", "fake.py", [5], 3, 10, soon())
