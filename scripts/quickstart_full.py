@@ -25,10 +25,10 @@ DPO = f"--max_seq_len 256 {TINY_STEPS} --learning_rate 0.0002 --beta 0.4 --sft_w
 REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
 PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --max_steps 50 --eval_interval 10"
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
-# A step of GRPO makes 128 answers to 16 prompts, or 96 to 12 products, whose prompts hold the tool's schema.
+# A step of GRPO makes 192 answers to 24 prompts, or 96 to 12 products, whose prompts hold the tool's schema.
 FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 110 --epochs 9 --learning_rate 0.0015"
-GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 16 --kl_coef 0.03 --ptx_weight 0.3"
-GRPO += " --max_steps 300 --epochs 2 --learning_rate 0.00015 --eval_interval 50"
+GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 24 --kl_coef 0.03 --ptx_weight 0.3"
+GRPO += " --max_steps 260 --epochs 2 --learning_rate 0.00015 --eval_interval 50"
 TOOL_START = "--max_seq_len 512 --sample_interval 0 --batch_size 4 --accumulation_steps 1 --val_ratio 0 --epochs 9"
 TOOL_START += " --max_steps 250 --learning_rate 0.0015"
 TOOLS = "--max_seq_len 512 --max_new_tokens 64 --max_turns 2 --prompts_per_step 12 --ptx_weight 0.1"
