@@ -14,9 +14,11 @@ def test_an_unknown_shape_names_the_keys_and_what_is_accepted():
     with pytest.raises(BadRecord) as caught:
         detect_format({"instruction": "a", "output": "b"}, TEXT)
     assert caught.value.detail == (
-        "this is a conversation, for train_full_sft.py; keys: instruction, output;"
-        ' accepted: {"text": "..."}, "text" missing'
+        'this is a conversation, for train_full_sft.py; keys: instruction, output; accepted: {"text": "..."}'
     )
+    with pytest.raises(BadRecord) as caught:
+        detect_format({"headline": "a"}, TEXT)
+    assert caught.value.detail == 'keys: headline; accepted: {"text": "..."}, "text" missing'
     with pytest.raises(BadRecord) as caught:
         detect_format({}, TEXT)
     assert "keys: none" in caught.value.detail
