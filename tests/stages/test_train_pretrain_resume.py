@@ -221,6 +221,13 @@ def test_two_processes_have_the_curve_of_one(workshop):
         assert (tensor - one.weights[name]).abs().max() < 1e-4, name
 
 
+def test_a_flag_that_is_newer_than_the_state_is_a_change_only_if_it_is_on(short):
+    identity = read_checkpoint(short.resume_file)["identity"]
+    assert resume.read(short.resume_file, identity | {"new_weight": 0.0, "new_switch": False})[1] == []
+    with pytest.raises(SproutError, match="new_weight was None, is 0.3"):
+        resume.read(short.resume_file, identity | {"new_weight": 0.3})
+
+
 def test_two_processes_cannot_resume_a_run_of_one(short):
     identity = read_checkpoint(short.resume_file)["identity"] | {"processes": 2}
     with pytest.raises(SproutError, match="processes was 1, is 2"):

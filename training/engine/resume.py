@@ -91,7 +91,9 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     before, now = _flat(saved["identity"]), _flat(expected)
     if saved["version"] == 1:
         saved, before = _from_version_1(saved), _described_as_now(before, now)
-    changed = [name for name in before | now if before.get(name) != now.get(name)]
+    # A flag that is newer than the state, and off (0, False, None), changes nothing.
+    known = before | {name: value for name, value in now.items() if value}
+    changed = [name for name in known if before.get(name) != now.get(name)]
 
     def described(names) -> str:
         words = {name: f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names}
