@@ -14,8 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from dataset.command_line import nonnegative, positive
-from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
+from dataset.command_line import nonnegative
+from scripts.bare_weight import add_bare_weight_arguments
+from training.stages.arguments import StageParser, run_main, size_overrides
 
 TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_1", "q5_0", "q4_k_m", "q4_1", "q4_0")
 
@@ -37,10 +38,7 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--lora_scale", type=nonnegative, metavar="X", help="how much of the adapters counts (1)")
     parser.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the weight's own")
-    group = parser.add_argument_group("what a bare MiniMind weight does not tell")
-    add_size_arguments(group.add_argument)
-    group.add_argument("--rope_theta", type=positive, metavar="X")
-    group.add_argument("--rms_norm_eps", type=positive, metavar="X")
+    add_bare_weight_arguments(parser)
     return parser.parse_args(arguments)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from dataset.command_line import positive
-from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
+from scripts.bare_weight import add_bare_weight_arguments
+from training.stages.arguments import StageParser, run_main, size_overrides
 
 
 def parse_arguments(arguments=None):
@@ -38,10 +38,7 @@ def parse_arguments(arguments=None):
         metavar="FOLDER",
         help="for a weight without a tokenizer, or one that extends its own",
     )
-    group = parser.add_argument_group("what a bare MiniMind weight does not tell")
-    add_size_arguments(group.add_argument)
-    group.add_argument("--rope_theta", type=positive, metavar="X")
-    group.add_argument("--rms_norm_eps", type=positive, metavar="X")
+    add_bare_weight_arguments(parser)
     return parser.parse_args(arguments)
 
 
