@@ -10,7 +10,7 @@ from inference.benchmark.answers import written_answers
 from inference.benchmark.likelihood import Request, log_likelihoods, requests_for
 from inference.benchmark.scores import Score
 from inference.benchmark.tasks import PASSAGES, Entry, Task
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,13 @@ def run_task(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
         return _write(task, model, tokenizer, settings)
     pairs = [(entry.context, entry.item.delimiter + choice) for entry in task.entries for choice in entry.item.choices]
     requests = requests_for(tokenizer, pairs, settings.bos)
+    owners = [entry for entry in task.entries for _ in entry.item.choices]
+    for entry, request in zip(owners, requests, strict=True):
+        if len(request.continuation) > settings.positions:
+            raise SproutError(
+                f"{entry.path}:{entry.line}: a choice has {len(request.continuation):,} tokens, more than the"
+                f" {settings.positions:,} that the network sees at once: remove the line"
+            )
     found = _likelihoods(task, model, requests, settings, " choices")
     cut = [len(one.context) + len(one.continuation) > settings.positions + 1 for one in requests]
     outcomes, end = [], 0

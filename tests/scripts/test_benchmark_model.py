@@ -5,7 +5,7 @@ import json
 import pytest
 
 from model.config import TransformerConfig
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
 from scripts import benchmark_model
 from tests.support import make_tokenizer, random_network
@@ -88,3 +88,14 @@ def test_a_wrong_file_is_one_sentence(folder, capsys):
     assert stopped.value.code and err.count("error: ") == 1 and "no benchmark has the keys instruction" in err
     with pytest.raises(UsageError, match="is a folder"):  # before anything is computed
         run(folder, "--data_path", folder / "piqa.jsonl", "--save_file", folder)
+
+
+def test_a_choice_longer_than_the_network_names_its_line(folder):
+    file = folder / "long.jsonl"
+    long = " ".join(f"word{i}" for i in range(40))
+    write(
+        file,
+        [{"goal": "x", "sol1": "a", "sol2": "b", "label": 0}, {"goal": "x", "sol1": "a", "sol2": long, "label": 0}],
+    )
+    with pytest.raises(SproutError, match=r"long\.jsonl:2: a choice has \d+ tokens, more than the 16"):
+        run(folder, "--data_path", file, "--max_seq_len", 16)
