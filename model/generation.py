@@ -130,15 +130,19 @@ class Decoding:
 
     def read_prompts(self) -> None:
         distinct = list(dict.fromkeys(map(tuple, self.prompts)))
-        count, lengths = len(distinct), torch.tensor([len(prompt) for prompt in distinct])
+        count, lengths, shared = len(distinct), torch.tensor([len(prompt) for prompt in distinct]), 0
+        if count > 1 and lengths.min() > 16:  # what fewer have in common is not worth a reading of its own
+            from model.repeated import read_shared
+
+            shared = read_shared(self, distinct)
         # The padding repeats a token of the prompt, and so counts for no other token that was seen.
         padded = [[*prompt, *[prompt[-1]] * (int(lengths.max()) - len(prompt))] for prompt in distinct]
         tokens = torch.tensor(padded, device=self.tokens.device)
         self.seen[:count].scatter_(1, tokens, True)
         self.cache.rows = count
-        features = self.model.features(tokens, cache=self.cache)
+        features = self.model.features(tokens[:, shared:], cache=self.cache)
         self.cache.lengths[:count] = lengths
-        last = features[self.order[:count], self.cache.lengths[:count] - 1]
+        last = features[self.order[:count], self.cache.lengths[:count] - 1 - shared]
         if count < len(self.prompts):
             from model.repeated import copy_to_all
 

@@ -22,14 +22,7 @@ from model.errors import SproutError
 # The place in SPECIAL_TOKENS is the id. Those of THINK_AND_TOOLS are not flagged `special` in tokenizer.json,
 # as in Qwen3: a server that leaves special tokens out of its answer must still show thinking and tool calls.
 END_OF_TEXT, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-THINK_AND_TOOLS = (
-    "<think>",
-    "</think>",
-    "<tool_call>",
-    "</tool_call>",
-    "<tool_response>",
-    "</tool_response>",
-)
+THINK_AND_TOOLS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
 RESERVED = tuple(f"<|reserved_{i}|>" for i in range(7))
 SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, *THINK_AND_TOOLS, *RESERVED)
 

@@ -88,6 +88,20 @@ def test_prompts_that_occur_several_times_are_read_once(network, prepared, monke
     assert len(set(map(tuple, expected))) > 3
 
 
+@pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])
+def test_a_beginning_that_all_prompts_share_is_read_once(network, prepared, monkeypatch):
+    beginning, read = [(7 * i + 3) % 61 for i in range(20)], []
+    prompts = [beginning + PROMPTS[i] for i in (1, 0, 1, 3, 4)]
+    prompts.append(beginning)  # of which the last token is read with the others', for what follows it
+    expected = reference(network, prompts, 15, PENALISED, ENDS, new_generator(seed=5))
+    model = rearranged(network, torch.float32) if prepared else network
+    features = model.features
+    monkeypatch.setattr(model, "features", lambda tokens, **more: read.append(tokens.shape) or features(tokens, **more))
+    settings = {"max_new_tokens": 15, "sampling": PENALISED, "eos_ids": ENDS, "generator": new_generator(seed=5)}
+    assert generate_batch(model, prompts, **settings) == expected
+    assert read[:3] == [(1, 19), (5, 10), (6, 1)]
+
+
 @pytest.mark.parametrize("how", [GREEDY, NUCLEUS], ids=str)
 def test_an_answer_does_not_change_because_another_has_ended(network, how):
     settings = {"max_new_tokens": 24, "sampling": how}
