@@ -12,7 +12,7 @@ import numpy as np
 
 from dataset.prepare.duplicates.minhash import NEVER, shingles
 
-BLOCK = 2**19  # shingles that are compared at once: 4 MB, and about 10 times that at work
+BLOCK = 2**17  # shingles that are compared at once: 1 MB, and a few times that at work
 FIRST_BLOCKS = 8  # of a bucket, with which all its documents are compared
 
 
@@ -53,6 +53,10 @@ class _Clusters:
         self.lowest[numbers] = found
         return found
 
+    def together(self, numbers: np.ndarray) -> bool:
+        lowest = self.of(numbers)
+        return bool((lowest == lowest[0]).all())
+
     def link(self, number: int, others: np.ndarray) -> None:
         every = self.of(np.append(others, number))
         self.lowest[every] = every.min()
@@ -73,7 +77,7 @@ def _link_similar(bands, kept: np.ndarray, clusters: _Clusters, text_of, thresho
         numbers, values = kept[values != NEVER], values[values != NEVER]
         order = np.argsort(values, kind="stable")
         for bucket in _runs((values[order],), numbers[order]):
-            if len(np.unique(clusters.of(bucket))) > 1:
+            if not clusters.together(bucket):
                 complete &= _compare_bucket(bucket, clusters, text_of, threshold)
     return complete
 
@@ -99,14 +103,14 @@ class _Block:
 
 
 def _blocks(bucket: np.ndarray, text_of) -> Iterator[_Block]:
-    numbers, sets = [], []
-    for number in bucket.tolist():
-        numbers.append(number)
+    begin, sets, total = 0, [], 0
+    for end, number in enumerate(bucket.tolist(), 1):
         sets.append(shingles(text_of(number)))
-        if sum(map(len, sets)) >= BLOCK or number == bucket[-1]:
+        total += len(sets[-1])
+        if total >= BLOCK or end == len(bucket):
             sizes = np.array(list(map(len, sets)))
-            yield _Block(np.array(numbers), np.concatenate(sets), np.cumsum(sizes) - sizes, sizes)
-            numbers, sets = [], []
+            yield _Block(bucket[begin:end], np.concatenate(sets), np.cumsum(sizes) - sizes, sizes)
+            begin, sets, total = end, [], 0
 
 
 def _compare_bucket(bucket: np.ndarray, clusters: _Clusters, text_of, threshold: float) -> bool:
@@ -126,7 +130,7 @@ def _compare_bucket(bucket: np.ndarray, clusters: _Clusters, text_of, threshold:
 
 def _compare(one: _Block, other: _Block, clusters: _Clusters, threshold: float) -> None:
     """Links each document of `one` with those of `other` whose Jaccard similarity is high enough."""
-    if len(np.unique(clusters.of(np.append(one.numbers, other.numbers)))) == 1:
+    if clusters.together(np.append(one.numbers, other.numbers)):
         return
     vocabulary, own = np.unique(one.found, return_inverse=True)
     theirs = np.minimum(np.searchsorted(vocabulary, other.found), len(vocabulary) - 1)

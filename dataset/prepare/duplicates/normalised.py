@@ -20,8 +20,8 @@ _DROPPED, _CONTEXT = 2**32 - 1, 2**32 - 2  # no code points: what the table says
 def normalise(text: str) -> str:
     """NFKC, lower case, every run of white space as one space, none at the ends.
 
-    FineWeb, SlimPajama and data-juicer lower and collapse alike. NFKC belongs inside keys only: in a text to train on it
-    would turn ① into 1 and the Chinese comma into the ASCII one.
+    FineWeb, SlimPajama and data-juicer lower and collapse alike. NFKC belongs inside keys only: in a text to train on
+    it would turn ① into 1 and the Chinese comma into the ASCII one.
     """
     return " ".join(unicodedata.normalize("NFKC", text).lower().split())
 
