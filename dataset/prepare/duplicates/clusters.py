@@ -2,7 +2,7 @@
 
 Two documents are linked if their exact keys are equal, or if they share a band and their shingles have a Jaccard
 similarity of the threshold or more. A cluster is what hangs together by links; its lowest number is kept. So clusters
-depend neither on the order of the documents nor on how the work is divided, and what is kept has no duplicates left.
+do not depend on the order of the documents, and what is kept has no duplicates left.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,10 +24,11 @@ def find_duplicates(
     keys: results of `text_key`, uint8 [N, 16]. bands: of `band_keys`, uint64 [N, 14]; both can be memory-mapped.
     text_of: the text of a number; it is asked for candidates only, some of them several times.
 
-    Bands are sorted one at a time, which takes about 40 bytes a document. Equal keys are linked without a look at
-    texts. A bucket (documents with one band equal) is compared pair by pair where pairs are not yet in one cluster; of
-    a bucket larger than `FIRST_BLOCKS` blocks, each document is compared with the first blocks and its own, so that the
-    work grows with its size and not with the square. What is kept is then looked at again, until nothing more is found.
+    Bands are sorted one at a time, which takes about 50 bytes a document. Equal keys are linked without a look at
+    texts. A bucket (documents with one band equal) is compared pair by pair where pairs are not yet in one cluster.
+    Of a bucket larger than `FIRST_BLOCKS` blocks (1 M shingles), each document is compared with the first blocks and
+    its own, so that the work grows with its size and not with the square; which blocks are first depends on the order.
+    What is kept is then looked at again, until nothing more is found.
     """
     clusters = _Clusters(np.arange(len(keys)))
     _link_equal(keys, clusters)
