@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import nonnegative
-from scripts.bare_weight import add_bare_weight_arguments
 from training.stages.arguments import StageParser, run_main, size_overrides
+from training.stages.bare_weight import add_bare_weight_arguments
 
 TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_1", "q5_0", "q4_k_m", "q4_1", "q4_0")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from scripts.bare_weight import add_bare_weight_arguments
 from training.stages.arguments import StageParser, run_main, size_overrides
+from training.stages.bare_weight import add_bare_weight_arguments
 
 
 def parse_arguments(arguments=None):

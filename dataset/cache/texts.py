@@ -142,10 +142,7 @@ class StreamWriter:
         self._file.write(np.array(document, self._dtype).tobytes())
         size = self.size
         self.size = StreamSize(
-            size.documents + 1,
-            size.tokens + len(document),
-            size.text_tokens + len(ids),
-            size.bytes + text_bytes,
+            size.documents + 1, size.tokens + len(document), size.text_tokens + len(ids), size.bytes + text_bytes
         )
 
     def finish(self) -> StreamSize:

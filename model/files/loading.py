@@ -33,6 +33,7 @@ class Loaded:
     facts: dict
     source: str
     stored_dtype: torch.dtype  # the type of the weights in the file
+    new_rows: int = 0  # the last rows of the embedding that the file does not have: of the tokens it was extended by
 
     @property
     def imported(self) -> bool:
@@ -82,7 +83,9 @@ def load_model(
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
+    known = weights[EMBEDDING].shape[0] if tokenizer is None else tokenizer.vocab_size
     tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
+    new_rows = max(0, tokenizer.vocab_size - known)
     config = config.replace(
         vocab_size=weights[EMBEDDING].shape[0],
         pad_token_id=tokenizer.pad_id,
@@ -92,7 +95,7 @@ def load_model(
     model = Transformer(config, initialize_weights=False)
     tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
     model.load_state_dict(weights | tied)  # copies into float32
-    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype)
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype, new_rows)
 
 
 def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:
