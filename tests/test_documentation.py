@@ -227,6 +227,11 @@ def figures(text: str) -> set[float]:
     return {round(value * scale, 6) for value, scale in values if value * scale >= 10 or value % 1}
 
 
+def tables(text: str) -> list[set[float]]:
+    """The figures of each row of each table."""
+    return [figures(row) for row in re.findall(r"^\|.*$", text, re.MULTILINE)]
+
+
 def command_lines(text: str) -> list[str]:
     """The command lines of all code blocks without comments. A text in quotes may be in the language of the page."""
     indented = r"^ {4}((?:python|torchrun|head|[A-Z]+=).*)$"
@@ -241,6 +246,7 @@ def test_the_two_languages_name_the_same_flags_figures_and_commands(page, twin):
     english, chinese = page.read_text("utf-8"), twin.read_text("utf-8")
     assert flags(english) ^ flags(chinese) == set()
     assert figures(english) ^ figures(chinese) == set()
+    assert tables(english) == tables(chinese)
     assert command_lines(english) == command_lines(chinese)
 
 
