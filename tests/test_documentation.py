@@ -80,16 +80,21 @@ TEXTS = (
 CHATS = ("my_chats", "chats", "questions")
 
 
+def fenced_lines(text: str) -> list[str]:
+    """The lines of all fenced `bash` blocks."""
+    blocks = re.findall(r"^```(?:bash|sh|shell)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return "".join(blocks).replace("\\\n", " ").splitlines()
+
+
 def commands() -> list[str]:
     """The commands of all fenced `bash` blocks, each once, without comments."""
     found = {}
     for page in PAGES:
-        for block in re.findall(r"^```(?:bash|sh|shell)\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                for part in line.split(" && "):
-                    words = shlex.split(part, comments=True)
-                    if words:
-                        found[shlex.join(words)] = page.name
+        for line in fenced_lines(page.read_text("utf-8")):
+            for part in line.split(" && "):
+                words = shlex.split(part, comments=True)
+                if words:
+                    found[shlex.join(words)] = page.name
     return list(found)
 
 
@@ -191,11 +196,59 @@ def test_the_pages_show_commands():
     assert len(commands()) > 15
 
 
+def anchors(page: Path) -> set[str]:
+    """What a link may name behind `#`: the headings of a page as GitHub spells them there."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+    for path, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", page.read_text("utf-8")):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+TWINS = [(page, twin) for page in PAGES if (twin := page.with_name(f"{page.stem}_zh.md")).exists()]
+UNITS = {"k": 1e3, "万": 1e4, "M": 1e6, "million": 1e6, "亿": 1e8, "B": 1e9, "T": 1e12, "万亿": 1e12}
+
+
+def flags(text: str) -> set[str]:
+    return set(re.findall(r"--\w[\w-]*", text, re.ASCII))
+
+
+def figures(text: str) -> set[float]:
+    """The numbers with two digits or a decimal point, however a language writes them: 2,500,000 = 2.5 M = 250 万."""
+    number = r"(?<![\w.,])(\d+(?:,\d{3})*(?:\.\d+)?)"
+    unit = r"(?: ?多?(万亿|million|[万亿kMBT])(?!\w))?"
+    found = re.findall(number + unit, text, re.ASCII)
+    values = ((float(digits.replace(",", "")), UNITS.get(unit, 1)) for digits, unit in found)
+    return {round(value * scale, 6) for value, scale in values if value * scale >= 10 or value % 1}
+
+
+def tables(text: str) -> list[set[float]]:
+    """The figures of each row of each table."""
+    return [figures(row) for row in re.findall(r"^\|.*$", text, re.MULTILINE)]
+
+
+def command_lines(text: str) -> list[str]:
+    """The command lines of all code blocks without comments. A text in quotes may be in the language of the page."""
+    indented = r"^ {4}((?:python|torchrun|head|[A-Z]+=).*)$"
+    lines = fenced_lines(text) + re.findall(indented, text.replace("\\\n", " "), re.MULTILINE)
+    found = [shlex.split(line, comments=True) for line in lines]
+    return [" ".join("TEXT" if " " in word or not word.isascii() else word for word in words) for words in found]
+
+
+@pytest.mark.parametrize("page, twin", TWINS, ids=lambda page: page.name)
+def test_the_two_languages_name_the_same_flags_figures_and_commands(page, twin):
+    """A reader of either language learns the same: only the prose may differ."""
+    english, chinese = page.read_text("utf-8"), twin.read_text("utf-8")
+    assert flags(english) ^ flags(chinese) == set()
+    assert figures(english) ^ figures(chinese) == set()
+    assert tables(english) == tables(chinese)
+    assert command_lines(english) == command_lines(chinese)
 
 
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
