@@ -251,20 +251,28 @@ def test_the_two_languages_name_the_same_flags_figures_and_commands(page, twin):
     assert command_lines(english) == command_lines(chinese)
 
 
-ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+ARCHITECTURE = {
+    name: (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("architecture.md", "architecture_zh.md")
+}
+NAMED_IN = {
+    "architecture.md": r"(?P<names>(?:`[\w.]+`(?:, )?)+)\s+in\s+`(?P<path>[\w/]+\.py)`",
+    "architecture_zh.md": r"`(?P<path>[\w/]+\.py)` 里的 (?P<names>(?:`[\w.]+`、?)+)",
+}
 
 
-def test_the_page_on_architecture_names_paths_that_exist():
-    paths = set(re.findall(r"`([\w/]+(?:\.py|/))`", ARCHITECTURE))
+@pytest.mark.parametrize("page", ARCHITECTURE)
+def test_the_page_on_architecture_names_paths_that_exist(page):
+    paths = set(re.findall(r"`([\w/]+(?:\.py|/))`", ARCHITECTURE[page]))
     assert len(paths) > 50 and not [path for path in paths if not (ROOT / path).exists()]
 
 
-def test_the_page_on_architecture_names_functions_that_are_in_these_files():
+@pytest.mark.parametrize("page", ARCHITECTURE)
+def test_the_page_on_architecture_names_functions_that_are_in_these_files(page):
     missing, found = [], 0
-    for names, path in re.findall(r"((?:`[\w.]+`(?:, )?)+)\s+in\s+`([\w/]+\.py)`", ARCHITECTURE):
-        source = (ROOT / path).read_text(encoding="utf-8")
-        for name in (part for dotted in re.findall(r"[\w.]+", names) for part in dotted.split(".")):
+    for match in re.finditer(NAMED_IN[page], ARCHITECTURE[page]):
+        source = (ROOT / match["path"]).read_text(encoding="utf-8")
+        for name in (part for dotted in re.findall(r"[\w.]+", match["names"]) for part in dotted.split(".")):
             found += 1
             if not re.search(rf"^ *(def|class) {name}\b|^{name}\b.* = ", source, re.MULTILINE):
-                missing.append(f"{name} in {path}")
+                missing.append(f"{name} in {match['path']}")
     assert found > 25 and not missing

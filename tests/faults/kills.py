@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.page import PAGE, replace_part
+from tests.faults.page import PAGE, write_part
 from tests.faults.processes import Running, left_behind, together
 from tests.stages.table import STAGES
 from tests.stages.workshop import Result, Workshop, assert_same_run
@@ -119,10 +119,10 @@ if __name__ == "__main__":
     parser.add_argument("--soak", type=int, required=True, metavar="N", help="kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--write", action="store_true", help=f"the result into {PAGE.name}")
+    parser.add_argument("--write", action="store_true", help=f"the result into {PAGE.name} and its twin")
     arguments = parser.parse_args()
     Workshop.device = arguments.device
     outcome = soak(arguments.soak, arguments.seed)
     print(outcome)
     if arguments.write:
-        replace_part("soak", outcome)
+        write_part("soak", outcome)

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/reliability.md from what the tests themselves report.
+"""Writes the tables of docs/reliability.md and its Chinese twin from what the tests themselves report.
 
 python -m tests.faults.report                              # runs them all, which takes minutes, and rewrites the tables
 python -m tests.faults.report tests/faults/test_kills.py   # only the row of these
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.page import PAGE, part_of, replace_part
+from tests.faults.page import PAGE, part_of, write_part
 
 ROOT = PAGE.parents[1]
 
@@ -109,9 +109,9 @@ def main(chosen: list[str]) -> int:
     proved = [module for module, outcomes in figures.outcomes.items() if not outcomes["failed"]]
     found = rows_on_page() | {module: figures.row(module) for module in proved}
     rows = [found[module] for module in modules() if module in found]
-    replace_part("promises", table("promise", "proved by", "tried in one run of the tests", "takes", rows=rows))
+    write_part("promises", table("promise", "proved by", "tried in one run of the tests", "takes", rows=rows))
     rows = [f"| `{script}` | {seconds_to_help(script):.2f} s |" for script in SCRIPTS]
-    replace_part("help", table("script", "`--help` answers after", rows=rows))
+    write_part("help", table("script", "`--help` answers after", rows=rows))
     if code:
         print("rows of modules in which tests failed stay as they were", file=sys.stderr)
     return code

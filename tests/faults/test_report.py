@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.faults import report
-from tests.faults.page import PAGE, part_of, replace_part
+from tests.faults.page import CHINESE, PAGE, in_chinese, part_of, replace_part
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -30,6 +30,14 @@ def test_the_page_names_files_and_tests_that_exist():
     everything = "".join(path.read_text(encoding="utf-8") for path in report.ROOT.glob("tests/**/*.py"))
     for name in re.findall(r"`(test_\w+)`", TEXT):
         assert f"def {name}(" in everything or (report.ROOT / "tests" / "faults" / f"{name}.py").exists(), name
+
+
+def test_the_chinese_page_says_the_same():
+    text = CHINESE.read_text(encoding="utf-8")
+    for part in ("promises", "soak", "help"):
+        assert part_of(text, part) == in_chinese(part, part_of(TEXT, part), text)
+        for line in part_of(text, part).splitlines():
+            assert part == "help" or re.search("[一-龥]|^[|-]+$", line.split(" | ")[0]), f"to be translated: {line}"
 
 
 def test_a_part_is_replaced_and_nothing_else(tmp_path):
