@@ -11,14 +11,14 @@ from dataset.prepare.cleaning.html import html_to_text
 from dataset.prepare.extra import library
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?(---|\+\+\+)[^\S\n]*\n.*?\n\1[^\S\n]*(?:\n|\Z)", re.DOTALL)
+_TAGS = {"<br": "\n", "<rt": "（", "</rt": "）"}  # a reading above a word stands in parentheses behind it
 _MARKUP = {"strong_open": "**", "strong_close": "**", "em_open": "*", "em_close": "*"}
-_MANY_BLANK_LINES = re.compile(r"(?:\n[^\S\n]*){2,}\n")
 
 
 def thin(text: str) -> tuple[str, Counter[str]]:
     """The text without what a reader does not see. Raises SproutError where markdown-it-py is missing."""
     changes = Counter()
-    text, changes["front matter"] = _FRONT_MATTER.subn("", text.replace("\r\n", "\n"))
+    text, changes["front matter"] = _FRONT_MATTER.subn("", re.sub("\r\n?", "\n", text))
     environment: dict = {}
     # CommonMark knows no tables: they are paragraphs to it, and their lines stay.
     tokens = library("markdown_it", "Markdown").MarkdownIt("commonmark").parse(text, environment)
@@ -30,22 +30,27 @@ def thin(text: str) -> tuple[str, Counter[str]]:
     for before, token in zip([None, *tokens], tokens):
         if token.type == "html_block":
             changes["HTML in Markdown"] += 1
-            changed.update(_at(token.map, html_to_text(token.content).split("\n")))
+            shown = html_to_text(token.content)
+            changed.update(_at(token.map, shown.split("\n") if shown else [], lines))
         elif token.type == "inline":
             thinned = _thinned(token.children, changes)
             is_underlined = before.type == "heading_open" and before.markup in ("=", "-")
             if is_underlined:
-                changed.update(_at(before.map, ["#" * int(before.tag[1]) + " " + " ".join(thinned.split("\n"))]))
+                changed.update(_at(before.map, ["#" * int(before.tag[1]) + " " + " ".join(thinned.split("\n"))], lines))
             elif thinned != token.content:
-                changed.update(_at(token.map, _in_place(lines[slice(*token.map)], token.content, thinned)))
+                new = _in_place(lines[slice(*token.map)], token.content, thinned)
+                changed.update(_at(token.map, new, lines))
     # A definition that a list or a quotation repeats may stand where text was changed: the text wins.
     kept = [line for number, old in enumerate(lines) for line in changed.get(number, [old])]
     return "\n".join(kept), +changes
 
 
-def _at(place: tuple[int, int], new: list[str]) -> dict[int, list[str]]:
-    """The new lines instead of those from place[0] to place[1]."""
-    return {place[0]: new} | {line: [] for line in range(place[0] + 1, place[1])}
+def _at(place: tuple[int, int], new: list[str], lines: list[str]) -> dict[int, list[str]]:
+    """The new lines instead of those from place[0] to place[1]; without any, the blank line behind them leaves too."""
+    start, end = place
+    if not new and end < len(lines) and not lines[end].strip():
+        end += 1
+    return {start: new} | {line: [] for line in range(start + 1, end)}
 
 
 def _in_place(old: list[str], content: str, thinned: str) -> list[str]:
@@ -70,7 +75,7 @@ def _thinned(children, changes: Counter[str]) -> str:
             changes["links"] += child.info != "auto"
         elif child.type == "html_inline":
             changes["HTML in Markdown"] += 1
-            pieces.append("\n" if child.content.lower().startswith("<br") else "")
+            pieces.append(_TAGS.get(child.content.lower().rstrip("/ >"), ""))
         elif child.type == "code_inline":
             pieces.append(child.markup + child.content + child.markup)
         else:
