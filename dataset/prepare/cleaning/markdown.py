@@ -24,7 +24,8 @@ def thin(text: str) -> tuple[str, Counter[str]]:
     tokens = library("markdown_it", "Markdown").MarkdownIt("commonmark").parse(text, environment)
     lines = text.split("\n")
     changed: dict[int, list[str]] = {}  # by the number of a line, what stands there and on those that it takes along
-    for place in sorted(each["map"] for each in [*environment.get("references", {}).values()]):
+    definitions = [*environment.get("references", {}).values(), *environment.get("duplicate_refs", [])]
+    for place in (each["map"] for each in definitions):
         changes["link definitions"] += 1
         changed.update({line: [] for line in range(*place)})
     for before, token in zip([None, *tokens], tokens):

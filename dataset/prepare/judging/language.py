@@ -3,7 +3,6 @@
 Chinese is Chinese in simplified and in traditional characters: nothing here asks which.
 """
 
-import functools
 import re
 
 import numpy as np
@@ -36,7 +35,8 @@ _MIN_KANA = 0.1  # of Han and kana together: Japanese has 0.3 and more, Chinese 
 _ENGLISH = re.compile(r"\b(?:the|be|to|of|and|that|have|with|is|in|a|it|you|for|was|are|this|not)\b", re.IGNORECASE)
 _MIN_ENGLISH = 0.1  # share of these in English words: 0.25 and more in prose
 _LOOKED_AT = 10_000  # characters: more say nothing new
-_MIN_SURE = 0.9  # probability by py3langid
+_SHOWN = 1000  # characters that py3langid sees: it is slow
+_MIN_MARGIN = 3.0  # by which log-probability py3langid prefers a language to the next, to be believed
 
 
 def codepoints(text: str) -> np.ndarray:
@@ -77,18 +77,9 @@ def language(text: str) -> str:
         return _NAMES.get(found, "other")
     if is_english(text):
         return "en"
-    identifier = _identifier()
-    if identifier is None:
-        return "latin"
-    code, probability = identifier.classify(text[:1000])
-    return code if probability >= _MIN_SURE else "latin"
-
-
-@functools.cache
-def _identifier():
-    """py3langid's model with probabilities; None where it is not installed."""
     try:
-        from py3langid.langid import MODEL_FILE, LanguageIdentifier
+        import py3langid
     except ImportError:
-        return None
-    return LanguageIdentifier.from_pickled_model(MODEL_FILE, norm_probs=True)
+        return "latin"
+    first, second = py3langid.rank(text[:_SHOWN])[:2]
+    return first[0] if first[1] - second[1] >= _MIN_MARGIN else "latin"

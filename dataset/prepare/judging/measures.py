@@ -13,8 +13,8 @@ from dataset.prepare.judging.language import codepoints, script
 from dataset.prepare.judging.repetition import Grams
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*|[^\w\s]|_+")
-_TERMINAL = (".", "!", "?", '"', "'", "”", "’", "…")
-_CHINESE_END = re.compile("[。！？!?…；]|[.”」』]$")
+# A colon ends a line that leads to code or a list.
+_SENTENCE_END = re.compile(r"""[。！？…；：]|[.!?]["'”’)]?\s|[.!?:"'”’」』]$""")
 _BULLETS = tuple("-*•‣▶◀◦■□▪▫–·●○◆◇①②③④⑤⑥⑦⑧⑨")
 _ELLIPSES = ("...", "…", "。。。")
 WITHOUT_SPACES = ("han", "kana", "thai")  # scripts whose words do not stand apart
@@ -87,9 +87,11 @@ class Measured:
         return _share(sum(line.endswith(_ELLIPSES) for line in self.lines), len(self.lines))
 
     def terminal_lines(self) -> float:
-        """Lines that end like a sentence; in Chinese also those that hold the end of one, as cut paragraphs do."""
-        is_one = _CHINESE_END.search if self.by_characters else lambda line: line.endswith(_TERMINAL)
-        return _share(sum(map(bool, map(is_one, self.lines))), len(self.lines))
+        """Lines that end like a sentence or hold the end of one: a paragraph that is cut has many.
+
+        FineWeb asks for the last character only.
+        """
+        return _share(sum(map(bool, map(_SENTENCE_END.search, self.lines))), len(self.lines))
 
     def short_lines(self) -> float:
         """Lines of 30 characters or fewer."""
@@ -99,12 +101,17 @@ class Measured:
         """Newlines for each unit; those of blank lines do not count."""
         return _share(len(self.lines) - 1, self.units)
 
+    @functools.cached_property
+    def said_lines(self) -> list[str]:
+        """Lines with a letter or a digit: a brace or a rule that comes often repeats nothing."""
+        return [line for line in self.lines if any(map(str.isalnum, line))]
+
     def duplicate_lines(self) -> float:
-        return _share(len(self.lines) - len(set(self.lines)), len(self.lines))
+        return _share(len(self.said_lines) - len(set(self.said_lines)), len(self.lines))
 
     def characters_of_duplicate_lines(self) -> float:
-        total = sum(map(len, self.lines))
-        return _share(total - sum(map(len, set(self.lines))), total)
+        repeated = sum(map(len, self.said_lines)) - sum(map(len, set(self.said_lines)))
+        return _share(repeated, sum(map(len, self.lines)))
 
     def mean_line_length(self) -> float:
         return _share(sum(map(len, self.lines)), len(self.lines))
