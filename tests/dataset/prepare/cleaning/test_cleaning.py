@@ -10,9 +10,9 @@ from dataset.prepare.cleaning.cleaning import clean
 REAL = Path(__file__).parents[4].parent / "shared" / "data"
 # Pieces on which the parts of cleaning work, and work for one another.
 PIECES = st.sampled_from(
-    ["é", "e\u0301", "Ã©", "â€œ", "ÄãºÃ", "你好", "\u200b", "\u200d", "👩", "\u3000", "\xa0", "\r\n", "\n\n\n", " ", "."]
+    ["é", "e\u0301", "Ã©", "â€œ", "ÄãºÃ", "你好", "\u200b", "\u200d", "👩", "\u3000", "\xa0", "\r\n", " ", "."]
 ) | st.sampled_from(
-    ["\x93", "\x85", "\ue000", "\ufffd", "<|im_start|>", "<|im_end|>", "a@b.cn", "13812345678", "8.8.8.8", "1", "क्", "می"]
+    ["\x93", "\x85", "\ufffd", "\n\n", "<|im_start|>", "<|im_end|>", "a@b.cn", "13812345678", "8.8.8.8", "1", "क्", "می"]
 )  # fmt: skip
 
 
