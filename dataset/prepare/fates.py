@@ -1,0 +1,65 @@
+"""What becomes of the documents that every rule has kept: duplicates, validation, and how often each is trained on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataset.prepare.documents import Documents
+from dataset.prepare.duplicates.finding import find_duplicates
+from dataset.prepare.mixing import copies_of, epochs_of, weights_by_temperature
+from dataset.prepare.settings import Settings
+from dataset.prepare.splitting import validation_of
+from model.disk import write_atomically
+
+
+@dataclass(frozen=True)
+class Fates:
+    """For each document: `head`, the number of the one that is kept of its cluster, int64 [N]; `duplicate`,
+    `validation`, bool [N]; `copies`, int16 [N], how often it stands in what is trained on.
+
+    weights: of each source in what is trained on, None where all is taken as it comes. epochs: of each source.
+    """
+
+    head: np.ndarray
+    duplicate: np.ndarray
+    validation: np.ndarray
+    copies: np.ndarray
+    weights: list[float] | None
+    epochs: list[float]
+
+
+def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
+    """See `Fates.head`; found once and kept on disk, since this takes long."""
+    path = documents.path / "heads.npy"
+    if not path.exists():
+        if len(documents) and {"deduplicate", "split"} & set(settings.steps):
+            heads = find_duplicates(documents.keys, documents.bands, documents.text, settings.threshold)
+        else:
+            heads = np.arange(len(documents))
+        write_atomically(path, lambda file: np.save(file, heads))
+    return np.load(path, mmap_mode="r")
+
+
+def decide(documents: Documents, settings: Settings) -> Fates:
+    heads = heads_of(documents, settings)
+    numbers = np.arange(len(documents))
+    duplicate = (heads != numbers) if "deduplicate" in settings.steps else np.zeros(len(documents), bool)
+    tokens = np.where(duplicate, 0, documents.rows["tokens"])
+    validation = np.zeros(len(documents), bool)
+    if settings.val_ratio and "split" in settings.steps:
+        validation = validation_of(documents.keys, heads, tokens, settings.val_ratio) & ~duplicate
+    source_of_file = np.array([source for source, _ in settings.files], np.int32)
+    sources = source_of_file[documents.rows["file"]] if len(documents) else np.zeros(0, np.int32)
+    trained = ~duplicate & ~validation
+    count = len(settings.sources)
+    sizes = np.bincount(sources[trained], weights=tokens[trained], minlength=count).astype(np.int64).tolist()
+    copies, weights, epochs = trained.astype(np.int16), None, [1.0] * count
+    if "mix" in settings.steps and (settings.weights or settings.temperature):
+        weights = list(settings.weights or weights_by_temperature(sizes, settings.temperature))
+        epochs = epochs_of(sizes, weights, settings.max_epochs)
+        for source in range(count):
+            own = np.flatnonzero(trained & (sources == source))
+            copies[own] = copies_of(tokens[own], epochs[source])
+            if epochs[source] == 0:
+                validation[sources == source] = False
+    return Fates(heads, duplicate, validation, copies, weights, epochs)

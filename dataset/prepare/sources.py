@@ -1,0 +1,211 @@
+"""What the user names: files, folders and patterns, as sources of documents in a fixed order.
+
+A source is one word of the command line. Its files are read in the order of their names, and each of them in the order
+of its lines, so that (source, file, line) orders all documents, whoever reads them.
+"""
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataset.command_line import refuse_same_file
+from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, clean_string, list_keys
+from dataset.records.odd_files import refusal
+from dataset.records.reading import ACCEPTED, COMPRESSED, bytes_of, check_file, files_of, read_records, size_of
+from model.errors import UsageError
+
+# Each of these files is one document, in the form that the name says.
+DOCUMENT_FILES = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".xhtml": "html"}
+PLAIN_TEXT = tuple(".txt" + end for end in COMPRESSED)
+# Where a record without "text" may have its text, the likeliest first.
+TEXT_COLUMNS = (
+    "content",
+    "raw_content",
+    "body",
+    "article",
+    "document",
+    "正文",
+    "内容",
+    "文本",
+    "markdown",
+    "html",
+    "code",
+)
+FORMS_OF_COLUMNS = {"markdown": "markdown", "html": "html"}
+HTML_BEGINS = ("<!doctype html", "<html", "<?xml")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    source: str  # the word of the command line that named it
+    path: Path
+
+
+@dataclass(frozen=True)
+class SourceDocument:
+    """One document as it was found.
+
+    source: the path of its file. line: as in `Record`. text: of a chat or a pair, its record as JSON.
+    kind: "text", "markdown", "html", "chat" or "preference".
+    """
+
+    source: str
+    line: int
+    text: str
+    kind: str
+
+
+def find_files(names: Sequence[str]) -> tuple[list[SourceFile], list[Path]]:
+    """The files of all sources in order, and those in folders that are of no type we read.
+
+    Raises UsageError for a pattern or a folder without a readable file and for a file that is named twice, SproutError
+    for a file that cannot be used.
+    """
+    found, others = [], []
+    for name in names:
+        files = []
+        for path in _matches(name):
+            if path.is_dir() and not (path / "state.json").is_file() and not (path / "dataset_dict.json").is_file():
+                inside = [each for each in sorted(path.rglob("*")) if each.is_file() and not _is_hidden(each, path)]
+                files += [each for each in inside if _is_readable(each)]
+                others += [each for each in inside if not _is_readable(each)]
+            else:
+                if not path.is_dir() and path.suffix.lower() in DOCUMENT_FILES:
+                    _check_document(path)
+                else:
+                    check_file(path)
+                files.append(path)
+        if not files:
+            raise UsageError(f"{name} holds no file that can be read: see the types in docs/prepare.md")
+        found += [SourceFile(name, path) for path in files]
+    refuse_same_file(file.path for file in found)
+    return found, others
+
+
+def _matches(name: str) -> list[Path]:
+    """The path itself where it exists, else what the pattern matches; a name without wildcards is left as it is."""
+    if os.path.exists(name) or not glob.has_magic(name):
+        return [Path(name)]
+    return [Path(each) for each in sorted(glob.glob(name, recursive=True))]
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _is_readable(path: Path) -> bool:
+    named = path.name.lower()
+    return path.stat().st_size > 0 and named.endswith((*ACCEPTED, *DOCUMENT_FILES))
+
+
+def _check_document(path: Path) -> None:
+    if not path.is_file() or not path.stat().st_size:
+        raise refusal(path, path.suffix)
+
+
+def read_file(
+    path: Path, text_column: str | None = None, txt: str = "file", progress: Callable[[int], None] | None = None
+) -> Iterator[SourceDocument | BadLine]:
+    """Every document of a file, and a `BadLine` for what is none.
+
+    text_column: the key of the text; None finds it. txt: "file" makes a `.txt` file one document, "blocks" each block
+    of lines between blank lines. progress: as in `read_records`. Raises UsageError where the records are of another kind.
+    """
+    kind = DOCUMENT_FILES.get(path.suffix.lower()) if not path.is_dir() else None
+    if kind is None and txt == "file" and path.name.lower().endswith(PLAIN_TEXT):
+        kind = "text"
+    if kind:
+        yield _whole_file(path, kind)
+    else:
+        yield from _records(path, text_column, progress)
+
+
+def _whole_file(path: Path, kind: str) -> SourceDocument | BadLine:
+    content = b""
+    for block in bytes_of(path):
+        content += block
+        if len(content) > MAX_LINE_BYTES:
+            how = "; --txt blocks makes a document of each block of lines" if kind == "text" else ""
+            return BadLine(str(path), 1, f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB{how}")
+    text = _decoded(content)
+    return BadLine(str(path), 1, "not UTF-8, UTF-16 or GB18030") if text is None else _document(path, 1, text, kind)
+
+
+def _decoded(content: bytes) -> str | None:
+    """The text of a file in UTF-8, UTF-16 with its mark, or GB18030 if it is Chinese then; None for other bytes."""
+    encodings = ("utf-16",) if content.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "gb18030")
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        # Bytes of other encodings may be GB18030 by chance, of characters then that are hardly ever written.
+        beyond = [character for character in text if ord(character) > 127]
+        common = sum(
+            "\u4e00" <= character <= "\u9fff" or character in "，。、！？：；“”（）《》　" for character in beyond
+        )
+        if encoding != "gb18030" or common >= 0.9 * len(beyond):
+            return text.replace("\0", "")
+    return None
+
+
+def _document(path: Path, line: int, text: str, kind: str) -> SourceDocument:
+    if (
+        kind == "text"
+        and text[:200].lstrip("\ufeff \t\r\n").lower().startswith(HTML_BEGINS)
+        and "<body" in text.lower()
+    ):
+        kind = "html"
+    return SourceDocument(str(path), line, text, kind)
+
+
+def _records(path: Path, text_column: str | None, progress) -> Iterator[SourceDocument | BadLine]:
+    read = None
+    for item in read_records(path, progress):
+        if isinstance(item, BadLine):
+            yield item
+            continue
+        read = read or reader_for(item.fields, str(path), text_column)
+        try:
+            documents = list(read(item.fields))
+        except BadRecord as error:
+            yield BadLine(item.path, item.line, error.reason, error.detail)
+            continue
+        for text, kind in documents:
+            yield _document(path, item.line, text, kind)
+
+
+def reader_for(fields: dict, path: str, text_column: str | None):
+    """The function from a record's fields to (text, kind) of its documents, chosen by the first record of the file."""
+    if text_column is None and "text" not in fields:
+        text_column = next((name for name in TEXT_COLUMNS if isinstance(fields.get(name), str)), None)
+        if text_column in ("content", "body", "document") and {"role", "messages"} & fields.keys():
+            text_column = None
+    elif text_column is not None:
+        text_column = text_column.lower()
+        if text_column not in fields:
+            raise UsageError(
+                f"{path} has no column {text_column!r} ({list_keys(fields)}): choose another --text_column"
+            )
+    else:
+        text_column = "text"
+    from dataset.prepare.conversations import reader_of_conversations  # plain texts do not load it
+
+    of_conversations = None if text_column not in (None, "text") else reader_of_conversations(fields)
+    if of_conversations:
+        return of_conversations
+    if text_column is None:
+        raise UsageError(f"{path} has no text that can be found ({list_keys(fields)}): name its --text_column")
+    kind = FORMS_OF_COLUMNS.get(text_column, "text")
+    return lambda found: [(clean_string(found, text_column, may_be_blank=True), kind)]
+
+
+def size_of_sources(files: Sequence[SourceFile]) -> int:
+    return sum(size_of(file.path) for file in files)
+
+
+def stamp(file: SourceFile) -> list:
+    """What tells whether a file has changed between two runs: its path, size and time of writing."""
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files_of(file.path)]
