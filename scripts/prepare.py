@@ -6,7 +6,8 @@
     python scripts/prepare.py wiki.parquet --steps deduplicate --save_dir out/data
 
 In --save_dir you find text.jsonl (chats.jsonl and preferences.jsonl where there are any), val.jsonl with --val_ratio,
-dropped.jsonl with every document that was left out and why, and report.html. A run that was stopped goes on with --resume.
+dropped.jsonl with every document that was left out and why, and report.html. --resume goes on with a run that was
+stopped.
 """
 
 import os
@@ -87,12 +88,13 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.prepare.sources import find_files, stamp
+    from dataset.prepare.sources import check_columns, find_files, stamp
     from dataset.prepare.steps import REPORT, prepare
     from dataset.prepare.work import WorkFolder
     from dataset.records.reading import check_file
 
     files, others = find_files(args.sources)
+    check_columns(files, args.text_column)
     for path in args.against:
         check_file(path)
     settings = settings_of(args, files)

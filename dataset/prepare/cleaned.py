@@ -8,7 +8,7 @@ import json
 import numpy as np
 
 from dataset.prepare.cleaning.cleaning import clean
-from dataset.prepare.conversations import clean_record
+from dataset.prepare.conversations import clean_record, compared_text
 from dataset.prepare.duplicates.repeated_lines import line_keys
 from dataset.prepare.reading import Chunk
 from dataset.prepare.settings import Settings
@@ -37,7 +37,7 @@ def _cleaned(settings: Settings, form: str, file: int, line: int, kind: str | No
     row = {"file": file, "line": line}
     if kind is None:
         return row | {"dropped": "unreadable", "detail": text}
-    row["before"] = len(text)
+    row["before"] = len(text if form == "text" else compared_text(json.loads(text)))
     if not text.strip():
         return row | {"dropped": "empty", "beginning": ""}
     if "clean" not in settings.steps:

@@ -1,8 +1,8 @@
 """Sources mixed by weight: how often each document is taken, and in which order.
 
-A weight is a share of tokens. A source that is small for its weight is repeated, up to `max_epochs` times: about 4 passes
-over the same text are worth nearly as much as new text (https://arxiv.org/abs/2305.16264). A source that is large for
-its weight gives evenly spread documents. Nothing is drawn at random: the same input gives the same mixture.
+A weight is a share of tokens. A source that is small for its weight is repeated, up to `max_epochs` times: about 4
+passes over the same text are worth nearly as much as new text (https://arxiv.org/abs/2305.16264). A source that is
+large for its weight gives evenly spread documents. Nothing is drawn at random: the same input gives the same mixture.
 """
 
 import heapq

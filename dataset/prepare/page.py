@@ -9,14 +9,15 @@ STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e4e4e4; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e4e4e4; }
+td { font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
 details { margin: .4rem 0; } summary { cursor: pointer; }
 blockquote { margin: .4rem 0 .8rem; padding: .4rem .8rem; background: #f6f6f4; border-left: 3px solid #b8b8b8;
   white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
 .place { color: #666; font-size: .85rem; overflow-wrap: anywhere; }
 .warning { background: #fff3d6; border-left: 3px solid #c98a00; padding: .4rem .8rem; }
-svg { max-width: 100%; height: auto; }
+svg { width: 100%; height: auto; } div { overflow-x: auto; }
 """
 
 
@@ -47,7 +48,8 @@ def page(report: dict) -> str:
     if others := report["files that are not read"]:
         listed = "\n".join(others[:100]) + ("\n…" if len(others) > 100 else "")
         parts.append(
-            f"<details><summary>{len(others):,} files are not read</summary><blockquote>{html.escape(listed)}</blockquote></details>"
+            f"<details><summary>{len(others):,} files are not read</summary>"
+            f"<blockquote>{html.escape(listed)}</blockquote></details>"
         )
     body = "\n".join(parts)
     return f"""<!doctype html>
@@ -103,7 +105,7 @@ def _example(entry: dict) -> str:
 def _table(head: list[str], rows: list[list[str]]) -> str:
     lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
     lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+    return f"<div><table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
 
 
 def _summed(sources: dict, key: str) -> Counter:

@@ -1,6 +1,7 @@
-"""The pictures of a report, as SVG to stand inside a page; their texts stay texts, so that the browser shows Chinese."""
+"""The pictures of a report, as SVG inside a page; their texts stay texts, so that the browser shows Chinese."""
 
 import io
+import os
 import warnings
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-BEFORE, AFTER = "#b8b8b8", "#2e7d4f"
+BEFORE, AFTER = "#444444", "#2e7d4f"
 COLOURS = ("#2e7d4f", "#c0603a", "#3b6ea8", "#b08a1e", "#8659a3", "#4fa3a0", "#a8496b", "#7a7a7a")
 NAME_LENGTH = 32
 
@@ -19,11 +20,9 @@ def lengths_picture(before: dict[int, int], after: dict[int, int]) -> str:
     classes = np.arange(min(*before, *after, 99), max(*before, *after, 0) + 2)
     edges = 2 ** (classes / 2)
     figure, axes = _figure(3.0)
-    for counts, colour, label in ((before, BEFORE, "as it came in"), (after, AFTER, "kept")):
-        heights = [counts.get(int(each), 0) for each in classes[:-1]]
-        axes.bar(
-            edges[:-1], heights, np.diff(edges), align="edge", color=colour, label=label, edgecolor="white", lw=0.5
-        )
+    heights = [[counts.get(int(each), 0) for each in classes[:-1]] for counts in (before, after)]
+    axes.stairs(heights[1], edges, fill=True, color=AFTER, label="kept")
+    axes.stairs(heights[0], edges, color=BEFORE, label="as it came in", lw=1.4)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.set_xlabel("characters of a document")
@@ -36,7 +35,7 @@ def bars_picture(counts: dict[str, int], name: str) -> str:
     """Horizontal bars, the longest on top."""
     names = sorted(counts, key=counts.get)[-12:]
     figure, axes = _figure(0.6 + 0.28 * len(names))
-    bars = axes.barh([_short(each) for each in names], [counts[each] for each in names], color=AFTER)
+    bars = axes.barh(names, [counts[each] for each in names], color=AFTER)
     axes.bar_label(bars, [f"{counts[each]:,}" for each in names], padding=4)
     axes.margins(x=0.12)
     axes.set_xlabel("documents")
@@ -44,17 +43,16 @@ def bars_picture(counts: dict[str, int], name: str) -> str:
 
 
 def dropped_picture(sources: dict[str, dict[str, int]], rules: Sequence[str]) -> str:
-    """A bar for each source: the share kept, then the share dropped by each rule. sources: {"read", "kept", rule: n}."""
+    """A bar for each source: the shares kept, and dropped by each rule. sources: {"read", "kept", rule: n}."""
     names = [name for name, counts in sources.items() if counts["read"]][::-1][-30:]
     figure, axes = _figure(1.3 + 0.34 * len(names))
     left = np.zeros(len(names))
     for number, part in enumerate(("kept", *rules)):
         shares = np.array([sources[name].get(part, 0) / sources[name]["read"] for name in names])
         colour = "#d9e6dd" if part == "kept" else COLOURS[(number - 1) % len(COLOURS)]
-        axes.barh(
-            [_short(name) for name in names], shares, left=left, color=colour, label=part, edgecolor="white", lw=0.5
-        )
+        axes.barh(range(len(names)), shares, left=left, color=colour, label=part, edgecolor="white", lw=0.5)
         left += shares
+    axes.set_yticks(range(len(names)), _shown(names))
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
@@ -74,7 +72,7 @@ def pairs_picture(pairs: Sequence[dict], sources: Sequence[str]) -> str:
         if count:
             colour = "white" if count > grid.max() / 2 else "black"
             axes.text(column, row, f"{count:,.0f}", ha="center", va="center", color=colour)
-    shown = [_short(name) for name in named]
+    shown = _shown(named)
     axes.set_xticks(
         range(len(named)), shown, rotation=20 if len(named) > 3 else 0, ha="right" if len(named) > 3 else "center"
     )
@@ -84,10 +82,12 @@ def pairs_picture(pairs: Sequence[dict], sources: Sequence[str]) -> str:
     return _svg(figure, "pairs")
 
 
-def _short(name: str) -> str:
-    """The end of a path, which tells it from others; without signs that matplotlib reads as mathematics."""
-    name = name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
-    return name.replace("$", r"\$")
+def _shown(names: Sequence[str]) -> list[str]:
+    """What tells paths apart: without the folders that all have in common, and of long ones the end."""
+    common = os.path.commonpath(list(map(os.path.dirname, names))) if all("/" in name for name in names) else ""
+    shown = [name.removeprefix(common).lstrip("/") for name in names]
+    shown = [name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :] for name in shown]
+    return [name.replace("$", r"\$") for name in shown]  # matplotlib reads mathematics between two of them
 
 
 def _figure(height: float):

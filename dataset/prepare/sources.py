@@ -13,7 +13,7 @@ from pathlib import Path
 from dataset.command_line import refuse_same_file
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, clean_string, list_keys
 from dataset.records.odd_files import refusal
-from dataset.records.reading import ACCEPTED, COMPRESSED, bytes_of, check_file, files_of, read_records, size_of
+from dataset.records.reading import ACCEPTED, COMPRESSED, bytes_of, check_file, files_of, read_records
 from model.errors import UsageError
 
 # Each of these files is one document, in the form that the name says.
@@ -111,7 +111,8 @@ def read_file(
     """Every document of a file, and a `BadLine` for what is none.
 
     text_column: the key of the text; None finds it. txt: "file" makes a `.txt` file one document, "blocks" each block
-    of lines between blank lines. progress: as in `read_records`. Raises UsageError where the records are of another kind.
+    of lines between blank lines. progress: as in `read_records`. Raises UsageError where the records are of
+    another kind.
     """
     kind = DOCUMENT_FILES.get(path.suffix.lower()) if not path.is_dir() else None
     if kind is None and txt == "file" and path.name.lower().endswith(PLAIN_TEXT):
@@ -141,14 +142,21 @@ def _decoded(content: bytes) -> str | None:
             text = content.decode(encoding)
         except UnicodeDecodeError:
             continue
-        # Bytes of other encodings may be GB18030 by chance, of characters then that are hardly ever written.
-        beyond = [character for character in text if ord(character) > 127]
-        common = sum(
-            "\u4e00" <= character <= "\u9fff" or character in "，。、！？：；“”（）《》　" for character in beyond
-        )
-        if encoding != "gb18030" or common >= 0.9 * len(beyond):
-            return text.replace("\0", "")
+        if encoding == "gb18030" and not _is_common_chinese(text):
+            continue
+        return text.replace("\0", "")
     return None
+
+
+def _is_common_chinese(text: str) -> bool:
+    """Whether nearly all that is not ASCII are the 3,755 characters of GB 2312's first level, and punctuation.
+
+    Bytes of other encodings are GB18030 by chance, of characters then that are hardly ever written.
+    """
+    beyond = [character for character in text if ord(character) > 127]
+    bytes_of_each = (character.encode("gb18030") for character in beyond)
+    common = sum(0xA1 <= each[0] <= 0xA3 or (0xB0 <= each[0] <= 0xD7 and each[1] >= 0xA1) for each in bytes_of_each)
+    return common >= 0.9 * len(beyond)
 
 
 def _document(path: Path, line: int, text: str, kind: str) -> SourceDocument:
@@ -202,8 +210,16 @@ def reader_for(fields: dict, path: str, text_column: str | None):
     return lambda found: [(clean_string(found, text_column, may_be_blank=True), kind)]
 
 
-def size_of_sources(files: Sequence[SourceFile]) -> int:
-    return sum(size_of(file.path) for file in files)
+def check_columns(files: Sequence[SourceFile], text_column: str | None) -> None:
+    """Looks at the first record of every file of records, so that a wrong one is named before the work begins.
+
+    Raises UsageError, as `read_file` does.
+    """
+    for path in (file.path for file in files):
+        if path.is_dir() or not path.name.lower().endswith((*DOCUMENT_FILES, *PLAIN_TEXT)):
+            first = next((item for item in read_records(path) if not isinstance(item, BadLine)), None)
+            if first is not None:
+                reader_for(first.fields, str(path), text_column)
 
 
 def stamp(file: SourceFile) -> list:

@@ -39,13 +39,13 @@ class WorkFolder:
             return
         if not resume:
             raise UsageError(
-                f"{save_dir} holds an unfinished run: add --resume to go on with it, or remove {self.path} to begin anew"
+                f"{save_dir} holds an unfinished run: add --resume to go on, or remove {self.path} to begin anew"
             )
         earlier = json.loads(begun.read_text(encoding="utf-8"))
         changed = [key for key in run if json.loads(json.dumps(run[key])) != earlier.get(key)]
         if changed:
             raise UsageError(
-                f"{self.path} was begun with another {', '.join(changed)}: use the same, or remove that folder to begin anew"
+                f"{self.path} was begun with other {' and '.join(changed)}: use the same, or remove that folder"
             )
 
     def write(self, name: str, value) -> None:
