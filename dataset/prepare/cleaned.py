@@ -1,15 +1,18 @@
 """The first pass over a chunk: its documents are cleaned, and the lines of texts are counted.
 
-What is written for a chunk: `cleaned/N.jsonl`, a line for each document, and `lines/N.npy`, the hashes of lines.
+What is written for a chunk: `cleaned/N.jsonl`, a line for each document, and `lines/N.npz`, of each text
+a hash, and those of its lines.
 """
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
 from dataset.prepare.cleaning.cleaning import clean
 from dataset.prepare.conversations import clean_record, compared_text
-from dataset.prepare.duplicates.repeated_lines import line_keys
+from dataset.prepare.duplicates.normalised import text_key
+from dataset.prepare.duplicates.repeated_lines import RepeatedLines, line_hashes
 from dataset.prepare.reading import Chunk
 from dataset.prepare.settings import Settings
 from dataset.prepare.work import file_of
@@ -55,6 +58,25 @@ def _cleaned(settings: Settings, form: str, file: int, line: int, kind: str | No
 
 
 def _write_lines(folder: str, number: int, texts: list[str]) -> None:
-    keys = [line_keys(text) for text in texts]
-    keys = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
-    write_atomically(file_of(folder, "lines", number, "npy"), lambda file: np.save(file, keys))
+    lines = [line_hashes(text) for text in texts]
+    arrays = {
+        "texts": np.array([int.from_bytes(text_key(text)[:8]) for text in texts], np.uint64),
+        "counts": np.array([len(each) for each in lines], np.int64),
+        "lines": np.concatenate([*lines, np.zeros(0, np.uint64)]),
+    }
+    write_atomically(file_of(folder, "lines", number, "npz"), lambda file: np.savez(file, **arrays))
+
+
+def count_lines(folder: str, chunks: Sequence[int]) -> RepeatedLines:
+    """In how many texts each line of these chunks stands. Of equal texts one counts, else all their lines would recur."""
+    files = [file_of(folder, "lines", number, "npz") for number in chunks]
+    texts = np.concatenate([np.load(file)["texts"] for file in files] or [np.zeros(0, np.uint64)])
+    is_first = np.zeros(len(texts), bool)
+    is_first[np.unique(texts, return_index=True)[1]] = True
+    counted, done = RepeatedLines(), 0
+    for file in files:
+        found = np.load(file)
+        here = is_first[done : done + len(found["texts"])]
+        counted.count_hashes(found["lines"][np.repeat(here, found["counts"])])
+        done += len(here)
+    return counted

@@ -81,7 +81,8 @@ def answers_of(record: dict) -> Iterator[str]:
 def compared_text(record: dict, by: str = "all") -> str:
     """The text by which two records are found to be equal or alike: "prompt", "answer" or "all" of it.
 
-    The prompt of a chat is everything up to its last answer, that of a pair what both answers follow.
+    The prompt of a chat is everything up to its last answer, that of a pair what both answers follow. System messages
+    never count: they are the same everywhere, and would make all short chats alike.
     """
     lists = [record[key] for key in ("messages", "chosen", "rejected") if key in record]
     if len(lists) == 2:
@@ -90,7 +91,7 @@ def compared_text(record: dict, by: str = "all") -> str:
         shared = max(i for i, message in enumerate(lists[0]) if message["role"] == "assistant")
     prompt, answers = lists[0][:shared], [message for messages in lists for message in messages[shared:]]
     messages = {"prompt": prompt, "answer": answers, "all": [*prompt, *answers]}[by]
-    return "\n".join(_said(message) for message in messages)
+    return "\n".join(_said(message) for message in messages if message["role"] != "system")
 
 
 def _said(message: dict) -> str:

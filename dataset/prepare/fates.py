@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataset.prepare.documents import Documents
-from dataset.prepare.duplicates.finding import find_duplicates
+from dataset.prepare.duplicates.clusters import find_duplicates
 from dataset.prepare.mixing import copies_of, epochs_of, weights_by_temperature
 from dataset.prepare.settings import Settings
 from dataset.prepare.splitting import validation_of

@@ -13,9 +13,9 @@ import numpy as np
 from dataset.prepare.cleaned import BEGINNING
 from dataset.prepare.contamination import passages_of
 from dataset.prepare.conversations import answers_of, compared_text
-from dataset.prepare.duplicates.keys import text_key
 from dataset.prepare.duplicates.minhash import band_keys
-from dataset.prepare.duplicates.repeated_lines import without_lines
+from dataset.prepare.duplicates.normalised import text_key
+from dataset.prepare.duplicates.repeated_lines import RepeatedLines
 from dataset.prepare.judging.judging import judge
 from dataset.prepare.judging.language import language
 from dataset.prepare.report import length_class
@@ -86,11 +86,9 @@ class _Judged:
         text = row["text"]
         record = json.loads(text) if self.form != "text" else None
         if record is None and "lines" in self.settings.steps:
-            text, removed = without_lines(text, _repeated(self.folder))
+            text, removed = _repeated(self.folder).remove(text)
             if removed:
                 counts["changes"]["repeated lines"] += 1
-            if not text.strip():
-                return self._drop(order, row, "nothing but repeated lines", row["text"])
         compared = text if record is None else compared_text(record, self.settings.compare)
         why = self._verdict(source, text, record)
         if why:
@@ -148,8 +146,8 @@ class _Judged:
 
 
 @functools.cache
-def _repeated(folder: str) -> np.ndarray:
-    return np.load(f"{folder}/repeated.npy", mmap_mode="r")
+def _repeated(folder: str) -> RepeatedLines:
+    return RepeatedLines(counts=np.load(f"{folder}/repeated.npy", mmap_mode="r"))
 
 
 @functools.cache

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.prepare.cleaned import clean_chunk
+from dataset.prepare.cleaned import clean_chunk, count_lines
 from dataset.prepare.documents import Documents
-from dataset.prepare.duplicates.repeated_lines import repeated_lines
 from dataset.prepare.fates import decide
 from dataset.prepare.judged import judge_chunk
 from dataset.prepare.page import page
@@ -21,7 +20,7 @@ from dataset.prepare.processes import in_processes
 from dataset.prepare.reading import CHARACTERS, FORMS, chunks
 from dataset.prepare.report import Report
 from dataset.prepare.settings import Settings
-from dataset.prepare.work import WorkFolder, file_of
+from dataset.prepare.work import WorkFolder
 from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION, write_dropped, write_results
 from dataset.records.reading import bar_over, size_of
 from model.disk import previous_path, sync_folder, write_atomically
@@ -82,9 +81,8 @@ def _judge(settings: Settings, work: WorkFolder, forms: list[str], processes: in
     (work.path / "judged").mkdir(exist_ok=True)
     path = work.path / "repeated.npy"
     if "lines" in settings.steps and not path.exists():
-        files = [file_of(work.path, "lines", number, "npy") for number, form in enumerate(forms) if form == "text"]
-        keys = repeated_lines(np.load(file) for file in files)
-        write_atomically(path, lambda file: np.save(file, keys))
+        counted = count_lines(work.path, [number for number, form in enumerate(forms) if form == "text"])
+        write_atomically(path, lambda file: np.save(file, counted.counts))
     jobs = ((str(work.path), settings, number, form) for number, form in enumerate(forms))
     with bar_over(len(forms), "judging", unit=" parts") as bar:
         for _ in in_processes(judge_chunk, jobs, processes):

@@ -15,7 +15,7 @@ from model.errors import SproutError, UsageError
 from scripts.prepare import main, parse_arguments, settings_of
 
 ROOT = Path(__file__).parents[2]
-WORDS = "bread river stone winter letter garden market singer window mountain carpet teacher basket friend".split()
+SYLLABLES = [first + second for first in "bdfgklmnprstvw" for second in "aeiou"]
 HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方"
 
 
@@ -24,8 +24,8 @@ def text(seed: int) -> str:
     draw = random.Random(seed)
     if seed % 2:
         return "".join("".join(draw.choices(HAN, k=draw.randint(8, 20))) + "。" for _ in range(draw.randint(8, 14)))
-    sentences = (f"The {' of the '.join(draw.choices(WORDS, k=6))} and that have." for _ in range(draw.randint(8, 14)))
-    return " ".join(sentences)
+    words = ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 4))) for _ in range(draw.randint(60, 140))]
+    return " ".join(f"The {' '.join(words[start : start + 8])} and that have." for start in range(0, len(words), 8))
 
 
 def write(path: Path, records) -> Path:
