@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from model.config import PRESETS
@@ -60,6 +61,7 @@ TINY = {
     "train_grpo": f"{RUN} --max_seq_len 800 --max_new_tokens 4 --group_size 2 --eval_interval 0",  # a tool takes 460
     "train_ppo": f"{RUN} --max_new_tokens 4 --mini_batches 1 --inner_epochs 1 --eval_interval 0",
     "train_tokenizer": "--vocab_size 300",
+    "scripts.prepare": "--processes 1 --rules none",
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.score": "--device cpu",
     "scripts.benchmark": "--megabytes 1",
@@ -75,6 +77,11 @@ TEXTS = (
     "stories",
     "new",
     "zh",
+    "export",
+    "crawl/a",
+    "code/a",
+    "out/data/text",
+    "out/data/val",
 )
 CHATS = ("my_chats", "chats", "questions")
 
@@ -114,6 +121,10 @@ def prepared(tmp_path_factory) -> Path:
         (folder / f"{name}.jsonl").write_text("".join(sums))
     for name in ("law_val", "law_dev"):
         (folder / f"{name}.jsonl").write_text(options)
+    (folder / "notes.txt").write_text("A note of some words.\n")
+    (folder / "export.jsonl").rename(folder / "export.json")
+    records = [json.loads(line) for line in (folder / "zh.jsonl").read_text(encoding="utf-8").splitlines()]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), folder / "wiki.parquet")
     for name in CHATS:
         write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
     tokenizer = Tokenizer.load()
