@@ -20,6 +20,8 @@ from dataset.command_line import CommandParser, fraction, positive, positive_int
 from dataset.prepare.settings import STEPS, Settings
 from model.errors import UsageError, counted
 
+EXAMPLES = {"--rules_for": "code", "--kind_for": "markdown", "--weights": "0.5"}
+KINDS = ("text", "markdown", "html")
 RULES = ("prose", "code", "none")
 
 
@@ -38,6 +40,9 @@ def parse_arguments(argv=None):
         choices=("file", "blocks"),
         default="file",
         help="a document: a .txt file, or what is between blank lines",
+    )
+    reading.add_argument(
+        "--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=f"its texts are {', '.join(KINDS)}"
     )
     steps = parser.add_argument_group("steps")
     steps.add_argument("--steps", metavar="NAME,...", help=f"only these of {','.join(STEPS)}")
@@ -139,6 +144,11 @@ def settings_of(args, files) -> Settings:
         if value not in RULES:
             raise UsageError(f"--rules_for {source}={value}: the rules are {', '.join(RULES)}")
         rules[source] = conversation_rules[source] = value
+    kinds = dict.fromkeys(args.sources)
+    for source, value in _by_source("--kind_for", args.kind_for, args.sources).items():
+        if value not in KINDS:
+            raise UsageError(f"--kind_for {source}={value}: the kinds are {', '.join(KINDS)}")
+        kinds[source] = value
     weights = None
     if args.weights:
         weights = _by_source("--weights", args.weights, args.sources)
@@ -152,6 +162,7 @@ def settings_of(args, files) -> Settings:
         sources=tuple(args.sources),
         files=tuple((args.sources.index(file.source), str(file.path)) for file in files),
         rules=tuple(rules.values()),
+        kinds=tuple(kinds.values()),
         conversation_rules=tuple(conversation_rules.values()),
         weights=weights,
         against=tuple(args.against),
@@ -171,9 +182,7 @@ def _by_source(flag: str, items: list[str], sources: list[str]) -> dict[str, str
     for item in items:
         name, mark, value = item.rpartition("=")
         if not mark:
-            raise UsageError(
-                f"{flag} {item}: write SOURCE=VALUE, such as {sources[0]}={'code' if 'rules' in flag else '0.5'}"
-            )
+            raise UsageError(f"{flag} {item}: write SOURCE=VALUE, such as {sources[0]}={EXAMPLES[flag]}")
         meant = [source for source in sources if source == name] or [
             source for source in sources if name in (Path(source).name, Path(source).name.split(".")[0])
         ]

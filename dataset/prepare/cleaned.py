@@ -68,7 +68,7 @@ def _write_lines(folder: str, number: int, texts: list[str]) -> None:
 
 
 def count_lines(folder: str, chunks: Sequence[int]) -> RepeatedLines:
-    """In how many texts each line of these chunks stands. Of equal texts one counts, else all their lines would recur."""
+    """In how many texts each line of these chunks stands. Equal texts count once, else all their lines would recur."""
     files = [file_of(folder, "lines", number, "npz") for number in chunks]
     texts = np.concatenate([np.load(file)["texts"] for file in files] or [np.zeros(0, np.uint64)])
     is_first = np.zeros(len(texts), bool)

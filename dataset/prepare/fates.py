@@ -9,7 +9,10 @@ from dataset.prepare.duplicates.clusters import find_duplicates
 from dataset.prepare.mixing import copies_of, epochs_of, weights_by_temperature
 from dataset.prepare.settings import Settings
 from dataset.prepare.splitting import validation_of
+from dataset.records.reading import bar_over
 from model.disk import write_atomically
+
+CALLED = {"text": "texts", "chat": "chats", "preference": "pairs"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
     path = documents.path / "heads.npy"
     if not path.exists():
         if len(documents) and {"deduplicate", "split"} & set(settings.steps):
-            heads = find_duplicates(documents.keys, documents.bands, documents.text, settings.threshold)
+            with bar_over(documents.bands.shape[1], f"comparing {CALLED[documents.form]}", unit=" bands") as bar:
+                heads = find_duplicates(documents.keys, documents.bands, documents.text, settings.threshold, bar.update)
         else:
             heads = np.arange(len(documents))
         write_atomically(path, lambda file: np.save(file, heads))

@@ -34,8 +34,8 @@ FORMS = ("text", "chat", "preference")
 def chunks(settings: Settings, characters: int = CHARACTERS) -> Iterator[Chunk]:
     """Every document and bad line of the files, in order."""
     chunk, size, position = Chunk(0, "text"), 0, _Position()
-    for number, (_, path) in enumerate(settings.files):
-        for item in read_file(Path(path), settings.text_column, settings.txt, position.within):
+    for number, (source, path) in enumerate(settings.files):
+        for item in read_file(Path(path), settings.text_column, settings.txt, settings.kinds[source], position.within):
             if isinstance(item, BadLine):
                 row, form = (number, item.line, None, _why(item)), chunk.form
             else:

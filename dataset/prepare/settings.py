@@ -16,6 +16,7 @@ class Settings:
     sources: tuple[str, ...]
     files: tuple[tuple[int, str], ...]  # (number of its source, path) of each file
     rules: tuple[str, ...]  # of each source
+    kinds: tuple[str | None, ...]  # of the texts in records of each source: "text", "markdown", "html"; None: found
     conversation_rules: tuple[str, ...]  # of each source, for what the assistant says in it
     text_column: str | None = None
     txt: str = "file"

@@ -7,7 +7,7 @@ of its lines, so that (source, file, line) orders all documents, whoever reads t
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataset.command_line import refuse_same_file
@@ -106,21 +106,25 @@ def _check_document(path: Path) -> None:
 
 
 def read_file(
-    path: Path, text_column: str | None = None, txt: str = "file", progress: Callable[[int], None] | None = None
+    path: Path,
+    text_column: str | None = None,
+    txt: str = "file",
+    kind: str | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[SourceDocument | BadLine]:
     """Every document of a file, and a `BadLine` for what is none.
 
     text_column: the key of the text; None finds it. txt: "file" makes a `.txt` file one document, "blocks" each block
-    of lines between blank lines. progress: as in `read_records`. Raises UsageError where the records are of
-    another kind.
+    of lines between blank lines. kind: that of texts, where neither the name of the file or column nor the text itself says
+    it. progress: as in `read_records`. Raises UsageError where the records are of another kind.
     """
-    kind = DOCUMENT_FILES.get(path.suffix.lower()) if not path.is_dir() else None
-    if kind is None and txt == "file" and path.name.lower().endswith(PLAIN_TEXT):
-        kind = "text"
-    if kind:
-        yield _whole_file(path, kind)
-    else:
-        yield from _records(path, text_column, progress)
+    form = DOCUMENT_FILES.get(path.suffix.lower()) if not path.is_dir() else None
+    if form is None and txt == "file" and path.name.lower().endswith(PLAIN_TEXT):
+        form = "text"
+    documents = [_whole_file(path, form)] if form else _records(path, text_column, progress)
+    for each in documents:
+        of_no_form = isinstance(each, SourceDocument) and each.kind == "text"
+        yield replace(each, kind=kind) if kind and of_no_form else each
 
 
 def _whole_file(path: Path, kind: str) -> SourceDocument | BadLine:

@@ -9,6 +9,7 @@
     python scripts/benchmark.py decode                                decoding against transformers' `generate`
     python scripts/benchmark.py rollouts --data_path a.jsonl --weight_path FILE   sampling, against MiniMind's way
     python scripts/benchmark.py harness --data_path blimp.jsonl --weight_path FILE   scores, against lm_eval
+    python scripts/benchmark.py prepare --data_path a.jsonl           preparing a corpus, against datatrove's pipeline
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -22,9 +23,9 @@ from training.stages.arguments import StageParser
 def main(argv=None):
     parser = StageParser(__doc__)
     parser.add_argument(
-        "what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode", "rollouts", "harness")
+        "what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode", "rollouts", "harness", "prepare")
     )
-    what = "train, learn, plan: texts; sft: conversations; gpu: both"
+    what = "train, learn, plan, prepare: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
@@ -66,6 +67,8 @@ def main(argv=None):
         from scripts.benchmark.rollouts import compare
     elif args.what == "harness":
         from scripts.benchmark.harness import compare
+    elif args.what == "prepare":
+        from scripts.benchmark.prepare import compare
     elif args.what == "decode":
         from scripts.benchmark.decode import compare
     elif args.what == "plan":

@@ -89,3 +89,8 @@ def test_chats_and_pairs(tmp_path):
     assert documents(tmp_path / "b.jsonl")[0][2] == "preference"
     with pytest.raises(UsageError, match="only texts, chats and pairs"):
         documents(tmp_path / "c.jsonl")
+
+
+def test_kind_of_a_source(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "# x"}\n{"text": "<html><body>x</body></html>"}')
+    assert [kind for _, _, kind in documents(tmp_path / "a.jsonl", kind="markdown")] == ["markdown", "html"]
