@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import CommandParser, fraction, positive, positive_int, run_main, share
 from dataset.prepare.settings import STEPS, Settings
-from model.errors import UsageError, counted
+from model.errors import SproutError, UsageError, counted
 
 EXAMPLES = {"--rules_for": "code", "--kind_for": "markdown", "--weights": "0.5"}
 KINDS = ("text", "markdown", "html")
@@ -119,6 +119,10 @@ def main(argv=None) -> None:
     except KeyboardInterrupt:
         print("\nstopped: the same command with --resume goes on", file=sys.stderr)
         raise
+    except SproutError:
+        if not work.holds_anything():
+            work.remove()
+        raise
     print("\n".join(summary(report, settings)))
     print(f"all of it: {save_dir / REPORT.replace('.json', '.html')}")
 
@@ -213,7 +217,7 @@ def summary(report, settings: Settings) -> list[str]:
     for name, one in zip(settings.sources, report.sources):
         lines.append(f"{name}: {one.kept:,} of {one.read:,} documents kept, {one.tokens:,} {units}")
     for form, epochs in report.epochs.items():
-        passes = ", ".join(f"{name} {count:.2f}" for name, count in zip(settings.sources, epochs))
+        passes = ", ".join(f"{name} {count:.2f}" for name, count in epochs.items())
         lines.append(f"passes over each source ({form}): {passes}")
     return lines + [f"warning: {each}" for each in report.warnings()]
 

@@ -20,7 +20,8 @@ class Fates:
     """For each document: `head`, the number of the one that is kept of its cluster, int64 [N]; `duplicate`,
     `validation`, bool [N]; `copies`, int16 [N], how often it stands in what is trained on.
 
-    weights: of each source in what is trained on, None where all is taken as it comes. epochs: of each source.
+    weights: of each source in what is trained on, None where all is taken as it comes. epochs, sizes: how often
+    each source is gone through, and the tokens in one pass.
     """
 
     head: np.ndarray
@@ -29,6 +30,7 @@ class Fates:
     copies: np.ndarray
     weights: list[float] | None
     epochs: list[float]
+    sizes: list[int]
 
 
 def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
@@ -66,4 +68,4 @@ def decide(documents: Documents, settings: Settings) -> Fates:
             copies[own] = copies_of(tokens[own], epochs[source])
             if epochs[source] == 0:
                 validation[sources == source] = False
-    return Fates(heads, duplicate, validation, copies, weights, epochs)
+    return Fates(heads, duplicate, validation, copies, weights, epochs, sizes)

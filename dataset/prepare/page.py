@@ -70,7 +70,7 @@ def _sources_table(report: dict, units: str) -> str:
         row = [name, f"{one['read']:,}", f"{one['kept']:,}", f"{one['kept'] / max(one['read'], 1):.1%}"]
         row += [f"{one['validation']:,}", f"{one['tokens']:,}"]
         if mixed:
-            row.append(" / ".join(f"{epochs[name]:.2f}" for epochs in mixed.values()))
+            row.append(" / ".join(f"{epochs[name]:.2f}" for epochs in mixed.values() if name in epochs))
             row.append(f"{one['tokens_written'] / written:.1%}")
         rows.append(row)
     return _table(head, rows)

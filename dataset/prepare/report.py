@@ -42,7 +42,7 @@ class Report:
         self.sources = [SourceReport() for _ in settings.sources]
         self.rules: dict[str, dict] = {}
         self.pairs: Counter[tuple[str, str]] = Counter()  # duplicates: (source dropped, source kept)
-        self.epochs: dict[str, list[float]] = {}  # by form, where weights are given
+        self.epochs: dict[str, dict[str, float]] = {}  # by form and source, where weights are given
         self._source_of_file = np.array([source for source, _ in settings.files])
 
     def add_counts(self, counts: dict[str, dict]) -> None:
@@ -97,10 +97,9 @@ class Report:
             lost = sum(by_rules.values())
             if lost > MUCH * one.read:
                 worst = max(by_rules, key=by_rules.get)
-                found.append(
-                    f'{name} loses {lost / one.read:.0%} of its documents, most of them by "{worst}":'
-                    f" look at the examples, and perhaps give --rules_for {name}=none (or code)"
-                )
+                text = f'{name} loses {lost / one.read:.0%} of its documents, most of them by "{worst}"'
+                hint = "" if worst in NO_RULES else f", and perhaps give --rules_for {name}=none (or code)"
+                found.append(f"{text}: look at the examples{hint}")
         return found
 
     def as_json(self, files: list[str], others: list[str]) -> dict:
@@ -129,7 +128,7 @@ class Report:
                 {"dropped from": dropped, "kept in": kept, "documents": count}
                 for (dropped, kept), count in self.pairs.most_common()
             ],
-            "epochs": {form: dict(zip(settings.sources, epochs)) for form, epochs in self.epochs.items()},
+            "epochs": self.epochs,
             "warnings": self.warnings(),
             "files that are not read": others,
         }
@@ -139,6 +138,7 @@ class Report:
         return {"documents": found["documents"], "share": found["documents"] / self.read, **found}
 
 
+NO_RULES = ("unreadable", "empty", "nothing left after cleaning", "stands in a benchmark")  # of `judge`
 OF_COPIES = ("exact duplicate", "near-duplicate", "more than its weight")
 
 

@@ -115,8 +115,8 @@ def read_file(
     """Every document of a file, and a `BadLine` for what is none.
 
     text_column: the key of the text; None finds it. txt: "file" makes a `.txt` file one document, "blocks" each block
-    of lines between blank lines. kind: that of texts, where neither the name of the file or column nor the text itself says
-    it. progress: as in `read_records`. Raises UsageError where the records are of another kind.
+    of lines between blank lines. kind: that of texts, where neither the name of the file or column nor the text
+    itself says it. progress: as in `read_records`. Raises UsageError where the records are of another kind.
     """
     form = DOCUMENT_FILES.get(path.suffix.lower()) if not path.is_dir() else None
     if form is None and txt == "file" and path.name.lower().endswith(PLAIN_TEXT):

@@ -101,7 +101,9 @@ def _write(settings: Settings, work: WorkFolder, forms: list[str]) -> tuple[Repo
         with closing(documents):
             files += write_results(work.path, settings, form, documents, fates)
             if fates.weights is not None:
-                report.epochs[form] = fates.epochs
+                report.epochs[form] = {
+                    name: fates.epochs[source] for source, name in enumerate(settings.sources) if fates.sizes[source]
+                }
     write_dropped(work.path / DROPPED, work.path, settings, forms, found, report)
     if not report.read:
         raise SproutError("no document was found in the input: look at the files")

@@ -57,6 +57,10 @@ class WorkFolder:
         path = self.path / name
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
+    def holds_anything(self) -> bool:
+        """Whether a chunk is done, or was."""
+        return (self.path / "chunks.json").exists() or any((self.path / "cleaned").glob("*.jsonl"))
+
     def remove(self) -> None:
         self._lock.close()
         shutil.rmtree(self.path)
