@@ -64,7 +64,10 @@ def parse_arguments(argv=None):
         help="near-duplicates have this Jaccard similarity (%(default)s)",
     )
     steps.add_argument(
-        "--compare", choices=("all", "prompt", "answer"), default="all", help="by what chats and pairs are duplicates"
+        "--compare",
+        choices=("both", "prompt", "answer"),
+        default="both",
+        help="what is alike in duplicate chats and pairs",
     )
     steps.add_argument(
         "--against", nargs="+", default=[], metavar="FILE", help="benchmarks that must not be in the result"
@@ -108,7 +111,7 @@ def main(argv=None) -> None:
     if inside:
         raise UsageError(f"{inside[0]} is in --save_dir, where the results go: choose another folder")
     if others:
-        print(f"{len(others):,} files in folders are of no type that is read, such as {others[0]}")
+        print(f"files in folders that are not read: {len(others):,}, such as {others[0]}")
     save_dir.mkdir(parents=True, exist_ok=True)
     run = {"settings": vars(settings), "input": [stamp(file) for file in files]}
     work = WorkFolder(save_dir, run, args.resume)

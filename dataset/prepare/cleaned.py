@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dataset.prepare.cleaning.cleaning import clean
-from dataset.prepare.conversations import clean_record, compared_text
+from dataset.prepare.conversations import clean_record, said_in
 from dataset.prepare.duplicates.normalised import text_key
 from dataset.prepare.duplicates.repeated_lines import RepeatedLines, line_hashes
 from dataset.prepare.reading import Chunk
@@ -40,7 +40,7 @@ def _cleaned(settings: Settings, form: str, file: int, line: int, kind: str | No
     row = {"file": file, "line": line}
     if kind is None:
         return row | {"dropped": "unreadable", "detail": text}
-    row["before"] = len(text if form == "text" else compared_text(json.loads(text)))
+    row["before"] = len(text if form == "text" else said_in(json.loads(text)))
     if not text.strip():
         return row | {"dropped": "empty", "beginning": ""}
     if "clean" not in settings.steps:

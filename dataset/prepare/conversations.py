@@ -78,8 +78,16 @@ def answers_of(record: dict) -> Iterator[str]:
     return (message["content"] for message in messages_of(record) if message["role"] == "assistant")
 
 
-def compared_text(record: dict, by: str = "all") -> str:
-    """The text by which two records are found to be equal or alike: "prompt", "answer" or "all" of it.
+def sides_of(record: dict, by: str) -> tuple[str, ...]:
+    """The texts that must all be alike in two records: "prompt", "answer", or with "both" each of them for itself.
+
+    Questions about one long passage are alike, and only their answers tell them apart.
+    """
+    return tuple(said_in(record, side) for side in (("prompt", "answer") if by == "both" else (by,)))
+
+
+def said_in(record: dict, by: str = "all") -> str:
+    """What is said in the prompt or in the answer of a record, or in all of it.
 
     The prompt of a chat is everything up to its last answer, that of a pair what both answers follow. System messages
     never count: they are the same everywhere, and would make all short chats alike.

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.prepare.conversations import compared_text
+from dataset.prepare.conversations import said_in, sides_of
 from dataset.prepare.judged import DOCUMENT
 from dataset.prepare.work import file_of
 from model.disk import write_atomically
 
-PLACE = np.dtype([(name, DOCUMENT[name]) for name in DOCUMENT.names if name not in ("key", "bands")])
 OPEN_FILES = 32
 AT_ONCE = 2**16
 
 
 class Documents:
-    """rows: `PLACE` [N]; keys: uint8 [N, 16]; bands: uint64 [N, 14]; all memory-mapped."""
+    """rows: `DOCUMENT` [N]; keys: uint8 [N, sides, 16]; bands: uint64 [N, sides, 14]; all memory-mapped."""
 
     def __init__(self, folder: Path, form: str, chunks: Sequence[int], compare: str):
         """chunks: the numbers of those that hold this form; their files are put together, unless they are already."""
@@ -33,22 +32,19 @@ class Documents:
         """Three files, the last of which is written last."""
         files = [file_of(self.folder, "judged", number, "npy") for number in chunks]
         count = sum(np.load(file, mmap_mode="r").shape[0] for file in files)
-        for name, columns in _NAMES.items():
-            shape, dtype = ((count,), PLACE) if columns == PLACE.names else ((count, *DOCUMENT[columns].shape), None)
-            dtype = dtype or DOCUMENT[columns].base
+        kind = np.load(files[0], mmap_mode="r").dtype
+        for name, column in _NAMES.items():
+            dtype, inner = kind[column].subdtype if column else (DOCUMENT, ())
 
-            def write(file, columns=columns, shape=shape, dtype=dtype) -> None:
-                header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+            def write(file, column=column, dtype=dtype, inner=inner) -> None:
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(dtype),
+                    "fortran_order": False,
+                    "shape": (count, *inner),
+                }
                 np.lib.format.write_array_header_2_0(file, header)
-                for each in files:
-                    found = np.load(each)
-                    if columns == PLACE.names:
-                        part = np.empty(len(found), PLACE)
-                        for column in columns:
-                            part[column] = found[column]
-                    else:
-                        part = np.ascontiguousarray(found[columns])
-                    file.write(part.tobytes())
+                for found in map(np.load, files):
+                    file.write(np.ascontiguousarray(found[column] if column else _without_hashes(found)).tobytes())
 
             write_atomically(self.path / name, write)
 
@@ -66,10 +62,19 @@ class Documents:
         self._open[chunk].seek(int(row["offset"]))
         return self._open[chunk].read(int(row["bytes"]))
 
-    def text(self, index: int) -> str:
-        """The text by which it is compared with others."""
+    @property
+    def sides(self) -> int:
+        return self.bands.shape[1]
+
+    def side(self, index: int, side: int) -> str:
+        """A text by which it is compared with others."""
         record = json.loads(self.line(index))
-        return record["text"] if self.form == "text" else compared_text(record, self.compare)
+        return record["text"] if self.form == "text" else sides_of(record, self.compare)[side]
+
+    def text(self, index: int) -> str:
+        """All that is said in it."""
+        record = json.loads(self.line(index))
+        return record["text"] if self.form == "text" else said_in(record)
 
     def close(self) -> None:
         with ExitStack() as stack:
@@ -82,4 +87,11 @@ class Documents:
             yield slice(start, min(start + AT_ONCE, len(self)))
 
 
-_NAMES = {"rows.npy": PLACE.names, "keys.npy": "key", "bands.npy": "bands"}
+_NAMES = {"rows.npy": None, "keys.npy": "key", "bands.npy": "bands"}
+
+
+def _without_hashes(found: np.ndarray) -> np.ndarray:
+    rows = np.empty(len(found), DOCUMENT)
+    for column in DOCUMENT.names:
+        rows[column] = found[column]
+    return rows

@@ -34,26 +34,45 @@ class Fates:
 
 
 def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
-    """See `Fates.head`; found once and kept on disk, since this takes long."""
+    """Of each side of a document the number of the one that stands for its cluster, int64 [N, sides].
+
+    Found once and kept on disk, since this takes long.
+    """
     path = documents.path / "heads.npy"
     if not path.exists():
+        heads = np.repeat(np.arange(len(documents))[:, None], documents.sides, axis=1)
         if len(documents) and {"deduplicate", "split"} & set(settings.steps):
-            with bar_over(documents.bands.shape[1], f"comparing {CALLED[documents.form]}", unit=" bands") as bar:
-                heads = find_duplicates(documents.keys, documents.bands, documents.text, settings.threshold, bar.update)
-        else:
-            heads = np.arange(len(documents))
+            bands = documents.sides * documents.bands.shape[2]
+            with bar_over(bands, f"comparing {CALLED[documents.form]}", unit=" bands") as bar:
+                for side in range(documents.sides):
+                    heads[:, side] = find_duplicates(
+                        documents.keys[:, side],
+                        documents.bands[:, side],
+                        lambda index, side=side: documents.side(index, side),
+                        settings.threshold,
+                        bar.update,
+                    )
         write_atomically(path, lambda file: np.save(file, heads))
     return np.load(path, mmap_mode="r")
 
 
+def heads_of_all_sides(heads: np.ndarray) -> np.ndarray:
+    """The lowest number of those that are in the same cluster on every side, int64 [N]. heads: int64 [N, sides]."""
+    if heads.shape[1] == 1:
+        return heads[:, 0]
+    _, first, group = np.unique(heads, axis=0, return_index=True, return_inverse=True)
+    return first[group.reshape(-1)]
+
+
 def decide(documents: Documents, settings: Settings) -> Fates:
-    heads = heads_of(documents, settings)
+    of_sides = heads_of(documents, settings)
+    heads = heads_of_all_sides(of_sides)
     numbers = np.arange(len(documents))
     duplicate = (heads != numbers) if "deduplicate" in settings.steps else np.zeros(len(documents), bool)
     tokens = np.where(duplicate, 0, documents.rows["tokens"])
     validation = np.zeros(len(documents), bool)
     if settings.val_ratio and "split" in settings.steps:
-        validation = validation_of(documents.keys, heads, tokens, settings.val_ratio) & ~duplicate
+        validation = validation_of(documents.keys[:, 0], of_sides[:, 0], tokens, settings.val_ratio) & ~duplicate
     source_of_file = np.array([source for source, _ in settings.files], np.int32)
     sources = source_of_file[documents.rows["file"]] if len(documents) else np.zeros(0, np.int32)
     trained = ~duplicate & ~validation

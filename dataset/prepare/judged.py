@@ -1,6 +1,7 @@
 """The second pass over a chunk: repeated lines leave, documents are judged, and what is kept is hashed.
 
-What is written for a chunk: `judged/N.jsonl`, the lines of the result; `N.npy`, a row of `DOCUMENT` for each of them;
+What is written for a chunk: `judged/N.jsonl`, the lines of the result; `N.npy`, a row of
+`document_type` for each of them;
 `N.json`, what was dropped and counted. The last is written last: where it is, the chunk is done.
 """
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from dataset.prepare.cleaned import BEGINNING
 from dataset.prepare.contamination import passages_of
-from dataset.prepare.conversations import answers_of, compared_text
+from dataset.prepare.conversations import answers_of, said_in, sides_of
 from dataset.prepare.duplicates.minhash import band_keys
 from dataset.prepare.duplicates.normalised import text_key
 from dataset.prepare.duplicates.repeated_lines import RepeatedLines
@@ -34,10 +35,16 @@ DOCUMENT = np.dtype(
         ("characters", np.int32),
         ("tokens", np.int32),  # by the tokenizer; without one, bytes of its text
         ("language", "S8"),
-        ("key", np.uint8, (16,)),  # of the exact text
-        ("bands", np.uint64, (14,)),  # of MinHash
     ]
 )
+
+
+def document_type(sides: int) -> np.dtype:
+    """`DOCUMENT`, and of each side of a document the key of the exact text and the bands of MinHash.
+
+    A text has one side; what a chat or a pair has, `conversations.sides_of` says.
+    """
+    return np.dtype([*DOCUMENT.descr, ("key", np.uint8, (sides, 16)), ("bands", np.uint64, (sides, 14))])
 
 
 def judge_chunk(job: tuple[str, Settings, int, str]) -> None:
@@ -70,7 +77,7 @@ class _Judged:
         self.lines: list[bytes] = []
         self.dropped: list[dict] = []
         self.counts: dict[int, dict] = {}
-        self._texts: list[str] = []  # those compared
+        self._sides: list[tuple[str, ...]] = []  # of each document that is kept
         self._rows: list[tuple] = []  # (file, line, order, characters, tokens) of what is kept
 
     def add(self, order: int, row: dict) -> None:
@@ -89,15 +96,14 @@ class _Judged:
             text, removed = _repeated(self.folder).remove(text)
             if removed:
                 counts["changes"]["repeated lines"] += 1
-        compared = text if record is None else compared_text(record, self.settings.compare)
+        said = text if record is None else said_in(record)
         why = self._verdict(source, text, record)
         if why:
-            return self._drop(order, row, shown=compared, **why)
-        said = text if record is None else compared_text(record)
+            return self._drop(order, row, shown=said, **why)
         self.lines.append(
             (json.dumps({"text": text} if record is None else record, ensure_ascii=False) + "\n").encode()
         )
-        self._texts.append(compared)
+        self._sides.append((text,) if record is None else sides_of(record, self.settings.compare))
         self._rows.append((row["file"], row["line"], order, len(said), self._tokens(said)))
 
     def _verdict(self, source: int, text: str, record: dict | None) -> dict | None:
@@ -110,7 +116,7 @@ class _Judged:
                 if verdict.rule:
                     return {"rule": verdict.rule, "value": verdict.value, "threshold": verdict.threshold}
         if settings.against and "decontaminate" in settings.steps:
-            found = _passages(settings.against).first_in(text if record is None else compared_text(record))
+            found = _passages(settings.against).first_in(text if record is None else said_in(record))
             if found:
                 return {"rule": "stands in a benchmark", "benchmark": list(found)}
         return None
@@ -126,8 +132,9 @@ class _Judged:
         self.dropped.append(entry | {"text": shown[:BEGINNING]})
 
     def documents(self, chunk: int) -> np.ndarray:
-        """A row of `DOCUMENT` for each of `lines`."""
-        found = np.zeros(len(self.lines), DOCUMENT)
+        """A row of `document_type` for each of `lines`."""
+        sides = 2 if self.form != "text" and self.settings.compare == "both" else 1
+        found = np.zeros(len(self.lines), document_type(sides))
         if not self.lines:
             return found
         for name, values in zip(("file", "line", "order", "characters", "tokens"), zip(*self._rows)):
@@ -135,10 +142,11 @@ class _Judged:
         found["chunk"] = chunk
         found["bytes"] = [len(line) for line in self.lines]
         found["offset"] = np.cumsum(found["bytes"], dtype=np.int64) - found["bytes"]
-        found["language"] = [language(text).encode()[:8] for text in self._texts]
+        found["language"] = [language("\n".join(each)).encode()[:8] for each in self._sides]
         if {"deduplicate", "split"} & set(self.settings.steps):
-            found["key"] = [np.frombuffer(text_key(text), np.uint8) for text in self._texts]
-            found["bands"] = band_keys(self._texts)
+            for side, texts in enumerate(zip(*self._sides)):
+                found["key"][:, side] = [np.frombuffer(text_key(text), np.uint8) for text in texts]
+                found["bands"][:, side] = band_keys(texts)
         return found
 
 

@@ -48,7 +48,7 @@ def page(report: dict) -> str:
     if others := report["files that are not read"]:
         listed = "\n".join(others[:100]) + ("\n…" if len(others) > 100 else "")
         parts.append(
-            f"<details><summary>{len(others):,} files are not read</summary>"
+            f"<details><summary>Files that are not read: {len(others):,}</summary>"
             f"<blockquote>{html.escape(listed)}</blockquote></details>"
         )
     body = "\n".join(parts)

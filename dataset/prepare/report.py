@@ -54,7 +54,7 @@ class Report:
             one.lengths_before.update({int(length): count for length, count in found["lengths"].items()})
 
     def add_kept(self, rows: np.ndarray, copies: np.ndarray, validation: np.ndarray) -> None:
-        """rows: `documents.PLACE` [N]; copies, validation: see `Fates`."""
+        """rows: `judged.DOCUMENT` [N]; copies, validation: see `Fates`."""
         times = copies + validation
         sources = self._source_of_file[rows["file"]]
         for source in np.unique(sources[times > 0]):

@@ -9,7 +9,7 @@ STEPS = ("clean", "lines", "judge", "decontaminate", "deduplicate", "mix", "spli
 class Settings:
     """steps: some of `STEPS`, in which order does not matter. rules: of each source, by its name; see `judge`.
 
-    compare: by what chats and pairs are duplicates, as `conversations.compared_text` says.
+    compare: by what chats and pairs are duplicates, as `conversations.sides_of` says.
     """
 
     steps: tuple[str, ...]
@@ -23,7 +23,7 @@ class Settings:
     keep_markdown: bool = False
     personal: bool = False
     threshold: float = 0.7
-    compare: str = "all"
+    compare: str = "both"
     against: tuple[str, ...] = ()
     tokenizer_path: str | None = None
     weights: tuple[float, ...] | None = None  # of each source

@@ -50,7 +50,7 @@ def sources(tmp_path_factory) -> list[str]:
     lines = [*texts, {"text": text(3)}, {"text": f"  {text(4).upper()}"}, {"text": near}, {"text": " "}, {"text": 5}]
     write(folder / "texts.jsonl", lines)
     (folder / "crawl").mkdir()
-    (folder / "crawl" / "a.html").write_text(f"<html><body><p>{text(100)}</p></body></html>")
+    (folder / "crawl" / "a.txt").write_text(text(100))
     (folder / "crawl" / "b.md").write_text(f"# Title\n\n{text(8)}\n")
     (folder / "crawl" / "c.txt").write_text(text(102))
     chats = [{"instruction": f"What is {seed}?", "output": text(200 + seed)} for seed in range(6)]
