@@ -21,7 +21,8 @@ def main(folder: str, processes: int) -> None:
     from datatrove.pipeline.writers import JsonlWriter
 
     def run(tasks: int, workers: int, *pipeline) -> None:
-        LocalPipelineExecutor(list(pipeline), tasks=tasks, workers=workers, skip_completed=False).run()
+        settings = {"tasks": tasks, "workers": workers, "skip_completed": False}
+        LocalPipelineExecutor(list(pipeline), logging_dir=f"{folder}/logs", **settings).run()
 
     config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
     filtered = f"{folder}/filtered"
