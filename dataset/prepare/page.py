@@ -4,6 +4,7 @@ import html
 from collections import Counter
 
 from dataset.prepare.pictures import bars_picture, dropped_picture, lengths_picture, pairs_picture
+from model.errors import counted
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -84,15 +85,15 @@ def _changes(sources: dict) -> str:
 
 
 def _rule(name: str, rule: dict) -> str:
-    about = f", threshold {rule['threshold']:g}" if "threshold" in rule else ""
-    head = f"{html.escape(name)}: {rule['documents']:,} documents, {rule['share']:.1%}{about}"
+    head = counted(f"{html.escape(name)}: {rule['documents']:,} documents, {rule['share']:.1%}")
     return f"<details><summary>{head}</summary>{''.join(map(_example, rule['first']))}</details>"
 
 
 def _example(entry: dict) -> str:
     place = f"{entry['file']}:{entry['line']}"
     if "value" in entry:
-        place += f" — value {entry['value']:.4g}"
+        sign = "<" if entry["value"] < entry["threshold"] else ">"
+        place += f" — {entry['value']:.3g} {sign} {entry['threshold']:g}"
     for key in ("kept", "benchmark"):
         if key in entry:
             place += f" — {'like' if key == 'kept' else 'in'} {entry[key]['file']}:{entry[key]['line']}"

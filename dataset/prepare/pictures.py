@@ -43,12 +43,20 @@ def bars_picture(counts: dict[str, int], name: str) -> str:
 
 
 def dropped_picture(sources: dict[str, dict[str, int]], rules: Sequence[str]) -> str:
-    """A bar for each source: the shares kept, and dropped by each rule. sources: {"read", "kept", rule: n}."""
+    """A bar for each source: the shares kept, and dropped by each rule. sources: {"read", "kept", rule: n}.
+
+    rules: the commonest first; what has no colour of its own is put together.
+    """
     names = [name for name, counts in sources.items() if counts["read"]][::-1][-30:]
     figure, axes = _figure(1.3 + 0.34 * len(names))
     left = np.zeros(len(names))
-    for number, part in enumerate(("kept", *rules)):
-        shares = np.array([sources[name].get(part, 0) / sources[name]["read"] for name in names])
+    own = len(COLOURS) - (len(rules) > len(COLOURS))
+    parts = {"kept": ["kept"], **{rule: [rule] for rule in rules[:own]}}
+    if len(rules) > own:
+        parts["other rules"] = list(rules[own:])
+    for number, (part, put_together) in enumerate(parts.items()):
+        counts = [sum(sources[name].get(rule, 0) for rule in put_together) for name in names]
+        shares = np.array([count / sources[name]["read"] for count, name in zip(counts, names)])
         colour = "#d9e6dd" if part == "kept" else COLOURS[(number - 1) % len(COLOURS)]
         axes.barh(range(len(names)), shares, left=left, color=colour, label=part, edgecolor="white", lw=0.5)
         left += shares

@@ -74,8 +74,6 @@ class Report:
         self.sources[source].dropped[entry["rule"]] += 1
         rule = self.rules.setdefault(entry["rule"], {"documents": 0, "first": []})
         rule["documents"] += 1
-        if "threshold" in entry:
-            rule["threshold"] = entry["threshold"]
         if len(rule["first"]) < EXAMPLES:
             rule["first"].append(entry | {"text": entry["text"][:SHOWN]})
         if "kept" in entry:
