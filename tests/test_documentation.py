@@ -42,6 +42,7 @@ NOT_RUN = {
     r"pip download|python .*smollm2": "a network from PyPI",
     r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
     r"python scripts/benchmark.py harness ": "needs lm-eval, which brings 340 MB",
+    r"python scripts/benchmark.py duplicates ": "needs datasketch, which brings scipy",
     r"python eval_model.py .*--out_dir out/quickstart ": "asks a network of scripts/quickstart.py --full",
     r"python train_tokenizer.py --out_dir model/": "would replace the shipped tokenizer",
 }

@@ -9,6 +9,7 @@
     python scripts/benchmark.py decode                                decoding against transformers' `generate`
     python scripts/benchmark.py rollouts --data_path a.jsonl --weight_path FILE   sampling, against MiniMind's way
     python scripts/benchmark.py harness --data_path blimp.jsonl --weight_path FILE   scores, against lm_eval
+    python scripts/benchmark.py duplicates --data_path a.jsonl --labelled b.jsonl   MinHash, against datasketch
     python scripts/benchmark.py prepare --data_path a.jsonl           preparing a corpus, against datatrove's pipeline
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
@@ -23,13 +24,26 @@ from training.stages.arguments import StageParser
 def main(argv=None):
     parser = StageParser(__doc__)
     parser.add_argument(
-        "what", choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode", "rollouts", "harness", "prepare")
+        "what",
+        choices=(
+            "train",
+            "sft",
+            "learn",
+            "memory",
+            "plan",
+            "gpu",
+            "decode",
+            "rollouts",
+            "harness",
+            "duplicates",
+            "prepare",
+        ),
     )
     what = "train, learn, plan, prepare: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
-    parser.add_argument("--rounds", type=positive_int, default=3, help="train, sft, decode: rounds (%(default)s)")
+    parser.add_argument("--rounds", type=positive_int, default=3, help="of all that take turns (%(default)s)")
     parser.add_argument("--batch_size", type=positive_int, default=16, help="train, sft: rows a step (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
     parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
@@ -46,7 +60,8 @@ def main(argv=None):
     parser.add_argument("--rehearse", action="store_true", help="gpu: everything at its smallest, on a CPU")
     parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
     parser.add_argument("--weight_path", metavar="FILE", help="rollouts, harness: the network that answers")
-    parser.add_argument("--limit", type=positive_int, metavar="N", help="harness: the first N items of each file")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="harness, duplicates: the first N of each file")
+    parser.add_argument("--labelled", metavar="FILE", help="duplicates: texts of which all pairs are compared, too")
     parser.add_argument("--max_new_tokens", type=positive_int, default=64, help="harness: of an answer (%(default)s)")
     parser.add_argument("--server", action="store_true", help="harness: asks scripts/serve.py, not an exported folder")
     parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
@@ -67,6 +82,8 @@ def main(argv=None):
         from scripts.benchmark.rollouts import compare
     elif args.what == "harness":
         from scripts.benchmark.harness import compare
+    elif args.what == "duplicates":
+        from scripts.benchmark.duplicates import compare
     elif args.what == "prepare":
         from scripts.benchmark.prepare import compare
     elif args.what == "decode":

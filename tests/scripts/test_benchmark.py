@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import random
 import re
 import sys
 from types import SimpleNamespace
@@ -8,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from model.errors import UsageError
-from scripts.benchmark import command, decode
+from scripts.benchmark import command, decode, duplicates
 from scripts.benchmark import plan as benchmark_plan
+from tests.dataset.prepare.duplicates.texts import pair_at
 from tests.stages.workshop import write_texts
 
 
@@ -54,3 +56,31 @@ def test_decoding_is_measured_and_set_against_others(capsys, monkeypatch):
     assert "ours is 4.00x; first tokens alike in 100% of the rows" in printed and "against" in printed
     assert printed.count("failed") == 1
     decode.writer.cache_clear()
+
+
+def test_duplicates_are_set_against_datasketch_and_brute_force(tmp_path, capsys, monkeypatch):
+    rng = random.Random(0)
+    texts = [text for similarity in (0.95, 0.95, 0.4) for text in pair_at(similarity, rng)]
+    texts += [texts[0] + "。", "短", "短。", texts[5]]
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    monkeypatch.setitem(sys.modules, "datasketch", None)
+    with pytest.raises(UsageError, match="pip install datasketch"):
+        command.main(["duplicates", "--data_path", str(path)])
+
+    made = []
+
+    class MinHash:
+        def __init__(self, num_perm, hashfunc=None):
+            assert num_perm == 112
+
+        def update_batch(self, shingles):
+            made.append(shingles)
+
+    monkeypatch.setitem(sys.modules, "datasketch", SimpleNamespace(MinHash=MinHash))
+    command.main(["duplicates", "--data_path", str(path), "--labelled", str(path), "--rounds", "1"])
+    printed = capsys.readouterr().out
+    assert [len(shingles) > 290 for shingles in made[:10]] == [True] * 7 + [False] * 2 + [True]
+    assert "10 documents: 4 merged into another" in printed and printed.count("  J 1.000") == 2
+    assert "precision 1.0000, recall 1.0000, F1 1.0000" in printed and "does not have: 0" in printed
+    assert duplicates.lowest_of_clusters([[0, 3], [1], [2, 3], [0, 2, 3]]).tolist() == [0, 1, 0, 0]

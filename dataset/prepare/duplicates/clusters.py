@@ -2,7 +2,7 @@
 
 Two documents are linked if their exact keys are equal, or if they share a band and their shingles have a Jaccard
 similarity of the threshold or more. A cluster is what hangs together by links; its lowest number is kept. So clusters
-depend neither on the order of the documents nor on how the work is divided, and what is kept has no duplicates left.
+do not depend on the order of the documents, and what is kept has no duplicates left.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import numpy as np
 
 from dataset.prepare.duplicates.minhash import NEVER, shingles
 
-BLOCK = 2**19  # shingles that are compared at once: 4 MB, and about 10 times that at work
+BLOCK = 2**17  # shingles that are compared at once: 1 MB, and a few times that at work
 FIRST_BLOCKS = 8  # of a bucket, with which all its documents are compared
 
 
@@ -29,10 +29,11 @@ def find_duplicates(
     text_of: the text of a number; it is asked for candidates only, some of them several times. progress: is called
     after each band.
 
-    Bands are sorted one at a time, which takes about 40 bytes a document. Equal keys are linked without a look at
-    texts. A bucket (documents with one band equal) is compared pair by pair where pairs are not yet in one cluster; of
-    a bucket larger than `FIRST_BLOCKS` blocks, each document is compared with the first blocks and its own, so that the
-    work grows with its size and not with the square. What is kept is then looked at again, until nothing more is found.
+    Bands are sorted one at a time, which takes about 50 bytes a document. Equal keys are linked without a look at
+    texts. A bucket (documents with one band equal) is compared pair by pair where pairs are not yet in one cluster.
+    Of a bucket larger than `FIRST_BLOCKS` blocks (1 M shingles), each document is compared with the first blocks and
+    its own, so that the work grows with its size and not with the square; which blocks are first depends on the order.
+    What is kept is then looked at again, until nothing more is found.
     """
     clusters = _Clusters(np.arange(len(keys)))
     _link_equal(keys, clusters)
@@ -58,6 +59,10 @@ class _Clusters:
         self.lowest[numbers] = found
         return found
 
+    def together(self, numbers: np.ndarray) -> bool:
+        lowest = self.of(numbers)
+        return bool((lowest == lowest[0]).all())
+
     def link(self, number: int, others: np.ndarray) -> None:
         every = self.of(np.append(others, number))
         self.lowest[every] = every.min()
@@ -78,7 +83,7 @@ def _link_similar(bands, kept: np.ndarray, clusters: _Clusters, text_of, thresho
         numbers, values = kept[values != NEVER], values[values != NEVER]
         order = np.argsort(values, kind="stable")
         for bucket in _runs((values[order],), numbers[order]):
-            if len(np.unique(clusters.of(bucket))) > 1:
+            if not clusters.together(bucket):
                 complete &= _compare_bucket(bucket, clusters, text_of, threshold)
         progress()
     return complete
@@ -105,14 +110,14 @@ class _Block:
 
 
 def _blocks(bucket: np.ndarray, text_of) -> Iterator[_Block]:
-    numbers, sets = [], []
-    for number in bucket.tolist():
-        numbers.append(number)
+    begin, sets, total = 0, [], 0
+    for end, number in enumerate(bucket.tolist(), 1):
         sets.append(shingles(text_of(number)))
-        if sum(map(len, sets)) >= BLOCK or number == bucket[-1]:
+        total += len(sets[-1])
+        if total >= BLOCK or end == len(bucket):
             sizes = np.array(list(map(len, sets)))
-            yield _Block(np.array(numbers), np.concatenate(sets), np.cumsum(sizes) - sizes, sizes)
-            numbers, sets = [], []
+            yield _Block(bucket[begin:end], np.concatenate(sets), np.cumsum(sizes) - sizes, sizes)
+            begin, sets, total = end, [], 0
 
 
 def _compare_bucket(bucket: np.ndarray, clusters: _Clusters, text_of, threshold: float) -> bool:
@@ -132,7 +137,7 @@ def _compare_bucket(bucket: np.ndarray, clusters: _Clusters, text_of, threshold:
 
 def _compare(one: _Block, other: _Block, clusters: _Clusters, threshold: float) -> None:
     """Links each document of `one` with those of `other` whose Jaccard similarity is high enough."""
-    if len(np.unique(clusters.of(np.append(one.numbers, other.numbers)))) == 1:
+    if clusters.together(np.append(one.numbers, other.numbers)):
         return
     vocabulary, own = np.unique(one.found, return_inverse=True)
     theirs = np.minimum(np.searchsorted(vocabulary, other.found), len(vocabulary) - 1)

@@ -1,14 +1,15 @@
 """Lines that recur in many documents: menus, licences, "read more", 版权所有. They are removed before MinHash.
 
-Shared boilerplate makes unrelated pages look like near-duplicates, and teaches a model nothing. A first pass counts in how
-many documents each line stands, a second removes those that stand in more than six: the rule of Llama 3 (Dubey et al. 2024:
-"more than 6 times in each bucket of 30M documents"; CCNet, Wenzek et al. 2020, removes from the second time on).
-Equal documents have to be dropped before the count, or each of their lines is one that recurs.
+Shared boilerplate makes unrelated pages look like near-duplicates, and teaches a model nothing. A first pass counts in
+how many documents each line stands, a second removes those that stand in more than six. That is the rule of Llama 3
+(Grattafiori et al. 2024: lines "that appeared more than 6 times in each bucket of 30M documents"); CCNet (Wenzek et al.
+2020) removes a paragraph from its second time on. Equal documents have to be dropped before the count, or all of their
+lines recur.
 
 Some lines stay, however often they recur: those of fewer than 12 bytes of UTF-8 (four Chinese characters; a brace, a
-number, "Yes."), those that end with a colon and so introduce what follows (the speakers of a play), those of code (between
-fences of markdown, or indented by four spaces or a tab), and all lines of a document of which more than half recurs: it is
-a near-duplicate as a whole, which MinHash finds, and would be left in pieces.
+number, "Yes."), those that end with a colon and so introduce what follows (the speakers of a play), those of code
+(between fences of markdown, or indented by four spaces or a tab), and all lines of a document of which more than half
+recurs: it is a near-duplicate as a whole, which MinHash finds, and would be left in pieces.
 """
 
 import re
@@ -29,8 +30,8 @@ _FACTORS = np.frombuffer(blake2b(b"rows", digest_size=8 * ROWS).digest(), dtype=
 class RepeatedLines:
     """In how many documents each line stands: a count-min sketch (Cormode and Muthukrishnan 2005) of fixed size.
 
-    counts: uint8 [4, 2^bits], all of a run's state. The smallest of a line's four entries is never below its true number,
-    and above it only where all four are shared with other lines. With 24 bits (64 MB) a line that stands in one document is
+    counts: uint8 [4, 2^bits], all of a run's state. The smallest of a line's four entries is never below its true
+    number, and above it only where all four are shared with other lines. With 24 bits (64 MB) a line of one document is
     taken for a repeated one with a probability of 4e-11 among 30 M different lines and of 1e-6 among 50 M.
     """
 
