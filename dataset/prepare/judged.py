@@ -12,6 +12,7 @@ from collections import Counter
 import numpy as np
 
 from dataset.prepare.cleaned import BEGINNING
+from dataset.prepare.cleaning.characters import fix_characters
 from dataset.prepare.contamination import passages_of
 from dataset.prepare.conversations import answers_of, said_in, sides_of
 from dataset.prepare.duplicates.minhash import band_keys
@@ -96,6 +97,7 @@ class _Judged:
             text, removed = _repeated(self.folder).remove(text)
             if removed:
                 counts["changes"]["repeated lines"] += 1
+                text = fix_characters(text)[0] if "clean" in self.settings.steps else text  # blank lines at its ends
         said = text if record is None else said_in(record)
         why = self._verdict(source, text, record)
         if why:
