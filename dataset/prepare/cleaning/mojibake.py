@@ -22,15 +22,15 @@ _MIN_CHARACTERS, _MIN_COMMON = 4, 0.9  # of all that a text would hold then; `é
 def fix_mojibake(text: str) -> tuple[str, Counter[str]]:
     """The text as it was meant. Raises SproutError where ftfy is needed and missing."""
     changes = Counter()
-    if _GBK_READ_AS_LATIN1.search(text):
-        text, changes["mojibake"] = _fix_gbk(text)
-    if not changes["mojibake"] and _UTF8_READ_AS_CP1252.search(text):
+    if _UTF8_READ_AS_CP1252.search(text):
         ftfy = library("ftfy", "A text in a wrong encoding")
         # What was lost on the way cannot be proved: ftfy would put U+FFFD there.
-        config = ftfy.TextFixerConfig(replace_lossy_sequences=False)
-        fixed = ftfy.fix_encoding(text, config)
+        fixed = ftfy.fix_encoding(text, ftfy.TextFixerConfig(replace_lossy_sequences=False))
         changes["mojibake"] += fixed != text
         text = fixed
+    # Only after that: Cyrillic letters in UTF-8 are pairs of bytes that are common characters in GB 2312.
+    if not changes["mojibake"] and _GBK_READ_AS_LATIN1.search(text):
+        text, changes["mojibake"] = _fix_gbk(text)
     return text, +changes
 
 

@@ -31,7 +31,7 @@ _NAMES = {
     "devanagari": "hi",
     "thai": "th",
 }
-_MIN_KANA = 0.1  # of Han and kana together: Japanese has 0.3 and more, Chinese quotes a name at most
+_MIN_KANA = 0.2  # of Han and kana together: Japanese has 0.35 and more, Chinese quotes some words at most
 _ENGLISH = re.compile(r"\b(?:the|be|to|of|and|that|have|with|is|in|a|it|you|for|was|are|this|not)\b", re.IGNORECASE)
 _MIN_ENGLISH = 0.1  # share of these in English words: 0.25 and more in prose
 _LOOKED_AT = 10_000  # characters: more say nothing new

@@ -1,0 +1,49 @@
+import pytest
+
+from dataset.prepare.cleaning.html import html_to_text
+
+SENTENCE = "This sentence is long enough to be seen as the content of a page, which a short one is not."
+
+
+@pytest.mark.parametrize(
+    "html, text",
+    [
+        ("<p>Hello <b>world</b>.</p>", "Hello world."),
+        ("no tags: a < b &amp; c", "no tags: a < b & c"),
+        ("<p>one\n  two</p>\n\n<p>three<br>four</p>", "one two\n\nthree\nfour"),
+        ("<p>a</p><pre><code>if x &lt; 1:\n\n\n    y</code></pre><p>b</p>", "a\n\nif x < 1:\n\n\n    y\n\nb"),
+        ("<ul><li>one<li>two<ul><li>three</ul></ul>", "- one\n- two\n- three"),
+        ("<table><tr><th>a<th>b</tr><tr><td>1</td><td>2</td></tr></table>", "a | b\n1 | 2"),
+        ("<div>a<script>if (x < '<p>') y</script><style>p {}</style> b</div>", "a b"),
+        ("<ruby>打包<rp>(</rp><rt>Packaging</rt><rp>)</rp></ruby>", "打包（Packaging）"),
+        ("<p>if a &amp;lt; b</p>", "if a < b"),  # escaped twice
+        ("<p>write &lt;b&gt; as &amp;lt;b></p>", "write <b> as &lt;b>"),  # a text on HTML
+        ('<math><mi>x</mi><annotation encoding="application/x-tex">x^2</annotation></math>', "$x^2$"),
+        ("", ""),
+    ],
+)
+def test_all_of_a_fragment_becomes_text(html, text):
+    assert html_to_text(html) == text
+
+
+def test_a_page_loses_what_surrounds_its_content():
+    pytest.importorskip("trafilatura", reason="needs the extra data")
+    page = f"""<!DOCTYPE html><html><head><title>T</title><script>var a;</script></head><body>
+        <nav><ul><li><a href="/">Start</a></li><li><a href="/a">About us</a></li></ul></nav>
+        <article><h1>A heading</h1><p>{SENTENCE}</p><pre><code>def f():
+
+            pass</code></pre><p>In <time>1912</time> <b>bold</b>
+            words. {SENTENCE}</p><ul><li>
+            <p>first</p></li></ul><table><tr><td>1</td><td>2</td></tr></table></article>
+        <footer>© Somebody <a href="/privacy">Privacy</a></footer></body></html>"""
+    lines = html_to_text(page).split("\n")
+    assert lines[:5] == ["A heading", SENTENCE, "def f():", "", "            pass"]
+    assert lines[5] == f"In 1912 bold words. {SENTENCE}"
+    assert lines[6] == "- first" and lines[7].startswith("| 1 | 2 |")
+    assert len(lines) == 8
+
+
+def test_a_page_without_content_is_written_out():
+    pytest.importorskip("trafilatura", reason="needs the extra data")
+    assert html_to_text("<html><body>short</body></html>") == "short"
+    assert html_to_text('<?xml version="1.0" encoding="utf-8"?><html><body></body></html>') == ""
