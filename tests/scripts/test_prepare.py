@@ -51,7 +51,7 @@ def sources(tmp_path_factory) -> list[str]:
     write(folder / "texts.jsonl", lines)
     (folder / "crawl").mkdir()
     (folder / "crawl" / "a.txt").write_text(text(100))
-    (folder / "crawl" / "b.md").write_text(f"# Title\n\n{text(8)}\n")
+    (folder / "crawl" / "b.txt").write_text(f"A title\n\n{text(8)}\n")
     (folder / "crawl" / "c.txt").write_text(text(102))
     chats = [{"instruction": f"What is {seed}?", "output": text(200 + seed)} for seed in range(6)]
     write(folder / "chats.jsonl", [*chats, chats[2], {"instruction": "What is 1?", "output": text(301)}])
@@ -89,7 +89,7 @@ def test_what_was_dropped_is_named(sources, result):
         ("texts.jsonl", 63, "near-duplicate"),
         ("texts.jsonl", 64, "empty"),
         ("texts.jsonl", 65, "unreadable"),
-        ("b.md", 1, "near-duplicate"),
+        ("b.txt", 1, "near-duplicate"),
         ("chats.jsonl", 7, "exact duplicate"),
     ]
     assert read(result / "dropped.jsonl")[2]["kept"]["line"] == 7
