@@ -10,6 +10,7 @@ dropped.jsonl with every document that was left out and why, and report.html. --
 stopped.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -98,7 +99,7 @@ def main(argv=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.prepare.sources import check_columns, find_files, stamp
     from dataset.prepare.steps import REPORT, prepare
-    from dataset.prepare.work import WorkFolder
+    from dataset.prepare.work import WorkFolder, fingerprint
     from dataset.records.reading import check_file
 
     files, others = find_files(args.sources)
@@ -114,6 +115,14 @@ def main(argv=None) -> None:
         print(f"files in folders that are not read: {len(others):,}, such as {others[0]}")
     save_dir.mkdir(parents=True, exist_ok=True)
     run = {"settings": vars(settings), "input": [stamp(file) for file in files]}
+    done = save_dir / REPORT
+    if (
+        args.resume
+        and done.exists()
+        and json.loads(done.read_text(encoding="utf-8"))["fingerprint"] == fingerprint(run)
+    ):
+        print(f"this run is finished: {done}")
+        return
     work = WorkFolder(save_dir, run, args.resume)
     if args.resume:
         print("goes on with the unfinished run" if work.resumed else "there is no unfinished run: begins")
@@ -218,7 +227,7 @@ def summary(report, settings: Settings) -> list[str]:
     for rule, found in sorted(report.rules.items(), key=lambda each: -each[1]["documents"]):
         lines.append(f"  {found['documents']:>9,}  {found['documents'] / report.read:6.1%}  {rule}")
     for name, one in zip(settings.sources, report.sources):
-        lines.append(f"{name}: {one.kept:,} of {one.read:,} documents kept, {one.tokens:,} {units}")
+        lines.append(counted(f"{name}: {one.kept:,} of {one.read:,} documents kept, {one.tokens:,} {units}"))
     for form, epochs in report.epochs.items():
         passes = ", ".join(f"{name} {count:.2f}" for name, count in epochs.items())
         lines.append(f"passes over each source ({form}): {passes}")

@@ -50,8 +50,9 @@ def prepare(
         work.write("chunks.json", forms)
     _judge(settings, work, forms, processes)
     report, files = _write(settings, work, forms)
-    work.write(REPORT, report.as_json(files, others))
-    html = page(report.as_json(files, others))
+    as_json = {"fingerprint": work.fingerprint, **report.as_json(files, others)}
+    work.write(REPORT, as_json)
+    html = page(as_json)
     write_atomically(work.path / PAGE, lambda file: file.write(html.encode("utf-8")))
     for kept in _put_in_place(work.path, save_dir):
         say(f"the earlier {kept.name.replace('.previous', '')} is kept as {kept}")

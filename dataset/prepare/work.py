@@ -5,6 +5,7 @@ Everything lies in `unfinished/` of the folder of results, which is removed when
 
 import json
 import shutil
+from hashlib import blake2b
 from pathlib import Path
 
 from model.disk import take, write_atomically
@@ -18,8 +19,13 @@ def file_of(folder: str | Path, stage: str, number: int, end: str) -> Path:
     return Path(folder) / stage / f"{number:07}.{end}"
 
 
+def fingerprint(run: dict) -> str:
+    """A hash of the settings and the input of a run."""
+    return blake2b(json.dumps({"version": VERSION, **run}, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
 class WorkFolder:
-    """Attributes: `path`; `resumed`, whether an earlier run's work is there."""
+    """Attributes: `path`; `resumed`, whether an earlier run's work is there; `fingerprint` of settings and input."""
 
     def __init__(self, save_dir: Path, run: dict, resume: bool):
         """run: settings and input; a run may go on only where they are the same.
@@ -33,6 +39,7 @@ class WorkFolder:
         if not take(self._lock.fileno(), self.path / "lock"):
             raise SproutError(f"another process is preparing data in {save_dir}: wait for it, or choose another folder")
         begun, run = self.path / "run.json", {"version": VERSION, **run}
+        self.fingerprint = fingerprint(run)
         self.resumed = begun.exists()
         if not self.resumed:
             self.write("run.json", run)

@@ -142,6 +142,8 @@ def test_killed_and_resumed_in_two_processes_and_other_chunks(sources, result, t
         run(sources, folder, "--rules", "none", "--val_ratio", "0.2", "--resume")
     subprocess.run([*command, "--processes", "2", "--resume"], env=environment, check=True)
     assert results(folder) == results(result)
+    run(sources, folder, "--rules", "none", "--val_ratio", "0.1", "--resume")
+    assert results(folder) == results(result), "a finished run has nothing to go on with"
 
 
 def test_earlier_result_is_kept_aside(sources, tmp_path, capsys):
