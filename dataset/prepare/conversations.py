@@ -11,26 +11,27 @@ from collections.abc import Callable, Iterator
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.kinds import KINDS, find_kind
 from dataset.records.preferences import PREFERENCE, Pair
-from model.errors import UsageError
 
 SAID = ("content", "reasoning_content")  # what of a message is text
 
 
-def reader_of_conversations(fields: dict) -> Callable | None:
+def reader_of_conversations(fields: dict) -> Callable[[dict], list[tuple[str, str]]] | None:
     """The function from fields to (JSON of the record, kind) for a file whose first record has `fields`.
 
-    None for a file of texts or of what is not known. Raises UsageError for labelled or scored answers and prompts.
+    None for a file of anything else. Labelled and scored answers are no pairs, and are not prepared.
     """
     kind, found = find_kind(fields, KINDS) or (None, None)
     if kind is CHAT:
         return lambda fields: [(_json(_record(found.read(fields))), "chat")]
     if kind is PREFERENCE:
         return lambda fields: [(_json(_record_of_pair(pair)), "preference") for pair in found.read(fields).pairs]
-    if kind is None or kind.name == "text" or "text" in fields:
-        return None
-    raise UsageError(
-        f"records with the keys {', '.join(fields)} are {kind.what}: only texts, chats and pairs are prepared"
-    )
+    return None
+
+
+def other_kind(fields: dict) -> str:
+    """What an error says first of records that are known, but not prepared."""
+    kind, _ = find_kind(fields, KINDS) or (None, None)
+    return f"this is {kind.what}, and only texts, chats and pairs are prepared; else " if kind else ""
 
 
 def _record(conversation: Conversation) -> dict:

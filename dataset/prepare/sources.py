@@ -189,27 +189,24 @@ def _records(path: Path, text_column: str | None, progress) -> Iterator[SourceDo
             yield _document(path, item.line, text, kind)
 
 
-def reader_for(fields: dict, path: str, text_column: str | None):
-    """The function from a record's fields to (text, kind) of its documents, chosen by the first record of the file."""
-    if text_column is None and "text" not in fields:
-        text_column = next((name for name in TEXT_COLUMNS if isinstance(fields.get(name), str)), None)
-        if text_column in ("content", "body", "document") and {"role", "messages"} & fields.keys():
-            text_column = None
-    elif text_column is not None:
-        text_column = text_column.lower()
-        if text_column not in fields:
-            raise UsageError(
-                f"{path} has no column {text_column!r} ({list_keys(fields)}): choose another --text_column"
-            )
-    else:
-        text_column = "text"
-    from dataset.prepare.conversations import reader_of_conversations  # plain texts do not load it
+def reader_for(fields: dict, path: str, text_column: str | None) -> Callable[[dict], list[tuple[str, str]]]:
+    """The function from a record's fields to (text, kind) of its documents, chosen by the first record of the file.
 
-    of_conversations = None if text_column not in (None, "text") else reader_of_conversations(fields)
-    if of_conversations:
-        return of_conversations
+    Raises UsageError where there is none.
+    """
+    from dataset.prepare.conversations import other_kind, reader_of_conversations  # whole files do not load it
+
     if text_column is None:
-        raise UsageError(f"{path} has no text that can be found ({list_keys(fields)}): name its --text_column")
+        if reader := reader_of_conversations(fields):
+            return reader
+        found = (name for name in TEXT_COLUMNS if isinstance(fields.get(name), str))
+        text_column = "text" if "text" in fields else next(found, None)
+        if text_column is None:
+            what = other_kind(fields) + "name a --text_column"
+            raise UsageError(f"{path} has no text that can be found ({list_keys(fields)}): {what}")
+    text_column = text_column.lower()
+    if text_column not in fields:
+        raise UsageError(f"{path} has no column {text_column!r} ({list_keys(fields)}): choose another --text_column")
     kind = FORMS_OF_COLUMNS.get(text_column, "text")
     return lambda found: [(clean_string(found, text_column, may_be_blank=True), kind)]
 

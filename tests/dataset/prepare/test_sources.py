@@ -83,10 +83,11 @@ def test_chats_and_pairs(tmp_path):
     chat = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
     (tmp_path / "a.jsonl").write_text(json.dumps({"instruction": "q", "output": "a"}))
     (tmp_path / "b.jsonl").write_text(json.dumps({"prompt": "q", "chosen": "a", "rejected": "b"}))
-    (tmp_path / "c.jsonl").write_text(json.dumps({"prompt": "q", "completion": "a", "label": True}))
+    (tmp_path / "c.jsonl").write_text(json.dumps({"question": "q"}))
     (line, text, kind), *none = documents(tmp_path / "a.jsonl")
     assert (line, json.loads(text), kind, none) == (1, chat, "chat", [])
     assert documents(tmp_path / "b.jsonl")[0][2] == "preference"
+    assert documents(tmp_path / "a.jsonl", text_column="output") == [(1, "a", "text")]
     with pytest.raises(UsageError, match="only texts, chats and pairs"):
         documents(tmp_path / "c.jsonl")
 
