@@ -16,7 +16,10 @@ _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in a s
 _TEX = re.compile(
     r"<math\b(?:(?!</math>).)*?<annotation[^>]*application/x-tex[^>]*>(.*?)</annotation>.*?</math>", re.DOTALL | re.I
 )
-_RUBY = re.compile(r"<rp\b[^>]*>.*?</rp>|<rt\b[^>]*>(.*?)</rt>", re.DOTALL | re.IGNORECASE)
+_MARKED_SECTION = re.compile(
+    r"<!\[[^>]*>?"
+)  # such as <![if IE]>; html.parser raises AssertionError for a malformed one
+_RUBY = re.compile(r"<rp\b[^>]*>[^<]*(?:</rp>)?|<rt\b[^>]*>([^<]*)(?:</rt>)?", re.IGNORECASE)
 _PREFORMATTED = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL | re.IGNORECASE)
 # Within a paragraph these change nothing of the text, but trafilatura leaves <time> out with all that is in it, and in
 # short pages begins a line at each of the others.
@@ -46,7 +49,7 @@ def html_to_text(html: str) -> str:
     text = _content_of(html) if _PAGE.search(html) else None
     if not text:
         writer = _Writer()
-        writer.feed(html)
+        writer.feed(_MARKED_SECTION.sub("", html))
         writer.close()
         text = writer.text()
     # A page on HTML has both, and means what it says; one that was escaped twice has little else.

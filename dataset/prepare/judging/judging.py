@@ -5,6 +5,7 @@ prose has two sets of rules, by the script of the text (`Measured`).
 """
 
 import functools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import yaml
 
 from dataset.prepare.judging.measures import Measured
 
+_FENCED = re.compile(r"^(```|~~~)[^\n]*\n.*?^\1[^\S\n]*$", re.DOTALL | re.MULTILINE)  # code in prose is not prose
 _FILE = Path(__file__).with_name("thresholds.yaml")
 
 
@@ -28,7 +30,7 @@ def judge(text: str, rules: str = "prose") -> Verdict:
     """The first rule that a text does not pass, in the order of the file. rules: "prose", "code" or "none"."""
     if rules == "none":
         return Verdict(None)
-    measured = Measured(text)
+    measured = Measured(text if rules == "code" else _FENCED.sub("", text))
     name = rules if rules == "code" else f"{rules}_in_{'characters' if measured.by_characters else 'words'}"
     for rule, limits in thresholds()[name].items():
         value = _value(measured, rule)

@@ -1,5 +1,7 @@
 import pytest
 
+pytest.importorskip("ftfy", reason="needs the extra data")
+
 from dataset.prepare.cleaning.mojibake import fix_mojibake
 
 CHINESE = "今天天气很好，我们去公园玩。"
@@ -8,7 +10,6 @@ CHINESE = "今天天气很好，我们去公园玩。"
 @pytest.mark.parametrize("text", ["été “naïve” l’œuvre – 5 €", CHINESE, "Привет, мир", "日本語のテキスト"])
 @pytest.mark.parametrize("read_as", ["cp1252", "latin-1"])
 def test_utf8_in_a_wrong_encoding_is_undone(text, read_as):
-    pytest.importorskip("ftfy", reason="needs the extra data")
     wrong = text.encode("utf-8").decode(read_as, "replace")
     if "\ufffd" in wrong:
         wrong = text.encode("utf-8").decode("latin-1")  # bytes that cp1252 does not have
@@ -24,5 +25,4 @@ def test_gbk_read_as_latin_1_is_undone():
     "text", ["ÀÉÈÙ ÄÖÜß éèêë ÄÖÜ", "CAFÉ”", "il a dit ‘café’”", "«Ça va ?»", "Ångström ÅÄÖ", CHINESE]
 )
 def test_real_text_is_not_undone(text):
-    pytest.importorskip("ftfy", reason="needs the extra data")
     assert fix_mojibake(text) == (text, {})

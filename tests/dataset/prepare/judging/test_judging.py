@@ -69,6 +69,7 @@ def test_code_is_judged_as_code():
     assert judge("x = 1\n" * 50 + "a" * 1001, "code").rule == "longest line"
     assert judge("{}[]();,\n" * 20, "code").rule == "letters and digits"
     assert judge("", "none").rule is None
+    assert judge(ENGLISH + "\n```python\n" + "x = 1\n" * 50 + "```\nThis is the end.").rule is None
 
 
 def test_measures_by_hand():
