@@ -40,7 +40,7 @@ NOT_RUN = {
     r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"pip download|python .*smollm2": "a network from PyPI",
-    r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
+    r"python scripts/benchmark.py (train|sft|learn|gpu|prepare) ": "compares runs at their own size, for up to hours",
     r"python scripts/benchmark.py harness ": "needs lm-eval, which brings 340 MB",
     r"python scripts/benchmark.py duplicates ": "needs datasketch, which brings scipy",
     r"python eval_model.py .*--out_dir out/quickstart ": "asks a network of scripts/quickstart.py --full",
