@@ -19,7 +19,7 @@ SENTENCE = "This sentence is long enough to be seen as the content of a page, wh
         ("<p>if a &amp;lt; b</p>", "if a < b"),  # escaped twice
         ("<p>write &lt;b&gt; as &amp;lt;b></p>", "write <b> as &lt;b>"),  # a text on HTML
         ('<math><mi>x</mi><annotation encoding="application/x-tex">x^2</annotation></math>', "$x^2$"),
-        ("<![if IE]>a<![endif]> b <![ x", "a b"),
+        ("<![if IE]>a<![endif]> b<![ x", "a b"),
         ("", ""),
     ],
 )
