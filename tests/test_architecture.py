@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = ("model", "dataset", "inference", "training", "scripts")  # each imports only those before it, and itself
 PARTS = {  # of the layers with an order of their own, from below
     "model": ("text", "files"),
-    "dataset": ("records", "rendering", "cache", "rows"),
+    "dataset": ("records", "rendering", "cache", "rows", "prepare"),
     "training": ("losses", "rewards", "report", "diagnosis", "engine", "stages"),
 }
 SOURCES = sorted([*ROOT.glob("*.py"), *(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))])

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from model.config import PRESETS
@@ -39,7 +40,7 @@ NOT_RUN = {
     r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"pip download|python .*smollm2": "a network from PyPI",
-    r"python scripts/benchmark.py (train|sft|learn|gpu) ": "compares runs at their own size, for minutes to hours",
+    r"python scripts/benchmark.py (train|sft|learn|gpu|prepare) ": "compares runs at their own size, for up to hours",
     r"python scripts/benchmark.py harness ": "needs lm-eval, which brings 340 MB",
     r"python scripts/benchmark.py duplicates ": "needs datasketch, which brings scipy",
     r"python eval_model.py .*--out_dir out/quickstart ": "asks a network of scripts/quickstart.py --full",
@@ -61,6 +62,7 @@ TINY = {
     "train_grpo": f"{RUN} --max_seq_len 800 --max_new_tokens 4 --group_size 2 --eval_interval 0",  # a tool takes 460
     "train_ppo": f"{RUN} --max_new_tokens 4 --mini_batches 1 --inner_epochs 1 --eval_interval 0",
     "train_tokenizer": "--vocab_size 300",
+    "scripts.prepare": "--processes 1 --rules none",
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.score": "--device cpu",
     "scripts.benchmark": "--megabytes 1",
@@ -76,6 +78,11 @@ TEXTS = (
     "stories",
     "new",
     "zh",
+    "export",
+    "crawl/a",
+    "code/a",
+    "out/data/text",
+    "out/data/val",
 )
 CHATS = ("my_chats", "chats", "questions")
 
@@ -120,6 +127,10 @@ def prepared(tmp_path_factory) -> Path:
         (folder / f"{name}.jsonl").write_text("".join(sums))
     for name in ("law_val", "law_dev"):
         (folder / f"{name}.jsonl").write_text(options)
+    (folder / "notes.txt").write_text("A note of some words.\n")
+    (folder / "export.jsonl").rename(folder / "export.json")
+    records = [json.loads(line) for line in (folder / "zh.jsonl").read_text(encoding="utf-8").splitlines()]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), folder / "wiki.parquet")
     for name in CHATS:
         write_chats(folder / f"{name}.jsonl", 60, seed=len(name))
     tokenizer = Tokenizer.load()

@@ -1,1 +1,1 @@
-"""From what people have to what a stage trains on: the parts of `scripts/prepare.py`."""
+"""From what people have to what a stage trains on: clean, judged, without duplicates. For `scripts/prepare.py`."""

@@ -5,9 +5,10 @@ The prompts are those of the tasks of lm-evaluation-harness 0.4.13, so that scor
 
 import re
 
+from dataset.passages import is_chinese
 from dataset.records.formats import BadRecord
 from inference.benchmark.fields import place_of, text_of, texts_of
-from inference.benchmark.items import Form, Item, Layout, has, is_chinese
+from inference.benchmark.items import Form, Item, Layout, has
 
 BY_LIKELIHOOD = ("acc", "acc_norm", "acc_bytes")
 

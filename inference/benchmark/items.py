@@ -1,10 +1,7 @@
 """What a benchmark asks: an item, the forms in which a layout asks it, and the layout that a file's keys reveal."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-
-HAN = re.compile("[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,3 @@ class Layout:
 def has(*keys: str) -> Callable[[dict], bool]:
     """Whether a record has all of these keys."""
     return lambda fields: set(keys) <= fields.keys()
-
-
-def is_chinese(text) -> bool:
-    return isinstance(text, str) and HAN.search(text) is not None

@@ -8,9 +8,10 @@ import re
 import string
 from collections.abc import Callable
 
+from dataset.passages import is_chinese
 from dataset.records.formats import BadRecord
 from inference.benchmark.fields import text_of
-from inference.benchmark.items import Form, Item, Layout, has, is_chinese
+from inference.benchmark.items import Form, Item, Layout, has
 
 ANY_NUMBER = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 ENDS = ("</s>", "<|im_end|>")

@@ -10,6 +10,7 @@
     python scripts/benchmark.py rollouts --data_path a.jsonl --weight_path FILE   sampling, against MiniMind's way
     python scripts/benchmark.py harness --data_path blimp.jsonl --weight_path FILE   scores, against lm_eval
     python scripts/benchmark.py duplicates --data_path a.jsonl --labelled b.jsonl   MinHash, against datasketch
+    python scripts/benchmark.py prepare --data_path a.jsonl           preparing a corpus, against datatrove's pipeline
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -24,9 +25,21 @@ def main(argv=None):
     parser = StageParser(__doc__)
     parser.add_argument(
         "what",
-        choices=("train", "sft", "learn", "memory", "plan", "gpu", "decode", "rollouts", "harness", "duplicates"),
+        choices=(
+            "train",
+            "sft",
+            "learn",
+            "memory",
+            "plan",
+            "gpu",
+            "decode",
+            "rollouts",
+            "harness",
+            "duplicates",
+            "prepare",
+        ),
     )
-    what = "train, learn, plan: texts; sft: conversations; gpu: both"
+    what = "train, learn, plan, prepare: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
@@ -71,6 +84,8 @@ def main(argv=None):
         from scripts.benchmark.harness import compare
     elif args.what == "duplicates":
         from scripts.benchmark.duplicates import compare
+    elif args.what == "prepare":
+        from scripts.benchmark.prepare import compare
     elif args.what == "decode":
         from scripts.benchmark.decode import compare
     elif args.what == "plan":

@@ -1,7 +1,7 @@
 """Duplicates: exact ones by a key, near ones by MinHash and verification, and lines that recur in many documents.
 
 In this order: `normalised.text_key` drops equal documents, `repeated_lines` removes boilerplate, `minhash.band_keys`
-and `clusters.find_duplicates` find what is nearly equal. `compared_text` says which text counts in a chat or a pair.
+and `clusters.find_duplicates` find what is nearly equal.
 
 What a user has to know:
 

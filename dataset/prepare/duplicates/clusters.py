@@ -17,12 +17,17 @@ FIRST_BLOCKS = 8  # of a bucket, with which all its documents are compared
 
 
 def find_duplicates(
-    keys: np.ndarray, bands: np.ndarray, text_of: Callable[[int], str], threshold: float = 0.7
+    keys: np.ndarray,
+    bands: np.ndarray,
+    text_of: Callable[[int], str],
+    threshold: float = 0.7,
+    progress: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
     """For each document the number of the one that is kept in its place, int64 [N]; its own number if it is kept.
 
     keys: results of `text_key`, uint8 [N, 16]. bands: of `band_keys`, uint64 [N, 14]; both can be memory-mapped.
-    text_of: the text of a number; it is asked for candidates only, some of them several times.
+    text_of: the text of a number; it is asked for candidates only, some of them several times. progress: is called
+    after each band.
 
     Bands are sorted one at a time, which takes about 50 bytes a document. Equal keys are linked without a look at
     texts. A bucket (documents with one band equal) is compared pair by pair where pairs are not yet in one cluster.
@@ -34,7 +39,7 @@ def find_duplicates(
     _link_equal(keys, clusters)
     while True:
         kept = np.flatnonzero(clusters.lowest == np.arange(len(keys)))
-        complete = _link_similar(bands, kept, clusters, text_of, threshold)
+        complete = _link_similar(bands, kept, clusters, text_of, threshold, progress)
         lowest = clusters.of(np.arange(len(keys)))
         if complete or (lowest[kept] == kept).all():
             return lowest
@@ -70,7 +75,7 @@ def _link_equal(keys: np.ndarray, clusters: _Clusters) -> None:
         clusters.lowest[numbers] = numbers[0]
 
 
-def _link_similar(bands, kept: np.ndarray, clusters: _Clusters, text_of, threshold: float) -> bool:
+def _link_similar(bands, kept: np.ndarray, clusters: _Clusters, text_of, threshold: float, progress) -> bool:
     """Links similar documents among `kept`; returns whether every pair of every bucket was looked at."""
     complete = True
     for column in range(bands.shape[1]):
@@ -80,6 +85,7 @@ def _link_similar(bands, kept: np.ndarray, clusters: _Clusters, text_of, thresho
         for bucket in _runs((values[order],), numbers[order]):
             if not clusters.together(bucket):
                 complete &= _compare_bucket(bucket, clusters, text_of, threshold)
+        progress()
     return complete
 
 

@@ -35,13 +35,16 @@ class RepeatedLines:
     taken for a repeated one with a probability of 4e-11 among 30 M different lines and of 1e-6 among 50 M.
     """
 
-    def __init__(self, bits: int = 24):
-        self.bits = bits
-        self.counts = np.zeros((ROWS, 2**bits), dtype=np.uint8)
+    def __init__(self, bits: int = 24, counts: np.ndarray | None = None):
+        self.counts = np.zeros((ROWS, 2**bits), dtype=np.uint8) if counts is None else counts
+        self.bits = self.counts.shape[1].bit_length() - 1
 
     def count(self, texts: Sequence[str]) -> None:
         """Adds documents. A line that stands in one document twice counts once."""
-        hashes = [_hash(line) for text in texts for line in set(dict(_judged(text)).values())]
+        self.count_hashes(np.concatenate([line_hashes(text) for text in texts] or [np.zeros(0, np.uint64)]))
+
+    def count_hashes(self, hashes: np.ndarray) -> None:
+        """Adds documents by the results of `line_hashes`, which other processes may have made; uint64 [lines]."""
         for row, slots in zip(self.counts, self._slots(hashes)):
             found, times = np.unique(slots, return_counts=True)
             row[found] = np.minimum(row[found] + times, 255)  # sums are int64; 255 stands for "or more"
@@ -68,10 +71,15 @@ class RepeatedLines:
                 kept.append(line)
         return "\n".join(kept), [lines[number] for number in sorted(out) if lines[number].strip()]
 
-    def _slots(self, hashes: list[int]) -> np.ndarray:
+    def _slots(self, hashes: Sequence[int]) -> np.ndarray:
         """Where lines are counted, int64 [4, lines]: the upper bits of a multiple modulo 2^64, another in each row."""
         products = np.array(hashes, dtype=np.uint64) * _FACTORS
         return (products >> np.uint64(64 - self.bits)).astype(np.int64)
+
+
+def line_hashes(text: str) -> np.ndarray:
+    """A number for each different line of a document that may be removed if it recurs, uint64 [lines]."""
+    return np.array([_hash(line) for line in set(dict(_judged(text)).values())], dtype=np.uint64)
 
 
 def _judged(text: str) -> Iterator[tuple[int, bytes]]:

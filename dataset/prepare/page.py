@@ -1,0 +1,116 @@
+"""The report of a run as one page for a browser, with its pictures inside and no link to anything outside."""
+
+import html
+from collections import Counter
+
+from dataset.prepare.pictures import bars_picture, dropped_picture, lengths_picture, pairs_picture
+from model.errors import counted
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e4e4e4; }
+td { font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+details { margin: .4rem 0; } summary { cursor: pointer; }
+blockquote { margin: .4rem 0 .8rem; padding: .4rem .8rem; background: #f6f6f4; border-left: 3px solid #b8b8b8;
+  white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
+.place { color: #666; font-size: .85rem; overflow-wrap: anywhere; }
+.warning { background: #fff3d6; border-left: 3px solid #c98a00; padding: .4rem .8rem; }
+svg { width: 100%; height: auto; } div { overflow-x: auto; }
+"""
+
+
+def page(report: dict) -> str:
+    """report: as `Report.as_json` gives it."""
+    sources, units = report["sources"], report["settings"]["tokens are"]
+    parts = [
+        f"<h1>{report['read']:,} documents in, {report['kept']:,} kept, {report['dropped']:,} dropped</h1>",
+        *(f'<p class="warning">{html.escape(text)}</p>' for text in report["warnings"]),
+        "<h2>Sources</h2>",
+        _sources_table(report, units),
+        "<h2>What was dropped</h2>",
+        dropped_picture(
+            {name: {"read": one["read"], "kept": one["kept"], **one["dropped"]} for name, one in sources.items()},
+            list(report["rules"]),
+        ),
+        *(_rule(name, rule) for name, rule in report["rules"].items()),
+        "<h2>What was changed</h2>",
+        _changes(sources),
+    ]
+    before, after = (_summed(sources, key) for key in ("lengths_before", "lengths_after"))
+    if before:
+        parts += ["<h2>Lengths</h2>", lengths_picture(before, after)]
+    if languages := _summed(sources, "languages"):
+        parts += ["<h2>Languages of what is kept</h2>", bars_picture(languages, "languages")]
+    if report["duplicates"]:
+        parts += ["<h2>Duplicates between sources</h2>", pairs_picture(report["duplicates"], list(sources))]
+    if others := report["files that are not read"]:
+        listed = "\n".join(others[:100]) + ("\n…" if len(others) > 100 else "")
+        parts.append(
+            f"<details><summary>Files that are not read: {len(others):,}</summary>"
+            f"<blockquote>{html.escape(listed)}</blockquote></details>"
+        )
+    body = "\n".join(parts)
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Prepared data</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
+<body>
+{body}
+</body></html>
+"""
+
+
+def _sources_table(report: dict, units: str) -> str:
+    mixed = report["epochs"]
+    head = ["source", "in", "kept", "share", "validation", units] + ["passes", "share of the mixture"] * bool(mixed)
+    written = sum(one["tokens_written"] for one in report["sources"].values()) or 1
+    rows = []
+    for name, one in report["sources"].items():
+        row = [name, f"{one['read']:,}", f"{one['kept']:,}", f"{one['kept'] / max(one['read'], 1):.1%}"]
+        row += [f"{one['validation']:,}", f"{one['tokens']:,}"]
+        if mixed:
+            row.append(" / ".join(f"{epochs[name]:.2f}" for epochs in mixed.values() if name in epochs))
+            row.append(f"{one['tokens_written'] / written:.1%}")
+        rows.append(row)
+    return _table(head, rows)
+
+
+def _changes(sources: dict) -> str:
+    changes = _summed(sources, "changed")
+    if not changes:
+        return "<p>Nothing.</p>"
+    return _table(["change", "documents"], [[name, f"{count:,}"] for name, count in changes.most_common()])
+
+
+def _rule(name: str, rule: dict) -> str:
+    head = counted(f"{html.escape(name)}: {rule['documents']:,} documents, {rule['share']:.1%}")
+    return f"<details><summary>{head}</summary>{''.join(map(_example, rule['first']))}</details>"
+
+
+def _example(entry: dict) -> str:
+    place = f"{entry['file']}:{entry['line']}"
+    if "value" in entry:
+        sign = "<" if entry["value"] < entry["threshold"] else ">"
+        place += f" — {entry['value']:.3g} {sign} {entry['threshold']:g}"
+    for key in ("kept", "benchmark"):
+        if key in entry:
+            place += f" — {'like' if key == 'kept' else 'in'} {entry[key]['file']}:{entry[key]['line']}"
+    if "detail" in entry:
+        place += f" — {entry['detail']}"
+    text = f"<blockquote>{html.escape(entry['text'])}</blockquote>" if entry["text"].strip() else ""
+    return f'<p class="place">{html.escape(place)}</p>{text}'
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
+    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+    return f"<div><table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
+
+
+def _summed(sources: dict, key: str) -> Counter:
+    total = Counter()
+    for one in sources.values():
+        total.update(one[key])
+    return total

@@ -1,0 +1,147 @@
+"""What a run did with everything that came in: counted by source, by rule, by language, by length."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dataset.prepare.settings import Settings
+
+EXAMPLES = 3  # of each rule
+SHOWN = 300  # characters of an example
+MUCH = 0.6  # of a source that is dropped: a filter that takes more of a curated file has a mistake, or the wrong rules
+
+
+def length_class(characters: int) -> int:
+    """Two classes for each doubling of the length."""
+    return int(2 * math.log2(max(characters, 1)))
+
+
+@dataclass
+class SourceReport:
+    """Documents of a source. kept + sum(dropped) = read."""
+
+    read: int = 0
+    kept: int = 0  # validation included
+    validation: int = 0
+    written: int = 0  # lines in the files of results: what is repeated counts each time
+    dropped: Counter = field(default_factory=Counter)  # by rule
+    changed: Counter = field(default_factory=Counter)  # documents in which something was changed, by what
+    languages: Counter = field(default_factory=Counter)  # of what is kept
+    lengths_before: Counter = field(default_factory=Counter)  # by `length_class`
+    lengths_after: Counter = field(default_factory=Counter)
+    characters: int = 0  # of what is kept
+    tokens: int = 0
+    tokens_written: int = 0
+
+
+class Report:
+    def __init__(self, settings: Settings):
+        self._settings = settings
+        self.sources = [SourceReport() for _ in settings.sources]
+        self.rules: dict[str, dict] = {}
+        self.pairs: Counter[tuple[str, str]] = Counter()  # duplicates: (source dropped, source kept)
+        self.epochs: dict[str, dict[str, float]] = {}  # by form and source, where weights are given
+        self._source_of_file = np.array([source for source, _ in settings.files])
+
+    def add_counts(self, counts: dict[str, dict]) -> None:
+        """counts: see `judged._Judged.counts`, after JSON."""
+        for source, found in counts.items():
+            one = self.sources[int(source)]
+            one.read += found["read"]
+            one.changed.update(found["changes"])
+            one.lengths_before.update({int(length): count for length, count in found["lengths"].items()})
+
+    def add_kept(self, rows: np.ndarray, copies: np.ndarray, validation: np.ndarray) -> None:
+        """rows: `judged.DOCUMENT` [N]; copies, validation: see `Fates`."""
+        times = copies + validation
+        sources = self._source_of_file[rows["file"]]
+        for source in np.unique(sources[times > 0]):
+            one, here = self.sources[source], (sources == source) & (times > 0)
+            one.kept += int(here.sum())
+            one.validation += int(validation[here].sum())
+            one.written += int(times[here].sum())
+            one.characters += int(rows["characters"][here].sum(dtype=np.int64))
+            one.tokens += int(rows["tokens"][here].sum(dtype=np.int64))
+            one.tokens_written += int((rows["tokens"][here].astype(np.int64) * times[here]).sum())
+            one.languages.update(each.decode() for each in rows["language"][here].tolist())
+            one.lengths_after.update(length_class(each) for each in rows["characters"][here].tolist())
+
+    def add_dropped(self, entry: dict) -> None:
+        """entry: a line of the side file."""
+        source = self._settings.sources.index(entry["source"])
+        self.sources[source].dropped[entry["rule"]] += 1
+        rule = self.rules.setdefault(entry["rule"], {"documents": 0, "first": []})
+        rule["documents"] += 1
+        if len(rule["first"]) < EXAMPLES:
+            rule["first"].append(entry | {"text": entry["text"][:SHOWN]})
+        if "kept" in entry:
+            self.pairs[entry["source"], entry["kept"]["source"]] += 1
+
+    @property
+    def read(self) -> int:
+        return sum(source.read for source in self.sources)
+
+    @property
+    def kept(self) -> int:
+        return sum(source.kept for source in self.sources)
+
+    def warnings(self) -> list[str]:
+        """Sources of which suspiciously much is dropped, copies and mixing apart."""
+        found = []
+        for name, one in zip(self._settings.sources, self.sources):
+            by_rules = {rule: count for rule, count in one.dropped.items() if rule not in OF_COPIES}
+            lost = sum(by_rules.values())
+            if lost > MUCH * one.read:
+                worst = max(by_rules, key=by_rules.get)
+                text = f'{name} loses {lost / one.read:.0%} of its documents, most of them by "{worst}"'
+                hint = "" if worst in NO_RULES else f", and perhaps give --rules_for {name}=none (or code)"
+                found.append(f"{text}: look at the examples{hint}")
+        return found
+
+    def as_json(self, files: list[str], others: list[str]) -> dict:
+        """files: names of what was written; others: files in folders that nothing here reads."""
+        settings = self._settings
+        return {
+            "settings": {
+                "steps": settings.steps,
+                "rules": dict(zip(settings.sources, settings.rules)),
+                "threshold": settings.threshold,
+                "personal": settings.personal,
+                "keep_markdown": settings.keep_markdown,
+                "against": settings.against,
+                "tokens are": "tokens" if settings.tokenizer_path else "bytes of UTF-8",
+                "val_ratio": settings.val_ratio,
+            },
+            "read": self.read,
+            "kept": self.kept,
+            "dropped": self.read - self.kept,
+            "files": files,
+            "sources": {name: _as_json(one) for name, one in zip(settings.sources, self.sources)},
+            "rules": {
+                rule: self._rule(rule) for rule in sorted(self.rules, key=lambda rule: -self.rules[rule]["documents"])
+            },
+            "duplicates": [
+                {"dropped from": dropped, "kept in": kept, "documents": count}
+                for (dropped, kept), count in self.pairs.most_common()
+            ],
+            "epochs": self.epochs,
+            "warnings": self.warnings(),
+            "files that are not read": others,
+        }
+
+    def _rule(self, rule: str) -> dict:
+        found = self.rules[rule]
+        return {"documents": found["documents"], "share": found["documents"] / self.read, **found}
+
+
+NO_RULES = ("unreadable", "empty", "nothing left after cleaning", "stands in a benchmark")  # of `judge`
+OF_COPIES = ("exact duplicate", "near-duplicate", "more than its weight")
+
+
+def _as_json(source: SourceReport) -> dict:
+    def plain(value):
+        return dict(sorted(value.items())) if isinstance(value, Counter) else value
+
+    return {name: plain(value) for name, value in vars(source).items()}

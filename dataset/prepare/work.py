@@ -1,0 +1,73 @@
+"""The folder of a run that is not finished: whole files, so that a run that was killed goes on behind the last of them.
+
+Everything lies in `unfinished/` of the folder of results, which is removed when the results are in place.
+"""
+
+import json
+import shutil
+from hashlib import blake2b
+from pathlib import Path
+
+from model.disk import take, write_atomically
+from model.errors import SproutError, UsageError
+
+VERSION = 1  # of what is written here, and of what a run makes of the same input
+
+
+def file_of(folder: str | Path, stage: str, number: int, end: str) -> Path:
+    """The file that a stage writes for a chunk."""
+    return Path(folder) / stage / f"{number:07}.{end}"
+
+
+def fingerprint(run: dict) -> str:
+    """A hash of the settings and the input of a run."""
+    return blake2b(json.dumps({"version": VERSION, **run}, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+class WorkFolder:
+    """Attributes: `path`; `resumed`, whether an earlier run's work is there; `fingerprint` of settings and input."""
+
+    def __init__(self, save_dir: Path, run: dict, resume: bool):
+        """run: settings and input; a run may go on only where they are the same.
+
+        Raises UsageError where unfinished work is there and not to be gone on with, or was begun otherwise; SproutError
+        where another process is at work.
+        """
+        self.path = save_dir / "unfinished"
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / "lock", "ab")
+        if not take(self._lock.fileno(), self.path / "lock"):
+            raise SproutError(f"another process is preparing data in {save_dir}: wait for it, or choose another folder")
+        begun, run = self.path / "run.json", {"version": VERSION, **run}
+        self.fingerprint = fingerprint(run)
+        self.resumed = begun.exists()
+        if not self.resumed:
+            self.write("run.json", run)
+            return
+        if not resume:
+            raise UsageError(
+                f"{save_dir} holds an unfinished run: add --resume to go on, or remove {self.path} to begin anew"
+            )
+        earlier = json.loads(begun.read_text(encoding="utf-8"))
+        changed = [key for key in run if json.loads(json.dumps(run[key])) != earlier.get(key)]
+        if changed:
+            raise UsageError(
+                f"{self.path} was begun with other {' and '.join(changed)}: use the same, or remove that folder"
+            )
+
+    def write(self, name: str, value) -> None:
+        content = json.dumps(value, ensure_ascii=False)
+        write_atomically(self.path / name, lambda file: file.write(content.encode("utf-8")))
+
+    def read(self, name: str):
+        """What `write` wrote under this name; None where it is not there."""
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def holds_anything(self) -> bool:
+        """Whether a chunk is done, or was."""
+        return (self.path / "chunks.json").exists() or any((self.path / "cleaned").glob("*.jsonl"))
+
+    def remove(self) -> None:
+        self._lock.close()
+        shutil.rmtree(self.path)

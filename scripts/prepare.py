@@ -1,0 +1,238 @@
+"""From what you have to what a stage trains on: read, cleaned, judged, without duplicates, mixed, and split.
+
+    python scripts/prepare.py crawl/ notes.txt export.json wiki.parquet --save_dir out/data
+    python scripts/prepare.py wiki.parquet code/ --rules_for code/=code --weights wiki=0.7 code=0.3 --save_dir out/data
+    python scripts/prepare.py chats.jsonl pairs.jsonl --compare prompt --against gsm8k_test.jsonl --save_dir out/chats
+    python scripts/prepare.py wiki.parquet --steps deduplicate --save_dir out/data
+
+In --save_dir you find text.jsonl (chats.jsonl and preferences.jsonl where there are any), val.jsonl with --val_ratio,
+dropped.jsonl with every document that was left out and why, and report.html. --resume goes on with a run that was
+stopped.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import CommandParser, fraction, positive, positive_int, run_main, share
+from dataset.prepare.settings import STEPS, Settings
+from model.errors import SproutError, UsageError, counted
+
+EXAMPLES = {"--rules_for": "code", "--kind_for": "markdown", "--weights": "0.5"}
+KINDS = ("text", "markdown", "html")
+RULES = ("prose", "code", "none")
+
+
+def parse_arguments(argv=None):
+    parser = CommandParser(__doc__)
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="files, folders or patterns such as 'crawl/**/*.md'"
+    )
+    parser.add_argument(
+        "--save_dir", required=True, metavar="FOLDER", help="where to write; nothing is written elsewhere"
+    )
+    reading = parser.add_argument_group("reading")
+    reading.add_argument("--text_column", metavar="NAME", help="the key or column of the text (default: found)")
+    reading.add_argument(
+        "--txt",
+        choices=("file", "blocks"),
+        default="file",
+        help="a document: a .txt file, or what is between blank lines",
+    )
+    reading.add_argument(
+        "--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=f"its texts are {', '.join(KINDS)}"
+    )
+    steps = parser.add_argument_group("steps")
+    steps.add_argument("--steps", metavar="NAME,...", help=f"only these of {','.join(STEPS)}")
+    steps.add_argument("--keep_markdown", action="store_true", help="texts keep their Markdown, as chats always do")
+    steps.add_argument("--personal", action="store_true", help="replace mail addresses, phone and identity numbers")
+    steps.add_argument("--rules", choices=RULES, default="prose", help="how texts are judged (%(default)s)")
+    steps.add_argument(
+        "--rules_for",
+        nargs="+",
+        default=[],
+        metavar="SOURCE=RULES",
+        help="other rules for a source; also for its chats",
+    )
+    steps.add_argument(
+        "--threshold",
+        type=share,
+        default=0.7,
+        metavar="J",
+        help="near-duplicates have this Jaccard similarity (%(default)s)",
+    )
+    steps.add_argument(
+        "--compare",
+        choices=("both", "prompt", "answer"),
+        default="both",
+        help="what is alike in duplicate chats and pairs",
+    )
+    steps.add_argument(
+        "--against", nargs="+", default=[], metavar="FILE", help="benchmarks that must not be in the result"
+    )
+    mixing = parser.add_argument_group("mixing and splitting")
+    mixing.add_argument("--weights", nargs="+", metavar="SOURCE=X", help="share of each source, in tokens")
+    mixing.add_argument("--temperature", type=positive, metavar="T", help="weights by size ** (1 / T) instead")
+    mixing.add_argument(
+        "--max_epochs",
+        type=positive,
+        default=4.0,
+        metavar="N",
+        help="a source is repeated so often at most (%(default)s)",
+    )
+    mixing.add_argument("--tokenizer_path", metavar="FOLDER", help="counts tokens (default: bytes are counted)")
+    mixing.add_argument("--val_ratio", type=fraction, default=0.0, metavar="X", help="this share becomes val.jsonl")
+    running = parser.add_argument_group("running")
+    running.add_argument(
+        "--processes", type=positive_int, default=os.cpu_count(), metavar="N", help="default: all cores"
+    )
+    running.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> None:
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.prepare.sources import check_columns, find_files, stamp
+    from dataset.prepare.steps import REPORT, prepare
+    from dataset.prepare.work import WorkFolder, fingerprint
+    from dataset.records.reading import check_file
+
+    files, others = find_files(args.sources)
+    check_columns(files, args.text_column)
+    for path in args.against:
+        check_file(path)
+    settings = settings_of(args, files)
+    save_dir = Path(args.save_dir)
+    inside = [file.path for file in files if file.path.resolve().is_relative_to(save_dir.resolve())]
+    if inside:
+        raise UsageError(f"{inside[0]} is in --save_dir, where the results go: choose another folder")
+    if others:
+        print(f"files in folders that are not read: {len(others):,}, such as {others[0]}")
+    save_dir.mkdir(parents=True, exist_ok=True)
+    run = {"settings": vars(settings), "input": [stamp(file) for file in files]}
+    done = save_dir / REPORT
+    if (
+        args.resume
+        and done.exists()
+        and json.loads(done.read_text(encoding="utf-8"))["fingerprint"] == fingerprint(run)
+    ):
+        print(f"this run is finished: {done}")
+        return
+    work = WorkFolder(save_dir, run, args.resume)
+    if args.resume:
+        print("goes on with the unfinished run" if work.resumed else "there is no unfinished run: begins")
+    try:
+        report = prepare(settings, save_dir, work, args.processes, [str(path) for path in others])
+    except KeyboardInterrupt:
+        print("\nstopped: the same command with --resume goes on", file=sys.stderr)
+        raise
+    except SproutError:
+        if not work.holds_anything():
+            work.remove()
+        raise
+    print("\n".join(summary(report, settings)))
+    print(f"all of it: {save_dir / REPORT.replace('.json', '.html')}")
+
+
+def settings_of(args, files) -> Settings:
+    """The settings of a run. Raises UsageError for flags that contradict each other or name no source."""
+    steps = tuple(args.steps.split(",")) if args.steps else STEPS
+    for name in steps:
+        if name not in STEPS:
+            raise UsageError(f"--steps {name} is no step: the steps are {', '.join(STEPS)}")
+    for flag, step in (
+        ("against", "decontaminate"),
+        ("weights", "mix"),
+        ("temperature", "mix"),
+        ("val_ratio", "split"),
+    ):
+        if getattr(args, flag) and step not in steps:
+            raise UsageError(f"--{flag} needs the step {step!r}: add it to --steps")
+    if args.weights and args.temperature:
+        raise UsageError("--weights and --temperature both say how to mix: give one of them")
+    rules, conversation_rules = dict.fromkeys(args.sources, args.rules), dict.fromkeys(args.sources, "none")
+    for source, value in _by_source("--rules_for", args.rules_for, args.sources).items():
+        if value not in RULES:
+            raise UsageError(f"--rules_for {source}={value}: the rules are {', '.join(RULES)}")
+        rules[source] = conversation_rules[source] = value
+    kinds = dict.fromkeys(args.sources)
+    for source, value in _by_source("--kind_for", args.kind_for, args.sources).items():
+        if value not in KINDS:
+            raise UsageError(f"--kind_for {source}={value}: the kinds are {', '.join(KINDS)}")
+        kinds[source] = value
+    weights = None
+    if args.weights:
+        weights = _by_source("--weights", args.weights, args.sources)
+        if missing := [source for source in args.sources if source not in weights]:
+            raise UsageError(f"--weights says nothing of {missing[0]}: give every source a weight, 0 to leave it out")
+        weights = tuple(_weight(source, weights[source]) for source in args.sources)
+        if not any(weights):
+            raise UsageError("--weights are all 0: give one source a weight above it")
+    return Settings(
+        steps=steps,
+        sources=tuple(args.sources),
+        files=tuple((args.sources.index(file.source), str(file.path)) for file in files),
+        rules=tuple(rules.values()),
+        kinds=tuple(kinds.values()),
+        conversation_rules=tuple(conversation_rules.values()),
+        weights=weights,
+        against=tuple(args.against),
+        **{
+            name: getattr(args, name)
+            for name in (
+                *("text_column", "txt", "keep_markdown", "personal", "threshold", "compare", "tokenizer_path"),
+                *("temperature", "max_epochs", "val_ratio"),
+            )
+        },
+    )
+
+
+def _by_source(flag: str, items: list[str], sources: list[str]) -> dict[str, str]:
+    """The values of `SOURCE=VALUE` items, by source. A source may go by its file's name, with or without its ending."""
+    found = {}
+    for item in items:
+        name, mark, value = item.rpartition("=")
+        if not mark:
+            raise UsageError(f"{flag} {item}: write SOURCE=VALUE, such as {sources[0]}={EXAMPLES[flag]}")
+        meant = [source for source in sources if source == name] or [
+            source for source in sources if name in (Path(source).name, Path(source).name.split(".")[0])
+        ]
+        if len(meant) != 1:
+            raise UsageError(
+                f"{flag} {item}: {name!r} is {'no' if not meant else 'more than one'} source: {', '.join(sources)}"
+            )
+        found[meant[0]] = value
+    return found
+
+
+def _weight(source: str, text: str) -> float:
+    try:
+        value = float(text)
+        if 0 <= value < 1e9:
+            return value
+    except ValueError:
+        pass
+    raise UsageError(f"--weights {source}={text}: a weight is a number of at least 0")
+
+
+def summary(report, settings: Settings) -> list[str]:
+    """What the terminal says at the end."""
+    units = "tokens" if settings.tokenizer_path else "bytes"
+    lines = [counted(f"{report.read:,} documents in, {report.kept:,} kept, {report.read - report.kept:,} dropped")]
+    for rule, found in sorted(report.rules.items(), key=lambda each: -each[1]["documents"]):
+        lines.append(f"  {found['documents']:>9,}  {found['documents'] / report.read:6.1%}  {rule}")
+    for name, one in zip(settings.sources, report.sources):
+        lines.append(counted(f"{name}: {one.kept:,} of {one.read:,} documents kept, {one.tokens:,} {units}"))
+    for form, epochs in report.epochs.items():
+        passes = ", ".join(f"{name} {count:.2f}" for name, count in epochs.items())
+        lines.append(f"passes over each source ({form}): {passes}")
+    return lines + [f"warning: {each}" for each in report.warnings()]
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,97 @@
+"""What the user names, as documents in a fixed order."""
+
+import csv
+import gzip
+import json
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from dataset.prepare.sources import check_columns, find_files, read_file
+from dataset.records.formats import BadLine
+from model.errors import SproutError, UsageError
+
+
+def documents(path, **how):
+    return [(each.line, each.text, each.kind) for each in read_file(path, **how)]
+
+
+def test_folder_is_read_in_order_of_names_and_hidden_files_are_not(tmp_path):
+    (tmp_path / "b").mkdir()
+    for name in ("b/2.md", "b/1.html", "a.txt", ".hidden.txt", "picture.png"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "empty.txt").touch()
+    files, others = find_files([str(tmp_path)])
+    assert [file.path.relative_to(tmp_path).as_posix() for file in files] == ["a.txt", "b/1.html", "b/2.md"]
+    assert [path.name for path in others] == ["empty.txt", "picture.png"]
+    assert [file.path.name for file in find_files([str(tmp_path / "**" / "*.md")])[0]] == ["2.md"]
+
+
+def test_what_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / "a.xyz").write_text("x")
+    for name, error in (("none.jsonl", SproutError), ("a.xyz", UsageError), ("*.md", UsageError)):
+        with pytest.raises(error):
+            find_files([str(tmp_path / name)])
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(UsageError, match="same file"):
+        find_files([str(tmp_path / "a.txt"), str(tmp_path / "*.txt")])
+
+
+def test_documents_of_whole_files(tmp_path):
+    (tmp_path / "a.md").write_text("# Title\n\ntext")
+    (tmp_path / "a.html").write_text("<p>text</p>")
+    (tmp_path / "a.txt").write_text("one\n\ntwo\n", encoding="utf-8-sig")
+    with gzip.open(tmp_path / "b.txt.gz", "wb") as file:
+        file.write("春眠不觉晓，处处闻啼鸟。".encode("gb18030"))
+    (tmp_path / "c.txt").write_bytes("häßlich".encode("latin-1"))
+    assert documents(tmp_path / "a.md") == [(1, "# Title\n\ntext", "markdown")]
+    assert documents(tmp_path / "a.html") == [(1, "<p>text</p>", "html")]
+    assert documents(tmp_path / "a.txt") == [(1, "one\n\ntwo\n", "text")]
+    assert documents(tmp_path / "a.txt", txt="blocks") == [(1, "one", "text"), (3, "two", "text")]
+    assert documents(tmp_path / "b.txt.gz") == [(1, "春眠不觉晓，处处闻啼鸟。", "text")]
+    assert isinstance(next(read_file(tmp_path / "c.txt")), BadLine)
+
+
+def test_column_of_the_text(tmp_path):
+    with open(tmp_path / "a.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("title", "content"), ("t", "one"), ("t", "two")])
+    assert documents(tmp_path / "a.csv") == [(1, "one", "text"), (2, "two", "text")]
+    assert documents(tmp_path / "a.csv", text_column="Title") == [(1, "t", "text"), (2, "t", "text")]
+    pyarrow.parquet.write_table(pyarrow.table({"html": ["<p>x</p>"], "id": [1]}), tmp_path / "a.parquet")
+    assert documents(tmp_path / "a.parquet") == [(1, "<p>x</p>", "html")]
+    with pytest.raises(UsageError, match="no column 'words'"):
+        check_columns(find_files([str(tmp_path / "a.csv")])[0], "words")
+    (tmp_path / "b.jsonl").write_text('{"a": 1}\n')
+    with pytest.raises(UsageError, match="--text_column"):
+        check_columns(find_files([str(tmp_path / "b.jsonl")])[0], None)
+
+
+def test_bad_lines_and_pages_inside_records(tmp_path):
+    lines = ['{"text": "good"}', "broken", '{"text": 5}', json.dumps({"text": "<!DOCTYPE html><body>x</body>"})]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    found = list(read_file(tmp_path / "a.jsonl"))
+    assert [(each.line, getattr(each, "kind", None)) for each in found] == [
+        (1, "text"),
+        (2, None),
+        (3, None),
+        (4, "html"),
+    ]
+
+
+def test_chats_and_pairs(tmp_path):
+    chat = {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]}
+    (tmp_path / "a.jsonl").write_text(json.dumps({"instruction": "q", "output": "a"}))
+    (tmp_path / "b.jsonl").write_text(json.dumps({"prompt": "q", "chosen": "a", "rejected": "b"}))
+    (tmp_path / "c.jsonl").write_text(json.dumps({"question": "q"}))
+    (line, text, kind), *none = documents(tmp_path / "a.jsonl")
+    assert (line, json.loads(text), kind, none) == (1, chat, "chat", [])
+    assert documents(tmp_path / "b.jsonl")[0][2] == "preference"
+    assert documents(tmp_path / "a.jsonl", text_column="output") == [(1, "a", "text")]
+    with pytest.raises(UsageError, match="only texts, chats and pairs"):
+        documents(tmp_path / "c.jsonl")
+
+
+def test_kind_of_a_source(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "# x"}\n{"text": "<html><body>x</body></html>"}')
+    assert [kind for _, _, kind in documents(tmp_path / "a.jsonl", kind="markdown")] == ["markdown", "html"]

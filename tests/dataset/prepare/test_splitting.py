@@ -1,0 +1,24 @@
+"""Validation is made of whole clusters."""
+
+import numpy as np
+
+from dataset.prepare.splitting import validation_of
+
+
+def test_whole_clusters_of_about_the_ratio_whatever_the_order():
+    random = np.random.default_rng(0)
+    keys = random.integers(0, 256, (1000, 16), dtype=np.uint8)
+    clusters = np.arange(1000) // 3 * 3
+    tokens = random.integers(1, 100, 1000)
+    chosen = validation_of(keys, clusters, tokens, 0.1)
+    assert all(len(set(chosen[clusters == head])) == 1 for head in set(clusters))
+    assert 0.1 <= tokens[chosen].sum() / tokens.sum() < 0.11
+    alone = np.arange(1000)
+    assert (validation_of(keys[::-1], alone, tokens[::-1], 0.1)[::-1] == validation_of(keys, alone, tokens, 0.1)).all()
+
+
+def test_little_data():
+    keys = np.zeros((2, 16), np.uint8)
+    assert validation_of(keys, np.arange(2), np.ones(2), 0.01).sum() == 1
+    assert not validation_of(keys[:1], np.arange(1), np.ones(1), 0.5).any()
+    assert not validation_of(keys, np.zeros(2, int), np.ones(2), 0.5).any()

@@ -1,0 +1,191 @@
+"""`scripts/prepare.py` from end to end: everything is counted, and the same comes out however the work is divided."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from model.errors import SproutError, UsageError
+from scripts.prepare import main, parse_arguments, settings_of
+
+ROOT = Path(__file__).parents[2]
+SYLLABLES = [first + second for first in "bdfgklmnprstvw" for second in "aeiou"]
+HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方"
+
+
+def text(seed: int) -> str:
+    """A made-up text of a few sentences, English or Chinese."""
+    draw = random.Random(seed)
+    if seed % 2:
+        return "".join("".join(draw.choices(HAN, k=draw.randint(8, 20))) + "。" for _ in range(draw.randint(8, 14)))
+    words = ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 4))) for _ in range(draw.randint(60, 140))]
+    return " ".join(f"The {' '.join(words[start : start + 8])} and that have." for start in range(0, len(words), 8))
+
+
+def write(path: Path, records) -> Path:
+    path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records), encoding="utf-8")
+    return path
+
+
+def read(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory) -> list[str]:
+    """A file of texts with every fault, a folder, a file of chats with a copy."""
+    folder = tmp_path_factory.mktemp("sources")
+    texts = [{"text": text(seed)} for seed in range(60)]
+    near = text(6)[:-20] + "something else."
+    lines = [*texts, {"text": text(3)}, {"text": f"  {text(4).upper()}"}, {"text": near}, {"text": " "}, {"text": 5}]
+    write(folder / "texts.jsonl", lines)
+    (folder / "crawl").mkdir()
+    (folder / "crawl" / "a.txt").write_text(text(100))
+    (folder / "crawl" / "b.txt").write_text(f"A title\n\n{text(8)}\n")
+    (folder / "crawl" / "c.txt").write_text(text(102))
+    chats = [{"instruction": f"What is {seed}?", "output": text(200 + seed)} for seed in range(6)]
+    write(folder / "chats.jsonl", [*chats, chats[2], {"instruction": "What is 1?", "output": text(301)}])
+    return [str(folder / name) for name in ("texts.jsonl", "crawl", "chats.jsonl")]
+
+
+def run(sources, folder, *flags) -> Path:
+    main([*sources, "--save_dir", str(folder), "--processes", "1", *flags])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(sources, tmp_path_factory) -> Path:
+    return run(sources, tmp_path_factory.mktemp("prepared"), "--rules", "none", "--val_ratio", "0.1")
+
+
+def test_everything_is_counted(sources, result):
+    report, dropped = json.loads((result / "report.json").read_text()), read(result / "dropped.jsonl")
+    assert report["read"] == 65 + 3 + 8
+    kept = sum(len(read(result / name)) for name in ("text.jsonl", "val.jsonl", "chats.jsonl", "val_chats.jsonl"))
+    assert (report["kept"], report["dropped"]) == (kept, len(dropped)) and kept + len(dropped) == report["read"]
+    for one in report["sources"].values():
+        assert one["read"] == one["kept"] + sum(one["dropped"].values())
+        assert one["kept"] == sum(one["languages"].values()) == sum(one["lengths_after"].values())
+    assert {rule: found["documents"] for rule, found in report["rules"].items()} == {
+        rule: sum(entry["rule"] == rule for entry in dropped) for rule in {entry["rule"] for entry in dropped}
+    }
+
+
+def test_what_was_dropped_is_named(sources, result):
+    found = [(Path(each["file"]).name, each["line"], each["rule"]) for each in read(result / "dropped.jsonl")]
+    assert found == [
+        ("texts.jsonl", 61, "exact duplicate"),
+        ("texts.jsonl", 62, "exact duplicate"),
+        ("texts.jsonl", 63, "near-duplicate"),
+        ("texts.jsonl", 64, "empty"),
+        ("texts.jsonl", 65, "unreadable"),
+        ("b.txt", 1, "near-duplicate"),
+        ("chats.jsonl", 7, "exact duplicate"),
+    ]
+    assert read(result / "dropped.jsonl")[2]["kept"]["line"] == 7
+    page = (result / "report.html").read_text()
+    assert page.count("<svg") >= 3 and "near-duplicate" in page and not {"<script", "<link", "src="} & set(page.split())
+
+
+def test_texts_come_in_the_order_of_the_input(result):
+    kept = [each["text"] for each in read(result / "text.jsonl")]
+    order = [text(seed) for seed in range(60)] + [text(100), text(102)]
+    assert kept == [each for each in order if each in kept] and len(kept) + len(read(result / "val.jsonl")) == 62
+
+
+def test_prepared_again_nothing_is_dropped(result, tmp_path):
+    again = run([str(result / "text.jsonl")], tmp_path, "--rules", "none")
+    assert (again / "text.jsonl").read_bytes() == (result / "text.jsonl").read_bytes()
+    assert read(again / "dropped.jsonl") == []
+
+
+# Runs `prepare` with small chunks.
+PREPARE = """
+import sys
+import dataset.prepare.steps as steps
+from scripts.prepare import main
+
+def small(*given, whole=steps.prepare):
+    return whole(*given, chunk_characters=3000)
+
+if __name__ == "__main__":
+    steps.prepare = small
+    main(sys.argv[1:])
+"""
+
+
+def test_killed_and_resumed_in_two_processes_and_other_chunks(sources, result, tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(PREPARE)
+    folder, unfinished = tmp_path / "out", tmp_path / "out" / "unfinished"
+    flags = ["--save_dir", str(folder), "--rules", "none", "--val_ratio", "0.1"]
+    command = [sys.executable, str(script), *sources, *flags]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([*command, "--processes", "1"], env=environment) as process:
+        while process.poll() is None and len(list(unfinished.glob("judged/*.json"))) < 3:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and (unfinished / "run.json").exists()
+    with pytest.raises(UsageError, match="add --resume"):
+        run(sources, folder, "--rules", "none", "--val_ratio", "0.1")
+    with pytest.raises(UsageError, match="other settings"):
+        run(sources, folder, "--rules", "none", "--val_ratio", "0.2", "--resume")
+    subprocess.run([*command, "--processes", "2", "--resume"], env=environment, check=True)
+    assert results(folder) == results(result)
+    run(sources, folder, "--rules", "none", "--val_ratio", "0.1", "--resume")
+    assert results(folder) == results(result), "a finished run has nothing to go on with"
+
+
+def test_earlier_result_is_kept_aside(sources, tmp_path, capsys):
+    first = (run(sources[2:], tmp_path) / "chats.jsonl").read_bytes()
+    run(sources[1:2], tmp_path, "--rules", "none")
+    assert (tmp_path / "chats.previous.jsonl").read_bytes() == first and not (tmp_path / "chats.jsonl").exists()
+    assert "is kept as" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="in --save_dir"):
+        run([str(tmp_path / "text.jsonl")], tmp_path)
+
+
+def test_weights_and_benchmarks(sources, tmp_path):
+    benchmark = write(tmp_path / "benchmark.jsonl", [{"question": text(10)}, {"question": text(11)}])
+    flags = ["--weights", "texts=0.8", "crawl=0.2", "--against", str(benchmark), "--rules", "none"]
+    report = json.loads((run(sources[:2], tmp_path / "out", *flags) / "report.json").read_text())
+    assert report["rules"]["stands in a benchmark"]["documents"] >= 2
+    texts = [each["text"] for each in read(tmp_path / "out" / "text.jsonl")]
+    assert not {text(10), text(11)} & set(texts)
+    assert texts.count(text(100)) >= 2, "the small source is repeated"
+    written = [one["tokens_written"] for one in report["sources"].values()]
+    assert abs(written[0] - 0.8 * sum(written)) <= 1500 and report["epochs"]["text"][sources[1]] <= 4
+
+
+def test_chats_are_compared_by_prompt(sources, tmp_path):
+    run(sources[2:], tmp_path, "--compare", "prompt")
+    assert [each["line"] for each in read(tmp_path / "dropped.jsonl")] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ("--steps cleen", "no step"),
+        ("--weights x=1", "no source"),
+        ("--weights a.txt", "SOURCE=VALUE"),
+        ("--weights a=0 b=0", "all 0"),
+        ("--weights a=1", "says nothing of b.txt"),
+        ("--rules_for a=poem", "the rules are"),
+        ("--weights a=1 b=1 --temperature 2", "give one of them"),
+        ("--against x --steps clean", "needs the step"),
+        ("--step clean", "did you mean --steps"),
+    ],
+)
+def test_wrong_flags_are_named(flags, message):
+    with pytest.raises(SproutError, match=message):
+        settings_of(parse_arguments(["a.txt", "b.txt", "--save_dir", "out", *flags.split()]), [])
