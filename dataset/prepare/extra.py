@@ -10,4 +10,6 @@ def library(name: str, what: str):
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise SproutError(f"{what} needs {error.name}, which is not installed: pip install -e '.[data]'") from error
+        raise SproutError(
+            f"{what} needs {error.name or name}, which is not installed: pip install -e '.[data]'"
+        ) from error

@@ -4,9 +4,22 @@ python -m scripts.benchmark.datatrove_pipeline FOLDER PROCESSES
 """
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import CommandParser, positive_int, run_main
 
 
-def main(folder: str, processes: int) -> None:
+def main(argv=None) -> None:
+    parser = CommandParser(__doc__)
+    parser.add_argument("folder", metavar="FOLDER")
+    parser.add_argument("processes", type=positive_int, metavar="PROCESSES")
+    args = parser.parse_args(argv)
+    run_pipeline(args.folder, args.processes)
+
+
+def run_pipeline(folder: str, processes: int) -> None:
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.dedup import MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
     from datatrove.pipeline.dedup.minhash import MinhashConfig, MinhashDedupBuckets
@@ -50,4 +63,4 @@ def main(folder: str, processes: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    run_main(main)
