@@ -5,9 +5,9 @@
     python scripts/self_instruct.py --seeds seeds.jsonl --weight full_sft --save_file out/instructions.jsonl
     python scripts/self_instruct.py --seeds seeds.jsonl --weight full_sft --way magpie --save_file out/questions.jsonl
 
-The model is shown a few instructions and writes more (Self-Instruct), or it writes the user's turn itself (Magpie); what
-passes all checks and resembles nothing that is there is answered. Every reply is kept in <save_file>.journal: a run
-that was killed goes on with --resume, and asks for no reply again.
+The model is shown a few instructions and writes more (Self-Instruct), or it writes the user's turn itself (Magpie).
+What passes all checks and resembles nothing that is there is answered. Every reply is kept in <save_file>.journal: a
+run that was killed goes on with --resume, and asks for no reply again.
 """
 
 import json

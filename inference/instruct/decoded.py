@@ -81,7 +81,7 @@ class _Writing:
 
 
 def opening_of_user(renderer: ChatRenderer) -> list[int]:
-    """The ids with which the template opens a turn of the user: what two conversations with different questions share."""
+    """The ids with which the template opens a turn of the user: what conversations with different questions share."""
     one, other = (renderer.prompt([{"role": "user", "content": text}]) for text in ("A", "中"))
     same = next(place for place, (a, b) in enumerate(zip(one, other)) if a != b)
     if not same:

@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 from inference.instruct.gates import LONGEST
 from inference.instruct.requests import Reply, Request
@@ -65,19 +65,39 @@ class Endpoint:
         self._ends, self._lock, self.retried = threading.Event(), threading.Lock(), 0
 
     def replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
-        """Raises `SproutError` when a request fails for good; those that are open then end without a reply."""
-        pool = ThreadPoolExecutor(self._in_flight)
+        """Raises `SproutError` when a request fails for good, `KeyboardInterrupt` at Ctrl-C: in both cases after the
+        replies to the requests that are open, since they may cost something."""
+        pool, error = ThreadPoolExecutor(self._in_flight), None
+        self._ends.clear()
         try:
-            waiting = {pool.submit(self._reply, request): place for place, request in enumerate(requests)}
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
+            places = {pool.submit(self._reply, request): place for place, request in enumerate(requests)}
+            waiting = set(places)
+            while waiting:
+                try:
+                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                except KeyboardInterrupt as interrupt:
+                    if error:  # the second time
+                        raise
+                    error = interrupt
+                    self._ends.set()
+                    continue
+                for one in done:
+                    if one.exception() is None:
+                        yield places[one], one.result()
+                    else:
+                        error = error or one.exception()
+                        self._ends.set()
+            if error:
+                raise error
         finally:
-            self._ends.set()  # nobody waits out a pause
-            pool.shutdown(wait=True, cancel_futures=True)
-            self._ends.clear()
+            self._ends.set()
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _reply(self, request: Request) -> Reply:
+        attempt, reason = -1, "the run ends"
         for attempt in range(self._retries + 1):
+            if self._ends.is_set():
+                break
             try:
                 return self._once(request)
             except _Again as error:
@@ -121,7 +141,7 @@ class Endpoint:
         try:
             with self._client.stream("POST", f"{self.address}/chat/completions", json=body) as response:
                 content = b""
-                for piece in response.iter_bytes(65536):
+                for piece in response.iter_bytes():
                     content += piece
                     if time.monotonic() > late:  # the library's own limit is for each piece
                         raise _Again(f"not complete after {self._timeout:g} seconds")

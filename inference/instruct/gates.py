@@ -25,9 +25,9 @@ _MEDIA = re.compile(
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
-    r"\b(?:i['’]?m sorry|i am sorry|i apologi[sz]e|as an ai|as a language model|i (?:can ?not|can['’]?t) (?:help|assist|"
-    r"provide|fulfil|do that|answer)|i(?:['’]?m| am) (?:unable|not able) to)\b|抱歉|对不起|很遗憾|作为一个?(?:人工智能|AI|语言模型)|"
-    r"我(?:无法|不能)(?:回答|提供|帮助|满足|完成|协助)",
+    r"\b(?:i['’]?m sorry|i am sorry|i apologi[sz]e|as an ai|as a language model|"
+    r"i (?:can ?not|can['’]?t) (?:help|assist|provide|fulfil|do that|answer)|i(?:['’]?m| am) (?:unable|not able) to)\b|"
+    r"抱歉|对不起|很遗憾|作为一个?(?:人工智能|AI|语言模型)|我(?:无法|不能)(?:回答|提供|帮助|满足|完成|协助)",
     re.IGNORECASE,
 )
 

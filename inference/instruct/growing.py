@@ -1,8 +1,8 @@
 """The loop: rounds of new instructions, checked and answered, until there are enough records.
 
 A round sends `width` requests for instructions, keeps of the replies what passes the gates and is new, in the order of
-the requests, and asks for an answer to each. What a request shows of earlier rounds is thereby a function of the replies
-alone, not of when they came: a run that was killed goes through its journal to the same requests, and to the same file.
+the requests, and asks for an answer to each. So what a request shows of earlier rounds is a function of the replies
+alone, not of when they came. A run that was killed goes through its journal to the same requests, and the same file.
 """
 
 import time
@@ -14,6 +14,7 @@ from inference.instruct.gates import answer_fault, instruction_fault
 from inference.instruct.prompts import asking_for_new, choose_examples, instructions_in, number_from, without_thought
 from inference.instruct.requests import Journal, Model, Reply, Request
 from inference.instruct.rouge import Similar
+from model.errors import SproutError
 
 MOST_BARREN = 20  # rounds without a record after which a run ends
 
@@ -131,10 +132,15 @@ class Growing:
             self.counts.took(known, known=True)
         missing = [place for place in range(len(requests)) if place not in replies]
         for place, reply in self._model.replies([requests[place] for place in missing]):
-            self._journal.add(requests[missing[place]], reply)
+            if reply.finish != "refused":
+                self._journal.add(requests[missing[place]], reply)
             replies[missing[place]] = reply
             self.counts.took(reply, known=False)
             self._note()
+        if replies and all(reply.finish == "refused" for reply in replies.values()):
+            raise SproutError(
+                "the model accepts none of these requests: give a smaller --max_new_tokens, shorter seeds"
+            )
         return [replies[place] for place in range(len(requests))]
 
 

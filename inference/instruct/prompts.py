@@ -1,7 +1,7 @@
 """What a model is asked for new instructions, and what is read from its reply.
 
-The prompt shows eight instructions in random order, six of the seeds and two that were generated, as Self-Instruct does,
-and asks for more. Which ones is a function of the seed and the number of the request.
+The prompt shows eight instructions in random order, six of the seeds and two that were generated, as in
+Self-Instruct, and asks for more. Which ones is a function of the seed and the number of the request.
 """
 
 import hashlib
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 FROM_SEEDS, FROM_KEPT, NEW = 6, 2, 4
 
 _ASKING = {
-    "en": "Below are {count} tasks. Write {new} new tasks that are different from them and from each other. Each must be"
-    " clear without a picture or a file, in one or two sentences. Write only the tasks, numbered from {first}.\n\n{tasks}",
-    "zh": "下面是{count}个任务。请再写出{new}个新的任务，与上面的和彼此之间都不相同。每个任务用一两句话说清楚，不需要图片或文件。"
-    "只写任务本身，从{first}开始编号。\n\n{tasks}",
+    "en": "Below are {count} tasks. Write {new} new tasks that are different from them and from each other. Each must"
+    " be clear without a picture or a file, in one or two sentences. Write only the tasks, numbered from {first}."
+    "\n\n{tasks}",
+    "zh": "下面是{count}个任务。请再写出{new}个新的任务，与上面的和彼此之间都不相同。"
+    "每个任务用一两句话说清楚，不需要图片或文件。只写任务本身，从{first}开始编号。\n\n{tasks}",
 }
 _NUMBER = re.compile(
     r"^[ \t]*(?:\*\*)?(?:(?:task|任务|指令)[ \t]*)?(\d{1,3})[ \t]*[.:、)）：．][ \t]*", re.IGNORECASE | re.MULTILINE
