@@ -126,9 +126,9 @@ class Endpoint:
         if status in NOT_ACCEPTED:
             return Reply("", "refused")
         if status != 200:
-            said = on_one_line(content[:200].decode("utf-8", "replace"))
+            said = on_one_line(self._hidden(content.decode("utf-8", "replace"))[:200])
             hint = "is the API key right?" if status in (401, 403) else "are the address and --model right?"
-            raise SproutError(f"{self.address} answered with status {status} ({self._hidden(said)}): {hint}")
+            raise SproutError(f"{self.address} answered with status {status} ({said}): {hint}")
         return reply_of(content)
 
     def _hidden(self, text: str) -> str:
