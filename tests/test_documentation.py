@@ -38,6 +38,7 @@ NOT_RUN = {
     r"tensorboard ": "a server, and not ours",
     r"([A-Z_]+=\S+ )?(trackio |python train_.* --tracker )": "needs a package; test_trackers.py runs them",
     r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",
+    r"python scripts/self_instruct.py": "asks a server, or a network that can invent tasks",
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"pip download|python .*smollm2": "a network from PyPI",
     r"python scripts/benchmark.py (train|sft|learn|gpu|prepare) ": "compares runs at their own size, for up to hours",
@@ -84,7 +85,7 @@ TEXTS = (
     "out/data/text",
     "out/data/val",
 )
-CHATS = ("my_chats", "chats", "questions")
+CHATS = ("my_chats", "chats", "questions", "instructions")
 
 
 def fenced_lines(text: str) -> list[str]:

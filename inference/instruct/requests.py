@@ -1,0 +1,95 @@
+"""A request to a model and its reply; and the journal of replies, so that none is asked for, or paid, twice."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from model.disk import take
+from model.errors import SproutError, UsageError
+
+
+@dataclass(frozen=True)
+class Request:
+    """message: what the user says; None: the model writes the user's turn itself (Magpie). seed: of its sampling."""
+
+    message: str | None
+    temperature: float
+    top_p: float
+    max_tokens: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """finish: "stop" if the model ended the text itself; "refused" where the server did not accept the request."""
+
+    text: str
+    finish: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Model(Protocol):
+    """What answers: an endpoint, or a weight."""
+
+    def replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
+        """The place of a request and its reply, in the order in which replies come."""
+
+
+class Journal:
+    """A file with the settings in its first line, and a reply in each other.
+
+    Every line is on the disk before the next request counts on it. A line that a kill cut off is dropped.
+    """
+
+    def __init__(self, path: Path, settings: dict, resume: bool):
+        """Raises `UsageError` for a file that exists without `resume`, and for settings that are not those of it."""
+        self._replies: dict[str, Reply] = {}
+        if path.exists() and not resume:
+            raise UsageError(f"{path} holds the replies of an earlier run: go on with --resume, or choose another file")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = open(path, "a+b")
+        if not take(self._file.fileno(), path):
+            raise SproutError(f"another run writes {path}: wait for it, or choose another --save_file")
+        self._file.seek(0)
+        data = self._file.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        self._file.truncate(len(whole))
+        if not whole:
+            self._write(settings)
+            return
+        try:
+            first, *lines = [json.loads(line) for line in whole.splitlines()]
+            replies = {line.pop("key"): Reply(**line) for line in lines}
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SproutError(f"{path} is damaged: remove it, and begin anew") from error
+        if first != settings:
+            other = next((name for name in settings if first.get(name) != settings[name]), "settings")
+            raise UsageError(f"the run of {path} began with another {other}: give the same, or choose another file")
+        self._replies = replies
+
+    def _write(self, line: dict) -> None:
+        self._file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __len__(self) -> int:
+        return len(self._replies)
+
+    def get(self, request: Request) -> Reply | None:
+        return self._replies.get(request.key)
+
+    def add(self, request: Request, reply: Reply) -> None:
+        self._replies[request.key] = reply
+        self._write({"key": request.key} | asdict(reply))
+
+    def close(self) -> None:
+        self._file.close()

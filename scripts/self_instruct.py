@@ -1,0 +1,184 @@
+"""New instructions and answers from a few seeds, as chat data for train_full_sft.py.
+
+    python scripts/self_instruct.py --seeds seeds.jsonl --endpoint http://127.0.0.1:8998/v1 --model NAME \\
+        --number 1000 --save_file out/instructions.jsonl
+    python scripts/self_instruct.py --seeds seeds.jsonl --weight full_sft --save_file out/instructions.jsonl
+    python scripts/self_instruct.py --seeds seeds.jsonl --weight full_sft --way magpie --save_file out/questions.jsonl
+
+The model is shown a few instructions and writes more (Self-Instruct), or it writes the user's turn itself (Magpie).
+What passes all checks and resembles nothing that is there is answered. Every reply is kept in <save_file>.journal: a
+run that was killed goes on with --resume, and asks for no reply again.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import count, positive, positive_int, run_main, share
+from inference.arguments import add_weight_arguments, refuse_existing
+from inference.terminal import say
+from model.errors import SproutError, UsageError
+from training.stages.arguments import StageParser
+
+WAYS = ("self_instruct", "magpie")
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    group = parser.add_argument_group("what to write")
+    group.add_argument("--seeds", required=True, metavar="FILE", help="chats, whose first questions are the examples")
+    group.add_argument("--save_file", required=True, metavar="FILE", help="chat records, JSON lines")
+    group.add_argument("--number", type=positive_int, default=1000, metavar="N", help="records (%(default)s)")
+    group.add_argument("--way", choices=WAYS, default=WAYS[0], help="how instructions come about (%(default)s)")
+    group.add_argument("--language", choices=("seeds", "zh", "en", "any"), default="seeds", help="(%(default)s)")
+    group.add_argument(
+        "--novelty", type=share, default=0.7, metavar="X", help="ROUGE-L of a new one: below (%(default)s)"
+    )
+    group.add_argument("--temperature", type=positive, default=0.8, help="(%(default)s)")
+    group.add_argument("--top_p", type=share, default=0.95, help="(%(default)s)")
+    group.add_argument("--max_new_tokens", type=positive_int, default=512, help="of a reply (%(default)s)")
+    group.add_argument("--seed", type=count, default=42, help="of examples and sampling (%(default)s)")
+    group.add_argument("--in_flight", type=positive_int, default=8, metavar="N", help="replies at a time (%(default)s)")
+    group.add_argument("--resume", action="store_true", help="go on with a run that was interrupted, or to a larger N")
+    group = parser.add_argument_group("endpoint")
+    group.add_argument("--endpoint", metavar="URL", help="a server with OpenAI's interface, up to /v1")
+    group.add_argument("--model", metavar="NAME", help="of the model there")
+    group.add_argument(
+        "--api_key", metavar="VARIABLE", help="the environment variable that holds the key (not the key itself)"
+    )
+    group.add_argument("--timeout", type=positive, default=120.0, metavar="S", help="for a reply (%(default)s)")
+    group.add_argument("--retries", type=count, default=6, metavar="N", help="of a request (%(default)s)")
+    group = add_weight_arguments(parser, default="none")
+    group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
+    args = parser.parse_args(argv)
+    refuse_contradictions(args)
+    return args
+
+
+def refuse_contradictions(args) -> None:
+    """Raises `UsageError` for flags that mean nothing together."""
+    weight = args.weight or args.weight_path or args.lora
+    if bool(args.endpoint) == bool(weight):
+        raise UsageError("give either --endpoint URL with --model NAME, or --weight NAME")
+    if bool(args.endpoint) != bool(args.model):
+        raise UsageError("--endpoint URL and --model NAME belong together: give both")
+    if args.endpoint and args.way == "magpie":
+        raise UsageError(
+            "--way magpie opens a turn of the user with control tokens, which a server takes for text: give --weight"
+        )
+    if args.api_key and not args.endpoint:
+        raise UsageError("--api_key is for --endpoint, which is not given")
+    if args.api_key and not os.environ.get(args.api_key):
+        raise UsageError("--api_key names an environment variable, and there is none of this name: export it first")
+    if not args.resume:
+        refuse_existing("--save_file", args.save_file)
+
+
+def main(argv=None) -> None:
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from inference.instruct.gates import language_of
+    from inference.instruct.growing import Growing, Progress, Settings
+    from inference.instruct.requests import Journal
+
+    seeds = read_seeds(args.seeds)
+    languages = {"seeds": {language_of(one) for one in seeds} - {"none"}, "any": set()}.get(
+        args.language, {args.language}
+    )
+    settings = Settings(
+        args.way,
+        frozenset(languages),
+        args.in_flight,
+        args.seed,
+        args.temperature,
+        args.top_p,
+        args.max_new_tokens,
+        args.novelty,
+    )
+    model, name = open_model(args)
+    journal = Journal(Path(f"{args.save_file}.journal"), identity(settings, seeds, name), args.resume)
+    records, progress = [], Progress(say, args.number)
+    growing = Growing(model, journal, seeds, settings, lambda: progress.show(len(records), growing.counts))
+    try:
+        for record in growing.records():
+            records.append(record | {"model": name})
+            if len(records) == args.number:
+                break
+    finally:
+        journal.close()
+        report(growing.counts, model.retried, len(records))
+        if records:
+            save(args.save_file, records)
+    if growing.barren:
+        raise SproutError(
+            f"the model gave no usable record any more, so {args.save_file} has {len(records)} of {args.number}: take a"
+            " larger model, more seeds or another --temperature"
+        )
+    say(f"train on it: python train_full_sft.py --data_path {args.save_file}")
+
+
+def read_seeds(path: str) -> list[str]:
+    """The first question of every chat in the file. Raises `SproutError` for a file that holds no chats."""
+    from dataset.records.measured import all_documents, kind_of_file
+
+    kind, _ = kind_of_file(path, ("chat",))
+    found = []
+    for document in all_documents(path, kind, "reading"):
+        question = next((turn["content"] for turn in document.content.messages if turn["role"] == "user"), "")
+        if question.strip():
+            found.append(question.strip())
+    if not found:
+        raise SproutError(f"no chat in {path} has a question: give seeds that have one")
+    return found
+
+
+def open_model(args):
+    """What answers, and its name for the records."""
+    if args.endpoint:
+        from inference.instruct.endpoint import Endpoint
+
+        key = os.environ[args.api_key] if args.api_key else None
+        limits = {"in_flight": args.in_flight, "timeout": args.timeout, "retries": args.retries}
+        return Endpoint(args.endpoint, args.model, api_key=key, **limits), args.model
+    from inference.instruct.decoded import Decoded
+    from inference.weights import open_network
+    from model.device import choose_device
+
+    device = choose_device(args.device, args.dtype)
+    loaded = open_network(args, "full_sft", device, {}, say)
+    return Decoded(loaded, device, args.dtype, args.in_flight), Path(loaded.source).stem
+
+
+def identity(settings, seeds: list[str], name: str) -> dict:
+    """What --resume has to find unchanged, in words that messages can use."""
+    import hashlib
+    from dataclasses import asdict
+
+    values = asdict(settings) | {"languages": sorted(settings.languages), "model": name}
+    values["in_flight"] = values.pop("width")
+    return values | {"seeds": hashlib.sha256(json.dumps(seeds).encode()).hexdigest()}
+
+
+def report(counts, retried: int, records: int) -> None:
+    say(
+        f"{records:,} records from {counts.requests:,} requests ({retried:,} sent again, {counts.known:,} replies known"
+        f" before); {counts.tokens_in:,} tokens in, {counts.tokens_out:,} out"
+    )
+    for reason, times in counts.rejected.most_common():
+        say(f"  rejected {times:,}: {reason}")
+
+
+def save(path: str, records: list[dict]) -> None:
+    from model.disk import write_atomically
+
+    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    write_atomically(path, lambda file: file.write(lines.encode("utf-8")))
+    say(f"saved {path}")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,87 @@
+"""An endpoint that is busy, fails, is slow or writes garbage; and how many requests are open at once."""
+
+import time
+
+import pytest
+
+from inference.instruct.endpoint import Endpoint
+from inference.instruct.requests import Request
+from model.errors import SproutError, UsageError
+from tests.inference.instruct.stub import Stub, serving
+
+REQUESTS = [Request(f"Question {number}", 0.8, 0.95, 64, number) for number in range(12)]
+
+
+def replies(stub: Stub, requests=REQUESTS, **settings):
+    with serving(stub) as address:
+        endpoint = Endpoint(address, "m", **({"in_flight": 3, "timeout": 5, "pause": 0.01} | settings))
+        return dict(endpoint.replies(requests)), endpoint
+
+
+def test_requests_in_flight_are_bounded():
+    stub = Stub(pause=0.01)
+    found, _ = replies(stub)
+    assert stub.most == 3 and sorted(found) == list(range(12)) and len(stub.bodies) == 12
+    assert {(one.finish, one.tokens_in, one.tokens_out) for one in found.values()} == {("stop", 5, 3)}
+
+
+def test_busy_and_failing_servers_are_asked_again():
+    def misbehave(number, handler):
+        if number in (1, 4):
+            handler.reply(429, "busy", **{"Retry-After": "0"})
+        elif number == 2:
+            handler.reply(500, "oops")
+        elif number == 3:
+            handler.close_connection = True  # no reply at all
+        return number in (1, 2, 3, 4)
+
+    stub = Stub(misbehave)
+    found, endpoint = replies(stub)
+    assert sorted(found) == list(range(12)) and endpoint.retried == 4
+    assert len(stub.answered) == 12
+
+
+def test_garbage_is_a_reply_without_a_text():
+    found, _ = replies(Stub(lambda number, handler: handler.reply(200, "<html>") or True), REQUESTS[:2])
+    assert {one.finish for one in found.values()} == {"garbage"}
+    found, _ = replies(Stub(lambda number, handler: handler.reply(200, "x" * 5_000_000) or True), REQUESTS[:1])
+    assert found[0].finish == "garbage"
+    found, _ = replies(Stub(lambda number, handler: handler.reply(400, "too long") or True), REQUESTS[:1])
+    assert found[0].finish == "refused"
+
+
+def test_a_server_that_drips_runs_into_the_time_limit():
+    def drip(number, handler):
+        handler.send_response(200)
+        handler.end_headers()
+        for _ in range(20):
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+        handler.close_connection = True
+        return True
+
+    with pytest.raises(SproutError, match="not complete after 0.3 seconds"):
+        replies(Stub(drip), REQUESTS[:1], timeout=0.3, retries=0)
+
+
+def test_what_was_answered_before_a_failure_is_not_lost():
+    stub = Stub(lambda number, handler: number == 2 and (handler.reply(500, "") or True), pause=0.02)
+    got = []
+    with serving(stub) as address, pytest.raises(SproutError, match="no answer in 1 attempts .status 500."):
+        for _, reply in Endpoint(address, "m", in_flight=3, retries=0).replies(REQUESTS):
+            got.append(reply)
+    assert len(got) == len(stub.bodies) - 1  # whatever was sent came back
+
+
+def test_the_key_is_sent_and_not_told():
+    def quote(number, handler):
+        handler.reply(401, f"wrong key {handler.headers['Authorization']}")
+        return True
+
+    stub = Stub(quote)
+    with pytest.raises(SproutError, match="is the API key right") as told:
+        replies(stub, REQUESTS[:1], api_key="secret-7")
+    assert stub.keys == {"Bearer secret-7"} and "secret-7" not in str(told.value)
+    with pytest.raises(UsageError, match="plain letters") as told:
+        Endpoint("http://127.0.0.1:1/v1", "m", api_key="secret\n7")
+    assert "secret" not in str(told.value)

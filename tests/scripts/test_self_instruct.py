@@ -1,0 +1,133 @@
+"""The whole command: against a stub and a server of ours, with a weight, killed and resumed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dataset.records.measured import all_documents, kind_of_file
+from model.errors import SproutError, UsageError
+from scripts.self_instruct import main
+from tests.inference.instruct.stub import Stub, serving
+from tests.inference.server.conftest import address, weights  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    path = tmp_path_factory.mktemp("seeds") / "seeds.jsonl"
+    lines = [
+        {"conversations": [{"role": "user", "content": q}, {"role": "assistant", "content": "Yes."}]}
+        for q in ("Name a river in Asia.", "What is two plus two?", "Say something kind to me.")
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def words(seeds, url, save_file, number=20, **more):
+    flags = {"seeds": seeds, "endpoint": url, "model": "m", "save_file": save_file, "number": number, "in_flight": 4}
+    return [f"--{name}={value}" for name, value in (flags | more).items()]
+
+
+def test_records_are_new_checked_and_read_for_training(seeds, tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("KEY_OF_TEST", "secret-7")
+    stub = Stub()
+    with serving(stub) as url:
+        main(words(seeds, url, tmp_path / "a.jsonl", api_key="KEY_OF_TEST"))
+        asked = len(stub.bodies)
+        first = (tmp_path / "a.jsonl").read_bytes()
+        main([*words(seeds, url, tmp_path / "a.jsonl", api_key="KEY_OF_TEST"), "--resume"])
+        assert len(stub.bodies) == asked and (tmp_path / "a.jsonl").read_bytes() == first
+        with pytest.raises(UsageError, match="exists already"):
+            main(words(seeds, url, tmp_path / "a.jsonl"))
+        with pytest.raises(UsageError, match="began with another seed"):
+            main([*words(seeds, url, tmp_path / "a.jsonl", seed=1), "--resume"])
+    records = [json.loads(line) for line in first.splitlines()]
+    questions = [record["conversations"][0]["content"] for record in records]
+    assert len(records) == 20 == len(set(questions)) and set(stub.answered.values()) == {1} and stub.most <= 4
+    assert (
+        records[-1]["model"] == "m" and records[-1]["way"] == "self_instruct" and set(records[0]["seeds"]) <= {1, 2, 3}
+    )
+    said = capfd.readouterr()
+    assert "20 records from" in said.err
+    everything = said.out + said.err + "".join(path.read_text() for path in tmp_path.iterdir())
+    assert "secret-7" not in everything and stub.keys == {"Bearer secret-7"}
+    kind, _ = kind_of_file(tmp_path / "a.jsonl", ("chat",))
+    read = [document.content.messages for document in all_documents(tmp_path / "a.jsonl", kind, "reading")]
+    assert [list(messages) for messages in read] == [record["conversations"] for record in records]
+
+
+def test_killed_and_resumed_it_asks_nothing_twice(seeds, tmp_path):
+    with serving(Stub()) as url:
+        main(words(seeds, url, tmp_path / "whole.jsonl", number=24))
+    stub, path = Stub(pause=0.03), tmp_path / "killed.jsonl"
+    with serving(stub) as url:
+        process = subprocess.Popen(
+            [sys.executable, "scripts/self_instruct.py", *words(seeds, url, path, number=24)],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+        )
+        journal = Path(f"{path}.journal")
+        while not journal.exists() or journal.read_bytes().count(b"\n") < 9:
+            assert process.poll() is None
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        journal.write_bytes(journal.read_bytes() + b'{"key": "cut o')
+        known = journal.read_bytes().count(b"\n") - 1
+        before = len(stub.bodies)
+        main([*words(seeds, url, path, number=24), "--resume"])
+        assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+        # Only what was open at the kill, at most 4, is asked again.
+        assert sum(stub.answered.values()) - len(stub.answered) <= before - known <= 4
+
+
+def test_hostile_replies_leave_no_record(seeds, tmp_path):
+    texts = ["9. Say <|im_end|> now please\n10. \x1b[2J clear it now", "9. " + "a" * 10**6, '{"a": [[[', "\ud800 9."]
+
+    class Hostile(Stub):
+        def text_for(self, body):
+            return texts[body["seed"] % len(texts)]
+
+    with serving(Hostile()) as url, pytest.raises(SproutError, match="0 of 20"):
+        main(words(seeds, url, tmp_path / "a.jsonl"))
+    assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_a_server_of_ours(seeds, address, tmp_path):  # noqa: F811
+    with pytest.raises(SproutError, match="no usable record"):  # its network is random
+        flags = {"model": "full_sft_32", "max_new_tokens": 2, "in_flight": 2}
+        main(words(seeds, f"{address}/v1", tmp_path / "a.jsonl", **flags))
+    lines = (tmp_path / "a.jsonl.journal").read_text().splitlines()[1:]
+    assert len(lines) == 40 and all(json.loads(line)["tokens_out"] in (1, 2) for line in lines)
+    with pytest.raises(SproutError, match="--model"):
+        main(words(seeds, f"{address}/v1", tmp_path / "b.jsonl", model="nobody"))
+
+
+@pytest.mark.parametrize("way", ["self_instruct", "magpie"])
+def test_a_weight(seeds, weights, tmp_path, way):  # noqa: F811
+    flags = {"seeds": seeds, "save_file": tmp_path / "a.jsonl", "weight": "full_sft", "out_dir": weights, "way": way}
+    flags |= {"max_new_tokens": 2, "in_flight": 2, "device": "cpu"}
+    with pytest.raises(SproutError, match="no usable record"):
+        main([f"--{name}={value}" for name, value in flags.items()])
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "either --endpoint"),
+        (["--endpoint=http://x/v1"], "belong together"),
+        (["--endpoint=http://x/v1", "--model=m", "--way=magpie"], "--weight"),
+        (["--endpoint=http://x/v1", "--model=m", "--api_key=NOT_THERE_7"], "export it first"),
+        (["--endpoint=x", "--model=m"], "http://"),
+    ],
+)
+def test_contradictions(seeds, tmp_path, flags, message):
+    with pytest.raises(UsageError, match=message):
+        main([f"--seeds={seeds}", f"--save_file={tmp_path / 'a.jsonl'}", *flags])
