@@ -2,8 +2,8 @@
 
     loss = mean over all tokens t of  -log p(token_t | the tokens before it in its row)
 
-Every parameter is updated (but see --freeze_layers and --train_only). A row is `--max_seq_len` tokens of documents
-packed end to end, led by a BOS token.
+Every parameter is updated (but see --freeze_layers). A row is `--max_seq_len` tokens of documents packed end to
+end, led by a BOS token.
 
     python train_pretrain.py --data_path my_text.jsonl
     python train_pretrain.py --data_path a.jsonl:0.7 b.jsonl:0.3 --preset 64m --resume
@@ -13,7 +13,6 @@ Writes out/pretrain_512.pth every 100 steps; `python eval_model.py --model_mode 
 
 from training.stages.arguments import (
     COMPARED,
-    RESULT,
     StageParser,
     add_data_arguments,
     add_model_arguments,
@@ -35,7 +34,6 @@ def parse_arguments(argv=None):
         help="chat markers in texts: keep, or split there (keep)",
     )
     add_model_arguments(parser, start_from=None)
-    parser.flags("model", RESULT)("--train_only", choices=["embeddings"], help="all, or the rows of new tokens alone")
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.1)
     add_run_arguments(parser, weight_name="pretrain")
     return parser.parse_args(argv)
@@ -58,10 +56,6 @@ def main(argv=None):
         # Network and data
         machine = run.machine
         model, tokenizer, origin = starting_point(args)
-        if args.train_only:
-            from training.stages.changes import train_only_embeddings  # for continued pretraining
-
-            run.say(f"trains only {train_only_embeddings(model, args, origin)}")
         run.begins_with(model, origin)
         rows, validation = open_data(TEXTS, args, tokenizer, run.say)
 

@@ -33,7 +33,6 @@ class Loaded:
     facts: dict
     source: str
     stored_dtype: torch.dtype  # the type of the weights in the file
-    new_rows: int = 0  # the last rows of the embedding that the file does not have: of the tokens it was extended by
 
     @property
     def imported(self) -> bool:
@@ -83,9 +82,7 @@ def load_model(
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
-    known = weights[EMBEDDING].shape[0] if tokenizer is None else tokenizer.vocab_size
     tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
-    new_rows = max(0, tokenizer.vocab_size - known)
     config = config.replace(
         vocab_size=weights[EMBEDDING].shape[0],
         pad_token_id=tokenizer.pad_id,
@@ -95,7 +92,7 @@ def load_model(
     model = Transformer(config, initialize_weights=False)
     tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
     model.load_state_dict(weights | tied)  # copies into float32
-    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype, new_rows)
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype)
 
 
 def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:

@@ -1,8 +1,4 @@
-"""The changes that --rope_factor, --freeze_layers and --train_only make to a network before training."""
-
-from functools import partial
-
-import torch
+"""The changes that --rope_factor and --freeze_layers make to a network before training."""
 
 from model.config import TransformerConfig
 from model.errors import UsageError
@@ -43,33 +39,3 @@ def freeze_layers(model: Transformer, count: int) -> None:
     model.model.embed_tokens.requires_grad_(False)
     for layer in layers[:count]:
         layer.requires_grad_(False)
-
-
-def train_only_embeddings(model: Transformer, args, origin) -> str:
-    """Freezes all but the embedding (and an untied head); of these, all rows but the new ones, if there are any.
-
-    So new tokens find their place before the network moves (docs/pretrain.md). Frozen rows stay equal to the bit: their
-    gradient is zero, which AdamW turns into no step, and `args.weight_decay`, which would shrink those of an untied
-    head, becomes 0. origin: a `starting_point.Origin`. Returns what is trained, in words.
-    """
-    if origin.source is None:
-        raise UsageError("--train_only goes on with a trained network: give one by --from_weight")
-    if args.freeze_layers:
-        raise UsageError("--freeze_layers freezes the embedding, the only thing that --train_only trains: drop one")
-    model.requires_grad_(False)
-    args.weight_decay = 0.0
-    new_rows, matrices = (
-        origin.new_rows,
-        {model.model.embed_tokens.weight, model.lm_head.weight},
-    )  # one, if they are tied
-    for matrix in matrices:
-        matrix.requires_grad_(True)
-        if new_rows:
-            frozen = len(matrix) - new_rows
-            matrix.register_post_accumulate_grad_hook(partial(_clear_gradient, frozen))
-    names = "the embedding" if len(matrices) == 1 else "embedding and head"
-    return f"{new_rows:,} new rows of {names}" if new_rows else names
-
-
-def _clear_gradient(rows: int, matrix: torch.Tensor) -> None:
-    matrix.grad[:rows].zero_()

@@ -20,5 +20,5 @@ def opened(args, source: str) -> tuple:
         from training.stages.changes import with_config, with_rope_factor
 
         model = with_config(model, with_rope_factor(model.config, args.rope_factor))
-    where = f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported, loaded.new_rows
+    where = f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported
     return model, loaded.tokenizer, where

@@ -18,7 +18,6 @@ class Origin:
     stage: str | None = None  # the stage that trained it; "imported" if it was none of ours; None: it is new
     source: str | None = None  # the path
     imported: bool = False  # whether the network or one that it was trained from came from elsewhere
-    new_rows: int = 0  # the last rows of its embedding, of tokens that the tokenizer was extended by
 
     def __str__(self) -> str:
         return self.description
