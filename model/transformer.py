@@ -203,7 +203,7 @@ def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
     kind = ".".join(name.split(".")[-2:])
     if kind in ("q_proj.weight", "k_proj.weight", "v_proj.weight", "gate_proj.weight", "up_proj.weight"):
         parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
-    elif kind in ("o_proj.weight", "down_proj.weight"):
+    elif kind in ("o_proj.weight", "down_proj.weight") or kind.endswith("_proj.bias"):
         parameter.zero_()
     elif kind == "embed_tokens.weight":
         parameter.normal_(std=2.5 / parameter.shape[1] if tied else 0.02)
@@ -211,7 +211,5 @@ def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
         parameter.normal_(std=1 / parameter.shape[1])
     elif kind.endswith("norm.weight"):
         parameter.fill_(1.0)
-    elif kind in ("q_proj.bias", "k_proj.bias", "v_proj.bias"):
-        parameter.zero_()
     else:
         raise ValueError(f"no initialisation is defined for the parameter {name}")

@@ -34,6 +34,7 @@ class Loaded:
     facts: dict
     source: str
     stored_dtype: torch.dtype  # the type of the weights in the file
+    new_tokens: int = 0  # that `tokenizer_path` added: the last rows of the embedding
 
     @property
     def imported(self) -> bool:
@@ -83,7 +84,8 @@ def load_model(
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
-    tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
+    own = tokenizer
+    tokenizer, weights = _choose_tokenizer(own, tokenizer_path, weights, source)
     config = config.replace(
         vocab_size=weights[EMBEDDING].shape[0],
         pad_token_id=tokenizer.pad_id,
@@ -93,7 +95,8 @@ def load_model(
     model = network_of(config)(config, initialize_weights=False)
     tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
     model.load_state_dict(weights | tied)  # copies into float32
-    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype)
+    new = tokenizer.vocab_size - own.vocab_size if own is not None else 0
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype, new)
 
 
 def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:

@@ -16,6 +16,7 @@ from model.files.loading import load_model
 from model.generation import generate_batch
 from model.lora import Lora, add_lora, merge_lora
 from model.reward import RewardModel
+from model.sampling import Sampling
 from model.text.tokenizer import Tokenizer
 from training.engine.optimizers import parameter_groups
 
@@ -95,7 +96,7 @@ def test_it_writes_what_transformers_writes(peer, network, prepared):
     theirs, _ = peer
     model = rearranged(network.float(), torch.float32) if prepared else network
     prompts = [TOKENS[0, :3].tolist(), TOKENS[1, :7].tolist()]
-    written = generate_batch(model, prompts, max_new_tokens=12)
+    written = generate_batch(model, prompts, max_new_tokens=12, sampling=Sampling(0.0))
     for prompt, answer in zip(prompts, written, strict=True):
         settings = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
         expected = theirs.generate(torch.tensor([prompt]), **settings)[0, len(prompt) :]

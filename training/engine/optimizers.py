@@ -13,7 +13,6 @@ ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
 # (https://arxiv.org/abs/2203.03466). An untied head and biases have the customary 0.15, which was not measured.
 EMBEDDING_TIMES_MUON, EMBEDDING_WIDTH, NORM_TIMES_MUON, OTHERS_TIMES_MUON = 1.5, 256, 1.5, 0.15
 
-
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lora_A", "lora_B")
 
 
