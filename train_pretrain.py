@@ -2,8 +2,8 @@
 
     loss = mean over all tokens t of  -log p(token_t | the tokens before it in its row)
 
-Every parameter is updated (but see --freeze_layers, --train_only). A row is `--max_seq_len` tokens of documents packed end to
-end, led by a BOS token.
+Every parameter is updated (but see --freeze_layers, --train_only). A row is `--max_seq_len` tokens of documents
+packed end to end, led by a BOS token.
 
     python train_pretrain.py --data_path my_text.jsonl
     python train_pretrain.py --data_path a.jsonl:0.7 b.jsonl:0.3 --preset 64m --resume
@@ -29,7 +29,10 @@ def parse_arguments(argv=None):
         parser, "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
     )
     parser.flags("data", COMPARED)(
-        "--markers", choices=("keep", "split"), default="keep", help="chat markers in texts: keep, or split there (keep)"
+        "--markers",
+        choices=("keep", "split"),
+        default="keep",
+        help="chat markers: keep, or split texts there (keep)",
     )
     add_model_arguments(parser, start_from=None)
     parser.flags("model", RESULT)("--train_only", choices=("embeddings",), help="train only the rows of new tokens")

@@ -107,7 +107,7 @@ def test_it_writes_what_transformers_writes(peer, network, prepared):
 
 def test_the_folder_comes_back_and_a_weight_reopens(peer, network, tmp_path):
     theirs, folder = peer
-    _, weights, tokenizer = import_folder(folder)
+    _, _, tokenizer = import_folder(folder)
     model = load_model(folder).model
     export_folder(tmp_path / "hf", model, tokenizer)
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")

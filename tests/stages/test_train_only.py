@@ -45,7 +45,7 @@ def test_only_new_rows_change_to_the_bit_and_then_all(workshop):
         run_main(lambda: stage.train("cut", *STEPS, *begins, "--train_only=embeddings"))
     assert_same_run(stage.train("cut", *STEPS, *begins, "--train_only=embeddings", "--resume"), result)
 
-    stage.train("two", *STEPS, "--from_weight", folder / "one" / f"pretrain_{SIZE}.pth")
+    stage.train("two", *STEPS, begins=("--from_weight", str(folder / "one" / f"pretrain_{SIZE}.pth")))
     second = load_model(folder / "two" / f"pretrain_{SIZE}.pth").model.state_dict()
     assert not torch.equal(second["model.layers.0.mlp.up_proj.weight"], new["model.layers.0.mlp.up_proj.weight"])
 

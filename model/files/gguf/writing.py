@@ -49,7 +49,7 @@ def write_gguf(
     earlier_gguf(path)
     config = network.config
     if config.model_type == "gpt2":
-        raise SproutError("Sprout writes no GGUF file of a GPT-2: export it with scripts/export_hf.py, and convert that")
+        raise SproutError("Sprout writes no GGUF file of a GPT-2: export it with scripts/export_hf.py, convert that")
     weights = {each: tensor for each, tensor in plain_state_dict(network).items() if ".lora_" not in each}
     settings, divisors = settings_of(config)
     vocabulary, warnings = keys_of(tokenizer, weights[EMBEDDING].shape[0])
