@@ -29,10 +29,7 @@ def parse_arguments(argv=None):
         parser, "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
     )
     parser.flags("data", COMPARED)(
-        "--markers",
-        choices=("keep", "split"),
-        default="keep",
-        help="chat markers: keep, or split texts there (keep)",
+        "--markers", choices=("keep", "split"), default="keep", help="chat markers: keep, or split texts there (keep)"
     )
     add_model_arguments(parser, start_from=None)
     parser.flags("model", RESULT)("--train_only", choices=("embeddings",), help="train only the rows of new tokens")

@@ -2,9 +2,9 @@
 folders of Hugging Face that begin with it; the network of the book is in `model/transformer.py`.
 
 What differs from that: a position is a learned vector, added to the embedding, where RoPE turns heads; LayerNorm also
-subtracts the mean and has a bias, where RMSNorm only scales; GELU follows one matrix, where SwiGLU has two; every matrix
-has a bias; there are as many key/value heads as query heads. Parameters have the names of the other network, and
-`model/files/gpt2.py` translates those of Hugging Face. Shapes as in `model/transformer.py`.
+subtracts the mean and has a bias, where RMSNorm only scales; GELU follows one matrix, where SwiGLU has two; every
+matrix has a bias; there are as many key/value heads as query heads. Parameters have the names of the other network,
+and `model/files/gpt2.py` translates those of Hugging Face. Shapes as in `model/transformer.py`.
 """
 
 from dataclasses import dataclass

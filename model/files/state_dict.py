@@ -27,7 +27,9 @@ def fitting_state_dict(
 ) -> dict[str, torch.Tensor]:
     """`weights` without what can be computed (a tied head, rotary tables), if they fit a `network` of `config` exactly.
 
-    network: None is the language model. Raises `SproutError` that names the first missing, unexpected or misshapen parameters.
+    network: None is the language model.
+
+    Raises `SproutError` that names the first missing, unexpected or misshapen parameters.
     """
     weights = {name: tensor for name, tensor in weights.items() if name.split(".")[-1] not in _COMPUTED}
     if config.tie_word_embeddings and HEAD in weights and EMBEDDING in weights:
