@@ -2,8 +2,8 @@
 
     loss = mean over all tokens t of  -log p(token_t | the tokens before it in its row)
 
-Every parameter is updated (but see --freeze_layers). A row is `--max_seq_len` tokens of documents packed end to
-end, led by a BOS token.
+Every parameter is updated (but see --freeze_layers, --train_only). A row is `--max_seq_len` tokens of documents
+packed end to end, led by a BOS token.
 
     python train_pretrain.py --data_path my_text.jsonl
     python train_pretrain.py --data_path a.jsonl:0.7 b.jsonl:0.3 --preset 64m --resume
@@ -13,6 +13,7 @@ Writes out/pretrain_512.pth every 100 steps; `python eval_model.py --model_mode 
 
 from training.stages.arguments import (
     COMPARED,
+    RESULT,
     StageParser,
     add_data_arguments,
     add_model_arguments,
@@ -28,12 +29,11 @@ def parse_arguments(argv=None):
         parser, "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
     )
     parser.flags("data", COMPARED)(
-        "--markers",
-        choices=("keep", "split"),
-        default="keep",
-        help="chat markers in texts: keep, or split there (keep)",
+        "--markers", choices=("keep", "split"), default="keep", help="chat markers: keep, or split texts there (keep)"
     )
     add_model_arguments(parser, start_from=None)
+    parser.flags("model", RESULT)("--train_only", choices=("embeddings",), help="train only the rows of new tokens")
+    parser.set_defaults_under("train_only", optimizer="adamw", weight_decay=0.0, learning_rate=5e-4)
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.1)
     add_run_arguments(parser, weight_name="pretrain")
     return parser.parse_args(argv)

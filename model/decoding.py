@@ -25,8 +25,9 @@ def rearrange(model: Transformer, dtype: torch.dtype) -> None:
         if model.lm_head.dtype != dtype:
             raise ValueError(f"the network is rearranged already, for products in {model.lm_head.dtype}")
         return
+    kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
     for number, layer in enumerate(model.model.layers):
-        model.model.layers[number] = DecodingLayer(layer, dtype)
+        model.model.layers[number] = kind(layer, dtype)
     model.lm_head = Product([model.lm_head], dtype)
 
 
@@ -36,9 +37,10 @@ def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
     if isinstance(model.lm_head, Product):
         return model
     with torch.device("meta"):
-        copy = Transformer(model.config, initialize_weights=False)
+        copy = type(model)(model.config, initialize_weights=False)
     copy.rotary_frequencies = model.rotary_frequencies
-    copy.model.embed_tokens, copy.model.norm = model.model.embed_tokens, model.model.norm
+    for name, part in model.model.named_children():
+        setattr(copy.model, name, part)
     copy.model.layers, copy.lm_head = nn.ModuleList(model.model.layers), model.lm_head
     rearrange(copy, dtype)
     return copy
@@ -117,6 +119,28 @@ class DecodingLayer(nn.Module):
         x = x + self.o(attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
         gate, up = self.gate_up(_normed(x, self.mlp_norm)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate).mul_(up))
+
+
+class DecodingGPT2Layer(nn.Module):
+    """What a `model.gpt2.GPT2Layer` computes."""
+
+    def __init__(self, layer, dtype: torch.dtype):
+        super().__init__()
+        attention, mlp = layer.self_attn, layer.mlp
+        self.layer, self.head_dim = attention.layer, attention.head_dim
+        self.input_norm, self.mlp_norm = layer.input_layernorm, layer.post_attention_layernorm
+        self.qkv = Product([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
+        self.o = Product([attention.o_proj], dtype)
+        self.up = Product([mlp.up_proj], dtype)
+        self.down = Product([mlp.down_proj], dtype)
+
+    def forward(self, x, rotary, mask, cache):
+        B, T, _ = x.shape
+        q, k, v = self.qkv(self.input_norm(x)).view(B, T, -1, self.head_dim).transpose(1, 2).chunk(3, dim=1)
+        if cache is not None:
+            k, v = cache.write(self.layer, k, v)
+        x = x + self.o(attend(q.contiguous(), k, v, mask).transpose(1, 2).reshape(B, T, -1))
+        return x + self.down(F.gelu(self.up(self.mlp_norm(x)), approximate="tanh"))
 
 
 def _normed(x: Tensor, norm) -> Tensor:

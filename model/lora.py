@@ -10,7 +10,7 @@ The names are those of Hugging Face's `peft` (`...q_proj.lora_A.weight`), as the
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +82,10 @@ def add_lora(model: nn.Module, lora: Lora) -> None:
     if not 1 <= lora.rank <= unwrapped(model).config.hidden_size:
         hidden = unwrapped(model).config.hidden_size
         raise UsageError(f"adapters of rank {lora.rank} do not suit a network of width {hidden}: give 1 to {hidden}")
+    first = unwrapped(model).model.layers[0]  # a GPT-2 has no gate_proj
+    lora = replace(lora, targets=tuple(name for name in lora.targets if hasattr(_parent(first, name), name)))
+    if not lora.targets:
+        raise UsageError("adapters need at least one linear layer to adapt, and this network has none of those named")
     model.requires_grad_(False)
     for layer in unwrapped(model).model.layers:
         for name in lora.targets:

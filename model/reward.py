@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from model.config import TransformerConfig
+from model.errors import UsageError
 from model.transformer import Transformer
 from model.whole import adapters_of
 
@@ -18,6 +19,8 @@ class RewardModel(Transformer):
     """A `Transformer` with a scalar head. `initialize_weights=False` leaves the network unset, as there."""
 
     def __init__(self, config: TransformerConfig, initialize_weights: bool = True):
+        if config.model_type == "gpt2":
+            raise UsageError("Sprout makes no reward model or critic of a GPT-2: begin with a Llama, Qwen2 or Qwen3")
         super().__init__(config, initialize_weights)
         device = self.lm_head.weight.device
         del self.lm_head

@@ -98,6 +98,9 @@ class Backbone(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, i) for i in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
+    def embed(self, tokens, positions):
+        return self.embed_tokens(tokens)  # positions turn heads later
+
 
 class Transformer(nn.Module):
     """The language model. `initialize_weights=False` leaves them unset, for weights about to be loaded.
@@ -106,6 +109,7 @@ class Transformer(nn.Module):
     computes the inside of a layer again when its gradient is due; `lora` says which adapters `model.lora` has added.
     """
 
+    backbone = Backbone  # another in model/gpt2.py
     recomputes_layers = False
     lora = None
 
@@ -115,7 +119,7 @@ class Transformer(nn.Module):
         self._set_rotary_frequencies()
         device = torch.empty(0).device  # torch 2.6: get_default_device() does not see `with torch.device`
         with torch.device("meta"):  # else torch first draws initial values of its own: 15 s for a billion
-            self.model = Backbone(config)
+            self.model = self.backbone(config)
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.to_empty(device=device)
         if config.tie_word_embeddings:
@@ -161,7 +165,7 @@ class Transformer(nn.Module):
             mask = visible(documents, documents)
         rotary = rotary_tables(positions, self.rotary_frequencies, self.rotary_factor)
 
-        x = self.model.embed_tokens(tokens)
+        x = self.model.embed(tokens, positions)
         recomputes = self.recomputes_layers and cache is None and torch.is_grad_enabled()
         for layer in self.model.layers:
             if recomputes:  # with the same random numbers, for the dropout of adapters
@@ -199,7 +203,7 @@ def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
     kind = ".".join(name.split(".")[-2:])
     if kind in ("q_proj.weight", "k_proj.weight", "v_proj.weight", "gate_proj.weight", "up_proj.weight"):
         parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
-    elif kind in ("o_proj.weight", "down_proj.weight"):
+    elif kind in ("o_proj.weight", "down_proj.weight") or kind.endswith("_proj.bias"):
         parameter.zero_()
     elif kind == "embed_tokens.weight":
         parameter.normal_(std=2.5 / parameter.shape[1] if tied else 0.02)
@@ -207,7 +211,5 @@ def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
         parameter.normal_(std=1 / parameter.shape[1])
     elif kind.endswith("norm.weight"):
         parameter.fill_(1.0)
-    elif kind in ("q_proj.bias", "k_proj.bias", "v_proj.bias"):
-        parameter.zero_()
     else:
         raise ValueError(f"no initialisation is defined for the parameter {name}")

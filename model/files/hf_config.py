@@ -110,7 +110,7 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     kind = values.get("model_type")
 
     def refuse(what: str):
-        raise SproutError(f"{folder} {what}, which Sprout cannot run: it opens plain Llama, Qwen2 and Qwen3 only")
+        raise SproutError(f"{folder} {what}, which Sprout cannot run: it opens plain Llama, Qwen2, Qwen3, GPT-2 only")
 
     if not isinstance(kind, str) or kind not in _DEFAULTS:
         refuse(f"is a network of model_type {kind}")

@@ -49,7 +49,13 @@ def export_folder(
     weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
     if dtype is not None:
         weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
-    config = hf_config(unwrapped(model).config, tokenizer, weights[EMBEDDING].dtype, reward=SCORE in weights)
+    config = unwrapped(model).config
+    if config.model_type == "gpt2":
+        from model.files.gpt2 import hf_config_of_gpt2, weights_to_hf  # no other network needs it
+
+        config, weights = hf_config_of_gpt2(config, tokenizer, weights[EMBEDDING].dtype), weights_to_hf(weights)
+    else:
+        config = hf_config(config, tokenizer, weights[EMBEDDING].dtype, reward=SCORE in weights)
     if facts:
         config["sprout"] = facts
     texts = {
@@ -132,7 +138,7 @@ def _ends(tokenizer: Tokenizer, of_turn: int | None) -> int | list[int]:
 
 
 def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torch.Tensor], Tokenizer]:
-    """Configuration, weights (on the CPU, dtype as stored) and tokenizer of a Llama, Qwen2 or Qwen3 folder.
+    """Configuration, weights (on the CPU, dtype as stored) and tokenizer of a Llama, Qwen2, Qwen3 or GPT-2 folder.
 
     Raises `SproutError` for a network that is not exactly one of these, rather than opening it almost right.
     No code from the folder is ever run.
@@ -144,15 +150,22 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
             f"{folder} holds adapters (adapter_config.json) beside the network: move them into a folder of their own,"
             " and give it with --lora"
         )
-    tokenizer = Tokenizer.load(folder)
-    config = config_from_hf(values, tokenizer, folder)
+    if values.get("model_type") == "gpt2":
+        from model.files import gpt2  # no other network needs it
+
+        tokenizer = gpt2.tokenizer_of_gpt2(folder)
+        config = gpt2.config_of_gpt2(values, tokenizer, folder)
+        weights = gpt2.weights_from_hf(_read_weights(folder), folder)
+    else:
+        tokenizer = Tokenizer.load(folder)
+        config, weights = config_from_hf(values, tokenizer, folder), _read_weights(folder)
     if name := rebuilding_class(tokenizer.config, tokenizer, values["model_type"]):
         print(
             f"note: AutoTokenizer of transformers 5 rebuilds the tokenizer of {folder} as {name}, which gives some"
             " texts other ids than its tokenizer.json; Sprout follows tokenizer.json",
             file=sys.stderr,
         )
-    return config, _read_weights(folder), tokenizer
+    return config, weights, tokenizer
 
 
 def facts_of_folder(folder: str | Path) -> dict:

@@ -7,6 +7,7 @@ import torch
 
 from model.config import TransformerConfig
 from model.errors import SproutError
+from model.families import config_from_dict, network_of
 from model.files.checkpoint import FORMAT, VERSION
 from model.files.gguf.library import is_gguf
 from model.files.huggingface import import_folder
@@ -33,6 +34,7 @@ class Loaded:
     facts: dict
     source: str
     stored_dtype: torch.dtype  # the type of the weights in the file
+    new_tokens: int = 0  # that `tokenizer_path` added: the last rows of the embedding
 
     @property
     def imported(self) -> bool:
@@ -82,17 +84,19 @@ def load_model(
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
-    tokenizer, weights = _choose_tokenizer(tokenizer, tokenizer_path, weights, source)
+    own = tokenizer
+    tokenizer, weights = _choose_tokenizer(own, tokenizer_path, weights, source)
     config = config.replace(
         vocab_size=weights[EMBEDDING].shape[0],
         pad_token_id=tokenizer.pad_id,
         bos_token_id=tokenizer.bos_id,
         eos_token_id=tokenizer.eos_id,
     )
-    model = Transformer(config, initialize_weights=False)
+    model = network_of(config)(config, initialize_weights=False)
     tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
     model.load_state_dict(weights | tied)  # copies into float32
-    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype)
+    new = tokenizer.vocab_size - own.vocab_size if own is not None else 0
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype, new)
 
 
 def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:
@@ -122,7 +126,7 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
     if wrong:
         raise SproutError(f"{source} is not a weight as Sprout writes it: its {wrong[0]} is missing or wrong")
     try:
-        config = TransformerConfig.from_dict(contents["config"])
+        config = config_from_dict(contents["config"])
         tokenizer = Tokenizer.from_files(contents["tokenizer"]["files"])
     except SproutError as error:  # not the user's command line, even where it is a UsageError
         raise SproutError(f"{source}: {error}") from error
@@ -131,7 +135,8 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
 
 def _agree(config: TransformerConfig, wanted: dict, source: Path) -> TransformerConfig:
     """`config` with the few values that may be changed; a contradiction of another is a `UsageError`."""
-    changes = {name: value for name, value in wanted.items() if name in _MAY_DIFFER}
+    free = () if config.model_type == "gpt2" else _MAY_DIFFER  # its positions are weights
+    changes = {name: value for name, value in wanted.items() if name in free}
     refuse_contradictions(config.to_dict(), {k: v for k, v in wanted.items() if k not in changes}, source)
     return config.replace(**changes)
 

@@ -18,7 +18,7 @@ from model.errors import SproutError
 from model.files.replacing import MARK, earlier_export
 from model.files.state_dict import without_wrappers
 from model.lora import TARGETS, Lora, lora_state_dict
-from model.whole import adapters_of
+from model.whole import adapters_of, unwrapped
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
@@ -45,6 +45,8 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
     Raises `SproutError` for a folder with anything else in it.
     """
     folder, lora = Path(folder), adapters_of(model)
+    if unwrapped(model).config.model_type == "gpt2":
+        raise SproutError("peft adapts other matrices of a GPT-2 (c_attn): merge the adapters, and export the whole")
     if folder.exists() and not folder.is_dir():
         raise SproutError(f"{folder} is a file: give a folder to export into")
     strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS))

@@ -7,6 +7,7 @@ import torch
 
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
+from model.families import network_of
 from model.transformer import Transformer
 from model.whole import EMBEDDING, HEAD
 
@@ -22,9 +23,11 @@ def fitting_state_dict(
     weights: dict[str, torch.Tensor],
     config: TransformerConfig,
     source: str | Path,
-    network: type[Transformer] = Transformer,
+    network: type[Transformer] | None = None,
 ) -> dict[str, torch.Tensor]:
     """`weights` without what can be computed (a tied head, rotary tables), if they fit a `network` of `config` exactly.
+
+    network: None is the language model.
 
     Raises `SproutError` that names the first missing, unexpected or misshapen parameters.
     """
@@ -35,7 +38,7 @@ def fitting_state_dict(
         del weights[HEAD]
 
     with torch.device("meta"):  # shapes without memory
-        expected = network(config, initialize_weights=False).state_dict()
+        expected = (network or network_of(config))(config, initialize_weights=False).state_dict()
     if config.tie_word_embeddings:
         expected.pop(HEAD, None)
     problems = [f"{name} is missing" for name in expected if name not in weights]

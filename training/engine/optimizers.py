@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from model.whole import EMBEDDING, HEAD, SCORE
+from model.whole import HEAD, SCORE
 from training.engine.muon import Muon
 
 ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
@@ -13,9 +13,7 @@ ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
 # (https://arxiv.org/abs/2203.03466). An untied head and biases have the customary 0.15, which was not measured.
 EMBEDDING_TIMES_MUON, EMBEDDING_WIDTH, NORM_TIMES_MUON, OTHERS_TIMES_MUON = 1.5, 256, 1.5, 0.15
 
-
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lora_A", "lora_B")
-BIASES = ("q_proj", "k_proj", "v_proj")
 
 
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
@@ -40,13 +38,13 @@ def _group_of(name: str, parameter: nn.Parameter) -> str:
     group, dimensions = None, 1
     if name in (HEAD, SCORE):  # a tied head is listed once, under the embedding's name
         group, dimensions = "head", 2
-    elif name == EMBEDDING:
+    elif module in ("embed_tokens", "embed_positions"):
         group, dimensions = "embeddings", 2
     elif module in MATRICES and kind == "weight":
         group, dimensions = "matrices", 2
     elif module.endswith("norm") and kind == "weight":
         group = "norms"
-    elif module in BIASES and kind == "bias":
+    elif kind == "bias" and module.endswith(("_proj", "norm")):
         group = "biases"
     if group is None or parameter.ndim != dimensions:
         raise ValueError(

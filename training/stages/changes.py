@@ -23,7 +23,7 @@ def with_rope_factor(config: TransformerConfig, factor: float) -> TransformerCon
 
 def with_config(model: Transformer, config: TransformerConfig) -> Transformer:
     """`model` with the same weights and another positional encoding."""
-    changed = Transformer(config, initialize_weights=False)
+    changed = type(model)(config, initialize_weights=False)
     changed.load_state_dict(model.state_dict())
     return changed
 

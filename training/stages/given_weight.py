@@ -8,6 +8,9 @@ from training.stages.arguments import size_overrides
 
 def opened(args, source: str) -> tuple:
     """Network, tokenizer, and the fields of `starting_point.Origin`. Raises as `starting_point`."""
+    only = getattr(args, "train_only", None)
+    if only and source in (None, "none"):
+        raise UsageError("--train_only embeddings goes on with a network that is trained: give it with --from_weight")
     if args.preset:
         raise UsageError(f"--preset {args.preset} makes a new network, but {source} has its own shape: drop one")
     loaded = load_model(
@@ -21,4 +24,8 @@ def opened(args, source: str) -> tuple:
 
         model = with_config(model, with_rope_factor(model.config, args.rope_factor))
     where = f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported
+    if only:
+        from training.stages.new_rows import train_new_rows
+
+        where = f"{where[0]}; {train_new_rows(model, loaded.new_tokens, args)}", *where[1:]
     return model, loaded.tokenizer, where

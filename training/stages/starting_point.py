@@ -30,7 +30,7 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
     them. Raises `UsageError` or `SproutError` for a weight that is missing or does not fit the size flags.
     """
     source = args.weight_path or args.from_weight
-    if source in (None, "none"):  # the word is MiniMind's
+    if source in (None, "none") and not getattr(args, "train_only", None):  # "none" is MiniMind's word
         tokenizer = Tokenizer.load(args.tokenizer_path)
         config = new_config(args, tokenizer.vocab_size)
         config = config.replace(

@@ -48,6 +48,8 @@ def write_gguf(
     library, network, path = gguf_library(), unwrapped(model), Path(path)
     earlier_gguf(path)
     config = network.config
+    if config.model_type == "gpt2":
+        raise SproutError("Sprout writes no GGUF file of a GPT-2: export it with scripts/export_hf.py, convert that")
     weights = {each: tensor for each, tensor in plain_state_dict(network).items() if ".lora_" not in each}
     settings, divisors = settings_of(config)
     vocabulary, warnings = keys_of(tokenizer, weights[EMBEDDING].shape[0])

@@ -1,0 +1,22 @@
+"""Which network a configuration describes: that of the book, or a GPT-2."""
+
+from model.config import TransformerConfig
+from model.transformer import Transformer
+
+
+def config_from_dict(values: dict) -> TransformerConfig:
+    """The configuration that `to_dict` made these values of. Raises `UsageError` as `TransformerConfig` does."""
+    if values.get("model_type") != "gpt2":
+        return TransformerConfig.from_dict(values)
+    from model.gpt2 import GPT2Config
+
+    return GPT2Config.from_dict(values)
+
+
+def network_of(config: TransformerConfig) -> type[Transformer]:
+    """The class of the network that has this configuration."""
+    if config.model_type != "gpt2":
+        return Transformer
+    from model.gpt2 import GPT2
+
+    return GPT2
