@@ -17,6 +17,7 @@ from model.errors import SproutError, UsageError, on_one_line
 
 LARGEST_BODY = 4 * 2**20  # bytes of a reply
 LONGEST_PAUSE = 60.0  # seconds
+MOST_REFUSED = 3  # requests not accepted before one is; after more, the server accepts none
 NOT_ACCEPTED = (400, 413, 422)  # this request is wrong, a prompt that is too long say; others may be accepted
 
 
@@ -63,6 +64,7 @@ class Endpoint:
         except (ValueError, ImportError) as error:  # a proxy of the environment that cannot be used
             raise SproutError("the proxy that the environment names cannot be used: unset it") from error
         self._ends, self._lock, self.retried = threading.Event(), threading.Lock(), 0
+        self._accepted, self._refused = False, 0
 
     def replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
         """Raises `SproutError` when a request fails for good, `KeyboardInterrupt` at Ctrl-C: in both cases after the
@@ -124,11 +126,17 @@ class Endpoint:
         if status == 429 or status >= 500 or status == 408:
             raise _Again(f"status {status}", _seconds(headers.get("retry-after", "")))
         if status in NOT_ACCEPTED:
-            return Reply("", "refused")
+            with self._lock:
+                self._refused += 1
+            if self._accepted or self._refused <= MOST_REFUSED:
+                return Reply("", "refused")
         if status != 200:
             said = on_one_line(self._hidden(content.decode("utf-8", "replace"))[:200])
             hint = "is the API key right?" if status in (401, 403) else "are the address and --model right?"
+            if status in NOT_ACCEPTED:
+                hint = "it accepts no request, so take shorter seeds, a smaller --max_new_tokens or another server"
             raise SproutError(f"{self.address} answered with status {status} ({said}): {hint}")
+        self._accepted = True
         return reply_of(content)
 
     def _hidden(self, text: str) -> str:

@@ -46,8 +46,16 @@ def test_garbage_is_a_reply_without_a_text():
     assert {one.finish for one in found.values()} == {"garbage"}
     found, _ = replies(Stub(lambda number, handler: handler.reply(200, "x" * 5_000_000) or True), REQUESTS[:1])
     assert found[0].finish == "garbage"
-    found, _ = replies(Stub(lambda number, handler: handler.reply(400, "too long") or True), REQUESTS[:1])
-    assert found[0].finish == "refused"
+
+
+def test_only_a_server_that_accepts_no_request_ends_the_run():
+    stub = Stub(lambda number, handler: number != 3 and (handler.reply(400, "prompt too long") or True))
+    found, _ = replies(stub, in_flight=1)
+    assert [found[place].finish for place in range(12)] == [*["refused"] * 3, "stop", *["refused"] * 8]
+    stub = Stub(lambda number, handler: handler.reply(400, "max_tokens is not supported") or True)
+    with pytest.raises(SproutError, match=r"status 400 .max_tokens is not supported.: it accepts no request"):
+        replies(stub, in_flight=1)
+    assert 4 <= len(stub.bodies) < 12
 
 
 def test_a_server_that_drips_runs_into_the_time_limit():
