@@ -30,9 +30,9 @@ FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 110 --epochs 9
 GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 24 --kl_coef 0.03 --ptx_weight 0.3"
 GRPO += " --max_steps 260 --epochs 2 --learning_rate 0.00015 --eval_interval 50"
 TOOL_START = "--max_seq_len 512 --sample_interval 0 --batch_size 4 --accumulation_steps 1 --val_ratio 0 --epochs 9"
-TOOL_START += " --max_steps 250 --learning_rate 0.0015"
+TOOL_START += " --max_steps 400 --learning_rate 0.0015"
 TOOLS = "--max_seq_len 512 --max_new_tokens 64 --max_turns 2 --prompts_per_step 12 --ptx_weight 0.1"
-TOOLS += " --max_steps 100 --learning_rate 0.00015 --val_ratio 0"
+TOOLS += " --max_steps 60 --learning_rate 0.00015 --val_ratio 0"
 STUDENT = "--preset tiny --hidden_size 128 --num_attention_heads 2 --num_key_value_heads 1 --intermediate_size 352"
 STUDENT_TEXTS, STUDENT_CHATS = f"{ROWS} --epochs 2", f"{ROWS} --epochs 2 --learning_rate 0.001"
 
