@@ -11,6 +11,7 @@ STAGES = ("pretrain", "full_sft", "lora", "dpo", "reason", "reward", "distill")
 EVERYWHERE = {"seed", "optimizer", "weight_decay", "adam_beta2", "grad_clip", "freeze_layers"}
 WEIGHTS = ("desirable_weight", "undesirable_weight")
 OF_A_STAGE = {
+    "pretrain": {"train_only"},
     "dpo": {"loss_type", "beta", "label_smoothing", "gamma", "odds_weight", "sft_weight", *WEIGHTS},
     "reason": {"tag_weight"},
     "reward": {"loss_type", "hinge_margin", "center"},
