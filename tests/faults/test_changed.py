@@ -39,6 +39,7 @@ CHANGES = {
     "adam_beta2": (("--adam_beta2=0.99",), "adam_beta2 was 0.95, is 0.99"),
     "grad_clip": (("--grad_clip=0.5",), "grad_clip was 1.0, is 0.5"),
     "freeze_layers": (("--freeze_layers=1",), "freeze_layers was 0, is 1"),
+    "train_only": ((), "train_only was None, is embeddings"),
     "seed": (("--seed=1",), "seed was 42, is 1"),
     "device": ((), "device was cpu, is cuda"),
     "dtype": (("--dtype=bfloat16",), "dtype was float32, is bfloat16"),
@@ -85,7 +86,8 @@ def resume(stopped, stage: str, *words: str, **more):
 def test_every_part_of_a_run_is_in_the_table(stopped):
     for result in stopped.values():
         named = set(read_checkpoint(result.resume_file)["identity"])
-        assert named | {"deterministic"} == set(CHANGES)  # which is written only where it is on
+        # The first is written only where it is on, the other only by pretraining.
+        assert named | {"deterministic", "train_only"} == set(CHANGES)
     assert set(EFFECTS) < set(CHANGES)
 
 
