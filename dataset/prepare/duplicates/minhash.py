@@ -109,7 +109,7 @@ def _signatures(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     inside = np.repeat(long, lengths + 1)
     for back in range(WIDTH):
         inside[np.maximum(ends - back, 0)] = False
-    hashes = (fingerprints(codes)[inside[: len(codes) - WIDTH + 1]] >> np.uint64(32)).astype(np.uint32)
+    hashes = (fingerprints(codes)[inside[: max(0, len(codes) - WIDTH + 1)]] >> np.uint64(32)).astype(np.uint32)
     starts = np.cumsum(np.append(0, lengths[long] - WIDTH + 1))
     minima = np.full((BANDS * ROWS, len(starts) - 1), 2**32 - 1, dtype=np.uint32)
     room = np.empty(BLOCK, dtype=np.uint32)

@@ -86,3 +86,8 @@ def test_candidates_follow_the_curve(similarity, least, most):
     rng = random.Random(5)
     bands = band_keys([text for _ in range(3000) for text in pair_at(similarity, rng)])
     assert least <= (bands[::2] == bands[1::2]).any(axis=1).mean() <= most
+
+
+@pytest.mark.parametrize("texts", [[""], ["你好"], ["", "a"], ["abcd"]], ids=str)
+def test_a_batch_shorter_than_a_shingle_has_no_bands(texts):
+    assert (band_keys(texts) == NEVER).all() and band_keys(texts).shape == (len(texts), 14)
