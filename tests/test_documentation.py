@@ -120,18 +120,11 @@ def prepared(tmp_path_factory) -> Path:
     (folder / "my_prompts.jsonl").write_text("".join(json.dumps(record) + "\n" for record in prompts))
     write_thoughts(folder / "my_thoughts.jsonl", 30, seed=0)
     (folder / "my_tools.py").write_text('def twice(x: int) -> int:\n    """Doubles a number."""\n    return 2 * x\n')
-    sums = [
-        json.dumps(
-            {
-                "question": f"How many are {i} apples, one apple more, and after that no other?",
-                "answer": f"#### {i + 1}",
-            }
-        )
-        + "\n"
-        for i in range(3)
-    ]
+    asked = "How many apples are {} apples, one apple more, and after that no other?"
+    sums = [json.dumps({"question": asked.format(i), "answer": f"#### {i + 1}"}) + "\n" for i in range(3)]
     sentences = json.dumps({"sentence_good": "She sees.", "sentence_bad": "She see."}) + "\n"
-    options = json.dumps({"id": 0, "question": "?", "A": "1", "B": "2", "C": "3", "D": "4", "answer": "A"}) + "\n"
+    asked = "Which of these four numbers comes first when one counts slowly from one to four?"
+    options = json.dumps({"id": 0, "question": asked, "A": "1", "B": "2", "C": "3", "D": "4", "answer": "A"}) + "\n"
     (folder / "blimp.jsonl").write_text(sentences)
     for name in ("gsm8k_test", "gsm8k_train"):
         (folder / f"{name}.jsonl").write_text("".join(sums))
