@@ -14,7 +14,7 @@ from dataset.command_line import refuse_same_file
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, clean_string, list_keys
 from dataset.records.odd_files import refusal
 from dataset.records.reading import ACCEPTED, COMPRESSED, bytes_of, check_file, files_of, read_records
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 
 # Each of these files is one document, in the form that the name says.
 DOCUMENT_FILES = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html", ".xhtml": "html"}
@@ -67,6 +67,8 @@ def find_files(names: Sequence[str]) -> tuple[list[SourceFile], list[Path]]:
     for name in names:
         files = []
         for path in _matches(name):
+            if not os.path.exists(path):  # unlike check_file, for the name of a folder, which has no ending
+                raise SproutError(f"{path}: there is no such file or folder: check the name")
             if path.is_dir() and not (path / "state.json").is_file() and not (path / "dataset_dict.json").is_file():
                 inside = [each for each in sorted(path.rglob("*")) if each.is_file() and not _is_hidden(each, path)]
                 files += [each for each in inside if _is_readable(each)]

@@ -95,3 +95,9 @@ def test_chats_and_pairs(tmp_path):
 def test_kind_of_a_source(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "# x"}\n{"text": "<html><body>x</body></html>"}')
     assert [kind for _, _, kind in documents(tmp_path / "a.jsonl", kind="markdown")] == ["markdown", "html"]
+
+
+@pytest.mark.parametrize("name", ["crawled", "notes.txt", "page.html"])
+def test_what_is_not_there_is_called_missing(tmp_path, name):
+    with pytest.raises(SproutError, match=f"{name}: there is no such file or folder"):
+        find_files([str(tmp_path / name)])
