@@ -91,6 +91,10 @@ class TransformerConfig:
             changes["head_dim"] = None
         return dataclasses.replace(self, **changes)
 
+    def active_parameters(self) -> int:
+        """Those that compute a token: all, unless there are experts."""
+        return self.num_parameters()
+
     def to_dict(self) -> dict:
         return dataclasses.asdict(self)
 
@@ -124,13 +128,15 @@ def is_positive_number(value) -> bool:
 
 
 _26M = TransformerConfig()
+_64M = _26M.replace(hidden_size=768, intermediate_size=2432, num_key_value_heads=4, qk_norm=True)
 PRESETS: dict[str, TransformerConfig] = {
     # For the sample data on a laptop: 4.0 M with the 4000 tokens of the quickstart.
     "tiny": _26M.replace(
         hidden_size=256, intermediate_size=704, num_hidden_layers=4, num_attention_heads=4, qk_norm=True
     ),
     "26m": _26M,
-    "64m": _26M.replace(hidden_size=768, intermediate_size=2432, num_key_value_heads=4, qk_norm=True),
+    "64m": _64M,
+    "moe": _64M,  # with 8 experts, of which a token takes 2 (model/experts.py): 198 M parameters, 64 M active
     "104m": _26M.replace(hidden_size=768, intermediate_size=2048, num_hidden_layers=16),
     # The shape of mini_qwen, with the vocabulary of Qwen2.5.
     "1b": _26M.replace(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.attention import attend, rotate
-from model.transformer import DecoderLayer, Transformer
+from model.transformer import MLP, DecoderLayer, Transformer
 from model.whole import unwrapped
 
 LEAST_ROWS = 4  # oneDNN multiplies 4 rows in two thirds of the time of one, since one goes another way
@@ -88,6 +88,19 @@ def _packs(weight: Tensor) -> bool:
     return weight.dtype == torch.float32
 
 
+class DecodingMLP(nn.Module):
+    """What an `MLP` computes."""
+
+    def __init__(self, mlp: MLP, dtype: torch.dtype):
+        super().__init__()
+        self.gate_up = Product([mlp.gate_proj, mlp.up_proj], dtype)
+        self.down = Product([mlp.down_proj], dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate).mul_(up))
+
+
 class DecodingLayer(nn.Module):
     """What a `DecoderLayer` computes."""
 
@@ -101,8 +114,7 @@ class DecodingLayer(nn.Module):
         self.key_heads = attention.k_proj.out_features // self.head_dim
         self.qkv = Product([attention.q_proj, attention.k_proj, attention.v_proj], dtype)
         self.o = Product([attention.o_proj], dtype)
-        self.gate_up = Product([mlp.gate_proj, mlp.up_proj], dtype)
-        self.down = Product([mlp.down_proj], dtype)
+        self.mlp = DecodingMLP(mlp, dtype) if isinstance(mlp, MLP) else mlp.converted(dtype)
 
     def forward(self, x, rotary, mask, cache):
         B, T, _ = x.shape
@@ -117,8 +129,7 @@ class DecodingLayer(nn.Module):
         if cache is not None:
             k, v = cache.write(self.layer, k, v)
         x = x + self.o(attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
-        gate, up = self.gate_up(_normed(x, self.mlp_norm)).chunk(2, dim=-1)
-        return x + self.down(F.silu(gate).mul_(up))
+        return x + self.mlp(_normed(x, self.mlp_norm))
 
 
 class DecodingGPT2Layer(nn.Module):

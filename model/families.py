@@ -1,4 +1,4 @@
-"""Which network a configuration describes: that of the book, or a GPT-2."""
+"""Which network a configuration describes: that of the book, with or without experts, or a GPT-2."""
 
 from model.config import TransformerConfig
 from model.transformer import Transformer
@@ -6,11 +6,14 @@ from model.transformer import Transformer
 
 def config_from_dict(values: dict) -> TransformerConfig:
     """The configuration that `to_dict` made these values of. Raises `UsageError` as `TransformerConfig` does."""
-    if values.get("model_type") != "gpt2":
-        return TransformerConfig.from_dict(values)
-    from model.gpt2 import GPT2Config
-
-    return GPT2Config.from_dict(values)
+    kind = values.get("model_type")
+    if kind == "gpt2":
+        from model.gpt2 import GPT2Config as Config
+    elif kind == "qwen3_moe":
+        from model.experts import ExpertsConfig as Config
+    else:
+        Config = TransformerConfig
+    return Config.from_dict(values)
 
 
 def network_of(config: TransformerConfig) -> type[Transformer]:

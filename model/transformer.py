@@ -74,6 +74,15 @@ class MLP(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
+def feed_forward(config: TransformerConfig) -> nn.Module:
+    """What follows attention in a layer: an MLP, or experts."""
+    if config.model_type != "qwen3_moe":
+        return MLP(config)
+    from model.experts import Experts  # dense networks do not load it
+
+    return Experts(config)
+
+
 class DecoderLayer(nn.Module):
     """Pre-norm residual block: x + attention(norm(x)), then x + mlp(norm(x))."""
 
@@ -82,7 +91,7 @@ class DecoderLayer(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.mlp = MLP(config)
+        self.mlp = feed_forward(config)
 
     def forward(self, x, rotary, mask, cache):
         x = x + self.self_attn(self.input_layernorm(x), rotary, mask, cache)
@@ -202,13 +211,15 @@ def initialize(model: nn.Module) -> None:
 def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
     kind = ".".join(name.split(".")[-2:])
     if kind in ("q_proj.weight", "k_proj.weight", "v_proj.weight", "gate_proj.weight", "up_proj.weight"):
-        parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
+        parameter.normal_(std=1 / math.sqrt(parameter.shape[-1]))
     elif kind in ("o_proj.weight", "down_proj.weight") or kind.endswith("_proj.bias"):
         parameter.zero_()
     elif kind == "embed_tokens.weight":
         parameter.normal_(std=2.5 / parameter.shape[1] if tied else 0.02)
     elif kind == "lm_head.weight":
         parameter.normal_(std=1 / parameter.shape[1])
+    elif kind == "gate.weight":
+        parameter.normal_(std=0.02)
     elif kind.endswith("norm.weight"):
         parameter.fill_(1.0)
     else:

@@ -38,7 +38,7 @@ def random_network(config: TransformerConfig, seed: int = 0) -> Transformer:
     network = Transformer(config, initialize_weights=False)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
-            scale = parameter.shape[-1] ** -0.5 if parameter.dim() == 2 else 0.2
+            scale = parameter.shape[-1] ** -0.5 if parameter.dim() >= 2 else 0.2
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
             if name.endswith("norm.weight"):
                 parameter += 1

@@ -16,11 +16,11 @@ AT_ONCE = 2**26  # numbers: a batch and its temporary copies take up to 256 MB e
 def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """The nearest semi-orthogonal matrix U V' of each matrix U S V', roughly: see NEWTON_SCHULZ.
 
-    matrices: [n, rows, columns]; the result has their shape and type, and is computed in that type. bfloat16 is
+    matrices: [..., rows, columns]; the result has their shape and type, and is computed in that type. bfloat16 is
     precise enough. Zero stays zero.
     """
     a, b, c = NEWTON_SCHULZ
-    x = matrices
+    x = matrices.flatten(0, -3)
     wide = x.shape[1] < x.shape[2]
     if wide:
         x = x.mT.contiguous()  # X'X, of the size of the shorter side, is fastest for a tall X that lies row by row
@@ -29,7 +29,7 @@ def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
         gram = x.mT @ x
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, x, polynomial, beta=a)
-    return x.mT if wide else x
+    return (x.mT if wide else x).reshape(matrices.shape)
 
 
 def update_matrices(parameters, gradients, buffers, momentum: float, keep: float, rate: float, dtype) -> None:
@@ -76,7 +76,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameters, shape, group):
         gradients, buffers = [p.grad for p in parameters], [self._buffer(p) for p in parameters]
-        rate = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
+        rate = group["lr"] * max(1.0, shape[-2] / shape[-1]) ** 0.5
         keep = 1 - group["lr"] * group["weight_decay"]
         self.arithmetic(parameters, gradients, buffers, group["momentum"], keep, rate, self.compute_dtype)
 

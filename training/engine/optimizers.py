@@ -19,8 +19,8 @@ MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters in five groups, each parameter in exactly one.
 
-    `matrices`: the 2-D weights of the blocks; `head`: an untied output embedding, or a scalar head; `embeddings`;
-    `norms`; `biases`. Weight decay acts on the first two only: norms and biases need not stay small, and the embedding
+    `matrices`: those of the blocks, of experts in stacks; `head`: an untied output embedding, a scalar head, or the
+    router of experts; `embeddings`; `norms`; `biases`. Weight decay acts on the first two only: norms and biases need not stay small, and the embedding
     of a rare token would decay to zero between its occurrences.
 
     Raises ValueError for a parameter of an unknown name or shape: its optimizer and rate must be chosen here first.
@@ -36,12 +36,12 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 def _group_of(name: str, parameter: nn.Parameter) -> str:
     module, kind = name.split(".")[-2:]
     group, dimensions = None, 1
-    if name in (HEAD, SCORE):  # a tied head is listed once, under the embedding's name
+    if name in (HEAD, SCORE) or module == "gate":  # a tied head is listed once, under the embedding's name
         group, dimensions = "head", 2
     elif module in ("embed_tokens", "embed_positions"):
         group, dimensions = "embeddings", 2
     elif module in MATRICES and kind == "weight":
-        group, dimensions = "matrices", 2
+        group, dimensions = "matrices", 3 if ".experts." in name else 2
     elif module.endswith("norm") and kind == "weight":
         group = "norms"
     elif kind == "bias" and module.endswith(("_proj", "norm")):

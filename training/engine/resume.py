@@ -157,6 +157,9 @@ def restore_updater(updater: Updater, state: dict) -> None:
     if state.get("fp16", updater.fp16) == updater.fp16:  # another precision begins with its own scale
         updater.scale, updater.good_steps = state["scale"], state["good_steps"]
     updater.bad_in_a_row, updater.skipped = state["bad_in_a_row"], dict(state["skipped"])
+    if updater.balance and state.get("balance") is not None:
+        updater.balance.weights.copy_(state["balance"])
+        updater.balance.press(updater.factor)
 
 
 def mend_output(output, kept: int, step: int, save_weights: Callable[[], None], say: Callable[[str], None]) -> None:

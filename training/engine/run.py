@@ -120,6 +120,11 @@ class Run:
         half = self.machine.choice.dtype == torch.float16
         count = nominal_count or plan.tokens_per_step
         self.updaters = {name: Updater(each, count, args.grad_clip, half) for name, (_, each) in learners.items()}
+        for name, network in self.networks.items():
+            if network.config.model_type == "qwen3_moe":
+                from training.engine.balance import Balance
+
+                self.updaters[name].balance = Balance(network)
         self.measures = Measures()
         if self._prepared is not model:
             self.prepare(model, plan)

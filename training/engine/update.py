@@ -141,6 +141,7 @@ class Updater:
         self.skipped = {"non-finite": 0, "overflow": 0}
         self.rounding = max(SMALLEST_NORM, SMALLEST * math.sqrt(sum(p.numel() for p in self.parameters)))
         self.still = 0  # updates without a gradient
+        self.balance = None  # of a network with experts: `training.engine.balance.Balance`
         self.discard()
 
     def discard(self) -> None:
@@ -193,6 +194,8 @@ class Updater:
         """
         self.begin()  # in the last step of an epoch, a process without rows calls no `backward`
         distributed.sum_gradients(self.parameters)
+        if self.balance:
+            self.balance.count(self._count, measures)
         gradients = gradients_of(self.parameters)
         device = gradients[0].device if gradients else torch.device("cpu")
         norm = norm_of(gradients) if gradients else torch.zeros((), device=device)
@@ -211,6 +214,8 @@ class Updater:
                 for group in optimizer.param_groups:
                     group["lr"] = group["peak_lr"] * rate_factor
                 optimizer.step()
+        if self.balance:
+            self.balance.press(self.factor)
         loss = loss_sum / count if count else math.nan
         return UpdateResult(loss, round(trained), norm, skipped, measured, signals > 0, still)
 
@@ -245,4 +250,5 @@ class Updater:
             "good_steps": self.good_steps,
             "bad_in_a_row": self.bad_in_a_row,
             "skipped": dict(self.skipped),
+            "balance": self.balance and self.balance.weights,
         }

@@ -18,7 +18,7 @@ from model.config import PRESETS
 from model.errors import UsageError
 
 SIZE_FLAGS = """hidden_size num_hidden_layers num_attention_heads num_key_value_heads intermediate_size head_dim
-    max_position_embeddings""".split()
+    max_position_embeddings num_experts num_experts_per_tok moe_intermediate_size""".split()
 
 # Every flag declares what it decides. A resumed run refuses another value of a `RESULT` flag.
 RESULT = "the result"  # the value changes what is learned
@@ -116,6 +116,8 @@ def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
     add_switch(flag, "qk_norm", "normalise queries and keys (Qwen3)")
     add_switch(flag, "attention_bias", "biases on q, k, v (Qwen2)")
     add_switch(flag, "tie_word_embeddings", "one matrix for embedding and head")
+    add_switch(flag, "norm_topk_prob", "weights of a token's experts sum to one")
+    flag("--router_aux_loss_coef", type=nonnegative, metavar="X", help="balances experts (0.01)")
     flag("--freeze_layers", RESULT, type=count, default=0, metavar="N", help="train only layers from N on")
 
 
@@ -174,5 +176,6 @@ def add_size_arguments(add) -> None:
 
 def size_overrides(args) -> dict:
     """The sizes and switches that the command line names, as `TransformerConfig` fields."""
-    names = (*SIZE_FLAGS, "rope_theta", "rms_norm_eps", "qk_norm", "attention_bias", "tie_word_embeddings")
+    switches = "qk_norm attention_bias tie_word_embeddings norm_topk_prob router_aux_loss_coef".split()
+    names = (*SIZE_FLAGS, "rope_theta", "rms_norm_eps", *switches)
     return {name: value for name in names if (value := getattr(args, name, None)) is not None}

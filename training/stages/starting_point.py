@@ -61,7 +61,12 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
 
 def new_config(args, vocab_size: int) -> TransformerConfig:
     """The configuration of a new network: a preset, changed by the size flags, with the tokenizer's vocabulary."""
-    config = preset(args.preset or "26m").replace(vocab_size=vocab_size, **size_overrides(args))
+    config, sizes = preset(args.preset or "26m"), size_overrides(args)
+    if args.preset == "moe" or args.num_experts:
+        from model.experts import ExpertsConfig  # dense networks do not load it
+
+        config = ExpertsConfig.of(config)
+    config = config.replace(vocab_size=vocab_size, **sizes)
     if args.rope_factor:
         from training.stages.changes import with_rope_factor
 

@@ -1,0 +1,68 @@
+"""Rows in groups, each with a matrix of its own: sorting the rows, and the products, in one kernel or one by one.
+
+This is the only place where the devices differ. On a GPU that has `torch.nn.functional.grouped_mm`, all groups are one
+kernel, which reads their sizes on the device. Elsewhere the host reads them, and loops.
+"""
+
+import functools
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class Reordered(torch.autograd.Function):
+    """x[order // copies]: the rows of x [n, D], each `copies` times, in another order, [n * copies, D].
+
+    inverse: where each copy went, so that inverse[order] counts from 0. The gradient of a row is the sum over its
+    copies, found by looking them up. Adding them up where they lie would round in another order each time on a GPU.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, order: Tensor, inverse: Tensor, copies: int) -> Tensor:
+        ctx.save_for_backward(inverse)
+        ctx.copies = copies
+        return x[order // copies]
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        (inverse,) = ctx.saved_tensors
+        return gradient[inverse].unflatten(0, (-1, ctx.copies)).sum(1), None, None, None
+
+
+def grouped_product(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """Rows ends[g - 1] to ends[g] of x [rows, in] times the transposed weights[g] [out, in], for all g: [rows, out].
+
+    ends: int64 [groups], rising to the number of rows. x and weights have one type.
+    """
+    if x.is_cuda and _one_kernel(x.device, x.dtype) and not any(size * x.itemsize % 16 for size in weights.shape[1:]):
+        return in_one_kernel(x, weights, ends)
+    return one_by_one(x, weights, ends)
+
+
+def in_one_kernel(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """`grouped_product` without waiting for the device; rows must have a multiple of 16 bytes."""
+    return F.grouped_mm(x, weights.mT, offs=ends.to(torch.int32))
+
+
+def one_by_one(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
+    """`grouped_product` by a loop over the groups that have rows."""
+    sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
+    # Not weights[g], whose gradient would be as large as all weights, for each group.
+    groups = zip(x.split(sizes), weights.unbind(), strict=True)
+    return torch.cat([F.linear(rows, weight) for rows, weight in groups if len(rows)])
+
+
+@functools.cache
+def _one_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the device multiplies groups of this type in one kernel, gradients included, tried once at a small size."""
+    if not hasattr(F, "grouped_mm"):  # before PyTorch 2.10
+        return False
+    with torch.inference_mode(False), torch.enable_grad():
+        x, weights = torch.ones(32, 16, device=device, dtype=dtype), torch.ones(3, 8, 16, device=device, dtype=dtype)
+        try:
+            found = in_one_kernel(x.requires_grad_(), weights.requires_grad_(), torch.tensor([8, 8, 32], device=device))
+            found.backward(torch.ones_like(found))
+        except RuntimeError:
+            return False
+        return bool((found == 16).all() and (x.grad == 8).all() and (weights.grad[2] == 24).all())
