@@ -17,13 +17,19 @@ from model.errors import SproutError, UsageError
 from model.rope_scaling import KEYS
 from model.text.tokenizer import Tokenizer
 
-ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "qwen3_moe": "Qwen3MoeForCausalLM",
+}
 # What transformers takes for a key that is absent, where it is not the same for all.
 _DEFAULTS = {
     "llama": {"max_position_embeddings": 2048},
     "mistral": {"max_position_embeddings": 131072, "num_key_value_heads": 8},  # without a window it is a Llama
     "qwen2": {"max_position_embeddings": 32768},
     "qwen3": {"max_position_embeddings": 32768, "head_dim": 128},
+    "qwen3_moe": {"max_position_embeddings": 32768, "num_key_value_heads": 4},
 }
 _ROPE_KEYS = sorted({key for keys in KEYS.values() for part in keys for key in part})
 # What the values in config.json must be where they are there and not null. Sizes are left to TransformerConfig.
@@ -46,7 +52,7 @@ _KINDS = (
 def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtype, reward: bool = False) -> dict:
     """`config.json` of a network whose weights are stored in `dtype`; `reward`: of one with a scalar head."""
     kind = config.model_type
-    if kind != "qwen3" and config.hidden_size % config.num_attention_heads:
+    if not kind.startswith("qwen3") and config.hidden_size % config.num_attention_heads:
         raise SproutError(
             f"transformers cannot open a {kind} with hidden_size {config.hidden_size} and"
             f" {config.num_attention_heads} heads: hidden_size must be divisible by the number of heads"
@@ -84,7 +90,11 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
     }
     if kind == "qwen2":  # the bias on q, k and v is part of this architecture, and no key says so
         return values | {"use_sliding_window": False, "sliding_window": None}
-    if kind == "qwen3":
+    if kind == "qwen3_moe":
+        from model.files.experts import keys_of_experts  # dense networks do not load it
+
+        values |= keys_of_experts(config)
+    if kind.startswith("qwen3"):
         return values | {"attention_bias": False, "use_sliding_window": False, "sliding_window": None}
     return values | {"attention_bias": False, "mlp_bias": False}
 
@@ -110,7 +120,9 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     kind = values.get("model_type")
 
     def refuse(what: str):
-        raise SproutError(f"{folder} {what}, which Sprout cannot run: it opens plain Llama, Qwen2, Qwen3, GPT-2 only")
+        raise SproutError(
+            f"{folder} {what}, which Sprout cannot run: it opens plain Llama, Qwen2, Qwen3, Qwen3-MoE, GPT-2 only"
+        )
 
     if not isinstance(kind, str) or kind not in _DEFAULTS:
         refuse(f"is a network of model_type {kind}")
@@ -130,14 +142,18 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
         refuse("has layers of different settings (per_layer_config)")
     _refuse_windows(values, refuse)
     theta, scaling = _rope_from_hf(values, refuse, folder)
+    Config, sizes = TransformerConfig, {}
+    if kind == "qwen3_moe":
+        from model.files.experts import sizes_of_experts
+
+        Config, sizes = sizes_of_experts(values, refuse, folder)
 
     try:
         heads = values["num_attention_heads"]
         default = _DEFAULTS[kind]
-        return TransformerConfig(
+        return Config(
             vocab_size=values["vocab_size"],
             hidden_size=values["hidden_size"],
-            intermediate_size=values["intermediate_size"],
             num_hidden_layers=values["num_hidden_layers"],
             num_attention_heads=heads,
             num_key_value_heads=values.get("num_key_value_heads", default.get("num_key_value_heads")) or heads,
@@ -148,11 +164,12 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
             rms_norm_eps=values.get("rms_norm_eps", 1e-6),
             tie_word_embeddings=values.get("tie_word_embeddings", False),
             attention_bias=kind == "qwen2",
-            qk_norm=kind == "qwen3",
+            qk_norm=kind.startswith("qwen3"),
             # The tokenizer says what ends a text; config.json may list several ids or an older one.
             pad_token_id=tokenizer.pad_id,
             bos_token_id=tokenizer.bos_id,
             eos_token_id=tokenizer.eos_id,
+            **(sizes or {"intermediate_size": values["intermediate_size"]}),
         )
     except KeyError as error:
         raise SproutError(f"{folder}/config.json has no {error.args[0]}: it is not complete") from error

@@ -1,6 +1,7 @@
 """Hugging Face folders, in both directions, without `transformers` (which takes seconds to import).
 
-The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no weight is renamed or changed.
+The network is a Llama, Qwen2 or Qwen3 under their own parameter names, so no weight is renamed or changed. Those of
+experts, stacked in memory, have a name each in a folder (`model/files/experts.py`).
 """
 
 import json
@@ -55,6 +56,10 @@ def export_folder(
 
         config, weights = hf_config_of_gpt2(config, tokenizer, weights[EMBEDDING].dtype), weights_to_hf(weights)
     else:
+        if config.model_type == "qwen3_moe":
+            from model.files.experts import unstacked  # dense networks do not load it
+
+            weights = unstacked(weights)
         config = hf_config(config, tokenizer, weights[EMBEDDING].dtype, reward=SCORE in weights)
     if facts:
         config["sprout"] = facts
@@ -138,7 +143,7 @@ def _ends(tokenizer: Tokenizer, of_turn: int | None) -> int | list[int]:
 
 
 def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torch.Tensor], Tokenizer]:
-    """Configuration, weights (on the CPU, dtype as stored) and tokenizer of a Llama, Qwen2, Qwen3 or GPT-2 folder.
+    """Configuration, weights (on the CPU, dtype as stored) and tokenizer of a Llama, Qwen2, Qwen3(-MoE), GPT-2 folder.
 
     Raises `SproutError` for a network that is not exactly one of these, rather than opening it almost right.
     No code from the folder is ever run.
@@ -159,6 +164,10 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
     else:
         tokenizer = Tokenizer.load(folder)
         config, weights = config_from_hf(values, tokenizer, folder), _read_weights(folder)
+        if config.model_type == "qwen3_moe":
+            from model.files.experts import stacked  # dense networks do not load it
+
+            weights = stacked(weights, config.num_experts, folder)
     if name := rebuilding_class(tokenizer.config, tokenizer, values["model_type"]):
         print(
             f"note: AutoTokenizer of transformers 5 rebuilds the tokenizer of {folder} as {name}, which gives some"

@@ -21,7 +21,7 @@ from model.whole import EMBEDDING, HEAD, SCORE
 
 _KINDS = {"version": int, "config": dict, "tokenizer": dict, "stage": str, "facts": dict, "model": dict}
 # What may differ from the file without changing the meaning of a weight: how far the positions reach.
-_MAY_DIFFER = ("max_position_embeddings", "rope_scaling")
+_MAY_DIFFER = ("max_position_embeddings", "rope_scaling", "router_aux_loss_coef")
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,9 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
 def _agree(config: TransformerConfig, wanted: dict, source: Path) -> TransformerConfig:
     """`config` with the few values that may be changed; a contradiction of another is a `UsageError`."""
     free = () if config.model_type == "gpt2" else _MAY_DIFFER  # its positions are weights
-    changes = {name: value for name, value in wanted.items() if name in free}
-    refuse_contradictions(config.to_dict(), {k: v for k, v in wanted.items() if k not in changes}, source)
+    changes = {name: value for name, value in wanted.items() if name in free and hasattr(config, name)}
+    known = dict.fromkeys(wanted, "none") | config.to_dict()  # "none": a dense network has no number of experts
+    refuse_contradictions(known, {k: v for k, v in wanted.items() if k not in changes}, source)
     return config.replace(**changes)
 
 

@@ -109,8 +109,9 @@ def write_bare(
     code cannot express.
     """
     config = unwrapped(model).config
-    if config.model_type == "gpt2":
-        raise SproutError("MiniMind's code runs no GPT-2: export this network without --minimind")
+    if config.model_type in ("gpt2", "qwen3_moe"):
+        what = "GPT-2" if config.model_type == "gpt2" else "Qwen3-MoE"
+        raise SproutError(f"MiniMind's code runs no {what}: export this network without --minimind")
     if config.attention_bias or config.rope_scaling is not None:
         what = "biases on q, k and v" if config.attention_bias else "stretched positions"
         raise SproutError(f"MiniMind's network has no {what}: export this one without --minimind")

@@ -96,7 +96,10 @@ def config_of_state_dict(weights: dict[str, torch.Tensor], wanted: dict, source:
     shapes, `SproutError` for a network that is not one of ours.
     """
     if any(".experts." in name or name.endswith("mlp.gate.weight") for name in weights):
-        raise SproutError(f"{source} is a mixture of experts, which Sprout does not have: use a dense model")
+        raise SproutError(
+            f"{source} is a mixture of experts, and weights alone do not say how many of them a token takes: give a"
+            " Qwen3-MoE folder of Hugging Face, or a dense model"
+        )
     first = "model.layers.0."
     needed = [EMBEDDING] + [first + name for name in ("self_attn.q_proj.weight", "self_attn.k_proj.weight")]
     needed.append(first + "mlp.gate_proj.weight")

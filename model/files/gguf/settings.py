@@ -7,7 +7,12 @@ from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.rope_scaling import sharpening
 
-FAMILIES = ("llama", "qwen2", "qwen3")
+FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe"}  # ours -> llama.cpp's
+_EXPERTS = {
+    "expert_count": "num_experts",
+    "expert_used_count": "num_experts_per_tok",
+    "expert_feed_forward_length": "moe_intermediate_size",
+}
 _SIZES = {
     "context_length": "max_position_embeddings",
     "embedding_length": "hidden_size",
@@ -31,6 +36,14 @@ def settings_of(config: TransformerConfig) -> tuple[dict[str, int | float | str]
     Raises `SproutError` for a network that llama.cpp would compute differently.
     """
     keys = {key: getattr(config, name) for key, name in (_SIZES | _SCALES).items()}
+    if config.model_type == "qwen3_moe":
+        if not config.norm_topk_prob:
+            raise SproutError(
+                "llama.cpp always lets the weights of a token's experts sum to one, and those of this network do not"
+                " (norm_topk_prob false): it would compute something else, so no GGUF file is written"
+                " (scripts/export_hf.py can export the network)"
+            )
+        keys |= {key: getattr(config, name) for key, name in _EXPERTS.items()}
     scaling = config.rope_scaling
     if scaling is None:
         return keys, None
@@ -72,15 +85,22 @@ def config_of(keys: dict, rows: int, source: str, tied: bool, divisors: np.ndarr
     default. Raises `SproutError` that names the key for a network that is not exactly one of ours.
     """
     family = keys.get("general.architecture")
-    if family not in FAMILIES:
-        raise SproutError(f"{source} is a {family}, and Sprout opens GGUF files of {', '.join(FAMILIES)} only")
+    if family not in FAMILIES.values():
+        raise SproutError(
+            f"{source} is a {family}, and Sprout opens GGUF files of {', '.join(FAMILIES.values())} only"
+        )
+    experts = _EXPERTS if family == "qwen3moe" else {}
     mine = {key.removeprefix(f"{family}."): value for key, value in keys.items() if key.startswith(f"{family}.")}
-    if strange := sorted(set(mine) - _KNOWN):
+    if strange := sorted(set(mine) - _KNOWN - experts.keys()):
         raise SproutError(f"{source} has {family}.{strange[0]}, which Sprout cannot run: it opens plain {family} only")
     needed = ("embedding_length", "block_count", "feed_forward_length", "attention.head_count", "context_length")
-    if absent := [key for key in (*needed, "attention.layer_norm_rms_epsilon") if key not in mine]:
+    if absent := [key for key in (*needed, *experts, "attention.layer_norm_rms_epsilon") if key not in mine]:
         raise SproutError(f"{source} lacks {family}.{absent[0]}, so it is not complete: download it again")
-    sizes = {name: mine[key] for key, name in _SIZES.items() if key in mine}
+    sizes = {name: mine[key] for key, name in (_SIZES | experts).items() if key in mine}
+    Config = TransformerConfig
+    if experts:
+        from model.experts import ExpertsConfig as Config  # dense networks do not load it
+
     heads = ("attention.key_length", "attention.value_length", "rope.dimension_count")
     if len({mine[key] for key in heads if key in mine}) > 1:
         raise SproutError(
@@ -90,12 +110,14 @@ def config_of(keys: dict, rows: int, source: str, tied: bool, divisors: np.ndarr
     sizes = {"num_key_value_heads": sizes["num_attention_heads"]} | sizes
     try:
         scales = {name: _as_written(mine[key]) for key, name in _SCALES.items() if key in mine}
-        config = TransformerConfig(
+        if experts:
+            sizes["intermediate_size"] = sizes["num_experts_per_tok"] * sizes["moe_intermediate_size"]
+        config = Config(
             **(sizes | {"rope_theta": 10000.0} | scales | {"vocab_size": rows}),  # 10,000 is what llama.cpp takes
             rope_scaling=_scaling_of(mine, source),
             tie_word_embeddings=tied,
             attention_bias=family == "qwen2",
-            qk_norm=family == "qwen3",
+            qk_norm=family.startswith("qwen3"),
         )
     except (UsageError, ValueError, TypeError) as error:
         raise SproutError(f"{source} has settings that no network can have ({error})") from error

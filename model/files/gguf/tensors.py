@@ -1,7 +1,7 @@
 """Names and layout of tensors in a GGUF file, in both directions.
 
 Rotary embedding turns pairs of dimensions of a head. Ours are (i, i + h/2), as Hugging Face has them, and so llama.cpp
-computes qwen2 and qwen3. For the architecture llama it turns neighbours (2i, 2i + 1), so there the rows of q and k are
+computes qwen2, qwen3 and qwen3moe. For the architecture llama it turns neighbours (2i, 2i + 1), so there the rows of q and k are
 put in that order. The wrong order raises no error, but the answers are nonsense.
 """
 
@@ -26,6 +26,10 @@ _IN_LAYER = {
     "mlp.gate_proj": "ffn_gate",
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
+    "mlp.gate": "ffn_gate_inp",  # the router of experts, which lie in stacks, as ours do
+    "mlp.experts.gate_proj": "ffn_gate_exps",
+    "mlp.experts.up_proj": "ffn_up_exps",
+    "mlp.experts.down_proj": "ffn_down_exps",
 }
 _OURS = {theirs: ours for ours, theirs in (_OUTSIDE | _IN_LAYER).items()}
 ROPE_FACTORS = "rope_freqs.weight"  # [h / 2]: by what each pair's frequency is divided

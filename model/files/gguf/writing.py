@@ -11,7 +11,7 @@ import torch
 from model.disk import write_atomically
 from model.errors import SproutError
 from model.files.gguf.library import MAGIC, gguf_library
-from model.files.gguf.settings import settings_of
+from model.files.gguf.settings import FAMILIES, settings_of
 from model.files.gguf.tensors import ROPE_FACTORS, in_their_order, name_in_gguf
 from model.files.gguf.types import FILE_TYPES, quantised, type_of
 from model.files.gguf.vocabulary import keys_of
@@ -58,7 +58,7 @@ def write_gguf(
         each: type_of(names[each], weights[each].shape, file_type, config.num_hidden_layers, config.tie_word_embeddings)
         for each in weights
     }
-    family = config.model_type
+    family = FAMILIES[config.model_type]
     writer = library.GGUFWriter(None, family)
     writer.add_string(_MARK, "Sprout")
     writer.add_name(name or path.stem)

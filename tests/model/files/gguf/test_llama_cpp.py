@@ -8,6 +8,7 @@ import torch
 from tokenizers import Regex, pre_tokenizers
 
 from model.config import TransformerConfig
+from model.experts import ExpertsConfig
 from model.files.gguf import writing
 from model.files.gguf.writing import write_gguf
 from model.files.loading import load_model
@@ -36,6 +37,7 @@ NETWORKS = {
     "llama": LLAMA,
     "qwen2": QWEN2,
     "qwen3": QWEN3,
+    "qwen3moe": ExpertsConfig.of(LLAMA.replace(intermediate_size=128)).replace(num_experts=4),
     "untied": LLAMA.replace(tie_word_embeddings=False),
     "wide heads": QWEN3.replace(head_dim=32),
     "yarn": LLAMA.replace(rope_scaling=YARN),
@@ -43,6 +45,9 @@ NETWORKS = {
     "linear": QWEN2.replace(rope_scaling=LINEAR),
     "llama3": LLAMA.replace(rope_theta=10000.0, rope_scaling=LLAMA3),
 }
+
+
+KINDS = ("f16", "bf16", "q8_0", "q4_0", "q4_k_m")
 
 
 def greedy(network, ids: list[int], count: int) -> tuple[list[int], torch.Tensor]:
@@ -97,11 +102,13 @@ def test_in_the_wrong_order_of_rows_they_are_others(name, tmp_path, tokenizer, m
     assert worst(first, likeliest) > 0.05
 
 
-@pytest.mark.parametrize("kind", ["f16", "bf16", "q8_0", "q4_0", "q4_k_m"])
-def test_a_smaller_type_is_read_as_llama_cpp_reads_it(kind, tmp_path, tokenizer):
+@pytest.mark.parametrize("kind, experts", [*((k, False) for k in KINDS), ("f16", True), ("q4_k_m", True)])
+def test_a_smaller_type_is_read_as_llama_cpp_reads_it(kind, experts, tmp_path, tokenizer):
     """llama.cpp rounds what is multiplied, too, so the last digits differ."""
     config = QWEN3.replace(hidden_size=256, intermediate_size=512, num_hidden_layers=1)
-    write_gguf(tmp_path / "m.gguf", random_network(config), tokenizer, kind)
+    if experts:
+        config = ExpertsConfig.of(config)
+    write_gguf(tmp_path / "m.gguf", random_network(config, seed=2 * experts), tokenizer, kind)
     ids = tokenizer.encode("The cat sat on the mat.")
     _, first = greedy(load_model(tmp_path / "m.gguf").model.eval(), ids, 1)
     _, likeliest = LlamaCpp(tmp_path / "m.gguf").greedy(ids, 1)
