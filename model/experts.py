@@ -68,7 +68,7 @@ class ExpertsConfig(TransformerConfig):
                 " router and it learns nothing: take --num_experts_per_tok 2, or --no_norm_topk_prob"
             )
         if self.router_aux_loss_coef != 0 and not is_positive_number(self.router_aux_loss_coef):
-            raise UsageError(f"router_aux_loss_coef is {self.router_aux_loss_coef!r}, but must be a number of at least 0")
+            raise UsageError(f"router_aux_loss_coef is {self.router_aux_loss_coef!r}, but must be at least 0")
         if self.attention_bias or not self.qk_norm:
             raise UsageError(
                 "networks with experts are those of Qwen3-MoE, with qk_norm and without attention_bias: leave both out"
@@ -151,7 +151,7 @@ class Experts(nn.Module):
         return (found * weights.to(found.dtype)[..., None]).sum(1).view(x.shape)
 
     def probabilities(self, rows: Tensor) -> Tensor:
-        """What the router gives each expert for each of rows [N, D]: [N, E], at least float32, whatever autocast says."""
+        """What the router gives each expert for rows [N, D]: [N, E], at least float32, whatever autocast says."""
         with torch.autocast(rows.device.type, enabled=False):
             wide = torch.promote_types(rows.dtype, torch.float32)
             return F.linear(rows.to(wide), self.gate.weight.to(wide)).softmax(-1)

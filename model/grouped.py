@@ -55,7 +55,7 @@ def one_by_one(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
 
 @functools.cache
 def _one_kernel(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the device multiplies groups of this type in one kernel, gradients included, tried once at a small size."""
+    """Whether the device multiplies groups of this type in one kernel, gradients included; tried once."""
     if not hasattr(F, "grouped_mm"):  # before PyTorch 2.10
         return False
     with torch.inference_mode(False), torch.enable_grad():

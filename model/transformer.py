@@ -74,15 +74,6 @@ class MLP(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
-def feed_forward(config: TransformerConfig) -> nn.Module:
-    """What follows attention in a layer: an MLP, or experts."""
-    if config.model_type != "qwen3_moe":
-        return MLP(config)
-    from model.experts import Experts  # dense networks do not load it
-
-    return Experts(config)
-
-
 class DecoderLayer(nn.Module):
     """Pre-norm residual block: x + attention(norm(x)), then x + mlp(norm(x))."""
 
@@ -91,7 +82,10 @@ class DecoderLayer(nn.Module):
         self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.mlp = feed_forward(config)
+        FeedForward = MLP
+        if config.model_type == "qwen3_moe":
+            from model.experts import Experts as FeedForward  # dense networks do not load it
+        self.mlp = FeedForward(config)
 
     def forward(self, x, rotary, mask, cache):
         x = x + self.self_attn(self.input_layernorm(x), rotary, mask, cache)

@@ -68,7 +68,7 @@ def unstacked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def stacked(weights: dict[str, Tensor], count: int, source: str | Path) -> dict[str, Tensor]:
-    """The inverse of `unstacked`, for `count` experts. Raises `SproutError` where one is missing or of another shape."""
+    """The inverse of `unstacked`, for `count` experts. Raises `SproutError` where one is missing or misshapen."""
     stacks: dict[str, dict[int, Tensor]] = {}
     found = {}
     for name, tensor in weights.items():

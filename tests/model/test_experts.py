@@ -18,7 +18,7 @@ from model.transformer import MLP, Transformer
 from tests.support import random_network
 
 SIZES = {"vocab_size": 61, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-SMALL = ExpertsConfig(**SIZES, max_position_embeddings=64, num_experts=4, moe_intermediate_size=24, intermediate_size=48)
+SMALL = ExpertsConfig(**SIZES, intermediate_size=48, max_position_embeddings=64, num_experts=4)
 
 
 def tokens_of(rows: int, length: int) -> torch.Tensor:

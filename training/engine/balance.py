@@ -4,9 +4,9 @@
     f_e: tokens that choose expert e, divided by all tokens           (no gradient: choosing has none)
     P_e: the mean probability that the router gives expert e          (here is the gradient)
 
-A step minimises its loss + router_aux_loss_coef * auxiliary loss. This is transformers' `load_balancing_loss_func`, layer
-by layer. Over the counts of all layers together, as transformers takes it, layers that lean to different experts
-would look balanced.
+A step minimises its loss + router_aux_loss_coef * auxiliary loss. This is `load_balancing_loss_func` of transformers,
+layer by layer: transformers takes the counts of all layers together, and then layers that lean to different experts
+look balanced.
 
 f and P are those of the whole step, of all its micro-batches and processes: to ask for balance within a few rows would
 keep experts from specialising (https://arxiv.org/abs/2501.11873). The gradient for the probability p_te of token t,
@@ -79,7 +79,7 @@ class Balance:
         measures.add(any_token.float(), **measured)
 
     def press(self, factor: float) -> None:
-        """Makes the weights hold from here on. factor: what the updater multiplies losses by before the backward pass."""
+        """Makes the weights hold from here on. factor: what the updater multiplies a loss by."""
         torch.mul(self.weights, factor, out=self._pressure)
 
 

@@ -20,8 +20,8 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The trainable parameters in five groups, each parameter in exactly one.
 
     `matrices`: those of the blocks, of experts in stacks; `head`: an untied output embedding, a scalar head, or the
-    router of experts; `embeddings`; `norms`; `biases`. Weight decay acts on the first two only: norms and biases need not stay small, and the embedding
-    of a rare token would decay to zero between its occurrences.
+    router of experts; `embeddings`; `norms`; `biases`. Weight decay acts on the first two only: norms and biases need
+    not stay small, and the embedding of a rare token would decay to zero between its occurrences.
 
     Raises ValueError for a parameter of an unknown name or shape: its optimizer and rate must be chosen here first.
     """

@@ -78,8 +78,9 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
 
     tokens_per_epoch: those with a loss, which the run counts; None: not known.
     """
-    config, reasons = model.config, plan.reasons
+    config, reasons, idle = model.config, plan.reasons, model.config.num_parameters() - model.config.active_parameters()
     total = sum(p.numel() for p in model.parameters())
+    active = f" ({(total - idle) / 1e6:.3f} M active for a token)" if idle else ""
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
@@ -92,7 +93,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
     compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
     return [
-        f"model     {total / 1e6:.3f} M parameters{share}: {config.model_type}, hidden {config.hidden_size},"
+        f"model     {total / 1e6:.3f} M parameters{active}{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
         f"data      about {amount(tokens)} tokens to learn, in rows of {plan.row_length}, {epochs:.3g} epochs",

@@ -15,7 +15,6 @@ from dataset.command_line import (
 )
 from dataset.command_line import run_main as run_main  # for the scripts
 from model.config import PRESETS
-from model.errors import UsageError
 
 SIZE_FLAGS = """hidden_size num_hidden_layers num_attention_heads num_key_value_heads intermediate_size head_dim
     max_position_embeddings num_experts num_experts_per_tok moe_intermediate_size""".split()
@@ -73,10 +72,6 @@ class StageParser(CommandParser):
             from training.stages.config_file import flags_in  # a command line without --config does not load it
 
             given = flags_in(known.config, self, known)
-            try:
-                self.parse_known_args(given)
-            except UsageError as error:
-                raise UsageError(f"--config {known.config}: {error}") from None
             known = super().parse_args(given + args, Arguments())  # the last value of a repeated flag counts
         for switch, defaults in self._defaults_under.items():
             if getattr(known, switch):

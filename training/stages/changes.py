@@ -1,8 +1,20 @@
-"""The changes that --rope_factor and --freeze_layers make to a network before training."""
+"""What few runs ask of the network that they begin with: other positions, frozen layers, and a size it cannot have."""
 
 from model.config import TransformerConfig
 from model.errors import UsageError
 from model.transformer import Transformer
+
+
+def too_large(config: TransformerConfig, memory: int) -> UsageError:
+    """The error for a new network whose weights alone exceed the `memory` of this machine, in bytes.
+
+    Raised before the network is built, since the system grants more memory than it has and later kills the process.
+    """
+    parameters = config.num_parameters()
+    return UsageError(
+        f"a network of {parameters / 1e6:,.0f} M parameters takes {4 * parameters / 1e9:,.0f} GB, and this machine has"
+        f" {memory / 1e9:,.0f} GB of memory: choose a smaller --preset or smaller sizes"
+    )
 
 
 def with_rope_factor(config: TransformerConfig, factor: float) -> TransformerConfig:

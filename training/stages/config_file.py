@@ -10,7 +10,7 @@ def flags_in(path: str, parser, given) -> list[str]:
     """The flags of a YAML file, as they would stand on the command line of `parser`.
 
     given: the flags of the command line itself. A list that it gives replaces that of the file, even where repeating
-    the flag makes the list longer.
+    the flag makes the list longer. Raises `UsageError` for a file that is not one of flags.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -32,6 +32,10 @@ def flags_in(path: str, parser, given) -> list[str]:
         if type(actions[name]).__name__ == "_ExtendAction" and getattr(given, actions[name].dest) is not None:
             continue
         words += _as_on_command_line(name, actions[name], value, path, parser)
+    try:
+        parser.parse_known_args(words)
+    except UsageError as error:
+        raise UsageError(f"--config {path}: {error}") from None
     return words
 
 

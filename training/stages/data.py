@@ -79,22 +79,12 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
 
 def warnings_about(cache, tokenizer) -> list[str]:
     """Warnings about a data file, to be seen before a long training run; see `dataset.cache.texts.Cache`."""
-    warnings = []
-    if cache.copies > MANY_COPIES:
-        warnings.append(
-            f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
-            " learned by heart; remove the copies if you do not want that"
-        )
-    if cache.bytes_per_token < FEW_BYTES:
-        warnings.append(
-            f"the tokenizer has only {cache.bytes_per_token:.2f} bytes a token on {cache.source}: it may not know the"
-            " language; train one on your text, or extend it (docs/tokenizer.md)"
-        )
-    if tokenizer.unknown_id is not None or SPELLED.search(next(bytes_of(cache.source), b"")):
-        from training.stages.odd_texts import warnings_about_texts  # few files need it
+    odd = cache.copies > MANY_COPIES, cache.bytes_per_token < FEW_BYTES
+    if not any(odd) and tokenizer.unknown_id is None and not SPELLED.search(next(bytes_of(cache.source), b"")):
+        return []
+    from training.stages.odd_texts import warnings_about_texts  # few files need it
 
-        warnings += warnings_about_texts(cache, tokenizer)
-    return warnings
+    return warnings_about_texts(cache, tokenizer, *odd)
 
 
 def identity_of(rows: Rows, validation: ValidationRows, **settings: str) -> dict:

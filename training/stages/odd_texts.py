@@ -1,13 +1,26 @@
-"""Warnings about texts that a tokenizer takes apart or throws away, for the few files where that may be."""
+"""Warnings about texts: many copies, and what a tokenizer takes apart or throws away, for the few files with either."""
 
 from dataset.cache.texts import TextCache
 from dataset.cache.unknown import warning_about_unknown
 from dataset.rows.marked_texts import warning_about_markers
 
 
-def warnings_about_texts(cache, tokenizer) -> list[str]:
-    """Raises SproutError where too many tokens of a `dataset.cache.texts.Cache` are unknown."""
+def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool) -> list[str]:
+    """Warnings about a `dataset.cache.texts.Cache`. Raises SproutError where too many tokens are unknown.
+
+    copied: whether many documents are copies of others; foreign: whether a token stands for few bytes.
+    """
     warnings = []
+    if copied:
+        warnings.append(
+            f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
+            " learned by heart; remove the copies if you do not want that"
+        )
+    if foreign:
+        warnings.append(
+            f"the tokenizer has only {cache.bytes_per_token:.2f} bytes a token on {cache.source}: it may not know the"
+            " language; train one on your text, or extend it (docs/tokenizer.md)"
+        )
     if tokenizer.unknown_id is not None:
         warnings.append(warning_about_unknown(cache, tokenizer.unknown_id))
     if type(cache) is TextCache:

@@ -36,7 +36,12 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
         config = config.replace(
             pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id
         )
-        refuse_too_large(config)
+        if hasattr(os, "sysconf"):  # Windows never grants more memory than it has
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            if 4 * config.num_parameters() > memory:
+                from training.stages.changes import too_large
+
+                raise too_large(config, memory)
         model, origin = Transformer(config), Origin("a new network")
     else:
         from training.stages.given_weight import opened  # a new network does not load it
@@ -72,18 +77,3 @@ def new_config(args, vocab_size: int) -> TransformerConfig:
 
         config = with_rope_factor(config, args.rope_factor)
     return config
-
-
-def refuse_too_large(config: TransformerConfig) -> None:
-    """Raises `UsageError` for a new network whose weights alone exceed the memory of this machine.
-
-    Called before the network is built, since the system grants more memory than it has and later kills the process.
-    """
-    if not hasattr(os, "sysconf"):  # Windows never grants more than it has
-        return
-    memory, needed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), 4 * config.num_parameters()
-    if needed > memory:
-        raise UsageError(
-            f"a network of {config.num_parameters() / 1e6:,.0f} M parameters takes {needed / 1e9:,.0f} GB, and this"
-            f" machine has {memory / 1e9:,.0f} GB of memory: choose a smaller --preset or smaller sizes"
-        )

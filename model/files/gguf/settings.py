@@ -86,9 +86,7 @@ def config_of(keys: dict, rows: int, source: str, tied: bool, divisors: np.ndarr
     """
     family = keys.get("general.architecture")
     if family not in FAMILIES.values():
-        raise SproutError(
-            f"{source} is a {family}, and Sprout opens GGUF files of {', '.join(FAMILIES.values())} only"
-        )
+        raise SproutError(f"{source} is a {family}, and Sprout opens GGUF files of {', '.join(FAMILIES.values())} only")
     experts = _EXPERTS if family == "qwen3moe" else {}
     mine = {key.removeprefix(f"{family}."): value for key, value in keys.items() if key.startswith(f"{family}.")}
     if strange := sorted(set(mine) - _KNOWN - experts.keys()):

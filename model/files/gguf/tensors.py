@@ -1,8 +1,8 @@
 """Names and layout of tensors in a GGUF file, in both directions.
 
 Rotary embedding turns pairs of dimensions of a head. Ours are (i, i + h/2), as Hugging Face has them, and so llama.cpp
-computes qwen2, qwen3 and qwen3moe. For the architecture llama it turns neighbours (2i, 2i + 1), so there the rows of q and k are
-put in that order. The wrong order raises no error, but the answers are nonsense.
+computes qwen2, qwen3 and qwen3moe. For the architecture llama it turns neighbours (2i, 2i + 1), so there the rows of q
+and k are put in that order. The wrong order raises no error, but the answers are nonsense.
 """
 
 import re

@@ -45,7 +45,8 @@ def type_of(name: str, shape: Sequence[int], file_type: str, layers: int, tied: 
     if len(shape) < 2 or name.endswith("ffn_gate_inp.weight"):
         return "F32", "F32"
     is_head = name == ("token_embd.weight" if tied else "output.weight")
-    more_bits = name.endswith(("attn_v.weight", "ffn_down.weight", "ffn_down_exps.weight")) and _gets_more_bits(int(name.split(".")[1]), layers)
+    inner = name.endswith(("attn_v.weight", "ffn_down.weight", "ffn_down_exps.weight"))
+    more_bits = inner and _gets_more_bits(int(name.split(".")[1]), layers)
     if wanted not in ("F32", "F16", "BF16", "Q8_0") and (is_head or (file_type == "q4_k_m" and more_bits)):
         wanted = "Q6_K"
     kind = wanted

@@ -67,8 +67,8 @@ def test_keys_of_transformers_are_understood(folder):
 def test_an_expert_that_is_missing_or_misshapen_is_named(folder):
     weights = load_file(folder / "model.safetensors")
     name = "model.layers.0.mlp.experts.1.up_proj.weight"
-    for tensor in (torch.zeros(3, 32), None):
-        changed = {key: value for key, value in weights.items() if key != name} | ({name: tensor} if tensor is not None else {})
+    misshapen, missing = weights | {name: torch.zeros(3, 32)}, {k: v for k, v in weights.items() if k != name}
+    for changed in (misshapen, missing):
         save_file(changed, folder / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(SproutError, match=r"experts of different shapes|holds 2 experts in .*up_proj"):
             load_model(folder)
