@@ -162,16 +162,16 @@ MEANT = {
     "--debug_interval": "--sample_interval",
 }
 _PROCESSES = "a run that torchrun --nproc_per_node N starts takes N GPUs by itself: leave it out"
-_DENSE = "networks of Sprout have no mixture of experts: leave it out"
+_EXPERTS = "a mixture of experts begins with --preset moe or --num_experts 8, and a weight knows its own: leave it out"
 _AHEAD = "batches are read from a memory-mapped cache and made ahead of the GPU: leave it out"
 _TEACHER = "the teacher's file says its sizes: leave it out"
 _REINFORCEMENT = "it belongs to reinforcement learning, which train_ppo.py and train_grpo.py do: leave it out"
 _ROLLOUTS = "the network that learns samples its answers itself: leave it out"
 _ALWAYS = "text is shown as it comes, and its speed after it: leave it out"
 INSTEAD = {
-    "--use_moe": _DENSE,
-    "--student_use_moe": _DENSE,
-    "--teacher_use_moe": _DENSE,
+    "--use_moe": _EXPERTS,
+    "--student_use_moe": _EXPERTS,
+    "--teacher_use_moe": _EXPERTS,
     "--ddp": _PROCESSES,
     "--local_rank": _PROCESSES,
     "--num_workers": _AHEAD,

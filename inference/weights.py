@@ -91,7 +91,9 @@ def open_network(args, name: str, device: Device, overrides: dict, say: Callable
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size) if args.lora else None
     source = _network_asked_for(args, name, adapters, say)
     loaded = load_model(source, tokenizer_path=args.tokenizer_path, overrides=overrides, device=device.device)
-    say(f"{loaded.source} ({loaded.stage}), {loaded.model.config.num_parameters() / 1e6:.3f} M parameters")
+    total, active = (n / 1e6 for n in (loaded.model.config.num_parameters(), loaded.model.config.active_parameters()))
+    of_a_token = f" ({active:.3f} M active for a token)" if active < total else ""
+    say(f"{loaded.source} ({loaded.stage}), {total:.3f} M parameters{of_a_token}")
     if adapters:
         adapters = adapters if args.lora_scale is None else adapters.scaled(args.lora_scale)
         adapters.attach(loaded.model)

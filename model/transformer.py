@@ -210,10 +210,8 @@ def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
         parameter.zero_()
     elif kind == "embed_tokens.weight":
         parameter.normal_(std=2.5 / parameter.shape[1] if tied else 0.02)
-    elif kind == "lm_head.weight":
+    elif kind in ("lm_head.weight", "gate.weight"):  # gate: the router of experts, which begins nearly neutral
         parameter.normal_(std=1 / parameter.shape[1])
-    elif kind == "gate.weight":
-        parameter.normal_(std=0.02)
     elif kind.endswith("norm.weight"):
         parameter.fill_(1.0)
     else:

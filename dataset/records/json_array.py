@@ -19,6 +19,23 @@ CHUNK = 2**20
 BESIDE = ("system", "system_prompt", "tools", "functions", "history")  # what a record may say beside its turns
 
 
+def elements_of_file(
+    path: str, decompressed: Callable, progress: Callable[[int], None] | None
+) -> Iterator[Record | BadLine] | None:
+    """What `array_elements` yields of a file; None where each line is a record. Raises as `place_of_array`.
+
+    decompressed: undoes the compression of an opened file, from its path and the file.
+    """
+    with open(path, "rb") as raw:
+        place = place_of_array(path, decompressed(path, raw))
+
+    def elements():
+        with open(path, "rb") as raw:
+            yield from array_elements(path, place, decompressed(path, raw), raw, progress)
+
+    return None if place is None else elements()
+
+
 def place_of_array(path: str, file) -> str | None:
     """Where the array of the records is: "" for the whole file, else its key; None where each line is a record.
 

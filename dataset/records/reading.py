@@ -85,13 +85,11 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
             yield fields if isinstance(fields, BadLine) else Record(str(path), number, fields)
         return
     if not file_type.startswith(TEXTS) and ONE_VALUE.match(next(bytes_of(path, 256), b"")):
-        from dataset.records.json_array import array_elements, place_of_array
+        from dataset.records.json_array import elements_of_file  # files of lines do not load it
 
-        with open(path, "rb") as raw, open(path, "rb") as again:
-            place = place_of_array(str(path), _decompressed(str(path), raw))
-            if place is not None:
-                yield from array_elements(str(path), place, _decompressed(str(path), again), again, progress)
-                return
+        if (elements := elements_of_file(str(path), _decompressed, progress)) is not None:
+            yield from elements
+            return
     lines = _decoded(str(path), _lines(str(path), progress))
     if file_type.startswith(TEXTS):
         from dataset.records.plain_text import text_blocks  # files of JSON do not load it

@@ -129,7 +129,7 @@ class Machine:
         resume_file: the state of the run that goes on, which keeps to its choice.
         """
         self.why_compiles = "the run is too short to pay for it"
-        operations = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step
+        operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step
         if operations > FEW_OPERATIONS or self._compile_choice != "auto" or self.device.type != "cpu":
             from training.engine import speed  # a run of seconds does not load it
 

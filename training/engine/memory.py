@@ -48,8 +48,9 @@ class Footprint:
         heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
         # The backward pass needs, per token and layer: nine float32 copies of the residual stream (the stream, and
         # each norm's square, factor and result); and in the compute type the normed inputs, q, k, v before and after
-        # rotation, the attention output, and four activations as wide as the MLP.
-        per_layer = 4 * 9 * d + self.compute_bytes * (4 * d + 2 * heads + 4 * f)
+        # rotation, the attention output, four activations as wide as the MLP, and the rows of experts, sorted and back.
+        sorted_rows = 3 * d * getattr(config, "num_experts_per_tok", 0)
+        per_layer = 4 * 9 * d + self.compute_bytes * (4 * d + 2 * heads + 4 * f + sorted_rows)
         if self.keeps_attention:
             per_layer += self.compute_bytes * config.num_attention_heads * (self.row_length + QUERY_BLOCK) // 2
         per_token = config.num_hidden_layers * per_layer

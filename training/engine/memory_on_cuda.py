@@ -100,7 +100,8 @@ class CudaFootprint(Footprint):
         """Bytes of the copies of all matrices of the layers in the compute type."""
         c = self.config
         d, q, k = self._widths()
-        return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * c.intermediate_size) if self.compute_bytes == 2 else 0
+        inner = getattr(c, "num_experts", 1) * getattr(c, "moe_intermediate_size", c.intermediate_size)
+        return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * inner) if self.compute_bytes == 2 else 0
 
     def compiled_as_one(self, checkpointing: bool) -> bool:
         """Whether the loss is compiled with the network."""
@@ -150,7 +151,7 @@ def footprint_on_cuda(plain: Footprint, rows, args, choice: Device) -> CudaFootp
     if args.max_steps:  # without a batch, steps of the size of the plan's rule
         batch = (args.batch_size or 0) * (args.accumulation_steps or 1) * rows.row_length
         tokens = min(tokens, args.max_steps * (batch or 8.4 * args.max_steps))
-    seconds = 6 * plain.config.num_parameters() * tokens / OPERATIONS_PER_SECOND["cuda"]
+    seconds = 6 * plain.config.active_parameters() * tokens / OPERATIONS_PER_SECOND["cuda"]
     return CudaFootprint(
         **vars(plain) | {"program": plain.program + WORKSPACE},
         compiled=compiles(choice.device, args.compile, seconds)[0],

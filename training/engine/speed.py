@@ -24,7 +24,7 @@ OPERATIONS, FEWEST = 5e10, 32  # of a pass that is measured: half a second on tw
 def expected_seconds(model, plan, machine) -> float:
     """How long the run of `plan` takes without torch.compile, validation and samples; of all processes the longest."""
     if machine.device.type in OPERATIONS_PER_SECOND:
-        operations = 6 * model.config.num_parameters() * plan.steps * plan.tokens_per_step // plan.world_size
+        operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step // plan.world_size
         return operations / OPERATIONS_PER_SECOND[machine.device.type]
     seconds = plan.steps * plan.accumulation_steps * micro_batch_seconds(model, plan, machine)
     return float(distributed.largest_over_processes(torch.tensor(seconds, dtype=torch.float64)))
@@ -50,7 +50,7 @@ def micro_batch_seconds(model, plan, machine) -> float:
         return time.perf_counter() - started
 
     most = plan.batch_size * plan.row_length
-    tokens = min(most, max(FEWEST, int(OPERATIONS / (6 * model.config.num_parameters()))))
+    tokens = min(most, max(FEWEST, int(OPERATIONS / (6 * model.config.active_parameters()))))
     tokens = max(1, tokens // plan.row_length) * min(tokens, plan.row_length)  # whole rows
     with torch.random.fork_rng(devices=[]):
         seconds_of(min(FEWEST, tokens))  # loads kernels

@@ -78,9 +78,9 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
 
     tokens_per_epoch: those with a loss, which the run counts; None: not known.
     """
-    config, reasons, idle = model.config, plan.reasons, model.config.num_parameters() - model.config.active_parameters()
+    config, reasons = model.config, plan.reasons
     total = sum(p.numel() for p in model.parameters())
-    active = f" ({(total - idle) / 1e6:.3f} M active for a token)" if idle else ""
+    active = f" ({config.active_parameters() / 1e6:.3f} M active for a token)" if hasattr(config, "num_experts") else ""
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)

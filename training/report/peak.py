@@ -36,7 +36,8 @@ def operations_per_token(config, row_length: int) -> int:
         config.hidden_size,
         *(config.head_dim * n for n in (config.num_attention_heads, config.num_key_value_heads)),
     )
-    matrices = config.num_hidden_layers * d * (2 * q + 2 * k + 3 * config.intermediate_size) + config.vocab_size * d
+    per_layer = d * (2 * q + 2 * k + 3 * config.intermediate_size + getattr(config, "num_experts", 0))
+    matrices = config.num_hidden_layers * per_layer + config.vocab_size * d
     return 6 * matrices + 6 * config.num_hidden_layers * q * row_length
 
 

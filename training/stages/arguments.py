@@ -171,6 +171,5 @@ def add_size_arguments(add) -> None:
 
 def size_overrides(args) -> dict:
     """The sizes and switches that the command line names, as `TransformerConfig` fields."""
-    switches = "qk_norm attention_bias tie_word_embeddings norm_topk_prob router_aux_loss_coef".split()
-    names = (*SIZE_FLAGS, "rope_theta", "rms_norm_eps", *switches)
-    return {name: value for name in names if (value := getattr(args, name, None)) is not None}
+    names = "rope_theta rms_norm_eps qk_norm attention_bias tie_word_embeddings norm_topk_prob router_aux_loss_coef"
+    return {name: value for name in (*SIZE_FLAGS, *names.split()) if (value := getattr(args, name, None)) is not None}
