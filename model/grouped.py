@@ -50,7 +50,15 @@ def one_by_one(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
     sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
     # Not weights[g], whose gradient would be as large as all weights, for each group.
     groups = zip(x.split(sizes), weights.unbind(), strict=True)
-    return torch.cat([F.linear(rows, weight) for rows, weight in groups if len(rows)])
+    return torch.cat([_product(rows, weight) for rows, weight in groups if len(rows)])
+
+
+def _product(rows: Tensor, weight: Tensor) -> Tensor:
+    """Half precision on a CPU: oneDNN makes and keeps a program for each number of rows, so there are few of them."""
+    if rows.device.type != "cpu" or rows.itemsize != 2:
+        return F.linear(rows, weight)
+    surplus = -len(rows) % (8 if len(rows) <= 64 else 64)
+    return F.linear(F.pad(rows, (0, 0, 0, surplus)), weight)[: len(rows)]
 
 
 @functools.cache

@@ -11,6 +11,7 @@
     python scripts/benchmark.py harness --data_path blimp.jsonl --weight_path FILE   scores, against lm_eval
     python scripts/benchmark.py duplicates --data_path a.jsonl --labelled b.jsonl   MinHash, against datasketch
     python scripts/benchmark.py prepare --data_path a.jsonl           preparing a corpus, against datatrove's pipeline
+    python scripts/benchmark.py scale --data_path a.jsonl             all of docs/scale.md; --only experts for a part
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -37,16 +38,17 @@ def main(argv=None):
             "harness",
             "duplicates",
             "prepare",
+            "scale",
         ),
     )
-    what = "train, learn, plan, prepare: texts; sft: conversations; gpu: both"
+    what = "train, learn, plan, prepare, scale: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
     parser.add_argument("--rounds", type=positive_int, default=3, help="of all that take turns (%(default)s)")
     parser.add_argument("--batch_size", type=positive_int, default=16, help="train, sft: rows a step (%(default)s)")
     parser.add_argument("--profile", action="store_true", help="train: where the time of our loop goes")
-    parser.add_argument("--seeds", type=positive_int, default=3, help="learn: seeds (%(default)s)")
+    parser.add_argument("--seeds", type=positive_int, default=3, help="learn, scale: seeds (%(default)s)")
     parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")
     megabytes = {"nargs": "+", "type": positive_int, "default": [20, 200]}
     parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory: sizes of corpus (%(default)s)")
@@ -55,7 +57,7 @@ def main(argv=None):
         "--against", metavar="FOLDER", help="gpu, decode: a checkout of an earlier commit, measured too"
     )
     parser.add_argument("--minimind", metavar="FOLDER", help="gpu, rollouts: a checkout of MiniMind, measured too")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu: only these measurements")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu, scale: only these measurements")
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
     parser.add_argument("--rehearse", action="store_true", help="gpu: everything at its smallest, on a CPU")
     parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
@@ -86,6 +88,8 @@ def main(argv=None):
         from scripts.benchmark.duplicates import compare
     elif args.what == "prepare":
         from scripts.benchmark.prepare import compare
+    elif args.what == "scale":
+        from scripts.benchmark.scale.measure import compare
     elif args.what == "decode":
         from scripts.benchmark.decode import compare
     elif args.what == "plan":
