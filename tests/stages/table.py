@@ -73,7 +73,7 @@ STAGES = {
             foreign=("chat_a.jsonl", "this is a conversation, for train_full_sft.py"),
             default=None,
             begins=NEW_NETWORK,
-            variants={"adamw": ("--optimizer=adamw",)},
+            variants={"adamw": ("--optimizer=adamw",), "experts": ("--num_experts=4", "--router_aux_loss_coef=0.1")},
         ),
         Stage(
             "full_sft",
