@@ -41,7 +41,7 @@ NOT_RUN = {
     r"python scripts/self_instruct.py": "asks a server, or a network that can invent tasks",
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"pip download|python .*smollm2": "a network from PyPI",
-    r"python scripts/benchmark.py (train|sft|learn|gpu|prepare|scale) ": "compares runs at their own size, for up to hours",
+    r"python scripts/benchmark.py (train|sft|learn|gpu|prepare|scale) ": "compares runs of their own size, for hours",
     r"python scripts/benchmark.py harness ": "needs lm-eval, which brings 340 MB",
     r"python scripts/benchmark.py duplicates ": "needs datasketch, which brings scipy",
     r"python eval_model.py .*--out_dir out/quickstart ": "asks a network of scripts/quickstart.py --full",

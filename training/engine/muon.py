@@ -2,7 +2,7 @@
 
 Keller Jordan et al. 2024 (https://kellerjordan.github.io/posts/muon/). A gradient matrix of a network usually
 has a few large singular values; Muon sets them all to one, so that rare directions learn as fast as common
-ones. It serves the matrices of the blocks only, each expert's for itself; AdamW updates embeddings, head, norms, biases.
+ones. It serves the matrices of the blocks only, each expert's by itself; AdamW updates embeddings, head, norms, biases.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """Types of numbers in a GGUF file, and which tensor of a network gets which.
 
 A quantised type keeps a row of a matrix as blocks of 32 or 256 numbers, each with scales of its own. The mixture of
-each file type is that of llama.cpp's `llama-quantize`, but for `_FALLBACK`, and for the keys and values of a network
-with exactly 8 experts, to which `llama-quantize` gives 8 bits.
+each file type is that of llama.cpp's `llama-quantize`, but for `_FALLBACK`, and for attention in a network with exactly
+8 experts, to which `llama-quantize` gives more bits.
 """
 
 from collections.abc import Sequence
