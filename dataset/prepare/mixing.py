@@ -41,7 +41,7 @@ def copies_of(tokens: np.ndarray, epochs: float) -> np.ndarray:
     whole, share = divmod(epochs, 1)
     copies = np.full(len(tokens), int(whole), np.int16)
     seen = taken = 0
-    for index, count in enumerate(tokens.tolist() if share > 0 else ()):
+    for index, count in enumerate(map(int, tokens) if share > 0 else ()):  # a list of them all would take much memory
         seen += count
         if taken + count / 2 <= share * seen:
             copies[index] += 1
