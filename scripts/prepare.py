@@ -97,15 +97,15 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.prepare.contamination import passages_of
     from dataset.prepare.sources import check_columns, find_files, stamp
     from dataset.prepare.steps import REPORT, prepare
     from dataset.prepare.work import WorkFolder, fingerprint
-    from dataset.records.reading import check_file
 
     files, others = find_files(args.sources)
     check_columns(files, args.text_column)
     for path in args.against:
-        check_file(path)
+        passages_of([path])  # an unreadable benchmark is named before the work begins
     settings = settings_of(args, files)
     save_dir = Path(args.save_dir)
     inside = [file.path for file in files if file.path.resolve().is_relative_to(save_dir.resolve())]
@@ -114,7 +114,12 @@ def main(argv=None) -> None:
     if others:
         print(f"files in folders that are not read: {len(others):,}, such as {others[0]}")
     save_dir.mkdir(parents=True, exist_ok=True)
-    run = {"settings": vars(settings), "input": [stamp(file) for file in files]}
+    aside = [*args.against, *([args.tokenizer_path] if args.tokenizer_path else [])]
+    run = {
+        "settings": vars(settings),
+        "input": [stamp(file.path) for file in files],
+        "benchmarks or tokenizer": [stamp(Path(path)) for path in aside],
+    }
     done = save_dir / REPORT
     if (
         args.resume
@@ -131,9 +136,11 @@ def main(argv=None) -> None:
     except KeyboardInterrupt:
         print("\nstopped: the same command with --resume goes on", file=sys.stderr)
         raise
-    except SproutError:
+    except (SproutError, OSError):
         if not work.holds_anything():
             work.remove()
+        else:
+            print("the work so far is kept: the same command with --resume goes on", file=sys.stderr)
         raise
     print("\n".join(summary(report, settings)))
     print(f"all of it: {save_dir / REPORT.replace('.json', '.html')}")

@@ -92,6 +92,11 @@ class _Judged:
             self._drop(order, row, row["dropped"], row.get("beginning", ""), detail=row.get("detail"))
             return
         text = row["text"]
+        if self.settings.weights and "mix" in self.settings.steps and not self.settings.weights[source]:
+            # Left out now, lest a copy in a source that is wanted be dropped as its duplicate.
+            return self._drop(
+                order, row, "more than its weight", text if self.form == "text" else said_in(json.loads(text))
+            )
         record = json.loads(text) if self.form != "text" else None
         if record is None and "lines" in self.settings.steps:
             text, removed = _repeated(self.folder).remove(text)

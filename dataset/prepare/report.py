@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dataset.prepare.settings import Settings
+from dataset.prepare.sources import FROM_HERE_ON
 
 EXAMPLES = 3  # of each rule
 SHOWN = 300  # characters of an example
@@ -42,6 +43,7 @@ class Report:
         self.sources = [SourceReport() for _ in settings.sources]
         self.rules: dict[str, dict] = {}
         self.pairs: Counter[tuple[str, str]] = Counter()  # duplicates: (source dropped, source kept)
+        self.damaged: list[tuple[str, int]] = []  # files, and the line from which on nothing of them was read
         self.epochs: dict[str, dict[str, float]] = {}  # by form and source, where weights are given
         self._source_of_file = np.array([source for source, _ in settings.files])
 
@@ -76,6 +78,8 @@ class Report:
         rule["documents"] += 1
         if len(rule["first"]) < EXAMPLES:
             rule["first"].append(entry | {"text": entry["text"][:SHOWN]})
+        if FROM_HERE_ON in entry.get("detail", "").partition(" (")[0]:
+            self.damaged.append((entry["file"], entry["line"]))
         if "kept" in entry:
             self.pairs[entry["source"], entry["kept"]["source"]] += 1
 
@@ -88,8 +92,10 @@ class Report:
         return sum(source.kept for source in self.sources)
 
     def warnings(self) -> list[str]:
-        """Sources of which suspiciously much is dropped, copies and mixing apart."""
-        found = []
+        """Damaged files, and sources of which suspiciously much is dropped, copies and mixing apart."""
+        found = [
+            f"{file} is damaged from line {line} on, and nothing behind it was read" for file, line in self.damaged
+        ]
         for name, one in zip(self._settings.sources, self.sources):
             by_rules = {rule: count for rule, count in one.dropped.items() if rule not in OF_COPIES}
             lost = sum(by_rules.values())

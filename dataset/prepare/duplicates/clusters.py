@@ -30,11 +30,12 @@ def find_duplicates(
     text_of: the text of a number; it is asked for candidates only, some of them several times. progress: is called
     after each band.
 
-    About `PART` values of a band are sorted at a time, so that memory grows by some 20 bytes a document only; it stays
-    flat in a file of bands whose columns lie one after the other. Equal keys are linked without a look at texts. A bucket (documents with one band equal) is compared pair by pair where pairs are not yet in one cluster.
-    Of a bucket larger than `FIRST_BLOCKS` blocks (1 M shingles), each document is compared with the first blocks and
-    its own, so that the work grows with its size and not with the square; which blocks are first depends on the order.
-    What is kept is then looked at again, until nothing more is found.
+    About `PART` values of a band are sorted at a time, so that memory grows by some 20 bytes a document only, if each
+    band lies in a piece on disk. Equal keys are linked without a look at texts. A bucket (documents with one band
+    equal) is compared pair by pair where pairs are not yet in one cluster. Of a bucket larger than `FIRST_BLOCKS`
+    blocks (1 M shingles), each document is compared with the first blocks and its own, so that the work grows with its
+    size and not with the square; which blocks are first depends on the order. What is kept is then looked at again,
+    until nothing more is found.
     """
     clusters = _Clusters(np.arange(len(keys)))
     _link_equal(keys, clusters)
