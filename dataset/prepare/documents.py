@@ -55,7 +55,7 @@ class Documents:
             _write_header(file, np.uint64, (sides, BANDS, count))
             begin, done = file.tell(), 0
             for found in map(np.load, files):
-                for number, values in enumerate(found["bands"].reshape(len(found), -1).T):
+                for number, values in enumerate(found["bands"].reshape(-1, sides * BANDS).T):
                     file.seek(begin + 8 * (number * count + done))
                     file.write(values.tobytes())
                 done += len(found)

@@ -17,7 +17,7 @@ from model.errors import SproutError, UsageError, on_one_line
 
 LARGEST_BODY = 4 * 2**20  # bytes of a reply
 LONGEST_PAUSE = 60.0  # seconds
-MOST_REFUSED = 3  # requests not accepted before one is; after more, the server accepts none
+MOST_REFUSED = 3  # requests without a usable reply before one has it; after more, the server is not what it should be
 NOT_ACCEPTED = (400, 413, 422)  # this request is wrong, a prompt that is too long say; others may be accepted
 
 
@@ -136,8 +136,15 @@ class Endpoint:
             if status in NOT_ACCEPTED:
                 hint = "it accepts no request, so take shorter seeds, a smaller --max_new_tokens or another server"
             raise SproutError(f"{self.address} answered with status {status} ({said}): {hint}")
-        self._accepted = True
-        return reply_of(content)
+        reply = reply_of(content)
+        if reply.finish != "garbage":
+            self._accepted = True
+        elif not self._accepted:
+            with self._lock:
+                self._refused += 1
+            if self._refused > MOST_REFUSED:  # a web page, say: without this, a run would ask for all its rounds
+                raise SproutError(f"{self.address} gives no chat completion: is the address right, up to /v1?")
+        return reply
 
     def _hidden(self, text: str) -> str:
         """The text without the key, which a server may quote."""

@@ -19,6 +19,7 @@ ENGLISH, CHINESE = frozenset({"en"}), frozenset({"zh"})
         ("Назови реку", "other"),
         ("これはペンですか", "other"),
         ("12 + 3", "none"),
+        ("ஒரு நதியின் பெயர்", "other"),
     ],
 )
 def test_language(text, language):
