@@ -73,9 +73,7 @@ def main(argv=None):
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
     if loaded.new_tokens and not args.lora:  # adapters were trained with them
         sampling = replace(sampling, vocabulary=loaded.tokenizer.vocab_size - loaded.new_tokens)
-        say(
-            f"the {loaded.new_tokens:,} tokens that --tokenizer_path adds were never trained, so none of them is written"
-        )
+        say(f"{loaded.new_tokens:,} tokens of --tokenizer_path were never trained, so none of them is written")
     if args.answers:
         examine(args, loaded, device, toolbox)
     elif args.data_path:

@@ -70,7 +70,7 @@ def test_new_tokens_are_not_written_before_they_were_trained(workshop, capsys):
     eval_model.main(["--model_mode", "0", *flags, "--tokenizer_path", longer])
     untrained = capsys.readouterr()
     eval_model.main(["--model_mode", "0", *flags])
-    assert "tokens that --tokenizer_path adds were never trained" in untrained.err
+    assert "tokens of --tokenizer_path were never trained" in untrained.err
     assert untrained.out == capsys.readouterr().out
 
     begins = ("--from_weight", str(folder / "start.pth"), "--tokenizer_path", longer)
