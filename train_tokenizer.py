@@ -45,6 +45,12 @@ def parse_arguments(argv=None):
     tokenizer.add_argument("--vocab_size", type=positive_int, help=f"special tokens included ({VOCAB_SIZE})")
     tokenizer.add_argument("--extend", metavar="HF_FOLDER", help="add tokens to this byte-level BPE tokenizer")
     tokenizer.add_argument("--add", type=positive_int, metavar="N", help="how many, with --extend")
+    tokenizer.add_argument(
+        "--unchanged",
+        nargs="+",
+        metavar="FILE[:SHARE]",
+        help="with --extend: texts that keep the tokens they have, such as those the network was trained on",
+    )
     tokenizer.add_argument("--out_dir", default="out/tokenizer", help="folder to write (%(default)s)")
     return parser.parse_args(argv)
 
@@ -55,6 +61,8 @@ def refuse_contradictions(args) -> None:
 
     if (args.extend is None) != (args.add is None):
         raise UsageError("--extend HF_FOLDER and --add N belong together: which tokenizer, and how many tokens")
+    if args.unchanged and not args.extend:
+        raise UsageError("--unchanged FILE is for --extend, which is not given: a new tokenizer has no tokens to keep")
     if args.extend and args.vocab_size:
         raise UsageError("--vocab_size is for a new tokenizer; with --extend, --add N says how many tokens to add")
     vocab_size, smallest = args.vocab_size or VOCAB_SIZE, len(SPECIAL_TOKENS) + 256
@@ -103,7 +111,11 @@ def main(argv=None):
         new = learn(corpus.sample(max_bytes, progress=False), wanted)  # the library has its own progress bar
     else:
         wanted = old.vocab_size + args.add
-        new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES)
+        unchanged = ()
+        if args.unchanged:
+            bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
+            unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).sample(max_bytes)
+        new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
     if new.vocab_size < wanted:
         print(f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice")
     if kept := replace_tokenizer(out_dir, new):

@@ -20,8 +20,8 @@ def opened(args, source: str) -> tuple:
     )
     if loaded.new_tokens and hasattr(args, "prompts_per_step"):
         raise UsageError(
-            f"{args.tokenizer_path} adds {loaded.new_tokens:,} tokens, and this stage learns from what the network writes:"
-            " train them first, with train_pretrain.py or train_full_sft.py"
+            f"{args.tokenizer_path} adds {loaded.new_tokens:,} tokens, and this stage learns from what the network"
+            " writes: train them first, with train_pretrain.py or train_full_sft.py"
         )
     model = loaded.model
     if args.rope_factor:
