@@ -98,8 +98,9 @@ def main(argv=None) -> None:
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.prepare.sources import check_columns, find_files, stamp
-    from dataset.prepare.steps import REPORT, prepare
+    from dataset.prepare.steps import PAGE, REPORT, prepare
     from dataset.prepare.work import WorkFolder, fingerprint
+    from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION
     from dataset.records.reading import check_file
 
     files, others = find_files(args.sources)
@@ -121,7 +122,7 @@ def main(argv=None) -> None:
         and done.exists()
         and json.loads(done.read_text(encoding="utf-8"))["fingerprint"] == fingerprint(run)
     ):
-        print(f"this run is finished: {done}")
+        print(f"this run is finished: see {save_dir / PAGE}")
         return
     work = WorkFolder(save_dir, run, args.resume)
     if args.resume:
@@ -136,7 +137,9 @@ def main(argv=None) -> None:
             work.remove()
         raise
     print("\n".join(summary(report, settings)))
-    print(f"all of it: {save_dir / REPORT.replace('.json', '.html')}")
+    written = [name for name in (*TRAINING.values(), *VALIDATION.values()) if (save_dir / name).exists()]
+    print(f"written into {save_dir}: {', '.join(written) or 'nothing'}; what was dropped, and why: {DROPPED}")
+    print(f"look at the report in a browser before you train: {save_dir / PAGE}")
 
 
 def settings_of(args, files) -> Settings:
@@ -222,10 +225,12 @@ def _weight(source: str, text: str) -> float:
 
 def summary(report, settings: Settings) -> list[str]:
     """What the terminal says at the end."""
+    from dataset.prepare.report import percent
+
     units = "tokens" if settings.tokenizer_path else "bytes"
     lines = [counted(f"{report.read:,} documents in, {report.kept:,} kept, {report.read - report.kept:,} dropped")]
     for rule, found in sorted(report.rules.items(), key=lambda each: -each[1]["documents"]):
-        lines.append(f"  {found['documents']:>9,}  {found['documents'] / report.read:6.1%}  {rule}")
+        lines.append(f"  {found['documents']:>9,}  {percent(found['documents'], report.read):>6}  {rule}")
     for name, one in zip(settings.sources, report.sources):
         lines.append(counted(f"{name}: {one.kept:,} of {one.read:,} documents kept, {one.tokens:,} {units}"))
     for form, epochs in report.epochs.items():

@@ -13,6 +13,14 @@ SHOWN = 300  # characters of an example
 MUCH = 0.6  # of a source that is dropped: a filter that takes more of a curated file has a mistake, or the wrong rules
 
 
+def percent(part: float, whole: float) -> str:
+    """A share to a tenth of a per cent, that shows neither something as nothing nor a part as the whole."""
+    share = part / max(whole, 1)
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
+
+
 def length_class(characters: int) -> int:
     """Two classes for each doubling of the length."""
     return int(2 * math.log2(max(characters, 1)))
@@ -75,7 +83,8 @@ class Report:
         rule = self.rules.setdefault(entry["rule"], {"documents": 0, "first": []})
         rule["documents"] += 1
         if len(rule["first"]) < EXAMPLES:
-            rule["first"].append(entry | {"text": entry["text"][:SHOWN]})
+            cut = "…" if len(entry["text"]) > SHOWN else ""
+            rule["first"].append(entry | {"text": entry["text"][:SHOWN] + cut})
         if "kept" in entry:
             self.pairs[entry["source"], entry["kept"]["source"]] += 1
 
