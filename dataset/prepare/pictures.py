@@ -106,7 +106,10 @@ def _figure(height: float):
 
 
 def _svg(figure: Figure, salt: str) -> str:
-    """The picture as an element of a page, that scrolls where it is too wide. salt: makes its inner names differ from those of other pictures."""
+    """The picture as an element of a page, in a box that scrolls on a narrow screen.
+
+    salt: makes its inner names differ from those of other pictures.
+    """
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the browser has the letters
