@@ -4,12 +4,12 @@ import html
 import re
 from collections import Counter
 
-from dataset.prepare.pictures import bars_picture, dropped_picture, lengths_picture, pairs_picture
+from dataset.prepare.pictures import bars_picture, dropped_picture, lengths_picture
 from dataset.prepare.report import percent
 from model.errors import counted
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e4e4e4; }
@@ -20,7 +20,7 @@ blockquote { margin: .4rem 0 .8rem; padding: .4rem .8rem; background: #f6f6f4; b
   white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
 .place { color: #666; font-size: .85rem; overflow-wrap: anywhere; }
 .warning { background: #fff3d6; border-left: 3px solid #c98a00; padding: .4rem .8rem; }
-div { overflow-x: auto; } svg { width: 100%; min-width: 34rem; height: auto; }
+div { overflow-x: auto; } svg { width: 100%; height: auto; }
 """
 
 _UNITS = "words (in Chinese, Japanese and Thai: characters)"
@@ -76,7 +76,7 @@ def page(report: dict) -> str:
     if languages := _summed(sources, "languages"):
         parts += ["<h2>Languages of what is kept</h2>", bars_picture(languages, "languages")]
     if report["duplicates"]:
-        parts += ["<h2>Duplicates between sources</h2>", pairs_picture(report["duplicates"], list(sources))]
+        parts += ["<h2>Duplicates between sources</h2>", _pairs_table(report["duplicates"])]
     if others := report["files that are not read"]:
         listed = "\n".join(others[:100]) + ("\n…" if len(others) > 100 else "")
         parts.append(
@@ -107,6 +107,12 @@ def _sources_table(report: dict, units: str) -> str:
             row.append(percent(one["tokens_written"], written))
         rows.append(row)
     return _table(head, rows)
+
+
+def _pairs_table(pairs: list[dict]) -> str:
+    """pairs: the most documents first."""
+    rows = [[each["dropped from"], each["kept in"], f"{each['documents']:,}"] for each in pairs[:30]]
+    return _table(["dropped from", "kept in", "documents"], rows)
 
 
 def _changes(sources: dict) -> str:
