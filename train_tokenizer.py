@@ -81,7 +81,11 @@ def main(argv=None):
 
     out_dir = Path(args.out_dir)
     refuse_unwritable(out_dir)
-    old = Tokenizer.load(args.extend) if args.extend else None
+    old = None
+    if args.extend:
+        from model.files.gpt2 import tokenizer_of_folder  # a GPT-2 may have vocab.json and merges.txt instead
+
+        old = tokenizer_of_folder(Path(args.extend))
 
     # Data
     paths = args.data_path

@@ -153,7 +153,7 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
     if values.get("model_type") == "gpt2":
         from model.files import gpt2  # no other network needs it
 
-        tokenizer = gpt2.tokenizer_of_gpt2(folder)
+        tokenizer = gpt2.tokenizer_of_folder(folder)
         config = gpt2.config_of_gpt2(values, tokenizer, folder)
         weights = gpt2.weights_from_hf(_read_weights(folder), folder)
     else:

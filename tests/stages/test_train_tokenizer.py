@@ -74,6 +74,18 @@ def test_it_extends_a_tokenizer(data, tmp_path, capsys):
     assert "before" in capsys.readouterr().out
 
 
+def test_it_extends_a_tokenizer_of_two_files_as_gpt2_has_them(data, tmp_path):
+    run("--data_path", data[0], "--vocab_size", 320, "--out_dir", tmp_path / "english")
+    model = json.loads((tmp_path / "english" / "tokenizer.json").read_text())["model"]
+    names = [name for name in model["vocab"] if name not in SPECIAL_TOKENS] + ["<|endoftext|>"]
+    (tmp_path / "gpt2").mkdir()
+    numbers = {name: number for number, name in enumerate(names)}
+    (tmp_path / "gpt2" / "vocab.json").write_text(json.dumps(numbers))
+    (tmp_path / "gpt2" / "merges.txt").write_text("\n".join(map(" ".join, model["merges"])))
+    run("--data_path", data[1], "--extend", tmp_path / "gpt2", "--add", 5, "--out_dir", tmp_path / "both")
+    assert Tokenizer.load(tmp_path / "both").vocab_size == len(names) + 5
+
+
 def test_a_tokenizer_that_was_there_is_kept_aside(data, tmp_path, capsys):
     out = tmp_path / "out"
     run("--data_path", *data, "--vocab_size", 300, "--out_dir", out)
