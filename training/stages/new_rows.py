@@ -30,8 +30,9 @@ def train_new_rows(model, count: int, args) -> str:
     for matrix in {embedding, head}:
         matrix.requires_grad_(True)
         matrix.register_post_accumulate_grad_hook(_only_last(count))
+        matrix.learning_rows = count  # for the plan, which says how much is trained
     where = "the embedding" if head is embedding else "embedding and head"
-    return f"only the {count:,} new rows of {where} learn, {count * model.config.hidden_size:,} numbers in each"
+    return f"only the {count:,} new rows of {where} learn"
 
 
 def _only_last(count: int):
