@@ -139,7 +139,7 @@ class Growing:
             self._note()
         if replies and all(reply.finish == "refused" for reply in replies.values()):
             raise SproutError(
-                "the model accepts none of these requests: give a smaller --max_new_tokens, shorter seeds"
+                "the model accepts none of these requests: give shorter seeds, or a smaller --max_new_tokens"
             )
         return [replies[place] for place in range(len(requests))]
 
