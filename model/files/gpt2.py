@@ -146,7 +146,7 @@ def weights_to_hf(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return theirs
 
 
-def tokenizer_of_folder(folder: Path) -> Tokenizer:
+def tokenizer_of_gpt2(folder: Path) -> Tokenizer:
     """The tokenizer of a folder; of vocab.json and merges.txt where it has no tokenizer.json.
 
     Raises `SproutError` where neither can be read.
