@@ -81,7 +81,7 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from inference.instruct.gates import language_of
+    from inference.instruct.checks import language_of
     from inference.instruct.growing import Growing, Progress, Settings
     from inference.instruct.requests import Journal
 
@@ -90,14 +90,14 @@ def main(argv=None) -> None:
         args.language, {args.language}
     )
     settings = Settings(
-        args.way,
-        frozenset(languages),
-        args.in_flight,
-        args.seed,
-        args.temperature,
-        args.top_p,
-        args.max_new_tokens,
-        args.novelty,
+        way=args.way,
+        languages=frozenset(languages),
+        in_flight=args.in_flight,
+        seed=args.seed,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        max_new_tokens=args.max_new_tokens,
+        novelty=args.novelty,
     )
     model, name = open_model(args)
     journal = Journal(Path(f"{args.save_file}.journal"), identity(settings, seeds, name), args.resume)
@@ -159,7 +159,6 @@ def identity(settings, seeds: list[str], name: str) -> dict:
     from dataclasses import asdict
 
     values = asdict(settings) | {"languages": sorted(settings.languages), "model": name}
-    values["in_flight"] = values.pop("width")
     return values | {"seeds": hashlib.sha256(json.dumps(seeds).encode()).hexdigest()}
 
 

@@ -100,12 +100,12 @@ class Report:
         """Sources of which suspiciously much is dropped, copies and mixing apart."""
         found = []
         for name, one in zip(self._settings.sources, self.sources):
-            by_rules = {rule: count for rule, count in one.dropped.items() if rule not in OF_COPIES}
+            by_rules = {rule: count for rule, count in one.dropped.items() if rule not in NOT_LOST}
             lost = sum(by_rules.values())
             if lost > MUCH * one.read:
                 worst = max(by_rules, key=by_rules.get)
                 text = f'{name} loses {lost / one.read:.0%} of its documents, most of them by "{worst}"'
-                hint = "" if worst in NO_RULES else f", and perhaps give --rules_for {name}=none (or code)"
+                hint = "" if worst in NOT_JUDGED else f", and perhaps give --rules_for {name}=none (or code)"
                 found.append(f"{text}: look at the examples{hint}")
         return found
 
@@ -145,8 +145,8 @@ class Report:
         return {"documents": found["documents"], "share": found["documents"] / self.read, **found}
 
 
-NO_RULES = ("unreadable", "empty", "nothing left after cleaning", "stands in a benchmark")  # of `judge`
-OF_COPIES = ("exact duplicate", "near-duplicate", "more than its weight")
+NOT_JUDGED = ("unreadable", "empty", "nothing left after cleaning", "stands in a benchmark")  # --rules changes nothing
+NOT_LOST = ("exact duplicate", "near-duplicate", "more than its weight")
 
 
 def _as_json(source: SourceReport) -> dict:

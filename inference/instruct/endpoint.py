@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-from inference.instruct.gates import LONGEST
+from inference.instruct.checks import LONGEST
 from inference.instruct.requests import Reply, Request
 from model.errors import SproutError, UsageError, on_one_line
 
