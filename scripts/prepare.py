@@ -1,7 +1,7 @@
 """From what you have to what a stage trains on: read, cleaned, judged, without duplicates, mixed, and split.
 
     python scripts/prepare.py crawl/ notes.txt export.json wiki.parquet --save_dir out/data
-    python scripts/prepare.py wiki.parquet code/ --rules_for code/=code --weights wiki=0.7 code=0.3 --save_dir out/data
+    python scripts/prepare.py wiki.parquet code.jsonl --rules_for code=code --weights wiki=7 code=3 --save_dir out/data
     python scripts/prepare.py chats.jsonl pairs.jsonl --compare prompt --against gsm8k_test.jsonl --save_dir out/chats
     python scripts/prepare.py wiki.parquet --steps deduplicate --save_dir out/data
 

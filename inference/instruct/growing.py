@@ -1,8 +1,9 @@
 """The loop: rounds of new instructions, checked and answered, until there are enough records.
 
 A round sends `in_flight` requests for instructions, keeps of the replies what passes the checks and is new, in the
-order of the requests, and asks for an answer to each. So what a request shows of earlier rounds is a function of the replies
-alone, not of when they came. A run that was killed goes through its journal to the same requests, and the same file.
+order of the requests, and asks for an answer to each. So what a request shows of earlier rounds is a function of the
+replies alone, not of when they came. A run that was killed goes through its journal to the same requests, and the same
+file.
 """
 
 import time
