@@ -35,15 +35,15 @@ def parse_arguments(argv=None):
         "--save_dir", required=True, metavar="FOLDER", help="where to write; nothing is written elsewhere"
     )
     reading = parser.add_argument_group("reading")
-    reading.add_argument("--text_column", metavar="NAME", help="the key or column of the text (default: found)")
+    reading.add_argument("--text_column", metavar="NAME", help="the key or column of the text (default: looked for)")
     reading.add_argument(
         "--txt",
         choices=("file", "blocks"),
         default="file",
-        help="a document: a .txt file, or what is between blank lines",
+        help="what is one document: a whole .txt file, or each block between blank lines",
     )
     reading.add_argument(
-        "--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=f"its texts are {', '.join(KINDS)}"
+        "--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=f"what its texts are: {', '.join(KINDS)}"
     )
     steps = parser.add_argument_group("steps")
     steps.add_argument("--steps", metavar="NAME,...", help=f"only these of {','.join(STEPS)}")
@@ -68,23 +68,29 @@ def parse_arguments(argv=None):
         "--compare",
         choices=("both", "prompt", "answer"),
         default="both",
-        help="what is alike in duplicate chats and pairs",
+        help="what is alike in chats and pairs that are duplicates (%(default)s)",
     )
     steps.add_argument(
         "--against", nargs="+", default=[], metavar="FILE", help="benchmarks that must not be in the result"
     )
     mixing = parser.add_argument_group("mixing and splitting")
-    mixing.add_argument("--weights", nargs="+", metavar="SOURCE=X", help="share of each source, in tokens")
-    mixing.add_argument("--temperature", type=positive, metavar="T", help="weights by size ** (1 / T) instead")
+    mixing.add_argument(
+        "--weights", nargs="+", metavar="SOURCE=X", help="the share of each source in the tokens of the result"
+    )
+    mixing.add_argument(
+        "--temperature", type=positive, metavar="T", help="instead of --weights: a source counts size ** (1 / T)"
+    )
     mixing.add_argument(
         "--max_epochs",
         type=positive,
         default=4.0,
         metavar="N",
-        help="a source is repeated so often at most (%(default)s)",
+        help="a source is passed over so often at most (%(default)g)",
     )
     mixing.add_argument("--tokenizer_path", metavar="FOLDER", help="counts tokens (default: bytes are counted)")
-    mixing.add_argument("--val_ratio", type=fraction, default=0.0, metavar="X", help="this share becomes val.jsonl")
+    mixing.add_argument(
+        "--val_ratio", type=fraction, default=0.0, metavar="X", help="the share that becomes validation (none)"
+    )
     running = parser.add_argument_group("running")
     running.add_argument(
         "--processes", type=positive_int, default=os.cpu_count(), metavar="N", help="default: all cores"
