@@ -85,7 +85,7 @@ def parse_arguments(argv=None):
         type=positive,
         default=4.0,
         metavar="N",
-        help="a source is passed over so often at most (%(default)g)",
+        help="at most so many passes over a source (%(default)g)",
     )
     mixing.add_argument("--tokenizer_path", metavar="FOLDER", help="counts tokens (default: bytes are counted)")
     mixing.add_argument(

@@ -34,7 +34,7 @@ MEANINGS = {
     "symbols": "it has too many hash signs and ellipses for its length",
     "bullet lines": "too many of its lines begin with a bullet",
     "ellipsis lines": "too many of its lines end with an ellipsis",
-    "letters": "too few of its words hold a letter (in Chinese, Japanese and Thai: of its characters)",
+    "letters": f"too few of its {_UNITS} are letters or hold one",
     "stop words": "it has too few of the words that no prose of its script can do without",
     "terminal lines": "too few of its lines hold the end of a sentence",
     "short lines": "too many of its lines have 30 characters or fewer",

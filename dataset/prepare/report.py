@@ -146,7 +146,7 @@ class Report:
 
 
 NOT_JUDGED = ("unreadable", "empty", "nothing left after cleaning", "stands in a benchmark")  # --rules changes nothing
-NOT_LOST = ("exact duplicate", "near-duplicate", "more than its weight")
+NOT_LOST = ("exact duplicate", "near-duplicate", "more than its weight")  # a copy is kept, or its weight left it out
 
 
 def _as_json(source: SourceReport) -> dict:
