@@ -32,9 +32,9 @@ class Documents:
         """Three files, the last of which is written last."""
         files = [file_of(self.folder, "judged", number, "npy") for number in chunks]
         count = sum(np.load(file, mmap_mode="r").shape[0] for file in files)
-        kind = np.load(files[0], mmap_mode="r").dtype
+        row_type = np.load(files[0], mmap_mode="r").dtype
         for name, column in _NAMES.items():
-            dtype, inner = kind[column].subdtype if column else (DOCUMENT, ())
+            dtype, inner = row_type[column].subdtype if column else (DOCUMENT, ())
 
             def write(file, column=column, dtype=dtype, inner=inner) -> None:
                 header = {

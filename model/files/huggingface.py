@@ -193,7 +193,11 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
     elif (folder / INDEX).exists():
         shards = _shards(folder / INDEX)
     else:
-        pickled = " (pytorch_model.bin could run code: convert it)" if any(folder.glob("*.bin")) else ""
+        pickled = (
+            " (pytorch_model.bin could run code: convert it by save_pretrained of transformers)"
+            if any(folder.glob("*.bin"))
+            else ""
+        )
         raise SproutError(f"{folder} has no {WEIGHTS}{pickled}: only safetensors are opened")
     weights: dict[str, torch.Tensor] = {}
     for shard in shards:

@@ -40,6 +40,8 @@ def test_only_new_rows_change_to_the_bit_and_then_all(workshop):
         assert torch.equal(new[name][:rows], tensor[:rows]), name
         assert rows > 0 or not torch.equal(new[name][rows:], tensor[rows:]), name
     assert f"only the {before.new_tokens} new rows of embedding and head learn" in result.said
+    learning = 2 * before.new_tokens * before.model.config.hidden_size
+    assert f"{learning / 1e6:.3f} M trained" in result.said
 
     with signal_at(Step, "update", 2):
         assert stage.fails("cut", *STEPS, *begins, "--train_only=embeddings")[0] == 143
