@@ -1,8 +1,7 @@
 """The second pass over a chunk: repeated lines leave, documents are judged, and what is kept is hashed.
 
-What is written for a chunk: `judged/N.jsonl`, the lines of the result; `N.npy`, a row of
-`document_type` for each of them;
-`N.json`, what was dropped and counted. The last is written last: where it is, the chunk is done.
+What is written for a chunk: `judged/N.jsonl`, the lines of the result; `N.npy`, a row of `document_type` for each of
+them; `N.json`, what was dropped and counted. `N.json` is written last: where it is, the chunk is done.
 """
 
 import functools

@@ -13,7 +13,17 @@ from pathlib import Path
 from dataset.command_line import refuse_same_file
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, Record, clean_string, list_keys
 from dataset.records.odd_files import refusal
-from dataset.records.reading import ACCEPTED, COMPRESSED, check_file, files_of, lines_of, read_records
+from dataset.records.reading import (
+    ACCEPTED,
+    COMPRESSED,
+    JSON,
+    TABLES,
+    TEXTS,
+    check_file,
+    files_of,
+    lines_of,
+    read_records,
+)
 from model.errors import SproutError, UsageError
 
 # Each of these files is one document, in the form that the name says.
@@ -80,7 +90,10 @@ def find_files(names: Sequence[str]) -> tuple[list[SourceFile], list[Path]]:
                     check_file(path)
                 files.append(path)
         if not files:
-            raise UsageError(f"{name} holds no file that can be read: see the types in docs/prepare.md")
+            raise UsageError(
+                f"{name} holds no file that can be read ({', '.join((*JSON, *TEXTS, *TABLES, *DOCUMENT_FILES))}): write"
+                ' its texts into a .jsonl file, {"text": "..."} on each line'
+            )
         found += [SourceFile(name, path) for path in files]
     refuse_same_file(file.path for file in found)
     return found, others

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-from inference.instruct.gates import LONGEST
+from inference.instruct.checks import LONGEST
 from inference.instruct.requests import Reply, Request
 from model.errors import SproutError, UsageError, on_one_line
 
@@ -109,8 +109,8 @@ class Endpoint:
             with self._lock:
                 self.retried += 1
         raise SproutError(
-            f"{self.address} gave no answer in {attempt + 1} attempts ({reason}): look after the server, then go on"
-            " with --resume"
+            f"{self.address} gave no answer in {attempt + 1} attempts ({reason}): see whether the server runs, then go"
+            " on with --resume"
         )
 
     def _once(self, request: Request) -> Reply:
@@ -165,6 +165,12 @@ class Endpoint:
                 return response.status_code, response.headers, content
         except self._http.InvalidURL as error:
             raise UsageError("--endpoint is the address of a server, such as http://127.0.0.1:8998/v1") from error
+        except self._http.ConnectError as error:
+            if not self._accepted:  # more likely a wrong address than a server that will come back
+                raise SproutError(
+                    f"there is no server at {self.address} ({on_one_line(str(error))}): start it, or correct --endpoint"
+                ) from error
+            raise _Again("no connection") from error
         except (self._http.HTTPError, OSError) as error:
             raise _Again(type(error).__name__) from error
 

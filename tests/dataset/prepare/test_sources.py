@@ -37,6 +37,8 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     for name, error in (("none.jsonl", SproutError), ("a.xyz", UsageError), ("*.md", UsageError)):
         with pytest.raises(error):
             find_files([str(tmp_path / name)])
+    with pytest.raises(UsageError, match=r"\.jsonl, .*\.html"):  # a folder of none of these types
+        find_files([str(tmp_path)])
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(UsageError, match="same file"):
         find_files([str(tmp_path / "a.txt"), str(tmp_path / "*.txt")])
