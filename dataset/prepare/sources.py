@@ -127,10 +127,14 @@ def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
                 files.append(path)
         else:
             (files if path.is_file() and _is_readable(path) else others).append(path)
-    twice = {path for path in files if path.is_symlink()}
-    once = {path.resolve() for path in files if path not in twice}
-    twice = {path for path in sorted(twice) if path.resolve() in once or once.add(path.resolve())}
-    return [path for path in files if path not in twice], sorted([*others, *twice])
+    seen, once = {path.resolve() for path in files if not path.is_symlink()}, []
+    for path in files:
+        if path.is_symlink() and path.resolve() in seen:
+            others.append(path)
+        else:
+            seen.add(path.resolve())
+            once.append(path)
+    return once, sorted(others)
 
 
 def _is_readable(path: Path) -> bool:
