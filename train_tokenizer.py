@@ -6,9 +6,9 @@ byte is a token, so every text comes back exactly. Text records give their text,
 their turns; `FILE:0.1` takes a tenth of a file's documents, `FILE:2` counts each twice.
 
     python train_tokenizer.py --data_path my_text.jsonl my_chats.jsonl
-    python train_tokenizer.py --data_path chinese.jsonl --extend path/to/SmolLM2 --add 4000
+    python train_tokenizer.py --data_path chinese.jsonl --extend SmolLM2-135M-Instruct.Q4_1.gguf --add 4000
 
-The first writes out/tokenizer (for `--tokenizer_path`). The second gives an existing byte-level tokenizer
+The first writes out/tokenizer (for `--tokenizer_path`). The second gives the byte-level tokenizer of any weight
 4000 more tokens, learnt on top of its own, every old id unchanged. See docs/tokenizer.md.
 """
 
@@ -43,8 +43,18 @@ def parse_arguments(argv=None):
     )
     tokenizer = parser.add_argument_group("tokenizer")
     tokenizer.add_argument("--vocab_size", type=positive_int, help=f"special tokens included ({VOCAB_SIZE})")
-    tokenizer.add_argument("--extend", metavar="HF_FOLDER", help="add tokens to this byte-level BPE tokenizer")
+    tokenizer.add_argument(
+        "--extend",
+        metavar="NAME|FILE|FOLDER",
+        help="add tokens to the tokenizer of this weight (a name in out/, a .pth, a GGUF file or an HF folder)",
+    )
     tokenizer.add_argument("--add", type=positive_int, metavar="N", help="how many, with --extend")
+    tokenizer.add_argument(
+        "--unchanged",
+        nargs="+",
+        metavar="FILE[:SHARE]",
+        help="with --extend: texts that keep the tokens they have, such as those the network was trained on",
+    )
     tokenizer.add_argument("--out_dir", default="out/tokenizer", help="folder to write (%(default)s)")
     return parser.parse_args(argv)
 
@@ -54,7 +64,9 @@ def refuse_contradictions(args) -> None:
     from model.text.tokenizer import SPECIAL_TOKENS
 
     if (args.extend is None) != (args.add is None):
-        raise UsageError("--extend HF_FOLDER and --add N belong together: which tokenizer, and how many tokens")
+        raise UsageError("--extend WEIGHT and --add N belong together: which tokenizer, and how many tokens")
+    if args.unchanged and not args.extend:
+        raise UsageError("--unchanged FILE is for --extend, which is not given: a new tokenizer has no tokens to keep")
     if args.extend and args.vocab_size:
         raise UsageError("--vocab_size is for a new tokenizer; with --extend, --add N says how many tokens to add")
     vocab_size, smallest = args.vocab_size or VOCAB_SIZE, len(SPECIAL_TOKENS) + 256
@@ -75,13 +87,20 @@ def main(argv=None):
     from model.files.writable import refuse_unwritable
     from model.text.extend_bpe import extend
     from model.text.learn_bpe import MAX_TOKEN_BYTES, learn
-    from model.text.quality import comparison, round_trip
+    from model.text.quality import comparison, effect_on_english, round_trip
     from model.text.replace import replace_tokenizer
     from model.text.tokenizer import Tokenizer
 
     out_dir = Path(args.out_dir)
     refuse_unwritable(out_dir)
-    old = Tokenizer.load(args.extend) if args.extend else None
+    weight, old = args.extend, None
+    if weight:
+        from inference.weights import find_weight
+        from model.files.tokenizer_of import is_tokenizer_alone, tokenizer_of_weight
+
+        weight = find_weight(weight, "out", chosen_by="a path", say=print)
+        old = tokenizer_of_weight(weight)
+        print(f"extending the {old.vocab_size:,} tokens of {weight}")
 
     # Data
     paths = args.data_path
@@ -103,7 +122,11 @@ def main(argv=None):
         new = learn(corpus.sample(max_bytes, progress=False), wanted)  # the library has its own progress bar
     else:
         wanted = old.vocab_size + args.add
-        new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES)
+        unchanged = ()
+        if args.unchanged:
+            bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
+            unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).sample(max_bytes)
+        new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
     if new.vocab_size < wanted:
         print(f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice")
     if kept := replace_tokenizer(out_dir, new):
@@ -113,6 +136,8 @@ def main(argv=None):
     # Quality
     before = {} if old is None else {"before": old}
     print(comparison({"new": new, **before, "shipped": Tokenizer.load()}))
+    if old is not None:
+        print(effect_on_english(old, new))
     back = round_trip(new, corpus.texts("round trip of"))
     print(f"all data: {sum(corpus.bytes) / back.tokens:.3f} bytes per token, {back.tokens:,} tokens")
     if not back.changed:
@@ -121,7 +146,7 @@ def main(argv=None):
         first = back.first_changed[:80]
         print(f"warning: {back.changed:,} of {back.texts:,} texts come back changed, the first: {first!r}")
     folder = shlex.quote(str(out_dir))
-    start = f"--from_weight {shlex.quote(args.extend)} " if args.extend else ""
+    start = f"--from_weight {shlex.quote(weight)} " if weight and not is_tokenizer_alone(weight) else ""
     print(f"next: python train_pretrain.py {start}--tokenizer_path {folder} --data_path FILE")
 
 

@@ -1,4 +1,4 @@
-"""Which network a configuration describes: that of the book, with or without experts, or a GPT-2."""
+"""Which network a configuration describes: Sprout's own, with or without experts, or a GPT-2."""
 
 from model.config import TransformerConfig
 from model.transformer import Transformer

@@ -1,10 +1,10 @@
-"""GPT-2 (https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf), for
-folders of Hugging Face that begin with it; the network of the book is in `model/transformer.py`.
+"""GPT-2 (https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf), opened
+from a Hugging Face folder. Sprout's own network is in `model/transformer.py`.
 
-What differs from that: a position is a learned vector, added to the embedding, where RoPE turns heads; LayerNorm also
-subtracts the mean and has a bias, where RMSNorm only scales; GELU follows one matrix, where SwiGLU has two; every
-matrix has a bias; there are as many key/value heads as query heads. Parameters have the names of the other network,
-and `model/files/gpt2.py` translates those of Hugging Face. Shapes as in `model/transformer.py`.
+GPT-2 differs from it in five points: a position is a learned vector, added to the embedding, where RoPE turns heads;
+LayerNorm also subtracts the mean and has a bias, where RMSNorm only scales; GELU follows one matrix, where SwiGLU has
+two; every matrix has a bias; there are as many key/value heads as query heads. Parameters have the names of Sprout's
+network, and `model/files/gpt2.py` translates those of Hugging Face. Shapes as in `model/transformer.py`.
 """
 
 from dataclasses import dataclass

@@ -25,6 +25,7 @@ class Sampling:
     top_p: float = 1.0  # the smallest set of probability p; 1: all
     min_p: float = 0.0  # at least this share of the most probable token's probability; 0: all
     repetition_penalty: float = 1.0  # above 1: tokens that have occurred become less likely
+    vocabulary: int = 0  # only the first so many tokens; 0: all
 
     def __post_init__(self):
         if not (self.temperature == 0 or 1e-5 <= self.temperature < math.inf):  # logits divided by less overflow
@@ -98,6 +99,8 @@ def sample(logits: Tensor, how: Sampling, seen: Tensor | None = None, generator=
 
     part: (which rows these are of a batch, how many it has). Numbers are drawn for all, so that a row's are its own.
     """
+    if how.vocabulary:
+        logits, seen = logits[:, : how.vocabulary], None if seen is None else seen[:, : how.vocabulary]
     if how.temperature == 0:
         if how.repetition_penalty != 1:
             logits = penalize_repetition(logits.float(), seen, how.repetition_penalty)

@@ -1,7 +1,7 @@
 """From what you have to what a stage trains on: read, cleaned, judged, without duplicates, mixed, and split.
 
     python scripts/prepare.py crawl/ notes.txt export.json wiki.parquet --save_dir out/data
-    python scripts/prepare.py wiki.parquet code/ --rules_for code/=code --weights wiki=0.7 code=0.3 --save_dir out/data
+    python scripts/prepare.py wiki.parquet code.jsonl --rules_for code=code --weights wiki=7 code=3 --save_dir out/data
     python scripts/prepare.py chats.jsonl pairs.jsonl --compare prompt --against gsm8k_test.jsonl --save_dir out/chats
     python scripts/prepare.py wiki.parquet --steps deduplicate --save_dir out/data
 
@@ -35,15 +35,15 @@ def parse_arguments(argv=None):
         "--save_dir", required=True, metavar="FOLDER", help="where to write; nothing is written elsewhere"
     )
     reading = parser.add_argument_group("reading")
-    reading.add_argument("--text_column", metavar="NAME", help="the key or column of the text (default: found)")
+    reading.add_argument("--text_column", metavar="NAME", help="the key or column of the text (default: looked for)")
     reading.add_argument(
         "--txt",
         choices=("file", "blocks"),
         default="file",
-        help="a document: a .txt file, or what is between blank lines",
+        help="what is one document: a whole .txt file, or each block between blank lines",
     )
     reading.add_argument(
-        "--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=f"its texts are {', '.join(KINDS)}"
+        "--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=f"what its texts are: {', '.join(KINDS)}"
     )
     steps = parser.add_argument_group("steps")
     steps.add_argument("--steps", metavar="NAME,...", help=f"only these of {','.join(STEPS)}")
@@ -68,23 +68,29 @@ def parse_arguments(argv=None):
         "--compare",
         choices=("both", "prompt", "answer"),
         default="both",
-        help="what is alike in duplicate chats and pairs",
+        help="what is alike in chats and pairs that are duplicates (%(default)s)",
     )
     steps.add_argument(
         "--against", nargs="+", default=[], metavar="FILE", help="benchmarks that must not be in the result"
     )
     mixing = parser.add_argument_group("mixing and splitting")
-    mixing.add_argument("--weights", nargs="+", metavar="SOURCE=X", help="share of each source, in tokens")
-    mixing.add_argument("--temperature", type=positive, metavar="T", help="weights by size ** (1 / T) instead")
+    mixing.add_argument(
+        "--weights", nargs="+", metavar="SOURCE=X", help="the share of each source in the tokens of the result"
+    )
+    mixing.add_argument(
+        "--temperature", type=positive, metavar="T", help="instead of --weights: a source counts size ** (1 / T)"
+    )
     mixing.add_argument(
         "--max_epochs",
         type=positive,
         default=4.0,
         metavar="N",
-        help="a source is repeated so often at most (%(default)s)",
+        help="at most so many passes over a source (%(default)g)",
     )
     mixing.add_argument("--tokenizer_path", metavar="FOLDER", help="counts tokens (default: bytes are counted)")
-    mixing.add_argument("--val_ratio", type=fraction, default=0.0, metavar="X", help="this share becomes val.jsonl")
+    mixing.add_argument(
+        "--val_ratio", type=fraction, default=0.0, metavar="X", help="the share that becomes validation (none)"
+    )
     running = parser.add_argument_group("running")
     running.add_argument(
         "--processes", type=positive_int, default=os.cpu_count(), metavar="N", help="default: all cores"
@@ -97,15 +103,16 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.prepare.contamination import passages_of
     from dataset.prepare.sources import check_columns, find_files, stamp
-    from dataset.prepare.steps import REPORT, prepare
+    from dataset.prepare.steps import PAGE, REPORT, prepare
     from dataset.prepare.work import WorkFolder, fingerprint
-    from dataset.records.reading import check_file
+    from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION
 
     files, others = find_files(args.sources)
     check_columns(files, args.text_column)
     for path in args.against:
-        check_file(path)
+        passages_of([path])  # an unreadable benchmark is named before the work begins
     settings = settings_of(args, files)
     save_dir = Path(args.save_dir)
     inside = [file.path for file in files if file.path.resolve().is_relative_to(save_dir.resolve())]
@@ -114,14 +121,19 @@ def main(argv=None) -> None:
     if others:
         print(f"files in folders that are not read: {len(others):,}, such as {others[0]}")
     save_dir.mkdir(parents=True, exist_ok=True)
-    run = {"settings": vars(settings), "input": [stamp(file) for file in files]}
+    aside = [*args.against, *([args.tokenizer_path] if args.tokenizer_path else [])]
+    run = {
+        "settings": vars(settings),
+        "input": [stamp(file.path) for file in files],
+        "benchmarks or tokenizer": [stamp(Path(path)) for path in aside],
+    }
     done = save_dir / REPORT
     if (
         args.resume
         and done.exists()
         and json.loads(done.read_text(encoding="utf-8"))["fingerprint"] == fingerprint(run)
     ):
-        print(f"this run is finished: {done}")
+        print(f"this run is finished: see {save_dir / PAGE}")
         return
     work = WorkFolder(save_dir, run, args.resume)
     if args.resume:
@@ -131,12 +143,16 @@ def main(argv=None) -> None:
     except KeyboardInterrupt:
         print("\nstopped: the same command with --resume goes on", file=sys.stderr)
         raise
-    except SproutError:
+    except (SproutError, OSError):
         if not work.holds_anything():
             work.remove()
+        else:
+            print("the work so far is kept: the same command with --resume goes on", file=sys.stderr)
         raise
     print("\n".join(summary(report, settings)))
-    print(f"all of it: {save_dir / REPORT.replace('.json', '.html')}")
+    written = [name for name in (*TRAINING.values(), *VALIDATION.values()) if (save_dir / name).exists()]
+    print(f"written into {save_dir}: {', '.join(written) or 'nothing'}; what was dropped, and why: {DROPPED}")
+    print(f"look at the report in a browser before you train: {save_dir / PAGE}")
 
 
 def settings_of(args, files) -> Settings:
@@ -222,10 +238,12 @@ def _weight(source: str, text: str) -> float:
 
 def summary(report, settings: Settings) -> list[str]:
     """What the terminal says at the end."""
+    from dataset.prepare.report import percent
+
     units = "tokens" if settings.tokenizer_path else "bytes"
     lines = [counted(f"{report.read:,} documents in, {report.kept:,} kept, {report.read - report.kept:,} dropped")]
     for rule, found in sorted(report.rules.items(), key=lambda each: -each[1]["documents"]):
-        lines.append(f"  {found['documents']:>9,}  {found['documents'] / report.read:6.1%}  {rule}")
+        lines.append(f"  {found['documents']:>9,}  {percent(found['documents'], report.read):>6}  {rule}")
     for name, one in zip(settings.sources, report.sources):
         lines.append(counted(f"{name}: {one.kept:,} of {one.read:,} documents kept, {one.tokens:,} {units}"))
     for form, epochs in report.epochs.items():

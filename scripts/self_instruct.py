@@ -30,27 +30,35 @@ def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     group = parser.add_argument_group("what to write")
     group.add_argument("--seeds", required=True, metavar="FILE", help="chats, whose first questions are the examples")
-    group.add_argument("--save_file", required=True, metavar="FILE", help="chat records, JSON lines")
-    group.add_argument("--number", type=positive_int, default=1000, metavar="N", help="records (%(default)s)")
-    group.add_argument("--way", choices=WAYS, default=WAYS[0], help="how instructions come about (%(default)s)")
-    group.add_argument("--language", choices=("seeds", "zh", "en", "any"), default="seeds", help="(%(default)s)")
+    group.add_argument("--save_file", required=True, metavar="FILE", help="where to write the chats, as JSON lines")
+    group.add_argument("--number", type=positive_int, default=1000, metavar="N", help="chats to make (%(default)s)")
+    group.add_argument("--way", choices=WAYS, default=WAYS[0], help="how instructions are made (%(default)s)")
     group.add_argument(
-        "--novelty", type=share, default=0.7, metavar="X", help="ROUGE-L of a new one: below (%(default)s)"
+        "--language", choices=("seeds", "zh", "en", "any"), default="seeds", help="what to write in (%(default)s)"
     )
-    group.add_argument("--temperature", type=positive, default=0.8, help="(%(default)s)")
-    group.add_argument("--top_p", type=share, default=0.95, help="(%(default)s)")
-    group.add_argument("--max_new_tokens", type=positive_int, default=512, help="of a reply (%(default)s)")
-    group.add_argument("--seed", type=count, default=42, help="of examples and sampling (%(default)s)")
+    group.add_argument(
+        "--novelty",
+        type=share,
+        default=0.7,
+        metavar="X",
+        help="a new instruction has less ROUGE-L than this (%(default)s)",
+    )
+    group.add_argument("--temperature", type=positive, default=0.8, metavar="X", help="of sampling (%(default)s)")
+    group.add_argument("--top_p", type=share, default=0.95, metavar="X", help="of sampling (%(default)s)")
+    group.add_argument("--max_new_tokens", type=positive_int, default=512, metavar="N", help="of a reply (%(default)s)")
+    group.add_argument("--seed", type=count, default=42, metavar="N", help="of examples and sampling (%(default)s)")
     group.add_argument("--in_flight", type=positive_int, default=8, metavar="N", help="replies at a time (%(default)s)")
     group.add_argument("--resume", action="store_true", help="go on with a run that was interrupted, or to a larger N")
     group = parser.add_argument_group("endpoint")
     group.add_argument("--endpoint", metavar="URL", help="a server with OpenAI's interface, up to /v1")
-    group.add_argument("--model", metavar="NAME", help="of the model there")
+    group.add_argument("--model", metavar="NAME", help="what the server calls the model")
     group.add_argument(
         "--api_key", metavar="VARIABLE", help="the environment variable that holds the key (not the key itself)"
     )
-    group.add_argument("--timeout", type=positive, default=120.0, metavar="S", help="for a reply (%(default)s)")
-    group.add_argument("--retries", type=count, default=6, metavar="N", help="of a request (%(default)s)")
+    group.add_argument("--timeout", type=positive, default=120.0, metavar="S", help="seconds for a reply (%(default)g)")
+    group.add_argument(
+        "--retries", type=count, default=6, metavar="N", help="times that a request is sent again (%(default)s)"
+    )
     group = add_weight_arguments(parser, default="none")
     group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
     args = parser.parse_args(argv)
@@ -81,7 +89,7 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from inference.instruct.gates import language_of
+    from inference.instruct.checks import language_of
     from inference.instruct.growing import Growing, Progress, Settings
     from inference.instruct.requests import Journal
 
@@ -90,14 +98,14 @@ def main(argv=None) -> None:
         args.language, {args.language}
     )
     settings = Settings(
-        args.way,
-        frozenset(languages),
-        args.in_flight,
-        args.seed,
-        args.temperature,
-        args.top_p,
-        args.max_new_tokens,
-        args.novelty,
+        way=args.way,
+        languages=frozenset(languages),
+        in_flight=args.in_flight,
+        seed=args.seed,
+        temperature=args.temperature,
+        top_p=args.top_p,
+        max_new_tokens=args.max_new_tokens,
+        novelty=args.novelty,
     )
     model, name = open_model(args)
     journal = Journal(Path(f"{args.save_file}.journal"), identity(settings, seeds, name), args.resume)
@@ -159,7 +167,6 @@ def identity(settings, seeds: list[str], name: str) -> dict:
     from dataclasses import asdict
 
     values = asdict(settings) | {"languages": sorted(settings.languages), "model": name}
-    values["in_flight"] = values.pop("width")
     return values | {"seeds": hashlib.sha256(json.dumps(seeds).encode()).hexdigest()}
 
 

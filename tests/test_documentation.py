@@ -14,14 +14,17 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
+import torch
 
 from model.config import PRESETS
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.huggingface import export_folder
 from model.files.peft import write_peft_folder
+from model.gpt2 import GPT2, GPT2Config
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
+from model.text.extend_bpe import extend
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 from model.whole import fingerprint
@@ -81,7 +84,7 @@ TEXTS = (
     "zh",
     "export",
     "crawl/a",
-    "code/a",
+    "code",
     "out/data/text",
     "out/data/val",
 )
@@ -144,6 +147,13 @@ def prepared(tmp_path_factory) -> Path:
     save_weights(folder / "out" / "reward_512.pth", RewardModel.of(model), tokenizer, stage="reward")
     for name in ("HF_FOLDER", "path/to/hf_folder", "path/to/large_hf_folder", "some/hf_folder"):
         export_folder(folder / name, model, tokenizer)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = GPT2Config(vocab_size=tokenizer.vocab_size, num_key_value_heads=2, max_position_embeddings=64, **sizes)
+    gpt2 = GPT2(config, initialize_weights=False)
+    for parameter in gpt2.parameters():
+        torch.nn.init.normal_(parameter, std=0.02)
+    export_folder(folder / "path" / "to" / "gpt2", gpt2, tokenizer)
+    extend(tokenizer, ["qzqz qzqz"], 2, 16).save(folder / "out" / "longer")
     add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path="out/full_sft_512.pth"))
     for name, stage in (("medic", "lora"), ("dpo", "dpo")):
         save_lora(folder / "out" / "lora" / f"{name}_512.pth", model, stage=stage)

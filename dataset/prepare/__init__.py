@@ -1,1 +1,1 @@
-"""From what people have to what a stage trains on: clean, judged, without duplicates. For `scripts/prepare.py`."""
+"""The user's files become what a stage trains on: clean, judged, without duplicates. For `scripts/prepare.py`."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from dataset.passages import CHARACTERS, WORDS, Passages, characters_of, is_chinese, strings_in, words_of
 from dataset.records.formats import BadLine
+from dataset.records.odd_lines import refused
 from dataset.records.reading import read_records
 from model.errors import SproutError
 
@@ -18,8 +19,8 @@ def passages_of(paths: Sequence[str]) -> Passages:
     for path in paths:
         found = False
         for record in read_records(path):
-            if isinstance(record, BadLine):
-                continue
+            if isinstance(record, BadLine):  # what is not read could not be looked for
+                raise refused(record, "correct the benchmark")
             texts = sorted(set(strings_in(record.fields)), key=lambda text: (-len(text), text))
             for number, text in enumerate(texts):
                 if number == 0 or _is_long(text):

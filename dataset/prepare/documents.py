@@ -1,23 +1,28 @@
 """All documents of one form that were not dropped yet, in order: where each is, and its hashes, on disk."""
 
 import json
-from collections.abc import Iterator, Sequence
+import mmap
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from dataset.prepare.conversations import said_in, sides_of
+from dataset.prepare.duplicates.minhash import BANDS
 from dataset.prepare.judged import DOCUMENT
 from dataset.prepare.work import file_of
 from model.disk import write_atomically
 
 OPEN_FILES = 32
-AT_ONCE = 2**16
+AT_ONCE = 2**16  # documents
 
 
 class Documents:
-    """rows: `DOCUMENT` [N]; keys: uint8 [N, sides, 16]; bands: uint64 [N, sides, 14]; all memory-mapped."""
+    """rows: `DOCUMENT` [N]; keys: uint8 [N, sides, 16]; bands: uint64 [N, sides, 14]; all memory-mapped.
+
+    On disk the values of a band lie one after the other, since they are sorted band by band.
+    """
 
     def __init__(self, folder: Path, form: str, chunks: Sequence[int], compare: str):
         """chunks: the numbers of those that hold this form; their files are put together, unless they are already."""
@@ -25,28 +30,59 @@ class Documents:
         self.path = folder / form
         if not (self.path / "bands.npy").exists():
             self._gather(chunks)
-        self.rows, self.keys, self.bands = (np.load(self.path / name, mmap_mode="r") for name in _NAMES)
+        self._maps: list[mmap.mmap] = []
+        self.rows, self.keys, bands = (self._mapped(name) for name in ("rows.npy", "keys.npy", "bands.npy"))
+        self.bands = bands.transpose(2, 0, 1)
         self._open: dict[int, object] = {}
 
     def _gather(self, chunks: Sequence[int]) -> None:
         """Three files, the last of which is written last."""
         files = [file_of(self.folder, "judged", number, "npy") for number in chunks]
         count = sum(np.load(file, mmap_mode="r").shape[0] for file in files)
-        kind = np.load(files[0], mmap_mode="r").dtype
-        for name, column in _NAMES.items():
-            dtype, inner = kind[column].subdtype if column else (DOCUMENT, ())
+        sides = np.load(files[0], mmap_mode="r").dtype["key"].shape[0]
 
-            def write(file, column=column, dtype=dtype, inner=inner) -> None:
-                header = {
-                    "descr": np.lib.format.dtype_to_descr(dtype),
-                    "fortran_order": False,
-                    "shape": (count, *inner),
-                }
-                np.lib.format.write_array_header_2_0(file, header)
-                for found in map(np.load, files):
-                    file.write(np.ascontiguousarray(found[column] if column else _without_hashes(found)).tobytes())
+        def rows(file) -> None:
+            _write_header(file, DOCUMENT, (count,))
+            for found in map(np.load, files):
+                file.write(_without_hashes(found).tobytes())
 
-            write_atomically(self.path / name, write)
+        def keys(file) -> None:
+            _write_header(file, np.uint8, (count, sides, 16))
+            for found in map(np.load, files):
+                file.write(np.ascontiguousarray(found["key"]).tobytes())
+
+        def bands(file) -> None:
+            _write_header(file, np.uint64, (sides, BANDS, count))
+            begin, done = file.tell(), 0
+            for found in map(np.load, files):
+                for number, values in enumerate(found["bands"].reshape(-1, sides * BANDS).T):
+                    file.seek(begin + 8 * (number * count + done))
+                    file.write(values.tobytes())
+                done += len(found)
+
+        for write in (rows, keys, bands):
+            write_atomically(self.path / f"{write.__name__}.npy", write)
+
+    def _mapped(self, name: str) -> np.ndarray:
+        with open(self.path / name, "rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+            self._maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return np.ndarray(shape, dtype, self._maps[-1], file.tell())
+
+    def forget(self) -> None:
+        """Gives back the memory of what was read of the mapped files; it is read again where it is needed."""
+        for each in self._maps:
+            if hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+                each.madvise(mmap.MADV_DONTNEED)
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of `rows`, in memory."""
+        found = np.empty(len(self), DOCUMENT[name])
+        for start in range(0, len(self), AT_ONCE):
+            found[start : start + AT_ONCE] = self.rows[name][start : start + AT_ONCE]
+            self.forget()
+        return found
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,6 +94,7 @@ class Documents:
         if chunk not in self._open:
             if len(self._open) >= OPEN_FILES:
                 self._open.pop(next(iter(self._open))).close()
+            self.forget()
             self._open[chunk] = open(file_of(self.folder, "judged", chunk, "jsonl"), "rb")
         self._open[chunk].seek(int(row["offset"]))
         return self._open[chunk].read(int(row["bytes"]))
@@ -82,12 +119,10 @@ class Documents:
                 stack.callback(file.close)
         self._open.clear()
 
-    def blocks(self) -> Iterator[slice]:
-        for start in range(0, len(self), AT_ONCE):
-            yield slice(start, min(start + AT_ONCE, len(self)))
 
-
-_NAMES = {"rows.npy": None, "keys.npy": "key", "bands.npy": "bands"}
+def _write_header(file, dtype, shape: tuple[int, ...]) -> None:
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_2_0(file, header)
 
 
 def _without_hashes(found: np.ndarray) -> np.ndarray:

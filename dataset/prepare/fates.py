@@ -44,13 +44,18 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
         if len(documents) and {"deduplicate", "split"} & set(settings.steps):
             bands = documents.sides * documents.bands.shape[2]
             with bar_over(bands, f"comparing {CALLED[documents.form]}", unit=" bands") as bar:
+
+                def next_band() -> None:
+                    bar.update()
+                    documents.forget()
+
                 for side in range(documents.sides):
                     heads[:, side] = find_duplicates(
                         documents.keys[:, side],
                         documents.bands[:, side],
                         lambda index, side=side: documents.side(index, side),
                         settings.threshold,
-                        bar.update,
+                        next_band,
                     )
         write_atomically(path, lambda file: np.save(file, heads))
     return np.load(path, mmap_mode="r")
@@ -60,8 +65,9 @@ def heads_of_all_sides(heads: np.ndarray) -> np.ndarray:
     """The lowest number of those that are in the same cluster on every side, int64 [N]. heads: int64 [N, sides]."""
     if heads.shape[1] == 1:
         return heads[:, 0]
-    _, first, group = np.unique(heads, axis=0, return_index=True, return_inverse=True)
-    return first[group.reshape(-1)]
+    pairs = heads[:, 0] * len(heads) + heads[:, 1]
+    _, first, group = np.unique(pairs, return_index=True, return_inverse=True)
+    return first[group]
 
 
 def decide(documents: Documents, settings: Settings) -> Fates:
@@ -69,12 +75,12 @@ def decide(documents: Documents, settings: Settings) -> Fates:
     heads = heads_of_all_sides(of_sides)
     numbers = np.arange(len(documents))
     duplicate = (heads != numbers) if "deduplicate" in settings.steps else np.zeros(len(documents), bool)
-    tokens = np.where(duplicate, 0, documents.rows["tokens"])
+    tokens = np.where(duplicate, 0, documents.column("tokens"))
     validation = np.zeros(len(documents), bool)
     if settings.val_ratio and "split" in settings.steps:
         validation = validation_of(documents.keys[:, 0], of_sides[:, 0], tokens, settings.val_ratio) & ~duplicate
     source_of_file = np.array([source for source, _ in settings.files], np.int32)
-    sources = source_of_file[documents.rows["file"]] if len(documents) else np.zeros(0, np.int32)
+    sources = source_of_file[documents.column("file")]
     trained = ~duplicate & ~validation
     count = len(settings.sources)
     sizes = np.bincount(sources[trained], weights=tokens[trained], minlength=count).astype(np.int64).tolist()

@@ -1,8 +1,7 @@
 """The second pass over a chunk: repeated lines leave, documents are judged, and what is kept is hashed.
 
-What is written for a chunk: `judged/N.jsonl`, the lines of the result; `N.npy`, a row of
-`document_type` for each of them;
-`N.json`, what was dropped and counted. The last is written last: where it is, the chunk is done.
+What is written for a chunk: `judged/N.jsonl`, the lines of the result; `N.npy`, a row of `document_type` for each of
+them; `N.json`, what was dropped and counted. `N.json` is written last: where it is, the chunk is done.
 """
 
 import functools
@@ -92,6 +91,11 @@ class _Judged:
             self._drop(order, row, row["dropped"], row.get("beginning", ""), detail=row.get("detail"))
             return
         text = row["text"]
+        if self.settings.weights and "mix" in self.settings.steps and not self.settings.weights[source]:
+            # Left out now, lest a copy in a source that is wanted be dropped as its duplicate.
+            return self._drop(
+                order, row, "more than its weight", text if self.form == "text" else said_in(json.loads(text))
+            )
         record = json.loads(text) if self.form != "text" else None
         if record is None and "lines" in self.settings.steps:
             text, removed = _repeated(self.folder).remove(text)

@@ -14,9 +14,10 @@ import numpy as np
 def weights_by_temperature(tokens: Sequence[int], temperature: float) -> list[float]:
     """Weights in proportion to tokens ** (1 / temperature): 1 leaves the sizes as they are, more lifts the small ones.
 
-    Source: https://arxiv.org/abs/1907.05019, section 4.2.
+    The largest source has weight 1. Source: https://arxiv.org/abs/1907.05019, section 4.2.
     """
-    return [float(count) ** (1 / temperature) if count else 0.0 for count in tokens]
+    most = max(tokens, default=0)  # sizes relative to it have no power that overflows
+    return [(count / most) ** (1 / temperature) if count else 0.0 for count in tokens]
 
 
 def epochs_of(tokens: Sequence[int], weights: Sequence[float], max_epochs: float) -> list[float]:
@@ -41,7 +42,7 @@ def copies_of(tokens: np.ndarray, epochs: float) -> np.ndarray:
     whole, share = divmod(epochs, 1)
     copies = np.full(len(tokens), int(whole), np.int16)
     seen = taken = 0
-    for index, count in enumerate(tokens.tolist() if share > 0 else ()):
+    for index, count in enumerate(map(int, tokens) if share > 0 else ()):  # a list of them all would take much memory
         seen += count
         if taken + count / 2 <= share * seen:
             copies[index] += 1

@@ -1,25 +1,56 @@
 """The report of a run as one page for a browser, with its pictures inside and no link to anything outside."""
 
 import html
+import re
 from collections import Counter
 
-from dataset.prepare.pictures import bars_picture, dropped_picture, lengths_picture, pairs_picture
+from dataset.prepare.pictures import bars_picture, dropped_picture, lengths_picture
+from dataset.prepare.report import percent
 from model.errors import counted
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e4e4e4; }
 td { font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 8rem; }
 details { margin: .4rem 0; } summary { cursor: pointer; }
 blockquote { margin: .4rem 0 .8rem; padding: .4rem .8rem; background: #f6f6f4; border-left: 3px solid #b8b8b8;
   white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
 .place { color: #666; font-size: .85rem; overflow-wrap: anywhere; }
 .warning { background: #fff3d6; border-left: 3px solid #c98a00; padding: .4rem .8rem; }
-svg { width: 100%; height: auto; } div { overflow-x: auto; }
+div { overflow-x: auto; } svg { width: 100%; height: auto; }
 """
+
+_UNITS = "words (in Chinese, Japanese and Thai: characters)"
+# Why a rule drops a document.
+MEANINGS = {
+    "unreadable": "it cannot be read",
+    "empty": "it holds nothing but white space",
+    "nothing left after cleaning": "cleaning left no text",
+    "length": f"it has too few {_UNITS}",
+    "mean word length": "its words are too short or too long on average",
+    "symbols": "it has too many hash signs and ellipses for its length",
+    "bullet lines": "too many of its lines begin with a bullet",
+    "ellipsis lines": "too many of its lines end with an ellipsis",
+    "letters": f"too few of its {_UNITS} are letters or hold one",
+    "stop words": "it has too few of the words that no prose of its script can do without",
+    "terminal lines": "too few of its lines hold the end of a sentence",
+    "short lines": "too many of its lines have 30 characters or fewer",
+    "newlines": "it has too many lines for its length",
+    "duplicate lines": "too many of its lines stand in it more than once",
+    "characters of duplicate lines": "lines that stand in it more than once make up too much of it",
+    "top of N grams": f"one sequence of N {_UNITS} makes up too much of it",
+    "duplicated of N grams": f"sequences of N {_UNITS} that stand in it more than once make up too much of it",
+    "mean line length": "its lines are too long on average",
+    "longest line": "its longest line is too long",
+    "letters and digits": "too few of its characters are letters and digits",
+    "stands in a benchmark": "it holds a passage of a benchmark",
+    "exact duplicate": "another document says the same",
+    "near-duplicate": "another document says nearly the same",
+    "more than its weight": "its source has more tokens than its weight asks for",
+}
 
 
 def page(report: dict) -> str:
@@ -45,7 +76,7 @@ def page(report: dict) -> str:
     if languages := _summed(sources, "languages"):
         parts += ["<h2>Languages of what is kept</h2>", bars_picture(languages, "languages")]
     if report["duplicates"]:
-        parts += ["<h2>Duplicates between sources</h2>", pairs_picture(report["duplicates"], list(sources))]
+        parts += ["<h2>Duplicates between sources</h2>", _pairs_table(report["duplicates"])]
     if others := report["files that are not read"]:
         listed = "\n".join(others[:100]) + ("\n…" if len(others) > 100 else "")
         parts.append(
@@ -64,17 +95,24 @@ def page(report: dict) -> str:
 
 def _sources_table(report: dict, units: str) -> str:
     mixed = report["epochs"]
-    head = ["source", "in", "kept", "share", "validation", units] + ["passes", "share of the mixture"] * bool(mixed)
+    head = ["source", "read", "kept", "share kept", "validation", units]
+    head += ["passes", "share of the mixture"] * bool(mixed)
     written = sum(one["tokens_written"] for one in report["sources"].values()) or 1
     rows = []
     for name, one in report["sources"].items():
-        row = [name, f"{one['read']:,}", f"{one['kept']:,}", f"{one['kept'] / max(one['read'], 1):.1%}"]
+        row = [name, f"{one['read']:,}", f"{one['kept']:,}", percent(one["kept"], one["read"])]
         row += [f"{one['validation']:,}", f"{one['tokens']:,}"]
         if mixed:
             row.append(" / ".join(f"{epochs[name]:.2f}" for epochs in mixed.values() if name in epochs))
-            row.append(f"{one['tokens_written'] / written:.1%}")
+            row.append(percent(one["tokens_written"], written))
         rows.append(row)
     return _table(head, rows)
+
+
+def _pairs_table(pairs: list[dict]) -> str:
+    """pairs: the most documents first."""
+    rows = [[each["dropped from"], each["kept in"], f"{each['documents']:,}"] for each in pairs[:30]]
+    return _table(["dropped from", "kept in", "documents"], rows)
 
 
 def _changes(sources: dict) -> str:
@@ -85,15 +123,22 @@ def _changes(sources: dict) -> str:
 
 
 def _rule(name: str, rule: dict) -> str:
-    head = counted(f"{html.escape(name)}: {rule['documents']:,} documents, {rule['share']:.1%}")
-    return f"<details><summary>{head}</summary>{''.join(map(_example, rule['first']))}</details>"
+    head = html.escape(counted(f"{name}: {rule['documents']:,} documents, {percent(rule['share'], 1)}"))
+    meaning = f"<p>Each was dropped because {html.escape(meaning_of(name))}.</p>"
+    return f"<details><summary>{head}</summary>{meaning}{''.join(map(_example, rule['first']))}</details>"
+
+
+def meaning_of(rule: str) -> str:
+    """Why the rule drops a document, in words."""
+    grams = re.search(r"\d+(?= grams)", rule)
+    return MEANINGS[rule.replace(grams[0], "N")].replace("N", grams[0]) if grams else MEANINGS[rule]
 
 
 def _example(entry: dict) -> str:
     place = f"{entry['file']}:{entry['line']}"
     if "value" in entry:
         sign = "<" if entry["value"] < entry["threshold"] else ">"
-        place += f" — {entry['value']:.3g} {sign} {entry['threshold']:g}"
+        place += f" — {entry['value']:.4g} {sign} {entry['threshold']:g}"
     for key in ("kept", "benchmark"):
         if key in entry:
             place += f" — {'like' if key == 'kept' else 'in'} {entry[key]['file']}:{entry[key]['line']}"

@@ -19,7 +19,7 @@ def lengths_picture(before: dict[int, int], after: dict[int, int]) -> str:
     """Documents by length, before and after. before, after: how many there are of each `report.length_class`."""
     classes = np.arange(min(*before, *after, 99), max(*before, *after, 0) + 2)
     edges = 2 ** (classes / 2)
-    figure, axes = _figure(3.0)
+    figure, axes = _figure(2.6)
     heights = [[counts.get(int(each), 0) for each in classes[:-1]] for counts in (before, after)]
     axes.stairs(heights[1], edges, fill=True, color=AFTER, label="kept")
     axes.stairs(heights[0], edges, color=BEFORE, label="as it came in", lw=1.4)
@@ -48,12 +48,13 @@ def dropped_picture(sources: dict[str, dict[str, int]], rules: Sequence[str]) ->
     rules: the commonest first; what has no colour of its own is put together.
     """
     names = [name for name, counts in sources.items() if counts["read"]][::-1][-30:]
-    figure, axes = _figure(1.3 + 0.34 * len(names))
-    left = np.zeros(len(names))
     own = len(COLOURS) - (len(rules) > len(COLOURS))
     parts = {"kept": ["kept"], **{rule: [rule] for rule in rules[:own]}}
     if len(rules) > own:
         parts["other rules"] = list(rules[own:])
+    rows_of_legend = -(-len(parts) // 2)
+    figure, axes = _figure(0.6 + 0.34 * len(names) + 0.18 * rows_of_legend)
+    left = np.zeros(len(names))
     for number, (part, put_together) in enumerate(parts.items()):
         counts = [sum(sources[name].get(rule, 0) for rule in put_together) for name in names]
         shares = np.array([count / sources[name]["read"] for count, name in zip(counts, names)])
@@ -63,31 +64,8 @@ def dropped_picture(sources: dict[str, dict[str, int]], rules: Sequence[str]) ->
     axes.set_yticks(range(len(names)), _shown(names))
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    axes.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return _svg(figure, "dropped")
-
-
-def pairs_picture(pairs: Sequence[dict], sources: Sequence[str]) -> str:
-    """A field for each pair of sources: how many documents of one (a row) stand in the other (a column)."""
-    named = [name for name in sources if any(name in (pair["dropped from"], pair["kept in"]) for pair in pairs)][:20]
-    grid = np.zeros((len(named), len(named)))
-    for pair in pairs:
-        if {pair["dropped from"], pair["kept in"]} <= set(named):
-            grid[named.index(pair["dropped from"]), named.index(pair["kept in"])] = pair["documents"]
-    figure, axes = _figure(1.4 + 0.42 * len(named))
-    axes.imshow(grid, cmap="Greens", aspect="auto", vmin=0)
-    for (row, column), count in np.ndenumerate(grid):
-        if count:
-            colour = "white" if count > grid.max() / 2 else "black"
-            axes.text(column, row, f"{count:,.0f}", ha="center", va="center", color=colour)
-    shown = _shown(named)
-    axes.set_xticks(
-        range(len(named)), shown, rotation=20 if len(named) > 3 else 0, ha="right" if len(named) > 3 else "center"
-    )
-    axes.set_yticks(range(len(named)), shown)
-    axes.set_xlabel("kept in")
-    axes.set_ylabel("dropped from")
-    return _svg(figure, "pairs")
 
 
 def _shown(names: Sequence[str]) -> list[str]:
@@ -99,7 +77,7 @@ def _shown(names: Sequence[str]) -> list[str]:
 
 
 def _figure(height: float):
-    figure = Figure(figsize=(7.5, height), layout="constrained")
+    figure = Figure(figsize=(6.0, height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

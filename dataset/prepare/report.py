@@ -7,10 +7,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dataset.prepare.settings import Settings
+from dataset.prepare.sources import FROM_HERE_ON
 
 EXAMPLES = 3  # of each rule
 SHOWN = 300  # characters of an example
 MUCH = 0.6  # of a source that is dropped: a filter that takes more of a curated file has a mistake, or the wrong rules
+
+
+def percent(part: float, whole: float) -> str:
+    """A share to a tenth of a per cent, that shows neither something as nothing nor a part as the whole."""
+    share = part / max(whole, 1)
+    if 0 < share < 0.0005:
+        return "<0.1%"
+    return ">99.9%" if 0.9995 <= share < 1 else f"{share:.1%}"
 
 
 def length_class(characters: int) -> int:
@@ -42,6 +51,7 @@ class Report:
         self.sources = [SourceReport() for _ in settings.sources]
         self.rules: dict[str, dict] = {}
         self.pairs: Counter[tuple[str, str]] = Counter()  # duplicates: (source dropped, source kept)
+        self.damaged: list[tuple[str, int]] = []  # files, and the line from which on nothing of them was read
         self.epochs: dict[str, dict[str, float]] = {}  # by form and source, where weights are given
         self._source_of_file = np.array([source for source, _ in settings.files])
 
@@ -75,7 +85,10 @@ class Report:
         rule = self.rules.setdefault(entry["rule"], {"documents": 0, "first": []})
         rule["documents"] += 1
         if len(rule["first"]) < EXAMPLES:
-            rule["first"].append(entry | {"text": entry["text"][:SHOWN]})
+            cut = "…" if len(entry["text"]) > SHOWN else ""
+            rule["first"].append(entry | {"text": entry["text"][:SHOWN] + cut})
+        if FROM_HERE_ON in entry.get("detail", "").partition(" (")[0]:
+            self.damaged.append((entry["file"], entry["line"]))
         if "kept" in entry:
             self.pairs[entry["source"], entry["kept"]["source"]] += 1
 
@@ -88,15 +101,17 @@ class Report:
         return sum(source.kept for source in self.sources)
 
     def warnings(self) -> list[str]:
-        """Sources of which suspiciously much is dropped, copies and mixing apart."""
-        found = []
+        """Damaged files, and sources of which suspiciously much is dropped, copies and mixing apart."""
+        found = [
+            f"{file} is damaged from line {line} on, and nothing behind it was read" for file, line in self.damaged
+        ]
         for name, one in zip(self._settings.sources, self.sources):
-            by_rules = {rule: count for rule, count in one.dropped.items() if rule not in OF_COPIES}
+            by_rules = {rule: count for rule, count in one.dropped.items() if rule not in NOT_LOST}
             lost = sum(by_rules.values())
             if lost > MUCH * one.read:
                 worst = max(by_rules, key=by_rules.get)
                 text = f'{name} loses {lost / one.read:.0%} of its documents, most of them by "{worst}"'
-                hint = "" if worst in NO_RULES else f", and perhaps give --rules_for {name}=none (or code)"
+                hint = "" if worst in NOT_JUDGED else f", and perhaps give --rules_for {name}=none (or code)"
                 found.append(f"{text}: look at the examples{hint}")
         return found
 
@@ -136,8 +151,8 @@ class Report:
         return {"documents": found["documents"], "share": found["documents"] / self.read, **found}
 
 
-NO_RULES = ("unreadable", "empty", "nothing left after cleaning", "stands in a benchmark")  # of `judge`
-OF_COPIES = ("exact duplicate", "near-duplicate", "more than its weight")
+NOT_JUDGED = ("unreadable", "empty", "nothing left after cleaning", "stands in a benchmark")  # --rules changes nothing
+NOT_LOST = ("exact duplicate", "near-duplicate", "more than its weight")  # a copy is kept, or its weight left it out
 
 
 def _as_json(source: SourceReport) -> dict:

@@ -11,9 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dataset.command_line import refuse_same_file
-from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, clean_string, list_keys
+from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, Record, clean_string, list_keys
 from dataset.records.odd_files import refusal
-from dataset.records.reading import ACCEPTED, COMPRESSED, bytes_of, check_file, files_of, read_records
+from dataset.records.reading import (
+    ACCEPTED,
+    COMPRESSED,
+    JSON,
+    TABLES,
+    TEXTS,
+    check_file,
+    files_of,
+    lines_of,
+    read_records,
+)
 from model.errors import SproutError, UsageError
 
 # Each of these files is one document, in the form that the name says.
@@ -34,6 +44,7 @@ TEXT_COLUMNS = (
     "code",
 )
 FORMS_OF_COLUMNS = {"markdown": "markdown", "html": "html"}
+FROM_HERE_ON = "from here on"  # how the reason of a bad line ends behind which nothing of the file was read
 HTML_BEGINS = ("<!doctype html", "<html", "<?xml")
 
 
@@ -69,10 +80,9 @@ def find_files(names: Sequence[str]) -> tuple[list[SourceFile], list[Path]]:
         for path in _matches(name):
             if not os.path.exists(path):  # unlike check_file, for the name of a folder, which has no ending
                 raise SproutError(f"{path}: there is no such file or folder: check the name")
-            if path.is_dir() and not (path / "state.json").is_file() and not (path / "dataset_dict.json").is_file():
-                inside = [each for each in sorted(path.rglob("*")) if each.is_file() and not _is_hidden(each, path)]
-                files += [each for each in inside if _is_readable(each)]
-                others += [each for each in inside if not _is_readable(each)]
+            if path.is_dir() and not _is_saved(path):
+                inside, left = _files_below(path)
+                files, others = files + inside, others + left
             else:
                 if not path.is_dir() and path.suffix.lower() in DOCUMENT_FILES:
                     _check_document(path)
@@ -80,7 +90,10 @@ def find_files(names: Sequence[str]) -> tuple[list[SourceFile], list[Path]]:
                     check_file(path)
                 files.append(path)
         if not files:
-            raise UsageError(f"{name} holds no file that can be read: see the types in docs/prepare.md")
+            raise UsageError(
+                f"{name} holds no file that can be read ({', '.join((*JSON, *TEXTS, *TABLES, *DOCUMENT_FILES))}): write"
+                ' its texts into a .jsonl file, {"text": "..."} on each line'
+            )
         found += [SourceFile(name, path) for path in files]
     refuse_same_file(file.path for file in found)
     return found, others
@@ -93,8 +106,35 @@ def _matches(name: str) -> list[Path]:
     return [Path(each) for each in sorted(glob.glob(name, recursive=True))]
 
 
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+def _is_saved(folder: Path) -> bool:
+    """Whether `save_to_disk` wrote it."""
+    return any((folder / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
+def _files_below(folder: Path) -> tuple[list[Path], list[Path]]:
+    """What in a folder is read, and what is not: other types, links to folders, and links to what is read anyway.
+
+    A saved data set counts as one file; what is hidden is not looked at.
+    """
+    files, others, saved = [], [], set()
+    for path in sorted(folder.rglob("*")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or saved & set(path.parents):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            if _is_saved(path):
+                saved.add(path)
+                check_file(path)
+                files.append(path)
+        else:
+            (files if path.is_file() and _is_readable(path) else others).append(path)
+    seen, once = {path.resolve() for path in files if not path.is_symlink()}, []
+    for path in files:
+        if path.is_symlink() and path.resolve() in seen:
+            others.append(path)
+        else:
+            seen.add(path.resolve())
+            once.append(path)
+    return once, sorted(others)
 
 
 def _is_readable(path: Path) -> bool:
@@ -130,19 +170,24 @@ def read_file(
 
 
 def _whole_file(path: Path, kind: str) -> SourceDocument | BadLine:
-    content = b""
-    for block in bytes_of(path):
-        content += block
-        if len(content) > MAX_LINE_BYTES:
+    lines, size = [], 0
+    for line in lines_of(str(path)):
+        if isinstance(line, BadLine):  # half a document is none
+            return replace(line, line=1)
+        lines.append(line[1])
+        size += len(line[1])
+        if size > MAX_LINE_BYTES:
             how = "; --txt blocks makes a document of each block of lines" if kind == "text" else ""
             return BadLine(str(path), 1, f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB{how}")
-    text = _decoded(content)
+    text = _decoded(b"".join(lines))
     return BadLine(str(path), 1, "not UTF-8, UTF-16 or GB18030") if text is None else _document(path, 1, text, kind)
 
 
 def _decoded(content: bytes) -> str | None:
-    """The text of a file in UTF-8, UTF-16 with its mark, or GB18030 if it is Chinese then; None for other bytes."""
+    """The text of a file in UTF-8, UTF-16 or UTF-32 with a mark, GB18030 if it is Chinese then; None for others."""
     encodings = ("utf-16",) if content.startswith((b"\xff\xfe", b"\xfe\xff")) else ("utf-8-sig", "gb18030")
+    if content.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        encodings = ("utf-32",)
     for encoding in encodings:
         try:
             text = content.decode(encoding)
@@ -177,7 +222,7 @@ def _document(path: Path, line: int, text: str, kind: str) -> SourceDocument:
 
 def _records(path: Path, text_column: str | None, progress) -> Iterator[SourceDocument | BadLine]:
     read = None
-    for item in read_records(path, progress):
+    for item in _up_to_damage(path, progress):
         if isinstance(item, BadLine):
             yield item
             continue
@@ -189,6 +234,20 @@ def _records(path: Path, text_column: str | None, progress) -> Iterator[SourceDo
             continue
         for text, kind in documents:
             yield _document(path, item.line, text, kind)
+
+
+def _up_to_damage(path: Path, progress) -> Iterator[Record | BadLine]:
+    """The records of a file. A table that is damaged behind its first record ends with a `BadLine`, as a compressed
+    file does: the records of many other files must not be lost for it."""
+    line = 0
+    try:
+        for item in read_records(path, progress):
+            line = item.line
+            yield item
+    except SproutError as error:
+        if not line:
+            raise
+        yield BadLine(str(path), line + 1, f"the file is damaged {FROM_HERE_ON}", str(error))
 
 
 def reader_for(fields: dict, path: str, text_column: str | None) -> Callable[[dict], list[tuple[str, str]]]:
@@ -225,6 +284,6 @@ def check_columns(files: Sequence[SourceFile], text_column: str | None) -> None:
                 reader_for(first.fields, str(path), text_column)
 
 
-def stamp(file: SourceFile) -> list:
-    """What tells whether a file has changed between two runs: its path, size and time of writing."""
-    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files_of(file.path)]
+def stamp(file: Path) -> list:
+    """What tells whether a file or folder has changed between two runs: its path, size and time of writing."""
+    return [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files_of(file)]

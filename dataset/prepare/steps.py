@@ -42,7 +42,7 @@ def prepare(
     """Makes the files of results in `save_dir`; those of an earlier run are kept aside.
 
     others: files that are not read, for the report. chunk_characters: how much of the input a process takes at once,
-    which changes nothing of the result. Raises SproutError where nothing can be read or nothing is kept.
+    which changes nothing of the result. Raises SproutError where there is nothing to read.
     """
     forms = work.read("chunks.json")
     if forms is None:

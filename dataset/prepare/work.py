@@ -11,7 +11,7 @@ from pathlib import Path
 from model.disk import take, write_atomically
 from model.errors import SproutError, UsageError
 
-VERSION = 1  # of what is written here, and of what a run makes of the same input
+VERSION = 2  # of what is written here, and of what a run makes of the same input
 
 
 def file_of(folder: str | Path, stage: str, number: int, end: str) -> Path:
@@ -42,6 +42,9 @@ class WorkFolder:
         self.fingerprint = fingerprint(run)
         self.resumed = begun.exists()
         if not self.resumed:
+            for left in self.path.iterdir():  # of a run that was killed while it removed its folder
+                if left.name != "lock":
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
             self.write("run.json", run)
             return
         if not resume:
@@ -69,5 +72,6 @@ class WorkFolder:
         return (self.path / "chunks.json").exists() or any((self.path / "cleaned").glob("*.jsonl"))
 
     def remove(self) -> None:
+        (self.path / "run.json").unlink()  # first: what is left after a kill is no unfinished run
         self._lock.close()
         shutil.rmtree(self.path)

@@ -42,7 +42,7 @@ def _in_order(documents: Documents, fates: Fates, settings: Settings) -> Iterato
         yield from np.flatnonzero(fates.copies)
         return
     source_of_file = np.array([source for source, _ in settings.files])
-    sources, tokens = source_of_file[documents.rows["file"]], documents.rows["tokens"]
+    sources, tokens = source_of_file[documents.column("file")], documents.column("tokens")
 
     def passes(own: np.ndarray) -> Iterator[int]:
         for number in range(int(fates.copies[own].max(initial=0))):
@@ -79,6 +79,7 @@ def write_dropped(
                 entry = _named(entry, settings)
                 report.add_dropped(entry)
                 file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            documents.forget()
 
 
 def _duplicates(documents: Documents, fates: Fates, here: slice) -> Iterator[dict]:

@@ -97,7 +97,7 @@ def _is_array(line: bytes, file) -> bool:
         value = json.loads(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return True  # it goes on in the next line
-    if not all(isinstance(item, dict) for item in value) or _are_turns(value):
+    if all(isinstance(item, dict) for item in value) and _are_turns(value):
         return False
     while more := file.read(CHUNK):
         if more.strip():
@@ -122,8 +122,9 @@ def array_elements(
         text = _Text(file)
         values = next(each for key, each in _members(text) if key.lower() == place) if place else _values(text)
         for number, value in enumerate(values, 1):
-            if isinstance(value, dict):
-                yield Record(path, number, {key.lower(): item for key, item in value.items()})
+            if isinstance(value, dict | str):
+                fields = value if isinstance(value, dict) else {"text": value}
+                yield Record(path, number, {key.lower(): item for key, item in fields.items()})
             else:
                 yield read_oddity(path, number, "\n", value)
             if progress and number % 64 == 0:

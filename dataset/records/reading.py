@@ -90,7 +90,7 @@ def read_records(path: str | Path, progress: Callable[[int], None] | None = None
         if (elements := elements_of_file(str(path), _decompressed, progress)) is not None:
             yield from elements
             return
-    lines = _decoded(str(path), _lines(str(path), progress))
+    lines = _decoded(str(path), lines_of(str(path), progress))
     if file_type.startswith(TEXTS):
         from dataset.records.plain_text import text_blocks  # files of JSON do not load it
 
@@ -118,7 +118,7 @@ def bytes_of(path: str | Path, size: int = 2**20) -> Iterator[bytes]:
             yield block
 
 
-def _lines(path: str, progress: Callable[[int], None] | None) -> Iterator[tuple[int, bytes] | BadLine]:
+def lines_of(path: str, progress: Callable[[int], None] | None = None) -> Iterator[tuple[int, bytes] | BadLine]:
     """Yield (line number, bytes of the line with its end), and a `BadLine` for what is not a line at all."""
     number = 0
     try:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from dataset.rendering import ChatRenderer
-from inference.instruct.gates import LONGEST
+from inference.instruct.checks import LONGEST
 from inference.instruct.requests import Reply, Request
 from inference.text_stream import TextStream
 from inference.writer import ready_to_generate

@@ -11,13 +11,13 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-from inference.instruct.gates import LONGEST
+from inference.instruct.checks import LONGEST
 from inference.instruct.requests import Reply, Request
 from model.errors import SproutError, UsageError, on_one_line
 
 LARGEST_BODY = 4 * 2**20  # bytes of a reply
 LONGEST_PAUSE = 60.0  # seconds
-MOST_REFUSED = 3  # requests not accepted before one is; after more, the server accepts none
+MOST_REFUSED = 3  # requests without a usable reply before one has it; after more, the server is not what it should be
 NOT_ACCEPTED = (400, 413, 422)  # this request is wrong, a prompt that is too long say; others may be accepted
 
 
@@ -109,8 +109,8 @@ class Endpoint:
             with self._lock:
                 self.retried += 1
         raise SproutError(
-            f"{self.address} gave no answer in {attempt + 1} attempts ({reason}): look after the server, then go on"
-            " with --resume"
+            f"{self.address} gave no answer in {attempt + 1} attempts ({reason}): see whether the server runs, then go"
+            " on with --resume"
         )
 
     def _once(self, request: Request) -> Reply:
@@ -136,8 +136,15 @@ class Endpoint:
             if status in NOT_ACCEPTED:
                 hint = "it accepts no request, so take shorter seeds, a smaller --max_new_tokens or another server"
             raise SproutError(f"{self.address} answered with status {status} ({said}): {hint}")
-        self._accepted = True
-        return reply_of(content)
+        reply = reply_of(content)
+        if reply.finish != "garbage":
+            self._accepted = True
+        elif not self._accepted:
+            with self._lock:
+                self._refused += 1
+            if self._refused > MOST_REFUSED:  # a web page, say: without this, a run would ask for all its rounds
+                raise SproutError(f"{self.address} gives no chat completion: is the address right, up to /v1?")
+        return reply
 
     def _hidden(self, text: str) -> str:
         """The text without the key, which a server may quote."""
@@ -158,6 +165,12 @@ class Endpoint:
                 return response.status_code, response.headers, content
         except self._http.InvalidURL as error:
             raise UsageError("--endpoint is the address of a server, such as http://127.0.0.1:8998/v1") from error
+        except self._http.ConnectError as error:
+            if not self._accepted:  # more likely a wrong address than a server that will come back
+                raise SproutError(
+                    f"there is no server at {self.address} ({on_one_line(str(error))}): start it, or correct --endpoint"
+                ) from error
+            raise _Again("no connection") from error
         except (self._http.HTTPError, OSError) as error:
             raise _Again(type(error).__name__) from error
 

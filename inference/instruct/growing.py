@@ -1,8 +1,9 @@
 """The loop: rounds of new instructions, checked and answered, until there are enough records.
 
-A round sends `width` requests for instructions, keeps of the replies what passes the gates and is new, in the order of
-the requests, and asks for an answer to each. So what a request shows of earlier rounds is a function of the replies
-alone, not of when they came. A run that was killed goes through its journal to the same requests, and the same file.
+A round sends `in_flight` requests for instructions, keeps of the replies what passes the checks and is new, in the
+order of the requests, and asks for an answer to each. So what a request shows of earlier rounds is a function of the
+replies alone, not of when they came. A run that was killed goes through its journal to the same requests, and the same
+file.
 """
 
 import time
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from inference.instruct.gates import answer_fault, instruction_fault
+from inference.instruct.checks import answer_fault, instruction_fault
 from inference.instruct.prompts import asking_for_new, choose_examples, instructions_in, number_from, without_thought
 from inference.instruct.requests import Journal, Model, Reply, Request
 from inference.instruct.rouge import Similar
@@ -21,16 +22,16 @@ MOST_BARREN = 20  # rounds without a record after which a run ends
 
 @dataclass(frozen=True)
 class Settings:
-    """way: "self_instruct" or "magpie". languages: those wanted (`gates.language_of`); empty: any."""
+    """way: "self_instruct" or "magpie". languages: those wanted (`checks.language_of`); empty: any."""
 
     way: str
     languages: frozenset[str]
-    width: int  # requests of a round for instructions
+    in_flight: int  # requests of a round for instructions
     seed: int
     temperature: float
     top_p: float
-    max_tokens: int
-    threshold: float = 0.7
+    max_new_tokens: int
+    novelty: float  # the ROUGE-L from which an instruction is not new
 
 
 @dataclass
@@ -64,7 +65,7 @@ class Growing:
         self._model, self._journal, self._seeds, self._set, self._note = model, journal, seeds, settings, note
         self._language = "zh" if settings.languages == {"zh"} else "en"
         self._kept: list[_Kept] = []
-        self._similar = Similar(settings.threshold)
+        self._similar = Similar(settings.novelty)
         for seed in seeds:
             self._similar.add(seed)
         self.counts, self.barren = Counts(), False
@@ -73,8 +74,8 @@ class Growing:
         """Records without end; or until `MOST_BARREN` rounds in a row gave none, which sets `barren`."""
         empty = number = 0
         while empty < MOST_BARREN:
-            found = list(self._round(range(number, number + self._set.width)))
-            number += self._set.width
+            found = list(self._round(range(number, number + self._set.in_flight)))
+            number += self._set.in_flight
             empty = 0 if found else empty + 1
             yield from found
         self.barren = True
@@ -105,7 +106,7 @@ class Growing:
 
     def _request(self, kind: str, number: int, message: str | None) -> Request:
         seed = number_from(self._set.seed, kind, number)
-        return Request(message, self._set.temperature, self._set.top_p, self._set.max_tokens, seed)
+        return Request(message, self._set.temperature, self._set.top_p, self._set.max_new_tokens, seed)
 
     def _instructions(self, reply: Reply) -> Iterator[str]:
         """What of a reply is kept as new instructions."""
@@ -139,7 +140,7 @@ class Growing:
             self._note()
         if replies and all(reply.finish == "refused" for reply in replies.values()):
             raise SproutError(
-                "the model accepts none of these requests: give a smaller --max_new_tokens, shorter seeds"
+                "the model accepts none of these requests: give shorter seeds, or a smaller --max_new_tokens"
             )
         return [replies[place] for place in range(len(requests))]
 

@@ -51,10 +51,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, settings: dict, resume: bool):
-        """Raises `UsageError` for a file that exists without `resume`, and for settings that are not those of it."""
+        """Raises `UsageError` for a file with replies without `resume`, and for settings that are not those of it."""
         self._replies: dict[str, Reply] = {}
-        if path.exists() and not resume:
-            raise UsageError(f"{path} holds the replies of an earlier run: go on with --resume, or choose another file")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(path, "a+b")
         if not take(self._file.fileno(), path):
@@ -69,8 +67,15 @@ class Journal:
         try:
             first, *lines = [json.loads(line) for line in whole.splitlines()]
             replies = {line.pop("key"): Reply(**line) for line in lines}
+            known = first.keys()
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise SproutError(f"{path} is damaged: remove it, and begin anew") from error
+        if not replies and known == settings.keys():  # a run that got no reply has nothing to go on with
+            self._file.truncate(0)
+            self._write(settings)
+            return
+        if not resume:
+            raise UsageError(f"{path} holds the replies of an earlier run: go on with --resume, or choose another file")
         if first != settings:
             other = next((name for name in settings if first.get(name) != settings[name]), "settings")
             raise UsageError(f"the run of {path} began with another {other}: give the same, or choose another file")

@@ -47,8 +47,8 @@ def rouge_l(a: Sequence[str], b: Sequence[str]) -> float:
 class Similar:
     """Texts so far, with an index from a token to those that have it.
 
-    A text in common with which another has c tokens, repetitions counted, has an LCS of at most c. So only those whose
-    2 c / (m + n) reaches the threshold are compared. The index counts c for all texts at once, and loses none.
+    Two texts with c tokens in common, repetitions counted, have an LCS of at most c. So only texts whose 2 c / (m + n)
+    reaches the threshold are compared. The index counts c for all texts at once, and misses none.
     """
 
     def __init__(self, threshold: float):

@@ -134,7 +134,7 @@ def weights_to_hf(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if name in _OUTSIDE:
             theirs[prefix + _OUTSIDE[name]] = tensor
             continue
-        _, _, layer, module, kind = re.fullmatch(r"(model)\.(layers)\.(\d+)\.(.+)\.(\w+)", name).groups()
+        layer, module, kind = re.fullmatch(r"model\.layers\.(\d+)\.(.+)\.(\w+)", name).groups()
         if module in _QKV[1:]:
             continue
         if module == _QKV[0]:

@@ -149,7 +149,7 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
     No code from the folder is ever run.
     """
     folder = Path(folder)
-    values = _read_json(folder / "config.json")
+    values = read_json(folder / "config.json")
     if (folder / "adapter_config.json").exists():  # transformers would put them on
         raise SproutError(
             f"{folder} holds adapters (adapter_config.json) beside the network: move them into a folder of their own,"
@@ -179,11 +179,12 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
 
 def facts_of_folder(folder: str | Path) -> dict:
     """The facts that `export_folder` was given; {} for a folder that Sprout did not write."""
-    facts = _read_json(Path(folder) / "config.json").get("sprout")
+    facts = read_json(Path(folder) / "config.json").get("sprout")
     return facts if isinstance(facts, dict) else {}
 
 
-def _read_json(path: Path) -> dict:
+def read_json(path: Path) -> dict:
+    """A JSON object of a folder. Raises `SproutError` where there is none."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -201,7 +202,11 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
     elif (folder / INDEX).exists():
         shards = _shards(folder / INDEX)
     else:
-        pickled = " (pytorch_model.bin could run code: convert it)" if any(folder.glob("*.bin")) else ""
+        pickled = (
+            " (pytorch_model.bin could run code: convert it by save_pretrained of transformers)"
+            if any(folder.glob("*.bin"))
+            else ""
+        )
         raise SproutError(f"{folder} has no {WEIGHTS}{pickled}: only safetensors are opened")
     weights: dict[str, torch.Tensor] = {}
     for shard in shards:
@@ -216,7 +221,7 @@ def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def _shards(index: Path) -> list[str]:
     """The names of the files that an index spreads the weights over."""
-    places = _read_json(index).get("weight_map")
+    places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
         raise SproutError(f"{index} has no weight_map from names of weights to names of files: download it again")
     shards = sorted(set(places.values()))

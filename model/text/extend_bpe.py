@@ -7,7 +7,7 @@ in which no new token occurs is encoded as before, and every old id keeps its me
 
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
 
@@ -20,9 +20,12 @@ MERGED = -2  # a place whose token has become part of the one before
 MIN_COUNT = 2  # a pair seen once is chance
 
 
-def extend(tokenizer: Tokenizer, texts: Iterable[str], count: int, max_token_bytes: int) -> Tokenizer:
+def extend(
+    tokenizer: Tokenizer, texts: Iterable[str], count: int, max_token_bytes: int, unchanged: Iterable[str] = ()
+) -> Tokenizer:
     """A tokenizer with up to `count` new tokens of at most `max_token_bytes` bytes, learnt from `texts`.
 
+    unchanged: texts whose ids stay as they are: no merge is made that would happen in them.
     New ids begin at `tokenizer.vocab_size`. There are fewer than `count` if the texts have no more pairs that
     occur twice. Memory: about 30 bytes per token of the texts. The same texts give the same tokenizer.
     Raises SproutError for a tokenizer that is not byte-level BPE.
@@ -35,7 +38,10 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], count: int, max_token_byt
     spelling = [""] * tokenizer.vocab_size
     for token, index in tokenizer.vocab.items():
         spelling[index] = token
-    merges = learn_merges(_places(tokenizer, texts), spelling, count, max_token_bytes)
+    as_they_are = _places(tokenizer, unchanged)
+    refused = _pairs(as_they_are)
+    whole_words = _words(as_they_are, spelling) if model.get("ignore_merges") else set()  # which need no merge
+    merges = learn_merges(_places(tokenizer, texts), spelling, count, max_token_bytes, refused, whole_words)
 
     # The library would renumber added tokens that the model does not list: it puts them after the model's.
     model["vocab"] |= {token["content"]: token["id"] for token in content["added_tokens"]}
@@ -48,19 +54,27 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], count: int, max_token_byt
     return Tokenizer.from_files({**tokenizer.files, "tokenizer.json": json.dumps(content, ensure_ascii=False) + "\n"})
 
 
-def learn_merges(places: np.ndarray, spelling: list[str], count: int, max_token_bytes: int) -> list[tuple[int, int]]:
+def learn_merges(
+    places: np.ndarray,
+    spelling: list[str],
+    count: int,
+    max_token_bytes: int,
+    refused: Collection[tuple[int, int]] = (),
+    refused_tokens: Collection[str] = (),
+) -> list[tuple[int, int]]:
     """The `count` best merges of a text, as pairs of ids; the n-th makes the token `len(spelling) + n`.
 
     places: int32, the ids of the text with `BOUNDARY` between words and at both ends.
     spelling: each id in the byte alphabet, one character a byte. A merge that would spell an existing token
         is not made: texts that have that token could not be encoded as before.
+    refused, refused_tokens: pairs that are not merged, and spellings that get no token.
 
     A merge changes the text only around its own places, so we keep the places of every pair. All places of a
     pair come into being at once, when the younger of its two tokens does; from then on they only get fewer.
     A count in the heap is therefore never too small, and a pair whose true count equals the largest in the
     heap is the best. Of equal counts, the older pair (smaller ids) is taken.
     """
-    spelling, known = list(spelling), set(spelling)
+    spelling, known = list(spelling), {*spelling, *refused_tokens}
     tokens = places.astype(np.int32)  # a copy: it is changed below
     following = np.arange(1, len(tokens) + 1, dtype=np.int32)
     preceding = np.arange(-1, len(tokens) - 1, dtype=np.int32)
@@ -79,7 +93,7 @@ def learn_merges(places: np.ndarray, spelling: list[str], count: int, max_token_
         believed, (left, right) = heapq.heappop(heap)
         token = spelling[left] + spelling[right]
         at = found.pop((left, right))
-        if token in known or len(token) > max_token_bytes:
+        if token in known or len(token) > max_token_bytes or (left, right) in refused:
             continue
         still = at[(tokens[at] == left) & (tokens[following[at]] == right)]
         at = _without_overlaps(still, following) if left == right else still
@@ -122,6 +136,19 @@ def _without_overlaps(at: np.ndarray, following: np.ndarray) -> np.ndarray:
     index = np.arange(len(at))
     start_of_run = np.maximum.accumulate(np.where(begins, index, 0))
     return at[(index - start_of_run) % 2 == 0]
+
+
+def _pairs(places: np.ndarray) -> set[tuple[int, int]]:
+    """All pairs of neighbours within a word."""
+    keys = places[:-1].astype(np.int64) << 32 | places[1:]
+    keys = np.unique(keys[(places[:-1] >= 0) & (places[1:] >= 0)])
+    return set(zip((keys >> 32).tolist(), (keys & 0xFFFFFFFF).tolist(), strict=True))
+
+
+def _words(places: np.ndarray, spelling: list[str]) -> set[str]:
+    """All words, each spelled in the byte alphabet."""
+    words = np.split(places, np.flatnonzero(places == BOUNDARY))
+    return {"".join(spelling[token] for token in word if token != BOUNDARY) for word in words}
 
 
 def _places(tokenizer: Tokenizer, texts: Iterable[str]) -> np.ndarray:

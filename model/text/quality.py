@@ -36,6 +36,19 @@ def comparison(tokenizers: dict[str, Tokenizer]) -> str:
     return "\n".join(lines)
 
 
+def effect_on_english(before: Tokenizer, after: Tokenizer) -> str:
+    """What more tokens change for English text: the tokens of the sample, and which new tokens ASCII text can have."""
+    old, new = before.encode(SAMPLES["English"]), after.encode(SAMPLES["English"])
+    ids = "the same ids" if old == new else "other ids"
+    said = f"English sample: {len(old)} tokens before, {len(new)} after, {ids}"
+    added = after.decode_batch([[index] for index in range(before.vocab_size, after.vocab_size)])
+    ascii_tokens = [repr(text) for text in added if text.isascii()]
+    if not ascii_tokens:
+        return f"{said}; no new token is ASCII, so all ASCII text keeps its ids"
+    shown = ", ".join(ascii_tokens[:3])
+    return f"{said}; ASCII text keeps its ids unless one of {len(ascii_tokens):,} new tokens is in it, such as {shown}"
+
+
 @dataclass(frozen=True)
 class RoundTrip:
     """What became of texts that were encoded and decoded again."""

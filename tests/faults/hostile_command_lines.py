@@ -106,6 +106,8 @@ TOKENIZER = """
 --add 3                                     | belong together
 --extend {f}/tokenizer                      | belong together
 --extend {f}/tokenizer --add 2000000000     | --add must be at most 1,000,000
+--extend gone --add 3                       | there is no weight called gone in out
+--extend {f}/gone.gguf --add 3              | gone.gguf does not exist
 --on_bad_line no                            | choose from 'stop', 'skip'
 --data_path {f}/a.jsonl:0                   | a weight must be greater than zero
 """
@@ -194,7 +196,6 @@ DATA = [
     ("train_pretrain.py", "--data_path {f}/chat_a.jsonl", "this is a conversation, for train_full_sft.py"),
     ("train_full_sft.py", "--data_path {f}/a.jsonl", "this is a text, for train_pretrain.py"),
     ("train_full_sft.py", "--max_seq_len 4", "--max_seq_len 20 would be the least"),
-    ("train_tokenizer.py", "--extend gone --add 3", "There is no tokenizer at gone"),
     ("train_tokenizer.py", "--out_dir {f}/file", "file is not a folder: choose another --out_dir"),
     ("train_tokenizer.py", "--out_dir {f}/file/below", "file is not a folder: choose another --out_dir"),
     ("train_tokenizer.py", "--out_dir /proc/sprout", "choose another folder"),

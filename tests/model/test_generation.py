@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -109,6 +110,18 @@ def test_distribution_equals_brute_force(how, seed):
     for row, marked, distribution in zip(logits, seen, ours, strict=True):
         expected = brute_force(row.tolist(), how, marked.nonzero().flatten().tolist())
         assert distribution.tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "how", [Sampling(), Sampling(0.7, top_k=3, repetition_penalty=1.5), Sampling(0, repetition_penalty=9)]
+)
+def test_tokens_beyond_the_vocabulary_are_never_drawn_and_change_nothing(how):
+    logits = torch.randn(300, 12, generator=new_generator(seed=2))
+    logits[:, 8:] += 5
+    seen = torch.rand(300, 12, generator=new_generator(seed=3)) < 0.5
+    drawn = sample(logits, replace(how, vocabulary=8), seen, new_generator(seed=4))
+    assert torch.equal(drawn, sample(logits[:, :8], how, seen[:, :8], new_generator(seed=4)))
+    assert sample(logits, how, seen, new_generator(seed=4)).max() >= 8
 
 
 def test_frequencies_follow_the_distribution():

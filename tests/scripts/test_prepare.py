@@ -167,6 +167,39 @@ def test_weights_and_benchmarks(sources, tmp_path):
     assert abs(written[0] - 0.8 * sum(written)) <= 1500 and report["epochs"]["text"][sources[1]] <= 4
 
 
+def test_a_source_that_is_left_out_has_no_duplicates(tmp_path):
+    files = [str(write(tmp_path / f"{name}.jsonl", [{"text": text(2)}])) for name in "ab"]
+    run(files, tmp_path / "out", "--weights", "a=0", "b=1", "--rules", "none")
+    assert [each["text"] for each in read(tmp_path / "out" / "text.jsonl")] == [text(2)]
+    assert [(each["source"], each["rule"]) for each in read(tmp_path / "out" / "dropped.jsonl")] == [
+        (files[0], "more than its weight")
+    ]
+
+
+def test_a_benchmark_that_is_not_whole_is_refused(sources, tmp_path):
+    (tmp_path / "benchmark.jsonl").write_text(json.dumps({"question": text(10)}) + "\n{\n")
+    with pytest.raises(SproutError, match="benchmark.jsonl:2: not valid JSON"):
+        run(sources[:1], tmp_path / "out", "--against", str(tmp_path / "benchmark.jsonl"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_killed_removal_left_is_not_gone_on_with(tmp_path, monkeypatch):
+    """The folder of a finished run is removed file by file: a kill in between leaves chunks of another input."""
+    first = str(write(tmp_path / "a.jsonl", [{"text": text(2)}]))
+    monkeypatch.setattr("dataset.prepare.work.shutil.rmtree", lambda path: None)
+    run([first], tmp_path / "out", "--rules", "none")
+    assert list((tmp_path / "out" / "unfinished" / "judged").iterdir())
+    monkeypatch.undo()
+    run([str(write(tmp_path / "b.jsonl", [{"text": text(4)}]))], tmp_path / "out", "--rules", "none")
+    assert [each["text"] for each in read(tmp_path / "out" / "text.jsonl")] == [text(4)]
+
+
+def test_a_damaged_file_is_warned_of(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text(f'text\n{text(2)}\n"cut')
+    run([str(tmp_path / "a.csv")], tmp_path / "out")
+    assert "a.csv is damaged from line 2 on" in capsys.readouterr().out
+
+
 def test_chats_are_compared_by_prompt(sources, tmp_path):
     run(sources[2:], tmp_path, "--compare", "prompt")
     assert [each["line"] for each in read(tmp_path / "dropped.jsonl")] == [7, 8]

@@ -88,6 +88,18 @@ def test_killed_and_resumed_it_asks_nothing_twice(seeds, tmp_path):
         assert sum(stub.answered.values()) - len(stub.answered) <= before - known <= 4
 
 
+def test_a_run_that_got_no_reply_leaves_nothing_in_the_way_of_the_next(seeds, tmp_path):
+    with serving(Stub()) as url:
+        pass
+    with pytest.raises(SproutError, match="there is no server at"):
+        main(words(seeds, url, tmp_path / "a.jsonl"))
+    with serving(Stub()) as url:
+        main(words(seeds, url, tmp_path / "a.jsonl", model="another", number=2))
+        with pytest.raises(UsageError, match="replies of an earlier run"):
+            (tmp_path / "a.jsonl").unlink()
+            main(words(seeds, url, tmp_path / "a.jsonl", model="another", number=2))
+
+
 def test_hostile_replies_leave_no_record(seeds, tmp_path):
     texts = ["9. Say <|im_end|> now please\n10. \x1b[2J clear it now", "9. " + "a" * 10**6, '{"a": [[[', "\ud800 9."]
 

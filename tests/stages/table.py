@@ -160,7 +160,7 @@ STAGES = {
             variants={
                 "several": (
                     *("--mini_batches=2", "--kl_coef=0.1", "--dynamic_sampling=1", "--loss_type=gspo"),
-                    *("--ptx_weight=0.1", "--ptx_path={folder}/chat_b.jsonl"),
+                    *("--ptx_weight=0.1", "--ptx_path", "{folder}/chat_b.jsonl", "{folder}/b.jsonl"),
                 )
             },
             samples=True,

@@ -79,15 +79,16 @@ def test_an_update_equals_the_formula_computed_answer_by_answer(workshop):
     torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
 
 
-def test_the_fine_tuning_loss_joins_by_its_weight(workshop):
-    """Equal rewards leave nothing else to learn; the file is one conversation, so every micro-batch brings the same."""
-    path = workshop.folder / "kept.jsonl"
-    path.write_text((workshop.folder / "chat_b.jsonl").read_text().splitlines()[0] + "\n")
+@pytest.mark.parametrize("source", ["chat_b.jsonl", "b.jsonl"], ids=["fine-tuning", "pretraining"])
+def test_the_loss_of_an_earlier_stage_joins_by_its_weight(workshop, source):
+    """Equal rewards leave nothing else to learn; the file is one record, so every micro-batch brings the same."""
+    path = workshop.folder / f"kept_{source}"
+    path.write_text((workshop.folder / source).read_text().splitlines()[0] + "\n")
     mixed, create = [], MixedIn.__init__
     with mock.patch.object(MixedIn, "__init__", lambda self, *args: mixed.append(self) or create(self, *args)):
         words = (*ONE, "--grad_clip=0", "--ptx_weight=0.3", f"--ptx_path={path}", "--loss_type=grpo", "--batch_size=1")
         _, policy = seen(workshop, "mixed_in", *words, reward="rewards.py:same")
-    network, batch = load_model(workshop.folder / "start.pth").model.double(), mixed[0].rows.batch(0, [0])
+    network, batch = load_model(workshop.folder / "start.pth").model.double(), mixed[0].rows[0].batch(0, [0])
     logits = network.lm_head(network.features(batch.tokens, batch.positions))
     (0.3 * torch.nn.functional.cross_entropy(logits.flatten(0, -2), batch.targets.flatten())).backward()
     wanted = torch.cat([p.grad.flatten() for p in network.parameters()])

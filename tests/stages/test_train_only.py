@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import eval_model
 from model.errors import UsageError
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
@@ -39,6 +40,8 @@ def test_only_new_rows_change_to_the_bit_and_then_all(workshop):
         assert torch.equal(new[name][:rows], tensor[:rows]), name
         assert rows > 0 or not torch.equal(new[name][rows:], tensor[rows:]), name
     assert f"only the {before.new_tokens} new rows of embedding and head learn" in result.said
+    learning = 2 * before.new_tokens * before.model.config.hidden_size
+    assert f"{learning / 1e6:.3f} M trained" in result.said
 
     with signal_at(Step, "update", 2):
         assert stage.fails("cut", *STEPS, *begins, "--train_only=embeddings")[0] == 143
@@ -60,3 +63,18 @@ def test_what_has_no_new_rows_or_would_change_old_ones_is_refused(workshop):
     ):
         with pytest.raises(UsageError, match=words):
             stage.train("refused", *STEPS, *flags, "--train_only=embeddings")
+
+
+def test_new_tokens_are_not_written_before_they_were_trained(workshop, capsys):
+    """A network of random weights would write them at once; a stage that learns from what it writes is refused."""
+    folder, longer = workshop.folder, str(workshop.folder / "longer")
+    flags = ["--weight_path", str(folder / "start.pth"), "--prompt", "QZ", "--temperature", "3", "--seed", "1"]
+    eval_model.main(["--model_mode", "0", *flags, "--tokenizer_path", longer])
+    untrained = capsys.readouterr()
+    eval_model.main(["--model_mode", "0", *flags])
+    assert "tokens of --tokenizer_path were never trained" in untrained.err
+    assert untrained.out == capsys.readouterr().out
+
+    begins = ("--from_weight", str(folder / "start.pth"), "--tokenizer_path", longer)
+    with pytest.raises(UsageError, match="train them first"):
+        Workshop(folder, "grpo").train("refused", *STEPS, *begins)

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 
 import train_tokenizer
+from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
+from model.files.checkpoint import save_weights
 from model.text.chat_template import template_of
+from model.text.quality import SAMPLES
 from model.text.tokenizer import FILE_NAMES, SPECIAL_TOKENS, Tokenizer
+from tests.support import make_tokenizer, random_network
 
 ROOT = Path(__file__).parents[2]
 ENGLISH = [
@@ -74,6 +78,22 @@ def test_it_extends_a_tokenizer(data, tmp_path, capsys):
     assert "before" in capsys.readouterr().out
 
 
+def test_it_extends_the_tokenizer_of_a_weight(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=32, num_hidden_layers=1)
+    old = make_tokenizer()
+    save_weights(Path("out/pretrain_32.pth"), random_network(config), old, stage="pretrain")
+    run("--data_path", data[1], "--extend", "pretrain", "--add", 9, "--out_dir", "out/tokenizer")
+    said = capsys.readouterr().out
+    assert "extending the 272 tokens of out/pretrain_32.pth" in said
+    assert "next: python train_pretrain.py --from_weight out/pretrain_32.pth --tokenizer_path out/tokenizer" in said
+    tokens = len(old.encode(SAMPLES["English"]))
+    assert f"English sample: {tokens} tokens before, {tokens} after, the same ids; no new token is ASCII" in said
+    run("--data_path", data[0], "--extend", "out/tokenizer", "--add", 9, "--out_dir", "out/more")
+    said = capsys.readouterr().out
+    assert "ASCII text keeps its ids unless one of 9 new tokens is in it" in said and "--from_weight" not in said
+
+
 def test_a_tokenizer_that_was_there_is_kept_aside(data, tmp_path, capsys):
     out = tmp_path / "out"
     run("--data_path", *data, "--vocab_size", 300, "--out_dir", out)
@@ -124,7 +144,7 @@ def test_wrong_flags_are_explained_before_any_work(data, tmp_path, flags, messag
 def test_missing_files_are_explained(data, tmp_path):
     with pytest.raises(SproutError, match="no such file"):
         run("--data_path", tmp_path / "absent.jsonl", "--out_dir", tmp_path / "out")
-    with pytest.raises(SproutError, match="no tokenizer at"):
+    with pytest.raises(SproutError, match="absent does not exist"):
         run("--data_path", *data, "--extend", tmp_path / "absent", "--add", 5, "--out_dir", tmp_path / "out")
 
 

@@ -165,7 +165,8 @@ def make_plan(
     )
     rate = default_rate
     if args.learning_rate is not None:
-        rate, reasons["learning_rate"] = args.learning_rate, "as asked"
+        why = "as --train_only or --learning_rate asks" if getattr(args, "train_only", None) else "as asked"
+        rate, reasons["learning_rate"] = args.learning_rate, why
     # At least ten steps, because the first steps change small embeddings by more than their size.
     warmup = min(500, max(10, round(0.02 * steps)), max(1, steps // 2))
     reasons["warmup"] = "2 % of the run, 10 to 500 steps, at most half"

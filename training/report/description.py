@@ -81,7 +81,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     config, reasons = model.config, plan.reasons
     total = sum(p.numel() for p in model.parameters())
     active = f" ({config.active_parameters() / 1e6:.3f} M active for a token)" if hasattr(config, "num_experts") else ""
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    trained = (p[-getattr(p, "learning_rows", 0) :] for p in model.parameters() if p.requires_grad)  # [-0:] is all
+    trainable = sum(rows.numel() for rows in trained)
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""

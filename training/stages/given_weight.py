@@ -18,6 +18,11 @@ def opened(args, source: str) -> tuple:
         tokenizer_path=args.tokenizer_path,
         overrides=size_overrides(args),
     )
+    if loaded.new_tokens and hasattr(args, "prompts_per_step"):
+        raise UsageError(
+            f"{args.tokenizer_path} adds {loaded.new_tokens:,} tokens, and this stage learns from what the network"
+            " writes: train them first, with train_pretrain.py or train_full_sft.py"
+        )
     model = loaded.model
     if args.rope_factor:
         from training.stages.changes import with_config, with_rope_factor

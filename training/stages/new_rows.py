@@ -29,14 +29,17 @@ def train_new_rows(model, count: int, args) -> str:
     embedding, head = model.model.embed_tokens.weight, model.lm_head.weight
     for matrix in {embedding, head}:
         matrix.requires_grad_(True)
-        matrix.register_post_accumulate_grad_hook(_only_last(count))
+        matrix.register_post_accumulate_grad_hook(_keep_last(count))
+        matrix.learning_rows = count  # for the plan, which says how much is trained
     where = "the embedding" if head is embedding else "embedding and head"
-    return f"only the {count:,} new rows of {where} learn, {count * model.config.hidden_size:,} numbers in each"
+    return f"only the {count:,} new rows of {where} learn"
 
 
-def _only_last(count: int):
+def _keep_last(count: int):
+    """A hook that leaves a gradient in the last `count` rows only."""
+
     @torch.no_grad()
-    def forget(parameter: torch.Tensor) -> None:
+    def clear_old_rows(parameter: torch.Tensor) -> None:
         parameter.grad[:-count].zero_()
 
-    return forget
+    return clear_old_rows

@@ -21,8 +21,8 @@ def add_rollout_arguments(parser: StageParser, mini_batches: int = 1) -> None:
     flag("--inner_epochs", type=positive_int, metavar="N", default=1, help="passes over them (%(default)s)")
     flag("--table_rows", NOTHING, type=count, default=3, metavar="N", help="prompts in the table of samples (3)")
     flag = parser.flags("against forgetting", RESULT)
-    flag("--ptx_weight", type=nonnegative, default=0.0, metavar="X", help="weight of the fine-tuning loss (0)")
-    flag("--ptx_path", COMPARED, nargs="+", metavar="FILE[:WEIGHT]", help="conversations for it (the sample data)")
+    flag("--ptx_weight", type=nonnegative, default=0.0, metavar="X", help="weight of the loss on --ptx_path (0)")
+    flag("--ptx_path", COMPARED, nargs="+", metavar="FILE[:WEIGHT]", help="conversations or texts (the sample's)")
 
 
 def add_grpo_arguments(parser: StageParser) -> None:

@@ -49,9 +49,10 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
         model, tokenizer, where = opened(args, source)
         origin = Origin(*where)
     if args.max_seq_len > model.config.max_position_embeddings:
+        stretch = "" if model.config.model_type == "gpt2" else ", or stretch the positions with --rope_factor"
         raise UsageError(
             f"--max_seq_len {args.max_seq_len} is more than the network's {model.config.max_position_embeddings}"
-            " positions: shorten it, or stretch the positions with --rope_factor"
+            f" positions: shorten it{stretch}"
         )
     if args.freeze_layers:
         from training.stages.changes import freeze_layers

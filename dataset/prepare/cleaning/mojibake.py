@@ -1,4 +1,4 @@
-"""Mojibake: text whose bytes were read in the wrong encoding, undone where the way back proves it.
+"""Mojibake: text whose bytes were read in the wrong encoding, undone only where no byte was lost on the way.
 
 UTF-8 read as cp1252 or latin-1 (`Ã©` for `é`) is what ftfy undoes. GBK read as latin-1 (`ÄãºÃ` for `你好`) is undone
 here: ftfy does not know it.

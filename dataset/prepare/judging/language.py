@@ -31,6 +31,7 @@ _NAMES = {
     "devanagari": "hi",
     "thai": "th",
 }
+_CHINESE = ("zh", "wuu", "yue")  # py3langid has Wu and Cantonese as well, and can hardly tell them from Mandarin
 _MIN_KANA = 0.2  # of Han and kana together: Japanese has 0.35 and more, Chinese quotes some words at most
 _ENGLISH = re.compile(r"\b(?:the|be|to|of|and|that|have|with|is|in|a|it|you|for|was|are|this|not)\b", re.IGNORECASE)
 _MIN_ENGLISH = 0.1  # share of these in English words: 0.25 and more in prose
@@ -67,7 +68,7 @@ def is_english(text: str) -> bool:
 
 
 def language(text: str) -> str:
-    """The language as a code of two letters, "latin" or "other".
+    """The language as a code of ISO 639, "latin" or "other".
 
     A script gives the commonest language that is written in it: "ru" is any Cyrillic text. Of Latin letters English is
     known by its words; other languages py3langid tells apart where the extra `data` is installed, if it is sure.
@@ -82,4 +83,6 @@ def language(text: str) -> str:
     except ImportError:
         return "latin"
     first, second = py3langid.rank(text[:_SHOWN])[:2]
+    if first[0] in _CHINESE:  # with more code than Chinese in it
+        return "zh"
     return first[0] if first[1] - second[1] >= _MIN_MARGIN else "latin"

@@ -1,5 +1,7 @@
 """Reads a network from a GGUF file; quantised tensors become float32."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,16 +24,10 @@ def import_gguf(path: str | Path) -> tuple[TransformerConfig, dict[str, torch.Te
     that is not exactly one of ours.
     """
     library, source = gguf_library(), str(path)
-    try:
+    with _named_errors(source):
         reader = library.GGUFReader(path)
-        keys = {name: field.contents() for name, field in reader.fields.items()}
+        keys = _whole_keys(reader, source)
         weights = {tensor.name: _tensor(tensor, library) for tensor in reader.tensors}
-    except (OSError, MemoryError) as error:
-        raise SproutError(f"{source} cannot be read ({error}): check its permissions and the free memory") from error
-    except Exception as error:  # damaged bytes make the library fail in many ways, with no common class
-        raise SproutError(f"{source} is damaged or not a GGUF file ({error}): download or write it again") from error
-    if keys.get("split.count", 1) > 1:
-        raise SproutError(f"{source} is one of {keys['split.count']} parts: join them with llama-gguf-split --merge")
     divisors = weights.pop(ROPE_FACTORS, None)
     weights = {name_of_ours(name): tensor for name, tensor in weights.items()}
     if EMBEDDING not in weights:
@@ -42,6 +38,34 @@ def import_gguf(path: str | Path) -> tuple[TransformerConfig, dict[str, torch.Te
     ids = {"pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
     weights = {name: in_our_order(name, tensor, config) for name, tensor in weights.items()}
     return config.replace(**ids), weights, tokenizer
+
+
+def tokenizer_of_gguf(path: str | Path) -> Tokenizer:
+    """The tokenizer alone; no tensor is read. Raises `SproutError` as `import_gguf`."""
+    library, source = gguf_library(), str(path)
+    with _named_errors(source):
+        keys = _whole_keys(library.GGUFReader(path), source)
+    return tokenizer_of(keys, source)
+
+
+@contextmanager
+def _named_errors(source: str) -> Iterator[None]:
+    """Turns what the library raises into a `SproutError` that names the file."""
+    try:
+        yield
+    except SproutError:
+        raise
+    except (OSError, MemoryError) as error:
+        raise SproutError(f"{source} cannot be read ({error}): check its permissions and the free memory") from error
+    except Exception as error:  # damaged bytes make the library fail in many ways, with no common class
+        raise SproutError(f"{source} is damaged or not a GGUF file ({error}): download or write it again") from error
+
+
+def _whole_keys(reader, source: str) -> dict:
+    keys = {name: field.contents() for name, field in reader.fields.items()}
+    if keys.get("split.count", 1) > 1:
+        raise SproutError(f"{source} is one of {keys['split.count']} parts: join them with llama-gguf-split --merge")
+    return keys
 
 
 def _tensor(tensor, library) -> torch.Tensor:

@@ -16,6 +16,7 @@ def test_everything_is_used_once_unless_a_source_were_repeated_too_often():
 def test_temperature():
     weights = weights_by_temperature([100, 10_000, 0], 2)
     assert weights[1] / weights[0] == pytest.approx(10) and weights[2] == 0
+    assert weights_by_temperature([100, 10_000, 0], 1e-5) == [0, 1, 0], "no power overflows"
 
 
 @pytest.mark.parametrize("epochs", [0.0, 0.3, 1.0, 2.7])

@@ -3,14 +3,18 @@
 import csv
 import gzip
 import json
+import lzma
 
 import pyarrow
+import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
 from dataset.prepare.sources import check_columns, find_files, read_file
 from dataset.records.formats import BadLine
 from model.errors import SproutError, UsageError
+
+SCHEMA = pyarrow.schema([("text", pyarrow.string())])
 
 
 def documents(path, **how):
@@ -33,6 +37,8 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     for name, error in (("none.jsonl", SproutError), ("a.xyz", UsageError), ("*.md", UsageError)):
         with pytest.raises(error):
             find_files([str(tmp_path / name)])
+    with pytest.raises(UsageError, match=r"\.jsonl, .*\.html"):  # a folder of none of these types
+        find_files([str(tmp_path)])
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(UsageError, match="same file"):
         find_files([str(tmp_path / "a.txt"), str(tmp_path / "*.txt")])
@@ -101,3 +107,50 @@ def test_kind_of_a_source(tmp_path):
 def test_what_is_not_there_is_called_missing(tmp_path, name):
     with pytest.raises(SproutError, match=f"{name}: there is no such file or folder"):
         find_files([str(tmp_path / name)])
+
+
+def test_links_in_a_folder_are_followed_once_and_what_is_left_out_is_listed(tmp_path):
+    (tmp_path / "in" / "b").mkdir(parents=True)
+    (tmp_path / "in" / "a.txt").write_text("x")
+    (tmp_path / "out.txt").write_text("y")
+    for name, target in {"alias.txt": "a.txt", "gone.txt": "none", "up": "..", "z.txt": "../out.txt"}.items():
+        (tmp_path / "in" / name).symlink_to(target)
+    saved = tmp_path / "in" / "b" / "saved"
+    saved.mkdir()
+    with pyarrow.OSFile(str(saved / "data.arrow"), "wb") as file, pyarrow.ipc.new_stream(file, SCHEMA) as writer:
+        writer.write_table(pyarrow.table({"text": ["one"]}))
+    (saved / "state.json").write_text('{"_data_files": [{"filename": "data.arrow"}]}')
+    files, others = find_files([str(tmp_path / "in")])
+    assert [file.path.name for file in files] == ["a.txt", "saved", "z.txt"]
+    assert [path.name for path in others] == ["alias.txt", "gone.txt", "up"]
+    assert documents(saved) == [(1, "one", "text")]
+
+
+@pytest.mark.parametrize("end", [".gz", ".xz"])
+def test_half_a_file_is_no_document(tmp_path, end):
+    whole = {".gz": gzip, ".xz": lzma}[end].compress("\n".join(map(str, range(500_000))).encode())
+    (tmp_path / f"a.txt{end}").write_bytes(whole[: len(whole) - 100])
+    (bad,) = read_file(tmp_path / f"a.txt{end}")
+    assert isinstance(bad, BadLine) and bad.line == 1 and "cut short" in bad.reason
+
+
+def test_text_in_utf_32(tmp_path):
+    (tmp_path / "a.txt").write_text("春眠😀", encoding="utf-32")
+    assert documents(tmp_path / "a.txt") == [(1, "春眠😀", "text")]
+
+
+def test_a_table_that_is_damaged_ends_there(tmp_path):
+    (tmp_path / "a.csv").write_text('text\none\ntwo\n"three\n')
+    *good, bad = read_file(tmp_path / "a.csv")
+    assert [each.text for each in good] == ["one", "two"]
+    assert bad.line == 3 and bad.reason.endswith("from here on") and "unexpected end of data" in bad.detail
+    (tmp_path / "b.csv").write_text('text\n"three\n')
+    with pytest.raises(SproutError, match="unexpected end"):
+        list(read_file(tmp_path / "b.csv"))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_texts(tmp_path, indent):
+    (tmp_path / "a.json").write_text(json.dumps(["one", 2, {"text": "three"}], indent=indent))
+    found = list(read_file(tmp_path / "a.json"))
+    assert [getattr(each, "text", None) for each in found] == ["one", None, "three"]

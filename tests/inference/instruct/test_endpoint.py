@@ -58,6 +58,16 @@ def test_only_a_server_that_accepts_no_request_ends_the_run():
     assert 4 <= len(stub.bodies) < 12
 
 
+def test_an_address_that_gives_web_pages_ends_the_run():
+    stub = Stub(lambda number, handler: number != 3 and (handler.reply(200, "<html>") or True))
+    found, _ = replies(stub, in_flight=1)
+    assert [found[place].finish for place in range(12)] == [*["garbage"] * 3, "stop", *["garbage"] * 8]
+    stub = Stub(lambda number, handler: handler.reply(200, "<html>") or True)
+    with pytest.raises(SproutError, match="gives no chat completion: is the address right"):
+        replies(stub, in_flight=1)
+    assert 4 <= len(stub.bodies) < 12
+
+
 def test_a_server_that_drips_runs_into_the_time_limit():
     def drip(number, handler):
         handler.send_response(200)

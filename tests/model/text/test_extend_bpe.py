@@ -162,3 +162,19 @@ def test_another_kind_of_tokenizer_is_refused():
         other = Tokenizer.from_files({"tokenizer.json": Backend(model).to_str()})
         with pytest.raises(SproutError, match="byte-level BPE"):
             extend(other, ["aa aa"], 1, 16)
+
+
+@pytest.mark.parametrize(
+    "ignore_merges", [False, True]
+)  # True, as Llama 3: a whole word that is a token needs no merge
+def test_texts_that_stay_unchanged_get_no_new_token(small_tokenizer, ignore_merges):
+    content = json.loads(small_tokenizer.files["tokenizer.json"])
+    content["model"]["ignore_merges"] = ignore_merges
+    old = Tokenizer.from_files({**small_tokenizer.files, "tokenizer.json": json.dumps(content)})
+    texts = ["用 JavaScript 写程序，Java 也写程序。"] * 8
+    free = extend(old, texts, 40, 16)
+    kept = extend(old, texts, 40, 16, unchanged=["She reads about JavaScript."])
+    assert old.encode("JavaScript") != free.encode("JavaScript")
+    for text in ("She reads about JavaScript.", "JavaScript"):
+        assert kept.encode(text) == old.encode(text)
+    assert len(kept.encode("写程序")) < len(old.encode("写程序"))

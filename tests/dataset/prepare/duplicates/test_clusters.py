@@ -123,6 +123,12 @@ def test_many_equal_or_nearly_equal_texts_do_not_explode():
     assert len(asked) < 8 * len(texts)
 
 
+def test_parts_find_what_one_sort_finds(families, monkeypatch):
+    expected = kept_of(families)
+    monkeypatch.setattr(clusters, "PART", 7)
+    assert kept_of(families) == expected
+
+
 def test_memory_mapped_inputs(families, tmp_path):
     np.save(tmp_path / "keys.npy", keys_of(families))
     np.save(tmp_path / "bands.npy", band_keys(families))

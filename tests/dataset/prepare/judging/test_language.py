@@ -34,3 +34,5 @@ def test_latin_languages_are_told_apart_by_the_library_or_not_at_all(monkeypatch
     pytest.importorskip("py3langid", reason="needs the extra data")
     assert language(german) == "de"
     assert language("zzz abc def") == "latin"  # nothing is sure here
+    program = "\n".join(f"int pin_{number} = gpio_read({number}); // GPIO" for number in range(40))
+    assert language("编写一个程序，用硬件控制引脚。" + program) == "zh"

@@ -2,8 +2,8 @@
 
 import pytest
 
+from inference.instruct.checks import LONGEST, answer_fault, instruction_fault, language_of
 from inference.instruct.endpoint import reply_of
-from inference.instruct.gates import LONGEST, answer_fault, instruction_fault, language_of
 from inference.instruct.prompts import asking_for_new, choose_examples, instructions_in, without_thought
 from inference.instruct.requests import Reply
 
@@ -19,6 +19,7 @@ ENGLISH, CHINESE = frozenset({"en"}), frozenset({"zh"})
         ("Назови реку", "other"),
         ("これはペンですか", "other"),
         ("12 + 3", "none"),
+        ("ஒரு நதியின் பெயர்", "other"),
     ],
 )
 def test_language(text, language):

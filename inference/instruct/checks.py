@@ -8,6 +8,7 @@ the language that is asked for, and an answer that does not repeat its question.
 import re
 import unicodedata
 
+from dataset.prepare.judging.language import script
 from inference.instruct.rouge import rouge_l, tokens_of
 
 LONGEST = 20_000  # characters of a reply; more is no answer to a short instruction
@@ -33,17 +34,11 @@ _REFUSAL = re.compile(
 
 
 def language_of(text: str) -> str:
-    """ "zh", "en" (letters a to z) or "other", by most of the letters; a Chinese character counts as three letters."""
-    han = len(re.findall(r"[\u3400-\u4dbf\u4e00-\u9fff]", text))
-    latin = len(re.findall(r"[A-Za-z]", text))
-    letters = sum(unicodedata.category(character)[0] == "L" for character in text)
-    other = letters - han - latin
-    kana_or_hangul = len(re.findall(r"[\u3040-\u30ff\uac00-\ud7af]", text))
-    if not letters:
-        return "none"
-    if 3 * han > latin + 3 * other:
-        return "other" if kana_or_hangul > han / 4 else "zh"
-    return "en" if latin > 4 * other else "other"
+    """ "zh", "en" (any Latin letters), "other", or "none" for a text without letters, by the script of most words."""
+    found = script(text)
+    if found is None:
+        return "other" if any(map(str.isalpha, text)) else "none"
+    return {"han": "zh", "latin": "en"}.get(found, "other")
 
 
 def _malformed(text: str) -> str | None:
