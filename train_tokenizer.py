@@ -13,6 +13,7 @@ The first writes out/tokenizer (for `--tokenizer_path`). The second gives the by
 """
 
 import shlex
+import sys
 from pathlib import Path
 
 from dataset.command_line import positive_int
@@ -20,7 +21,9 @@ from model.errors import UsageError, counted
 from training.stages.arguments import StageParser, run_main
 
 VOCAB_SIZE = 6400
-LARGEST_VOCAB_SIZE = 10**6  # the library allocates memory for all of it at once
+LARGEST_VOCAB_SIZE = 10**6
+EXTEND_MB = 50  # of text that more tokens are learnt from
+CHECK_MB = 50  # of text that is encoded and decoded again at the end
 
 
 def parse_arguments(argv=None):
@@ -36,10 +39,9 @@ def parse_arguments(argv=None):
     data.add_argument(
         "--sample_mb",
         type=positive_int,
-        default=50,
         metavar="MB",
-        help="learn from no more text than this, spread over all files (%(default)s); takes 5 (English) to 80"
-        " (Chinese) times as much memory, whatever the size of the files",
+        help="learn from no more text than this, spread over all files (default: from all whose different words fit"
+        f" into 3 GB of memory; with --extend {EXTEND_MB})",
     )
     tokenizer = parser.add_argument_group("tokenizer")
     tokenizer.add_argument("--vocab_size", type=positive_int, help=f"special tokens included ({VOCAB_SIZE})")
@@ -84,9 +86,10 @@ def main(argv=None):
     from dataset.command_line import parse_sources
     from dataset.corpus import Corpus
     from dataset.sample.files import sample_file
+    from dataset.words import count_corpus
     from model.files.writable import refuse_unwritable
     from model.text.extend_bpe import extend
-    from model.text.learn_bpe import MAX_TOKEN_BYTES, learn
+    from model.text.learn_bpe import MAX_TOKEN_BYTES, learn_from_words
     from model.text.quality import comparison, effect_on_english, round_trip
     from model.text.replace import replace_tokenizer
     from model.text.tokenizer import Tokenizer
@@ -112,21 +115,25 @@ def main(argv=None):
         print(counted(f"{source.path}: {documents:,} documents, {size / 1e6:,.1f} MB of text"))
     if corpus.bad_lines:
         print(counted(f"left out {corpus.bad_lines.total():,} bad lines, listed in {corpus.bad_lines_path}"))
-    max_bytes = args.sample_mb * 10**6
-    if (share := corpus.share(max_bytes)) < 1:
-        print(f"learning from {share:.1%} of the documents (times their share); more with --sample_mb")
 
     # Learning
+    asked = args.sample_mb and args.sample_mb * 10**6
     if old is None:
         wanted = args.vocab_size or VOCAB_SIZE
-        new = learn(corpus.sample(max_bytes, progress=False), wanted)  # the library has its own progress bar
+        words, max_bytes = count_corpus(corpus, asked or sys.maxsize)
+        print(f"learning from {len(words):,} different words, {words.total():,} in all")
+        new = learn_from_words(words, wanted)
     else:
-        wanted = old.vocab_size + args.add
+        wanted, max_bytes = old.vocab_size + args.add, asked or EXTEND_MB * 10**6
         unchanged = ()
         if args.unchanged:
             bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
             unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).sample(max_bytes)
         new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
+    if (share := corpus.share(max_bytes)) < 1:
+        full = old is None and max_bytes != asked
+        why = "the different words of more do not fit into 3 GB" if full else "more with --sample_mb"
+        print(f"learnt from {share:.1%} of the documents (times their share): {why}")
     if new.vocab_size < wanted:
         print(f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice")
     if kept := replace_tokenizer(out_dir, new):
@@ -138,8 +145,9 @@ def main(argv=None):
     print(comparison({"new": new, **before, "shipped": Tokenizer.load()}))
     if old is not None:
         print(effect_on_english(old, new))
-    back = round_trip(new, corpus.texts("round trip of"))
-    print(f"all data: {sum(corpus.bytes) / back.tokens:.3f} bytes per token, {back.tokens:,} tokens")
+    back = round_trip(new, corpus.texts("round trip of", CHECK_MB * 10**6))
+    what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else f"{CHECK_MB} MB of the data, evenly spread"
+    print(f"{what}: {back.bytes / back.tokens:.3f} bytes per token, {back.tokens:,} tokens")
     if not back.changed:
         print(f"all {back.texts:,} texts come back exactly from their tokens")
     else:  # with --extend, where the old tokenizer normalises: Qwen's NFC rewrites a few characters

@@ -73,36 +73,36 @@ class Corpus:
                 size += sum(len(text.encode("utf-8")) for text in item)
         return documents, size
 
-    def _read(self, source: Source, doing: str, progress: bool = True) -> Iterator[list[str] | BadLine]:
+    def _read(self, source: Source, doing: str) -> Iterator[list[str] | BadLine]:
         """The texts of each record in order, with a progress bar over the file's bytes."""
-        bar = bar_over(size_of(source.path), f"{doing} {source.path.name}", shown=progress)
+        bar = bar_over(size_of(source.path), f"{doing} {source.path.name}")
         with closing(bar):
             for item in read_documents(source.path, texts_of_record, lambda position: bar.update(position - bar.n)):
                 yield item if isinstance(item, BadLine) else item.content
 
-    def texts(self, doing: str) -> Iterator[str]:
-        """Every text once; `doing` is said in the progress bar."""
+    def texts(self, doing: str, max_bytes: int | None = None) -> Iterator[str]:
+        """Every text once, or of about `max_bytes` the evenly spread documents; `doing` is said in the progress bar."""
+        share = min(1.0, max_bytes / sum(self.bytes)) if max_bytes else 1.0
         for source in self.sources:
-            for item in self._read(source, doing):
-                if not isinstance(item, BadLine):
-                    yield from item
+            yield from self._spread(source, doing, share)
 
     def share(self, max_bytes: int) -> float:
         """What all weights are multiplied by, so that `sample` gives about `max_bytes` or less; at most 1."""
         wanted = sum(size * _weight(source) for source, size in zip(self.sources, self.bytes))
         return min(1.0, max_bytes / wanted)
 
-    def sample(self, max_bytes: int, progress: bool = True) -> Iterator[str]:
+    def sample(self, max_bytes: int) -> Iterator[str]:
         """The texts of the share of documents that the weights and `max_bytes` ask for, evenly spread."""
         share = self.share(max_bytes)
         for source in self.sources:
-            rate = share * _weight(source)
-            index = 0
-            for item in self._read(source, "learning from", progress):
-                if not isinstance(item, BadLine):
-                    for _ in range(int((index + 1) * rate) - int(index * rate)):
-                        yield from item
-                    index += 1
+            yield from self._spread(source, "learning from", share * _weight(source))
+
+    def _spread(self, source: Source, doing: str, rate: float) -> Iterator[str]:
+        """The texts of every document as often as `rate` says: 0.1 is every tenth, 2 each twice."""
+        documents = (item for item in self._read(source, doing) if not isinstance(item, BadLine))
+        for index, texts in enumerate(documents):
+            for _ in range(int((index + 1) * rate) - int(index * rate)):
+                yield from texts
 
 
 def _weight(source: Source) -> float:

@@ -6,13 +6,11 @@ from model.transformer import Transformer
 
 def config_from_dict(values: dict) -> TransformerConfig:
     """The configuration that `to_dict` made these values of. Raises `UsageError` as `TransformerConfig` does."""
-    kind = values.get("model_type")
+    kind, Config = values.get("model_type"), TransformerConfig
     if kind == "gpt2":
         from model.gpt2 import GPT2Config as Config
     elif kind == "qwen3_moe":
         from model.experts import ExpertsConfig as Config
-    else:
-        Config = TransformerConfig
     return Config.from_dict(values)
 
 

@@ -12,8 +12,13 @@ from concurrent.futures.process import BrokenProcessPool
 from model.errors import SproutError
 
 
-def in_processes(function: Callable, jobs: Iterable, processes: int) -> Iterator:
-    """`function(job)` for each job, in order. One process needs no other; an exception of a job is raised here."""
+def in_processes(
+    function: Callable, jobs: Iterable, processes: int, advice: str = "go on with --resume and fewer --processes"
+) -> Iterator:
+    """`function(job)` for each job, in order. One process needs no other; an exception of a job is raised here.
+
+    advice: what to do if the system kills a process.
+    """
     if processes == 1:
         yield from map(function, jobs)
         return
@@ -28,9 +33,7 @@ def in_processes(function: Callable, jobs: Iterable, processes: int) -> Iterator
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise SproutError(
-            "a process was killed, perhaps because the memory is full: go on with --resume and fewer --processes"
-        ) from error
+        raise SproutError(f"a process was killed, perhaps because the memory is full: {advice}") from error
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -3,6 +3,7 @@
 import re
 
 from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import byte_alphabet
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")  # SentencePiece's spelling of a single byte
 
@@ -12,7 +13,7 @@ class Spelling:
 
     def __init__(self, tokenizer: Tokenizer):
         self._names = {token: name for name, token in tokenizer.vocab.items()}
-        self._alphabet = _byte_alphabet() if tokenizer.byte_level else {}
+        self._alphabet = byte_alphabet() if tokenizer.byte_level else {}
 
     def bytes_of(self, token: int) -> bytes:
         """The bytes of a token; empty for an id without a token."""
@@ -31,10 +32,3 @@ class Spelling:
             return spelled.decode()
         except UnicodeDecodeError:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in spelled)
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's alphabet: printable bytes stand for themselves, the others for the characters from 256 on."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}

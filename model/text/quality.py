@@ -54,19 +54,21 @@ class RoundTrip:
     """What became of texts that were encoded and decoded again."""
 
     texts: int
+    bytes: int
     tokens: int
     changed: int  # texts that did not come back as they were
     first_changed: str | None
 
 
 def round_trip(tokenizer: Tokenizer, texts: Iterable[str]) -> RoundTrip:
-    count = tokens = changed = 0
+    count = size = tokens = changed = 0
     first = None
     for batch in text_batches(texts):
         encoded = tokenizer.encode_batch(batch)
         count, tokens = count + len(batch), tokens + sum(map(len, encoded))
+        size += sum(len(text.encode("utf-8")) for text in batch)
         for text, back in zip(batch, tokenizer.decode_batch(encoded)):
             if text != back:
                 changed += 1
                 first = first or text
-    return RoundTrip(count, tokens, changed, first)
+    return RoundTrip(count, size, tokens, changed, first)

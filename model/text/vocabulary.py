@@ -8,6 +8,13 @@ import numpy as np
 from model.text.tokenizer import Tokenizer, is_control
 
 
+def byte_alphabet() -> dict[str, int]:
+    """The byte of each character of GPT-2's alphabet: printable bytes are themselves, the others begin at 256."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
 def definition(tokenizer: Tokenizer) -> dict:
     """tokenizer.json as the library writes it, whoever wrote the file: every setting there, merges as pairs."""
     return json.loads(tokenizer.backend.to_str())

@@ -12,6 +12,7 @@
     python scripts/benchmark.py duplicates --data_path a.jsonl --labelled b.jsonl   MinHash, against datasketch
     python scripts/benchmark.py prepare --data_path a.jsonl           preparing a corpus, against datatrove's pipeline
     python scripts/benchmark.py scale --data_path a.jsonl             all of docs/scale.md; --only experts for a part
+    python scripts/benchmark.py tokenizer --data_path a.jsonl --megabytes 50 1000   training one, against `tokenizers`
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -39,9 +40,10 @@ def main(argv=None):
             "duplicates",
             "prepare",
             "scale",
+            "tokenizer",
         ),
     )
-    what = "train, learn, plan, prepare, scale: texts; sft: conversations; gpu: both"
+    what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
@@ -51,7 +53,7 @@ def main(argv=None):
     parser.add_argument("--seeds", type=positive_int, default=3, help="learn, scale: seeds (%(default)s)")
     parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")
     megabytes = {"nargs": "+", "type": positive_int, "default": [20, 200]}
-    parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory: sizes of corpus (%(default)s)")
+    parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory, tokenizer: sizes (%(default)s)")
     parser.add_argument("--minutes", type=positive, default=8, help="gpu: time for all of it (%(default)s)")
     parser.add_argument(
         "--against", metavar="FOLDER", help="gpu, decode: a checkout of an earlier commit, measured too"
@@ -90,6 +92,8 @@ def main(argv=None):
         from scripts.benchmark.prepare import compare
     elif args.what == "scale":
         from scripts.benchmark.scale.measure import compare
+    elif args.what == "tokenizer":
+        from scripts.benchmark.tokenizer import compare
     elif args.what == "decode":
         from scripts.benchmark.decode import compare
     elif args.what == "plan":

@@ -81,15 +81,14 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     config, reasons = model.config, plan.reasons
     total = sum(p.numel() for p in model.parameters())
     active = f" ({config.active_parameters() / 1e6:.3f} M active for a token)" if hasattr(config, "num_experts") else ""
-    trained = (p[-getattr(p, "learning_rows", 0) :] for p in model.parameters() if p.requires_grad)  # [-0:] is all
-    trainable = sum(rows.numel() for rows in trained)
+    learn = sum(p[-getattr(p, "learning_rows", 0) :].numel() for p in model.parameters() if p.requires_grad)  # -0: all
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
     whole, last = plan.rows_of_step(plan.steps - 1)  # the last step of an epoch may have fewer rows
     epochs = whole + last.stop / plan.rows_per_epoch
     tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * epochs)
-    share = "" if trainable == total else f", {trainable / 1e6:.3f} M trained ({trainable / total:.1%})"
+    share = "" if learn == total else f", {learn / 1e6:.3f} M trained ({learn / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
     compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"

@@ -13,9 +13,9 @@ from tokenizers import pre_tokenizers
 from model.errors import SproutError
 from model.text.chat_template import template_of, unmarked
 from model.text.exported import beginning_texts
-from model.text.learn_bpe import QWEN2_PATTERN
 from model.text.tokenizer import IM_END, Tokenizer
 from model.text.vocabulary import definition
+from model.text.words import QWEN2_PATTERN
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
 _LLAMA3_PATTERN = QWEN2_PATTERN.replace(r"\p{N}| ?", r"\p{N}{1,3}| ?")

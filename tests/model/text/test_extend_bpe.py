@@ -1,67 +1,16 @@
 import json
-from collections import Counter
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model.errors import SproutError
-from model.text.extend_bpe import BOUNDARY, extend, learn_merges
+from model.text.extend_bpe import extend
+from model.text.learn_merges import BOUNDARY, learn_merges
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import encode_words
 from tests.support import make_tokenizer
 
 CHINESE = ["今天天气很好，我们去公园散步。", "公园里有很多人在散步。", "明天天气不好，我们不去公园。"] * 4
 ENGLISH = ["The weather is good today, so we walk in the park.", "it's 42!\n\n"]
-
-
-def brute_force_merges(words, spelling, count, longest):
-    """BPE training as it is defined: count all pairs anew after each merge."""
-    words, spelling, merges = [list(word) for word in words], list(spelling), []
-    while len(merges) < count:
-        pairs = Counter()
-        for word in words:
-            i = 0
-            while i + 1 < len(word):
-                pair = (word[i], word[i + 1])
-                pairs[pair] += 1
-                # in `a a a` there is one pair to merge, not two
-                i += 2 if pair[0] == pair[1] == (word[i + 2] if i + 2 < len(word) else None) else 1
-        allowed = {
-            pair: n
-            for pair, n in pairs.items()
-            if n >= 2 and len(token := spelling[pair[0]] + spelling[pair[1]]) <= longest and token not in spelling
-        }
-        if not allowed:
-            break
-        best = min(allowed, key=lambda pair: (-allowed[pair], pair))
-        for word in words:
-            i = 0
-            while i + 1 < len(word):
-                if (word[i], word[i + 1]) == best:
-                    word[i : i + 2] = [len(spelling)]
-                i += 1
-        spelling.append(spelling[best[0]] + spelling[best[1]])
-        merges.append(best)
-    return merges
-
-
-@settings(max_examples=200)
-@given(st.lists(st.lists(st.integers(0, 2), max_size=12), max_size=12), st.integers(1, 12), st.integers(2, 6))
-def test_merges_are_those_of_the_definition(words, count, longest):
-    places = np.array([BOUNDARY] + [i for word in words for i in (*word, BOUNDARY)], dtype=np.int32)
-    before = places.copy()
-    expected = brute_force_merges(words, ["a", "b", "c"], count, longest)
-    assert learn_merges(places, ["a", "b", "c"], count, longest) == expected
-    assert (places == before).all()
-
-
-def test_an_existing_token_is_not_made_a_second_way():
-    # `abc` exists, as a + bc. Joining ab + c as well would change the ids of old texts.
-    spelling = ["a", "b", "c", "bc", "abc", "ab"]
-    places = np.array([BOUNDARY, 5, 2, BOUNDARY, 5, 2, BOUNDARY], dtype=np.int32)
-    assert learn_merges(places, spelling, 5, 16) == []
 
 
 def test_old_ids_stay_and_new_text_gets_shorter():

@@ -2,13 +2,19 @@
 
 import json
 import random
+from collections import Counter
 
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from model.text.learn_bpe import MAX_TOKEN_BYTES, MAX_WORD, QWEN2_PATTERN, learn
+from model.text.learn_bpe import MAX_TOKEN_BYTES, QWEN2_PATTERN, learn
 from model.text.tokenizer import SPECIAL_TOKENS
+from model.text.words import count_words
 from tests.fixtures import FIXTURES
+
+
+def fixture(name: str) -> list[str]:
+    return [json.loads(line)["text"] for line in (FIXTURES / f"pretrain_{name}.jsonl").open(encoding="utf-8")]
 
 
 def test_what_occurs_once_is_no_token():
@@ -18,7 +24,7 @@ def test_what_occurs_once_is_no_token():
 
 
 def test_ordinary_text_is_learnt_from_as_the_library_does_it():
-    texts = [json.loads(line)["text"] for name in ("en", "zh") for line in (FIXTURES / f"pretrain_{name}.jsonl").open()]
+    texts = fixture("en") + fixture("zh")
     peer = tokenizers.Tokenizer(models.BPE())
     words = pre_tokenizers.Split(tokenizers.Regex(QWEN2_PATTERN), behavior="isolated")
     in_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -36,9 +42,15 @@ def test_ordinary_text_is_learnt_from_as_the_library_does_it():
     assert {**ours, "added_tokens": None} == {**theirs, "added_tokens": None}
 
 
-def test_text_without_breaks_is_learnt_from_in_pieces():
-    for letters in ("abcd", "们在天好", "-="):  # a word in the pattern's eyes, however long
-        text = "".join(random.Random(0).choices(letters, k=2 * MAX_WORD + 500))
-        pieces = [text[start : start + MAX_WORD] for start in range(0, len(text), MAX_WORD)]
-        assert learn([text], 320).files == learn(pieces, 320).files
-        assert learn([text], 320).vocab_size == 320
+def test_text_without_breaks_is_learnt_from_whole():
+    text = "".join(random.Random(0).choices("们在天好", k=20_000))  # one word in the pattern's eyes, however long
+    assert list(count_words([text])) == [text]
+    assert learn([text], 320).vocab_size == 320
+
+
+def test_words_are_those_of_the_library():
+    split = pre_tokenizers.Split(tokenizers.Regex(QWEN2_PATTERN), behavior="isolated")
+    texts = [text for name in ("en", "zh") for text in fixture(name)[:40]]
+    texts += ["it's  \n\n a１２b²_ \t x\u3000y\u0301z\r\n", " ", "\n\n", "a\x1cb \x85 c\u2028d", "ǅе́ж①Ⅳ🙂👍🏽"]
+    for text in texts:
+        assert count_words([text]) == Counter(word for word, _ in split.pre_tokenize_str(text))
