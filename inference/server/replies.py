@@ -5,8 +5,8 @@ import time
 import uuid
 from collections.abc import Sequence
 
-from inference.server.spelling import Spelling
 from model.running_batch import Scored
+from model.text.spelling import Spelling
 
 Told = Sequence[tuple[Scored, int]]  # tokens, each with the place in the text where it begins
 

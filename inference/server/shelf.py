@@ -9,13 +9,13 @@ from pathlib import Path
 
 from dataset.rendering import ChatRenderer, for_chats
 from inference.server.parameters import BadRequest
-from inference.server.spelling import Spelling
 from inference.writer import ready_to_generate
 from model.device import Device
 from model.errors import SproutError, UsageError
 from model.files.loading import Loaded, load_model
 from model.files.reward import is_reward_model
 from model.running_batch import RunningBatch
+from model.text.spelling import Spelling
 
 # Which weight is served if none is named: those of later stages come first.
 BEST_FIRST = ("grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")

@@ -1,0 +1,135 @@
+"""Compare tokenizers on your own texts: figures, a picture and a JSON.
+
+    python scripts/compare_tokenizers.py shipped out/tokenizer --data_path my_text.jsonl
+    python scripts/compare_tokenizers.py shipped SmolLM2-135M-Instruct.Q4_1.gguf pretrain --data_path zh.jsonl en.jsonl
+
+A tokenizer is `shipped`, the folder of one, or any weight that has one: a name in out/, a .pth, a GGUF file or a
+Hugging Face folder. Texts are Chinese, English or other by their script and their words. See docs/tokenizer.md.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import positive_int
+from model.errors import UsageError
+from training.stages.arguments import StageParser, run_main
+
+LANGUAGES = {"zh": "Chinese", "en": "English", "other": "other"}
+FEW = 0.01  # of all bytes; a language with less says little
+LONGEST = 8
+MEANING = {
+    "bytes_per_token": "How much text a token stands for: higher is better, with fewer steps to read and to write.",
+    "single_bytes": "Tokens that are one byte, such as a digit or a third of a Chinese character: where the share is"
+    " large, the vocabulary does not know the language.",
+    "unused": "Tokens that these texts never use: their rows of the embedding learn nothing from them.",
+    "longest": "The longest tokens of the vocabulary, and how often these texts use them: stock phrases and rulers that"
+    " never occur take the place of words.",
+}
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    parser.add_argument("tokenizers", nargs="+", metavar="TOKENIZER", help="shipped, a folder, or a weight with one")
+    parser.add_argument("--data_path", nargs="+", metavar="FILE", help="texts or chats (default: sample data)")
+    parser.add_argument(
+        "--sample_mb", type=positive_int, default=50, metavar="MB", help="at most so much text (%(default)s)"
+    )
+    parser.add_argument("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")
+    parser.add_argument("--out_dir", default="out/tokenizers", help="for picture and JSON (%(default)s)")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.command_line import parse_sources
+    from dataset.corpus import Corpus
+    from dataset.sample.files import sample_file
+    from inference.weights import find_weight
+    from model.disk import write_atomically
+    from model.files.tokenizer_of import tokenizer_of_weight
+    from model.files.writable import refuse_unwritable
+    from model.text.tokenizer import Tokenizer, text_batches
+    from model.text.usage import Usage
+    from training.report.tokenizers import draw
+
+    out_dir = Path(args.out_dir)
+    refuse_unwritable(out_dir)
+    usages = {}
+    for source in args.tokenizers:
+        if source == "shipped":
+            usages[source] = Usage(Tokenizer.load())
+        else:
+            path = find_weight(source, "out", chosen_by="a path", say=print)
+            usages[unlike(usages, path)] = Usage(tokenizer_of_weight(path))
+
+    corpus = Corpus(parse_sources(args.data_path or [sample_file("pretrain")]), args.on_bad_line, out_dir / "bad.jsonl")
+    for batch in text_batches(corpus.texts("comparing on", args.sample_mb * 10**6)):
+        by_language = {}
+        for text in batch:
+            by_language.setdefault(language_of(text), []).append(text)
+        for usage in usages.values():
+            for language, texts in by_language.items():
+                usage.add(language, texts)
+
+    bytes_of = next(iter(usages.values())).bytes
+    size = {name: bytes_of[name] for name in LANGUAGES if bytes_of[name] >= FEW * bytes_of.total()}
+    report = {name: figures(usage, size) for name, usage in usages.items()}
+    content = {"bytes": size, "meaning": MEANING, "tokenizers": report}
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(out_dir / "comparison.json", lambda file: file.write(text.encode("utf-8")))
+    draw(report, {language: LANGUAGES[language] for language in size}, MEANING, out_dir / "comparison.svg")
+    print("\n".join(lines_of(report, size)))
+    print(f"wrote {out_dir / 'comparison.svg'} (open it in a browser) and {out_dir / 'comparison.json'}")
+
+
+def unlike(names, path: str) -> str:
+    """A short name for a tokenizer, that none of the others has."""
+    short = Path(path).resolve().stem if Path(path).is_file() else Path(path).resolve().name
+    if path in names:
+        raise UsageError(f"{path} is named twice: name each tokenizer once")
+    return path if short in names else short
+
+
+def language_of(text: str) -> str:
+    from dataset.prepare.judging.language import is_english, script
+
+    found = script(text)
+    return "zh" if found == "han" else "en" if found == "latin" and is_english(text) else "other"
+
+
+def figures(usage, languages) -> dict:
+    """What is said of one tokenizer; shares are of 1."""
+    return {
+        "vocabulary": usage.size,
+        "bytes_per_token": {language: round(usage.bytes_per_token(language), 4) for language in languages},
+        "single_bytes": {language: round(usage.single_bytes(language), 4) for language in languages},
+        "unused": usage.unused(),
+        "longest": [{"text": text, "bytes": length, "used": used} for text, length, used in usage.longest(LONGEST)],
+    }
+
+
+def lines_of(report: dict, size: dict) -> list[str]:
+    """What the terminal shows: a sentence and a row for each figure, a column for each tokenizer."""
+    wide = max(10, *map(len, report)) + 2
+    rows = [" " * 22 + "".join(f"{name:>{wide}}" for name in report)]
+    for key, title, shown in (("bytes_per_token", "bytes per token", ".3f"), ("single_bytes", "single bytes", ".1%")):
+        rows.append(MEANING[key])
+        for language in size:
+            what = f"{title}, {language}"
+            rows.append(f"{what:<22}" + "".join(f"{each[key][language]:>{wide}{shown}}" for each in report.values()))
+    rows.append(MEANING["unused"])
+    rows.append(f"{'vocabulary for text':<22}" + "".join(f"{each['vocabulary']:>{wide},}" for each in report.values()))
+    rows.append(f"{'unused':<22}" + "".join(f"{each['unused']:>{wide},}" for each in report.values()))
+    rows.append(MEANING["longest"])
+    for name, each in report.items():
+        rows.append(f"{name}: " + ", ".join(f"{one['text'][:40]!r} ({one['used']:,})" for one in each["longest"][:5]))
+    return [", ".join(f"{count / 1e6:,.1f} MB {language}" for language, count in size.items()), *rows]
+
+
+if __name__ == "__main__":
+    run_main(main)
