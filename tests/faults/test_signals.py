@@ -141,7 +141,7 @@ def test_a_tokenizer_in_the_making_is_given_up(large, tmp_path, delay, number, c
     for name, text in before.items():
         (tmp_path / name).write_text(text)
     words = ["--data_path", large / "texts.jsonl", "--vocab_size", "2000", "--out_dir", tmp_path]
-    begin = partial(at_call, 1, "model.text.learn_bpe:learn", partial(signal_itself, number, delay))
+    begin = partial(at_call, 1, "dataset.words:count_corpus", partial(signal_itself, number, delay))
     ended = Running("train_tokenizer", words, begin).end(30)
     assert ended.code in (code, -number) and ended.err == ""  # a shell shows either as 143 or 130
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before

@@ -118,7 +118,7 @@ def test_a_plan_counts_the_tokens_of_the_rows_that_its_steps_have(steps, rows, s
         learning_rate=0.1, warmup_steps=1, schedule="wsd", footprint=Mock(parts=Mock(return_value={})),
         reasons=dict.fromkeys(("batch", "warmup", "learning_rate"), ""),
     )  # fmt: skip
-    model = Mock(parameters=lambda: [torch.zeros(3)])
+    model = Mock(parameters=lambda: [torch.zeros(3)], config=Mock(active_parameters=lambda: 3))
     lines = describe_plan(Mock(dry_run=False), plan, model, Mock(seconds=None), Mock(), tokens_per_epoch=1400)
     assert sum(len(plan.rows_of_step(step)[1]) for step in range(steps)) == rows
     assert any(f"about {100 * rows:,} tokens to learn, in rows of 10, {said}" in line for line in lines)
