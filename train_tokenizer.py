@@ -54,7 +54,7 @@ def parse_arguments(argv=None):
     tokenizer.add_argument(
         "--unchanged",
         nargs="+",
-        metavar="FILE[:SHARE]",
+        metavar="FILE",
         help="with --extend: texts that keep the tokens they have, such as those the network was trained on",
     )
     tokenizer.add_argument("--out_dir", default="out/tokenizer", help="folder to write (%(default)s)")
@@ -128,7 +128,7 @@ def main(argv=None):
         unchanged = ()
         if args.unchanged:
             bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
-            unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).sample(max_bytes)
+            unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).texts("keeping")
         new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
     if (share := corpus.share(max_bytes)) < 1:
         full = old is None and max_bytes != asked

@@ -34,9 +34,12 @@ def extend(
     spelling = [""] * tokenizer.vocab_size
     for token, index in tokenizer.vocab.items():
         spelling[index] = token
-    as_they_are = _places(tokenizer, unchanged)
-    refused = _pairs(as_they_are)
-    whole_words = _words(as_they_are, spelling) if model.get("ignore_merges") else set()  # which need no merge
+    refused, whole_words = set(), set()
+    for batch in text_batches(unchanged):
+        as_they_are = _places(tokenizer, batch)
+        refused |= _pairs(as_they_are)
+        if model.get("ignore_merges"):  # a whole word that is a token needs no merge
+            whole_words |= _words(as_they_are, spelling)
     left_out = {"refused": refused, "refused_tokens": whole_words}
     merges = learn_merges(_places(tokenizer, texts), spelling, count, max_token_bytes, **left_out)
 
