@@ -111,6 +111,21 @@ def test_what_is_left_out_of_the_conversations_is_said(workshop):
     assert any('"train": false' in each for each in said)
 
 
+def test_a_weight_is_the_share_of_a_file(workshop):
+    """Of conversations and texts; without weights, all rows are equally likely."""
+    files = [str(workshop.folder / name) for name in ("chat_b.jsonl", "b.jsonl")]
+    settings = {"ptx_weight": 1.0, "out_dir": str(workshop.folder), "max_seq_len": 32, "seed": 0}
+    tokenizer = load_model(workshop.folder / "start.pth").tokenizer
+
+    def mixed(*sources) -> MixedIn:
+        return MixedIn(mock.Mock(**settings, ptx_path=list(sources)), tokenizer, None, lambda _: None)
+
+    alike = mixed(*files)
+    assert alike.shares == [rows.rows_per_epoch for rows in alike.rows] and alike.shares[0] != alike.shares[1]
+    weighted = mixed(f"{files[0]}:0.6", f"{files[1]}:0.2")
+    assert weighted.shares == [0.6, 0.2]
+
+
 def test_a_reward_may_change_the_messages_that_it_gets(workshop):
     def blanks(messages):
         return [turn.update(content="") or 1.0 for turn, *_ in messages]

@@ -21,13 +21,13 @@ from training.losses.next_token import next_token_loss
 class MixedIn:
     """The files of --ptx_path, of which every micro-batch of answers brings one row; none if --ptx_weight is 0.
 
-    Where there are texts and conversations, each kind brings half of the rows.
+    As in pretraining, a file's weight is its share of the rows; without weights all rows are equally likely.
 
-    Attributes: `identity`, what a resumed run compares.
+    Attributes: `rows` and `shares`, one for each kind of data; `identity`, what a resumed run compares.
     """
 
     def __init__(self, args, tokenizer, machine, say):
-        self.weight, self.machine, self.rows, self.identity = args.ptx_weight, machine, [], []
+        self.weight, self.machine, self.rows, self.shares, self.identity = args.ptx_weight, machine, [], [], []
         if not self.weight:
             return
         sources = parse_sources(args.ptx_path or [sample_file("sft", args.out_dir)])
@@ -44,6 +44,7 @@ class MixedIn:
                 continue
             rows = Rows(kind, files, args.max_seq_len, args.seed)
             self.rows.append(rows)
+            self.shares.append(sum(weight for _, weight in files) if sources[0].weight else rows.rows_per_epoch)
             self.identity += rows.identity
             for warning in rows.packed.warnings():
                 say(f"warning: {warning}")
@@ -58,7 +59,7 @@ class MixedIn:
         if not self.rows:
             return 0.0
         chooses = random.Random(f"mixed in {(step.number, *key)} {distributed.rank()}")
-        rows = chooses.choice(self.rows) if len(self.rows) > 1 else self.rows[0]
+        rows = chooses.choices(self.rows, self.shares)[0]
         batch = self.machine.move(rows.batch(0, [chooses.randrange(rows.rows_per_epoch)]))
         features = model.features(batch.tokens, batch.positions)
         loss = next_token_loss(features, model.lm_head.weight, batch.targets)
