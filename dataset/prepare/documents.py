@@ -24,20 +24,21 @@ class Documents:
     On disk the values of a band lie one after the other, since they are sorted band by band.
     """
 
-    def __init__(self, folder: Path, form: str, chunks: Sequence[int], compare: str):
-        """chunks: the numbers of those that hold this form; their files are put together, unless they are already."""
-        self.folder, self.form, self.compare = folder, form, compare
-        self.path = folder / form
+    def __init__(self, folder: Path, form: str, chunks: Sequence[int], compare: str, stage: str = "judged"):
+        """chunks: the numbers of those that hold this form; their files are put together, unless they are already.
+        stage: where these files are."""
+        self.folder, self.form, self.chunks, self.compare, self.stage = folder, form, chunks, compare, stage
+        self.path = folder / f"{form}-{stage}"
         if not (self.path / "bands.npy").exists():
-            self._gather(chunks)
+            self._gather()
         self._maps: list[mmap.mmap] = []
         self.rows, self.keys, bands = (self._mapped(name) for name in ("rows.npy", "keys.npy", "bands.npy"))
         self.bands = bands.transpose(2, 0, 1)
         self._open: dict[int, object] = {}
 
-    def _gather(self, chunks: Sequence[int]) -> None:
+    def _gather(self) -> None:
         """Three files, the last of which is written last."""
-        files = [file_of(self.folder, "judged", number, "npy") for number in chunks]
+        files = [file_of(self.folder, self.stage, number, "npy") for number in self.chunks]
         count = sum(np.load(file, mmap_mode="r").shape[0] for file in files)
         sides = np.load(files[0], mmap_mode="r").dtype["key"].shape[0]
 
@@ -95,7 +96,7 @@ class Documents:
             if len(self._open) >= OPEN_FILES:
                 self._open.pop(next(iter(self._open))).close()
             self.forget()
-            self._open[chunk] = open(file_of(self.folder, "judged", chunk, "jsonl"), "rb")
+            self._open[chunk] = open(file_of(self.folder, self.stage, chunk, "jsonl"), "rb")
         self._open[chunk].seek(int(row["offset"]))
         return self._open[chunk].read(int(row["bytes"]))
 

@@ -35,6 +35,7 @@ DOCUMENT = np.dtype(
         ("characters", np.int32),
         ("tokens", np.int32),  # by the tokenizer; without one, bytes of its text
         ("language", "S8"),
+        ("recurs", bool),  # more than half of its lines do
     ]
 )
 
@@ -53,32 +54,39 @@ def judge_chunk(job: tuple[str, Settings, int, str]) -> None:
     done = file_of(folder, "judged", number, "json")
     if done.exists():
         return
-    judged = _Judged(folder, settings, form)
+    judged = Judged(settings, form, _repeated(folder) if form == "text" and "lines" in settings.steps else None)
     with open(file_of(folder, "cleaned", number, "jsonl"), encoding="utf-8") as file:
         for order, line in enumerate(file):
             judged.add(order, json.loads(line))
-    documents, lines = judged.documents(number), b"".join(judged.lines)
-    write_atomically(file_of(folder, "judged", number, "jsonl"), lambda file: file.write(lines))
-    write_atomically(file_of(folder, "judged", number, "npy"), lambda file: np.save(file, documents))
-    counted = json.dumps({"dropped": judged.dropped, "counts": judged.counts}, ensure_ascii=False)
-    write_atomically(done, lambda file: file.write(counted.encode("utf-8", "backslashreplace")))
+    write_judged(folder, "judged", number, judged.documents(number), judged.lines, judged.dropped, judged.counts)
     file_of(folder, "cleaned", number, "jsonl").unlink()
 
 
-class _Judged:
+def write_judged(folder, stage: str, number: int, documents: np.ndarray, lines: list[bytes], dropped, counts) -> None:
+    """The files of a chunk, as this module's docstring lists them, in `stage` instead of `judged`."""
+    write_atomically(file_of(folder, stage, number, "jsonl"), lambda file: file.writelines(lines))
+    write_atomically(file_of(folder, stage, number, "npy"), lambda file: np.save(file, documents))
+    counted = json.dumps({"dropped": dropped, "counts": counts}, ensure_ascii=False)
+    write_atomically(
+        file_of(folder, stage, number, "json"), lambda file: file.write(counted.encode("utf-8", "backslashreplace"))
+    )
+
+
+class Judged:
     """What becomes of the documents of a chunk.
 
     counts: by number of the source, how many documents were read, how many a change was made in (by change), and how
     many had each length before (see `length_class`).
     """
 
-    def __init__(self, folder: str, settings: Settings, form: str):
-        self.settings, self.form, self.folder = settings, form, folder
+    def __init__(self, settings: Settings, form: str, repeated: RepeatedLines | None):
+        """repeated: what is known of lines that recur, None where all stay."""
+        self.settings, self.form, self.repeated = settings, form, repeated
         self.lines: list[bytes] = []
         self.dropped: list[dict] = []
         self.counts: dict[int, dict] = {}
         self._sides: list[tuple[str, ...]] = []  # of each document that is kept
-        self._rows: list[tuple] = []  # (file, line, order, characters, tokens) of what is kept
+        self._rows: list[tuple] = []  # the columns that `documents` names, of what is kept
 
     def add(self, order: int, row: dict) -> None:
         source = self.settings.files[row["file"]][0]
@@ -96,9 +104,9 @@ class _Judged:
             return self._drop(
                 order, row, "more than its weight", text if self.form == "text" else said_in(json.loads(text))
             )
-        record = json.loads(text) if self.form != "text" else None
-        if record is None and "lines" in self.settings.steps:
-            text, removed = _repeated(self.folder).remove(text)
+        record, recurs = json.loads(text) if self.form != "text" else None, False
+        if self.repeated is not None:
+            text, removed, recurs = self.repeated.remove(text)
             if removed:
                 counts["changes"]["repeated lines"] += 1
                 text = fix_characters(text)[0] if "clean" in self.settings.steps else text  # blank lines at its ends
@@ -110,7 +118,7 @@ class _Judged:
             (json.dumps({"text": text} if record is None else record, ensure_ascii=False) + "\n").encode()
         )
         self._sides.append((text,) if record is None else sides_of(record, self.settings.compare))
-        self._rows.append((row["file"], row["line"], order, len(said), self._tokens(said)))
+        self._rows.append((row["file"], row["line"], order, len(said), self._tokens(said), recurs))
 
     def _verdict(self, source: int, text: str, record: dict | None) -> dict | None:
         """By which rule a document is dropped; None if it is kept."""
@@ -143,7 +151,8 @@ class _Judged:
         found = np.zeros(len(self.lines), document_type(sides))
         if not self.lines:
             return found
-        for name, values in zip(("file", "line", "order", "characters", "tokens"), zip(*self._rows)):
+        names = ("file", "line", "order", "characters", "tokens", "recurs")
+        for name, values in zip(names, zip(*self._rows)):
             found[name] = values
         found["chunk"] = chunk
         found["bytes"] = [len(line) for line in self.lines]

@@ -56,7 +56,7 @@ class Report:
         self._source_of_file = np.array([source for source, _ in settings.files])
 
     def add_counts(self, counts: dict[str, dict]) -> None:
-        """counts: see `judged._Judged.counts`, after JSON."""
+        """counts: see `judged.Judged.counts`, after JSON."""
         for source, found in counts.items():
             one = self.sources[int(source)]
             one.read += found["read"]

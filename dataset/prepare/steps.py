@@ -20,6 +20,7 @@ from dataset.prepare.processes import in_processes
 from dataset.prepare.reading import CHARACTERS, FORMS, chunks
 from dataset.prepare.report import Report
 from dataset.prepare.settings import Settings
+from dataset.prepare.settling import settled_texts
 from dataset.prepare.work import WorkFolder
 from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION, write_dropped, write_results
 from dataset.records.reading import bar_over, size_of
@@ -96,7 +97,10 @@ def _write(settings: Settings, work: WorkFolder, forms: list[str]) -> tuple[Repo
     for form in FORMS:
         own = [number for number, each in enumerate(forms) if each == form]
         if own:
-            documents = Documents(work.path, form, own, settings.compare)
+            texts = form == "text"
+            documents = (
+                settled_texts(work, own, settings) if texts else Documents(work.path, form, own, settings.compare)
+            )
             found[form] = documents, decide(documents, settings)
     for form, (documents, fates) in found.items():
         with closing(documents):

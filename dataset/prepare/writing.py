@@ -67,13 +67,15 @@ def write_dropped(
     positions = dict.fromkeys(found, 0)
     with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         for number, form in enumerate(chunks):
-            counted = json.loads(file_of(folder, "judged", number, "json").read_text(encoding="utf-8"))
-            report.add_counts(counted["counts"])
             documents, fates = found[form]
+            path = file_of(folder, documents.stage, number, "json")
+            counted = json.loads(path.read_text(encoding="utf-8"))
+            report.add_counts(counted["counts"])
             here = slice(positions[form], np.searchsorted(documents.rows["chunk"], number, side="right"))
             positions[form] = here.stop
             report.add_kept(documents.rows[here], fates.copies[here], fates.validation[here])
-            later = [*_duplicates(documents, fates, here), *_left_by_mixture(documents, fates, here)]
+            duplicates = duplicates_in(documents, fates.head, here) if fates.duplicate.any() else ()
+            later = [*duplicates, *_left_by_mixture(documents, fates, here)]
             for entry in sorted(counted["dropped"] + later, key=lambda entry: entry["order"]):
                 entry.pop("order")
                 entry = _named(entry, settings)
@@ -82,10 +84,11 @@ def write_dropped(
             documents.forget()
 
 
-def _duplicates(documents: Documents, fates: Fates, here: slice) -> Iterator[dict]:
-    for index in np.flatnonzero(fates.duplicate[here]) + here.start:
-        kept = documents.rows[fates.head[index]]
-        equal = np.array_equal(documents.keys[index], documents.keys[fates.head[index]])
+def duplicates_in(documents: Documents, heads: np.ndarray, here: slice) -> Iterator[dict]:
+    """What is written of each document that another one stands for. heads: int64 [N], the number of that one."""
+    for index in np.flatnonzero(heads[here] != np.arange(here.start, here.stop)) + here.start:
+        kept = documents.rows[heads[index]]
+        equal = np.array_equal(documents.keys[index], documents.keys[heads[index]])
         entry = _entry(documents, index, "exact duplicate" if equal else "near-duplicate")
         yield entry | {"kept": [int(kept["file"]), int(kept["line"])]}
 

@@ -9,7 +9,8 @@ lines recur.
 Some lines stay, however often they recur: those of fewer than 12 bytes of UTF-8 (four Chinese characters; a brace, a
 number, "Yes."), those that end with a colon and so introduce what follows (the speakers of a play), those of code
 (between fences of markdown, or indented by four spaces or a tab), and all lines of a document of which more than half
-recurs: it is a near-duplicate as a whole, which MinHash finds, and would be left in pieces.
+recurs: it is a near-duplicate as a whole, which MinHash finds, and would be left in pieces. When MinHash has
+left one of its versions, it is looked at again (`dataset.prepare.settling`).
 """
 
 import re
@@ -53,15 +54,17 @@ class RepeatedLines:
         """Adds what another one counted, in another process, say."""
         self.counts += np.minimum(other.counts, 255 - self.counts)
 
-    def remove(self, text: str, more_than: int = MORE_THAN) -> tuple[str, list[str]]:
-        """The text without the lines that stand in more than so many documents (at most 254), and those lines."""
+    def remove(self, text: str, more_than: int = MORE_THAN) -> tuple[str, list[str], bool]:
+        """The text without the lines that stand in more than so many documents (at most 254), those lines, and whether
+        more than half recurs, so that all stay."""
         lines = text.split("\n")
         judged = list(_judged(text))
         slots = self._slots([_hash(line) for _, line in judged])
         often = np.take_along_axis(self.counts, slots, axis=1).min(axis=0) > more_than
         out = {number for (number, _), is_often in zip(judged, often) if is_often}
-        if not out or 2 * sum(len(lines[number]) for number in out) > sum(map(len, lines)):
-            return text, []
+        recurs = 2 * sum(len(lines[number]) for number in out) > sum(map(len, lines))
+        if not out or recurs:
+            return text, [], recurs
         kept: list[str] = []
         for number, line in enumerate(lines):
             gap = number - 1 in out and not line.strip() and (not kept or not kept[-1].strip())
@@ -69,7 +72,7 @@ class RepeatedLines:
                 out.add(number)
             else:
                 kept.append(line)
-        return "\n".join(kept), [lines[number] for number in sorted(out) if lines[number].strip()]
+        return "\n".join(kept), [lines[number] for number in sorted(out) if lines[number].strip()], False
 
     def _slots(self, hashes: Sequence[int]) -> np.ndarray:
         """Where lines are counted, int64 [4, lines]: the upper bits of a multiple modulo 2^64, another in each row."""

@@ -25,18 +25,18 @@ def test_lines_of_more_than_six_documents_are_removed():
     own = [paragraphs(rng) for _ in range(7)]
     texts = [f"{MENU}\n\n{one}\n\n  {LICENCE.upper()} \n\n{other}" for one, other in own]
     lines = counted(texts[:6])
-    assert lines.remove(texts[0]) == (texts[0], []), "six are not enough"
+    assert lines.remove(texts[0]) == (texts[0], [], False), "six are not enough"
     lines.count(texts[6:])
     for text, (one, other) in zip(texts, own):
-        without, removed = lines.remove(text)
+        without, removed, _ = lines.remove(text)
         assert without == f"{one}\n\n{other}" and removed == [MENU, f"  {LICENCE.upper()} "]
-        assert lines.remove(without) == (without, [])
-    assert lines.remove(texts[0], more_than=7) == (texts[0], [])
+        assert lines.remove(without) == (without, [], False)
+    assert lines.remove(texts[0], more_than=7) == (texts[0], [], False)
 
 
 def test_a_line_counts_once_a_document():
     text = "\n".join([LICENCE] * 20 + ["and a paragraph of its own that is longer than all of the rest" * 20])
-    assert counted([text]).remove(text) == (text, [])
+    assert counted([text]).remove(text) == (text, [], False)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_a_line_counts_once_a_document():
 def test_what_stays_however_often_it_recurs(line):
     rng = random.Random(1)
     texts = ["\n".join([line, *paragraphs(rng)]) for _ in range(10)]
-    assert counted(texts).remove(texts[0]) == (texts[0], [])
+    assert counted(texts).remove(texts[0]) == (texts[0], [], False)
 
 
 def test_after_a_fence_lines_count_again():
     rng = random.Random(2)
     texts = ["\n".join(["~~~\n```\n" + LICENCE + "\n~~~", LICENCE, *paragraphs(rng)]) for _ in range(10)]
-    without, removed = counted(texts).remove(texts[0])
+    without, removed, _ = counted(texts).remove(texts[0])
     assert removed == [LICENCE] and without.count(LICENCE) == 1
 
 
@@ -68,7 +68,7 @@ def test_versions_of_one_document_are_left_to_minhash():
     rng = random.Random(3)
     article = [random_text(rng, 50) for _ in range(8)]
     texts = ["\n".join([*article, f"第 {number} 版，有一些改动"]) for number in range(10)]
-    assert counted(texts).remove(texts[0]) == (texts[0], [])
+    assert counted(texts).remove(texts[0]) == (texts[0], [], True)
 
 
 def test_two_counts_merged_are_one_count():
@@ -92,7 +92,7 @@ def test_the_sketch_never_counts_too_few_and_rarely_too_many():
     times = {line: sum(line in text for text in texts) for line in often}
     wrong = 0
     for text in texts:
-        _, removed = lines.remove(text)
+        _, removed, _ = lines.remove(text)
         line = text.split("\n")[-1]
         assert (line in removed) >= (times[line] > 6)
         wrong += len(removed) - (line in removed)

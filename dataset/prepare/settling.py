@@ -1,0 +1,95 @@
+"""Repeated lines once more, where no duplicates are left, until nothing changes: preparing the result changes nothing.
+
+A document of which more than half recurs keeps all its lines, because it may be one of many versions of a document.
+When the other versions are gone, perhaps only its menu still recurs, in versions of other documents: now the menu can
+go. What changes is judged and compared again, so it may be dropped, or turn out to be a duplicate.
+"""
+
+import json
+
+import numpy as np
+
+from dataset.prepare.documents import Documents
+from dataset.prepare.duplicates.repeated_lines import RepeatedLines
+from dataset.prepare.fates import heads_of
+from dataset.prepare.judged import Judged, write_judged
+from dataset.prepare.settings import Settings
+from dataset.prepare.work import WorkFolder, file_of
+from dataset.prepare.writing import duplicates_in
+
+AT_ONCE = 1000  # texts whose lines are counted together
+
+
+def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Documents:
+    """The texts of these chunks, without those that fell out; all of them where nothing changes.
+
+    A round writes the chunks of the one before into a new stage; a killed run goes on behind the last whole one.
+    """
+    while True:
+        stage = work.read("stage.json") or "judged"
+        documents = Documents(work.path, "text", chunks, settings.compare, stage)
+        lines = None
+        if {"lines", "deduplicate"} <= set(settings.steps):
+            heads = heads_of(documents, settings)[:, 0]
+            lines = _still_repeated(documents, heads)
+        if lines is None:
+            return documents
+        following = f"judged{int(stage.removeprefix('judged') or 1) + 1}"
+        (work.path / following).mkdir(exist_ok=True)
+        for number in chunks:
+            if not file_of(work.path, following, number, "json").exists():
+                _settle_chunk(documents, heads, settings, following, number, lines)
+        documents.close()
+        work.write("stage.json", following)
+
+
+def _still_repeated(documents: Documents, heads: np.ndarray) -> RepeatedLines | None:
+    """How many documents that are kept have each line, if one of them now loses lines; None if none does.
+
+    Only those are counted that kept all their lines: from others, every line that recurs is gone.
+    """
+    recurring = np.flatnonzero((heads == np.arange(len(heads))) & documents.column("recurs"))
+    counted = RepeatedLines()
+    for start in range(0, len(recurring), AT_ONCE):
+        counted.count([documents.text(index) for index in recurring[start : start + AT_ONCE]])
+    changes = any(counted.remove(documents.text(index))[1] for index in recurring)
+    return counted if changes else None
+
+
+def _settle_chunk(
+    documents: Documents, heads: np.ndarray, settings: Settings, stage: str, number: int, lines: RepeatedLines
+) -> None:
+    """Writes the chunk into the stage: what is kept, without lines that recur now, in the order of before."""
+    earlier = json.loads(file_of(documents.folder, documents.stage, number, "json").read_text(encoding="utf-8"))
+    hashed = np.load(file_of(documents.folder, documents.stage, number, "npy"))
+    first, last = np.searchsorted(documents.rows["chunk"], (number, number + 1))
+    here = np.arange(first, last)
+    kept = heads[here] == here
+    changed = Judged(settings, "text", lines)
+    rows, texts = [], []
+    for index, row in zip(here[kept], hashed[kept]):
+        line = documents.line(index)
+        if row["recurs"] and lines.remove(json.loads(line)["text"])[1]:
+            before = len(changed.lines)
+            changed.add(int(row["order"]), {"file": int(row["file"]), "line": int(row["line"]), **json.loads(line)})
+            if len(changed.lines) == before:  # it was dropped
+                continue
+            line, row = changed.lines[-1], None
+        rows.append(row)
+        texts.append(line)
+    again = iter(changed.documents(number))
+    found = np.array([next(again) if row is None else row for row in rows], hashed.dtype)
+    found["bytes"] = [len(line) for line in texts]
+    found["offset"] = np.cumsum(found["bytes"], dtype=np.int64) - found["bytes"]
+    dropped = [*earlier["dropped"], *changed.dropped, *duplicates_in(documents, heads, slice(first, last))]
+    counts = _with_changes(earlier["counts"], changed.counts)
+    write_judged(documents.folder, stage, number, found, texts, dropped, counts)
+
+
+def _with_changes(counts: dict[str, dict], later: dict[int, dict]) -> dict[str, dict]:
+    """What was counted of a chunk, with the changes of this round; its documents were counted when they were read."""
+    for source, found in later.items():
+        changes = counts[str(source)]["changes"]
+        for name, count in found["changes"].items():
+            changes[name] = changes.get(name, 0) + count
+    return counts

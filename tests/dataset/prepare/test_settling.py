@@ -1,0 +1,77 @@
+"""What recurs only as long as there are duplicates, and what recurs without them."""
+
+import functools
+import json
+import random
+
+import pytest
+
+from dataset.prepare import judged, settling, steps
+from dataset.prepare.judging.judging import Verdict
+from scripts.prepare import main
+from tests.dataset.prepare.duplicates.texts import random_text
+
+MENU = "首页 | 关于我们 | 联系方式"
+
+
+@pytest.fixture
+def crawl(tmp_path):
+    """A folder of eight articles in eight versions each, all below one menu; and the first of each, without it."""
+    rng, firsts = random.Random(0), []
+    (tmp_path / "crawl").mkdir()
+    for number in range(8):
+        article = [random_text(rng, 50) for _ in range(6)]
+        for version in range(8):
+            text = "\n".join([MENU, *article, f"第 {number} 篇文章的第 {version} 个版本"])
+            (tmp_path / "crawl" / f"{number}-{version}.txt").write_text(text, encoding="utf-8")
+        firsts.append("\n".join([*article, f"第 {number} 篇文章的第 0 个版本"]))
+    return tmp_path / "crawl", firsts
+
+
+def prepared(source, folder, *flags) -> list[str]:
+    main([str(source), "--save_dir", str(folder), "--rules", "none", "--processes", "1", *flags])
+    return [json.loads(line)["text"] for line in (folder / "text.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_when_the_versions_are_gone_their_menu_goes(crawl, tmp_path):
+    source, firsts = crawl
+    assert prepared(source, tmp_path / "first") == firsts
+    report = json.loads((tmp_path / "first" / "report.json").read_text())
+    assert (report["read"], report["kept"], report["rules"]["near-duplicate"]["documents"]) == (64, 8, 56)
+    (counted,) = report["sources"].values()
+    assert counted["changed"]["repeated lines"] == 8
+    assert len((tmp_path / "first" / "dropped.jsonl").read_text().splitlines()) == 56
+    assert prepared(tmp_path / "first" / "text.jsonl", tmp_path / "second") == firsts
+    assert (tmp_path / "second" / "dropped.jsonl").read_text() == ""
+
+
+def test_killed_while_it_goes(crawl, tmp_path, monkeypatch):
+    source, firsts = crawl
+    monkeypatch.setattr(steps, "prepare", functools.partial(steps.prepare, chunk_characters=3000))
+    written, write = [], settling.write_judged
+
+    def killed(folder, stage, number, *given):
+        written.append(number)
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        write(folder, stage, number, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(settling, "write_judged", killed)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            prepared(source, tmp_path / "killed")
+    assert len(written) == 3
+    assert prepared(source, tmp_path / "killed", "--resume") == prepared(source, tmp_path / "whole") == firsts
+    dropped = [(tmp_path / name / "dropped.jsonl").read_text() for name in ("killed", "whole")]
+    assert dropped[0] == dropped[1]
+
+
+def test_what_changed_is_judged_again(crawl, tmp_path, monkeypatch):
+    source, _ = crawl
+    kept, out = Verdict(None, 0.0, 0.0), Verdict("length", 0.0, 1.0)
+    monkeypatch.setattr(judged, "judge", lambda text, rules: kept if MENU in text else out)
+    with pytest.raises(FileNotFoundError):
+        prepared(source, tmp_path / "judged", "--rules", "prose")
+    report = json.loads((tmp_path / "judged" / "report.json").read_text())
+    counts = {rule: found["documents"] for rule, found in report["rules"].items()}
+    assert (report["read"], report["kept"], counts) == (64, 0, {"near-duplicate": 56, "length": 8})
