@@ -19,7 +19,7 @@ from training.engine import distributed
 
 SPELLED = re.compile(rb"<\|im_(?:start|end)\|>|<\|endoftext\|>|</?s>")  # markers, see `rows.marked_texts`
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
-FEW_BYTES = 1.7  # so are fewer bytes a token: English and Chinese have over 3 with a fitting tokenizer, else about 1
+FEW_BYTES, MANY_BYTES = 1.7, 50  # a token: English and Chinese have over 3 with a fitting tokenizer, else about 1
 
 
 def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
@@ -79,7 +79,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
 
 def warnings_about(cache, tokenizer) -> list[str]:
     """Warnings about a data file, to be seen before a long training run; see `dataset.cache.texts.Cache`."""
-    odd = cache.copies > MANY_COPIES, cache.bytes_per_token < FEW_BYTES
+    odd = cache.copies > MANY_COPIES, not FEW_BYTES <= cache.bytes_per_token <= MANY_BYTES
     if not any(odd) and tokenizer.unknown_id is None and not SPELLED.search(next(bytes_of(cache.source), b"")):
         return []
     from training.stages.odd_texts import warnings_about_texts  # few files need it

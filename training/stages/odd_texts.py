@@ -3,18 +3,24 @@
 from dataset.cache.texts import TextCache
 from dataset.cache.unknown import warning_about_unknown
 from dataset.rows.marked_texts import warning_about_markers
+from model.errors import SproutError
 
 
 def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool) -> list[str]:
-    """Warnings about a `dataset.cache.texts.Cache`. Raises SproutError where too many tokens are unknown.
+    """Warnings about a `dataset.cache.texts.Cache`. Raises SproutError where text has no tokens or too many are unknown.
 
-    copied: whether many documents are copies of others; foreign: whether a token stands for few bytes.
+    copied: whether many documents are copies of others; foreign: whether a token stands for few bytes, or for too many.
     """
     warnings = []
     if copied:
         warnings.append(
             f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
             " learned by heart; remove the copies if you do not want that"
+        )
+    if cache.text_bytes and cache.tokens <= cache.framing:
+        raise SproutError(
+            f"the tokenizer makes no token of any text in {cache.source}: its vocabulary is empty or of another script;"
+            " look at its tokenizer.json, or train a tokenizer on your text (docs/tokenizer.md)"
         )
     if foreign:
         warnings.append(

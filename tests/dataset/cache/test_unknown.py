@@ -14,6 +14,7 @@ from model.text.tokenizer import Tokenizer
 from training.stages.data import warnings_about
 
 WORDS = ["[UNK]", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "the", "river"]
+EOS = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
 
 
 @pytest.fixture
@@ -47,6 +48,15 @@ def test_a_few_unknown_tokens_are_said_and_many_refused(tmp_path, of_words):
     with pytest.raises(SproutError, match="45% of the tokens .* are unknown"):
         warnings_about(cache, of_words)
     assert warning_about_unknown(cache_of(tmp_path, ["the river"], of_words), of_words.unknown_id) is None
+
+
+def test_a_tokenizer_that_makes_no_tokens_is_refused(tmp_path):
+    """transformers 5.24 writes such a file for `GPT2TokenizerFast(vocab_file=..., merges_file=...)`."""
+    backend = tokenizers.Tokenizer(tokenizers.models.BPE())
+    backend.add_special_tokens(WORDS[1:2])
+    empty = Tokenizer({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(EOS)})
+    with pytest.raises(SproutError, match="makes no token of any text in .*a.jsonl: its vocabulary is empty"):
+        warnings_about(cache_of(tmp_path, ["the river", "the boat"], empty), empty)
 
 
 MARKED = ["<|im_start|>Once upon a time.<|im_end|> <|im_start|>The end.<|im_end|>", "no marker"] * 20
