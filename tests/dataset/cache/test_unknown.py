@@ -56,7 +56,7 @@ def test_a_tokenizer_that_makes_no_tokens_is_refused(tmp_path):
     backend.add_special_tokens(WORDS[1:2])
     empty = Tokenizer({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(EOS)})
     with pytest.raises(SproutError, match="makes no token of any text in .*a.jsonl: its vocabulary is empty"):
-        warnings_about(cache_of(tmp_path, ["the river", "the boat"], empty), empty)
+        warnings_about(cache_of(tmp_path, ["the river " * 100], empty), empty)
 
 
 MARKED = ["<|im_start|>Once upon a time.<|im_end|> <|im_start|>The end.<|im_end|>", "no marker"] * 20
