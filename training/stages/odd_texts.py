@@ -7,7 +7,7 @@ from model.errors import SproutError
 
 
 def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool) -> list[str]:
-    """Warnings about a `dataset.cache.texts.Cache`. Raises SproutError for text without tokens, or with too many unknown.
+    """Warnings about a `dataset.cache.texts.Cache`. Raises SproutError for text without tokens, or of many unknown.
 
     copied: whether many documents are copies of others; foreign: whether a token stands for few bytes, or for too many.
     """
