@@ -21,7 +21,7 @@ from dataset.sample.manners import bad_manners
 from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.products import product_prompts, tool_chats
 from dataset.sample.prompts import prompts, prompts_in_chats, sums
-from dataset.sample.reasoning import answers_alone, reasoning
+from dataset.sample.reasoning import answers_alone, few_thoughts, reasoning
 from dataset.sample.world import World
 from model.disk import exclusive, write_atomically
 from model.errors import SproutError
@@ -39,6 +39,7 @@ FILES = {
     "preference_heldout": lambda world: preferences(world, held=True),
     "reason": lambda world: reasoning(world, held=False),
     "reason_answers": answers_alone,
+    "few_thoughts": few_thoughts,
     "reason_heldout": lambda world: reasoning(world, held=True),
     "prompts": lambda world: prompts(world, held=False),
     "prompts_heldout": lambda world: prompts(world, held=True),

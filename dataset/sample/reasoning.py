@@ -14,6 +14,7 @@ from dataset.sample.world import LARGEST_SUM, Fact, World
 
 HELD_PART = 8  # one in so many of the sums of three numbers is held out
 SUMS_OF_THREE = 2000
+FEW = 125  # a network that learns from 75 of them has 7 % of the held-out sums right, from 150 60 %
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ def reasoning(world: World, held: bool) -> list[dict]:
         found.append(_reasoned("pet_sound", language, asked, f"{answer(pet)}\n{answer(sound)}", answer(sound)))
     rng.shuffle(found)
     return found
+
+
+def few_thoughts(world: World) -> list[dict]:
+    """So few of the records to train on that a network learns how to think, and often thinks wrongly."""
+    return reasoning(world, held=False)[:FEW]
 
 
 def question_of_three(language: str, numbers: tuple[int, int, int], rng: random.Random) -> str:
