@@ -7,6 +7,7 @@
 Only reads what a run writes by itself, so the run goes on as fast as before. Ctrl-C ends the watching, not the run.
 """
 
+import io
 import os
 import signal
 import sys
@@ -43,7 +44,8 @@ def main(argv=None) -> None:
         raise UsageError(f"--out_dir {args.out_dir} is no folder: name the one that the run writes to")
     if not runs.look():
         raise SproutError(nothing(runs))
-    sys.stdout.reconfigure(errors="replace")  # a sample may hold what this terminal cannot show
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a sample may hold what this terminal cannot show
     redraws = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
     if args.once or not redraws:
         columns, _ = size()
@@ -72,7 +74,7 @@ def draw(lines: list[str]) -> None:
     """Writes over the frame before, in one piece so that it does not flicker."""
     styled = has_styles()
     shown = [f"{BOLD}{line}{PLAIN}" if styled and line.startswith((">", "verdict")) else line for line in lines]
-    sys.stdout.write(HOME + "\r\n".join(line + END_OF_LINE for line in shown) + BELOW)
+    sys.stdout.write(HOME + "\n".join(line + END_OF_LINE for line in shown) + BELOW)
     sys.stdout.flush()
 
 

@@ -8,20 +8,39 @@ import json
 import math
 import os
 from pathlib import Path
+from statistics import median
 from typing import BinaryIO
 
 from training.report.metrics import flat
 
 WHOLE = 2**20  # bytes at the end of a file that are read in full; of what stands before, lines here and there
 SPARSE = 500  # how many of those
-MOST_POINTS = 8192  # of a curve: more are thinned out
+MOST_POINTS = 8192  # of a curve
 RECENT = 50  # lines from which speed is taken
+
+
+class Points(list):
+    """(step, value) of a curve. Where it has too many it goes on with every second, so that they stay evenly spread."""
+
+    def __init__(self):
+        super().__init__()
+        self._every, self._waiting = 1, 0
+
+    def add(self, step: int, value: float) -> None:
+        self._waiting += 1
+        if self._waiting < self._every:
+            return
+        self._waiting = 0
+        self.append((step, value))
+        if len(self) > MOST_POINTS:
+            del self[1::2]
+            self._every *= 2
 
 
 class Following:
     """What is known of a run by its lines so far; `look` reads on.
 
-    Attributes: `last`, the newest line; `recent`, the newest few; `curve` and `validations`, lists of (step, value);
+    Attributes: `last`, the newest line; `recent`, the newest few; `curve` and `validations`, `Points`;
     `validated`, the newest line with a validation; `name`, what `curve` holds, "loss" or, where the policy learns from
     them, "reward"; `not_finite` and `damaged`, numbers of lines read.
     """
@@ -34,8 +53,7 @@ class Following:
         self._file_id, self._read = None, 0
         self.last: dict = {}
         self.recent: list[dict] = []
-        self.curve: list[tuple[int, float]] = []
-        self.validations: list[tuple[int, float]] = []
+        self.curve, self.validations = Points(), Points()
         self.validated: dict = {}
         self.name, self.not_finite, self.damaged = "loss", 0, 0
 
@@ -92,12 +110,10 @@ class Following:
         self.last = line
         self.recent = [*self.recent[1 - RECENT :], line]
         if self.name == "loss" and _number(line.get("reward")) is not None:
-            self.name, self.curve, self.validations = "reward", [], []  # the loss of a policy says nothing
+            self.name, self.curve, self.validations = "reward", Points(), Points()  # the loss of a policy says nothing
         value = _number(line.get(self.name))
         if value is not None:
-            self.curve.append((line["step"], value))
-            if len(self.curve) > MOST_POINTS:
-                del self.curve[: MOST_POINTS // 2 : 2]
+            self.curve.add(line["step"], value)
         elif self.name == "loss" and line.get("skipped") != "overflow":  # those are normal in float16
             self.not_finite += 1
         self._validate(line)
@@ -107,19 +123,17 @@ class Following:
             self.validated = line
             value = _number(line.get(f"val_{self.name}"))
             if value is not None and line["step"] > (self.validations[-1][0] if self.validations else 0):
-                self.validations.append((line["step"], value))
-                if len(self.validations) > MOST_POINTS:
-                    del self.validations[: MOST_POINTS // 2 : 2]
+                self.validations.add(line["step"], value)
 
     def latest(self, name: str) -> float | None:
         """The newest number under `name`; None where the recent lines have none."""
         values = (_number(line.get(name)) for line in reversed(self.recent))
         return next((value for value in values if value is not None), None)
 
-    def seconds_a_step(self) -> float | None:
-        """The mean over the recent steps: of time in training alone, without validation and saving."""
-        values = [value for line in self.recent if (value := _number(line.get("time/seconds"))) is not None]
-        return sum(values) / len(values) if values else None
+    def usual(self, name: str) -> float | None:
+        """The median of the recent numbers under `name`: a single step may have waited for something."""
+        values = [value for line in self.recent if (value := _number(line.get(name))) is not None]
+        return median(values) if values else None
 
 
 def _read_line(text: bytes) -> dict | None:

@@ -16,12 +16,12 @@ LABEL = 10  # columns before what is said of a run
 
 def frame(runs: Sequence[WatchedRun], out_dir: Path, width: int, height: int | None, braille: bool = True) -> list[str]:
     """Lines of at most `width` columns, at most `height` of them (None: as many as there is to say)."""
-    head = counted(f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'} in {harmless(str(out_dir))}")
+    place = harmless(str(out_dir))
     if not runs:
-        return [cut(f"{head}: none has written a line", width)]
+        return [cut(f"no run is left in {place}", width)]
     room = len(runs) if height is None else max(1, height - 18)
     shown = runs if len(runs) <= room else runs[: max(1, room - 1)]
-    lines = [f"{head}, newest first"] if len(runs) > 1 else []
+    lines = [f"{len(runs):,} runs, newest first, in {place}"] if len(runs) > 1 else []
     lines += [_row(run, number == 0) for number, run in enumerate(shown) if len(runs) > 1]
     if len(shown) < len(runs):
         lines.append(f"  and {len(runs) - len(shown):,} more: choose by name")
@@ -49,7 +49,7 @@ def _of(run: WatchedRun) -> str:
 
 def _in_full(run: WatchedRun, width: int, height: int, braille: bool) -> list[str]:
     """One run in `height` lines: what stands below the curve is said first, and the curve takes the rest."""
-    above = [_title(run), f"{'':2}step {run.step:,}{_of(run)}  {run.standing()}"]
+    above = [cut(_title(run), width), *wrapped(f"step {run.step:,}{_of(run)}  {run.standing()}", width, 2)]
     below = _below(run, width)
     room = height - len(above) - len(below)
     points = run.following.curve
@@ -87,7 +87,7 @@ def _below(run: WatchedRun, width: int) -> list[str]:
     if value is None:
         lines.append("no step has ended yet" if not run.step else f"no {following.name} that is a number")
     else:
-        lines.append(f"{following.name} {value:.4f}  {_figures(run)}".rstrip())
+        lines += wrapped(f"{following.name} {value:.4f}  {_figures(run)}".rstrip(), width, 2)
     if following.not_finite:
         lines.append(counted(f"{following.not_finite:,} steps without a loss that is a number"))
     if following.damaged:
@@ -108,7 +108,7 @@ def _figures(run: WatchedRun) -> str:
     following, found = run.following, []
     if (rate := following.latest("lr")) is not None:
         found.append(f"learning rate {rate:.2e}")
-    if (speed := following.latest("time/tokens_per_second")) is not None:
+    if (speed := following.usual("time/tokens_per_second")) is not None:
         found.append(f"{speed:,.0f} tokens/s")
     if (memory := following.latest("time/memory")) is not None:
         found.append(f"{memory / 2**30:.1f} GB")

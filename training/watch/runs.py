@@ -77,7 +77,7 @@ class WatchedRun:
 
     def seconds_left(self) -> float | None:
         """What the remaining steps will take in training alone; None if nothing tells."""
-        pace = self.following.seconds_a_step()
+        pace = self.following.usual("time/seconds")
         if not self.description.steps or pace is None or self.ended:
             return None
         return pace * (self.description.steps - self.step)
