@@ -7,7 +7,7 @@ import re
 
 from dataset.passages import is_chinese
 from dataset.records.formats import BadRecord
-from inference.benchmark.fields import place_of, text_of, texts_of
+from inference.benchmark.fields import NO_ANSWER, WITHHELD, place_of, text_of, texts_of
 from inference.benchmark.items import Form, Item, Layout, has
 
 BY_LIKELIHOOD = ("acc", "acc_norm", "acc_bytes")
@@ -48,12 +48,21 @@ def _piqa(fields: dict) -> Item:
 
 
 def _arc(fields: dict) -> Item:
-    question, listed = text_of(fields, "question"), fields["choices"]
+    question, listed, key = text_of(fields, "question"), fields["choices"], fields["answerkey"]
+    if isinstance(listed, list):  # a struct for each choice
+        listed = {name: [each.get(name) for each in listed] for name in ("text", "label")}
     choices, labels = texts_of(listed, "text"), listed.get("label")
-    if not isinstance(labels, list) or fields["answerkey"] not in labels[: len(choices)]:
+    if key in NO_ANSWER:
+        raise BadRecord('the right choice under "answerKey" is withheld', WITHHELD)
+    if not isinstance(labels, list) or key not in labels[: len(choices)]:
         raise BadRecord('"answerKey" is none of the labels')
-    right = labels.index(fields["answerkey"])
+    right = labels.index(key)
     return chosen(f"Question: {question}\nAnswer:", choices, right, f"{question} {choices[right]}")
+
+
+def _is_listed(choices) -> bool:
+    """Whether texts and labels are two lists in a struct, as ARC is published, or a struct for each choice."""
+    return isinstance(choices, dict) or (isinstance(choices, list) and all(isinstance(one, dict) for one in choices))
 
 
 def _copa(cause: str, effect: str):
@@ -101,7 +110,7 @@ CHOICES = (
     Layout(
         "arc",
         "question, choices {text, label}, answerKey",
-        lambda fields: has("question", "choices", "answerkey")(fields) and isinstance(fields["choices"], dict),
+        lambda fields: has("question", "choices", "answerkey")(fields) and _is_listed(fields["choices"]),
         (Form("", _arc, BY_LIKELIHOOD),),
     ),
     Layout(

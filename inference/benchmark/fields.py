@@ -4,6 +4,7 @@ from dataset.records.formats import BadRecord, clean_string
 
 LETTERS = "ABCD"
 WITHHELD = "take a split with answers"
+NO_ANSWER = (None, "", -1, "-1")  # how published files mark items whose answers their authors keep
 
 
 def text_of(fields: dict, key: str) -> str:
@@ -25,8 +26,10 @@ def place_of(fields: dict, key: str, count: int) -> int:
     value = fields.get(key)
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
+    if isinstance(value, float):  # a column of a table with gaps, which are NaN or null in it
+        value = None if value != value else int(value) if value.is_integer() else value
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        withheld = value in (-1, "-1", "", None)
+        withheld = value in NO_ANSWER
         why = "is withheld" if withheld else f"is none of 0 to {count - 1}"
         raise BadRecord(f'the right choice under "{key}" {why}', WITHHELD if withheld else "count from 0")
     return value
@@ -36,6 +39,14 @@ def letter_of(fields: dict, key: str) -> int:
     """The place of the right choice, which stands under `key` as a letter."""
     value = fields.get(key)
     if not isinstance(value, str) or value.strip() not in tuple(LETTERS):
-        why = "is none of A to D" if value else "is withheld"
-        raise BadRecord(f'the right choice under "{key}" {why}', "" if value else WITHHELD)
+        withheld = value in NO_ANSWER
+        why = "is withheld" if withheld else "is none of A to D"
+        raise BadRecord(f'the right choice under "{key}" {why}', WITHHELD if withheld else "")
     return LETTERS.index(value.strip())
+
+
+def answer_of(fields: dict, key: str = "answer") -> str:
+    """A written answer."""
+    if fields.get(key) in NO_ANSWER[:2]:
+        raise BadRecord(f'the answer under "{key}" is withheld', WITHHELD)
+    return text_of(fields, key)

@@ -37,7 +37,9 @@ def _chinese_texts(fields: dict) -> Item:
 
 
 def _mmlu(fields: dict) -> tuple[str, tuple[str, ...], int]:
-    return text_of(fields, "question").strip(), texts_of(fields, "choices", 4), place_of(fields, "answer", 4)
+    letter = fields.get("answer") in tuple(LETTERS)  # a ClassLabel is a number in a table, and some write its name
+    right = letter_of(fields, "answer") if letter else place_of(fields, "answer", 4)
+    return text_of(fields, "question").strip(), texts_of(fields, "choices", 4), right
 
 
 def _mmlu_letters(fields: dict) -> Item:

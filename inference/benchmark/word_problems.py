@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from dataset.passages import is_chinese
 from dataset.records.formats import BadRecord
-from inference.benchmark.fields import text_of
+from inference.benchmark.fields import answer_of, text_of
 from inference.benchmark.items import Form, Item, Layout, has
 
 ANY_NUMBER = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
@@ -53,7 +53,7 @@ def _graded(extract: Callable[[str], str | None], same: Callable[[str, str], boo
 
 
 def _gsm8k(fields: dict) -> Item:
-    question, answer = text_of(fields, "question"), text_of(fields, "answer")
+    question, answer = text_of(fields, "question"), answer_of(fields)
     return Item(f"Question: {question}\nAnswer:", answer, f"{question} {answer}")
 
 
@@ -94,7 +94,7 @@ def _mgsm_layout(name: str, chinese: bool, read, stop: str, words: str) -> Layou
 
 
 def _short(fields: dict) -> Item:
-    question, answer = text_of(fields, "question"), text_of(fields, "answer")
+    question, answer = text_of(fields, "question"), answer_of(fields)
     asked = f"问题：{question}\n答案：" if is_chinese(question) else f"Question: {question}\nAnswer:"
     return Item(asked, answer, f"{question} {answer}", delimiter="" if is_chinese(question) else " ")
 

@@ -38,6 +38,8 @@ from training.report.metrics import read_metrics
 FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
 PARAMETERS_PER_TOKEN = 20  # more than that, and the text is too little for the network
 UNSURE = 0.5  # of ln(vocabulary): a loss above it is as unsure as a choice among the square root of all tokens
+SURE = 5.0  # standard errors: a level is above another by more than noise
+SURE_OF_THE_BEST = 9.0  # the same of a level above the lowest of up to 40 windows, one of which noise makes low
 BY_CHANCE = 0.55  # of pairs preferred: no more than tossing a coin may give
 
 
@@ -103,7 +105,10 @@ def _not_finite(curve: Curve, run: Description) -> Verdict | None:
 
 
 def _diverged(case: Case) -> Verdict | None:
-    """The loss is as high as that of guessing, or rose far above its minimum, and stayed there."""
+    """The loss is as high as that of guessing, or rose far above its minimum, and stayed there.
+
+    Both have to be more than noise of the size of this curve's can give.
+    """
     curve, windows, run = case.curve, case.windows, case.run
     guessing = math.log(run.vocab_size) if run.vocab_size else None
     ceiling = math.inf
@@ -115,11 +120,19 @@ def _diverged(case: Case) -> Verdict | None:
         below = np.flatnonzero(windows.loss < ceiling)
         since = int(windows.end[below[-1]]) if below.size else 1
         than = f"a network that only guesses has {guessing:.2f}" if guessing else f"it began at {curve.start:.2f}"
+        half = len(curve.loss) // 2
+        sure = case.level - SURE * case.error_of_median(case.latest) > ceiling
+        if not sure and np.median(curve.loss[-half:]) - SURE * case.error_of_median(half) <= ceiling:
+            noisy = (
+                f"the training loss is {case.level:.2f}, and {than}, but it jumps too much from step to step to judge"
+            )
+            return Verdict(TOO_EARLY, None, noisy, "look again after more steps, or take more tokens a step")
         return Verdict(DIVERGED, since, f"the training loss is {case.level:.2f}, and {than}", lower_rate(run))
     lowest = int(np.argmin(windows.loss))
     rise = case.level - windows.loss[lowest]
     learned = (curve.start or case.level) - windows.loss[lowest]
-    if rise > max(0.3 * learned, 0.3, 4 * case.noise):
+    surely = SURE_OF_THE_BEST * case.error_of_median(case.latest, len(curve.loss) // len(windows.loss))
+    if rise > max(0.3 * learned, 0.3, 4 * case.noise, surely):
         low = np.flatnonzero(windows.loss < windows.loss[lowest] + rise / 2)
         since = int(windows.end[low[-1]])
         sentence = f"the training loss rose from {windows.loss[lowest]:.2f} to {case.level:.2f} and stayed there"
