@@ -91,7 +91,8 @@ def what_is_left(metrics: Path) -> Left:
         left.missing.append(str(error))
     if left.description and not left.flags:
         left.missing.append(f"{NAME} holds no flags and no environment: an earlier version of Sprout wrote it")
-    left.samples = _samples(left.folder / "samples.jsonl", left.missing)
+    if left.flags.get("sample_interval") != 0:
+        left.samples = _samples(left.folder / "samples.jsonl", left.missing)
     left.questions = _questions(left)
     return left
 
@@ -148,15 +149,16 @@ def _say_damage(path: Path, damaged: list[int], cut: bool, missing: list[str]) -
 
 def _samples(path: Path, missing: list[str]) -> list[dict]:
     if not path.is_file():
-        missing.append("there is no samples.jsonl: the run took no samples, or an earlier version of Sprout made it")
+        missing.append("there is no samples.jsonl: no samples are due yet, or an earlier version of Sprout trained it")
         return []
     objects, damaged, cut = _objects(path)
     whole = [
         each
         for _, each in objects
-        if isinstance(each.get("step"), int) and isinstance(each.get("prompt"), str) and isinstance(each["answer"], str)
+        if isinstance(each.get("step"), int) and all(isinstance(each.get(key), str) for key in ("prompt", "answer"))
     ]
-    damaged += [number for number, each in objects if each not in whole]
+    known = set(map(id, whole))
+    damaged += [number for number, each in objects if id(each) not in known]
     _say_damage(path, sorted(damaged), cut, missing)
     return whole
 

@@ -119,7 +119,8 @@ def _plan(left: Left) -> str:
 
 
 def _named(values: dict) -> str:
-    return table(["name", "value"], [[str(name), in_words(value)] for name, value in values.items()])
+    rows = [[str(name), in_words(value)] for name, value in values.items()]
+    return f'<div class="named">{table(["name", "value"], rows)}</div>'
 
 
 def in_words(value) -> str:

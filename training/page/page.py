@@ -35,6 +35,9 @@ dl { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr; gap: .
 dt { color: var(--quiet); white-space: nowrap; } dd { margin: 0; }
 pre { font-size: .8rem; background: var(--box); padding: .6rem .8rem; overflow-x: auto; }
 td { overflow-wrap: anywhere; }
+table { width: auto; min-width: min(100%, 28rem); }
+.named th, .named td { text-align: left; }
+h1 + section { border: 0; margin: 0; } h1 + section h2 { display: none; }
 @media (max-width: 30rem) { body { margin: .8rem auto; } dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; } dt { white-space: normal; } pre { white-space: pre-wrap; overflow-wrap: anywhere; } }
 """
@@ -45,7 +48,7 @@ def page_of(logs: list[Path]) -> str:
     runs = [what_is_left(path) for path in logs]
     points = max(FEWEST_POINTS, POINTS // len(runs) if len(runs) > 4 else POINTS)
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
-    parts = [f"<h1>{html.escape(title)}</h1>", f'<p class="place">made {time.strftime("%Y-%m-%d %H:%M")}</p>']
+    parts = [f"<h1>{html.escape(title)}</h1>"]
     if len(runs) > 1:
         links = "".join(
             f'<li><a href="#run{number}">{html.escape(left.name)}</a> {html.escape(left.stage)},'
@@ -55,6 +58,7 @@ def page_of(logs: list[Path]) -> str:
         parts.append(f"<ul>{links}</ul>")
         parts += [comparison_of(of_stage, points) for of_stage in by_stage(runs).values() if len(of_stage) > 1]
     parts += [part_of(left, number, points) for number, left in enumerate(runs)]
+    parts.append(f'<p class="place">made {time.strftime("%Y-%m-%d %H:%M")} by scripts/report.py</p>')
     return whole_page(title, "\n".join(parts), STYLE)
 
 

@@ -89,9 +89,7 @@ def sentences(runs: list[Left], name: str) -> list[str]:
             by_seed[_called(group)] = ends
     ends = {called: list(values.values()) for called, values in by_seed.items()}
     if not held_out and finished:
-        said.append(
-            f"Not every run has validation, so the {name} of training is compared, which varies with the batch."
-        )
+        said.append(f"Not every run has validation: where there is none, the {name} of training stands for it.")
     for flag in OF_THE_MEASURE:
         if len({in_words(left.flags.get(flag)) for left in finished}) > 1:
             said.append(f"The runs differ in --{flag}: their {name} may be measured on other text, or in other tokens.")
@@ -99,9 +97,8 @@ def sentences(runs: list[Left], name: str) -> list[str]:
     for called, values in ends.items():
         if len(values) > 1:
             mean = sum(values) / len(values)
-            said.append(
-                f"{called}: {len(values)} seeds, {name} {min(values):.4f} to {max(values):.4f}, mean {mean:.4f}."
-            )
+            bounds = f"{min(values):.4f} to {max(values):.4f}"
+            said.append(f"{called}: {len(values)} seeds, {name} {bounds}, mean {mean:.4f}.")
     if spread is None and ends:
         said.append(
             "Every setting was trained with one seed. One seed says nothing about how much of a difference is chance:"
