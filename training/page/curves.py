@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from dataset.pages import COLOURS, new_figure, svg
+from dataset.pages import COLOURS, INK, new_figure, svg
 from training.diagnosis.curve import finite
 from training.page.left import Left
 from training.page.thinned import thinned
@@ -65,14 +65,14 @@ def _picture(left: Left, name: str, points: int) -> str:
     if steps:
         x, mean, *_ = thinned(steps, np.multiply(values, scale), 60)
         axes.plot(x, mean, "o-", color=COLOURS[1], ms=3.5, lw=1.2, label="validation")
-        axes.legend(frameon=False, labelcolor="#222222")
+        axes.legend(frameon=False, labelcolor=INK)
     if name in ("loss", "reward"):
         lost = [line["step"] for line in left.lines if "loss" in line and finite(line["loss"]) is None]
         for step in lost[:50]:
             axes.axvline(step, ymax=0.06, color=COLOURS[6], lw=1.5)
         if lost:
             axes.plot([], [], color=COLOURS[6], label="no loss: not finite")
-            axes.legend(frameon=False, labelcolor="#222222")
+            axes.legend(frameon=False, labelcolor=INK)
     _finish(axes, "step")
     return svg(figure, f"{left.folder} {name}")
 
@@ -83,18 +83,19 @@ def together(runs: list[Left], name: str, of: str, points: int = POINTS) -> str:
     for number, left in enumerate(runs):
         colour, places = COLOURS[number % len(COLOURS)], places_of(left, of)
         steps, values = left.series(name)
-        x = [places[step] for step in steps if step in places]
-        y = [value for step, value in zip(steps, values) if step in places]
-        if x:
-            x, mean, *_ = thinned(x, y, points)
+        found = [(places[step], value) for step, value in zip(steps, values) if step in places]
+        if found and max(places.values()) > 0:
+            x, mean, *_ = thinned(*zip(*found), points)
             smooth = trend(list(mean)) if len(mean) > 5 else mean
             style = "-" if number < len(COLOURS) else "--"
             axes.plot(x, smooth, style, color=colour, lw=1.4, label=left.name.replace("$", r"\$"))
         steps, values = left.series(f"val_{name}")
         held_out = [(places[step], value) for step, value in zip(steps, values) if step in places]
-        if held_out:
+        if held_out and max(places.values()) > 0:
             axes.plot(*zip(*held_out), "o", color=colour, ms=3.5)
-    axes.legend(frameon=False, fontsize=8, labelcolor="#222222")
+    if not axes.lines:
+        return f"<p>No line of metrics.jsonl tells {of}.</p>"
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     axes.set_ylabel(title_of(name))
     _finish(axes, {"tokens": "trained tokens", "seconds": "seconds in steps"}[of])
     return svg(figure, f"{name} {of} {len(runs)}")

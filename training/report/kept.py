@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from model.disk import write_atomically
+from training.report.appending import as_text
 from training.report.lines import read_metrics
-from training.report.metrics import as_text
 
 
 def keep_until(step: int, folder: Path) -> int:

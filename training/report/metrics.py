@@ -1,11 +1,10 @@
 """The logs of a run: `metrics.jsonl`, TensorBoard events and `loss.png`, in out/logs/<weight>_<hidden>/."""
 
-import json
 import math
 import time
 from pathlib import Path
 
-from training.report.appending import Appending, Events
+from training.report.appending import Appending, Events, as_text
 
 
 class Metrics:
@@ -63,10 +62,6 @@ class Metrics:
     def close(self) -> None:
         self._file.close()
         self.events.close()
-
-
-def as_text(line: dict) -> bytes:
-    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 def numbers_of(line: dict) -> dict[str, float]:
