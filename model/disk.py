@@ -5,7 +5,6 @@ A lock between processes is taken back by the operating system when its owner di
 
 import errno
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model.errors import SproutError
-
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.(tmp|kept\.tmp)")
 
 
 def previous_path(path: str | Path) -> Path:
@@ -104,20 +101,12 @@ def _explain(path: Path, error: OSError) -> str:
 
 
 def sweep_temporaries(folder: str | Path) -> list[Path]:
-    """Removes temporary files left by processes that were killed, and returns them.
+    """Removes temporary files left by processes that were killed, and returns them; to be called before we write."""
+    if not (found := list(Path(folder).glob(".*.tmp"))):
+        return []
+    from model.processes import remove_those_of_the_dead  # nothing is left behind by most runs
 
-    To be called at the start of a run, before this process writes: a file under our own process number is
-    then one of a dead process that had the same (common in containers).
-    """
-    removed = []
-    for path in Path(folder).glob(".*.tmp"):
-        from model.processes import is_another_living_process  # nothing is left behind by most runs
-
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not is_another_living_process(int(match[1])):
-            path.unlink(missing_ok=True)
-            removed.append(path)
-    return removed
+    return remove_those_of_the_dead(found)
 
 
 # --- one process at a time --------------------------------------------------------------------------

@@ -1,6 +1,10 @@
-"""Other processes of this machine."""
+"""Other processes of this machine, and what the dead among them left behind."""
 
 import os
+import re
+from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.(tmp|kept\.tmp)")  # as `model.disk.write_atomically` names them
 
 
 def is_another_living_process(process: int) -> bool:
@@ -16,3 +20,17 @@ def is_another_living_process(process: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
+
+
+def remove_those_of_the_dead(temporaries: list[Path]) -> list[Path]:
+    """Removes temporary files whose process no longer lives, and returns them.
+
+    A file under our own process number is one of a dead process that had the same (common in containers).
+    """
+    removed = []
+    for path in temporaries:
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and path.is_file() and not is_another_living_process(int(match[1])):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed

@@ -24,7 +24,7 @@ from model.errors import SproutError, UsageError
 from training.diagnosis.diagnosis import describe, diagnose
 from training.diagnosis.known import read_description
 from training.diagnosis.verdict import Verdict
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 
 def main(argv=None) -> None:

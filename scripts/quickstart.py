@@ -160,7 +160,7 @@ def farewell(args, chat: tuple[str, ...], here: Path, time: str) -> str:
     return f"""
 This took {time}. What next?
   talk to it        {command_of(chat[0], *flags, out, here=here)}
-  see the curves    {out}/logs/*/loss.png
+  see the curves    {command_of("scripts/report.py", out, here=here)}
   look at the data  {out}/sample/*.jsonl
   your own texts    {command_of("train_pretrain.py", "--data_path", "my_text.jsonl", here=here)}
   your own chats    {command_of("train_full_sft.py", "--data_path", "my_chats.jsonl", here=here)}

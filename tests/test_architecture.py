@@ -16,7 +16,7 @@ LAYERS = ("model", "dataset", "inference", "training", "scripts")  # each import
 PARTS = {  # of the layers with an order of their own, from below
     "model": ("text", "files"),
     "dataset": ("records", "rendering", "cache", "rows", "prepare"),
-    "training": ("losses", "rewards", "report", "diagnosis", "watch", "engine", "stages"),
+    "training": ("losses", "rewards", "report", "diagnosis", "page", "watch", "engine", "stages"),
 }
 SOURCES = sorted([*ROOT.glob("*.py"), *(path for layer in LAYERS for path in (ROOT / layer).rglob("*.py"))])
 MOST_LINES, MOST_FILES_LOADED, MOST_LINES_LOADED = 350, 55, 6000

@@ -4,24 +4,10 @@ import html
 import re
 from collections import Counter
 
+from dataset.pages import table, whole_page
 from dataset.prepare.pictures import bars_picture, dropped_picture, lengths_picture
 from dataset.prepare.report import percent
 from model.errors import counted
-
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #e4e4e4; }
-td { font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 8rem; }
-details { margin: .4rem 0; } summary { cursor: pointer; }
-blockquote { margin: .4rem 0 .8rem; padding: .4rem .8rem; background: #f6f6f4; border-left: 3px solid #b8b8b8;
-  white-space: pre-wrap; overflow-wrap: anywhere; font-size: .9rem; }
-.place { color: #666; font-size: .85rem; overflow-wrap: anywhere; }
-.warning { background: #fff3d6; border-left: 3px solid #c98a00; padding: .4rem .8rem; }
-div { overflow-x: auto; } svg { width: 100%; height: auto; }
-"""
 
 _UNITS = "words (in Chinese, Japanese and Thai: characters)"
 # Why a rule drops a document.
@@ -84,13 +70,7 @@ def page(report: dict) -> str:
             f"<blockquote>{html.escape(listed)}</blockquote></details>"
         )
     body = "\n".join(parts)
-    return f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Prepared data</title>
-<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>
-<body>
-{body}
-</body></html>
-"""
+    return whole_page("Prepared data", body)
 
 
 def _sources_table(report: dict, units: str) -> str:
@@ -106,20 +86,20 @@ def _sources_table(report: dict, units: str) -> str:
             row.append(" / ".join(f"{epochs[name]:.2f}" for epochs in mixed.values() if name in epochs))
             row.append(percent(one["tokens_written"], written))
         rows.append(row)
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _pairs_table(pairs: list[dict]) -> str:
     """pairs: the most documents first."""
     rows = [[each["dropped from"], each["kept in"], f"{each['documents']:,}"] for each in pairs[:30]]
-    return _table(["dropped from", "kept in", "documents"], rows)
+    return table(["dropped from", "kept in", "documents"], rows)
 
 
 def _changes(sources: dict) -> str:
     changes = _summed(sources, "changed")
     if not changes:
         return "<p>Nothing.</p>"
-    return _table(["change", "documents"], [[name, f"{count:,}"] for name, count in changes.most_common()])
+    return table(["change", "documents"], [[name, f"{count:,}"] for name, count in changes.most_common()])
 
 
 def _rule(name: str, rule: dict) -> str:
@@ -146,12 +126,6 @@ def _example(entry: dict) -> str:
         place += f" — {entry['detail']}"
     text = f"<blockquote>{html.escape(entry['text'])}</blockquote>" if entry["text"].strip() else ""
     return f'<p class="place">{html.escape(place)}</p>{text}'
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
-    lines += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
-    return f"<div><table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table></div>"
 
 
 def _summed(sources: dict, key: str) -> Counter:

@@ -1,17 +1,14 @@
-"""The pictures of a report, as SVG inside a page; their texts stay texts, so that the browser shows Chinese."""
+"""The pictures of a report, as SVG inside a page."""
 
-import io
 import os
-import warnings
 from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-BEFORE, AFTER = "#444444", "#2e7d4f"
-COLOURS = ("#2e7d4f", "#c0603a", "#3b6ea8", "#b08a1e", "#8659a3", "#4fa3a0", "#a8496b", "#7a7a7a")
+from dataset.pages import COLOURS, PALE, SOFT, new_figure, svg
+
+BEFORE, AFTER = SOFT, COLOURS[0]
 NAME_LENGTH = 32
 
 
@@ -19,7 +16,7 @@ def lengths_picture(before: dict[int, int], after: dict[int, int]) -> str:
     """Documents by length, before and after. before, after: how many there are of each `report.length_class`."""
     classes = np.arange(min(*before, *after, 99), max(*before, *after, 0) + 2)
     edges = 2 ** (classes / 2)
-    figure, axes = _figure(2.6)
+    figure, axes = new_figure(2.6)
     heights = [[counts.get(int(each), 0) for each in classes[:-1]] for counts in (before, after)]
     axes.stairs(heights[1], edges, fill=True, color=AFTER, label="kept")
     axes.stairs(heights[0], edges, color=BEFORE, label="as it came in", lw=1.4)
@@ -28,18 +25,18 @@ def lengths_picture(before: dict[int, int], after: dict[int, int]) -> str:
     axes.set_xlabel("characters of a document")
     axes.set_ylabel("documents")
     axes.legend(frameon=False)
-    return _svg(figure, "lengths")
+    return svg(figure, "lengths")
 
 
 def bars_picture(counts: dict[str, int], name: str) -> str:
     """Horizontal bars, the longest on top."""
     names = sorted(counts, key=counts.get)[-12:]
-    figure, axes = _figure(0.6 + 0.28 * len(names))
+    figure, axes = new_figure(0.6 + 0.28 * len(names))
     bars = axes.barh(names, [counts[each] for each in names], color=AFTER)
     axes.bar_label(bars, [f"{counts[each]:,}" for each in names], padding=4)
     axes.margins(x=0.12)
     axes.set_xlabel("documents")
-    return _svg(figure, name)
+    return svg(figure, name)
 
 
 def dropped_picture(sources: dict[str, dict[str, int]], rules: Sequence[str]) -> str:
@@ -53,19 +50,19 @@ def dropped_picture(sources: dict[str, dict[str, int]], rules: Sequence[str]) ->
     if len(rules) > own:
         parts["other rules"] = list(rules[own:])
     rows_of_legend = -(-len(parts) // 2)
-    figure, axes = _figure(0.6 + 0.34 * len(names) + 0.18 * rows_of_legend)
+    figure, axes = new_figure(0.6 + 0.34 * len(names) + 0.18 * rows_of_legend)
     left = np.zeros(len(names))
     for number, (part, put_together) in enumerate(parts.items()):
         counts = [sum(sources[name].get(rule, 0) for rule in put_together) for name in names]
         shares = np.array([count / sources[name]["read"] for count, name in zip(counts, names)])
-        colour = "#d9e6dd" if part == "kept" else COLOURS[(number - 1) % len(COLOURS)]
-        axes.barh(range(len(names)), shares, left=left, color=colour, label=part, edgecolor="white", lw=0.5)
+        colour = PALE if part == "kept" else COLOURS[(number - 1) % len(COLOURS)]
+        axes.barh(range(len(names)), shares, left=left, color=colour, label=part, lw=0)
         left += shares
     axes.set_yticks(range(len(names)), _shown(names))
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    return _svg(figure, "dropped")
+    return svg(figure, "dropped")
 
 
 def _shown(names: Sequence[str]) -> list[str]:
@@ -74,20 +71,3 @@ def _shown(names: Sequence[str]) -> list[str]:
     shown = [name.removeprefix(common).lstrip("/") for name in names]
     shown = [name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :] for name in shown]
     return [name.replace("$", r"\$") for name in shown]  # matplotlib reads mathematics between two of them
-
-
-def _figure(height: float):
-    figure = Figure(figsize=(6.0, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _svg(figure: Figure, salt: str) -> str:
-    """The picture as an element of a page. salt: makes its inner names differ from those of other pictures."""
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # the browser has the letters
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

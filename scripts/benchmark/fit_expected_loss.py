@@ -16,7 +16,7 @@ from model.errors import SproutError
 from scripts.diagnose import metrics_in
 from training.diagnosis.expected_loss import POINTS, Point, fit
 from training.diagnosis.known import read_description
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 
 def main(argv=None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scripts.benchmark.baseline import WARM_UP_STEPS
 from scripts.benchmark.program import run_program
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,7 +20,7 @@ from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import SIZE, assert_same_run, same, write_texts
 from training.engine.output import Output
 from training.losses import next_token as losses
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 from training.stages.data import open_data
 
 
@@ -38,7 +38,7 @@ def test_a_run_leaves_weights_state_curve_and_events(finished):
     assert finished.weight_file.exists() and finished.resume_file.exists()
     names = sorted(path.name for path in finished.logs.iterdir())
     (events,) = [name for name in names if name.startswith("events.out.tfevents.")]
-    assert names == sorted([events, "loss.png", "metrics.jsonl", "run.json"])
+    assert names == sorted([events, "loss.png", "metrics.jsonl", "run.json", "samples.jsonl"])
     assert (finished.logs / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -24,7 +24,7 @@ from model.files.reading import read_checkpoint
 from model.reward import RewardModel
 from tests.stages.table import SHAPE, SIZE, STAGES
 from tests.support import make_tokenizer, random_network
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 from training.stages.arguments import run_main
 
 ROOT = Path(__file__).parents[2]

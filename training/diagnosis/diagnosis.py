@@ -33,7 +33,7 @@ from training.diagnosis.verdict import (
     Verdict,
 )
 from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
 PARAMETERS_PER_TOKEN = 20  # more than that, and the text is too little for the network

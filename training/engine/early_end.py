@@ -12,6 +12,7 @@ from training.engine import distributed
 from training.engine.machine import Interrupted
 from training.engine.output import Output
 from training.engine.update import DivergedError
+from training.report.description import way_to_page
 from training.report.going_on import GO_ON, command_to_go_on
 
 
@@ -37,6 +38,7 @@ def _stop(run) -> None:
     distributed.barrier()  # torchrun ends all processes as soon as one exits
     run.machine.interrupts.ignore()
     way = "" if GO_ON in os.environ else f"; go on with: {command_to_go_on('--resume')}"  # the quickstart says its own
+    run.say(way_to_page(run.output.logs))
     run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved{way}")
     if run.machine.is_main:
         run.metrics.draw()
@@ -48,6 +50,7 @@ def stop_here(run, why: str) -> None:
     run.save_once()
     if run.machine.is_main:
         run.metrics.draw()
+    run.say(way_to_page(run.output.logs))
     run.say(f"stopped after step {run.state.step} of {run.plan.steps}: {why}; {run.output.weight_file} is saved")
 
 
@@ -71,6 +74,12 @@ def without_memory(error: Exception, plan) -> str:
         flags.append("or --activation_checkpointing, which takes longer")
     reason = next(iter(str(error).splitlines()), "") or "no reason is given"
     return f"the GPU's memory is used up ({reason}): {', '.join(flags)}; the last checkpoint is intact"
+
+
+def not_saved(run, spoilt: str) -> SproutError:
+    """The error of a run whose parameter `spoilt` is not finite."""
+    step, way = run.state.step, way_back(run.output)
+    return SproutError(f"{spoilt} is not finite after step {step}, so nothing was saved: {way}")
 
 
 def way_back(output: Output) -> str:

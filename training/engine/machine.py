@@ -2,9 +2,13 @@
 
 import contextlib
 import os
+import platform
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
+from shutil import which
 
 import torch
 
@@ -114,6 +118,16 @@ class Machine:
     def is_asked_to_end(self) -> bool:
         """Whether this process must end. Several processes end together, once all know of the signal (`ends`)."""
         return self.ends or (self.world_size == 1 and self.interrupts.received is not None)
+
+    def described(self) -> dict:
+        """What the run computes with, for run.json; `commit`: that of our code, None where it is no checkout of git."""
+        root, device = Path(__file__).parents[2], f"{self.device}, {os.cpu_count()} cores"
+        ask, found = ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], None
+        if which("git") and (root / ".git").exists():
+            found = subprocess.run(ask, capture_output=True, text=True).stdout.strip() or None
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else device
+        versions = {"torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()}
+        return {"commit": found, **versions, "device": device}
 
     def poll(self) -> None:
         """Raises `Interrupted` after a signal. Called between micro-batches, validation batches and sampled tokens.

@@ -19,7 +19,7 @@ from model.whole import changing_state, load_changing_state
 from training.engine import distributed
 from training.engine.state import FORMAT, VERSION, RunState
 from training.engine.update import Updater
-from training.report.metrics import flat
+from training.report.lines import flat
 
 # What may differ with --allow_changed, and the effect.
 EFFECTS = {
@@ -73,6 +73,16 @@ def where_it_goes_on(args, state: RunState, plan, path: Path) -> str:
         f"{place}, which is its end: nothing is left to train; add {longer} --allow_changed to train on, or start"
         " without --resume for a new run"
     )
+
+
+def go_on(run) -> None:
+    """Restores a `training.engine.run.Run`, and says where it goes on and what was changed."""
+    path = run.output.resume_file
+    saved, changes = read(path, run.identity, run.args.allow_changed)
+    for change in changes:
+        run.say(f"changed: {change}")
+    restore(saved, run.state, run.networks, run.updaters, path)
+    run.say(where_it_goes_on(run.args, run.state, run.plan, path))
 
 
 def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict, list[str]]:

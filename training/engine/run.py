@@ -14,7 +14,7 @@ A stage script shows its loop, data, loss and parameters, and leaves the mechani
 import torch
 
 from dataset.command_line import parse_sources
-from model.errors import SproutError, UsageError
+from model.errors import UsageError
 from model.files.checkpoint import save_checkpoint
 from model.whole import first_not_finite
 from training.engine import distributed
@@ -32,6 +32,7 @@ from training.report.description import (
     describe,
     describe_plan,
     longer,
+    way_to_page,
     write_description,
 )
 from training.report.metrics import Metrics
@@ -154,11 +155,7 @@ class Run:
         if self.args.resume:
             from training.engine import resume
 
-            saved, changes = resume.read(self.output.resume_file, self.identity, self.args.allow_changed)
-            for change in changes:
-                self.say(f"changed: {change}")
-            resume.restore(saved, self.state, self.networks, self.updaters, self.output.resume_file)
-            self.say(resume.where_it_goes_on(self.args, self.state, self.plan, self.output.resume_file))
+            resume.go_on(self)
         distributed.together(self._open_logs)
 
     def _lock_output(self) -> None:
@@ -170,7 +167,9 @@ class Run:
         if not self.args.resume and (kept := output.keep_aside()):
             self.say(f"an earlier result was moved to {kept}")
         self.metrics = self._open_metrics(output.logs, step)
-        write_description(output.logs, self.description)
+        flags = {name: value for name, value in vars(self.args).items() if value is not None}
+        said = {"flags": flags, "said": self.progress.before, "environment": self.machine.described()}
+        write_description(output.logs, self.description, **said)
         if self.args.resume:
             from training.engine.resume import mend_output
 
@@ -223,6 +222,7 @@ class Run:
             return
         if self.machine.is_main:
             self.metrics.write(step.metrics)
+            self.metrics.keep(step.number, step.written)
         if finished or self._due("save_interval"):
             self.save()
             if self.machine.is_main:
@@ -247,6 +247,7 @@ class Run:
                 self.say(line)
         else:
             self.say(f"a run of {self.state.step} steps is too short to judge: {longer(self.plan)}")
+        self.say(way_to_page(self.output.logs))
         self.say(f"done: {self.output.weight_file} after {self.state.step} steps, {amount(self.state.tokens)} tokens")
 
     def save(self) -> None:
@@ -258,11 +259,9 @@ class Run:
         if not self.machine.is_main:
             return
         if spoilt := self.spoilt():
-            from training.engine.early_end import way_back
+            from training.engine.early_end import not_saved
 
-            raise SproutError(
-                f"{spoilt} is not finite after step {self.state.step}, so nothing was saved: {way_back(self.output)}"
-            )
+            raise not_saved(self, spoilt)
         self.metrics.sync()
         self._save_weights()
         save_checkpoint(self.output.resume_file, contents)

@@ -46,7 +46,7 @@ class Step:
         # If the run was interrupted between update and validation, the update has already been made.
         self._replays, self._updates_left = bool(state.updates), 1
         self._started = time.perf_counter()
-        self.metrics = self._mean_of_updates()
+        self.metrics, self.written = self._mean_of_updates(), []
         seed_everything(seed, self.number)
 
     @property
@@ -168,9 +168,11 @@ class Step:
         self.record(**scores.measures)
         self._machine.say(f"step {self.number}: {scores}")
 
-    def show(self, samples: str) -> None:
-        """Prints texts that the network wrote after this step."""
-        self._machine.say(f"step {self.number} writes:\n{samples}")
+    def show(self, samples: list[dict], text: str = "") -> None:
+        """Prints what the network wrote after this step, as `text` if that is given; samples.jsonl keeps `samples`."""
+        lines = (f"  {each['prompt']} | {each['answer']}".replace("\n", " ") for each in samples)
+        self._machine.say(f"step {self.number} writes:\n" + (text or "\n".join(lines)))
+        self.written = samples
 
     def record(self, **values) -> None:
         """Adds values to the step's line in metrics.jsonl."""

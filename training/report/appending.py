@@ -4,6 +4,7 @@ The training thread itself writes them, so that it notices a full disk at once.
 """
 
 import io
+import json
 import os
 import socket
 import time
@@ -47,6 +48,10 @@ class Appending:
             f"cannot write {self.path} ({error.strerror}): the last checkpoint is intact; make room, and go on with:"
             f" {command_to_go_on('--resume')}"
         )
+
+
+def as_text(line: dict) -> bytes:
+    return json.dumps(line, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
 class Events:

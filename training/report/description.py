@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,10 +117,16 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def write_description(folder: Path, description: Description) -> None:
-    """Writes `run.json` into a log folder, whole or not at all."""
-    text = json.dumps(asdict(description), indent=2, ensure_ascii=False) + "\n"
+def write_description(folder: Path, description: Description, **facts) -> None:
+    """Writes `run.json` into a log folder, whole or not at all. facts: what else a reader wants to know of the run."""
+    text = json.dumps(asdict(description) | facts, indent=2, ensure_ascii=False) + "\n"
     write_atomically(Path(folder) / NAME, lambda file: file.write(text.encode()))
+
+
+def way_to_page(logs: Path) -> str:
+    """The line that opens the page of a run. The script is named as the user has named that of the stage."""
+    script = Path(sys.argv[0]).with_name("scripts") / "report.py"
+    return f"report    {shlex.join(['python', script.as_posix(), logs.as_posix()])}"
 
 
 class Progress:
@@ -127,11 +134,14 @@ class Progress:
 
     def __init__(self, is_main: bool):
         self.is_main, self._bar = is_main, None
+        self.before: list[str] = []  # what was said before the first step
         self._bars = is_main and sys.stderr.isatty()
 
     def say(self, text: str) -> None:
         if not self.is_main:
             return
+        if self._bar is None:
+            self.before.append(text)
         try:
             tqdm.write(counted(text), file=sys.stdout)
             sys.stdout.flush()

@@ -1,13 +1,10 @@
 """The logs of a run: `metrics.jsonl`, TensorBoard events and `loss.png`, in out/logs/<weight>_<hidden>/."""
 
-import json
 import math
 import time
 from pathlib import Path
 
-from model.disk import write_atomically
-from model.errors import SproutError
-from training.report.appending import Appending, Events
+from training.report.appending import Appending, Events, as_text
 
 
 class Metrics:
@@ -18,10 +15,11 @@ class Metrics:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / "metrics.jsonl"
         self._next_drawing = 0.0
-        lines = read_metrics(self.path) if self.path.exists() else []
-        kept = [_as_text(line) for line in lines if line["step"] <= resume_step]
-        write_atomically(self.path, lambda file: file.write("".join(kept).encode()))
-        self.kept = len(kept)  # lines up to step n
+        self.kept = 0  # lines in the file
+        if any(self.folder.glob("*.jsonl")):
+            from training.report.kept import keep_until  # a run that begins anew does not load it
+
+            self.kept = keep_until(resume_step, self.folder)
         self._file = Appending(self.path)
         self.events = Events(self.folder, purge_step=resume_step + 1 if resume_step else None)
 
@@ -31,21 +29,30 @@ class Metrics:
         JSON has no NaN: it becomes null. Raises `SproutError` if the disk is full.
         """
         line = {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in line.items()}
-        self._file.write(_as_text(line).encode())
+        self._file.write(as_text(line))
+        self.kept += 1
         for name, value in numbers_of(line).items():
             self.events.scalar(name, value, line["step"])
         self.events.flush()
+
+    def keep(self, step: int, samples: list[dict]) -> None:
+        """Appends what the network wrote after a step to `samples.jsonl`."""
+        if samples:
+            file = Appending(self.folder / "samples.jsonl")
+            file.write(b"".join(as_text({"step": step} | each) for each in samples))
+            file.close()
 
     def draw(self, sparingly: bool = False) -> None:
         """Redraws `loss.png` from all lines; with `sparingly`, only so often that it takes at most 2 % of the time."""
         started = time.monotonic()
         if sparingly and started < self._next_drawing:
             return
-        if len(lines := read_metrics(self.path)) < 3:  # a curve has more points
+        if self.kept < 3:  # a curve has more points
             return
+        from training.report.lines import read_metrics
         from training.report.loss_curve import draw_loss_curve
 
-        draw_loss_curve(lines, self.folder / "loss.png", self.folder.name)
+        draw_loss_curve(read_metrics(self.path), self.folder / "loss.png", self.folder.name)
         self._next_drawing = started + 50 * (time.monotonic() - started)
 
     def sync(self) -> None:
@@ -57,34 +64,7 @@ class Metrics:
         self.events.close()
 
 
-def _as_text(line: dict) -> str:
-    return json.dumps(line, ensure_ascii=False) + "\n"
-
-
 def numbers_of(line: dict) -> dict[str, float]:
     """The numbers of a line by name, without its step."""
     numbers = {name: value for name, value in line.items() if isinstance(value, int | float) and name != "step"}
     return {name: value for name, value in numbers.items() if not isinstance(value, bool)}
-
-
-def flat(line: dict) -> dict:
-    """`line` without nesting: what earlier versions wrote as {"time": {"seconds": 1}} is {"time/seconds": 1}."""
-    times = line.get("time", {})
-    return {name: value for name, value in line.items() if name != "time"} | {f"time/{n}": v for n, v in times.items()}
-
-
-def read_metrics(path: str | Path) -> list[dict]:
-    """The lines of a `metrics.jsonl`, without a last line that a kill cut short."""
-    lines = []
-    with open(path, "rb") as file:
-        for number, text in enumerate(file, 1):
-            if not text.endswith(b"\n"):
-                break
-            try:
-                line = json.loads(text)
-                if not isinstance(line, dict) or not isinstance(line.get("step"), int):
-                    raise ValueError("it is not a line of a step")
-            except ValueError as error:
-                raise SproutError(f"{path}:{number} is damaged ({error}): move the file away, or repair it") from error
-            lines.append(flat(line))
-    return lines

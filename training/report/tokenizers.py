@@ -4,9 +4,8 @@ import textwrap
 import warnings
 from pathlib import Path
 
+from dataset.pages import COLOURS
 from model.disk import write_atomically
-
-COLOURS = ("#2e7d4f", "#3b6ea8", "#c0603a", "#b08a1e", "#8659a3", "#4fa3a0", "#a8496b", "#7a7a7a")
 
 
 def draw(report: dict[str, dict], languages: dict[str, str], meaning: dict[str, str], path: str | Path) -> None:

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from model.disk import write_atomically
 from model.errors import SproutError, UsageError
-from training.report.metrics import Metrics, numbers_of, read_metrics
+from training.report.lines import read_metrics
+from training.report.metrics import Metrics, numbers_of
 
 MOST_WAITING = 10_000  # lines that the tracker has not taken; further ones are not sent
 PATIENCE = 60.0  # seconds that the end of a run waits for the tracker to take the last lines

@@ -18,7 +18,7 @@ from training.rewards.reward_model import ModelReward
 from training.stages.answer_rows import Answer, AnswerBatch, by_answer
 from training.stages.checks import ValidationResult
 from training.stages.groups import columns_of, rewards_of
-from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, measure_policy, table
+from training.stages.rollout_report import MOST_HELD_OUT, judged, measure, measure_policy, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 
 CRITIC = "critic"
@@ -74,7 +74,7 @@ class ActorCritic:
         self.policy, self.critic, self.reference, self.reward_model = policy, critic, reference, reward_model
         self.tokenizer, self.watched, self.columns = renderer.tokenizer, watched, None
         self.names = ["score", *(reward.name for reward in watched)]
-        self.rollouts, self.log = Rollouts(run, policy, renderer), SampleLog(run)
+        self.rollouts = Rollouts(run, policy, renderer)
         self.mean = reward_model.spread.mean / reward_model.spread.deviation if reward_model.spread else 0.0
 
     def learns(self, step) -> bool:
@@ -172,7 +172,8 @@ class ActorCritic:
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their scores, and writes them into samples.jsonl."""
-        self.log.show(step, table(kept, kept["names"], self.args.table_rows))
+        samples = table(kept, kept["names"], self.args.table_rows)
+        step.show(samples, shown(samples))
 
     def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:
         """The scores and the watched rewards: float64 [S, names], NaN where a reward has not rated an answer."""

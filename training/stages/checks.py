@@ -32,10 +32,10 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     return ValidationResult({"val_loss": found.loss, name: value}, words)
 
 
-def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> str:
-    """A continuation of each of `PROMPTS`, as text to print; its random numbers do not affect those of training."""
+def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> list[dict]:
+    """A continuation of each of `PROMPTS`, for `Step.show`; its random numbers do not affect those of training."""
     prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
-    return shown(PROMPTS, write_samples(model, prompts, max_new_tokens, tokenizer.end_ids, machine, seed), tokenizer)
+    return pairs(PROMPTS, write_samples(model, prompts, max_new_tokens, tokenizer.end_ids, machine, seed), tokenizer)
 
 
 def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], machine, seed: int) -> list[list[int]]:
@@ -51,6 +51,5 @@ def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], 
         )
 
 
-def shown(prompts, answers, tokenizer) -> str:
-    lines = [f"  {prompt} | {tokenizer.decode(answer)}" for prompt, answer in zip(prompts, answers)]
-    return "\n".join(line.replace("\n", " ") for line in lines)
+def pairs(prompts, answers, tokenizer) -> list[dict]:
+    return [{"prompt": each, "answer": tokenizer.decode(answer)} for each, answer in zip(prompts, answers)]

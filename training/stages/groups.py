@@ -11,7 +11,7 @@ from training.losses.policy import Settings
 from training.rewards.loading import rate
 from training.stages.answer_rows import Answer
 from training.stages.checks import ValidationResult
-from training.stages.rollout_report import MOST_HELD_OUT, SampleLog, judged, measure, table
+from training.stages.rollout_report import MOST_HELD_OUT, judged, measure, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 
 LOOKED_AT = 512  # prompts, for the names of their columns: those of a step may be few, and all without an answer
@@ -27,7 +27,7 @@ class Groups:
         self.args, self.plan, self.rewards, self.reference = run.args, run.plan, rewards, reference
         self.policy, self.tokenizer = policy, renderer.tokenizer
         self.rollouts = Rollouts(run, policy, renderer, run.args.group_size, toolbox)
-        self.names, self.log, self.columns = [reward.name for reward in rewards], SampleLog(run), None
+        self.names, self.columns = [reward.name for reward in rewards], None
 
     def sample(self, step, rows) -> dict:
         """The answers of this iteration and what is computed from them; made once, and saved with the run.
@@ -107,7 +107,8 @@ class Groups:
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their rewards, and writes them into samples.jsonl."""
-        self.log.show(step, table(kept, self.names, self.args.table_rows * self.args.group_size))
+        samples = table(kept, self.names, self.args.table_rows * self.args.group_size)
+        step.show(samples, shown(samples))
 
 
 def settings_of(args) -> Settings:

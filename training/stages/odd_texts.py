@@ -17,7 +17,7 @@ def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool) -> list[
             f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
             " learned by heart; remove the copies if you do not want that"
         )
-    if cache.text_bytes and cache.tokens <= cache.framing:
+    if type(cache) is TextCache and not cache.train.size.text_tokens + cache.validation.size.text_tokens:
         raise SproutError(
             f"the tokenizer makes no token of any text in {cache.source}: its vocabulary is empty or of another script;"
             " look at its tokenizer.json, or train a tokenizer on your text (docs/tokenizer.md)"

@@ -1,13 +1,11 @@
 """What a user sees of rollouts: measures, a table of a few of them, and how answers to held-out prompts are rated."""
 
-import json
 import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from model.disk import write_atomically
 from model.errors import on_one_line
 from training.engine import distributed
 from training.losses.policy import PolicyLoss
@@ -104,35 +102,6 @@ def shown(samples: list[dict]) -> str:
 def _cut(text: str) -> str:
     text = on_one_line(text)
     return text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
-
-
-class SampleLog:
-    """`samples.jsonl` in the folder of the logs: a line for each answer of a table, with its step.
-
-    Lines of steps that are not complete were left by an interrupted run, and are removed.
-    """
-
-    def __init__(self, run):
-        self._say, self._writes = run.say, run.machine.is_main and not run.args.dry_run
-        self.path = run.output.logs / "samples.jsonl"
-        if self._writes and self.path.exists():
-            lines = self.path.read_text(encoding="utf-8").splitlines()
-            kept = "".join(f"{line}\n" for line in lines if _step_of(line) <= run.state.step)
-            write_atomically(self.path, lambda file: file.write(kept.encode()))
-
-    def show(self, step, samples: list[dict]) -> None:
-        """Prints the answers, and writes them."""
-        self._say(f"step {step.number}, answers and their rewards\n{shown(samples)}")
-        if self._writes:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.writelines(json.dumps({"step": step.number} | each, ensure_ascii=False) + "\n" for each in samples)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # a line that a killed run has left half written
-        return float("inf")
 
 
 def judged(answers: list[Answer], names: list[str], ratings: Tensor, total: Tensor) -> ValidationResult:

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import BinaryIO
 
-from training.report.metrics import flat
+from training.report.lines import flat
 
 WHOLE = 2**20  # bytes at the end of a file that are read in full; of what stands before, lines here and there
 SPARSE = 500  # how many of those

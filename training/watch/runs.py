@@ -9,7 +9,7 @@ from model.errors import SproutError
 from training.diagnosis.diagnosis import describe, diagnose
 from training.diagnosis.known import read_description
 from training.report.description import NAME, Description
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 from training.watch.following import Following, last_line
 
 PLACES = ("logs/*", "lora/logs/*", "*")  # of log folders, in an output folder or a folder of logs

@@ -9,7 +9,7 @@ from statistics import median
 
 from scripts.benchmark.gpu.programs import Failed, Program
 from scripts.benchmark.program import run_program
-from training.report.metrics import flat
+from training.report.lines import flat
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from scripts.benchmark.learn import ROOT, select_documents
 from scripts.benchmark.program import run_program
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 HIDDEN = 128
 NETWORK = (

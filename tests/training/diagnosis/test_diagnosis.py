@@ -27,7 +27,7 @@ from training.diagnosis.verdict import (
 )
 from training.engine.schedules import learning_rate_factor
 from training.report.description import Description
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 VERDICTS = {
     "healthy": HEALTHY,

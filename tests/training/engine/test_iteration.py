@@ -11,7 +11,7 @@ from tests.faults.processes import Running, together
 from tests.stages.workshop import same, write_texts
 from tests.training.engine.toy_stage import UPDATES, main
 from training.engine.iteration import mean_of_updates
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 ROOT = Path(__file__).parents[3]
 SIZE = 32

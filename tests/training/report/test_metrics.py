@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from model.errors import SproutError
 from training.report import loss_curve
 from training.report import metrics as module
+from training.report.lines import read_metrics
 from training.report.loss_curve import draw_loss_curve, trend
-from training.report.metrics import Metrics, read_metrics
+from training.report.metrics import Metrics
 
 
 def line(step: int, **more) -> dict:

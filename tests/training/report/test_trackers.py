@@ -16,7 +16,7 @@ from tests.stages.workshop import Workshop, assert_same_run, signal_at
 from training.engine.step import Step
 from training.report import trackers
 from training.report.description import Description
-from training.report.metrics import read_metrics
+from training.report.lines import read_metrics
 
 
 @pytest.fixture(scope="module")

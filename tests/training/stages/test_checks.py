@@ -29,7 +29,8 @@ def test_an_answer_ends_with_its_turn_whatever_ends_a_text(monkeypatch, eos):
     monkeypatch.setattr(checks, "generate_batch", generate)
     monkeypatch.setattr(checks, "new_generator", lambda device, seed: None)
     machine = SimpleNamespace(inference=contextlib.nullcontext, device=None, poll=None)
-    assert "| Yes" in chat_samples.answer_questions(None, ChatRenderer(tokenizer), machine, seed=0)
+    samples = chat_samples.answer_questions(None, ChatRenderer(tokenizer), machine, seed=0)
+    assert [each["answer"] for each in samples] == ["Yes"] * 4 and samples[3]["prompt"] == "法国的首都是哪里？"
     assert tokenizer.vocab["<|im_end|>"] in ends[0] and tokenizer.eos_id in ends[0]
 
 

@@ -1,0 +1,183 @@
+"""What stands on the page of a run, also of one that left less than it should."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.training.page.logs import line_of, write_run
+from training.page.left import what_is_left
+from training.page.page import page_of
+from training.page.thinned import spread_out, thinned
+
+
+class Reader(HTMLParser):
+    """The names of all elements, those that are never closed, and whatever leads outside."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.names, self.open, self.outside = set(), [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, name, attributes):
+        self.names.add(name)
+        if name not in ("meta", "br"):
+            self.open.append(name)
+        for key, value in attributes:
+            led = key in ("src", "href", "xlink:href", "action", "data") and not (value or "").startswith("#")
+            if led or key.startswith("on"):
+                self.outside.append((name, key, value))
+
+    def handle_startendtag(self, name, attributes):
+        self.handle_starttag(name, attributes)
+        self.open.pop()
+
+    def handle_endtag(self, name):
+        assert self.open.pop() == name
+
+
+def test_a_page_shows_what_a_run_left(tmp_path):
+    page = page_of([write_run(tmp_path / "logs" / "新芽_64")])
+    for text in (
+        "新芽_64",
+        "complete, 40 steps",
+        "healthy",
+        "从前",
+        "在第20步",
+        "model     4 M",
+        "abc-dirty",
+        "文.jsonl",
+    ):
+        assert text in page
+    for title in (
+        "loss",
+        "learning rate",
+        "gradient norm, before clipping",
+        "tokens a second",
+        "memory at its peak, GB",
+    ):
+        assert f"<figcaption>{title}</figcaption><svg" in page
+    read = Reader(page)
+    assert not read.open and not read.outside and "img" not in read.names and "script" not in read.names
+    assert "Not all is there" not in page
+
+
+def test_what_a_network_wrote_stays_text(tmp_path):
+    metrics = write_run(tmp_path / "a_64", weight_name="<script>alert(1)</script>")
+    hostile = {
+        "step": 30,
+        "prompt": "</dl><img src=x onerror=alert(1)>",
+        "answer": "<script>alert(2)</script>\ud800&amp;",
+    }
+    with open(metrics.with_name("samples.jsonl"), "a") as file:
+        file.write(json.dumps(hostile) + "\n")
+    lines = [line_of(41, **{"<img src=y>": 0.5, "rewards/<b>/mean": 1.0})]
+    with open(metrics, "a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)
+    page = page_of([metrics])
+    read = Reader(page)
+    assert not read.names & {"img", "script"} and not read.outside and not read.open
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page and "&amp;amp;" in page
+    page.encode("utf-8")
+
+
+RATED = {"rewards": {"exact": 1.0, "style": None}, "tokens": 3, "ended": True}
+
+
+def test_rewards_come_first_and_the_best_and_worst_answer_are_shown(tmp_path):
+    metrics = write_run(tmp_path / "grpo_64")
+    lines = [line_of(step, reward=step / 40, kl=0.01, **{"rewards/exact/mean": 0.5}) for step in range(1, 41)]
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    answers = [("42", 1.0), ("middling", 0.5), ("wrong", 0.0)]
+    samples = [{"step": 5, "prompt": "6 x 7?", "answer": a, **RATED, "rewards": {"exact": r}} for a, r in answers]
+    metrics.with_name("samples.jsonl").write_text("".join(json.dumps(each) + "\n" for each in samples))
+    page = page_of([metrics])
+    titles = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert titles[:2] == ["reward", "KL to the reference, nats"] and "rewards/exact/mean" in titles
+    assert "exact 1" in page and ">wrong</dd>" in page and "middling" not in page
+
+
+@pytest.mark.parametrize("name", ["pretrain_64", "other_64"])
+def test_results_of_held_out_questions_belong_to_their_weight(tmp_path, name):
+    metrics = write_run(tmp_path / "out" / "logs" / name)
+    skills = {"<capital>": {"accuracy": 0.25, "questions": 8}, "sum": {"accuracy": 1.0, "questions": 2}}
+    result = {"accuracy": 0.4, "questions": 10, "skills": skills, "weight": "out/pretrain_64.pth", "file": "q.jsonl"}
+    (tmp_path / "out" / "questions.json").write_text(json.dumps(result))
+    (tmp_path / "out" / "quickstart.json").write_text('{"some": ["other", "file"]}')
+    page = page_of([metrics])
+    assert ("&lt;capital&gt;" in page and "40.0%" in page) == (name == "pretrain_64")
+
+
+# --- what is missing or damaged ---------------------------------------------------------------------
+
+
+def test_damaged_pieces_are_named_and_the_rest_is_shown(tmp_path):
+    metrics = write_run(tmp_path / "a_64")
+    lines = metrics.read_text().splitlines(keepends=True)
+    lines[4], lines[7] = "{\0\n", '{"step": "nine"}\n'
+    metrics.write_text("".join(lines) + '{"step": 41, "lo')
+    metrics.with_name("samples.jsonl").write_bytes(b'{"step": 3, "prompt": "a"}\n\xff\n{"step"')
+    left = what_is_left(metrics)
+    assert [line["step"] for line in left.lines] == [1, 2, 3, 4, 6, 7, *range(9, 41)]
+    page = page_of([metrics])
+    assert "metrics.jsonl: 2 damaged lines were left out (5, 8)" in page and "lacks 2 of the 40 steps" in page
+    assert "the last line was cut short" in page and "samples.jsonl: 2 damaged lines" in page and "healthy" in page
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("run.json", None, "there is no run.json"),
+        ("run.json", "{", "run.json is damaged"),
+        ("run.json", '{"stage": "pretrain"}', "run.json holds no flags"),
+        ("samples.jsonl", None, "there is no samples.jsonl"),
+        ("metrics.jsonl", "", "metrics.jsonl holds no step yet"),
+        ("metrics.jsonl", json.dumps(line_of(1)) + "\n", "too few to judge"),
+        ("metrics.jsonl", '{"step": 1, "loss": null, "lr": 1}\n', "1 steps have no loss"),
+        ("metrics.jsonl", '{"step": 1, "tokens": 9}\n', "no verdict"),
+    ],
+)
+def test_a_piece_that_is_missing_stops_nothing(tmp_path, name, content, words):
+    metrics = write_run(tmp_path / "a_64")
+    metrics.with_name(name).unlink() if content is None else metrics.with_name(name).write_text(content)
+    page = page_of([metrics])
+    assert words in page and not Reader(page).open
+
+
+def test_steps_that_are_not_finite_are_marked(tmp_path):
+    metrics = write_run(tmp_path / "a_64")
+    with open(metrics, "a") as file:
+        file.writelines(json.dumps(line_of(s) | {"loss": None, "skipped": "non-finite"}) + "\n" for s in (41, 42, 43))
+    page = page_of([metrics])
+    assert "diverged" in page and "no loss: not finite" in page and "3 steps have no loss" in page
+
+
+def test_where_a_run_stands(tmp_path):
+    left = what_is_left(write_run(tmp_path / "a_64", planned=80))
+    assert left.state(left.changed + 5).startswith("going on: step 40 of 80")
+    assert left.state(left.changed + 5000) == (
+        "ended at step 40 of 80; the same command with --resume goes on from its last save"
+    )
+
+
+# --- long runs --------------------------------------------------------------------------------------
+
+
+def test_a_long_run_becomes_a_page_of_a_size_to_send(tmp_path):
+    metrics = write_run(tmp_path / "a_64", steps=3)
+    more = {f"measure/{i}": 0.123456789 * i for i in range(6)}
+    with open(metrics, "w") as file:
+        file.writelines(json.dumps(line_of(step, **more)) + "\n" for step in range(1, 20_001))
+    assert len(page_of([metrics]).encode()) < 1_000_000
+
+
+def test_thinning_keeps_the_peaks():
+    y = [0.0] * 10_000
+    y[7777] = 5.0
+    x, mean, least, largest = thinned(range(10_000), y, 100)
+    assert len(x) == len(mean) == 100 and largest.max() == 5.0 and least.min() == 0.0
+    assert mean.mean() == pytest.approx(5e-4) and list(x) == sorted(x)
+    assert [list(part) for part in thinned([1, 2], [3.0, 4.0], 5)] == [[1, 2]] + 3 * [[3, 4]]
+    assert spread_out(range(100), 4) == [0, 33, 66, 99] and spread_out([1, 2], 4) == [1, 2]

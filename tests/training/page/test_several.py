@@ -1,0 +1,85 @@
+"""Several runs side by side: what differs, and whether the difference of their ends is more than chance."""
+
+import math
+import random
+
+import pytest
+
+from tests.training.page.logs import write_run
+from training.page.left import what_is_left
+from training.page.page import page_of
+from training.page.seeds import POINTS, compare, pooled_deviation
+from training.page.several import BESIDE_THE_POINT, differing, sentences
+from training.stages.arguments import (
+    NOTHING,
+    StageParser,
+    add_data_arguments,
+    add_model_arguments,
+    add_optimization_arguments,
+    add_run_arguments,
+)
+
+
+def runs_of(folder, **ends):
+    """Runs by name: (end, flags)."""
+    return [what_is_left(write_run(folder / name, end=end, **flags)) for name, (end, flags) in ends.items()]
+
+
+def test_one_seed_says_nothing(tmp_path):
+    runs = runs_of(tmp_path, a=(4.0, {}), b=(3.9, {"learning_rate": 0.01}))
+    assert differing(runs) == {"--learning_rate": ["0.02", "0.01"]}
+    said = " ".join(sentences(runs, "loss"))
+    assert "One seed says nothing" in said and "b against a: loss -0.1000; whether that is more than chance" in said
+
+
+@pytest.mark.parametrize("end, words", [(3.5, "more than seeds explain"), (4.02, "no more than seeds explain")])
+def test_the_spread_of_the_seeds_is_the_measure(tmp_path, end, words):
+    seeds = {f"a{seed}": (4.0 + 0.01 * seed, {"seed": seed, "weight_name": f"a{seed}"}) for seed in (1, 2, 3)}
+    said = sentences(runs_of(tmp_path, **seeds, b=(end, {"learning_rate": 0.01})), "loss")
+    assert "a1 + a2 + a3: 3 seeds, loss 4.0100 to 4.0300, mean 4.0200." in said
+    # t with 2 degrees of freedom 4.303, deviation 0.01, sqrt(1/3 + 1)
+    bound = 4.303 * 0.01 * math.sqrt(4 / 3)
+    assert (
+        said[-1]
+        == f"b against a1 + a2 + a3: loss {end - 4.02:+.4f}, {words}: up to {bound:.4f} is chance in 19 of 20 cases."
+    )
+
+
+def test_what_cannot_be_compared_is_said(tmp_path):
+    runs = runs_of(tmp_path, a=(4.0, {}), b=(3.9, {"data_path": ["other.jsonl"]}))
+    runs.append(what_is_left(write_run(tmp_path / "c", planned=80)))
+    said = " ".join(sentences(runs, "loss"))
+    assert "c has not come to its end" in said and "The runs differ in --data_path" in said and "c against" not in said
+
+
+def test_only_runs_of_one_stage_are_compared(tmp_path):
+    paths = [write_run(tmp_path / name) for name in ("a", "b")]
+    assert "2 runs side by side" in page_of(paths)
+    run = paths[1].with_name("run.json")
+    run.write_text(run.read_text().replace('"pretrain"', '"full_sft"'))
+    assert "side by side" not in page_of(paths)
+
+
+def test_what_decides_nothing_is_what_the_flags_declare():
+    parser = StageParser()
+    add_data_arguments(parser, "")
+    add_model_arguments(parser, None)
+    add_optimization_arguments(parser, "muon", 0.1)
+    add_run_arguments(parser, "a")
+    decides = parser.parse_args([]).decides
+    assert {name for name, what in decides.items() if what == NOTHING} | {"seed"} == BESIDE_THE_POINT
+
+
+def test_the_spread_is_pooled_over_settings():
+    assert pooled_deviation({"a": [1.0], "b": [2.0]}) is None
+    deviation, freedom = pooled_deviation({"a": [1.0, 3.0], "b": [5.0, 5.0, 8.0], "c": [9.0]})
+    assert freedom == 3 and deviation == pytest.approx(math.sqrt((2 + 6) / 3))
+    assert compare({"a": [1.0], "b": [2.0]}, "a", "b").is_more is None
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_chance_alone_is_taken_for_more_in_one_of_twenty_cases(seeds):
+    noise = random.Random(seeds)
+    cases = [{n: [noise.gauss(0, 1) for _ in range(seeds)] for n in "ab"} for _ in range(4000)]
+    assert sum(compare(each, "a", "b").is_more for each in cases) / len(cases) == pytest.approx(0.05, abs=0.015)
+    assert list(POINTS) == sorted(POINTS, reverse=True)

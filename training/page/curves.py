@@ -1,0 +1,121 @@
+"""The curves of a run as pictures, and those of several runs in one."""
+
+import numpy as np
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from dataset.pages import COLOURS, INK, new_figure, svg
+from training.diagnosis.curve import finite
+from training.page.left import Left
+from training.page.thinned import thinned
+from training.report.loss_curve import BESIDES, trend
+
+POINTS = 300  # of a curve
+MOST_PICTURES = 24
+TITLES = {
+    "loss": "loss",
+    "lr": "learning rate",
+    "grad_norm": "gradient norm, before clipping",
+    "time/tokens_per_second": "tokens a second",
+    "time/memory": "memory at its peak, GB",
+    "reward": "reward",
+    "objective/kl": "KL to the reference, nats",
+    "kl": "KL to the reference, nats",
+    "entropy": "entropy, nats",
+}
+FIRST = ["loss", "lr", "grad_norm", "time/tokens_per_second", "time/memory"]
+NEVER = {"step", "tokens", "time/seconds"}
+
+
+def names_of(left: Left) -> list[str]:
+    """What of a run can be drawn, the most telling first. A `val_` curve is drawn with the one that it belongs to."""
+    found = {name for line in left.lines for name, value in line.items() if finite(value) is not None}
+    base = {name.removeprefix("val_") for name in found} - NEVER
+    rest = sorted(base - set(FIRST) - set(BESIDES))
+    rest.sort(key=lambda name: not name.startswith(("rewards/", "reward", "kl", "entropy", "completions/")))
+    besides = [name for name in BESIDES if name in base]
+    first = [name for name in FIRST if name in base]
+    if "reward" in base:  # a policy's loss says nothing
+        return [*besides, *first, *rest]
+    return [*first[:1], *besides, *first[1:], *rest]
+
+
+def pictures_of(left: Left, points: int = POINTS) -> list[tuple[str, str]]:
+    """(title, SVG) of each curve over the steps."""
+    return [(title_of(name), _picture(left, name, points)) for name in names_of(left)[:MOST_PICTURES]]
+
+
+def title_of(name: str) -> str:
+    return TITLES.get(name, name)
+
+
+def _picture(left: Left, name: str, points: int) -> str:
+    figure, axes = new_figure(2.3, 4.6)
+    scale = 2**-30 if name == "time/memory" else 1.0
+    steps, values = left.series(name)
+    if steps:
+        x, mean, least, largest = thinned(steps, np.multiply(values, scale), points)
+        noisy = name not in ("lr", "time/memory")
+        if noisy and len(steps) > points:
+            axes.fill_between(x, least, largest, color=COLOURS[2], alpha=0.25, lw=0)
+        elif noisy:
+            axes.plot(x, mean, color=COLOURS[2], alpha=0.35, lw=0.8)
+        smooth = trend(list(mean)) if noisy and len(mean) > 5 else mean
+        axes.plot(x, smooth, color=COLOURS[2], lw=1.6, label="training", marker="o" if len(x) == 1 else None)
+    steps, values = left.series(f"val_{name}")
+    if steps:
+        x, mean, *_ = thinned(steps, np.multiply(values, scale), 60)
+        axes.plot(x, mean, "o-", color=COLOURS[1], ms=3.5, lw=1.2, label="validation")
+        axes.legend(frameon=False, labelcolor=INK)
+    if name in ("loss", "reward"):
+        lost = [line["step"] for line in left.lines if "loss" in line and finite(line["loss"]) is None]
+        for step in lost[:50]:
+            axes.axvline(step, ymax=0.06, color=COLOURS[6], lw=1.5)
+        if lost:
+            axes.plot([], [], color=COLOURS[6], label="no loss: not finite")
+            axes.legend(frameon=False, labelcolor=INK)
+    _finish(axes, "step")
+    return svg(figure, f"{left.folder} {name}")
+
+
+def together(runs: list[Left], name: str, of: str, points: int = POINTS) -> str:
+    """One curve of several runs over `of`: "tokens" or "seconds"; validation as points."""
+    figure, axes = new_figure(3.4, 5.6)
+    for number, left in enumerate(runs):
+        colour, places = COLOURS[number % len(COLOURS)], places_of(left, of)
+        steps, values = left.series(name)
+        found = [(places[step], value) for step, value in zip(steps, values) if step in places]
+        if found and max(places.values()) > 0:
+            x, mean, *_ = thinned(*zip(*found), points)
+            smooth = trend(list(mean)) if len(mean) > 5 else mean
+            style = "-" if number < len(COLOURS) else "--"
+            axes.plot(x, smooth, style, color=colour, lw=1.4, label=left.name.replace("$", r"\$"))
+        steps, values = left.series(f"val_{name}")
+        held_out = [(places[step], value) for step, value in zip(steps, values) if step in places]
+        if held_out and max(places.values()) > 0:
+            axes.plot(*zip(*held_out), "o", color=colour, ms=3.5)
+    if not axes.lines:
+        return f"<p>No line of metrics.jsonl tells {of}.</p>"
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    axes.set_ylabel(title_of(name))
+    _finish(axes, {"tokens": "trained tokens", "seconds": "seconds in steps"}[of])
+    return svg(figure, f"{name} {of} {len(runs)}")
+
+
+def places_of(left: Left, of: str) -> dict[int, float]:
+    """Where each step stands on the axis `of`, by step."""
+    places, seconds = {}, 0.0
+    for line in left.lines:
+        seconds += finite(line.get("time/seconds")) or 0.0
+        place = seconds if of == "seconds" else finite(line.get("tokens"))
+        if place is not None:
+            places[line["step"]] = float(place)
+    return places
+
+
+def _finish(axes, below: str) -> None:
+    axes.set_xlabel(below)
+    axes.grid(alpha=0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if max(map(abs, axes.get_ylim())) >= 10_000:
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -1,0 +1,119 @@
+"""The part of the page that compares runs of one stage: flags that differ, curves in one picture, and end losses."""
+
+import html
+from itertools import combinations
+
+from dataset.pages import table
+from training.page.curves import POINTS, together
+from training.page.left import Left
+from training.page.one_run import end_of, in_words, seconds_of
+from training.page.seeds import compare, pooled_deviation
+from training.report.description import amount, duration
+
+# Flags that do not change what is learned (`training/stages/arguments.py` declares them so), and the seed.
+BESIDE_THE_POINT = set(
+    "seed out_dir weight_name resume allow_changed dry_run save_interval log_interval eval_interval sample_interval"
+    " histograms tracker tracker_project config activation_checkpointing".split()
+)
+OF_THE_MEASURE = ("data_path", "val_path", "val_ratio", "max_seq_len", "tokenizer_path", "format")
+MOST_PAIRS = 10
+
+
+def comparison_of(runs: list[Left], points: int = POINTS) -> str:
+    """HTML. runs: two or more of one stage."""
+    name = "reward" if any(left.series("reward")[1] for left in runs) else "loss"
+    pictures = "".join(
+        f"<figure><figcaption>{name} by {of}</figcaption>{together(runs, name, of, points)}</figure>"
+        for of in ("tokens", "seconds")
+    )
+    return "\n".join(
+        [
+            f"<h2>{html.escape(runs[0].stage)}: {len(runs)} runs side by side</h2>",
+            "<h3>What differs</h3>",
+            _flags_table(runs),
+            "<h3>Curves</h3>",
+            f'<div class="curves wide">{pictures}</div>',
+            '<p class="place">lines: training, smoothed; points: validation</p>',
+            "<h3>Ends</h3>",
+            _ends(runs, name),
+            *(f"<p>{html.escape(sentence)}</p>" for sentence in sentences(runs, name)),
+        ]
+    )
+
+
+def differing(runs: list[Left]) -> dict[str, list[str]]:
+    """The flags whose values differ, each with its value in each run; then what of the environment differs."""
+    found = {}
+    for of, prefix in ((lambda left: left.flags, "--"), (lambda left: left.environment, "")):
+        for name in dict.fromkeys(name for left in runs for name in of(left)):
+            values = [in_words(of(left)[name]) if name in of(left) else "-" for left in runs]
+            if len(set(values)) > 1 and name not in ("resume", "out_dir", "weight_name"):
+                found[prefix + name] = values
+    return found
+
+
+def _flags_table(runs: list[Left]) -> str:
+    rows = [[name, *values] for name, values in differing(runs).items()]
+    return table(["", *(left.name for left in runs)], rows) if rows else "<p>No flag, and nothing around them.</p>"
+
+
+def _ends(runs: list[Left], name: str) -> str:
+    rows = []
+    for left in runs:
+        tokens = left.lines[-1].get("tokens") if left.lines else None
+        ends = (end_of(left, name), min(left.series("val_loss")[1], default=None) if name == "loss" else None)
+        shown = ["-" if value is None else f"{value:.4f}" for value in ends]
+        counted = amount(tokens) if isinstance(tokens, int) else "-"
+        rows.append([left.name, in_words(left.flags.get("seed", "-")), counted, duration(seconds_of(left)), *shown])
+    return table(["run", "seed", "tokens", "time in steps", f"{name} at the end", "lowest validation"], rows)
+
+
+def settings_of(runs: list[Left]) -> list[list[Left]]:
+    """The runs that differ only in their seed, put together; a run whose flags are not known stands alone."""
+    groups: dict[str, list[Left]] = {}
+    for number, left in enumerate(runs):
+        key = {name: in_words(value) for name, value in left.flags.items() if name not in BESIDE_THE_POINT}
+        groups.setdefault(str(sorted(key.items())) if left.flags else f"alone {number}", []).append(left)
+    return list(groups.values())
+
+
+def sentences(runs: list[Left], name: str) -> list[str]:
+    """What the ends of the runs say, and what they do not."""
+    finished = [left for left in runs if left.steps[1] is None or left.steps[0] >= left.steps[1]]
+    said = [f"{left.name} has not come to its end and is not compared." for left in runs if left not in finished]
+    held_out = all(left.series(f"val_{name}")[1] for left in finished)
+    by_seed: dict[str, dict[str, float]] = {}
+    for group in settings_of(finished):
+        ends = {in_words(left.flags.get("seed", left.name)): end_of(left, name) for left in group}
+        if ends := {seed: end for seed, end in ends.items() if end is not None}:
+            by_seed[_called(group)] = ends
+    ends = {called: list(values.values()) for called, values in by_seed.items()}
+    if not held_out and finished:
+        said.append(f"Not every run has validation: where there is none, the {name} of training stands for it.")
+    for flag in OF_THE_MEASURE:
+        if len({in_words(left.flags.get(flag)) for left in finished}) > 1:
+            said.append(f"The runs differ in --{flag}: their {name} may be measured on other text, or in other tokens.")
+    spread = pooled_deviation(ends) if ends else None
+    for called, values in ends.items():
+        if len(values) > 1:
+            mean = sum(values) / len(values)
+            bounds = f"{min(values):.4f} to {max(values):.4f}"
+            said.append(f"{called}: {len(values)} seeds, {name} {bounds}, mean {mean:.4f}.")
+    if spread is None and ends:
+        said.append(
+            "Every setting was trained with one seed. One seed says nothing about how much of a difference is chance:"
+            " train each setting again with --seed 1 and --seed 2, and look again."
+        )
+    for first, second in list(combinations(ends, 2))[:MOST_PAIRS]:
+        found = compare(ends, first, second)
+        words = f"{second} against {first}: {name} {found.difference:+.4f}"
+        if found.is_more is None:
+            said.append(f"{words}; whether that is more than chance is not known.")
+        else:
+            more = "more than seeds explain" if found.is_more else "no more than seeds explain"
+            said.append(f"{words}, {more}: up to {found.by_chance:.4f} is chance in 19 of 20 cases.")
+    return said
+
+
+def _called(group: list[Left]) -> str:
+    return group[0].name if len(group) == 1 else " + ".join(left.name for left in group)
