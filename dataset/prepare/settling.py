@@ -10,7 +10,7 @@ import json
 import numpy as np
 
 from dataset.prepare.documents import Documents
-from dataset.prepare.duplicates.repeated_lines import RepeatedLines
+from dataset.prepare.duplicates.repeated_lines import MOST_BITS, RepeatedLines
 from dataset.prepare.fates import heads_of
 from dataset.prepare.judged import Judged, write_judged
 from dataset.prepare.settings import Settings
@@ -49,7 +49,8 @@ def _still_repeated(documents: Documents, heads: np.ndarray) -> RepeatedLines | 
     Only those are counted that kept all their lines: from others, every line that recurs is gone.
     """
     recurring = np.flatnonzero((heads == np.arange(len(heads))) & documents.column("recurs"))
-    counted = RepeatedLines()
+    characters = int(documents.column("characters")[recurring].sum(dtype=np.int64))
+    counted = RepeatedLines(min(MOST_BITS, max(16, (characters // 8).bit_length())))  # hardly a line is shorter
     for start in range(0, len(recurring), AT_ONCE):
         counted.count([documents.text(index) for index in recurring[start : start + AT_ONCE]])
     changes = any(counted.remove(documents.text(index))[1] for index in recurring)

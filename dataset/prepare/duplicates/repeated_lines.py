@@ -23,7 +23,7 @@ from dataset.prepare.duplicates.normalised import normalise
 
 MORE_THAN = 6  # documents
 SHORTEST = 12  # bytes of UTF-8
-ROWS = 4
+ROWS, MOST_BITS = 4, 24
 _FENCE = re.compile(r" {0,3}(```|~~~)")
 _FACTORS = np.frombuffer(blake2b(b"rows", digest_size=8 * ROWS).digest(), dtype="<u8")[:, None] | np.uint64(1)
 
@@ -36,7 +36,7 @@ class RepeatedLines:
     taken for a repeated one with a probability of 4e-11 among 30 M different lines and of 1e-6 among 50 M.
     """
 
-    def __init__(self, bits: int = 24, counts: np.ndarray | None = None):
+    def __init__(self, bits: int = MOST_BITS, counts: np.ndarray | None = None):
         self.counts = np.zeros((ROWS, 2**bits), dtype=np.uint8) if counts is None else counts
         self.bits = self.counts.shape[1].bit_length() - 1
 
