@@ -59,12 +59,19 @@ def is_adapter(name: str) -> bool:
 def changing_state(model: nn.Module) -> dict[str, Tensor]:
     """The parameters by name that training may change: all, or only the adapters where a network has some."""
     state = model.state_dict()
-    return state if adapters_of(model) is None else {name: tensor for name, tensor in state.items() if is_adapter(name)}
+    return {name: state[name] for name in changing_names(model)}
+
+
+def changing_names(model: nn.Module) -> list[str]:
+    """The names of `changing_state`; those of a tied head as well."""
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    return names if adapters_of(model) is None else list(filter(is_adapter, names))
 
 
 def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copies what `changing_state` returned back into the network."""
-    model.load_state_dict(model.state_dict() | dict(state), strict=True)
+    whole = {} if adapters_of(model) is None else model.state_dict()
+    model.load_state_dict(whole | dict(state), strict=True)
 
 
 def first_not_finite(model: nn.Module) -> str | None:
@@ -79,4 +86,6 @@ def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
 
 def norm_of(gradients: list[Tensor]) -> Tensor:
     """The Euclidean norm of all gradients together, a scalar tensor on their device."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    half = any(each.dtype == torch.bfloat16 for each in gradients)  # whose norms would be rounded to it, too
+    norms = torch._foreach_norm(gradients, 2, torch.float32) if half else torch._foreach_norm(gradients)
+    return torch.linalg.vector_norm(torch.stack(norms))

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from model.attention import QUERY_BLOCK
 from model.config import TransformerConfig
 from model.device import Device
 from model.likelihood import LOGITS_AT_ONCE
+from model.whole import adapters_of
 
 # A process on a CPU takes this much before it has a network, for PyTorch and our modules (measured: 0.45 to 0.55 GB).
 PROGRAM_ON_CPU = 500 * 2**20
@@ -22,12 +25,20 @@ class Footprint:
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
+    adapters: bool = False  # whether the parameters that learn are not those of `config`
+    compact: bool = False  # --optimizer_memory
+    offload: bool = False  # --offload_states
+    can_be_compact: bool = False
     on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
         config = self.config
         total = config.num_parameters()
+        if self.compact:
+            from training.engine.memory_of_compact import compact_parts  # only with the flag
+
+            return compact_parts(self, total, self._activations(batch_size * self.row_length, checkpointing))
         embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
         matrices = min(self.trainable, total - embeddings)
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices
@@ -60,15 +71,20 @@ class Footprint:
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 
-def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
+def footprint_of(model, row_length: int, args, choice: Device, beside: int = 0) -> Footprint:
     """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
     half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
+    possible = choice.dtype == torch.bfloat16 and choice.device.type != "mps"
     return Footprint(
         model.config,
         row_length,
-        optimizer,
+        args.optimizer,
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         compute_bytes=2 if half else 4,
         keeps_attention=on_cpu and half,
         program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
+        adapters=adapters_of(model) is not None,
+        compact=args.optimizer_memory == "compact",
+        offload=args.offload_states and not on_cpu,
+        can_be_compact=possible and not hasattr(model.config, "num_experts"),
     )

@@ -7,8 +7,7 @@ from pathlib import Path
 from model.disk import previous_path, sweep_temporaries, take
 from model.errors import SproutError
 from model.files.checkpoint import ADAPTER_FOLDER, save_weights
-from model.whole import adapters_of, changing_state
-from training.engine.muon import Muon
+from model.whole import adapters_of, changing_names
 
 
 class Output:
@@ -51,8 +50,8 @@ class Output:
         weights, state = sizes["model"], sum(sizes.values())
         for updater in updaters.values():
             for optimizer in updater.optimizers:
-                moments = 1 if isinstance(optimizer, Muon) else 2
-                state += 4 * moments * sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+                numbers = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+                state += getattr(optimizer, "state_bytes", 8) * numbers
         files = (self.weight_file, self.resume_file)
         needed = 2 * (weights + state) + max(weights, state)
         if resumes:  # a new run moves the earlier files aside, so they take space of their own
@@ -90,5 +89,5 @@ class Output:
 
 def _size_of_state(network) -> int:
     """Bytes of what a state holds of a network, a tied head counted once."""
-    names = changing_state(network)
+    names = changing_names(network)
     return 4 * sum(parameter.numel() for name, parameter in network.named_parameters() if name in names)

@@ -202,8 +202,10 @@ def plan_of_rollouts(
     if asked_for.fit:
         from training.engine.fitting import fit_step  # other runs do not load it
 
-        size, times, checkpointing = fit_step(plan.footprint, asked_for, plan.batch_size, plan.accumulation_steps)
+        size, times, checkpointing, footprint = fit_step(plan.footprint, asked_for, plan.batch_size, plan.accumulation_steps)
         plan = replace(plan, batch_size=size, accumulation_steps=times, activation_checkpointing=checkpointing)
+        asked_for.optimizer_memory = "compact" if footprint.compact else "exact"
+        plan = replace(plan, footprint=footprint, optimizer_memory=asked_for.optimizer_memory)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"
     return replace(plan, reasons=plan.reasons | {"batch": reason})
 

@@ -1,0 +1,25 @@
+"""How much memory `--optimizer_memory compact` takes; other runs do not load this.
+
+With AdamW, 8.06 bytes for each parameter that learns: `training/engine/compact.py`.
+"""
+
+from training.engine.blocks import BLOCK
+
+
+def compact_parts(footprint, total: int, activations: int) -> dict[str, int]:
+    """Bytes by what they are for; `footprint`: a `training.engine.memory.Footprint` of `total` parameters."""
+    config, learns = footprint.config, footprint.trainable
+    if footprint.adapters:  # they are float32 as ever
+        own = {"weights": 2 * total, "adapters": 4 * learns, "gradients": 4 * learns, "optimizer": 8 * learns}
+        return {"program": footprint.program, **own, "activations": activations}
+    embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    matrices = min(learns, total - embeddings) if footprint.optimizer == "muon" else 0
+    moments = 2 * learns + (learns - matrices) * 2 * 4 // BLOCK
+    return {
+        "program": footprint.program,
+        "weights": 2 * learns + 4 * (total - learns),  # what is frozen stays float32
+        "lower halves": 0 if footprint.offload else 2 * learns,
+        "gradients": 2 * learns,
+        "optimizer": 0 if footprint.offload else moments,
+        "activations": activations,
+    }
