@@ -12,6 +12,8 @@ def compact_parts(footprint, total: int, activations: int) -> dict[str, int]:
     if footprint.adapters:  # they are float32 as ever
         own = {"weights": 2 * total, "adapters": 4 * learns, "gradients": 4 * learns, "optimizer": 8 * learns}
         return {"program": footprint.program, **own, "activations": activations}
+    if not footprint.on_cuda:
+        activations += 4 * config.vocab_size * config.hidden_size  # the gradient of the head is summed in float32
     embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
     matrices = min(learns, total - embeddings) if footprint.optimizer == "muon" else 0
     moments = 2 * learns + (learns - matrices) * 2 * 4 // BLOCK

@@ -48,6 +48,8 @@ class CudaFootprint(Footprint):
 
     def total(self, batch_size: int, checkpointing: bool = False) -> int:
         """What has to be free. A recorded graph keeps the memory of its activations while the optimizer works."""
+        if self.compact:  # which is not recorded
+            return sum(self.parts(batch_size, checkpointing).values())
         return sum(super().parts(batch_size, checkpointing).values()) + self.muon()
 
     def micro_batch(self, rows: int, args) -> int:
@@ -136,7 +138,8 @@ class CudaFootprint(Footprint):
         c, b, logits = self.config, self.compute_bytes, self._logits_at_once(tokens)
         # Logits and their logarithms in float32, beside the gradient of the chunk before.
         each = 4 + b if self.compiled_as_one(checkpointing) else 8 if logits == tokens else 8 + (4 + b if b == 2 else 4)
-        half = 2 * c.hidden_size * (2 * c.vocab_size + tokens) if b == 2 else 4 * c.hidden_size * c.vocab_size
+        heads = 1 if self.compact else 2  # a product as large as the head, and the head in half precision
+        half = 2 * c.hidden_size * (heads * c.vocab_size + tokens) if b == 2 else 4 * c.hidden_size * c.vocab_size
         return logits * c.vocab_size * each + half
 
     def _logits_at_once(self, tokens: int) -> int:
