@@ -63,14 +63,14 @@ def assert_equal(one: dict, other: dict) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_it_learns_as_the_exact_one_does(optimizer):
-    exact = Learner(optimizer, compact=False).learn(range(30))
-    compact = Learner(optimizer, compact=True)
-    assert compact.learn(range(30))[-1] == pytest.approx(exact[-1], rel=0.01)
-    assert exact[-1] < 0.8 * exact[0]
-    assert compact.model.lm_head.weight.dtype == torch.bfloat16
-    assert compact.model.lm_head.weight.grad.dtype == torch.bfloat16
-    parts = Learner(optimizer, compact=True).learn(range(30), parts=8)
-    assert parts[-1] == pytest.approx(exact[-1], rel=0.01)
+    exact, compact = Learner(optimizer, compact=False), Learner(optimizer, compact=True)
+    expected, found = exact.learn(range(30)), compact.learn(range(30))
+    assert sum(found) == pytest.approx(sum(expected), rel=0.005)
+    assert expected[-1] < 0.8 * expected[0]
+    weight = compact.model.lm_head.weight
+    assert weight.dtype == weight.grad.dtype == torch.bfloat16
+    in_parts = Learner(optimizer, compact=True).learn(range(30), parts=8)
+    assert sum(in_parts) == pytest.approx(sum(expected), rel=0.005)
 
 
 def test_files_hold_the_float32_weights_to_the_bit():
