@@ -21,7 +21,7 @@ from training.engine.compact_network import make_compact, pieces
 from training.engine.muon import Muon
 from training.engine.split import thresholds
 
-MATRICES_AT_ONCE = 2**24  # numbers in a batch of Muon, which takes float32 copies of them
+AT_ONCE_ON_A_GPU = 2**24  # numbers in a batch of Muon, which takes float32 copies of them; on a CPU one matrix
 
 
 def compact_kinds(model: nn.Module, offload: bool):
@@ -54,11 +54,12 @@ def refuse(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
 class CompactMuon(Muon):
     """`Muon` over compact matrices: momentum in bfloat16, float32 copies of a few matrices at a time."""
 
-    at_once, state_bytes = MATRICES_AT_ONCE, 2
+    state_bytes = 2
 
     def __init__(self, params, masters, offload: bool = False, **settings):
         super().__init__(params, **settings)
         self._masters, self._offload = masters, offload
+        self.at_once = 1 if self.param_groups[0]["params"][0].device.type == "cpu" else AT_ONCE_ON_A_GPU
 
     def _update(self, parameters, shape, group):
         inside = [p for p in parameters if p in self._masters]
