@@ -59,13 +59,7 @@ def is_adapter(name: str) -> bool:
 def changing_state(model: nn.Module) -> dict[str, Tensor]:
     """The parameters by name that training may change: all, or only the adapters where a network has some."""
     state = model.state_dict()
-    return {name: state[name] for name in changing_names(model)}
-
-
-def changing_names(model: nn.Module) -> list[str]:
-    """The names of `changing_state`; those of a tied head as well."""
-    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    return names if adapters_of(model) is None else list(filter(is_adapter, names))
+    return state if adapters_of(model) is None else {name: tensor for name, tensor in state.items() if is_adapter(name)}
 
 
 def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:

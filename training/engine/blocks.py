@@ -4,13 +4,13 @@
     v = scale (code / 255)^4                                   uint8: sqrt(v) as m, so that it reaches as far down
 
 scale is the largest magnitude of the block. The squares (companding) space the codes so that small numbers keep their
-digits: next to a hundredth of the largest m they are 16 % apart, where 127 even steps would be 79 % apart. Blocks of 128
-divide the rows of the usual widths, and a row (what one neuron, or one token, has learned) has a size of its own.
+digits: next to a hundredth of the largest m they are 16 % apart, where 127 even steps would be 79 % apart. Blocks of
+128 divide the rows of the usual widths, and a row (what one neuron, or one token, has learned) has a size of its own.
 
 What lies between two codes goes to one of them, so that the mean is right: see `training/engine/split.py`. v must not
-be rounded up always: AdamW takes 5 % off a v whose gradients have ended (0.1 % where beta2 is 0.999), which is less than
-the distance of two codes, so v would never fall. Only a v between 0 and the lowest code is always rounded up, since a
-denominator of 0 under a gradient that is not 0 would be an explosion.
+be rounded up always: AdamW takes 5 % off a v whose gradients have ended (0.1 % where beta2 is 0.999), which is less
+than the distance of two codes, so v would never fall. Only a v between 0 and the lowest code is always rounded up,
+since a denominator of 0 under a gradient that is not 0 would be an explosion.
 """
 
 import torch

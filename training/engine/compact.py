@@ -1,20 +1,20 @@
-"""`--optimizer_memory compact`: AdamW and Muon for a network whose large matrices are bfloat16 with lower halves beside.
+"""`--optimizer_memory compact`: AdamW and Muon for a network in bfloat16 with lower halves beside.
 
-Bytes for each parameter, with AdamW: 2 of the weight, 2 of its lower half, 2 of the gradient, 2.06 of both moments; with
-Muon the momentum is a bfloat16, 2. The exact optimizers take 16 and 12. Where everything is rounded and why that does no
-harm: `training/engine/compact_network.py`, `training/engine/blocks.py`. The arithmetic is that of the exact optimizers,
-in float32, on one tensor or a piece of it at a time, so that there never is a float32 copy of the network.
+Bytes for each parameter, with AdamW: 2 of the weight, 2 of its lower half, 2 of the gradient, 2.06 of both moments;
+with Muon the momentum is a bfloat16, 2. The exact optimizers take 16 and 12. Where everything is rounded and why that
+does no harm: `training/engine/compact_network.py`, `training/engine/blocks.py`. The arithmetic is that of the exact
+optimizers, in float32, on one tensor or a piece of it at a time, so that there never is a float32 copy of the network.
 
 A state is saved as it is, codes and scales, so a resumed run goes on to the bit. `exact_state` makes the moments of the
 exact AdamW of it, and `CompactAdamW.load_state_dict` takes those of either.
 """
 
 import math
-from functools import partial
 
 import torch
 from torch import nn
 
+from model.device import Device
 from model.errors import UsageError
 from training.engine.blocks import decode_m, decode_v, encode_m, encode_v, scales_of
 from training.engine.compact_network import make_compact, pieces
@@ -24,26 +24,28 @@ from training.engine.split import thresholds
 AT_ONCE_ON_A_GPU = 2**24  # numbers in a batch of Muon, which takes float32 copies of them; on a CPU one matrix
 
 
-def compact_kinds(model: nn.Module, offload: bool):
-    """Makes `model` compact. Returns what makes its Muon and its AdamW; None where only adapters learn, by the exact
-    ones.
+def made_compact(optimizers: list, model: nn.Module, offload: bool) -> list[torch.optim.Optimizer]:
+    """Makes `model` compact, and compact optimizers of exact ones that have not made a step, over the same groups.
 
-    offload: keep moments and lower halves in the memory of the CPU, and bring over a piece at a time.
+    offload: keep moments and lower halves in the memory of the CPU, and bring over a piece at a time. Where only
+    adapters learn, the exact optimizers stay.
     """
     masters = make_compact(model, offload)
     if masters is None:
-        return None
-    return tuple(partial(kind, masters=masters, offload=offload) for kind in (CompactMuon, CompactAdamW))
+        return optimizers
+    return [(CompactMuon if isinstance(each, Muon) else CompactAdamW)(each, masters, offload) for each in optimizers]
 
 
-def refuse(model: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Raises `UsageError` where --optimizer_memory compact is not possible."""
-    if device.type == "mps":
+def refuse(args, model: nn.Module, choice: Device) -> None:
+    """Raises `UsageError` where flags of compact optimizers cannot work."""
+    if args.optimizer_memory != "compact":
+        raise UsageError("--offload_states is for --optimizer_memory compact: give both")
+    if choice.device.type == "mps":
         raise UsageError("--optimizer_memory compact is for a CPU or a CUDA GPU: leave it out on an Apple GPU")
-    if dtype != torch.bfloat16:
+    if choice.dtype != torch.bfloat16:
         raise UsageError(
-            f"--optimizer_memory compact computes in bfloat16, and this run in {str(dtype).removeprefix('torch.')}:"
-            " give --dtype bfloat16, or leave --optimizer_memory out"
+            "--optimizer_memory compact computes in bfloat16, and this run in"
+            f" {str(choice.dtype).removeprefix('torch.')}: give --dtype bfloat16, or leave --optimizer_memory out"
         )
     if hasattr(model.config, "num_experts"):
         raise UsageError(
@@ -56,8 +58,8 @@ class CompactMuon(Muon):
 
     state_bytes = 2
 
-    def __init__(self, params, masters, offload: bool = False, **settings):
-        super().__init__(params, **settings)
+    def __init__(self, exact: Muon, masters, offload: bool):
+        super().__init__(exact.param_groups, **exact.defaults, compute_dtype=exact.compute_dtype)
         self._masters, self._offload = masters, offload
         self.at_once = 1 if self.param_groups[0]["params"][0].device.type == "cpu" else AT_ONCE_ON_A_GPU
 
@@ -90,8 +92,8 @@ class CompactAdamW(torch.optim.Optimizer):
 
     state_bytes = 2
 
-    def __init__(self, params, masters, offload: bool = False, **settings):
-        super().__init__(params, settings)
+    def __init__(self, exact: torch.optim.AdamW, masters, offload: bool):
+        super().__init__(exact.param_groups, exact.defaults)
         self._masters, self._home = masters, "cpu" if offload else None
 
     @torch.no_grad()

@@ -1,15 +1,16 @@
 """A network in bfloat16 that trains as if it were in float32: what `--optimizer_memory compact` makes of a network.
 
-* Large matrices hold the upper halves of their float32 values, and `Masters` the lower ones (`training/engine/split.py`).
-  `state_dict` and `load_state_dict` of the network speak of the float32 values, so that files are the same as ever.
+* Large matrices hold the upper halves of their float32 values, and `Masters` the lower ones
+  (`training/engine/split.py`). `state_dict` and `load_state_dict` of the network speak of the float32 values, so that
+  files are the same as ever.
 * Norms, biases and other small tensors stay float32, and so does what runs from layer to layer, which begins in the
   embedding. Its gradient is summed in float32 for each token, and rounded once.
 * A gradient is a bfloat16, as every product of autocast is. A second micro-batch is added to it in float32, and the sum
-  is rounded so that its mean is right (`split.narrowed`): a hundred micro-batches that each bring less than half a digit
-  are not lost, and no second half has to be kept. What that costs is noise: about 1 % of a sum of a thousand equal
-  gradients, and less for fewer; the gradient of a batch differs from that of the next by far more.
-* Parameters that do not learn: with adapters the large ones become bfloat16, as autocast would use them in every product
-  anyway, and are saved nowhere; without adapters they stay float32.
+  is rounded so that its mean is right (`split.narrowed`): a hundred micro-batches that each bring less than half a
+  digit are not lost, and no second half has to be kept. What that costs is noise: about 1 % of a sum of a thousand
+  equal gradients, and less for fewer; the gradient of a batch differs from that of the next by far more.
+* Parameters that do not learn: with adapters the large ones become bfloat16, as autocast would use them in every
+  product anyway, and are saved nowhere; without adapters they stay float32.
 """
 
 from functools import partial
@@ -68,7 +69,9 @@ class Masters:
             values, home = parameter.data.flatten(), "cpu" if offload else parameter.device
             low = torch.empty(parameter.numel(), dtype=torch.int16, device=home)
             self._low[parameter] = low.pin_memory() if home == "cpu" and parameter.is_cuda else low
-            parameter.data = torch.empty_like(parameter.data, dtype=torch.bfloat16, memory_format=torch.contiguous_format)
+            parameter.data = torch.empty_like(
+                parameter.data, dtype=torch.bfloat16, memory_format=torch.contiguous_format
+            )
             for piece in pieces(values):
                 self.write(parameter, piece, values[piece])
             parameter.register_hook(partial(self._add_gradient, parameter))

@@ -29,9 +29,8 @@ def fit_step(footprint: Footprint, args, batch_size: int, accumulation: int) -> 
         raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
     share = batch_size * accumulation
     choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
-    if args.optimizer_memory is None and footprint.can_be_compact:
-        if footprint.total(choices[-1], True) > ROOM * args.fit * 2**30:
-            footprint = replace(footprint, compact=True)
+    if footprint.compact is None and footprint.total(choices[-1], True) > ROOM * args.fit * 2**30:
+        footprint = replace(footprint, compact=True)
     size, checkpointing = fit(footprint, args.fit, choices, args.activation_checkpointing)
     return size, share // size, checkpointing, footprint
 

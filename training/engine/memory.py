@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from model.attention import QUERY_BLOCK
 from model.config import TransformerConfig
 from model.device import Device
 from model.likelihood import LOGITS_AT_ONCE
-from model.whole import adapters_of
 
 # A process on a CPU takes this much before it has a network, for PyTorch and our modules (measured: 0.45 to 0.55 GB).
 PROGRAM_ON_CPU = 500 * 2**20
@@ -25,10 +22,9 @@ class Footprint:
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
-    adapters: bool = False  # whether the parameters that learn are not those of `config`
-    compact: bool = False  # --optimizer_memory
+    compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
+    adapters: bool = False  # whether compact is only what adapters are added to
     offload: bool = False  # --offload_states
-    can_be_compact: bool = False
     on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
@@ -71,20 +67,15 @@ class Footprint:
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 
-def footprint_of(model, row_length: int, args, choice: Device, beside: int = 0) -> Footprint:
+def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
     """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
     half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
-    possible = choice.dtype == torch.bfloat16 and choice.device.type != "mps"
     return Footprint(
         model.config,
         row_length,
-        args.optimizer,
+        optimizer,
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         compute_bytes=2 if half else 4,
         keeps_attention=on_cpu and half,
         program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
-        adapters=adapters_of(model) is not None,
-        compact=args.optimizer_memory == "compact",
-        offload=args.offload_states and not on_cpu,
-        can_be_compact=possible and not hasattr(model.config, "num_experts"),
     )

@@ -3,7 +3,25 @@
 With AdamW, 8.06 bytes for each parameter that learns: `training/engine/compact.py`.
 """
 
+from dataclasses import replace
+
+import torch
+
+from model.device import Device
+from model.whole import adapters_of
 from training.engine.blocks import BLOCK
+
+
+def possibly_compact(footprint, model, args, choice: Device):
+    """`footprint`, a `training.engine.memory.Footprint`, with what the flags say of its optimizers."""
+    possible = choice.dtype == torch.bfloat16 and choice.device.type != "mps"
+    possible = possible and not hasattr(model.config, "num_experts") and args.optimizer_memory is None
+    return replace(
+        footprint,
+        compact=True if args.optimizer_memory == "compact" else None if possible else False,
+        adapters=adapters_of(model) is not None,
+        offload=args.offload_states and choice.device.type != "cpu",
+    )
 
 
 def compact_parts(footprint, total: int, activations: int) -> dict[str, int]:

@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
     from another order of micro-batches) to about 1e-4 of the loss; float32 does not.
     """
 
-    at_once, state_bytes = AT_ONCE, 4  # numbers in a batch; bytes of the state for each parameter
+    at_once, state_bytes = None, 4  # numbers in a batch, AT_ONCE unless set; bytes of the state for a parameter
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in by_shape.items():
-                size = max(1, self.at_once // shape.numel())
+                size = max(1, (self.at_once or AT_ONCE) // shape.numel())
                 for start in range(0, len(parameters), size):
                     self._update(parameters[start : start + size], shape, group)
 

@@ -1,7 +1,5 @@
 """Which optimizer updates which parameter: parameter groups, and AdamW or Muon over them."""
 
-from functools import partial
-
 import torch
 from torch import nn
 
@@ -14,8 +12,6 @@ ADAM_BETA1, ADAM_EPS = 0.9, 1e-8
 # width x the embedding's rate, so a wider embedding has a proportionally lower rate
 # (https://arxiv.org/abs/2203.03466). An untied head and biases have the customary 0.15, which was not measured.
 EMBEDDING_TIMES_MUON, EMBEDDING_WIDTH, NORM_TIMES_MUON, OTHERS_TIMES_MUON = 1.5, 256, 1.5, 0.15
-
-EXACT = Muon, partial(torch.optim.AdamW, fused=True)  # what makes the two optimizers
 
 MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lora_A", "lora_B")
 
@@ -63,13 +59,11 @@ def optimizers_for(model: nn.Module, args, learning_rate: float, machine) -> lis
     # GPUs without bfloat16 train in float16, and for Muon they are faster in float32 than in bfloat16.
     dtype = machine.choice.dtype
     muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32
-    kinds = EXACT
+    built = build_optimizers(model, args.optimizer, learning_rate, args.weight_decay, args.adam_beta2, muon_dtype)
     if args.optimizer_memory == "compact":
-        from training.engine.compact import compact_kinds  # only with the flag
+        from training.engine.compact import made_compact  # only with the flag
 
-        kinds = compact_kinds(model, args.offload_states) or EXACT
-    settings = (args.optimizer, learning_rate, args.weight_decay, args.adam_beta2, muon_dtype)
-    built = build_optimizers(model, *settings, kinds)
+        built = made_compact(built, model, args.offload_states)
     if machine.device.type == "cuda" and args.optimizer == "muon":
         from training.engine.compiled_muon import compile_arithmetic  # only a GPU needs it
 
@@ -84,11 +78,9 @@ def build_optimizers(
     weight_decay: float,
     adam_beta2: float = 0.95,
     muon_dtype: torch.dtype = torch.bfloat16,
-    kinds: tuple = EXACT,
 ) -> list[torch.optim.Optimizer]:
     """`adamw`: one AdamW for everything. `muon`: Muon for the matrices of the blocks, AdamW for the rest.
 
-    kinds: what makes the Muon and the AdamW; see `training.engine.compact.compact_kinds` for the other ones.
     Every group remembers its peak learning rate as `peak_lr`; the run sets `lr` from it at each step.
     """
     if optimizer not in ("adamw", "muon"):
@@ -102,7 +94,7 @@ def build_optimizers(
         times["norms"] = NORM_TIMES_MUON
         times["embeddings"] = EMBEDDING_TIMES_MUON * min(1.0, EMBEDDING_WIDTH / model.config.hidden_size)
         if matrices:
-            optimizers.append(kinds[0](matrices, lr=learning_rate, weight_decay=weight_decay, compute_dtype=muon_dtype))
+            optimizers.append(Muon(matrices, lr=learning_rate, weight_decay=weight_decay, compute_dtype=muon_dtype))
     adam_groups = [
         {
             "params": parameters,
@@ -114,7 +106,7 @@ def build_optimizers(
     ]
     if adam_groups:
         betas = (ADAM_BETA1, adam_beta2)
-        optimizers.append(kinds[1](adam_groups, lr=learning_rate, betas=betas, eps=ADAM_EPS))
+        optimizers.append(torch.optim.AdamW(adam_groups, betas=betas, eps=ADAM_EPS, fused=True))
     for each in optimizers:
         for group in each.param_groups:
             group["peak_lr"] = group["lr"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from model.disk import previous_path, sweep_temporaries, take
 from model.errors import SproutError
 from model.files.checkpoint import ADAPTER_FOLDER, save_weights
-from model.whole import adapters_of, changing_names
+from model.whole import adapters_of, is_adapter
 
 
 class Output:
@@ -89,5 +89,5 @@ class Output:
 
 def _size_of_state(network) -> int:
     """Bytes of what a state holds of a network, a tied head counted once."""
-    names = changing_names(network)
-    return 4 * sum(parameter.numel() for name, parameter in network.named_parameters() if name in names)
+    whole = adapters_of(network) is None
+    return 4 * sum(each.numel() for name, each in network.named_parameters() if whole or is_adapter(name))

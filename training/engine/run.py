@@ -66,12 +66,10 @@ class Run:
 
     def begins_with(self, model, origin) -> None:
         """Says what the network begins with. Raises `UsageError` at once for flags that cannot work."""
-        if self.args.optimizer_memory == "compact":
-            from training.engine.compact import refuse  # only with the flag
+        if self.args.optimizer_memory == "compact" or self.args.offload_states:
+            from training.engine.compact import refuse  # only with these flags
 
-            refuse(model, self.machine.device, self.machine.choice.dtype)
-        elif self.args.offload_states:
-            raise UsageError("--offload_states is for --optimizer_memory compact: give both")
+            refuse(self.args, model, self.machine.choice)
         if not self.args.resume:
             return self.say(f"begins with {origin}")
         from training.engine.resume import check_there  # a run from the start does not load it

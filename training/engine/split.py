@@ -7,7 +7,7 @@
 `Tensor.to(torch.bfloat16)` will not do for `high`: it rounds half way to the even neighbour, and then `low` may have to
 be +32,768, which no int16 can be.
 
-    narrowed(x, t)                      a bfloat16 next to x, the farther from zero with the probability that keeps the mean
+    narrowed(x, t)                      a bfloat16 next to x, so that the mean over thresholds t is x
 
 Rounding to the nearest loses whatever is smaller than half a digit: 1 added to 256 in bfloat16 remains 256, every time.
 With thresholds t that are spread evenly, sums are right in the mean instead. They follow from position and round alone

@@ -1,7 +1,8 @@
 """Compact optimizers against the exact ones: losses after equal steps, tokens a second, and bytes for the preset 1b.
 
-Losses and speeds are of a small network that learns the texts of --data_path by the loop of `steps.py`, in bfloat16 on a
-CPU, from the same rows in the same order; exact and compact take turns. Bytes are those of the plan (`training/engine/memory.py`).
+Losses and speeds are of a small network that learns the texts of --data_path by the loop of `steps.py`, in bfloat16 on
+a CPU, from the same rows in the same order; exact and compact take turns. Bytes are those of the plan
+(`training/engine/memory.py`).
 """
 
 import statistics

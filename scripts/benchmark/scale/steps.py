@@ -7,15 +7,17 @@ import torch
 from model.lora import Lora, add_lora
 from scripts.benchmark.program import run_program
 from scripts.benchmark.scale.tensors import LiveBytes
-from training.engine.compact import compact_kinds
-from training.engine.optimizers import EXACT, build_optimizers
+from training.engine.compact import made_compact
+from training.engine.optimizers import build_optimizers
 from training.engine.update import Updater
 
 
 def learner(model, optimizer: str, compact: bool, rate: float, count: int) -> Updater:
     """What updates `model` in steps of `count` tokens."""
-    kinds = (compact_kinds(model, offload=False) if compact else None) or EXACT
-    return Updater(build_optimizers(model, optimizer, rate, 0.1, kinds=kinds), count, 1.0, fp16=False)
+    optimizers = build_optimizers(model, optimizer, rate, 0.1)
+    if compact:
+        optimizers = made_compact(optimizers, model, offload=False)
+    return Updater(optimizers, count, 1.0, fp16=False)
 
 
 def step(updater: Updater, loss_of, micro_batches: Iterable, factor: float = 1.0) -> float:

@@ -1,4 +1,4 @@
-"""Moments in 8 bits: how near they are, that they are right in the mean, and that v can fall and never is 0 by mistake."""
+"""Moments in 8 bits: how near they are, that they are right in the mean, that v can fall and never is 0 by mistake."""
 
 import pytest
 import torch

@@ -1,19 +1,22 @@
 """Compact optimizers learn as the exact ones do, small steps are not lost, and states go from one to the other."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from model.config import TransformerConfig
+from model.device import Device
 from model.errors import UsageError
+from model.experts import ExpertsConfig
 from model.lora import Lora, add_lora
 from model.transformer import Transformer
 from model.whole import changing_state, load_changing_state, plain_state_dict
 from tests.support import random_network
-from training.engine.compact import CompactAdamW, CompactMuon, compact_kinds, refuse
+from training.engine.compact import CompactAdamW, CompactMuon, made_compact, refuse
 from training.engine.compact_network import Masters
-from training.engine.optimizers import EXACT, build_optimizers
+from training.engine.optimizers import build_optimizers
 from training.engine.resume import restore_updater
 from training.engine.update import Updater
 from training.losses.next_token import next_token_loss
@@ -34,8 +37,10 @@ class Learner:
 
     def __init__(self, optimizer: str, compact: bool, offload: bool = False):
         self.model = random_network(CONFIG)
-        kinds = compact_kinds(self.model, offload) if compact else EXACT
-        self.updater = Updater(build_optimizers(self.model, optimizer, 2e-3, 0.1, kinds=kinds), 128, 1.0, fp16=False)
+        optimizers = build_optimizers(self.model, optimizer, 2e-3, 0.1)
+        if compact:
+            optimizers = made_compact(optimizers, self.model, offload)
+        self.updater = Updater(optimizers, 128, 1.0, fp16=False)
 
     def learn(self, steps: range, parts: int = 1) -> list[float]:
         losses = []
@@ -76,28 +81,26 @@ def test_it_learns_as_the_exact_one_does(optimizer):
 def test_files_hold_the_float32_weights_to_the_bit():
     model = random_network(CONFIG)
     before = {name: tensor.clone() for name, tensor in plain_state_dict(model).items()}
-    compact_kinds(model, offload=False)
+    made_compact([], model, offload=False)
     assert model.lm_head.weight.dtype == torch.bfloat16 and model.model.norm.weight.dtype == torch.float32
     assert_equal(plain_state_dict(model), before)
     other = random_network(CONFIG, seed=1)
-    compact_kinds(other, offload=False)
+    made_compact([], other, offload=False)
     load_changing_state(other, changing_state(model))
     assert_equal(plain_state_dict(other), before)
 
 
-def one_matrix(kind, **settings):
-    """An optimizer of one matrix that holds 1 everywhere, and how to read it."""
+def one_matrix(**settings):
+    """An AdamW of one matrix that holds 1 everywhere, and what holds it."""
     holder = torch.nn.Module()
-    holder.model = torch.nn.Module()
-    holder.weight = torch.nn.Parameter(torch.ones(64, 64))
-    masters = Masters(holder, offload=False)
-    return holder, kind([holder.weight], masters=masters, **settings)
+    holder.model, holder.weight = torch.nn.Module(), torch.nn.Parameter(torch.ones(64, 64))
+    exact = torch.optim.AdamW([holder.weight], betas=(0.9, 0.95), weight_decay=0.0, **settings)
+    return holder, CompactAdamW(exact, Masters(holder, offload=False), offload=False)
 
 
 @pytest.mark.parametrize("gradient", [1.0, 1e-6])
 def test_a_thousand_small_steps_are_not_lost(gradient):
-    settings = {"lr": 1e-5, "betas": (0.9, 0.95), "eps": 1e-12, "weight_decay": 0.0}
-    holder, optimizer = one_matrix(CompactAdamW, **settings)
+    holder, optimizer = one_matrix(lr=1e-5, eps=1e-12)
     for _ in range(1000):
         holder.weight.grad = torch.full((64, 64), gradient, dtype=torch.bfloat16)
         optimizer.step()
@@ -115,7 +118,10 @@ def test_the_arithmetic_is_that_of_torch():
     holder = torch.nn.Module()
     holder.model = torch.nn.Module()
     settings = {"lr": 1e-2, "betas": (0.9, 0.95), "eps": 1e-8, "weight_decay": 0.1}
-    optimizers = (CompactAdamW([own], Masters(holder, False), **settings), torch.optim.AdamW([torchs], **settings))
+    optimizers = (
+        CompactAdamW(torch.optim.AdamW([own], **settings), Masters(holder, False), False),
+        torch.optim.AdamW([torchs], **settings),
+    )
     for step in range(10):
         for parameter, optimizer in zip((own, torchs), optimizers):
             parameter.grad = torch.sin(torch.arange(50.0) * (step + 1))
@@ -125,7 +131,7 @@ def test_the_arithmetic_is_that_of_torch():
 
 def test_gradients_of_many_micro_batches_are_summed():
     """1 / 300 of the sum is less than half a digit of bfloat16: adding up as usual would stand still."""
-    holder, _ = one_matrix(CompactAdamW, lr=0.0, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0)
+    holder, _ = one_matrix(lr=0.0)
     for _ in range(600):
         holder.weight.sum().backward()
     assert holder.weight.grad.dtype == torch.bfloat16
@@ -135,7 +141,7 @@ def test_gradients_of_many_micro_batches_are_summed():
 
 def test_the_gradient_of_a_frequent_token_is_summed_in_float32():
     model = random_network(CONFIG.replace(tie_word_embeddings=False))
-    compact_kinds(model, offload=False)
+    made_compact([], model, offload=False)
     tokens = torch.tensor([[3] * 1000 + [5, 3]])
     model.model.embed_tokens(tokens).sum().backward()
     gradient = model.model.embed_tokens.weight.grad
@@ -204,7 +210,8 @@ def test_what_is_not_finite_touches_nothing():
 def test_adapters_stay_float32_on_a_bfloat16_network():
     model = random_network(CONFIG)
     add_lora(model, Lora(4, 8.0))
-    assert compact_kinds(model, offload=False) is None  # the exact optimizers
+    optimizers = build_optimizers(model, "adamw", 1e-3, 0.1)
+    assert made_compact(optimizers, model, offload=False) is optimizers  # the exact ones
     types = {name: parameter.dtype for name, parameter in model.named_parameters()}
     assert types["model.layers.0.mlp.up_proj.weight"] == types["lm_head.weight"] == torch.bfloat16
     assert {types[name] for name in changing_state(model)} == {torch.float32}
@@ -213,11 +220,18 @@ def test_adapters_stay_float32_on_a_bfloat16_network():
 
 
 def test_it_is_refused_where_it_cannot_be():
-    model, cpu = Transformer(CONFIG), torch.device("cpu")
+    model, args = Transformer(CONFIG), SimpleNamespace(optimizer_memory="compact", offload_states=False)
+    cpu, apple = torch.device("cpu"), torch.device("mps")
+    refuse(args, model, Device(cpu, torch.bfloat16, ""))
     with pytest.raises(UsageError, match="in float32: give --dtype bfloat16"):
-        refuse(model, cpu, torch.float32)
+        refuse(args, model, Device(cpu, torch.float32, ""))
     with pytest.raises(UsageError, match="Apple GPU"):
-        refuse(model, torch.device("mps"), torch.bfloat16)
+        refuse(args, model, Device(apple, torch.bfloat16, ""))
+    model.config = ExpertsConfig.of(CONFIG)
+    with pytest.raises(UsageError, match="experts"):
+        refuse(args, model, Device(cpu, torch.bfloat16, ""))
+    with pytest.raises(UsageError, match="--offload_states is for"):
+        refuse(SimpleNamespace(optimizer_memory=None, offload_states=True), model, Device(cpu, torch.bfloat16, ""))
 
 
 def test_muon_keeps_its_momentum_in_two_bytes():

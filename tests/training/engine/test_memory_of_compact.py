@@ -1,17 +1,19 @@
 """What a compact run is said to take, against the bytes of all its tensors; and what --fit makes of 12 GB."""
 
-from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from model.config import PRESETS, TransformerConfig
+from model.device import Device
 from model.errors import UsageError
 from scripts.benchmark.scale.steps import bytes_of_steps
 from tests.support import random_network
-from tests.training.support import flags
+from tests.training.support import SMALL, flags
 from training.engine.fitting import fit_step
 from training.engine.memory import Footprint
+from training.engine.memory_of_compact import possibly_compact
 from training.engine.memory_on_cuda import WORKSPACE, CudaFootprint
 from training.losses.next_token import next_token_loss
 
@@ -49,7 +51,7 @@ def test_it_takes_what_is_said(optimizer, lora):
 
 
 def footprint(kind=Footprint, **more):
-    return kind(ONE_BILLION, 1024, "muon", ONE_BILLION.num_parameters(), 2, can_be_compact=True, **more)
+    return kind(ONE_BILLION, 1024, "muon", ONE_BILLION.num_parameters(), 2, **{"compact": None} | more)
 
 
 def test_a_billion_parameters_fit_into_12_gb():
@@ -65,9 +67,23 @@ def test_a_billion_parameters_fit_into_12_gb():
 def test_the_exact_optimizers_come_first():
     assert not fit_step(footprint(), flags("--fit", "40"), 4, 1)[3].compact
     with pytest.raises(UsageError, match="--fit 12: one row takes"):
-        fit_step(footprint(), flags("--fit", "12", "--optimizer_memory", "exact"), 4, 1)
-    with pytest.raises(UsageError, match="--fit 12: one row takes"):
-        fit_step(replace(footprint(), can_be_compact=False), flags("--fit", "12"), 4, 1)
+        fit_step(footprint(compact=False), flags("--fit", "12"), 4, 1)
+
+
+@pytest.mark.parametrize(
+    "asked, dtype, found",
+    [
+        (None, torch.bfloat16, None),  # --fit may choose
+        ("exact", torch.bfloat16, False),
+        ("compact", torch.bfloat16, True),
+        (None, torch.float16, False),
+        (None, torch.float32, False),
+    ],
+)
+def test_fit_chooses_only_where_it_may(asked, dtype, found):
+    args = SimpleNamespace(optimizer_memory=asked, offload_states=False)
+    choice = Device(torch.device("cpu"), dtype, "")
+    assert possibly_compact(footprint(), random_network(SMALL), args, choice).compact is found
 
 
 def test_offloaded_states_are_not_on_the_card():
