@@ -48,11 +48,11 @@ class Learner:
             generator = torch.Generator().manual_seed(step)
             starts = torch.randint(0, 8, (8, 1), generator=generator)
             rows = (starts * 5 + torch.arange(17) ** 2) % 90
-            for rows in rows.chunk(parts):
+            for part in rows.chunk(parts):
                 with torch.autocast("cpu", torch.bfloat16):
-                    features = self.model.features(rows[:, :-1])
-                    loss = next_token_loss(features, self.model.lm_head.weight, rows[:, 1:])
-                self.updater.backward(loss, rows[:, 1:].numel())
+                    features = self.model.features(part[:, :-1])
+                    loss = next_token_loss(features, self.model.lm_head.weight, part[:, 1:])
+                self.updater.backward(loss, part[:, 1:].numel())
             losses.append(self.updater.update(1.0).loss)
         return losses
 
