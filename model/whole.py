@@ -1,10 +1,9 @@
-"""A network as a whole: all its parameters by name, their fingerprint, their gradients.
+"""A network as a whole: all its parameters by name, their gradients.
 
 Whatever looks at every parameter at once goes through this file. Today each process holds every parameter whole; a
 network whose parameters are spread over several processes will be gathered here, and nowhere else.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -34,16 +33,6 @@ def _own_storage(tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
     # A view would bring the whole storage under it into the file.
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
-
-
-def fingerprint(model: nn.Module) -> str:
-    """A name for the weights of a network without its adapters: SHA-256 of their names, shapes, types and bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(plain_state_dict(model).items()):
-        if not is_adapter(name):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def adapters_of(model: nn.Module):

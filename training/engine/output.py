@@ -1,7 +1,6 @@
 """The files that a run writes: weights, state, logs. One run at a time owns them; an earlier result is kept aside."""
 
 import shutil
-import time
 from pathlib import Path
 
 from model.disk import previous_path, sweep_temporaries, take
@@ -69,13 +68,9 @@ class Output:
         files = [path for path in (*ours, *map(previous_path, ours), self.logs) if path.exists()]
         if not files:
             return None
-        folder = self.folder / "earlier" / f"{self.weight_file.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
-        while folder.exists():  # an earlier result was moved in this second
-            folder = folder.with_name(f"{folder.name}+")
-        folder.mkdir(parents=True)
-        for path in files:
-            path.rename(folder / ("logs" if path == self.logs else path.name))
-        return folder
+        from training.engine.earlier import move_aside  # most runs find nothing
+
+        return move_aside(files, self)
 
     def save_weights(self, model, tokenizer, stage: str, facts: dict) -> None:
         """Writes the result: the network, or only its adapters if it has any."""
