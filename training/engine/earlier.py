@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def move_aside(files: list[Path], output) -> Path:
-    """Moves `files` of a `training.engine.output.Output` to <folder>/earlier/<name>_<time>/, and returns that folder."""
+    """Moves `files` of an `Output` to <folder>/earlier/<name>_<time>/, and returns that folder."""
     folder = output.folder / "earlier" / f"{output.weight_file.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
     while folder.exists():  # an earlier result was moved in this second
         folder = folder.with_name(f"{folder.name}+")

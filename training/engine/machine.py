@@ -133,14 +133,11 @@ class Machine:
         self.why_compiles = "the run is too short to pay for it"
         operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step
         if operations > FEW_OPERATIONS or self._compile_choice != "auto" or self.device.type != "cpu":
-            from training.engine import speed  # a run of seconds does not load it
+            from training.engine.speed import decide  # a run of seconds does not load it
 
-            seconds = speed.expected_seconds(model, plan, self)
-            self.seconds = seconds if self.device.type == "cpu" else None
-            self.compiles, self.why_compiles = speed.compiles(self.device, self._compile_choice, seconds)
-            before = speed.compiled_before(resume_file) if resume_file and self._compile_choice == "auto" else None
-            if before not in (None, self.compiles):
-                self.compiles, self.why_compiles = before, "as before"
+            self.compiles, self.why_compiles, self.seconds = decide(
+                self, self._compile_choice, model, plan, resume_file
+            )
         self.compile(model)
         if self.device.type == "cuda":
             from training.engine.on_cuda import equip  # no other device loads it
