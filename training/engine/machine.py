@@ -94,7 +94,7 @@ class Machine:
         self.compiles, self.why_compiles = False, ""
         self.seconds: float | None = None  # that the run takes, where that was measured
         self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
-        self._compile_choice, self._deterministic = args.compile, args.deterministic
+        self.compile_choice, self._deterministic = args.compile, args.deterministic
         self._contexts, self._lenient = contextlib.ExitStack(), contextlib.nullcontext
 
     def start(self) -> None:
@@ -132,12 +132,10 @@ class Machine:
         """
         self.why_compiles = "the run is too short to pay for it"
         operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step
-        if operations > FEW_OPERATIONS or self._compile_choice != "auto" or self.device.type != "cpu":
+        if operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
             from training.engine.speed import decide  # a run of seconds does not load it
 
-            self.compiles, self.why_compiles, self.seconds = decide(
-                self, self._compile_choice, model, plan, resume_file
-            )
+            self.compiles, self.why_compiles, self.seconds = decide(self, model, plan, resume_file)
         self.compile(model)
         if self.device.type == "cuda":
             from training.engine.on_cuda import equip  # no other device loads it

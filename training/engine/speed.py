@@ -21,11 +21,12 @@ WORTH_COMPILING = 300  # seconds
 OPERATIONS, FEWEST = 5e10, 32  # of a pass that is measured: half a second on two cores; the fewest tokens of one
 
 
-def decide(machine, choice: str, model, plan, resume_file: Path | None) -> tuple[bool, str, float | None]:
+def decide(machine, model, plan, resume_file: Path | None) -> tuple[bool, str, float | None]:
     """Whether a run compiles, why, and the seconds that it takes, where that was measured.
 
-    choice: --compile. resume_file: the state of the run that goes on, which keeps to what was chosen automatically.
+    resume_file: the state of the run that goes on, which keeps to what was chosen automatically.
     """
+    choice = machine.compile_choice
     seconds = expected_seconds(model, plan, machine)
     chosen, why = compiles(machine.device, choice, seconds)
     before = compiled_before(resume_file) if resume_file and choice == "auto" else None
