@@ -213,7 +213,7 @@ def test_adapters_stay_float32_on_a_bfloat16_network():
     optimizers = build_optimizers(model, "adamw", 1e-3, 0.1)
     assert made_compact(optimizers, model, offload=False) is optimizers  # the exact ones
     types = {name: parameter.dtype for name, parameter in model.named_parameters()}
-    assert types["model.layers.0.mlp.up_proj.weight"] == types["lm_head.weight"] == torch.bfloat16
+    assert types["model.layers.0.mlp.up_proj.weight"] == model.lm_head.weight.dtype == torch.bfloat16
     assert {types[name] for name in changing_state(model)} == {torch.float32}
     with torch.autocast("cpu", torch.bfloat16):
         assert model.model.embed_tokens(torch.tensor([[1]])).dtype == torch.float32
