@@ -21,7 +21,7 @@ from training.stages.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.stages.stage_arguments import add_lora_arguments
+from training.stages.stage_arguments import add_chat_arguments, add_lora_arguments
 
 
 def parse_arguments(argv=None):
@@ -29,6 +29,7 @@ def parse_arguments(argv=None):
     # Rows are longer than for texts, because a conversation that does not fit is cut, while a text is only split.
     what = "conversations: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
     add_data_arguments(parser, what, max_seq_len=768)
+    add_chat_arguments(parser)
     add_model_arguments(parser, start_from="pretrain")
     add_lora_arguments(parser)
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.0)
@@ -54,13 +55,17 @@ def fine_tune(args, stage: str):
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.starting_point import starting_point
 
+    kind = CHATS
+    if args.first_turn:
+        from dataset.rows.first_turns import FIRST_TURNS as kind
+
     with Run(args, stage) as run:
         # Network and data
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
         run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
-        rows, validation = open_data(CHATS, args, tokenizer, run.say)
+        rows, validation = open_data(kind, args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume
         plan = plan_for(args, machine, model, rows, origin)

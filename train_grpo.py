@@ -53,7 +53,7 @@ def main(argv=None):
     from dataset.rendering import ChatRenderer
     from dataset.rows.prompts import prompts_for
     from inference.tools.toolbox import Toolbox
-    from model.whole import fingerprint
+    from model.fingerprint import fingerprint
     from training.engine.iteration import Iteration
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run

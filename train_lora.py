@@ -23,13 +23,14 @@ from training.stages.arguments import (
     add_run_arguments,
     run_main,
 )
-from training.stages.stage_arguments import add_lora_arguments
+from training.stages.stage_arguments import add_chat_arguments, add_lora_arguments
 
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     what = "conversations: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
     add_data_arguments(parser, what, max_seq_len=768)
+    add_chat_arguments(parser)
     add_model_arguments(parser, start_from="full_sft")
     add_lora_arguments(parser, always=True)
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)

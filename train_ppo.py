@@ -50,7 +50,7 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from dataset.rows.prompts import prompts_for
-    from model.whole import fingerprint
+    from model.fingerprint import fingerprint
     from training.engine.iteration import Iteration
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run

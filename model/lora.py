@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import SproutError, UsageError
-from model.whole import adapters_of, fingerprint, is_adapter, unwrapped
+from model.fingerprint import fingerprint
+from model.whole import adapters_of, is_adapter, unwrapped
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")

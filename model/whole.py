@@ -1,10 +1,9 @@
-"""A network as a whole: all its parameters by name, their fingerprint, their gradients.
+"""A network as a whole: all its parameters by name, their gradients.
 
 Whatever looks at every parameter at once goes through this file. Today each process holds every parameter whole; a
 network whose parameters are spread over several processes will be gathered here, and nowhere else.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -36,16 +35,6 @@ def _own_storage(tensor: Tensor) -> Tensor:
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
-def fingerprint(model: nn.Module) -> str:
-    """A name for the weights of a network without its adapters: SHA-256 of their names, shapes, types and bytes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(plain_state_dict(model).items()):
-        if not is_adapter(name):
-            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-            digest.update(tensor.view(torch.uint8).numpy())
-    return digest.hexdigest()
-
-
 def adapters_of(model: nn.Module):
     """The `model.lora.Lora` that a network has; None where it has no adapters."""
     return getattr(unwrapped(model), "lora", None)
@@ -64,7 +53,8 @@ def changing_state(model: nn.Module) -> dict[str, Tensor]:
 
 def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copies what `changing_state` returned back into the network."""
-    model.load_state_dict(model.state_dict() | dict(state), strict=True)
+    whole = {} if adapters_of(model) is None else model.state_dict()
+    model.load_state_dict(whole | dict(state), strict=True)
 
 
 def first_not_finite(model: nn.Module) -> str | None:
@@ -79,4 +69,6 @@ def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
 
 def norm_of(gradients: list[Tensor]) -> Tensor:
     """The Euclidean norm of all gradients together, a scalar tensor on their device."""
-    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    half = any(each.dtype == torch.bfloat16 for each in gradients)  # whose norms would be rounded to it, too
+    norms = torch._foreach_norm(gradients, 2, torch.float32) if half else torch._foreach_norm(gradients)
+    return torch.linalg.vector_norm(torch.stack(norms))

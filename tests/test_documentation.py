@@ -21,13 +21,13 @@ from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.huggingface import export_folder
 from model.files.peft import write_peft_folder
+from model.fingerprint import fingerprint
 from model.gpt2 import GPT2, GPT2Config
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
 from model.text.extend_bpe import extend
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
-from model.whole import fingerprint
 from tests.stages.workshop import write_chats, write_pairs, write_scored, write_texts, write_thoughts
 
 ROOT = Path(__file__).parent.parent

@@ -45,6 +45,10 @@ CHANGES = {
     "dtype": (("--dtype=bfloat16",), "dtype was float32, is bfloat16"),
     "compile": (("--compile=on",), "compile was False, is True"),
     "deterministic": (("--deterministic",), "deterministic was None, is True"),
+    "optimizer_memory": (
+        ("--optimizer_memory=compact", "--dtype=bfloat16"),
+        "optimizer_memory was None, is compact",
+    ),
 }
 BY_FLAG = [name for name, (words, _) in CHANGES.items() if words]
 
@@ -86,8 +90,8 @@ def resume(stopped, stage: str, *words: str, **more):
 def test_every_part_of_a_run_is_in_the_table(stopped):
     for result in stopped.values():
         named = set(read_checkpoint(result.resume_file)["identity"])
-        # The first is written only where it is on, the other only by pretraining.
-        assert named | {"deterministic", "train_only"} == set(CHANGES)
+        # The first two are written only where they are on, the last only by pretraining.
+        assert named | {"deterministic", "optimizer_memory", "train_only"} == set(CHANGES)
     assert set(EFFECTS) < set(CHANGES)
 
 

@@ -15,10 +15,11 @@ from model.files.checkpoint import save_weights
 from model.files.huggingface import export_folder
 from model.files.loading import load_model
 from model.files.peft import CONFIG, WEIGHTS, write_peft_folder
+from model.fingerprint import fingerprint
 from model.generation import KVCache
 from model.lora import TARGETS, Lora, LoRALinear, add_lora, load_lora, lora_state_dict, merge_lora, targets_called
 from model.transformer import initialize
-from model.whole import adapters_of, fingerprint, is_adapter
+from model.whole import adapters_of, is_adapter
 from tests.support import random_network
 from training.engine.optimizers import build_optimizers
 

@@ -12,9 +12,10 @@ from model.files.huggingface import export_folder, hf_config
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from model.files.reward import load_reward, load_reward_adapters
+from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora, merge_lora
 from model.reward import RewardModel, rewards
-from model.whole import SCORE, fingerprint, plain_state_dict
+from model.whole import SCORE, plain_state_dict
 from scripts.export_hf import main
 from tests.support import make_tokenizer, random_network
 

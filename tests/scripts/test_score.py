@@ -8,9 +8,10 @@ import torch
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
+from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
-from model.whole import SCORE, fingerprint
+from model.whole import SCORE
 from scripts import score
 from tests.stages.workshop import Workshop
 from training.stages.arguments import run_main

@@ -8,8 +8,9 @@ import torch
 import eval_model
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
+from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora
-from model.whole import fingerprint, is_adapter
+from model.whole import is_adapter
 from tests.stages.workshop import SIZE, Workshop
 from training.stages.reference import frozen_copy
 

@@ -10,8 +10,9 @@ from model.files.adapters import open_lora
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
+from model.fingerprint import fingerprint
 from model.lora import TARGETS, merge_lora
-from model.whole import fingerprint, is_adapter
+from model.whole import is_adapter
 from tests.stages.workshop import SIZE, Workshop, same
 from tests.support import random_network
 from training.stages.arguments import run_main

@@ -95,11 +95,15 @@ def together(work) -> None:
 
 
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Sends all gradients as one message."""
+    """Sends all gradients in float32 as one message, and those in bfloat16, which are large, one by one."""
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = gradients_of(parameters)
+    for gradient in gradients:
+        if gradient.dtype == torch.bfloat16:
+            gradient.copy_(sum_over_processes(gradient.float()))
+    gradients = [gradient for gradient in gradients if gradient.dtype != torch.bfloat16]
     flat = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]))
     parts = flat.split([gradient.numel() for gradient in gradients])
     torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients)])

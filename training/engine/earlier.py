@@ -1,11 +1,11 @@
-"""The result of an earlier run, which a new one of the same name must not destroy. Loaded only where there is one."""
+"""Moves the result of an earlier run out of the way of a new one."""
 
 import time
 from pathlib import Path
 
 
-def moved_aside(files: list[Path], output) -> Path:
-    """The folder to which `files` were moved, which `training.engine.output.Output` would write."""
+def move_aside(files: list[Path], output) -> Path:
+    """Moves `files` of an `Output` to <folder>/earlier/<name>_<time>/, and returns that folder."""
     folder = output.folder / "earlier" / f"{output.weight_file.stem}_{time.strftime('%Y-%m-%d_%H%M%S')}"
     while folder.exists():  # an earlier result was moved in this second
         folder = folder.with_name(f"{folder.name}+")

@@ -10,8 +10,8 @@ import torch
 from model.errors import SproutError
 from training.engine import distributed
 from training.engine.machine import Interrupted
+from training.engine.not_finite import DivergedError
 from training.engine.output import Output
-from training.engine.update import DivergedError
 from training.report.description import way_to_page
 from training.report.going_on import GO_ON, command_to_go_on
 

@@ -1,11 +1,13 @@
-"""`--fit GB`: two ways to take less memory. Runs on a CPU without the flag do not load this.
+"""`--fit GB`: three ways to take less memory. Runs on a CPU without the flag do not load this.
 
 A smaller micro-batch keeps fewer activations at a time; more of them make up the same step. Activation checkpointing
 (https://arxiv.org/abs/1604.06174) keeps only what goes into each layer, and computes the inside of a layer again when
-its gradient is due: the results are the same, and a step takes about a third longer.
+its gradient is due: the results are the same, and a step takes about a third longer. Where that is not enough either,
+compact optimizers (`training/engine/compact.py`) halve what weights, gradients and moments take.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from model.errors import UsageError
 from training.engine.memory import Footprint
@@ -17,8 +19,9 @@ ROOM = 0.8
 ENOUGH_TOKENS = 2048
 
 
-def fit_step(footprint: Footprint, args, batch_size: int, accumulation: int) -> tuple[int, int, bool]:
-    """Rows in a micro-batch, micro-batches in a step, and whether to use activation checkpointing, for `args.fit` GB.
+def fit_step(footprint: Footprint, args, batch_size: int, accumulation: int) -> tuple[int, int, bool, Footprint]:
+    """Rows in a micro-batch, micro-batches in a step, whether to use activation checkpointing, and the footprint, which
+    may have become compact, for `args.fit` GB.
 
     The rows of this process in a step stay those of the micro-batches given. Raises `UsageError`.
     """
@@ -26,8 +29,10 @@ def fit_step(footprint: Footprint, args, batch_size: int, accumulation: int) -> 
         raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
     share = batch_size * accumulation
     choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
+    if footprint.compact is None and footprint.total(choices[-1], True) > ROOM * args.fit * 2**30:
+        footprint = replace(footprint, compact=True)
     size, checkpointing = fit(footprint, args.fit, choices, args.activation_checkpointing)
-    return size, share // size, checkpointing
+    return size, share // size, checkpointing, footprint
 
 
 def fit(footprint: Footprint, gigabytes: float, choices: Sequence[int], checkpointing: bool) -> tuple[int, bool]:

@@ -86,6 +86,8 @@ class Machine:
 
     def __init__(self, args, say: Callable[[str], None]):
         self.choice = choose_device(args.device, args.dtype)
+        if args.optimizer_memory == "compact" and args.dtype == "auto" and self.choice.device.type == "cpu":
+            self.choice = choose_device("cpu", "bfloat16")  # which every CPU computes in, if some slowly
         self.device, self.say = self.choice.device, say
         self.autocast, self.move, self.peak_memory = self.choice.autocast, self.choice.move, self.choice.peak_memory
         if self.device.type == "cpu":
@@ -96,7 +98,7 @@ class Machine:
         self.compiles, self.why_compiles = False, ""
         self.seconds: float | None = None  # that the run takes, where that was measured
         self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
-        self._compile_choice, self._deterministic = args.compile, args.deterministic
+        self.compile_choice, self._deterministic = args.compile, args.deterministic
         self._contexts, self._lenient = contextlib.ExitStack(), contextlib.nullcontext
 
     def start(self) -> None:
@@ -144,15 +146,10 @@ class Machine:
         """
         self.why_compiles = "the run is too short to pay for it"
         operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step
-        if operations > FEW_OPERATIONS or self._compile_choice != "auto" or self.device.type != "cpu":
-            from training.engine import speed  # a run of seconds does not load it
+        if operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
+            from training.engine.speed import decide  # a run of seconds does not load it
 
-            seconds = speed.expected_seconds(model, plan, self)
-            self.seconds = seconds if self.device.type == "cpu" else None
-            self.compiles, self.why_compiles = speed.compiles(self.device, self._compile_choice, seconds)
-            before = speed.compiled_before(resume_file) if resume_file and self._compile_choice == "auto" else None
-            if before not in (None, self.compiles):
-                self.compiles, self.why_compiles = before, "as before"
+            self.compiles, self.why_compiles, self.seconds = decide(self, model, plan, resume_file)
         self.compile(model)
         if self.device.type == "cuda":
             from training.engine.on_cuda import equip  # no other device loads it

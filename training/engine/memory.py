@@ -22,12 +22,19 @@ class Footprint:
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
+    compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
+    adapters: bool = False  # whether compact is only what adapters are added to
+    offload: bool = False  # --offload_states
     on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
         config = self.config
         total = config.num_parameters()
+        if self.compact:
+            from training.engine.memory_of_compact import compact_parts  # only with the flag
+
+            return compact_parts(self, total, self._activations(batch_size * self.row_length, checkpointing))
         embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
         matrices = min(self.trainable, total - embeddings)
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices

@@ -22,6 +22,7 @@ from training.engine.speed import OPERATIONS_PER_SECOND, compiles
 # cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute.
 WORKSPACE = 2 * 32 * 2**20
 MUON_AT_ONCE = 2**26  # numbers that Muon stacks at a time
+COMPACT_AT_ONCE, PIECE = 2**24, 2**22  # the same with compact optimizers; numbers of AdamW at a time
 MOST_LAYERS_AS_ONE = 24  # a deeper network is compiled layer by layer, without the final norm and the loss
 
 
@@ -47,6 +48,8 @@ class CudaFootprint(Footprint):
 
     def total(self, batch_size: int, checkpointing: bool = False) -> int:
         """What has to be free. A recorded graph keeps the memory of its activations while the optimizer works."""
+        if self.compact:  # which is not recorded
+            return sum(self.parts(batch_size, checkpointing).values())
         return sum(super().parts(batch_size, checkpointing).values()) + self.muon()
 
     def micro_batch(self, rows: int, args) -> int:
@@ -61,15 +64,17 @@ class CudaFootprint(Footprint):
     def muon(self) -> int:
         """Temporary copies in Muon's step: the updates in float32, and in the compute type three copies of the matrices
         and two products with themselves, for as many matrices of one shape as are stacked at a time."""
+        adamw = 8 * 4 * PIECE if self.compact else 0  # about eight float32 copies
         if self.optimizer != "muon" or not self.matrices():
-            return 0
+            return adamw
+        most_at_once, copies = (COMPACT_AT_ONCE, 3 * 4) if self.compact else (MUON_AT_ONCE, 0)  # of float32
         c, b = self.config, self.compute_bytes
         d, q, k = self._widths()
-        most = 0
+        most = adamw
         for (rows, columns), count in {(d, q): 2, (d, k): 2, (d, c.intermediate_size): 3}.items():
             one = rows * columns
-            numbers = max(one, min(count * c.num_hidden_layers * one, MUON_AT_ONCE // one * one))
-            most = max(most, numbers * (4 + 3 * b + 2 * b * min(rows, columns) // max(rows, columns)))
+            numbers = max(one, min(count * c.num_hidden_layers * one, most_at_once // one * one))
+            most = max(most, numbers * (4 + copies + 3 * b + 2 * b * min(rows, columns) // max(rows, columns)))
         return most
 
     def matrices(self) -> int:
@@ -101,7 +106,8 @@ class CudaFootprint(Footprint):
         c = self.config
         d, q, k = self._widths()
         inner = getattr(c, "num_experts", 1) * getattr(c, "moe_intermediate_size", c.intermediate_size)
-        return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * inner) if self.compute_bytes == 2 else 0
+        copied = self.compute_bytes == 2 and not self.compact  # compact weights are of this type
+        return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * inner) if copied else 0
 
     def compiled_as_one(self, checkpointing: bool) -> bool:
         """Whether the loss is compiled with the network."""
@@ -132,7 +138,8 @@ class CudaFootprint(Footprint):
         c, b, logits = self.config, self.compute_bytes, self._logits_at_once(tokens)
         # Logits and their logarithms in float32, beside the gradient of the chunk before.
         each = 4 + b if self.compiled_as_one(checkpointing) else 8 if logits == tokens else 8 + (4 + b if b == 2 else 4)
-        half = 2 * c.hidden_size * (2 * c.vocab_size + tokens) if b == 2 else 4 * c.hidden_size * c.vocab_size
+        heads = 1 if self.compact else 2  # a product as large as the head, and the head in half precision
+        half = 2 * c.hidden_size * (heads * c.vocab_size + tokens) if b == 2 else 4 * c.hidden_size * c.vocab_size
         return logits * c.vocab_size * each + half
 
     def _logits_at_once(self, tokens: int) -> int:

@@ -51,6 +51,8 @@ class Muon(torch.optim.Optimizer):
     from another order of micro-batches) to about 1e-4 of the loss; float32 does not.
     """
 
+    at_once, state_bytes = None, 4  # numbers in a batch, AT_ONCE unless set; bytes of the state for a parameter
+
     def __init__(
         self,
         params,
@@ -70,12 +72,16 @@ class Muon(torch.optim.Optimizer):
                 if parameter.grad is not None:
                     by_shape.setdefault(parameter.shape, []).append(parameter)
             for shape, parameters in by_shape.items():
-                size = max(1, AT_ONCE // shape.numel())
+                size = max(1, (self.at_once or AT_ONCE) // shape.numel())
                 for start in range(0, len(parameters), size):
                     self._update(parameters[start : start + size], shape, group)
 
     def _update(self, parameters, shape, group):
         gradients, buffers = [p.grad for p in parameters], [self._buffer(p) for p in parameters]
+        self.apply(parameters, gradients, buffers, shape, group)
+
+    def apply(self, parameters, gradients, buffers, shape, group) -> None:
+        """One step of tensors of one shape, in place."""
         rate = group["lr"] * max(1.0, shape[-2] / shape[-1]) ** 0.5
         keep = 1 - group["lr"] * group["weight_decay"]
         self.arithmetic(parameters, gradients, buffers, group["momentum"], keep, rate, self.compute_dtype)

@@ -17,7 +17,8 @@ def equip(machine, model, plan) -> None:
     """Gives the machine of a run what its plan allows: batches made ahead, and passes recorded as CUDA graphs."""
     allow_tf32(machine.choice)
     machine.ahead = BatchesAhead(plan, Copies(machine.choice))
-    if not plan.activation_checkpointing:  # which has to save and restore random numbers in the middle of a pass
+    # Checkpointing has to save and restore random numbers in the middle of a pass, and Python adds compact gradients.
+    if not plan.activation_checkpointing and plan.optimizer_memory == "exact":
         rows, generator = min(plan.batch_size, plan.rows_per_epoch), torch.cuda.default_generators[machine.device.index]
         as_one = machine.compiles and model.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
         machine.passes = Passes(machine.device, rows, machine.compiles, as_one, generator, machine.say)

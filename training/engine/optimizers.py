@@ -60,6 +60,10 @@ def optimizers_for(model: nn.Module, args, learning_rate: float, machine) -> lis
     dtype = machine.choice.dtype
     muon_dtype = dtype if dtype == torch.bfloat16 else torch.float32
     built = build_optimizers(model, args.optimizer, learning_rate, args.weight_decay, args.adam_beta2, muon_dtype)
+    if args.optimizer_memory == "compact":
+        from training.engine.compact import made_compact  # only with the flag
+
+        built = made_compact(built, model, args.offload_states)
     if machine.device.type == "cuda" and args.optimizer == "muon":
         from training.engine.compiled_muon import compile_arithmetic  # only a GPU needs it
 

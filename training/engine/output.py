@@ -6,8 +6,7 @@ from pathlib import Path
 from model.disk import previous_path, sweep_temporaries, take
 from model.errors import SproutError
 from model.files.checkpoint import ADAPTER_FOLDER, save_weights
-from model.whole import adapters_of, changing_state
-from training.engine.muon import Muon
+from model.whole import adapters_of, is_adapter
 
 
 class Output:
@@ -50,8 +49,8 @@ class Output:
         weights, state = sizes["model"], sum(sizes.values())
         for updater in updaters.values():
             for optimizer in updater.optimizers:
-                moments = 1 if isinstance(optimizer, Muon) else 2
-                state += 4 * moments * sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+                numbers = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
+                state += getattr(optimizer, "state_bytes", 8) * numbers
         files = (self.weight_file, self.resume_file)
         needed = 2 * (weights + state) + max(weights, state)
         if resumes:  # a new run moves the earlier files aside, so they take space of their own
@@ -67,9 +66,9 @@ class Output:
         """Moves the result of an earlier run to <folder>/earlier/<name>_<time>/, and returns that folder."""
         ours = (self.weight_file, self.resume_file)
         if files := [path for path in (*ours, *map(previous_path, ours), self.logs) if path.exists()]:
-            from training.engine.earlier import moved_aside  # a run in a new place has none
+            from training.engine.earlier import move_aside  # most runs find nothing
 
-            return moved_aside(files, self)
+            return move_aside(files, self)
 
     def save_weights(self, model, tokenizer, stage: str, facts: dict) -> None:
         """Writes the result: the network, or only its adapters if it has any."""
@@ -83,5 +82,5 @@ class Output:
 
 def _size_of_state(network) -> int:
     """Bytes of what a state holds of a network, a tied head counted once."""
-    names = changing_state(network)
-    return 4 * sum(parameter.numel() for name, parameter in network.named_parameters() if name in names)
+    whole = adapters_of(network) is None
+    return 4 * sum(each.numel() for name, each in network.named_parameters() if whole or is_adapter(name))

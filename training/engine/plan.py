@@ -44,6 +44,7 @@ class Plan:
     warmup_steps: int
     schedule: str
     activation_checkpointing: bool = False
+    optimizer_memory: str = "exact"
     default_learning_rate: float | None = None  # by the rule, even if --learning_rate is given
     begins_with: str | None = None  # the stage that trained the network so far
     imported: bool = False  # whether the network or one that it was trained from came from elsewhere
@@ -88,6 +89,10 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
     """
     footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside)
+    if args.fit or args.optimizer_memory == "compact":
+        from training.engine.memory_of_compact import possibly_compact  # other runs do not load it
+
+        footprint = possibly_compact(footprint, model, args, machine.choice)
     if machine.choice.device.type == "cuda":
         from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
 
@@ -102,6 +107,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         base_rates=base_rates and base_rates["imported" if origin.imported else "ours"],
         footprint=footprint,
     )
+    args.optimizer_memory = plan.optimizer_memory  # --fit may have chosen it
     if plan.steps <= 2:
         machine.say(f"warning: a run of {plan.steps} steps teaches next to nothing: {longer(plan)}")
     if plan.steps / plan.steps_per_epoch * rows.passes.max() > MANY_PASSES:
@@ -155,7 +161,7 @@ def make_plan(
     if args.fit:
         from training.engine.fitting import fit_step  # other runs do not load it
 
-        batch_size, accumulation, checkpointing = fit_step(footprint, args, batch_size, accumulation)
+        batch_size, accumulation, checkpointing, footprint = fit_step(footprint, args, batch_size, accumulation)
         reasons["batch"] += f"; micro-batch as --fit {args.fit:g} allows"
 
     step_tokens = batch_size * accumulation * world_size * row_length
@@ -184,6 +190,7 @@ def make_plan(
         warmup_steps=min(warmup, steps),
         schedule=args.schedule,
         activation_checkpointing=checkpointing,
+        optimizer_memory="compact" if footprint and footprint.compact else "exact",
         default_learning_rate=default_rate,
         begins_with=begins_with,
         imported=imported,

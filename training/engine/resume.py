@@ -17,6 +17,7 @@ from model.files.checkpoint import ADAPTER_FOLDER
 from model.files.reading import is_whole, read_checkpoint
 from model.whole import changing_state, load_changing_state
 from training.engine import distributed
+from training.engine.blocks import scales_of
 from training.engine.state import FORMAT, VERSION, RunState
 from training.engine.update import Updater
 from training.report.lines import flat
@@ -38,6 +39,7 @@ EFFECTS = {
     "dtype": "results are rounded differently",
     "compile": "results are rounded differently",
     "deterministic": "sums on a GPU are rounded in another order",
+    "optimizer_memory": "weights are kept to the bit, moments are rounded to 8 bits or taken from there",
 }
 
 
@@ -159,6 +161,10 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
 def restore_updater(updater: Updater, state: dict) -> None:
     """Puts back what `Updater.state_dict` returned."""
     for optimizer, saved in zip(updater.optimizers, state["optimizers"], strict=True):
+        if isinstance(optimizer, torch.optim.AdamW) and any("m" in values for values in saved["state"].values()):
+            from training.engine.compact import exact_state  # only after --optimizer_memory compact
+
+            saved = exact_state(saved)
         # A state brings its own learning rates and weight decays; those of this run's flags must win.
         settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
         optimizer.load_state_dict(saved)
@@ -220,7 +226,8 @@ def _updater_misfit(updater: Updater, state) -> str | None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for index, values in saved["state"].items():
             shapes = {value.shape for value in values.values() if isinstance(value, torch.Tensor)}
-            if not shapes <= {parameters[index].shape, torch.Size()}:  # moments; the step count is a scalar
+            scales = torch.Size([scales_of(parameters[index].numel())])  # of moments in blocks
+            if not shapes <= {parameters[index].shape, torch.Size(), scales}:  # moments; the step count is a scalar
                 return "the moments of an optimizer have another shape"
     return None
 

@@ -66,7 +66,11 @@ class Run:
         self._trained, self._beside, self._can_afford_samples = 0.0, 0.0, False  # seconds in updates, and beside them
 
     def begins_with(self, model, origin) -> None:
-        """Says what the network begins with. Raises `UsageError` at once where --resume finds nothing to go on with."""
+        """Says what the network begins with. Raises `UsageError` at once for flags that cannot work."""
+        if self.args.optimizer_memory == "compact" or self.args.offload_states:
+            from training.engine.compact import refuse  # only with these flags
+
+            refuse(self.args, model, self.machine.choice)
         if not self.args.resume:
             return self.say(f"begins with {origin}")
         from training.engine.resume import check_there  # a run from the start does not load it

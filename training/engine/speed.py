@@ -21,6 +21,20 @@ WORTH_COMPILING = 300  # seconds
 OPERATIONS, FEWEST = 5e10, 32  # of a pass that is measured: half a second on two cores; the fewest tokens of one
 
 
+def decide(machine, model, plan, resume_file: Path | None) -> tuple[bool, str, float | None]:
+    """Whether a run compiles, why, and the seconds that it takes, where that was measured.
+
+    resume_file: the state of the run that goes on, which keeps to what was chosen automatically.
+    """
+    choice = machine.compile_choice
+    seconds = expected_seconds(model, plan, machine)
+    chosen, why = compiles(machine.device, choice, seconds)
+    before = compiled_before(resume_file) if resume_file and choice == "auto" else None
+    if before not in (None, chosen):
+        chosen, why = before, "as before"
+    return chosen, why, seconds if machine.device.type == "cpu" else None
+
+
 def expected_seconds(model, plan, machine) -> float:
     """How long the run of `plan` takes without torch.compile, validation and samples; of all processes the longest."""
     if machine.device.type in OPERATIONS_PER_SECOND:

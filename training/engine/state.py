@@ -60,6 +60,7 @@ def identity_of_run(stage: str, args, plan, model, tokenizer, machine, data: dic
             "compile": machine.compiles,
         }
         | ({"deterministic": True} if args.deterministic else {})
+        | ({"optimizer_memory": "compact"} if args.optimizer_memory == "compact" else {})
     )
 
 

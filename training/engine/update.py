@@ -7,20 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.errors import SproutError
 from model.whole import gradients_of, norm_of
 from training.engine import distributed
 
 FIRST_SCALE, SCALE_DOUBLES_AFTER = 2.0**16, 2000
-MOST_BAD_STEPS_IN_A_ROW = 3
 # Where the terms of a loss cancel out, its gradient is only rounding, which AdamW and Muon would magnify to full steps.
 # So a gradient counts as none if its root mean square is below 1e-8, the eps of AdamW, or its norm below 1e-5: what
 # cancels out in float32 leaves about 3e-7 of its norm, which is some tens.
 SMALLEST, SMALLEST_NORM = 1e-8, 1e-5
-
-
-class DivergedError(SproutError):
-    """Too many steps in a row were not finite."""
 
 
 @dataclass(frozen=True)
@@ -227,19 +221,9 @@ class Updater:
             if self.fp16 and self.good_steps >= SCALE_DOUBLES_AFTER:
                 self.scale, self.good_steps = self.scale * 2, 0
             return None
-        if self.fp16 and math.isfinite(loss) and self.scale > 1:
-            # A finite loss, an infinite gradient: the scale was too large for float16, as is expected now and then.
-            self.scale, self.good_steps = self.scale / 2, 0
-            self.skipped["overflow"] += 1
-            return "overflow"
-        self.skipped["non-finite"] += 1
-        self.bad_in_a_row += 1
-        if self.bad_in_a_row >= MOST_BAD_STEPS_IN_A_ROW:
-            raise DivergedError(
-                f"the loss or its gradient was not finite {MOST_BAD_STEPS_IN_A_ROW} steps in a row (loss {loss},"
-                f" gradient norm {norm}), so the run was stopped; none of them has touched the weights"
-            )
-        return "non-finite"
+        from training.engine.not_finite import why_skipped  # most steps are finite
+
+        return why_skipped(self, loss, norm)
 
     def state_dict(self) -> dict:
         """What `training.engine.resume.restore_updater` puts back."""

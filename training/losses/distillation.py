@@ -180,7 +180,8 @@ class _Distillation(torch.autograd.Function):
         wide = torch.promote_types(kind, torch.float32)
         needs_features, needs_head = ctx.needs_input_grad[:2]
         grad_features = torch.empty_like(features) if needs_features else None
-        grad_head = torch.zeros_like(head) if needs_head else None
+        sum_type = torch.promote_types(head.dtype, torch.float32)
+        grad_head = torch.zeros_like(head, dtype=sum_type) if needs_head else None
         narrow, output = features.to(kind), head.to(kind)
         sums = [torch.zeros((), dtype=wide, device=features.device) for _ in Sums._fields]
         for start in range(0, len(features), chunk):
@@ -201,7 +202,7 @@ class _Distillation(torch.autograd.Function):
                 grad_features[here] = slope @ output
             if needs_head:
                 grad_head += slope.T @ x
-        ctx.save_for_backward(grad_features, grad_head)
+        ctx.save_for_backward(grad_features, grad_head.to(head.dtype) if needs_head else None)
         ctx.mark_non_differentiable(*sums[1:])
         return tuple(sums)
 

@@ -70,7 +70,8 @@ class _LinearLogProbabilities(torch.autograd.Function):
         features, head, targets, normalisers = ctx.saved_tensors
         needs_features, needs_head = ctx.needs_input_grad[:2]
         grad_features = torch.empty_like(features) if needs_features else None
-        grad_head = torch.zeros_like(head) if needs_head else None
+        wide = torch.promote_types(head.dtype, torch.float32)
+        grad_head = torch.zeros_like(head, dtype=wide) if needs_head else None
         narrow, output = features.to(ctx.kind), head.to(ctx.kind)
         for start in range(0, len(features), ctx.chunk):
             here = slice(start, start + ctx.chunk)
@@ -84,4 +85,4 @@ class _LinearLogProbabilities(torch.autograd.Function):
                 grad_features[here] = slope @ output
             if needs_head:
                 grad_head += slope.T @ narrow[here]
-        return grad_features, grad_head, None, None, None
+        return grad_features, grad_head.to(head.dtype) if needs_head else None, None, None, None

@@ -61,7 +61,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         correct = torch.zeros((), dtype=torch.int64, device=features.device)
         needs_features, needs_head = ctx.needs_input_grad[:2]
         grad_features = torch.empty_like(features) if needs_features else None
-        grad_head = torch.zeros_like(head) if needs_head else None
+        kept_as = head.dtype  # the sum over the chunks is wide, as for a bfloat16 head it would lose digits
+        grad_head = torch.zeros_like(head, dtype=torch.promote_types(kept_as, torch.float32)) if needs_head else None
         features, head = features.to(compute_type), head.to(compute_type)
         for start in range(0, len(features), chunk):
             x, y = features[start : start + chunk], targets[start : start + chunk]
@@ -86,7 +87,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
                 grad_features[start : start + chunk] = gradient @ head
             if needs_head:
                 grad_head += gradient.T @ x
-        ctx.save_for_backward(grad_features, grad_head)
+        ctx.save_for_backward(grad_features, grad_head.to(kept_as) if needs_head else None)
         ctx.mark_non_differentiable(correct, entropy)
         return loss, correct, entropy
 

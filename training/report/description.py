@@ -86,6 +86,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
+    compact = ", compact" if plan.optimizer_memory == "compact" else ""
     whole, last = plan.rows_of_step(plan.steps - 1)  # the last step of an epoch may have fewer rows
     epochs = whole + last.stop / plan.rows_per_epoch
     tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * epochs)
@@ -101,7 +102,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
-        f"optimizer {args.optimizer}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
+        f"optimizer {args.optimizer}{compact}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
         f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
         f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
     ]

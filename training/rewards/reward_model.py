@@ -15,7 +15,7 @@ from model.device import Device
 from model.errors import UsageError
 from model.files.loading import Loaded
 from model.files.reward import Spread, adapters_of_reward, load_reward, load_reward_adapters
-from model.whole import fingerprint
+from model.fingerprint import fingerprint
 
 ROWS = 16  # conversations at once
 

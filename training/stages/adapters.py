@@ -6,8 +6,8 @@ optimizers update only them, at their own learning rate (`training/engine/plan.p
 """
 
 from model.errors import UsageError
+from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora, targets_called
-from model.whole import fingerprint
 from training.stages.stage_arguments import LORA_DEFAULTS
 from training.stages.starting_point import Origin
 

@@ -44,6 +44,12 @@ def refuse_unused(parser: StageParser, args, loss_type: str) -> None:
             )
 
 
+def add_chat_arguments(parser: StageParser) -> None:
+    parser.flags("data", COMPARED)(
+        "--first_turn", action="store_true", help="keep only the first question and answer of a conversation"
+    )
+
+
 LORA_DEFAULTS = {"lora_rank": 16, "lora_alpha": 32.0, "lora_dropout": 0.0, "lora_targets": ["all"]}
 
 

@@ -15,7 +15,7 @@ from dataset.rows.rows import Batch, Rows
 from inference.weights import find_weight
 from model.errors import UsageError
 from model.files.loading import load_model
-from model.whole import fingerprint
+from model.fingerprint import fingerprint
 from training.losses.distillation import Divergence, Whole, trained_places
 
 

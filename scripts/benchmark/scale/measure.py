@@ -2,9 +2,9 @@
 
 from model.errors import UsageError
 from scripts.benchmark.program import run_program
-from scripts.benchmark.scale import experts
+from scripts.benchmark.scale import experts, memory
 
-PARTS = {"experts": experts.compare}
+PARTS = {"experts": experts.compare, "memory": memory.compare}
 
 
 def compare(args) -> None:

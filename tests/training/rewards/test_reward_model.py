@@ -11,9 +11,9 @@ from model.config import TransformerConfig
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.reward import Spread
+from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
-from model.whole import fingerprint
 from scripts import score
 from tests.stages.table import SHAPE
 from tests.support import make_tokenizer, random_network

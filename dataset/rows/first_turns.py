@@ -1,0 +1,43 @@
+"""`--first_turn`: of each conversation only the first question and what the assistant makes of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dataset.cache.examples import ExampleEncoder
+from dataset.records.conversations import Conversation
+from dataset.rows.chats import CHATS, ChatCache
+
+
+def first_turn(conversation: Conversation) -> Conversation:
+    """The conversation up to the second message of the user; itself where there is none."""
+    users = [place for place, message in enumerate(conversation.messages) if message["role"] == "user"]
+    return conversation if len(users) < 2 else replace(conversation, messages=conversation.messages[: users[1]])
+
+
+class FirstTurnEncoder(ExampleEncoder):
+    """Shortens conversations before it encodes them. The label of one is 1 if something was left out, else 0."""
+
+    def version(self, source) -> dict:
+        return super().version(source) | {"first_turn": True}
+
+    def encode(self, documents: Sequence[Conversation]) -> list[tuple[list, Sequence[float]]]:
+        kept = [first_turn(document) for document in documents]
+        shorter = [float(now is not before) for now, before in zip(kept, documents)]
+        return [(examples, [label]) for (examples, _), label in zip(super().encode(kept), shorter)]
+
+
+class FirstTurnCache(ChatCache):
+    """The first turns of a chat file."""
+
+    LABEL = "shortened"
+
+    @classmethod
+    def encoder(cls, tokenizer) -> FirstTurnEncoder:
+        return FirstTurnEncoder(tokenizer, cls.RECORDS, cls.LABEL)
+
+    def contents(self) -> str:
+        shortened = sum(int(stream.labels().sum()) for stream in (self.train, self.validation) if stream.records)
+        return f"{super().contents()}; --first_turn left out what follows the first answer in {shortened:,} of them"
+
+
+FIRST_TURNS = replace(CHATS, cache=FirstTurnCache)
