@@ -26,9 +26,9 @@ REWARD = f"--max_seq_len 128 {SMALL_STEPS} --epochs 2 --learning_rate 0.0005"
 PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --max_steps 50 --eval_interval 10"
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
 # A step of GRPO makes 192 answers to 24 prompts, or 96 to 12 products, whose prompts hold the tool's schema.
-FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 110 --epochs 9 --learning_rate 0.0015"
-GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 24 --kl_coef 0.03 --ptx_weight 0.3"
-GRPO += " --max_steps 260 --epochs 2 --learning_rate 0.00015 --eval_interval 50"
+FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 200 --epochs 40 --learning_rate 0.0015"
+GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 24 --batch_size 2 --kl_coef 0.03 --ptx_weight 1"
+GRPO += " --max_steps 360 --epochs 3 --learning_rate 0.00015 --eval_interval 50"
 TOOL_START = "--max_seq_len 512 --sample_interval 0 --batch_size 4 --accumulation_steps 1 --val_ratio 0 --epochs 9"
 TOOL_START += " --max_steps 400 --learning_rate 0.0015"
 TOOLS = "--max_seq_len 512 --max_new_tokens 64 --max_turns 2 --prompts_per_step 12 --ptx_weight 0.1"
@@ -120,9 +120,9 @@ def _reasoning(place: Place) -> Iterator[Stage]:
 def _grpo(place: Place) -> Iterator[Stage]:
     sums = {"questions": "reason_heldout", "max_new_tokens": 96}
     yield place.training(
-        "first thoughts, to have something to get better at: a short lesson in thinking",
+        "first thoughts, to have something to get better at: a lesson in thinking with few examples",
         f"train_reason.py --weight_name first_thoughts {FIRST_THOUGHTS}",
-        *("--data_path", place.sample("reason") + ":0.6", place.sample("sft") + ":0.4"),
+        *("--data_path", place.sample("few_thoughts") + ":0.6", place.sample("sft") + ":0.4"),
         result=place.weight("first_thoughts"),
     )
     asked = "--model_mode 3 --weight first_thoughts"
@@ -134,6 +134,7 @@ def _grpo(place: Place) -> Iterator[Stage]:
         *("--reward", f"{ROOT}/scripts/quickstart_rewards.py:right"),
         *("--data_path", place.sample("prompts"), place.sample("prompts_in_chats")),
         *("--val_path", place.sample("prompts_heldout")),
+        *("--ptx_path", place.sample("sft") + ":0.6", place.sample("pretrain") + ":0.4"),
         result=place.weight("grpo"),
     )
     asked = "--model_mode 3 --weight grpo"

@@ -13,7 +13,7 @@ from training.report.description import amount, duration
 # Flags that do not change what is learned (`training/stages/arguments.py` declares them so), and the seed.
 BESIDE_THE_POINT = set(
     "seed out_dir weight_name resume allow_changed dry_run save_interval log_interval eval_interval sample_interval"
-    " histograms tracker tracker_project config activation_checkpointing".split()
+    " histograms tracker tracker_project config activation_checkpointing offload_states".split()
 )
 OF_THE_MEASURE = ("data_path", "val_path", "val_ratio", "max_seq_len", "tokenizer_path", "format")
 MOST_PAIRS = 10
