@@ -34,7 +34,10 @@ dl { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr; gap: .
   font-size: .9rem; }
 dt { color: var(--quiet); white-space: nowrap; } dd { margin: 0; }
 pre { font-size: .8rem; background: var(--box); padding: .6rem .8rem; overflow-x: auto; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; max-width: 22rem; } th { white-space: nowrap; }
+th:first-child, td:first-child { overflow-wrap: break-word; }
+.named td { overflow-wrap: anywhere; }
+a { color: var(--c2); }
 table { width: auto; min-width: min(100%, 28rem); }
 .named th, .named td { text-align: left; }
 h1 + section { border: 0; margin: 0; } h1 + section h2 { display: none; }
