@@ -54,7 +54,11 @@ def differing(runs: list[Left]) -> dict[str, list[str]]:
 
 def _flags_table(runs: list[Left]) -> str:
     rows = [[name, *values] for name, values in differing(runs).items()]
-    return table(["", *(left.name for left in runs)], rows) if rows else "<p>No flag, and nothing around them.</p>"
+    unknown = ", ".join(html.escape(left.name) for left in runs if not left.flags)
+    said = f"<p>The flags of {unknown} are not known.</p>" if unknown else ""
+    if rows:
+        return table(["", *(left.name for left in runs)], rows) + said
+    return said or "<p>No flag, and nothing around them.</p>"
 
 
 def _ends(runs: list[Left], name: str) -> str:

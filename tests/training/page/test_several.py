@@ -1,5 +1,6 @@
 """Several runs side by side: what differs, and whether the difference of their ends is more than chance."""
 
+import json
 import math
 import random
 
@@ -50,6 +51,16 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     runs.append(what_is_left(write_run(tmp_path / "c", planned=80)))
     said = " ".join(sentences(runs, "loss"))
     assert "c has not come to its end" in said and "The runs differ in --data_path" in said and "c against" not in said
+
+
+def test_flags_that_are_not_known_are_not_called_equal(tmp_path):
+    paths = [write_run(tmp_path / name) for name in ("a", "b")]
+    assert "No flag, and nothing around them." in page_of(paths)
+    run = paths[1].with_name("run.json")
+    facts = json.loads(run.read_text())
+    run.write_text(json.dumps({name: value for name, value in facts.items() if name not in ("flags", "environment")}))
+    page = page_of(paths)
+    assert "The flags of b are not known." in page and "No flag, and nothing" not in page
 
 
 def test_only_runs_of_one_stage_are_compared(tmp_path):
