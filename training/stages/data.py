@@ -79,7 +79,8 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
 
 def warnings_about(cache, tokenizer) -> list[str]:
     """Warnings about a data file, to be seen before a long training run; see `dataset.cache.texts.Cache`."""
-    odd = cache.copies > MANY_COPIES, not FEW_BYTES <= cache.bytes_per_token <= MANY_BYTES
+    size = cache.bytes_per_token
+    odd = cache.copies > MANY_COPIES, size < FEW_BYTES, size > MANY_BYTES
     if not any(odd) and tokenizer.unknown_id is None and not SPELLED.search(next(bytes_of(cache.source), b"")):
         return []
     from training.stages.odd_texts import warnings_about_texts  # few files need it

@@ -6,10 +6,11 @@ from dataset.rows.marked_texts import warning_about_markers
 from model.errors import SproutError
 
 
-def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool) -> list[str]:
+def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool, lost: bool) -> list[str]:
     """Warnings about a `dataset.cache.texts.Cache`. Raises SproutError for text without tokens, or of many unknown.
 
-    copied: whether many documents are copies of others; foreign: whether a token stands for few bytes, or for too many.
+    copied: whether many documents are copies of others; foreign, lost: whether a token stands for
+    too few bytes, or for more than it can.
     """
     warnings = []
     if copied:
@@ -17,7 +18,7 @@ def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool) -> list[
             f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
             " learned by heart; remove the copies if you do not want that"
         )
-    if type(cache) is TextCache and not cache.train.size.text_tokens + cache.validation.size.text_tokens:
+    if lost and type(cache) is TextCache and not cache.train.size.text_tokens + cache.validation.size.text_tokens:
         raise SproutError(
             f"the tokenizer makes no token of any text in {cache.source}: its vocabulary is empty or of another script;"
             " look at its tokenizer.json, or train a tokenizer on your text (docs/tokenizer.md)"

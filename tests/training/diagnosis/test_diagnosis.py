@@ -97,9 +97,9 @@ def test_where_it_began_and_what_to_do(judged):
 
 def test_a_run_says_it_at_its_end(runs):
     logs = runs.logs("healthy", 0)
-    *before, last = runs.said["healthy", 0].splitlines()
+    *before, page, last = runs.said["healthy", 0].splitlines()
     words = closing_words(logs / "metrics.jsonl", read_description(logs))
-    assert last.startswith("done: ") and before[-len(words) :] == words
+    assert page.startswith("report    python ") and last.startswith("done: ") and before[-len(words) :] == words
     assert len(words) <= 3 and words[0].startswith("verdict   healthy: the loss came down as it should: validation")
 
 
