@@ -23,10 +23,12 @@ from training.engine.memory_on_cuda import WORKSPACE, CudaFootprint
 from training.engine.schedules import learning_rate_factor
 from training.losses.next_token import next_token_loss
 
-CONFIG = PRESETS["tiny"].replace(vocab_size=6400, hidden_size=128, intermediate_size=352, num_hidden_layers=2)
-STEPS, ROWS, LENGTH, WARMUP = 500, 8, 64, 20
+CONFIG = PRESETS["tiny"].replace(
+    vocab_size=6400, hidden_size=64, intermediate_size=176, num_hidden_layers=2, head_dim=16
+)
+STEPS, ROWS, LENGTH, WARMUP = 500, 4, 64, 20
 RATES = {"adamw": 2e-3, "muon": 0.02}
-SPEED_STEPS, SPEED_ROWS = 5, 32
+SPEED_STEPS, SPEED_ROWS = 2, 32
 LORA_RANK = 16
 
 
