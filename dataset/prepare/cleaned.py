@@ -6,6 +6,7 @@ a hash, and those of its lines.
 
 import json
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 
@@ -60,11 +61,16 @@ def _cleaned(settings: Settings, form: str, file: int, line: int, kind: str | No
 def _write_lines(folder: str, number: int, texts: list[str]) -> None:
     lines = [line_hashes(text) for text in texts]
     arrays = {
-        "texts": np.array([int.from_bytes(text_key(text)[:8]) for text in texts], np.uint64),
+        "texts": np.array([_key(text, found) for text, found in zip(texts, lines)], np.uint64),
         "counts": np.array([len(each) for each in lines], np.int64),
         "lines": np.concatenate([*lines, np.zeros(0, np.uint64)]),
     }
     write_atomically(file_of(folder, "lines", number, "npz"), lambda file: np.savez(file, **arrays))
+
+
+def _key(text: str, lines: np.ndarray) -> int:
+    """The same for texts that are equal, and equal in their lines: the exact key does not see where lines end."""
+    return int.from_bytes(blake2b(text_key(text) + np.sort(lines).tobytes(), digest_size=8).digest())
 
 
 def count_lines(folder: str, chunks: Sequence[int]) -> RepeatedLines:

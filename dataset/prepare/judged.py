@@ -6,12 +6,13 @@ them; `N.json`, what was dropped and counted. `N.json` is written last: where it
 
 import functools
 import json
+import os
 from collections import Counter
 
 import numpy as np
 
 from dataset.prepare.cleaned import BEGINNING
-from dataset.prepare.cleaning.characters import fix_characters
+from dataset.prepare.cleaning.cleaning import clean
 from dataset.prepare.contamination import passages_of
 from dataset.prepare.conversations import answers_of, said_in, sides_of
 from dataset.prepare.duplicates.minhash import band_keys
@@ -54,7 +55,11 @@ def judge_chunk(job: tuple[str, Settings, int, str]) -> None:
     done = file_of(folder, "judged", number, "json")
     if done.exists():
         return
-    judged = Judged(settings, form, _repeated(folder) if form == "text" and "lines" in settings.steps else None)
+    repeated = None
+    if form == "text" and "lines" in settings.steps:
+        path = f"{folder}/repeated.npy"
+        repeated = _repeated(path, os.stat(path).st_mtime_ns)
+    judged = Judged(settings, form, repeated)
     with open(file_of(folder, "cleaned", number, "jsonl"), encoding="utf-8") as file:
         for order, line in enumerate(file):
             judged.add(order, json.loads(line))
@@ -109,7 +114,10 @@ class Judged:
             text, removed, recurs = self.repeated.remove(text)
             if removed:
                 counts["changes"]["repeated lines"] += 1
-                text = fix_characters(text)[0] if "clean" in self.settings.steps else text  # blank lines at its ends
+                if "clean" in self.settings.steps:  # what stood beside these lines may be markers or mojibake alone
+                    text = clean(text, "text", not self.settings.keep_markdown, self.settings.personal).text
+            if removed and not text.strip():
+                return self._drop(order, row, "nothing left after cleaning", row["text"])
         said = text if record is None else said_in(record)
         why = self._verdict(source, text, record)
         if why:
@@ -169,8 +177,9 @@ class Judged:
 
 
 @functools.cache
-def _repeated(folder: str) -> RepeatedLines:
-    return RepeatedLines(counts=np.load(f"{folder}/repeated.npy", mmap_mode="r"))
+def _repeated(path: str, written: int) -> RepeatedLines:
+    """written: when; another run may use the same folder."""
+    return RepeatedLines(counts=np.load(path, mmap_mode="r"))
 
 
 @functools.cache

@@ -6,6 +6,7 @@ go. What changes is judged and compared again, so it may be dropped, or turn out
 """
 
 import json
+import shutil
 
 import numpy as np
 
@@ -23,7 +24,8 @@ AT_ONCE = 1000  # texts whose lines are counted together
 def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Documents:
     """The texts of these chunks, without those that fell out; all of them where nothing changes.
 
-    A round writes the chunks of the one before into a new stage; a killed run goes on behind the last whole one.
+    A round writes the chunks of the one before into a new stage and removes the texts of that one; a killed run goes on
+    behind the last whole one.
     """
     while True:
         stage = work.read("stage.json") or "judged"
@@ -34,6 +36,7 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
             lines = _still_repeated(documents, heads)
         if lines is None:
             return documents
+        heads = _without_failing(documents, heads, settings, lines)
         following = f"judged{int(stage.removeprefix('judged') or 1) + 1}"
         (work.path / following).mkdir(exist_ok=True)
         for number in chunks:
@@ -41,6 +44,10 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
                 _settle_chunk(documents, heads, settings, following, number, lines)
         documents.close()
         work.write("stage.json", following)
+        shutil.rmtree(documents.path)
+        for number in chunks:  # that they are judged, their .json still says
+            for end in ("jsonl", "npy"):
+                file_of(work.path, stage, number, end).unlink(missing_ok=True)
 
 
 def _still_repeated(documents: Documents, heads: np.ndarray) -> RepeatedLines | None:
@@ -50,11 +57,26 @@ def _still_repeated(documents: Documents, heads: np.ndarray) -> RepeatedLines | 
     """
     recurring = np.flatnonzero((heads == np.arange(len(heads))) & documents.column("recurs"))
     characters = int(documents.column("characters")[recurring].sum(dtype=np.int64))
-    counted = RepeatedLines(min(MOST_BITS, max(16, (characters // 8).bit_length())))  # hardly a line is shorter
+    # Twice as many entries as characters: lines of four characters, a quarter of that, rarely share all four of theirs.
+    counted = RepeatedLines(min(MOST_BITS, max(16, characters.bit_length() + 1)))
     for start in range(0, len(recurring), AT_ONCE):
         counted.count([documents.text(index) for index in recurring[start : start + AT_ONCE]])
     changes = any(counted.remove(documents.text(index))[1] for index in recurring)
     return counted if changes else None
+
+
+def _without_failing(documents: Documents, heads: np.ndarray, settings: Settings, lines: RepeatedLines) -> np.ndarray:
+    """`heads`, but members of a cluster whose head is dropped without its lines stand for themselves: the next round
+    keeps another of them."""
+    numbers, failing = np.arange(len(heads)), []
+    for index in np.flatnonzero((heads == numbers) & documents.column("recurs")):
+        text = documents.text(index)
+        if lines.remove(text)[1]:
+            judged, row = Judged(settings, "text", lines), documents.rows[index]
+            judged.add(0, {"file": int(row["file"]), "line": int(row["line"]), "text": text})
+            if not judged.lines:
+                failing.append(index)
+    return np.where(np.isin(heads, failing), numbers, heads)
 
 
 def _settle_chunk(

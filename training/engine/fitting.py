@@ -53,6 +53,7 @@ def fit(footprint: Footprint, gigabytes: float, choices: Sequence[int], checkpoi
         return recomputed, True
     needed = footprint.total(choices[-1], True) / 2**30
     raise UsageError(
-        f"--fit {gigabytes:g}: one row takes about {needed:.2f} GB even with activation checkpointing: shorten"
-        " --max_seq_len, or take a smaller network"
+        f"--fit {gigabytes:g}: one row takes about {needed:.2f} GB even with activation checkpointing, and a fifth of"
+        f" what is given is kept free: give --fit {needed / ROOM + 0.05:.1f}, shorten --max_seq_len, or take a smaller"
+        " network"
     )

@@ -108,7 +108,9 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     changed = [name for name in known if before.get(name) != now.get(name)]
 
     def described(names) -> str:
-        words = {name: f"{name} was {_short(before.get(name))}, is {_short(now.get(name))}" for name in names}
+        usual = {"optimizer_memory": "exact"}  # what a state does not name
+        old, new = ({name: _short(each.get(name, usual.get(name))) for name in names} for each in (before, now))
+        words = {name: f"{name} was {old[name]}, is {new[name]}" for name in names}
         for name in ("data.training", "data.validation"):
             if name in words:
                 from training.engine.changed_data import changes_of_data

@@ -73,7 +73,7 @@ class Left:
         seconds = max([finite(line.get("time/seconds")) or 0.0 for line in self.lines[-10:]], default=0.0)
         ago = (time.time() if now is None else now) - self.changed
         if ago < max(SOON, 10 * seconds):
-            return f"going on: step {last:,} of {planned:,} when this page was made"
+            return f"going on when this page was made, or killed shortly before: step {last:,} of {planned:,}"
         return f"ended at step {last:,} of {planned:,}; the same command with --resume goes on from its last save"
 
 

@@ -64,7 +64,7 @@ def _figures(left: Left) -> str:
     if seconds:
         found |= {"time in steps": duration(seconds), "tokens a second": f"{tokens / seconds:,.0f}"}
     for name in ("reward", "loss"):
-        for key, words in ((name, f"{name} at the end"), (f"val_{name}", f"validation {name}")):
+        for key, words in ((name, f"training {name} at the end"), (f"val_{name}", f"validation {name}")):
             _, values = left.series(key)
             if values:
                 found[words] = f"{values[-1] if key != name else sum(values[-5:]) / len(values[-5:]):.3f}"

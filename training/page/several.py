@@ -69,15 +69,20 @@ def _ends(runs: list[Left], name: str) -> str:
         shown = ["-" if value is None else f"{value:.4f}" for value in ends]
         counted = amount(tokens) if isinstance(tokens, int) else "-"
         rows.append([left.name, in_words(left.flags.get("seed", "-")), counted, duration(seconds_of(left)), *shown])
-    return table(["run", "seed", "tokens", "time in steps", f"{name} at the end", "lowest validation"], rows)
+    return table(
+        ["run", "seed", "tokens", "time in steps", f"{name} at the end (of validation, if any)", "lowest validation"],
+        rows,
+    )
 
 
 def settings_of(runs: list[Left]) -> list[list[Left]]:
-    """The runs that differ only in their seed, put together; a run whose flags are not known stands alone."""
+    """The runs that differ only in their seed, put together; a run whose flags are not known, or were changed on the
+    way, stands alone."""
     groups: dict[str, list[Left]] = {}
     for number, left in enumerate(runs):
         key = {name: in_words(value) for name, value in left.flags.items() if name not in BESIDE_THE_POINT}
-        groups.setdefault(str(sorted(key.items())) if left.flags else f"alone {number}", []).append(left)
+        known = left.flags and not left.flags.get("allow_changed")
+        groups.setdefault(str(sorted(key.items())) if known else f"alone {number}", []).append(left)
     return list(groups.values())
 
 
@@ -103,6 +108,9 @@ def sentences(runs: list[Left], name: str) -> list[str]:
             mean = sum(values) / len(values)
             bounds = f"{min(values):.4f} to {max(values):.4f}"
             said.append(f"{called}: {len(values)} seeds, {name} {bounds}, mean {mean:.4f}.")
+    for left in finished:
+        if left.flags.get("allow_changed"):
+            said.append(f"{left.name} was changed on the way (--allow_changed) and is a setting of its own.")
     if spread is None and ends:
         said.append(
             "Every setting was trained with one seed. One seed says nothing about how much of a difference is chance:"

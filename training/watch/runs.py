@@ -76,9 +76,10 @@ class WatchedRun:
         return since
 
     def seconds_left(self) -> float | None:
-        """What the remaining steps will take in training alone; None if nothing tells."""
+        """What the remaining steps will take in training alone; None if nothing tells, or no line came for a while."""
         pace = self.following.usual("time/seconds")
-        if not self.description.steps or pace is None or self.ended:
+        quiet = time.time() - self.changed > QUIET and not self.process
+        if not self.description.steps or pace is None or self.ended or quiet or (self.was_process and not self.process):
             return None
         return pace * (self.description.steps - self.step)
 

@@ -1,6 +1,7 @@
 """What recurs only as long as there are duplicates, and what recurs without them."""
 
 import functools
+import itertools
 import json
 import random
 
@@ -74,4 +75,37 @@ def test_what_changed_is_judged_again(crawl, tmp_path, monkeypatch):
         prepared(source, tmp_path / "judged", "--rules", "prose")
     report = json.loads((tmp_path / "judged" / "report.json").read_text())
     counts = {rule: found["documents"] for rule, found in report["rules"].items()}
-    assert (report["read"], report["kept"], counts) == (64, 0, {"near-duplicate": 56, "length": 8})
+    assert (report["read"], report["kept"], counts) == (64, 0, {"length": 64})
+
+
+def test_a_version_that_stands_without_its_menu_takes_the_place_of_one_that_does_not(crawl, tmp_path, monkeypatch):
+    source, firsts = crawl
+    kept, out = Verdict(None, 0.0, 0.0), Verdict("length", 0.0, 1.0)
+    good = ("的第 3 个版本", "的第 5 个版本")
+    monkeypatch.setattr(judged, "judge", lambda text, rules: kept if MENU in text or text.endswith(good) else out)
+    thirds = [text.replace("的第 0 个版本", good[0]) for text in firsts]
+    assert prepared(source, tmp_path / "judged", "--rules", "prose") == thirds
+    lines = (tmp_path / "judged" / "dropped.jsonl").read_text().splitlines()
+    assert len(lines) == 56
+    dropped = {json.loads(line)["file"] for line in lines}
+    assert not {json.loads(line)["kept"]["file"] for line in lines if "kept" in json.loads(line)} & dropped
+
+
+@pytest.mark.parametrize("steps", [(), ("--steps", "lines")])
+def test_what_is_only_blank_without_its_lines_is_dropped(tmp_path, steps):
+    common = [random_text(random.Random(number), 40) for number in range(6)]
+    blank = [f"{a}\n{' ' * 200}\n{b}\n{c}" for a, b, c in itertools.combinations(common, 3)]
+    own = "一篇没有重复行的文章，一共就这么一句。"
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in [*blank, own]), encoding="utf-8")
+    assert prepared(path, tmp_path / "out", *steps) == [own]
+
+
+def test_markers_that_come_to_the_edge_are_removed_at_once(tmp_path):
+    rng = random.Random(1)
+    path = tmp_path / "a.jsonl"
+    texts = [f"{MENU}\n<s>{random_text(rng, 60)}\n{random_text(rng, 60)}" for _ in range(8)]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    first = prepared(path, tmp_path / "first")
+    assert not any(text.startswith("<s>") for text in first) and len(first) == 8
+    assert prepared(tmp_path / "first" / "text.jsonl", tmp_path / "second") == first

@@ -156,7 +156,7 @@ def test_steps_that_are_not_finite_are_marked(tmp_path):
 
 def test_where_a_run_stands(tmp_path):
     left = what_is_left(write_run(tmp_path / "a_64", planned=80))
-    assert left.state(left.changed + 5).startswith("going on: step 40 of 80")
+    assert left.state(left.changed + 5).endswith("killed shortly before: step 40 of 80")
     assert left.state(left.changed + 5000) == (
         "ended at step 40 of 80; the same command with --resume goes on from its last save"
     )
