@@ -47,7 +47,7 @@ CHANGES = {
     "deterministic": (("--deterministic",), "deterministic was None, is True"),
     "optimizer_memory": (
         ("--optimizer_memory=compact", "--dtype=bfloat16"),
-        "optimizer_memory was None, is compact",
+        "optimizer_memory was exact, is compact",
     ),
 }
 BY_FLAG = [name for name, (words, _) in CHANGES.items() if words]
