@@ -32,6 +32,8 @@ def main(argv=None) -> None:
     if not args.logs:
         found.sort(key=os.path.getmtime)
     path = Path(args.save_path) if args.save_path else place_of(found)
+    if path.is_dir():
+        raise UsageError(f"--save_path {path} is a folder: name the file in it, such as {path / 'report.html'}")
 
     from training.page.page import page_of  # matplotlib takes a second
 

@@ -25,6 +25,8 @@ def test_a_run_has_its_page_beside_its_lines(here, capsys):
     assert capsys.readouterr().out.startswith("out/logs/a_64/report.html: 1 run, 0.")
     report.main(["out/logs/a_64", "--save_path", "p.html"])
     assert (here / "p.html").exists()
+    with pytest.raises(UsageError, match="--save_path out is a folder: name the file in it, such as out/report.html"):
+        report.main(["out/logs/a_64", "--save_path", "out"])
 
 
 def test_without_a_folder_it_takes_the_runs_beside_the_newest(here, capsys):

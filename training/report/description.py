@@ -142,7 +142,7 @@ class Progress:
         if not self.is_main:
             return
         if self._bar is None:
-            self.before.append(text)
+            self.before.append(counted(text))
         try:
             tqdm.write(counted(text), file=sys.stdout)
             sys.stdout.flush()

@@ -10,7 +10,7 @@ from tests.training.page.logs import write_run
 from training.page.left import what_is_left
 from training.page.page import page_of
 from training.page.seeds import POINTS, compare, pooled_deviation
-from training.page.several import BESIDE_THE_POINT, differing, sentences
+from training.page.several import BESIDE_THE_POINT, differing, sentences, settings_of
 from training.stages.arguments import (
     NOTHING,
     StageParser,
@@ -51,6 +51,13 @@ def test_what_cannot_be_compared_is_said(tmp_path):
     runs.append(what_is_left(write_run(tmp_path / "c", planned=80)))
     said = " ".join(sentences(runs, "loss"))
     assert "c has not come to its end" in said and "The runs differ in --data_path" in said and "c against" not in said
+
+
+def test_a_run_that_was_changed_on_the_way_is_no_further_seed(tmp_path):
+    runs = runs_of(tmp_path, a=(4.0, {"seed": 1}), b=(4.1, {"seed": 2}), c=(4.9, {"seed": 3, "allow_changed": True}))
+    assert [[left.name for left in group] for group in settings_of(runs)] == [["a", "b"], ["c"]]
+    said = " ".join(sentences(runs, "loss"))
+    assert "a + b: 2 seeds" in said and "c was changed on the way (--allow_changed) and is a setting of its own" in said
 
 
 def test_flags_that_are_not_known_are_not_called_equal(tmp_path):
