@@ -44,7 +44,7 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
                 _settle_chunk(documents, heads, settings, following, number, lines)
         documents.close()
         work.write("stage.json", following)
-        shutil.rmtree(documents.path)
+        shutil.rmtree(documents.path, ignore_errors=True)  # Windows keeps files that are mapped
         for number in chunks:  # that they are judged, their .json still says
             for end in ("jsonl", "npy"):
                 file_of(work.path, stage, number, end).unlink(missing_ok=True)

@@ -84,7 +84,7 @@ class WatchedRun:
         return pace * (self.description.steps - self.step)
 
     def sample(self) -> dict | None:
-        """The newest line of samples.jsonl, which stages that learn from rewards write."""
+        """The newest line of samples.jsonl."""
         return last_line(self.folder / "samples.jsonl")
 
     def verdict(self) -> list[str]:
