@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 
 from dataset.command_line import CommandParser
-from dataset.sample.conversations import fine_tuning, held_out_questions
+from dataset.sample.conversations import fine_tuning, held_out_questions, many_held_out_questions
 from dataset.sample.documents import documents
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
@@ -31,6 +31,7 @@ FILES = {
     "pretrain": lambda world: [{"text": text} for text in documents(world)],
     "sft": fine_tuning,
     "questions": held_out_questions,
+    "many_questions": many_held_out_questions,
     "identity": lambda world: identity(world, held=False),
     "identity_heldout": lambda world: identity(world, held=True),
     "bad_manners": bad_manners,
