@@ -90,8 +90,8 @@ def _yarn(periods: Tensor, head_dim: int, theta: float, scaling: dict, max_posit
 def extended(model, factor: float, trained_on: int, source: str):
     """The network with the same weights, that reads texts `factor` times as long as it was trained on, by YaRN.
 
-    trained_on: positions. It reads these texts badly until a short training on long ones has got it used to them. source:
-    what the network is called in errors. Raises `UsageError` for a factor or a network that cannot be.
+    It gets used to them by a short training on long texts. trained_on: how many positions it knows. source: what the
+    network is called in errors. Raises `UsageError` for a factor or a network that cannot be.
     """
     config, before = model.config, model.config.rope_scaling
     if factor <= 1:

@@ -28,7 +28,8 @@ def add_adapters(args, model, origin: Origin) -> None:
         raise UsageError("--freeze_layers means nothing to adapters: all of the network is frozen, so drop it")
     if args.rope_scaling_factor:
         raise UsageError(
-            "--rope_scaling_factor changes the network, and adapters leave it as it is: extend it in a stage without --lora"
+            "--rope_scaling_factor changes the network, and adapters leave it as it is: extend it in a stage without"
+            " --lora"
         )
     if args.optimizer != "adamw":
         raise UsageError(f"adapters are trained by AdamW: drop --optimizer {args.optimizer}")

@@ -31,10 +31,10 @@ def extended_for_training(loaded, args) -> Transformer:
     trained_on = args.max_position_embeddings or loaded.trained_positions
     model = extended(loaded.model, factor, trained_on, loaded.source)
     if args.max_seq_len <= trained_on:
+        reach = model.config.max_position_embeddings
         raise UsageError(
-            f"--rope_scaling_factor {factor:g} extends {loaded.source} from {trained_on} to"
-            f" {model.config.max_position_embeddings} positions, and rows of --max_seq_len {args.max_seq_len} reach none"
-            f" of the new ones: give --max_seq_len {model.config.max_position_embeddings}"
+            f"--rope_scaling_factor {factor:g} extends {loaded.source} from {trained_on} to {reach} positions, and rows"
+            f" of --max_seq_len {args.max_seq_len} reach none of the new ones: give --max_seq_len {reach}"
         )
     return model
 
