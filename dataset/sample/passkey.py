@@ -21,7 +21,7 @@ from dataset.sample.world import World
 TO_TRAIN_ON = {128: 320, 256: 160, 512: 80, 1024: 40, 2048: 20}
 HELD_OUT = 25
 CHARACTERS_OF_A_TOKEN = {"en": 3.4, "zh": 1.75}  # a little less than the quickstart's tokenizer has: texts are not cut
-BESIDES = 40  # tokens of the question, the answer and the template
+BESIDES = 45  # tokens of the question, the answer and the template
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,10 @@ def passkey(world: World, rng: random.Random, language: str, length: int, key: i
     wordings = read_wordings("passkey", language, PasskeyWordings)
     facts = [fact for fact in world.facts if fact.language == language]
     room, body = CHARACTERS_OF_A_TOKEN[language] * (length - BESIDES), []
-    while True:
+    while len(joined(language, body)) <= room:
         fact = rng.choice(facts)
         body.append(sentence(fact, rng.choice(fact.wordings.texts)))
-        if len(joined(language, body)) > room:
-            break
+    body.pop()
     body[rng.randrange(len(body))] = rng.choice(wordings.stated.of(held)).format(key=key)
     asked = f"{joined(language, body)}\n{rng.choice(wordings.questions.of(held))}"
     return record(f"passkey_{length}", language, [asked, wordings.answer.format(key=key)])
