@@ -25,7 +25,9 @@ def parse_arguments(argv=None):
     parser.add_argument("--weight_path", nargs="+", required=True, metavar="NAME|FILE|FOLDER", help="the networks")
     parser.add_argument("--data_path", required=True, metavar="FILE", help="long texts: JSON lines, plain text, ...")
     parser.add_argument("--max_seq_len", type=positive_int, default=2048, help="tokens of each text (%(default)s)")
-    parser.add_argument("--documents", type=positive_int, default=100, metavar="N", help="at most so many (%(default)s)")
+    parser.add_argument(
+        "--documents", type=positive_int, default=100, metavar="N", help="at most so many (%(default)s)"
+    )
     parser.add_argument(
         "--rope_scaling_factor", type=positive, metavar="X", help="also extended X times by YaRN, without training"
     )
@@ -63,7 +65,9 @@ def main(argv=None):
         loaded = load_model(path)
         if texts is None:
             texts, cut_by = long_texts(args.data_path, loaded.tokenizer, args.max_seq_len, args.documents), loaded
-            print(f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens; {texts.shorter:,} are shorter")
+            print(
+                f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens; {texts.shorter:,} are shorter"
+            )
         elif loaded.tokenizer.fingerprint != cut_by.tokenizer.fingerprint:
             raise UsageError(f"{path} has another tokenizer than {cut_by.source}, so their losses cannot be compared")
         for name, network in networks_of(loaded, args.rope_scaling_factor, args.max_seq_len):
@@ -95,8 +99,9 @@ def networks_of(loaded, factor: float | None, length: int):
     if factor and config.rope_scaling is None:
         from model.rope_scaling import extended  # few networks are
 
-        yield f"{name}, YaRN {factor:g}, untrained", extended(
-            loaded.model, factor, loaded.trained_positions, loaded.source
+        yield (
+            f"{name}, YaRN {factor:g}, untrained",
+            extended(loaded.model, factor, loaded.trained_positions, loaded.source),
         )
 
 

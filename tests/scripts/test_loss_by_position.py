@@ -24,7 +24,9 @@ def folder(tmp_path, small_tokenizer):
     save_weights(tmp_path / "short_32.pth", short, small_tokenizer, stage="pretrain", facts=facts)
     longer = extended(short, 2, 32, "short")
     save_weights(tmp_path / "longer_32.pth", longer, small_tokenizer, stage="pretrain", facts=facts)
-    texts = "".join(json.dumps({"text": f"{n} foxes ran home and {n} dogs ran after them. " * 3}) + "\n" for n in range(4))
+    texts = "".join(
+        json.dumps({"text": f"{n} foxes ran home and {n} dogs ran after them. " * 3}) + "\n" for n in range(4)
+    )
     (tmp_path / "texts.jsonl").write_text(texts)
     return tmp_path
 
