@@ -47,8 +47,8 @@ def long_texts(path: str | Path, tokenizer: Tokenizer, length: int, most: int) -
             break
     if not rows:
         raise SproutError(
-            f"no document of {path} has {length:,} tokens, the longest has {longest:,}: give a smaller --max_seq_len, or"
-            " a file of longer documents"
+            f"no document of {path} has {length:,} tokens, the longest has {longest:,}: give a smaller --max_seq_len,"
+            " or a file of longer documents"
         )
     return LongTexts(rows, shorter)
 

@@ -1,8 +1,8 @@
 """Passkey retrieval: a line somewhere in a long text states a key, and the question behind the text asks for it.
 
 The text is sentences about the world, so nothing else in it looks like a key. The skill of a record names the length:
-`passkey_512` has about 512 tokens of the quickstart's tokenizer, the question and the template included. The task is that of
-https://arxiv.org/abs/2305.16300.
+`passkey_512` has about 512 tokens of the quickstart's tokenizer, the question and the template included. The task is
+that of https://arxiv.org/abs/2305.16300.
 """
 
 import random

@@ -1,7 +1,7 @@
 """Experts against a dense network of as many active parameters: the validation loss after equal tokens, and the price.
 
 Both networks differ in nothing but their MLPs. A run is `train_pretrain.py` itself, over the same documents in the same
-order; the two take turns. A run that is already there is not run again, so the measurement goes on where it was stopped.
+order; the two take turns. A run that is already there is not run again, so a measurement that was stopped goes on.
 The price is taken of both networks in one process, a step of each in turn: tokens a second, and processor time, which
 other programs on the machine disturb less. `--rehearse` does all of it with few steps, to see that it works.
 """
