@@ -1,4 +1,4 @@
-"""Loss by position: against a loop over single tokens, on the same texts at every position, in ranges that cover all."""
+"""Loss by position: against a loop over single tokens, on the same texts everywhere, in ranges that cover all."""
 
 import json
 
