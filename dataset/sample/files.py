@@ -18,6 +18,7 @@ from dataset.sample.conversations import fine_tuning, held_out_questions, many_h
 from dataset.sample.documents import documents
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
+from dataset.sample.passkey import passkeys
 from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.products import product_prompts, tool_chats
 from dataset.sample.prompts import prompts, prompts_in_chats, sums
@@ -49,6 +50,8 @@ FILES = {
     "tool_chats": tool_chats,
     "products": lambda world: product_prompts(world, held=False),
     "products_heldout": lambda world: product_prompts(world, held=True),
+    "passkey": lambda world: passkeys(world, held=False),
+    "passkey_heldout": lambda world: passkeys(world, held=True),
 }
 
 SOURCES = ("*.py", "tables/*.txt", "wordings/*/*.yaml")  # what the sample data is made from, in this folder

@@ -24,11 +24,14 @@ def opened(args, source: str) -> tuple:
             " writes: train them first, with train_pretrain.py or train_full_sft.py"
         )
     model = loaded.model
-    if args.rope_factor:
-        from training.stages.changes import with_config, with_rope_factor
+    where = f"{loaded.source} ({loaded.stage})"
+    if args.rope_scaling_factor:
+        from model.rope_scaling import in_words
+        from training.stages.changes import extended_for_training
 
-        model = with_config(model, with_rope_factor(model.config, args.rope_factor))
-    where = f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported
+        model = extended_for_training(loaded, args)
+        where += f", {in_words(model.config)}"
+    where = where, loaded.stage, loaded.source, loaded.imported
     if only:
         from training.stages.new_rows import train_new_rows
 
