@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.records.conversations import Conversation
@@ -264,7 +264,6 @@ TEXTS = st.lists(
 ).map("".join)
 
 
-@settings(deadline=None)
 @given(text=TEXTS, answer=TEXTS)
 def test_no_text_opens_a_turn_or_a_mask(renderer, tokenizer, text, answer):
     conversation = Conversation((system(text), user(text), tool(text), assistant("ok"), user(text)), ({"a": text},))

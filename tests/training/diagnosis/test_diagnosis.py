@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.errors import SproutError
+from tests.support import examples
 from tests.training.faulty_runs import NOT_FINITE, RUNS, FaultyRuns
 from training.diagnosis.diagnosis import FEWEST_JUDGED, closing_words, describe, diagnose
 from training.diagnosis.known import read_description
@@ -347,7 +348,6 @@ values = st.one_of(
 steps = st.fixed_dictionaries({"loss": values, "lr": values, "grad_norm": values, "val_loss": values})
 
 
-@settings(max_examples=100)
 @given(st.lists(steps, max_size=3) | st.lists(steps, min_size=FEWEST_JUDGED, max_size=90), st.booleans())
 def test_any_numbers_have_a_verdict(lines, known):
     lines = [{"step": number} | line for number, line in enumerate(lines, 1)]
@@ -374,7 +374,6 @@ def facts_of(count: int, guessing: float | None = None) -> Description:
     return replace(facts, vocab_size=round(math.exp(guessing))) if guessing else facts
 
 
-@settings(max_examples=100)
 @given(st.integers(20, 200), st.floats(0.01, 0.5), st.floats(3, 10), st.floats(0.05, 0.9), st.integers(0, 2**31))
 def test_a_curve_that_only_falls_is_never_at_fault(count, noise, start, fallen, seed):
     lines = noisy(lambda share: start * (1 - fallen * share), count, noise, seed)
@@ -389,14 +388,14 @@ def test_noise_as_large_as_the_fall_is_no_divergence(seed):
         assert diagnose(lines, facts).name in (HEALTHY, STILL_FALLING)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(20, 60), st.floats(0.05, 1), st.floats(0, 0.5), st.integers(0, 2**31))
 def test_noise_around_a_level_is_no_divergence(count, noise, fall, seed):
     lines = noisy(lambda share: 8 - fall * share, count, noise, seed)
     assert diagnose(lines).name != DIVERGED and diagnose(lines, facts_of(count, 8.5)).name != DIVERGED
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(24, 200), st.floats(0.01, 0.12), st.integers(0, 2**31))
 def test_a_rise_far_above_the_noise_is_one(count, noise, seed):
     """The loss falls by 3 in the first half of the steps, and has risen by as much for the last quarter of them."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support import examples
 from training.report.description import Description, write_description
 from training.watch.drawing import curve, cut, harmless, width_of, wrapped
 from training.watch.frame import frame
@@ -111,7 +112,7 @@ def test_what_a_network_writes_neither_steers_the_terminal_nor_breaks_the_frame(
     text.encode()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 200), st.integers(1, 60))
 def test_it_fits_every_window(tmp_path_factory, width, height):
     out = tmp_path_factory.getbasetemp() / "windows"
@@ -122,7 +123,6 @@ def test_it_fits_every_window(tmp_path_factory, width, height):
     shown(out, width, height, ("pretrain",))
 
 
-@settings(max_examples=100)
 @given(st.text(max_size=60), st.integers(1, 30), st.integers(1, 4))
 def test_texts_are_cut_and_wrapped_by_their_columns(text, width, most):
     text = harmless(text)
