@@ -141,7 +141,7 @@ def test_all_arithmetic_is_right_and_no_wording_is_left_unfilled(made, name):
     if name.startswith("preference"):
         text = "\n".join(f"{record['prompt']}\n{record['chosen']}" for record in records(made, name))
     found = re.findall(r"(\d+(?: \+ \d+)+) = (\d+)", text)
-    assert found or name.startswith(("identity", "preference", "prompts", "sums", "tool_chats", "products"))
+    assert found or name.startswith(("identity", "preference", "prompts", "sums", "tool_chats", "products", "passkey"))
     for numbers, total in found:
         assert sum(map(int, numbers.split(" + "))) == int(total)
     for a, b, total in re.findall(r"(\d+)(?: plus |加)(\d+)(?: is |等于)(\d+)", text):
