@@ -59,7 +59,8 @@ def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def first_not_finite(model: nn.Module) -> str | None:
     """The name of a parameter that holds a NaN or an infinity; None if all numbers are finite."""
-    return next((name for name, parameter in model.named_parameters() if not parameter.isfinite().all()), None)
+    pieces = ((name, p.to_local() if hasattr(p, "to_local") else p) for name, p in model.named_parameters())
+    return next((name for name, numbers in pieces if not numbers.isfinite().all()), None)
 
 
 def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:

@@ -100,6 +100,11 @@ class Machine:
         self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
         self.compile_choice, self._deterministic = args.compile, args.deterministic
         self._contexts, self._lenient = contextlib.ExitStack(), contextlib.nullcontext
+        self.shards = None  # with --shard
+        if args.shard != "none":
+            from training.engine.sharded import Shards  # only with the flag
+
+            self.shards = Shards(args.shard, self)
 
     def start(self) -> None:
         self._contexts.enter_context(self.interrupts)
@@ -144,6 +149,8 @@ class Machine:
 
         resume_file: the state of the run that goes on, which keeps to its choice.
         """
+        if self.shards:
+            return
         self.why_compiles = "the run is too short to pay for it"
         operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step
         if operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
@@ -167,5 +174,5 @@ class Machine:
         """A context for validation and samples: autocast with uncompiled layers, since every new shape would compile
         them again."""
         eager = torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
-        with self.autocast(), eager, self._lenient():
+        with self.autocast(), eager, self._lenient(), self.shards.whole() if self.shards else contextlib.nullcontext():
             yield

@@ -39,6 +39,7 @@ EFFECTS = {
     "dtype": "results are rounded differently",
     "compile": "results are rounded differently",
     "deterministic": "sums on a GPU are rounded in another order",
+    "shard": "sums are rounded in another order",
     "optimizer_memory": "weights are kept to the bit, moments are rounded to 8 bits or taken from there",
 }
 
@@ -228,8 +229,9 @@ def _updater_misfit(updater: Updater, state) -> str | None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for index, values in saved["state"].items():
             shapes = {value.shape for value in values.values() if isinstance(value, torch.Tensor)}
-            scales = torch.Size([scales_of(parameters[index].numel())])  # of moments in blocks
-            if not shapes <= {parameters[index].shape, torch.Size(), scales}:  # moments; the step count is a scalar
+            whole = getattr(parameters[index], "whole", parameters[index])  # of a piece with --shard
+            scales = torch.Size([scales_of(whole.numel())])  # of moments in blocks
+            if not shapes <= {whole.shape, torch.Size(), scales}:  # moments; the step count is a scalar
                 return "the moments of an optimizer have another shape"
     return None
 

@@ -71,6 +71,8 @@ class Run:
             from training.engine.compact import refuse  # only with these flags
 
             refuse(self.args, model, self.machine.choice)
+        if self.machine.shards:
+            self.machine.shards.refuse(self.args, model)
         if not self.args.resume:
             return self.say(f"begins with {origin}")
         from training.engine.resume import check_there  # a run from the start does not load it
@@ -124,7 +126,8 @@ class Run:
         self.networks = {name: network.train() for name, (network, _) in learners.items()}
         half = self.machine.choice.dtype == torch.float16
         count = nominal_count or plan.tokens_per_step
-        self.updaters = {name: Updater(each, count, args.grad_clip, half) for name, (_, each) in learners.items()}
+        make = self.machine.shards.updater if self.machine.shards else Updater
+        self.updaters = {name: make(each, count, args.grad_clip, half) for name, (_, each) in learners.items()}
         for name, network in self.networks.items():
             if network.config.model_type == "qwen3_moe":
                 from training.engine.balance import Balance
@@ -260,12 +263,14 @@ class Run:
             return
         contents = whole_state(self.identity, self.state, self.networks, self.updaters)
         self._saved_at = self._place
-        if not self.machine.is_main:
-            return
         if spoilt := self.spoilt():
             from training.engine.early_end import not_saved
 
             raise not_saved(self, spoilt)
+        if self.machine.shards:
+            self.machine.shards.gather(self, contents["networks"][MAIN])
+        if not self.machine.is_main:
+            return
         self.metrics.sync()
         self._save_weights()
         save_checkpoint(self.output.resume_file, contents)
@@ -287,12 +292,13 @@ class Run:
             "best": self.state.best,
             "imported": self.plan.imported,
             "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
-        } | self.more_facts()
-        self.output.save_weights(self.model, self.tokenizer, self.stage, facts)
+        } | (whole := self.machine.shards or self).more_facts()
+        self.output.save_weights(whole.model, self.tokenizer, self.stage, facts)
 
     def spoilt(self) -> str | None:
-        """The name of a parameter that is not finite, in any network; None if there is none."""
-        return next(filter(None, map(first_not_finite, self.networks.values())), None)
+        """The name of a parameter that is not finite, in any network and process; None if there is none."""
+        found = next(filter(None, map(first_not_finite, self.networks.values())), None)
+        return next(filter(None, distributed.gathered(found)), None)
 
 
 def _interval(asked: int | None, steps: int, times: int) -> int:
