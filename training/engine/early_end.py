@@ -27,6 +27,11 @@ def end_early(run, error: BaseException) -> None:
         _save_what_is_good(run)
     elif isinstance(error, torch.OutOfMemoryError):
         raise SproutError(without_memory(error, run.plan)) from error
+    elif run.machine.shards and isinstance(error, RuntimeError):
+        from training.engine.collectives import is_of_another, lost
+
+        if is_of_another(error):
+            raise lost(error) from error
 
 
 def _stop(run) -> None:

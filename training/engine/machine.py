@@ -95,7 +95,7 @@ class Machine:
         self.is_main, self.world_size = distributed.is_main(), distributed.world_size()
         self.interrupts = Interrupts(several_processes=self.world_size > 1)
         self.ends = False  # whether all processes know that one of them was asked to end
-        self.compiles, self.why_compiles = False, ""
+        self.compiles, self.why_compiles = False, "" if args.shard == "none" else "--shard does without"
         self.seconds: float | None = None  # that the run takes, where that was measured
         self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
         self.compile_choice, self._deterministic = args.compile, args.deterministic

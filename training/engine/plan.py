@@ -89,6 +89,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
     """
     footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside)
+    footprint = replace(footprint, shards=(args.shard, machine.world_size))
     if args.fit or args.optimizer_memory == "compact":
         from training.engine.memory_of_compact import possibly_compact  # other runs do not load it
 

@@ -85,6 +85,8 @@ def go_on(run) -> None:
     for change in changes:
         run.say(f"changed: {change}")
     restore(saved, run.state, run.networks, run.updaters, path)
+    if run.machine.shards and distributed.gathered(is_whole(run.output.weight_file)) != [True] * run.machine.world_size:
+        run.machine.shards.gather(run, changing_state(run.model))  # for `mend_output`
     run.say(where_it_goes_on(run.args, run.state, run.plan, path))
 
 
@@ -96,7 +98,7 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     """
     if not path.exists() and not previous_path(path).exists():
         raise UsageError(f"--resume: there is no {path}; start without --resume")
-    saved = read_checkpoint(path)
+    saved = read_checkpoint(path, mmap="shard" in expected)  # each process takes its piece of it
     if saved.get("format") != FORMAT or saved.get("version") not in (1, VERSION):
         raise SproutError(f"{path} is not the state of a run that this version of Sprout can continue")
     if not isinstance(saved.get("identity"), dict) or not isinstance(saved.get("step"), int):
@@ -128,6 +130,9 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     if _rows_per_step(before) != _rows_per_step(now):  # the position in the data is counted in steps
         refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
         # The batch may differ although no flag asks for it, because its default depends on the length of the run.
+        size = _rows_per_step(before) // (before.get("batch_size") * now.get("processes", 1))
+        if "processes" in changed and size * before.get("batch_size") * now["processes"] == _rows_per_step(before):
+            as_before = f"; for steps as before give --batch_size {before['batch_size']} --accumulation_steps {size}"
         if "processes" not in changed:
             as_before = "; for steps as before give " + " ".join(
                 f"--{name} {before.get(name)}" for name in ("batch_size", "accumulation_steps")

@@ -94,6 +94,10 @@ class Shards:
         model.register_state_dict_post_hook(partial(Shards._gather_state, self))
         model.register_load_state_dict_pre_hook(partial(Shards._cut_state, self))
         self._try(model)
+        self.machine.say(
+            f"spread    {self.mode}: {sum(p.numel() for p in names) / 1e6:.3f} M parameters in"
+            f" {distributed.world_size()} pieces, with their gradients and moments"
+        )
         pieces = {name: piece_of(parameter) for name, parameter in model.named_parameters()}
         made = []
         for optimizer, places in zip(optimizers, groups):
