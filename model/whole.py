@@ -1,10 +1,9 @@
 """A network as a whole: all its parameters by name, their gradients.
 
-Whatever looks at every parameter at once goes through this file. Today each process holds every parameter whole; a
-network whose parameters are spread over several processes will be gathered here, and nowhere else.
+Whatever looks at every parameter at once goes through this file; `training/engine/sharded.py` gathers what is spread.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -49,12 +48,6 @@ def changing_state(model: nn.Module) -> dict[str, Tensor]:
     """The parameters by name that training may change: all, or only the adapters where a network has some."""
     state = model.state_dict()
     return state if adapters_of(model) is None else {name: tensor for name, tensor in state.items() if is_adapter(name)}
-
-
-def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copies what `changing_state` returned back into the network."""
-    whole = {} if adapters_of(model) is None else model.state_dict()
-    model.load_state_dict(whole | dict(state), strict=True)
 
 
 def first_not_finite(model: nn.Module) -> str | None:

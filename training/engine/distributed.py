@@ -67,16 +67,6 @@ def gathered(value) -> list:
     return [value] if world_size() == 1 else _collectives().gathered(value)
 
 
-def totals(numbers: list[float]) -> list[float]:
-    """The sum of each number over all processes, in full precision."""
-    return [sum(each) for each in zip(*gathered(numbers))]
-
-
-def own_share() -> tuple[int, int]:
-    """Of batches that are dealt out to the processes: the number of this one's first, and every which is its own."""
-    return rank(), world_size()
-
-
 def union(names) -> list[str]:
     """The names that any process has, in the same order in every process."""
     return sorted(set().union(*gathered(sorted(names))))
@@ -85,9 +75,3 @@ def union(names) -> list[str]:
 def together(work) -> None:
     """Runs `work()` on the main process. Every process raises its `SproutError`, so that none waits for ever."""
     work() if world_size() == 1 else _collectives().together(work)
-
-
-def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Adds up the gradients of all processes. A process that had no rows contributes zeros."""
-    if world_size() > 1:
-        _collectives().sum_gradients(parameters)

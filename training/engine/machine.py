@@ -42,15 +42,15 @@ class Interrupts:
         self.received: int | None = None
         self._received_at = 0.0
         self._patient = False
-        self._before = {}
+        self.before = {}
 
     def __enter__(self):
         for number in EXIT_CODES:
-            self._before[number] = signal.signal(number, self._handle)
+            self.before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error):
-        for number, handler in self._before.items():
+        for number, handler in self.before.items():
             signal.signal(number, handler)
 
     def patient(self) -> None:
@@ -69,12 +69,6 @@ class Interrupts:
     def exit_code(self) -> int:
         """The exit code of the signal received; that of SIGTERM if another process received it."""
         return EXIT_CODES[self.received or signal.SIGTERM]
-
-    def ignore(self) -> None:
-        """Ignores signals from here on: everything is saved, and none may change the exit code now."""
-        for number in EXIT_CODES:
-            signal.signal(number, signal.SIG_IGN)
-        self._before.clear()
 
 
 class Machine:
@@ -95,7 +89,7 @@ class Machine:
         self.is_main, self.world_size = distributed.is_main(), distributed.world_size()
         self.interrupts = Interrupts(several_processes=self.world_size > 1)
         self.ends = False  # whether all processes know that one of them was asked to end
-        self.compiles, self.why_compiles = False, "" if args.shard == "none" else "--shard does without"
+        self.compiles, self.why_compiles = False, ""
         self.seconds: float | None = None  # that the run takes, where that was measured
         self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
         self.compile_choice, self._deterministic = args.compile, args.deterministic
@@ -104,7 +98,7 @@ class Machine:
         if args.shard != "none":
             from training.engine.sharded import Shards  # only with the flag
 
-            self.shards = Shards(args.shard, self)
+            self.shards = Shards(args, self)
 
     def start(self) -> None:
         self._contexts.enter_context(self.interrupts)
@@ -149,11 +143,9 @@ class Machine:
 
         resume_file: the state of the run that goes on, which keeps to its choice.
         """
-        if self.shards:
-            return
         self.why_compiles = "the run is too short to pay for it"
         operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step
-        if operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
+        if self.shards or operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
             from training.engine.speed import decide  # a run of seconds does not load it
 
             self.compiles, self.why_compiles, self.seconds = decide(self, model, plan, resume_file)

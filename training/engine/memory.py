@@ -25,7 +25,6 @@ class Footprint:
     compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
     adapters: bool = False  # whether compact is only what adapters are added to
     offload: bool = False  # --offload_states
-    shards: tuple[str, int] = ("none", 1)  # --shard, and the number of processes
     on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
@@ -39,18 +38,13 @@ class Footprint:
         embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
         matrices = min(self.trainable, total - embeddings)
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices
-        parts = {
+        return {
             "program": self.program,
             "weights": 4 * total,
             "gradients": 4 * self.trainable,
             "optimizer": 8 * adam + 4 * (self.trainable - adam),
             "activations": self._activations(batch_size * self.row_length, checkpointing),
         }
-        if self.shards[0] == "none":
-            return parts
-        from training.engine.memory_of_shards import spread_parts  # only with the flag
-
-        return spread_parts(self, parts)
 
     def total(self, batch_size: int, checkpointing: bool = False) -> int:
         return sum(self.parts(batch_size, checkpointing).values())

@@ -6,13 +6,23 @@ precision of the run all blocks (`optimizer`), or the one that computes and the 
 the backward pass the gradients of the embedding, or of a block, are whole until they are summed.
 """
 
+from training.engine.memory import Footprint
 
-def spread_parts(footprint, parts: dict[str, int]) -> dict[str, int]:
-    """What `Footprint.parts` says of a run of one process, as it is for one of several.
 
-    footprint: its `shards` are the mode and the number of processes.
-    """
-    mode, processes = footprint.shards
+def spread(footprint: Footprint, mode: str, processes: int) -> Footprint:
+    """The `Footprint` of one of several processes, where `footprint` is that of a run of one."""
+
+    class Spread(type(footprint)):
+        def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
+            return spread_parts(footprint, footprint.parts(batch_size, checkpointing), mode, processes)
+
+        def total(self, batch_size: int, checkpointing: bool = False) -> int:
+            return sum(self.parts(batch_size, checkpointing).values())
+
+    return Spread(**vars(footprint))
+
+
+def spread_parts(footprint: Footprint, parts: dict[str, int], mode: str, processes: int) -> dict[str, int]:
     blocks = footprint.config.num_hidden_layers
     block, outside = sizes(footprint.config)
     whole = footprint.compute_bytes * block * (blocks if mode == "optimizer" else min(2, blocks)) + 4 * outside
@@ -23,6 +33,6 @@ def spread_parts(footprint, parts: dict[str, int]) -> dict[str, int]:
 
 def sizes(config) -> tuple[int, int]:
     """Parameters of a block, and of what is outside of the blocks."""
-    total, without = config.num_parameters(), config.replace(num_hidden_layers=1).num_parameters()
-    block = (total - without) // max(1, config.num_hidden_layers - 1) if config.num_hidden_layers > 1 else 0
-    return block or without, total - block * config.num_hidden_layers if block else 0
+    layers = config.num_hidden_layers
+    block = config.replace(num_hidden_layers=layers + 1).num_parameters() - config.num_parameters()
+    return block, config.num_parameters() - layers * block

@@ -89,7 +89,6 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
     """
     footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside)
-    footprint = replace(footprint, shards=(args.shard, machine.world_size))
     if args.fit or args.optimizer_memory == "compact":
         from training.engine.memory_of_compact import possibly_compact  # other runs do not load it
 
@@ -98,6 +97,8 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
 
         footprint = footprint_on_cuda(footprint, rows, args, machine.choice)
+    if machine.shards:
+        footprint = machine.shards.footprint(footprint)
     plan = make_plan(
         args,
         rows_per_epoch=rows.rows_per_epoch,

@@ -15,7 +15,7 @@ from model.disk import previous_path
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import ADAPTER_FOLDER
 from model.files.reading import is_whole, read_checkpoint
-from model.whole import changing_state, load_changing_state
+from model.whole import adapters_of, changing_state
 from training.engine import distributed
 from training.engine.blocks import scales_of
 from training.engine.state import FORMAT, VERSION, RunState
@@ -164,6 +164,12 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
         setattr(state, each.name, saved.get(each.name, getattr(state, each.name)))
     state.updates = [flat(line) for line in state.updates]
     state.kept = saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
+
+
+def load_changing_state(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Copies what `changing_state` returned back into the network."""
+    whole = {} if adapters_of(model) is None else model.state_dict()
+    model.load_state_dict(whole | dict(state), strict=True)
 
 
 def restore_updater(updater: Updater, state: dict) -> None:

@@ -62,7 +62,7 @@ class Run:
 
             self._open_metrics = tracked(self)
         self._prepared = None  # the network that `prepare` was called with
-        self._saved_at = None
+        self.saved_at = None
         self._trained, self._beside, self._can_afford_samples = 0.0, 0.0, False  # seconds in updates, and beside them
 
     def begins_with(self, model, origin) -> None:
@@ -71,8 +71,6 @@ class Run:
             from training.engine.compact import refuse  # only with these flags
 
             refuse(self.args, model, self.machine.choice)
-        if self.machine.shards:
-            self.machine.shards.refuse(self.args, model)
         if not self.args.resume:
             return self.say(f"begins with {origin}")
         from training.engine.resume import check_there  # a run from the start does not load it
@@ -211,7 +209,7 @@ class Run:
             from training.report.dry_run import result_of
 
             self.say(result_of(step, self.plan, self.machine))
-        elif self.machine.is_main and self._saved_at:  # else the run had ended before it was resumed
+        elif self.machine.is_main and self.saved_at:  # else the run had ended before it was resumed
             self._close()
 
     def _finish(self, step: Step) -> None:
@@ -262,7 +260,7 @@ class Run:
         if self.args.dry_run:
             return
         contents = whole_state(self.identity, self.state, self.networks, self.updaters)
-        self._saved_at = self._place
+        self.saved_at = self.place
         if spoilt := self.spoilt():
             from training.engine.early_end import not_saved
 
@@ -275,13 +273,8 @@ class Run:
         self._save_weights()
         save_checkpoint(self.output.resume_file, contents)
 
-    def save_once(self) -> None:
-        """Saves, unless nothing has changed since."""
-        if self._saved_at != self._place:
-            self.save()
-
     @property
-    def _place(self) -> tuple:
+    def place(self) -> tuple:
         """The point that a save belongs to: it changes with every update and every value kept by an iteration."""
         return self.state.step, len(self.state.updates), *self.state.kept
 

@@ -28,20 +28,20 @@ from torch.distributed.tensor import DTensor, Shard
 
 from model.errors import UsageError
 from training.engine import distributed
+from training.engine.memory import Footprint
+from training.engine.memory_of_shards import spread
 from training.engine.muon import Muon
 from training.engine.sharded_optimizers import ShardedAdamW, ShardedMuon, own_rows, piece_of
 from training.engine.update import SMALLEST, SMALLEST_NORM, Measures, Updater
 
 
-def refuse(args, model: nn.Module) -> None:
+def refuse(args) -> None:
     """Raises `UsageError` where flags do not go together with --shard."""
     if distributed.world_size() == 1:
         raise UsageError(
             "--shard spreads the network over several processes, and this is one: start it by torchrun"
             " --nproc_per_node N, or leave --shard out"
         )
-    if hasattr(model.config, "num_experts"):
-        raise UsageError("--shard is not for a network with experts: leave it out, or take a dense one")
     flags = {
         "--optimizer_memory compact": args.optimizer_memory == "compact",
         "--offload_states": args.offload_states,
@@ -59,20 +59,22 @@ def refuse(args, model: nn.Module) -> None:
 class Shards:
     """The networks of a run that are spread over its processes, and what has to be done otherwise with them."""
 
-    def __init__(self, mode: str, machine):
-        self.mode, self.machine = mode, machine
+    def __init__(self, args, machine):
+        """Raises `UsageError` where flags do not go together."""
+        refuse(args)
+        self.mode, self.machine = args.shard, machine
         self._networks: list[nn.Module] = []
         self._skeletons: dict[nn.Module, nn.Module] = {}
         self._depth, self._mesh = 0, None
         self._stand_in, self._facts = None, {}
-
-    refuse = staticmethod(refuse)
 
     # --- how a network is spread ---
 
     def spread(self, model: nn.Module, optimizers: list[torch.optim.Optimizer]) -> list[torch.optim.Optimizer]:
         """Spreads `model` in place, and returns sharded optimizers in place of `optimizers`, which are over its
         parameters and have not made a step. All processes must hold the same weights."""
+        if hasattr(model.config, "num_experts"):
+            raise UsageError("--shard is not for a network with experts: leave it out, or take a dense one")
         if self._mesh is None:
             self._mesh = init_device_mesh(self.machine.device.type, (distributed.world_size(),))
         names = {parameter: name for name, parameter in model.named_parameters()}
@@ -111,6 +113,10 @@ class Shards:
         with torch.no_grad(), self.machine.autocast():
             model.features(torch.zeros(1, 1, dtype=torch.int64, device=self.machine.device))
         self._cut_again([model])
+
+    def footprint(self, whole: Footprint) -> Footprint:
+        """The memory of one of the processes, of that of a run of one."""
+        return spread(whole, self.mode, self.machine.world_size)
 
     # --- where it is needed whole ---
 

@@ -212,7 +212,10 @@ class Updater:
 
     def _summed(self) -> tuple[list[Tensor], Tensor]:
         """The gradients over all processes, and their norm."""
-        distributed.sum_gradients(self.parameters)
+        if distributed.world_size() > 1:
+            from training.engine.collectives import sum_gradients
+
+            sum_gradients(self.parameters)
         gradients = gradients_of(self.parameters)
         return gradients, norm_of(gradients) if gradients else torch.zeros(())
 

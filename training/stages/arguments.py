@@ -25,9 +25,6 @@ COMPARED = "something compared"  # a resumed run compares what follows from the 
 NOTHING = "nothing"  # the value does not change what is learned
 
 
-SHARD = "spread over torchrun's processes: full all (ZeRO-3), optimizer weights only between steps (ZeRO-2) (none)"
-
-
 class Arguments(argparse.Namespace):
     """The flags of a stage. `changing_the_result()` are those declared as `RESULT`, by name."""
 
@@ -129,7 +126,8 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
     add_switch(flag, "activation_checkpointing", "less memory for a third more time", default=False, decides=NOTHING)
     flag("--optimizer_memory", choices=("exact", "compact"), help="compact: 8 bytes a parameter, not 16 (exact)")
     flag("--offload_states", NOTHING, action="store_true", help="compact: moments and lower halves in RAM")
-    flag("--shard", choices=("none", "optimizer", "full"), default="none", help=SHARD)
+    shard = "spread over torchrun's processes: optimizer (ZeRO-2), full (ZeRO-3); docs/scale.md (none)"
+    flag("--shard", choices=("none", "optimizer", "full"), default="none", help=shard)
     flag("--optimizer", RESULT, choices=("adamw", "muon"), default=optimizer, help="default %(default)s")
     flag("--learning_rate", type=positive)
     flag("--schedule", choices=("wsd", "cosine"), default="wsd", help="default %(default)s")

@@ -23,9 +23,10 @@ class ValidationResult:
 
 def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     """Scores the held-out rows, shared out among the processes; a signal ends the run between two batches."""
-    batches = rows.batches(batch_size, *distributed.own_share())
-    settings = {"device": machine.device, "poll": machine.poll, "total": distributed.totals}
-    found = evaluate(model, batches, rows.bytes, autocast=machine.inference, **settings)
+    batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
+    how = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
+    total = lambda sums: [sum(each) for each in zip(*distributed.gathered(sums))]  # noqa: E731
+    found = evaluate(model, batches, rows.bytes, total=total, **how)
     if rows.bytes:
         name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
     else:

@@ -9,7 +9,7 @@ from training.engine import distributed
 
 def over_held_out(model, rows, batch_size: int, machine, score: Callable) -> list:
     """score(batch) of this process's held-out batches, without gradients and in the precision of the run."""
-    batches = rows.batches(batch_size, *distributed.own_share())
+    batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
     found, was_training = [], model.training
     model.eval()
     try:

@@ -1,0 +1,217 @@
+"""`--shard`: one curve whatever is spread over how many processes; what is saved is that of one process."""
+
+import signal
+import time
+from functools import partial
+
+import pytest
+
+from model.files.reading import read_checkpoint
+from tests.faults.processes import Running, at_call, kill_itself, no_curves, together
+from tests.stages.workshop import Result, Workshop, assert_same_run
+
+# Steps of 4 rows. The second epoch ends with a step of less, in which a process has no row.
+RUN = ("--epochs=2", "--save_interval=4", "--eval_interval=6", "--batch_size=1")
+DATA = ("b.jsonl",)
+
+
+def begin(workshop: Workshop, out: str, count: int, *words: str, before=no_curves, data=None) -> list[Running]:
+    """Begins a run of `count` processes with steps of 4 rows."""
+    command = workshop.command(out, *words, f"--accumulation_steps={4 // count}", data=data)
+    environments = together(count) if count > 1 else [{}]
+    befores = before if isinstance(before, list) else [before] * count
+    return [Running(f"train_{workshop.stage}", command, b, e) for b, e in zip(befores, environments)]
+
+
+def by(workshop: Workshop, out: str, count: int, *words: str, data=None) -> Result:
+    ends = [each.end(240) for each in begin(workshop, out, count, *words, data=data)]
+    assert [each.code for each in ends] == [0] * count, "".join(each.err for each in ends)
+    assert not any(each.out for each in ends[1:])
+    return workshop.result(out, ends[0].out)
+
+
+def assert_same_curve(found: Result, expected: Result) -> None:
+    for a, b in zip(found.metrics, expected.metrics, strict=True):
+        assert a == pytest.approx(b, rel=2e-6, abs=2e-6)
+    weights = expected.weights
+    assert found.weights.keys() == weights.keys()
+    for name, tensor in found.weights.items():
+        assert tensor.dtype == weights[name].dtype and (tensor - weights[name]).abs().max() < 1e-6, name
+
+
+@pytest.fixture(scope="module")
+def one(workshop):
+    """The result of pretraining by one process, with each optimizer."""
+    return {name: by(workshop, f"one_{name}", 1, f"--optimizer={name}", *RUN, data=DATA) for name in ("adamw", "muon")}
+
+
+@pytest.fixture(scope="module")
+def spread(workshop):
+    """Pretraining by two processes, with Muon."""
+    return by(workshop, "full_muon_2", 2, "--shard=full", "--optimizer=muon", *RUN, data=DATA)
+
+
+@pytest.mark.parametrize(
+    "mode, optimizer, count", [("full", "adamw", 4), ("optimizer", "muon", 4), ("optimizer", "adamw", 2)]
+)
+def test_pretraining_has_the_curve_of_one_process(workshop, one, mode, optimizer, count):
+    words = (f"--shard={mode}", f"--optimizer={optimizer}", *RUN)
+    found = by(workshop, f"{mode}_{optimizer}_{count}", count, *words, data=DATA)
+    assert_same_curve(found, one[optimizer])
+    assert f"spread    {mode}: 0.02" in found.said and f"in {count} pieces" in found.said
+
+
+def test_what_is_saved_is_that_of_one_process(one, spread):
+    assert_same_curve(spread, one["muon"])
+    rows = [line["trained_share"] for line in spread.metrics]
+    assert min(rows) <= 0.5, "no step in which a process has no row"
+    state, wanted = (read_checkpoint(each.resume_file) for each in (spread, one["muon"]))
+    for mine, other in zip(state["updaters"]["model"]["optimizers"], wanted["updaters"]["model"]["optimizers"]):
+        assert mine["param_groups"] == other["param_groups"]
+        shapes = [
+            {i: {k: (v.shape, v.dtype) for k, v in each.items()} for i, each in optimizer["state"].items()}
+            for optimizer in (mine, other)
+        ]
+        assert shapes[0] == shapes[1]
+    assert not spread.facts["arguments"].keys() ^ one["muon"].facts["arguments"].keys()
+
+
+WORDS = {
+    "full_sft": ("full",),
+    "lora": ("optimizer", "--lora_rank=4"),
+    "dpo": ("full", "--no_precompute_ref"),
+    "reason": ("optimizer",),
+    "reward": ("full",),
+    "distill": ("optimizer", "--teacher_top_k=8"),
+}
+
+
+@pytest.mark.parametrize("stage", WORDS)
+def test_a_stage_has_the_curve_of_one_process(workshop, stage):
+    """With its validation, which is shared out, and all that it measures."""
+    workshop, (mode, *words) = Workshop(workshop.folder, stage), WORDS[stage]
+    words = (*words, "--max_steps=4", "--batch_size=1", "--eval_interval=2")
+    expected = by(workshop, f"one_{stage}", 1, *words)
+    found = by(workshop, f"two_{stage}", 2, *words, f"--shard={mode}")
+    assert_same_curve(found, expected)
+    assert any("val_loss" in line for line in found.metrics)
+    if stage == "reward":
+        assert found.facts["mean_reward"] == pytest.approx(expected.facts["mean_reward"], abs=1e-6)
+
+
+@pytest.mark.parametrize("stage, mode", [("grpo", "full"), ("ppo", "optimizer")])
+def test_rollouts_are_those_of_as_many_whole_processes(workshop, stage, mode):
+    """A process samples for itself, so the answers depend on the number of processes, and not on what is spread."""
+    workshop = Workshop(workshop.folder, stage)
+    words = ("--max_steps=4", "--batch_size=1", "--mini_batches=2", "--eval_interval=2")
+    expected = by(workshop, f"whole_{stage}", 2, *words)
+    assert_same_curve(by(workshop, f"spread_{stage}", 2, *words, f"--shard={mode}"), expected)
+
+
+# --- kill -9, and other numbers of processes --------------------------------------------------------
+
+
+def test_a_killed_process_ends_the_run_and_it_goes_on_to_the_bit(workshop, spread):
+    """The second process is killed in step 7; the first says so, and both resume from step 4."""
+    words = ("--shard=full", "--optimizer=muon", *RUN)
+    dies = partial(at_call, 7, "training.engine.sharded:ShardedUpdater.update", kill_itself)
+    running = begin(workshop, "killed", 2, *words, before=[no_curves, dies], data=DATA)
+    second = running[1].end(120)
+    since = time.monotonic()
+    first = running[0].end(30)
+    assert (second.code, first.code) == (-signal.SIGKILL, 1) and time.monotonic() - since < 30
+    assert "another process of this run has ended or cannot be reached" in first.sentence
+    resumed = by(workshop, "killed", 2, *words, "--resume", data=DATA)
+    assert "at step 4 of" in resumed.said
+    assert_same_run(resumed, spread)
+
+
+def test_it_goes_on_with_another_number_of_processes(workshop, spread, one):
+    """Four processes take over from two, and one takes over from four: the rows in the same order."""
+    half = ("--shard=full", "--optimizer=muon", *RUN, "--max_steps=6", "--warmup_steps=5", "--schedule=wsd")
+    whole = by(workshop, "other_whole", 1, "--optimizer=muon", *RUN, "--warmup_steps=5", data=DATA)
+    by(workshop, "other", 2, *half, data=DATA)
+    refused = [each.end(120) for each in begin(workshop, "other", 4, *half, "--resume", data=DATA)]
+    assert [each.code for each in refused] == [2] * 4 and "processes was 2, is 4" in refused[0].sentence
+    by(workshop, "other", 4, *half, "--max_steps=9", "--resume", "--allow_changed", data=DATA)
+    words = [word for word in half if "max_steps" not in word and "shard" not in word]
+    found = by(workshop, "other", 1, *words, "--resume", "--allow_changed", data=DATA)
+    assert "shard was full, is" in found.said and "at step 9 of" in found.said
+    assert [line["tokens"] for line in found.metrics] == [line["tokens"] for line in whole.metrics]
+
+
+# --- several machines, bytes, refusals --------------------------------------------------------------
+
+
+def test_two_machines_have_the_curve_of_one(workshop, one):
+    """Two launchers that find each other over the network, each with one process."""
+    meeting = together(2)[0]["MASTER_PORT"]
+    launcher = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d"]
+    launcher += [f"--rdzv_endpoint=127.0.0.1:{meeting}", "--local_addr=127.0.0.1", "--rdzv_id=sprout"]
+    words = ("--shard=full", "--optimizer=muon", *RUN, "--accumulation_steps=2")
+    started = [workshop.start("machines", *words, launcher=launcher, data=DATA) for _ in range(2)]
+    said = [each.communicate(timeout=240) for each in started]
+    assert [each.returncode for each in started] == [0, 0], said
+    assert_same_curve(workshop.result("machines"), one["muon"])
+
+
+@pytest.mark.parametrize("optimizer, moments", [("adamw", 8), ("muon", 4)])
+def test_the_bytes_of_a_process_fall_as_the_table_says(optimizer, moments):
+    """4 + 4 + 8 bytes a parameter with AdamW, over N processes; `optimizer` holds the whole weights while it computes."""
+    numbers = PRESETS["tiny"].num_parameters()
+    for mode in ("optimizer", "full"):
+        environments, words = together(2), ["tiny", mode, optimizer]
+        running = [Running("scripts.benchmark.scale.shard_bytes", words, environment=each) for each in environments]
+        ends = [each.end(120) for each in running]
+        assert [each.code for each in ends] == [0, 0], ends[0].err
+        found = [json.loads(each.out.splitlines()[-1]) for each in ends]
+        for name, size in {"weights": 4, "gradients": 4}.items():
+            assert sum(one[name] for one in found) == size * numbers
+            assert max(one[name] for one in found) < 1.01 * size * numbers / 2
+        least = 4 if optimizer == "muon" else 8  # AdamW has two for what Muon does not update
+        assert least * numbers <= sum(one["moments"] for one in found) <= 8 * numbers
+        assert max(one["moments"] for one in found) < 1.1 * sum(one["moments"] for one in found) / 2
+        block, outside = sizes(PRESETS["tiny"])
+        blocks = PRESETS["tiny"].num_hidden_layers if mode == "optimizer" else 0
+        assert found[0]["whole"] == 4 * (outside + blocks * block)
+
+
+def refusal(workshop, *words: str) -> str:
+    code, said = workshop.fails("refused", "--shard=full", *words)
+    assert code == 2 and said.count("\n") == 1, said
+    return said
+
+
+def test_one_process_has_nothing_to_share_out(workshop):
+    assert "start it by torchrun --nproc_per_node N, or leave --shard out" in refusal(workshop)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--optimizer_memory compact --dtype bfloat16",
+        "--compile on",
+        "--histograms",
+        "--fit 4",
+        "--train_only embeddings",
+    ],
+)
+def test_what_does_not_go_together_is_a_sentence(workshop, monkeypatch, words):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    named = words.removesuffix(" --dtype bfloat16")
+    flag = named.split()[0]
+    assert f"--shard and {flag}" in refusal(workshop, *words.split())
+
+
+@pytest.mark.parametrize("stage, words", [("dpo", "--loss_type kto"), ("distill", "--on_policy 0.5")])
+def test_a_loss_of_the_whole_step_is_refused(workshop, monkeypatch, stage, words):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert f"--shard and {words.split()[0]}" in refusal(Workshop(workshop.folder, stage), *words.split())
+
+
+def test_experts_are_refused(workshop):
+    ends = [
+        each.end(120) for each in begin(workshop, "experts", 2, "--shard=full", "--num_experts=4", "--batch_size=1")
+    ]
+    assert [each.code for each in ends] == [2, 2] and ends[1].err == ""
+    assert "--shard is not for a network with experts" in ends[0].sentence
