@@ -1,7 +1,4 @@
-"""A network as a whole: all its parameters by name, their gradients.
-
-Whatever looks at every parameter at once goes through this file; `training/engine/sharded.py` gathers what is spread.
-"""
+"""A network as a whole: its parameters by name, their gradients. `training/engine/sharded.py` gathers spread ones."""
 
 from collections.abc import Iterable
 

@@ -1,14 +1,18 @@
 """`--shard`: one curve whatever is spread over how many processes; what is saved is that of one process."""
 
+import json
 import signal
 import time
 from functools import partial
 
 import pytest
 
+from model.config import PRESETS
 from model.files.reading import read_checkpoint
+from scripts.benchmark.scale.shard import bytes_held
 from tests.faults.processes import Running, at_call, kill_itself, no_curves, together
 from tests.stages.workshop import Result, Workshop, assert_same_run
+from training.engine.memory_of_shards import sizes
 
 # Steps of 4 rows. The second epoch ends with a step of less, in which a process has no row.
 RUN = ("--epochs=2", "--save_interval=4", "--eval_interval=6", "--batch_size=1")
@@ -155,13 +159,18 @@ def test_two_machines_have_the_curve_of_one(workshop, one):
     assert_same_curve(workshop.result("machines"), one["muon"])
 
 
-@pytest.mark.parametrize("optimizer, moments", [("adamw", 8), ("muon", 4)])
-def test_the_bytes_of_a_process_fall_as_the_table_says(optimizer, moments):
-    """4 + 4 + 8 bytes a parameter with AdamW, over N processes; `optimizer` holds the whole weights while it computes."""
+def main(words: list[str]) -> None:
+    """What a process of the next test prints."""
+    print(json.dumps(bytes_held(*words)))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_bytes_of_a_process_fall_as_the_table_says(optimizer):
+    """With AdamW 4 + 4 + 8 bytes a parameter, over N processes; `optimizer` has whole weights while it computes."""
     numbers = PRESETS["tiny"].num_parameters()
     for mode in ("optimizer", "full"):
         environments, words = together(2), ["tiny", mode, optimizer]
-        running = [Running("scripts.benchmark.scale.shard_bytes", words, environment=each) for each in environments]
+        running = [Running("tests.stages.test_many_cards", words, environment=each) for each in environments]
         ends = [each.end(120) for each in running]
         assert [each.code for each in ends] == [0, 0], ends[0].err
         found = [json.loads(each.out.splitlines()[-1]) for each in ends]
