@@ -3,11 +3,9 @@
 One step of a network of --preset with AdamW and Muon, by one process, two and four, on the CPU, over random tokens.
 """
 
-import json
+import multiprocessing
 import os
 import socket
-import subprocess
-import sys
 from argparse import Namespace
 
 import torch
@@ -15,6 +13,9 @@ import torch
 from model.config import PRESETS
 from model.transformer import Transformer
 from scripts.benchmark.program import run_program
+from training.engine.machine import Machine
+from training.engine.optimizers import optimizers_for
+from training.engine.update import Updater
 
 MODES, PROCESSES = ("none", "optimizer", "full"), (1, 2, 4)
 FLAGS = {"optimizer_memory": "exact", "offload_states": False, "weight_decay": 0.1, "adam_beta2": 0.95}
@@ -41,25 +42,29 @@ def measured(preset: str, mode: str, optimizer: str, count: int) -> list[dict[st
     """What each of `count` processes holds, as `bytes_held` says."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "scripts.benchmark.scale.shard", preset, mode, optimizer]
+        address = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    context = multiprocessing.get_context("fork")  # PyTorch is imported already, and has computed nothing
+    answers = context.SimpleQueue()
     started = []
     for number in map(str, range(count)):
-        environment = os.environ | address | {"RANK": number, "LOCAL_RANK": number}
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
-    said = [each.communicate()[0] for each in started]
-    if any(each.returncode for each in started):
+        place = address | {"RANK": number, "LOCAL_RANK": number}
+        started.append(context.Process(target=_answer, args=(answers, place, preset, mode, optimizer)))
+        started[-1].start()
+    for each in started:
+        each.join()
+    if any(each.exitcode for each in started):
         raise RuntimeError(f"a process of --shard {mode} ended with an error: see what it said")
-    return [json.loads(text.splitlines()[-1]) for text in said]
+    return [answers.get() for _ in started]
+
+
+def _answer(answers, environment: dict[str, str], *what: str) -> None:
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    answers.put(bytes_held(*what))
 
 
 def bytes_held(preset: str, mode: str, optimizer: str) -> dict[str, int]:
     """Of this process after one step: weights, gradients, moments; `whole`: weights gathered in the forward pass."""
-    from training.engine.machine import Machine
-    from training.engine.optimizers import optimizers_for
-    from training.engine.update import Updater
-
     args = Namespace(shard=mode, optimizer=optimizer, device="cpu", dtype="float32", **FLAGS)
     args.compile, args.deterministic = "off", False
     machine = Machine(args, lambda line: None)
@@ -86,9 +91,5 @@ def bytes_held(preset: str, mode: str, optimizer: str) -> dict[str, int]:
         machine.stop()
 
 
-def main(*words: str) -> None:
-    print(json.dumps(bytes_held(*words)))
-
-
-if __name__ == "__main__":  # as `measured` starts it
-    run_program(__doc__, main)
+if __name__ == "__main__":
+    run_program(__doc__)
