@@ -1,8 +1,8 @@
 """`--shard`: one curve whatever is spread over how many processes; what is saved is that of one process."""
 
 import json
+import shutil
 import signal
-import time
 from functools import partial
 
 import pytest
@@ -115,33 +115,36 @@ def test_rollouts_are_those_of_as_many_whole_processes(workshop, stage, mode):
 # --- kill -9, and other numbers of processes --------------------------------------------------------
 
 
-def test_a_killed_process_ends_the_run_and_it_goes_on_to_the_bit(workshop, spread):
-    """The second process is killed in step 7; the first says so, and both resume from step 4."""
-    words = ("--shard=full", "--optimizer=muon", *RUN)
+@pytest.fixture(scope="module")
+def killed(workshop):
+    """A run whose second process was killed in step 7, after the save of step 4, and what the first one said."""
     dies = partial(at_call, 7, "training.engine.sharded:ShardedUpdater.update", kill_itself)
+    words = ("--shard=full", "--optimizer=muon", *RUN)
     running = begin(workshop, "killed", 2, *words, before=[no_curves, dies], data=DATA)
-    second = running[1].end(120)
-    since = time.monotonic()
-    first = running[0].end(30)
-    assert (second.code, first.code) == (-signal.SIGKILL, 1) and time.monotonic() - since < 30
-    assert "another process of this run has ended or cannot be reached" in first.sentence
-    resumed = by(workshop, "killed", 2, *words, "--resume", data=DATA)
+    assert running[1].end(120).code == -signal.SIGKILL
+    return running[0].end(30)  # seconds
+
+
+def test_a_killed_process_ends_the_run_and_it_goes_on_to_the_bit(workshop, spread, killed):
+    assert killed.code == 1
+    assert "another process of this run has ended or cannot be reached" in killed.sentence
+    shutil.copytree(workshop.folder / "killed", workshop.folder / "again")
+    resumed = by(workshop, "again", 2, "--shard=full", "--optimizer=muon", *RUN, "--resume", data=DATA)
     assert "at step 4 of" in resumed.said
     assert_same_run(resumed, spread)
 
 
-def test_it_goes_on_with_another_number_of_processes(workshop, spread, one):
-    """Four processes take over from two, and one takes over from four: the rows in the same order."""
-    half = ("--shard=full", "--optimizer=muon", *RUN, "--max_steps=6", "--warmup_steps=5", "--schedule=wsd")
-    whole = by(workshop, "other_whole", 1, "--optimizer=muon", *RUN, "--warmup_steps=5", data=DATA)
-    by(workshop, "other", 2, *half, data=DATA)
-    refused = [each.end(120) for each in begin(workshop, "other", 4, *half, "--resume", data=DATA)]
-    assert [each.code for each in refused] == [2] * 4 and "processes was 2, is 4" in refused[0].sentence
-    by(workshop, "other", 4, *half, "--max_steps=9", "--resume", "--allow_changed", data=DATA)
-    words = [word for word in half if "max_steps" not in word and "shard" not in word]
-    found = by(workshop, "other", 1, *words, "--resume", "--allow_changed", data=DATA)
-    assert "shard was full, is" in found.said and "at step 9 of" in found.said
-    assert [line["tokens"] for line in found.metrics] == [line["tokens"] for line in whole.metrics]
+@pytest.mark.parametrize("count, words", [(4, ("--shard=optimizer",)), (1, ())])
+def test_it_goes_on_with_another_number_of_processes(workshop, spread, killed, count, words):
+    """At the same place, with the same rows in the same order."""
+    out = f"by_{count}"
+    shutil.copytree(workshop.folder / "killed", workshop.folder / out)
+    words = (*words, "--optimizer=muon", *RUN, "--resume")
+    code, said = workshop.fails(out, *words, "--accumulation_steps=3", "--allow_changed", data=DATA)
+    assert code == 2, said
+    found = by(workshop, out, count, *words, "--allow_changed", data=DATA)
+    assert f"processes was 2, is {count}" in found.said and "at step 4 of" in found.said
+    assert_same_curve(found, spread)
 
 
 # --- several machines, bytes, refusals --------------------------------------------------------------

@@ -111,7 +111,7 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     changed = [name for name in known if before.get(name) != now.get(name)]
 
     def described(names) -> str:
-        usual = {"optimizer_memory": "exact"}  # what a state does not name
+        usual = {"optimizer_memory": "exact", "shard": "none"}  # what a state does not name
         old, new = ({name: _short(each.get(name, usual.get(name))) for name in names} for each in (before, now))
         words = {name: f"{name} was {old[name]}, is {new[name]}" for name in names}
         for name in ("data.training", "data.validation"):
@@ -130,10 +130,12 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     if _rows_per_step(before) != _rows_per_step(now):  # the position in the data is counted in steps
         refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
         # The batch may differ although no flag asks for it, because its default depends on the length of the run.
-        size = _rows_per_step(before) // (before.get("batch_size") * now.get("processes", 1))
-        if "processes" in changed and size * before.get("batch_size") * now["processes"] == _rows_per_step(before):
-            as_before = f"; for steps as before give --batch_size {before['batch_size']} --accumulation_steps {size}"
-        if "processes" not in changed:
+        if "processes" in changed:
+            batch, each = before.get("batch_size", 1), before.get("batch_size", 1) * now.get("processes", 1)
+            if _rows_per_step(before) % each == 0:
+                times = _rows_per_step(before) // each
+                as_before = f"; for steps as before give --batch_size {batch} --accumulation_steps {times}"
+        else:
             as_before = "; for steps as before give " + " ".join(
                 f"--{name} {before.get(name)}" for name in ("batch_size", "accumulation_steps")
             )

@@ -59,7 +59,7 @@ class ShardedAdamW(torch.optim.AdamW):
 
     def load_state_dict(self, state_dict: dict) -> None:
         state = {
-            index: {name: own_rows(value) if value.dim() else value for name, value in values.items()}
+            index: {name: own_rows(value).clone() if value.dim() else value for name, value in values.items()}
             for index, values in state_dict["state"].items()
         }
         super().load_state_dict(state_dict | {"state": state})
@@ -144,9 +144,10 @@ class ShardedMuon(Muon):
         return super().state_dict() | {"state": state}
 
     def load_state_dict(self, state_dict: dict) -> None:
-        own = {i: values for i, values in state_dict["state"].items() if self._owner(i) == distributed.rank()}
+        rank, saved = distributed.rank(), state_dict["state"]
+        own = {i: {"momentum": each["momentum"].clone()} for i, each in saved.items() if self._owner(i) == rank}
         super().load_state_dict(state_dict | {"state": own})
-        self._stepped = bool(state_dict["state"])
+        self._stepped = bool(saved)
 
 
 def _exchange(numbers: Tensor, out: list[int], back: list[int]) -> Tensor:

@@ -18,7 +18,8 @@ from training.engine.optimizers import optimizers_for
 from training.engine.update import Updater
 
 MODES, PROCESSES = ("none", "optimizer", "full"), (1, 2, 4)
-FLAGS = {"optimizer_memory": "exact", "offload_states": False, "weight_decay": 0.1, "adam_beta2": 0.95}
+FLAGS = {"device": "cpu", "dtype": "float32", "compile": "off", "weight_decay": 0.1, "adam_beta2": 0.95, "fit": None}
+FLAGS |= dict.fromkeys(("optimizer_memory", "offload_states", "deterministic", "histograms"))
 
 
 def compare(args) -> None:
@@ -65,8 +66,7 @@ def _answer(answers, environment: dict[str, str], *what: str) -> None:
 
 def bytes_held(preset: str, mode: str, optimizer: str) -> dict[str, int]:
     """Of this process after one step: weights, gradients, moments; `whole`: weights gathered in the forward pass."""
-    args = Namespace(shard=mode, optimizer=optimizer, device="cpu", dtype="float32", **FLAGS)
-    args.compile, args.deterministic = "off", False
+    args = Namespace(shard=mode, optimizer=optimizer, **FLAGS)
     machine = Machine(args, lambda line: None)
     machine.start()
     try:
