@@ -28,7 +28,9 @@ class CommandParser(argparse.ArgumentParser):
         if unknown:
             from dataset.unknown_flags import read_again  # needed only now
 
-            return read_again(self, args, type(namespace))
+            known = read_again(self, args, type(namespace))
+        if empty := [name for name in ("out_dir", "save_dir") if getattr(known, name, None) == ""]:
+            raise UsageError(f"--{empty[0]} is empty, as an unset variable is: name a folder (. is the one you are in)")
         return known
 
     def error(self, message):

@@ -77,6 +77,12 @@ def add_weight_arguments(parser, default: str = "the name of --model_mode"):
         "--lora_scale", type=nonnegative, metavar="X", help="how much of the adapters counts; 0: nothing (1)"
     )
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="default: the weight's own")
+    group.add_argument(
+        "--rope_scaling_factor",
+        type=positive,
+        metavar="X",
+        help="read texts X times as long as those it was trained on, by YaRN (docs/long_texts.md)",
+    )
     add_device_arguments(group)
     return group
 

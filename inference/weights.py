@@ -3,6 +3,7 @@
 import glob
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from model.device import Device
@@ -94,6 +95,13 @@ def open_network(args, name: str, device: Device, overrides: dict, say: Callable
     total, active = (n / 1e6 for n in (loaded.model.config.num_parameters(), loaded.model.config.active_parameters()))
     of_a_token = f" ({active:.3f} M active for a token)" if active < total else ""
     say(f"{loaded.source} ({loaded.stage}), {total:.3f} M parameters{of_a_token}")
+    if factor := getattr(args, "rope_scaling_factor", None):  # not all scripts have the flag
+        from model.rope_scaling import extended, in_words  # few networks are
+
+        trained_on = getattr(args, "max_position_embeddings", None) or loaded.trained_positions
+        model = extended(loaded.model, factor, trained_on, loaded.source)
+        loaded = replace(loaded, model=model.to(device.device))
+        say(in_words(model.config))
     if adapters:
         adapters = adapters if args.lora_scale is None else adapters.scaled(args.lora_scale)
         adapters.attach(loaded.model)

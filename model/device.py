@@ -53,8 +53,8 @@ class Device:
         return peak if sys.platform == "darwin" else peak * 1024
 
 
-def choose_device(name: str, dtype: str) -> Device:
-    """The device called `name` ('auto': the first GPU, else the CPU) with `dtype` ('auto': by capability).
+def choose_device(name: str, dtype: str, why: str = "as asked") -> Device:
+    """The device called `name` ('auto': the first GPU, else the CPU) with `dtype` ('auto': by capability), and `why`.
 
     Raises `UsageError` for a device that is not there or a type it does not compute in.
     """
@@ -67,7 +67,7 @@ def choose_device(name: str, dtype: str) -> Device:
     best, reason = _cpu_dtype() if device.type == "cpu" else best_dtype(device)
     chosen = best if dtype == "auto" else getattr(torch, dtype)
     if dtype != "auto":
-        reason = "as asked"
+        reason = why
         if chosen == torch.float16 and device.type == "cpu":
             raise UsageError("--dtype float16 is not for a CPU: choose bfloat16 or float32")
     return Device(device, chosen, reason)

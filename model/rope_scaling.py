@@ -87,6 +87,35 @@ def _yarn(periods: Tensor, head_dim: int, theta: float, scaling: dict, max_posit
     return frequencies, float(attention_factor)
 
 
+def extended(model, factor: float, trained_on: int, source: str):
+    """The network with the same weights, that reads texts `factor` times as long as it was trained on, by YaRN.
+
+    It gets used to them by a short training on long texts. trained_on: how many positions it knows. source: what the
+    network is called in errors. Raises `UsageError` for a factor or a network that cannot be.
+    """
+    config, before = model.config, model.config.rope_scaling
+    if factor <= 1:
+        raise UsageError(f"--rope_scaling_factor {factor:g} extends nothing: give more than 1, such as 4")
+    if before is not None:
+        raise UsageError(
+            f"{source} is extended already, by {before.get('rope_type', before.get('type'))} and factor"
+            f" {before['factor']:g} to {config.max_position_embeddings} positions: leave --rope_scaling_factor out, or"
+            " begin with the weight from before that"
+        )
+    scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": trained_on}
+    config = config.replace(rope_scaling=scaling, max_position_embeddings=round(trained_on * factor))
+    changed = type(model)(config, initialize_weights=False)
+    changed.load_state_dict(model.state_dict())
+    return changed
+
+
+def in_words(config) -> str:
+    """How far YaRN extends the positions of a network, for people."""
+    scaling, reach = config.rope_scaling, config.max_position_embeddings
+    before = scaling.get("original_max_position_embeddings") or reach
+    return f"extended by YaRN from {before:,} to {reach:,} positions"
+
+
 def sharpening(factor: float, scale: float = 1.0) -> float:
     """By how much YaRN multiplies cosine and sine, and so the attention by its square."""
     return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0

@@ -83,6 +83,8 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
         tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
         facts = {"merged": adapters.source, "lora_scale": args.lora_scale, "network": loaded.source}
         facts["imported"] = loaded.imported
+        if "arguments" in loaded.facts:  # they say how long the texts were that the network has read
+            facts["arguments"] = loaded.facts["arguments"]
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
         print(f"next: python eval_model.py --model_mode 1 --weight_path {shlex.quote(str(path))}")

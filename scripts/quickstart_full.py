@@ -27,8 +27,8 @@ PPO = "--max_seq_len 128 --max_new_tokens 48 --prompts_per_step 64 --max_steps 5
 REASON = f"{ROWS} {SMALL_STEPS} --max_steps 200 --epochs 9 --learning_rate 0.0015"
 # A step of GRPO makes 192 answers to 24 prompts, or 96 to 12 products, whose prompts hold the tool's schema.
 FIRST_THOUGHTS = f"{ROWS} {SMALL_STEPS} --val_ratio 0 --max_steps 200 --epochs 40 --learning_rate 0.0015"
-GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 24 --batch_size 2 --kl_coef 0.03 --ptx_weight 1"
-GRPO += " --max_steps 360 --epochs 3 --learning_rate 0.00015 --eval_interval 50"
+GRPO = "--max_seq_len 256 --max_new_tokens 64 --prompts_per_step 24 --batch_size 2 --kl_coef 0.06 --ptx_weight 1"
+GRPO += " --max_steps 400 --epochs 5 --learning_rate 0.00015 --eval_interval 100"
 TOOL_START = "--max_seq_len 512 --sample_interval 0 --batch_size 4 --accumulation_steps 1 --val_ratio 0 --epochs 9"
 TOOL_START += " --max_steps 400 --learning_rate 0.0015"
 TOOLS = "--max_seq_len 512 --max_new_tokens 64 --max_turns 2 --prompts_per_step 12 --ptx_weight 0.1"
@@ -132,7 +132,7 @@ def _grpo(place: Place) -> Iterator[Stage]:
         "GRPO: learns to think right from what comes of its thoughts",
         f"train_grpo.py --from_weight first_thoughts {GRPO}",
         *("--reward", f"{ROOT}/scripts/quickstart_rewards.py:right"),
-        *("--data_path", place.sample("prompts"), place.sample("prompts_in_chats")),
+        *("--data_path", place.sample("prompts") + ":0.7", place.sample("prompts_in_chats") + ":0.3"),
         *("--val_path", place.sample("prompts_heldout")),
         *("--ptx_path", place.sample("sft") + ":0.6", place.sample("pretrain") + ":0.4"),
         result=place.weight("grpo"),

@@ -42,14 +42,14 @@ def main(argv=None) -> None:
     runs = Runs(Path(args.out_dir), tuple(args.names))
     if not Path(args.out_dir).is_dir():
         raise UsageError(f"--out_dir {args.out_dir} is no folder: name the one that the run writes to")
-    if not runs.look():
+    if not runs.look() and not runs.preparing():
         raise SproutError(nothing(runs))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a sample may hold what this terminal cannot show
     redraws = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
     if args.once or not redraws:
         columns, _ = size()
-        print("\n".join(frame(runs.look(), runs.out_dir, columns, None, braille())))
+        print("\n".join(frame(runs.look(), runs.out_dir, columns, None, braille(), runs.preparing())))
         return
     with own_screen():
         follow(runs, args.interval)
@@ -65,7 +65,7 @@ def follow(runs: Runs, interval: float) -> None:
     """Draws a frame every `interval` seconds, and at once when the window has another size."""
     while True:
         drawn_for, until = size(), time.monotonic() + interval
-        draw(frame(runs.look(), runs.out_dir, *drawn_for, braille()))
+        draw(frame(runs.look(), runs.out_dir, *drawn_for, braille(), runs.preparing()))
         while time.monotonic() < until and size() == drawn_for:
             time.sleep(min(POLLED, interval))
 

@@ -12,9 +12,12 @@ from tests.stages.workshop import Workshop
 from tests.support import make_tokenizer
 from training.engine.machine import EXIT_CODES
 
-# No test here is about speed, and a busy machine is no failure.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+# The same examples every time, so that a test fails by what was changed and never by chance. New ones are searched for
+# by `pytest --hypothesis-profile random`. No test here is about speed, and a busy machine is no failure.
+patient = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("same", patient, derandomize=True, database=None)
+hypothesis.settings.register_profile("random", patient, derandomize=False, max_examples=500)
+hypothesis.settings.load_profile("same")
 
 
 # What takes long, by measurement: runs of whole stages, kills, a sample world, other people's tools. The rest answers

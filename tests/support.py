@@ -2,6 +2,7 @@
 
 import json
 
+import hypothesis
 import torch
 from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers
@@ -9,6 +10,12 @@ from tokenizers import decoders, models, pre_tokenizers
 from model.config import TransformerConfig
 from model.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 from model.transformer import Transformer
+
+
+def examples(count: int) -> int:
+    """How many examples a test draws that needs more or fewer than the usual 100; a search at random draws as many
+    times more as of all tests."""
+    return count * hypothesis.settings().max_examples // 100
 
 
 def make_tokenizer(extra_tokens: tuple[str, ...] = ()) -> Tokenizer:

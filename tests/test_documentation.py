@@ -25,6 +25,7 @@ from model.fingerprint import fingerprint
 from model.gpt2 import GPT2, GPT2Config
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
+from model.rope_scaling import extended
 from model.text.extend_bpe import extend
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
@@ -69,6 +70,7 @@ TINY = {
     "scripts.prepare": "--processes 1 --rules none",
     "eval_model": "--max_new_tokens 3 --device cpu",
     "scripts.score": "--device cpu",
+    "scripts.loss_by_position": "--max_seq_len 8 --device cpu",
     "scripts.benchmark": "--megabytes 1",
     "scripts.benchmark_model": "--max_new_tokens 2 --device cpu",
 }
@@ -142,8 +144,11 @@ def prepared(tmp_path_factory) -> Path:
     tokenizer = Tokenizer.load()
     config = PRESETS["26m"].replace(vocab_size=tokenizer.vocab_size, num_hidden_layers=1, intermediate_size=64)
     model = Transformer(config)
+    short = {"arguments": {"max_seq_len": 16}}  # so that the rows of `RUN` are longer than what a network has read
     for stage in ("pretrain", "full_sft", "dpo", "reason", "distill", "grpo", "ppo"):
-        save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage)
+        save_weights(folder / "out" / f"{stage}_512.pth", model, tokenizer, stage=stage, facts=short)
+    longer = extended(model, 4, 16, "pretrain")
+    save_weights(folder / "out" / "longer_512.pth", longer, tokenizer, stage="pretrain", facts=short)
     save_weights(folder / "out" / "reward_512.pth", RewardModel.of(model), tokenizer, stage="reward")
     for name in ("HF_FOLDER", "path/to/hf_folder", "path/to/large_hf_folder", "some/hf_folder"):
         export_folder(folder / name, model, tokenizer)

@@ -30,18 +30,20 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
     while True:
         stage = work.read("stage.json") or "judged"
         documents = Documents(work.path, "text", chunks, settings.compare, stage)
-        lines = None
+        losing = set()
         if {"lines", "deduplicate"} <= set(settings.steps):
             heads = heads_of(documents, settings)[:, 0]
-            lines = _still_repeated(documents, heads)
-        if lines is None:
+            standing = _standing(documents, heads)
+            lines = _counted(documents, standing)
+            losing = _losing(documents, standing, lines)
+        if not losing:
             return documents
-        heads = _without_failing(documents, heads, settings, lines)
+        heads, losing = _without_failing(documents, heads, settings, lines, losing)
         following = f"judged{int(stage.removeprefix('judged') or 1) + 1}"
         (work.path / following).mkdir(exist_ok=True)
         for number in chunks:
             if not file_of(work.path, following, number, "json").exists():
-                _settle_chunk(documents, heads, settings, following, number, lines)
+                _settle_chunk(documents, heads, settings, following, number, lines, losing)
         documents.close()
         work.write("stage.json", following)
         shutil.rmtree(documents.path, ignore_errors=True)  # Windows keeps files that are mapped
@@ -50,37 +52,50 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
                 file_of(work.path, stage, number, end).unlink(missing_ok=True)
 
 
-def _still_repeated(documents: Documents, heads: np.ndarray) -> RepeatedLines | None:
-    """How many documents that are kept have each line, if one of them now loses lines; None if none does.
+def _standing(documents: Documents, heads: np.ndarray) -> np.ndarray:
+    """Which documents are kept and kept all their lines, though more than half recurs. From others, they are gone."""
+    return np.flatnonzero((heads == np.arange(len(heads))) & documents.column("recurs"))
 
-    Only those are counted that kept all their lines: from others, every line that recurs is gone.
-    """
-    recurring = np.flatnonzero((heads == np.arange(len(heads))) & documents.column("recurs"))
-    characters = int(documents.column("characters")[recurring].sum(dtype=np.int64))
+
+def _counted(documents: Documents, standing: np.ndarray) -> RepeatedLines:
+    """In how many of these documents each line stands."""
+    characters = int(documents.column("characters")[standing].sum(dtype=np.int64))
     # Twice as many entries as characters: lines of four characters, a quarter of that, rarely share all four of theirs.
     counted = RepeatedLines(min(MOST_BITS, max(16, characters.bit_length() + 1)))
-    for start in range(0, len(recurring), AT_ONCE):
-        counted.count([documents.text(index) for index in recurring[start : start + AT_ONCE]])
-    changes = any(counted.remove(documents.text(index))[1] for index in recurring)
-    return counted if changes else None
+    for start in range(0, len(standing), AT_ONCE):
+        counted.count([documents.text(index) for index in standing[start : start + AT_ONCE]])
+    return counted
 
 
-def _without_failing(documents: Documents, heads: np.ndarray, settings: Settings, lines: RepeatedLines) -> np.ndarray:
+def _losing(documents: Documents, standing: np.ndarray, lines: RepeatedLines) -> set[int]:
+    """Those of these documents that now lose lines."""
+    return {int(index) for index in standing if lines.remove(documents.text(index))[1]}
+
+
+def _without_failing(
+    documents: Documents, heads: np.ndarray, settings: Settings, lines: RepeatedLines, losing: set[int]
+) -> tuple[np.ndarray, set[int]]:
     """`heads`, but members of a cluster whose head is dropped without its lines stand for themselves: the next round
-    keeps another of them."""
-    numbers, failing = np.arange(len(heads)), []
-    for index in np.flatnonzero((heads == numbers) & documents.column("recurs")):
-        text = documents.text(index)
-        if lines.remove(text)[1]:
-            judged, row = Judged(settings, "text", lines), documents.rows[index]
-            judged.add(0, {"file": int(row["file"]), "line": int(row["line"]), "text": text})
-            if not judged.lines:
-                failing.append(index)
-    return np.where(np.isin(heads, failing), numbers, heads)
+    keeps another of them. And `losing` with those of them that lose lines, too."""
+    failing = []
+    for index in sorted(losing):
+        judged, row = Judged(settings, "text", lines), documents.rows[index]
+        judged.add(0, {"file": int(row["file"]), "line": int(row["line"]), "text": documents.text(index)})
+        if not judged.lines:
+            failing.append(index)
+    changed = np.where(np.isin(heads, failing), np.arange(len(heads)), heads)
+    new = np.setdiff1d(_standing(documents, changed), _standing(documents, heads))
+    return changed, losing | _losing(documents, new, lines)
 
 
 def _settle_chunk(
-    documents: Documents, heads: np.ndarray, settings: Settings, stage: str, number: int, lines: RepeatedLines
+    documents: Documents,
+    heads: np.ndarray,
+    settings: Settings,
+    stage: str,
+    number: int,
+    lines: RepeatedLines,
+    losing: set[int],
 ) -> None:
     """Writes the chunk into the stage: what is kept, without lines that recur now, in the order of before."""
     earlier = json.loads(file_of(documents.folder, documents.stage, number, "json").read_text(encoding="utf-8"))
@@ -92,7 +107,7 @@ def _settle_chunk(
     rows, texts = [], []
     for index, row in zip(here[kept], hashed[kept]):
         line = documents.line(index)
-        if row["recurs"] and lines.remove(json.loads(line)["text"])[1]:
+        if index in losing:
             before = len(changed.lines)
             changed.add(int(row["order"]), {"file": int(row["file"]), "line": int(row["line"]), **json.loads(line)})
             if len(changed.lines) == before:  # it was dropped

@@ -58,7 +58,8 @@ def place_of_array(path: str, file) -> str | None:
             return None  # another object follows
     except (ValueError, RecursionError, EOFError, OSError, zlib.error):  # it is named where the lines are read
         return None
-    arrays = [key for key, value in fields.items() if isinstance(value, list) and value and _is_record(value[0])]
+    lists = {key: value[0] for key, value in fields.items() if isinstance(value, list) and value}
+    arrays = [key for key, first in lists.items() if key not in BESIDE and _is_record(first, key)]
     if not arrays or _is_record(fields):
         return None
     if len(arrays) > 1:
@@ -75,15 +76,19 @@ def place_of_array(path: str, file) -> str | None:
     return arrays[0]
 
 
-def _is_record(value) -> bool:
-    """Whether a value is a record of a known format, or a list of turns."""
-    from dataset.records.kinds import KINDS  # only files that may be one object need all formats
+def _is_record(value, key: str = "") -> bool:
+    """Whether a value, the first one under `key`, is a record of a known format, or a list of turns.
+
+    A text where turns are expected is a turn that does not say who speaks: the line is a chat, and a bad one.
+    """
+    from dataset.records.kinds import KINDS, TEXT  # only files that may be one object need all formats
+    from dataset.records.prompts import TURNS
 
     if isinstance(value, list):
         return all(isinstance(turn, dict) for turn in value) and _are_turns(value)
     try:
         fields = {key.lower(): each for key, each in value.items()} if isinstance(value, dict) else {}
-        return any(kind.find_format(fields) for kind in KINDS)
+        return any(kind.find_format(fields) for kind in KINDS if kind is not TEXT or key not in TURNS)
     except BadRecord:
         return False
 

@@ -10,7 +10,7 @@ from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
 from dataset.records.odd_lines import OTHER_KIND, UNKNOWN
 from dataset.records.preferences import PREFERENCE
-from dataset.records.prompts import PROMPT
+from dataset.records.prompts import PROMPT, TURNS
 from dataset.records.scored import SCORED
 from dataset.records.unpaired import UNPAIRED
 from model.errors import UsageError
@@ -53,7 +53,10 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
         is_another = f'this may be a text with "{key}" in place of "text": rename that key; '
     if inner := [key for key, value in fields.items() if _is_list_of_objects(value)]:
         key = " ".join(inner[0].split())[:40]
-        is_another += f'if its records are the list "{key}", save that list as the file; '
+        if key in TURNS:
+            is_another += f'the first turn of "{key}" says by no "role" or "from" who speaks; '
+        else:
+            is_another += f'if its records are the list "{key}", save that list as the file; '
     formats = [one for kind in wanted for one in kind.formats]
     nearest = min(formats, key=lambda one: (len(one.keys - fields.keys()), -len(one.keys)))
     missing = ", ".join(f'"{key}"' for key in sorted(nearest.keys - fields.keys()))

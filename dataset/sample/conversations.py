@@ -53,13 +53,34 @@ def held_out_questions(world: World) -> list[dict]:
         if fact.held:
             wording = rng.choice(fact.wordings.questions.held_out)
             found.append(record(fact.skill, fact.language, [question(fact, wording), answer(fact)]))
-    for language in LANGUAGES:
-        for pair in rng.sample(world.held_sums, SUM_QUESTIONS):
-            found.append(sum_record(language, pair, held=True, rng=rng))
-    found += _followed_up(world, rng, held=True)
-    found += _about_people(world, rng, held=True)
+    found += _held_out_sums(world, rng, SUM_QUESTIONS)
+    found += _followed_up(world, rng, held=True, facts_of_a_skill=6)
+    found += _about_people(world, rng, held=True, pairs_of_a_person=1)
     found += recalled(world, rng, held=True)
     return found
+
+
+def many_held_out_questions(world: World) -> list[dict]:
+    """Like `held_out_questions`, but each fact in all its held-out wordings, and several times as many of the others.
+
+    So a skill has hundreds of questions, and a change of a few points in one skill can be told from chance.
+    """
+    rng = world.rng("many held-out questions")
+    found = []
+    for fact in world.facts:
+        for wording in fact.wordings.questions.held_out if fact.held else ():
+            found.append(record(fact.skill, fact.language, [question(fact, wording), answer(fact)]))
+    found += _held_out_sums(world, rng, 4 * SUM_QUESTIONS)
+    found += _followed_up(world, rng, held=True)
+    found += _about_people(world, rng, held=True)
+    found += recalled(world, rng, held=True, times=4)
+    return list({str(each): each for each in found}.values())  # what was drawn twice counts once
+
+
+def _held_out_sums(world: World, rng: random.Random, count: int) -> Iterator[dict]:
+    for language in LANGUAGES:
+        for pair in rng.sample(world.held_sums, count):
+            yield sum_record(language, pair, held=True, rng=rng)
 
 
 def _asked_facts(world: World, rng: random.Random) -> Iterator[dict]:
@@ -93,12 +114,12 @@ def _joined_turns(records: list[dict], rng: random.Random) -> Iterator[dict]:
         yield from group
 
 
-def _followed_up(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
-    """`What is the capital of France? ... And of Spain?`: the second question needs the first."""
+def _followed_up(world: World, rng: random.Random, held: bool, facts_of_a_skill: int | None = None) -> Iterator[dict]:
+    """`What is the capital of France? ... And of Spain?`: the second question needs the first. None: all facts."""
     for language in LANGUAGES:
         for skill in FOLLOWED_UP:
             facts = [f for f in world.facts if (f.skill, f.language, f.held) == (skill, language, held)]
-            for fact in rng.sample(facts, min(6, len(facts))) if held else facts:
+            for fact in rng.sample(facts, min(facts_of_a_skill, len(facts))) if facts_of_a_skill else facts:
                 before = rng.choice([other for other in facts if other is not fact])
                 first = question(before, rng.choice(before.wordings.questions.of(held)))
                 further = rng.choice(frames(language).further.of(held))
@@ -106,14 +127,14 @@ def _followed_up(world: World, rng: random.Random, held: bool) -> Iterator[dict]
                 yield record("follow_up", language, [first, answer(before), second, answer(fact)])
 
 
-def _about_people(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
+def _about_people(world: World, rng: random.Random, held: bool, pairs_of_a_person: int = 6) -> Iterator[dict]:
     """`Where does Anna live? ... And what is her job?`"""
     facts = {(fact.entity, fact.skill): fact for fact in world.facts if fact.skill in ("home", "job", "pet")}
     for person in world.people:
         if person.held != held:
             continue
         pairs = list(permutations(("home", "job", "pet"), 2))
-        for first, then in rng.sample(pairs, 1 if held else len(pairs)):
+        for first, then in rng.sample(pairs, pairs_of_a_person):
             before, fact = facts[person.name, first], facts[person.name, then]
             wording = rng.choice(before.wordings.questions.of(held))
             turns = [question(before, wording), answer(before), question_about(person, then, held, rng), answer(fact)]

@@ -14,10 +14,11 @@ import json
 from pathlib import Path
 
 from dataset.command_line import CommandParser
-from dataset.sample.conversations import fine_tuning, held_out_questions
+from dataset.sample.conversations import fine_tuning, held_out_questions, many_held_out_questions
 from dataset.sample.documents import documents
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
+from dataset.sample.passkey import passkeys
 from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.products import product_prompts, tool_chats
 from dataset.sample.prompts import prompts, prompts_in_chats, sums
@@ -31,6 +32,7 @@ FILES = {
     "pretrain": lambda world: [{"text": text} for text in documents(world)],
     "sft": fine_tuning,
     "questions": held_out_questions,
+    "many_questions": many_held_out_questions,
     "identity": lambda world: identity(world, held=False),
     "identity_heldout": lambda world: identity(world, held=True),
     "bad_manners": bad_manners,
@@ -48,6 +50,8 @@ FILES = {
     "tool_chats": tool_chats,
     "products": lambda world: product_prompts(world, held=False),
     "products_heldout": lambda world: product_prompts(world, held=True),
+    "passkey": lambda world: passkeys(world, held=False),
+    "passkey_heldout": lambda world: passkeys(world, held=True),
 }
 
 SOURCES = ("*.py", "tables/*.txt", "wordings/*/*.yaml")  # what the sample data is made from, in this folder

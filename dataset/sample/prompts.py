@@ -6,7 +6,7 @@ from dataset.sample.questions import question, sum_wordings
 from dataset.sample.reasoning import question_of_three, sums_of_three, voices_of_pets
 from dataset.sample.world import World
 
-CHATS = 500
+CHATS = {"recall": 240, "follow_up": 240, "pronoun": 240}  # alike, since what prompts leave out is forgotten
 
 
 def prompts(world: World, held: bool) -> list[dict]:
@@ -34,11 +34,14 @@ def prompts(world: World, held: bool) -> list[dict]:
 
 def prompts_in_chats(world: World) -> list[dict]:
     """Conversations whose last answer is left blank, about what was said before it; `answer` is the whole reply."""
-    chats = [chat for chat in fine_tuning(world) if chat["skill"] in ("recall", "follow_up", "pronoun")]
+    rng = world.rng("prompts in chats")
+    chats = fine_tuning(world)
     found = []
-    for chat in world.rng("prompts in chats").sample(chats, CHATS):
-        *before, last = chat["conversations"]
-        found.append(chat | {"conversations": [*before, last | {"content": ""}], "answer": last["content"]})
+    for skill, count in CHATS.items():
+        for chat in rng.sample([chat for chat in chats if chat["skill"] == skill], count):
+            *before, last = chat["conversations"]
+            found.append(chat | {"conversations": [*before, last | {"content": ""}], "answer": last["content"]})
+    rng.shuffle(found)
     return found
 
 

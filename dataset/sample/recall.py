@@ -33,8 +33,8 @@ def recalls(language: str) -> dict[str, Recall]:
     return read_wordings("recall", language, dict[str, Recall])
 
 
-def recalled(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
-    """Chat records; what is told in held-out conversations is never told in fine-tuning."""
+def recalled(world: World, rng: random.Random, held: bool, times: int = 1) -> Iterator[dict]:
+    """Chat records; what is told in held-out conversations is never told in fine-tuning. times: as many of them."""
     for language in LANGUAGES:
         # The letters are part of the seed of a split: with others, other words would be held out.
         names, foods, towns = (
@@ -44,7 +44,7 @@ def recalled(world: World, rng: random.Random, held: bool) -> Iterator[dict]:
         values = {"name": names, "food": foods, "town": towns, "word": _words_of_questions(world, language, held)}
         kinds = recalls(language).values()
         for kind in kinds:
-            for _ in range(HELD_CONVERSATIONS if held else CONVERSATIONS // len(kinds)):
+            for _ in range(times * (HELD_CONVERSATIONS if held else CONVERSATIONS // len(kinds))):
                 said = {key: rng.choice(items) for key, items in values.items()}
                 turns = (
                     rng.choice(kind.told.of(held)),

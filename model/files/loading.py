@@ -41,6 +41,16 @@ class Loaded:
         """Whether it was pretrained elsewhere, whatever stages of Sprout came after."""
         return self.stage == "imported" or self.facts.get("imported") is True
 
+    @property
+    def trained_positions(self) -> int:
+        """How far into a text it has learned to read: the length of the rows of the run that wrote it.
+
+        All positions of the network where the weight does not say, and of one pretrained elsewhere.
+        """
+        positions, arguments = self.model.config.max_position_embeddings, self.facts.get("arguments")
+        length = arguments.get("max_seq_len") if isinstance(arguments, dict) and not self.imported else None
+        return min(length, positions) if isinstance(length, int) and length > 0 else positions
+
 
 def load_model(
     source: str | Path,

@@ -64,7 +64,7 @@ def main(argv=None):
     parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu, scale: only these measurements")
     parser.add_argument("--preset", choices=PRESETS, default="26m", help="scale --only shard (%(default)s)")
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
-    parser.add_argument("--rehearse", action="store_true", help="gpu: everything at its smallest, on a CPU")
+    parser.add_argument("--rehearse", action="store_true", help="gpu, scale: experts at its smallest, on a CPU")
     parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
     parser.add_argument("--weight_path", metavar="FILE", help="rollouts, harness: the network that answers")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="harness, duplicates: the first N of each file")

@@ -6,12 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from dataset.sample.conversations import fine_tuning, held_out_questions
+from dataset.sample.conversations import fine_tuning, held_out_questions, many_held_out_questions
 from dataset.sample.documents import documents
 from dataset.sample.fact_wordings import fact_wordings, frames
 from dataset.sample.grammar import fill
 from dataset.sample.loader import LANGUAGES
 from dataset.sample.people import people_wordings
+from dataset.sample.prompts import CHATS, prompts_in_chats
 from dataset.sample.questions import answer, sum_wordings
 from dataset.sample.recall import recalls
 from dataset.sample.world import World
@@ -29,9 +30,9 @@ def tuned(world):
     return fine_tuning(world)
 
 
-@pytest.fixture(scope="module")
-def questions(world):
-    return held_out_questions(world)
+@pytest.fixture(scope="module", params=[held_out_questions, many_held_out_questions], ids=["a few", "many"])
+def questions(request, world):
+    return request.param(world)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,21 @@ def test_enough_questions_of_every_skill_in_both_languages(questions):
         assert counts[skill, "en"] >= 10 and counts[skill, "zh"] >= 10
     asked = [str(record["conversations"]) for record in questions]
     assert len(set(asked)) >= 0.97 * len(asked)
+
+
+def test_many_questions_ask_about_each_fact_in_every_held_out_wording(world):
+    asked = {record["conversations"][0]["content"] for record in many_held_out_questions(world)}
+    for fact in world.facts:
+        if fact.held:
+            assert {fill(each, fact.entity) for each in fact.wordings.questions.held_out} <= asked
+    counts = Counter(record["skill"] for record in many_held_out_questions(world))
+    assert min(counts.values()) >= 100 and sum(counts.values()) > 5000
+
+
+def test_prompts_in_chats_are_alike_many_of_every_skill(world):
+    assert Counter(chat["skill"] for chat in prompts_in_chats(world)) == CHATS
+    for chat in prompts_in_chats(world):
+        assert chat["conversations"][-1] == {"role": "assistant", "content": ""} and chat["answer"]
 
 
 def test_no_held_out_answer_is_ever_given_in_fine_tuning(questions, tuned):

@@ -16,7 +16,7 @@ stray                                       | unexpected argument 'stray'
 --epochs 99999999999999999999               | is more than 2147483647
 --max_seq_len 0                             | not a whole number of at least 1
 --max_seq_len -5                            | not a whole number of at least 1
---max_seq_len 100000                        | positions: shorten it, or stretch the positions with --rope_factor
+--max_seq_len 100000                        | positions: shorten it, or extend a trained network with
 --batch_size 1e3                            | invalid whole number value: '1e3'
 --batch_size 99999999999999999999           | is more than 2147483647
 --learning_rate 0                           | 0 is not allowed here
@@ -92,8 +92,9 @@ NEW_NETWORK = """
 --num_hidden_layers 2000000000              | choose a smaller --preset or smaller sizes
 --intermediate_size 2000000000              | choose a smaller --preset or smaller sizes
 --rope_theta 1                              | must be a finite number above 1
---rope_factor 0.5                           | a finite factor of at least 1
---rope_factor nan                           | not a finite number
+--rope_scaling_factor 4                     | extends a network that is trained: name it with --from_weight
+--rope_scaling_factor nan                   | not a finite number
+--rope_factor 4                             | did you mean --rope_scaling_factor?
 --qk_norm --attention_bias                  | choose one
 """
 

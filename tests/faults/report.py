@@ -24,6 +24,7 @@ ROOT = PAGE.parents[1]
 ELSEWHERE = (
     "tests/stages/test_train_pretrain_resume.py",
     "tests/training/engine/test_update.py",
+    "tests/training/engine/test_update_not_finite.py",
     "tests/training/engine/test_interrupts.py",
     "tests/model/files/test_checkpoint.py",
     "tests/dataset/cache/test_token_cache.py",

@@ -22,7 +22,7 @@ TOKENIZER = "another tokenizer"
 # Flags that change each part of what a run is (`resume.identity`), and what is said of it.
 CHANGES = {
     "stage": ((), "stage was"),
-    "network": (("--rope_factor=2",), "network.rope_scaling.factor was None, is 2.0"),
+    "network": (("--max_position_embeddings=640",), "network.max_position_embeddings was"),
     "tokenizer": ((TOKENIZER,), "tokenizer was"),
     "data": (("--val_ratio=0.3",), "is read otherwise: --val_ratio was 0.2, is 0.3"),
     "batch_size": (("--batch_size=4",), "batch_size was 2, is 4"),

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from inference.text_stream import TextStream
 from model.text.tokenizer import Tokenizer
+from tests.support import examples
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +20,14 @@ def streamed(tokenizer, ids):
     return pieces, text.finish()
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(text=st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("中文，。👩\u200d👧🌱 aé\n龘"))))
 def test_pieces_are_the_whole_text(tokenizer, text):
     pieces, rest = streamed(tokenizer, tokenizer.encode(text))
     assert "".join(pieces) + rest == text
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(ids=st.lists(st.integers(0, 600)))
 def test_pieces_of_random_tokens_are_their_decoding(tokenizer, ids):
     """Low ids are control tokens and single bytes: mostly not UTF-8."""

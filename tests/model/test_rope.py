@@ -9,8 +9,8 @@ import torch
 from model.attention import inverse_frequencies, rotary_tables, rotate
 from model.config import TransformerConfig
 from model.errors import UsageError
+from model.rope_scaling import extended, in_words
 from model.transformer import Transformer
-from training.stages.changes import with_rope_factor
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")
@@ -66,29 +66,56 @@ def test_yarn_keeps_fast_pairs_and_slows_slow_ones_by_the_factor():
     assert sharper == pytest.approx(0.1 * math.log(8) + 1)
 
 
-@pytest.mark.parametrize("scaling", [None, {"rope_type": "yarn", "factor": 4.0, "beta_fast": 16.0}])
-def test_yarn_on_yarn_multiplies_the_factors_over_the_original_length(scaling):
-    config = TransformerConfig(max_position_embeddings=4096, rope_scaling=scaling)
-    stretched = with_rope_factor(with_rope_factor(config, 2), 3)
-    factor = 6 * (4 if scaling else 1)
-    assert stretched == with_rope_factor(config, 6)
-    assert stretched.rope_scaling == (scaling or {"rope_type": "yarn"}) | {
-        "factor": factor,
-        "original_max_position_embeddings": 4096,
-    }
-    assert stretched.max_position_embeddings == 4096 * factor
-    with pytest.raises(UsageError, match="attention_factor"):
-        with_rope_factor(config.replace(rope_scaling=stretched.rope_scaling | {"attention_factor": 1.2}), 2)
+def yarn_in_float64(head_dim: int, theta: float, factor: float, original: int) -> list[float]:
+    """The angle per position of every pair: NTK by parts, equations 17 to 23 of YaRN, with its ramp over the pairs."""
+
+    def pair(turns: float) -> float:  # a pair turns once in 2 pi theta^(2 pair / head_dim) positions
+        return head_dim / 2 * math.log(original / (2 * math.pi * turns), theta)
+
+    low, high = max(math.floor(pair(32)), 0), min(math.ceil(pair(1)), head_dim - 1)
+    found = []
+    for index in range(head_dim // 2):
+        slowed = min(max((index - low) / (high - low), 0), 1)  # 0: turns as before, 1: `factor` times slower
+        found.append(theta ** (-2 * index / head_dim) * (1 - slowed + slowed / factor))
+    return found
 
 
-def test_positions_stretched_in_another_way_are_not_stretched_by_yarn():
-    with pytest.raises(UsageError, match="stretched already, by linear"):
-        with_rope_factor(TransformerConfig(rope_scaling={"rope_type": "linear", "factor": 2.0}), 2)
+@pytest.mark.parametrize("head_dim, theta, original", [(64, 1e6, 512), (64, 1e4, 2048), (32, 1e6, 256)])
+@pytest.mark.parametrize("factor", [2.0, 4.0, 16.0])
+def test_yarn_is_its_formula_in_float64(head_dim, theta, original, factor):
+    scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": original}
+    frequencies, sharper = inverse_frequencies(head_dim, theta, scaling, max_positions=32768)
+    formula = torch.tensor(yarn_in_float64(head_dim, theta, factor, original), dtype=torch.float64)
+    torch.testing.assert_close(frequencies.double(), formula, rtol=1e-6, atol=0)
+    assert sharper == pytest.approx(0.1 * math.log(factor) + 1, rel=1e-15)
 
 
-def test_a_factor_that_is_not_binary_loses_no_position():
-    stretched = with_rope_factor(TransformerConfig(max_position_embeddings=100), 1.15)
-    assert stretched.max_position_embeddings == 115  # 100 * 1.15 is 114.99999999999999
+def small(**changes) -> Transformer:
+    sizes = {"vocab_size": 16, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    return Transformer(TransformerConfig(**sizes, **changes))
+
+
+def test_an_extended_network_has_the_same_weights_and_says_what_it_was():
+    network = small()
+    longer = extended(network, 4, 512, "a.pth")
+    assert longer.config.rope_scaling == {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 512}
+    assert longer.config.max_position_embeddings == 2048
+    assert all(map(torch.equal, longer.parameters(), network.parameters()))
+    assert in_words(longer.config) == "extended by YaRN from 512 to 2,048 positions"
+    assert extended(network, 1.15, 100, "a.pth").config.max_position_embeddings == 115  # not 114.99999999999999
+
+
+@pytest.mark.parametrize("factor", [1, 0.5])
+def test_a_factor_that_extends_nothing_is_refused(factor):
+    with pytest.raises(UsageError, match=f"--rope_scaling_factor {factor} extends nothing"):
+        extended(small(), factor, 512, "a.pth")
+
+
+@pytest.mark.parametrize("kind", ["yarn", "linear"])
+def test_a_network_that_is_extended_already_is_refused(kind):
+    network = small(rope_scaling={"rope_type": kind, "factor": 2.0}, max_position_embeddings=1024)
+    with pytest.raises(UsageError, match=f"a.pth is extended already, by {kind} and factor 2 to 1024 positions"):
+        extended(network, 2, 512, "a.pth")
 
 
 def test_a_product_depends_on_the_distance_alone_and_lengths_stay():

@@ -9,13 +9,18 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 
 import eval_model
 import train_lora
-from model.files.adapters import open_lora
+from model.files.adapters import open_lora, save_lora
+from model.files.checkpoint import save_weights
 from model.files.huggingface import export_folder
 from model.files.loading import load_model
+from model.fingerprint import fingerprint
+from model.lora import Lora, add_lora
 from model.text.extend_bpe import extend
 from model.text.tokenizer import Tokenizer
 from scripts.merge_lora import main
 from tests.stages.workshop import SHAPE, SIZE, Workshop
+from tests.support import random_network
+from tests.training.support import SMALL
 from training.stages.arguments import run_main
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -61,6 +66,16 @@ def test_the_merged_weight_is_network_and_adapters_and_exports(trained, expected
     export_folder(tmp_path / "hf", merged.model, merged.tokenizer)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     torch.testing.assert_close(logits(theirs), expected, rtol=0, atol=1e-5)
+
+
+def test_the_merged_weight_knows_how_far_its_network_has_read(tmp_path, small_tokenizer):
+    model = random_network(SMALL.replace(vocab_size=small_tokenizer.vocab_size, max_position_embeddings=32768))
+    path, facts = tmp_path / "short_32.pth", {"arguments": {"max_seq_len": 48}}
+    save_weights(path, model, small_tokenizer, stage="full_sft", facts=facts)
+    add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path=str(path)))
+    save_lora(tmp_path / "lora" / "medic_32.pth", model, stage="lora")
+    main(["--lora", "medic", "--out_dir", str(tmp_path)])
+    assert load_model(tmp_path / "merged_32.pth").trained_positions == 48
 
 
 def test_half_of_the_adapters_is_half_way(trained, tmp_path, capsys):

@@ -284,7 +284,6 @@ def test_a_teacher_with_another_tokenizer_is_refused(workshop):
         (("--on_policy=0.5", "--teacher_top_k=4"), "give one of the two"),
         (("--teacher_top_k=272",), "not less than all 272 tokens"),
         (("--loss_type=jsd", "--jsd_beta=0"), "--jsd_beta 0"),
-        (("--preset=tiny", "--from_weight=pretrain"), "--preset tiny makes a new network, but pretrain"),
         (("--alpha=1.5",), "--alpha"),
         (("--on_policy=-0.1",), "--on_policy"),
         (("--temperature=0",), "--temperature"),
@@ -295,6 +294,12 @@ def test_a_teacher_with_another_tokenizer_is_refused(workshop):
 )
 def test_what_cannot_be_is_refused_in_a_sentence(workshop, words, named):
     assert named in refusal(workshop, *words)
+
+
+def test_a_preset_beside_a_weight_names_both_sizes(workshop):
+    message = refusal(workshop, "--preset=tiny", f"--from_weight={workshop.folder / 'teacher.pth'}")
+    assert "--preset tiny makes a new network (hidden 256, 4 layers), but " in message
+    assert "teacher.pth has its own size (hidden " in message and "leave out --preset to go on with it" in message
 
 
 def test_several_teachers_of_a_name_want_a_path(workshop):

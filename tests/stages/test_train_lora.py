@@ -117,7 +117,7 @@ def test_dropout_drops_the_same_again_where_activations_are_recomputed(workshop)
         (["--lora_rank", "0"], "--lora_rank"),
         (["--lora_dropout", "1"], "--lora_dropout"),
         (["--freeze_layers", "1"], "drop it"),
-        (["--rope_factor", "2"], "--rope_factor changes the network"),
+        (["--rope_scaling_factor", "2", "--max_seq_len", "128"], "--rope_scaling_factor changes the network"),
         (["--optimizer", "muon"], "drop --optimizer muon"),
         (["--lora_name", "a/b"], "not a plain name"),
         (["--from_weight", "nothing"], "no weight called nothing"),

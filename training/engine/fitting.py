@@ -19,18 +19,27 @@ ROOM = 0.8
 ENOUGH_TOKENS = 2048
 
 
-def fit_step(footprint: Footprint, args, batch_size: int, accumulation: int) -> tuple[int, int, bool, Footprint]:
+def fitted(
+    footprint: Footprint, args, batch_size: int, accumulation: int, reasons: dict[str, str]
+) -> tuple[int, int, bool, Footprint]:
     """Rows in a micro-batch, micro-batches in a step, whether to use activation checkpointing, and the footprint, which
     may have become compact, for `args.fit` GB.
 
-    The rows of this process in a step stay those of the micro-batches given. Raises `UsageError`.
+    reasons: those of the plan; what is chosen here is added. The rows of this process in a step stay those of the
+    micro-batches given. Raises `UsageError`.
     """
     if args.batch_size or args.accumulation_steps:
         raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
     share = batch_size * accumulation
     choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
-    if footprint.compact is None and footprint.total(choices[-1], True) > ROOM * args.fit * 2**30:
+    exact = footprint.total(choices[-1], True) / 2**30
+    if footprint.compact is None and exact > ROOM * args.fit:
         footprint = replace(footprint, compact=True)
+        reasons["compact"] = (
+            f": with exact optimizers a row takes about {exact:.2f} GB, of which --fit {args.fit:g} leaves"
+            f" {ROOM * args.fit:.2f}"
+        )
+    reasons["batch"] = f"{reasons['batch']}; micro-batch as --fit {args.fit:g} allows"
     size, checkpointing = fit(footprint, args.fit, choices, args.activation_checkpointing)
     return size, share // size, checkpointing, footprint
 

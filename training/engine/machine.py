@@ -81,7 +81,7 @@ class Machine:
     def __init__(self, args, say: Callable[[str], None]):
         self.choice = choose_device(args.device, args.dtype)
         if args.optimizer_memory == "compact" and args.dtype == "auto" and self.choice.device.type == "cpu":
-            self.choice = choose_device("cpu", "bfloat16")  # which every CPU computes in, if some slowly
+            self.choice = choose_device("cpu", "bfloat16", "as --optimizer_memory compact needs")  # any CPU can
         self.device, self.say = self.choice.device, say
         self.autocast, self.move, self.peak_memory = self.choice.autocast, self.choice.move, self.choice.peak_memory
         if self.device.type == "cpu":

@@ -1,6 +1,7 @@
 """The plan of a run, made before it begins: batch, learning rate, warm-up, steps.
 
-The defaults depend on D, the number of trained tokens in the whole run:
+Every value is printed with its reason, and a flag overrides it. The defaults depend on D, the tokens in all rows of
+the run, of chats also those that are read and not learned:
 
 * Tokens per step grow with sqrt(D): in a short run many small steps teach more than a few large ones, and the
   largest efficient batch grows with the data (Zhang et al. 2024, https://arxiv.org/abs/2410.21676). The constant
@@ -10,8 +11,6 @@ The defaults depend on D, the number of trained tokens in the whole run:
   already trained has a much lower base.
 * Warm-up is 2 % of the run; then `wsd` holds the rate, and lowers it linearly over the last half.
 * On a GPU and with --fit, the micro-batch is as large as the step and the memory allow (`training/engine/fitting.py`).
-
-The plan is printed with the reason for every value, and a flag overrides each of them.
 """
 
 import math
@@ -161,10 +160,9 @@ def make_plan(
     accumulation = args.accumulation_steps or max(1, round(rows / (batch_size * world_size)))
     checkpointing = args.activation_checkpointing
     if args.fit:
-        from training.engine.fitting import fit_step  # other runs do not load it
+        from training.engine.fitting import fitted  # other runs do not load it
 
-        batch_size, accumulation, checkpointing, footprint = fit_step(footprint, args, batch_size, accumulation)
-        reasons["batch"] += f"; micro-batch as --fit {args.fit:g} allows"
+        batch_size, accumulation, checkpointing, footprint = fitted(footprint, args, batch_size, accumulation, reasons)
 
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = min(args.max_steps or math.inf, args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens))

@@ -44,7 +44,7 @@ class Description:
     tokens_per_epoch: int | None = None  # targets in an epoch
     different_tokens: int | None = None  # targets in an epoch, each counted once
     epochs: int | None = None
-    tokens_per_step: int | None = None  # at most
+    tokens_per_step: int | None = None  # in its rows, with those that are only read; at most
     steps: int | None = None  # planned
     warmup_steps: int | None = None
     schedule: str | None = None
@@ -86,10 +86,12 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
-    compact = ", compact" if plan.optimizer_memory == "compact" else ""
+    compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
     whole, last = plan.rows_of_step(plan.steps - 1)  # the last step of an epoch may have fewer rows
     epochs = whole + last.stop / plan.rows_per_epoch
-    tokens = round((tokens_per_epoch or plan.rows_per_epoch * plan.row_length) * epochs)
+    read = round(plan.rows_per_epoch * plan.row_length * epochs)
+    tokens = round(tokens_per_epoch * epochs) if tokens_per_epoch else read
+    of = f" of {amount(read)}" if tokens < 0.95 * read else ""  # chats are read in whole
     share = "" if learn == total else f", {learn / 1e6:.3f} M trained ({learn / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
@@ -98,7 +100,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f"model     {total / 1e6:.3f} M parameters{active}{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
-        f"data      about {amount(tokens)} tokens to learn, in rows of {plan.row_length}, {epochs:.3g} epochs",
+        f"data      about {amount(tokens)} tokens to learn{of}, in rows of {plan.row_length}, {epochs:.3g} epochs",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",

@@ -26,9 +26,10 @@ def add_adapters(args, model, origin: Origin) -> None:
         raise UsageError("adapters need a network that is trained already: name it with --from_weight")
     if args.freeze_layers:
         raise UsageError("--freeze_layers means nothing to adapters: all of the network is frozen, so drop it")
-    if args.rope_factor:
+    if args.rope_scaling_factor:
         raise UsageError(
-            "--rope_factor changes the network, and adapters leave it as it is: stretch it in a stage without --lora"
+            "--rope_scaling_factor changes the network, and adapters leave it as it is: extend it in a stage without"
+            " --lora"
         )
     if args.optimizer != "adamw":
         raise UsageError(f"adapters are trained by AdamW: drop --optimizer {args.optimizer}")

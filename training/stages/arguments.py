@@ -107,7 +107,7 @@ def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
     flag("--preset", help=f"size by name: {', '.join(PRESETS)} (default 26m)")
     add_size_arguments(flag)
     flag("--rope_theta", type=positive, metavar="X")
-    flag("--rope_factor", type=positive, metavar="X", help="stretch positions by YaRN")
+    flag("--rope_scaling_factor", type=positive, metavar="X", help="read X times as long texts, by YaRN")
     add_switch(flag, "qk_norm", "normalise queries and keys (Qwen3)")
     add_switch(flag, "attention_bias", "biases on q, k, v (Qwen2)")
     add_switch(flag, "tie_word_embeddings", "one matrix for embedding and head")

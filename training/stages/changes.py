@@ -1,4 +1,4 @@
-"""What few runs ask of the network that they begin with: other positions, frozen layers, and a size it cannot have."""
+"""What few runs ask of the network that they begin with: longer texts, frozen layers, and a size it cannot have."""
 
 from model.config import TransformerConfig
 from model.errors import UsageError
@@ -17,27 +17,26 @@ def too_large(config: TransformerConfig, memory: int) -> UsageError:
     )
 
 
-def with_rope_factor(config: TransformerConfig, factor: float) -> TransformerConfig:
-    """`config` with its positions stretched `factor` times by YaRN.
+def extended_for_training(loaded, args) -> Transformer:
+    """The network of a weight with its positions extended by YaRN, as --rope_scaling_factor says.
 
-    Positions that YaRN stretched before are stretched from their original length, by the product of the factors.
+    Raises `UsageError` where that cannot be, and where the rows of the run would never reach the new positions.
     """
-    before = config.rope_scaling or {"rope_type": "yarn", "factor": 1.0}
-    if (kind := before.get("rope_type", before.get("type"))) != "yarn":
-        raise UsageError(f"--rope_factor cannot stretch this network: its positions are stretched already, by {kind}")
-    if before.get("attention_factor") is not None:
-        raise UsageError("--rope_factor cannot stretch this network: it has an attention_factor chosen for its own")
-    original = before.get("original_max_position_embeddings") or config.max_position_embeddings
-    factor *= before["factor"]
-    scaling = before | {"factor": factor, "original_max_position_embeddings": original}
-    return config.replace(rope_scaling=scaling, max_position_embeddings=round(original * factor))
+    from model.rope_scaling import extended  # few runs stretch positions
 
-
-def with_config(model: Transformer, config: TransformerConfig) -> Transformer:
-    """`model` with the same weights and another positional encoding."""
-    changed = type(model)(config, initialize_weights=False)
-    changed.load_state_dict(model.state_dict())
-    return changed
+    config, factor = loaded.model.config, args.rope_scaling_factor
+    own = config.rope_scaling is not None and config.rope_scaling["factor"] == factor
+    if own and getattr(args, "resume", False):  # the run goes on with what it wrote itself
+        return loaded.model
+    trained_on = args.max_position_embeddings or loaded.trained_positions
+    model = extended(loaded.model, factor, trained_on, loaded.source)
+    if args.max_seq_len <= trained_on:
+        reach = model.config.max_position_embeddings
+        raise UsageError(
+            f"--rope_scaling_factor {factor:g} extends {loaded.source} from {trained_on} to {reach} positions, and rows"
+            f" of --max_seq_len {args.max_seq_len} reach none of the new ones: give --max_seq_len {reach}"
+        )
+    return model
 
 
 def freeze_layers(model: Transformer, count: int) -> None:

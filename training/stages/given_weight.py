@@ -1,6 +1,7 @@
 """The network of a weight that a run begins with."""
 
 from inference.weights import find_weight
+from model.config import TransformerConfig, preset
 from model.errors import UsageError
 from model.files.loading import load_model
 from training.stages.arguments import size_overrides
@@ -11,26 +12,36 @@ def opened(args, source: str) -> tuple:
     only = getattr(args, "train_only", None)
     if only and source in (None, "none"):
         raise UsageError("--train_only embeddings goes on with a network that is trained: give it with --from_weight")
-    if args.preset:
-        raise UsageError(f"--preset {args.preset} makes a new network, but {source} has its own shape: drop one")
     loaded = load_model(
         find_weight(source, args.out_dir, args.hidden_size),
         tokenizer_path=args.tokenizer_path,
         overrides=size_overrides(args),
     )
+    if args.preset:
+        raise UsageError(
+            f"--preset {args.preset} makes a new network ({_size(preset(args.preset))}), but {loaded.source} has its"
+            f" own size ({_size(loaded.model.config)}): leave out --preset to go on with it, or leave out the weight"
+        )
     if loaded.new_tokens and hasattr(args, "prompts_per_step"):
         raise UsageError(
             f"{args.tokenizer_path} adds {loaded.new_tokens:,} tokens, and this stage learns from what the network"
             " writes: train them first, with train_pretrain.py or train_full_sft.py"
         )
     model = loaded.model
-    if args.rope_factor:
-        from training.stages.changes import with_config, with_rope_factor
+    where = f"{loaded.source} ({loaded.stage})"
+    if args.rope_scaling_factor:
+        from model.rope_scaling import in_words
+        from training.stages.changes import extended_for_training
 
-        model = with_config(model, with_rope_factor(model.config, args.rope_factor))
-    where = f"{loaded.source} ({loaded.stage})", loaded.stage, loaded.source, loaded.imported
+        model = extended_for_training(loaded, args)
+        where += f", {in_words(model.config)}"
+    where = where, loaded.stage, loaded.source, loaded.imported
     if only:
         from training.stages.new_rows import train_new_rows
 
         where = f"{where[0]}; {train_new_rows(model, loaded.new_tokens, args)}", *where[1:]
     return model, loaded.tokenizer, where
+
+
+def _size(config: TransformerConfig) -> str:
+    return f"hidden {config.hidden_size}, {config.num_hidden_layers} layers"

@@ -202,11 +202,13 @@ def plan_of_rollouts(
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
     plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
     if asked_for.fit:
-        from training.engine.fitting import fit_step  # other runs do not load these
+        from training.engine.fitting import fitted  # other runs do not load these
         from training.engine.memory_of_compact import possibly_compact
 
         footprint = possibly_compact(plan.footprint, model, asked_for, machine.choice)
-        size, times, checkpointing, footprint = fit_step(footprint, asked_for, plan.batch_size, plan.accumulation_steps)
+        size, times, checkpointing, footprint = fitted(
+            footprint, asked_for, plan.batch_size, plan.accumulation_steps, plan.reasons
+        )
         plan = replace(plan, batch_size=size, accumulation_steps=times, activation_checkpointing=checkpointing)
         asked_for.optimizer_memory = "compact" if footprint.compact else "exact"
         plan = replace(plan, footprint=footprint, optimizer_memory=asked_for.optimizer_memory)

@@ -49,7 +49,8 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
         model, tokenizer, where = opened(args, source)
         origin = Origin(*where)
     if args.max_seq_len > model.config.max_position_embeddings:
-        stretch = "" if model.config.model_type == "gpt2" else ", or stretch the positions with --rope_factor"
+        fixed = model.config.model_type == "gpt2" or model.config.rope_scaling is not None
+        stretch = "" if fixed else ", or extend a trained network with --rope_scaling_factor"
         raise UsageError(
             f"--max_seq_len {args.max_seq_len} is more than the network's {model.config.max_position_embeddings}"
             f" positions: shorten it{stretch}"
@@ -73,8 +74,6 @@ def new_config(args, vocab_size: int) -> TransformerConfig:
 
         config = ExpertsConfig.of(config)
     config = config.replace(vocab_size=vocab_size, **sizes)
-    if args.rope_factor:
-        from training.stages.changes import with_rope_factor
-
-        config = with_rope_factor(config, args.rope_factor)
+    if args.rope_scaling_factor:
+        raise UsageError("--rope_scaling_factor extends a network that is trained: name it with --from_weight")
     return config

@@ -1,6 +1,6 @@
 """The frame that a terminal shows: the runs, newest first, and below them the first of them in full."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from model.errors import counted
@@ -14,14 +14,25 @@ FEWEST_FOR_A_CURVE, LOWEST_CURVE = 3, 4  # points; lines
 LABEL = 10  # columns before what is said of a run
 
 
-def frame(runs: Sequence[WatchedRun], out_dir: Path, width: int, height: int | None, braille: bool = True) -> list[str]:
-    """Lines of at most `width` columns, at most `height` of them (None: as many as there is to say)."""
+def frame(
+    runs: Sequence[WatchedRun],
+    out_dir: Path,
+    width: int,
+    height: int | None,
+    braille: bool = True,
+    preparing: Iterable[int] = (),
+) -> list[str]:
+    """Lines of at most `width` columns, at most `height` of them (None: as many as there is to say).
+
+    preparing: processes that tokenise data for runs that have not begun.
+    """
     place = harmless(str(out_dir))
+    lines = [f"process {each} prepares data: its run begins after that" for each in sorted(preparing)]
     if not runs:
-        return [cut(f"no run is left in {place}", width)]
-    room = len(runs) if height is None else max(1, height - 18)
+        return [cut(line, width) for line in lines or [f"no run is left in {place}"]][:height]
+    room = len(runs) if height is None else max(1, height - 18 - len(lines))
     shown = runs if len(runs) <= room else runs[: max(1, room - 1)]
-    lines = [f"{len(runs):,} runs, newest first, in {place}"] if len(runs) > 1 else []
+    lines += [f"{len(runs):,} runs, newest first, in {place}"] if len(runs) > 1 else []
     lines += [_row(run, number == 0) for number, run in enumerate(shown) if len(runs) > 1]
     if len(shown) < len(runs):
         lines.append(f"  and {len(runs) - len(shown):,} more: choose by name")

@@ -14,6 +14,7 @@ from training.watch.following import Following, last_line
 
 PLACES = ("logs/*", "lora/logs/*", "*")  # of log folders, in an output folder or a folder of logs
 LARGEST_JUDGED = 2**26  # bytes: the verdict needs every line of a file
+CACHE = "cache"  # in an output folder: each of its tokenised files has a lock for the process that writes it
 QUIET = 60  # seconds without a line that are nothing special
 LOCKS = Path("/proc/locks")
 
@@ -119,6 +120,11 @@ class Runs:
         for run in chosen:
             run.look()
         return sorted(chosen, key=lambda run: -run.changed)
+
+    def preparing(self) -> set[int]:
+        """The processes that read and tokenise data for this folder now: a run of theirs is not there yet. Empty where
+        that cannot be seen."""
+        return set(filter(None, map(owner_of, self.out_dir.glob(f"{CACHE}/*.lock"))))
 
     def _name_of(self, folder: Path) -> str:
         """The name of the weight; before that of an adapter stands its folder."""

@@ -12,6 +12,7 @@ from dataset.records.formats import BadRecord
 from dataset.records.reading import read_records
 from dataset.rendering import ChatRenderer
 from tests.fixtures import samples
+from tests.support import examples
 
 USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello!"}
@@ -253,7 +254,7 @@ RECORDS = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(RECORDS)
 def test_any_record_is_a_conversation_or_bad(small_tokenizer, fields):
     for candidate in CHAT.formats:

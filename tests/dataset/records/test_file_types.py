@@ -133,6 +133,11 @@ TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "He
         ({"conversations": [TURNS, TURNS]}, [{"messages": TURNS}] * 2),
         ({"prompt": "a", "tools": [{"text": "b"}]}, [{"prompt": "a", "tools": [{"text": "b"}]}]),
         (
+            {"conversations": [{"text": "b"}], "tools": "c"},
+            [{"conversations": [{"text": "b"}], "tools": "c"}],
+        ),  # a bad one
+        ({"system": [{"text": "b"}]}, [{"system": [{"text": "b"}]}]),
+        (
             {"input": "a", "choices": [{"text": "b", "rank": 1}]},
             [{"input": "a", "choices": [{"text": "b", "rank": 1}]}],
         ),

@@ -111,3 +111,9 @@ def test_an_unknown_shape_points_at_the_list_of_its_records():
     unknown = unknown_shape({"version": "1", "rows": [{"row": {"text": "a"}}]}, [CHAT])
     assert 'if its records are the list "rows", save that list as the file' in unknown.detail
     assert unknown.detail.endswith(", ...") and unknown.detail.count("/") < 12
+
+
+def test_turns_that_do_not_say_who_speaks_are_no_list_of_records():
+    unknown = unknown_shape({"conversations": [{"speaker": "a", "text": "Hi"}]}, [CHAT])
+    assert 'the first turn of "conversations" says by no "role" or "from" who speaks' in unknown.detail
+    assert "save that list" not in unknown.detail

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.rows.order import derive_key, permuted
+from tests.support import examples
 
 
 @pytest.mark.parametrize("n", [*range(1, 70), 255, 256, 257, 1000, 4097, 65_536, 99_991])
@@ -17,7 +18,7 @@ def test_every_number_comes_exactly_once(n):
     assert np.array_equal(np.sort(result), np.arange(n))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.integers(1, 2**62), st.integers(-(2**63), 2**64 - 1), st.data())
 def test_a_part_is_the_part_of_the_whole(n, seed, data):
     index = data.draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=8))

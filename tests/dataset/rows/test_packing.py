@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.rows.packing import pack
+from tests.support import examples
 
 
 def best_fit_decreasing(lengths: list[int], capacity: int) -> list[int]:
@@ -27,7 +28,7 @@ def lengths_and_capacity(draw):
     return draw(st.lists(st.integers(1, capacity), max_size=200)), capacity
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(lengths_and_capacity())
 def test_packing_is_best_fit_decreasing(case):
     lengths, capacity = case

@@ -10,6 +10,7 @@ from inference.tools.arguments import BadCall, checked
 from inference.tools.calls import MAX_CALLS, MAX_CHARACTERS, Call, parse_calls
 from inference.tools.schemas import schema_of
 from tests.inference.tools import toolfile
+from tests.support import examples
 
 ADD = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
 ONE = Call("add", {"a": 1})
@@ -87,7 +88,7 @@ WORDS = (
 
 
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=5), max_size=30).map("".join))
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 def test_no_text_raises(text):
     calls = parse_calls(text)
     assert all(isinstance(call.arguments, dict) for call in calls)

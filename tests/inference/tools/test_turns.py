@@ -19,7 +19,7 @@ from model.generation import generate_batch, new_generator
 from model.sampling import GREEDY
 from model.text.chat_template import with_chat_template
 from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, Tokenizer
-from tests.support import random_network
+from tests.support import examples, random_network
 
 # A template of an imported model: it puts a system message in front, and knows no tools.
 OTHER = (
@@ -79,7 +79,7 @@ def survives(renderer, turn: dict) -> bool:
 
 
 @given(st.booleans(), TEXT, st.lists(STEP, min_size=1, max_size=3))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_prompt_and_turns_and_results_are_the_conversation(renderer, toolbox, theirs, with_system, question, steps):
     messages = [{"role": "system", "content": "Be kind."}] if with_system else []
     messages.append({"role": "user", "content": question})

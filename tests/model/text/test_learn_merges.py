@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from model.text import learn_merges as module
 from model.text.learn_merges import BOUNDARY, learn_merges
+from tests.support import examples
 
 
 def brute_force_merges(words, spelling, count, longest):
@@ -50,7 +51,7 @@ def small(request, monkeypatch):
 WORDS = st.lists(st.lists(st.integers(0, 2), max_size=12), max_size=12)
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=list(HealthCheck))
 @given(words=WORDS, count=st.integers(1, 12), longest=st.integers(2, 6))
 def test_merges_are_those_of_the_definition(small, words, count, longest):
     places = places_of(words)
@@ -60,7 +61,7 @@ def test_merges_are_those_of_the_definition(small, words, count, longest):
     assert (places == before).all()
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(50), suppress_health_check=list(HealthCheck))
 @given(words=WORDS, data=st.data())
 def test_a_weight_is_that_many_words(small, words, data):
     often = [data.draw(st.integers(1, 4)) for _ in words]

@@ -11,7 +11,7 @@ from model.errors import UsageError
 from scripts.benchmark.scale.steps import bytes_of_steps
 from tests.support import random_network
 from tests.training.support import SMALL, flags
-from training.engine.fitting import fit_step
+from training.engine.fitting import fitted
 from training.engine.memory import Footprint
 from training.engine.memory_of_compact import possibly_compact
 from training.engine.memory_on_cuda import WORKSPACE, CudaFootprint
@@ -53,7 +53,12 @@ def footprint(kind=Footprint, **more):
 
 def test_a_billion_parameters_fit_into_12_gb():
     card = footprint(CudaFootprint, program=WORKSPACE)
-    rows, times, checkpointing, found = fit_step(card, flags("--fit", "12"), 16, 4)
+    reasons = {"batch": "as asked"}
+    rows, times, checkpointing, found = fitted(card, flags("--fit", "12"), 16, 4, reasons)
+    exact = card.total(1, True) / GB
+    assert (
+        reasons["compact"] == f": with exact optimizers a row takes about {exact:.2f} GB, of which --fit 12 leaves 9.60"
+    )
     assert found.compact and checkpointing and rows * times == 64 and rows >= 2
     assert found.total(rows, checkpointing) < 0.8 * 12 * GB < card.total(1, True)
     parts = found.parts(rows, checkpointing)
@@ -62,9 +67,11 @@ def test_a_billion_parameters_fit_into_12_gb():
 
 
 def test_the_exact_optimizers_come_first():
-    assert not fit_step(footprint(), flags("--fit", "40"), 4, 1)[3].compact
+    reasons = {"batch": "as asked"}
+    assert not fitted(footprint(), flags("--fit", "40"), 4, 1, reasons)[3].compact
+    assert reasons == {"batch": "as asked; micro-batch as --fit 40 allows"}
     with pytest.raises(UsageError, match="--fit 12: one row takes"):
-        fit_step(footprint(compact=False), flags("--fit", "12"), 4, 1)
+        fitted(footprint(compact=False), flags("--fit", "12"), 4, 1, reasons)
 
 
 @pytest.mark.parametrize(

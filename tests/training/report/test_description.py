@@ -124,3 +124,14 @@ def test_a_plan_counts_the_tokens_of_the_rows_that_its_steps_have(steps, rows, s
     lines = describe_plan(Mock(dry_run=False), plan, model, Mock(seconds=None), Mock(), tokens_per_epoch=1400)
     assert sum(len(plan.rows_of_step(step)[1]) for step in range(steps)) == rows
     assert any(f"about {100 * rows:,} tokens to learn, in rows of 10, {said}" in line for line in lines)
+
+
+def test_a_plan_tells_tokens_to_learn_from_those_that_are_read():
+    plan = Plan(
+        epochs=2, rows_per_epoch=14, row_length=10, batch_size=14, accumulation_steps=1, world_size=1, max_steps=None,
+        learning_rate=0.1, warmup_steps=1, schedule="wsd", footprint=Mock(parts=Mock(return_value={})),
+        reasons=dict.fromkeys(("batch", "warmup", "learning_rate"), ""),
+    )  # fmt: skip
+    model = Mock(parameters=lambda: [torch.zeros(3)], config=Mock(active_parameters=lambda: 3))
+    lines = describe_plan(Mock(dry_run=False), plan, model, Mock(seconds=None), Mock(), tokens_per_epoch=60)
+    assert any("about 120 tokens to learn of 280, in rows of 10, 2 epochs" in line for line in lines)

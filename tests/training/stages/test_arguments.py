@@ -182,10 +182,9 @@ def test_sizes_change_a_preset():
         new_config(parse("--hidden_size", "100", "--num_attention_heads", "3"), 300)
 
 
-def test_rope_factor_stretches_the_positions():
-    config = new_config(parse("--preset", "tiny", "--max_position_embeddings", "64", "--rope_factor", "2"), 300)
-    assert config.max_position_embeddings == 128
-    assert config.rope_scaling["original_max_position_embeddings"] == 64
+def test_a_new_network_is_not_extended():
+    with pytest.raises(UsageError, match="extends a network that is trained: name it with --from_weight"):
+        new_config(parse("--preset", "tiny", "--rope_scaling_factor", "2"), 300)
 
 
 # --- --config ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import torch
 
 from model.errors import UsageError
 from model.files.checkpoint import save_weights
+from model.text.tokenizer import Tokenizer
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.stages.arguments import StageParser, add_data_arguments, add_model_arguments
@@ -62,13 +63,45 @@ def test_rows_longer_than_the_positions_are_refused(begin, words):
         begin.call(*words, "--max_seq_len", str(positions + 1))
 
 
-def test_a_loaded_network_is_stretched_too(begin):
-    model, _, _ = begin.call("--from_weight", "pretrain", "--rope_factor", "4", "--max_seq_len", "256")
+def test_a_loaded_network_is_extended_and_the_plan_says_so(begin):
+    model, _, origin = begin.call("--from_weight", "pretrain", "--rope_scaling_factor", "4", "--max_seq_len", "256")
     assert model.config.max_position_embeddings == 256
     assert model.config.rope_scaling["factor"] == 4
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
     assert not torch.equal(model.rotary_frequencies, begin.model.rotary_frequencies)
     assert model.lm_head.weight is model.model.embed_tokens.weight
+    assert str(origin).endswith("pretrain_32.pth (pretrain), extended by YaRN from 64 to 256 positions")
+
+
+def test_it_is_extended_from_the_rows_that_it_was_trained_on(begin):
+    """Not from all positions that its configuration allows: 32,768 in every network of ours."""
+
+    def original(facts: dict, *words: str) -> int:
+        path = str(begin.folder / "trained.pth")
+        save_weights(path, begin.model, Tokenizer.load(begin.folder / "tokenizer"), stage="full_sft", facts=facts)
+        words = ("--from_weight", path, "--rope_scaling_factor", "4", "--max_seq_len", "96", *words)
+        return begin.call(*words)[0].config.rope_scaling["original_max_position_embeddings"]
+
+    trained = {"arguments": {"max_seq_len": 32}}
+    assert original(trained) == 32
+    assert original(trained, "--max_position_embeddings", "48") == 48
+    assert original(trained | {"imported": True}) == 64
+    assert original({}) == 64
+    with pytest.raises(UsageError, match="more than the network's 80 positions: shorten it$"):
+        original(trained, "--max_position_embeddings", "20")
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--max_seq_len", "64"), "from 64 to 256 positions, and rows of --max_seq_len 64 reach none of the new"),
+        (("--max_seq_len", "257"), "--max_seq_len 257 is more than the network's 256 positions: shorten it"),
+        (("--rope_scaling_factor", "1"), "--rope_scaling_factor 1 extends nothing"),
+    ],
+)
+def test_an_extension_that_cannot_be_meant_is_refused(begin, words, said):
+    with pytest.raises(UsageError, match=said):
+        begin.call("--from_weight", "pretrain", "--rope_scaling_factor", "4", *words)
 
 
 def test_freezing_leaves_the_last_layers_norm_and_nothing_else(begin):

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.disk import exclusive
+from tests.support import examples
 from training.report.description import Description, write_description
 from training.watch.drawing import curve, cut, harmless, width_of, wrapped
 from training.watch.frame import frame
-from training.watch.runs import Runs
+from training.watch.runs import Runs, owner_of
 
 
 def write_run(out, name: str, steps: int = 30, planned: int = 40, sample: str | None = None, **more):
@@ -51,6 +53,21 @@ def test_one_run_in_full(tmp_path):
     ):
         assert said in text
     assert "verdict" not in text and any("\u2800" < sign <= "\u28ff" for sign in text)
+
+
+def test_a_process_that_tokenises_data_is_told_before_its_run_is_there(tmp_path):
+    (tmp_path / "cache").mkdir()
+    runs = Runs(tmp_path)
+    with exclusive(tmp_path / "cache" / "0a.lock", lambda: None):
+        if owner_of(tmp_path / "cache" / "0a.lock") is None:
+            pytest.skip("this system does not tell who holds a lock")
+        found = runs.preparing()
+    assert found == {os.getpid()} and runs.preparing() == set()
+    said = f"process {os.getpid()} prepares data: its run begins after that"
+    assert frame([], tmp_path, 80, 24, preparing=found) == [said]
+    write_run(tmp_path, "pretrain_64")
+    lines = frame(runs.look(), tmp_path, 80, 24, preparing=found)
+    assert lines[0] == said and len(lines) <= 24 and "pretrain_64: pretrain" in "\n".join(lines)
 
 
 def test_of_a_run_that_says_nothing_the_silence_is_told(tmp_path):
@@ -111,7 +128,7 @@ def test_what_a_network_writes_neither_steers_the_terminal_nor_breaks_the_frame(
     text.encode()
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(1, 200), st.integers(1, 60))
 def test_it_fits_every_window(tmp_path_factory, width, height):
     out = tmp_path_factory.getbasetemp() / "windows"
@@ -122,7 +139,6 @@ def test_it_fits_every_window(tmp_path_factory, width, height):
     shown(out, width, height, ("pretrain",))
 
 
-@settings(max_examples=100)
 @given(st.text(max_size=60), st.integers(1, 30), st.integers(1, 4))
 def test_texts_are_cut_and_wrapped_by_their_columns(text, width, most):
     text = harmless(text)

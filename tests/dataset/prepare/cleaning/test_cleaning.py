@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.prepare.cleaning.cleaning import clean
+from tests.support import examples
 
 REAL = Path(__file__).parents[4].parent / "shared" / "data"
 # Pieces on which the parts of cleaning work, and work for one another.
@@ -16,7 +17,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(PIECES | st.characters(), max_size=12).map("".join), st.booleans())
 def test_cleaning_twice_is_cleaning_once(text, personal):
     pytest.importorskip("ftfy", reason="needs the extra data")

@@ -1,0 +1,101 @@
+"""How well a network predicts the tokens of long texts, by how far into the text they stand.
+
+A network that cannot read beyond the length it was trained on shows it here: its loss falls with the position, since it
+knows more of the text, and rises steeply behind that length.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+from dataset.cache.texts import TextEncoder
+from dataset.records.measured import kind_of_file, parts_of
+from model.device import Device
+from model.errors import SproutError
+from model.likelihood import chunk_length, compute_type
+from model.text.tokenizer import Tokenizer
+
+TOKENS_AT_ONCE = 8192
+
+
+@dataclass(frozen=True)
+class LongTexts:
+    """The beginnings of the long documents of a file."""
+
+    rows: list[list[int]]  # BOS and `length` tokens of each
+    shorter: int  # documents that were passed over
+
+
+def long_texts(path: str | Path, tokenizer: Tokenizer, length: int, most: int) -> LongTexts:
+    """The first `length` tokens of the first `most` documents that have so many; shorter ones are passed over, so that
+    every position is measured on the same documents.
+
+    Raises `SproutError` for a file that cannot be used, and if no document is long enough.
+    """
+    kind, _ = kind_of_file(path, ("text",))
+    rows, shorter, longest = [], 0, 0
+    encoder = TextEncoder(tokenizer)
+    for few, _ in parts_of(path, kind, "reading"):
+        for ids, _ in encoder.encode([document.content for document in few]):
+            longest = max(longest, len(ids))
+            if len(ids) >= length and len(rows) < most:
+                rows.append([tokenizer.bos_id, *ids[:length]])
+            shorter += len(ids) < length
+        if len(rows) == most:
+            break
+    if not rows:
+        raise SproutError(
+            f"no document of {path} has {length:,} tokens, the longest has {longest:,}: give a smaller --max_seq_len,"
+            " or a file of longer documents"
+        )
+    return LongTexts(rows, shorter)
+
+
+@torch.no_grad()
+def loss_by_position(model, rows: list[list[int]], device: Device, batch_size: int | None = None) -> torch.Tensor:
+    """The mean of -log p(token) in nats at each position, float64 [length], over rows of length + 1 tokens.
+
+    The first is that of the first token behind BOS. batch_size: rows at once (default: as many as have
+    `TOKENS_AT_ONCE`).
+    """
+    length = len(rows[0]) - 1
+    size = batch_size or max(1, TOKENS_AT_ONCE // length)
+    total = torch.zeros(length, dtype=torch.float64)
+    model.eval()
+    for start in range(0, len(rows), size):
+        tokens = torch.tensor(rows[start : start + size], device=device.device)
+        with device.autocast():
+            features = model.features(tokens[:, :-1])
+            nats = token_nats(features, model.lm_head.weight, tokens[:, 1:])
+        total += nats.double().sum(dim=0).cpu()
+    return total / len(rows)
+
+
+def token_nats(features: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """-log softmax(features @ head')[target] of each target, in nats and at least float32, of the shape of `targets`.
+
+    features: [..., D]; head: [V, D]; targets: [...] token ids. Logits are made for `chunk_length` tokens at a time.
+    """
+    kind = compute_type(features, head)
+    x, y, head = features.flatten(0, -2).to(kind), targets.flatten(), head.to(kind)
+    exact = torch.promote_types(kind, torch.float32)
+    chunks = zip(x.split(chunk_length(head)), y.split(chunk_length(head)), strict=True)
+    found = [F.cross_entropy(F.linear(few, head).to(exact), wanted, reduction="none") for few, wanted in chunks]
+    return torch.cat(found).view(targets.shape)
+
+
+def buckets(length: int) -> list[tuple[int, int]]:
+    """The positions 1 to `length` in ranges (first, last) that become longer with the position: two in each octave from
+    16 on, since loss falls about as the logarithm of the position."""
+    edges = [16]
+    while edges[-1] < length:
+        edges.append(round(16 * 2 ** (len(edges) / 2)))
+    edges[-1] = length
+    return list(zip([1, *(edge + 1 for edge in edges[:-1])], edges, strict=True))
+
+
+def mean_by_bucket(losses: torch.Tensor) -> list[float]:
+    """The mean of `losses` [length] in each of its `buckets`."""
+    return [losses[first - 1 : last].mean().item() for first, last in buckets(len(losses))]

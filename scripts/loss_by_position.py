@@ -1,0 +1,129 @@
+"""The loss of one or several networks by how far into a long text they have read: a table, a picture and a JSON.
+
+    python scripts/loss_by_position.py --weight_path out/pretrain_512.pth --data_path long.jsonl --max_seq_len 2048
+    python scripts/loss_by_position.py --weight_path pretrain longer --data_path long.jsonl --rope_scaling_factor 4
+
+Only documents of at least --max_seq_len tokens count, so every position is measured on the same texts. A network may
+read beyond the length that it was trained on, to show what happens there. With --rope_scaling_factor, each network that
+is not extended yet is measured a second time, extended by YaRN and not trained. See docs/long_texts.md.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
+
+from dataset.command_line import positive, positive_int
+from inference.arguments import add_device_arguments
+from model.errors import UsageError
+from training.stages.arguments import StageParser, run_main
+
+
+def parse_arguments(argv=None):
+    parser = StageParser(__doc__)
+    parser.add_argument("--weight_path", nargs="+", required=True, metavar="NAME|FILE|FOLDER", help="the networks")
+    parser.add_argument("--data_path", required=True, metavar="FILE", help="long texts: JSON lines, plain text, ...")
+    parser.add_argument("--max_seq_len", type=positive_int, default=2048, help="tokens of each text (%(default)s)")
+    parser.add_argument(
+        "--documents", type=positive_int, default=100, metavar="N", help="at most so many (%(default)s)"
+    )
+    parser.add_argument(
+        "--rope_scaling_factor", type=positive, metavar="X", help="also extended X times by YaRN, without training"
+    )
+    parser.add_argument("--batch_size", type=positive_int, help="texts at once (as many as have 8,192 tokens)")
+    parser.add_argument("--out_dir", default="out", help="where weights are looked for by name (%(default)s)")
+    parser.add_argument(
+        "--save_file", metavar="FILE.png", default="out/loss_by_position.png", help="picture (%(default)s)"
+    )
+    add_device_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    args = parse_arguments(argv)
+    picture = Path(args.save_file)
+    if picture.suffix not in (".png", ".svg"):
+        raise UsageError(f"--save_file {picture} is the picture: let its name end in .png or .svg")
+
+    # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.records.reading import check_file
+    from inference.positions import buckets, long_texts, loss_by_position, mean_by_bucket
+    from inference.weights import find_weight
+    from model.device import choose_device
+    from model.disk import write_atomically
+    from model.files.loading import load_model
+    from model.files.writable import refuse_unwritable
+    from training.report.positions import draw
+
+    check_file(args.data_path)
+    refuse_unwritable(picture.parent, "--save_file")
+    device = choose_device(args.device, args.dtype)
+    paths = [find_weight(source, args.out_dir, chosen_by="a path", say=print) for source in args.weight_path]
+    texts, cut_by, found = None, None, {}
+    for path in paths:
+        loaded = load_model(path)
+        if texts is None:
+            texts, cut_by = long_texts(args.data_path, loaded.tokenizer, args.max_seq_len, args.documents), loaded
+            print(
+                f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens; {texts.shorter:,} are shorter"
+            )
+        elif loaded.tokenizer.fingerprint != cut_by.tokenizer.fingerprint:
+            raise UsageError(f"{path} has another tokenizer than {cut_by.source}, so their losses cannot be compared")
+        for name, network in networks_of(loaded, args.rope_scaling_factor, args.max_seq_len):
+            losses = loss_by_position(network.to(device.device), texts.rows, device, args.batch_size)
+            name = name if name not in found else f"{path}{name.removeprefix(Path(path).stem)}"
+            found[name] = {"weight": path, "known": known_positions(loaded), "loss": mean_by_bucket(losses)}
+
+    ranges = buckets(args.max_seq_len)
+    content = {"file": args.data_path, "documents": len(texts.rows), "positions": ranges, "networks": found}
+    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(picture.with_suffix(".json"), lambda file: file.write(text.encode("utf-8")))
+    draw(found, ranges, picture)
+    print("\n".join(table(found, ranges)))
+    print(f"wrote {picture} and {picture.with_suffix('.json')}")
+
+
+def networks_of(loaded, factor: float | None, length: int):
+    """The network of a weight under its name, and a second time extended by YaRN if `factor` says so.
+
+    Raises `UsageError` for a network whose positions are a table that ends before `length`.
+    """
+    config, name = loaded.model.config, Path(loaded.source).stem
+    if config.model_type == "gpt2" and length > config.max_position_embeddings:
+        raise UsageError(
+            f"the positions of {loaded.source} are learned, {config.max_position_embeddings:,} of them: give no larger"
+            " --max_seq_len"
+        )
+    yield name, loaded.model
+    if factor and config.rope_scaling is None:
+        from model.rope_scaling import extended  # few networks are
+
+        yield (
+            f"{name}, YaRN {factor:g}, untrained",
+            extended(loaded.model, factor, loaded.trained_positions, loaded.source),
+        )
+
+
+def known_positions(loaded) -> int:
+    """How far the network had read before any extension."""
+    scaling = loaded.model.config.rope_scaling or {}
+    return scaling.get("original_max_position_embeddings") or loaded.trained_positions
+
+
+def table(found: dict, ranges: list[tuple[int, int]]) -> list[str]:
+    """A row for each range of positions, a column for each network; a line marks where the first one's texts ended."""
+    wide = [max(10, len(name) + 2) for name in found]
+    rows = [f"{'positions':<14}" + "".join(f"{name:>{w}}" for name, w in zip(found, wide, strict=True))]
+    known = next(iter(found.values()))["known"]
+    for number, (first, last) in enumerate(ranges):
+        if first > known >= (ranges[number - 1][0] if number else 0):
+            rows.append(f"beyond {known:,}:")
+        losses = (each["loss"][number] for each in found.values())
+        where = f"{first:,}-{last:,}"
+        rows.append(f"{where:<14}" + "".join(f"{loss:>{w}.4f}" for loss, w in zip(losses, wide, strict=True)))
+    return rows
+
+
+if __name__ == "__main__":
+    run_main(main)
