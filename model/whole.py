@@ -1,10 +1,6 @@
-"""A network as a whole: all its parameters by name, their gradients.
+"""A network as a whole: its parameters by name, their gradients. `training/engine/sharded.py` gathers spread ones."""
 
-Whatever looks at every parameter at once goes through this file. Today each process holds every parameter whole; a
-network whose parameters are spread over several processes will be gathered here, and nowhere else.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -51,15 +47,10 @@ def changing_state(model: nn.Module) -> dict[str, Tensor]:
     return state if adapters_of(model) is None else {name: tensor for name, tensor in state.items() if is_adapter(name)}
 
 
-def load_changing_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Copies what `changing_state` returned back into the network."""
-    whole = {} if adapters_of(model) is None else model.state_dict()
-    model.load_state_dict(whole | dict(state), strict=True)
-
-
 def first_not_finite(model: nn.Module) -> str | None:
     """The name of a parameter that holds a NaN or an infinity; None if all numbers are finite."""
-    return next((name for name, parameter in model.named_parameters() if not parameter.isfinite().all()), None)
+    pieces = ((name, p.to_local() if hasattr(p, "to_local") else p) for name, p in model.named_parameters())
+    return next((name for name, numbers in pieces if not numbers.isfinite().all()), None)
 
 
 def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:

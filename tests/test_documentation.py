@@ -201,7 +201,8 @@ def test_the_command_works(command, project, capsys):
     program, *words = shlex.split(command)
     if program == "torchrun":
         place = next(i for i, word in enumerate(words) if word.endswith(".py"))
-        words = [*words[:place], str(ROOT / words[place]), *made_small("train_pretrain", words[place + 1 :])]
+        stage = words[place].removesuffix(".py")
+        words = [*words[:place], str(ROOT / words[place]), *made_small(stage, words[place + 1 :])]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         result = subprocess.run([*torchrun, *words], env=environment, capture_output=True, text=True, timeout=300)

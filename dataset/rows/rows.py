@@ -185,7 +185,7 @@ class ValidationRows:
     def batch(self, indices: Sequence[int]) -> Batch:
         return self.packed.gather(*self.places(indices))
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """All rows, in order; the last batch may be smaller."""
-        for start in range(0, len(self), batch_size):
+    def batches(self, batch_size: int, first: int = 0, every: int = 1) -> Iterator[Batch]:
+        """All rows, in order; the last batch may be smaller. Of the batches, only number `first` and each `every`th."""
+        for start in range(first * batch_size, len(self), every * batch_size):
             yield self.batch(range(start, min(start + batch_size, len(self))))

@@ -24,13 +24,23 @@ def _with_the_others() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        from training.report.going_on import command_to_go_on
+        raise lost(error) from error
 
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise LostProcessError(
-            f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on"
-            f" with: {command_to_go_on('--resume')}"
-        ) from error
+
+def lost(error: RuntimeError) -> LostProcessError:
+    """The failure of a collective operation in a sentence."""
+    from training.report.going_on import command_to_go_on
+
+    reason = next(iter(str(error).splitlines()), type(error).__name__)
+    return LostProcessError(
+        f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on"
+        f" with: {command_to_go_on('--resume')}"
+    )
+
+
+def is_of_another(error: RuntimeError) -> bool:
+    """Whether an error that PyTorch raises in its own collective operations is that of another process's end."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def start(device: torch.device) -> None:

@@ -75,9 +75,3 @@ def union(names) -> list[str]:
 def together(work) -> None:
     """Runs `work()` on the main process. Every process raises its `SproutError`, so that none waits for ever."""
     work() if world_size() == 1 else _collectives().together(work)
-
-
-def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Adds up the gradients of all processes. A process that had no rows contributes zeros."""
-    if world_size() > 1:
-        _collectives().sum_gradients(parameters)

@@ -4,12 +4,13 @@ A run that comes to its end does not load this.
 """
 
 import os
+import signal
 
 import torch
 
 from model.errors import SproutError
 from training.engine import distributed
-from training.engine.machine import Interrupted
+from training.engine.machine import EXIT_CODES, Interrupted
 from training.engine.not_finite import DivergedError
 from training.engine.output import Output
 from training.report.description import way_to_page
@@ -27,6 +28,11 @@ def end_early(run, error: BaseException) -> None:
         _save_what_is_good(run)
     elif isinstance(error, torch.OutOfMemoryError):
         raise SproutError(without_memory(error, run.plan)) from error
+    elif run.machine.shards and isinstance(error, RuntimeError):
+        from training.engine.collectives import is_of_another, lost
+
+        if is_of_another(error):
+            raise lost(error) from error
 
 
 def _stop(run) -> None:
@@ -34,9 +40,12 @@ def _stop(run) -> None:
     run.progress.close()
     if run.args.dry_run:
         return
-    run.save_once()
+    if run.saved_at != run.place:
+        run.save()
     distributed.barrier()  # torchrun ends all processes as soon as one exits
-    run.machine.interrupts.ignore()
+    for number in EXIT_CODES:  # everything is saved, and no signal may change the exit code now
+        signal.signal(number, signal.SIG_IGN)
+    run.machine.interrupts.before.clear()
     way = "" if GO_ON in os.environ else f"; go on with: {command_to_go_on('--resume')}"  # the quickstart says its own
     run.say(way_to_page(run.output.logs))
     run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved{way}")
@@ -47,7 +56,8 @@ def _stop(run) -> None:
 def stop_here(run, why: str) -> None:
     """Ends a run whose stage wants no further step: saves, draws, and says why. The loop then leaves `run.steps()`."""
     run.progress.close()
-    run.save_once()
+    if run.saved_at != run.place:
+        run.save()
     if run.machine.is_main:
         run.metrics.draw()
     run.say(way_to_page(run.output.logs))

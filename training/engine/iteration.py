@@ -12,6 +12,7 @@
 An interrupted run resumes after its last update, with the answers that it had sampled.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -32,7 +33,9 @@ class Iteration(Step):
         and saved with the run until the iteration is complete. So `make` may draw random numbers and use networks that
         the updates change."""
         if name not in self._state.kept:
-            self._state.kept[name] = _on_cpu(make())
+            shards = self._machine.shards
+            with shards.whole() if shards else contextlib.nullcontext():  # processes sample and score unalike
+                self._state.kept[name] = _on_cpu(make())
         seed_everything(self._seed, self.number, f"after {name}")
         return self._state.kept[name]
 

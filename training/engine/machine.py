@@ -42,15 +42,15 @@ class Interrupts:
         self.received: int | None = None
         self._received_at = 0.0
         self._patient = False
-        self._before = {}
+        self.before = {}
 
     def __enter__(self):
         for number in EXIT_CODES:
-            self._before[number] = signal.signal(number, self._handle)
+            self.before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error):
-        for number, handler in self._before.items():
+        for number, handler in self.before.items():
             signal.signal(number, handler)
 
     def patient(self) -> None:
@@ -69,12 +69,6 @@ class Interrupts:
     def exit_code(self) -> int:
         """The exit code of the signal received; that of SIGTERM if another process received it."""
         return EXIT_CODES[self.received or signal.SIGTERM]
-
-    def ignore(self) -> None:
-        """Ignores signals from here on: everything is saved, and none may change the exit code now."""
-        for number in EXIT_CODES:
-            signal.signal(number, signal.SIG_IGN)
-        self._before.clear()
 
 
 class Machine:
@@ -100,6 +94,11 @@ class Machine:
         self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
         self.compile_choice, self._deterministic = args.compile, args.deterministic
         self._contexts, self._lenient = contextlib.ExitStack(), contextlib.nullcontext
+        self.shards = None  # with --shard
+        if args.shard != "none":
+            from training.engine.sharded import Shards  # only with the flag
+
+            self.shards = Shards(args, self)
 
     def start(self) -> None:
         self._contexts.enter_context(self.interrupts)
@@ -146,7 +145,7 @@ class Machine:
         """
         self.why_compiles = "the run is too short to pay for it"
         operations = 6 * model.config.active_parameters() * plan.steps * plan.tokens_per_step
-        if operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
+        if self.shards or operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
             from training.engine.speed import decide  # a run of seconds does not load it
 
             self.compiles, self.why_compiles, self.seconds = decide(self, model, plan, resume_file)
@@ -167,5 +166,5 @@ class Machine:
         """A context for validation and samples: autocast with uncompiled layers, since every new shape would compile
         them again."""
         eager = torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
-        with self.autocast(), eager, self._lenient():
+        with self.autocast(), eager, self._lenient(), self.shards.whole() if self.shards else contextlib.nullcontext():
             yield

@@ -16,6 +16,8 @@ MOST_LAYERS_AS_ONE = 24
 def equip(machine, model, plan) -> None:
     """Gives the machine of a run what its plan allows: batches made ahead, and passes recorded as CUDA graphs."""
     allow_tf32(machine.choice)
+    if machine.shards:  # which gathers weights in the midst of a pass, and makes its batches beforehand
+        return
     machine.ahead = BatchesAhead(plan, Copies(machine.choice))
     # Checkpointing has to save and restore random numbers in the middle of a pass, and Python adds compact gradients.
     if not plan.activation_checkpointing and plan.optimizer_memory == "exact":

@@ -64,6 +64,8 @@ def optimizers_for(model: nn.Module, args, learning_rate: float, machine) -> lis
         from training.engine.compact import made_compact  # only with the flag
 
         built = made_compact(built, model, args.offload_states)
+    if machine.shards:
+        return machine.shards.spread(model, built)
     if machine.device.type == "cuda" and args.optimizer == "muon":
         from training.engine.compiled_muon import compile_arithmetic  # only a GPU needs it
 

@@ -96,6 +96,8 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
 
         footprint = footprint_on_cuda(footprint, rows, args, machine.choice)
+    if machine.shards:
+        footprint = machine.shards.footprint(footprint)
     plan = make_plan(
         args,
         rows_per_epoch=rows.rows_per_epoch,

@@ -15,7 +15,7 @@ from model.disk import previous_path
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import ADAPTER_FOLDER
 from model.files.reading import is_whole, read_checkpoint
-from model.whole import changing_state, load_changing_state
+from model.whole import adapters_of, changing_state
 from training.engine import distributed
 from training.engine.blocks import scales_of
 from training.engine.state import FORMAT, VERSION, RunState
@@ -39,6 +39,7 @@ EFFECTS = {
     "dtype": "results are rounded differently",
     "compile": "results are rounded differently",
     "deterministic": "sums on a GPU are rounded in another order",
+    "shard": "sums are rounded in another order",
     "optimizer_memory": "weights are kept to the bit, moments are rounded to 8 bits or taken from there",
 }
 
@@ -84,6 +85,8 @@ def go_on(run) -> None:
     for change in changes:
         run.say(f"changed: {change}")
     restore(saved, run.state, run.networks, run.updaters, path)
+    if run.machine.shards and distributed.gathered(is_whole(run.output.weight_file)) != [True] * run.machine.world_size:
+        run.machine.shards.gather(run, changing_state(run.model))  # for `mend_output`
     run.say(where_it_goes_on(run.args, run.state, run.plan, path))
 
 
@@ -95,7 +98,7 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     """
     if not path.exists() and not previous_path(path).exists():
         raise UsageError(f"--resume: there is no {path}; start without --resume")
-    saved = read_checkpoint(path)
+    saved = read_checkpoint(path, mmap="shard" in expected)  # each process takes its piece of it
     if saved.get("format") != FORMAT or saved.get("version") not in (1, VERSION):
         raise SproutError(f"{path} is not the state of a run that this version of Sprout can continue")
     if not isinstance(saved.get("identity"), dict) or not isinstance(saved.get("step"), int):
@@ -108,7 +111,7 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     changed = [name for name in known if before.get(name) != now.get(name)]
 
     def described(names) -> str:
-        usual = {"optimizer_memory": "exact"}  # what a state does not name
+        usual = {"optimizer_memory": "exact", "shard": "none"}  # what a state does not name
         old, new = ({name: _short(each.get(name, usual.get(name))) for name in names} for each in (before, now))
         words = {name: f"{name} was {old[name]}, is {new[name]}" for name in names}
         for name in ("data.training", "data.validation"):
@@ -127,7 +130,12 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     if _rows_per_step(before) != _rows_per_step(now):  # the position in the data is counted in steps
         refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
         # The batch may differ although no flag asks for it, because its default depends on the length of the run.
-        if "processes" not in changed:
+        if "processes" in changed:
+            batch, each = before.get("batch_size", 1), before.get("batch_size", 1) * now.get("processes", 1)
+            if _rows_per_step(before) % each == 0:
+                times = _rows_per_step(before) // each
+                as_before = f"; for steps as before give --batch_size {batch} --accumulation_steps {times}"
+        else:
             as_before = "; for steps as before give " + " ".join(
                 f"--{name} {before.get(name)}" for name in ("batch_size", "accumulation_steps")
             )
@@ -158,6 +166,12 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
         setattr(state, each.name, saved.get(each.name, getattr(state, each.name)))
     state.updates = [flat(line) for line in state.updates]
     state.kept = saved["kept"][distributed.rank()] if any(saved["kept"]) else {}
+
+
+def load_changing_state(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Copies what `changing_state` returned back into the network."""
+    whole = {} if adapters_of(model) is None else model.state_dict()
+    model.load_state_dict(whole | dict(state), strict=True)
 
 
 def restore_updater(updater: Updater, state: dict) -> None:
@@ -228,8 +242,9 @@ def _updater_misfit(updater: Updater, state) -> str | None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         for index, values in saved["state"].items():
             shapes = {value.shape for value in values.values() if isinstance(value, torch.Tensor)}
-            scales = torch.Size([scales_of(parameters[index].numel())])  # of moments in blocks
-            if not shapes <= {parameters[index].shape, torch.Size(), scales}:  # moments; the step count is a scalar
+            whole = getattr(parameters[index], "whole", parameters[index])  # of a piece with --shard
+            scales = torch.Size([scales_of(whole.numel())])  # of moments in blocks
+            if not shapes <= {whole.shape, torch.Size(), scales}:  # moments; the step count is a scalar
                 return "the moments of an optimizer have another shape"
     return None
 

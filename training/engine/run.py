@@ -62,7 +62,7 @@ class Run:
 
             self._open_metrics = tracked(self)
         self._prepared = None  # the network that `prepare` was called with
-        self._saved_at = None
+        self.saved_at = None
         self._trained, self._beside, self._can_afford_samples = 0.0, 0.0, False  # seconds in updates, and beside them
 
     def begins_with(self, model, origin) -> None:
@@ -124,7 +124,8 @@ class Run:
         self.networks = {name: network.train() for name, (network, _) in learners.items()}
         half = self.machine.choice.dtype == torch.float16
         count = nominal_count or plan.tokens_per_step
-        self.updaters = {name: Updater(each, count, args.grad_clip, half) for name, (_, each) in learners.items()}
+        make = self.machine.shards.updater if self.machine.shards else Updater
+        self.updaters = {name: make(each, count, args.grad_clip, half) for name, (_, each) in learners.items()}
         for name, network in self.networks.items():
             if network.config.model_type == "qwen3_moe":
                 from training.engine.balance import Balance
@@ -208,7 +209,7 @@ class Run:
             from training.report.dry_run import result_of
 
             self.say(result_of(step, self.plan, self.machine))
-        elif self.machine.is_main and self._saved_at:  # else the run had ended before it was resumed
+        elif self.machine.is_main and self.saved_at:  # else the run had ended before it was resumed
             self._close()
 
     def _finish(self, step: Step) -> None:
@@ -259,24 +260,21 @@ class Run:
         if self.args.dry_run:
             return
         contents = whole_state(self.identity, self.state, self.networks, self.updaters)
-        self._saved_at = self._place
-        if not self.machine.is_main:
-            return
+        self.saved_at = self.place
         if spoilt := self.spoilt():
             from training.engine.early_end import not_saved
 
             raise not_saved(self, spoilt)
+        if self.machine.shards:
+            self.machine.shards.gather(self, contents["networks"][MAIN])
+        if not self.machine.is_main:
+            return
         self.metrics.sync()
         self._save_weights()
         save_checkpoint(self.output.resume_file, contents)
 
-    def save_once(self) -> None:
-        """Saves, unless nothing has changed since."""
-        if self._saved_at != self._place:
-            self.save()
-
     @property
-    def _place(self) -> tuple:
+    def place(self) -> tuple:
         """The point that a save belongs to: it changes with every update and every value kept by an iteration."""
         return self.state.step, len(self.state.updates), *self.state.kept
 
@@ -287,12 +285,13 @@ class Run:
             "best": self.state.best,
             "imported": self.plan.imported,
             "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
-        } | self.more_facts()
-        self.output.save_weights(self.model, self.tokenizer, self.stage, facts)
+        } | (whole := self.machine.shards or self).more_facts()
+        self.output.save_weights(whole.model, self.tokenizer, self.stage, facts)
 
     def spoilt(self) -> str | None:
-        """The name of a parameter that is not finite, in any network; None if there is none."""
-        return next(filter(None, map(first_not_finite, self.networks.values())), None)
+        """The name of a parameter that is not finite, in any network and process; None if there is none."""
+        found = next(filter(None, map(first_not_finite, self.networks.values())), None)
+        return next(filter(None, distributed.gathered(found)), None)
 
 
 def _interval(asked: int | None, steps: int, times: int) -> int:

@@ -26,6 +26,8 @@ def decide(machine, model, plan, resume_file: Path | None) -> tuple[bool, str, f
 
     resume_file: the state of the run that goes on, which keeps to what was chosen automatically.
     """
+    if machine.shards:  # whose passes all processes make together
+        return False, "--shard does without", None
     choice = machine.compile_choice
     seconds = expected_seconds(model, plan, machine)
     chosen, why = compiles(machine.device, choice, seconds)

@@ -61,6 +61,7 @@ def identity_of_run(stage: str, args, plan, model, tokenizer, machine, data: dic
         }
         | ({"deterministic": True} if args.deterministic else {})
         | ({"optimizer_memory": "compact"} if args.optimizer_memory == "compact" else {})
+        | ({"shard": args.shard} if args.shard != "none" else {})
     )
 
 

@@ -90,7 +90,7 @@ class Step:
         """Moves each of `batches`, dataclasses of tensors, to the device. A signal ends the run between two of them."""
         if self._replays:
             return
-        for batch in batches:
+        for batch in self._machine.shards.batches(self, batches) if self._machine.shards else batches:
             self._machine.poll()
             yield self._machine.move(batch)
 

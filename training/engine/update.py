@@ -187,14 +187,11 @@ class Updater:
         last good step.
         """
         self.begin()  # in the last step of an epoch, a process without rows calls no `backward`
-        distributed.sum_gradients(self.parameters)
+        gradients, norm = self._summed()
         if self.balance:
             self.balance.count(self._count, measures)
-        gradients = gradients_of(self.parameters)
-        device = gradients[0].device if gradients else torch.device("cpu")
-        norm = norm_of(gradients) if gradients else torch.zeros((), device=device)
         totals = [self._loss, self._count, self._trained, float(interrupted)]
-        (loss_sum, count, trained, signals, norm), measured = (measures or Measures()).read(totals, [norm], device)
+        (loss_sum, count, trained, signals, norm), measured = (measures or Measures()).read(totals, [norm], norm.device)
         self.discard()
         correction = self.nominal_count / (max(1.0, count) * self.scale)
         norm = norm * correction
@@ -212,6 +209,15 @@ class Updater:
             self.balance.press(self.factor)
         loss = loss_sum / count if count else math.nan
         return UpdateResult(loss, round(trained), norm, skipped, measured, signals > 0, still)
+
+    def _summed(self) -> tuple[list[Tensor], Tensor]:
+        """The gradients over all processes, and their norm."""
+        if distributed.world_size() > 1:
+            from training.engine.collectives import sum_gradients
+
+            sum_gradients(self.parameters)
+        gradients = gradients_of(self.parameters)
+        return gradients, norm_of(gradients) if gradients else torch.zeros(())
 
     def _verdict(self, loss: float, norm: float) -> str | None:
         """Why to skip this step, or None. A NaN must not reach the optimizer: its moments would never recover."""

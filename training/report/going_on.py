@@ -23,6 +23,9 @@ def command_to_go_on(*flags: str) -> str:
     words = list(sys.orig_argv)
     if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun: it began one such process for each GPU
         words = ["torchrun", "--nproc_per_node", os.environ.get("LOCAL_WORLD_SIZE", "1"), *sys.argv]
+        if (machines := os.environ.get("GROUP_WORLD_SIZE", "1")) != "1":  # each machine began its own torchrun
+            meet = ["--rdzv_backend", "c10d", "--rdzv_endpoint", os.environ.get("MASTER_ADDR", "HOST")]
+            words[1:1] = ["--nnodes", machines, *meet]
     return in_words([*words, *(flag for flag in flags if flag not in words)])
 
 

@@ -126,6 +126,8 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
     add_switch(flag, "activation_checkpointing", "less memory for a third more time", default=False, decides=NOTHING)
     flag("--optimizer_memory", choices=("exact", "compact"), help="compact: 8 bytes a parameter, not 16 (exact)")
     flag("--offload_states", NOTHING, action="store_true", help="compact: moments and lower halves in RAM")
+    shard = "spread over torchrun's processes: optimizer (ZeRO-2), full (ZeRO-3); docs/scale.md (none)"
+    flag("--shard", choices=("none", "optimizer", "full"), default="none", help=shard)
     flag("--optimizer", RESULT, choices=("adamw", "muon"), default=optimizer, help="default %(default)s")
     flag("--learning_rate", type=positive)
     flag("--schedule", choices=("wsd", "cosine"), default="wsd", help="default %(default)s")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from model.generation import generate_batch, new_generator
 from model.likelihood import evaluate
 from model.sampling import Sampling
+from training.engine import distributed
 
 PROMPTS = ("Once upon a time", "The most important thing", "从前", "今天天气")
 
@@ -21,9 +22,11 @@ class ValidationResult:
 
 
 def validate(model, rows, machine, batch_size: int) -> ValidationResult:
-    """Scores the held-out rows in the precision of the run; a signal ends the run between two batches."""
-    batches, settings = rows.batches(batch_size), {"device": machine.device, "poll": machine.poll}
-    found = evaluate(model, batches, rows.bytes, autocast=machine.inference, **settings)
+    """Scores the held-out rows, shared out among the processes; a signal ends the run between two batches."""
+    batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
+    how = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
+    total = lambda sums: [sum(each) for each in zip(*distributed.gathered(sums))]  # noqa: E731
+    found = evaluate(model, batches, rows.bytes, total=total, **how)
     if rows.bytes:
         name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
     else:

@@ -1,12 +1,15 @@
 """Means over held-out records, for the stages whose loss is not the next-token loss."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 
+from training.engine import distributed
 
-def over_held_out(model, batches: Iterable, machine, score: Callable) -> list:
-    """score(batch) of each held-out batch, without gradients and in the precision of the run."""
+
+def over_held_out(model, rows, batch_size: int, machine, score: Callable) -> list:
+    """score(batch) of this process's held-out batches, without gradients and in the precision of the run."""
+    batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
     found, was_training = [], model.training
     model.eval()
     try:
@@ -27,15 +30,20 @@ def share_of(share: float, count: int, what: str) -> str:
     return f"{share:.1%} of the {what}" if count >= FEWEST_FOR_PERCENT else f"{round(share * count)} of {count} {what}"
 
 
-def validation_means(model, batches: Iterable, machine, sums_of: Callable, count_of: Callable) -> dict[str, float]:
-    """Means over the records in held-out batches, by names that begin with `val_`.
+def validation_means(model, rows, batch_size: int, machine, sums_of: Callable) -> dict[str, float]:
+    """Means over the held-out records, shared out among the processes, by names that begin with `val_`.
 
-    sums_of(batch) -> sums over the records of a batch, by name; count_of(batch) -> how many records it has.
+    sums_of(batch) -> sums over the records of a batch, by name.
     """
     totals: dict[str, float] = {}
     count = 0
-    for sums, records in over_held_out(model, batches, machine, lambda batch: (sums_of(batch), count_of(batch))):
-        for name, value in sums.items():
-            totals[name] = totals.get(name, 0.0) + value.item()
-        count += records
+
+    def numbers_of(batch):
+        return {name: value.item() for name, value in sums_of(batch).items()}, batch.records
+
+    for found in distributed.gathered(over_held_out(model, rows, batch_size, machine, numbers_of)):
+        for sums, records in found:
+            for name, value in sums.items():
+                totals[name] = totals.get(name, 0.0) + value
+            count += records
     return {f"val_{name}": total / count for name, total in totals.items()}

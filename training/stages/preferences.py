@@ -61,7 +61,7 @@ def validate(model, rows, machine, batch_size: int, objective, beta: float, refe
         pair, _ = compare(model, batch, reference)
         return {"loss": objective(pair).sum(), **measures(pair, beta)}
 
-    found = validation_means(model, rows.batches(batch_size), machine, sums, lambda batch: batch.records)
+    found = validation_means(model, rows, batch_size, machine, sums)
     preferred = share_of(found["val_rewards/accuracies"], rows.documents, "pairs")
     return ValidationResult(
         found,

@@ -9,6 +9,7 @@ from dataset.rows.packed import RecordBatch
 from model.errors import UsageError
 from model.files.reward import Spread
 from model.reward import RewardModel, rewards
+from training.engine.distributed import gathered
 from training.losses.reward import bt, hinge, mse
 from training.stages.checks import ValidationResult
 from training.stages.held_out import FEWEST_FOR_PERCENT, share_of, validation_means
@@ -85,11 +86,12 @@ def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objecti
             scores.append(batch.labels.cpu().double())
         return sums
 
-    found = validation_means(model, rows.batches(batch_size), machine, sums, lambda batch: batch.records)
+    found = validation_means(model, rows, batch_size, machine, sums)
     words = f"validation loss {found['val_loss']:.4f}"
     if "val_accuracy" in found:
         preferred = share_of(found["val_accuracy"], rows.documents, "pairs")
         words += f", chosen answer preferred in {preferred}, by {found['val_margin']:.3f}"
+    scores = [each for found_there in gathered(scores) for each in found_there]
     if scores:
         error, variance = found.pop("val_error"), torch.cat(scores).var(unbiased=False).item()
         if variance:

@@ -163,6 +163,8 @@ class Rollouts:
             for name in names:
                 values = kept[name]
                 if values is not None:
+                    if getattr(step, "lends", False):  # with --shard, of another process, and without effect
+                        values = values.new_zeros((int(numbers.max()) + 1, *batch.mask.shape[1 : values.dim()]))
                     values = values[numbers] if values.dim() == 1 else values[numbers, : batch.mask.shape[1]]
                     values = values.to(self.machine.device)
                 found.append(values)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dataset.rows.answers import AnswerBatch
-from training.engine.distributed import sum_over_processes
+from training.engine.distributed import gathered, sum_over_processes
 from training.losses.kto import MOST_BALANCED, Answers, balanced_weights, reference_point
 from training.stages.checks import ValidationResult
 from training.stages.held_out import over_held_out
@@ -74,13 +74,13 @@ def validate(model, rows, machine, batch_size: int, objective: Callable, beta: f
     """
 
     def score(batch: AnswerBatch):
-        return compare(model, batch, reference)[0], mixed_ratios(model, batch, machine, reference)
+        found, mixed = compare(model, batch, reference)[0], mixed_ratios(model, batch, machine, reference)
+        return [each.cpu() for each in (found.policy, found.reference, found.good)], mixed.cpu()
 
-    found, mixed = zip(*over_held_out(model, rows.batches(batch_size), machine, score))
+    every = gathered(over_held_out(model, rows, batch_size, machine, score))
+    found, mixed = zip(*(each for there in every for each in there))
     point = reference_point(*torch.stack(mixed).sum(0))
-    policy, known, good = (
-        torch.cat([getattr(each, name) for each in found]) for name in ("policy", "reference", "good")
-    )
+    policy, known, good = map(torch.cat, zip(*found))
     answers = Answers(policy, known, good, point)
     rewards = beta * answers.ratio
     measures = {"val_loss": objective(answers).mean().item(), "val_kl": point.item()}

@@ -12,12 +12,12 @@ from model.errors import UsageError
 from model.experts import ExpertsConfig
 from model.lora import Lora, add_lora
 from model.transformer import Transformer
-from model.whole import changing_state, load_changing_state, plain_state_dict
+from model.whole import changing_state, plain_state_dict
 from tests.support import random_network
 from training.engine.compact import CompactAdamW, CompactMuon, made_compact, refuse
 from training.engine.compact_network import Masters
 from training.engine.optimizers import build_optimizers
-from training.engine.resume import restore_updater
+from training.engine.resume import load_changing_state, restore_updater
 from training.engine.update import Updater
 from training.losses.next_token import next_token_loss
 

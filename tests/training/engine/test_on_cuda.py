@@ -83,7 +83,8 @@ def test_what_a_gpu_gets_is_what_the_plan_allows(monkeypatch, layers, words, pas
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(torch.cuda, "default_generators", [None, torch.default_generator])
     choice = Device(torch.device("cuda:1"), torch.float32, "")
-    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, passes=None, ahead=None, say=print)
+    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, passes=None, ahead=None, shards=None)
+    machine.say = print
     model = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=layers))
     plan = make_plan(flags("--batch_size=4", *words), rows_per_epoch=3, row_length=8, world_size=1)
     on_cuda.equip(machine, model, plan)

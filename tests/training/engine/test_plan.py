@@ -118,7 +118,10 @@ def test_what_was_imported_once_keeps_its_rates_in_every_later_stage():
     assert again.learning_rate == imported.learning_rate and again.imported and imported.imported
     assert not planned(begins_with="full_sft").imported
     rows = SimpleNamespace(rows_per_epoch=100, held_out=None, row_length=512, passes=np.ones(1))
-    args, machine = flags("--optimizer=adamw"), SimpleNamespace(world_size=1, choice=choose_device("cpu", "float32"))
+    args, machine = (
+        flags("--optimizer=adamw"),
+        SimpleNamespace(world_size=1, shards=None, choice=choose_device("cpu", "float32")),
+    )
     model = Transformer(SMALL)
     rates = {"ours": {"adamw": 1e-4}, "imported": {"adamw": 1e-6}}
     found = [
@@ -244,7 +247,7 @@ def test_a_short_run_scores_few_rows():
     def plan(rows: int, held_out: HeldOut, eval_interval=None) -> Plan:
         args, machine = (
             flags("--optimizer=adamw"),
-            SimpleNamespace(world_size=1, choice=choose_device("cpu", "float32")),
+            SimpleNamespace(world_size=1, shards=None, choice=choose_device("cpu", "float32")),
         )
         args.eval_interval = eval_interval
         found = SimpleNamespace(rows_per_epoch=rows, held_out=held_out, row_length=512, passes=np.ones(1))

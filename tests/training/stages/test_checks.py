@@ -42,7 +42,7 @@ def test_a_validation_says_what_it_found(monkeypatch, total_bytes, measure, word
     found = Evaluation(nats=8.0, targets=4, bytes=total_bytes, correct=3)
     monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: found)
     machine = SimpleNamespace(device=None, inference=None, poll=None)
-    rows = SimpleNamespace(batches=lambda size: [], bytes=total_bytes)
+    rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=total_bytes)
     result = checks.validate(None, rows, machine, 2)
     value = found.bits_per_byte if total_bytes else 0.75
     assert result.measures == {"val_loss": 2.0, measure: value}
