@@ -11,6 +11,7 @@ import pytest
 from model.errors import UsageError
 from scripts.benchmark import command, decode, duplicates
 from scripts.benchmark import plan as benchmark_plan
+from scripts.benchmark.scale.experts import price_of_steps
 from tests.dataset.prepare.duplicates.texts import pair_at
 from tests.stages.workshop import write_texts
 
@@ -84,3 +85,10 @@ def test_duplicates_are_set_against_datasketch_and_brute_force(tmp_path, capsys,
     assert "10 documents: 4 merged into another" in printed and printed.count("  J 1.000") == 2
     assert "precision 1.0000, recall 1.0000, F1 1.0000" in printed and "does not have: 0" in printed
     assert duplicates.lowest_of_clusters([[0, 3], [1], [2, 3], [0, 2, 3]]).tolist() == [0, 1, 0, 0]
+
+
+def test_the_price_of_experts_is_taken_at_equal_active_parameters():
+    found = price_of_steps(1)
+    dense, experts = found["dense"], found["experts"]
+    assert dense["active"] == dense["parameters"] < experts["active"] < 1.01 * dense["active"] < experts["parameters"]
+    assert all(len(each[kind]) == 1 and each[kind][0] > 0 for each in found.values() for kind in ("clock", "processor"))

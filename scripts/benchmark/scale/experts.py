@@ -33,7 +33,7 @@ SIZES = {
     "intermediate_size": 512,
 }
 EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2}
-STEPS, ROUNDS = 240, 30  # of a run; of the price
+STEPS, ROUNDS = 480, 30  # of a run; of the price
 REHEARSED = {"steps": 4, "rounds": 2}
 
 
@@ -98,7 +98,8 @@ def price_of_steps(rounds: int) -> dict[str, dict]:
 
 def loss_of(network: Transformer, tokens: torch.Tensor):
     """Sum and count of the loss of every next token."""
-    return next_token_loss(network.features(tokens[:, :-1]), network.lm_head.weight, tokens[:, 1:])
+    targets = tokens[:, 1:]
+    return next_token_loss(network.features(tokens[:, :-1]), network.lm_head.weight, targets), targets.numel()
 
 
 def run(name: str, seed: int, steps: int, training: Path, validation: Path, folder: Path) -> dict:
