@@ -115,38 +115,39 @@ def run(recipe: FineTuning | Pretraining, folder: Path, out: Path, seed: int) ->
     if recipe == USUAL:  # the quickstart has made this very run
         return outcome(folder, "full_sft", 256, folder / "questions_after.json")
     out.mkdir(parents=True, exist_ok=True)
-    place, done = Place(out, seed), Done(out / f"{recipe.name}.json")
-    title = f"seed {seed}, {recipe}"
-    name = ("--weight_name", recipe.name)
-    if isinstance(recipe, Pretraining):
-        done = Done(out / f"{recipe.name}_{recipe.hidden}.json")
-        training, held_out = some_lines(folder / "sample" / "pretrain.jsonl", TEXTS, out, HELD_OUT_TEXTS)
-        weight = place.weight(recipe.name, recipe.hidden)
-        more = (
-            "--data_path",
-            str(training),
-            "--val_path",
-            str(held_out),
-            "--tokenizer_path",
-            str(folder / "tokenizer"),
-        )
-        command = f"train_pretrain.py {PRETRAINING} {recipe.shape} --epochs {recipe.epochs} --eval_interval 1000000"
-        _perform(place.training(title, command, *more, *name, result=weight), done)
-        return outcome(out, recipe.name, recipe.hidden)
-    training, _ = some_lines(folder / "sample" / "sft.jsonl", recipe.share, out)
-    more = ("--data_path", str(training), "--from_weight", str(folder / "pretrain_256.pth"))
+    return pretrain(recipe, folder, out, seed) if isinstance(recipe, Pretraining) else tune(recipe, folder, out, seed)
+
+
+def pretrain(recipe: Pretraining, folder: Path, out: Path, seed: int) -> Outcome:
+    training, held_out = some_lines(folder / "sample" / "pretrain.jsonl", TEXTS, out, HELD_OUT_TEXTS)
+    files = ("--data_path", str(training), "--val_path", str(held_out), "--tokenizer_path", str(folder / "tokenizer"))
+    command = f"train_pretrain.py {PRETRAINING} {recipe.shape} --epochs {recipe.epochs} --eval_interval 1000000"
+    place, name = Place(out, seed), ("--weight_name", recipe.name)
+    weight = place.weight(recipe.name, recipe.hidden)
+    training = place.training(f"seed {seed}, {recipe}", command, *files, *name, result=weight)
+    make(training, Done(out / f"{recipe.name}_{recipe.hidden}.json"))
+    return outcome(out, recipe.name, recipe.hidden)
+
+
+def tune(recipe: FineTuning, folder: Path, out: Path, seed: int) -> Outcome:
+    chats, _ = some_lines(folder / "sample" / "sft.jsonl", recipe.share, out)
+    files = ("--data_path", str(chats), "--from_weight", str(folder / "pretrain_256.pth"))
     command = f"train_full_sft.py {FINE_TUNING} --epochs {recipe.epochs} --learning_rate {recipe.rate:g}"
-    weight, answers = place.weight(recipe.name, 256), out / f"{recipe.name}_questions.json"
-    _perform(place.training(title, command, *more, *name, result=weight), done)
+    place, name, done = Place(out, seed), ("--weight_name", recipe.name), Done(out / f"{recipe.name}.json")
+    weight, answers = place.weight(recipe.name), out / f"{recipe.name}_questions.json"
+    title = f"seed {seed}, {recipe}"
+    make(place.training(title, command, *files, *name, result=weight), done)
     questions = ("--data_path", str(folder / "sample" / "questions.jsonl"), "--answers", "--json")
     asking = ("eval_model.py", "--model_mode", "1", "--weight_path", str(weight), *questions, "--max_new_tokens", "64")
-    _perform(Stage(f"{title}: held-out questions", asking, answers, capture=True), done)
+    make(Stage(f"{title}: held-out questions", asking, answers, capture=True), done)
     return outcome(out, recipe.name, 256, answers)
 
 
-def _perform(stage: Stage, done: Done) -> None:
+def make(stage: Stage, done: Done) -> None:
+    """Runs a stage unless it is done."""
     if done.has(stage):
         return
+    print(f"\n{stage.title}", flush=True)
     perform(stage, done)
     if stage.resume is not None:  # a finished run of a table is not gone on with, and its state is twice its weight
         for path in stage.result.parent.glob(f"{stage.result.stem}*_resume*.pth"):
