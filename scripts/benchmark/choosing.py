@@ -20,7 +20,7 @@ from training.report.going_on import ROOT
 # Every run of a table has these, so that only what the table compares is different.
 FINE_TUNING = "--max_seq_len 256 --sample_interval 0 --compile off"
 PRETRAINING = "--preset tiny --max_seq_len 256 --sample_interval 0 --compile off"
-TEXTS, HELD_OUT_TEXTS = 0.25, 300  # of the sample's texts: what the sizes are trained on, and what they are scored on
+TEXTS, HELD_OUT_TEXTS = 0.15, 300  # of the sample's texts: what the sizes are trained on, and what they are scored on
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ PARTS = {
     "data": [
         *(replace(USUAL, share=0.05, epochs=epochs) for epochs in (3, 30)),
         *(replace(USUAL, share=0.2, epochs=epochs) for epochs in (3, 9)),
-        USUAL,
+        *(replace(USUAL, epochs=epochs) for epochs in (1, 3)),
     ],
-    "epochs": [replace(USUAL, epochs=epochs) for epochs in (1, 3, 9)],
+    "epochs": [replace(USUAL, share=0.2, epochs=epochs) for epochs in (3, 9, 27)],
     "rates": [replace(USUAL, rate=rate) for rate in (0.0003, 0.001, 0.003)],
     "sizes": [Pretraining(hidden, epochs) for hidden in (128, 256, 384) for epochs in (1, 3)],
 }
