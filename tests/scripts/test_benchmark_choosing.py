@@ -29,7 +29,7 @@ def quickstart(tmp_path):
     logs = folder / "logs" / "full_sft_256"
     logs.mkdir(parents=True)
     (logs / "metrics.jsonl").write_text('{"step": 1}\n{"step": 339, "val_loss": 0.0421}\n')
-    (logs / "run.json").write_text('{"parameters": 1000}')
+    (logs / "run.json").write_text('{"trained_parameters": 1000}')
     tokenizer = Tokenizer.load()
     tokenizer.save(folder / "tokenizer")
     config = PRESETS["tiny"].replace(vocab_size=tokenizer.vocab_size, num_hidden_layers=1, intermediate_size=64)
@@ -72,7 +72,7 @@ def test_a_share_of_the_lines_is_the_same_each_time_and_holds_none_that_is_held_
 def test_a_table_has_a_column_for_each_seed_and_their_mean():
     recipes = [FineTuning(epochs=1), FineTuning(epochs=9, rate=0.0003)]
     outcomes = {
-        (recipe, seed): Outcome(113 * recipe.epochs, 0.1 * seed, 0.5 + 0.1 * seed)
+        (recipe, seed): Outcome(113 * recipe.epochs, loss=0.1 * seed, right=0.5 + 0.1 * seed)
         for recipe in recipes
         for seed in (1, 2)
     }
@@ -82,7 +82,7 @@ def test_a_table_has_a_column_for_each_seed_and_their_mean():
         "| 100 % | 9 | 0.0003 | 1,017 | 60.0 % | 70.0 % | 65.0 % | 0.100 | 0.200 | 0.150 |",
     ]
     shares = [FineTuning(share=0.05), FineTuning()]  # each validates on conversations of its own share
-    outcomes = {(recipe, 1): Outcome(17, 0.5, 0.25) for recipe in shares}
+    outcomes = {(recipe, 1): Outcome(17, loss=0.5, right=0.25) for recipe in shares}
     assert table(shares, [1], outcomes)[2] == "| 5 % | 3 | 0.001 | 17 | 25.0 % | 25.0 % |"
 
 
@@ -93,7 +93,7 @@ def test_another_width_keeps_the_shape_of_the_preset():
 
 
 def test_what_is_unknown_is_refused(tmp_path, quickstart):
-    with pytest.raises(UsageError, match="the parts of choosing are data, epochs, rates, sizes"):
+    with pytest.raises(UsageError, match="the parts of choosing are data, epochs, rates, sizes, adapters"):
         command.main(["choosing", "--data_path", str(quickstart), "--only", "weather"])
     (quickstart / "questions_after.json").unlink()
     with pytest.raises(UsageError, match="not the folder of a finished quickstart: make one with python scripts/q"):
