@@ -93,7 +93,7 @@ def test_another_width_keeps_the_shape_of_the_preset():
 
 
 def test_what_is_unknown_is_refused(tmp_path, quickstart):
-    with pytest.raises(UsageError, match="the parts of choosing are data, epochs, rates, sizes, adapters"):
+    with pytest.raises(UsageError, match="the parts of choosing are data, rates, sizes, adapters"):
         command.main(["choosing", "--data_path", str(quickstart), "--only", "weather"])
     (quickstart / "questions_after.json").unlink()
     with pytest.raises(UsageError, match="not the folder of a finished quickstart: make one with python scripts/q"):
