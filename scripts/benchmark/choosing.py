@@ -85,7 +85,7 @@ PARTS = {
         *(replace(USUAL, share=0.2, epochs=epochs) for epochs in (3, 9, 15)),
         *(replace(USUAL, epochs=epochs) for epochs in (1, 3)),
     ],
-    "rates": [replace(USUAL, share=0.2, epochs=9, rate=rate) for rate in (0.0003, 0.001, 0.003)],
+    "rates": [replace(USUAL, share=0.2, epochs=9, rate=rate) for rate in (0.0005, 0.001, 0.002, 0.004)],
     "sizes": [Pretraining(hidden, epochs) for hidden in (128, 256, 384) for epochs in (1, 3)],
     "adapters": [Identity(True, 0.0005), Identity(False, 0.0003), Identity(False, 0.001)],
 }
