@@ -14,6 +14,7 @@
     python scripts/benchmark.py scale --only shard --preset tiny       bytes a process holds with each --shard
     python scripts/benchmark.py scale --data_path a.jsonl             all of docs/scale.md; --only experts for a part
     python scripts/benchmark.py tokenizer --data_path a.jsonl --megabytes 50 1000   training one, against `tokenizers`
+    python scripts/benchmark.py choosing --data_path out/quickstart   docs/choosing.md; --only data for a part
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -43,9 +44,10 @@ def main(argv=None):
             "prepare",
             "scale",
             "tokenizer",
+            "choosing",
         ),
     )
-    what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both"
+    what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both; choosing: folders"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
@@ -61,7 +63,7 @@ def main(argv=None):
         "--against", metavar="FOLDER", help="gpu, decode: a checkout of an earlier commit, measured too"
     )
     parser.add_argument("--minimind", metavar="FOLDER", help="gpu, rollouts: a checkout of MiniMind, measured too")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu, scale: only these measurements")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu, scale, choosing: only these")
     parser.add_argument("--preset", choices=PRESETS, default="26m", help="scale --only shard (%(default)s)")
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
     parser.add_argument("--rehearse", action="store_true", help="gpu, scale: experts at its smallest, on a CPU")
@@ -101,6 +103,8 @@ def main(argv=None):
         from scripts.benchmark.decode import compare
     elif args.what == "plan":
         from scripts.benchmark.plan import compare
+    elif args.what == "choosing":
+        from scripts.benchmark.choosing import compare
     else:
         from scripts.benchmark.learn import compare
     compare(args)
