@@ -22,6 +22,7 @@ from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.products import product_prompts, tool_chats
 from dataset.sample.prompts import prompts, prompts_in_chats, sums
 from dataset.sample.reasoning import answers_alone, few_thoughts, reasoning
+from dataset.sample.small_letters import notes
 from dataset.sample.world import World
 from model.disk import exclusive, write_atomically
 from model.errors import SproutError
@@ -29,6 +30,7 @@ from model.errors import SproutError
 # The records of each file.
 FILES = {
     "pretrain": lambda world: [{"text": text} for text in documents(world)],
+    "small_letters": lambda world: [{"text": text} for text in notes(world)],
     "sft": fine_tuning,
     "questions": held_out_questions,
     "identity": lambda world: identity(world, held=False),
