@@ -32,6 +32,11 @@ PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3 --sample_interval 0"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
 FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001 --sample_interval 0"
 
+FURTHER_QUESTIONS = {
+    "rephrased": "held-out questions in other words, as typed in a hurry",
+    "unknown": "held-out questions that it cannot know the answer to, so that it should say so",
+}
+
 TRY_EN = ("What is the capital of Spain?", "What is 27 + 35?", "What is the moral of The Crow and the Pearl?")
 TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "苹果用英语怎么说？")
 
@@ -76,10 +81,14 @@ def stages(place: Place) -> list[Stage]:
         place.training(
             "fine-tuning: learns to answer, from conversations",
             f"train_full_sft.py {FINE_TUNING}",
-            *("--data_path", chats),
+            *("--data_path", chats, place.sample("first_chat")),
             result=place.weight("full_sft"),
         ),
         place.examination("held-out questions after fine-tuning", "questions_after", "--model_mode 1"),
+        *(
+            place.examination(title, name, "--model_mode 1", questions=f"{name}_heldout")
+            for name, title in FURTHER_QUESTIONS.items()
+        ),
     ]
 
 
@@ -113,9 +122,11 @@ def walk(args, here: Path) -> tuple[str, ...]:
     for number, stage in enumerate(way, 1):
         do(stage, f"[{number}/{count}]", done)
 
-    before, after = (json.loads(stage.result.read_text(encoding="utf-8")) for stage in way if stage.capture)
+    before, after, *further_answers = (
+        json.loads(stage.result.read_text(encoding="utf-8")) for stage in way if stage.capture
+    )
     print("\nright answers to held-out questions, word for word, before and after fine-tuning")
-    print("\n".join(comparison(before, after)))
+    print("\n".join(comparison(before, after, dict(zip(FURTHER_QUESTIONS, further_answers, strict=True)))))
     print("\na few conversations", flush=True)
     chat = ("eval_model.py", "--model_mode", "1", *place.where)
     prompts = [word for question in TRY_EN + TRY_ZH for word in ("--prompt", question)]
@@ -138,20 +149,30 @@ def do(stage: Stage, number: str, done: Done) -> None:
         perform(stage, done)
 
 
-def comparison(before: dict, after: dict) -> list[str]:
-    """A row for each skill, a column for each language: accuracy before -> after fine-tuning."""
+def comparison(before: dict, after: dict, further: dict[str, dict]) -> list[str]:
+    """A row for each skill, a column for each language: accuracy before -> after fine-tuning.
+
+    further: what was only measured after it, by name; a row each below the others.
+    """
     languages = list(after["languages"])
     rows = [["skill", "questions", *languages, "all"]]
     for skill in [*after["skills"], None]:
         pair = [each["skills"][skill] if skill else each for each in (before, after)]
         cells = [_change(*(each["languages"].get(language) for each in pair)) for language in languages]
         rows.append([skill or "all", f"{pair[1]['questions']:,}", *cells, _change(*pair)])
+    for name, found in further.items():
+        cells = [_percent(found["languages"].get(language)) for language in languages]
+        rows.append([name, f"{found['questions']:,}", *cells, _percent(found)])
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
 
 
 def _change(before: dict | None, after: dict | None) -> str:
-    return "-" if before is None or after is None else f"{before['accuracy']:.1%} -> {after['accuracy']:.1%}"
+    return "-" if before is None or after is None else f"{_percent(before)} -> {_percent(after)}"
+
+
+def _percent(share: dict | None) -> str:
+    return "-" if share is None else f"{share['accuracy']:.1%}"
 
 
 def farewell(args, chat: tuple[str, ...], here: Path, time: str) -> str:

@@ -135,12 +135,14 @@ def share(right: float, count: int, **languages) -> dict:
 def test_the_table_has_a_row_for_each_skill_and_a_column_for_each_language():
     before = share(0.0, 40, en=0.0, zh=0.0) | {"skills": {"sum": share(0.0, 40, en=0.0, zh=0.0)}}
     after = share(0.95, 40, en=1.0, zh=0.9) | {"skills": {"sum": share(0.95, 40, en=1.0, zh=0.9)}}
-    head, row, total = (line.split("  ") for line in comparison(before, after))
+    unknown = share(0.9, 20, en=0.8, zh=1.0)
+    head, row, total, last = (line.split("  ") for line in comparison(before, after, {"unknown": unknown}))
     assert [cell.strip() for cell in head if cell.strip()] == ["skill", "questions", "en", "zh", "all"]
     assert [cell.strip() for cell in row if cell.strip()] == [
         *("sum", "40", "0.0% -> 100.0%", "0.0% -> 90.0%", "0.0% -> 95.0%"),
     ]
     assert total[0].strip() == "all"
+    assert [cell.strip() for cell in last if cell.strip()] == ["unknown", "20", "80.0%", "100.0%", "90.0%"]
 
 
 def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tmp_path):
@@ -151,7 +153,8 @@ def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tm
             if word.endswith(".jsonl"):
                 assert Path(word).is_file()
     assert [stage.command[0] for stage in way] == [
-        *("-m", "train_tokenizer.py", "train_pretrain.py", "eval_model.py", "train_full_sft.py", "eval_model.py"),
+        *("-m", "train_tokenizer.py", "train_pretrain.py", "eval_model.py", "train_full_sft.py"),
+        *("eval_model.py", "eval_model.py", "eval_model.py"),
     ]
     assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
 
@@ -193,11 +196,11 @@ def test_the_table_of_the_full_way_says_what_was_measured(tmp_path):
     head, *rows = table_after(place)
     assert head.split()[0] == "stage" and len({len(row) for row in rows}) == 1
     last = [row.split()[-2:] for row in rows]
-    assert last[0] == ["0.0%", "1.0%"] and last[1] == ["2.0%", "3.0%"] and last[2] == ["1.0%", "4.0%"]
-    assert last[3] == ["50.0%", "0.0%"] and last[4] == last[6] == ["-", "97.0%"] and last[5] == ["5.0%", "6.0%"]
-    assert last[7] == ["50.0%", "0.0%"] and last[8] == ["5.0%", "7.0%"] and last[9] == ["58.0%", "59.0%"]
-    assert last[10] == ["60.0%", "62.0%"] and last[11] == ["11.0%", "13.0%"] and last[12] == ["14.0%", "15.0%"]
-    assert last[13] == ["16.0%", "17.0%"]
+    assert last[0] == ["0.0%", "1.0%"] and last[1] == ["4.0%", "5.0%"] and last[2] == ["1.0%", "6.0%"]
+    assert last[3] == ["50.0%", "0.0%"] and last[4] == last[6] == ["-", "97.0%"] and last[5] == ["7.0%", "8.0%"]
+    assert last[7] == ["50.0%", "0.0%"] and last[8] == ["7.0%", "9.0%"] and last[9] == ["60.0%", "61.0%"]
+    assert last[10] == ["62.0%", "64.0%"] and last[11] == ["13.0%", "15.0%"] and last[12] == ["16.0%", "17.0%"]
+    assert last[13] == ["18.0%", "19.0%"]
 
 
 def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_path):
