@@ -15,7 +15,7 @@ from dataset.sample.grammar import fill
 from dataset.sample.loader import LANGUAGES, Lines, read_wordings
 from dataset.sample.number_words import in_words
 from dataset.sample.outside import made_up, outside, true_answers
-from dataset.sample.plain_questions import numbers_in, plainly, short_form
+from dataset.sample.plain_questions import numbers_in, plain_wordings, plainly
 from dataset.sample.questions import answer, question, record, sum_answer
 from dataset.sample.recall import recalls
 from dataset.sample.world import World
@@ -105,39 +105,45 @@ def _record(each: Unknown) -> dict:
 def _facts(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     away = outside(world, language, held)
     for skill in fact_wordings(language):
-        for _ in range(FACTS[held]):
+        for wording in _wordings(skill, language, held, FACTS[held], rng):
             if rng.random() < MADE_UP_SHARE:
                 entity = made_up(language, held, skill in ("capital", "home", "job", "pet"), rng)
                 if skill == "moral" and language == "en":
                     entity = f"The {entity.capitalize()} and the {made_up(language, held, True, rng)}"
             else:
                 entity = rng.choice(away.of(skill))
-            yield _fact(skill, language, entity, held, rng)
+            yield _fact(skill, language, entity, wording)
 
 
-def _fact(skill: str, language: str, entity: str, held: bool, rng: random.Random) -> Unknown:
-    wordings = fact_wordings(language)[skill]
-    if rng.random() < 0.35:
-        asked = short_form(skill, language, entity, held, rng)
-    else:
-        asked = fill(rng.choice(wordings.questions.of(held)), entity)
+def _wordings(skill: str, language: str, held: bool, count: int, rng: random.Random) -> list[str]:
+    """So many wordings of a skill, a third of them short forms, each about as often as the others."""
+    short, full = plain_wordings(language).facts[skill].of(held), fact_wordings(language)[skill].questions.of(held)
+    parts = [rng.sample(each, len(each)) for each in (short, full, full)]
+    return [parts[number % 3][number // 3 % len(parts[number % 3])] for number in range(count)]
+
+
+def _fact(skill: str, language: str, entity: str, wording: str) -> Unknown:
     attribute = true_answers(skill, language).get(entity)
-    true = attribute and fill(wordings.answer, entity, attribute)
-    return Unknown(language, "fact", asked, skill, entity, true)
+    true = attribute and fill(fact_wordings(language)[skill].answer, entity, attribute)
+    return Unknown(language, "fact", fill(wording, entity), skill, entity, true)
 
 
 def _mixed_up(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     """Questions about what the world knows, but not this of it."""
     skills = ("capital", "sound", "young", "colour", "opposite", "home", "job", "pet")
     known = known_entities(world, language, held)
-    of = {skill: {f.entity for f in world.facts if (f.skill, f.language) == (skill, language)} for skill in skills}
+    of: dict[str, set[str]] = {skill: set() for skill in skills}
+    for fact in world.facts:
+        if fact.language == language and fact.skill in skills:
+            of[fact.skill].add(fact.entity.lower())  # in small letters, a turkey is a country
     for _ in range(MIXED_UP[held]):
         skill = rng.choice(skills)
         kind = rng.choice([kind for kind in known if kind not in (skill, "moral")])
-        others = [entity for entity in known[kind] if entity not in of[skill]]
+        others = [entity for entity in known[kind] if entity.lower() not in of[skill]]
         if kind in ("home", "job", "pet") and skill in ("home", "job", "pet") or not others:
-            skill, others = "capital", [entity for entity in known["colour"] if entity not in of["capital"]]
-        yield _fact(skill, language, rng.choice(others), held, rng)
+            skill, others = "capital", [entity for entity in known["colour"] if entity.lower() not in of["capital"]]
+        wording = rng.choice(_wordings(skill, language, held, 3, rng))
+        yield _fact(skill, language, rng.choice(others), wording)
 
 
 def known_entities(world: World, language: str, held: bool) -> dict[str, list[str]]:
@@ -145,10 +151,10 @@ def known_entities(world: World, language: str, held: bool) -> dict[str, list[st
     flags: dict[str, set[bool]] = {}
     for fact in world.facts:
         if fact.language == language:
-            flags.setdefault(fact.entity, set()).add(fact.held)
+            flags.setdefault(fact.entity.lower(), set()).add(fact.held)
     found: dict[str, list[str]] = {}
     for fact in world.facts:
-        if fact.language == language and flags[fact.entity] == {held}:
+        if fact.language == language and flags[fact.entity.lower()] == {held}:
             found.setdefault(fact.skill, []).append(fact.entity)
     return found
 
@@ -190,7 +196,11 @@ def _free(world: World, language: str, held: bool, rng: random.Random) -> Iterat
 
 def _asked_of(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     """Questions of other kinds, about what the world knows and what it does not."""
-    away, known, wordings = outside(world, language, held), known_entities(world, language, held), unknown_wordings(language)
+    away, known, wordings = (
+        outside(world, language, held),
+        known_entities(world, language, held),
+        unknown_wordings(language),
+    )
     things = [entity for skill in ("sound", "colour", "translation") for entity in known[skill]]
     for asked, inside, others in (
         (wordings.things, things, (*away.animals, *away.words)),
@@ -229,11 +239,12 @@ def _further(world: World, language: str, rng: random.Random) -> Iterator[dict]:
         skill = rng.choice(skills)
         facts = [f for f in world.facts if (f.skill, f.language, f.held) == (skill, language, False)]
         fact, entity = rng.choice(facts), rng.choice(outside(world, language, False).of(skill))
-        first, away = question(fact, rng.choice(fact.wordings.questions.fine_tuning)), _fact(skill, language, entity, False, rng)
+        wordings = fact.wordings.questions.fine_tuning
+        first, away = question(fact, rng.choice(wordings)), fill(rng.choice(wordings), entity)
         reply = unknown_wordings(language).answers["fact"]
         wording = rng.choice(frames(language).further.fine_tuning).replace("{name}", fact.wordings.name)
         if rng.random() < 0.5:
             turns = [first, answer(fact), fill(wording, entity), reply]
         else:
-            turns = [away.asked, reply, fill(wording, fact.entity), answer(fact)]
+            turns = [away, reply, fill(wording, fact.entity), answer(fact)]
         yield record("follow_up", language, turns)
