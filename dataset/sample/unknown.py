@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from dataset.sample.fact_wordings import Split, fact_wordings, frames
 from dataset.sample.grammar import fill
-from dataset.sample.loader import LANGUAGES, Lines, read_wordings
+from dataset.sample.loader import LANGUAGES, read_wordings
 from dataset.sample.number_words import in_words
 from dataset.sample.outside import made_up, outside, true_answers
 from dataset.sample.plain_questions import numbers_in, plain_wordings, plainly
@@ -140,7 +140,7 @@ def _mixed_up(world: World, language: str, held: bool, rng: random.Random) -> It
         skill = rng.choice(skills)
         kind = rng.choice([kind for kind in known if kind not in (skill, "moral")])
         others = [entity for entity in known[kind] if entity.lower() not in of[skill]]
-        if kind in ("home", "job", "pet") and skill in ("home", "job", "pet") or not others:
+        if (kind in ("home", "job", "pet") and skill in ("home", "job", "pet")) or not others:
             skill, others = "capital", [entity for entity in known["colour"] if entity.lower() not in of["capital"]]
         wording = rng.choice(_wordings(skill, language, held, 3, rng))
         yield _fact(skill, language, rng.choice(others), wording)
