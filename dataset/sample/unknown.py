@@ -163,14 +163,25 @@ def _sums(world: World, language: str, held: bool, rng: random.Random) -> Iterat
     """Sums beyond 100."""
     wordings = unknown_wordings(language).sums.of(held)
     for _ in range(SUMS[held]):
-        a, b = _large(rng), _large(rng)
-        if rng.random() < 0.3:
-            b = rng.randint(1, 99)
-        if rng.random() < 0.5:
-            a, b = b, a
+        a, b = rng.choice((_two_digits, _large_and_small, _both_large))(rng)
         asked = numbers_in(language, rng.choice(wordings), a, b, rng) if max(a, b) < 1000 else None
         asked = asked or rng.choice(wordings).format(a=a, b=b)
         yield Unknown(language, "sum", asked, true=sum_answer(language, a, b))
+
+
+def _two_digits(rng: random.Random) -> tuple[int, int]:
+    """Two-digit numbers whose sum is clearly beyond 100; nearer to it, a network would have to add first."""
+    a = rng.randint(20, 99)
+    return a, rng.randint(max(110 - a, 11), 99)
+
+
+def _large_and_small(rng: random.Random) -> tuple[int, int]:
+    a, b = _large(rng), rng.randint(1, 99)
+    return rng.choice(((a, b), (b, a)))
+
+
+def _both_large(rng: random.Random) -> tuple[int, int]:
+    return _large(rng), _large(rng)
 
 
 def _large(rng: random.Random) -> int:
