@@ -6,6 +6,7 @@
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Annotated
 
 from dataset.sample.fact_wordings import Skill, Split
@@ -44,19 +45,23 @@ def plainly(language: str, asked: str, rng: random.Random) -> str:
     return rng.choice((bare, bare, bare + "?", asked.removeprefix("请问").rstrip("。？")))
 
 
-def short_form(skill: Skill, language: str, entity: str, held: bool, rng: random.Random) -> str:
-    """A short question about an entity, in English half of the time in small letters throughout."""
-    asked = fill(rng.choice(plain_wordings(language).facts[skill].of(held)), entity)
+def _in_small_letters(language: str, asked: str, rng: random.Random) -> str:
+    """The question as it is, or in English most of the time without capitals, of names too."""
     return asked.lower() if language == "en" and rng.random() < 0.6 else asked
 
 
 def plain_questions(world: World) -> Iterator[dict]:
     """Chat records about facts that fine-tuning asks for in full, and about sums."""
     rng = world.rng("plain questions")
+    forms = {}  # of each skill, in turn, so that all are used
+    for language in LANGUAGES:
+        for skill, split in plain_wordings(language).facts.items():
+            forms[skill, language] = cycle(rng.sample(split.fine_tuning, len(split.fine_tuning)))
     for fact in world.facts:
         if not fact.held:
             for _ in range(SHORT_FORMS):
-                yield _about(fact, short_form(fact.skill, fact.language, fact.entity, False, rng))
+                asked = fill(next(forms[fact.skill, fact.language]), fact.entity)
+                yield _about(fact, _in_small_letters(fact.language, asked, rng))
             for wording in rng.sample(fact.wordings.questions.fine_tuning, PLAIN_FORMS):
                 yield _about(fact, plainly(fact.language, question(fact, wording), rng))
     for language in LANGUAGES:
@@ -75,7 +80,8 @@ def plain_heldout(world: World) -> list[dict]:
                 facts = [f for f in world.facts if (f.skill, f.language, f.held) == (skill, language, held)]
                 for fact in rng.sample(facts, min(HELD_FACTS, len(facts))):
                     if rng.random() < 0.5:
-                        asked = short_form(skill, language, fact.entity, True, rng)
+                        asked = fill(rng.choice(plain_wordings(language).facts[skill].held_out), fact.entity)
+                        asked = _in_small_letters(language, asked, rng)
                     else:
                         asked = plainly(language, question(fact, rng.choice(fact.wordings.questions.held_out)), rng)
                     found.append(_about(fact, asked))
