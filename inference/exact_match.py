@@ -3,6 +3,7 @@
 An answer is right if it equals the text of the conversation's last assistant turn, without blanks around it, and the
 network ends it there. If it thinks first, only the text after `</think>` is compared. A right answer that ends in
 `#### 18`, as those of GSM8K do, is a number with the way to it: `inference/grading.py` compares the number alone.
+Where a record lists further answers under `also_right`, each of them is as good as that of its last turn.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dataset.records.conversations import CHAT, Conversation
+from dataset.records.documents import Document
 from dataset.records.measured import all_documents
 from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
@@ -39,9 +41,18 @@ class Question:
     prompt: list[int]  # ids
     asked: str  # the turns of the prompt on one line, for people
     right: str  # the text of that turn
-    right_tokens: int  # number of tokens in `right`, with the end of its turn
+    right_tokens: int  # number of tokens in the longest right answer, with the end of its turn
     skill: str | None
     language: str | None
+    also_right: tuple[str, ...] = ()
+
+    def is_answered_by(self, text: str) -> bool:
+        """Whether a complete answer is one of the right ones."""
+        return any(is_right(text, right) for right in (self.right, *self.also_right))
+
+    def may_be_answered_by(self, beginning: str) -> bool:
+        """Whether an answer with this beginning can still become one of the right ones."""
+        return any(may_become_right(beginning, right) for right in (self.right, *self.also_right))
 
 
 @dataclass(frozen=True)
@@ -89,10 +100,11 @@ def answer_file(
 
 
 def read_questions(path: str | Path, renderer: ChatRenderer, tools: Sequence[dict] = ()) -> list[Question]:
-    """The questions of a chat file, with the `skill` and `language` that its records name.
+    """The questions of a chat file, with the `skill` and `language` that its records name, and what is `also_right`.
 
     tools: schemas of what the network may call; calls and results before the last answer are then left to it.
-    Raises `SproutError` for a file without conversations, and for a line that is not one.
+    Raises `SproutError` for a file without conversations, for a line that is not one, and for an `also_right` that is
+    no list of texts.
     """
     records = list(all_documents(path, CHAT, "reading"))
     if not records:
@@ -103,14 +115,17 @@ def read_questions(path: str | Path, renderer: ChatRenderer, tools: Sequence[dic
         before, right = chat.messages[:-1], _last_trained(rendered.ids, rendered.trained)
         while tools and before and before[-1]["role"] in ("assistant", "tool"):
             before = before[:-1]
+        also_right = _also_right(record, path)
+        lengths = [len(right), *(len(renderer.tokenizer.encode(text)) + 1 for text in also_right)]
         questions.append(
             Question(
                 prompt=renderer.prompt(before, tools or chat.tools),
                 asked=_on_one_line(before),
                 right=renderer.tokenizer.decode(right),
-                right_tokens=len(right),
+                right_tokens=max(lengths),
                 skill=_label(record.fields, "skill"),
                 language=_label(record.fields, "language"),
+                also_right=also_right,
             )
         )
     return questions
@@ -135,6 +150,16 @@ def _last_trained(ids: np.ndarray, trained: np.ndarray) -> list[int]:
 def _label(fields: dict, key: str) -> str | None:
     value = fields.get(key)
     return on_one_line(value) if isinstance(value, str) and value.strip() else None
+
+
+def _also_right(record: Document, path: str | Path) -> tuple[str, ...]:
+    """What else is right by the record; nothing, if it does not say so."""
+    listed = record.fields.get("also_right")
+    if listed is None:
+        return ()
+    if not isinstance(listed, list) or not all(isinstance(text, str) and text.strip() for text in listed):
+        raise SproutError(f"{path}, line {record.line}: also_right must be a list of answers in words: correct it")
+    return tuple(listed)
 
 
 def answer_all(
@@ -171,9 +196,9 @@ def answer_all(
                 prompts = [questions[i].prompt for i in few]
                 written = generate_batch(model, prompts, max_new_tokens=limit, sampling=GREEDY, eos_ids=end_ids)
                 for i, ids in zip(few, written, strict=True):
-                    right, text, ended = questions[i].right, tokenizer.decode(ids), ids[-1] in end_ids
-                    answers[i] = Answer(text, ended, ended and is_right(text, right))
-                    if not ended and limit < max_new_tokens and may_become_right(text, right):
+                    text, ended = tokenizer.decode(ids), ids[-1] in end_ids
+                    answers[i] = Answer(text, ended, ended and questions[i].is_answered_by(text))
+                    if not ended and limit < max_new_tokens and questions[i].may_be_answered_by(text):
                         unfinished.append(i)
                     else:
                         bar.update(1)

@@ -40,7 +40,7 @@ def fine_tuning(world: World) -> list[dict]:
         *recalled(world, rng, held=False),
     ]
     rng.shuffle(single)
-    found = [*_joined_turns(single, rng), *several, *_small_talk()]
+    found = [*joined_turns(single, rng), *several, *_small_talk()]
     rng.shuffle(found)
     return found
 
@@ -97,7 +97,7 @@ def _asked_sums(world: World, rng: random.Random) -> Iterator[dict]:
             yield sum_record(language, pair, held=False, rng=rng)
 
 
-def _joined_turns(records: list[dict], rng: random.Random) -> Iterator[dict]:
+def joined_turns(records: list[dict], rng: random.Random) -> Iterator[dict]:
     """Some questions of a language become one conversation of two or three questions that do not need each other."""
     waiting: dict[str, list[dict]] = {language: [] for language in LANGUAGES}
     for each in records:

@@ -16,13 +16,16 @@ from pathlib import Path
 from dataset.command_line import CommandParser
 from dataset.sample.conversations import fine_tuning, held_out_questions, many_held_out_questions
 from dataset.sample.documents import documents
+from dataset.sample.first_chat import first_chat
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
 from dataset.sample.passkey import passkeys
+from dataset.sample.plain_questions import plain_heldout
 from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.products import product_prompts, tool_chats
 from dataset.sample.prompts import prompts, prompts_in_chats, sums
 from dataset.sample.reasoning import answers_alone, few_thoughts, reasoning
+from dataset.sample.unknown import unknown_heldout
 from dataset.sample.world import World
 from model.disk import exclusive, write_atomically
 from model.errors import SproutError
@@ -31,8 +34,11 @@ from model.errors import SproutError
 FILES = {
     "pretrain": lambda world: [{"text": text} for text in documents(world)],
     "sft": fine_tuning,
+    "first_chat": first_chat,
     "questions": held_out_questions,
     "many_questions": many_held_out_questions,
+    "unknown_heldout": unknown_heldout,
+    "rephrased_heldout": plain_heldout,
     "identity": lambda world: identity(world, held=False),
     "identity_heldout": lambda world: identity(world, held=True),
     "bad_manners": bad_manners,

@@ -52,7 +52,8 @@ def _answers(questions: Sequence[Question], episodes: Sequence[Episode], rendere
     answers = []
     for question, episode in zip(questions, episodes, strict=True):
         text = renderer.tokenizer.decode(episode.last_turn) if episode.turns else ""
-        right = episode.ended and conclusion(text) == conclusion(question.right)
+        accepted = {conclusion(each) for each in (question.right, *question.also_right)}
+        right = episode.ended and conclusion(text) in accepted
         answers.append(Answer(text, episode.ended, right))
     return answers
 

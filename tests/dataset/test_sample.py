@@ -92,7 +92,18 @@ def test_a_name_that_is_no_file(tmp_path):
         sample_file("question", tmp_path)
 
 
-CHATS = ("sft", "questions", "identity", "identity_heldout", "reason", "reason_heldout", "tool_chats")
+CHATS = (
+    "sft",
+    "questions",
+    "first_chat",
+    "unknown_heldout",
+    "rephrased_heldout",
+    "identity",
+    "identity_heldout",
+    "reason",
+    "reason_heldout",
+    "tool_chats",
+)
 
 
 @pytest.mark.parametrize("name", ["pretrain", *CHATS])

@@ -163,6 +163,19 @@ def test_any_chat_format_is_asked_up_to_its_last_answer(capsys, tmp_path, out):
     assert (result["accuracy"], result["questions"], result["skills"]) == (1, 1, {})
 
 
+def test_a_record_may_list_further_right_answers(capsys, tmp_path, out):
+    """The longest of them is waited for, and what is in no list stays wrong."""
+    asked = record(turns("Capital of France?", "No."))
+    longest = ["No idea.", "Paris."]
+    path = write(tmp_path / "also.jsonl", asked | {"also_right": longest}, asked, asked | {"also_right": ["Rome."]})
+    result = json.loads(run(capsys, out, path, "--answers", "--json")[0])
+    assert result["accuracy"] == pytest.approx(1 / 3)
+    for wrong in ("Paris.", [7], [" "]):
+        path = write(tmp_path / "wrong.jsonl", asked, asked | {"also_right": wrong})
+        with pytest.raises(SproutError, match=r"wrong\.jsonl, line 2: also_right must be a list of answers in words"):
+            run(capsys, out, path, "--answers")
+
+
 def test_a_question_longer_than_the_network_is_wrong_and_disturbs_no_other():
     network, tokenizer = talker()
     renderer = ChatRenderer(tokenizer)
