@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # llama.cpp as xllamacpp 2026.10.11549 brings it, gguf 0.19.0, Python 3.11 (seen 2026-11-28).
 # The package gguf writes rope.scaling.yarn_beta_fast, yarn_beta_slow, yarn_attn_factor and yarn_ext_factor, each by a
-# method of its own, and for an architecture such as llama, llama.cpp computes as if they were not there: no logit
-# differs, and nothing is said. It obeys scaling.type, factor and attn_factor (without "yarn_") of the same file, and the
+# method of its own, and for the architecture llama, llama.cpp computes as if they were not there: no logit
+# differs. It obeys scaling.type, factor and attn_factor (without "yarn_") of the same file, and the
 # same betas as settings of a run. So a network trained with other betas than 32 and 1 runs as another network from its
 # own file.
 # Output seen (how far log-probabilities after 301 tokens lie from those of YaRN by 4, in a random network):
