@@ -118,8 +118,8 @@ def run(recipe: FineTuning | Pretraining, folder: Path, out: Path, seed: int) ->
 
 
 def pretrain(recipe: Pretraining, folder: Path, out: Path, seed: int) -> Outcome:
-    training, held_out = some_lines(folder / "sample" / "pretrain.jsonl", TEXTS, out, HELD_OUT_TEXTS)
-    files = ("--data_path", str(training), "--val_path", str(held_out), "--tokenizer_path", str(folder / "tokenizer"))
+    texts, held_out = some_lines(folder / "sample" / "pretrain.jsonl", TEXTS, out, HELD_OUT_TEXTS)
+    files = ("--data_path", str(texts), "--val_path", str(held_out), "--tokenizer_path", str(folder / "tokenizer"))
     command = f"train_pretrain.py {PRETRAINING} {recipe.shape} --epochs {recipe.epochs} --eval_interval 1000000"
     place, name = Place(out, seed), ("--weight_name", recipe.name)
     weight = place.weight(recipe.name, recipe.hidden)
