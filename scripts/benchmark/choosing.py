@@ -1,4 +1,4 @@
-"""The runs behind docs/choosing.md: data and epochs, rates, sizes, adapters or the whole network, on the sample world.
+"""The runs behind docs/choosing.md: amounts of data, epochs, rates and sizes, on the sample world.
 
 Begins with folders that scripts/quickstart.py made, one for each seed: their texts, conversations, held-out questions,
 tokenizer and pretrained network. Every run is a stage script as one would type it. What is done is not done again, and
@@ -20,8 +20,6 @@ from training.report.going_on import ROOT
 # Every run of a table has these, so that only what the table compares is different.
 FINE_TUNING = "--max_seq_len 256 --sample_interval 0 --compile off"
 PRETRAINING = "--preset tiny --max_seq_len 256 --sample_interval 0 --compile off"
-IDENTITY = "--max_seq_len 256 --sample_interval 0 --compile off --val_ratio 0 --epochs 40 --max_steps 400"
-IDENTITY += " --batch_size 8 --accumulation_steps 1"
 TEXTS, HELD_OUT_TEXTS = 0.15, 300  # of the sample's texts: what the sizes are trained on, and what they are scored on
 
 
@@ -58,36 +56,22 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Another name for a fine-tuned network, a quarter of every step, by adapters or by all that it has."""
-
-    lora: bool
-    rate: float
-
-    @property
-    def name(self) -> str:
-        return f"identity_{'lora' if self.lora else 'full'}_rate{self.rate:g}"
-
-
-@dataclass(frozen=True)
 class Outcome:
     steps: int
-    loss: float | None  # of held-out conversations or texts, at the end
+    loss: float  # of held-out conversations or texts, at the end
     right: float | None = None  # share of the held-out questions
-    learned: float | None = None  # share of the held-out questions about the identity
-    parameters: int = 0  # that learn
+    parameters: int = 0
 
 
 USUAL = FineTuning()
 PARTS = {
-    "data": [  # the last row of each share has about as many steps as the others' last
-        *(replace(USUAL, share=0.05, epochs=epochs) for epochs in (3, 30, 56)),
-        *(replace(USUAL, share=0.2, epochs=epochs) for epochs in (3, 9, 15)),
+    "data": [
+        *(replace(USUAL, share=0.05, epochs=epochs) for epochs in (3, 30)),
+        *(replace(USUAL, share=0.2, epochs=epochs) for epochs in (3, 9)),
         *(replace(USUAL, epochs=epochs) for epochs in (1, 3)),
     ],
     "rates": [replace(USUAL, share=0.2, epochs=9, rate=rate) for rate in (0.0005, 0.001, 0.002, 0.004)],
     "sizes": [Pretraining(hidden, epochs) for hidden in (128, 256, 384) for epochs in (1, 3)],
-    "adapters": [Identity(True, 0.0005), Identity(False, 0.0003), Identity(False, 0.001)],
 }
 
 
@@ -125,18 +109,17 @@ def seed_of(folder: Path) -> int:
     return int(words[words.index("--seed") + 1])
 
 
-def run(recipe: FineTuning | Pretraining | Identity, folder: Path, out: Path, seed: int) -> Outcome:
+def run(recipe: FineTuning | Pretraining, folder: Path, out: Path, seed: int) -> Outcome:
     """The outcome of one training, which is made unless it is there. folder: the quickstart's; out: where it goes."""
     if recipe == USUAL:  # the quickstart has made this very run
         return outcome(folder, "full_sft", 256, folder / "questions_after.json")
     out.mkdir(parents=True, exist_ok=True)
-    kinds = {Pretraining: pretrain, FineTuning: tune, Identity: rename}
-    return kinds[type(recipe)](recipe, folder, out, seed)
+    return pretrain(recipe, folder, out, seed) if isinstance(recipe, Pretraining) else tune(recipe, folder, out, seed)
 
 
 def pretrain(recipe: Pretraining, folder: Path, out: Path, seed: int) -> Outcome:
-    training, held_out = some_lines(folder / "sample" / "pretrain.jsonl", TEXTS, out, HELD_OUT_TEXTS)
-    files = ("--data_path", str(training), "--val_path", str(held_out), "--tokenizer_path", str(folder / "tokenizer"))
+    texts, held_out = some_lines(folder / "sample" / "pretrain.jsonl", TEXTS, out, HELD_OUT_TEXTS)
+    files = ("--data_path", str(texts), "--val_path", str(held_out), "--tokenizer_path", str(folder / "tokenizer"))
     command = f"train_pretrain.py {PRETRAINING} {recipe.shape} --epochs {recipe.epochs} --eval_interval 1000000"
     place, name = Place(out, seed), ("--weight_name", recipe.name)
     weight = place.weight(recipe.name, recipe.hidden)
@@ -150,38 +133,13 @@ def tune(recipe: FineTuning, folder: Path, out: Path, seed: int) -> Outcome:
     files = ("--data_path", str(chats), "--from_weight", str(folder / "pretrain_256.pth"))
     command = f"train_full_sft.py {FINE_TUNING} --epochs {recipe.epochs} --learning_rate {recipe.rate:g}"
     place, name, done = Place(out, seed), ("--weight_name", recipe.name), Done(out / f"{recipe.name}.json")
-    weight, title = place.weight(recipe.name), f"seed {seed}, {recipe}"
-    make(place.training(title, command, *files, *name, result=weight), done)
-    who, answers = ("--weight_path", str(weight)), out / f"{recipe.name}_questions.json"
-    return outcome(out, recipe.name, 256, ask(title, who, folder, "questions", answers, done))
-
-
-def rename(recipe: Identity, folder: Path, out: Path, seed: int) -> Outcome:
-    sample, place, done = folder / "sample", Place(out, seed), Done(out / f"{recipe.name}.json")
-    files = ("--data_path", f"{sample / 'identity.jsonl'}:0.25", f"{sample / 'sft.jsonl'}:0.75")
-    start = ("--from_weight", str(folder / "full_sft_256.pth"))
-    command = f"{IDENTITY} --learning_rate {recipe.rate:g}"
-    if recipe.lora:
-        command, name = f"train_lora.py {command} --lora_rank 32 --lora_alpha 64", ("--lora_name", recipe.name)
-        weight, who = out / "lora" / f"{recipe.name}_256.pth", ("--lora", recipe.name, "--out_dir", str(out))
-    else:
-        command, name = f"train_full_sft.py {command}", ("--weight_name", recipe.name)
-        weight = place.weight(recipe.name)
-        who = ("--weight_path", str(weight))
+    weight, answers = place.weight(recipe.name), out / f"{recipe.name}_questions.json"
     title = f"seed {seed}, {recipe}"
-    make(place.training(title, command, *files, *start, *name, result=weight), done)
-    files = ("identity_heldout", "questions")
-    learned, right = (ask(title, who, folder, file, out / f"{recipe.name}_{file}.json", done) for file in files)
-    return outcome(out, recipe.name, 256, right, learned)
-
-
-def ask(title: str, network: tuple[str, ...], folder: Path, questions: str, answers: Path, done: Done) -> Path:
-    """Asks the questions of a file of the sample data; what is right is in `answers`."""
-    path = folder / "sample" / f"{questions}.jsonl"
-    asking = ("--data_path", str(path), "--answers", "--json", "--max_new_tokens", "64")
-    command = ("eval_model.py", "--model_mode", "1", *network, *asking)
-    make(Stage(f"{title}: {questions}", command, answers, capture=True), done)
-    return answers
+    make(place.training(title, command, *files, *name, result=weight), done)
+    questions = ("--data_path", str(folder / "sample" / "questions.jsonl"), "--answers", "--json")
+    asking = ("eval_model.py", "--model_mode", "1", "--weight_path", str(weight), *questions, "--max_new_tokens", "64")
+    make(Stage(f"{title}: questions", asking, answers, capture=True), done)
+    return outcome(out, recipe.name, 256, answers)
 
 
 def make(stage: Stage, done: Done) -> None:
@@ -212,13 +170,13 @@ def some_lines(path: Path, share: float, out: Path, held_out: int = 0) -> tuple[
     return chosen, left if held else None
 
 
-def outcome(out: Path, name: str, hidden: int, right: Path | None = None, learned: Path | None = None) -> Outcome:
-    """What a finished run has written: its last validation, and the share of questions that each file counts."""
+def outcome(out: Path, name: str, hidden: int, answers: Path | None = None) -> Outcome:
+    """What a finished run has written: its last validation, and the share of right answers if questions were asked."""
     logs = out / "logs" / f"{name}_{hidden}"
     last = json.loads((logs / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    parameters = json.loads((logs / "run.json").read_text(encoding="utf-8"))["trained_parameters"]
-    shares = (json.loads(file.read_text(encoding="utf-8"))["accuracy"] if file else None for file in (right, learned))
-    return Outcome(last["step"], last.get("val_loss"), *shares, parameters)
+    parameters = json.loads((logs / "run.json").read_text(encoding="utf-8"))["parameters"]
+    right = json.loads(answers.read_text(encoding="utf-8"))["accuracy"] if answers else None
+    return Outcome(last["step"], last["val_loss"], right, parameters)
 
 
 def table(recipes: list, seeds: list[int], outcomes: dict) -> list[str]:
@@ -230,12 +188,9 @@ def table(recipes: list, seeds: list[int], outcomes: dict) -> list[str]:
             cells = {"conversations": percent(recipe.share), "epochs": recipe.epochs, "rate": f"{recipe.rate:g}"}
             same = len({recipe.share for recipe in recipes}) == 1  # or each was validated on other conversations
             fields = ["right", "loss"] if same else ["right"]
-        elif isinstance(recipe, Pretraining):
+        else:
             cells = {"hidden": recipe.hidden, "parameters": f"{each[0].parameters:,}", "epochs": recipe.epochs}
             fields = ["loss"]
-        else:
-            cells = {"learns": "adapters" if recipe.lora else "the whole network", "rate": f"{recipe.rate:g}"}
-            fields = ["learned", "right"]
         cells["steps"] = f"{each[0].steps:,}"
         for field in fields:
             values = [getattr(one, field) for one in each]

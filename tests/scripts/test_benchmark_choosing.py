@@ -29,7 +29,7 @@ def quickstart(tmp_path):
     logs = folder / "logs" / "full_sft_256"
     logs.mkdir(parents=True)
     (logs / "metrics.jsonl").write_text('{"step": 1}\n{"step": 339, "val_loss": 0.0421}\n')
-    (logs / "run.json").write_text('{"trained_parameters": 1000}')
+    (logs / "run.json").write_text('{"parameters": 1000}')
     tokenizer = Tokenizer.load()
     tokenizer.save(folder / "tokenizer")
     config = PRESETS["tiny"].replace(vocab_size=tokenizer.vocab_size, num_hidden_layers=1, intermediate_size=64)
@@ -93,7 +93,7 @@ def test_another_width_keeps_the_shape_of_the_preset():
 
 
 def test_what_is_unknown_is_refused(tmp_path, quickstart):
-    with pytest.raises(UsageError, match="the parts of choosing are data, rates, sizes, adapters"):
+    with pytest.raises(UsageError, match="the parts of choosing are data, rates, sizes"):
         command.main(["choosing", "--data_path", str(quickstart), "--only", "weather"])
     (quickstart / "questions_after.json").unlink()
     with pytest.raises(UsageError, match="not the folder of a finished quickstart: make one with python scripts/q"):
