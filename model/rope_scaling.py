@@ -94,7 +94,7 @@ def extended(model, factor: float, trained_on: int, source: str):
     network is called in errors. Raises `UsageError` for a factor or a network that cannot be.
     """
     config, before = model.config, model.config.rope_scaling
-    if factor <= 1:
+    if round(trained_on * factor) <= trained_on:
         raise UsageError(f"--rope_scaling_factor {factor:g} extends nothing: give more than 1, such as 4")
     if before is not None:
         raise UsageError(

@@ -45,6 +45,16 @@ def main(argv=None):
     picture = Path(args.save_file)
     if picture.suffix not in (".png", ".svg"):
         raise UsageError(f"--save_file {picture} is the picture: let its name end in .png or .svg")
+    data = picture.with_suffix(".json")
+    for taken in (args.data_path, *args.weight_path):
+        if {Path(taken).resolve()} & {picture.resolve(), data.resolve()}:
+            raise UsageError(f"--save_file {picture} would replace {taken} ({data} is written, too): give another name")
+    if picture.is_dir():
+        raise UsageError(f"--save_file {picture} is a folder: name a file in it")
+    if len(set(args.weight_path)) < len(args.weight_path):
+        raise UsageError("--weight_path names a weight twice: name it once")
+    if args.rope_scaling_factor is not None and args.rope_scaling_factor <= 1:
+        raise UsageError(f"--rope_scaling_factor {args.rope_scaling_factor:g} extends nothing: give more than 1")
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
@@ -72,16 +82,16 @@ def main(argv=None):
             raise UsageError(f"{path} has another tokenizer than {cut_by.source}, so their losses cannot be compared")
         for name, network in networks_of(loaded, args.rope_scaling_factor, args.max_seq_len):
             losses = loss_by_position(network.to(device.device), texts.rows, device, args.batch_size)
-            name = name if name not in found else f"{path}{name.removeprefix(Path(path).stem)}"
+            name = name if name not in found else f"{path}{name.removeprefix(name_of(path))}"
             found[name] = {"weight": path, "known": known_positions(loaded), "loss": mean_by_bucket(losses)}
 
     ranges = buckets(args.max_seq_len)
     content = {"file": args.data_path, "documents": len(texts.rows), "positions": ranges, "networks": found}
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-    write_atomically(picture.with_suffix(".json"), lambda file: file.write(text.encode("utf-8")))
+    write_atomically(data, lambda file: file.write(text.encode("utf-8")))
     draw(found, ranges, picture)
     print("\n".join(table(found, ranges)))
-    print(f"wrote {picture} and {picture.with_suffix('.json')}")
+    print(f"wrote {picture} and {data}")
 
 
 def networks_of(loaded, factor: float | None, length: int):
@@ -89,7 +99,7 @@ def networks_of(loaded, factor: float | None, length: int):
 
     Raises `UsageError` for a network whose positions are a table that ends before `length`.
     """
-    config, name = loaded.model.config, Path(loaded.source).stem
+    config, name = loaded.model.config, name_of(loaded.source)
     if config.model_type == "gpt2" and length > config.max_position_embeddings:
         raise UsageError(
             f"the positions of {loaded.source} are learned, {config.max_position_embeddings:,} of them: give no larger"
@@ -103,6 +113,11 @@ def networks_of(loaded, factor: float | None, length: int):
             f"{name}, YaRN {factor:g}, untrained",
             extended(loaded.model, factor, loaded.trained_positions, loaded.source),
         )
+
+
+def name_of(source) -> str:
+    """A file without its ending; a folder whole, since its name may hold dots."""
+    return Path(source).stem if Path(source).is_file() else Path(source).name
 
 
 def known_positions(loaded) -> int:

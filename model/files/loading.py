@@ -116,8 +116,8 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
     """
     if contents.get("format") == "sprout-lora":
         raise SproutError(
-            f"{source} holds adapters without their network: give it with --lora, or merge both into a whole weight"
-            " with scripts/merge_lora.py"
+            f"{source} holds adapters without their network: give it with --lora where a script has that flag, or merge"
+            " both into a whole weight with scripts/merge_lora.py"
         )
     if contents.get("format") != FORMAT or "model" not in contents:
         raise SproutError(

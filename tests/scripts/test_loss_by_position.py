@@ -62,6 +62,20 @@ def test_what_cannot_be_compared_or_read_is_refused(folder, small_tokenizer):
         run(folder, "--weight_path", "short", "--max_seq_len", "5000")
     with pytest.raises(SproutError, match="let its name end in .png or .svg"):
         run(folder, "--weight_path", "short", "--save_file", "p.jpg")
+    with pytest.raises(SproutError, match="names a weight twice"):
+        run(folder, "--weight_path", "short", "short")
+    with pytest.raises(SproutError, match="--rope_scaling_factor 1 extends nothing"):
+        run(folder, "--weight_path", "short", "--rope_scaling_factor", "1")
+
+
+def test_the_texts_are_not_replaced_by_the_figures(folder):
+    texts = folder / "of_mine.json"
+    texts.write_bytes((folder / "texts.jsonl").read_bytes())
+    before = texts.read_bytes()
+    words = ["--weight_path", "short", "--data_path", str(texts), "--save_file", str(texts.with_suffix(".png"))]
+    with pytest.raises(SproutError, match="would replace .*of_mine.json"):
+        run(folder, *words)
+    assert texts.read_bytes() == before
 
 
 def test_eval_model_reads_with_the_extension(folder, capsys):

@@ -32,6 +32,7 @@ def lost(error: RuntimeError) -> LostProcessError:
     from training.report.going_on import command_to_go_on
 
     reason = next(iter(str(error).splitlines()), type(error).__name__)
+    reason = reason.rpartition("] ")[2].partition(". ")[0]  # without the place in Gloo's source, and what follows
     return LostProcessError(
         f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on"
         f" with: {command_to_go_on('--resume')}"

@@ -131,17 +131,17 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
         refused += [name for name in ("batch_size", "accumulation_steps", "processes") if name in changed]
         # The batch may differ although no flag asks for it, because its default depends on the length of the run.
         if "processes" in changed:
-            batch, each = before.get("batch_size", 1), before.get("batch_size", 1) * now.get("processes", 1)
-            if _rows_per_step(before) % each == 0:
-                times = _rows_per_step(before) // each
-                as_before = f"; for steps as before give --batch_size {batch} --accumulation_steps {times}"
+            each, left = divmod(_rows_per_step(before), now.get("processes", 1))
+            if not left:
+                batch = math.gcd(each, before.get("batch_size", 1))
+                as_before = f"; for steps as before give --batch_size {batch} --accumulation_steps {each // batch}"
         else:
             as_before = "; for steps as before give " + " ".join(
                 f"--{name} {before.get(name)}" for name in ("batch_size", "accumulation_steps")
             )
     if changed and not allow_changed:
-        hint = "" if refused else "; --allow_changed goes on all the same"
-        hint = of_data or hint
+        hint = as_before and f"{as_before} and --allow_changed"
+        hint = of_data or hint or ("" if refused else "; --allow_changed goes on all the same")
         raise UsageError(f"--resume would not continue the same run: {described(changed)}{hint}")
     if refused:
         raise UsageError(

@@ -12,11 +12,11 @@ def opened(args, source: str) -> tuple:
     only = getattr(args, "train_only", None)
     if only and source in (None, "none"):
         raise UsageError("--train_only embeddings goes on with a network that is trained: give it with --from_weight")
-    loaded = load_model(
-        find_weight(source, args.out_dir, args.hidden_size),
-        tokenizer_path=args.tokenizer_path,
-        overrides=size_overrides(args),
-    )
+    sizes = size_overrides(args)
+    if args.rope_scaling_factor:
+        sizes.pop("max_position_embeddings", None)  # it says how far the weight has read before its extension
+    path = find_weight(source, args.out_dir, args.hidden_size)
+    loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
     if args.preset:
         raise UsageError(
             f"--preset {args.preset} makes a new network ({_size(preset(args.preset))}), but {loaded.source} has its"

@@ -62,6 +62,21 @@ def test_a_batch_may_be_split_otherwise_but_not_be_another(tmp_path):
         resume.read(path, batch | {"steps": 6}, allow_changed=True)
 
 
+def test_other_processes_are_told_which_flags_make_the_same_steps(tmp_path):
+    path, batch = tmp_path / "a_resume.pth", {"batch_size": 4, "accumulation_steps": 1, "processes": 2, "steps": 9}
+    save_checkpoint(path, {"format": "sprout-resume", "version": resume.VERSION, "identity": batch, "step": 7})
+    for processes, words in (
+        (1, "--batch_size 4 --accumulation_steps 2"),
+        (4, "--batch_size 2 --accumulation_steps 1"),
+    ):
+        with pytest.raises(UsageError, match=f"for steps as before give {words} and --allow_changed$"):
+            resume.read(path, batch | {"processes": processes})
+        with pytest.raises(UsageError, match=f"for steps as before give {words}$"):
+            resume.read(path, batch | {"processes": processes}, allow_changed=True)
+    same = {"processes": 4, "batch_size": 2}
+    assert len(resume.read(path, batch | same, allow_changed=True)[1]) == 2
+
+
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(UsageError, match=r"there is no .*pretrain_32_resume.pth; start without --resume"):
         resume.read(tmp_path / "pretrain_32_resume.pth", IDENTITY)

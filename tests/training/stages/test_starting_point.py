@@ -27,6 +27,7 @@ def begin(tmp_path, small_tokenizer):
         add_data_arguments(parser, "texts")
         add_model_arguments(parser, start_from=None)
         parser.add_argument("--out_dir", default=str(tmp_path))
+        parser.add_argument("--resume", action="store_true")
         return starting_point(parser.parse_args(["--max_seq_len", "64", *words]))
 
     return SimpleNamespace(call=call, model=model, folder=tmp_path)
@@ -91,9 +92,18 @@ def test_it_is_extended_from_the_rows_that_it_was_trained_on(begin):
         original(trained, "--max_position_embeddings", "20")
 
 
+def test_a_run_that_extends_its_own_weight_goes_on_with_it(begin):
+    words = ("--from_weight", "pretrain", "--rope_scaling_factor", "4", "--max_position_embeddings", "32")
+    model, tokenizer, _ = begin.call(*words, "--max_seq_len", "128")
+    save_weights(begin.folder / "pretrain_32.pth", model, tokenizer, stage="pretrain")
+    again, _, _ = begin.call(*words, "--max_seq_len", "128", "--resume")
+    assert again.config == model.config and again.config.max_position_embeddings == 128
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
+        (("--rope_scaling_factor", "1.001"), "--rope_scaling_factor 1.001 extends nothing"),
         (("--max_seq_len", "64"), "from 64 to 256 positions, and rows of --max_seq_len 64 reach none of the new"),
         (("--max_seq_len", "257"), "--max_seq_len 257 is more than the network's 256 positions: shorten it"),
         (("--rope_scaling_factor", "1"), "--rope_scaling_factor 1 extends nothing"),
