@@ -188,6 +188,8 @@ def made_small(module: str, words: list[str]) -> list[str]:
     small = shlex.split(TINY.get(module, ""))
     if module == "train_pretrain" and not {"--from_weight", "--weight_path"} & set(words):
         small += shlex.split(THIN)
+    if module == "eval_model" and "--rope_scaling_factor" in words:
+        small += ["--max_seq_len", "64"]  # four times what `prepared` networks have read
     if "--extend" in words:
         small = ["--add", "4"]
     return [*words, *small]

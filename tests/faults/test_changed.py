@@ -49,6 +49,7 @@ CHANGES = {
         ("--optimizer_memory=compact", "--dtype=bfloat16"),
         "optimizer_memory was exact, is compact",
     ),
+    "shard": ((), "shard was none, is full"),  # of several processes: tests/stages/test_many_cards.py
 }
 BY_FLAG = [name for name, (words, _) in CHANGES.items() if words]
 
@@ -90,8 +91,8 @@ def resume(stopped, stage: str, *words: str, **more):
 def test_every_part_of_a_run_is_in_the_table(stopped):
     for result in stopped.values():
         named = set(read_checkpoint(result.resume_file)["identity"])
-        # The first two are written only where they are on, the last only by pretraining.
-        assert named | {"deterministic", "optimizer_memory", "train_only"} == set(CHANGES)
+        # The first three are written only where they are on, the last only by pretraining.
+        assert named | {"deterministic", "optimizer_memory", "shard", "train_only"} == set(CHANGES)
     assert set(EFFECTS) < set(CHANGES)
 
 
