@@ -39,7 +39,6 @@ NOT_RUN = {
     r"pytest": "this is it",
     r"(cd|git) ": "no command of ours",
     r"python scripts/quickstart.py$": "tests/scripts/test_quickstart.py goes the whole way",
-    r"torchrun .*--shard": "tests/stages/test_many_cards.py runs it",
     r"tensorboard ": "a server, and not ours",
     r"([A-Z_]+=\S+ )?(trackio |python train_.* --tracker )": "needs a package; test_trackers.py runs them",
     r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",

@@ -1,9 +1,14 @@
 """`--shard`: one curve whatever is spread over how many processes; what is saved is that of one process."""
 
 import json
+import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +20,7 @@ from tests.faults.processes import Running, at_call, kill_itself, no_curves, tog
 from tests.stages.workshop import Result, Workshop, assert_same_run
 from training.engine.memory_of_shards import sizes
 
+ROOT = Path(__file__).parents[2]
 # Steps of 4 rows. An epoch has 33, so it ends with a step of one row, and all processes but one have none.
 RUN = ("--epochs=2", "--max_seq_len=31", "--save_interval=4", "--eval_interval=6", "--batch_size=1")
 DATA = ("b.jsonl",)
@@ -114,6 +120,32 @@ def test_rollouts_are_those_of_as_many_whole_processes(workshop, stage, mode):
     words = ("--max_steps=4", "--batch_size=1", "--mini_batches=2", "--eval_interval=2")
     expected = by(workshop, f"whole_{stage}", 2, *words)
     assert_same_curve(by(workshop, f"spread_{stage}", 2, *words, f"--shard={mode}"), expected)
+
+
+AT_ITS_END = """
+import atexit, os, runpy, sys
+
+def say():
+    threads = os.listdir("/proc/self/task")
+    print("alive:", [open(f"/proc/self/task/{each}/comm").read().strip() for each in threads], flush=True)
+
+atexit.register(say)
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="where threads are listed")
+def test_no_thread_of_the_process_group_outlives_the_run(workshop, tmp_path):
+    """One that does can abort the process at its exit (torch 2.13)."""
+    (tmp_path / "stage.py").write_text(AT_ITS_END)
+    command = workshop.command("threads", "--shard=full", "--max_steps=2", "--batch_size=1", data=DATA)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    words = [*torchrun, tmp_path / "stage.py", ROOT / "train_pretrain.py", *command]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=300, env=environment)
+    assert ended.returncode == 0, ended.stderr
+    alive = re.findall(r"alive: (.*)", ended.stdout)
+    assert len(alive) == 2 and not any("gloo" in each for each in alive)
 
 
 # --- kill -9, and other numbers of processes --------------------------------------------------------

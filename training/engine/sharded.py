@@ -15,8 +15,10 @@ saved is the ordinary file of a run of one process. Frozen networks beside it ar
 https://arxiv.org/abs/1910.02054 (ZeRO), https://arxiv.org/abs/2304.11277 (FSDP).
 """
 
+import atexit
 import contextlib
 import copy
+import gc
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -77,6 +79,7 @@ class Shards:
             raise UsageError("--shard is not for a network with experts: leave it out, or take a dense one")
         if self._mesh is None:
             self._mesh = init_device_mesh(self.machine.device.type, (distributed.world_size(),))
+            atexit.register(self._let_go)
         names = {parameter: name for name, parameter in model.named_parameters()}
         groups = [[[names[p] for p in group["params"]] for group in each.param_groups] for each in optimizers]
         unset = {id(p): nn.Parameter(torch.empty_like(p, device="meta"), p.requires_grad) for p in names}
@@ -107,6 +110,17 @@ class Shards:
                 group["params"] = [pieces[name] for name in members]
             made.append((ShardedMuon if isinstance(optimizer, Muon) else ShardedAdamW)(optimizer))
         return made
+
+    def _let_go(self) -> None:
+        """Frees the process group when the process ends. Else its threads live on, and can abort the process.
+
+        `destroy_process_group` does not free it: the mesh keeps it in a table, and PyTorch's caches keep the mesh (torch
+        2.13, torch/distributed/device_mesh.py).
+        """
+        self._networks.clear()
+        self._skeletons.clear()
+        getattr(self._mesh, "_pg_registry", {}).clear()
+        gc.collect()
 
     def _try(self, model: nn.Module) -> None:
         """One token through the network: FSDP sets itself up in its first forward pass, beginning at the root."""
