@@ -114,8 +114,8 @@ class Shards:
     def _let_go(self) -> None:
         """Frees the process group when the process ends. Else its threads live on, and can abort the process.
 
-        `destroy_process_group` does not free it: the mesh keeps it in a table, and PyTorch's caches keep the mesh (torch
-        2.13, torch/distributed/device_mesh.py).
+        `destroy_process_group` does not free it: the mesh keeps it in a table, and PyTorch's caches keep the mesh
+        (torch 2.13, torch/distributed/device_mesh.py).
         """
         self._networks.clear()
         self._skeletons.clear()
