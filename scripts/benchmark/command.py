@@ -15,6 +15,7 @@
     python scripts/benchmark.py scale --data_path a.jsonl             all of docs/scale.md; --only experts for a part
     python scripts/benchmark.py tokenizer --data_path a.jsonl --megabytes 50 1000   training one, against `tokenizers`
     python scripts/benchmark.py choosing --data_path out/quickstart   docs/choosing.md; --only data for a part
+    python scripts/benchmark.py imported --weight_path GGUF --data_path chats.jsonl pairs.jsonl texts.jsonl   its rates
 
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
@@ -45,9 +46,10 @@ def main(argv=None):
             "scale",
             "tokenizer",
             "choosing",
+            "imported",
         ),
     )
-    what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both; choosing: folders"
+    what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both; choosing: folders; imported: one of each"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")
@@ -63,12 +65,12 @@ def main(argv=None):
         "--against", metavar="FOLDER", help="gpu, decode: a checkout of an earlier commit, measured too"
     )
     parser.add_argument("--minimind", metavar="FOLDER", help="gpu, rollouts: a checkout of MiniMind, measured too")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu, scale, choosing: only these")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu, scale, choosing, imported: only these")
     parser.add_argument("--preset", choices=PRESETS, default="26m", help="scale --only shard (%(default)s)")
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
     parser.add_argument("--rehearse", action="store_true", help="gpu, scale: experts at its smallest, on a CPU")
     parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
-    parser.add_argument("--weight_path", metavar="FILE", help="rollouts, harness: the network that answers")
+    parser.add_argument("--weight_path", metavar="FILE", help="rollouts, harness, imported: the network")
     parser.add_argument("--limit", type=positive_int, metavar="N", help="harness, duplicates: the first N of each file")
     parser.add_argument("--labelled", metavar="FILE", help="duplicates: texts of which all pairs are compared, too")
     parser.add_argument("--max_new_tokens", type=positive_int, default=64, help="harness: of an answer (%(default)s)")
@@ -77,7 +79,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     if args.what not in ("memory", "gpu", "decode") and args.only != ["shard"] and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
-    if args.what in ("rollouts", "harness") and not args.weight_path:
+    if args.what in ("rollouts", "harness", "imported") and not args.weight_path:
         raise UsageError(f"{args.what} needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")
     if args.profile and args.what != "train":
         raise UsageError(f"--profile is for pretraining: python scripts/benchmark.py train --profile, not {args.what}")
@@ -105,6 +107,8 @@ def main(argv=None):
         from scripts.benchmark.plan import compare
     elif args.what == "choosing":
         from scripts.benchmark.choosing import compare
+    elif args.what == "imported":
+        from scripts.benchmark.imported import compare
     else:
         from scripts.benchmark.learn import compare
     compare(args)
