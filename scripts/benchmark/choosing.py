@@ -1,4 +1,4 @@
-"""The runs behind docs/choosing.md: amounts of data, epochs, rates and sizes, on the sample world.
+"""The runs behind docs/choosing.md: amounts of data, epochs, rates, sizes and adapters, on the sample world.
 
 Begins with folders that scripts/quickstart.py made, one for each seed: their texts, conversations, held-out questions,
 tokenizer and pretrained network. Every run is a stage script as one would type it. What is done is not done again, and
@@ -20,6 +20,8 @@ from training.report.going_on import ROOT
 # Every run of a table has these, so that only what the table compares is different.
 FINE_TUNING = "--max_seq_len 256 --sample_interval 0 --compile off"
 PRETRAINING = "--preset tiny --max_seq_len 256 --sample_interval 0 --compile off"
+TEACHING_A_NAME = "--max_seq_len 256 --batch_size 8 --accumulation_steps 1 --epochs 40 --max_steps 800 --val_ratio 0"
+TEACHING_A_NAME += " --sample_interval 0 --compile off"
 TEXTS, HELD_OUT_TEXTS = 0.15, 300  # of the sample's texts: what the sizes are trained on, and what they are scored on
 
 
@@ -56,11 +58,24 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
+class NewName:
+    """Another name taught to the fine-tuned network, beside the conversations that it was fine-tuned on."""
+
+    lora: bool
+    rate: float
+
+    @property
+    def name(self) -> str:
+        return f"new_name_{'lora' if self.lora else 'full'}_rate{self.rate:g}"
+
+
+@dataclass(frozen=True)
 class Outcome:
     steps: int
-    loss: float  # of held-out conversations or texts, at the end
+    loss: float | None  # of held-out conversations or texts, at the end
     right: float | None = None  # share of the held-out questions
     parameters: int = 0
+    named: float | None = None  # share of the held-out questions for its name
 
 
 USUAL = FineTuning()
@@ -72,6 +87,7 @@ PARTS = {
     ],
     "rates": [replace(USUAL, share=0.2, epochs=9, rate=rate) for rate in (0.0005, 0.001, 0.002, 0.004)],
     "sizes": [Pretraining(hidden, epochs) for hidden in (128, 256, 384) for epochs in (1, 3)],
+    "lora": [*(NewName(True, rate) for rate in (0.00025, 0.001)), *(NewName(False, rate) for rate in (0.0001, 0.0005))],
 }
 
 
@@ -114,7 +130,8 @@ def run(recipe: FineTuning | Pretraining, folder: Path, out: Path, seed: int) ->
     if recipe == USUAL:  # the quickstart has made this very run
         return outcome(folder, "full_sft", 256, folder / "questions_after.json")
     out.mkdir(parents=True, exist_ok=True)
-    return pretrain(recipe, folder, out, seed) if isinstance(recipe, Pretraining) else tune(recipe, folder, out, seed)
+    ways = {Pretraining: pretrain, FineTuning: tune, NewName: teach_a_name}
+    return ways[type(recipe)](recipe, folder, out, seed)
 
 
 def pretrain(recipe: Pretraining, folder: Path, out: Path, seed: int) -> Outcome:
@@ -140,6 +157,27 @@ def tune(recipe: FineTuning, folder: Path, out: Path, seed: int) -> Outcome:
     asking = ("eval_model.py", "--model_mode", "1", "--weight_path", str(weight), *questions, "--max_new_tokens", "64")
     make(Stage(f"{title}: questions", asking, answers, capture=True), done)
     return outcome(out, recipe.name, 256, answers)
+
+
+def teach_a_name(recipe: NewName, folder: Path, out: Path, seed: int) -> Outcome:
+    sample, place, done = folder / "sample", Place(out, seed), Done(out / f"{recipe.name}.json")
+    files = ("--data_path", f"{sample / 'identity.jsonl'}:0.25", f"{sample / 'sft.jsonl'}:0.75")
+    adapters, all_of_it = "train_lora.py --lora_rank 32 --lora_alpha 64 --lora_name", "train_full_sft.py --weight_name"
+    script = adapters if recipe.lora else all_of_it
+    command = f"{script} {recipe.name} {TEACHING_A_NAME} --learning_rate {recipe.rate:g}"
+    weight = place.weight(f"lora/{recipe.name}" if recipe.lora else recipe.name)
+    title, start = f"seed {seed}, {recipe}", ("--from_weight", str(folder / "full_sft_256.pth"))
+    make(place.training(title, command, *start, *files, result=weight), done)
+    network = ("--lora", str(weight)) if recipe.lora else ("--weight_path", str(weight))
+    answers = {name: out / f"{recipe.name}_{name}.json" for name in ("questions", "identity_heldout")}
+    for name, file in answers.items():
+        asking = ("eval_model.py", "--model_mode", "1", *network, "--data_path", str(sample / f"{name}.jsonl"))
+        command = (*asking, "--answers", "--json", "--max_new_tokens", "64")
+        make(Stage(f"{title}: {name}", command, file, capture=True), done)
+    right, named = (json.loads(file.read_text(encoding="utf-8"))["accuracy"] for file in answers.values())
+    logs = weight.parent / "logs" / weight.stem
+    steps = json.loads((logs / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])["step"]
+    return Outcome(steps, None, right, named=named)
 
 
 def make(stage: Stage, done: Done) -> None:
@@ -188,6 +226,9 @@ def table(recipes: list, seeds: list[int], outcomes: dict) -> list[str]:
             cells = {"conversations": percent(recipe.share), "epochs": recipe.epochs, "rate": f"{recipe.rate:g}"}
             same = len({recipe.share for recipe in recipes}) == 1  # or each was validated on other conversations
             fields = ["right", "loss"] if same else ["right"]
+        elif isinstance(recipe, NewName):
+            cells = {"what learns": "LoRA, AdamW" if recipe.lora else "all, Muon", "rate": f"{recipe.rate:g}"}
+            fields = ["named", "right"]
         else:
             cells = {"hidden": recipe.hidden, "parameters": f"{each[0].parameters:,}", "epochs": recipe.epochs}
             fields = ["loss"]

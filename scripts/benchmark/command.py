@@ -49,7 +49,8 @@ def main(argv=None):
             "imported",
         ),
     )
-    what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both; choosing: folders; imported: one of each"
+    what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both; choosing: folders;"
+    what += " imported: conversations, pairs and texts"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
     parser.add_argument("--out_dir", default="out/benchmark", help="default %(default)s")
     parser.add_argument("--steps", type=positive_int, default=12, help="train, sft: steps a round (%(default)s)")

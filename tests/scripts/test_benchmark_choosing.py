@@ -10,7 +10,7 @@ from model.files.checkpoint import save_weights
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 from scripts.benchmark import choosing, command
-from scripts.benchmark.choosing import FineTuning, Outcome, Pretraining, some_lines, table
+from scripts.benchmark.choosing import FineTuning, NewName, Outcome, Pretraining, some_lines, table
 from tests.stages.workshop import write_chats, write_texts
 
 SMALL = "--max_seq_len 64 --batch_size 2 --accumulation_steps 1 --max_steps 2 --compile off --device cpu"
@@ -59,6 +59,18 @@ def test_the_runs_of_a_table_are_made_once(quickstart, tmp_path, capsys, monkeyp
     assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == tables
 
 
+def test_another_name_is_taught_to_adapters_and_to_the_whole_network(quickstart, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(choosing, "TEACHING_A_NAME", f"{SMALL} --val_ratio 0")
+    monkeypatch.setitem(choosing.PARTS, "lora", [NewName(True, 0.001), NewName(False, 0.0005)])
+    write_chats(quickstart / "sample" / "identity.jsonl", 20, seed=1)
+    (quickstart / "sample" / "identity_heldout.jsonl").write_text('{"question": "Who are you?", "answer": "Sprout"}\n')
+    (quickstart / "pretrain_256.pth").rename(quickstart / "full_sft_256.pth")
+    command.main(["choosing", "--data_path", str(quickstart), "--out_dir", str(tmp_path / "out"), "--only", "lora"])
+    printed = capsys.readouterr().out
+    assert "| LoRA, AdamW | 0.001 | 2 | 0.0 % | 0.0 % | 0.0 % | 0.0 % |" in printed
+    assert "| all, Muon | 0.0005 | 2 |" in printed and "identity.jsonl:0.25" in printed
+
+
 def test_a_share_of_the_lines_is_the_same_each_time_and_holds_none_that_is_held_out(tmp_path):
     file = tmp_path / "a.jsonl"
     file.write_text("".join(f"{number}\n" for number in range(100)))
@@ -93,7 +105,7 @@ def test_another_width_keeps_the_shape_of_the_preset():
 
 
 def test_what_is_unknown_is_refused(tmp_path, quickstart):
-    with pytest.raises(UsageError, match="the parts of choosing are data, rates, sizes"):
+    with pytest.raises(UsageError, match="the parts of choosing are data, rates, sizes, lora"):
         command.main(["choosing", "--data_path", str(quickstart), "--only", "weather"])
     (quickstart / "questions_after.json").unlink()
     with pytest.raises(UsageError, match="not the folder of a finished quickstart: make one with python scripts/q"):
