@@ -67,7 +67,7 @@ def compare(args) -> None:
     files = Files(divided(chats, out), divided(pairs, out), divided(texts, out)[1])
     with contextlib.chdir(ROOT):  # the commands that are printed hold there
         place = Place(out, SEED)
-        first = {kind: loss(place, "as it came", kind, path, ("--weight_path", network)) for kind, path in asked(files)}
+        first = {kind: loss(place, "before", kind, path, ("--weight_path", network)) for kind, path in asked(files)}
         lines = [row("as it came", "", first["conversations"], "", first["texts"])]
         for sweep in (SWEEPS[name] for name in names):
             lines += [run(place, sweep, rate, network, hidden, files) for rate in sweep.rates]
@@ -91,28 +91,28 @@ def divided(path: Path, out: Path) -> tuple[Path, Path]:
 
 def run(place: Place, sweep: Sweep, rate: float, network: str, hidden: int, files: Files) -> str:
     """Trains with one rate, unless that is done, and returns a row of the table."""
-    name, title = f"{sweep.script[6:-3]}_{rate:g}", f"{sweep.name}, {rate:g}"
+    name = f"{sweep.script[6:-3]}_{rate:g}"
     on_pairs, adapters = sweep.script == "train_dpo.py", sweep.script == "train_lora.py"
     train, held_out = files.pairs if on_pairs else files.chats
     weight = (place.out / "lora" if adapters else place.out) / f"{name}_{hidden}.pth"
     training = place.training(
-        title,
+        f"{sweep.name}, {rate:g}",
         f"{sweep.script} {ROWS} {STEPS} --learning_rate {rate:g}",
         *(sweep.naming, name, "--from_weight", network, "--data_path", str(train), "--val_path", str(held_out)),
         result=weight,
     )
     make(training, Done(place.out / f"{name}.json"))
     of = ("--lora", name) if adapters else ("--weight_path", str(weight))
-    chats, texts = (loss(place, title, kind, path, of) for kind, path in asked(files))
+    chats, texts = (loss(place, name, kind, path, of) for kind, path in asked(files))
     return row(sweep.name, f"{rate:g}", chats, pairs_in_order(place, name, hidden) if on_pairs else "", texts)
 
 
-def loss(place: Place, title: str, kind: str, path: Path, network: tuple[str, ...]) -> str:
+def loss(place: Place, name: str, kind: str, path: Path, network: tuple[str, ...]) -> str:
     """The mean loss of a network on conversations (of the answers) or on texts, in nats for each token."""
     mode = "1" if kind == "conversations" else "0"
     asking = ("eval_model.py", "--model_mode", mode, *network, *place.where, "--data_path", str(path), "--json")
-    stage = Stage(f"{title}: {kind}", asking, place.out / f"{title}, {kind}.json", capture=True)
-    make(stage, Done(place.out / f"{title}, {kind}, done.json"))
+    stage = Stage(f"{name}: {kind}", asking, place.out / f"{name}_{kind}.json", capture=True)
+    make(stage, Done(place.out / f"{name}.json"))
     return f"{json.loads(stage.result.read_text(encoding='utf-8'))['loss']:.3f}"
 
 
