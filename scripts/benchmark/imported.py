@@ -18,7 +18,8 @@ from scripts.benchmark.choosing import make
 from scripts.quickstart_way import Done, Place, Stage
 from training.report.going_on import ROOT
 
-ROWS = "--max_seq_len 512 --batch_size 4 --accumulation_steps 1 --eval_interval 1000000 --sample_interval 0"
+ROWS = "--max_seq_len 512 --accumulation_steps 1 --eval_interval 1000000 --sample_interval 0"
+CHATS, PAIRS = "--batch_size 4", "--batch_size 2"  # rows of a step; one of pairs is twice as long
 STEPS = "--max_steps 40 --compile off"
 HELD_OUT = 60  # conversations, pairs and texts
 SEED = 42
@@ -97,7 +98,7 @@ def run(place: Place, sweep: Sweep, rate: float, network: str, hidden: int, file
     weight = (place.out / "lora" if adapters else place.out) / f"{name}_{hidden}.pth"
     training = place.training(
         f"{sweep.name}, {rate:g}",
-        f"{sweep.script} {ROWS} {STEPS} --learning_rate {rate:g}",
+        f"{sweep.script} {ROWS} {PAIRS if on_pairs else CHATS} {STEPS} --learning_rate {rate:g}",
         *(sweep.naming, name, "--from_weight", network, "--data_path", str(train), "--val_path", str(held_out)),
         result=weight,
     )

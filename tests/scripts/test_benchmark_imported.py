@@ -18,7 +18,7 @@ from tests.stages.workshop import write_chats, write_pairs, write_texts
 @pytest.fixture
 def words(tmp_path, monkeypatch):
     """A command line over a thin network and few data."""
-    small = "--max_seq_len 64 --batch_size 2 --accumulation_steps 1 --eval_interval 100 --sample_interval 0"
+    small = "--max_seq_len 64 --accumulation_steps 1 --eval_interval 100 --sample_interval 0"
     monkeypatch.setattr(imported, "ROWS", f"{small} --device cpu")
     monkeypatch.setattr(imported, "STEPS", "--max_steps 2 --compile off")
     monkeypatch.setattr(imported, "HELD_OUT", 4)
