@@ -1,20 +1,19 @@
 """How well a network predicts the tokens of long texts, by how far into the text they stand.
 
-A network that cannot read beyond the length it was trained on shows it here: its loss falls with the position, since it
-knows more of the text, and rises steeply behind that length.
+The loss falls from position to position, since the network knows more and more of the text. At positions past the
+length it was trained on, a network that cannot read longer texts has a loss that rises steeply.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 
 from dataset.cache.texts import TextEncoder
 from dataset.records.measured import kind_of_file, parts_of
 from model.device import Device
 from model.errors import SproutError
-from model.likelihood import chunk_length, compute_type
+from model.log_probabilities import token_log_probabilities
 from model.text.tokenizer import Tokenizer
 
 TOKENS_AT_ONCE = 8192
@@ -57,7 +56,7 @@ def long_texts(path: str | Path, tokenizer: Tokenizer, length: int, most: int) -
 def loss_by_position(model, rows: list[list[int]], device: Device, batch_size: int | None = None) -> torch.Tensor:
     """The mean of -log p(token) in nats at each position, float64 [length], over rows of length + 1 tokens.
 
-    The first is that of the first token behind BOS. batch_size: rows at once (default: as many as have
+    The first is that of the first token after BOS. batch_size: rows at once (default: as many as have
     `TOKENS_AT_ONCE`).
     """
     length = len(rows[0]) - 1
@@ -68,22 +67,9 @@ def loss_by_position(model, rows: list[list[int]], device: Device, batch_size: i
         tokens = torch.tensor(rows[start : start + size], device=device.device)
         with device.autocast():
             features = model.features(tokens[:, :-1])
-            nats = token_nats(features, model.lm_head.weight, tokens[:, 1:])
-        total += nats.double().sum(dim=0).cpu()
+            log_p, _ = token_log_probabilities(features, model.lm_head.weight, tokens[:, 1:])
+        total -= log_p.double().sum(dim=0).cpu()
     return total / len(rows)
-
-
-def token_nats(features: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """-log softmax(features @ head')[target] of each target, in nats and at least float32, of the shape of `targets`.
-
-    features: [..., D]; head: [V, D]; targets: [...] token ids. Logits are made for `chunk_length` tokens at a time.
-    """
-    kind = compute_type(features, head)
-    x, y, head = features.flatten(0, -2).to(kind), targets.flatten(), head.to(kind)
-    exact = torch.promote_types(kind, torch.float32)
-    chunks = zip(x.split(chunk_length(head)), y.split(chunk_length(head)), strict=True)
-    found = [F.cross_entropy(F.linear(few, head).to(exact), wanted, reduction="none") for few, wanted in chunks]
-    return torch.cat(found).view(targets.shape)
 
 
 def buckets(length: int) -> list[tuple[int, int]]:

@@ -70,16 +70,11 @@ def main(argv=None):
     refuse_unwritable(picture.parent, "--save_file")
     device = choose_device(args.device, args.dtype)
     paths = [find_weight(source, args.out_dir, chosen_by="a path", say=print) for source in args.weight_path]
-    texts, cut_by, found = None, None, {}
+    tokenizer, found = tokenizer_of_all(paths), {}
+    texts = long_texts(args.data_path, tokenizer, args.max_seq_len, args.documents)
+    print(f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens; {texts.shorter:,} are shorter")
     for path in paths:
         loaded = load_model(path)
-        if texts is None:
-            texts, cut_by = long_texts(args.data_path, loaded.tokenizer, args.max_seq_len, args.documents), loaded
-            print(
-                f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens; {texts.shorter:,} are shorter"
-            )
-        elif loaded.tokenizer.fingerprint != cut_by.tokenizer.fingerprint:
-            raise UsageError(f"{path} has another tokenizer than {cut_by.source}, so their losses cannot be compared")
         for name, network in networks_of(loaded, args.rope_scaling_factor, args.max_seq_len):
             losses = loss_by_position(network.to(device.device), texts.rows, device, args.batch_size)
             name = name if name not in found else f"{path}{name.removeprefix(name_of(path))}"
@@ -92,6 +87,17 @@ def main(argv=None):
     draw(found, ranges, picture)
     print("\n".join(table(found, ranges)))
     print(f"wrote {picture} and {data}")
+
+
+def tokenizer_of_all(paths: list):
+    """The tokenizer that all weights have. Raises `UsageError` if they differ; no network is opened to find out."""
+    from model.files.tokenizer_of import tokenizer_of_weight  # not before the arguments, as above
+
+    tokenizer = tokenizer_of_weight(paths[0])
+    for path in paths[1:]:
+        if tokenizer_of_weight(path).fingerprint != tokenizer.fingerprint:
+            raise UsageError(f"{path} has another tokenizer than {paths[0]}, so their losses cannot be compared")
+    return tokenizer
 
 
 def networks_of(loaded, factor: float | None, length: int):

@@ -52,12 +52,13 @@ def test_an_untrained_extension_is_measured_beside_the_weight(folder, capsys):
     assert "beyond 32:\n33-45 " in said and "wrote" in said
 
 
-def test_what_cannot_be_compared_or_read_is_refused(folder, small_tokenizer):
+def test_what_cannot_be_compared_or_read_is_refused(folder, small_tokenizer, capsys):
     other = extend(small_tokenizer, ["foxes"] * 4, 4, 16)
     network = random_network(SMALL.replace(vocab_size=other.vocab_size))
     save_weights(folder / "other_32.pth", network, other, stage="pretrain")
     with pytest.raises(SproutError, match="other_32.pth has another tokenizer than .*short_32.pth"):
         run(folder, "--weight_path", "short", "other")
+    assert "documents" not in capsys.readouterr().out, "nothing was read or measured before"
     with pytest.raises(SproutError, match="no document of .* has 5,000 tokens"):
         run(folder, "--weight_path", "short", "--max_seq_len", "5000")
     with pytest.raises(SproutError, match="let its name end in .png or .svg"):

@@ -164,10 +164,23 @@ def killed(workshop):
 def test_a_killed_process_ends_the_run_and_it_goes_on_to_the_bit(workshop, spread, killed):
     assert killed.code == 1
     assert "another process of this run has ended or cannot be reached" in killed.sentence
+    assert "and go on with: " in killed.sentence and "--resume" in killed.sentence
     shutil.copytree(workshop.folder / "killed", workshop.folder / "again")
     resumed = by(workshop, "again", 2, "--shard=full", "--optimizer=muon", *RUN, "--resume", data=DATA)
     assert "at step 4 of" in resumed.said
     assert_same_run(resumed, spread)
+
+
+@pytest.mark.parametrize("words, method", [(("--shard=full",), "sharded:ShardedUpdater"), ((), "update:Updater")])
+def test_before_the_first_save_there_is_nothing_to_resume(workshop, words, method):
+    """Also where an earlier run has left a state, which the run has moved aside."""
+    out, words = f"killed_early_{len(words)}", (*words, *RUN)
+    by(workshop, out, 1, *RUN, "--max_steps=1", data=DATA)
+    dies = partial(at_call, 2, f"training.engine.{method}.update", kill_itself)
+    running = begin(workshop, out, 2, *words, before=[no_curves, dies], data=DATA)
+    assert running[1].end(120).code == -signal.SIGKILL
+    said = running[0].end(30).sentence
+    assert "see what it said, and begin again with: " in said and "--resume" not in said
 
 
 @pytest.mark.parametrize("count, words", [(4, ("--shard=optimizer",)), (1, ())])

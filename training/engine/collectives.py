@@ -28,20 +28,28 @@ def _with_the_others() -> Iterator[None]:
 
 
 def lost(error: RuntimeError) -> LostProcessError:
-    """The failure of a collective operation in a sentence."""
-    from training.report.going_on import command_to_go_on
-
+    """The failure of a collective operation in a sentence, to which `ended_by_another` adds how to go on."""
     reason = next(iter(str(error).splitlines()), type(error).__name__)
     reason = reason.rpartition("] ")[2].partition(". ")[0]  # without the place in Gloo's source, and what follows
-    return LostProcessError(
-        f"another process of this run has ended or cannot be reached ({reason}): see what it said, and go on"
-        f" with: {command_to_go_on('--resume')}"
-    )
+    return LostProcessError(f"another process of this run has ended or cannot be reached ({reason}): see what it said")
 
 
-def is_of_another(error: RuntimeError) -> bool:
+def is_of_another(error: BaseException) -> bool:
     """Whether an error that PyTorch raises in its own collective operations is that of another process's end."""
-    return isinstance(error, dist.DistError) or "gloo" in str(error)
+    return isinstance(error, RuntimeError) and (isinstance(error, dist.DistError) or "gloo" in str(error))
+
+
+@contextlib.contextmanager
+def ended_by_another(run) -> Iterator[None]:
+    """Adds to a `LostProcessError` how the `training.engine.run.Run` goes on: there may be nothing to resume yet."""
+    try:
+        yield
+    except LostProcessError as error:
+        from training.report.going_on import command_to_go_on
+
+        saved = run.args.resume or (run.saved_at and run.output.resume_file.exists())
+        way = f"go on with: {command_to_go_on('--resume')}" if saved else f"begin again with: {command_to_go_on()}"
+        raise LostProcessError(f"{error}, and {way}") from error
 
 
 def start(device: torch.device) -> None:

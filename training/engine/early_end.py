@@ -20,19 +20,28 @@ from training.report.going_on import GO_ON, command_to_go_on
 def end_early(run, error: BaseException) -> None:
     """Saves what can be saved and says what to do. `error` ends the `training.engine.run.Run`.
 
-    Raises `SproutError` in place of an error of PyTorch that says that the GPU's memory is used up.
+    Raises `SproutError` in place of an error of PyTorch that says that the GPU's memory is used up, or that another
+    process has ended.
     """
+    if run.machine.world_size == 1:
+        return _end(run, error)
+    from training.engine.collectives import LostProcessError, ended_by_another, is_of_another, lost
+
+    with ended_by_another(run):
+        if run.machine.shards and is_of_another(error):
+            raise lost(error) from error
+        if isinstance(error, LostProcessError):
+            raise error
+        _end(run, error)
+
+
+def _end(run, error: BaseException) -> None:
     if isinstance(error, Interrupted):
         _stop(run)
     elif isinstance(error, DivergedError):
         _save_what_is_good(run)
     elif isinstance(error, torch.OutOfMemoryError):
         raise SproutError(without_memory(error, run.plan)) from error
-    elif run.machine.shards and isinstance(error, RuntimeError):
-        from training.engine.collectives import is_of_another, lost
-
-        if is_of_another(error):
-            raise lost(error) from error
 
 
 def _stop(run) -> None:

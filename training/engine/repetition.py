@@ -1,10 +1,10 @@
-"""A warning before training, where a file is passed over more often than it teaches. Few runs load it."""
+"""A warning before training, where a file is passed over so often that it may be learned by heart. Few runs load it."""
 
 from training.report.description import MANY_PASSES
 
 
 def warnings_about_passes(plan, rows) -> list[str]:
-    """A warning for each file, or for all together where they share rows, that `plan` passes over too often.
+    """A warning for each file, or for all together where they share rows, that `plan` passes over very often.
 
     rows: `dataset.rows.rows.Rows`. What helps: fewer epochs, or a smaller weight of a file that is mixed in.
     """
@@ -16,7 +16,7 @@ def warnings_about_passes(plan, rows) -> list[str]:
             fewer = max(1, int(epochs * MANY_PASSES / passes))
             helps = f"give --epochs {fewer} or fewer" if alone else "give it a smaller weight, or fewer --epochs"
             warnings.append(
-                f"this run passes {passes:,.0f} times over {what}: after some {MANY_PASSES} passes a text is learned by"
-                f" heart, and further ones teach nothing new; {helps}, or more text"
+                f"this run passes {passes:,.0f} times over {what}: what is read more than some {MANY_PASSES} times may"
+                f" be learned by heart; if the validation loss turns up, {helps}, or more text"
             )
     return warnings

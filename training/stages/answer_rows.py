@@ -24,7 +24,7 @@ from torch import Tensor
 
 from dataset.rows.packing import pack
 from model.likelihood import IGNORE
-from training.losses.log_probabilities import token_log_probabilities
+from model.log_probabilities import token_log_probabilities
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from dataset.rows.rows import Rows
 from model.disk import exclusive, write_atomically
 from model.errors import SproutError
 from model.fingerprint import fingerprint
-from training.losses.log_probabilities import sequence_sums, token_log_probabilities
+from model.log_probabilities import sequence_sums, token_log_probabilities
 
 VERSION = 4  # raise it with any change of the numbers or of the file, which holds a digest and the numbers
 FLOAT, DIGEST_BYTES = "<f4", 16

@@ -15,9 +15,9 @@ from dataset.rows.rows import Rows, ValidationRows
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.likelihood import IGNORE
+from model.log_probabilities import sequence_sums, token_log_probabilities
 from tests.dataset.chats import kept_by_hand
 from tests.support import random_network
-from training.losses.log_probabilities import sequence_sums, token_log_probabilities
 
 
 def preferences(count=30, seed=0) -> list[dict]:

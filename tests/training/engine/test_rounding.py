@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from model.log_probabilities import token_log_probabilities
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.engine.optimizers import build_optimizers
 from training.engine.update import Updater
-from training.losses.log_probabilities import token_log_probabilities
 
 
 @pytest.fixture(params=["adamw", "muon"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.likelihood import IGNORE
-from training.losses.log_probabilities import sequence_sums, token_log_probabilities
+from model.log_probabilities import sequence_sums, token_log_probabilities
 
 
 def problem(dtype=torch.float64, tokens=(2, 7), hidden=6, vocabulary=11):

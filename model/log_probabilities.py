@@ -1,4 +1,5 @@
-"""log p of single tokens and of whole completions, with gradient, for preference losses and policy gradients.
+"""log p of single tokens and of whole completions: with gradient, for preference losses and policy gradients; without,
+to see where in a text a network predicts well.
 
 Unlike in `training/losses/next_token.py`, the gradient cannot be computed in the forward pass: the factor of a token
 depends on the other completion of its pair. Logits are too large to keep for all tokens, so the backward pass computes

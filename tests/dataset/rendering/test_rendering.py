@@ -8,26 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataset.records.conversations import Conversation
-from dataset.rendering import ChatRenderer
-from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, Tokenizer
+from model.text.tokenizer import SPECIAL_TOKENS
 from tests.fixtures import samples
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return Tokenizer.load()
-
-
-@pytest.fixture(scope="module")
-def renderer(tokenizer):
-    return ChatRenderer(tokenizer)
-
-
-@pytest.fixture(scope="module")
-def auto():
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(DEFAULT_FOLDER)
 
 
 def user(text):

@@ -9,25 +9,17 @@ from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
 from model.errors import SproutError
 from model.text.chat_template import CHAT_TEMPLATE, TOOLS_AFTER, TOOLS_BEFORE, chat_template, template_of
-from model.text.tokenizer import DEFAULT_FOLDER, Tokenizer
-from tests.dataset.test_rendering import BY_HAND, FILES, assert_same, assistant, some_chats, system, tool, user
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return Tokenizer.load()
-
-
-@pytest.fixture(scope="module")
-def renderer(tokenizer):
-    return ChatRenderer(tokenizer)
-
-
-@pytest.fixture(scope="module")
-def auto():
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(DEFAULT_FOLDER)
+from model.text.tokenizer import Tokenizer
+from tests.dataset.rendering.test_rendering import (
+    BY_HAND,
+    FILES,
+    assert_same,
+    assistant,
+    some_chats,
+    system,
+    tool,
+    user,
+)
 
 
 def test_the_template_for_other_tokens():
