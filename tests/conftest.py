@@ -26,7 +26,7 @@ hypothesis.settings.load_profile("same")
 SLOW = """
 dataset/test_sample dataset/cache/test_token_cache model/files/test_checkpoint model/files/test_huggingface_import
 training/diagnosis/test_diagnosis training/engine/test_iteration training/engine/test_interrupts
-training/stages/test_data.py stages/ faults/ scripts/ test_documentation
+training/stages/test_data.py stages/ faults/ scripts/ test_documentation test_course
 """.split()
 QUICK = """
 stages/test_train_pretrain.py stages/test_train_full_sft stages/test_train_lora
