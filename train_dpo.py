@@ -97,22 +97,16 @@ def main(argv=None):
 
         # How long, in which steps, at which learning rate
         live = needs_reference(args.loss_type) and not args.precompute_ref
-        plan = plan_for(
-            args,
-            machine,
-            model,
-            rows,
-            origin,
-            base_rates=ADAPTER_RATE if args.lora else LEARNING_RATE,
-            parameters_beside=sum(p.numel() for p in model.parameters() if p.requires_grad) if live else 0,
-        )
-        model.to(machine.device)
-        run.prepare(model, plan)  # now, so that the reference is computed by the same kernels
+        rates = ADAPTER_RATE if args.lora else LEARNING_RATE
+        plan = plan_for(args, machine, model, rows, origin, base_rates=rates, has_copy=live)
 
         # The reference: its log-probabilities, computed once; or a frozen copy of the network
         identity, reference = identity_of(rows, validation), None
+        begins_as = fingerprint(model) if needs_reference(args.loss_type) else None
+        model.to(machine.device)
+        run.prepare(model, plan)  # now, so that the reference is computed from the same numbers, by the same kernels
         if needs_reference(args.loss_type) and args.precompute_ref:
-            identity["reference"] = f"precomputed, of {fingerprint(model)}"
+            identity["reference"] = f"precomputed, of {begins_as}"
             where = machine, args.out_dir, plan.batch_size
             seen = rows_seen(rows, replace(plan, max_steps=3) if args.dry_run else plan)
             add_reference(model, rows.packed, rows.identity, *where, seen=seen)
@@ -120,7 +114,7 @@ def main(argv=None):
                 held_out, seen = ["validation", *validation.identity], validation.places(range(len(validation)))
                 add_reference(model, validation.packed, held_out, *where, seen=seen, held_out=True)
         elif live:
-            identity["reference"], reference = f"live, of {fingerprint(model)}", frozen_copy(model)
+            identity["reference"], reference = f"live, of {begins_as}", frozen_copy(model)
             machine.compile(reference)
 
         # The optimizer, and --resume, which refuses another loss

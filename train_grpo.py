@@ -86,16 +86,18 @@ def main(argv=None):
         # How long, in which steps, at which learning rate
         rates = None if args.lora else LEARNING_RATE
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, args.group_size, args.kl_coef > 0)
-        policy.to(machine.device)
-        run.prepare(policy, plan)  # now, so that the reference uses the same kernels
-        machine.seconds = None  # which would leave out the sampling
         identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
+        if args.kl_coef:
+            identity["reference"] = fingerprint(policy)
+        policy.to(machine.device)
+        run.prepare(policy, plan)  # now, so that the reference has the same numbers, and uses the same kernels
+        machine.seconds = None  # which would leave out the sampling
         if toolbox:
             identity["tools"] = toolbox.identity
         if args.ptx_weight:
             identity["mixed_in"] = mixed_in.identity
         if args.kl_coef:
-            reference, identity["reference"] = frozen_copy(policy), fingerprint(policy)
+            reference = frozen_copy(policy)
             machine.compile(reference)
 
         # The optimizer, and --resume, which refuses other rewards, tools or another reference

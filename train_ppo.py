@@ -89,6 +89,7 @@ def main(argv=None):
         beside = PARTS_BESIDE * sum(p.numel() for p in critic.parameters())
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside)
         warn_of_warmup(args.critic_warmup, plan.steps, run.say)
+        begins_as = fingerprint(policy)
         policy.to(machine.device)
         run.prepare(policy, plan)  # now, so that all three networks use the same kernels
         machine.seconds = None  # which would leave out the sampling
@@ -100,7 +101,7 @@ def main(argv=None):
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
         identity = identity_of(
-            rows, validation, judge=reward_model.identity, mixed_in=mixed_in.identity, reference=fingerprint(reference)
+            rows, validation, judge=reward_model.identity, mixed_in=mixed_in.identity, reference=begins_as
         )
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows), others=others)
         ppo = ActorCritic(run, policy, critic, reference, reward_model, ChatRenderer(tokenizer), watched)

@@ -40,8 +40,11 @@ def make_compact(model: nn.Module, offload: bool = False) -> "Masters | None":
     """Turns a float32 network on its device into a compact one, in place, a piece at a time.
 
     offload: keep the lower halves in the memory of the CPU. Returns None for a network with adapters: they stay float32
-    as a whole, and only what they are added to becomes bfloat16.
+    as a whole, and only what they are added to becomes bfloat16. A network that is compact already stays as it is.
     """
+    if hasattr(model, "masters"):
+        return model.masters
+    model.masters = None
     for name in ("embed_tokens", "embed_positions"):
         if hasattr(model.model, name):
             setattr(model.model, name, WideEmbedding(getattr(model.model, name)))
@@ -49,8 +52,9 @@ def make_compact(model: nn.Module, offload: bool = False) -> "Masters | None":
         for parameter in model.parameters():
             if not parameter.requires_grad and is_large(parameter):
                 parameter.data = parameter.data.to(torch.bfloat16)
-        return None
-    return Masters(model, offload)
+    else:
+        model.masters = Masters(model, offload)
+    return model.masters
 
 
 class Masters:
@@ -77,6 +81,12 @@ class Masters:
             parameter.register_hook(partial(self._add_gradient, parameter))
         model.register_state_dict_post_hook(partial(Masters._merge_state, self))
         model.register_load_state_dict_pre_hook(partial(Masters._split_state, self))
+
+    def __deepcopy__(self, memo) -> "Masters":
+        """Without lower halves, for a copied network: it is bfloat16, computes the same, and does not learn."""
+        copied = object.__new__(type(self))
+        copied._names, copied._low, copied._added = {}, {}, {}
+        return copied
 
     def __contains__(self, parameter: nn.Parameter) -> bool:
         return parameter in self._low

@@ -148,5 +148,7 @@ def _digest(content: bytes) -> bytes:
 def _name(model, packed: PackedRecords, identity: list[str], machine) -> str:
     learns = [name for name, parameter in model.named_parameters() if parameter.requires_grad]  # chooses the kernels
     where = machine.device.type, machine.choice.dtype, machine.compiles
+    if (kind := model.model.embed_tokens.weight.dtype) != torch.float32:  # --optimizer_memory compact
+        where += (kind,)
     parts = (VERSION, identity, packed.max_seq_len, where, model.config, learns, fingerprint(model))
     return _digest("\n".join(map(str, parts)).encode()).hex()

@@ -20,6 +20,7 @@ from training.engine.optimizers import build_optimizers
 from training.engine.resume import load_changing_state, restore_updater
 from training.engine.update import Updater
 from training.losses.next_token import next_token_loss
+from training.stages.reference import frozen_copy
 
 CONFIG = TransformerConfig(
     vocab_size=96,
@@ -193,6 +194,20 @@ def test_pieces_of_a_tensor_are_updated_as_the_whole(monkeypatch):
     in_pieces = Learner("adamw", True)
     in_pieces.learn(range(3))
     assert_equal(in_pieces.weights(), whole.weights())
+
+
+def test_a_frozen_copy_computes_the_same_and_does_not_learn():
+    learner = Learner("adamw", True)
+    learner.learn(range(2))
+    reference, tokens = frozen_copy(learner.model), torch.arange(3, 19)[None]
+    with torch.autocast("cpu", torch.bfloat16):
+        before = reference.features(tokens)
+        assert torch.equal(before, learner.model.features(tokens))
+        learner.learn(range(2, 4))
+        assert torch.equal(before, reference.features(tokens))
+        assert not torch.equal(before, learner.model.features(tokens))
+    held = {**dict(reference.named_parameters()), **reference.state_dict()}
+    assert held["lm_head.weight"].dtype == torch.bfloat16, "two bytes a parameter, and no lower halves"
 
 
 def test_what_is_not_finite_touches_nothing():
