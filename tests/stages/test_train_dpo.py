@@ -66,15 +66,6 @@ def test_it_learns_which_answer_is_better(finished):
     assert load_model(finished.weight_file).stage == "dpo"
 
 
-@pytest.mark.parametrize("words", [(), ("--no_precompute_ref",), ("--lora", "--lora_rank=4")])
-def test_the_reference_of_a_compact_network_is_the_compact_network(workshop, words):
-    """Whose embedding is a bfloat16; one in float32 would compute other probabilities."""
-    once = ("--optimizer_memory=compact", "--dtype=bfloat16", "--max_steps=1", "--eval_interval=0", "--batch_size=4")
-    result = workshop.train(f"compact_{len(words)}", *once, *words)
-    assert result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
-    assert "warning: the first loss" not in result.said
-
-
 def test_the_first_log_probabilities_are_those_of_the_answers_each_scored_alone(workshop):
     words = ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--max_seq_len=64")
     result = workshop.train("alone", *words, data=("pairs_a.jsonl",))
