@@ -68,7 +68,7 @@ def main(argv=None):
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.preferences import first_loss_warning, needs_reference
-    from training.stages.reference import add_reference, frozen_copy, rows_seen
+    from training.stages.reference import add_reference, frozen_copy, prepare_with_reference, rows_seen
     from training.stages.starting_point import starting_point
 
     if unpaired := args.loss_type == "kto":
@@ -98,13 +98,14 @@ def main(argv=None):
         # How long, in which steps, at which learning rate
         live = needs_reference(args.loss_type) and not args.precompute_ref
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE
-        plan = plan_for(args, machine, model, rows, origin, base_rates=rates, has_copy=live)
+        copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if live else 0
+        plan = plan_for(args, machine, model, rows, origin, base_rates=rates, parameters_beside=copied)
 
         # The reference: its log-probabilities, computed once; or a frozen copy of the network
         identity, reference = identity_of(rows, validation), None
         begins_as = fingerprint(model) if needs_reference(args.loss_type) else None
         model.to(machine.device)
-        run.prepare(model, plan)  # now, so that the reference is computed from the same numbers, by the same kernels
+        prepare_with_reference(run, model, plan)
         if needs_reference(args.loss_type) and args.precompute_ref:
             identity["reference"] = f"precomputed, of {begins_as}"
             where = machine, args.out_dir, plan.batch_size

@@ -65,7 +65,7 @@ def main(argv=None):
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.groups import Groups, settings_of
     from training.stages.mixed_in import MixedIn
-    from training.stages.reference import frozen_copy
+    from training.stages.reference import frozen_copy, prepare_with_reference
     from training.stages.rollout_report import measure_policy
     from training.stages.rollouts import plan_of_rollouts, room_of_tools
     from training.stages.starting_point import starting_point
@@ -90,7 +90,7 @@ def main(argv=None):
         if args.kl_coef:
             identity["reference"] = fingerprint(policy)
         policy.to(machine.device)
-        run.prepare(policy, plan)  # now, so that the reference has the same numbers, and uses the same kernels
+        prepare_with_reference(run, policy, plan)
         machine.seconds = None  # which would leave out the sampling
         if toolbox:
             identity["tools"] = toolbox.identity

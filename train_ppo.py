@@ -68,7 +68,7 @@ def main(argv=None):
     from training.stages.answer_rows import action_log_probabilities
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.mixed_in import MixedIn
-    from training.stages.reference import frozen_copy
+    from training.stages.reference import frozen_copy, prepare_with_reference
     from training.stages.rollouts import plan_of_rollouts
     from training.stages.starting_point import starting_point
     from training.stages.stop_rules import StopRules
@@ -91,7 +91,7 @@ def main(argv=None):
         warn_of_warmup(args.critic_warmup, plan.steps, run.say)
         begins_as = fingerprint(policy)
         policy.to(machine.device)
-        run.prepare(policy, plan)  # now, so that all three networks use the same kernels
+        prepare_with_reference(run, policy, plan)  # all three networks use the same kernels
         machine.seconds = None  # which would leave out the sampling
         critic.recomputes_layers, reference = plan.activation_checkpointing, frozen_copy(policy)
         for network in (critic, reference):

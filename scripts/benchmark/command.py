@@ -12,6 +12,7 @@
     python scripts/benchmark.py duplicates --data_path a.jsonl --labelled b.jsonl   MinHash, against datasketch
     python scripts/benchmark.py prepare --data_path a.jsonl           preparing a corpus, against datatrove's pipeline
     python scripts/benchmark.py scale --only shard --preset tiny       bytes a process holds with each --shard
+    python scripts/benchmark.py scale --only stages --preset 1b        bytes of a step of each stage, compact
     python scripts/benchmark.py scale --data_path a.jsonl             all of docs/scale.md; --only experts for a part
     python scripts/benchmark.py tokenizer --data_path a.jsonl --megabytes 50 1000   training one, against `tokenizers`
     python scripts/benchmark.py choosing --data_path out/quickstart   docs/choosing.md; --only data for a part
@@ -67,7 +68,7 @@ def main(argv=None):
     )
     parser.add_argument("--minimind", metavar="FOLDER", help="gpu, rollouts: a checkout of MiniMind, measured too")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="gpu, scale, choosing, imported: only these")
-    parser.add_argument("--preset", choices=PRESETS, default="26m", help="scale --only shard (%(default)s)")
+    parser.add_argument("--preset", choices=PRESETS, default="26m", help="scale --only shard or stages (%(default)s)")
     parser.add_argument("--quickstart", action="store_true", help="gpu: also the whole quickstart, if time is left")
     parser.add_argument("--rehearse", action="store_true", help="gpu, scale: experts at its smallest, on a CPU")
     parser.add_argument("--device", default="auto", help="decode: auto, cpu, cuda, ... (default %(default)s)")
@@ -78,7 +79,7 @@ def main(argv=None):
     parser.add_argument("--server", action="store_true", help="harness: asks scripts/serve.py, not an exported folder")
     parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
     args = parser.parse_args(argv)
-    if args.what not in ("memory", "gpu", "decode") and args.only != ["shard"] and not args.data_path:
+    if args.what not in ("memory", "gpu", "decode") and args.only not in (["shard"], ["stages"]) and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
     if args.what in ("rollouts", "harness", "imported") and not args.weight_path:
         raise UsageError(f"{args.what} needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")

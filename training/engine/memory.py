@@ -22,7 +22,6 @@ class Footprint:
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
-    copied: int = 0  # parameters of a frozen copy, such as a live reference
     compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
     adapters: bool = False  # whether compact is only what adapters are added to
     offload: bool = False  # --offload_states
@@ -40,7 +39,7 @@ class Footprint:
         matrices = min(self.trainable, total - embeddings)
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices
         return {
-            "program": self.program + 4 * self.copied,
+            "program": self.program,
             "weights": 4 * total,
             "gradients": 4 * self.trainable,
             "optimizer": 8 * adam + 4 * (self.trainable - adam),
@@ -68,20 +67,15 @@ class Footprint:
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 
-def footprint_of(
-    model, row_length: int, optimizer: str, choice: Device, beside: int = 0, has_copy: bool = False
-) -> Footprint:
-    """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher; has_copy:
-    whether there is a frozen copy of what learns."""
+def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
+    """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
     half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
-    learns = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return Footprint(
         model.config,
         row_length,
         optimizer,
-        trainable=learns,
+        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         compute_bytes=2 if half else 4,
         keeps_attention=on_cpu and half,
         program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
-        copied=learns if has_copy else 0,
     )

@@ -29,14 +29,14 @@ def compact_parts(footprint, total: int, activations: int) -> dict[str, int]:
     config, learns = footprint.config, footprint.trainable
     if footprint.adapters:  # they are float32 as ever
         own = {"weights": 2 * total, "adapters": 4 * learns, "gradients": 4 * learns, "optimizer": 8 * learns}
-        return {"program": footprint.program + 4 * footprint.copied, **own, "activations": activations}
+        return {"program": footprint.program, **own, "activations": activations}
     if not footprint.on_cuda:
         activations += 4 * config.vocab_size * config.hidden_size  # the gradient of the head is summed in float32
     embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
     matrices = min(learns, total - embeddings) if footprint.optimizer == "muon" else 0
     moments = 2 * learns + (learns - matrices) * 2 * 4 // BLOCK
     return {
-        "program": footprint.program + 2 * footprint.copied,
+        "program": footprint.program,
         "weights": 2 * learns + 4 * (total - learns),  # what is frozen stays float32
         "lower halves": 0 if footprint.offload else 2 * learns,
         "gradients": 2 * learns,

@@ -80,25 +80,14 @@ class Plan:
         return epoch, range(start, min(start + self.rows_per_step, self.rows_per_epoch))
 
 
-def plan_for(
-    args,
-    machine,
-    model,
-    rows,
-    origin,
-    *,
-    base_rates: dict | None = None,
-    parameters_beside: int = 0,
-    has_copy: bool = False,
-) -> Plan:
+def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = None, parameters_beside: int = 0) -> Plan:
     """The plan of a stage that trains `model` on `rows`.
 
     origin: where the network comes from, as in `training.stages.starting_point`.
     base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
     parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
-    has_copy: whether a frozen copy of all that learns is kept, as for a live reference.
     """
-    footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside, has_copy)
+    footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside)
     if args.fit or args.optimizer_memory == "compact":
         from training.engine.memory_of_compact import possibly_compact  # other runs do not load it
 

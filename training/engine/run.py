@@ -143,15 +143,11 @@ class Run:
             self._claim_output()
 
     def prepare(self, model, plan: Plan) -> None:
-        """Makes `model` compact, compiles it and turns on activation checkpointing, as far as the plan says so.
+        """Compiles `model` and turns on activation checkpointing, as far as the plan says so.
 
         `begin` does this, too. A stage calls it earlier if the untrained network computes reference values, so that
-        they come from the same numbers and kernels.
+        they come from the same kernels.
         """
-        if plan.optimizer_memory == "compact":
-            from training.engine.compact_network import make_compact  # only with the flag
-
-            make_compact(model, self.args.offload_states)
         model.recomputes_layers = plan.activation_checkpointing
         self.output = Output(self.args.out_dir, f"{self.args.weight_name}_{model.config.hidden_size}", model)
         self.machine.prepare(model, plan, self.output.resume_file if self.args.resume else None)

@@ -92,6 +92,18 @@ def rows_seen(rows: Rows, plan) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.unique(np.concatenate(orders, axis=1), axis=1))
 
 
+def prepare_with_reference(run, model, plan) -> None:
+    """`Run.prepare` for a network that reference values are computed of: now, so that they come from the same kernels.
+
+    With --optimizer_memory compact the network is made compact before, so that they come from the same numbers, too.
+    """
+    if plan.optimizer_memory == "compact":
+        from training.engine.compact_network import make_compact  # only with the flag
+
+        make_compact(model, run.args.offload_states)
+    run.prepare(model, plan)
+
+
 def frozen_copy(model):
     """A copy of the network for a live reference; it shares the frozen parameters. No optimizer updates the copy."""
     shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}

@@ -198,9 +198,9 @@ def plan_of_rollouts(
     args, asked_for = copy.copy(args), args
     args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
     args.fit = None  # which would choose these two
+    copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if has_reference else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
-    networks = {"parameters_beside": beside, "has_copy": has_reference}
-    plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, **networks)
+    plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
     if asked_for.fit:
         from training.engine.fitting import fitted  # other runs do not load these
         from training.engine.memory_of_compact import possibly_compact

@@ -2,9 +2,9 @@
 
 from model.errors import UsageError
 from scripts.benchmark.program import run_program
-from scripts.benchmark.scale import experts, memory, shard
+from scripts.benchmark.scale import experts, memory, shard, stages
 
-PARTS = {"experts": experts.compare, "memory": memory.compare, "shard": shard.compare}
+PARTS = {"experts": experts.compare, "memory": memory.compare, "shard": shard.compare, "stages": stages.compare}
 
 
 def compare(args) -> None:

@@ -94,9 +94,3 @@ def test_offloaded_states_are_not_on_the_card():
     here, there = (footprint(CudaFootprint, compact=True, offload=offload).parts(1, True) for offload in (False, True))
     assert here["lower halves"] + here["optimizer"] > 3.7 * GB
     assert there["lower halves"] == there["optimizer"] == 0 and there["weights"] == here["weights"]
-
-
-@pytest.mark.parametrize("compact, size", [(True, 2), (False, 4)])
-def test_a_frozen_copy_is_of_the_type_of_the_network(compact, size):
-    alone, beside = (footprint(compact=compact, copied=copied).total(1) for copied in (0, 1000))
-    assert beside - alone == 1000 * size
