@@ -57,6 +57,11 @@ def documents(world: World) -> list[str]:
     return found
 
 
+def statements(world: World) -> list[str]:
+    """The documents about facts and people alone."""
+    return [*_documents_of_facts(world), *_portraits(world)]
+
+
 def sentence(fact: Fact, wording: str) -> str:
     """A wording about a fact, with a capital letter."""
     return capitalised(fill(wording, fact.entity, fact.attribute))

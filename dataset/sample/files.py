@@ -17,6 +17,7 @@ from dataset.command_line import CommandParser
 from dataset.sample.conversations import fine_tuning, held_out_questions, many_held_out_questions
 from dataset.sample.documents import documents
 from dataset.sample.first_chat import first_chat
+from dataset.sample.heard import told
 from dataset.sample.identity import identity
 from dataset.sample.manners import bad_manners
 from dataset.sample.passkey import passkeys
@@ -35,6 +36,7 @@ FILES = {
     "pretrain": lambda world: [{"text": text} for text in documents(world)],
     "sft": fine_tuning,
     "first_chat": first_chat,
+    "told": told,
     "questions": held_out_questions,
     "many_questions": many_held_out_questions,
     "unknown_heldout": unknown_heldout,

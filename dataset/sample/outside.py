@@ -9,12 +9,15 @@ from dataset.sample.fact_wordings import Skill
 from dataset.sample.loader import LANGUAGES, Lines, read_table, read_wordings
 from dataset.sample.world import World
 
+FURTHER_SHARE = 0.7  # of what fine-tuning asks about in vain is in the long lists that examine nothing
+
 
 @dataclass(frozen=True)
 class OutsideNames:
     """wordings/<language>/outside.yaml."""
 
     people: Lines
+    further_people: Lines
     stories: Lines
     syllables: Lines
 
@@ -50,6 +53,28 @@ def outside(world: World, language: str, held: bool) -> Outside:
         people=part(f"people {language}", names.people),
         stories=part(f"stories {language}", names.stories),
     )
+
+
+def unheard(world: World, language: str, skill: Skill, rng: random.Random) -> str:
+    """A name that no text mentions, for fine-tuning: mostly one of many, so that few come twice."""
+    if rng.random() < FURTHER_SHARE:
+        return _further(language, skill, rng)
+    return rng.choice(outside(world, language, False).of(skill))
+
+
+def _further(language: str, skill: Skill, rng: random.Random) -> str:
+    if skill in ("home", "job", "pet"):
+        return rng.choice(read_wordings("outside", language, OutsideNames).further_people)
+    if skill == "moral":
+        one, other = rng.choice(_further_names("animal", language)), rng.choice(_further_names("word", language))
+        return f"The {one.capitalize()} and the {other.capitalize()}" if language == "en" else f"{one}与{other}"
+    kind = {"capital": "place", "sound": "animal", "young": "animal"}.get(skill, "word")
+    return rng.choice(_further_names(kind, language))
+
+
+def _further_names(kind: str, language: str) -> tuple[str, ...]:
+    rows = read_table("outside_further", 3)
+    return tuple(row[1 + LANGUAGES.index(language)] for row in rows if row[0] == kind)
 
 
 def made_up(language: str, held: bool, capital: bool, rng: random.Random) -> str:

@@ -14,7 +14,8 @@ from dataset.sample.fact_wordings import Split, fact_wordings, frames
 from dataset.sample.grammar import fill
 from dataset.sample.loader import LANGUAGES, read_wordings
 from dataset.sample.number_words import in_words
-from dataset.sample.outside import made_up, outside, true_answers
+from dataset.sample.outside import made_up, outside, true_answers, unheard
+from dataset.sample.phrasing import phrased, phrasing
 from dataset.sample.plain_questions import numbers_in, plain_wordings, plainly
 from dataset.sample.questions import answer, question, record, sum_answer
 from dataset.sample.recall import recalls
@@ -23,18 +24,24 @@ from dataset.sample.world import World
 # How many there are in fine-tuning, and held out, in each language.
 FACTS = (80, 5)  # of each skill
 MIXED_UP = (150, 8)  # a fact of another kind: the sound of a country
-SUMS = (160, 8)
-HARD = (100, 6)
+SUMS = (120, 8)
+HARD = (120, 6)
 FREE = (4, 1)  # times each question
 ASKED_OF = (110, 5)  # things, places and people each
-UNTOLD = (2, 1)  # times each question about the user
+UNTOLD = (3, 1)  # times each question about the user
 NONSENSE = (80, 4)
 FURTHER = (90, 0)  # after a question about a fact, or before one
+PHRASED = (50, 0)  # of each skill, in the many wordings of phrasing.py
+PHRASED_SUMS = (175, 0)
 
 MADE_UP_SHARE = 0.4  # of what is outside
 KNOWN_SHARE = 0.4  # of what the questions about things, places and people are about
 HELD_QUESTIONS = 100  # in each language
 PLAIN_SHARE = 0.45  # of all questions have lost their marks or capitals
+
+# A known English name is one token, and most others are several, so that little is refused by mistake; a known Chinese
+# name is put together from the characters that others have, too. With equal amounts English is refused too little.
+TIMES = {"en": 1.5, "zh": 0.8}  # so many of those in fine-tuning
 
 _ENTITY = ("entity", "an entity")
 
@@ -72,7 +79,8 @@ def unknown(world: World) -> list[dict]:
     """Chat records to fine-tune on: one question each, or two of which one has an answer."""
     rng = world.rng("unknown")
     found = [_record(each) for language in LANGUAGES for each in asked_in_vain(world, language, held=False)]
-    return found + [chat for language in LANGUAGES for chat in _further(world, language, rng)]
+    found += [chat for language in LANGUAGES for chat in _further(world, language, rng)]
+    return found + [chat for language in LANGUAGES for chat in _phrased(world, language, rng)]
 
 
 def unknown_heldout(world: World) -> list[dict]:
@@ -97,6 +105,10 @@ def asked_in_vain(world: World, language: str, held: bool) -> Iterator[Unknown]:
             yield Unknown(each.language, each.kind, asked, each.skill, each.entity, each.true)
 
 
+def _count(amounts: tuple[int, int], language: str, held: bool) -> int:
+    return amounts[True] if held else round(amounts[False] * TIMES[language])
+
+
 def _record(each: Unknown) -> dict:
     reply = unknown_wordings(each.language).answers[each.kind]
     return record(each.skill or each.kind, each.language, [each.asked, reply])
@@ -105,13 +117,13 @@ def _record(each: Unknown) -> dict:
 def _facts(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     away = outside(world, language, held)
     for skill in fact_wordings(language):
-        for wording in _wordings(skill, language, held, FACTS[held], rng):
+        for wording in _wordings(skill, language, held, _count(FACTS, language, held), rng):
             if rng.random() < MADE_UP_SHARE:
                 entity = made_up(language, held, skill in ("capital", "home", "job", "pet"), rng)
                 if skill == "moral" and language == "en":
                     entity = f"The {entity.capitalize()} and the {made_up(language, held, True, rng)}"
             else:
-                entity = rng.choice(away.of(skill))
+                entity = rng.choice(away.of(skill)) if held else unheard(world, language, skill, rng)
             yield _fact(skill, language, entity, wording)
 
 
@@ -136,7 +148,7 @@ def _mixed_up(world: World, language: str, held: bool, rng: random.Random) -> It
     for fact in world.facts:
         if fact.language == language and fact.skill in skills:
             of[fact.skill].add(fact.entity.lower())  # in small letters, a turkey is a country
-    for _ in range(MIXED_UP[held]):
+    for _ in range(_count(MIXED_UP, language, held)):
         skill = rng.choice(skills)
         kind = rng.choice([kind for kind in known if kind not in (skill, "moral")])
         others = [entity for entity in known[kind] if entity.lower() not in of[skill]]
@@ -162,7 +174,7 @@ def known_entities(world: World, language: str, held: bool) -> dict[str, list[st
 def _sums(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     """Sums beyond 100."""
     wordings = unknown_wordings(language).sums.of(held)
-    for _ in range(SUMS[held]):
+    for _ in range(_count(SUMS, language, held)):
         a, b = rng.choice((_two_digits, _large_and_small, _both_large))(rng)
         asked = numbers_in(language, rng.choice(wordings), a, b, rng) if max(a, b) < 1000 else None
         asked = asked or rng.choice(wordings).format(a=a, b=b)
@@ -190,7 +202,7 @@ def _large(rng: random.Random) -> int:
 
 def _hard(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     """Calculations that are no sums."""
-    for _ in range(HARD[held]):
+    for _ in range(_count(HARD, language, held)):
         a, b = (rng.randint(1, rng.choice((12, 100, 1000))) for _ in range(2))
         asked = rng.choice(unknown_wordings(language).hard.of(held))
         if rng.random() < 0.3 and not any(sign in asked for sign in "+*/=-"):
@@ -201,7 +213,7 @@ def _hard(world: World, language: str, held: bool, rng: random.Random) -> Iterat
 
 def _free(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     for asked in unknown_wordings(language).free.of(held):
-        for _ in range(FREE[held]):
+        for _ in range(_count(FREE, language, held)):
             yield Unknown(language, "open", asked)
 
 
@@ -213,18 +225,18 @@ def _asked_of(world: World, language: str, held: bool, rng: random.Random) -> It
         unknown_wordings(language),
     )
     things = [entity for skill in ("sound", "colour", "translation") for entity in known[skill]]
-    for asked, inside, others in (
-        (wordings.things, things, (*away.animals, *away.words)),
-        (wordings.places, known["capital"], away.countries),
-        (wordings.people, known["home"], away.people),
+    for asked, inside, others, skill in (
+        (wordings.things, things, (*away.animals, *away.words), "translation"),
+        (wordings.places, known["capital"], away.countries, "capital"),
+        (wordings.people, known["home"], away.people, "home"),
     ):
-        for _ in range(ASKED_OF[held]):
+        for _ in range(_count(ASKED_OF, language, held)):
             if rng.random() < KNOWN_SHARE:
                 entity = rng.choice(inside)
             elif rng.random() < MADE_UP_SHARE:
                 entity = made_up(language, held, asked is not wordings.things, rng)
             else:
-                entity = rng.choice(others)
+                entity = rng.choice(others) if held else unheard(world, language, skill, rng)
             yield Unknown(language, "open", fill(rng.choice(asked.of(held)), entity))
 
 
@@ -232,13 +244,13 @@ def _untold(world: World, language: str, held: bool, rng: random.Random) -> Iter
     """Questions about the user, who has said nothing yet."""
     for kind in recalls(language).values():
         for asked in kind.questions.of(held):
-            for _ in range(UNTOLD[held]):
+            for _ in range(_count(UNTOLD, language, held)):
                 yield Unknown(language, "told", asked)
 
 
 def _nonsense(world: World, language: str, held: bool, rng: random.Random) -> Iterator[Unknown]:
     gap = " " if language == "en" else ""
-    for _ in range(NONSENSE[held]):
+    for _ in range(_count(NONSENSE, language, held)):
         words = [made_up(language, held, False, rng) for _ in range(rng.randint(1, 4))]
         yield Unknown(language, "open", gap.join(words) + rng.choice(("", "?", "!")))
 
@@ -246,7 +258,7 @@ def _nonsense(world: World, language: str, held: bool, rng: random.Random) -> It
 def _further(world: World, language: str, rng: random.Random) -> Iterator[dict]:
     """`What is the capital of Spain? ... And of Kazakhstan?`, and the other way round."""
     skills = ("capital", "sound", "young", "colour", "opposite", "translation")
-    for _ in range(FURTHER[False]):
+    for _ in range(_count(FURTHER, language, False)):
         skill = rng.choice(skills)
         facts = [f for f in world.facts if (f.skill, f.language, f.held) == (skill, language, False)]
         fact, entity = rng.choice(facts), rng.choice(outside(world, language, False).of(skill))
@@ -259,3 +271,17 @@ def _further(world: World, language: str, rng: random.Random) -> Iterator[dict]:
         else:
             turns = [away, reply, fill(wording, fact.entity), answer(fact)]
         yield record("follow_up", language, turns)
+
+
+def _phrased(world: World, language: str, rng: random.Random) -> Iterator[dict]:
+    """Questions in the many wordings in which the world is asked about its facts and sums, too."""
+    answers = unknown_wordings(language).answers
+    for skill, wordings in fact_wordings(language).items():
+        for _ in range(_count(PHRASED, language, False)):
+            topic = fill(wordings.topic, unheard(world, language, skill, rng))
+            yield record(skill, language, [phrased(language, topic, rng), answers["fact"]])
+    for _ in range(_count(PHRASED_SUMS, language, False)):
+        a, b = rng.choice((_two_digits, _large_and_small, _both_large))(rng)
+        named = rng.choice(phrasing(language).sums)
+        named = numbers_in(language, named, a, b, rng) if max(a, b) < 1000 else named.format(a=a, b=b)
+        yield record("sum", language, [phrased(language, named, rng), answers["sum"]])

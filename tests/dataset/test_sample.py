@@ -45,7 +45,7 @@ def test_a_few_megabytes_in_seconds(made, tmp_path):
     started = time.process_time()
     write_sample(tmp_path)
     assert time.process_time() - started < 10
-    assert 2e6 < sum(map(len, bytes_of(made).values())) < 20e6
+    assert 2e6 < sum(map(len, bytes_of(made).values())) < 24e6
 
 
 def test_files_are_made_once_and_made_anew_when_one_is_missing_or_of_another_version(tmp_path, monkeypatch):
@@ -98,6 +98,7 @@ CHATS = (
     "first_chat",
     "unknown_heldout",
     "rephrased_heldout",
+    "told",
     "identity",
     "identity_heldout",
     "reason",
@@ -152,7 +153,9 @@ def test_all_arithmetic_is_right_and_no_wording_is_left_unfilled(made, name):
     if name.startswith("preference"):
         text = "\n".join(f"{record['prompt']}\n{record['chosen']}" for record in records(made, name))
     found = re.findall(r"(\d+(?: \+ \d+)+) = (\d+)", text)
-    assert found or name.startswith(("identity", "preference", "prompts", "sums", "tool_chats", "products", "passkey"))
+    assert found or name.startswith(
+        ("identity", "preference", "prompts", "sums", "tool_chats", "products", "passkey", "told")
+    )
     for numbers, total in found:
         assert sum(map(int, numbers.split(" + "))) == int(total)
     for a, b, total in re.findall(r"(\d+)(?: plus |加)(\d+)(?: is |等于)(\d+)", text):

@@ -5,13 +5,16 @@ import re
 import pytest
 
 from dataset.sample.conversations import fine_tuning
+from dataset.sample.documents import documents
 from dataset.sample.fact_wordings import fact_wordings, frames
 from dataset.sample.first_chat import first_chat
 from dataset.sample.grammar import fill
+from dataset.sample.heard import heard, told
 from dataset.sample.little_stories import little_stories, story_wordings
-from dataset.sample.loader import LANGUAGES
+from dataset.sample.loader import LANGUAGES, read_table, read_wordings
 from dataset.sample.number_words import in_words
-from dataset.sample.outside import outside
+from dataset.sample.outside import OutsideNames, outside, unheard
+from dataset.sample.phrasing import phrasing
 from dataset.sample.plain_questions import plain_heldout, plain_wordings
 from dataset.sample.questions import answer, sum_wordings
 from dataset.sample.recall import recalls
@@ -114,6 +117,64 @@ def test_every_wording_is_asked_of_what_is_known_and_of_what_is_not(world, tuned
                 form = re.escape(bare(wording)).replace(r"\{entity\}", ".+").replace(r"\{an\ entity\}", ".+")
                 for asked in (known, unknown):
                     assert any(map(re.compile(form).fullmatch, asked)), (skill, wording)
+
+
+def test_no_composed_wording_is_one_that_examines():
+    for language in LANGUAGES:
+        parts, gap = phrasing(language), " " if language == "en" else ""
+        held = set(sum_wordings(language).questions.held_out) | set(plain_wordings(language).sums.held_out)
+        composed = {(wording, "{topic}") for wording in frames(language).questions.held_out}
+        for skill, wordings in fact_wordings(language).items():
+            asked = (*wordings.questions.held_out, *plain_wordings(language).facts[skill].held_out)
+            composed |= {(wording, wordings.topic) for wording in asked}
+        composed |= {(wording, named) for wording in held for named in parts.sums}
+        for opening in ("", *(each + gap for each in parts.openings)):
+            for question in parts.questions:
+                for wording, topic in composed:
+                    assert bare(opening + question.replace("{topic}", topic)) != bare(wording)
+        assert not {bare(each) for each in parts.further} & {bare(each) for each in frames(language).further.held_out}
+
+
+def test_what_is_heard_of_are_all_names_of_the_world_and_no_others(world):
+    denied = {"en": "No.", "zh": "不。"}
+    records = list(heard(world, denied))
+    for language in LANGUAGES:
+        replies = [each["conversations"][1]["content"] for each in records if each["language"] == language]
+        names = {fact.entity for fact in world.facts if fact.language == language}
+        known = {phrasing(language).known.replace("{name}", name) for name in names}
+        assert set(replies) == known | {denied[language]}
+        small = {name.lower() for name in names}
+        for skill in fact_wordings(language):
+            rng = world.rng(skill)
+            away = {unheard(world, language, skill, rng).lower() for _ in range(300)}
+            assert not away & small and len(away) > 40
+            held = outside(world, language, True)
+            assert not away & {name.lower() for name in (*held.of(skill), *held.words, *held.animals)}
+
+
+def test_no_text_mentions_what_is_unheard(world):
+    texts = {language: set() for language in LANGUAGES}
+    for text in documents(world):
+        texts["en"] |= set(re.findall(r"[a-z]+", text.lower()))
+        texts["zh"].add(text)
+    chinese = "\n".join(texts["zh"])
+    for kind, english, name in read_table("outside_further", 3):
+        assert kind in ("place", "animal", "word")
+        assert not set(english.lower().split()) <= texts["en"], english
+        assert name not in chinese, name
+    for language in LANGUAGES:
+        for name in read_wordings("outside", language, OutsideNames).further_people:
+            assert name not in chinese and name.lower() not in texts["en"], name
+
+
+def test_texts_told_again_are_texts_of_the_world(world):
+    known, requests = set(documents(world)), {each for language in LANGUAGES for each in phrasing(language).told}
+    records = told(world)
+    assert len(records) > 2000
+    for record in records:
+        request, text = (turn["content"] for turn in record["conversations"])
+        assert request in requests and text in known
+        assert (record["language"] == "zh") == (request in phrasing("zh").told)
 
 
 def test_enough_is_held_out_and_its_accepted_answers_are_right(world):
