@@ -41,6 +41,7 @@ CASES = (
     Case("pretraining", "muon"),
     Case("SFT", "muon"),
     Case("DPO", "adamw"),
+    Case("DPO", "adamw", micro_batches=2),
     Case("LoRA", "adamw", lora=LORA_RANK),
 )
 
