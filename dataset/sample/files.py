@@ -3,7 +3,7 @@
 Its texts state facts about several hundred entities; its conversations ask about some of them; its held-out
 questions ask about the others. `FILES` says what each file holds.
 
-    python -m dataset.sample                # writes out/sample, a few MB, in seconds
+    python -m dataset.sample                # writes out/sample, some 20 MB, in seconds
     python -m dataset.sample --seed 1       # the same facts, split differently, and other people
 
 Scripts that are given no --data_path take their file from here (`sample_file`). The same seed gives the same bytes.
