@@ -27,7 +27,7 @@ SEED = 42
 
 @dataclass(frozen=True)
 class Sweep:
-    """A stage, and the rates that it is run with: its default on imported networks is the second."""
+    """A stage, and the rates that it is run with, its default on imported networks among them."""
 
     name: str
     script: str
@@ -38,7 +38,7 @@ class Sweep:
 SWEEPS = {
     "sft": Sweep("fine-tuning, Muon", "train_full_sft.py", "--weight_name", (4e-5, 2e-4, 1e-3)),
     "lora": Sweep("LoRA, AdamW", "train_lora.py", "--lora_name", (4e-5, 2e-4, 1e-3)),
-    "dpo": Sweep("DPO, AdamW", "train_dpo.py", "--weight_name", (2e-7, 1e-6, 5e-6)),
+    "dpo": Sweep("DPO, AdamW", "train_dpo.py", "--weight_name", (1e-6, 5e-6, 5e-5)),
 }
 
 

@@ -43,7 +43,7 @@ def test_each_rate_is_run_once_and_has_a_row(words, capfd, monkeypatch):
     number = r"\d+\.\d{3}"
     assert re.fullmatch(rf"\| as it came \|  \| {number} \|  \| {number} \|", table[2])
     assert re.fullmatch(rf"\| LoRA, AdamW \| 0\.001 \| {number} \|  \| {number} \|", table[3])
-    assert re.fullmatch(rf"\| DPO, AdamW \| 5e-06 \| {number} \| \d+ %, {number} \| {number} \|", table[4])
+    assert re.fullmatch(rf"\| DPO, AdamW \| 5e-05 \| {number} \| \d+ %, {number} \| {number} \|", table[4])
     assert table[2].split("|")[3] != table[3].split("|")[3], "the rate changes nothing"
 
     monkeypatch.setattr("scripts.benchmark.choosing.perform", lambda *_: pytest.fail("it was there"))
