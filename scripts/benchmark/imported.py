@@ -15,6 +15,7 @@ from pathlib import Path
 from model.errors import UsageError
 from model.files.loading import load_model
 from scripts.benchmark.choosing import make
+from scripts.benchmark.program import run_program
 from scripts.quickstart_way import Done, Place, Stage
 from training.report.going_on import ROOT
 
@@ -126,3 +127,7 @@ def pairs_in_order(place: Place, name: str, hidden: int) -> str:
 
 def row(*cells: str) -> str:
     return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    run_program(__doc__)
