@@ -77,6 +77,8 @@ def main(argv=None):
     parser.add_argument("--labelled", metavar="FILE", help="duplicates: texts of which all pairs are compared, too")
     parser.add_argument("--max_new_tokens", type=positive_int, default=64, help="harness: of an answer (%(default)s)")
     parser.add_argument("--server", action="store_true", help="harness: asks scripts/serve.py, not an exported folder")
+    kinds = {"choices": ("float32", "float64"), "default": "float32"}
+    parser.add_argument("--harness_dtype", **kinds, help="harness: the other side computes in (%(default)s)")
     parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
     args = parser.parse_args(argv)
     if args.what not in ("memory", "gpu", "decode") and args.only not in (["shard"], ["stages"]) and not args.data_path:

@@ -94,7 +94,7 @@ LOCAL = {
 def compare(args) -> None:
     """Prints a line for each task: the largest difference of a log-likelihood, and the scores of both sides.
 
-    args: `weight_path`, `data_path`, `limit`, `max_new_tokens`, `server`, `out_dir`, `batch_size`.
+    args: `weight_path`, `data_path`, `limit`, `max_new_tokens`, `server`, `harness_dtype`, `out_dir`, `batch_size`.
     """
     try:
         import lm_eval  # noqa: F401
@@ -114,7 +114,7 @@ def compare(args) -> None:
             model |= {"tokenizer": str(with_bos(folder)), "add_bos_token": True}
             theirs = ask("local-completions", model | {"num_concurrent": 4, "max_length": positions}, others)
     else:
-        model = {"pretrained": str(folder), "dtype": "float32"}
+        model = {"pretrained": str(folder), "dtype": args.harness_dtype}
         theirs = ask("hf", model | {"add_bos_token": True}, others) if others else {}
         # Of a text it scores every token that its tokenizer makes, behind BOS: a second BOS would be one of them.
         theirs |= ask("hf", model | {"add_bos_token": False}, texts) if texts else {}
