@@ -153,6 +153,16 @@ def at_call(number: int, place: str, do: Callable[[], None]) -> None:
     setattr(owner, name, watched)
 
 
+def pause_in_step(number: int, paused: Path, until: Path | None = None) -> None:
+    """At the end of that step a run makes the file `paused`, and goes on when `until` exists, or after a minute."""
+    at_call(number, "training.engine.run:Run._finish", functools.partial(_pause, paused, until))
+
+
+def _pause(paused: Path, until: Path | None) -> None:
+    paused.touch()
+    wait_until(lambda: until is not None and until.exists())
+
+
 def kill_itself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -16,7 +16,7 @@ import pytest
 from model.disk import exclusive
 from model.files.reading import read_checkpoint
 from tests.dataset.support import leftovers
-from tests.faults.processes import Running, at_call, in_order, left_behind, no_curves, wait_until
+from tests.faults.processes import Running, at_call, in_order, left_behind, no_curves, pause_in_step, wait_until
 from tests.stages.workshop import Workshop, assert_same_run
 
 RUN = ("--max_steps=6", "--save_interval=2", "--eval_interval=0")
@@ -28,7 +28,9 @@ def workshop(tmp_path_factory) -> Workshop:
 
 
 def test_of_two_runs_on_one_output_the_second_is_refused_and_the_first_undisturbed(workshop, record_property):
-    first = Running("train_pretrain", workshop.command("one", "--epochs=60", "--save_interval=2"), no_curves)
+    paused, until = workshop.folder / "paused", workshop.folder / "until"
+    pause = partial(pause_in_step, 4, paused, until)
+    first = Running("train_pretrain", workshop.command("one", "--epochs=60", "--save_interval=2"), pause)
     result = workshop.result("one")
     wait_until(result.resume_file.exists)  # without it, --resume ends before it looks for another run
     for words in ((), ("--resume",), ("--epochs=2",)):
@@ -39,6 +41,7 @@ def test_of_two_runs_on_one_output_the_second_is_refused_and_the_first_undisturb
     other = Running("train_pretrain", workshop.command("one", *RUN, "--weight_name=other"), no_curves).end()
     assert other.code == 0, other.err  # another name is another output
     first.send(15)
+    until.touch()
     ended = first.end()
     assert (ended.code, ended.err) == (143, "")
     assert [line["step"] for line in result.metrics] == list(range(1, result.facts["step"] + 1))
