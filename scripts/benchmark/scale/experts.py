@@ -33,7 +33,7 @@ SIZES = {
     "intermediate_size": 512,
 }
 EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2}
-STEPS, ROUNDS = 480, 30  # of a run; of the price
+STEPS, ROUNDS = 1920, 30  # of a run; of the price
 REHEARSED = {"steps": 4, "rounds": 2}
 
 
@@ -104,7 +104,7 @@ def loss_of(network: Transformer, tokens: torch.Tensor):
 
 def run(name: str, seed: int, steps: int, training: Path, validation: Path, folder: Path) -> dict:
     """The figures of one run: its last validation, and the balance of its last steps."""
-    weight = f"{name}_seed{seed}"
+    weight = f"{name}_{steps}_steps_seed{seed}"
     result, logs = folder / f"{weight}.json", folder / "runs" / "logs" / f"{weight}_{SIZES['hidden_size']}"
     if result.exists():
         return json.loads(result.read_text(encoding="utf-8"))
