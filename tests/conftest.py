@@ -55,6 +55,14 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def logs_of_torchrun(tmp_path_factory):
+    """torchrun makes a folder for each start and never removes it, in the folder for temporary files unless told."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PET_LOG_DIR", str(tmp_path_factory.mktemp("torchrun")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def signals_as_they_were():
     """A run that ends on a signal ignores all further ones, and a process of the next test would inherit that."""
