@@ -33,7 +33,7 @@ SIZES = {
     "intermediate_size": 512,
 }
 EXPERTS = {"num_experts": 8, "num_experts_per_tok": 2}
-STEPS, ROUNDS = 1920, 30  # of a run; of the price
+STEPS, ROUNDS = 977, 30  # of a run, one pass over two million tokens; of the price
 REHEARSED = {"steps": 4, "rounds": 2}
 
 
