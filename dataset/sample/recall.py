@@ -63,7 +63,10 @@ def recalled_anything(world: World) -> Iterator[dict]:
 
     The lists of `recalled` are short. Who has seen only them learns what users like, and does not look at what they say.
     """
-    rng, like = world.rng("recall anything"), {"name": "home", "food": "translation", "town": "capital", "word": "colour"}
+    rng, like = (
+        world.rng("recall anything"),
+        {"name": "home", "food": "translation", "town": "capital", "word": "colour"},
+    )
     for language in LANGUAGES:
         kinds = recalls(language).values()
         for number in range(ANYTHING):
