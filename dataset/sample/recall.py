@@ -61,14 +61,14 @@ def recalled(world: World, rng: random.Random, held: bool, times: int = 1) -> It
 def recalled_anything(world: World) -> Iterator[dict]:
     """Chat records about names, foods, towns and words of any kind, made-up ones among them.
 
-    The lists of `recalled` are short. Who has seen only them learns what users like, and does not look at what they say.
+    The lists of `recalled` are short: who has seen only them learns what users like, not to look at what they say.
     """
     rng, like = (
         world.rng("recall anything"),
         {"name": "home", "food": "translation", "town": "capital", "word": "colour"},
     )
     for language in LANGUAGES:
-        kinds = recalls(language).values()
+        kinds = list(recalls(language).values())
         for number in range(ANYTHING):
             said = {
                 key: made_up(language, False, key in ("name", "town"), rng)
@@ -76,7 +76,7 @@ def recalled_anything(world: World) -> Iterator[dict]:
                 else unheard(world, language, skill, rng)
                 for key, skill in like.items()
             }
-            kind = list(kinds)[number % len(kinds)]
+            kind = kinds[number % len(kinds)]
             turns = (
                 rng.choice(kind.told.fine_tuning),
                 rng.choice(kind.replies),
