@@ -63,10 +63,8 @@ def recalled_anything(world: World) -> Iterator[dict]:
 
     The lists of `recalled` are short: who has seen only them learns what users like, not to look at what they say.
     """
-    rng, like = (
-        world.rng("recall anything"),
-        {"name": "home", "food": "translation", "town": "capital", "word": "colour"},
-    )
+    rng = world.rng("recall anything")
+    like = {"name": "home", "food": "translation", "town": "capital", "word": "colour"}  # skills about such names
     for language in LANGUAGES:
         kinds = list(recalls(language).values())
         for number in range(ANYTHING):
