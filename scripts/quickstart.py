@@ -5,8 +5,9 @@
     python scripts/quickstart.py --full      # goes on through the other stages: about an hour in all
 
 Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
-it before and after about what it has read but was never asked. Every command is printed as you would type it. If you
-run it again, it goes on where it stopped. Everything is written to out/quickstart.
+it before and after about what it has read but was never asked. Then it fine-tunes the network to talk to, which also
+says that it does not know, reads what is typed in a hurry, and tells little stories. Every command is printed as you
+would type it. If you run it again, it goes on where it stopped. Everything is written to out/quickstart.
 """
 
 import json
@@ -31,9 +32,20 @@ VOCABULARY = 4000
 PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3 --sample_interval 0"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
 FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001 --sample_interval 0"
+# Steps half as large, of which there are twice as many for the same work, and a larger rate (docs/full_sft.md).
+FIRST_CHAT = "--max_seq_len 256 --epochs 3 --max_steps 1146 --batch_size 8 --accumulation_steps 1"
+FIRST_CHAT += " --learning_rate 0.002 --val_ratio 0 --sample_interval 0"
+FIRST_CHAT_DATA = {"sft": 0.35, "first_chat": 0.5, "told": 0.15}  # shares of the rows
 
-TRY_EN = ("What is the capital of Spain?", "What is 27 + 35?", "What is the moral of The Crow and the Pearl?")
-TRY_ZH = ("法国的首都是哪里？", "狗的幼崽叫什么？", "苹果用英语怎么说？")
+CHAT_MODE = "--model_mode 1 --weight chat"
+CHAT_EXAMINATIONS = {  # by the file of the result, and what it is asked
+    "chat_questions": ("the same held-out questions", "questions"),
+    "chat_rephrased": ("questions in other words, as typed in a hurry", "rephrased_heldout"),
+    "chat_unknown": ("questions that its world has no answer to", "unknown_heldout"),
+}
+
+TRY_EN = ("What is 27 + 35?", "capital of japan", "What is the capital of Atlantis?", "Tell me a little story.")
+TRY_ZH = ("法国的首都是哪里？", "狗的宝宝叫啥", "三加五等于几？", "明天会下雨吗？")
 
 
 def parse_arguments(argv=None):
@@ -80,6 +92,16 @@ def stages(place: Place) -> list[Stage]:
             result=place.weight("full_sft"),
         ),
         place.examination("held-out questions after fine-tuning", "questions_after", "--model_mode 1"),
+        place.training(
+            "first chat: learns from further conversations to say what it does not know, and to read hurried questions",
+            f"train_full_sft.py --weight_name chat {FIRST_CHAT}",
+            *("--data_path", *(f"{place.sample(name)}:{share}" for name, share in FIRST_CHAT_DATA.items())),
+            result=place.weight("chat"),
+        ),
+        *(
+            place.examination(f"{title}, by the network of the first chat", name, CHAT_MODE, questions)
+            for name, (title, questions) in CHAT_EXAMINATIONS.items()
+        ),
     ]
 
 
@@ -113,11 +135,13 @@ def walk(args, here: Path) -> tuple[str, ...]:
     for number, stage in enumerate(way, 1):
         do(stage, f"[{number}/{count}]", done)
 
-    before, after = (json.loads(stage.result.read_text(encoding="utf-8")) for stage in way if stage.capture)
+    before, after, *chats = (json.loads(stage.result.read_text(encoding="utf-8")) for stage in way if stage.capture)
     print("\nright answers to held-out questions, word for word, before and after fine-tuning")
     print("\n".join(comparison(before, after)))
+    print("\nafter the first chat")
+    print("\n".join(after_the_first_chat(chats)))
     print("\na few conversations", flush=True)
-    chat = ("eval_model.py", "--model_mode", "1", *place.where)
+    chat = ("eval_model.py", *CHAT_MODE.split(), *place.where)
     prompts = [word for question in TRY_EN + TRY_ZH for word in ("--prompt", question)]
     call((*chat, "--temperature", "0", *prompts))
 
@@ -148,6 +172,16 @@ def comparison(before: dict, after: dict) -> list[str]:
         rows.append([skill or "all", f"{pair[1]['questions']:,}", *cells, _change(*pair)])
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+
+
+def after_the_first_chat(found: list[dict]) -> list[str]:
+    """A line for each of `CHAT_EXAMINATIONS`."""
+    titles = [title for title, _ in CHAT_EXAMINATIONS.values()]
+    width = max(map(len, titles))
+    return [
+        f"{title.ljust(width)}  {each['accuracy']:6.1%} of {each['questions']:,}"
+        for title, each in zip(titles, found, strict=True)
+    ]
 
 
 def _change(before: dict | None, after: dict | None) -> str:

@@ -10,6 +10,7 @@ from dataset.sample.loader import LANGUAGES, read_wordings
 from dataset.sample.phrasing import phrased_questions
 from dataset.sample.plain_questions import plain_questions
 from dataset.sample.questions import record
+from dataset.sample.recall import recalled_anything
 from dataset.sample.spelling import spelling
 from dataset.sample.unknown import unknown, unknown_wordings
 from dataset.sample.world import World
@@ -30,7 +31,7 @@ def first_chat(world: World) -> list[dict]:
         *_talk(),
     ]
     rng.shuffle(single)
-    found = [*joined_turns(single, rng), *little_stories(world)]
+    found = [*joined_turns(single, rng), *recalled_anything(world), *little_stories(world)]
     rng.shuffle(found)
     return found
 

@@ -18,6 +18,7 @@ from dataset.sample.world import Fact, World
 
 QUESTIONS = 3  # about each fact
 SUMS_ASKED = 700  # in each language
+EASY_SHARE, EASY = 0.25, 12  # of these, of numbers up to this one, which people try first
 BARE_SHARE = 0.25  # of the questions have no opening, and as many no closing
 SMALL_SHARE = 0.5  # of those in English have lost their capitals, of names too
 
@@ -80,7 +81,8 @@ def phrased_questions(world: World) -> Iterator[dict]:
                 then = wording.replace("{name}", fill(fact_wordings(language)[skill].name, fact.entity))
                 first = phrased(language, topic_of(before), rng)
                 yield record("follow_up", language, [first, answer(before), then, answer(fact)])
+        easy = [pair for pair in world.shown_sums if max(pair) <= EASY]
         for _ in range(SUMS_ASKED):
-            a, b = rng.sample(rng.choice(world.shown_sums), 2)
+            a, b = rng.sample(rng.choice(easy if rng.random() < EASY_SHARE else world.shown_sums), 2)
             named = numbers_in(language, rng.choice(phrasing(language).sums), a, b, rng)
             yield record("sum", language, [phrased(language, named, rng), sum_answer(language, a, b)])

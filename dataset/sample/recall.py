@@ -10,11 +10,14 @@ from typing import Annotated
 
 from dataset.sample.fact_wordings import Split
 from dataset.sample.loader import LANGUAGES, Lines, read_wordings
+from dataset.sample.outside import made_up, unheard
 from dataset.sample.questions import record
 from dataset.sample.world import World, said_by_users
 
 CONVERSATIONS = 1400  # to fine-tune on, in each language
 HELD_CONVERSATIONS = 14  # held out, in each language and of each kind
+ANYTHING = 400  # more to fine-tune on, in each language, about words that come once or twice
+MADE_UP_SHARE = 0.4  # of these
 
 _TOLD = ("name", "food", "town", "word")
 
@@ -53,6 +56,32 @@ def recalled(world: World, rng: random.Random, held: bool, times: int = 1) -> It
                     kind.answer,
                 )
                 yield record("recall", language, [turn.format(**said) for turn in turns])
+
+
+def recalled_anything(world: World) -> Iterator[dict]:
+    """Chat records about names, foods, towns and words of any kind, made-up ones among them.
+
+    The lists of `recalled` are short: who has seen only them learns what users like, not to look at what they say.
+    """
+    rng = world.rng("recall anything")
+    like = {"name": "home", "food": "translation", "town": "capital", "word": "colour"}  # skills about such names
+    for language in LANGUAGES:
+        kinds = list(recalls(language).values())
+        for number in range(ANYTHING):
+            said = {
+                key: made_up(language, False, key in ("name", "town"), rng)
+                if rng.random() < MADE_UP_SHARE
+                else unheard(world, language, skill, rng)
+                for key, skill in like.items()
+            }
+            kind = kinds[number % len(kinds)]
+            turns = (
+                rng.choice(kind.told.fine_tuning),
+                rng.choice(kind.replies),
+                rng.choice(kind.questions.fine_tuning),
+                kind.answer,
+            )
+            yield record("recall", language, [turn.format(**said) for turn in turns])
 
 
 def _words_of_questions(world: World, language: str, held: bool) -> list[str]:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dataset.sample.conversations import fine_tuning
+from dataset.sample.conversations import fine_tuning, held_out_questions
 from dataset.sample.documents import documents
 from dataset.sample.fact_wordings import fact_wordings, frames
 from dataset.sample.first_chat import first_chat
@@ -47,6 +47,16 @@ def test_no_held_out_question_is_trained_on_however_it_is_spelled(world, tuned):
         held = [record["conversations"][0]["content"] for record in records]
         assert not {bare(each) for each in held} & asked
         assert len(set(held)) >= 0.97 * len(held)
+
+
+def test_no_user_tells_what_held_out_users_tell(world, tuned):
+    """`Your name is Molly.` is the answer in held-out conversations or in those to fine-tune on."""
+
+    def answers(records) -> set[str]:
+        return {each["conversations"][-1]["content"] for each in records if each["skill"] == "recall"}
+
+    held, trained = answers(held_out_questions(world)), answers(tuned)
+    assert len(held) > 80 and len(trained) > 1000 and not held & trained
 
 
 def test_no_held_out_wording_is_trained_on_however_it_is_spelled():

@@ -15,7 +15,7 @@ import pytest
 from dataset.sample.files import write_sample
 from eval_model import WEIGHT_NAMES
 from model.errors import SproutError
-from scripts.quickstart import ROOT, comparison, stages
+from scripts.quickstart import CHAT_EXAMINATIONS, ROOT, after_the_first_chat, comparison, stages
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, ending, perform
 
@@ -143,6 +143,12 @@ def test_the_table_has_a_row_for_each_skill_and_a_column_for_each_language():
     assert total[0].strip() == "all"
 
 
+def test_a_line_for_each_examination_of_the_first_chat():
+    lines = after_the_first_chat([share(0.915, 892), share(0.8, 360), share(0.9, 200)])
+    assert [line.split("  ")[-1].strip() for line in lines] == ["91.5% of 892", "80.0% of 360", "90.0% of 200"]
+    assert [line.split("  ")[0] for line in lines] == [title for title, _ in CHAT_EXAMINATIONS.values()]
+
+
 def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tmp_path):
     write_sample(tmp_path)
     way = stages(Place(tmp_path, seed=42))
@@ -152,6 +158,7 @@ def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tm
                 assert Path(word).is_file()
     assert [stage.command[0] for stage in way] == [
         *("-m", "train_tokenizer.py", "train_pretrain.py", "eval_model.py", "train_full_sft.py", "eval_model.py"),
+        *("train_full_sft.py", "eval_model.py", "eval_model.py", "eval_model.py"),
     ]
     assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
 
@@ -180,6 +187,7 @@ def test_the_full_way_asks_scripts_for_what_they_have(tmp_path):
 def test_the_table_of_the_full_way_says_what_was_measured(tmp_path):
     place = Place(tmp_path, seed=42)
     exams = [stage for stage in [*stages(place), *stages_after(place)] if stage.capture]
+    exams = [stage for stage in exams if "--weight chat" not in " ".join(stage.command)]  # which no later stage needs
     for number, stage in enumerate(exams):
         found = share(number / 100, 10) | {"skills": {"sum_of_three": share(0.5 + number / 100, 10)}}
         stage.result.write_text(json.dumps(found))
