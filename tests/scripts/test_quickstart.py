@@ -222,7 +222,8 @@ def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_pat
     weights = (tmp_path / "full_sft_256.pth").stat().st_mtime_ns
     after = json.loads((tmp_path / "questions_after.json").read_text(encoding="utf-8"))
     assert after["questions"] >= 400 and set(after["languages"]) == {"en", "zh"}
+    assert re.search(r"the same held-out questions +[\d.]+% of 892\n", said)
 
-    (tmp_path / "questions_after.json").unlink()
+    (tmp_path / "chat_unknown.json").unlink()
     assert run().count("done before") == len(stages(Place(tmp_path, seed=42))) - 1
     assert (tmp_path / "full_sft_256.pth").stat().st_mtime_ns == weights
