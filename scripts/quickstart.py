@@ -33,7 +33,7 @@ PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3 --sample_interval 0"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
 FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001 --sample_interval 0"
 # Steps half as large, of which there are twice as many for the same work, and a larger rate (docs/full_sft.md).
-FIRST_CHAT = "--max_seq_len 256 --epochs 3 --max_steps 1146 --batch_size 8 --accumulation_steps 1"
+FIRST_CHAT = "--max_seq_len 256 --epochs 3 --max_steps 1300 --batch_size 8 --accumulation_steps 1"
 FIRST_CHAT += " --learning_rate 0.002 --val_ratio 0 --sample_interval 0"
 FIRST_CHAT_DATA = {"sft": 0.35, "first_chat": 0.5, "told": 0.15}  # shares of the rows
 
