@@ -10,6 +10,7 @@ It is stretched to longer texts by turning pairs slower (`model/rope_scaling.py`
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.overrides import wrap_torch_function
 
 QUERY_BLOCK = 256
 
@@ -96,26 +97,9 @@ class BlockAttention(torch.autograd.Function):
     def forward(ctx, q, k, v, mask):
         B, H, T, h = q.shape
         K = k.shape[1]
-        G = H // K
-        scale = h**-0.5
-        q, k, v = q.reshape(B * K, G, T, h), k.reshape(B * K, T, h), v.reshape(B * K, T, h)
-        output = torch.empty_like(q)
-        all_weights = []
-        for start in range(0, T, QUERY_BLOCK):
-            end = min(start + QUERY_BLOCK, T)
-            n = end - start
-            scores = torch.bmm(q[:, :, start:end].reshape(B * K, G * n, h) * scale, k[:, :end].mT)
-            scores = scores.view(B * K, G, n, end)
-            if mask is None:
-                future = torch.full((n, n), -torch.inf, dtype=q.dtype).triu(1)
-                scores[..., start:end] += future
-            else:
-                seen = mask[:, :, start:end, :end].expand(B, K, n, end).reshape(B * K, 1, n, end)
-                scores = scores.masked_fill(~seen, -torch.inf)
-            weights = scores.softmax(-1).view(B * K, G * n, end)
-            output[:, :, start:end] = torch.bmm(weights, v[:, :end]).view(B * K, G, n, h)
-            all_weights.append(weights)
-        ctx.save_for_backward(q, k, v, *all_weights)
+        q, k, v = q.reshape(B * K, H // K, T, h), k.reshape(B * K, T, h), v.reshape(B * K, T, h)
+        output, *weights = attend_in_blocks(q, k, v, mask)
+        ctx.save_for_backward(q, k, v, *weights)
         return output.view(B, H, T, h)
 
     @staticmethod
@@ -141,3 +125,25 @@ class BlockAttention(torch.autograd.Function):
         K = BK // B
         grad_k = (grad_k * scale).to(k.dtype).view(B, K, T, h)
         return grad_q.view(B, H, T, h), grad_k, grad_v.to(v.dtype).view(B, K, T, h), None
+
+
+@wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # so that `model.recomputation` can answer for it
+def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> list[Tensor]:
+    """The output [B K, G, T, h], and the weights of each block, [B K, G n, end]; q is of that shape, k, v [B K, T, h]."""
+    groups, G, T, h = q.shape
+    output, all_weights = torch.empty_like(q), []
+    for start in range(0, T, QUERY_BLOCK):
+        end = min(start + QUERY_BLOCK, T)
+        n = end - start
+        scores = torch.bmm(q[:, :, start:end].reshape(groups, G * n, h) * h**-0.5, k[:, :end].mT)
+        scores = scores.view(groups, G, n, end)
+        if mask is None:
+            future = torch.full((n, n), -torch.inf, dtype=q.dtype).triu(1)
+            scores[..., start:end] += future
+        else:
+            seen = mask[:, :, start:end, :end].expand(-1, groups // len(mask), n, end).reshape(groups, 1, n, end)
+            scores = scores.masked_fill(~seen, -torch.inf)
+        weights = scores.softmax(-1).view(groups, G * n, end)
+        output[:, :, start:end] = torch.bmm(weights, v[:, :end]).view(groups, G, n, h)
+        all_weights.append(weights)
+    return [output, *all_weights]
