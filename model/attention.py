@@ -10,7 +10,6 @@ It is stretched to longer texts by turning pairs slower (`model/rope_scaling.py`
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import wrap_torch_function
 
 QUERY_BLOCK = 256
 
@@ -61,8 +60,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
     Without a mask the T tokens are the whole text (causal) or, if T is 1, the newest token, which sees everything.
     """
-    B, H, T, h = q.shape
-    K = k.shape[1]
+    (B, H, T, h), K = q.shape, k.shape[1]
     if T == 1:
         # One new token: the queries that share a key/value head are stacked as if they were tokens, so that the
         # cache is read in place instead of being repeated for each of them.
@@ -95,8 +93,7 @@ class BlockAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, q, k, v, mask):
-        B, H, T, h = q.shape
-        K = k.shape[1]
+        (B, H, T, h), K = q.shape, k.shape[1]
         q, k, v = q.reshape(B * K, H // K, T, h), k.reshape(B * K, T, h), v.reshape(B * K, T, h)
         output, *weights = attend_in_blocks(q, k, v, mask)
         ctx.save_for_backward(q, k, v, *weights)
@@ -110,13 +107,11 @@ class BlockAttention(torch.autograd.Function):
         B, H = grad_output.shape[:2]
         grad_output = grad_output.reshape(BK, G, T, h)
         grad_q = torch.empty_like(q)
-        grad_k = torch.zeros_like(k, dtype=torch.float32)
-        grad_v = torch.zeros_like(v, dtype=torch.float32)
+        grad_k, grad_v = (torch.zeros_like(each, dtype=torch.float32) for each in (k, v))
         for weights, start in zip(all_weights, range(0, T, QUERY_BLOCK)):
             end = min(start + QUERY_BLOCK, T)
             n = end - start
-            grad = grad_output[:, :, start:end].reshape(BK, G * n, h)
-            queries = q[:, :, start:end].reshape(BK, G * n, h)
+            grad, queries = (each[:, :, start:end].reshape(BK, G * n, h) for each in (grad_output, q))
             grad_v[:, :end] += torch.bmm(weights.mT, grad)
             grad_weights = torch.bmm(grad, v[:, :end].mT)
             grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
@@ -127,7 +122,7 @@ class BlockAttention(torch.autograd.Function):
         return grad_q.view(B, H, T, h), grad_k, grad_v.to(v.dtype).view(B, K, T, h), None
 
 
-@wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # so that `model.recomputation` can answer for it
+@torch.overrides.wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # so that `model.recomputation` can answer for it
 def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> list[Tensor]:
     """The output [B K, G, T, h], and the weights of each block, [B K, G n, end]; q is of that shape, k, v [B K, T, h]."""
     groups, G, T, h = q.shape

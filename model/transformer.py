@@ -131,9 +131,8 @@ class Transformer(nn.Module):
 
     def _set_rotary_frequencies(self):
         c = self.config
-        frequencies, self.rotary_factor = inverse_frequencies(
-            c.head_dim, c.rope_theta, c.rope_scaling, c.max_position_embeddings
-        )
+        shape = c.head_dim, c.rope_theta, c.rope_scaling, c.max_position_embeddings
+        frequencies, self.rotary_factor = inverse_frequencies(*shape)
         # Never saved: the configuration determines them.
         self.register_buffer("rotary_frequencies", frequencies, persistent=False)
 

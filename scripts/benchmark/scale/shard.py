@@ -19,7 +19,9 @@ from training.engine.update import Updater
 
 MODES, PROCESSES = ("none", "optimizer", "full"), (1, 2, 4)
 FLAGS = {"device": "cpu", "dtype": "float32", "compile": "off", "weight_decay": 0.1, "adam_beta2": 0.95, "fit": None}
-FLAGS |= dict.fromkeys(("optimizer_memory", "offload_states", "deterministic", "histograms"))
+FLAGS |= dict.fromkeys(
+    ("optimizer_memory", "offload_states", "activation_checkpointing", "deterministic", "histograms")
+)
 
 
 def compare(args) -> None:
