@@ -122,9 +122,9 @@ class BlockAttention(torch.autograd.Function):
         return grad_q.view(B, H, T, h), grad_k, grad_v.to(v.dtype).view(B, K, T, h), None
 
 
-@torch.overrides.wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # so that `model.recomputation` can answer for it
+@torch.overrides.wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # `model.recomputation` answers for it
 def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> list[Tensor]:
-    """The output [B K, G, T, h], and the weights of each block, [B K, G n, end]; q is of that shape, k, v [B K, T, h]."""
+    """Output [B K, G, T, h] and weights of each block [B K, G n, end], for q of that shape and k, v [B K, T, h]."""
     groups, G, T, h = q.shape
     output, all_weights = torch.empty_like(q), []
     for start in range(0, T, QUERY_BLOCK):
