@@ -78,7 +78,7 @@ def test_dropout_of_adapters_is_the_same_again(half):
 
 @pytest.mark.parametrize("half", [False, True])
 def test_experts_are_computed_once(half):
-    config = ExpertsConfig.of(SMALL).replace(num_experts=4, moe_intermediate_size=None)
+    config = ExpertsConfig.of(SMALL).replace(num_experts=4)
     once, cheap = assert_same("cheap", config, half)
     assert cheap == once
 
