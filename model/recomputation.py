@@ -10,7 +10,6 @@ whose scores it would keep besides the weights that follow from them.
 """
 
 from collections import deque
-from contextlib import contextmanager
 from functools import partial
 
 from torch import Tensor, nn
@@ -42,7 +41,7 @@ def _contexts(rank: int, needs_last: bool):
     """Contexts for the forward pass of a layer and for its repetition. rank: of its adapters, whose second products are
     as cheap as it is small. needs_last: whether the backward pass reads the result of the last product."""
     kept = Kept(needs_last)
-    return _around(kept.keep, rank, kept.complete), _around(kept.take, rank, kept.discard)
+    return _Around(kept.keep, rank, kept.complete), _Around(kept.take, rank, kept.discard)
 
 
 class Kept:
@@ -83,12 +82,20 @@ def _versions(result) -> list[int]:
     return [each._version for each in tree_leaves(result) if isinstance(each, Tensor)]
 
 
-@contextmanager
-def _around(answer, rank: int, at_the_end):
-    """A context in which `answer(compute)` answers for every expensive operation."""
-    with _OfAttention(answer), _OfOperations(answer, rank):
-        yield
-    at_the_end()
+class _Around:
+    """A context in which `answer(compute)` answers for every expensive operation; entered again for each repetition."""
+
+    def __init__(self, answer, rank: int, at_the_end):
+        self._modes, self._at_the_end = (_OfAttention(answer), _OfOperations(answer, rank)), at_the_end
+
+    def __enter__(self):
+        for mode in self._modes:
+            mode.__enter__()
+
+    def __exit__(self, *error):
+        for mode in reversed(self._modes):
+            mode.__exit__(*error)
+        self._at_the_end()
 
 
 class _OfAttention(TorchFunctionMode):
