@@ -64,7 +64,7 @@ class Footprint:
         if checkpointing:
             from training.engine.memory_of_products import with_checkpointing  # only with the flag
 
-            per_token = with_checkpointing(self, per_layer, checkpointing)
+            per_token = with_checkpointing(self, per_layer, tokens, checkpointing)
         rows_of_logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size))
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 

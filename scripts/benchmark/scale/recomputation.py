@@ -1,7 +1,8 @@
 """What each grade of activation checkpointing takes: the time of a step, and the bytes of all tensors in it.
 
 Times are real steps with AdamW on the CPU; the grades take turns in one process, and their ratios are printed. Bytes
-are the peak in the second step of tensors without contents (PyTorch's `FakeTensorMode`), beside what the plan says.
+are the peak in the second micro-batch of a step, counted on tensors without contents (PyTorch's `FakeTensorMode`),
+beside what the plan says of weights, lower halves, gradients and activations.
 `--rehearse` takes the preset `tiny` with rows of 64.
 """
 
@@ -41,44 +42,53 @@ def compare(args) -> None:
 
 
 def counted(config, rows: int, length: int, compact: bool, grade) -> int:
-    """The peak of the bytes of all tensors in the second step."""
+    """The peak of the bytes of all tensors in the second micro-batch of a step, before the optimizer works."""
+    with torch.device("meta"):
+        model = Transformer(config, initialize_weights=False)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        model = without_contents(config)
+        fill(model)
         model.recomputes_layers = grade
         tokens = torch.zeros(rows, length + 1, dtype=torch.int64)
-        with LiveBytes(*model.parameters()) as live:
+        with WithoutContents(rows * length, *model.parameters()) as live:
             updater = learner(model, "adamw", compact, 1e-3, rows * length)
             for _ in range(2):
                 live.peak = live.now
-                updater.begin()
                 with torch.autocast("cpu", torch.bfloat16):
                     loss, _ = loss_of(model, tokens)
-                updater.backward(loss, rows * length)
-                for optimizer in updater.optimizers:  # the guard would read numbers, of which there are none
-                    optimizer.step()
-                    optimizer.zero_grad(set_to_none=True)
+                (loss * updater.factor).backward()
+                del loss
     return live.peak
 
 
-def without_contents(config) -> Transformer:
-    """A network of fake tensors, made in a `FakeTensorMode`."""
-    with torch.device("meta"):
-        model = Transformer(config, initialize_weights=False)
+class WithoutContents(LiveBytes):
+    """Also answers what a program asks of a tensor: the loss asks how many tokens are trained, which are all."""
+
+    def __init__(self, count: int, *tensors):
+        super().__init__(*tensors)
+        self._count = count
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._local_scalar_dense.default:
+            return self._count
+        return super().__torch_dispatch__(function, types, args, kwargs)
+
+
+def fill(model) -> None:
+    """Puts fake tensors in place of those on the device `meta`, in a `FakeTensorMode`."""
     made = {}
     for module in model.modules():
         for name, parameter in module._parameters.items():
-            if parameter is not None:  # a tied head is the embedding
-                if parameter not in made:
-                    made[parameter] = torch.nn.Parameter(torch.empty(parameter.shape, device="cpu"))
-                module._parameters[name] = made[parameter]
-    model.rotary_frequencies = torch.empty(config.head_dim // 2)
-    return model
+            if parameter is not None and parameter not in made:  # a tied head is the embedding
+                made[parameter] = torch.nn.Parameter(torch.empty(parameter.shape, device="cpu"))
+            module._parameters[name] = made.get(parameter)
+    model.rotary_frequencies = torch.empty(model.rotary_frequencies.shape, device="cpu")
 
 
 def planned(config, rows: int, length: int, compact: bool, grade) -> int:
-    """What the plan says of it for a CPU, without the program itself."""
+    """What the plan says of it for a CPU, without the program, and without moments, which the first step makes."""
     settings = {"keeps_attention": True, "compact": compact}
-    return Footprint(config, length, "adamw", config.num_parameters(), 2, **settings).total(rows, grade)
+    footprint = Footprint(config, length, "adamw", config.num_parameters(), 2, **settings)
+    return footprint.total(rows, grade) - footprint.parts(rows, grade)["optimizer"]
 
 
 def timed(config, rows: int, length: int, rounds: int) -> dict[str, float]:
