@@ -92,7 +92,7 @@ def without_memory(error: Exception, plan) -> str:
     grade = plan is not None and plan.activation_checkpointing
     # Compiled layers compute again what is cheap as they are.
     if not grade and not (plan and getattr(plan.footprint, "compiled", False)):
-        flags.append("or --activation_checkpointing cheap, which takes hardly longer")
+        flags.append("or --activation_checkpointing cheap, which takes a little longer")
     if grade in (False, "cheap"):
         flags.append("or --activation_checkpointing layers, which needs least and takes longer")
     reason = next(iter(str(error).splitlines()), "") or "no reason is given"
