@@ -21,8 +21,8 @@ def test_out_of_memory_in_a_step_is_a_sentence_that_names_the_flags(tmp_path, mo
     assert code == 1 and said == (
         "error: the GPU's memory is used up (CUDA out of memory. Tried to allocate 2.00 GiB.): give --fit GB, which"
         " chooses a micro-batch for so much memory, or --batch_size 1 --accumulation_steps 4 for the same steps in"
-        " smaller parts, or --activation_checkpointing cheap, which takes a little longer, or --activation_checkpointing"
-        " layers, which needs least and takes longer; the last checkpoint is intact\n"
+        " smaller parts, or --activation_checkpointing cheap, which takes a little longer, or"
+        " --activation_checkpointing layers, which needs least and takes longer; the last checkpoint is intact\n"
     )
 
 
