@@ -160,10 +160,11 @@ for _type, _name in ((positive_int, "whole number"), (count, "whole number"), (n
 positive.__name__ = fraction.__name__ = share.__name__ = "number"
 
 
-def add_switch(add, name: str, meaning: str, default: bool | None = None, **settings) -> None:
+def add_switch(add, name: str, meaning: str, default: bool | None = None, grades=(), **settings) -> None:
     """`--name` turns something on and `--no_name` off; None leaves it to what the run begins with.
 
-    add: a `Flags`, or the `add_argument` of a parser.
+    add: a `Flags`, or the `add_argument` of a parser. grades: how it is on, by `--name GRADE`, the first by `--name`.
     """
-    add(f"--{name}", dest=name, action="store_true", default=default, help=meaning, **settings)
+    on = {"nargs": "?", "choices": grades, "const": grades[0]} if grades else {"action": "store_true"}
+    add(f"--{name}", dest=name, default=default, help=meaning, **on, **settings)
     add(f"--no_{name}", dest=name, action="store_false", default=default, help=argparse.SUPPRESS, **settings)

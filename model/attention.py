@@ -60,8 +60,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
     Without a mask the T tokens are the whole text (causal) or, if T is 1, the newest token, which sees everything.
     """
-    B, H, T, h = q.shape
-    K = k.shape[1]
+    (B, H, T, h), K = q.shape, k.shape[1]
     if T == 1:
         # One new token: the queries that share a key/value head are stacked as if they were tokens, so that the
         # cache is read in place instead of being repeated for each of them.
@@ -94,28 +93,10 @@ class BlockAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, q, k, v, mask):
-        B, H, T, h = q.shape
-        K = k.shape[1]
-        G = H // K
-        scale = h**-0.5
-        q, k, v = q.reshape(B * K, G, T, h), k.reshape(B * K, T, h), v.reshape(B * K, T, h)
-        output = torch.empty_like(q)
-        all_weights = []
-        for start in range(0, T, QUERY_BLOCK):
-            end = min(start + QUERY_BLOCK, T)
-            n = end - start
-            scores = torch.bmm(q[:, :, start:end].reshape(B * K, G * n, h) * scale, k[:, :end].mT)
-            scores = scores.view(B * K, G, n, end)
-            if mask is None:
-                future = torch.full((n, n), -torch.inf, dtype=q.dtype).triu(1)
-                scores[..., start:end] += future
-            else:
-                seen = mask[:, :, start:end, :end].expand(B, K, n, end).reshape(B * K, 1, n, end)
-                scores = scores.masked_fill(~seen, -torch.inf)
-            weights = scores.softmax(-1).view(B * K, G * n, end)
-            output[:, :, start:end] = torch.bmm(weights, v[:, :end]).view(B * K, G, n, h)
-            all_weights.append(weights)
-        ctx.save_for_backward(q, k, v, *all_weights)
+        (B, H, T, h), K = q.shape, k.shape[1]
+        q, k, v = q.reshape(B * K, H // K, T, h), k.reshape(B * K, T, h), v.reshape(B * K, T, h)
+        output, *weights = attend_in_blocks(q, k, v, mask)
+        ctx.save_for_backward(q, k, v, *weights)
         return output.view(B, H, T, h)
 
     @staticmethod
@@ -126,13 +107,11 @@ class BlockAttention(torch.autograd.Function):
         B, H = grad_output.shape[:2]
         grad_output = grad_output.reshape(BK, G, T, h)
         grad_q = torch.empty_like(q)
-        grad_k = torch.zeros_like(k, dtype=torch.float32)
-        grad_v = torch.zeros_like(v, dtype=torch.float32)
+        grad_k, grad_v = (torch.zeros_like(each, dtype=torch.float32) for each in (k, v))
         for weights, start in zip(all_weights, range(0, T, QUERY_BLOCK)):
             end = min(start + QUERY_BLOCK, T)
             n = end - start
-            grad = grad_output[:, :, start:end].reshape(BK, G * n, h)
-            queries = q[:, :, start:end].reshape(BK, G * n, h)
+            grad, queries = (each[:, :, start:end].reshape(BK, G * n, h) for each in (grad_output, q))
             grad_v[:, :end] += torch.bmm(weights.mT, grad)
             grad_weights = torch.bmm(grad, v[:, :end].mT)
             grad_scores = torch._softmax_backward_data(grad_weights, weights, -1, weights.dtype)
@@ -141,3 +120,25 @@ class BlockAttention(torch.autograd.Function):
         K = BK // B
         grad_k = (grad_k * scale).to(k.dtype).view(B, K, T, h)
         return grad_q.view(B, H, T, h), grad_k, grad_v.to(v.dtype).view(B, K, T, h), None
+
+
+@torch.overrides.wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # `model.recomputation` answers for it
+def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> list[Tensor]:
+    """Output [B K, G, T, h] and weights of each block [B K, G n, end], for q of that shape and k, v [B K, T, h]."""
+    groups, G, T, h = q.shape
+    output, all_weights = torch.empty_like(q), []
+    for start in range(0, T, QUERY_BLOCK):
+        end = min(start + QUERY_BLOCK, T)
+        n = end - start
+        scores = torch.bmm(q[:, :, start:end].reshape(groups, G * n, h) * h**-0.5, k[:, :end].mT)
+        scores = scores.view(groups, G, n, end)
+        if mask is None:
+            future = torch.full((n, n), -torch.inf, dtype=q.dtype).triu(1)
+            scores[..., start:end] += future
+        else:
+            seen = mask[:, :, start:end, :end].expand(-1, groups // len(mask), n, end).reshape(groups, 1, n, end)
+            scores = scores.masked_fill(~seen, -torch.inf)
+        weights = scores.softmax(-1).view(groups, G * n, end)
+        output[:, :, start:end] = torch.bmm(weights, v[:, :end]).view(groups, G, n, h)
+        all_weights.append(weights)
+    return [output, *all_weights]

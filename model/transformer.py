@@ -13,7 +13,6 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from model.attention import attend, inverse_frequencies, rotary_tables, rotate, visible
 from model.config import TransformerConfig
@@ -108,8 +107,8 @@ class Backbone(nn.Module):
 class Transformer(nn.Module):
     """The language model. `initialize_weights=False` leaves them unset, for weights about to be loaded.
 
-    Two switches are set from outside: `recomputes_layers` keeps only the inputs of each layer for the backward pass and
-    computes the inside of a layer again when its gradient is due; `lora` says which adapters `model.lora` has added.
+    Two switches are set from outside: `recomputes_layers` says what of each layer is computed again when its gradient
+    is due, "layers" or "cheap" (`model/recomputation.py`); `lora` says which adapters `model.lora` has added.
     """
 
     backbone = Backbone  # another in model/gpt2.py
@@ -132,9 +131,8 @@ class Transformer(nn.Module):
 
     def _set_rotary_frequencies(self):
         c = self.config
-        frequencies, self.rotary_factor = inverse_frequencies(
-            c.head_dim, c.rope_theta, c.rope_scaling, c.max_position_embeddings
-        )
+        shape = c.head_dim, c.rope_theta, c.rope_scaling, c.max_position_embeddings
+        frequencies, self.rotary_factor = inverse_frequencies(*shape)
         # Never saved: the configuration determines them.
         self.register_buffer("rotary_frequencies", frequencies, persistent=False)
 
@@ -170,11 +168,10 @@ class Transformer(nn.Module):
 
         x = self.model.embed(tokens, positions)
         recomputes = self.recomputes_layers and cache is None and torch.is_grad_enabled()
+        if recomputes:
+            from model.recomputation import recomputed  # only with the flag
         for layer in self.model.layers:
-            if recomputes:  # with the same random numbers, for the dropout of adapters
-                x = checkpoint(layer, x, rotary, mask, None, use_reentrant=False)
-            else:
-                x = layer(x, rotary, mask, cache)
+            x = recomputed(self, layer, x, rotary, mask, None) if recomputes else layer(x, rotary, mask, cache)
         if cache is not None:
             cache.advance(T)
         return self.model.norm(x)

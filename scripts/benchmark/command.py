@@ -13,6 +13,7 @@
     python scripts/benchmark.py prepare --data_path a.jsonl           preparing a corpus, against datatrove's pipeline
     python scripts/benchmark.py scale --only shard --preset tiny       bytes a process holds with each --shard
     python scripts/benchmark.py scale --only stages --preset 1b        bytes of a step of each stage, compact
+    python scripts/benchmark.py scale --only recomputation            activation checkpointing: times and bytes
     python scripts/benchmark.py scale --data_path a.jsonl             all of docs/scale.md; --only experts for a part
     python scripts/benchmark.py tokenizer --data_path a.jsonl --megabytes 50 1000   training one, against `tokenizers`
     python scripts/benchmark.py choosing --data_path out/quickstart   docs/choosing.md; --only data for a part
@@ -81,7 +82,8 @@ def main(argv=None):
     parser.add_argument("--harness_dtype", **kinds, help="harness: the other side computes in (%(default)s)")
     parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
     args = parser.parse_args(argv)
-    if args.what not in ("memory", "gpu", "decode") and args.only not in (["shard"], ["stages"]) and not args.data_path:
+    without = args.only in (["shard"], ["stages"], ["recomputation"])
+    if args.what not in ("memory", "gpu", "decode") and not without and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
     if args.what in ("rollouts", "harness", "imported") and not args.weight_path:
         raise UsageError(f"{args.what} needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")

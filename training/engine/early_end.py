@@ -89,8 +89,12 @@ def without_memory(error: Exception, plan) -> str:
         part = max(size for size in range(1, plan.batch_size // 2 + 1) if plan.batch_size % size == 0)
         times = plan.accumulation_steps * plan.batch_size // part
         flags.append(f"or --batch_size {part} --accumulation_steps {times} for the same steps in smaller parts")
-    if plan is None or not plan.activation_checkpointing:
-        flags.append("or --activation_checkpointing, which takes longer")
+    grade = plan is not None and plan.activation_checkpointing
+    # Compiled layers compute again what is cheap as they are.
+    if not grade and not (plan and getattr(plan.footprint, "compiled", False)):
+        flags.append("or --activation_checkpointing cheap, which takes a little longer")
+    if grade in (False, "cheap"):
+        flags.append("or --activation_checkpointing layers, which needs least and takes longer")
     reason = next(iter(str(error).splitlines()), "") or "no reason is given"
     return f"the GPU's memory is used up ({reason}): {', '.join(flags)}; the last checkpoint is intact"
 

@@ -27,7 +27,7 @@ class Footprint:
     offload: bool = False  # --offload_states
     on_cuda = False
 
-    def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
+    def parts(self, batch_size: int, checkpointing: bool | str = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
         config = self.config
         total = config.num_parameters()
@@ -46,10 +46,10 @@ class Footprint:
             "activations": self._activations(batch_size * self.row_length, checkpointing),
         }
 
-    def total(self, batch_size: int, checkpointing: bool = False) -> int:
+    def total(self, batch_size: int, checkpointing: bool | str = False) -> int:
         return sum(self.parts(batch_size, checkpointing).values())
 
-    def _activations(self, tokens: int, checkpointing: bool) -> int:
+    def _activations(self, tokens: int, checkpointing: bool | str) -> int:
         config = self.config
         d, f = config.hidden_size, config.intermediate_size
         heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
@@ -61,8 +61,10 @@ class Footprint:
         if self.keeps_attention:
             per_layer += self.compute_bytes * config.num_attention_heads * (self.row_length + QUERY_BLOCK) // 2
         per_token = config.num_hidden_layers * per_layer
-        if checkpointing:  # the inputs of all layers, and the inside of the one being computed again
-            per_token = config.num_hidden_layers * 4 * d + per_layer
+        if checkpointing:
+            from training.engine.memory_of_products import with_checkpointing  # only with the flag
+
+            per_token = with_checkpointing(self, per_layer, tokens, checkpointing)
         rows_of_logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size))
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 

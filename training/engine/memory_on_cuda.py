@@ -15,8 +15,10 @@ import torch
 
 from model.device import Device
 from model.likelihood import LOGITS_AT_ONCE
+from model.recomputation import CHEAP
 from training.engine.fitting import ROOM
 from training.engine.memory import Footprint
+from training.engine.memory_of_products import kept_products
 from training.engine.speed import OPERATIONS_PER_SECOND, compiles
 
 # cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute.
@@ -38,7 +40,7 @@ class CudaFootprint(Footprint):
 
     on_cuda = True
 
-    def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
+    def parts(self, batch_size: int, checkpointing: bool | str = False) -> dict[str, int]:
         """Bytes by what they are for; their sum is the peak of what PyTorch has allocated at once."""
         parts = super().parts(batch_size, checkpointing)
         if (update := self.muon()) > parts["activations"]:
@@ -46,7 +48,7 @@ class CudaFootprint(Footprint):
             parts["update"] = update
         return parts
 
-    def total(self, batch_size: int, checkpointing: bool = False) -> int:
+    def total(self, batch_size: int, checkpointing: bool | str = False) -> int:
         """What has to be free. A recorded graph keeps the memory of its activations while the optimizer works."""
         if self.compact:  # which is not recorded
             return sum(self.parts(batch_size, checkpointing).values())
@@ -109,11 +111,11 @@ class CudaFootprint(Footprint):
         copied = self.compute_bytes == 2 and not self.compact  # compact weights are of this type
         return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * inner) if copied else 0
 
-    def compiled_as_one(self, checkpointing: bool) -> bool:
+    def compiled_as_one(self, checkpointing: bool | str) -> bool:
         """Whether the loss is compiled with the network."""
         return self.compiled and not checkpointing and self.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
 
-    def kept_at_the_end(self, tokens: int, checkpointing: bool) -> int:
+    def kept_at_the_end(self, tokens: int, checkpointing: bool | str) -> int:
         """Bytes kept behind the last layer: the final norm, and what the loss keeps of its gradient."""
         d, vocabulary = self.config.hidden_size, self.config.vocab_size
         if not self.compiled_as_one(checkpointing):
@@ -122,7 +124,7 @@ class CudaFootprint(Footprint):
         logits = self._logits_at_once(tokens)
         return tokens * (4 * d + 4) + -(-tokens // logits) * min(logits, d) * vocabulary * self.compute_bytes
 
-    def _activations(self, tokens: int, checkpointing: bool) -> int:
+    def _activations(self, tokens: int, checkpointing: bool | str) -> int:
         c, b = self.config, self.compute_bytes
         layers, d, f = c.num_hidden_layers, c.hidden_size, c.intermediate_size
         end, loss = self.kept_at_the_end(tokens, checkpointing), self._loss(tokens, checkpointing)
@@ -131,9 +133,12 @@ class CudaFootprint(Footprint):
         if not checkpointing:
             return tokens * layers * self.kept_by_layer() + self.kept_weights() + end + last
         inputs, inside = tokens * layers * 4 * d, tokens * self.kept_by_layer() + self.kept_weights() // layers
+        if checkpointing == CHEAP:
+            products = tokens * kept_products(self)
+            inputs, inside = inputs + layers * products, inside - products
         return inputs + max(self.kept_weights() + end + loss, inside + tokens * 2 * b * f)
 
-    def _loss(self, tokens: int, checkpointing: bool) -> int:
+    def _loss(self, tokens: int, checkpointing: bool | str) -> int:
         """Temporary copies while the loss is computed: logits, a chunk at a time, and head and features."""
         c, b, logits = self.config, self.compute_bytes, self._logits_at_once(tokens)
         # Logits and their logarithms in float32, beside the gradient of the chunk before.
@@ -161,7 +166,7 @@ def footprint_on_cuda(plain: Footprint, rows, args, choice: Device) -> CudaFootp
     seconds = 6 * plain.config.active_parameters() * tokens / OPERATIONS_PER_SECOND["cuda"]
     return CudaFootprint(
         **vars(plain) | {"program": plain.program + WORKSPACE},
-        compiled=compiles(choice.device, args.compile, seconds)[0],
+        compiled=args.activation_checkpointing != CHEAP and compiles(choice.device, args.compile, seconds)[0],
         masked=masked,
         flash=half and not masked and torch.cuda.get_device_capability(choice.device) >= (8, 0),
         total_memory=total,

@@ -42,7 +42,7 @@ class Plan:
     learning_rate: float
     warmup_steps: int
     schedule: str
-    activation_checkpointing: bool = False
+    activation_checkpointing: bool | str = False  # or the grade, "layers" or "cheap"
     optimizer_memory: str = "exact"
     default_learning_rate: float | None = None  # by the rule, even if --learning_rate is given
     begins_with: str | None = None  # the stage that trained the network so far

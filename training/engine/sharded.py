@@ -48,6 +48,7 @@ def refuse(args) -> None:
         "--optimizer_memory compact": args.optimizer_memory == "compact",
         "--offload_states": args.offload_states,
         "--compile on": args.compile == "on",
+        "--activation_checkpointing cheap": args.activation_checkpointing == "cheap",
         "--histograms": args.histograms,
         "--fit": args.fit is not None,
         "--train_only": getattr(args, "train_only", None) is not None,

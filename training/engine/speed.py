@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from model.disk import previous_path
+from model.errors import UsageError
 from training.engine import distributed
 from training.losses.next_token import next_token_loss
 
@@ -29,9 +30,17 @@ def decide(machine, model, plan, resume_file: Path | None) -> tuple[bool, str, f
     if machine.shards:  # whose passes all processes make together
         return False, "--shard does without", None
     choice = machine.compile_choice
+    cheap = plan.activation_checkpointing == "cheap"
+    if cheap and choice == "on":
+        raise UsageError(
+            "--activation_checkpointing cheap and --compile on do not go together, since compiled layers compute again"
+            " what is cheap as they are: leave one of them out, or give --activation_checkpointing layers"
+        )
     seconds = expected_seconds(model, plan, machine)
     chosen, why = compiles(machine.device, choice, seconds)
-    before = compiled_before(resume_file) if resume_file and choice == "auto" else None
+    if cheap:
+        chosen, why = False, "--activation_checkpointing cheap does without"
+    before = compiled_before(resume_file) if resume_file and choice == "auto" and not cheap else None
     if before not in (None, chosen):
         chosen, why = before, "as before"
     return chosen, why, seconds if machine.device.type == "cpu" else None

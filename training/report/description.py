@@ -85,7 +85,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     learn = sum(p[-getattr(p, "learning_rows", 0) :].numel() for p in model.parameters() if p.requires_grad)  # -0: all
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
-    recomputed = " (recomputed: activation checkpointing)" if plan.activation_checkpointing else ""
+    recomputed = f" (recomputed: activation checkpointing, {grade})" if (grade := plan.activation_checkpointing) else ""
     compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
     whole, last = plan.rows_of_step(plan.steps - 1)  # the last step of an epoch may have fewer rows
     epochs = whole + last.stop / plan.rows_per_epoch

@@ -123,7 +123,7 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
     flag("--batch_size", type=positive_int, help="rows in a micro-batch of one process")
     flag("--accumulation_steps", type=positive_int, help="micro-batches in an optimizer step")
     flag("--fit", type=positive, metavar="GB", help="choose the micro-batch to fit into this much memory")
-    add_switch(flag, "activation_checkpointing", "less memory for a third more time", default=False, decides=NOTHING)
+    add_switch(flag, "activation_checkpointing", "less memory, more time", False, ("layers", "cheap"), decides=NOTHING)
     flag("--optimizer_memory", choices=("exact", "compact"), help="compact: 8 bytes a parameter, not 16 (exact)")
     flag("--offload_states", NOTHING, action="store_true", help="compact: moments and lower halves in RAM")
     shard = "spread over torchrun's processes: optimizer (ZeRO-2), full (ZeRO-3); docs/scale.md (none)"

@@ -41,7 +41,7 @@ def flags_in(path: str, parser, given) -> list[str]:
 
 def _as_on_command_line(name, action, value, path, parser) -> list[str]:
     flag = f"--{name}"
-    if action.nargs == 0:  # a switch
+    if action.nargs == 0 or (action.nargs == "?" and isinstance(value, bool)):  # a switch
         if not isinstance(value, bool):
             raise UsageError(f"--config {path}: {name} is a switch: true or false, not {value!r}")
         off = f"--no_{name}"

@@ -2,9 +2,9 @@
 
 from model.errors import UsageError
 from scripts.benchmark.program import run_program
-from scripts.benchmark.scale import experts, memory, shard, stages
+from scripts.benchmark.scale import experts, memory, recomputation, shard, stages
 
-PARTS = {"experts": experts.compare, "memory": memory.compare, "shard": shard.compare, "stages": stages.compare}
+PARTS = {each.__name__.split(".")[-1]: each.compare for each in (experts, memory, recomputation, shard, stages)}
 
 
 def compare(args) -> None:

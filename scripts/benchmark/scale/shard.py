@@ -20,6 +20,7 @@ from training.engine.update import Updater
 MODES, PROCESSES = ("none", "optimizer", "full"), (1, 2, 4)
 FLAGS = {"device": "cpu", "dtype": "float32", "compile": "off", "weight_decay": 0.1, "adam_beta2": 0.95, "fit": None}
 FLAGS |= dict.fromkeys(("optimizer_memory", "offload_states", "deterministic", "histograms"))
+FLAGS |= {"activation_checkpointing": False}
 
 
 def compare(args) -> None:

@@ -21,7 +21,8 @@ def test_out_of_memory_in_a_step_is_a_sentence_that_names_the_flags(tmp_path, mo
     assert code == 1 and said == (
         "error: the GPU's memory is used up (CUDA out of memory. Tried to allocate 2.00 GiB.): give --fit GB, which"
         " chooses a micro-batch for so much memory, or --batch_size 1 --accumulation_steps 4 for the same steps in"
-        " smaller parts, or --activation_checkpointing, which takes longer; the last checkpoint is intact\n"
+        " smaller parts, or --activation_checkpointing cheap, which takes a little longer, or"
+        " --activation_checkpointing layers, which needs least and takes longer; the last checkpoint is intact\n"
     )
 
 
@@ -42,4 +43,7 @@ def test_a_smaller_micro_batch_makes_the_same_step(words, smaller):
 def test_what_is_in_use_already_is_not_advised():
     plan = make_plan(flags("--activation_checkpointing"), rows_per_epoch=1000, row_length=8, world_size=1)
     assert "--activation_checkpointing" not in without_memory(ERROR, plan)
+    plan = make_plan(flags("--activation_checkpointing=cheap"), rows_per_epoch=1000, row_length=8, world_size=1)
+    said = without_memory(ERROR, plan)
+    assert "--activation_checkpointing layers" in said and "--activation_checkpointing cheap" not in said
     assert "--fit GB" in without_memory(ERROR, None)

@@ -1,6 +1,7 @@
 """The memory a run is said to take, and the two ways to make it less."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,10 +10,11 @@ from model.config import PRESETS
 from model.errors import UsageError
 from model.transformer import Transformer
 from tests.support import random_network
-from tests.training.support import SMALL
+from tests.training.support import SMALL, flags
 from training.engine.fitting import ROOM, fit
 from training.engine.memory import Footprint
 from training.engine.optimizers import build_optimizers
+from training.engine.speed import decide
 
 MIB = 2**20
 
@@ -66,11 +68,16 @@ def test_fit_takes_the_most_rows_and_recomputes_only_where_it_must():
         return rows, recomputed
 
     assert chosen(100) == (16, False)
-    assert chosen(100, checkpointing=True) == (16, True)
+    assert chosen(100, checkpointing="layers") == (16, "layers")
+    assert chosen(100, checkpointing="cheap") == (16, "cheap")
     rows, recomputed = chosen(here.total(9) / ROOM / 2**30)
     assert (rows, recomputed) == (9, False)  # 4608 tokens at once are enough
-    rows, recomputed = chosen(here.total(2) / ROOM / 2**30)
-    assert rows > 2 and recomputed
+    rows, recomputed = chosen(here.total(3) / ROOM / 2**30)
+    assert rows >= 4 and recomputed == "cheap"  # as much as it takes for 2048 tokens
+    rows, recomputed = chosen(here.total(3, "cheap") / ROOM / 2**30)
+    assert rows > 3 and recomputed == "layers"
+    compiled = fit(here, here.total(3) / ROOM / 2**30, range(16, 0, -1), False, compiled=True)
+    assert compiled[1] == "layers"  # compiled layers are cheap as they are
     with pytest.raises(UsageError, match=r"--fit 0.2: one row takes about .* GB"):
         fit(here, 0.2, [16, 1], False)
 
@@ -101,3 +108,22 @@ def test_recomputed_activations_give_the_same_gradients_and_keep_less():
     for name, gradient in gradients.items():
         assert torch.equal(gradient, recomputed[name]), name
     assert kept_then < kept / 2
+
+
+def test_the_flag_alone_means_whole_layers(tmp_path):
+    assert flags().activation_checkpointing is False
+    assert flags("--activation_checkpointing").activation_checkpointing == "layers"
+    assert flags("--activation_checkpointing", "--epochs=2").activation_checkpointing == "layers"
+    assert flags("--activation_checkpointing", "cheap").activation_checkpointing == "cheap"
+    assert flags("--activation_checkpointing=cheap", "--no_activation_checkpointing").activation_checkpointing is False
+    with pytest.raises(UsageError, match="invalid choice: 'some'"):
+        flags("--activation_checkpointing=some")
+    for value, grade in (("true", "layers"), ("false", False), ("cheap", "cheap"), ("layers", "layers")):
+        (tmp_path / "flags.yaml").write_text(f"activation_checkpointing: {value}\n", encoding="utf-8")
+        assert flags(f"--config={tmp_path / 'flags.yaml'}").activation_checkpointing == grade
+
+
+def test_layers_that_recompute_what_is_cheap_are_not_compiled():
+    machine, plan = SimpleNamespace(shards=None, compile_choice="on"), SimpleNamespace(activation_checkpointing="cheap")
+    with pytest.raises(UsageError, match="cheap and --compile on do not go together"):
+        decide(machine, None, plan, None)
