@@ -44,8 +44,8 @@ CHAT_EXAMINATIONS = {  # by the file of the result, and what it is asked
     "chat_unknown": ("questions that its world has no answer to", "unknown_heldout"),
 }
 
-TRY_EN = ("What is 27 + 35?", "capital of japan", "What is the capital of Atlantis?", "Tell me a little story.")
-TRY_ZH = ("法国的首都是哪里？", "狗的宝宝叫啥", "三加五等于几？", "明天会下雨吗？")
+TRY_EN = ("What is 27 + 35?", "capital of japan", "What is 123 + 456?", "Tell me a little story.")
+TRY_ZH = ("法国的首都是哪里？", "日本首都", "三加五等于几？", "明天会下雨吗？")
 
 
 def parse_arguments(argv=None):
