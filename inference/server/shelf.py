@@ -18,7 +18,7 @@ from model.running_batch import RunningBatch
 from model.text.spelling import Spelling
 
 # Which weight is served if none is named: those of later stages come first.
-BEST_FIRST = ("grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")
+BEST_FIRST = ("chat", "grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")
 MOST_OPEN = 4  # networks in memory
 
 
