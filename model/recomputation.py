@@ -1,8 +1,8 @@
 """Activation checkpointing: what a layer keeps for its backward pass, and what is computed again there.
 
-With "layers" a layer keeps its input alone (https://arxiv.org/abs/1604.06174), and all of it is computed again, for a
-third more time. With "cheap" it also keeps the results of its matrix products and of attention, where nearly all of the
-time goes; norms, rotation, SwiGLU and sums are computed again from them (https://arxiv.org/abs/2205.05198).
+With "layers" a layer keeps its input alone (https://arxiv.org/abs/1604.06174), and all of it is computed again, for
+up to a third more time. With "cheap" it also keeps the results of its matrix products and of attention, where nearly
+all of the time goes; norms, rotation, SwiGLU and sums are computed again from them (https://arxiv.org/abs/2205.05198).
 
 Two things speak against `create_selective_checkpoint_contexts` of PyTorch. It numbers every operation, and fails where
 autocast has cast a weight before, as in a second forward pass for the same loss. And it looks into `BlockAttention`,

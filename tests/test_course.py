@@ -1,7 +1,8 @@
 """The course: the commands of each lesson are run in order at tiny size, and the changes that it proposes are made.
 
-A lesson begins with what `python scripts/quickstart.py` leaves: sample data, a tokenizer, two networks. Its blocks are
-`bash` (commands), `diff` (a change of a file, which all later commands of the lesson see) and `python`.
+A lesson begins with what `python scripts/quickstart.py` leaves: sample data, a tokenizer, and of its networks the two
+that lessons need. Its blocks are `bash` (commands), `diff` (a change of a file, which all later commands of the lesson
+see) and `python`.
 """
 
 import importlib

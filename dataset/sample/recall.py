@@ -17,7 +17,7 @@ from dataset.sample.world import World, said_by_users
 CONVERSATIONS = 1400  # to fine-tune on, in each language
 HELD_CONVERSATIONS = 14  # held out, in each language and of each kind
 ANYTHING = 400  # more to fine-tune on, in each language, about words that come once or twice
-MADE_UP_SHARE = 0.4  # of these
+MADE_UP_SHARE = 0.4  # of the words in them
 
 _TOLD = ("name", "food", "town", "word")
 
@@ -61,7 +61,8 @@ def recalled(world: World, rng: random.Random, held: bool, times: int = 1) -> It
 def recalled_anything(world: World) -> Iterator[dict]:
     """Chat records about names, foods, towns and words of any kind, made-up ones among them.
 
-    The lists of `recalled` are short: who has seen only them learns what users like, not to look at what they say.
+    The lists of `recalled` are short: a network that has seen only them learns what users usually say, and does not
+    look at what this one said.
     """
     rng = world.rng("recall anything")
     like = {"name": "home", "food": "translation", "town": "capital", "word": "colour"}  # skills about such names

@@ -17,7 +17,7 @@ from model.files.reward import is_reward_model
 from model.running_batch import RunningBatch
 from model.text.spelling import Spelling
 
-# Which weight is served if none is named: those of later stages come first.
+# Which weight is served if none is named: the one made to talk to, then those of later stages first.
 BEST_FIRST = ("chat", "grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")
 MOST_OPEN = 4  # networks in memory
 

@@ -82,7 +82,7 @@ def kill_at(running: list[Running], metrics: Path, line: int, delay: float) -> b
 def survives(workshop: Workshop, kind: Kind, out: str, expected: Result, kills: int, rng: random.Random) -> int:
     """Kills runs that often in all, resuming after each kill, and lets them end; returns how many runs it took.
 
-    One is enough, unless a run ends before its killer comes, as where others have the processor.
+    One run is enough unless it ends before a kill arrives, as on a busy machine; another then takes what is left.
     Raises AssertionError unless each ends as `expected`, to the bit, or if ten runs were not enough.
     """
     hits = 0

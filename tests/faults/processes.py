@@ -154,7 +154,7 @@ def at_call(number: int, place: str, do: Callable[[], None]) -> None:
 
 
 def pause_in_step(number: int, paused: Path, until: Path | None = None) -> None:
-    """At the end of that step a run makes the file `paused`, and goes on when `until` exists, or after a minute."""
+    """At the end of that step a run makes the file `paused` and waits for `until`, a minute at most; then it fails."""
     at_call(number, "training.engine.run:Run._finish", functools.partial(_pause, paused, until))
 
 

@@ -90,7 +90,7 @@ def without_memory(error: Exception, plan) -> str:
         times = plan.accumulation_steps * plan.batch_size // part
         flags.append(f"or --batch_size {part} --accumulation_steps {times} for the same steps in smaller parts")
     grade = plan is not None and plan.activation_checkpointing
-    # Compiled layers compute again what is cheap as they are.
+    # Compiled layers already compute again what is cheap.
     if not grade and not (plan and getattr(plan.footprint, "compiled", False)):
         flags.append("or --activation_checkpointing cheap, which takes a little longer")
     if grade in (False, "cheap"):

@@ -2,7 +2,7 @@
 
 A smaller micro-batch keeps fewer activations at a time; more of them make up the same step. Activation checkpointing
 (`model/recomputation.py`) computes a part of each layer again when its gradient is due, with the same results: first
-what is cheap, then, for a third more time, all of it. Where that is not enough either, compact optimizers
+what is cheap, then, for up to a third more time, all of it. Where that is not enough either, compact optimizers
 (`training/engine/compact.py`) halve what weights, gradients and moments take.
 """
 
@@ -52,7 +52,7 @@ def fit(
     """The number of rows in a micro-batch that fits into memory, and the grade of activation checkpointing it needs.
 
     choices: possible numbers of rows, the largest first. asked: the grade that the user asked for; only what keeps less
-    is tried beside it. compiled: whether layers are, which compute again what is cheap as they are. Raises `UsageError`
+    is tried beside it. compiled: whether layers are; such already compute again what is cheap. Raises `UsageError`
     when not even the smallest fits.
     """
     limit = ROOM * gigabytes * 2**30

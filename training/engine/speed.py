@@ -33,8 +33,8 @@ def decide(machine, model, plan, resume_file: Path | None) -> tuple[bool, str, f
     cheap = plan.activation_checkpointing == "cheap"
     if cheap and choice == "on":
         raise UsageError(
-            "--activation_checkpointing cheap and --compile on do not go together, since compiled layers compute again"
-            " what is cheap as they are: leave one of them out, or give --activation_checkpointing layers"
+            "--activation_checkpointing cheap and --compile on do not go together, since compiled layers already"
+            " compute again what is cheap: leave one of them out, or give --activation_checkpointing layers"
         )
     seconds = expected_seconds(model, plan, machine)
     chosen, why = compiles(machine.device, choice, seconds)
