@@ -100,7 +100,7 @@ def survives(workshop: Workshop, kind: Kind, out: str, expected: Result, kills: 
 
 def soak(kills: int, seed: int) -> str:
     """Prints a line for each round of four kills, until there were so many; returns what came out."""
-    rng, done, number, started = random.Random(seed), 0, 0, time.monotonic()
+    rng, done, rounds, runs, started = random.Random(seed), 0, 0, 0, time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         workshops, expected = {}, {}
         kinds = {name: kind for name, kind in KINDS.items() if kind.processes == 1 or Workshop.device == "cpu"}
@@ -109,14 +109,14 @@ def soak(kills: int, seed: int) -> str:
             workshops[name] = Workshop.create(Path(folder) / name, kind.stage)
             expected[name] = whole(workshops[name], kind, "whole")
         while done < kills:
-            name = list(kinds)[number % len(kinds)]
+            name = list(kinds)[rounds % len(kinds)]
             least = min(4, kills - done)
-            number += survives(workshops[name], kinds[name], f"killed_{number}", expected[name], least, rng)
-            done += least
-            print(f"{done} kills survived in {number} runs, the last of {name}", flush=True)
+            runs += survives(workshops[name], kinds[name], f"killed_{rounds}", expected[name], least, rng)
+            done, rounds = done + least, rounds + 1
+            print(f"{done} kills survived in {runs} runs, the last of {name}", flush=True)
     minutes = (time.monotonic() - started) / 60
     return (
-        f"{done} kills survived, in {number} runs of {min(number, len(kinds))} kinds: all ended as if never killed,"
+        f"{done} kills survived, in {runs} runs of {min(rounds, len(kinds))} kinds: all ended as if never killed,"
         f" to the bit (`--seed {seed}`, {minutes:.1f} minutes)."
     )
 
