@@ -5,7 +5,6 @@ A lock between processes is taken back by the operating system when its owner di
 
 import errno
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -51,7 +50,9 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None], keep_p
             os.replace(kept, previous_path(path))
             sync_folder(path.parent)
     except OSError as error:
-        raise SproutError(_explain(path, error)) from error
+        from model.unwritable import cannot_write
+
+        raise cannot_write(path, error, path.exists() or previous_path(path).exists()) from error
     finally:
         _remove(temporary)
         _remove(kept)
@@ -88,16 +89,6 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _explain(path: Path, error: OSError) -> str:
-    reason = error.strerror or str(error)
-    try:
-        free = f"{shutil.disk_usage(path.parent).free / 1e9:.2f} GB are free there"
-    except OSError:
-        free = "the folder cannot be read"
-    intact = "; the file of the last save is intact" if path.exists() or previous_path(path).exists() else ""
-    return f"cannot write {path} ({reason}; {free}): make room or choose another folder{intact}"
 
 
 def sweep_temporaries(folder: str | Path) -> list[Path]:

@@ -14,6 +14,7 @@ from dataset.prepare.cleaning.cleaning import clean
 from dataset.prepare.conversations import clean_record, said_in
 from dataset.prepare.duplicates.normalised import text_key
 from dataset.prepare.duplicates.repeated_lines import RepeatedLines, line_hashes
+from dataset.prepare.parts import equal_together
 from dataset.prepare.reading import Chunk
 from dataset.prepare.settings import Settings
 from dataset.prepare.work import file_of
@@ -76,13 +77,19 @@ def _key(text: str, lines: np.ndarray) -> int:
 def count_lines(folder: str, chunks: Sequence[int]) -> RepeatedLines:
     """In how many texts each line of these chunks stands. Equal texts count once, else all their lines would recur."""
     files = [file_of(folder, "lines", number, "npz") for number in chunks]
-    texts = np.concatenate([np.load(file)["texts"] for file in files] or [np.zeros(0, np.uint64)])
-    is_first = np.zeros(len(texts), bool)
-    is_first[np.unique(texts, return_index=True)[1]] = True
-    counted, done = RepeatedLines(), 0
+    is_first = _first_of_equals(np.concatenate([np.load(file)["texts"] for file in files] or [np.zeros(0, np.uint64)]))
+    counted, done = RepeatedLines(), 0  # which takes more memory than all that was needed until here
     for file in files:
         found = np.load(file)
         here = is_first[done : done + len(found["texts"])]
         counted.count_hashes(found["lines"][np.repeat(here, found["counts"])])
         done += len(here)
     return counted
+
+
+def _first_of_equals(keys: np.ndarray) -> np.ndarray:
+    """Whether no earlier text has the same key, bool [N]. keys: uint64 [N]."""
+    is_first = np.zeros(len(keys), bool)
+    for numbers in equal_together(keys, np.ones(len(keys), bool)):
+        is_first[numbers[np.unique(keys[numbers], return_index=True)[1]]] = True
+    return is_first

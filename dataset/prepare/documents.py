@@ -11,11 +11,11 @@ import numpy as np
 from dataset.prepare.conversations import said_in, sides_of
 from dataset.prepare.duplicates.minhash import BANDS
 from dataset.prepare.judged import DOCUMENT
+from dataset.prepare.parts import slices
 from dataset.prepare.work import file_of
 from model.disk import write_atomically
 
 OPEN_FILES = 32
-AT_ONCE = 2**16  # documents
 
 
 class Documents:
@@ -34,6 +34,11 @@ class Documents:
         self._maps: list[mmap.mmap] = []
         self.rows, self.keys, bands = (self._mapped(name) for name in ("rows.npy", "keys.npy", "bands.npy"))
         self.bands = bands.transpose(2, 0, 1)
+        counts = np.zeros(max(chunks, default=0) + 1, np.int64)
+        for here in slices(len(self)):
+            counts += np.bincount(self.rows["chunk"][here], minlength=len(counts))
+            self.forget()
+        self._ends = np.cumsum(counts)
         self._open: dict[int, object] = {}
 
     def _gather(self) -> None:
@@ -80,10 +85,14 @@ class Documents:
     def column(self, name: str) -> np.ndarray:
         """A column of `rows`, in memory."""
         found = np.empty(len(self), DOCUMENT[name])
-        for start in range(0, len(self), AT_ONCE):
-            found[start : start + AT_ONCE] = self.rows[name][start : start + AT_ONCE]
+        for here in slices(len(self)):
+            found[here] = self.rows[name][here]
             self.forget()
         return found
+
+    def of_chunk(self, number: int) -> slice:
+        """The numbers of the documents of a chunk."""
+        return slice(int(self._ends[number - 1]) if number else 0, int(self._ends[number]))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -7,6 +7,7 @@ import numpy as np
 from dataset.prepare.documents import Documents
 from dataset.prepare.duplicates.clusters import find_duplicates
 from dataset.prepare.mixing import copies_of, epochs_of, weights_by_temperature
+from dataset.prepare.parts import equal_together, slices
 from dataset.prepare.settings import Settings
 from dataset.prepare.splitting import validation_of
 from dataset.records.reading import bar_over
@@ -40,7 +41,7 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
     """
     path = documents.path / "heads.npy"
     if not path.exists():
-        heads = np.repeat(np.arange(len(documents))[:, None], documents.sides, axis=1)
+        sides = []
         if len(documents) and {"deduplicate", "split"} & set(settings.steps):
             bands = documents.sides * documents.bands.shape[2]
             with bar_over(bands, f"comparing {CALLED[documents.form]}", unit=" bands") as bar:
@@ -50,13 +51,16 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
                     documents.forget()
 
                 for side in range(documents.sides):
-                    heads[:, side] = find_duplicates(
+                    heads = find_duplicates(
                         documents.keys[:, side],
                         documents.bands[:, side],
                         lambda index, side=side: documents.side(index, side),
                         settings.threshold,
                         next_band,
                     )
+                    sides.append(heads)
+        sides = sides or [np.arange(len(documents))] * documents.sides
+        heads = sides[0][:, None] if len(sides) == 1 else np.stack(sides, axis=1)
         write_atomically(path, lambda file: np.save(file, heads))
     return np.load(path, mmap_mode="r")
 
@@ -65,17 +69,28 @@ def heads_of_all_sides(heads: np.ndarray) -> np.ndarray:
     """The lowest number of those that are in the same cluster on every side, int64 [N]. heads: int64 [N, sides]."""
     if heads.shape[1] == 1:
         return heads[:, 0]
-    pairs = heads[:, 0] * len(heads) + heads[:, 1]
-    _, first, group = np.unique(pairs, return_index=True, return_inverse=True)
-    return first[group]
+    pairs = (heads[:, 0] * len(heads) + heads[:, 1]).astype(np.uint64)
+    found = np.empty(len(heads), np.int64)
+    for numbers in equal_together(pairs, np.ones(len(heads), bool)):
+        _, first, group = np.unique(pairs[numbers], return_index=True, return_inverse=True)
+        found[numbers] = numbers[first[group]]
+    return found
+
+
+def stands_for_itself(heads: np.ndarray) -> np.ndarray:
+    """Whether each number is its own head, bool [N]. heads: int64 [N]."""
+    found = np.empty(len(heads), bool)
+    for here in slices(len(heads)):
+        found[here] = heads[here] == np.arange(here.start, here.stop)
+    return found
 
 
 def decide(documents: Documents, settings: Settings) -> Fates:
     of_sides = heads_of(documents, settings)
     heads = heads_of_all_sides(of_sides)
-    numbers = np.arange(len(documents))
-    duplicate = (heads != numbers) if "deduplicate" in settings.steps else np.zeros(len(documents), bool)
-    tokens = np.where(duplicate, 0, documents.column("tokens"))
+    duplicate = ~stands_for_itself(heads) if "deduplicate" in settings.steps else np.zeros(len(documents), bool)
+    tokens = documents.column("tokens")
+    tokens[duplicate] = 0
     validation = np.zeros(len(documents), bool)
     if settings.val_ratio and "split" in settings.steps:
         validation = validation_of(documents.keys[:, 0], of_sides[:, 0], tokens, settings.val_ratio) & ~duplicate
@@ -83,7 +98,10 @@ def decide(documents: Documents, settings: Settings) -> Fates:
     sources = source_of_file[documents.column("file")]
     trained = ~duplicate & ~validation
     count = len(settings.sources)
-    sizes = np.bincount(sources[trained], weights=tokens[trained], minlength=count).astype(np.int64).tolist()
+    sizes = np.zeros(count)
+    for here in slices(len(documents)):
+        sizes += np.bincount(sources[here], weights=np.where(trained[here], tokens[here], 0), minlength=count)
+    sizes = sizes.astype(np.int64).tolist()
     copies, weights, epochs = trained.astype(np.int16), None, [1.0] * count
     if "mix" in settings.steps and (settings.weights or settings.temperature):
         weights = list(settings.weights or weights_by_temperature(sizes, settings.temperature))

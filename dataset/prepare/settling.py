@@ -12,8 +12,9 @@ import numpy as np
 
 from dataset.prepare.documents import Documents
 from dataset.prepare.duplicates.repeated_lines import MOST_BITS, RepeatedLines
-from dataset.prepare.fates import heads_of
+from dataset.prepare.fates import heads_of, stands_for_itself
 from dataset.prepare.judged import Judged, write_judged
+from dataset.prepare.parts import slices
 from dataset.prepare.settings import Settings
 from dataset.prepare.work import WorkFolder, file_of
 from dataset.prepare.writing import duplicates_in
@@ -54,7 +55,7 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
 
 def _standing(documents: Documents, heads: np.ndarray) -> np.ndarray:
     """Which documents are kept and kept all their lines, though more than half recurs. From others, they are gone."""
-    return np.flatnonzero((heads == np.arange(len(heads))) & documents.column("recurs"))
+    return np.flatnonzero(stands_for_itself(heads) & documents.column("recurs"))
 
 
 def _counted(documents: Documents, standing: np.ndarray) -> RepeatedLines:
@@ -83,7 +84,10 @@ def _without_failing(
         judged.add(0, {"file": int(row["file"]), "line": int(row["line"]), "text": documents.text(index)})
         if not judged.lines:
             failing.append(index)
-    changed = np.where(np.isin(heads, failing), np.arange(len(heads)), heads)
+    changed = np.array(heads)
+    for here in slices(len(heads)):
+        without = np.isin(heads[here], failing)
+        changed[here][without] = np.flatnonzero(without) + here.start
     new = np.setdiff1d(_standing(documents, changed), _standing(documents, heads))
     return changed, losing | _losing(documents, new, lines)
 
@@ -100,8 +104,8 @@ def _settle_chunk(
     """Writes the chunk into the stage: what is kept, without lines that recur now, in the order of before."""
     earlier = json.loads(file_of(documents.folder, documents.stage, number, "json").read_text(encoding="utf-8"))
     hashed = np.load(file_of(documents.folder, documents.stage, number, "npy"))
-    first, last = np.searchsorted(documents.rows["chunk"], (number, number + 1))
-    here = np.arange(first, last)
+    own = documents.of_chunk(number)
+    here = np.arange(own.start, own.stop)
     kept = heads[here] == here
     changed = Judged(settings, "text", lines)
     rows, texts = [], []
@@ -119,7 +123,7 @@ def _settle_chunk(
     found = np.array([next(again) if row is None else row for row in rows], hashed.dtype)
     found["bytes"] = [len(line) for line in texts]
     found["offset"] = np.cumsum(found["bytes"], dtype=np.int64) - found["bytes"]
-    dropped = [*earlier["dropped"], *changed.dropped, *duplicates_in(documents, heads, slice(first, last))]
+    dropped = [*earlier["dropped"], *changed.dropped, *duplicates_in(documents, heads, own)]
     counts = _with_changes(earlier["counts"], changed.counts)
     write_judged(documents.folder, stage, number, found, texts, dropped, counts)
 

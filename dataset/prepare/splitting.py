@@ -6,6 +6,10 @@ where a document stood, so that it stays when other data are added before it.
 
 import numpy as np
 
+from dataset.prepare.parts import slices
+
+BITS = 16  # the first ones of a hash, by which clusters are grouped, so that only one group has to be sorted
+
 
 def validation_of(keys: np.ndarray, clusters: np.ndarray, tokens: np.ndarray, ratio: float) -> np.ndarray:
     """Which documents are validation, bool [N]: the clusters of the lowest keys that hold `ratio` of all tokens.
@@ -14,14 +18,29 @@ def validation_of(keys: np.ndarray, clusters: np.ndarray, tokens: np.ndarray, ra
     tokens: int [N]. At least one cluster is chosen, and one is left, where there are two.
     """
     chosen = np.zeros(len(tokens), bool)
-    heads, members = np.unique(clusters, return_inverse=True)
-    if len(heads) < 2 or ratio <= 0:
+    if ratio <= 0 or not len(tokens) or (clusters == clusters[0]).all():
         return chosen
-    sizes = np.bincount(members, weights=tokens)
-    hashes = np.ascontiguousarray(keys[heads, :8]).view(np.uint64).ravel()
-    order = np.argsort(hashes, kind="stable")
-    before = np.cumsum(sizes[order]) - sizes[order]
-    count = int(np.searchsorted(before, ratio * sizes.sum()))
-    heads_chosen = np.zeros(len(heads), bool)
-    heads_chosen[order[: min(max(count, 1), len(heads) - 1)]] = True
-    return heads_chosen[members]
+
+    def hashes(numbers: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(keys[numbers, :8]).view(np.uint64).ravel()
+
+    def groups(here: slice) -> np.ndarray:
+        return (hashes(clusters[here]) >> np.uint64(64 - BITS)).astype(np.int64)
+
+    sizes = np.zeros(2**BITS)
+    for here in slices(len(tokens)):
+        sizes += np.bincount(groups(here), weights=tokens[here], minlength=2**BITS)
+    if not sizes.any():
+        return chosen
+    wanted = max(ratio * sizes.sum(), 1)
+    before = np.cumsum(sizes) - sizes
+    last = np.flatnonzero((before < wanted) & (sizes > 0))[-1]
+    numbers = np.concatenate([np.flatnonzero(groups(here) == last) + here.start for here in slices(len(tokens))])
+    heads, members = np.unique(clusters[numbers], return_inverse=True)
+    order = np.argsort(hashes(heads), kind="stable")
+    own = np.bincount(members, weights=tokens[numbers])[order]
+    highest = heads[order[np.searchsorted(before[last] + np.cumsum(own) - own, wanted) - 1]]
+    for here in slices(len(tokens)):
+        found, most = hashes(clusters[here]), hashes(highest[None])
+        chosen[here] = (found < most) | ((found == most) & (clusters[here] <= highest))
+    return chosen if not chosen.all() else clusters != highest

@@ -83,8 +83,8 @@ def _judge(settings: Settings, work: WorkFolder, forms: list[str], processes: in
     (work.path / "judged").mkdir(exist_ok=True)
     path = work.path / "repeated.npy"
     if "lines" in settings.steps and not path.exists():
-        counted = count_lines(work.path, [number for number, form in enumerate(forms) if form == "text"])
-        write_atomically(path, lambda file: np.save(file, counted.counts))
+        texts = [number for number, form in enumerate(forms) if form == "text"]
+        write_atomically(path, lambda file: np.save(file, count_lines(work.path, texts).counts))
     jobs = ((str(work.path), settings, number, form) for number, form in enumerate(forms))
     with bar_over(len(forms), "judging", unit=" parts") as bar:
         for _ in in_processes(judge_chunk, jobs, processes):

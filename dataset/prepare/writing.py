@@ -64,15 +64,13 @@ def write_dropped(
 
     chunks: the form of each. folder: that of the run. The report is told of every document.
     """
-    positions = dict.fromkeys(found, 0)
     with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
         for number, form in enumerate(chunks):
             documents, fates = found[form]
             path = file_of(folder, documents.stage, number, "json")
             counted = json.loads(path.read_text(encoding="utf-8"))
             report.add_counts(counted["counts"])
-            here = slice(positions[form], np.searchsorted(documents.rows["chunk"], number, side="right"))
-            positions[form] = here.stop
+            here = documents.of_chunk(number)
             report.add_kept(documents.rows[here], fates.copies[here], fates.validation[here])
             duplicates = duplicates_in(documents, fates.head, here) if fates.duplicate.any() else ()
             later = [*duplicates, *_left_by_mixture(documents, fates, here)]

@@ -42,12 +42,9 @@ class Appending:
         self._file.close()
 
     def _failed(self, error: OSError) -> SproutError:
-        from training.report.going_on import command_to_go_on
+        from training.report.going_on import cannot_append
 
-        return SproutError(
-            f"cannot write {self.path} ({error.strerror}): the last checkpoint is intact; make room, and go on with:"
-            f" {command_to_go_on('--resume')}"
-        )
+        return cannot_append(self.path, error)
 
 
 def as_text(line: dict) -> bytes:

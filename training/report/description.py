@@ -153,16 +153,10 @@ class Progress:
 
     def start(self, step: int, steps: int) -> None:
         # Without a terminal the bar only keeps the time; its text goes out as lines.
+        file = sys.stderr if self._bars else open(os.devnull, "w", encoding="utf-8")
+        looks = {"unit": "step", "dynamic_ncols": True, "smoothing": 0.05}
+        self._bar = tqdm(total=steps, initial=step, disable=not self.is_main, file=file, **looks)
         self._first = step
-        self._bar = tqdm(
-            total=steps,
-            initial=step,
-            disable=not self.is_main,
-            unit="step",
-            dynamic_ncols=True,
-            file=sys.stderr if self._bars else open(os.devnull, "w", encoding="utf-8"),
-            smoothing=0.05,
-        )
 
     def advance(self, metrics: dict, memory: int, show_line: bool) -> None:
         if not self.is_main:

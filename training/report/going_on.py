@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from model.errors import SproutError
+
 ROOT = Path(__file__).resolve().parents[2]
 GO_ON = "SPROUT_GO_ON"  # set by a script that runs this one, such as the quickstart: the command that the user typed
 
@@ -32,3 +34,11 @@ def command_to_go_on(*flags: str) -> str:
 def command_of(script: str, *flags, here: Path | None = None) -> str:
     """The command that runs a script of ours, such as `eval_model.py`. here: where the user stands, if not here."""
     return in_words(["python", script if (here or Path.cwd()) == ROOT else ROOT / script, *flags])
+
+
+def cannot_append(path: Path, error: OSError) -> SproutError:
+    """What a run says that cannot write one of the files that grow."""
+    return SproutError(
+        f"cannot write {path} ({error.strerror}): the last checkpoint is intact; make room, and go on with:"
+        f" {command_to_go_on('--resume')}"
+    )

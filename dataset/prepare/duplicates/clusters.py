@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dataset.prepare.duplicates.minhash import NEVER, shingles
+from dataset.prepare.duplicates.minhash import shingles
+from dataset.prepare.parts import equal_together, slices
 
 BLOCK = 2**17  # shingles that are compared at once: 1 MB, and a few times that at work
-PART = 2**18  # documents that are sorted at once, by a band or by their keys
 FIRST_BLOCKS = 8  # of a bucket, with which all its documents are compared
 
 
@@ -30,12 +30,12 @@ def find_duplicates(
     text_of: the text of a number; it is asked for candidates only, some of them several times. progress: is called
     after each band.
 
-    About `PART` values of a band are sorted at a time, so that memory grows by some 20 bytes a document only, if each
-    band lies in a piece on disk. Equal keys are linked without a look at texts. A bucket (documents with one band
-    equal) is compared pair by pair where pairs are not yet in one cluster. Of a bucket larger than `FIRST_BLOCKS`
-    blocks (1 M shingles), each document is compared with the first blocks and its own, so that the work grows with its
-    size and not with the square; which blocks are first depends on the order. What is kept is then looked at again,
-    until nothing more is found.
+    The values of a band are sorted in parts, so that memory grows by some 11 bytes a document only, if each band lies
+    in a piece on disk. Equal keys are linked without a look at texts. A bucket (documents with one band equal) is
+    compared pair by pair where pairs are not yet in one cluster. Of a bucket larger than `FIRST_BLOCKS` blocks (1 M
+    shingles), each document is compared with the first blocks and its own, so that the work grows with its size and not
+    with the square; which blocks are first depends on the order. What is kept is then looked at again, until nothing
+    more is found.
     """
     clusters = _Clusters(np.arange(len(keys)))
     _link_equal(keys, clusters)
@@ -63,8 +63,9 @@ class _Clusters:
     def settle(self) -> np.ndarray:
         """Makes `lowest` the lowest number of each cluster; returns whether it is a document's own, bool [N]."""
         own = np.empty(len(self.lowest), bool)
-        for numbers in (np.arange(start, min(start + PART, len(own))) for start in range(0, len(own), PART)):
-            own[numbers] = self.of(numbers) == numbers
+        for here in slices(len(own)):
+            numbers = np.arange(here.start, here.stop)
+            own[here] = self.of(numbers) == numbers
         return own
 
     def together(self, numbers: np.ndarray) -> bool:
@@ -77,7 +78,7 @@ class _Clusters:
 
 
 def _link_equal(keys: np.ndarray, clusters: _Clusters) -> None:
-    for numbers in _parts(keys[:, :8], np.ones(len(keys), bool)):
+    for numbers in equal_together(keys[:, :8], np.ones(len(keys), bool)):
         high, low = np.ascontiguousarray(keys[numbers]).view(np.uint64).T
         order = np.lexsort((low, high))  # stable: equal keys stay in the order of their numbers
         for equal in _runs((high[order], low[order]), numbers[order]):
@@ -89,7 +90,7 @@ def _link_similar(bands, kept: np.ndarray, clusters: _Clusters, text_of, thresho
     looked at."""
     complete = True
     for column in range(bands.shape[1]):
-        for numbers in _parts(bands[:, column], kept):
+        for numbers in equal_together(bands[:, column], kept):
             values = bands[numbers, column]
             order = np.argsort(values, kind="stable")
             for bucket in _runs((values[order],), numbers[order]):
@@ -97,21 +98,6 @@ def _link_similar(bands, kept: np.ndarray, clusters: _Clusters, text_of, thresho
                     complete &= _compare_bucket(bucket, clusters, text_of, threshold)
         progress()
     return complete
-
-
-def _parts(values: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
-    """The numbers of the chosen documents, ascending, about `PART` at a time; those with equal values come together.
-
-    values: uint64 [N], of which `NEVER` is left out, or uint8 [N, 8]. chosen: bool [N].
-    """
-    count = -(-np.count_nonzero(chosen) // PART)
-    for part in range(count):
-        found = []
-        for start in range(0, len(values), PART):
-            here = np.ascontiguousarray(values[start : start + PART]).view(np.uint64).reshape(-1)
-            wanted = chosen[start : start + PART] & (here != NEVER) & (here % np.uint64(count) == part)
-            found.append(np.flatnonzero(wanted) + start)
-        yield np.concatenate(found)
 
 
 def _runs(values: tuple[np.ndarray, ...], numbers: np.ndarray) -> Iterator[np.ndarray]:

@@ -17,10 +17,10 @@ from hashlib import shake_256
 import numpy as np
 
 from dataset.prepare.duplicates.normalised import END, compared_characters
+from dataset.prepare.parts import NEVER
 
 WIDTH, BANDS, ROWS = 5, 14, 8
 SHORTEST = 50  # compared characters; below, a few edits are a different text, and only the exact key is compared
-NEVER = np.uint64(2**64 - 1)  # in all bands of a text that is too short
 BATCH, BLOCK = 2**20, 2**16  # characters normalised at once; shingles permuted at once, which fit the cache of a core
 
 

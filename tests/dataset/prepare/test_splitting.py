@@ -1,7 +1,9 @@
 """Validation is made of whole clusters."""
 
 import numpy as np
+import pytest
 
+from dataset.prepare import parts
 from dataset.prepare.splitting import validation_of
 
 
@@ -15,6 +17,27 @@ def test_whole_clusters_of_about_the_ratio_whatever_the_order():
     assert 0.1 <= tokens[chosen].sum() / tokens.sum() < 0.11
     alone = np.arange(1000)
     assert (validation_of(keys[::-1], alone, tokens[::-1], 0.1)[::-1] == validation_of(keys, alone, tokens, 0.1)).all()
+
+
+@pytest.mark.parametrize("ratio", [0.0001, 0.1, 0.37, 0.999])
+@pytest.mark.parametrize("count", [2, 7, 3000])
+def test_the_clusters_are_those_of_one_sort(count, ratio, monkeypatch):
+    """Also where documents are gone through in parts, and duplicates count no tokens."""
+    random = np.random.default_rng(count)
+    keys = random.integers(0, 256, (count, 16), dtype=np.uint8)
+    clusters = np.minimum(random.integers(0, count, count), np.arange(count))
+    clusters[clusters != clusters[clusters]] = 0
+    tokens = random.integers(1, 100, count) * (random.random(count) < 0.8)
+    monkeypatch.setattr(parts, "PART", 100)
+    heads = sorted(set(clusters), key=lambda head: int.from_bytes(keys[head, :8].tobytes(), "little"))
+    expected, held = set(), 0
+    for head in heads[: len(heads) - 1]:
+        if expected and held >= ratio * tokens.sum():
+            break
+        expected.add(head)
+        held += tokens[clusters == head].sum()
+    chosen = validation_of(keys, clusters, tokens, ratio)
+    assert set(clusters[chosen]) == expected and not expected & set(clusters[~chosen])
 
 
 def test_little_data():

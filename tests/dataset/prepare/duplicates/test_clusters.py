@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pytest
 
+from dataset.prepare import parts
 from dataset.prepare.duplicates import clusters
 from dataset.prepare.duplicates.clusters import find_duplicates
 from dataset.prepare.duplicates.minhash import band_keys
@@ -125,7 +126,7 @@ def test_many_equal_or_nearly_equal_texts_do_not_explode():
 
 def test_parts_find_what_one_sort_finds(families, monkeypatch):
     expected = kept_of(families)
-    monkeypatch.setattr(clusters, "PART", 7)
+    monkeypatch.setattr(parts, "PART", 7)
     assert kept_of(families) == expected
 
 
