@@ -5,10 +5,9 @@
     python scripts/quickstart.py --full      # goes on through the other stages: about an hour in all
 
 Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
-it before and after about what it has read but was never asked. Then it fine-tunes the pretrained network once more, to
-be the one to talk to: that one also says when it does not know, reads what is typed in a hurry, and tells little
-stories. Every command is printed as you would type it. If you run it again, it goes on where it stopped. Everything is
-written to out/quickstart.
+it before and after about what it has read but was never asked. Then fine-tuning goes on, to make the network to talk
+to: that one also says when it does not know, reads what is typed in a hurry, and tells little stories. Every command is
+printed as you would type it. If you run it again, it goes on where it stopped. Everything is written to out/quickstart.
 """
 
 import json
@@ -33,9 +32,9 @@ VOCABULARY = 4000
 PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3 --sample_interval 0"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
 FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001 --sample_interval 0"
-# Half as many tokens a step, so twice the updates for the same work, and a larger rate (docs/full_sft.md).
-FIRST_CHAT = "--max_seq_len 256 --epochs 3 --max_steps 1300 --batch_size 8 --accumulation_steps 1"
-FIRST_CHAT += " --learning_rate 0.002 --val_ratio 0 --sample_interval 0"
+# Half as many tokens a step, so twice the updates for the same work, and the rate that was best (docs/full_sft.md).
+FIRST_CHAT = "--from_weight full_sft --max_seq_len 256 --epochs 3 --max_steps 850 --batch_size 8"
+FIRST_CHAT += " --accumulation_steps 1 --learning_rate 0.004 --val_ratio 0 --sample_interval 0"
 FIRST_CHAT_DATA = {"sft": 0.35, "first_chat": 0.5, "told": 0.15}  # shares of the rows
 
 CHAT_MODE = "--model_mode 1 --weight chat"
