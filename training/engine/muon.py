@@ -10,6 +10,7 @@ import torch
 # Coefficients of the quintic X <- aX + bX(X'X) + cX(X'X)^2, chosen by Jordan so that five steps bring every
 # singular value from (0.01, 1] into about [0.7, 1.2], which serves as well as exactly one.
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+TALL = 1.5  # rows for each column
 AT_ONCE = 2**26  # numbers: a batch and its temporary copies take up to 256 MB each in float32
 
 
@@ -25,7 +26,7 @@ def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
     if wide:
         x = x.mT.contiguous()  # X'X, of the size of the shorter side, is fastest for a tall X that lies row by row
     x = x / (torch.linalg.matrix_norm(x.float(), keepdim=True) + 1e-7).to(x.dtype)
-    if x.shape[1] >= 1.5 * x.shape[2] and x.dtype == torch.float32 and x.device.type == "cpu":
+    if x.shape[1] >= TALL * x.shape[2] and x.dtype == torch.float32 and x.device.type == "cpu":
         x = x @ _product_of_steps(x.mT @ x, steps)  # more products of X'X, but none of X until here
     else:
         for _ in range(steps):
