@@ -50,7 +50,8 @@ def assert_same_curve(found: Result, expected: Result) -> None:
     weights = expected.weights
     assert found.weights.keys() == weights.keys()
     for name, tensor in found.weights.items():
-        assert tensor.dtype == weights[name].dtype and (tensor - weights[name]).abs().max() < 1e-6, name
+        # Muon magnifies the rounding of small singular values: up to 5e-4 of a step of 0.02.
+        assert tensor.dtype == weights[name].dtype and (tensor - weights[name]).abs().max() < 1e-5, name
 
 
 @pytest.fixture(scope="module")

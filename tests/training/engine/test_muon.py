@@ -46,13 +46,14 @@ def test_singular_vectors_stay(shape):
 
 @pytest.mark.parametrize("shape", [(48, 16), (16, 48), (24, 16), (23, 16), (8, 1)])
 def test_float32_gives_what_float64_gives(shape):
-    """Also where all steps are made on X'X, and singular values are too small to be seen in it."""
+    """Also where all steps are made on X'X, in which the singular values below 3e-4 drown in rounding. Five steps
+    magnify that by up to a^8 = 2e4: 1e-3 and more of the result."""
     u, _, vh = torch.linalg.svd(random_matrices(3, shape).double(), full_matrices=False)
     matrices = u * torch.logspace(0, -7, min(shape), dtype=torch.float64) @ vh
     expected = orthogonalize(matrices)
     values = torch.linalg.svdvals(expected)
     assert values[..., 0].min() > 0.6 and (min(shape) == 1 or values[..., -1].max() < 1e-3)
-    assert (orthogonalize(matrices.float()).double() - expected).norm() < 5e-4 * expected.norm()
+    assert (orthogonalize(matrices.float()).double() - expected).norm() < 2e-3 * expected.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
