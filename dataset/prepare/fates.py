@@ -18,7 +18,7 @@ CALLED = {"text": "texts", "chat": "chats", "preference": "pairs"}
 
 @dataclass(frozen=True)
 class Fates:
-    """For each document: `head`, the number of the one that is kept of its cluster, int64 [N]; `duplicate`,
+    """For each document: `head`, the number of the one that is kept of its cluster, int32 [N]; `duplicate`,
     `validation`, bool [N]; `copies`, int16 [N], how often it stands in what is trained on.
 
     weights: of each source in what is trained on, None where all is taken as it comes. epochs, sizes: how often
@@ -35,7 +35,7 @@ class Fates:
 
 
 def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
-    """Of each side of a document the number of the one that stands for its cluster, int64 [N, sides].
+    """Of each side of a document the number of the one that stands for its cluster, int32 [N, sides].
 
     Found once and kept on disk, since this takes long.
     """
@@ -59,18 +59,18 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
                         next_band,
                     )
                     sides.append(heads)
-        sides = sides or [np.arange(len(documents))] * documents.sides
+        sides = sides or [np.arange(len(documents), dtype=np.int32)] * documents.sides
         heads = sides[0][:, None] if len(sides) == 1 else np.stack(sides, axis=1)
         write_atomically(path, lambda file: np.save(file, heads))
     return np.load(path, mmap_mode="r")
 
 
 def heads_of_all_sides(heads: np.ndarray) -> np.ndarray:
-    """The lowest number of those that are in the same cluster on every side, int64 [N]. heads: int64 [N, sides]."""
+    """The lowest number of those that are in the same cluster on every side, int32 [N]. heads: int32 [N, sides]."""
     if heads.shape[1] == 1:
         return heads[:, 0]
-    pairs = (heads[:, 0] * len(heads) + heads[:, 1]).astype(np.uint64)
-    found = np.empty(len(heads), np.int64)
+    pairs = heads[:, 0].astype(np.uint64) * np.uint64(len(heads)) + heads[:, 1].astype(np.uint64)
+    found = np.empty(len(heads), np.int32)
     for numbers in equal_together(pairs, np.ones(len(heads), bool)):
         _, first, group = np.unique(pairs[numbers], return_index=True, return_inverse=True)
         found[numbers] = numbers[first[group]]
@@ -78,7 +78,7 @@ def heads_of_all_sides(heads: np.ndarray) -> np.ndarray:
 
 
 def stands_for_itself(heads: np.ndarray) -> np.ndarray:
-    """Whether each number is its own head, bool [N]. heads: int64 [N]."""
+    """Whether each number is its own head, bool [N]. heads: int32 [N]."""
     found = np.empty(len(heads), bool)
     for here in slices(len(heads)):
         found[here] = heads[here] == np.arange(here.start, here.stop)

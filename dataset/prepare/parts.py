@@ -14,6 +14,12 @@ def slices(count: int) -> Iterator[slice]:
         yield slice(start, min(start + PART, count))
 
 
+def numbers_of(chosen: np.ndarray) -> Iterator[np.ndarray]:
+    """The numbers of what is not zero in `chosen` [N], ascending, a part at a time."""
+    for here in slices(len(chosen)):
+        yield np.flatnonzero(chosen[here]) + here.start
+
+
 def equal_together(values: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
     """The numbers of the chosen values, ascending, about `PART` at a time; those of equal values come together.
 

@@ -7,6 +7,7 @@ go. What changes is judged and compared again, so it may be dropped, or turn out
 
 import json
 import shutil
+from itertools import chain
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from dataset.prepare.documents import Documents
 from dataset.prepare.duplicates.repeated_lines import MOST_BITS, RepeatedLines
 from dataset.prepare.fates import heads_of, stands_for_itself
 from dataset.prepare.judged import Judged, write_judged
-from dataset.prepare.parts import slices
+from dataset.prepare.parts import numbers_of, slices
 from dataset.prepare.settings import Settings
 from dataset.prepare.work import WorkFolder, file_of
 from dataset.prepare.writing import duplicates_in
@@ -31,31 +32,37 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
     while True:
         stage = work.read("stage.json") or "judged"
         documents = Documents(work.path, "text", chunks, settings.compare, stage)
-        losing = set()
-        if {"lines", "deduplicate"} <= set(settings.steps):
-            heads = heads_of(documents, settings)[:, 0]
-            standing = _standing(documents, heads)
-            lines = _counted(documents, standing)
-            losing = _losing(documents, standing, lines)
-        if not losing:
+        if not {"lines", "deduplicate"} <= set(settings.steps) or not _round(work, documents, settings):
             return documents
-        heads, losing = _without_failing(documents, heads, settings, lines, losing)
-        following = f"judged{int(stage.removeprefix('judged') or 1) + 1}"
-        (work.path / following).mkdir(exist_ok=True)
-        for number in chunks:
-            if not file_of(work.path, following, number, "json").exists():
-                _settle_chunk(documents, heads, settings, following, number, lines, losing)
         documents.close()
-        work.write("stage.json", following)
         shutil.rmtree(documents.path, ignore_errors=True)  # Windows keeps files that are mapped
         for number in chunks:  # that they are judged, their .json still says
             for end in ("jsonl", "npy"):
                 file_of(work.path, stage, number, end).unlink(missing_ok=True)
 
 
+def _round(work: WorkFolder, documents: Documents, settings: Settings) -> bool:
+    """Writes the next stage; returns whether anything changes, else there is none."""
+    heads = heads_of(documents, settings)[:, 0]
+    standing = _standing(documents, heads)
+    lines = _counted(documents, standing)
+    losing = _losing(documents, standing, lines)
+    if not losing.any():
+        return False
+    heads, losing = _without_failing(documents, heads, settings, lines, losing)
+    following = f"judged{int(documents.stage.removeprefix('judged') or 1) + 1}"
+    (work.path / following).mkdir(exist_ok=True)
+    for number in documents.chunks:
+        if not file_of(work.path, following, number, "json").exists():
+            _settle_chunk(documents, heads, settings, following, number, lines, losing)
+    work.write("stage.json", following)
+    return True
+
+
 def _standing(documents: Documents, heads: np.ndarray) -> np.ndarray:
-    """Which documents are kept and kept all their lines, though more than half recurs. From others, they are gone."""
-    return np.flatnonzero(stands_for_itself(heads) & documents.column("recurs"))
+    """Which documents are kept and kept all their lines, though more than half recurs, bool [N]. From others, they are
+    gone."""
+    return stands_for_itself(heads) & documents.column("recurs")
 
 
 def _counted(documents: Documents, standing: np.ndarray) -> RepeatedLines:
@@ -63,32 +70,35 @@ def _counted(documents: Documents, standing: np.ndarray) -> RepeatedLines:
     characters = int(documents.column("characters")[standing].sum(dtype=np.int64))
     # Twice as many entries as characters: lines of four characters, a quarter of that, rarely share all four of theirs.
     counted = RepeatedLines(min(MOST_BITS, max(16, characters.bit_length() + 1)))
-    for start in range(0, len(standing), AT_ONCE):
-        counted.count([documents.text(index) for index in standing[start : start + AT_ONCE]])
+    for numbers in numbers_of(standing):
+        for start in range(0, len(numbers), AT_ONCE):
+            counted.count([documents.text(index) for index in numbers[start : start + AT_ONCE]])
     return counted
 
 
-def _losing(documents: Documents, standing: np.ndarray, lines: RepeatedLines) -> set[int]:
-    """Those of these documents that now lose lines."""
-    return {int(index) for index in standing if lines.remove(documents.text(index))[1]}
+def _losing(documents: Documents, standing: np.ndarray, lines: RepeatedLines) -> np.ndarray:
+    """Which documents now lose lines, of those that stand, bool [N]."""
+    losing = np.zeros(len(documents), bool)
+    for numbers in numbers_of(standing):
+        losing[numbers] = [bool(lines.remove(documents.text(index))[1]) for index in numbers]
+    return losing
 
 
 def _without_failing(
-    documents: Documents, heads: np.ndarray, settings: Settings, lines: RepeatedLines, losing: set[int]
-) -> tuple[np.ndarray, set[int]]:
+    documents: Documents, heads: np.ndarray, settings: Settings, lines: RepeatedLines, losing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """`heads`, but members of a cluster whose head is dropped without its lines stand for themselves: the next round
     keeps another of them. And `losing` with those of them that lose lines, too."""
-    failing = []
-    for index in sorted(losing):
+    failing = np.zeros(len(documents), bool)
+    for index in chain.from_iterable(numbers_of(losing)):
         judged, row = Judged(settings, "text", lines), documents.rows[index]
         judged.add(0, {"file": int(row["file"]), "line": int(row["line"]), "text": documents.text(index)})
-        if not judged.lines:
-            failing.append(index)
+        failing[index] = not judged.lines
     changed = np.array(heads)
     for here in slices(len(heads)):
-        without = np.isin(heads[here], failing)
+        without = failing[heads[here]]
         changed[here][without] = np.flatnonzero(without) + here.start
-    new = np.setdiff1d(_standing(documents, changed), _standing(documents, heads))
+    new = _standing(documents, changed) & ~stands_for_itself(heads)
     return changed, losing | _losing(documents, new, lines)
 
 
@@ -99,7 +109,7 @@ def _settle_chunk(
     stage: str,
     number: int,
     lines: RepeatedLines,
-    losing: set[int],
+    losing: np.ndarray,
 ) -> None:
     """Writes the chunk into the stage: what is kept, without lines that recur now, in the order of before."""
     earlier = json.loads(file_of(documents.folder, documents.stage, number, "json").read_text(encoding="utf-8"))
@@ -111,7 +121,7 @@ def _settle_chunk(
     rows, texts = [], []
     for index, row in zip(here[kept], hashed[kept]):
         line = documents.line(index)
-        if index in losing:
+        if losing[index]:
             before = len(changed.lines)
             changed.add(int(row["order"]), {"file": int(row["file"]), "line": int(row["line"]), **json.loads(line)})
             if len(changed.lines) == before:  # it was dropped

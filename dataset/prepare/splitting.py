@@ -14,7 +14,7 @@ BITS = 16  # the first ones of a hash, by which clusters are grouped, so that on
 def validation_of(keys: np.ndarray, clusters: np.ndarray, tokens: np.ndarray, ratio: float) -> np.ndarray:
     """Which documents are validation, bool [N]: the clusters of the lowest keys that hold `ratio` of all tokens.
 
-    keys: uint8 [N, 16], hashes of the texts; clusters: int64 [N], the number of the document that stands for each;
+    keys: uint8 [N, 16], hashes of the texts; clusters: int32 [N], the number of the document that stands for each;
     tokens: int [N]. At least one cluster is chosen, and one is left, where there are two.
     """
     chosen = np.zeros(len(tokens), bool)
@@ -32,8 +32,9 @@ def validation_of(keys: np.ndarray, clusters: np.ndarray, tokens: np.ndarray, ra
         sizes += np.bincount(groups(here), weights=tokens[here], minlength=2**BITS)
     if not sizes.any():
         return chosen
-    wanted = max(ratio * sizes.sum(), 1)
+    wanted = max(ratio * sizes.sum(), 1)  # tokens
     before = np.cumsum(sizes) - sizes
+    # All groups before the last are validation, and of that one the clusters up to the highest.
     last = np.flatnonzero((before < wanted) & (sizes > 0))[-1]
     numbers = np.concatenate([np.flatnonzero(groups(here) == last) + here.start for here in slices(len(tokens))])
     heads, members = np.unique(clusters[numbers], return_inverse=True)

@@ -81,14 +81,20 @@ def _clean(settings: Settings, work: WorkFolder, processes: int, characters: int
 def _judge(settings: Settings, work: WorkFolder, forms: list[str], processes: int) -> None:
     """Repeated lines, and the pass that removes them and judges."""
     (work.path / "judged").mkdir(exist_ok=True)
-    path = work.path / "repeated.npy"
-    if "lines" in settings.steps and not path.exists():
-        texts = [number for number, form in enumerate(forms) if form == "text"]
-        write_atomically(path, lambda file: np.save(file, count_lines(work.path, texts).counts))
+    if "lines" in settings.steps:
+        _count_lines(work.path, [number for number, form in enumerate(forms) if form == "text"])
     jobs = ((str(work.path), settings, number, form) for number, form in enumerate(forms))
     with bar_over(len(forms), "judging", unit=" parts") as bar:
         for _ in in_processes(judge_chunk, jobs, processes):
             bar.update()
+
+
+def _count_lines(folder: Path, texts: list[int]) -> None:
+    """Writes what the processes that judge read; what it took in memory is free again before they begin."""
+    path = folder / "repeated.npy"
+    if not path.exists():
+        counted = count_lines(folder, texts)
+        write_atomically(path, lambda file: np.save(file, counted.counts))
 
 
 def _write(settings: Settings, work: WorkFolder, forms: list[str]) -> tuple[Report, list[str]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from dataset.prepare.documents import Documents
 from dataset.prepare.fates import Fates
 from dataset.prepare.judged import BEGINNING
 from dataset.prepare.mixing import interleaved
+from dataset.prepare.parts import numbers_of
 from dataset.prepare.report import Report
 from dataset.prepare.settings import Settings
 from dataset.prepare.work import file_of
@@ -24,7 +26,7 @@ def write_results(folder: Path, settings: Settings, form: str, documents: Docume
     written = []
     for name, chosen in (
         (TRAINING[form], _in_order(documents, fates, settings)),
-        (VALIDATION[form], np.flatnonzero(fates.validation)),
+        (VALIDATION[form], chain.from_iterable(numbers_of(fates.validation))),
     ):
         with open(folder / name, "wb") as file:
             for index in chosen:
@@ -39,7 +41,7 @@ def write_results(folder: Path, settings: Settings, form: str, documents: Docume
 def _in_order(documents: Documents, fates: Fates, settings: Settings) -> Iterator[int]:
     """The numbers of what is trained on: as they come, or as the weights of the sources want."""
     if fates.weights is None:
-        yield from np.flatnonzero(fates.copies)
+        yield from chain.from_iterable(numbers_of(fates.copies))
         return
     source_of_file = np.array([source for source, _ in settings.files])
     sources, tokens = source_of_file[documents.column("file")], documents.column("tokens")
@@ -83,7 +85,7 @@ def write_dropped(
 
 
 def duplicates_in(documents: Documents, heads: np.ndarray, here: slice) -> Iterator[dict]:
-    """What is written of each document that another one stands for. heads: int64 [N], the number of that one."""
+    """What is written of each document that another one stands for. heads: int32 [N], the number of that one."""
     for index in np.flatnonzero(heads[here] != np.arange(here.start, here.stop)) + here.start:
         kept = documents.rows[heads[index]]
         equal = np.array_equal(documents.keys[index], documents.keys[heads[index]])

@@ -10,10 +10,12 @@ import pytest
 
 from model.errors import UsageError
 from scripts.benchmark import command, decode, duplicates
+from scripts.benchmark import muon as benchmark_muon
 from scripts.benchmark import plan as benchmark_plan
 from scripts.benchmark.scale.experts import price_of_steps
 from tests.dataset.prepare.duplicates.texts import pair_at
 from tests.stages.workshop import write_texts
+from training.engine import muon
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the peak is not known on Windows")
@@ -40,6 +42,17 @@ def test_the_plan_is_set_against_a_real_step(tmp_path, capsys, monkeypatch):
     ).groups()
     assert 0.3 < float(said) < 3 and 0.3 < float(measured) < 3
     assert int(difference) == pytest.approx(100 * (float(said) / float(measured) - 1), abs=1)
+
+
+def test_muon_is_measured_in_two_ways(capsys, monkeypatch):
+    monkeypatch.setattr(benchmark_muon, "CHOSEN", ("tiny",))
+    monkeypatch.setattr(benchmark_muon, "ROUNDS", 1)
+    before = muon.TALL
+    command.main(["muon"])
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("tiny")]
+    assert [row[1:4] for row in rows] == [["704", "x", "256"], ["256", "x", "704"]] and muon.TALL == before
+    for *_, by_steps, at_once in rows:  # they differ, since each way was taken
+        assert 0 < float(by_steps) < 2e-5 < float(at_once) < 2e-3
 
 
 def test_decoding_is_measured_and_set_against_others(capsys, monkeypatch):

@@ -24,20 +24,20 @@ def find_duplicates(
     threshold: float = 0.7,
     progress: Callable[[], None] = lambda: None,
 ) -> np.ndarray:
-    """For each document the number of the one that is kept in its place, int64 [N]; its own number if it is kept.
+    """For each document the number of the one that is kept in its place, int32 [N]; its own number if it is kept.
 
     keys: results of `text_key`, uint8 [N, 16]. bands: of `band_keys`, uint64 [N, 14]; both can be memory-mapped.
     text_of: the text of a number; it is asked for candidates only, some of them several times. progress: is called
     after each band.
 
-    The values of a band are sorted in parts, so that memory grows by some 11 bytes a document only, if each band lies
+    The values of a band are sorted in parts, so that memory grows by some 7 bytes a document only, if each band lies
     in a piece on disk. Equal keys are linked without a look at texts. A bucket (documents with one band equal) is
     compared pair by pair where pairs are not yet in one cluster. Of a bucket larger than `FIRST_BLOCKS` blocks (1 M
     shingles), each document is compared with the first blocks and its own, so that the work grows with its size and not
     with the square; which blocks are first depends on the order. What is kept is then looked at again, until nothing
     more is found.
     """
-    clusters = _Clusters(np.arange(len(keys)))
+    clusters = _Clusters(np.arange(len(keys), dtype=np.int32))
     _link_equal(keys, clusters)
     while True:
         kept = clusters.settle()
@@ -48,7 +48,7 @@ def find_duplicates(
 
 @dataclass
 class _Clusters:
-    """Union-find. lowest: a lower number of the same cluster for each document, or its own, int64 [N]."""
+    """Union-find. lowest: a lower number of the same cluster for each document, or its own, int32 [N]."""
 
     lowest: np.ndarray
 
