@@ -4,8 +4,8 @@
     python scripts/serve.py --weight full_sft --port 9000
     python scripts/serve.py --host 0.0.0.0 --api_key "$KEY"        # for other machines; they need the key
 
-The best is the first of grpo, ppo, dpo, rlhf, reason, full_sft, merged, distill, pretrain that is there, else the
-newest. A request may name any other weight of the folder. Requests are answered together, in one running batch.
+The best is the first of chat, grpo, ppo, dpo, rlhf, reason, full_sft, merged, distill, pretrain that is there, else
+the newest. A request may name any other weight of the folder. Requests are answered together, in one running batch.
 """
 
 import os

@@ -78,7 +78,7 @@ def count_lines(folder: str, chunks: Sequence[int]) -> RepeatedLines:
     """In how many texts each line of these chunks stands. Equal texts count once, else all their lines would recur."""
     files = [file_of(folder, "lines", number, "npz") for number in chunks]
     is_first = _first_of_equals(np.concatenate([np.load(file)["texts"] for file in files] or [np.zeros(0, np.uint64)]))
-    counted, done = RepeatedLines(), 0  # which takes more memory than all that was needed until here
+    counted, done = RepeatedLines(), 0  # the table takes more memory than what came before, which is free by now
     for file in files:
         found = np.load(file)
         here = is_first[done : done + len(found["texts"])]

@@ -41,7 +41,7 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
     """
     path = documents.path / "heads.npy"
     if not path.exists():
-        sides = []
+        heads_by_side = []
         if len(documents) and {"deduplicate", "split"} & set(settings.steps):
             bands = documents.sides * documents.bands.shape[2]
             with bar_over(bands, f"comparing {CALLED[documents.form]}", unit=" bands") as bar:
@@ -58,9 +58,9 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
                         settings.threshold,
                         next_band,
                     )
-                    sides.append(heads)
-        sides = sides or [np.arange(len(documents), dtype=np.int32)] * documents.sides
-        heads = sides[0][:, None] if len(sides) == 1 else np.stack(sides, axis=1)
+                    heads_by_side.append(heads)
+        heads_by_side = heads_by_side or [np.arange(len(documents), dtype=np.int32)] * documents.sides
+        heads = heads_by_side[0][:, None] if len(heads_by_side) == 1 else np.stack(heads_by_side, axis=1)
         write_atomically(path, lambda file: np.save(file, heads))
     return np.load(path, mmap_mode="r")
 

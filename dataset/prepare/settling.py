@@ -42,7 +42,7 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
 
 
 def _round(work: WorkFolder, documents: Documents, settings: Settings) -> bool:
-    """Writes the next stage; returns whether anything changes, else there is none."""
+    """Writes the next stage and returns True, or returns False if no document loses a line."""
     heads = heads_of(documents, settings)[:, 0]
     standing = _standing(documents, heads)
     lines = _counted(documents, standing)

@@ -15,7 +15,8 @@ def validation_of(keys: np.ndarray, clusters: np.ndarray, tokens: np.ndarray, ra
     """Which documents are validation, bool [N]: the clusters of the lowest keys that hold `ratio` of all tokens.
 
     keys: uint8 [N, 16], hashes of the texts; clusters: int32 [N], the number of the document that stands for each;
-    tokens: int [N]. At least one cluster is chosen, and one is left, where there are two.
+    tokens: int [N]. At least one cluster is chosen, and one is left, where there are two; none where no
+    document has a token.
     """
     chosen = np.zeros(len(tokens), bool)
     if ratio <= 0 or not len(tokens) or (clusters == clusters[0]).all():

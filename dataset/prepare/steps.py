@@ -89,11 +89,11 @@ def _judge(settings: Settings, work: WorkFolder, forms: list[str], processes: in
             bar.update()
 
 
-def _count_lines(folder: Path, texts: list[int]) -> None:
+def _count_lines(folder: Path, chunks: list[int]) -> None:
     """Writes what the processes that judge read; what it took in memory is free again before they begin."""
     path = folder / "repeated.npy"
     if not path.exists():
-        counted = count_lines(folder, texts)
+        counted = count_lines(folder, chunks)
         write_atomically(path, lambda file: np.save(file, counted.counts))
 
 

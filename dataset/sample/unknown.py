@@ -41,7 +41,7 @@ PLAIN_SHARE = 0.45  # of all questions have lost their marks or capitals
 
 # A known English name is one token, and most others are several, so that little is refused by mistake; a known Chinese
 # name is put together from the characters that others have, too. With equal amounts English is refused too little.
-TIMES = {"en": 1.7, "zh": 0.8}  # so many of those in fine-tuning
+TIMES = {"en": 1.7, "zh": 0.8}  # how often the amounts above are made for fine-tuning
 
 _ENTITY = ("entity", "an entity")
 

@@ -72,8 +72,8 @@ def test_gradients_are_the_same_to_the_bit(changes, packed, half):
 @pytest.mark.parametrize("half", [False, True])
 def test_dropout_of_adapters_is_the_same_again(half):
     once, cheap = assert_same("cheap", SMALL, half, lora=Lora(4, 8.0, dropout=0.3))
-    thin = 2 * 7 * SMALL.num_hidden_layers  # products with adapters
-    assert cheap <= once + thin
+    thin = 7 * SMALL.num_hidden_layers  # the second product of each adapter
+    assert cheap == once + thin
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -45,7 +45,7 @@ def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
     assert said[-1] == "ended"
 
 
-def test_the_best_weight_is_the_latest_stage(tmp_path):
+def test_the_best_weight_is_the_chat_then_the_latest_stage(tmp_path):
     with pytest.raises(UsageError, match="train one"):
         best_weight(str(tmp_path))
     for name in ("pretrain_32", "mine_32", "full_sft_32", "full_sft_32_resume", "dpo_32.previous", "reason_32"):
@@ -54,6 +54,8 @@ def test_the_best_weight_is_the_latest_stage(tmp_path):
     assert Path(best_weight(str(tmp_path))).stem == "reason_32"
     (tmp_path / os.fsdecode(b"\xff_32.pth")).write_bytes(b"")  # not UTF-8, so no reply can name it
     assert len(weights_in(str(tmp_path))) == 4
+    (tmp_path / "chat_32.pth").write_bytes(b"")
+    assert Path(best_weight(str(tmp_path))).stem == "chat_32"
 
 
 def test_a_weight_that_goes_while_others_are_opened_is_not_found(tmp_path, monkeypatch):

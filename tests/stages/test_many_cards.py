@@ -41,7 +41,12 @@ def by(workshop: Workshop, out: str, count: int, *words: str, data=None) -> Resu
     return workshop.result(out, ends[0].out)
 
 
-def assert_same_curve(found: Result, expected: Result) -> None:
+# Muon magnifies the rounding of small singular values: up to 5e-4 of a step of 0.02.
+MOST = {"adamw": 1e-6, "muon": 1e-5}
+
+
+def assert_same_curve(found: Result, expected: Result, most: float = MOST["muon"]) -> None:
+    """most: how far a weight may be off."""
     for a, b in zip(found.metrics, expected.metrics, strict=True):
         missing = {name for name, value in b.items() if value is None}  # JSON's way to say: not a number
         assert missing == {name for name, value in a.items() if value is None}
@@ -50,8 +55,7 @@ def assert_same_curve(found: Result, expected: Result) -> None:
     weights = expected.weights
     assert found.weights.keys() == weights.keys()
     for name, tensor in found.weights.items():
-        # Muon magnifies the rounding of small singular values: up to 5e-4 of a step of 0.02.
-        assert tensor.dtype == weights[name].dtype and (tensor - weights[name]).abs().max() < 1e-5, name
+        assert tensor.dtype == weights[name].dtype and (tensor - weights[name]).abs().max() < most, name
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +76,7 @@ def spread(workshop):
 def test_pretraining_has_the_curve_of_one_process(workshop, one, mode, optimizer, count):
     words = (f"--shard={mode}", f"--optimizer={optimizer}", *RUN)
     found = by(workshop, f"{mode}_{optimizer}_{count}", count, *words, data=DATA)
-    assert_same_curve(found, one[optimizer])
+    assert_same_curve(found, one[optimizer], MOST[optimizer])
     assert f"spread    {mode}: 0.02" in found.said and f"in {count} pieces" in found.said
 
 

@@ -41,7 +41,7 @@ def _end(run, error: BaseException) -> None:
     elif isinstance(error, DivergedError):
         _save_what_is_good(run)
     elif isinstance(error, torch.OutOfMemoryError):
-        raise SproutError(without_memory(error, run.plan)) from error
+        raise SproutError(without_memory(error, run.plan, bool(run.machine.shards))) from error
 
 
 def _stop(run) -> None:
@@ -82,21 +82,25 @@ def _save_what_is_good(run) -> None:
         run.say(begin_again(run.output, run.state.step))
 
 
-def without_memory(error: Exception, plan) -> str:
-    """What to do when the GPU's memory is used up; `plan`: that of the run, or None where it has none yet."""
-    flags = ["give --fit GB, which chooses a micro-batch for so much memory"]
+def without_memory(error: Exception, plan, shards: bool = False) -> str:
+    """What to do when the GPU's memory is used up; `plan`: that of the run, or None where it has none yet.
+
+    shards: whether processes share the network, which goes without --fit and cheap checkpointing.
+    """
+    flags = [] if shards else ["--fit GB, which chooses a micro-batch for so much memory"]
     if plan is not None and plan.batch_size > 1:
         part = max(size for size in range(1, plan.batch_size // 2 + 1) if plan.batch_size % size == 0)
         times = plan.accumulation_steps * plan.batch_size // part
-        flags.append(f"or --batch_size {part} --accumulation_steps {times} for the same steps in smaller parts")
+        flags.append(f"--batch_size {part} --accumulation_steps {times} for the same steps in smaller parts")
     grade = plan is not None and plan.activation_checkpointing
     # Compiled layers already compute again what is cheap.
-    if not grade and not (plan and getattr(plan.footprint, "compiled", False)):
-        flags.append("or --activation_checkpointing cheap, which takes a little longer")
+    if not grade and not shards and not (plan and getattr(plan.footprint, "compiled", False)):
+        flags.append("--activation_checkpointing cheap, which takes a little longer")
     if grade in (False, "cheap"):
-        flags.append("or --activation_checkpointing layers, which needs least and takes longer")
+        flags.append("--activation_checkpointing layers, which needs least and takes longer")
     reason = next(iter(str(error).splitlines()), "") or "no reason is given"
-    return f"the GPU's memory is used up ({reason}): {', '.join(flags)}; the last checkpoint is intact"
+    ways = ", or ".join(flags) or "a smaller --max_seq_len"
+    return f"the GPU's memory is used up ({reason}): give {ways}; the last checkpoint is intact"
 
 
 def not_saved(run, spoilt: str) -> SproutError:

@@ -20,6 +20,15 @@ ROOM = 0.8
 ENOUGH_TOKENS = 2048
 
 
+def refuse_compiled(choice: str) -> None:
+    """Raises `UsageError` if layers that compute again what is cheap are to be compiled. choice: that of --compile."""
+    if choice == "on":
+        raise UsageError(
+            "--activation_checkpointing cheap and --compile on do not go together, since compiled layers already"
+            " compute again what is cheap: leave one of them out, or give --activation_checkpointing layers"
+        )
+
+
 def fitted(
     footprint: Footprint, args, batch_size: int, accumulation: int, reasons: dict[str, str]
 ) -> tuple[int, int, bool | str, Footprint]:
@@ -31,6 +40,9 @@ def fitted(
     """
     if args.batch_size or args.accumulation_steps:
         raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
+    choice = getattr(args, "compile", "auto")
+    if args.activation_checkpointing == CHEAP:
+        refuse_compiled(choice)
     share = batch_size * accumulation
     choices = [size for size in range(batch_size, 0, -1) if share % size == 0]
     exact = footprint.total(choices[-1], LAYERS) / 2**30
@@ -41,7 +53,7 @@ def fitted(
             f" {ROOM * args.fit:.2f}"
         )
     reasons["batch"] = f"{reasons['batch']}; micro-batch as --fit {args.fit:g} allows"
-    compiled = getattr(args, "compile", "auto") == "on" or getattr(footprint, "compiled", False)
+    compiled = choice == "on" or getattr(footprint, "compiled", False)
     size, checkpointing = fit(footprint, args.fit, choices, args.activation_checkpointing, compiled)
     return size, share // size, checkpointing, footprint
 

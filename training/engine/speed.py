@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from model.disk import previous_path
-from model.errors import UsageError
 from training.engine import distributed
 from training.losses.next_token import next_token_loss
 
@@ -31,11 +30,10 @@ def decide(machine, model, plan, resume_file: Path | None) -> tuple[bool, str, f
         return False, "--shard does without", None
     choice = machine.compile_choice
     cheap = plan.activation_checkpointing == "cheap"
-    if cheap and choice == "on":
-        raise UsageError(
-            "--activation_checkpointing cheap and --compile on do not go together, since compiled layers already"
-            " compute again what is cheap: leave one of them out, or give --activation_checkpointing layers"
-        )
+    if cheap:
+        from training.engine.fitting import refuse_compiled  # only with this flag
+
+        refuse_compiled(choice)
     seconds = expected_seconds(model, plan, machine)
     chosen, why = compiles(machine.device, choice, seconds)
     if cheap:

@@ -19,6 +19,11 @@ def test_slices_hold_every_number_once():
     assert [*parts.slices(0)] == []
 
 
+def test_numbers_of_what_is_chosen():
+    chosen = np.array([0, 1, 1, 0, 0, 0, 1, 0, 0, 1, 1])
+    assert [numbers.tolist() for numbers in parts.numbers_of(chosen)] == [[1, 2], [6, 9], [10]]
+
+
 def test_equal_values_come_together():
     values = np.random.default_rng(0).integers(0, 9, 40).astype(np.uint64)
     values[3] = parts.NEVER

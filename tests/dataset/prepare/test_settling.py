@@ -7,12 +7,18 @@ import random
 
 import pytest
 
-from dataset.prepare import judged, settling, steps
+from dataset.prepare import judged, parts, settling, steps
 from dataset.prepare.judging.judging import Verdict
 from scripts.prepare import main
 from tests.dataset.prepare.duplicates.texts import random_text
 
 MENU = "首页 | 关于我们 | 联系方式"
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """As if there were more documents than are gone through at once."""
+    monkeypatch.setattr(parts, "PART", 3)
 
 
 @pytest.fixture

@@ -47,3 +47,13 @@ def test_what_is_in_use_already_is_not_advised():
     said = without_memory(ERROR, plan)
     assert "--activation_checkpointing layers" in said and "--activation_checkpointing cheap" not in said
     assert "--fit GB" in without_memory(ERROR, None)
+
+
+def test_what_processes_that_share_a_network_go_without_is_not_advised():
+    plan = make_plan(flags(), rows_per_epoch=1000, row_length=8, world_size=1)
+    said = without_memory(ERROR, plan, shards=True)
+    assert "--fit" not in said and "cheap" not in said
+    assert "give --batch_size" in said and "or --activation_checkpointing layers" in said
+    words = "--activation_checkpointing", "--batch_size=1", "--accumulation_steps=1"
+    plan = make_plan(flags(*words), rows_per_epoch=1000, row_length=8, world_size=1)
+    assert "give a smaller --max_seq_len" in without_memory(ERROR, plan, shards=True)

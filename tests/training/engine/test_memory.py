@@ -14,6 +14,7 @@ from tests.training.support import SMALL, flags
 from training.engine.fitting import ROOM, fit
 from training.engine.memory import Footprint
 from training.engine.optimizers import build_optimizers
+from training.engine.plan import make_plan
 from training.engine.speed import decide
 
 MIB = 2**20
@@ -127,3 +128,8 @@ def test_layers_that_recompute_what_is_cheap_are_not_compiled():
     machine, plan = SimpleNamespace(shards=None, compile_choice="on"), SimpleNamespace(activation_checkpointing="cheap")
     with pytest.raises(UsageError, match="cheap and --compile on do not go together"):
         decide(machine, None, plan, None)
+    here = Footprint(PRESETS["26m"], 512, "muon", PRESETS["26m"].num_parameters(), compute_bytes=2)
+    asked = flags("--fit=2", "--activation_checkpointing=cheap")
+    asked.compile = "on"
+    with pytest.raises(UsageError, match="cheap and --compile on do not go together"):
+        make_plan(asked, rows_per_epoch=1000, row_length=512, world_size=1, footprint=here)

@@ -47,7 +47,7 @@ def test_singular_vectors_stay(shape):
 @pytest.mark.parametrize("shape", [(48, 16), (16, 48), (24, 16), (23, 16), (8, 1)])
 def test_float32_gives_what_float64_gives(shape):
     """Also where all steps are made on X'X, in which the singular values below 3e-4 drown in rounding. Five steps
-    magnify that by up to a^8 = 2e4: 1e-3 and more of the result."""
+    magnify that by up to a^8 = 2e4: to about 1e-3 of the result."""
     u, _, vh = torch.linalg.svd(random_matrices(3, shape).double(), full_matrices=False)
     matrices = u * torch.logspace(0, -7, min(shape), dtype=torch.float64) @ vh
     expected = orthogonalize(matrices)
