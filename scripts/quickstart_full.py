@@ -12,7 +12,7 @@ from dataset.sample.manners import count_flawed
 from scripts.quickstart_way import Place, Stage
 from training.report.going_on import ROOT
 
-ROWS = "--max_seq_len 256 --sample_interval 0"
+ROWS = "--max_seq_len 256"
 SMALL_STEPS = "--batch_size 8 --accumulation_steps 1"  # 2,048 tokens a step, because there is little data
 TINY_STEPS = "--batch_size 2 --accumulation_steps 1 --freeze_layers 2"
 

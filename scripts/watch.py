@@ -1,6 +1,6 @@
 """Watch runs from another window, over ssh, too: loss curve, speed, time left, last validation, sample and verdict.
 
-    python scripts/watch.py                                   # the runs in out, newest first
+    python scripts/watch.py                                   # the runs in out, or in the newest folder of it
     python scripts/watch.py pretrain --out_dir out/quickstart
     python scripts/watch.py --once                            # one look, as where the output is no terminal
 
@@ -21,7 +21,7 @@ from dataset.command_line import CommandParser, positive, run_main  # not traini
 from inference.terminal import BOLD, PLAIN, has_styles
 from model.errors import SproutError, UsageError
 from training.watch.frame import frame
-from training.watch.runs import Runs
+from training.watch.runs import Runs, newest_place
 
 USUAL = (80, 24)  # columns and lines where a terminal does not say
 POLLED = 0.1  # seconds: how soon a change of the size of the window is answered
@@ -35,13 +35,14 @@ def main(argv=None) -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="only these runs (pretrain, pretrain_512, lora/medic_512)"
     )
-    parser.add_argument("--out_dir", default="out", help="where runs write (%(default)s)")
+    parser.add_argument("--out_dir", help="where runs write (out, or the folder in it with the newest run)")
     parser.add_argument("--interval", type=positive, default=1.0, help="seconds between two looks (%(default)s)")
     parser.add_argument("--once", action="store_true", help="look once, and end")
     args = parser.parse_args(argv)
-    runs = Runs(Path(args.out_dir), tuple(args.names))
-    if not Path(args.out_dir).is_dir():
-        raise UsageError(f"--out_dir {args.out_dir} is no folder: name the one that the run writes to")
+    out = newest_place(Path("out")) if args.out_dir is None else Path(args.out_dir)
+    if not out.is_dir():
+        raise UsageError(f"--out_dir {out} is no folder: name the one that the run writes to")
+    runs = Runs(out, tuple(args.names))
     if not runs.look() and not runs.preparing():
         raise SproutError(nothing(runs))
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -246,6 +246,16 @@ def test_links_lead_somewhere(page):
 
 
 TWINS = [(page, twin) for page in PAGES if (twin := page.with_name(f"{page.stem}_zh.md")).exists()]
+ONLY_CHINESE = {"messages_zh.md"}  # what the scripts say in English
+
+
+def test_every_page_has_its_twin():
+    names = {page.name for page in PAGES}
+    assert {f"{name.removesuffix('_zh.md')}.md" for name in names - ONLY_CHINESE if name.endswith("_zh.md")} == {
+        name for name in names if not name.endswith("_zh.md")
+    }
+
+
 UNITS = {"k": 1e3, "万": 1e4, "M": 1e6, "million": 1e6, "亿": 1e8, "B": 1e9, "T": 1e12, "万亿": 1e12}
 
 

@@ -67,7 +67,7 @@ def _picture(left: Left, name: str, points: int) -> str:
         axes.plot(x, mean, "o-", color=COLOURS[1], ms=3.5, lw=1.2, label="validation")
         axes.legend(frameon=False, labelcolor=INK)
     if name in ("loss", "reward"):
-        lost = [line["step"] for line in left.lines if "loss" in line and finite(line["loss"]) is None]
+        lost = left.lost()
         for step in lost[:50]:
             axes.axvline(step, ymax=0.06, color=COLOURS[6], lw=1.5)
         if lost:
@@ -88,7 +88,7 @@ def together(runs: list[Left], name: str, of: str, points: int = POINTS) -> str:
             x, mean, *_ = thinned(*zip(*found), points)
             smooth = trend(list(mean)) if len(mean) > 5 else mean
             style = "-" if number < len(COLOURS) else "--"
-            axes.plot(x, smooth, style, color=colour, lw=1.4, label=left.name.replace("$", r"\$"))
+            axes.plot(x, smooth, style, color=colour, lw=1.4, label=left.label.replace("$", r"\$"))
         steps, values = left.series(f"val_{name}")
         held_out = [(places[step], value) for step, value in zip(steps, values) if step in places]
         if held_out and max(places.values()) > 0:
@@ -115,6 +115,7 @@ def places_of(left: Left, of: str) -> dict[int, float]:
 def _finish(axes, below: str) -> None:
     axes.set_xlabel(below)
     axes.grid(alpha=0.6)
+    axes.tick_params(left=False, bottom=False)  # the lines of the grid stand where they would
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if max(map(abs, axes.get_ylim())) >= 10_000:

@@ -28,6 +28,10 @@ class Left:
     questions: list[dict] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)  # sentences
     changed: float = 0.0  # when the last line came, in seconds since 1970
+    label: str = ""  # what the page calls it: its name, and folders before it where others have the same
+
+    def __post_init__(self):
+        self.label = self.label or self.name
 
     @property
     def name(self) -> str:
@@ -63,6 +67,14 @@ class Left:
         points = [(line["step"], value) for line in self.lines if (value := finite(line.get(name))) is not None]
         return [step for step, _ in points], [float(value) for _, value in points]
 
+    def lost(self) -> list[int]:
+        """The steps whose loss was not finite; those that train nothing, as while PPO's critic warms up, have none."""
+        return [
+            line["step"]
+            for line in self.lines
+            if "loss" in line and finite(line["loss"]) is None and finite(line.get("trained_share")) != 0
+        ]
+
     def state(self, now: float | None = None) -> str:
         """Whether the run came to its end, in words."""
         last, planned = self.steps
@@ -77,10 +89,21 @@ class Left:
         return f"ended at step {last:,} of {planned:,}; the same command with --resume goes on from its last save"
 
 
+def tell_apart(runs: list[Left]) -> None:
+    """Labels of their own for runs of one name: `seed1/full_sft_256`, with as many folders as it takes."""
+    places = [[part for part in left.folder.resolve().parts if part != "logs"] for left in runs]
+    for left, place in zip(runs, places, strict=True):
+        others = [each for each, other in zip(places, runs) if other is not left and other.name == left.name]
+        count = next((n for n in range(1, len(place)) if all(each[-n:] != place[-n:] for each in others)), len(place))
+        left.label = left.name if not others else "/".join(place[-count:])
+
+
 def what_is_left(metrics: Path) -> Left:
     """Reads the folder of a `metrics.jsonl`. Damage stops nothing: it is listed in `missing`."""
     left = Left(metrics.parent, changed=metrics.stat().st_mtime)
     left.lines = _lines(metrics, left.missing)
+    if lost := left.lost():
+        left.missing.append(f"{len(lost):,} steps have no loss: it was not finite")
     try:
         left.description = read_description(left.folder)
         if left.description is None:
@@ -91,7 +114,7 @@ def what_is_left(metrics: Path) -> Left:
         left.missing.append(str(error))
     if left.description and not left.flags:
         left.missing.append(f"{NAME} holds no flags and no environment: an earlier version of Sprout wrote it")
-    if left.flags.get("sample_interval") != 0:
+    if not left.flags or left.flags.get("sample_interval", 0) != 0:  # stages without the flag write no samples
         left.samples = _samples(left.folder / "samples.jsonl", left.missing)
     left.questions = _questions(left)
     return left
@@ -133,9 +156,6 @@ def _lines(path: Path, missing: list[str]) -> list[dict]:
     gaps = (lines[-1]["step"] - len(lines)) if lines else 0
     if gaps > 0:
         missing.append(f"{path.name} lacks {gaps:,} of the {lines[-1]['step']:,} steps")
-    without = sum(finite(line.get("loss")) is None for line in lines)
-    if without:
-        missing.append(f"{without:,} steps have no loss: it was not finite, or nothing was trained")
     return lines
 
 

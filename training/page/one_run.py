@@ -20,7 +20,7 @@ MOST_VALIDATIONS = 12
 def part_of(left: Left, number: int, points: int = POINTS) -> str:
     """HTML. number: the place of the run on the page, which links name."""
     parts = [
-        f'<section id="run{number}"><h2>{html.escape(left.name)}</h2>',
+        f'<section id="run{number}"><h2>{html.escape(left.label)}</h2>',
         f'<p class="place">{html.escape(left.stage)}, {html.escape(left.state())}; {html.escape(str(left.folder))}</p>',
         _figures(left),
         _verdict(left),
@@ -36,7 +36,7 @@ def part_of(left: Left, number: int, points: int = POINTS) -> str:
         parts.append(f'<h3>Curves</h3><div class="curves">{pictures}</div>')
         if rest := names_of(left)[MOST_PICTURES:]:
             parts.append(f'<p class="place">in metrics.jsonl, too: {html.escape(", ".join(rest))}</p>')
-    parts += [_validation(left), samples_of(left.samples), questions_of(left.questions), _plan(left)]
+    parts += [_validation(left), _samples(left), questions_of(left.questions), _plan(left)]
     return "\n".join(filter(None, parts)) + "</section>"
 
 
@@ -88,6 +88,12 @@ def _verdict(left: Left) -> str:
         f'<div class="verdict {kind}"><b>{html.escape(verdict.name + since)}</b>: {html.escape(verdict.sentence)}'
         f"<br>try next: {html.escape(verdict.advice)}{more}</div>"
     )
+
+
+def _samples(left: Left) -> str:
+    if left.flags.get("sample_interval") == 0:
+        return "<h3>What it wrote</h3><p>Nothing: --sample_interval 0 asked for no samples.</p>"
+    return samples_of(left.samples)
 
 
 def _validation(left: Left) -> str:

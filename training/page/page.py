@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dataset.pages import whole_page
 from training.page.curves import POINTS
-from training.page.left import Left, what_is_left
+from training.page.left import Left, tell_apart, what_is_left
 from training.page.one_run import part_of
 from training.page.several import comparison_of
 
@@ -49,12 +49,13 @@ h1 + section { border: 0; margin: 0; } h1 + section h2 { display: none; }
 def page_of(logs: list[Path]) -> str:
     """logs: the `metrics.jsonl` of each run, in the order of the page."""
     runs = [what_is_left(path) for path in logs]
+    tell_apart(runs)
     points = max(FEWEST_POINTS, POINTS // len(runs) if len(runs) > 4 else POINTS)
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     parts = [f"<h1>{html.escape(title)}</h1>"]
     if len(runs) > 1:
         links = "".join(
-            f'<li><a href="#run{number}">{html.escape(left.name)}</a> {html.escape(left.stage)},'
+            f'<li><a href="#run{number}">{html.escape(left.label)}</a> {html.escape(left.stage)},'
             f" {html.escape(left.state())}</li>"
             for number, left in enumerate(runs)
         )

@@ -15,6 +15,7 @@ BESIDE_THE_POINT = set(
     "seed out_dir weight_name resume allow_changed dry_run save_interval log_interval eval_interval sample_interval"
     " histograms tracker tracker_project config activation_checkpointing offload_states".split()
 )
+SIZES = ("kind", "tokens_per_epoch", "different_tokens", "bytes_per_token", "parameters")  # of data and network
 OF_THE_MEASURE = ("data_path", "val_path", "val_ratio", "max_seq_len", "tokenizer_path", "format")
 MOST_PAIRS = 10
 
@@ -54,10 +55,10 @@ def differing(runs: list[Left]) -> dict[str, list[str]]:
 
 def _flags_table(runs: list[Left]) -> str:
     rows = [[name, *values] for name, values in differing(runs).items()]
-    unknown = ", ".join(html.escape(left.name) for left in runs if not left.flags)
+    unknown = ", ".join(html.escape(left.label) for left in runs if not left.flags)
     said = f"<p>The flags of {unknown} are not known.</p>" if unknown else ""
     if rows:
-        return table(["", *(left.name for left in runs)], rows) + said
+        return table(["", *(left.label for left in runs)], rows) + said
     return said or "<p>No flag, and nothing around them.</p>"
 
 
@@ -68,7 +69,7 @@ def _ends(runs: list[Left], name: str) -> str:
         ends = (end_of(left, name), min(left.series("val_loss")[1], default=None) if name == "loss" else None)
         shown = ["-" if value is None else f"{value:.4f}" for value in ends]
         counted = amount(tokens) if isinstance(tokens, int) else "-"
-        rows.append([left.name, in_words(left.flags.get("seed", "-")), counted, duration(seconds_of(left)), *shown])
+        rows.append([left.label, in_words(left.flags.get("seed", "-")), counted, duration(seconds_of(left)), *shown])
     return table(
         ["run", "seed", "tokens", "time in steps", f"{name} at the end (of validation, if any)", "lowest validation"],
         rows,
@@ -77,30 +78,52 @@ def _ends(runs: list[Left], name: str) -> str:
 
 def settings_of(runs: list[Left]) -> list[list[Left]]:
     """The runs that differ only in their seed, put together; a run whose flags are not known, or were changed on the
-    way, stands alone."""
+    way, stands alone.
+
+    Seeds of a way from the beginning have files of the same name and size in folders of their own.
+    """
     groups: dict[str, list[Left]] = {}
     for number, left in enumerate(runs):
-        key = {name: in_words(value) for name, value in left.flags.items() if name not in BESIDE_THE_POINT}
+        key = {name: _without_folders(value) for name, value in left.flags.items() if name not in BESIDE_THE_POINT}
+        key |= {name: str(left.facts.get(name)) for name in SIZES}
         known = left.flags and not left.flags.get("allow_changed")
         groups.setdefault(str(sorted(key.items())) if known else f"alone {number}", []).append(left)
-    return list(groups.values())
+    return [part for group in groups.values() for part in _apart(group)]
+
+
+def _apart(group: list[Left]) -> list[list[Left]]:
+    """`group`, or its parts by folder where a seed comes twice: then the folders, not the seeds, tell runs apart."""
+    seeds = [in_words(left.flags.get("seed")) for left in group]
+    if len(set(seeds)) == len(seeds):
+        return [group]
+    parts: dict[str, list[Left]] = {}
+    for left in group:
+        named = {name: in_words(value) for name, value in left.flags.items() if name not in BESIDE_THE_POINT}
+        parts.setdefault(str(sorted(named.items())), []).append(left)
+    return list(parts.values())
+
+
+def _without_folders(value) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_without_folders, value))
+    return value.rpartition("/")[2] if isinstance(value, str) else in_words(value)
 
 
 def sentences(runs: list[Left], name: str) -> list[str]:
     """What the ends of the runs say, and what they do not."""
     finished = [left for left in runs if left.steps[1] is None or left.steps[0] >= left.steps[1]]
-    said = [f"{left.name} has not come to its end and is not compared." for left in runs if left not in finished]
+    said = [f"{left.label} has not come to its end and is not compared." for left in runs if left not in finished]
     held_out = all(left.series(f"val_{name}")[1] for left in finished)
     by_seed: dict[str, dict[str, float]] = {}
     for group in settings_of(finished):
-        ends = {in_words(left.flags.get("seed", left.name)): end_of(left, name) for left in group}
+        ends = {in_words(left.flags.get("seed", left.label)): end_of(left, name) for left in group}
         if ends := {seed: end for seed, end in ends.items() if end is not None}:
             by_seed[_called(group)] = ends
     ends = {called: list(values.values()) for called, values in by_seed.items()}
     if not held_out and finished:
         said.append(f"Not every run has validation: where there is none, the {name} of training stands for it.")
     for flag in OF_THE_MEASURE:
-        if len({in_words(left.flags.get(flag)) for left in finished}) > 1:
+        if len({_without_folders(left.flags.get(flag)) for left in finished}) > 1:
             said.append(f"The runs differ in --{flag}: their {name} may be measured on other text, or in other tokens.")
     spread = pooled_deviation(ends) if ends else None
     for called, values in ends.items():
@@ -110,13 +133,14 @@ def sentences(runs: list[Left], name: str) -> list[str]:
             said.append(f"{called}: {len(values)} seeds, {name} {bounds}, mean {mean:.4f}.")
     for left in finished:
         if left.flags.get("allow_changed"):
-            said.append(f"{left.name} was changed on the way (--allow_changed) and is a setting of its own.")
+            said.append(f"{left.label} was changed on the way (--allow_changed) and is a setting of its own.")
     if spread is None and ends:
         said.append(
             "Every setting was trained with one seed. One seed says nothing about how much of a difference is chance:"
             " train each setting again with --seed 1 and --seed 2, and look again."
         )
-    for first, second in list(combinations(ends, 2))[:MOST_PAIRS]:
+    pairs = list(combinations(ends, 2))
+    for first, second in pairs[:MOST_PAIRS]:
         found = compare(ends, first, second)
         words = f"{second} against {first}: {name} {found.difference:+.4f}"
         if found.is_more is None:
@@ -124,8 +148,10 @@ def sentences(runs: list[Left], name: str) -> list[str]:
         else:
             more = "more than seeds explain" if found.is_more else "no more than seeds explain"
             said.append(f"{words}, {more}: up to {found.by_chance:.4f} is chance in 19 of 20 cases.")
+    if len(pairs) > MOST_PAIRS:
+        said.append(f"{len(pairs) - MOST_PAIRS:,} more pairs are not listed: give fewer runs to compare.")
     return said
 
 
 def _called(group: list[Left]) -> str:
-    return group[0].name if len(group) == 1 else " + ".join(left.name for left in group)
+    return group[0].label if len(group) == 1 else " + ".join(left.label for left in group)

@@ -1,6 +1,7 @@
 """The runs in an output folder, each with what its files tell, and whether it goes on, as far as that can be known."""
 
 import contextlib
+import math
 import os
 import time
 from pathlib import Path
@@ -17,6 +18,18 @@ LARGEST_JUDGED = 2**26  # bytes: the verdict needs every line of a file
 CACHE = "cache"  # in an output folder: each of its tokenised files has a lock for the process that writes it
 QUIET = 60  # seconds without a line that are nothing special
 LOCKS = Path("/proc/locks")
+
+
+def newest_place(out: Path) -> Path:
+    """`out`, or the folder in it (`out/quickstart`) for which a run prepares data, or to which one wrote last."""
+
+    def newest(place: Path) -> float:
+        if Runs(place).preparing():
+            return math.inf
+        found = (path for of in PLACES[:2] for path in place.glob(f"{of}/metrics.jsonl"))
+        return max((path.stat().st_mtime for path in found), default=0.0)
+
+    return max([out, *sorted(path for path in out.glob("*") if path.is_dir())], key=newest)
 
 
 class WatchedRun:

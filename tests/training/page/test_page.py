@@ -154,6 +154,28 @@ def test_steps_that_are_not_finite_are_marked(tmp_path):
     assert "diverged" in page and "no loss: not finite" in page and "3 steps have no loss" in page
 
 
+def test_steps_that_train_nothing_are_not_missed(tmp_path):
+    """While PPO's critic warms up."""
+    metrics = write_run(tmp_path / "a_64")
+    with open(metrics, "a") as file:
+        file.writelines(json.dumps(line_of(s) | {"loss": None, "trained_share": 0.0}) + "\n" for s in (41, 42))
+    left = what_is_left(metrics)
+    assert left.lost() == [] and left.missing == []
+
+
+def test_why_there_are_no_samples(tmp_path):
+    metrics = write_run(tmp_path / "a_64", sample_interval=0)
+    assert "--sample_interval 0 asked for no samples" in page_of([metrics])
+    metrics = write_run(tmp_path / "b_64")
+    (metrics.parent / "samples.jsonl").unlink()
+    assert "no samples are due yet" in page_of([metrics])
+    facts = json.loads((metrics.parent / "run.json").read_text())
+    del facts["flags"]["sample_interval"]  # a stage that has no such flag, as DPO
+    (metrics.parent / "run.json").write_text(json.dumps(facts))
+    page = page_of([metrics])
+    assert "samples.jsonl" not in page and "sample_interval" not in page
+
+
 def test_where_a_run_stands(tmp_path):
     left = what_is_left(write_run(tmp_path / "a_64", planned=80))
     assert left.state(left.changed + 5).endswith("killed shortly before: step 40 of 80")
@@ -171,6 +193,18 @@ def test_a_long_run_becomes_a_page_of_a_size_to_send(tmp_path):
     with open(metrics, "w") as file:
         file.writelines(json.dumps(line_of(step, **more)) + "\n" for step in range(1, 20_001))
     assert len(page_of([metrics]).encode()) < 1_000_000
+
+
+def test_the_runs_of_a_whole_way_fit_on_a_page_of_a_size_to_send(tmp_path):
+    """As many as `scripts/quickstart.py --full` makes, with fourteen curves each."""
+    paths = []
+    more = {f"measure/{i}": 0.123456789 * i for i in range(9)}
+    for number in range(18):
+        paths.append(write_run(tmp_path / f"run{number}_64", steps=3, learning_rate=0.01 * (number + 1)))
+        with open(paths[-1], "w") as file:
+            file.writelines(json.dumps(line_of(step, **more)) + "\n" for step in range(1, 301))
+    page = page_of(paths)
+    assert page.count("<figure>") == 18 * 14 + 2 and len(page.encode()) < 2_000_000
 
 
 def test_thinning_keeps_the_peaks():

@@ -60,6 +60,45 @@ def test_a_run_that_was_changed_on_the_way_is_no_further_seed(tmp_path):
     assert "a + b: 2 seeds" in said and "c was changed on the way (--allow_changed) and is a setting of its own" in said
 
 
+def test_runs_of_one_name_are_told_apart_and_ways_from_the_beginning_are_seeds(tmp_path):
+    """Each seed has its own tokenizer, data and weights, in a folder of its own."""
+    paths = [
+        write_run(
+            tmp_path / f"seed{seed}_{rate}" / "logs" / "full_sft_64",
+            end=4.0 + 0.01 * seed - 10 * rate,
+            seed=seed,
+            learning_rate=rate,
+            data_path=[f"out/seed{seed}/sample/sft.jsonl:0.5"],
+            from_weight=f"out/seed{seed}/pretrain_64.pth",
+        )
+        for rate in (0.01, 0.02)
+        for seed in (1, 2)
+    ]
+    page = page_of(paths)
+    for label in ("seed1_0.01/full_sft_64", "seed2_0.02/full_sft_64"):
+        assert f"<h2>{label}</h2>" in page and f">{label}</text>" in page
+    assert "seed1_0.01/full_sft_64 + seed2_0.01/full_sft_64: 2 seeds, loss 3.9100 to 3.9200" in page
+    assert page.count(" against ") == 1 and "loss -0.1000, more than seeds explain" in page
+    assert "differ in --data_path" not in page
+
+
+def test_folders_tell_runs_of_one_seed_apart(tmp_path):
+    starts = {name: (end, {"from_weight": f"{name}/pretrain_64.pth"}) for name, end in (("a", 4.0), ("b", 3.0))}
+    assert "b against a: loss -1.0000" in " ".join(sentences(runs_of(tmp_path, **starts), "loss"))
+
+
+def test_data_of_another_size_are_other_data(tmp_path):
+    runs = runs_of(tmp_path, a=(4.0, {"seed": 1}), b=(4.1, {"seed": 2}))
+    assert len(settings_of(runs)) == 1
+    runs[1].facts["tokens_per_epoch"] = 7
+    assert len(settings_of(runs)) == 2
+
+
+def test_pairs_that_are_not_listed_are_counted(tmp_path):
+    runs = runs_of(tmp_path, **{f"run{i}": (4.0, {"learning_rate": 0.01 * (i + 1)}) for i in range(6)})
+    assert sentences(runs, "loss")[-1] == "5 more pairs are not listed: give fewer runs to compare."
+
+
 def test_flags_that_are_not_known_are_not_called_equal(tmp_path):
     paths = [write_run(tmp_path / name) for name in ("a", "b")]
     assert "No flag, and nothing around them." in page_of(paths)

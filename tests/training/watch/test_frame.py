@@ -14,7 +14,7 @@ from tests.support import examples
 from training.report.description import Description, write_description
 from training.watch.drawing import curve, cut, harmless, width_of, wrapped
 from training.watch.frame import frame
-from training.watch.runs import Runs, owner_of
+from training.watch.runs import Runs, newest_place, owner_of
 
 
 def write_run(out, name: str, steps: int = 30, planned: int = 40, sample: str | None = None, **more):
@@ -81,6 +81,16 @@ def test_a_run_at_its_end_has_its_verdict(tmp_path):
     text = shown(tmp_path)
     assert "step 40 of 40  ended" in text and "verdict     " in text and "try next    " in text
     assert " left" not in text
+
+
+def test_where_the_newest_run_is_looked_for(tmp_path):
+    assert newest_place(tmp_path) == tmp_path
+    for age, name in enumerate(["course", "quickstart", "."]):
+        logs = write_run(tmp_path / name, "pretrain_64")
+        os.utime(logs / "metrics.jsonl", (time.time() - age * 100,) * 2)
+    assert newest_place(tmp_path) == tmp_path / "course"
+    os.utime(logs / "metrics.jsonl")
+    assert newest_place(tmp_path) == tmp_path
 
 
 def test_the_newest_comes_first_and_others_are_chosen_by_name(tmp_path):
