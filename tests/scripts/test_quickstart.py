@@ -15,6 +15,7 @@ import pytest
 from dataset.sample.files import write_sample
 from eval_model import WEIGHT_NAMES
 from model.errors import SproutError
+from scripts import interpolate
 from scripts.quickstart import CHAT_EXAMINATIONS, ROOT, after_the_first_chat, comparison, stages
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, ending, perform
@@ -158,7 +159,7 @@ def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tm
                 assert Path(word).is_file()
     assert [stage.command[0] for stage in way] == [
         *("-m", "train_tokenizer.py", "train_pretrain.py", "eval_model.py", "train_full_sft.py", "eval_model.py"),
-        *("train_full_sft.py", "eval_model.py", "eval_model.py", "eval_model.py"),
+        *("train_full_sft.py", "scripts/interpolate.py", "eval_model.py", "eval_model.py", "eval_model.py"),
     ]
     assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
 
@@ -172,6 +173,9 @@ def test_the_full_way_asks_scripts_for_what_they_have(tmp_path):
     made = set()
     for stage in way:
         script, *flags = stage.command
+        if script == "scripts/interpolate.py":
+            args = interpolate.parse_arguments(flags)
+            assert {args.from_weight, args.to_weight} <= made
         if (script.startswith("train_") and script != "train_tokenizer.py") or script == "eval_model.py":
             args = importlib.import_module(script.removesuffix(".py")).parse_arguments(flags)
             data = [args.data_path] if isinstance(args.data_path, str) else args.data_path

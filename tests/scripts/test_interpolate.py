@@ -1,0 +1,65 @@
+"""scripts/interpolate.py: a part of the way from one network to another."""
+
+import pytest
+import torch
+
+from model.errors import SproutError, UsageError
+from model.files.checkpoint import save_weights
+from model.files.loading import load_model
+from model.text.learn_bpe import learn
+from scripts.interpolate import main
+from tests.support import random_network
+from tests.training.support import SMALL
+
+
+def saved(folder, name, config=SMALL, text="one two three, one two three"):
+    tokenizer = learn([text], 300)
+    network = random_network(config.replace(vocab_size=tokenizer.vocab_size))
+    facts = {"arguments": {"max_seq_len": 48}}
+    save_weights(folder / f"{name}_{config.hidden_size}.pth", network, tokenizer, stage=name, facts=facts)
+    return load_model(folder / f"{name}_{config.hidden_size}.pth")
+
+
+def interpolated(folder, share, name="mixed"):
+    main(f"--from_weight a --to_weight b --share {share} --weight_name {name} --out_dir {folder}".split())
+    return load_model(folder / f"{name}_{SMALL.hidden_size}.pth")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_every_number_goes_a_part_of_the_way_once(tmp_path, tied):
+    config = SMALL.replace(tie_word_embeddings=tied)
+    a, b = (saved(tmp_path, name, config) for name in "ab")
+    mixed = interpolated(tmp_path, 0.9)
+    ours, theirs = (dict(each.model.named_parameters()) for each in (a, b))
+    for name, tensor in mixed.model.named_parameters():
+        expected = 0.1 * ours[name].double() + 0.9 * theirs[name].double()
+        assert (tensor - expected).abs().max() < 1e-6, name
+    assert mixed.stage == "b" and mixed.trained_positions == 48
+    assert mixed.tokenizer.fingerprint == b.tokenizer.fingerprint
+
+
+def test_the_ends_of_the_way_are_the_two_networks(tmp_path, capsys):
+    ends = [saved(tmp_path, name) for name in "ab"]
+    for share, end in zip((0, 1), ends):
+        mixed = interpolated(tmp_path, share, f"end{share}")
+        for ours, theirs in zip(mixed.model.parameters(), end.model.parameters(), strict=True):
+            assert torch.equal(ours, theirs)
+    size, way = 0.0, 0.0
+    for ours, theirs in zip(*(end.model.parameters() for end in ends), strict=True):
+        ours, theirs = ours.detach(), theirs.detach()
+        size, way = size + ours.square().sum(), way + (theirs - ours).square().sum()
+    assert f"{float((way / size).sqrt()):.1%} of the first one's weights apart" in capsys.readouterr().out
+
+
+def test_what_is_not_of_one_way_is_refused(tmp_path):
+    saved(tmp_path, "a"), saved(tmp_path, "b", SMALL.replace(num_hidden_layers=1))
+    with pytest.raises(UsageError, match="different shapes"):
+        interpolated(tmp_path, 0.5)
+    saved(tmp_path, "b", text="something else altogether")
+    with pytest.raises(UsageError, match="different tokenizers"):
+        interpolated(tmp_path, 0.5)
+    saved(tmp_path, "b"), saved(tmp_path, "mixed")
+    with pytest.raises(SproutError, match="is there already"):
+        interpolated(tmp_path, 0.5)
+    with pytest.raises(UsageError, match="1.5 is not between 0 and 1"):
+        interpolated(tmp_path, 1.5)
