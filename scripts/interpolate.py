@@ -8,7 +8,6 @@ Of adapters, `--lora_scale` counts a part in the same way. Both networks must ha
 """
 
 import math
-import shlex
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import file_name, positive_int, share
 from model.errors import SproutError, UsageError
+from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
 
@@ -55,7 +55,8 @@ def main(arguments=None) -> None:
         facts["arguments"] = second.facts["arguments"]
     save_weights(path, first.model, second.tokenizer, stage=second.stage, facts=facts)
     print(f"  {path}  {path.stat().st_size:,} bytes")
-    print(f"next: python eval_model.py --weight_path {shlex.quote(str(path))}")
+    mode = () if second.stage == "pretrain" else ("--model_mode", "1")
+    print(f"next: {command_of('eval_model.py', *mode, '--weight_path', path)}")
 
 
 def go_toward(first, second, share: float) -> float:
