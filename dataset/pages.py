@@ -81,17 +81,22 @@ def svg(figure, salt: str) -> str:
             warnings.filterwarnings("ignore", message="Glyph")  # the browser has the letters
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
-    return re.sub(r"(?<=: )#[0-9a-f]{6}(?=[;\"])", _as_variable, _shorter(text[text.index("<svg") :]))
+    return _shorter(text[text.index("<svg") :])
 
 
 def _shorter(text: str) -> str:
-    """The same picture in a third of the characters: places to a tenth of a point, without metadata, names of groups
-    that nothing refers to, and indentation."""
+    """The same picture in half the characters, and with colours as variables. What a user wrote, between the tags,
+    stays."""
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' transform="rotate\(-0 [^"]*"|(?<=<g) id="[^"]*"', "", text)
-    text = re.sub(r"(?<=font-family: )[^;]+", FONTS, text)
-    text = re.sub(r'(?<= x=")[^"]+|(?<= y=")[^"]+|(?<= d=")[^"]+', _shorter_numbers, text)
-    return re.sub(r"\s*\n\s*", "\n", text)
+    return re.sub(r"\s*\n\s*", "\n", re.sub(r"<[^<>]*>", _shorter_tag, text))
+
+
+def _shorter_tag(found: re.Match) -> str:
+    """Places to a tenth of a point, without names of groups, which nothing refers to."""
+    tag = re.sub(r' transform="rotate\(-0 [^"]*"|(?<=<g) id="[^"]*"', "", found.group())
+    tag = re.sub(r'(?<=font-family: )[^;"]+', FONTS, tag)
+    tag = re.sub(r'(?<= x=")[^"]+|(?<= y=")[^"]+|(?<= d=")[^"]+', _shorter_numbers, tag)
+    return re.sub(r"(?<=: )#[0-9a-f]{6}(?=[;\"])", _as_variable, tag)
 
 
 def _shorter_numbers(found: re.Match) -> str:

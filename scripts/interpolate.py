@@ -1,10 +1,11 @@
 """Go only a part of the way from a network to one that was trained from it, and get back what that one has forgotten.
 
-    python scripts/interpolate.py --from_weight full_sft --to_weight first_chat --share 0.95 --weight_name chat
+    python scripts/interpolate.py --from_weight full_sft --to_weight first_chat --share 0.94 --weight_name chat
 
 Every number of the new weight is (1 - share) A + share B: WiSE-FT (https://arxiv.org/abs/2109.01903). What the second
 network has forgotten comes back sooner than what it has learned is lost (docs/full_sft.md). Share 1 is the second one.
-Of adapters, `--lora_scale` counts a part in the same way. Both networks must have one shape and one tokenizer.
+Of adapters, `--lora_scale` counts a part in the same way. Both networks must have one shape and one tokenizer; an
+earlier weight of the new name is moved to `earlier`, as training does.
 """
 
 import math
@@ -14,9 +15,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import file_name, positive_int, share
-from model.errors import SproutError, UsageError
+from model.errors import UsageError
 from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
+
+MAY_DIFFER = ("max_position_embeddings", "rope_scaling")  # how far the positions reach
 
 
 def parse_arguments(arguments=None):
@@ -38,48 +41,56 @@ def main(arguments=None) -> None:
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from inference.weights import find_weight
-    from model.files.checkpoint import save_weights
     from model.files.loading import load_model
+    from training.engine.output import Output
 
-    first, second = (
-        load_model(find_weight(name, args.out_dir, args.hidden_size)) for name in (args.from_weight, args.to_weight)
-    )
-    path = Path(args.out_dir) / f"{args.weight_name}_{second.model.config.hidden_size}.pth"
-    if path.exists():
-        raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
-    distance = go_toward(first, second, args.share)
+    files = [find_weight(name, args.out_dir, args.hidden_size) for name in (args.from_weight, args.to_weight)]
+    first, second = map(load_model, files)
+    output = Output(args.out_dir, f"{args.weight_name}_{second.model.config.hidden_size}", second.model)
+    if output.weight_file.resolve() in [Path(file).resolve() for file in files]:
+        raise UsageError(f"{output.weight_file} is one of the two networks: choose another --weight_name")
+    distance = go_back(second, first, args.share)
     print(f"from {first.source} to {second.source}, {distance:.1%} of the first one's weights apart")
+    output.claim()
+    if moved := output.keep_aside():
+        print(f"moves the earlier {output.weight_file.name} to {moved}")
     facts = {"from_weight": first.source, "to_weight": second.source, "share": args.share}
     facts["imported"] = second.imported
     if "arguments" in second.facts:  # they say how long the texts were that the network has read
         facts["arguments"] = second.facts["arguments"]
-    save_weights(path, first.model, second.tokenizer, stage=second.stage, facts=facts)
-    print(f"  {path}  {path.stat().st_size:,} bytes")
+    output.save_weights(second.model, second.tokenizer, second.stage, facts)
+    output.release()
+    print(f"  {output.weight_file}  {output.weight_file.stat().st_size:,} bytes")
     mode = () if second.stage == "pretrain" else ("--model_mode", "1")
-    print(f"next: {command_of('eval_model.py', *mode, '--weight_path', path)}")
+    print(f"next: {command_of('eval_model.py', *mode, '--weight_path', output.weight_file)}")
 
 
-def go_toward(first, second, share: float) -> float:
-    """Turns the network of `first` into (1 - share) first + share second; returns how far apart the two were, as a
-    share of the first one's norm. first, second: as `load_model` returns them.
+def go_back(second, first, share: float) -> float:
+    """Turns the network of `second` into (1 - share) first + share second; returns how far apart the two were, as a
+    share of the first one's norm. Both are as `load_model` returns them.
 
     Raises `UsageError` for networks that were not trained one from the other, as far as that can be seen.
     """
     import torch
 
+    both = f"{first.source} and {second.source}"
     if first.tokenizer.fingerprint != second.tokenizer.fingerprint:
-        raise UsageError(f"{first.source} and {second.source} have different tokenizers: give two weights of one way")
+        raise UsageError(f"{both} have different tokenizers: give a network and what was trained from it")
+    shapes = [each.model.config.to_dict() for each in (first, second)]
+    for name in sorted(shapes[0].keys() | shapes[1].keys()):
+        if name not in MAY_DIFFER and shapes[0].get(name) != shapes[1].get(name):
+            raise UsageError(f"{both} differ in {name}: give a network and what was trained from it")
     # Parameters, not the state dict: that holds a tied head a second time.
-    ours, theirs = (dict(each.model.named_parameters()) for each in (first, second))
-    shapes = [{name: tensor.shape for name, tensor in each.items()} for each in (ours, theirs)]
-    if shapes[0] != shapes[1] or type(first.model.config) is not type(second.model.config):
-        raise UsageError(f"{first.source} and {second.source} are networks of different shapes: give two of one way")
+    start = dict(first.model.named_parameters())
     size, way = 0.0, 0.0  # squares
     with torch.no_grad():
-        for name, tensor in ours.items():
-            size += float(tensor.double().square().sum())
-            way += float((theirs[name] - tensor).double().square().sum())
-            tensor.lerp_(theirs[name], share)
+        for name, tensor in second.model.named_parameters():
+            size += float(start[name].double().square().sum())
+            way += float((tensor - start[name]).double().square().sum())
+            tensor.copy_(torch.lerp(start[name], tensor, share))
+    if way == 0 or not math.isfinite(way / size):
+        reason = "hold the same numbers" if way == 0 else "hold numbers that are not finite"
+        raise UsageError(f"{both} {reason}: give a network and what was trained from it")
     return math.sqrt(way / size)
 
 

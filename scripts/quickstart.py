@@ -32,8 +32,8 @@ VOCABULARY = 4000
 PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
 FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001"
-# Half as many tokens a step, so twice the updates for the same work, and a rate that teaches refusals in so few.
-FIRST_CHAT = "--from_weight full_sft --max_seq_len 256 --epochs 3 --max_steps 1100 --batch_size 8"
+# Half as many tokens a step, so twice the updates for the same work, and a rate that teaches refusals in so few steps.
+FIRST_CHAT = "--from_weight full_sft --max_seq_len 256 --epochs 3 --max_steps 850 --batch_size 8"
 FIRST_CHAT += " --accumulation_steps 1 --learning_rate 0.004 --val_ratio 0"
 FIRST_CHAT_DATA = {"sft": 0.35, "first_chat": 0.5, "told": 0.15}  # shares of the rows
 OF_THE_WAY = 0.94  # from the fine-tuned network: the rest of it gives back facts that were forgotten
@@ -106,7 +106,6 @@ def stages(place: Place) -> list[Stage]:
                 *("--share", str(OF_THE_WAY), "--weight_name", "chat", *place.where),
             ),
             place.weight("chat"),
-            leaves=place.weight("chat"),
         ),
         *(
             place.examination(f"{title}, by the network of the first chat", name, CHAT_MODE, questions)

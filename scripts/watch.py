@@ -39,7 +39,7 @@ def main(argv=None) -> None:
     parser.add_argument("--interval", type=positive, default=1.0, help="seconds between two looks (%(default)s)")
     parser.add_argument("--once", action="store_true", help="look once, and end")
     args = parser.parse_args(argv)
-    out = newest_place(Path("out")) if args.out_dir is None else Path(args.out_dir)
+    out = newest_place(Path("out"), tuple(args.names)) if args.out_dir is None else Path(args.out_dir)
     if not out.is_dir():
         raise UsageError(f"--out_dir {out} is no folder: name the one that the run writes to")
     runs = Runs(out, tuple(args.names))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.errors import SproutError, UsageError
+from model.errors import UsageError
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.text.learn_bpe import learn
@@ -14,7 +14,7 @@ from tests.training.support import SMALL
 
 def saved(folder, name, config=SMALL, text="one two three, one two three"):
     tokenizer = learn([text], 300)
-    network = random_network(config.replace(vocab_size=tokenizer.vocab_size))
+    network = random_network(config.replace(vocab_size=tokenizer.vocab_size), seed=ord(name[0]))
     facts = {"arguments": {"max_seq_len": 48}}
     save_weights(folder / f"{name}_{config.hidden_size}.pth", network, tokenizer, stage=name, facts=facts)
     return load_model(folder / f"{name}_{config.hidden_size}.pth")
@@ -31,6 +31,7 @@ def test_every_number_goes_a_part_of_the_way_once(tmp_path, tied):
     a, b = (saved(tmp_path, name, config) for name in "ab")
     mixed = interpolated(tmp_path, 0.9)
     ours, theirs = (dict(each.model.named_parameters()) for each in (a, b))
+    assert not any(torch.equal(ours[name], theirs[name]) for name in ours if ours[name].dim() > 1)
     for name, tensor in mixed.model.named_parameters():
         expected = 0.1 * ours[name].double() + 0.9 * theirs[name].double()
         assert (tensor - expected).abs().max() < 1e-6, name
@@ -52,14 +53,29 @@ def test_the_ends_of_the_way_are_the_two_networks(tmp_path, capsys):
 
 
 def test_what_is_not_of_one_way_is_refused(tmp_path):
-    saved(tmp_path, "a"), saved(tmp_path, "b", SMALL.replace(num_hidden_layers=1))
-    with pytest.raises(UsageError, match="different shapes"):
-        interpolated(tmp_path, 0.5)
+    saved(tmp_path, "a")
+    for changes, named in (({"num_hidden_layers": 1}, "num_hidden_layers"), ({"rope_theta": 5e5}, "rope_theta")):
+        saved(tmp_path, "b", SMALL.replace(**changes))
+        with pytest.raises(UsageError, match=f"differ in {named}: give a network and what was trained from it"):
+            interpolated(tmp_path, 0.5)
     saved(tmp_path, "b", text="something else altogether")
     with pytest.raises(UsageError, match="different tokenizers"):
         interpolated(tmp_path, 0.5)
-    saved(tmp_path, "b"), saved(tmp_path, "mixed")
-    with pytest.raises(SproutError, match="is there already"):
-        interpolated(tmp_path, 0.5)
+    saved(tmp_path, "b")
+    with pytest.raises(UsageError, match="is one of the two networks"):
+        interpolated(tmp_path, 0.5, "b")
     with pytest.raises(UsageError, match="1.5 is not between 0 and 1"):
         interpolated(tmp_path, 1.5)
+    (tmp_path / f"b_{SMALL.hidden_size}.pth").write_bytes((tmp_path / f"a_{SMALL.hidden_size}.pth").read_bytes())
+    with pytest.raises(UsageError, match="hold the same numbers"):
+        interpolated(tmp_path, 0.5)
+
+
+def test_an_earlier_weight_is_moved_and_positions_are_those_of_the_second(tmp_path, capsys):
+    saved(tmp_path, "a"), saved(tmp_path, "b", SMALL.replace(max_position_embeddings=4096))
+    before = saved(tmp_path, "mixed")
+    assert interpolated(tmp_path, 0.5).model.config.max_position_embeddings == 4096
+    (moved,) = (tmp_path / "earlier").glob(f"*/mixed_{SMALL.hidden_size}.pth")
+    for ours, theirs in zip(load_model(moved).model.parameters(), before.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert f"moves the earlier mixed_{SMALL.hidden_size}.pth to" in capsys.readouterr().out

@@ -40,7 +40,7 @@ def _end(run, error: BaseException) -> None:
         _stop(run)
     elif isinstance(error, DivergedError):
         _save_what_is_good(run)
-        if run.output:
+        if run.output and not run.args.dry_run:
             run.say(way_to_page(run.output.logs))
     elif isinstance(error, torch.OutOfMemoryError):
         raise SproutError(without_memory(error, run.plan, bool(run.machine.shards))) from error

@@ -91,11 +91,17 @@ class Left:
 
 def tell_apart(runs: list[Left]) -> None:
     """Labels of their own for runs of one name: `seed1/full_sft_256`, with as many folders as it takes."""
-    places = [[part for part in left.folder.resolve().parts if part != "logs"] for left in runs]
-    for left, place in zip(runs, places, strict=True):
+    places = []
+    for left in runs:
+        folder = left.folder.resolve()
+        above = folder.parent.parent if folder.parent.name == "logs" else folder.parent
+        places.append([*above.parts[1:], left.name])
+    for number, (left, place) in enumerate(zip(runs, places, strict=True)):
         others = [each for each, other in zip(places, runs) if other is not left and other.name == left.name]
         count = next((n for n in range(1, len(place)) if all(each[-n:] != place[-n:] for each in others)), len(place))
         left.label = left.name if not others else "/".join(place[-count:])
+        if place in others:
+            left.label += f" ({number + 1})"
 
 
 def what_is_left(metrics: Path) -> Left:
@@ -194,6 +200,15 @@ def _questions(left: Left) -> list[dict]:
         if isinstance(name, str) and left.name in (Path(name).stem, f"{name}_{left.name.rpartition('_')[2]}"):
             found.append({"path": path, **result})
     return found
+
+
+def results_of_others(runs: list[Left]) -> list[dict]:
+    """The results beside the weights of these runs that are about none of them, such as those of a weight that
+    `scripts/interpolate.py` made."""
+    own = {each["path"].resolve() for left in runs for each in left.questions}
+    folders = {left.folder.resolve().parents[1] for left in runs if left.folder.resolve().parent.name == "logs"}
+    files = sorted(path for folder in folders for path in folder.glob("*.json") if path.resolve() not in own)
+    return [{"path": path, **result} for path in files if (result := _result(path))]
 
 
 def _result(path: Path) -> dict | None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from dataset.pages import whole_page
 from training.page.curves import POINTS
-from training.page.left import Left, tell_apart, what_is_left
+from training.page.left import Left, results_of_others, tell_apart, what_is_left
 from training.page.one_run import part_of
 from training.page.several import comparison_of
+from training.page.texts import questions_of
 
 FEWEST_POINTS = 60
 
@@ -62,6 +63,8 @@ def page_of(logs: list[Path]) -> str:
         parts.append(f"<ul>{links}</ul>")
         parts += [comparison_of(of_stage, points) for of_stage in by_stage(runs).values() if len(of_stage) > 1]
     parts += [part_of(left, number, points) for number, left in enumerate(runs)]
+    if len(runs) > 1 and (results := results_of_others(runs)):
+        parts.append(f"<section><h2>Other weights</h2>{questions_of(results)}</section>")
     parts.append(f'<p class="place">made {time.strftime("%Y-%m-%d %H:%M")} by scripts/report.py</p>')
     return whole_page(title, "\n".join(parts), STYLE)
 

@@ -1,6 +1,7 @@
 """The part of the page that compares runs of one stage: flags that differ, curves in one picture, and end losses."""
 
 import html
+import re
 from itertools import combinations
 
 from dataset.pages import table
@@ -80,11 +81,11 @@ def settings_of(runs: list[Left]) -> list[list[Left]]:
     """The runs that differ only in their seed, put together; a run whose flags are not known, or were changed on the
     way, stands alone.
 
-    Seeds of a way from the beginning have files of the same name and size in folders of their own.
+    Seeds of a way from the beginning have data and weights of the same size in folders of their own.
     """
     groups: dict[str, list[Left]] = {}
     for number, left in enumerate(runs):
-        key = {name: _without_folders(value) for name, value in left.flags.items() if name not in BESIDE_THE_POINT}
+        key = {name: _apart_from_seed(left, name) for name in left.flags if name not in BESIDE_THE_POINT}
         key |= {name: str(left.facts.get(name)) for name in SIZES}
         known = left.flags and not left.flags.get("allow_changed")
         groups.setdefault(str(sorted(key.items())) if known else f"alone {number}", []).append(left)
@@ -103,10 +104,23 @@ def _apart(group: list[Left]) -> list[list[Left]]:
     return list(parts.values())
 
 
-def _without_folders(value) -> str:
-    if isinstance(value, list):
-        return " ".join(map(_without_folders, value))
-    return value.rpartition("/")[2] if isinstance(value, str) else in_words(value)
+def _apart_from_seed(left: Left, flag: str) -> str:
+    """The value of a flag, in which the folder of the run itself, and its seed in the names of folders, do not count:
+    `out/quickstart42/sample/sft.jsonl` of seed 42."""
+    out_dir, seed = str(left.flags.get("out_dir")).rstrip("/"), in_words(left.flags.get("seed"))
+
+    def shown(value) -> str:
+        if isinstance(value, list):
+            return " ".join(map(shown, value))
+        if not isinstance(value, str) or "/" not in value:
+            return in_words(value)
+        folder, _, name = value.rpartition("/")
+        if folder == out_dir or folder.startswith(f"{out_dir}/"):
+            folder = f"OUT{folder.removeprefix(out_dir)}"
+        folder = re.sub(rf"(?<!\d){re.escape(seed)}(?!\d)", "SEED", folder)
+        return f"{folder}/{name}"
+
+    return shown(left.flags.get(flag))
 
 
 def sentences(runs: list[Left], name: str) -> list[str]:
@@ -123,7 +137,7 @@ def sentences(runs: list[Left], name: str) -> list[str]:
     if not held_out and finished:
         said.append(f"Not every run has validation: where there is none, the {name} of training stands for it.")
     for flag in OF_THE_MEASURE:
-        if len({_without_folders(left.flags.get(flag)) for left in finished}) > 1:
+        if len({_apart_from_seed(left, flag) for left in finished}) > 1:
             said.append(f"The runs differ in --{flag}: their {name} may be measured on other text, or in other tokens.")
     spread = pooled_deviation(ends) if ends else None
     for called, values in ends.items():

@@ -20,14 +20,14 @@ QUIET = 60  # seconds without a line that are nothing special
 LOCKS = Path("/proc/locks")
 
 
-def newest_place(out: Path) -> Path:
-    """`out`, or the folder in it (`out/quickstart`) for which a run prepares data, or to which one wrote last."""
+def newest_place(out: Path, names: tuple[str, ...] = ()) -> Path:
+    """`out`, or the folder in it (`out/quickstart`) for which a run prepares data, or to which one wrote last; of the
+    given names, if any."""
 
     def newest(place: Path) -> float:
-        if Runs(place).preparing():
+        if not names and Runs(place).preparing():
             return math.inf
-        found = (path for of in PLACES[:2] for path in place.glob(f"{of}/metrics.jsonl"))
-        return max((path.stat().st_mtime for path in found), default=0.0)
+        return max((run.changed for run in Runs(place, names).look()), default=0.0)
 
     return max([out, *sorted(path for path in out.glob("*") if path.is_dir())], key=newest)
 

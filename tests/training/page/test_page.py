@@ -3,9 +3,11 @@
 import json
 import re
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import pytest
 
+from dataset.pages import new_figure, svg
 from tests.training.page.logs import line_of, write_run
 from training.page.left import what_is_left
 from training.page.page import page_of
@@ -108,6 +110,31 @@ def test_results_of_held_out_questions_belong_to_their_weight(tmp_path, name):
     (tmp_path / "out" / "quickstart.json").write_text('{"some": ["other", "file"]}')
     page = page_of([metrics])
     assert ("&lt;capital&gt;" in page and "40.0%" in page) == (name == "pretrain_64")
+
+
+def test_results_of_a_weight_that_no_run_made_stand_on_the_page_of_several(tmp_path):
+    paths = [write_run(tmp_path / "logs" / name) for name in ("first_chat_64", "full_sft_64")]
+    result = {"accuracy": 0.9, "questions": 10, "skills": {}, "weight": "chat", "file": "unknown.jsonl"}
+    (tmp_path / "chat_unknown.json").write_text(json.dumps(result))
+    page = page_of(paths)
+    assert "Other weights" in page and "90.0%" in page.partition("Other weights")[2]
+    (tmp_path / "chat_unknown.json").write_text(json.dumps(result | {"weight": "full_sft"}))
+    assert "Other weights" not in page_of(paths) and "90.0%" in page_of(paths)
+
+
+def test_a_picture_stays_well_formed_and_its_texts_stay_as_they_are():
+    labels = ["font-family: q", ' x="1.2345" d="M 1.2345 2"', "#222222; x: #222222;", "two\nlines $a_1$", "<b>&"]
+    figure, axes = new_figure(2.0)
+    for number, label in enumerate(labels):
+        axes.plot([1e-5, 2, 3.123456], [number, 1e9, -0.0], "o-", label=label)
+    axes.fill_between([1, 2, 3], [1, 2, 3], [2, 3, 4.56789], alpha=0.2)
+    axes.legend()
+    root = ElementTree.fromstring(svg(figure, "a"))
+    texts = [text for each in root.iter() if each.tag.endswith("text") for text in each.itertext()]
+    for label in labels[:3] + labels[4:]:
+        assert label.strip() in [text.strip() for text in texts], label
+    paths = [each.get("d") for each in root.iter() if each.tag.endswith("path")]
+    assert all(re.fullmatch(r"([MLCQz][-\d. ]*)+", path) for path in paths)
 
 
 # --- what is missing or damaged ---------------------------------------------------------------------

@@ -82,6 +82,16 @@ def test_runs_of_one_name_are_told_apart_and_ways_from_the_beginning_are_seeds(t
     assert "differ in --data_path" not in page
 
 
+def test_other_folders_are_other_data_and_other_starts(tmp_path):
+    texts = {name: (4.0, {"data_path": [f"{name}/train.jsonl"]}) for name in ("wiki", "news")}
+    assert "The runs differ in --data_path" in " ".join(sentences(runs_of(tmp_path / "texts", **texts), "loss"))
+    starts = {
+        name: (4.0, {"seed": seed, "from_weight": f"{name}/pretrain_64.pth"})
+        for seed, name in enumerate(("muon", "adamw"))
+    }
+    assert len(settings_of(runs_of(tmp_path / "starts", **starts))) == 2
+
+
 def test_folders_tell_runs_of_one_seed_apart(tmp_path):
     starts = {name: (end, {"from_weight": f"{name}/pretrain_64.pth"}) for name, end in (("a", 4.0), ("b", 3.0))}
     assert "b against a: loss -1.0000" in " ".join(sentences(runs_of(tmp_path, **starts), "loss"))

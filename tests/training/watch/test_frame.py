@@ -89,7 +89,10 @@ def test_where_the_newest_run_is_looked_for(tmp_path):
         logs = write_run(tmp_path / name, "pretrain_64")
         os.utime(logs / "metrics.jsonl", (time.time() - age * 100,) * 2)
     assert newest_place(tmp_path) == tmp_path / "course"
-    os.utime(logs / "metrics.jsonl")
+    write_run(tmp_path / "quickstart", "dpo_64")
+    assert newest_place(tmp_path, ("pretrain",)) == tmp_path / "course"
+    assert newest_place(tmp_path, ("dpo",)) == newest_place(tmp_path) == tmp_path / "quickstart"
+    os.utime(logs / "metrics.jsonl", (time.time() + 1,) * 2)
     assert newest_place(tmp_path) == tmp_path
 
 
