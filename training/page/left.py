@@ -13,6 +13,7 @@ from training.report.lines import flat
 
 SOON = 120.0  # seconds: a run whose lines grew so recently may be going on
 ADAPTERS = "lora"  # their folder in --out_dir, `model.files.checkpoint.ADAPTER_FOLDER`, which needs torch
+WITHOUT_SAMPLES = ("dpo", "reward")  # stages that learn from answers that are there, and write none
 SAYS_MUCH = 3  # damaged lines that are named one by one
 
 
@@ -120,7 +121,7 @@ def what_is_left(metrics: Path) -> Left:
         left.missing.append(str(error))
     if left.description and not left.flags:
         left.missing.append(f"{NAME} holds no flags and no environment: an earlier version of Sprout wrote it")
-    if not left.flags or left.flags.get("sample_interval", 0) != 0:  # stages without the flag write no samples
+    if left.flags.get("sample_interval") != 0 and left.stage not in WITHOUT_SAMPLES:
         left.samples = _samples(left.folder / "samples.jsonl", left.missing)
     left.questions = _questions(left)
     return left

@@ -194,10 +194,13 @@ def test_why_there_are_no_samples(tmp_path):
     metrics = write_run(tmp_path / "a_64", sample_interval=0)
     assert "--sample_interval 0 asked for no samples" in page_of([metrics])
     metrics = write_run(tmp_path / "b_64")
+    facts = json.loads((metrics.parent / "run.json").read_text())
+    del facts["flags"]["sample_interval"]  # flags that nobody gave are not written
+    (metrics.parent / "run.json").write_text(json.dumps(facts))
+    assert "What it wrote" in page_of([metrics])
     (metrics.parent / "samples.jsonl").unlink()
     assert "no samples are due yet" in page_of([metrics])
-    facts = json.loads((metrics.parent / "run.json").read_text())
-    del facts["flags"]["sample_interval"]  # a stage that has no such flag, as DPO
+    facts = json.loads((metrics.parent / "run.json").read_text()) | {"stage": "dpo"}
     (metrics.parent / "run.json").write_text(json.dumps(facts))
     page = page_of([metrics])
     assert "samples.jsonl" not in page and "sample_interval" not in page
