@@ -1,11 +1,12 @@
-"""Go only a part of the way from a network to one that was trained from it, and get back what that one has forgotten.
+"""Go only a part of the way from one network to another, and get back what that one has forgotten.
 
     python scripts/interpolate.py --from_weight full_sft --to_weight first_chat --share 0.94 --weight_name chat
 
-Every number of the new weight is (1 - share) A + share B: WiSE-FT (https://arxiv.org/abs/2109.01903). What the second
-network has forgotten comes back sooner than what it has learned is lost (docs/full_sft.md). Share 1 is the second one.
-Of adapters, `--lora_scale` counts a part in the same way. Both networks must have one shape and one tokenizer; an
-earlier weight of the new name is moved to `earlier`, as training does.
+Every number of the new weight is (1 - share) A + share B. B was trained from A (WiSE-FT,
+https://arxiv.org/abs/2109.01903), or both from a third network (model soups, https://arxiv.org/abs/2203.05482): else
+what lies between them can do nothing. What B has forgotten comes back sooner than what it has learned is lost
+(docs/full_sft.md). Share 1 is B. Of adapters, `--lora_scale` counts a part in the same way. Both networks must have one
+shape and one tokenizer; an earlier weight of the new name is moved to `earlier`, as training does.
 """
 
 import math
@@ -19,14 +20,15 @@ from model.errors import UsageError
 from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
+UNRELATED = 1.0  # of a norm: two seeds of the quickstart are 1.4 apart, what was trained of one network 0.1 to 0.4
 MAY_DIFFER = ("max_position_embeddings", "rope_scaling")  # how far the positions reach
 
 
 def parse_arguments(arguments=None):
     parser = StageParser(__doc__)
     weight = {"required": True, "metavar": "NAME|FILE|FOLDER"}
-    parser.add_argument("--from_weight", **weight, help="the network that training began with, A")
-    parser.add_argument("--to_weight", **weight, help="what training made of it, B")
+    parser.add_argument("--from_weight", **weight, help="A, such as the network that training began with")
+    parser.add_argument("--to_weight", **weight, help="B, such as what training made of it")
     parser.add_argument("--share", type=share, required=True, metavar="X", help="how much of the way, from 0 to 1")
     parser.add_argument(
         "--weight_name", type=file_name, required=True, help="writes <out_dir>/<weight_name>_<hidden>.pth"
@@ -51,6 +53,8 @@ def main(arguments=None) -> None:
         raise UsageError(f"{output.weight_file} is one of the two networks: choose another --weight_name")
     distance = go_back(second, first, args.share)
     print(f"from {first.source} to {second.source}, {distance:.1%} of the first one's weights apart")
+    if distance > UNRELATED:
+        print("warning: so far apart are networks with different beginnings, and what lies between them can do nothing")
     output.claim()
     if moved := output.keep_aside():
         print(f"moves the earlier {output.weight_file.name} to {moved}")
@@ -69,17 +73,17 @@ def go_back(second, first, share: float) -> float:
     """Turns the network of `second` into (1 - share) first + share second; returns how far apart the two were, as a
     share of the first one's norm. Both are as `load_model` returns them.
 
-    Raises `UsageError` for networks that were not trained one from the other, as far as that can be seen.
+    Raises `UsageError` for networks that are not of one origin, as far as that can be seen.
     """
     import torch
 
     both = f"{first.source} and {second.source}"
     if first.tokenizer.fingerprint != second.tokenizer.fingerprint:
-        raise UsageError(f"{both} have different tokenizers: give a network and what was trained from it")
+        raise UsageError(f"{both} have different tokenizers: give two of one origin")
     shapes = [each.model.config.to_dict() for each in (first, second)]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
         if name not in MAY_DIFFER and shapes[0].get(name) != shapes[1].get(name):
-            raise UsageError(f"{both} differ in {name}: give a network and what was trained from it")
+            raise UsageError(f"{both} differ in {name}: give two of one origin")
     # Parameters, not the state dict: that holds a tied head a second time.
     start = dict(first.model.named_parameters())
     size, way = 0.0, 0.0  # squares
@@ -90,7 +94,7 @@ def go_back(second, first, share: float) -> float:
             tensor.copy_(torch.lerp(start[name], tensor, share))
     if way == 0 or not math.isfinite(way / size):
         reason = "hold the same numbers" if way == 0 else "hold numbers that are not finite"
-        raise UsageError(f"{both} {reason}: give a network and what was trained from it")
+        raise UsageError(f"{both} {reason}: give two of one origin")
     return math.sqrt(way / size)
 
 

@@ -5,9 +5,9 @@
     python scripts/quickstart.py --full      # goes on through the other stages: about an hour more
 
 Makes the sample data, learns a tokenizer, pretrains a tiny network on texts, fine-tunes it on conversations, and asks
-it before and after about what it has read but was never asked. Then fine-tuning goes on, to make the network to talk
-to: that one also says when it does not know, reads what is typed in a hurry, and tells little stories. Every command is
-printed as you would type it. If you run it again, it goes on where it stopped. Everything is written to out/quickstart.
+it before and after about what it has read but was never asked. A second fine-tuning makes the network to talk to: that
+one also says when it does not know, reads what is typed in a hurry, and tells little stories. Every command is printed
+as you would type it. If you run it again, it goes on where it stopped. Everything is written to out/quickstart.
 """
 
 import json
@@ -33,10 +33,10 @@ PRETRAINING = "--preset tiny --max_seq_len 256 --epochs 3"
 # Held-out questions are about facts that the texts taught: larger rates forget them (docs/full_sft.md).
 FINE_TUNING = "--max_seq_len 256 --epochs 3 --learning_rate 0.001"
 # Half as many tokens a step, so twice the updates for the same work, and a rate that teaches refusals in so few steps.
-FIRST_CHAT = "--from_weight full_sft --max_seq_len 256 --epochs 3 --max_steps 850 --batch_size 8"
-FIRST_CHAT += " --accumulation_steps 1 --learning_rate 0.004 --val_ratio 0"
+FIRST_CHAT = "--max_seq_len 256 --epochs 3 --max_steps 1050 --batch_size 8 --accumulation_steps 1"
+FIRST_CHAT += " --learning_rate 0.003 --val_ratio 0"
 FIRST_CHAT_DATA = {"sft": 0.35, "first_chat": 0.5, "told": 0.15}  # shares of the rows
-OF_THE_WAY = 0.94  # from the fine-tuned network: the rest of it gives back facts that were forgotten
+OF_FIRST_CHAT = 0.94  # the rest is of the fine-tuned network, which refuses nothing
 
 CHAT_MODE = "--model_mode 1 --weight chat"
 CHAT_EXAMINATIONS = {  # by the file of the result, and what it is asked
@@ -94,16 +94,16 @@ def stages(place: Place) -> list[Stage]:
         ),
         place.examination("held-out questions after fine-tuning", "questions_after", "--model_mode 1"),
         place.training(
-            "first chat: learns from further conversations to say that it does not know, and to read hurried questions",
+            "first chat: learns to answer once more, to say that it does not know, and to read hurried questions",
             f"train_full_sft.py --weight_name first_chat {FIRST_CHAT}",
             *("--data_path", *(f"{place.sample(name)}:{share}" for name, share in FIRST_CHAT_DATA.items())),
             result=place.weight("first_chat"),
         ),
         Stage(
-            "a small step back toward the fine-tuned network, which gives back what was forgotten",
+            "a small step from there to the fine-tuned network, which takes back refusals of what is known",
             (
                 *("scripts/interpolate.py", "--from_weight", "full_sft", "--to_weight", "first_chat"),
-                *("--share", str(OF_THE_WAY), "--weight_name", "chat", *place.where),
+                *("--share", str(OF_FIRST_CHAT), "--weight_name", "chat", *place.where),
             ),
             place.weight("chat"),
         ),

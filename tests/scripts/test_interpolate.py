@@ -52,11 +52,20 @@ def test_the_ends_of_the_way_are_the_two_networks(tmp_path, capsys):
     assert f"{float((way / size).sqrt()):.1%} of the first one's weights apart" in capsys.readouterr().out
 
 
+def test_networks_with_different_beginnings_are_told_by_how_far_apart_they_are(tmp_path, capsys):
+    for name in "ab":
+        saved(tmp_path, name)
+    interpolated(tmp_path, 0.3)  # two networks drawn at random
+    assert "warning: so far apart are networks with different beginnings" in capsys.readouterr().out
+    main(f"--from_weight a --to_weight mixed --share 0.5 --weight_name near --out_dir {tmp_path}".split())
+    assert "warning" not in capsys.readouterr().out
+
+
 def test_what_is_not_of_one_way_is_refused(tmp_path):
     saved(tmp_path, "a")
     for changes, named in (({"num_hidden_layers": 1}, "num_hidden_layers"), ({"rope_theta": 5e5}, "rope_theta")):
         saved(tmp_path, "b", SMALL.replace(**changes))
-        with pytest.raises(UsageError, match=f"differ in {named}: give a network and what was trained from it"):
+        with pytest.raises(UsageError, match=f"differ in {named}: give two of one origin"):
             interpolated(tmp_path, 0.5)
     saved(tmp_path, "b", text="something else altogether")
     with pytest.raises(UsageError, match="different tokenizers"):
