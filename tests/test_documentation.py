@@ -42,6 +42,7 @@ NOT_RUN = {
     r"tensorboard ": "a server, and not ours",
     r"([A-Z_]+=\S+ )?(trackio |python train_.* --tracker )": "needs a package; test_trackers.py runs them",
     r"python scripts/serve.py": "goes on until Ctrl-C; tests/scripts/test_serve.py and tests/inference/server use it",
+    r"python (scripts/make_pairs.py|train_dpo.py --data_path out/pairs)": "needs a network that is right sometimes",
     r"python scripts/self_instruct.py": "asks a server, or a network that can invent tasks",
     r"(curl|OPENAI_API_BASE_URL=|lm_eval) ?": "asks a server that runs; tests/inference/server asks one",
     r"pip download|python .*smollm2": "a network from PyPI",

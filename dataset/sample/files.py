@@ -26,7 +26,7 @@ from dataset.sample.preferences import preferences, preferences_in_chats
 from dataset.sample.products import product_prompts, tool_chats
 from dataset.sample.prompts import prompts, prompts_in_chats, sums
 from dataset.sample.reasoning import answers_alone, few_thoughts, reasoning
-from dataset.sample.unknown import unknown_heldout
+from dataset.sample.unknown import many_unknown_heldout, unknown_heldout
 from dataset.sample.world import World
 from model.disk import exclusive, write_atomically
 from model.errors import SproutError
@@ -40,6 +40,7 @@ FILES = {
     "questions": held_out_questions,
     "many_questions": many_held_out_questions,
     "unknown_heldout": unknown_heldout,
+    "many_unknown_heldout": many_unknown_heldout,
     "rephrased_heldout": plain_heldout,
     "identity": lambda world: identity(world, held=False),
     "identity_heldout": lambda world: identity(world, held=True),

@@ -23,7 +23,7 @@ from dataset.sample.world import World
 
 # How many there are in fine-tuning, and held out, in each language.
 FACTS = (80, 5)  # of each skill
-MIXED_UP = (150, 8)  # a fact of another kind: the sound of a country
+MIXED_UP = (600, 8)  # a fact of another kind: the sound of a country
 SUMS = (120, 8)
 HARD = (120, 6)
 FREE = (4, 1)  # times each question
@@ -37,6 +37,7 @@ PHRASED_SUMS = (175, 0)
 MADE_UP_SHARE = 0.4  # of what is outside
 KNOWN_SHARE = 0.4  # of what the questions about things, places and people are about
 HELD_QUESTIONS = 100  # in each language
+MANY_DRAWS = 4  # of about as many, for the many questions
 PLAIN_SHARE = 0.45  # of all questions have lost their marks or capitals
 
 # A known English name is one token, and most others are several, so that little is refused by mistake; a known Chinese
@@ -44,7 +45,7 @@ PLAIN_SHARE = 0.45  # of all questions have lost their marks or capitals
 # Both amounts are larger than would be best for the network that learns from them: a step back follows
 # (`scripts/interpolate.py`), which takes refusals away.
 TIMES = {"en": 2.0, "zh": 0.9}  # how often the amounts above are made for fine-tuning
-TIMES_OF_CALCULATIONS = 1.6  # which name nothing, so that both languages need as many
+TIMES_OF_CALCULATIONS = 2.2  # which name nothing, so that both languages need as many
 
 _ENTITY = ("entity", "an entity")
 
@@ -90,17 +91,35 @@ def unknown_heldout(world: World) -> list[dict]:
     """Chat records about what is held out, in held-out wordings; `also_right` lists what may be said instead."""
     rng, found = world.rng("unknown held out"), []
     for language in LANGUAGES:
-        answers = unknown_wordings(language).answers
-        for each in rng.sample(list(asked_in_vain(world, language, held=True)), HELD_QUESTIONS):
-            right = [answers[each.kind], *(said for kind, said in answers.items() if kind != each.kind)]
-            also = [*right[1:], *([each.true] if each.true else [])]
-            found.append(_record(each) | {"also_right": also})
+        chosen = rng.sample(list(asked_in_vain(world, language, held=True)), HELD_QUESTIONS)
+        found += [_record_to_examine(each) for each in chosen]
     return found
 
 
-def asked_in_vain(world: World, language: str, held: bool) -> Iterator[Unknown]:
-    """All questions of one language without an answer."""
-    rng = world.rng(f"asked in vain {language} {held}")
+def many_unknown_heldout(world: World) -> list[dict]:
+    """Chat records like those of `unknown_heldout`, none of which is among them: what was chosen by these is examined
+    by others."""
+    asked = {record["conversations"][0]["content"] for record in unknown_heldout(world)}
+    found = []
+    for language in LANGUAGES:
+        for draw in range(1, MANY_DRAWS + 1):
+            for each in asked_in_vain(world, language, held=True, draw=draw):
+                if each.asked not in asked:
+                    asked.add(each.asked)
+                    found.append(_record_to_examine(each))
+    return found
+
+
+def _record_to_examine(each: Unknown) -> dict:
+    """With all answers that count as right: any refusal, and what is true."""
+    answers = unknown_wordings(each.language).answers
+    also = [said for kind, said in answers.items() if kind != each.kind]
+    return _record(each) | {"also_right": [*also, *([each.true] if each.true else [])]}
+
+
+def asked_in_vain(world: World, language: str, held: bool, draw: int = 0) -> Iterator[Unknown]:
+    """All questions of one language without an answer. draw: each number gives others."""
+    rng = world.rng(f"asked in vain {language} {held}{f' {draw}' if draw else ''}")
     for make in (_facts, _mixed_up, _sums, _hard, _free, _asked_of, _untold, _nonsense):
         for each in make(world, language, held, rng):
             plain = each.kind != "sum" and rng.random() < PLAIN_SHARE
@@ -155,7 +174,7 @@ def _mixed_up(world: World, language: str, held: bool, rng: random.Random) -> It
     for fact in world.facts:
         if fact.language == language and fact.skill in skills:
             of[fact.skill].add(fact.entity.lower())  # in small letters, a turkey is a country
-    for _ in range(_count(MIXED_UP, language, held)):
+    for _ in range(MIXED_UP[held]):  # in both languages: what a name is the name of tells, not whether it is known
         skill = rng.choice(skills)
         kind = rng.choice([kind for kind in known if kind not in (skill, "moral")])
         others = [entity for entity in known[kind] if entity.lower() not in of[skill]]
@@ -182,10 +201,16 @@ def _sums(world: World, language: str, held: bool, rng: random.Random) -> Iterat
     """Sums beyond 100."""
     wordings = unknown_wordings(language).sums.of(held)
     for _ in range(_count_of_calculations(SUMS, held)):
-        a, b = rng.choice((_two_digits, _large_and_small, _both_large))(rng)
+        a, b = _beyond_100(held, rng)
         asked = numbers_in(language, rng.choice(wordings), a, b, rng) if max(a, b) < 1000 else None
         asked = asked or rng.choice(wordings).format(a=a, b=b)
         yield Unknown(language, "sum", asked, true=sum_answer(language, a, b))
+
+
+def _beyond_100(held: bool, rng: random.Random) -> tuple[int, int]:
+    """Half of those to learn from have two digits: they look most like the sums that it can add."""
+    kinds = (_two_digits, _large_and_small, _both_large)
+    return rng.choice(kinds if held else (_two_digits, *kinds))(rng)
 
 
 def _two_digits(rng: random.Random) -> tuple[int, int]:
@@ -288,7 +313,7 @@ def _phrased(world: World, language: str, rng: random.Random) -> Iterator[dict]:
             topic = fill(wordings.topic, unheard(world, language, skill, rng))
             yield record(skill, language, [phrased(language, topic, rng), answers["fact"]])
     for _ in range(_count_of_calculations(PHRASED_SUMS, False)):
-        a, b = rng.choice((_two_digits, _large_and_small, _both_large))(rng)
+        a, b = _beyond_100(False, rng)
         named = rng.choice(phrasing(language).sums)
         named = numbers_in(language, named, a, b, rng) if max(a, b) < 1000 else named.format(a=a, b=b)
         yield record("sum", language, [phrased(language, named, rng), answers["sum"]])

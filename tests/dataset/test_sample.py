@@ -97,6 +97,7 @@ CHATS = (
     "questions",
     "first_chat",
     "unknown_heldout",
+    "many_unknown_heldout",
     "rephrased_heldout",
     "told",
     "identity",

@@ -18,7 +18,7 @@ from dataset.sample.phrasing import phrasing
 from dataset.sample.plain_questions import plain_heldout, plain_wordings
 from dataset.sample.questions import answer, sum_wordings
 from dataset.sample.recall import recalls
-from dataset.sample.unknown import asked_in_vain, unknown_heldout, unknown_wordings
+from dataset.sample.unknown import asked_in_vain, many_unknown_heldout, unknown_heldout, unknown_wordings
 from dataset.sample.world import World, said_by_users
 
 
@@ -43,7 +43,7 @@ def bare(text: str) -> str:
 
 def test_no_held_out_question_is_trained_on_however_it_is_spelled(world, tuned):
     asked = {bare(each) for each in said(tuned, "user")}
-    for records in (unknown_heldout(world), plain_heldout(world)):
+    for records in (unknown_heldout(world), many_unknown_heldout(world), plain_heldout(world)):
         held = [record["conversations"][0]["content"] for record in records]
         assert not {bare(each) for each in held} & asked
         assert len(set(held)) >= 0.97 * len(held)
@@ -187,9 +187,13 @@ def test_texts_told_again_are_texts_of_the_world(world):
         assert (record["language"] == "zh") == (request in phrasing("zh").told)
 
 
-def test_enough_is_held_out_and_its_accepted_answers_are_right(world):
-    records = unknown_heldout(world)
-    assert len(records) == 200
+@pytest.mark.parametrize("make, count", [(unknown_heldout, 200), (many_unknown_heldout, 600)])
+def test_enough_is_held_out_and_its_accepted_answers_are_right(world, make, count):
+    records = make(world)
+    assert len(records) >= count
+    asked = [record["conversations"][0]["content"] for record in records]
+    others = {record["conversations"][0]["content"] for record in unknown_heldout(world)}
+    assert make is unknown_heldout or len({*asked, *others}) == len(asked) + len(others)
     sums = 0
     for record in records:
         answers = set(unknown_wordings(record["language"]).answers.values())
