@@ -1,4 +1,4 @@
-"""Go only a part of the way from one network to another, and get back what that one has forgotten.
+"""Go only a part of the way from one network to another, to have something of what each of them can do.
 
     python scripts/interpolate.py --from_weight full_sft --to_weight first_chat --share 0.94 --weight_name chat
 
@@ -54,7 +54,7 @@ def main(arguments=None) -> None:
     distance = go_back(second, first, args.share)
     print(f"from {first.source} to {second.source}, {distance:.1%} of the first one's weights apart")
     if distance > UNRELATED:
-        print("warning: so far apart are networks with different beginnings, and what lies between them can do nothing")
+        print("warning: networks so far apart have usually different beginnings; then what lies between can do nothing")
     output.claim()
     if moved := output.keep_aside():
         print(f"moves the earlier {output.weight_file.name} to {moved}")

@@ -1,11 +1,12 @@
 """Pairs for train_dpo.py from a network's own answers: a better and a worse one of several to each prompt.
 
     python scripts/make_pairs.py --data_path my_prompts.jsonl --reward exact --save_file out/pairs.jsonl
-    python scripts/make_pairs.py --data_path my_prompts.jsonl --reward model:out/reward_512.pth --save_file out/pairs.jsonl
+    python scripts/make_pairs.py --data_path my_prompts.jsonl --reward model:out/reward_512.pth \\
+        --save_file out/pairs.jsonl
 
 The network answers each prompt --group_size times, and the rewards of train_grpo.py rate the answers. Where they
-differ, the best and the worst answer become a pair. An answer that --max_new_tokens cut off is in no pair. Pairs are
-written as they are found, so what is there stays there if the script is interrupted.
+differ, the best and the worst answer become a pair. An answer that --max_new_tokens cut off is in no pair, and neither
+is a blank one. Pairs are written as they are found, so what is there stays there if the script is interrupted.
 """
 
 import json
@@ -39,10 +40,14 @@ def parse_arguments(argv=None):
         help="exact, format, ..., or file.py:function[:weight] (docs/rewards.md; default exact)",
     )
     group.add_argument("--save_file", required=True, metavar="FILE", help="where to write the pairs, as JSON lines")
-    group.add_argument("--group_size", type=positive_int, default=8, metavar="G", help="answers to a prompt (8)")
+    group.add_argument(
+        "--group_size", type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)"
+    )
     group.add_argument("--pairs_per_prompt", type=positive_int, default=1, metavar="N", help="at most (%(default)s)")
     group.add_argument("--temperature", type=positive, default=1.0, metavar="X", help="of sampling (%(default)g)")
-    group.add_argument("--max_new_tokens", type=positive_int, default=128, metavar="N", help="of an answer (128)")
+    group.add_argument(
+        "--max_new_tokens", type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)"
+    )
     group.add_argument("--seed", type=count, default=42, metavar="N", help="of the sampling (%(default)s)")
     group = add_weight_arguments(parser, default="full_sft")
     group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
@@ -55,6 +60,8 @@ def refuse_contradictions(args) -> None:
     """Raises `UsageError` for flags that mean nothing together."""
     if args.group_size < 2:
         raise UsageError("--group_size 1 compares an answer with no other, so there is no pair: give 2 or more")
+    if args.group_size > ANSWERS_AT_ONCE:
+        raise UsageError(f"--group_size {args.group_size} is more than the {ANSWERS_AT_ONCE} answers of a batch")
     if 2 * args.pairs_per_prompt > args.group_size:
         raise UsageError(
             f"--pairs_per_prompt {args.pairs_per_prompt} takes {2 * args.pairs_per_prompt} answers, and --group_size is"
@@ -62,6 +69,8 @@ def refuse_contradictions(args) -> None:
         )
     if args.lora_scale is not None and not args.lora:
         raise UsageError("--lora_scale is for --lora, which is not given")
+    if not Path(args.save_file).name:
+        raise UsageError("--save_file is empty: give the name of a file")
     refuse_existing("--save_file", args.save_file)
 
 
@@ -69,84 +78,94 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
+    from dataset.records.kinds import only
+    from dataset.records.prompts import PROMPT_OR_CHAT
     from dataset.records.reading import check_file
     from inference.weights import open_network
     from model.device import choose_device
-    from training.report.going_on import command_of
     from training.rewards.loading import load_rewards
 
-    check_file(args.data_path)  # before the network is read
+    # What can be wrong about the files is said before the network is read.
+    check_file(args.data_path)
+    kind, path, counts = only(PROMPT_OR_CHAT, args.format), Path(args.save_file), Counter()
+    path.parent.mkdir(parents=True, exist_ok=True)
     device = choose_device(args.device, args.dtype)
     loaded = open_network(args, "full_sft", device, {}, say)
     rewards = load_rewards(args.reward or ["exact"], tokenizer=loaded.tokenizer, device=device, say=say)
-    counts = Counter()
-    path = Path(args.save_file)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "x", encoding="utf-8") as file:
-        try:
-            for pair in pairs(args, loaded, device, rewards, counts):
-                file.write(json.dumps(pair, ensure_ascii=False) + "\n")
+    answering = Answering(args, loaded, device, rewards)
+    try:
+        with open(path, "x", encoding="utf-8", errors="backslashreplace") as file:
+            for pair in pairs(args, kind, answering, counts):
+                file.write(json.dumps(pair, ensure_ascii=False, default=str) + "\n")
                 file.flush()
-        finally:
-            report(args, counts)
-            if not counts["pairs"]:
-                path.unlink()
+                counts["pairs"] += 1
+    finally:
+        if not counts["pairs"]:
+            path.unlink(missing_ok=True)
+        report(args, counts)
     if not counts["pairs"]:
-        raise SproutError(
-            "no prompt has two whole answers whose rewards differ, so there is no pair: take prompts that the network"
-            " answers right sometimes, a higher --temperature or a larger --group_size"
-        )
-    learn = ["train_dpo.py", "--from_weight", loaded.source, "--data_path", args.save_file]
-    merged = " a network into which scripts/merge_lora.py merged the adapters:" if args.lora else ""
-    say(f"train on them:{merged} {command_of(*learn, here=Path.cwd())}")
+        raise SproutError(f"there is no pair, since {why_none(counts)}")
+    say_next(args, loaded.source)
 
 
-def pairs(args, loaded, device, rewards, counts: Counter) -> Iterator[dict]:
+def pairs(args, kind, answering: "Answering", counts: Counter) -> Iterator[dict]:
     """The pairs of all prompts as records. counts: what becomes of prompts and answers."""
-    from dataset.records.kinds import only
     from dataset.records.measured import parts_of
-    from dataset.records.prompts import PROMPT_OR_CHAT
-    from dataset.rendering import ChatRenderer
     from training.rewards.pairs import pairs_of
 
-    renderer = ChatRenderer(loaded.tokenizer)
-    answering = Answering(args, loaded, device, renderer, rewards)
-    kind = only(PROMPT_OR_CHAT, args.format)
     at_once = max(1, ANSWERS_AT_ONCE // args.group_size)
     for documents, show in parts_of(args.data_path, kind, "answering"):
-        for start in range(0, len(documents), at_once):
-            prompts = [asked(document.content, renderer) for document in documents[start : start + at_once]]
-            fitting = [prompt for prompt in prompts if len(prompt.ids) <= answering.room]
-            counts.update(prompts=len(prompts), too_long=len(prompts) - len(fitting))
-            for prompt, texts, values in answering.groups(fitting):
+        prompts = [answering.asked(document.content) for document in documents]
+        # A reward may ask for a column that some records have, whether those of a batch are among them or not.
+        columns = list(dict.fromkeys(name for prompt in prompts for name in prompt.columns))
+        for start in range(0, len(prompts), at_once):
+            some = prompts[start : start + at_once]
+            fitting = [prompt for prompt in some if len(prompt.ids) <= answering.room]
+            counts.update(prompts=len(some), too_long=len(some) - len(fitting))
+            for prompt, texts, values in answering.groups(fitting, columns):
                 found = pairs_of(values, args.pairs_per_prompt)
-                counts.update(pairs=len(found), equal=not found, cut_off=sum(text is None for text in texts))
+                few = sum(not math.isnan(value) for value in values) < 2
+                counts.update(too_few=few, equal=not found and not few, unusable=texts.count(None))
                 yield from (record(prompt, texts, values, *pair) for pair in found)
-            show(min(1.0, (start + at_once) / len(documents)))
-
-
-def asked(prompt, renderer):
-    """A prompt of a file with its ids, as the rewards take it."""
-    from dataset.cache.prompts import StoredPrompt
-
-    messages, tools = [dict(message) for message in prompt.conversation.messages], list(prompt.conversation.tools)
-    return StoredPrompt(renderer.prompt(messages, tools), messages, tools, prompt.columns)
+            show(min(1.0, (start + at_once) / len(prompts)))
 
 
 class Answering:
-    """Samples and rates groups of answers. room: the most tokens that a prompt may have."""
+    """Samples and rates groups of answers. room: the most tokens that a prompt may have.
 
-    def __init__(self, args, loaded, device, renderer, rewards):
+    Raises `UsageError` for answers so long that the positions of the network leave no room for a prompt.
+    """
+
+    def __init__(self, args, loaded, device, rewards):
+        from dataset.rendering import ChatRenderer
         from inference.writer import ready_to_generate
         from model.generation import new_generator
 
-        self._args, self._model, self._renderer, self._rewards = args, loaded.model, renderer, rewards
+        positions = loaded.model.config.max_position_embeddings
+        self.room = positions - args.max_new_tokens
+        if self.room < 1:
+            raise UsageError(
+                f"--max_new_tokens {args.max_new_tokens} leaves no room for a prompt in {positions} tokens"
+            )
+        self._args, self._model, self._rewards = args, loaded.model, rewards
+        self._renderer = ChatRenderer(loaded.tokenizer)
         self._precision = ready_to_generate(loaded.model, device, args.dtype)
         self._generator = new_generator(device.device, args.seed)
-        self.room = loaded.model.config.max_position_embeddings - args.max_new_tokens
 
-    def groups(self, prompts: list) -> Iterator[tuple]:
-        """Each prompt, the texts of its answers, None for one that was cut off, and their rewards, NaN for such."""
+    def asked(self, prompt):
+        """A prompt of a file with its ids, as the rewards take it."""
+        from dataset.cache.prompts import StoredPrompt
+
+        messages, tools = [dict(message) for message in prompt.conversation.messages], list(prompt.conversation.tools)
+        columns = json.loads(json.dumps(prompt.columns, default=str))  # a date is a text to rewards, as in GRPO
+        return StoredPrompt(self._renderer.prompt(messages, tools), messages, tools, columns)
+
+    def groups(self, prompts: list, columns: list[str]) -> Iterator[tuple]:
+        """Each prompt, the texts of its answers and their rewards.
+
+        None stands for an answer that is no side of a pair: it was cut off, says nothing, or was given before by the
+        same prompt. Its reward is NaN. columns: what the rewards are given, whether these prompts have it or not.
+        """
         from inference.tools.turns import converse
         from model.sampling import Sampling
         from training.losses.advantages import weighted_sum
@@ -164,24 +183,36 @@ class Answering:
                 sampling=Sampling(temperature=self._args.temperature),
                 generator=self._generator,
             )
-        rated = rewards_of(self._rewards, every, answers, self._args, tokenizer)
+        rated = rewards_of(self._rewards, every, answers, self._args, tokenizer, columns)
         total = weighted_sum(rated, [reward.weight for reward in self._rewards]).tolist()
-        texts = [tokenizer.decode(one.last_turn[:-1]) if one.ended else None for one in answers]
-        values = [math.nan if text is None else value for text, value in zip(texts, total, strict=True)]
         for place, prompt in enumerate(prompts):
-            own = slice(place * size, (place + 1) * size)
-            yield prompt, texts[own], values[own]
+            texts = []
+            for one in answers[place * size : (place + 1) * size]:
+                text = tokenizer.decode(one.last_turn[:-1]).strip() if one.ended else ""
+                texts.append(text if text and "\0" not in text and text not in texts else None)
+            values = total[place * size : (place + 1) * size]
+            yield prompt, texts, [math.nan if text is None else value for text, value in zip(texts, values)]
 
 
 def record(prompt, texts: list[str], values: list[float], better: int, worse: int) -> dict:
-    """A pair as train_dpo.py reads it; the prompt's own columns, such as its skill, come last."""
+    """A pair as train_dpo.py reads it; the prompt's own columns, such as its skill, come last.
+
+    A column that would say something about the pair is left out: it is about an answer that the record had before.
+    """
+    from dataset.records.marks import LABELS, OTHER_MARK, without_marks
+    from dataset.records.preferences import REJECTED
+
     messages = prompt.messages
     alone = len(messages) == 1 and messages[0]["role"] == "user"
     found = {"prompt": messages[0]["content"] if alone else messages, "chosen": texts[better]}
     found |= {"rejected": texts[worse], "chosen_reward": values[better], "rejected_reward": values[worse]}
     if prompt.tools:
         found["tools"] = prompt.tools
-    return found | {name: value for name, value in prompt.columns.items() if name not in found}
+    about_another = {"margin", "history", "messages", "conversations", *LABELS, *REJECTED}
+    for name, value in without_marks(prompt.columns).items():
+        if name not in found and name not in about_another and not OTHER_MARK.search(name):
+            found[name] = value
+    return found
 
 
 def report(args, counts: Counter) -> None:
@@ -189,10 +220,35 @@ def report(args, counts: Counter) -> None:
     if not counts["prompts"]:
         return
     say(
-        f"{counts['pairs']:,} pairs from {counts['prompts']:,} prompts with {args.group_size} answers each;"
-        f" {counts['equal']:,} prompts whose answers have equal rewards, {counts['too_long']:,} too long,"
-        f" {counts['cut_off']:,} answers cut off by --max_new_tokens"
+        f"{counts['pairs']:,} pairs from {counts['prompts']:,} prompts with {args.group_size} answers each; of the"
+        f" prompts, {counts['equal']:,} have answers of equal rewards, {counts['too_few']:,} fewer than two different"
+        f" whole answers with a reward, and {counts['too_long']:,} are too long"
     )
+
+
+def why_none(counts: Counter) -> str:
+    """The most frequent reason, and what helps."""
+    reasons = {
+        "equal": "the answers to a prompt have equal rewards: take prompts that the network answers right sometimes, a"
+        " higher --temperature or a larger --group_size",
+        "too_few": "hardly a prompt has two different whole answers with a reward: give a larger --max_new_tokens, a"
+        " higher --temperature, or a --reward that rates them",
+        "too_long": "the prompts are too long for the network's positions: give a smaller --max_new_tokens",
+    }
+    return reasons[max(reasons, key=lambda name: counts[name])]
+
+
+def say_next(args, source: str) -> None:
+    """The commands that train on the pairs."""
+    from training.report.going_on import command_of
+
+    here = Path.cwd()
+    if args.lora:
+        scale = () if args.lora_scale is None else ("--lora_scale", args.lora_scale)
+        flags = ("--lora", args.lora, *scale, "--weight_name", "merged", "--out_dir", args.out_dir)
+        say(f"first make the adapters a part of the network: {command_of('scripts/merge_lora.py', *flags, here=here)}")
+    start = ("--from_weight", "merged", "--out_dir", args.out_dir) if args.lora else ("--from_weight", source)
+    say(f"train on them: {command_of('train_dpo.py', *start, '--data_path', args.save_file, here=here)}")
 
 
 if __name__ == "__main__":

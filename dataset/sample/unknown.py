@@ -37,13 +37,13 @@ PHRASED_SUMS = (175, 0)
 MADE_UP_SHARE = 0.4  # of what is outside
 KNOWN_SHARE = 0.4  # of what the questions about things, places and people are about
 HELD_QUESTIONS = 100  # in each language
-MANY_DRAWS = 4  # of about as many, for the many questions
+MANY_DRAWS = 4  # so many times as many questions, less those that are drawn twice
 PLAIN_SHARE = 0.45  # of all questions have lost their marks or capitals
 
 # A known English name is one token, and most others are several, so that little is refused by mistake; a known Chinese
 # name is put together from the characters that others have, too. With equal amounts English is refused too little.
-# Both amounts are larger than would be best for the network that learns from them: a step back follows
-# (`scripts/interpolate.py`), which takes refusals away.
+# Both amounts are larger than would be best for the network that learns from them: a step toward the
+# network without them follows (`scripts/interpolate.py`), which takes refusals away.
 TIMES = {"en": 2.0, "zh": 0.9}  # how often the amounts above are made for fine-tuning
 TIMES_OF_CALCULATIONS = 3.5  # which name nothing, so that both languages need as many
 
@@ -174,7 +174,7 @@ def _mixed_up(world: World, language: str, held: bool, rng: random.Random) -> It
     for fact in world.facts:
         if fact.language == language and fact.skill in skills:
             of[fact.skill].add(fact.entity.lower())  # in small letters, a turkey is a country
-    for _ in range(MIXED_UP[held]):  # in both languages: what a name is the name of tells, not whether it is known
+    for _ in range(MIXED_UP[held]):  # without TIMES, since whether these names are known does not matter
         skill = rng.choice(skills)
         kind = rng.choice([kind for kind in known if kind not in (skill, "moral")])
         others = [entity for entity in known[kind] if entity.lower() not in of[skill]]

@@ -53,8 +53,8 @@ def made(workshop, save_file, *flags, data="prompts.jsonl", reward="my_reward.py
     return [json.loads(line) for line in save_file.read_text().splitlines()]
 
 
-def test_answers_are_rated_as_in_grpo_and_come_back_as_they_were_sampled(workshop, tmp_path, capsys):
-    """The reward counts letters; what train_dpo.py reads of a pair are the ids that the network wrote."""
+def test_answers_are_rated_as_in_grpo_and_read_by_dpo_as_they_were_written(workshop, tmp_path, capsys):
+    """The reward counts letters."""
     records = made(workshop, tmp_path / "new" / "pairs.jsonl")
     assert 2 <= len(records) <= 5
     for record in records:
@@ -88,11 +88,83 @@ def test_the_same_seed_gives_the_same_pairs_and_another_one_others(workshop, tmp
     assert len(first) > len({json.dumps(record["prompt"]) for record in first})  # several of a prompt
 
 
+def with_reward(workshop, name: str, code: str) -> str:
+    (workshop.folder / f"{name}.py").write_text(f"def {name}(prompts, completions, **columns):\n    return {code}\n")
+    return f"{name}.py:{name}"
+
+
 def test_the_last_answer_of_a_chat_is_the_right_one(workshop, tmp_path):
-    (workshop.folder / "own.py").write_text("def own(prompts, completions, answer):\n    return [len(t) for t in answer]\n")
-    with pytest.raises(SproutError, match="no prompt has two whole answers whose rewards differ"):
-        made(workshop, tmp_path / "none.jsonl", data="chat_a.jsonl", reward="own.py:own")
-    assert not (tmp_path / "none.jsonl").exists()
+    chats = [json.loads(line)["conversations"] for line in (workshop.folder / "chat_a.jsonl").read_text().splitlines()]
+    code = "[float(text == right) for text, right in zip(completions, columns['answer'])]"
+    reward = with_reward(workshop, "same", code)
+    records = made(workshop, tmp_path / "pairs.jsonl", data="chat_a.jsonl", reward=reward)
+    assert records
+    right = {json.dumps(turns[:-1]): turns[-1]["content"] for turns in chats}
+    for record in records:
+        asked = record["prompt"]
+        turns = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
+        assert record["chosen"] == right[json.dumps(turns)] != record["rejected"]
+
+
+def test_the_same_answer_twice_is_no_pair_however_its_reward_is_rounded(workshop, tmp_path):
+    """Nor is a blank one, which no reader of pairs takes."""
+    reward = with_reward(workshop, "noise", "[place * 0.01 - 9 * (not t) for place, t in enumerate(completions)]")
+    records = made(workshop, tmp_path / "noise.jsonl", "--pairs_per_prompt=3", "--temperature=0.7", reward=reward)
+    assert records and all(record["chosen"] != record["rejected"] for record in records)
+    assert all(record[side].strip() for record in records for side in ("chosen", "rejected"))
+    kind, _ = kind_of_file(tmp_path / "noise.jsonl", ("preference",))
+    assert len(list(all_documents(tmp_path / "noise.jsonl", kind, "reading"))) == len(records)
+
+
+def test_columns_about_an_older_answer_stay_out_of_the_pair(workshop, tmp_path):
+    about = {
+        "label": False,
+        "train": False,
+        "weight": 0,
+        "margin": 7.0,
+        "rejected": "x",
+        "loss_mask": [0],
+        "skill": "word",
+    }
+    (workshop.folder / "about.jsonl").write_text(
+        "".join(json.dumps({"prompt": w} | about) + "\n" for w in ("ab", "ca"))
+    )
+    records = made(workshop, tmp_path / "about.jsonl", data="about.jsonl")
+    assert records and all(record.keys() & about.keys() == {"rejected", "skill"} for record in records)
+    kind, _ = kind_of_file(tmp_path / "about.jsonl", ("preference",))
+    for document in all_documents(tmp_path / "about.jsonl", kind, "reading"):
+        (pair,) = document.content.pairs
+        assert pair.margin == 0 and pair.rejected.messages[-1]["content"] != "x" and not pair.chosen.untrained
+
+
+def test_a_column_that_only_other_records_have_is_given_as_none(workshop, tmp_path):
+    lines = [{"prompt": "ab", "answer": "ab"}, *({"prompt": word} for word in ("ca", "cb"))]
+    (workshop.folder / "some.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rated = "[None if a is None else len(c) for a, c in zip(answer, completions)]"
+    (workshop.folder / "needs.py").write_text(f"def needs(prompts, completions, answer):\n    return {rated}\n")
+    records = made(workshop, tmp_path / "some.jsonl", "--group_size=300", data="some.jsonl", reward="needs.py:needs")
+    assert {record["prompt"] for record in records} <= {"ab"}
+
+
+def test_without_a_pair_the_reason_is_said_and_no_file_is_left(workshop, tmp_path):
+    for reward, flags, reason in (
+        (with_reward(workshop, "equal", "[1] * len(completions)"), (), "the answers to a prompt have equal rewards"),
+        (with_reward(workshop, "none", "[None] * len(completions)"), (), "hardly a prompt has two different whole"),
+        ("my_reward.py:letters", ("--max_new_tokens=62",), "the prompts are too long"),
+    ):
+        with pytest.raises(SproutError, match=f"there is no pair, since {reason}"):
+            made(workshop, tmp_path / "no.jsonl", *flags, reward=reward)
+        assert not (tmp_path / "no.jsonl").exists()
+
+
+def test_the_network_of_adapters_has_to_be_merged_first(workshop, tmp_path, capsys):
+    lora = Workshop(workshop.folder, "lora")
+    start = [f"--from_weight={workshop.result('out').weight_file}"]
+    lora.train("out", "--max_steps=2", "--eval_interval=0", begins=start)
+    made(workshop, tmp_path / "lora.jsonl", "--lora=lora", "--lora_scale=0.5")
+    said = capsys.readouterr().err
+    assert "scripts/merge_lora.py --lora lora --lora_scale 0.5 --weight_name merged" in said
+    assert "train_dpo.py --from_weight merged" in said
 
 
 def test_what_cannot_be_made_is_refused_before_anything_is_sampled(workshop, tmp_path):
@@ -102,7 +174,9 @@ def test_what_cannot_be_made_is_refused_before_anything_is_sampled(workshop, tmp
         ((), "exists already"),
         (("--group_size=1",), "compares an answer with no other"),
         (("--pairs_per_prompt=4",), "takes 8 answers, and --group_size is 6"),
+        (("--group_size=513",), "is more than the 512 answers of a batch"),
         (("--lora_scale=0.5",), "--lora_scale is for --lora"),
+        (("--max_new_tokens=64",), "leaves no room for a prompt in 64 tokens"),
     ):
         target = path if not flags else tmp_path / "new.jsonl"
         with pytest.raises(UsageError, match=said):
@@ -121,4 +195,4 @@ def test_a_prompt_without_room_is_left_out_and_counted(workshop, tmp_path, capsy
     (workshop.folder / "long.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     records = made(workshop, tmp_path / "short.jsonl", data="long.jsonl")
     assert records and all(len(record["prompt"]) < 5 for record in records)
-    assert "1 too long" in capsys.readouterr().err
+    assert "and 1 are too long" in capsys.readouterr().err
