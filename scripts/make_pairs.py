@@ -186,10 +186,12 @@ class Answering:
         rated = rewards_of(self._rewards, every, answers, self._args, tokenizer, columns)
         total = weighted_sum(rated, [reward.weight for reward in self._rewards]).tolist()
         for place, prompt in enumerate(prompts):
-            texts = []
+            texts, said = [], {""}
             for one in answers[place * size : (place + 1) * size]:
-                text = tokenizer.decode(one.last_turn[:-1]).strip() if one.ended else ""
-                texts.append(text if text and "\0" not in text and text not in texts else None)
+                text = tokenizer.decode(one.last_turn[:-1]) if one.ended else ""
+                is_new = text.strip() not in said and "\0" not in text
+                texts.append(text if is_new else None)
+                said.add(text.strip())
             values = total[place * size : (place + 1) * size]
             yield prompt, texts, [math.nan if text is None else value for text, value in zip(texts, values)]
 
