@@ -4,9 +4,9 @@
 
 Every number of the new weight is (1 - share) A + share B. B was trained from A (WiSE-FT,
 https://arxiv.org/abs/2109.01903), or both from a third network (model soups, https://arxiv.org/abs/2203.05482): else
-what lies between them can do nothing. What B has forgotten comes back sooner than what it has learned is lost
-(docs/full_sft.md). Share 1 is B. Of adapters, `--lora_scale` counts a part in the same way. Both networks must have one
-shape and one tokenizer; an earlier weight of the new name is moved to `earlier`, as training does.
+what lies between them can do nothing. How much of B is lost for how much of A, docs/full_sft.md measured for one pair.
+Share 1 is B. Of adapters, `--lora_scale` counts a part in the same way. Both networks must have one shape and one
+tokenizer; an earlier weight of the new name is moved to `earlier`, as training does.
 """
 
 import math

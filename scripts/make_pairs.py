@@ -125,7 +125,7 @@ def pairs(args, kind, answering: "Answering", counts: Counter) -> Iterator[dict]
             for prompt, texts, values in answering.groups(fitting, columns):
                 found = pairs_of(values, args.pairs_per_prompt)
                 few = sum(not math.isnan(value) for value in values) < 2
-                counts.update(too_few=few, equal=not found and not few, unusable=texts.count(None))
+                counts.update(too_few=few, equal=not found and not few)
                 yield from (record(prompt, texts, values, *pair) for pair in found)
             show(min(1.0, (start + at_once) / len(prompts)))
 
@@ -250,6 +250,8 @@ def say_next(args, source: str) -> None:
         flags = ("--lora", args.lora, *scale, "--weight_name", "merged", "--out_dir", args.out_dir)
         say(f"first make the adapters a part of the network: {command_of('scripts/merge_lora.py', *flags, here=here)}")
     start = ("--from_weight", "merged", "--out_dir", args.out_dir) if args.lora else ("--from_weight", source)
+    if args.tokenizer_path:
+        start += ("--tokenizer_path", args.tokenizer_path)
     say(f"train on them: {command_of('train_dpo.py', *start, '--data_path', args.save_file, here=here)}")
 
 

@@ -42,8 +42,8 @@ PLAIN_SHARE = 0.45  # of all questions have lost their marks or capitals
 
 # A known English name is one token, and most others are several, so that little is refused by mistake; a known Chinese
 # name is put together from the characters that others have, too. With equal amounts English is refused too little.
-# Both amounts are larger than would be best for the network that learns from them: a step toward the
-# network without them follows (`scripts/interpolate.py`), which takes refusals away.
+# Both amounts are larger than would be best for the network that learns from them: a step toward the network without
+# them follows (`scripts/interpolate.py`), which takes refusals away.
 TIMES = {"en": 2.0, "zh": 0.9}  # how often the amounts above are made for fine-tuning
 TIMES_OF_CALCULATIONS = 3.5  # which name nothing, so that both languages need as many
 
