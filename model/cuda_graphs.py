@@ -5,8 +5,11 @@ A graph is launched at once, but always runs the same kernels on the same memory
 and random state in place, and each (number of slots, width of attention) has a graph of its own.
 """
 
+import contextlib
 import functools
 import sys
+import weakref
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -19,19 +22,68 @@ TOLERANCE = 0.02  # of the largest logit: the same kernels, in bfloat16 perhaps 
 
 def capture(batch) -> None:
     """Lets a `model.generation.Decoding` on a GPU take its steps from graphs."""
-    graphs, read_prompts = Graphs(batch), batch.read_prompts
-
-    def read() -> None:
-        with sdpa_kernel(BACKENDS):
-            read_prompts()
-
-    batch.read_prompts, batch.step = read, graphs.step
+    # The batch knows its graphs. If they knew it as well, its cache would stay until Python looks for circles.
+    graphs = Graphs(weakref.proxy(batch))
+    batch.read_prompts, batch.step = graphs.read_prompts, graphs.step
 
 
 @functools.cache
 def side_stream(device: torch.device) -> torch.cuda.Stream:
-    """The stream on which steps are captured: always the same, since each has its own workspace for matrix products."""
+    """The stream on which everything is recorded: always the same, since each has its own workspace for products."""
     return torch.cuda.Stream(device)
+
+
+@contextlib.contextmanager
+def on_the_side(device: torch.device) -> Iterator[None]:
+    """Context of `side_stream`, in the order of what comes before and after."""
+    side, main = side_stream(device), torch.cuda.current_stream(device)
+    side.wait_stream(main)
+    try:
+        with torch.cuda.stream(side):
+            yield
+    finally:
+        main.wait_stream(side)
+
+
+def record(work: Callable, device: torch.device, generator: torch.Generator | None = None, pool=None) -> tuple:
+    """Records the kernels that `work` starts: returns a CUDA graph of them, and what `work` returned.
+
+    work: has run before `on_the_side`, as libraries set themselves up in a first call, which cannot be recorded.
+    generator: where random numbers come from, if not from the default one. pool: memory that graphs share.
+
+    If it fails, random numbers and memory are as they were before, and the error is raised.
+    """
+    graph, pool = torch.cuda.CUDAGraph(), pool or torch.cuda.graph_pool_handle()
+    generators = [torch.cuda.default_generators[device.index]] + ([generator] if generator else [])
+    torch.cuda.synchronize(device)
+    with on_the_side(device):
+        try:
+            with torch.inference_mode(False):  # a later graph, outside of it, writes to what is allocated here
+                if generator:
+                    graph.register_generator_state(generator)
+                # Other threads may use the GPU meanwhile: one that copies the next batch of a training run, say.
+                graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+            results = work()
+            graph.capture_end()
+        except BaseException:
+            _abandon(graph, device, pool, generators)
+            raise
+    return graph, results
+
+
+def _abandon(graph, device: torch.device, pool, generators: list[torch.Generator]) -> None:
+    """Ends a recording that failed. Where it was invalid, torch itself does so only in part: it would refuse to draw
+    random numbers, and keep memory for the graph, from then on."""
+    for end in (graph.capture_end, functools.partial(torch._C._cuda_endAllocateToPool, device.index, pool)):
+        with contextlib.suppress(RuntimeError):  # if this has ended already, or not begun
+            end()
+    for generator in generators:
+        _renew(generator)
+
+
+def _renew(generator: torch.Generator) -> None:
+    """Gives a generator a state of the same numbers that takes no part in a recording."""
+    generator.graphsafe_set_state(generator.clone_state())
 
 
 class Graphs:
@@ -40,9 +92,17 @@ class Graphs:
     failed = False  # in this process, which then tries no more and has said so
 
     def __init__(self, batch):
-        self.batch, self.eager_step = batch, batch.step
+        self.batch, kind = batch, batch.__class__
+        self.eager_step, self.eager_read = (
+            functools.partial(kind.step, batch),
+            functools.partial(kind.read_prompts, batch),
+        )
         self.graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
-        self.pool, self.stream = torch.cuda.graph_pool_handle(), side_stream(batch.tokens.device)
+        self.device, self.pool = batch.tokens.device, torch.cuda.graph_pool_handle()
+
+    def read_prompts(self) -> None:
+        with sdpa_kernel(BACKENDS):
+            self.eager_read()
 
     def step(self) -> None:
         """One step of the batch. With a graph, nothing here waits for the GPU."""
@@ -60,7 +120,8 @@ class Graphs:
     def first_step(self, key: tuple[int, int]) -> None:
         """The step without a graph, which warms up; and again with one, which is kept if it computes the same."""
         before = self.state()
-        expected = self.on_the_side(self.eager_step)
+        with on_the_side(self.device):
+            expected = self.eager_step()
         after = self.state()
         try:
             self.restore(before)
@@ -71,34 +132,15 @@ class Graphs:
             self.graphs[key] = graph
         except Exception as error:  # whatever a driver, a GPU or a version of torch refuses
             Graphs.failed = True
+            self.graphs.clear()  # they may draw from the state that the generator had
             reason = str(error).partition("\n")[0] or type(error).__name__
             print(f"warning: decoding goes on without CUDA graphs, more slowly: {reason}", file=sys.stderr, flush=True)
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(self.device)
         self.restore(after)
 
     def captured(self) -> tuple[torch.cuda.CUDAGraph, Tensor]:
         """A graph of the step, and the logits that it will write."""
-        graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(self.batch.generator)
-
-        def capture() -> Tensor:
-            # Other threads may use the GPU meanwhile: one that copies the next batch of a training run, say.
-            graph.capture_begin(pool=self.pool, capture_error_mode="thread_local")
-            try:
-                return self.eager_step()
-            finally:
-                graph.capture_end()
-
-        torch.cuda.synchronize()
-        return graph, self.on_the_side(capture)
-
-    def on_the_side(self, step) -> Tensor:
-        """Runs `step` on a stream of its own, as capturing demands it, of the warm-up too."""
-        self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            logits = step()
-        torch.cuda.current_stream().wait_stream(self.stream)
-        return logits
+        return record(self.eager_step, self.device, self.batch.generator, self.pool)
 
     def check(self, logits: Tensor, expected: Tensor) -> None:
         difference = (logits - expected).float().nan_to_num().abs().max()

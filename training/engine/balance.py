@@ -57,9 +57,8 @@ class Balance:
         if not self._tallies:
             return
         found = [torch.zeros_like(tally) if tally.grad is None else tally.grad for tally in self._tallies]
-        for tally in self._tallies:
-            tally.grad = None
         flat = torch.stack(found).flatten()
+        self.forget()
         flat = distributed.sum_over_processes(torch.cat([flat, flat.new_zeros(1) + count]))
         chosen, probability, entropy = flat[:-1].view(len(found), 3, self._experts).unbind(1)  # each [layers, E]
         tokens = chosen.sum(1, keepdim=True) / self._chosen
@@ -77,6 +76,12 @@ class Balance:
         }
         measured = {f"experts/{name}": torch.where(any_token, value, 0.0) for name, value in values.items()}
         measures.add(any_token.float(), **measured)
+
+    def forget(self) -> None:
+        """Forgets what was counted since the last update. The counts keep their memory, as a recorded pass knows it."""
+        for tally in self._tallies:
+            if tally.grad is not None:
+                tally.grad.zero_()
 
     def press(self, factor: float) -> None:
         """Makes the weights hold from here on. factor: what the updater multiplies a loss by."""

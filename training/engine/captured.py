@@ -17,6 +17,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from model import cuda_graphs
 from model.whole import gradients_of, norm_of
 from training.engine.update import Updater, forward_backward
 
@@ -25,15 +26,10 @@ TOLERANCE = 5e-3  # relative, for kernels that add up in any order; with --deter
 
 def record(work: Callable[[], list[Tensor]], device: torch.device) -> tuple[Callable[[], None], list[Tensor]]:
     """Records the kernels of `work`: returns a function that starts them again, and the tensors that they write."""
-    side = torch.cuda.Stream(device)
-    side.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(side):
-        work()  # libraries set themselves up in a first call on a stream, which cannot be recorded
-    torch.cuda.current_stream(device).wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    # Meanwhile another thread prepares batches, so only this thread is kept from calls that cannot be recorded.
-    with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
-        results = work()
+    with cuda_graphs.on_the_side(device):
+        work()
+    torch.cuda.empty_cache()  # a graph has memory of its own, and uses none that was given back
+    graph, results = cuda_graphs.record(work, device)
     return graph.replay, results
 
 

@@ -21,7 +21,8 @@ from training.engine.memory import Footprint
 from training.engine.memory_of_products import kept_products
 from training.engine.speed import OPERATIONS_PER_SECOND, compiles
 
-# cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute.
+# cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute; as much again on
+# the stream where a pass is recorded.
 WORKSPACE = 2 * 32 * 2**20
 MUON_AT_ONCE = 2**26  # numbers that Muon stacks at a time
 COMPACT_AT_ONCE, PIECE = 2**24, 2**22  # the same with compact optimizers; numbers of AdamW at a time
@@ -163,9 +164,10 @@ def footprint_on_cuda(plain: Footprint, rows, args, choice: Device) -> CudaFootp
     if args.max_steps:  # without a batch, steps of the size of the plan's rule
         batch = (args.batch_size or 0) * (args.accumulation_steps or 1) * rows.row_length
         tokens = min(tokens, args.max_steps * (batch or 8.4 * args.max_steps))
+    recorded = not args.activation_checkpointing and args.optimizer_memory != "compact"
     seconds = 6 * plain.config.active_parameters() * tokens / OPERATIONS_PER_SECOND["cuda"]
     return CudaFootprint(
-        **vars(plain) | {"program": plain.program + WORKSPACE},
+        **vars(plain) | {"program": plain.program + WORKSPACE * (2 if recorded else 1)},
         compiled=args.activation_checkpointing != CHEAP and compiles(choice.device, args.compile, seconds)[0],
         masked=masked,
         flash=half and not masked and torch.cuda.get_device_capability(choice.device) >= (8, 0),

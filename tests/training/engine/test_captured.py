@@ -8,17 +8,21 @@ import pytest
 import torch
 
 from dataset.rows.rows import Batch
+from model.experts import ExpertsConfig
 from model.likelihood import IGNORE
 from model.lora import Lora, add_lora
 from tests.support import random_network
 from tests.training.engine.fake_gpu import FakeGraphs
 from tests.training.support import SMALL
+from training.engine.balance import Balance
 from training.engine.optimizers import build_optimizers
-from training.engine.update import Updater, forward_backward
+from training.engine.update import Measures, Updater, forward_backward
 from training.losses.next_token import next_token_loss, next_token_loss_and_measures
 from training.losses.tag_weights import target_weights
 
 ROWS = 4
+EXPERTS = {"vocab_size": SMALL.vocab_size, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+EXPERTS |= {"intermediate_size": 48, "num_experts": 4}
 
 
 def batch_of(rows: int, seed: int) -> Batch:
@@ -31,13 +35,15 @@ def batch_of(rows: int, seed: int) -> Batch:
 class Line:
     """A training with two whole micro-batches a step, and half a one."""
 
-    def __init__(self, run, dropout: float = 0.0, fp16: bool = False):
-        self.run, self.model, self.found = run, random_network(SMALL), []
+    def __init__(self, run, dropout: float = 0.0, fp16: bool = False, config=SMALL):
+        self.run, self.model, self.found = run, random_network(config), []
         if dropout:
             torch.manual_seed(0)
             add_lora(self.model, Lora(rank=4, alpha=8.0, dropout=dropout))
         self.model.train()
         self.updater = Updater(build_optimizers(self.model, "muon", 0.02, 0.1), 100, 1.0, fp16)
+        if isinstance(config, ExpertsConfig):
+            self.updater.balance = Balance(self.model)
         self.factor = torch.ones(())  # of the loss, to spoil it
 
         def loss_of(batch):
@@ -54,7 +60,7 @@ class Line:
             loss, *measures = self.run(self.loss_of, batch, contextlib.nullcontext, self.updater)
             self.updater.add(loss, batch.trained)
             self.found.append((loss, *measures))
-        self.found.append(self.updater.update(1.0))
+        self.found.append(self.updater.update(1.0, Measures()))
         return self.found[-1]
 
     def steps(self, count: int) -> "Line":
@@ -76,6 +82,25 @@ def test_what_is_replayed_is_what_would_have_been_computed(dropout):
     assert_same(found, Line(forward_backward, dropout).steps(4))
     # Whole micro-batches, from the second step on: one to compare, five for the rest. Others run as they are.
     assert (graphs.recorded, graphs.replayed, said) == (1, 6, [])
+
+
+def test_experts_are_counted_once_and_where_the_recorded_pass_counts_them():
+    """Recording computes a pass several times, and what is recorded writes to the same memory for ever."""
+    config = ExpertsConfig(**EXPERTS, router_aux_loss_coef=0.5)
+    graphs = FakeGraphs()
+    found, addresses = Line(graphs.passes(ROWS), config=config), set()
+    for number in range(4):
+        found.step(number)
+        tallies = found.updater.balance._tallies
+        addresses.add(tuple(tally.grad.data_ptr() for tally in tallies))
+        assert not any(tally.grad.any() for tally in tallies)
+    plain = Line(forward_backward, config=config).steps(4)
+    assert_same(found, plain)
+    assert graphs.recorded == 1 and len(addresses) == 1
+    assert (
+        torch.equal(found.updater.balance.weights, plain.updater.balance.weights)
+        and plain.updater.balance.weights.any()
+    )
 
 
 def test_a_scale_that_changes_reaches_the_recorded_pass():
