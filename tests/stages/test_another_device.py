@@ -1,0 +1,50 @@
+"""Every stage where network and batches live on a device beside the host, as on any GPU."""
+
+import pytest
+import torch
+
+from tests.stages.another_device import another_device
+from tests.stages.table import STAGES
+from tests.stages.workshop import Workshop
+
+OTHERS = ("experts", "live", "kto", "sampled", "several")  # which compute in ways of their own
+RUNS = {
+    (name, variant): flags
+    for name, stage in STAGES.items()
+    for variant, flags in {"": (), **stage.variants}.items()
+    if variant in ("", *OTHERS)
+}
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    with another_device() as waits:
+        monkeypatch.setattr(Workshop, "device", "meta")
+        yield waits
+
+
+@pytest.mark.parametrize(("name", "variant"), RUNS)
+def test_nothing_of_the_host_meets_what_is_on_the_device(name, variant, tmp_path, elsewhere):
+    shop = Workshop.create(tmp_path, name)
+    flags = [flag.format(folder=tmp_path) for flag in RUNS[name, variant]]
+    shop.train("out", "--max_steps=2", "--sample_interval=2", "--eval_interval=1", "--val_ratio=0.2", *flags)
+    again = shop.train("out", "--max_steps=3", "--resume", "--allow_changed", "--val_ratio=0.2", *flags)
+    assert len(again.metrics) == 3
+    assert all(weight.isfinite().all() for weight in again.weights.values())
+
+
+@pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if not stage.samples])
+def test_a_step_waits_for_the_device_once(name, tmp_path, elsewhere):
+    shop, counts = Workshop.create(tmp_path, name), []
+    for steps in (2, 5):
+        elsewhere.clear()
+        shop.train(f"out{steps}", f"--max_steps={steps}", "--eval_interval=0")
+        counts.append(len(elsewhere))
+    assert counts[1] - counts[0] == 3
+
+
+def test_a_mistake_is_seen(elsewhere):
+    there = torch.ones(2, device="meta")
+    with pytest.raises(RuntimeError, match="of the host"):
+        there + torch.ones(2)
+    assert (there + 1).tolist() == [2.0, 2.0] and there.sum().item() == 2.0 and len(elsewhere) == 2
