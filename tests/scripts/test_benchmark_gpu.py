@@ -58,19 +58,48 @@ def test_a_program_that_fails_says_why_and_one_without_time_is_ended(tmp_path):
 
 
 def test_leaving_a_program_ends_what_it_started_and_saves_nothing(tmp_path):
-    child = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    child = "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
     handler = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: print('saves'))"
-    code = f"{handler}; {child}; print('ready'); time.sleep(60)"
+    code = f"{handler}; {child}; print('ready', child.pid); time.sleep(60)"
     with Program(["-c", code], tmp_path, **limits(tmp_path)) as program:
-        program.until(lambda: "ready" in program.text())
-        group = program._process.pid
-        os.killpg(group, 0)
+        program.until(lambda: program.text().endswith("\n"))
+        started = [program._process.pid, int(program.text().split()[1])]
+        assert all(map(_runs, started))
     assert "saves" not in program.text()
-    until = time.monotonic() + 5
-    with pytest.raises(ProcessLookupError):
-        while time.monotonic() < until:  # the orphan is reaped by another process
-            os.killpg(group, 0)
-            time.sleep(0.01)
+    until = time.monotonic() + 10
+    while any(map(_runs, started)) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not any(map(_runs, started))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not end a child with its parent")
+def test_a_program_ends_with_a_call_that_is_killed(tmp_path):
+    code = f"""
+import time
+from pathlib import Path
+from scripts.benchmark.gpu.programs import Program
+with Program(["-c", "import os, time; print(os.getpid()); time.sleep(60)"], Path("."), Path({str(tmp_path / "out")!r}),
+             time.monotonic() + 60) as program:
+    program.until(lambda: program.text().strip())
+    print(program.text(), flush=True)
+    time.sleep(60)
+"""
+    call = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    child = int(call.stdout.readline())
+    call.kill()
+    call.communicate()
+    until = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def _runs(process: int) -> bool:
+    """Whether it is there, and no zombie that nobody waits for."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_noise_behind_a_result_does_not_hide_it():
@@ -385,6 +414,7 @@ def test_a_signal_leaves_what_was_measured_and_the_table(tmp_path, capsys, with_
     handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     with pytest.raises(SystemExit) as ended:
         command.main(["gpu", "--rehearse", "--out_dir", str(tmp_path)])
+    assert json.loads((tmp_path / "gpu.json").read_text())["skipped"] == ["never"]
     assert ended.value.code == 143 and handlers == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
     assert ("measured", 1.0) in [
         (r["measure"], r["value"]) for r in json.loads((tmp_path / "gpu.json").read_text())["rows"]

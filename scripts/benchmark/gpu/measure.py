@@ -48,6 +48,8 @@ def compare(args) -> None:
                 make(measurement, session, record)
         except Stopped as stopped:
             print(f"\nstopped by a signal in {session.measurement}", flush=True)
+            done = {*record.made, *record.skipped}
+            record.skipped += [each.name for each in chosen if each.name not in done]
             raise stopped
         finally:
             conclude(record)
@@ -93,9 +95,9 @@ def make(measurement: Measurement, session: Session, record: Record) -> None:
 def keep(record: Record, row: Row) -> None:
     words = [row.measure + ":", results.shown(row.value), row.unit, "" if row.side == OURS else f"({row.side})"]
     note = row.note if len(row.note) <= BRIEF or row.value is None else f"{row.note[:BRIEF]} ..."
-    print("    " + " ".join(filter(None, [*words, note])), flush=True)
     record.rows.append(row)
     write(record)
+    print("    " + " ".join(filter(None, [*words, note])), flush=True)
 
 
 def write(record: Record) -> None:

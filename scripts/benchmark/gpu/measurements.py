@@ -187,7 +187,7 @@ def all_measurements(session: Session, with_quickstart: bool) -> list[Measuremen
         for preset, rows, length in sizes.fixed
     ]
     decode = [
-        Measurement(f"decoding {dtype} {rows}", 10, 60, lambda s, a=(dtype, rows): decoding(s, *a))
+        Measurement(f"decoding {dtype} {rows}", 10, 90, lambda s, a=(dtype, rows): decoding(s, *a))
         for dtype, rows in sizes.decoding
     ]
     peers = [
@@ -219,7 +219,7 @@ def all_measurements(session: Session, with_quickstart: bool) -> list[Measuremen
         Measurement("bits", 20, 120, bits),
         Measurement("bits deterministic", 20, 120, lambda s: bits(s, "--deterministic")),
         *fixed[2:3],
-        Measurement("checks", 10, 60, checks),
+        Measurement("checks", 10, 90, checks),
         *([] if sizes.flags else [compiled]),
         Measurement("cost of deterministic", 20, 150, cost_of_deterministic),
         *peers,

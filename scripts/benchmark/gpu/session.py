@@ -171,9 +171,10 @@ class Session:
         """Why a measurement failed, in one line. What nobody expected is also written to the file of what it prints."""
         if isinstance(error, Failed):
             return str(error)
-        self.printed.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.printed, "a", encoding="utf-8") as file:
-            file.write("".join(traceback.format_exception(error)))
+        with contextlib.suppress(OSError):  # a full disk, say, which may well be the cause
+            self.printed.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.printed, "a", encoding="utf-8") as file:
+                file.write("".join(traceback.format_exception(error)))
         words = str(error).strip().split("\n")[0]
         return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
