@@ -1,37 +1,53 @@
 """The speed of generation. It runs in this checkout or in another one: it uses only what they have in common.
 
-    python -P scripts/benchmark/gpu/decode.py cuda bfloat16 64 16 128 26m          # ours: prints one line of JSON
+    python -P scripts/benchmark/gpu/decode.py cuda bfloat16 64 16 128 26m          # ours: prints lines of JSON
     python -P scripts/benchmark/gpu/decode.py cuda bfloat16 1 16 128 26m peer      # transformers, with a static cache
 
-(device, type, prompts at once, tokens of a prompt, new tokens, preset). Two calls are timed, with prompts of different
-lengths: the first in a process pays for what is prepared once, for compiling say.
+(device, type, prompts at once, tokens of a prompt, new tokens, preset). Three calls are timed. The first in a process
+pays for what is prepared once, for compiling say. The next has prompts of the same length. The last has longer ones,
+for which some programs prepare anew. Each line has all figures so far, so that a limit of time keeps those before it.
 """
 
 import json
 import sys
 import time
+from collections.abc import Iterator
 
 
-def main(device: str, dtype: str, rows: int, length: int, new_tokens: int, preset: str, peer: bool) -> dict:
-    """`first` and `again`: new tokens a second, of all prompts together."""
+def main(device: str, dtype: str, rows: int, length: int, new_tokens: int, preset: str, peer: bool) -> Iterator[dict]:
+    """New tokens a second, of all prompts together: `first`, `again` and `longer` are those of whole calls; `steady` is
+    that of the second half of the call `again`, in which nothing is left to compile, to capture or to read."""
     import torch
 
     device = torch.device(device)
     torch.manual_seed(0)
     generate = (peer_generates if peer else we_generate)(preset, device, getattr(torch, dtype), rows)
+    found = {}
 
-    def rate(length: int) -> float:
-        prompts = torch.randint(3, 1000, (rows, length)).tolist()
-        started = time.perf_counter()
-        count = generate(prompts, new_tokens)
+    def now() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize()
-        return count / (time.perf_counter() - started)
+        return time.perf_counter()
 
-    return {"first": rate(length), "again": rate(length + new_tokens)}
+    def rates(length: int) -> tuple[float, float]:
+        """Of a call, and of its second half."""
+        prompts, times = torch.randint(3, 1000, (rows, length)).tolist(), []
+        started = now()
+        count = generate(prompts, new_tokens, lambda: times.append(now()))
+        ended = now()
+        half = times[len(times) // 2]  # before this step so many tokens were there, of each prompt
+        return count / (ended - started), count * (1 - len(times) // 2 / len(times)) / (ended - half)
+
+    found["first"] = rates(length)[0]
+    yield found
+    found["again"], found["steady"] = rates(length)
+    yield found
+    found["longer"] = rates(length + new_tokens)[0]
+    yield found
 
 
 def we_generate(preset: str, device, dtype, rows: int):
+    """A function of prompts, a number of new tokens, and what to call before every step. Returns how many it made."""
     import inspect
 
     from model.config import PRESETS
@@ -46,15 +62,17 @@ def we_generate(preset: str, device, dtype, rows: int):
     known = inspect.signature(prepare_for_decoding).parameters
     prepare_for_decoding(model, dtype, **({"rows": rows} if "rows" in known else {}))
 
-    def generate(prompts, new_tokens) -> int:
-        return sum(map(len, generate_batch(model, prompts, max_new_tokens=new_tokens)))
+    def generate(prompts, new_tokens, before_step) -> int:
+        asked = {"max_new_tokens": new_tokens, "stop": before_step}  # which returns None and so never stops
+        return sum(map(len, generate_batch(model, prompts, **asked)))
 
     return generate
 
 
 def peer_generates(preset: str, device, dtype, rows: int):
+    """As `we_generate`, but what is called is called after every token, but the last: before the next step."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM, StoppingCriteriaList
 
     from model.config import PRESETS
 
@@ -62,15 +80,24 @@ def peer_generates(preset: str, device, dtype, rows: int):
     names = "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads"
     config = LlamaConfig(**{name: getattr(shape, name) for name in names.split()}, tie_word_embeddings=True)
     model = LlamaForCausalLM(config).to(device, dtype).eval()
+    none = torch.zeros(rows, dtype=torch.bool, device=device)
 
-    def generate(prompts, new_tokens) -> int:
+    def generate(prompts, new_tokens, before_step) -> int:
         tokens = torch.tensor(prompts, device=device)
+        before_step()
+
+        def goes_on(written, scores, **others):
+            if written.shape[1] < tokens.shape[1] + new_tokens:
+                before_step()
+            return none
+
         settings = {"cache_implementation": "static", "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
         found = model.generate(
             tokens,
             attention_mask=torch.ones_like(tokens),
             max_new_tokens=new_tokens,
             min_new_tokens=new_tokens,
+            stopping_criteria=StoppingCriteriaList([goes_on]),
             **settings,
         )
         return found[:, tokens.shape[1] :].numel()
@@ -82,4 +109,5 @@ if __name__ == "__main__":
     if len(sys.argv) < 7:
         sys.exit(print(__doc__))  # as `--help` asks; other checkouts run this file, so it imports nothing of this one
     device, dtype, rows, length, new_tokens, preset, *peer = sys.argv[1:]
-    print(json.dumps(main(device, dtype, int(rows), int(length), int(new_tokens), preset, bool(peer))))
+    for found in main(device, dtype, int(rows), int(length), int(new_tokens), preset, bool(peer)):
+        print(json.dumps(found), flush=True)

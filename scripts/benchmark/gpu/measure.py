@@ -1,96 +1,152 @@
 """All that is to be known of a GPU, in one call of some minutes: a table, and the same in out/benchmark/gpu.json."""
 
+import contextlib
 import json
-import subprocess
+import signal
 import time
 from pathlib import Path
 
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from scripts.benchmark.gpu import results
 from scripts.benchmark.gpu.measurements import Measurement, all_measurements
-from scripts.benchmark.gpu.programs import Failed
-from scripts.benchmark.gpu.results import OURS, Row
-from scripts.benchmark.gpu.session import ROOT, Session
+from scripts.benchmark.gpu.programs import Failed, NoTime
+from scripts.benchmark.gpu.results import AGAINST, OURS, Record, Row
+from scripts.benchmark.gpu.session import MINIMIND, Session
 from scripts.benchmark.program import run_program
 
-MARGIN = 5  # seconds to end the last program and to write
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not there on Windows
+ENDING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+BRIEF = 100  # characters of a note in the progress; the table has all of them
+FIRST = 150  # seconds for the first program on a machine, which reads PyTorch from a cold disk
+
+
+class Stopped(SystemExit):
+    """A signal ends this call. What it has measured is in the file already."""
 
 
 def compare(args) -> None:
-    """Prints every row as it is measured, then the table. Raises `UsageError` where there is no GPU."""
+    """Prints every row as it is measured, then the table; the file has each row at once. A signal ends it in order.
+
+    Raises `UsageError` where there is no GPU, for a name that is none and for a folder that is no checkout.
+    """
     session = Session(args)
-    rows: list[Row] = []
-    skipped, failed = [], {}
-    session.limit = min(session.ends, time.monotonic() + 60)
-    try:
-        words = ["-m", "scripts.benchmark.gpu.product", session.sizes.product, session.sizes.device]
-        card = json.loads(session.run(words).splitlines()[-1])
-    except Failed as error:
-        raise UsageError(
-            f"there is no CUDA GPU to measure ({error}); --rehearse shows that all runs, on a CPU"
-        ) from None
-    session.peak = card.pop("peak")
-    rows.append(Row(f"bf16 product of {session.sizes.product} cubed", session.peak / 1e12, "TFLOP/s"))
-    about = card | {"commit": commit_of(ROOT)} | ({"against": commit_of(session.against)} if session.against else {})
-    if args.rehearse:
-        about["rehearsal"] = True
-    print(json.dumps(about), flush=True)
-    chosen = all_measurements(session, args.quickstart)
-    if args.only:
-        chosen = pick(chosen, args.only)
-    for measurement in chosen:
-        left = session.ends - time.monotonic() - MARGIN
-        if left < (0 if args.rehearse else measurement.least):
-            skipped.append(measurement.name)
-            continue
-        session.limit = time.monotonic() + min(left, measurement.most * (10 if args.rehearse else 1))
-        started = time.monotonic()
+    chosen = pick(all_measurements(session, args.quickstart), args.only)
+    with stopping():
+        facts, product = card(session)
+        about = facts | {"commit": session.commits[OURS]}
+        about |= {"against": session.commits[AGAINST]} if session.against else {}
+        about |= {"minimind": session.commits[MINIMIND]} if session.minimind else {}
+        about |= {"rehearsal": True} if args.rehearse else {}
+        print(json.dumps(about), flush=True)
+        record = Record(Path(args.out_dir) / "gpu.json", about)
+        if record.moved:
+            print(f"{record.path} is of another card, torch or commit: it is now {record.moved}", flush=True)
         try:
-            found = measurement.make(session)
-        except Failed as error:
-            failed[measurement.name] = str(error)
-            found = []
-        rows += found
+            for row in product:
+                keep(record, session.complete(row))
+            for measurement in chosen:
+                make(measurement, session, record)
+        except Stopped as stopped:
+            print(f"\nstopped by a signal in {session.measurement}", flush=True)
+            done = {*record.made, *record.skipped}
+            record.skipped += [each.name for each in chosen if each.name not in done]
+            raise stopped
+        finally:
+            conclude(record)
+
+
+def card(session: Session) -> tuple[dict, list[Row]]:
+    """Facts about the card, and the rate of its product as rows. Raises `UsageError` where there is none."""
+    session.begin("product", FIRST)
+    size, started = session.sizes.product, time.monotonic()
+    try:
+        (facts, *rest), failure = session.results(["-m", "scripts.benchmark.gpu.product", size, session.sizes.device])
+    except NoTime as error:
+        raise UsageError(
+            f"the first program, which imports PyTorch and looks for the GPU, has not answered after"
+            f" {time.monotonic() - started:.0f} s ({error}): call again, since it is quicker the second time"
+        ) from None
+    except Failed as error:
+        raise UsageError(f"{error}; --rehearse shows that all runs, on a CPU") from None
+    measure = f"bf16 product of {size} cubed"
+    if not rest:
+        return facts, [Row(measure, None, "TFLOP/s", note=failure)]
+    session.peak = rest[0]["peak"]
+    taken = Row("memory of the card taken before it begins", rest[0]["taken"] / 2**30, "GB")
+    return facts, [Row(measure, session.peak / 1e12, "TFLOP/s"), *([taken] if rest[0]["taken"] else [])]
+
+
+def make(measurement: Measurement, session: Session, record: Record) -> None:
+    """Makes a measurement if there is time for it. What goes wrong in it is a row, and ends nothing but it."""
+    if session.left() < measurement.least and not session.is_rehearsal:
+        return record.skipped.append(measurement.name)
+    session.begin(measurement.name, measurement.most)
+    record.made.add(measurement.name)
+    started = time.monotonic()
+    print(f"{measurement.name}:", flush=True)
+    try:
+        for row in measurement.make(session):
+            keep(record, session.complete(row))
+    except Exception as error:
+        keep(record, session.complete(Row(measurement.name, None, note=session.cause(error))))
+    print(f"    {time.monotonic() - started:.0f} s", flush=True)
+
+
+def keep(record: Record, row: Row) -> None:
+    words = [row.measure + ":", results.shown(row.value), row.unit, "" if row.side == OURS else f"({row.side})"]
+    note = row.note if len(row.note) <= BRIEF or row.value is None else f"{row.note[:BRIEF]} ..."
+    record.rows.append(row)
+    write(record)
+    print("    " + " ".join(filter(None, [*words, note])), flush=True)
+
+
+def write(record: Record) -> None:
+    try:
+        record.write()
+    except SproutError as error:  # a full disk must not end what can still be printed
+        print(f"    not written: {error}", flush=True)
+
+
+def conclude(record: Record) -> None:
+    """Prints the table, and writes once more what a signal may have kept from being written."""
+    write(record)
+    print("\n" + results.as_table(record.rows))
+    if record.skipped:
         print(
-            f"{measurement.name}: {time.monotonic() - started:.0f} s{told(found, failed.get(measurement.name))}",
-            flush=True,
+            f"\nskipped for lack of time: {', '.join(record.skipped)} (--only takes these names, --minutes more time)"
         )
-    print("\n" + results.as_table(rows))
-    if skipped:
-        print(f"\nskipped for lack of time: {', '.join(skipped)} (--only takes these names, --minutes more time)")
-    for name, reason in failed.items():
+    for name, reason in record.failed().items():
         print(f"failed: {name}: {reason}")
-    path = Path(args.out_dir) / "gpu.json"
-    results.write(path, about, rows, skipped, failed)
-    print(f"written to {path}")
+    print(
+        f"written to {record.path}; what the programs printed is in {record.path.parent / 'gpu' / 'printed'}",
+        flush=True,
+    )
 
 
-def pick(measurements: list[Measurement], names: list[str]) -> list[Measurement]:
-    """Those whose names begin with one of `names`. Raises `UsageError` for a name of none."""
-    for name in names:
+@contextlib.contextmanager
+def stopping():
+    """A context in which the signals that ask for an end raise `Stopped`, so that programs are ended, too."""
+
+    def stop(number, frame):
+        for each in ENDING:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not keep the table from being printed
+        raise Stopped(128 + number)  # as a shell reports it
+
+    before = {number: signal.signal(number, stop) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def pick(measurements: list[Measurement], names: list[str] | None) -> list[Measurement]:
+    """Those whose names begin with one of `names`, or all. Raises `UsageError` for a name of none."""
+    for name in names or ():
         if not any(each.name.startswith(name) for each in measurements):
             known = ", ".join(each.name for each in measurements)
-            raise UsageError(f"--only {name}: there are {known}")
-    return [each for each in measurements if each.name.startswith(tuple(names))]
-
-
-def told(rows: list[Row], reason: str | None) -> str:
-    if reason:
-        return f", failed: {reason}"
-    values = [f"{row.measure}: {row.value} {row.unit}{'' if row.side == OURS else f' ({row.side})'}" for row in rows]
-    return "".join(f"\n    {value}" for value in values)
-
-
-def commit_of(folder: Path) -> str:
-    """The commit of a checkout, with a + where files were changed since; "unknown" without git."""
-    try:
-        git = ["git", "-C", str(folder)]
-        settings = {"capture_output": True, "text": True, "check": True}
-        commit = subprocess.run([*git, "rev-parse", "--short=10", "HEAD"], **settings).stdout.strip()
-        changed = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], **settings).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return commit + ("+" if changed else "")
+            raise UsageError(f"--only {name}: with these flags there are {known}")
+    return [each for each in measurements if not names or each.name.startswith(tuple(names))]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""What is measured, the most important first. Each gives rows of the table, and may fail for itself."""
+"""What is measured, the most important first. Each yields rows of the table, and may fail for itself."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from scripts.benchmark.gpu.bits import equality
-from scripts.benchmark.gpu.minimind import its_data, positions_rate, trained_share
+from scripts.benchmark.gpu.generation import decoding, peer_decoding
+from scripts.benchmark.gpu.minimind import minimind
+from scripts.benchmark.gpu.programs import last_result
+from scripts.benchmark.gpu.rates import Rate
 from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
 from scripts.benchmark.program import run_program
@@ -13,50 +17,51 @@ from scripts.benchmark.program import run_program
 
 @dataclass(frozen=True)
 class Measurement:
-    """`make(session)` gives rows, or raises `programs.Failed`. least, most: seconds that it needs, and may take."""
+    """`make(session)` yields rows as they become known, and may raise anything. least: seconds without which it is not
+    begun; most: seconds that each side of it may take."""
 
     name: str
     least: int
     most: int
-    make: Callable[[Session], list[Row]]
+    make: Callable[[Session], Iterable[Row]]
 
 
-def own_plan(session: Session, compiling: str = "") -> list[Row]:
+def own_plan(session: Session, compiling: str = "") -> Iterator[Row]:
     words = f"{session.sizes.shapes['26m']} {compiling}"
-    kind = "compiled" if compiling else "as shipped"
-    found = {}
+    measure = f"26m, its own plan, {'compiled' if compiling else 'as shipped'}"
 
-    def steps(side):
-        found[side] = session.rate(side, "train_pretrain.py", words, session.sizes.own_steps)
-        return found[side].steps
+    def rows_of(side: str) -> Iterator[Row]:
+        rate = session.rate(side, "train_pretrain.py", words, session.sizes.own_steps)
+        yield Row(measure, rate.steps, "steps/s", side, rate.plan)
+        yield Row(f"{measure}: until the first step", rate.first, "s", side)
+        yield Row(f"{measure}: speed", rate.tokens, "tokens/s", side)
+        yield from of_steps(measure, rate, side)
 
-    rows = session.both(f"26m, its own plan, {kind}", "steps/s", steps)
-    for side, rate in found.items():
-        rows.append(Row(f"26m, its own plan, {kind}: until the first step", rate.first, "s", side))
-        rows.append(Row(f"26m, its own plan, {kind}: speed", rate.tokens, "tokens/s", side))
-    return rows
+    yield from session.sides(measure, "steps/s", rows_of)
 
 
-def fixed_rows(session: Session, preset: str, batch: int, length: int) -> list[Row]:
-    words = f"{session.sizes.shapes[preset]} --batch_size {batch} --accumulation_steps 1 --epochs 100"
-    words += f" --max_seq_len {length}"
-    more = ()
-    if preset in session.sizes.vocabulary:
-        more = ("--tokenizer_path", large_tokenizer(session, session.sizes.vocabulary[preset]))
-    found = {}
-
-    def speed(side):
-        found[side] = session.rate(side, "train_pretrain.py", words, session.sizes.steps, more)
-        return found[side].tokens
-
+def fixed_rows(session: Session, preset: str, batch: int, length: int) -> Iterator[Row]:
     measure = f"{preset}, {batch} rows of {length}"
-    rows = session.both(measure, "tokens/s", speed)
-    for side, rate in found.items():
-        rows.append(
-            Row(f"{measure}: share of the product's rate", session.share(preset, length, rate.tokens), "%", side)
-        )
-        rows.append(Row(f"{measure}: peak memory", rate.memory / 2**30, "GB", side))
-    return [row for row in rows if row.value is not None or row.note]
+    vocabulary = session.sizes.vocabulary.get(preset)
+
+    def rows_of(side: str) -> Iterator[Row]:
+        words = f"{session.sizes.shapes[preset]} --batch_size {batch} --accumulation_steps 1 --epochs 100"
+        words += f" --max_seq_len {length}"
+        more = ("--tokenizer_path", large_tokenizer(session, vocabulary)) if vocabulary else ()
+        rate = session.rate(side, "train_pretrain.py", words, session.sizes.steps, more, large=vocabulary is not None)
+        yield Row(measure, rate.tokens, "tokens/s", side, rate.plan)
+        if (share := session.share(preset, length, rate.tokens)) is not None:
+            yield Row(f"{measure}: share of the product's rate", share, "%", side)
+        yield from of_steps(measure, rate, side)
+
+    yield from session.sides(measure, "tokens/s", rows_of)
+
+
+def of_steps(measure: str, rate: Rate, side: str) -> Iterator[Row]:
+    yield Row(f"{measure}: a step, by its own clock", 1000 * rate.within_steps, "ms", side)
+    yield Row(f"{measure}: peak memory, allocated", rate.memory / 2**30, "GB", side)
+    if rate.reserved is not None:
+        yield Row(f"{measure}: peak memory, reserved", rate.reserved / 2**30, "GB", side)
 
 
 def large_tokenizer(session: Session, size: int):
@@ -75,198 +80,157 @@ def large_tokenizer(session: Session, size: int):
     return folder
 
 
-def fine_tuning(session: Session) -> list[Row]:
-    def speed(side):
+def fine_tuning(session: Session) -> Iterator[Row]:
+    measure = "26m, fine-tuning at 768, its own plan"
+
+    def rows_of(side: str) -> Iterator[Row]:
         words = f"--max_seq_len {session.sizes.chat_length}"
         weight = ("--from_weight", session.weight(side))
-        return session.rate(side, "train_full_sft.py", words, session.sizes.own_steps, weight).tokens
+        rate = session.rate(side, "train_full_sft.py", words, session.sizes.own_steps, weight)
+        yield Row(measure, rate.tokens, "trained/s", side, rate.plan)
+        yield from of_steps(measure, rate, side)
 
-    return session.both("26m, fine-tuning at 768, its own plan", "trained/s", speed)
-
-
-def decoding(session: Session, dtype: str, rows: int) -> list[Row]:
-    sizes, measure = session.sizes, f"decoding, {dtype}, {rows} at once"
-    words = [
-        "-P",
-        ROOT / "scripts/benchmark/gpu/decode.py",
-        sizes.device,
-        dtype,
-        rows,
-        16,
-        sizes.new_tokens,
-        sizes.writer,
-    ]
-    again = {}
-
-    def first(side):
-        found = json.loads(session.run(words, session.checkouts()[side]).splitlines()[-1])
-        again[side] = found["again"]
-        return found["first"]
-
-    rows_of_table = session.both(f"{measure}: the first call", "tokens/s", first)
-    return rows_of_table + [Row(f"{measure}: again", value, "tokens/s", side) for side, value in again.items()]
+    yield from session.sides(measure, "trained/s", rows_of)
 
 
-def peer_decoding(session: Session, dtype: str, rows: int) -> list[Row]:
-    sizes = session.sizes
-    words = [
-        "-P",
-        ROOT / "scripts/benchmark/gpu/decode.py",
-        sizes.device,
-        dtype,
-        rows,
-        16,
-        sizes.new_tokens,
-        sizes.writer,
-    ]
-    found = json.loads(session.run([*words, "peer"]).splitlines()[-1])
-    side = "transformers, greedy, static cache"
-    return [Row(f"decoding, {dtype}, {rows} at once: again", found["again"], "tokens/s", side)]
-
-
-def bits(session: Session, flags: str = "") -> list[Row]:
+def bits(session: Session, flags: str = "") -> Iterator[Row]:
     words = f"{session.sizes.shapes['26m']} --batch_size 8 --accumulation_steps 1 {flags} {session.sizes.flags}"
-    data = ["--data_path", *session.texts] if session.texts else []
-    out = session.out / "bits"
-    found = equality(ROOT, out, "train_pretrain.py", [*words.split(), *data], session.sizes.bits_steps, session.limit)
+    words = [*words.split(), *session.data(session.few_texts)]
+    steps, out = session.sizes.bits_steps, session.out / "bits"
+    found = equality(ROOT, out, "train_pretrain.py", words, steps, session.program())
     kind = f"26m, 8 rows{', ' if flags else ''}{flags}"
-    return [Row(f"{kind}: two equal runs", found["runs"]), Row(f"{kind}: killed and resumed", found["resumed"])]
+    yield Row(f"{kind}: two equal runs", found["runs"])
+    yield Row(f"{kind}: killed and resumed", found["resumed"])
 
 
-def deterministic(session: Session) -> list[Row]:
-    return bits(session, "--deterministic") if has_flag(session, "--deterministic") else []
-
-
-def cost_of_deterministic(session: Session) -> list[Row]:
+def cost_of_deterministic(session: Session) -> Iterator[Row]:
     preset, batch, length = session.sizes.fixed[0]
     words = f"{session.sizes.shapes[preset]} --batch_size {batch} --accumulation_steps 1 --epochs 100"
     words += f" --max_seq_len {length} --deterministic"
-    if not has_flag(session, "--deterministic"):
-        return []
-    speed = session.rate(OURS, "train_pretrain.py", words, session.sizes.steps).tokens
-    return [Row(f"{preset}, {batch} rows of {length}, --deterministic", speed, "tokens/s")]
+    rate = session.rate(OURS, "train_pretrain.py", words, session.sizes.steps)
+    yield Row(f"{preset}, {batch} rows of {length}, --deterministic", rate.tokens, "tokens/s", note=rate.plan)
 
 
-def has_flag(session: Session, flag: str) -> bool:
-    return flag in session.run(["train_pretrain.py", "--help"])
-
-
-def checks(session: Session) -> list[Row]:
+def checks(session: Session) -> Iterator[Row]:
     """Their share of a run with its own plan has 20 validations and 5 samples: see `training/engine/run.py`."""
-    words = f"{session.sizes.shapes['26m']} {session.sizes.checks} {session.sizes.flags}"
-    data = ["--data_path", *session.texts] if session.texts else []
-    words = ["-m", "scripts.benchmark.gpu.checks", *words.split(), *data, "--out_dir", session.out / "checks"]
-    found = json.loads(session.run(words).splitlines()[-1])
-    return [
-        Row("26m: a validation", found["validation"], "s"),
-        Row("26m: samples", found["samples"], "s"),
-        Row("26m: 20 validations and 5 samples", 20 * found["validation"] + 5 * found["samples"], "s a run"),
-    ]
+    words = f"{session.sizes.shapes['26m']} {session.sizes.checks} {session.sizes.flags}".split()
+    words += [*session.data(session.texts), "--out_dir", session.out / "checks"]
+    found = last_result(session.run(["-m", "scripts.benchmark.gpu.checks", *words]))
+    yield Row("26m: a validation", found["validation"], "s")
+    yield Row("26m: samples", found["samples"], "s")
+    yield Row("26m: 20 validations and 5 samples", 20 * found["validation"] + 5 * found["samples"], "s a run")
 
 
-def memory(session: Session, preset: str) -> list[Row]:
+def memory(session: Session, preset: str) -> Iterator[Row]:
     """Each run is a line of what the process prints, so that a limit of time keeps those before it."""
     small, large, length = session.sizes.memory_rows[preset]
+    kinds = (
+        (large, "muon", ""),
+        (large, "muon", " --activation_checkpointing"),
+        (small, "muon", ""),
+        (small, "adamw", " --activation_checkpointing"),
+        (small, "adamw", ""),
+        (small, "muon", " --activation_checkpointing"),
+        (large, "adamw", ""),
+        (large, "adamw", " --activation_checkpointing"),
+        (large, "muon", " --compile on"),
+    )
     runs = [
         f"{session.sizes.shapes[preset]} --max_seq_len {length} --batch_size {rows} --optimizer {optimizer}{more}"
         f" {session.sizes.flags}"
-        for rows, optimizer, more in (
-            (large, "muon", ""),
-            (large, "muon", " --activation_checkpointing"),
-            (small, "muon", ""),
-            (small, "adamw", " --activation_checkpointing"),
-            (small, "adamw", ""),
-            (small, "muon", " --activation_checkpointing"),
-            (large, "adamw", ""),
-            (large, "adamw", " --activation_checkpointing"),
-            (large, "muon", " --compile on"),
-        )
+        for rows, optimizer, more in kinds
     ]
-    words = ["-m", "scripts.benchmark.gpu.memory", session.out / "memory", json.dumps(runs), *session.texts]
-    rows = []
-    for line in session.lines(words):
-        found = json.loads(line)
-        flags = found["flags"].removesuffix(session.sizes.flags).split(f"--max_seq_len {length} ")[1].strip()
-        measure = f"{preset}, memory, {flags.replace('--', '').replace('batch_size', 'rows').replace('optimizer ', '')}"
-        if "error" in found:
-            rows.append(Row(measure, None, "GB", note=found["error"]))
-            continue
-        said, measured = found["said"] / 2**30, found["measured"] / 2**30
-        rows.append(Row(measure, measured, "GB", note=f"{100 * (said / measured - 1):+.0f} %"))
-        rows.append(Row(measure, said, "GB", "plan"))
-    return rows
+    names = [f"{preset}, memory, {rows} rows, {how}{more.replace(' --', ', ')}" for rows, how, more in kinds]
+    words = ["-m", "scripts.benchmark.gpu.memory", session.out / "memory", json.dumps(runs)]
+    results, failure = session.results([*words, *session.few_texts])
+    results = [found for found in results if "flags" in found]
+    for name, found in zip(names, results):
+        yield from memory_rows(name, found)
+    for name in names[len(results) :]:
+        yield Row(f"{name}: allocated", None, "GB", note=failure)
 
 
-def minimind(session: Session, script: str, compiling: int) -> list[Row]:
-    if not session.minimind:
-        return []
-    sizes, chats = session.sizes, "sft" in script
-    files, length = (session.chats, sizes.chat_length) if chats else (session.texts, 512)
-    if not files:
-        return []
-    file = its_data(files, session.out)
-    words = [*sizes.peer.split(), "--use_compile", compiling, *(["--from_weight", "none"] if chats else [])]
-    numbers = (sizes.peer_rows, length, *sizes.peer_steps)
-    speed = positions_rate(session.minimind, session.out, script, file, words, numbers, session.limit)
-    what = f"{'fine-tuning' if chats else 'pretraining'}, {sizes.peer_rows} x {length}"
-    how = "compiled" if compiling else "eager"
-    rows = [Row(f"MiniMind, {what}, {how}, padding included", speed, "positions/s", "MiniMind")]
-    if chats:
-        share = trained_share(session.minimind, session.out, file, length, session.limit)
-        rows.append(Row(f"MiniMind, {what}, {how}, what is trained", speed * share, "trained/s", "MiniMind"))
-    return rows
+def memory_rows(name: str, found: dict) -> Iterator[Row]:
+    """A run's peaks beside what its plan says, and by how much that is more or less than each."""
+    notes = found["warnings"]
+    if "error" in found:
+        yield Row(f"{name}: allocated", None, "GB", note="; ".join([found["error"], *notes]))
+        return
+    if found["left"] > 2**26:
+        notes = [f"{found['left'] / 2**30:.2f} GB were left from the run before", *notes]
+    said = found["said"]
+    for kind in ("allocated", "reserved"):
+        if (peak := found[kind]) is not None:
+            compared = [f"plan {100 * (said / peak - 1):+.0f} %"] if said and peak else []
+            yield Row(f"{name}: {kind}", peak / 2**30, "GB", note="; ".join(compared + notes))
+    if said:
+        yield Row(f"{name}: allocated", said / 2**30, "GB", "plan")
 
 
-def quickstart(session: Session) -> list[Row]:
-    import time
-
+def quickstart(session: Session) -> Iterator[Row]:
     started = time.monotonic()
     session.run(["scripts/quickstart.py", "--out_dir", session.out / "quickstart"])
-    return [Row("quickstart, whole", time.monotonic() - started, "s")]
+    yield Row("quickstart, whole", time.monotonic() - started, "s")
 
 
 def all_measurements(session: Session, with_quickstart: bool) -> list[Measurement]:
     """The order is that of importance, since the minutes may not be enough for all."""
     sizes = session.sizes
+    large = dict.fromkeys(sizes.vocabulary, 300)  # seconds
     fixed = [
-        Measurement(f"{preset} {rows}x{length}", 20, 150, lambda s, a=(preset, rows, length): fixed_rows(s, *a))
+        Measurement(
+            f"{preset} {rows}x{length}",
+            60 if preset in large else 20,
+            large.get(preset, 180),
+            lambda s, a=(preset, rows, length): fixed_rows(s, *a),
+        )
         for preset, rows, length in sizes.fixed
     ]
     decode = [
-        Measurement(f"decoding {dtype} {rows}", 10, 60, lambda s, a=(dtype, rows): decoding(s, *a))
+        Measurement(f"decoding {dtype} {rows}", 10, 90, lambda s, a=(dtype, rows): decoding(s, *a))
         for dtype, rows in sizes.decoding
     ]
     peers = [
-        Measurement(f"transformers {dtype} {rows}", 15, 60, lambda s, a=(dtype, rows): peer_decoding(s, *a))
+        Measurement(f"transformers {dtype} {rows}", 15, 120, lambda s, a=(dtype, rows): peer_decoding(s, *a))
         for dtype, rows in sizes.decoding
         if dtype == sizes.decoding[0][0] and rows != 64
     ]
     of_memory = [
-        Measurement(f"memory {preset}", 15, 90, lambda s, preset=preset: memory(s, preset))
+        Measurement(f"memory {preset}", 20, large.get(preset, 150), lambda s, preset=preset: memory(s, preset))
         for preset in sizes.memory_rows
     ]
+    of_minimind = [
+        Measurement(f"minimind {name}", least, most, lambda s, script=script, how=how: minimind(s, script, how))
+        for name, least, most, script, how, files in (
+            ("pretraining", 30, 100, "train_pretrain.py", 0, session.texts),
+            ("fine-tuning", 30, 100, "train_full_sft.py", 0, session.chats),
+            ("compiled", 50, 150, "train_pretrain.py", 1, session.texts if not sizes.flags else ()),
+        )
+        if session.minimind and files
+    ]
+    not_compiled = [each for each in of_minimind if each.name != "minimind compiled"]
+    compiled = Measurement("own plan compiled", 20, 120, lambda s: own_plan(s, "--compile on"))
     return [
-        Measurement("own plan", 15, 90, own_plan),
+        Measurement("own plan", 15, 120, own_plan),
         *fixed[:2],
         *decode[:3],
         Measurement("fine-tuning", 25, 120, fine_tuning),
         *of_memory[1:2],
-        Measurement("bits", 20, 60, bits),
-        Measurement("bits deterministic", 20, 60, deterministic),
-        *fixed[2:4],
-        Measurement("checks", 10, 40, checks),
-        Measurement("own plan compiled", 20, 100, lambda s: own_plan(s, "--compile on") if not s.sizes.flags else []),
-        Measurement("cost of deterministic", 20, 60, cost_of_deterministic),
+        Measurement("bits", 20, 120, bits),
+        Measurement("bits deterministic", 20, 120, lambda s: bits(s, "--deterministic")),
+        *fixed[2:3],
+        Measurement("checks", 10, 90, checks),
+        *([] if sizes.flags else [compiled]),
+        Measurement("cost of deterministic", 20, 150, cost_of_deterministic),
         *peers,
-        Measurement("minimind pretraining", 30, 80, lambda s: minimind(s, "train_pretrain.py", 0)),
-        Measurement("minimind fine-tuning", 30, 80, lambda s: minimind(s, "train_full_sft.py", 0)),
+        *not_compiled,
         *of_memory[:1],
-        *of_memory[2:],
+        *fixed[3:4],
+        *of_memory[2:4],
         *decode[3:],
         *fixed[4:],
-        Measurement(
-            "minimind compiled", 50, 120, lambda s: minimind(s, "train_pretrain.py", 1) if not s.sizes.flags else []
-        ),
+        *of_memory[4:],
+        *(each for each in of_minimind if each not in not_compiled),
         *([Measurement("quickstart", 60, 600, quickstart)] if with_quickstart else []),
     ]
 

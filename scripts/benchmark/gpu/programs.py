@@ -1,6 +1,10 @@
 """Programs that are measured from outside: each has its own process, a limit of time, and a file for what it prints."""
 
+import ctypes
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,63 +14,92 @@ from pathlib import Path
 
 from scripts.benchmark.program import run_program
 
-PATIENCE = 20  # seconds to end after SIGTERM
 TAIL = 500  # characters of its last words
+QUOTED = "  | "  # begins the lines of a program within a program, which tells of their warnings itself
+
+# What says that something does not run as it was meant to, in our words and in those of libraries.
+_FALL_BACK = re.compile(
+    r"warning:|without (a )?CUDA graph|no CUDA graph|cannot be compiled|goes on without|recompile_limit"
+    r"|cache_size_limit|fall(ing|s)? ?back|not enough SMs",
+    re.IGNORECASE,
+)
+_OF_NO_SPEED = re.compile(r"(Deprecation|Future|Resource)Warning:|teaches next to nothing|passes \d+ times over")
+_WHERE = re.compile(
+    r"^(\S+:\d+: |[WE]\d{4} [^\]]*\] (\[\d+/\d+\S*\] )?)"
+)  # before a warning, and a line of torch's log
+_PR_SET_PDEATHSIG = 1  # of Linux's prctl.h
 
 
 class Failed(Exception):
     """A program failed or ran out of time; says why in one line."""
 
 
-class Program:
-    """A Python program in a folder, as a context. Leaving the context ends it, with all processes that it started.
+class NoTime(Failed):
+    """A program ran out of time."""
 
-    words: its arguments. modules: folders to import from, besides its own.
+
+class Program:
+    """A Python program in a folder, as a context. Leaving the context kills it, with all processes that it started.
+
+    words: its arguments. printed: what it prints is added to this file. modules: folders to import from, besides its
+    own. environment: variables of its own.
+
+    It is killed with this process, too. It has a group of processes for itself but no session, so that whoever ends
+    the session of this process ends all of them.
     """
 
-    def __init__(self, words: list, folder: Path, printed: Path, deadline: float, modules: tuple[Path, ...] = ()):
+    def __init__(
+        self,
+        words: list,
+        folder: Path,
+        printed: Path,
+        deadline: float,
+        modules: tuple[Path, ...] = (),
+        environment: dict[str, str] | None = None,
+    ):
         self.deadline, self._printed = deadline, printed
         printed.parent.mkdir(parents=True, exist_ok=True)
-        paths = os.pathsep.join([str(folder), *map(str, modules)])
-        environment = os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
-        with open(printed, "w", encoding="utf-8") as file:
+        words, paths = list(map(str, words)), os.pathsep.join([str(folder), *map(str, modules)])
+        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        with open(printed, "ab") as file:
+            file.write(f"$ python {shlex.join(words)}\n".encode())
+            file.flush()
+            self._begin = file.tell()
             self._process = subprocess.Popen(
-                [sys.executable, *map(str, words)],
+                [sys.executable, *words],
                 cwd=folder,
-                env=environment,
+                env=os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"} | (environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,
+                preexec_fn=(lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)) if libc else None,
             )
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                pass
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends the program and what it started as a loss of power would: it saves nothing."""
         try:
-            os.killpg(self._process.pid, signal.SIGKILL)  # what it started may have outlived it
-        except ProcessLookupError:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # all of them have ended; macOS calls that a lack of permission
             pass
         self._process.wait()
 
-    def kill(self) -> None:
-        """Ends the program as a loss of power would."""
-        self._process.kill()
-        self._process.wait()
+    def ask(self, signal_number: int) -> None:
+        """Sends a signal to the program itself."""
+        self._process.send_signal(signal_number)
 
     def wait(self) -> str:
         """Waits for its end and returns what it printed. Raises `Failed`."""
         self.until(lambda: False)
         return self.text()
 
-    def until(self, reached: Callable[[], bool], every: float = 0.02) -> bool:
+    def until(self, reached: Callable[[], bool], every: float = 0.002) -> bool:
         """Waits until `reached()`, or the end of the program: then false. Raises `Failed`."""
         while not reached():
             code = self._process.poll()
@@ -75,16 +108,45 @@ class Program:
                     raise Failed(f"exit code {code}: {self._last_words()}")
                 return reached()
             if time.monotonic() > self.deadline:
-                raise Failed(f"no time left: {self._last_words()}")
+                raise NoTime(f"no time left: {self._last_words()}")
             time.sleep(every)
         return True
 
     def text(self) -> str:
-        return self._printed.read_text(encoding="utf-8", errors="replace")
+        with open(self._printed, "rb") as file:
+            file.seek(self._begin)
+            return file.read().decode("utf-8", errors="replace")
 
     def _last_words(self) -> str:
         lines = [line for line in self.text().splitlines() if line.strip()]
         return " | ".join(lines[-3:])[-TAIL:]
+
+
+def results_in(text: str) -> list[dict]:
+    """The objects of JSON among the lines that a program printed. Libraries print beside and behind them."""
+    found = []
+    for line in text.split("\n"):
+        if line.startswith("{"):
+            try:
+                found.append(json.JSONDecoder().raw_decode(line)[0])
+            except ValueError:  # the end of the program has cut it short, or it is not ours
+                continue
+    return found
+
+
+def last_result(text: str) -> dict:
+    """The last of `results_in`. Raises `Failed` if there is none."""
+    if not (found := results_in(text)):
+        raise Failed(f"it printed no result: {text.strip()[-TAIL:]}")
+    return found[-1]
+
+
+def warnings_in(text: str, most: int = 6) -> list[str]:
+    """The lines that say that something does not run as it was meant to, each once and in at most 200 characters."""
+    lines = (line.strip() for line in text.split("\n") if not line.startswith((QUOTED, "$ ")))
+    lines = (_WHERE.sub("", line)[:200] for line in lines if _FALL_BACK.search(line) and not _OF_NO_SPEED.search(line))
+    found = list(dict.fromkeys(lines))
+    return found[:most] + ([f"and {len(found) - most} more warnings"] if len(found) > most else [])
 
 
 if __name__ == "__main__":

@@ -6,8 +6,19 @@ from scripts.benchmark.program import run_program
 
 
 @dataclass(frozen=True)
+class Steps:
+    """How long the rate of a run is measured, after `warm_up` steps: for `most` steps, or for so many of at least
+    `least` as take `seconds`."""
+
+    warm_up: int
+    least: int
+    most: int
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True)
 class Sizes:
-    """Numbers of steps are (to warm up, to measure)."""
+    """`few_bytes`: of texts for runs that ask little of them. `peer_steps`: to warm up, and to measure."""
 
     device: str = "cuda"
     product: int = 8192  # rows and columns
@@ -16,12 +27,12 @@ class Sizes:
         ("26m", 64, 512),
         ("26m", 256, 512),
         ("104m", 32, 1024),
-        ("1b", 8, 1024),
         ("64m", 64, 512),
+        ("1b", 8, 1024),
     )
     vocabulary: dict[str, int] = field(default_factory=lambda: {"1b": 151_936})
-    own_steps: tuple[int, int] = (60, 240)
-    steps: tuple[int, int] = (10, 30)
+    own_steps: Steps = Steps(60, 60, 240)
+    steps: Steps = Steps(10, 20, 150)
     chat_length: int = 768
     decoding: tuple[tuple[str, int], ...] = tuple((d, n) for d in ("bfloat16", "float32") for n in (1, 64, 256))
     new_tokens: int = 128
@@ -40,6 +51,7 @@ class Sizes:
     peer: str = "--hidden_size 512 --num_hidden_layers 8"
     peer_rows: int = 32
     peer_steps: tuple[int, int] = (40, 120)
+    few_bytes: int = 4_000_000
     flags: str = ""  # of every run
 
 
@@ -53,8 +65,8 @@ REHEARSAL = Sizes(
     shapes=dict.fromkeys(PRESETS, _SMALL),
     fixed=(("26m", 2, 32), ("1b", 1, 32)),
     vocabulary={"1b": 7000},
-    own_steps=(1, 3),
-    steps=(1, 3),
+    own_steps=Steps(1, 3, 3),
+    steps=Steps(1, 3, 3),
     chat_length=256,
     decoding=(("bfloat16", 1), ("float32", 2)),
     new_tokens=4,
