@@ -20,7 +20,7 @@ import model.gpu
 import training.engine.speed
 
 DEVICE = torch.device("meta")
-CROSSING = ("aten::_to_copy", "aten::copy_")  # what may take a tensor of each
+CROSSING = ("aten::_to_copy", "aten::copy_", "aten::index", "aten::index_put_")  # what may take a tensor of each
 
 
 class There(torch.Tensor):
