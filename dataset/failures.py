@@ -20,7 +20,7 @@ def exit_code_of(error: BaseException) -> int | None:
         return 0
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            _say(f"the disk is full ({error}): make room; the last checkpoint is intact")
+            _say(f"the disk is full ({error}): make room; what was saved before is intact")
         elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
             _say(f"{error.filename}: {error.strerror}: check the path and the rights to it")
         else:
@@ -30,7 +30,7 @@ def exit_code_of(error: BaseException) -> int | None:
         reason = str(error).splitlines()[0] if str(error) else "no reason is given"
         _say(
             f"the memory is used up ({reason}): make --batch_size, --max_seq_len or the network smaller;"
-            " the last checkpoint is intact"
+            " what was saved before is intact"
         )
         return 1
     return None

@@ -303,7 +303,7 @@ class PackedRecords:
     def warnings_about_marks(self) -> list[str]:
         """A warning for each file with records that exclude themselves."""
         return [
-            f"{kept.excluded:,} {self.NAMES} in {cache.source} are left out: a mark in the record, such as"
+            f"left out {kept.excluded:,} {self.NAMES} of {cache.source}: a mark in the record, such as"
             ' "train": false, excludes all that would be trained'
             for cache, kept in zip(self.caches, self.kept, strict=True)
             if kept.excluded

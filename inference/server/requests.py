@@ -51,7 +51,8 @@ def read_body(body: bytes) -> dict:
     try:
         value = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
-        raise BadRequest(f"the body is not JSON: {str(error)[:200]}") from error
+        reason = "a number in it has too many digits" if "max_str_digits" in str(error) else str(error)[:200]
+        raise BadRequest(f"the body is not JSON: {reason}") from error
     if not isinstance(value, dict):
         raise BadRequest("the body must be a JSON object")
     return value

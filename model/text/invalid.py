@@ -13,5 +13,6 @@ def not_text(texts: Iterable[str]) -> SproutError:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            return SproutError(f"Text {number} has half a surrogate pair at character {error.start + 1}: not text.")
+            place = f"character {error.start + 1} of text {number}"
+            return SproutError(f"{place} is no text: half a surrogate pair, or bytes that are not UTF-8")
     return SproutError("The tokenizer refused a text.")

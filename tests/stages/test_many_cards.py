@@ -19,6 +19,7 @@ from scripts.benchmark.scale.shard import bytes_held
 from tests.faults.processes import Running, at_call, kill_itself, no_curves, together
 from tests.stages.workshop import Result, Workshop, assert_same_run
 from training.engine.memory_of_shards import sizes
+from training.engine.step import Step
 
 ROOT = Path(__file__).parents[2]
 # Steps of 4 rows. An epoch has 33, so it ends with a step of one row, and all processes but one have none.
@@ -92,6 +93,26 @@ def test_what_is_saved_is_that_of_one_process(one, spread):
         ]
         assert shapes[0] == shapes[1]
     assert not spread.facts["arguments"].keys() ^ one["muon"].facts["arguments"].keys()
+
+
+def clock(always: bool) -> None:
+    """Lets a process find that it has the time to write samples from the eleventh step on, or never."""
+    Step.age = property(lambda step: 1.0 if always else 2.0**step.number)
+
+
+@pytest.mark.parametrize("main", [True, False])
+def test_all_write_samples_or_none_by_the_clock_of_the_main_process(workshop, main):
+    """To write them each process gathers what the others hold, so one that goes on alone would end the run."""
+    out = f"samples_{main}"
+    command = workshop.command(out, "--shard=full", *RUN, "--accumulation_steps=2", data=DATA)
+    place = command.index("--sample_interval")
+    del command[place : place + 2]  # as without the flag
+    befores = [partial(clock, main), partial(clock, not main)]
+    running = [Running("train_pretrain", command, b, e) for b, e in zip(befores, together(2), strict=True)]
+    ends = [each.end(240) for each in running]
+    assert [each.code for each in ends] == [0, 0], "".join(each.err for each in ends)
+    written = [int(number) for number in re.findall(r"step (\d+) writes", ends[0].out)]
+    assert written == ([12, 16, 18] if main else [18])
 
 
 WORDS = {

@@ -91,7 +91,11 @@ class _Recurring:
         """Compiles. A compiler that is not there or fails costs speed, not the run."""
         self._has_run = True
         try:
-            return self._unrecorded(batch)
+            found = self._unrecorded(batch)
+            loss, norm = self._summary(found)
+            if loss and not norm:  # so torch 2.11 compiles some functions, without a word
+                raise RuntimeError("its gradient would be zero")
+            return found
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -113,7 +117,7 @@ class _Recurring:
             self._factor = torch.full((), updater.factor, device=self._owner.device)
             replay, self._results = self._owner.record(self._work, self._owner.device)
             generator.set_state(randomness)
-            updater.forget_gradients()
+            self._forget()
             replay()
             replayed = self._summary(self._results)
         except RuntimeError as error:
@@ -129,11 +133,17 @@ class _Recurring:
             )
         self._records = False
         self._batch = self._results = None
-        updater.forget_gradients()
+        self._forget()
         generator.set_state(randomness)
         found = self._unrecorded(batch)
         generator.set_state(randomness_after)
         return found
+
+    def _forget(self) -> None:
+        """Forgets what this micro-batch, the first of its step, has added to gradients and counts."""
+        self._updater.forget_gradients()
+        if self._updater.balance:
+            self._updater.balance.forget()
 
     def _work(self) -> list[Tensor]:
         return self._unrecorded(self._batch, self._factor)

@@ -68,6 +68,8 @@ def _between(before: dict | None, now: dict | None) -> str | None:
         ]
         return f"{now['source']} is read otherwise: {', '.join(words) or 'by another version or with another --format'}"
     name = now["source"] if now["source"] == before["source"] else f"{before['source']} became {now['source']}, which"
+    if _size(before) == _size(now):
+        return f"{name} has changed: as before it has {_size(now)}, but not the same"
     return f"{name} has changed: it had {_size(before)}, and has {_size(now)}"
 
 

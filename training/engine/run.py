@@ -219,7 +219,8 @@ class Run:
         seconds = step.metrics["time/seconds"]
         self._trained += seconds
         self._beside += max(0.0, step.age - seconds)
-        self._can_afford_samples = self._beside + seconds <= self._trained / 10
+        affords = self._beside + seconds <= self._trained / 10  # with --shard, where all take part, by one clock
+        self._can_afford_samples = distributed.gathered(affords)[0] if self.machine.shards else affords
         self.state.complete({} if self.args.dry_run else step.metrics)
         finished = self.state.step == self.plan.steps
         self.progress.advance(step.metrics, self.machine.peak_memory(), finished or self._due("log_interval"))

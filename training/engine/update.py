@@ -173,8 +173,6 @@ class Updater:
             self.fresh = False
 
     def forget_gradients(self) -> None:
-        if self.balance:
-            self.balance.forget()
         if self.keeps_gradients and (gradients := gradients_of(self.parameters)):
             torch._foreach_zero_(gradients)
             return

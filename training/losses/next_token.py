@@ -74,10 +74,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if weights is not None:
                 factors = factors * weights[start : start + chunk, None].to(wide)
                 of_targets = of_targets * factors
-            loss -= of_targets.sum()
+            loss = loss - of_targets.sum()  # torch 2.11 compiles -= to a result without any gradient
             if measures:
-                correct += ((log_probabilities.argmax(dim=-1) == y[:, 0]) & trained).sum()
-                entropy -= torch.where(trained, (log_probabilities.exp() * log_probabilities).sum(dim=-1), 0).sum()
+                correct = correct + ((log_probabilities.argmax(dim=-1) == y[:, 0]) & trained).sum()
+                entropy = (
+                    entropy - torch.where(trained, (log_probabilities.exp() * log_probabilities).sum(dim=-1), 0).sum()
+                )
             if not (needs_features or needs_head):
                 continue
             gradient = log_probabilities.exp_()

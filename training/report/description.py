@@ -27,6 +27,7 @@ def longer(plan) -> str:
     steps = -(-plan.rows_per_epoch // (batch * times * plan.world_size))
     epochs = max(plan.epochs, min(MANY_PASSES, -(-FEWEST_JUDGED // steps)))
     more = f" --epochs {epochs}" if epochs > plan.epochs else ""
+    more += f" --max_steps {epochs * steps}" if plan.max_steps and plan.max_steps < epochs * steps else ""
     return f"give more text, or --batch_size {batch} --accumulation_steps {times}{more} for {epochs * steps} steps"
 
 
@@ -94,6 +95,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     of = f" of {amount(read)}" if tokens < 0.95 * read else ""  # chats are read in whole
     share = "" if learn == total else f", {learn / 1e6:.3f} M trained ({learn / total:.1%})"
     dtype = str(machine.choice.dtype).removeprefix("torch.")
+    enough = -(-(plan.max_steps or 0) // plan.steps_per_epoch)
+    few = f" (--max_steps needs --epochs {enough}, not {plan.epochs})" if enough > plan.epochs else ""
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # which measures it
     compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
     return [
@@ -103,7 +106,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f"data      about {amount(tokens)} tokens to learn{of}, in rows of {plan.row_length}, {epochs:.3g} epochs",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
-        f"steps     {plan.steps:,}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
+        f"steps     {plan.steps:,}{few}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",
         f"optimizer {args.optimizer}{compact}, learning rate {plan.learning_rate:g}  ({reasons['learning_rate']})",
         f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
         f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
@@ -123,7 +126,7 @@ def duration(seconds: float) -> str:
 def write_description(folder: Path, description: Description, **facts) -> None:
     """Writes `run.json` into a log folder, whole or not at all. facts: what else a reader wants to know of the run."""
     text = json.dumps(asdict(description) | facts, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(Path(folder) / NAME, lambda file: file.write(text.encode()))
+    write_atomically(Path(folder) / NAME, lambda file: file.write(text.encode(errors="backslashreplace")))
 
 
 def way_to_page(logs: Path) -> str:

@@ -42,16 +42,9 @@ def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int =
 
 
 def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], machine, seed: int) -> list[list[int]]:
-    with machine.inference():
-        return generate_batch(
-            model,
-            prompts,
-            max_new_tokens=max_new_tokens,
-            sampling=Sampling(temperature=0.8, top_p=0.9),
-            eos_ids=end_ids,
-            generator=new_generator(machine.device, seed=seed),
-            stop=machine.poll,  # never stops the sampling; raises after a signal
-        )
+    how = {"sampling": Sampling(temperature=0.8, top_p=0.9), "generator": new_generator(machine.device, seed=seed)}
+    with machine.inference():  # `poll` never stops the sampling; it raises after a signal
+        return generate_batch(model, prompts, max_new_tokens=max_new_tokens, eos_ids=end_ids, stop=machine.poll, **how)
 
 
 def pairs(prompts, answers, tokenizer) -> list[dict]:

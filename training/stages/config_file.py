@@ -6,6 +6,22 @@ from dataset.unknown_flags import sentence_about
 from model.errors import UsageError
 
 
+class _AsWritten(yaml.BaseLoader):
+    """Reads values as the words that stand there: YAML takes 2024_11_29 and 010 for other numbers, and no for false.
+
+    Raises `yaml.YAMLError` where a name stands twice.
+    """
+
+    def construct_mapping(self, node, deep=False):
+        names = [self.construct_object(name) for name, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(f"{twice[0]} stands there twice")
+        return super().construct_mapping(node, deep)
+
+
+SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
 def flags_in(path: str, parser, given) -> list[str]:
     """The flags of a YAML file, as they would stand on the command line of `parser`.
 
@@ -14,7 +30,7 @@ def flags_in(path: str, parser, given) -> list[str]:
     """
     try:
         with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
+            values = yaml.load(file, _AsWritten)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -27,6 +43,8 @@ def flags_in(path: str, parser, given) -> list[str]:
     }
     words = []
     for name, value in values.items():
+        if name == "config":
+            raise UsageError(f"--config {path}: a file of flags cannot name another one: leave out config")
         if name not in actions:
             raise UsageError(f"--config {path}: {sentence_about(f'--{name}', list(parser._option_string_actions))}")
         if type(actions[name]).__name__ == "_ExtendAction" and getattr(given, actions[name].dest) is not None:
@@ -40,15 +58,15 @@ def flags_in(path: str, parser, given) -> list[str]:
 
 
 def _as_on_command_line(name, action, value, path, parser) -> list[str]:
-    flag = f"--{name}"
-    if action.nargs == 0 or (action.nargs == "?" and isinstance(value, bool)):  # a switch
-        if not isinstance(value, bool):
+    flag, is_on = f"--{name}", SWITCH.get(value.lower()) if isinstance(value, str) else None
+    if action.nargs == 0 or (action.nargs == "?" and is_on is not None):  # a switch
+        if is_on is None:
             raise UsageError(f"--config {path}: {name} is a switch: true or false, not {value!r}")
         off = f"--no_{name}"
-        return [flag] if value else [off] if off in parser._option_string_actions else []
-    if isinstance(value, bool) and action.choices:  # YAML takes on and off for true and false
-        value = "on" if value else "off"
-    if value is None or isinstance(value, dict) or (isinstance(value, list) and action.nargs is None):
+        return [flag] if is_on else [off] if off in parser._option_string_actions else []
+    if is_on is not None and action.choices and value not in action.choices:
+        value = "on" if is_on else "off"
+    if value == "" or isinstance(value, dict) or (isinstance(value, list) and action.nargs is None):
         raise UsageError(f"--config {path}: {name} takes one value, not {value!r}")
     if "\0" in str(value):  # a command line cannot hold it
         raise UsageError(f"--config {path}: {name} contains a NUL character")

@@ -182,7 +182,7 @@ def test_a_count_of_what_is_left_out_gives_the_true_reason(tmp_path, build, kind
     assert (found.too_long, found.excluded, found.left_out) == (one, excluded, one + excluded)
     assert f"{one} " in rows.summary() and f", {excluded} as their own marks exclude them" in rows.summary()
     (warning,) = rows.packed.warnings_about_marks()
-    assert warning.startswith(f"{excluded} {rows.packed.NAMES} in {path} are left out: a mark")
+    assert warning.startswith(f"left out {excluded} {rows.packed.NAMES} of {path}: a mark")
     said = rows.packed.said_of_left_out(kind.left_out)
     assert said == f"{one} {kind.left_out} and {excluded} {rows.packed.NAMES} that their own marks exclude"
 

@@ -275,6 +275,11 @@ def test_a_short_run_scores_few_rows():
             "--batch_size 1 --accumulation_steps 1 --epochs 7 for 21 steps",
         ),
         ((), 1, "--batch_size 1 --accumulation_steps 1 --epochs 20 for 20 steps"),
+        (
+            ("--max_steps=6", "--batch_size=8", "--accumulation_steps=1"),
+            38,
+            "--batch_size 1 --accumulation_steps 1 --max_steps 38 for 38 steps",
+        ),
     ],
 )
 def test_a_short_run_is_told_which_flags_give_it_enough_steps(words, rows, said):

@@ -216,6 +216,24 @@ def test_config_gives_defaults_and_the_command_line_wins(config_file):
 
 
 @pytest.mark.parametrize(
+    "text, name, value",
+    [
+        ("weight_name: 2024_11_29", "weight_name", "2024_11_29"),  # which YAML takes for a number
+        ("weight_name: no", "weight_name", "no"),
+        ("weight_name: 1e3", "weight_name", "1e3"),
+        ("max_steps: 010", "max_steps", 10),  # and this for 8
+        ("compile: on", "compile", "on"),
+        ("compile: true", "compile", "on"),
+        ("dry_run: yes", "dry_run", True),
+        ("activation_checkpointing: true", "activation_checkpointing", "layers"),
+        ("activation_checkpointing: cheap", "activation_checkpointing", "cheap"),
+    ],
+)
+def test_a_value_of_a_config_means_what_it_means_on_the_command_line(config_file, text, name, value):
+    assert getattr(parse("--config", config_file(text)), name) == value
+
+
+@pytest.mark.parametrize(
     "text, named",
     [
         ("learning_rat: 1\n", "did you mean --learning_rate?"),
@@ -228,9 +246,10 @@ def test_config_gives_defaults_and_the_command_line_wins(config_file):
         ("data_path: {a: 1}\n", "data_path takes one value"),
         ("data_path: []\n", "--data_path"),
         ("qk_norm: 1\n", "qk_norm is a switch"),
-        ("resume: 'yes'\n", "resume is a switch"),
+        ("resume: maybe\n", "resume is a switch"),
+        ("epochs: 1\nepochs: 2\n", "epochs stands there twice"),
         ("optimizer: sgd\n", "--optimizer"),
-        ("config: other.yaml\n", "--config"),
+        ("config: other.yaml\n", "a file of flags cannot name another one"),
         ("- epochs\n", "flag: value"),
         ("", "flag: value"),
         ("epochs: [1\n", "cannot be read"),
