@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from torch.distributed.fsdp import FSDPModule
 
 from model.config import PRESETS
 from model.files.reading import read_checkpoint
@@ -21,6 +23,7 @@ from tests.stages.workshop import Result, Workshop, assert_same_run
 from training.engine.memory_of_shards import sizes
 from training.engine.step import Step
 
+pytestmark = pytest.mark.skipif(not hasattr(FSDPModule, "reset_iter_state"), reason="--shard needs torch 2.13")
 ROOT = Path(__file__).parents[2]
 # Steps of 4 rows. An epoch has 33, so it ends with a step of one row, and all processes but one have none.
 RUN = ("--epochs=2", "--max_seq_len=31", "--save_interval=4", "--eval_interval=6", "--batch_size=1")
@@ -272,6 +275,11 @@ def refusal(workshop, *words: str) -> str:
     code, said = workshop.fails("refused", "--shard=full", *words)
     assert code == 2 and said.count("\n") == 1, said
     return said
+
+
+def test_an_older_torch_is_refused(workshop, monkeypatch):
+    monkeypatch.delattr(FSDPModule, "reset_iter_state")
+    assert f"--shard needs torch 2.13, and this is {torch.__version__}" in refusal(workshop)
 
 
 def test_one_process_has_nothing_to_share_out(workshop):

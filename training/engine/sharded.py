@@ -38,7 +38,11 @@ from training.engine.update import SMALLEST, SMALLEST_NORM, Measures, Updater
 
 
 def refuse(args) -> None:
-    """Raises `UsageError` where flags do not go together with --shard."""
+    """Raises `UsageError` where flags do not go together with --shard, or torch is too old for it."""
+    if not hasattr(FSDPModule, "reset_iter_state"):
+        raise UsageError(
+            f"--shard needs torch 2.13, and this is {torch.__version__}: update torch, or leave --shard out"
+        )
     if distributed.world_size() == 1:
         raise UsageError(
             "--shard spreads the network over several processes, and this is one: start it by torchrun"

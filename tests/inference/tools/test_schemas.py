@@ -5,7 +5,9 @@ import sys
 import textwrap
 
 import pytest
+import transformers
 from transformers.utils import get_json_schema
+from transformers.utils.chat_template_utils import DocstringParsingException
 
 from inference.tools.calculator import calculator
 from inference.tools.loading import load, refuse_unknown
@@ -19,7 +21,10 @@ DESCRIBED = (toolfile.weather, toolfile.echo, toolfile.prints, toolfile.odd, cal
 
 @pytest.mark.parametrize("function", DESCRIBED, ids=lambda function: function.__name__)
 def test_the_schema_is_that_of_transformers(function):
-    expected = get_json_schema(function)
+    try:
+        expected = get_json_schema(function)
+    except DocstringParsingException:  # before 5.24 it overlooks some descriptions
+        pytest.skip(f"transformers {transformers.__version__} does not read this docstring")
     expected["function"].pop("return", None)  # which a model has no use for
     assert json.dumps(schema_of(function, "f.py")) == json.dumps(expected)  # in the same order: it is rendered
 

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from packaging.version import Version
 
 from model.config import TransformerConfig
 from model.files.checkpoint import save_weights
@@ -93,6 +94,9 @@ def test_bos_of_a_tokenizer_that_has_none_and_sets_offsets(small_tokenizer):
 
 
 # Published folders name such classes beside a tokenizer.json whose way to split texts they do not look at.
+@pytest.mark.skipif(
+    Version(transformers.__version__) < Version("5.24"), reason="earlier versions of transformers rebuild more classes"
+)
 @pytest.mark.parametrize(
     ("shape", "name"),
     [

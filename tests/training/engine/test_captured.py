@@ -176,6 +176,19 @@ def test_without_a_compiler_it_trains_as_it_is(monkeypatch):
     assert len(said) == 1 and "no triton" in said[0] and said[0].endswith("; it trains without")
 
 
+def test_a_compiler_that_loses_the_gradient_is_not_used(monkeypatch):
+    """So torch 2.11 compiles a function whose result is summed up in place."""
+
+    def compiled(loss_of, **settings):
+        return lambda batch: tuple(each.detach() + 0 * loss_of(batch)[0] for each in loss_of(batch))
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    said = []
+    line = Line(FakeGraphs().passes(ROWS, said.append, compiles=True))
+    assert_same(line.steps(3), Line(forward_backward).steps(3))
+    assert said == ["warning: the network cannot be compiled (its gradient would be zero); it trains without"]
+
+
 def test_a_deep_network_compiles_layer_by_layer():
     graphs, line = [], Line(FakeGraphs().passes(ROWS, compiles=True, as_one=False))
 
