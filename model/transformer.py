@@ -119,7 +119,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self._set_rotary_frequencies()
-        device = torch.empty(0).device  # torch 2.6: get_default_device() does not see `with torch.device`
+        device = torch.get_default_device()
         with torch.device("meta"):  # else torch first draws initial values of its own: 15 s for a billion
             self.model = self.backbone(config)
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)

@@ -28,7 +28,7 @@ def pretend(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *asked: True)  # as torch says of a T4, too
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: machine.apple)
         monkeypatch.setattr("model.apple.bfloat16_is_sound", lambda device: machine.apple_bfloat16)
-        # torch 2.6 has no such function.
+        # torch 2.8 has no such function.
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: dict.fromkeys(machine.cpu, True), raising=False)
         monkeypatch.delenv("LOCAL_RANK", raising=False)
 
