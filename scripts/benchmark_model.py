@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import add_switch, count, positive_int
 from inference.arguments import WEIGHT_NAMES, add_weight_arguments
+from inference.replaced import has_keys, refuse_inputs, refuse_strangers
 from inference.terminal import say
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
@@ -75,16 +76,20 @@ def main(argv=None) -> None:
     # Refuse what cannot be done before the network is read
     for path in args.check_overlap or ():
         check_file(path)
-    tasks = read_tasks(args.data_path, args.shots_path, args.shots, args.limit)
     if args.save_file:
         if Path(args.save_file).is_dir():
             raise UsageError(f"--save_file {args.save_file} is a folder: name a file")
         refuse_unwritable(Path(args.save_file).parent, "--save_file")
+        refuse_replacing(args, Path(args.save_file))
+    tasks = read_tasks(args.data_path, args.shots_path, args.shots, args.limit)
     device = choose_device(args.device, args.dtype)
     if device.device.type == "cpu":
         reuse_freed_memory()
 
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
+    name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
+    refuse_replacing(args, path)
     positions = loaded.model.config.max_position_embeddings
     positions = min(args.max_seq_len or positions, positions)
     overlaps = find_overlaps(args, tasks)
@@ -107,14 +112,18 @@ def main(argv=None) -> None:
         results.append(as_json(task, outcomes, scores, found))
 
     print("\n".join(table(rows)))
-    name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
-    path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
     settings = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
     content = {"weight": loaded.source, "lora": args.lora, **settings, "tasks": results}
     again = " (replaced)" if path.exists() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8")))
     say(f"every item is in {path}{again}")
+
+
+def refuse_replacing(args, path: Path) -> None:
+    """Raises `UsageError` if the result would replace anything but an earlier result, or a file that is read."""
+    refuse_inputs("--save_file", path, [*args.data_path, *args.shots_path, *(args.check_overlap or ())])
+    refuse_strangers("--save_file", path, has_keys(path, "weight", "tasks"), "a result of scripts/benchmark_model.py")
 
 
 def find_overlaps(args, tasks) -> dict[str, set[int]]:

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import positive, positive_int
 from inference.arguments import add_device_arguments
+from inference.replaced import has_keys, refuse_strangers
 from model.errors import UsageError
 from training.stages.arguments import StageParser, run_main
 
@@ -51,6 +52,9 @@ def main(argv=None):
             raise UsageError(f"--save_file {picture} would replace {taken} ({data} is written, too): give another name")
     if picture.is_dir():
         raise UsageError(f"--save_file {picture} is a folder: name a file in it")
+    is_ours = has_keys(data, "file", "documents", "positions", "networks")
+    for path in (data, picture):  # a picture is known by the figures beside it
+        refuse_strangers("--save_file", path, is_ours, "a result of scripts/loss_by_position.py")
     if len(set(args.weight_path)) < len(args.weight_path):
         raise UsageError("--weight_path names a weight twice: name it once")
     if args.rope_scaling_factor is not None and args.rope_scaling_factor <= 1:

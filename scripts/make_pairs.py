@@ -14,6 +14,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
@@ -93,11 +94,11 @@ def main(argv=None) -> None:
     loaded = open_network(args, "full_sft", device, {}, say)
     rewards = load_rewards(args.reward or ["exact"], tokenizer=loaded.tokenizer, device=device, say=say)
     answering = Answering(args, loaded, device, rewards)
+    file = new_file(args.save_file)
     try:
-        with open(path, "x", encoding="utf-8", errors="backslashreplace") as file:
+        with file:
             for pair in pairs(args, kind, answering, counts):
-                file.write(json.dumps(pair, ensure_ascii=False, default=str) + "\n")
-                file.flush()
+                write_pair(file, pair, counts["pairs"])
                 counts["pairs"] += 1
     finally:
         if not counts["pairs"]:
@@ -106,6 +107,35 @@ def main(argv=None) -> None:
     if not counts["pairs"]:
         raise SproutError(f"there is no pair, since {why_none(counts)}")
     say_next(args, loaded.source)
+
+
+def new_file(path: str) -> FileIO:
+    """The file for the pairs. Raises `UsageError` if another run has made it since the arguments were read."""
+    try:
+        return open(path, "xb", buffering=0)
+    except FileExistsError:
+        refuse_existing("--save_file", path)
+        raise
+
+
+def write_pair(file: FileIO, pair: dict, before: int) -> None:
+    """Adds a pair as a whole line, or nothing. before: how many pairs are in the file.
+
+    Raises `SproutError` if the disk is full or cannot be written.
+    """
+    whole, rest = file.tell(), json.dumps(pair, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+    rest += b"\n"
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except BaseException as error:
+        file.truncate(whole)
+        if not isinstance(error, OSError):
+            raise
+        from model.unwritable import cannot_write
+
+        kept = f"; the pairs found before, {before:,}, are in it" if before else ""
+        raise SproutError(f"{cannot_write(Path(file.name), error, False)}{kept}") from error
 
 
 def pairs(args, kind, answering: "Answering", counts: Counter) -> Iterator[dict]:

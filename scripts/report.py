@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import CommandParser, run_main  # not training.stages.arguments: this needs no torch
+from inference.replaced import refuse_strangers
 from model.disk import write_atomically
 from model.errors import UsageError
 from scripts.diagnose import logs_in, metrics_in
@@ -34,6 +35,7 @@ def main(argv=None) -> None:
     path = Path(args.save_path) if args.save_path else place_of(found)
     if path.is_dir():
         raise UsageError(f"--save_path {path} is a folder: name the file in it, such as {path / 'report.html'}")
+    refuse_strangers("--save_path", path, is_page(path), "a page of scripts/report.py")
 
     from training.page.page import page_of  # matplotlib takes a second
 
@@ -41,6 +43,12 @@ def main(argv=None) -> None:
     write_atomically(path, lambda file: file.write(content))
     runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
     print(f"{path}: {runs}, {len(content) / 1e6:.2f} MB; open it in a browser")
+
+
+def is_page(path: Path) -> bool:
+    """Whether the file is a page that this script wrote: its last line says so."""
+    content = path.read_bytes() if path.is_file() else b""
+    return content.startswith(b"<!doctype html>") and b" by scripts/report.py</p>" in content[-100:]
 
 
 def newest(folder: str = "out") -> str:

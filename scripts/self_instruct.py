@@ -81,8 +81,23 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--api_key is for --endpoint, which is not given")
     if args.api_key and not os.environ.get(args.api_key):
         raise UsageError("--api_key names an environment variable, and there is none of this name: export it first")
-    if not args.resume:
+    journal = journal_of(args.save_file)
+    for path in (args.save_file, journal):
+        if os.path.exists(path) and os.path.exists(args.seeds) and os.path.samefile(path, args.seeds):
+            raise UsageError(
+                f"--save_file {args.save_file} would write over {args.seeds} of --seeds: choose another name"
+            )
+    if not (args.resume and has_replies(journal)):
         refuse_existing("--save_file", args.save_file)
+
+
+def journal_of(save_file: str) -> Path:
+    return Path(f"{save_file}.journal")
+
+
+def has_replies(journal: Path) -> bool:
+    """Whether a run wrote more than its settings; without, the file beside it is of no run."""
+    return journal.is_file() and journal.read_bytes().count(b"\n") > 1
 
 
 def main(argv=None) -> None:
@@ -108,7 +123,7 @@ def main(argv=None) -> None:
         novelty=args.novelty,
     )
     model, name = open_model(args)
-    journal = Journal(Path(f"{args.save_file}.journal"), identity(settings, seeds, name), args.resume)
+    journal = Journal(journal_of(args.save_file), identity(settings, seeds, name), args.resume)
     records, progress = [], Progress(say, args.number)
     growing = Growing(model, journal, seeds, settings, lambda: progress.show(len(records), growing.counts))
     try:
@@ -180,8 +195,13 @@ def report(counts, retried: int, records: int) -> None:
 
 
 def save(path: str, records: list[dict]) -> None:
+    """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read."""
     from model.disk import write_atomically
 
+    there = Path(path).read_bytes().count(b"\n") if os.path.exists(path) else 0
+    if there > len(records):
+        say(f"{path} holds {there:,} records, more than the {len(records):,} of this run, and is left as it is")
+        return
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     write_atomically(path, lambda file: file.write(lines.encode("utf-8")))
     say(f"saved {path}")

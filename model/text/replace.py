@@ -3,33 +3,51 @@
 import os
 from pathlib import Path
 
-from model.disk import previous_path
-from model.errors import SproutError
+from model.disk import previous_path, sweep_temporaries, write_atomically
 from model.text.tokenizer import FILE_NAMES, Tokenizer
 
 
-def keep_aside(folder: Path, new_files: dict[str, str]) -> list[Path]:
-    """Renames the tokenizer that is in the folder, unless it is the one to be written; returns its files."""
-    old = [folder / name for name in FILE_NAMES if (folder / name).exists()]
-    if all(path.read_bytes() == new_files.get(path.name, "").encode("utf-8") for path in old):
-        return []
-    for path in old:
-        os.replace(path, previous_path(path))
-    return old
-
-
 def replace_tokenizer(folder: Path, new: Tokenizer) -> list[Path]:
-    """Writes the files of `new`; those of the tokenizer that was there are kept aside, or stay if that fails.
+    """Writes the files of `new`; those of another tokenizer that was there are kept aside, and returned.
 
-    Returns what was kept. Raises `SproutError` where the folder cannot be written.
+    Each file takes the place of the old one in a moment, so the folder is never without a tokenizer. Whatever goes
+    wrong, Ctrl-C included, the old tokenizer is put back. Raises `SproutError` where the folder cannot be written.
     """
-    old = keep_aside(folder, new.files)
+    sweep_temporaries(folder)
+    old = {folder / name: (folder / name).read_bytes() for name in FILE_NAMES if (folder / name).exists()}
+    earlier = {previous_path(path) for path in old if previous_path(path).exists()}
+    wanted = {name: text.encode("utf-8") for name, text in new.files.items()}
+    is_another = any(content != wanted.get(path.name) for path, content in old.items())
     try:
-        new.save(folder)
-    except SproutError:
-        for name in new.files if old else ():
-            (folder / name).unlink(missing_ok=True)
+        write_files(folder, wanted, is_another)
         for path in old:
-            os.replace(previous_path(path), path)
+            if path.name not in wanted:
+                os.replace(path, previous_path(path))
+    except BaseException:
+        put_back(old, earlier, {folder / name for name in wanted})
         raise
-    return [previous_path(path) for path in old]
+    return [previous_path(path) for path in old] if is_another else []
+
+
+def write_files(folder: Path, files: dict[str, bytes], keep_previous: bool) -> None:
+    for name, content in files.items():
+        write_atomically(folder / name, lambda file, content=content: file.write(content), keep_previous)
+
+
+def put_back(old: dict[Path, bytes], earlier: set[Path], new: set[Path]) -> None:
+    """The tokenizer as it was. A file that was kept aside is renamed, which needs no room on the disk.
+
+    earlier: what had been kept aside before, and stays where the old file is unchanged.
+    """
+    for path in new - old.keys():
+        path.unlink(missing_ok=True)
+    for path, content in old.items():
+        is_changed, kept = not holds(path, content), previous_path(path)
+        if holds(kept, content) and (is_changed or kept not in earlier):
+            os.replace(kept, path)
+        elif is_changed:
+            write_atomically(path, lambda file, content=content: file.write(content))
+
+
+def holds(path: Path, content: bytes) -> bool:
+    return path.exists() and path.read_bytes() == content

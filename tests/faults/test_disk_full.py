@@ -110,7 +110,7 @@ def test_a_tokenizer_that_was_there_stays(whole, tmp_path, room, record_property
     shutil.copytree(workshop.folder / "tokenizer", tmp_path / "tokenizer")
     before = {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()}
     words = ["--data_path", workshop.folder / "a.jsonl", "--vocab_size", "280", "--out_dir", tmp_path / "tokenizer"]
-    begin = partial(at_call, 1, "model.text.replace:keep_aside", partial(fill_the_disk, room))
+    begin = partial(at_call, 1, "model.text.replace:write_files", partial(fill_the_disk, room))
     ended = Running("train_tokenizer", words, begin).end()
     assert ended.code == 1 and "cannot write" in ended.sentence and "tokenizer" in ended.sentence
     assert {path.name: path.read_bytes() for path in (tmp_path / "tokenizer").iterdir()} == before

@@ -99,3 +99,22 @@ def test_a_choice_longer_than_the_network_names_its_line(folder):
     )
     with pytest.raises(SproutError, match=r"long\.jsonl:2: a choice has \d+ tokens, more than the 16"):
         run(folder, "--data_path", file, "--max_seq_len", 16)
+
+
+def test_a_result_replaces_only_a_result(folder, tmp_path, capsys):
+    data, theirs, ours = folder / "piqa.jsonl", tmp_path / "notes.json", tmp_path / "ours.json"
+    theirs.write_text('{"weight": 80}')
+    ours.write_text('{"weight": "a.pth", "tasks": []}')
+    flags = ("--limit", 1, "--save_file")
+    before = data.read_bytes()
+    with pytest.raises(UsageError, match="would replace .*piqa.jsonl, which is read"):
+        run(folder, "--data_path", data, *flags, data)
+    for others in ("--shots_path", "--check_overlap"):
+        with pytest.raises(UsageError, match="would replace .*ours.json, which is read"):
+            run(folder, "--data_path", data, others, ours, *flags, ours)
+    with pytest.raises(UsageError, match="notes.json exists already and is not a result of scripts/benchmark_model.py"):
+        run(folder, "--data_path", data, *flags, theirs)
+    assert data.read_bytes() == before and theirs.read_text() == '{"weight": 80}'
+    assert not capsys.readouterr().out, "nothing was scored before"
+    run(folder, "--data_path", data, *flags, ours)
+    assert len(json.loads(ours.read_text())["tasks"]) == 1

@@ -79,6 +79,21 @@ def test_the_texts_are_not_replaced_by_the_figures(folder):
     assert texts.read_bytes() == before
 
 
+def test_figures_replace_only_figures(folder):
+    (folder / "notes.json").write_text('{"file": "mine"}')
+    (folder / "photo.png").write_text("mine")
+    words = ["--weight_path", "short", "--save_file"]
+    for name, taken in (("notes.svg", "notes.json"), ("photo.png", "photo.png")):
+        with pytest.raises(SproutError, match=f"{taken} exists already and is not a result of scripts/loss_by_posi"):
+            run(folder, *words, str(folder / name))
+        assert "mine" in (folder / taken).read_text() and not (folder / "notes.svg").exists()
+    (folder / "by").mkdir()
+    ours = {"file": "a", "documents": 1, "positions": [], "networks": {}}
+    (folder / "by" / "p.json").write_text(json.dumps(ours))
+    (folder / "by" / "p.png").write_text("an earlier picture")
+    assert run(folder, "--weight_path", "short")["documents"] == 4
+
+
 def test_eval_model_reads_with_the_extension(folder, capsys):
     """The loss of --rope_scaling_factor is that of the weight saved with the same extension."""
     words = ["--data_path", str(folder / "texts.jsonl"), "--json", "--device", "cpu", "--dtype", "float32"]

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import pytest
 
@@ -9,7 +10,7 @@ from dataset.records.measured import all_documents, kind_of_file
 from dataset.rendering import ChatRenderer
 from model.errors import SproutError, UsageError
 from model.files.loading import load_model
-from scripts.make_pairs import main
+from scripts.make_pairs import main, new_file, write_pair
 from tests.stages.workshop import Workshop
 from training.rewards.pairs import pairs_of
 
@@ -197,3 +198,29 @@ def test_a_prompt_without_room_is_left_out_and_counted(workshop, tmp_path, capsy
     records = made(workshop, tmp_path / "short.jsonl", data="long.jsonl")
     assert records and all(len(record["prompt"]) < 5 for record in records)
     assert "and 1 are too long" in capsys.readouterr().err
+
+
+def test_the_file_of_a_run_that_was_faster_stays(workshop, tmp_path):
+    """It is made while this run reads its network and its rewards."""
+    file = tmp_path / "pairs.jsonl"
+    reward = "def letters(prompts, completions, **columns):\n    return [0.0] * len(completions)\n"
+    (workshop.folder / "late.py").write_text(f"open({str(file)!r}, 'w').write('theirs')\n{reward}")
+    with pytest.raises(UsageError, match="pairs.jsonl exists already, and is left as it is"):
+        made(workshop, file, reward="late.py:letters")
+    assert file.read_text() == "theirs"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files stands for a full disk")
+def test_a_full_disk_leaves_whole_lines(tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with new_file(str(tmp_path / "pairs.jsonl")) as file:
+        write_pair(file, {"prompt": "a"}, 0)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (25, before[1]))
+        try:
+            with pytest.raises(SproutError, match="cannot write .*; the pairs found before, 1, are in it"):
+                write_pair(file, {"prompt": "\ud800" * 9}, 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (tmp_path / "pairs.jsonl").read_bytes() == b'{"prompt": "a"}\n'

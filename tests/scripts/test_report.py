@@ -39,6 +39,22 @@ def test_without_a_folder_it_takes_the_runs_beside_the_newest(here, capsys):
     assert page.index('id="run0"><h2>a_64') < page.index('id="run1"><h2>b_64')  # in the order in which they ended
 
 
+def test_a_page_replaces_only_a_page(here):
+    metrics = write_run(here / "out" / "logs" / "a_64")
+    before = metrics.read_bytes()
+    (here / "mine.html").write_text("<!doctype html><p>written by scripts/report.py</p>" + 200 * " ")
+    for path in (metrics, here / "mine.html"):
+        with pytest.raises(UsageError, match=f"{path} exists already and is not a page of scripts/report.py"):
+            report.main(["out/logs/a_64", "--save_path", str(path)])
+    assert metrics.read_bytes() == before
+    report.main(["out/logs/a_64"])
+    metrics.with_name("report.html").write_text("mine")
+    with pytest.raises(UsageError, match="report.html exists already .* give another name with --save_path"):
+        report.main(["out/logs/a_64"])
+    report.main(["out/logs/a_64", "--save_path", "p.html"])
+    report.main(["out/logs/a_64", "--save_path", "p.html"])
+
+
 @pytest.mark.parametrize("words", [[], ["out"], ["nowhere"], ["notes.txt"]])
 def test_what_is_no_run_is_one_sentence(here, words):
     (here / "out").mkdir()

@@ -1,5 +1,6 @@
 """The whole command: against a stub and a server of ours, with a weight, killed and resumed."""
 
+import itertools
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dataset.records.measured import all_documents, kind_of_file
+from inference.instruct.growing import Growing
 from model.errors import SproutError, UsageError
 from scripts.self_instruct import main
 from tests.inference.instruct.stub import Stub, serving
@@ -143,3 +145,39 @@ def test_a_weight(seeds, weights, tmp_path, way):  # noqa: F811
 def test_contradictions(seeds, tmp_path, flags, message):
     with pytest.raises(UsageError, match=message):
         main([f"--seeds={seeds}", f"--save_file={tmp_path / 'a.jsonl'}", *flags])
+
+
+def test_resume_writes_over_no_file_that_it_never_made(seeds, tmp_path):
+    file, before = tmp_path / "a.jsonl", seeds.read_bytes()
+    file.write_text("mine")
+    for content in (None, "", '{"way": "self_instruct"}\n'):
+        if content is not None:
+            Path(f"{file}.journal").write_text(content)
+        with pytest.raises(UsageError, match="a.jsonl exists already, and is left as it is"):
+            main([*words(seeds, "http://x/v1", file), "--resume"])
+    assert file.read_text() == "mine"
+    Path(f"{seeds}.journal").write_text("{}\n{}\n")
+    with pytest.raises(UsageError, match="would write over .*seeds.jsonl of --seeds"):
+        main([*words(seeds, "http://x/v1", seeds), "--resume"])
+    assert seeds.read_bytes() == before
+
+
+def test_fewer_records_do_not_replace_more(seeds, tmp_path, monkeypatch, capfd):
+    """Neither those of a smaller --number nor those before Ctrl-C while the known replies are read."""
+    file = tmp_path / "a.jsonl"
+    with serving(Stub()) as url:
+        main(words(seeds, url, file, number=9))
+        before = file.read_bytes()
+        main([*words(seeds, url, file, number=4), "--resume"])
+        said = f"{file} holds 9 records, more than the 4 of this run, and is left as it is"
+        assert file.read_bytes() == before and said in capfd.readouterr().err
+        whole = Growing.records
+
+        def interrupted(growing):
+            yield from itertools.islice(whole(growing), 2)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Growing, "records", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            main([*words(seeds, url, file, number=9), "--resume"])
+    assert file.read_bytes() == before
