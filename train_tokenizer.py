@@ -12,12 +12,12 @@ The first writes out/tokenizer (for `--tokenizer_path`). The second gives the by
 4000 more tokens, learnt on top of its own, every old id unchanged. See docs/tokenizer.md.
 """
 
-import shlex
 import sys
 from pathlib import Path
 
 from dataset.command_line import positive_int
 from model.errors import UsageError, counted
+from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
 VOCAB_SIZE = 6400
@@ -153,9 +153,8 @@ def main(argv=None):
     else:  # with --extend, where the old tokenizer normalises: Qwen's NFC rewrites a few characters
         first = back.first_changed[:80]
         print(f"warning: {back.changed:,} of {back.texts:,} texts come back changed, the first: {first!r}")
-    folder = shlex.quote(str(out_dir))
-    start = f"--from_weight {shlex.quote(weight)} " if weight and not is_tokenizer_alone(weight) else ""
-    print(f"next: python train_pretrain.py {start}--tokenizer_path {folder} --data_path FILE")
+    start = ("--from_weight", weight) if weight and not is_tokenizer_alone(weight) else ()
+    print(f"next: {command_of('train_pretrain.py', *start, '--tokenizer_path', out_dir, '--data_path', 'FILE')}")
 
 
 if __name__ == "__main__":

@@ -11,13 +11,15 @@ from dataset.records.formats import TEXT, BadLine, BadRecord, clean_string
 from dataset.records.kinds import unknown_shape
 from dataset.records.odd_lines import NO_TEXT
 from dataset.records.reading import bar_over, size_of
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 
 # The keys whose strings are text, in all formats and at any depth; strings under others (`role`, `id`) are not.
 TEXT_KEYS = frozenset(
     "text content value instruction input output prompt completion response question answer history system"
     " chosen rejected reasoning_content tools tool_calls".split()
 )
+
+MOST_TIMES = 1000  # that a document may count; learning from one more often than that would take days
 
 
 def texts_of(value, key: str = "") -> Iterator[str]:
@@ -46,9 +48,15 @@ class Corpus:
     The weight of a source is the share of its documents that `sample` takes: 0.1 every tenth, 2 each twice.
     Creating one reads everything once, to count and to find bad lines. With `on_bad_line="stop"` the first
     raises SproutError; with "skip" they are counted in `bad_lines` and listed in the file `bad_lines_path`.
+    A weight beyond `MOST_TIMES` raises UsageError.
     """
 
     def __init__(self, sources: Sequence[Source], on_bad_line: str, bad_lines_path: str | Path):
+        for source in sources:
+            if _weight(source) > MOST_TIMES:
+                raise UsageError(
+                    f"{source.path}: a weight of {source.weight:g} is more than {MOST_TIMES:,} times: give less"
+                )
         self.sources = list(sources)
         self.documents: list[int] = []  # in each source
         self.bytes: list[int] = []  # UTF-8 bytes of text in each source

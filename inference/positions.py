@@ -57,7 +57,7 @@ def loss_by_position(model, rows: list[list[int]], device: Device, batch_size: i
     """The mean of -log p(token) in nats at each position, float64 [length], over rows of length + 1 tokens.
 
     The first is that of the first token after BOS. batch_size: rows at once (default: as many as have
-    `TOKENS_AT_ONCE`).
+    `TOKENS_AT_ONCE`). Raises `SproutError` where a value is not finite.
     """
     length = len(rows[0]) - 1
     size = batch_size or max(1, TOKENS_AT_ONCE // length)
@@ -69,6 +69,8 @@ def loss_by_position(model, rows: list[list[int]], device: Device, batch_size: i
             features = model.features(tokens[:, :-1])
             log_p, _ = token_log_probabilities(features, model.lm_head.weight, tokens[:, 1:])
         total -= log_p.double().sum(dim=0).cpu()
+    if not total.isfinite().all():
+        raise SproutError("the network computes values that are not numbers: its weights are damaged or it diverged")
     return total / len(rows)
 
 

@@ -59,12 +59,14 @@ def main(argv=None):
 
     out_dir = Path(args.out_dir)
     refuse_unwritable(out_dir)
-    usages = {}
+    usages, taken = {}, set()
     for source in args.tokenizers:
         if source == "shipped":
+            refuse_second(taken, source, source)
             usages[source] = Usage(Tokenizer.load())
         else:
             path = find_weight(source, "out", chosen_by="a path", say=print)
+            refuse_second(taken, path, Path(path).resolve())
             usages[unlike(usages, path)] = Usage(tokenizer_of_weight(path))
 
     corpus = Corpus(parse_sources(args.data_path or [sample_file("pretrain")]), args.on_bad_line, out_dir / "bad.jsonl")
@@ -87,11 +89,16 @@ def main(argv=None):
     print(f"wrote {out_dir / 'comparison.svg'} (open it in a browser) and {out_dir / 'comparison.json'}")
 
 
+def refuse_second(taken: set, source: str, place: str | Path) -> None:
+    """Adds `place` to those taken. Raises `UsageError` where it is one of them, by whatever name."""
+    if place in taken:
+        raise UsageError(f"{source} is named twice: name each tokenizer once")
+    taken.add(place)
+
+
 def unlike(names, path: str) -> str:
     """A short name for a tokenizer, that none of the others has."""
     short = Path(path).resolve().stem if Path(path).is_file() else Path(path).resolve().name
-    if path in names:
-        raise UsageError(f"{path} is named twice: name each tokenizer once")
     return path if short in names else short
 
 

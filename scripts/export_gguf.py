@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import nonnegative
+from training.report.going_on import in_words
 from training.stages.arguments import StageParser, run_main, size_overrides
 from training.stages.bare_weight import add_bare_weight_arguments
 
@@ -84,7 +85,7 @@ def main(arguments=None) -> None:
     path = save_file.with_name("Modelfile")
     first = next(iter(files.values()))
     write_modelfile(path, modelfile(first.name, tokenizer, loaded.model.config.max_position_embeddings, not is_base))
-    print(f"\n{path}  for {first.name}: ollama create {save_file.stem} -f {path}")
+    print(f"\n{path}  for {first.name}: {in_words(['ollama', 'create', save_file.stem, '-f', path])}")
 
 
 def export(args, loaded, tokenizer, files) -> None:

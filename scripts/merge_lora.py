@@ -7,13 +7,13 @@
 The merged weight is W + (alpha / rank) B A, a network like any other, which computes what network and adapters do.
 """
 
-import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import file_name, nonnegative, positive_int
+from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
 
@@ -53,7 +53,7 @@ def main(arguments=None) -> None:
     from model.errors import SproutError
     from model.files.checkpoint import save_weights
     from model.files.loading import load_model
-    from model.files.peft import WEIGHTS, write_peft_folder
+    from model.files.peft import WEIGHTS, refuse_peft_folder, write_peft_folder
     from model.files.replacing import earlier_export
     from model.lora import merge_lora
 
@@ -63,7 +63,12 @@ def main(arguments=None) -> None:
     adapters.attach(loaded.model)
     print(f"{loaded.source} with {adapters}")
 
+    path = Path(args.out_dir) / f"{args.weight_name or 'merged'}_{loaded.model.config.hidden_size}.pth"
+    merges = bool(args.weight_name or not args.peft)
+    if merges and path.exists():
+        raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
     if args.peft:
+        refuse_peft_folder(args.peft, loaded.model)  # before the network is written
         if when := earlier_export(args.peft, WEIGHTS):
             print(f"replaces the adapters of {when} in {args.peft}")
         base = base_folder(args, loaded)
@@ -74,11 +79,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 model = AutoModelForCausalLM.from_pretrained({base!r})
 model = PeftModel.from_pretrained(model, {args.peft!r})""")
-    if args.weight_name or not args.peft:
-        name = f"{args.weight_name or 'merged'}_{loaded.model.config.hidden_size}.pth"
-        path = Path(args.out_dir) / name
-        if path.exists():
-            raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
+    if merges:
         merge_lora(loaded.model)
         tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
         facts = {"merged": adapters.source, "lora_scale": args.lora_scale, "network": loaded.source}
@@ -87,7 +88,7 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
             facts["arguments"] = loaded.facts["arguments"]
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
-        print(f"next: python eval_model.py --model_mode 1 --weight_path {shlex.quote(str(path))}")
+        print(f"next: {command_of('eval_model.py', '--model_mode', '1', '--weight_path', path)}")
 
 
 def base_folder(args, loaded) -> str:

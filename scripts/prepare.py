@@ -119,7 +119,7 @@ def main(argv=None) -> None:
     if inside:
         raise UsageError(f"{inside[0]} is in --save_dir, where the results go: choose another folder")
     if others:
-        print(f"files in folders that are not read: {len(others):,}, such as {others[0]}")
+        print(f"files in folders that are not read: {len(others):,}, such as {_shown(str(others[0]))}")
     save_dir.mkdir(parents=True, exist_ok=True)
     aside = [*args.against, *([args.tokenizer_path] if args.tokenizer_path else [])]
     run = {
@@ -127,12 +127,7 @@ def main(argv=None) -> None:
         "input": [stamp(file.path) for file in files],
         "benchmarks or tokenizer": [stamp(Path(path)) for path in aside],
     }
-    done = save_dir / REPORT
-    if (
-        args.resume
-        and done.exists()
-        and json.loads(done.read_text(encoding="utf-8"))["fingerprint"] == fingerprint(run)
-    ):
+    if args.resume and _finished(save_dir / REPORT) == fingerprint(run):
         print(f"this run is finished: see {save_dir / PAGE}")
         return
     work = WorkFolder(save_dir, run, args.resume)
@@ -149,7 +144,7 @@ def main(argv=None) -> None:
         else:
             print("the work so far is kept: the same command with --resume goes on", file=sys.stderr)
         raise
-    print("\n".join(summary(report, settings)))
+    print(_shown("\n".join(summary(report, settings))))
     written = [name for name in (*TRAINING.values(), *VALIDATION.values()) if (save_dir / name).exists()]
     print(f"written into {save_dir}: {', '.join(written) or 'nothing'}; what was dropped, and why: {DROPPED}")
     print(f"look at the report in a browser before you train: {save_dir / PAGE}")
@@ -191,7 +186,7 @@ def settings_of(args, files) -> Settings:
             raise UsageError("--weights are all 0: give one source a weight above it")
     return Settings(
         steps=steps,
-        sources=tuple(args.sources),
+        sources=tuple(_shown(source) for source in args.sources),
         files=tuple((args.sources.index(file.source), str(file.path)) for file in files),
         rules=tuple(rules.values()),
         kinds=tuple(kinds.values()),
@@ -208,6 +203,19 @@ def settings_of(args, files) -> Settings:
     )
 
 
+def _shown(name: str) -> str:
+    """A name as pictures and terminals can show it: bytes that are not UTF-8 as `\\xc4`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _finished(report: Path) -> str | None:
+    """The fingerprint of the run that wrote a report; None where there is none, or it cannot be read."""
+    try:
+        return json.loads(report.read_text(encoding="utf-8"))["fingerprint"]
+    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
 def _by_source(flag: str, items: list[str], sources: list[str]) -> dict[str, str]:
     """The values of `SOURCE=VALUE` items, by source. A source may go by its file's name, with or without its ending."""
     found = {}
@@ -222,6 +230,8 @@ def _by_source(flag: str, items: list[str], sources: list[str]) -> dict[str, str
             raise UsageError(
                 f"{flag} {item}: {name!r} is {'no' if not meant else 'more than one'} source: {', '.join(sources)}"
             )
+        if meant[0] in found:
+            raise UsageError(f"{flag} gives {meant[0]} both {found[meant[0]]} and {value}: name each source once")
         found[meant[0]] = value
     return found
 

@@ -53,8 +53,8 @@ def prepare(
     report, files = _write(settings, work, forms)
     as_json = {"fingerprint": work.fingerprint, **report.as_json(files, others)}
     work.write(REPORT, as_json)
-    html = page(as_json)
-    write_atomically(work.path / PAGE, lambda file: file.write(html.encode("utf-8")))
+    html = page(as_json).encode("utf-8", "backslashreplace")  # names of files may hold bytes that are not UTF-8
+    write_atomically(work.path / PAGE, lambda file: file.write(html))
     for kept in _put_in_place(work.path, save_dir):
         say(f"the earlier {kept.name.replace('.previous', '')} is kept as {kept}")
     work.remove()

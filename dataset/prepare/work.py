@@ -51,7 +51,9 @@ class WorkFolder:
             raise UsageError(
                 f"{save_dir} holds an unfinished run: add --resume to go on, or remove {self.path} to begin anew"
             )
-        earlier = json.loads(begun.read_text(encoding="utf-8"))
+        earlier = self.read("run.json")
+        if not isinstance(earlier, dict):
+            raise self._damaged("run.json")
         changed = [key for key in run if json.loads(json.dumps(run[key])) != earlier.get(key)]
         if changed:
             raise UsageError(
@@ -59,13 +61,20 @@ class WorkFolder:
             )
 
     def write(self, name: str, value) -> None:
-        content = json.dumps(value, ensure_ascii=False)
-        write_atomically(self.path / name, lambda file: file.write(content.encode("utf-8")))
+        """Bytes of a file name that are not UTF-8 are written as JSON escapes, `\\udcc4`."""
+        content = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        write_atomically(self.path / name, lambda file: file.write(content))
 
     def read(self, name: str):
-        """What `write` wrote under this name; None where it is not there."""
+        """What `write` wrote under this name; None where it is not there. Raises SproutError where it is damaged."""
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        try:
+            return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(name) from error
+
+    def _damaged(self, name: str) -> SproutError:
+        return SproutError(f"{self.path / name} is damaged: remove {self.path}, and begin anew")
 
     def holds_anything(self) -> bool:
         """Whether a chunk is done, or was."""

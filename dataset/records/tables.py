@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow
@@ -112,6 +112,7 @@ def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> 
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(_counted(file, progress), delimiter=mark, strict=True)
         try:
+            _refuse_equal_names(path, rows.fieldnames or ())
             for number, row in enumerate(rows, 1):
                 cells = {name.strip().lower(): cell for name, cell in row.items() if name and cell}
                 if None in row:
@@ -125,6 +126,14 @@ def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> 
             raise SproutError(
                 f"{path}:{rows.line_num}: cannot be read as a table ({error}): is the file whole?"
             ) from error
+
+
+def _refuse_equal_names(path: str, names: Sequence[str]) -> None:
+    """Raises SproutError where two columns have one name, of which only the last would be read."""
+    names = [name.strip().lower() for name in names]
+    for name in names:
+        if name and names.count(name) > 1:
+            raise SproutError(f"{path}: two columns are called {name!r}: rename one of them")
 
 
 def _counted(file, progress: Callable[[int], None] | None) -> Iterator[str]:

@@ -1,9 +1,11 @@
 """From files to tasks: all items of one layout, asked in one form, with the examples (shots) before them."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dataset.command_line import refuse_same_file
 from dataset.records.formats import BadLine, BadRecord, Record
 from dataset.records.reading import check_file, read_records
 from inference.benchmark.choices import CHOICES
@@ -63,6 +65,7 @@ def read_tasks(
     """
     if shots and not shots_paths:
         raise UsageError(f"--shots {shots} are examples out of a file: give it by --shots_path")
+    _refuse_overlap(paths, shots_paths)
     examples = [_read(path) for path in shots_paths]
     tasks: dict[str, Task] = {}
     used = set()
@@ -90,9 +93,19 @@ def read_tasks(
     return [task for task in tasks.values() if task.entries]
 
 
+def _refuse_overlap(paths: Sequence[str], shots_paths: Sequence[str]) -> None:
+    """Raises `UsageError` for a file that counts twice, or whose items would be shown their own answers."""
+    for path in (*paths, *shots_paths):
+        check_file(path)
+    refuse_same_file(map(Path, paths))
+    refuse_same_file(map(Path, shots_paths))
+    for path in shots_paths:
+        if any(os.path.samefile(path, asked) for asked in paths):
+            raise UsageError(f"--shots_path {path} is also in --data_path, so items would be shown their own answers")
+
+
 def _read(path: str, limit: int | None = None) -> tuple[Layout, list[Record]]:
     """The layout that the first record of a file reveals, and its records."""
-    check_file(path)
     layout, records = None, []
     for record in read_records(path):
         if isinstance(record, BadLine):

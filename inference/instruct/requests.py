@@ -37,6 +37,15 @@ class Reply:
     tokens_out: int = 0
 
 
+def _reply(line: dict) -> Reply:
+    """The reply that a line of a journal holds. Raises TypeError where a value of it is of another type."""
+    reply = Reply(**line)
+    wanted = {"text": str, "finish": str, "tokens_in": int, "tokens_out": int}
+    if wrong := [name for name, kind in wanted.items() if not isinstance(getattr(reply, name), kind)]:
+        raise TypeError(f"{wrong[0]} is no {wanted[wrong[0]].__name__}")
+    return reply
+
+
 class Model(Protocol):
     """What answers: an endpoint, or a weight."""
 
@@ -66,9 +75,9 @@ class Journal:
             return
         try:
             first, *lines = [json.loads(line) for line in whole.splitlines()]
-            replies = {line.pop("key"): Reply(**line) for line in lines}
+            replies = {line.pop("key"): _reply(line) for line in lines}
             known = first.keys()
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise SproutError(f"{path} is damaged: remove it, and begin anew") from error
         if not replies and known == settings.keys():  # a run that got no reply has nothing to go on with
             self._file.truncate(0)

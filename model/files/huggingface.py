@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from model.config import TransformerConfig
 from model.disk import sync_folder
 from model.errors import SproutError
+from model.files.finite import refuse_not_finite
 from model.files.hf_config import config_from_hf, hf_config
 from model.files.replacing import MARK, earlier_export
 from model.text.exported import MODULE, files_for, rebuilding_class
@@ -44,12 +45,14 @@ def export_folder(
     dtype: of the weights in the file; None keeps theirs. facts: kept in config.json under "sprout", which transformers
     keeps and does not read; `facts_of_folder` returns them. end_of_turn: the id that ends an answer in chats (default:
     <|im_end|>, if it is a control token), at which generation has to stop, too. The folder appears whole: it is written
-    beside and renamed. An earlier export is replaced; a folder with anything else in it is refused (`SproutError`).
+    beside and renamed. An earlier export is replaced; a folder with anything else in it is refused (`SproutError`),
+    and so are weights that are not finite.
     """
     folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
     weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
-    if dtype is not None:
-        weights = {name: tensor.to(dtype) for name, tensor in weights.items()}
+    stored = weights if dtype is None else {name: tensor.to(dtype) for name, tensor in weights.items()}
+    refuse_not_finite(weights, stored)
+    weights = stored
     config = unwrapped(model).config
     if config.model_type == "gpt2":
         from model.files.gpt2 import hf_config_of_gpt2, weights_to_hf  # no other network needs it

@@ -21,6 +21,7 @@ import torch
 from model.config import TransformerConfig
 from model.disk import write_atomically
 from model.errors import SproutError
+from model.files.finite import refuse_not_finite
 from model.files.state_dict import config_of_state_dict
 from model.text.tokenizer import Tokenizer
 from model.whole import EMBEDDING, HEAD, plain_state_dict, unwrapped
@@ -106,7 +107,7 @@ def write_bare(
 
     dtype: of the weights; None is float16, as MiniMind has it. Returns the files, and the arguments of MiniMindConfig
     that the network needs and MiniMind's own scripts do not give. Raises `SproutError` for a network that MiniMind's
-    code cannot express.
+    code cannot express, and for weights that are not finite.
     """
     config = unwrapped(model).config
     if config.model_type in ("gpt2", "qwen3_moe"):
@@ -116,7 +117,9 @@ def write_bare(
         what = "biases on q, k and v" if config.attention_bias else "stretched positions"
         raise SproutError(f"MiniMind's network has no {what}: export this one without --minimind")
     weights = plain_state_dict(model)
-    weights = {name: tensor.to(dtype or torch.float16) for name, tensor in weights.items()}
+    stored = {name: tensor.to(dtype or torch.float16) for name, tensor in weights.items()}
+    refuse_not_finite(weights, stored)
+    weights = stored
     if config.tie_word_embeddings:  # MiniMind's file has the head although it is the embedding
         weights[HEAD] = weights[EMBEDDING]
     suffix = f"_{config.hidden_size}"

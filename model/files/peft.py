@@ -38,13 +38,9 @@ _OFF = (
 )
 
 
-def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = None) -> list[Path]:
-    """Writes the adapters of a network as the folder that `PeftModel.from_pretrained` opens; returns its files.
-
-    base: the HF folder of the network itself, for `AutoPeftModel`. Each file is whole or absent, the settings last.
-    Raises `SproutError` for a folder with anything else in it.
-    """
-    folder, lora = Path(folder), adapters_of(model)
+def refuse_peft_folder(folder: str | Path, model: nn.Module) -> None:
+    """Raises `SproutError` where `write_peft_folder` cannot write: a file, a folder of others, a GPT-2."""
+    folder = Path(folder)
     if unwrapped(model).config.model_type == "gpt2":
         raise SproutError("peft adapts other matrices of a GPT-2 (c_attn): merge the adapters, and export the whole")
     if folder.exists() and not folder.is_dir():
@@ -53,6 +49,16 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     earlier_export(folder, WEIGHTS)
+
+
+def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = None) -> list[Path]:
+    """Writes the adapters of a network as the folder that `PeftModel.from_pretrained` opens; returns its files.
+
+    base: the HF folder of the network itself, for `AutoPeftModel`. Each file is whole or absent, the settings last.
+    Raises `SproutError` for a folder with anything else in it.
+    """
+    folder, lora = Path(folder), adapters_of(model)
+    refuse_peft_folder(folder, model)
     weights = {PREFIX + name: tensor for name, tensor in lora_state_dict(model).items()}
     marks = {"format": "pt"} | MARK | ({_BASE: lora.base} if lora.base else {})
     settings = {

@@ -7,7 +7,7 @@ import pytest
 from dataset.command_line import Source
 from dataset.corpus import Corpus, texts_of
 from dataset.records.formats import BadRecord
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 
 
 def write(path, *records):
@@ -66,6 +66,13 @@ def test_a_sample_follows_the_weights(tmp_path):
     sample = list(corpus.sample(10**6))
     assert sample[:6] == ["o0", "o0", "o1", "o1", "o2", "o2"]
     assert sample[6:] == ["r3", "r6", "r9"]
+
+
+def test_a_weight_beyond_sense_is_refused(tmp_path):
+    path = write(tmp_path / "a.jsonl", {"text": "a"})
+    Corpus([Source(path, 1000)], "stop", tmp_path / "bad.jsonl")
+    with pytest.raises(UsageError, match=r"a.jsonl: a weight of 1e\+30 is more than 1,000 times: give less"):
+        Corpus([Source(path, 1e30)], "stop", tmp_path / "bad.jsonl")
 
 
 def test_a_sample_is_no_larger_than_asked_and_spread_over_all_files(tmp_path):

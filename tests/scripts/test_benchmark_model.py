@@ -23,6 +23,7 @@ def folder(tmp_path_factory):
         folder / "piqa.jsonl", ({"goal": f"do {i}", "sol1": "this", "sol2": "that", "label": i % 2} for i in range(8))
     )
     write(folder / "gsm8k.jsonl", [{"question": "2+2?", "answer": "#### 4"}, {"question": "1+1?", "answer": "#### 2"}])
+    write(folder / "shots.jsonl", [{"question": "2+2?", "answer": "#### 4"}])
     write(folder / "texts.jsonl", [{"text": "do 3 this is what it says that one should do, over and over again"}])
     return folder
 
@@ -37,7 +38,7 @@ def run(folder, *words):
 
 def test_table_and_json(folder, capsys):
     files = [folder / name for name in ("gsm8k.jsonl", "piqa.jsonl", "texts.jsonl")]
-    run(folder, "--data_path", *files, "--max_new_tokens", 4, "--shots_path", files[0], "--shots", 1)
+    run(folder, "--data_path", *files, "--max_new_tokens", 4, "--shots_path", folder / "shots.jsonl", "--shots", 1)
     out, err = capsys.readouterr()
     assert [line.split()[:3] for line in out.splitlines()[1:]] == [
         ["piqa", "8", "acc"],

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from model.errors import UsageError
 from model.text.extend_bpe import extend
 from scripts import compare_tokenizers
 
@@ -39,6 +40,14 @@ def test_figures_are_those_of_counting(compared, small_tokenizer):
     assert longer["bytes_per_token"]["en"] == small["bytes_per_token"]["en"]
     longest = {each["text"]: (each["bytes"], each["used"]) for each in longer["longest"]}
     assert longest["新芽"] == (6, 12)
+
+
+def test_a_tokenizer_is_named_once(tmp_path, small_tokenizer, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small_tokenizer.save(tmp_path / "small")
+    for names in (["small", "./small"], ["small", str(tmp_path / "small")], ["shipped", "shipped"]):
+        with pytest.raises(UsageError, match=f"{names[1]} is named twice"):
+            compare_tokenizers.main(names)
 
 
 def test_the_picture_has_chinese_as_text(compared):

@@ -133,6 +133,12 @@ HOSTILE = [
     ({"metrics.jsonl": b"[1, 2]\n"}, "metrics.jsonl:1 is ", 1),
     ({"metrics.jsonl": 2 * b'{"step": 3, "loss": 1, "lr": 1}\n'}, "metrics.jsonl:2 is of step 3, but comes after", 1),
     ({"metrics.jsonl": b'{"step": 1, "loss": 1, "lr": 1}\n', "run.json": b"{"}, "run.json is damaged", 1),
+    (
+        {"metrics.jsonl": b'{"step": 1, "loss": 1, "lr": 1}\n', "run.json": b"[" * 100_000},
+        "run.json is damaged",
+        1,
+    ),
+    ({"metrics.jsonl": b"[" * 100_000 + b"\n"}, "metrics.jsonl:1 is damaged", 1),
 ]
 
 

@@ -1,6 +1,7 @@
 """scripts/export_gguf.py, as a user runs it."""
 
 import builtins
+import shlex
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ def test_several_types_in_one_table(weights, tmp_path, capsys):
     again, source = load_model(tmp_path / "again.gguf"), load_model(weights / "pretrain_64.pth")
     assert again.model.config == source.model.config and again.tokenizer.fingerprint == source.tokenizer.fingerprint
     assert again.tokenizer.config["add_bos_token"]  # which is still a base model
+
+
+def test_the_printed_command_can_be_pasted(weights, tmp_path, capsys):
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    main(["--weight_path", "pretrain", "--out_dir", str(weights), "--save_file", str(folder / "my m.gguf")])
+    last = capsys.readouterr().out.splitlines()[-1]
+    words = shlex.split(last[last.index("ollama") :])
+    assert words == ["ollama", "create", "my m", "-f", str(folder / "Modelfile")]
 
 
 def test_adapters_are_merged_on_the_way(weights, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from model.config import TransformerConfig
+from model.errors import SproutError
 from model.files.checkpoint import save_weights
 from model.text.chat_template import with_chat_template
 from scripts.export_hf import main
@@ -50,6 +51,17 @@ def test_precision_is_that_of_the_weight_unless_said_otherwise(weight, tmp_path,
     main(["--weight_path", str(tmp_path / "bf16"), "--save_dir", str(tmp_path / "again")])
     files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("bf16", "again")]
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("more", [[], ["--minimind"]])
+def test_weights_that_are_no_numbers_are_refused(more, small_tokenizer, tmp_path):
+    network = random_network(SMALL)
+    for value, words in ((1e5, "numbers too large for float16"), (float("nan"), "numbers that are not finite")):
+        network.state_dict()["model.norm.weight"][3] = value
+        save_weights(tmp_path / "a_32.pth", network, small_tokenizer, stage="pretrain")
+        with pytest.raises(SproutError, match=f"model.norm.weight holds {words}"):
+            main(["--weight_path", f"{tmp_path}/a_32.pth", "--save_dir", f"{tmp_path}/to", "--dtype", "float16", *more])
+        assert not (tmp_path / "to").exists()
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,15 @@ def test_what_cannot_be_compared_or_read_is_refused(folder, small_tokenizer, cap
         run(folder, "--weight_path", "short", "--rope_scaling_factor", "1")
 
 
+def test_a_network_that_is_no_numbers_is_refused(folder):
+    loaded = load_model(folder / "short_32.pth")
+    loaded.model.state_dict()["model.norm.weight"][0] = float("nan")
+    save_weights(folder / "nan_32.pth", loaded.model, loaded.tokenizer, stage="pretrain")
+    with pytest.raises(SproutError, match="computes values that are not numbers"):
+        run(folder, "--weight_path", "nan")
+    assert not (folder / "by" / "p.json").exists()
+
+
 def test_the_texts_are_not_replaced_by_the_figures(folder):
     texts = folder / "of_mine.json"
     texts.write_bytes((folder / "texts.jsonl").read_bytes())

@@ -78,6 +78,37 @@ def test_the_merged_weight_knows_how_far_its_network_has_read(tmp_path, small_to
     assert load_model(tmp_path / "merged_32.pth").trained_positions == 48
 
 
+@pytest.fixture
+def with_adapters(tmp_path, small_tokenizer):
+    """A folder with a network and adapters on it."""
+    model, path = (
+        random_network(SMALL.replace(vocab_size=small_tokenizer.vocab_size)),
+        tmp_path / "out" / "short_32.pth",
+    )
+    save_weights(path, model, small_tokenizer, stage="full_sft", facts={})
+    add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path=str(path)))
+    save_lora(tmp_path / "out" / "lora" / "medic_32.pth", model, stage="lora")
+    return tmp_path / "out"
+
+
+def test_the_next_command_can_be_pasted(with_adapters, monkeypatch, capsys):
+    monkeypatch.chdir(with_adapters.parent)
+    main(["--lora", "medic", "--weight_name", "m m"])
+    said = capsys.readouterr().out
+    assert f"next: python {eval_model.__file__} --model_mode 1 --weight_path 'out/m m_32.pth'" in said
+
+
+def test_nothing_is_written_where_a_target_cannot_be(with_adapters, tmp_path, capsys):
+    words = ["--lora", "medic", "--out_dir", str(with_adapters)]
+    (tmp_path / "zh.jsonl").write_text("{}")
+    code, said = fails([*words, "--peft", str(tmp_path / "zh.jsonl")], capsys)
+    assert code == 1 and "zh.jsonl is a file" in said
+    main([*words, "--weight_name", "taken"])
+    code, said = fails([*words, "--peft", str(tmp_path / "peft"), "--weight_name", "taken"], capsys)
+    assert code == 1 and "taken_32.pth is there already" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "zh.jsonl"]
+
+
 def test_half_of_the_adapters_is_half_way(trained, tmp_path, capsys):
     """In the merged weight, in peft's folder, and in eval_model.py."""
     base = load_model(trained / "hf").model.state_dict()

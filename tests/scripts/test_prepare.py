@@ -205,9 +205,48 @@ def test_chats_are_compared_by_prompt(sources, tmp_path):
     assert [each["line"] for each in read(tmp_path / "dropped.jsonl")] == [7, 8]
 
 
+@pytest.mark.parametrize("begin", ["source", "folder"])
+def test_a_name_that_is_not_utf_8_goes_through(begin, tmp_path):
+    """Archives of old Chinese machines hold names in GBK."""
+    name = b"\xc4\xe3.txt"
+    os.makedirs(tmp_path / "in")
+    for path in (os.fsencode(tmp_path / "in") + b"/" + name, os.fsencode(tmp_path / "in") + b"/\xc4.zip"):
+        with open(path, "w") as file:
+            file.write(text(2))
+    (tmp_path / "in" / "empty.txt").touch()
+    source = os.fsencode(tmp_path / "in") + (b"/" + name if begin == "source" else b"")
+    flags = ["--save_dir", tmp_path / "out", "--processes", "1", "--rules", "none"]
+    command = [sys.executable, "scripts/prepare.py", source, *flags]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env=strict)
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(read(tmp_path / "out" / "text.jsonl")) == 1
+    report = (tmp_path / "out" / "report.json").read_text("utf-8")
+    assert json.loads(report)["kept"] == 1 and (tmp_path / "out" / "report.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"fingerp'])
+def test_a_damaged_report_is_of_no_finished_run(damage, sources, tmp_path):
+    run(sources[1:2], tmp_path)
+    (tmp_path / "report.json").write_text(damage)
+    run(sources[1:2], tmp_path, "--resume")
+    assert json.loads((tmp_path / "report.json").read_text())["read"] == 3
+
+
+@pytest.mark.parametrize("damage", ["", "[]", '{"version'])
+def test_a_damaged_unfinished_run_is_named(damage, sources, tmp_path):
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "run.json").write_text(damage)
+    with pytest.raises(SproutError, match=r"run.json is damaged: remove .*unfinished, and begin anew"):
+        run(sources[1:2], tmp_path, "--resume")
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [
+        ("--weights a=1 b=1 a.txt=0", "gives a.txt both 1 and 0"),
+        ("--rules_for a=code a=none", "gives a.txt both code and none"),
+        ("--kind_for a=html a=text", "gives a.txt both html and text"),
         ("--steps cleen", "no step"),
         ("--weights x=1", "no source"),
         ("--weights a.txt", "SOURCE=VALUE"),

@@ -21,7 +21,7 @@ def read_description(folder: Path) -> Description | None:
         return Description(
             **{field.name: _checked(values.get(field.name), field.type) for field in fields(Description)}
         )
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise SproutError(f"{path} is damaged ({error}): move it away, and the curve alone is judged") from error
 
 

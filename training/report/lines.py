@@ -23,7 +23,7 @@ def read_metrics(path: str | Path) -> list[dict]:
                 line = json.loads(text)
                 if not isinstance(line, dict) or not isinstance(line.get("step"), int):
                     raise ValueError("it is not a line of a step")
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise SproutError(f"{path}:{number} is damaged ({error}): move the file away, or repair it") from error
             lines.append(flat(line))
     return lines

@@ -200,6 +200,16 @@ def test_numbers_of_a_table_are_numbers_where_they_count(tmp_path):
     assert only.fields == {"output": "4,5", "score": 4.5, "weight": 0}
 
 
+@pytest.mark.parametrize("content", ["text,id,text\none,2,three\n", "Text ,text\na,b\n"])
+def test_two_columns_of_one_name_are_refused(tmp_path, content):
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(SproutError, match="a.csv: two columns are called 'text': rename one of them"):
+        list(read_records(tmp_path / "a.csv"))
+    (tmp_path / "b.csv").write_text("text,,\na,b,c\n")  # columns without a name are not read
+    (only,) = read_records(tmp_path / "b.csv")
+    assert only.fields == {"text": "a"}
+
+
 @pytest.mark.parametrize("content", ["a,b\n1,2,3\n", 'a,b\n"1,2\n'])
 def test_a_table_that_is_damaged(tmp_path, content):
     (tmp_path / "a.csv").write_text(content)

@@ -153,6 +153,10 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
     assert texts.entries[0].context == "几？\n答案：甲\n\n谁？\n答案："
     both, _ = read_tasks([asked], examples)
     assert "三？" in both.entries[0].context and both.entries[0].context.count("几？") == 1
+    with pytest.raises(UsageError, match="are the same file"):
+        read_tasks([asked, f"{tmp_path}/./law_val.jsonl"])
+    with pytest.raises(UsageError, match="would be shown their own answers"):
+        read_tasks([asked], [f"{tmp_path}/./law_val.jsonl"])
     with pytest.raises(UsageError, match="give it by --shots_path"):
         read_tasks([asked], shots=2)
     with pytest.raises(UsageError, match="holds gsm8k, which no --data_path holds"):
