@@ -64,7 +64,7 @@ stray                                       | unexpected argument 'stray'
 --config {f}/list.yaml                      | must hold lines of the form `flag: value`
 --config {f}/typo.yaml                      | did you mean --max_seq_len?
 --config {f}/type.yaml                      | invalid whole number value: 'many'
---config {f}/null.yaml                      | max_seq_len takes one value, not None
+--config {f}/null.yaml                      | max_seq_len takes one value, not ''
 --config {f}/nul.yaml                       | out_dir contains a NUL character
 --config {f}/binary.yaml                    | binary.yaml cannot be read
 --config {f}/hf                             | cannot be read

@@ -66,7 +66,7 @@ def _as_on_command_line(name, action, value, path, parser) -> list[str]:
         return [flag] if is_on else [off] if off in parser._option_string_actions else []
     if is_on is not None and action.choices and value not in action.choices:
         value = "on" if is_on else "off"
-    if value == "" or isinstance(value, dict) or (isinstance(value, list) and action.nargs is None):
+    if value in ("", "~", "null") or isinstance(value, dict) or (isinstance(value, list) and action.nargs is None):
         raise UsageError(f"--config {path}: {name} takes one value, not {value!r}")
     if "\0" in str(value):  # a command line cannot hold it
         raise UsageError(f"--config {path}: {name} contains a NUL character")
