@@ -27,10 +27,12 @@ def elsewhere(monkeypatch):
 def test_nothing_of_the_host_meets_what_is_on_the_device(name, variant, tmp_path, elsewhere):
     shop = Workshop.create(tmp_path, name)
     flags = [flag.format(folder=tmp_path) for flag in RUNS[name, variant]]
-    shop.train("out", "--max_steps=2", "--sample_interval=2", "--eval_interval=1", "--val_ratio=0.2", *flags)
-    again = shop.train("out", "--max_steps=3", "--resume", "--allow_changed", "--val_ratio=0.2", *flags)
-    assert len(again.metrics) == 3
-    assert all(weight.isfinite().all() for weight in again.weights.values())
+    words = ["--val_ratio=0.2", *flags]
+    found = shop.train("out", "--max_steps=2", "--sample_interval=2", "--eval_interval=1", *words)
+    if not variant:
+        found = shop.train("out", "--max_steps=3", "--resume", "--allow_changed", *words)
+    assert len(found.metrics) == (2 if variant else 3)
+    assert all(weight.isfinite().all() for weight in found.weights.values())
 
 
 @pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if not stage.samples])
