@@ -74,4 +74,5 @@ def test_of_preferences_the_answers_are_counted(caches):
     for name, content in (("pairs", "c4"), ("more_pairs", "c5")):
         (caches / name).mkdir()
         (caches / name / "meta.json").write_text(json.dumps(meta | {"kind": "preference", "content": content}))
-    assert "it had 300 answers with" in changes_of_data(["pairs:"], ["more_pairs:"], caches)
+    said = changes_of_data(["pairs:"], ["more_pairs:"], caches)
+    assert "has changed: as before it has 300 answers with" in said and said.endswith(", but not the same")
