@@ -79,7 +79,7 @@ class _Recurring:
         if self._has_run and self._records and begins:
             return self._compared(batch)
         if not self._has_run and self._owner.compiles:
-            return self._first(batch)
+            return self._first(batch, begins)
         self._has_run = True
         return self._unrecorded(batch)
 
@@ -87,13 +87,15 @@ class _Recurring:
         with self._around():
             return forward_backward(self._loss_of, batch, self._autocast, self._updater, factor)
 
-    def _first(self, batch) -> list[Tensor]:
+    def _first(self, batch, begins: bool) -> list[Tensor]:
         """Compiles. A compiler that is not there or fails costs speed, not the run."""
         self._has_run = True
         try:
             found = self._unrecorded(batch)
             loss, norm = self._summary(found)
             if loss and not norm:  # so torch 2.11 compiles some functions, without a word
+                if begins:
+                    self._forget()  # experts have counted their tokens all the same
                 raise RuntimeError("its gradient would be zero")
             return found
         except torch.OutOfMemoryError:
@@ -140,7 +142,7 @@ class _Recurring:
         return found
 
     def _forget(self) -> None:
-        """Forgets what this micro-batch, the first of its step, has added to gradients and counts."""
+        """Forgets what this micro-batch, the first of its step, has added to gradients and to the counts of experts."""
         self._updater.forget_gradients()
         if self._updater.balance:
             self._updater.balance.forget()

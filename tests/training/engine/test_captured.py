@@ -176,16 +176,21 @@ def test_without_a_compiler_it_trains_as_it_is(monkeypatch):
     assert len(said) == 1 and "no triton" in said[0] and said[0].endswith("; it trains without")
 
 
-def test_a_compiler_that_loses_the_gradient_is_not_used(monkeypatch):
+@pytest.mark.parametrize("config", [SMALL, ExpertsConfig(**EXPERTS, router_aux_loss_coef=0.5)])
+def test_a_compiler_that_loses_the_gradient_is_not_used(config, monkeypatch):
     """So torch 2.11 compiles a function whose result is summed up in place."""
 
     def compiled(loss_of, **settings):
-        return lambda batch: tuple(each.detach() + 0 * loss_of(batch)[0] for each in loss_of(batch))
+        def without_gradient(batch):
+            found = loss_of(batch)
+            return tuple(each.detach() + 0 * found[0] for each in found)
+
+        return without_gradient
 
     monkeypatch.setattr(torch, "compile", compiled)
     said = []
-    line = Line(FakeGraphs().passes(ROWS, said.append, compiles=True))
-    assert_same(line.steps(3), Line(forward_backward).steps(3))
+    line = Line(FakeGraphs().passes(ROWS, said.append, compiles=True), config=config)
+    assert_same(line.steps(3), Line(forward_backward, config=config).steps(3))
     assert said == ["warning: the network cannot be compiled (its gradient would be zero); it trains without"]
 
 
