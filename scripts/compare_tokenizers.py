@@ -53,7 +53,7 @@ def main(argv=None):
     from model.disk import write_atomically
     from model.files.tokenizer_of import tokenizer_of_weight
     from model.files.writable import refuse_unwritable
-    from model.text.tokenizer import Tokenizer, text_batches
+    from model.text.tokenizer import DEFAULT_FOLDER, Tokenizer, text_batches
     from model.text.usage import Usage
     from training.report.tokenizers import draw
 
@@ -62,7 +62,7 @@ def main(argv=None):
     usages, taken = {}, set()
     for source in args.tokenizers:
         if source == "shipped":
-            refuse_second(taken, source, source)
+            refuse_second(taken, source, DEFAULT_FOLDER.resolve())
             usages[source] = Usage(Tokenizer.load())
         else:
             path = find_weight(source, "out", chosen_by="a path", say=print)

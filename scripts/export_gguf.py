@@ -53,7 +53,7 @@ def main(arguments=None) -> None:
     from model.device import choose_device
     from model.errors import UsageError
     from model.files.gguf.library import gguf_library
-    from model.files.gguf.modelfile import modelfile, refuse_foreign, write_modelfile
+    from model.files.gguf.modelfile import modelfile, refuse_foreign, weights_of, write_modelfile
     from model.files.gguf.writing import earlier_gguf
     from model.text.exported import beginning_texts
 
@@ -69,14 +69,14 @@ def main(arguments=None) -> None:
         raise UsageError(f"--save_file {save_file} does not end in .gguf")
     types = list(dict.fromkeys(args.type))
     files = {kind: save_file if len(types) == 1 else save_file.with_stem(f"{save_file.stem}-{kind}") for kind in types}
-    for file in files.values():
-        if earlier_gguf(file):
-            print(f"replaces the export {file}")
     refuse_foreign(save_file.with_name("Modelfile"))
+    replaced = [file for file in files.values() if earlier_gguf(file)]
     args.weight = None
     loaded = open_network(args, "", choose_device("cpu", "float32"), size_overrides(args), print)
     if Path(loaded.source).resolve() in [file.resolve() for file in files.values()]:
         raise UsageError(f"{loaded.source} is what is exported: choose another --save_file")
+    for file in replaced:
+        print(f"replaces the export {file}")
     # A base model saw every text after BOS; chats bring their first token with them, and the template they were
     # trained with.
     is_base = loaded.stage == "pretrain" and not args.lora
@@ -84,7 +84,10 @@ def main(arguments=None) -> None:
     export(args, loaded, tokenizer, files)
     path = save_file.with_name("Modelfile")
     first = next(iter(files.values()))
+    before = weights_of(path)
     write_modelfile(path, modelfile(first.name, tokenizer, loaded.model.config.max_position_embeddings, not is_base))
+    if before not in (None, first.name):
+        print(f"\nnote: {path} was for {before}, and is for {first.name} now")
     print(f"\n{path}  for {first.name}: {in_words(['ollama', 'create', save_file.stem, '-f', path])}")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from model.errors import UsageError
 from model.text.extend_bpe import extend
+from model.text.tokenizer import DEFAULT_FOLDER
 from scripts import compare_tokenizers
 
 CHINESE = "新芽从文字里长出来，新芽会说话。"
@@ -45,7 +46,8 @@ def test_figures_are_those_of_counting(compared, small_tokenizer):
 def test_a_tokenizer_is_named_once(tmp_path, small_tokenizer, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small_tokenizer.save(tmp_path / "small")
-    for names in (["small", "./small"], ["small", str(tmp_path / "small")], ["shipped", "shipped"]):
+    twice = [["small", "./small"], ["small", str(tmp_path / "small")], ["shipped", "shipped"]]
+    for names in (*twice, ["shipped", str(DEFAULT_FOLDER)]):
         with pytest.raises(UsageError, match=f"{names[1]} is named twice"):
             compare_tokenizers.main(names)
 

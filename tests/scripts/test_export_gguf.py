@@ -64,6 +64,9 @@ def test_the_printed_command_can_be_pasted(weights, tmp_path, capsys):
     words = shlex.split(last[last.index("ollama") :])
     assert words == ["ollama", "create", "my m", "-f", str(folder / "Modelfile")]
 
+    main(["--weight_path", "full_sft", "--out_dir", str(weights), "--save_file", str(folder / "chat.gguf")])
+    assert f"{folder / 'Modelfile'} was for my m.gguf, and is for chat.gguf now" in capsys.readouterr().out
+
 
 def test_adapters_are_merged_on_the_way(weights, tmp_path):
     network = load_model(weights / "full_sft_64.pth").model

@@ -69,6 +69,13 @@ def _turn(role: str, content: str) -> str:
     return f"{IM_START}{role}\n{content}{IM_END}\n"
 
 
+def weights_of(path: Path) -> str | None:
+    """The name of the GGUF file that a Modelfile of ours is for; None where there is none."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    found = re.search(r"^FROM \./(.+)$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
 def refuse_foreign(path: Path) -> None:
     """Raises `SproutError` for a Modelfile that Sprout did not write, or whose first line was changed."""
     ours = path.is_file() and path.read_text(encoding="utf-8", errors="replace").startswith(_FIRST)
