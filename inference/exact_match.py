@@ -200,8 +200,8 @@ def answer_all(
                     answers[i] = Answer(text, ended, ended and questions[i].is_answered_by(text))
                     if not ended and limit < max_new_tokens and questions[i].may_be_answered_by(text):
                         unfinished.append(i)
-                    else:
-                        bar.update(1)
+                        bar.total += 1  # it comes again; not to count it now would make the time left far too long
+                    bar.update(1)
             todo = unfinished
     return answers
 

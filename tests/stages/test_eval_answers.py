@@ -10,7 +10,9 @@ import torch
 
 import eval_model
 from dataset.records.conversations import Conversation
+from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
+from inference import exact_match
 from inference.answer_report import accuracies, table
 from inference.exact_match import Answer, Question, answer_all, is_right, may_become_right
 from inference.thoughts import conclusion
@@ -189,8 +191,10 @@ def test_a_question_longer_than_the_network_is_wrong_and_disturbs_no_other():
     assert answers[0] == Answer("", False, False) and not answers[1].correct and answers[2].correct
 
 
-def test_answers_do_not_depend_on_their_right_ones_length():
-    """Where generation may end early, it ends only what is wrong already."""
+def test_answers_do_not_depend_on_their_right_ones_length(monkeypatch):
+    """Where generation may end early, it ends only what is wrong already. What goes on counts as another answer."""
+    bars = []
+    monkeypatch.setattr(exact_match, "bar_over", lambda *about: bars.append(bar_over(*about)) or bars[-1])
     network, tokenizer = talker()
     renderer = ChatRenderer(tokenizer)
     question = Question(renderer.prompt(turns("Think.")), "", "Yes.", 5, None, None)
@@ -201,6 +205,7 @@ def test_answers_do_not_depend_on_their_right_ones_length():
     assert not endless.ended and len(endless.text) == 64  # might have ended in time, so it was given all tokens
     (early,) = answer_all(network, tokenizer, [replace(rambling, right="No.")], **settings)
     assert not early.ended and len(early.text) < 16
+    assert [(bar.n, bar.total) for bar in bars] == [(3, 3), (1, 1)]
 
 
 def test_what_is_compared():
