@@ -61,7 +61,10 @@ def test_a_format_that_is_asked_for_is_the_one_that_is_read(tmp_path):
     assert only(CHAT, "alpaca").name != CHAT.name  # so its caches are others
 
 
-@pytest.mark.parametrize("wanted", [(TEXT,), (CHAT,), (PREFERENCE,), (UNPAIRED,), (SCORED,), (TEXT, CHAT)], ids=str)
+WANTED = [(TEXT,), (CHAT,), (PREFERENCE,), (UNPAIRED,), (SCORED,), (TEXT, CHAT)]
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=lambda kinds: " or ".join(kind.name for kind in kinds))
 def test_a_record_of_another_kind_is_called_what_it_is_first(wanted):
     for kind, fields in RECORDS:
         if not any(one.find_format(fields) for one in wanted):
