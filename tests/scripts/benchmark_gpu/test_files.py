@@ -15,23 +15,20 @@ from scripts.benchmark.gpu.programs import Failed
 from tests.scripts.benchmark_gpu.support import session
 
 
-def test_files_are_told_apart_and_minimind_gets_them_in_its_form(tmp_path):
+def test_files_are_told_apart_and_minimind_gets_them_in_its_form(tmp_path, monkeypatch):
     here = session(tmp_path)
     assert [path.name for path in (*here.texts, *here.chats)] == ["texts.jsonl", "chats.jsonl"]
     with pytest.raises(UsageError, match=r"are \.jsonl"):
         session(tmp_path, data_path=["x.parquet"])
-    sys.path.insert(0, str(minimind.STAND_IN))
-    try:
-        sys.modules.pop("datasets", None)
-        import datasets
+    for name in [name for name in sys.modules if name.split(".")[0] == "datasets"]:
+        monkeypatch.delitem(sys.modules, name)  # the real one, if another test has imported it
+    monkeypatch.syspath_prepend(minimind.STAND_IN)
+    import datasets
 
-        assert Path(datasets.__file__).parent == minimind.STAND_IN
-        chats = datasets.load_dataset(
-            "json", data_files=minimind.its_data(here.chats, tmp_path, most=20), split="train"
-        )
-    finally:
-        sys.path.remove(str(minimind.STAND_IN))
-        sys.modules.pop("datasets", None)
+    assert Path(datasets.__file__).parent == minimind.STAND_IN
+    files = minimind.its_data(here.chats, tmp_path, most=20)
+    chats = datasets.load_dataset("json", data_files=files, split="train")
+    del sys.modules["datasets"]
     assert len(chats) == 20  # copies, so that it does not end too soon
     assert set(chats[0]["conversations"][0]) == {"role", "content", "reasoning_content", "tools", "tool_calls"}
 
