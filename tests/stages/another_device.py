@@ -108,9 +108,9 @@ def _autocast(honest, kind=None, *args, **more):
     return honest(*args, **more) if kind is None else honest(kind, *args, **more)
 
 
-def _inference_mode(mode=True):
-    """A wrapper cannot be made in inference mode."""
-    return torch.no_grad()(mode) if callable(mode) else torch.no_grad() if mode else contextlib.nullcontext()
+def _inference_mode(mode: bool):
+    """What `torch.inference_mode` begins, also as a decorator: a wrapper cannot be made in it."""
+    return torch.no_grad() if mode else contextlib.nullcontext()
 
 
 @contextlib.contextmanager
@@ -123,7 +123,7 @@ def another_device() -> Iterator[list[str]]:
         (torch, "tensor", _tensor),
         (torch, "save", _save),
         (torch, "Generator", _Generator),
-        (torch, "inference_mode", _inference_mode),
+        (torch._C, "_InferenceMode", _inference_mode),
         *((torch, name, partial(_autocast, getattr(torch, name))) for name in ("is_autocast_enabled", "autocast")),
         (import_module("torch.optim.optimizer"), "_get_fused_kernels_supported_devices", lambda: ["meta"]),
     ]
