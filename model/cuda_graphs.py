@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # Not cuDNN, which plans for tens of milliseconds at each new length.
 BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+renewals = 0  # how often generators were given a new state; graphs recorded before draw from the old one
 TOLERANCE = 0.02  # of the largest logit: the same kernels, in bfloat16 perhaps in another order
 
 
@@ -74,11 +75,15 @@ def record(work: Callable, device: torch.device, generator: torch.Generator | No
 def _abandon(graph, device: torch.device, pool, generators: list[torch.Generator]) -> None:
     """Ends a recording that failed. Where it was invalid, torch itself does so only in part: it would refuse to draw
     random numbers, and keep memory for the graph, from then on."""
-    for end in (graph.capture_end, functools.partial(torch._C._cuda_endAllocateToPool, device.index, pool)):
-        with contextlib.suppress(RuntimeError):  # if this has ended already, or not begun
-            end()
+    global renewals
+    with contextlib.suppress(RuntimeError):  # if it has ended already, or not begun
+        graph.capture_end()
+        return  # it was valid, and has put back what it had taken
+    with contextlib.suppress(RuntimeError):
+        torch._C._cuda_endAllocateToPool(device.index, pool)
     for generator in generators:
         _renew(generator)
+    renewals += 1
 
 
 def _renew(generator: torch.Generator) -> None:
@@ -143,8 +148,9 @@ class Graphs:
         return record(self.eager_step, self.device, self.batch.generator, self.pool)
 
     def check(self, logits: Tensor, expected: Tensor) -> None:
-        difference = (logits - expected).float().nan_to_num().abs().max()
-        if difference > TOLERANCE * expected.float().nan_to_num().abs().max():
+        logits, expected = (each.float().nan_to_num() for each in (logits, expected))  # damaged weights compute NaN
+        difference = (logits - expected).abs().max()
+        if difference > TOLERANCE * expected.abs().max():
             raise RuntimeError(f"its logits differ by {float(difference):.2g} from those without")
 
     def state(self) -> tuple[list[Tensor], Tensor, int]:

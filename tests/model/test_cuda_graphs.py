@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import math
 import weakref
 from typing import ClassVar
 
@@ -132,7 +133,7 @@ def test_graphs_write_the_same_tokens(network, gpu, how, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("fault", ["refused", "invalid", "other logits"])
+@pytest.mark.parametrize("fault", ["refused", "invalid", "raised", "other logits", "no number"])
 def test_where_capturing_fails_it_says_so_once_and_goes_on(network, gpu, fault, monkeypatch, capsys):
     expected = generate_batch(
         network, PROMPTS, max_new_tokens=24, sampling=NUCLEUS, eos_ids=ENDS, generator=new_generator(seed=3)
@@ -145,16 +146,24 @@ def test_where_capturing_fails_it_says_so_once_and_goes_on(network, gpu, fault, 
         monkeypatch.setattr(PretendedGraph, "register_generator_state", refuse)
     elif fault == "invalid":
         monkeypatch.setattr(PretendedGraph, "invalid", True)
+    elif fault == "raised":  # by Python, in a recording that is valid
+
+        def raising(self, *args, honest=PretendedGraph.capture_begin, **settings):
+            honest(self, *args, **settings)
+            raise RuntimeError("Python says no")
+
+        monkeypatch.setattr(PretendedGraph, "capture_begin", raising)
     else:
-        monkeypatch.setattr(PretendedGraph, "spoil", 1.5)
+        monkeypatch.setattr(PretendedGraph, "spoil", 1.5 if fault == "other logits" else math.nan)
     assert gpu(network, NUCLEUS) == expected
     # torch leaves a recording that failed half open: it would refuse the next random number.
     random = PretendedGraph.batch.generator
-    assert PretendedGraph.mended == ([] if fault == "other logits" else ["pool", "of all", random])
+    assert PretendedGraph.mended == (["pool", "of all", random] if fault in ("refused", "invalid") else [])
     assert gpu(network, NUCLEUS) == expected
     said = capsys.readouterr().err.splitlines()
     assert len(said) == len(PretendedGraph.made) == 1 and "without CUDA graphs" in said[0]
-    assert {"refused": "is capturing", "invalid": "error during capture", "other logits": "differ by"}[fault] in said[0]
+    reasons = {"refused": "is capturing", "invalid": "error during capture", "raised": "Python says no"}
+    assert reasons.get(fault, "differ by") in said[0]
 
 
 def test_a_batch_goes_with_its_last_name_and_with_it_its_cache(network, gpu):

@@ -8,6 +8,7 @@ from model.decoding import Product, rearrange, rearranged
 from model.generation import Decoding, KVCache, generate_batch, new_generator, new_tokens
 from model.lora import Lora, add_lora
 from model.retiring import retire
+from model.running_batch import Row, RunningBatch
 from model.sampling import GREEDY, Sampling, draw, filtered
 from model.transformer import Transformer
 from tests.model.small_decoding import ENDS, NUCLEUS, PENALISED, PROMPTS, SMALL
@@ -55,6 +56,31 @@ def test_the_tokens_are_those_of_the_whole_text_at_every_step(network, how, prep
     settings = {"max_new_tokens": 24, "sampling": how, "eos_ids": ENDS, "generator": new_generator(seed=3)}
     assert generate_batch(model, PROMPTS, **settings) == expected
     assert len({len(answer) for answer in expected}) > 2  # they end at different times
+
+
+@pytest.mark.parametrize("prompts", [[[7]], [[7], [9]], PROMPTS])
+def test_widths_of_a_gpu_hide_what_is_empty(network, prompts, monkeypatch):
+    """There attention looks at more keys than there are, from the first token of a text that has only one."""
+    honest = KVCache.__init__
+
+    def fixed(cache, *args, **settings):
+        honest(cache, *args, **settings)
+        cache.fixed = True
+
+    monkeypatch.setattr(KVCache, "__init__", fixed)
+    expected = reference(network, prompts, 24, GREEDY, ENDS, new_generator(seed=3))
+    settings = {"max_new_tokens": 24, "sampling": GREEDY, "eos_ids": ENDS}
+    assert generate_batch(network, prompts, **settings) == expected
+    batch, rows = RunningBatch(network), [Row(prompt, GREEDY) for prompt in prompts]
+    for row in rows:
+        assert batch.read(row)
+    answers = [[row.newest.id] for row in rows]
+    for _ in range(8):
+        batch.step()
+        for answer, row in zip(answers, rows):
+            answer.append(row.newest.id)
+    for answer, text in zip(answers, expected):
+        assert answer[: len(text)] == text[:9]
 
 
 @pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])

@@ -21,6 +21,7 @@ from model import cuda_graphs
 from model.whole import gradients_of, norm_of
 from training.engine.update import Updater, forward_backward
 
+MOST_LOSSES = 4  # different functions of a run
 TOLERANCE = 5e-3  # relative, for kernels that add up in any order; with --deterministic nothing may differ
 
 
@@ -54,6 +55,11 @@ class Passes:
                 return forward_backward(loss_of, batch, autocast, updater)
         key = loss_of, batch.tokens.shape
         if key not in self._recurring:
+            if len({function for function, _ in self._recurring} | {loss_of}) > MOST_LOSSES:
+                raise ValueError(
+                    "step.learn was given a new function again and again, and a GPU compiles and records each anew:"
+                    " define the function once, before the loop"
+                )
             self._recurring[key] = _Recurring(self, loss_of, autocast, updater)
         return self._recurring[key].run(batch, begins)
 
@@ -70,16 +76,20 @@ class _Recurring:
         self._around = contextlib.nullcontext  # the context of every pass
         self._has_run, self._records = False, True
         self._replay: Callable[[], None] | None = None
+        self._renewals = 0  # those of `cuda_graphs` when it was recorded; after another one it is recorded again
 
     def run(self, batch, begins: bool) -> list[Tensor]:
         """begins: whether it is the first micro-batch of its step, when there are no gradients to keep."""
-        if self._replay:
+        if self._replay and self._renewals == cuda_graphs.renewals:
             self._updater.begin()
             return self._replayed(batch)
         if self._has_run and self._records and begins:
             return self._compared(batch)
         if not self._has_run and self._owner.compiles:
-            return self._first(batch, begins)
+            if begins:
+                return self._first(batch)
+            with self._owner.uncompiled():  # what fails to compile could not be undone without what came before it
+                return forward_backward(self._plain, batch, self._autocast, self._updater)
         self._has_run = True
         return self._unrecorded(batch)
 
@@ -87,15 +97,13 @@ class _Recurring:
         with self._around():
             return forward_backward(self._loss_of, batch, self._autocast, self._updater, factor)
 
-    def _first(self, batch, begins: bool) -> list[Tensor]:
+    def _first(self, batch) -> list[Tensor]:
         """Compiles. A compiler that is not there or fails costs speed, not the run."""
-        self._has_run = True
+        self._has_run, randomness = True, self._owner.generator.get_state()
         try:
             found = self._unrecorded(batch)
             loss, norm = self._summary(found)
             if loss and not norm:  # so torch 2.11 compiles some functions, without a word
-                if begins:
-                    self._forget()  # experts have counted their tokens all the same
                 raise RuntimeError("its gradient would be zero")
             return found
         except torch.OutOfMemoryError:
@@ -103,6 +111,8 @@ class _Recurring:
         except Exception as error:
             self._owner.say(f"warning: the network cannot be compiled ({reason_of(error)}); it trains without")
             self._loss_of, self._around = self._plain, self._owner.uncompiled
+            self._forget()  # a backward pass compiles only when it runs, behind parts that have run
+            self._owner.generator.set_state(randomness)
             return self._unrecorded(batch)
 
     def _compared(self, batch) -> list[Tensor]:
@@ -118,11 +128,12 @@ class _Recurring:
             self._batch = dataclasses.replace(batch, **{name: t.clone() for name, t in _tensors(batch).items()})
             self._factor = torch.full((), updater.factor, device=self._owner.device)
             replay, self._results = self._owner.record(self._work, self._owner.device)
+            self._renewals = cuda_graphs.renewals
             generator.set_state(randomness)
             self._forget()
             replay()
             replayed = self._summary(self._results)
-        except RuntimeError as error:
+        except Exception as error:  # whatever a driver, a GPU or a version of torch refuses
             self._owner.say(f"warning: no CUDA graph of the step can be recorded ({reason_of(error)}); it runs without")
         else:
             tolerance = 0.0 if torch.are_deterministic_algorithms_enabled() else TOLERANCE

@@ -6,8 +6,11 @@ from functools import partial
 
 import pytest
 import torch
+from functorch.compile import make_boxed_func
+from torch._dynamo.backends.common import aot_autograd
 
 from dataset.rows.rows import Batch
+from model import cuda_graphs
 from model.experts import ExpertsConfig
 from model.likelihood import IGNORE
 from model.lora import Lora, add_lora
@@ -174,6 +177,54 @@ def test_without_a_compiler_it_trains_as_it_is(monkeypatch):
     line.model.model.layers[0].compile()  # as `Machine.compile` does: it must not be tried again
     assert_same(line.steps(3), Line(forward_backward).steps(3))
     assert len(said) == 1 and "no triton" in said[0] and said[0].endswith("; it trains without")
+
+
+def test_a_compiler_that_fails_in_the_backward_pass_leaves_nothing_of_it():
+    """By then the loss and the last layers have added their gradients, and dropout has drawn its numbers."""
+
+    def fails(graph, inputs):
+        raise RuntimeError("no triton")
+
+    backend = aot_autograd(fw_compiler=lambda graph, inputs: make_boxed_func(graph.forward), bw_compiler=fails)
+    said = []
+    line = Line(FakeGraphs().passes(ROWS, said.append, compiles=True, as_one=False), dropout=0.3)
+    line.model.model.layers[0].compile(backend=backend)
+    assert_same(line.steps(3), Line(forward_backward, dropout=0.3).steps(3))
+    assert len(said) == 1 and "no triton" in said[0]
+
+
+def test_a_loss_that_is_first_seen_amid_a_step_is_not_compiled_there(monkeypatch):
+    """Its failing could not be undone without what the step has added up before."""
+    compile_fails(monkeypatch, RuntimeError("no triton"))
+    said = []
+    lines = [Line(FakeGraphs().passes(ROWS, said.append, compiles=True)), Line(forward_backward)]
+    for line in lines:
+        alone = lambda batch, line=line: line.loss_of(batch)  # noqa: E731
+        for loss_of, seed in ((line.loss_of, 1), (alone, 2)):
+            batch = batch_of(ROWS, seed)
+            line.found.append(line.run(loss_of, batch, contextlib.nullcontext, line.updater))
+            line.updater.add(line.found[-1][0], batch.trained)
+        line.found.append(line.updater.update(1.0, Measures()))
+    assert_same(*lines)
+    assert len(said) == 1
+
+
+def test_what_draws_from_an_old_random_state_is_recorded_again(monkeypatch):
+    graphs = FakeGraphs()
+    found = Line(graphs.passes(ROWS), dropout=0.3).steps(3)
+    monkeypatch.setattr(cuda_graphs, "renewals", cuda_graphs.renewals + 1)  # as a capture of decoding that failed
+    found.step(3)
+    found.step(4)
+    assert_same(found, Line(forward_backward, dropout=0.3).steps(5))
+    assert graphs.recorded == 2
+
+
+def test_a_function_made_anew_in_every_step_is_refused():
+    passes, line = FakeGraphs().passes(ROWS), Line(forward_backward)
+    with pytest.raises(ValueError, match="define the function once"):
+        for seed in range(9):
+            loss_of = lambda batch: line.loss_of(batch)  # noqa: E731
+            passes(loss_of, batch_of(ROWS, seed), contextlib.nullcontext, line.updater)
 
 
 @pytest.mark.parametrize("config", [SMALL, ExpertsConfig(**EXPERTS, router_aux_loss_coef=0.5)])
