@@ -192,8 +192,7 @@ class KVCache:
         positions = self.lengths[: self.rows, None] + torch.arange(count, device=device)
         heads = torch.arange(self.rows * K, device=device).view(self.rows, K, 1)
         self._slots = (heads * self.capacity + positions[:, None]).flatten()  # [B K T]
-        # In an empty cache no mask hides what the width has more: zeros are no keys to look at.
-        self._seen = self.width if count == 1 and self.longest else end
+        self._seen = self.width if count == 1 and self.longest else end  # no mask hides what is empty at first
         if self.longest == 0:
             return positions, None
         hidden = torch.arange(self._seen, device=device) > positions[:, None, :, None]

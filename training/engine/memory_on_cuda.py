@@ -13,20 +13,20 @@ from dataclasses import dataclass
 
 import torch
 
-from model.device import Device
 from model.likelihood import LOGITS_AT_ONCE
 from model.recomputation import CHEAP
+from training.engine.compact import AT_ONCE_ON_A_GPU
+from training.engine.compact_network import AT_ONCE_ELSEWHERE
 from training.engine.fitting import ROOM
 from training.engine.memory import Footprint
 from training.engine.memory_of_products import kept_products
+from training.engine.muon import AT_ONCE
+from training.engine.on_cuda import MOST_LAYERS_AS_ONE
 from training.engine.speed import OPERATIONS_PER_SECOND, compiles
 
 # cuBLAS keeps 32 MB on a Hopper GPU, and less on older ones, for each of the two threads that compute; as much again on
 # the stream where a pass is recorded.
 WORKSPACE = 2 * 32 * 2**20
-MUON_AT_ONCE = 2**26  # numbers that Muon stacks at a time
-COMPACT_AT_ONCE, PIECE = 2**24, 2**22  # the same with compact optimizers; numbers of AdamW at a time
-MOST_LAYERS_AS_ONE = 24  # a deeper network is compiled layer by layer, without the final norm and the loss
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class CudaFootprint(Footprint):
 
     def total(self, batch_size: int, checkpointing: bool | str = False) -> int:
         """What has to be free. A recorded graph keeps the memory of its activations while the optimizer works."""
-        if self.compact:  # which is not recorded
+        if self.compact or checkpointing:  # which are not recorded
             return sum(self.parts(batch_size, checkpointing).values())
         return sum(super().parts(batch_size, checkpointing).values()) + self.muon()
 
@@ -67,10 +67,10 @@ class CudaFootprint(Footprint):
     def muon(self) -> int:
         """Temporary copies in Muon's step: the updates in float32, and in the compute type three copies of the matrices
         and two products with themselves, for as many matrices of one shape as are stacked at a time."""
-        adamw = 8 * 4 * PIECE if self.compact else 0  # about eight float32 copies
+        adamw = 8 * 4 * AT_ONCE_ELSEWHERE if self.compact else 0  # about eight float32 copies
         if self.optimizer != "muon" or not self.matrices():
             return adamw
-        most_at_once, copies = (COMPACT_AT_ONCE, 3 * 4) if self.compact else (MUON_AT_ONCE, 0)  # of float32
+        most_at_once, copies = (AT_ONCE_ON_A_GPU, 3 * 4) if self.compact else (AT_ONCE, 0)  # of float32
         c, b = self.config, self.compute_bytes
         d, q, k = self._widths()
         most = adamw
@@ -114,7 +114,8 @@ class CudaFootprint(Footprint):
 
     def compiled_as_one(self, checkpointing: bool | str) -> bool:
         """Whether the loss is compiled with the network."""
-        return self.compiled and not checkpointing and self.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
+        as_one = not self.compact and not checkpointing and self.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
+        return self.compiled and as_one
 
     def kept_at_the_end(self, tokens: int, checkpointing: bool | str) -> int:
         """Bytes kept behind the last layer: the final norm, and what the loss keeps of its gradient."""
@@ -156,21 +157,25 @@ class CudaFootprint(Footprint):
         return c.hidden_size, c.head_dim * c.num_attention_heads, c.head_dim * c.num_key_value_heads
 
 
-def footprint_on_cuda(plain: Footprint, rows, args, choice: Device) -> CudaFootprint:
-    """`plain` with what counts on the CUDA GPU of `choice`, for a run over `rows` (`dataset.rows.rows.Rows`)."""
-    half, masked = plain.compute_bytes == 2, rows.kind.name != "text"
-    free, total = torch.cuda.mem_get_info(choice.device)
-    tokens = args.epochs * rows.rows_per_epoch * rows.row_length
-    if args.max_steps:  # without a batch, steps of the size of the plan's rule
-        batch = (args.batch_size or 0) * (args.accumulation_steps or 1) * rows.row_length
-        tokens = min(tokens, args.max_steps * (batch or 8.4 * args.max_steps))
-    recorded = not args.activation_checkpointing and args.optimizer_memory != "compact"
-    seconds = 6 * plain.config.active_parameters() * tokens / OPERATIONS_PER_SECOND["cuda"]
+def footprint_on_cuda(plain: Footprint, rows, args, machine, rows_of_a_step) -> CudaFootprint:
+    """`plain` with what counts on the CUDA GPU of `machine`, for a run over `rows` (`dataset.rows.rows.Rows`).
+
+    rows_of_a_step: that of `training.engine.plan`. A resumed run keeps to whether it was compiled; here it counts as
+    what it would be if it began now.
+    """
+    device, half, masked = machine.device, plain.compute_bytes == 2, rows.kind.name != "text"
+    free, total = torch.cuda.mem_get_info(device)
+    available = args.epochs * rows.rows_per_epoch
+    of_a_step = rows_of_a_step(args, available * rows.row_length, rows.row_length, machine.world_size)[0]
+    trained = min(available, (args.max_steps or available) * of_a_step)
+    operations = 6 * plain.config.active_parameters() * trained * rows.row_length // machine.world_size
+    compiled = compiles(device, args.compile, operations / OPERATIONS_PER_SECOND["cuda"])[0]
+    recorded = not (args.activation_checkpointing or args.optimizer_memory == "compact" or machine.shards)
     return CudaFootprint(
         **vars(plain) | {"program": plain.program + WORKSPACE * (2 if recorded else 1)},
-        compiled=args.activation_checkpointing != CHEAP and compiles(choice.device, args.compile, seconds)[0],
+        compiled=compiled and not machine.shards and args.activation_checkpointing != CHEAP,
         masked=masked,
-        flash=half and not masked and torch.cuda.get_device_capability(choice.device) >= (8, 0),
+        flash=half and not masked and torch.cuda.get_device_capability(device) >= (8, 0),
         total_memory=total,
         free_memory=free,
     )

@@ -10,7 +10,7 @@ the run, of chats also those that are read and not learned:
   rate is lower, by the square root (Malladi et al. 2022, https://arxiv.org/abs/2205.10287). A network that is
   already trained has a much lower base.
 * Warm-up is 2 % of the run; then `wsd` holds the rate, and lowers it linearly over the last half.
-* On a GPU and with --fit, the micro-batch is as large as the step and the memory allow (`training/engine/fitting.py`).
+* On a GPU (`memory_on_cuda.py`) and with --fit (`fitting.py`), the micro-batch is as large as step and memory allow.
 """
 
 import math
@@ -81,7 +81,7 @@ class Plan:
 
 
 def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = None, parameters_beside: int = 0) -> Plan:
-    """The plan of a stage that trains `model` on `rows`.
+    """The plan of a stage that trains `model` on `rows`. Trims the held-out rows, and for --fit sets optimizer_memory.
 
     origin: where the network comes from, as in `training.stages.starting_point`.
     base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
@@ -95,7 +95,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     if machine.choice.device.type == "cuda":
         from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
 
-        footprint = footprint_on_cuda(footprint, rows, args, machine.choice)
+        footprint = footprint_on_cuda(footprint, rows, args, machine, rows_of_a_step)
     if machine.shards:
         footprint = machine.shards.footprint(footprint)
     plan = make_plan(
@@ -147,7 +147,7 @@ def make_plan(
         raise UsageError("the training data holds no row: give a file with more text, or a smaller --val_ratio")
     reasons, imported = {}, imported or begins_with == "imported"
     available = args.epochs * rows_per_epoch * row_length
-    rows, reasons["batch"] = _rows_per_step(args, available, row_length, world_size)
+    rows, reasons["batch"] = rows_of_a_step(args, available, row_length, world_size)
 
     if args.batch_size:
         batch_size = args.batch_size
@@ -205,7 +205,8 @@ def tokens_per_step_rule(total_tokens: int) -> int:
     return min(MOST_TOKENS_PER_STEP, max(BASE_TOKENS, 2 ** round(math.log2(ideal))))
 
 
-def _rows_per_step(args, available: int, row_length: int, world_size: int) -> tuple[int, str]:
+def rows_of_a_step(args, available: int, row_length: int, world_size: int) -> tuple[int, str]:
+    """How many rows a step of all processes has, and why. available: tokens in all rows of all epochs."""
     if args.batch_size and args.accumulation_steps:
         return args.batch_size * args.accumulation_steps * world_size, "as asked"
     # D depends on the batch and the batch on D: B = c sqrt(steps B) gives B = c^2 steps.

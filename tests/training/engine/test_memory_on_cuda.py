@@ -1,5 +1,7 @@
 """The formula for the memory of a GPU, against what autograd keeps: but for attention, the same on every device."""
 
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +14,8 @@ from tests.training.support import SMALL, flags
 from training.engine.fitting import ROOM, fit
 from training.engine.memory import Footprint
 from training.engine.memory_on_cuda import WORKSPACE, CudaFootprint, footprint_on_cuda
-from training.engine.plan import make_plan, tokens_per_step_rule
+from training.engine.plan import MOST_TOKENS_PER_STEP, make_plan, rows_of_a_step, tokens_per_step_rule
+from training.engine.speed import OPERATIONS_PER_SECOND, WORTH_COMPILING
 from training.losses.next_token import next_token_loss
 
 ROWS, LENGTH = 3, 16
@@ -97,6 +100,7 @@ def test_the_update_counts_where_it_is_the_peak():
     adamw = CudaFootprint(config, 512, "adamw", config.num_parameters(), 2)
     assert "update" not in adamw.parts(1, checkpointing=True)
     assert here.total(16) == sum(here.parts(16).values()) + here.muon()
+    assert here.total(16, True) == sum(here.parts(16, True).values())  # nothing is recorded, and then kept
 
 
 def test_compiled_code_keeps_less():
@@ -104,6 +108,7 @@ def test_compiled_code_keeps_less():
     plain, compiled = (CudaFootprint(config, 512, "muon", 1000, 2, compiled=compiled) for compiled in (False, True))
     assert compiled.total(16) < 0.8 * plain.total(16)
     assert compiled.compiled_as_one(False) and not compiled.compiled_as_one(True)
+    assert not replace(compiled, compact=True).compiled_as_one(False)
     deep = CudaFootprint(PRESETS["1b"], 512, "muon", 1000, 2, compiled=True)
     assert not deep.compiled_as_one(False)
 
@@ -149,14 +154,14 @@ def test_what_counts_on_a_gpu_is_asked_of_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30 * GB, 40 * GB))
     monkeypatch.setattr("training.engine.speed._has_triton", lambda: True)
     plain = Footprint(SMALL, 16, "muon", 1000, 2, program=7)
-    choice = SimpleNamespace(device=torch.device("cuda", 0))
 
-    def found(capability, *words, kind="text", rows=100):
+    def found(capability, *words, kind="text", rows=100, shards=None):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         args = flags(*words)
         args.compile = "auto"
         data = SimpleNamespace(kind=SimpleNamespace(name=kind), rows_per_epoch=rows, row_length=16)
-        return footprint_on_cuda(plain, data, args, choice)
+        machine = SimpleNamespace(device=torch.device("cuda", 0), world_size=1, shards=shards)
+        return footprint_on_cuda(plain, data, args, machine, rows_of_a_step)
 
     here = found((9, 0))
     assert (here.free_memory, here.total_memory, here.program) == (30 * GB, 40 * GB, 7 + 2 * WORKSPACE)
@@ -165,3 +170,9 @@ def test_what_counts_on_a_gpu_is_asked_of_it(monkeypatch):
     assert not found((7, 5)).flash and not found((9, 0), kind="chat").flash
     assert found((9, 0), kind="chat").kept_by_layer() > here.kept_by_layer()
     assert found((9, 0), rows=10**12).compiled and not found((9, 0), "--max_steps=9", rows=10**12).compiled
+    assert not found((9, 0), rows=10**12, shards="full").compiled  # which never is
+    # The same steps as in the plan: 8 rows of 16, accumulated to the most tokens of a step.
+    operations = 6 * SMALL.active_parameters() * MOST_TOKENS_PER_STEP
+    steps = math.ceil(WORTH_COMPILING * OPERATIONS_PER_SECOND["cuda"] / operations)
+    for number, compiled in ((steps - 1, False), (steps, True)):
+        assert found((9, 0), "--batch_size=8", f"--max_steps={number}", rows=10**12).compiled == compiled
