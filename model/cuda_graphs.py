@@ -1,6 +1,6 @@
 """The single-token step on a GPU, launched as one CUDA graph.
 
-A step consists of some 200 small kernels, and launching them one by one takes longer than the GPU needs to run them.
+A step consists of many small kernels, and launching them one by one takes longer than the GPU needs to run them.
 A graph is launched at once, but always runs the same kernels on the same memory: a step changes tokens, lengths, cache
 and random state in place, and each (number of slots, width of attention) has a graph of its own.
 """
@@ -21,9 +21,9 @@ renewals = 0  # how often generators were given a new state; graphs recorded bef
 TOLERANCE = 0.02  # of the largest logit: the same kernels, in bfloat16 perhaps in another order
 
 
-def capture(batch) -> None:
+def use_graphs(batch) -> None:
     """Lets a `model.generation.Decoding` on a GPU take its steps from graphs."""
-    # The batch knows its graphs. If they knew it as well, its cache would stay until Python looks for circles.
+    # The batch holds its graphs. If they held it as well, its cache would stay until Python collects such cycles.
     graphs = Graphs(weakref.proxy(batch))
     batch.read_prompts, batch.step = graphs.read_prompts, graphs.step
 
@@ -131,7 +131,7 @@ class Graphs:
         try:
             self.restore(before)
             graph, logits = self.captured()
-            self.restore(before)  # capturing has run nothing on the GPU, but on the host
+            self.restore(before)  # no kernel ran during the capture, but the host counted a step
             graph.replay()
             self.check(logits, expected)
             self.graphs[key] = graph

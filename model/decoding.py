@@ -155,5 +155,5 @@ class DecodingGPT2Layer(nn.Module):
 
 
 def _normed(x: Tensor, norm) -> Tensor:
-    """What the `RMSNorm` of the network computes, by one operation, which is slow where the two types differ."""
+    """What the `RMSNorm` of the network computes, in one operation, which is fast where x has the weight's type."""
     return F.rms_norm(x.to(norm.weight.dtype), (x.shape[-1],), norm.weight, norm.eps)

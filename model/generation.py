@@ -112,9 +112,9 @@ class Decoding:
         self.tokens = torch.zeros(B, 1, dtype=torch.long, device=device)  # the newest; -1: not a number
         self.seen = torch.zeros(B, model.config.vocab_size, dtype=torch.bool, device=device)
         if kind == "cuda":
-            from model.cuda_graphs import capture
+            from model.cuda_graphs import use_graphs
 
-            capture(self)
+            use_graphs(self)  # which replaces `step` and `read_prompts`
 
     def next(self) -> list[int | None]:
         """The newest token of each prompt, None for those that have ended."""

@@ -108,7 +108,7 @@ def gpu(monkeypatch):
         real = cuda_graphs.Graphs.captured
         with monkeypatch.context() as patched:
             patched.setattr(cuda_graphs.Graphs, "captured", captured)
-            cuda_graphs.capture(batch)
+            cuda_graphs.use_graphs(batch)
             answers = [[] for _ in PROMPTS]
             for _ in range(steps):
                 newest = batch.next()

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 class Ahead:
     """Makes the calls of an iterator in order, up to `depth` of them ahead.
 
-    The thread is handed one call after the other and never waits for anybody, so it cannot outlive `close`.
+    The thread only runs calls that are queued and waits for nothing else, so `close` ends it after at most one call.
     """
 
     def __init__(self, calls: Iterator[Callable], depth: int):

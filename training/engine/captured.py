@@ -29,7 +29,7 @@ def record(work: Callable[[], list[Tensor]], device: torch.device) -> tuple[Call
     """Records the kernels of `work`: returns a function that starts them again, and the tensors that they write."""
     with cuda_graphs.on_the_side(device):
         work()
-    torch.cuda.empty_cache()  # a graph has memory of its own, and uses none that was given back
+    torch.cuda.empty_cache()  # a graph allocates from a pool of its own, not from the free blocks that PyTorch keeps
     graph, results = cuda_graphs.record(work, device)
     return graph.replay, results
 

@@ -32,7 +32,7 @@ def strict():
 
 @contextlib.contextmanager
 def lenient():
-    """A context for sampled text: the cumulative sum behind top-p has no deterministic kernel, and is let through."""
+    """A context for validation and samples, which train nothing: top-p has a cumulative sum, which no GPU orders."""
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         with warnings.catch_warnings():

@@ -9,12 +9,15 @@ from training.engine import distributed
 from training.engine.ahead import Ahead
 from training.engine.captured import Passes
 
-# A network of more layers compiles layer by layer, since all layers share what is compiled: as one it takes minutes.
+# A network of more layers compiles layer by layer: all layers share what is compiled, and as one it would take longer.
 MOST_LAYERS_AS_ONE = 24
 
 
 def equip(machine, model, plan) -> None:
-    """Gives the machine of a run what its plan allows: batches made ahead, and passes recorded as CUDA graphs."""
+    """Gives the machine of a run what its plan allows: batches made ahead, and passes recorded as CUDA graphs.
+
+    Sets the precision of float32 products, for the whole process (see `allow_tf32`).
+    """
     allow_tf32(machine.choice)
     if machine.shards:  # which gathers weights in the midst of a pass, and makes its batches beforehand
         return

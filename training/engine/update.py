@@ -12,8 +12,8 @@ from training.engine import distributed
 
 FIRST_SCALE, SCALE_DOUBLES_AFTER = 2.0**16, 2000
 # Where the terms of a loss cancel out, its gradient is only rounding, which AdamW and Muon would magnify to full steps.
-# So a gradient counts as none if its root mean square is below 1e-8, the eps of AdamW, or its norm below 1e-5: what
-# cancels out in float32 leaves about 3e-7 of its norm, which is some tens.
+# So a gradient counts as none if its root mean square is below 1e-8, the eps of AdamW, or its norm below 1e-5. Terms
+# with norms of some tens that cancel out in float32 leave about 3e-7 of that.
 SMALLEST, SMALLEST_NORM = 1e-8, 1e-5
 
 

@@ -152,7 +152,7 @@ def add_run_arguments(parser: StageParser, weight_name: str, name_flag: str = "w
     )
     flag("--resume", action="store_true", help="go on where this run stopped, bit for bit")
     flag("--allow_changed", action="store_true", help="--resume with other epochs, rates, precision, ...")
-    flag("--dry_run", action="store_true", help="show the plan, take one step, write nothing")
+    flag("--dry_run", action="store_true", help="show the plan, take a step (compiled: up to three), write nothing")
     flag("--save_interval", type=positive_int, default=100, help="steps (%(default)s)")
     flag("--log_interval", type=positive_int, default=10, help="steps (%(default)s)")
     flag("--eval_interval", type=count, help="steps between validations, 0 for none (about 20 a run)")

@@ -1,8 +1,9 @@
 """How long a validation and samples take in the midst of training: prints one line of JSON.
 
-    python -m scripts.benchmark.gpu.checks --preset 26m --max_steps 60 --eval_interval 10 --sample_interval 20 ...
+    python -m scripts.benchmark.gpu.checks --preset 26m --data_path FILE ...
 
-Runs train_pretrain.py with these flags and measures its calls; the first of each is left out where there are more.
+Runs train_pretrain.py with these flags and measures its calls. The time of one is the median, without the first where
+there are more; their share is that of the time from the first update to the last line.
 """
 
 import json
@@ -14,13 +15,13 @@ from scripts.benchmark.program import run_program
 
 
 def main(flags: list[str]) -> dict:
-    """Seconds of a `validation`, of `samples`, and of a `step`."""
+    """Seconds of a `validation`, of `samples` and of all steps, how many there were, and their `share` of the time."""
     import torch
 
     from training.engine.step import Step
     from training.stages import checks
 
-    seconds = {"validation": [], "samples": [], "step": []}
+    seconds, began = {"validation": [], "samples": []}, []
 
     def measured(function, kind):
         def call(*args, **named):
@@ -39,13 +40,16 @@ def main(flags: list[str]) -> dict:
 
     def update_and_note(step):
         update(step)
-        seconds["step"].append(step.metrics["time/seconds"])
+        began.append(time.perf_counter())
 
     checks.validate = measured(checks.validate, "validation")
     checks.continue_prompts = measured(checks.continue_prompts, "samples")
     Step.update = update_and_note
     runpy.run_path("train_pretrain.py")["main"](flags)
-    return {kind: median(found[1:] or found) for kind, found in seconds.items()}
+    whole = time.perf_counter() - began[0]
+    found = {kind: median(each[1:] or each) for kind, each in seconds.items()}
+    found |= {"validations": len(seconds["validation"]), "times": len(seconds["samples"]), "seconds": whole}
+    return found | {"share": sum(map(sum, seconds.values())) / whole}
 
 
 if __name__ == "__main__":

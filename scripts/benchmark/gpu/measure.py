@@ -72,7 +72,7 @@ def card(session: Session) -> tuple[dict, list[Row]]:
     if not rest:
         return facts, [Row(measure, None, "TFLOP/s", note=failure)]
     session.peak = rest[0]["peak"]
-    taken = Row("memory of the card taken before it begins", rest[0]["taken"] / 2**30, "GB")
+    taken = Row("memory of the card taken at the start, with one context of CUDA", rest[0]["taken"] / 2**30, "GB")
     return facts, [Row(measure, session.peak / 1e12, "TFLOP/s"), *([taken] if rest[0]["taken"] else [])]
 
 

@@ -7,8 +7,8 @@ from scripts.benchmark.program import run_program
 
 @dataclass(frozen=True)
 class Steps:
-    """How long the rate of a run is measured, after `warm_up` steps: for `most` steps, or for so many of at least
-    `least` as take `seconds`."""
+    """The rate of a run is measured after `warm_up` steps: for `most` steps, or until `least` steps and `seconds` are
+    over."""
 
     warm_up: int
     least: int
@@ -38,7 +38,7 @@ class Sizes:
     new_tokens: int = 128
     writer: str = "26m"  # the preset that generates
     bits_steps: int = 40
-    checks: str = "--batch_size 16 --accumulation_steps 1 --max_steps 60 --eval_interval 10 --sample_interval 20"
+    checks: str = ""  # a whole run with its own plan
     memory_rows: dict[str, tuple[int, int, int]] = field(  # two batches, and tokens in a row
         default_factory=lambda: {
             "tiny": (64, 256, 512),
