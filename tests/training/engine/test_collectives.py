@@ -19,4 +19,4 @@ def test_nothing_keeps_the_group_of_processes_after_the_run():
     """Threads of a group that outlives its run abort the process at its exit, now and then."""
     ended = subprocess.run([sys.executable, "-c", ONE_OF_ONE], capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == "group: None\n"
+    assert ended.stdout.splitlines()[-1] == "group: None"  # torch 2.8 greets before
