@@ -93,7 +93,9 @@ class GPT2Backbone(Backbone):
         self.norm = nn.LayerNorm(config.hidden_size, config.layer_norm_eps)
 
     def embed(self, tokens, positions):
-        return self.embed_tokens(tokens) + self.embed_positions(positions)
+        # Padding behind a text may lie beyond the last position; nothing reads what becomes of it.
+        within = positions.clamp(max=self.embed_positions.num_embeddings - 1)
+        return self.embed_tokens(tokens) + self.embed_positions(within)
 
 
 class GPT2(Transformer):

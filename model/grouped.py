@@ -5,6 +5,7 @@ kernel, which reads their sizes on the device. Elsewhere the host reads them, an
 """
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 import torch.nn.functional as F
@@ -63,9 +64,18 @@ def _product(rows: Tensor, weight: Tensor) -> Tensor:
 
 @functools.cache
 def _one_kernel(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the device multiplies groups of this type in one kernel, gradients included; tried once."""
+    """Whether the device multiplies groups of this type in one kernel, gradients included; tried once.
+
+    It is first asked amid a layer. A thread of its own has none of the hooks and modes by which activation
+    checkpointing would count the trial among the operations of that layer.
+    """
     if not hasattr(F, "grouped_mm"):  # before PyTorch 2.10
         return False
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_runs, device, dtype).result()
+
+
+def _runs(device: torch.device, dtype: torch.dtype) -> bool:
     with torch.inference_mode(False), torch.enable_grad():
         x, weights = torch.ones(32, 16, device=device, dtype=dtype), torch.ones(3, 8, 16, device=device, dtype=dtype)
         try:

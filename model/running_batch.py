@@ -198,6 +198,8 @@ class RunningBatch:
         for how, places in groups.items():
             some = drawn if len(places) == len(rows) else drawn[places]
             seen = torch.stack([rows[place].seen for place in places]) if how.repetition_penalty != 1 else None
+            if how.vocabulary:
+                some, seen = some[:, : how.vocabulary], None if seen is None else seen[:, : how.vocabulary]
             if how.temperature == 0:
                 ids = sample(some, how, seen).tolist()
             else:

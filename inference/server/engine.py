@@ -213,7 +213,10 @@ class Engine:
     def _free(self, done: set[Writing]) -> None:
         """Takes these texts out of their batches and their places."""
         for one in done.intersection(self._open):
-            one.batch.leave(one.row)
+            try:
+                one.batch.leave(one.row)
+            except Exception:  # a GPU that is lost fails at everything; who waits is told so all the same
+                traceback.print_exc()
         self._open = [one for one in self._open if one not in done]
 
 

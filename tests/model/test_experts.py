@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from model import experts, grouped
 from model.config import PRESETS, TransformerConfig
 from model.decoding import rearranged
 from model.errors import UsageError
@@ -104,6 +105,25 @@ def test_one_kernel_and_the_loop_agree(dtype):
 
 
 # --- the network ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("grade", ["layers", "cheap"])
+def test_the_kernel_may_be_tried_amid_a_layer_that_is_checkpointed(grade, monkeypatch):
+    """So it is on a GPU, in the first step of a run."""
+    if not hasattr(F, "grouped_mm"):
+        pytest.skip("this PyTorch has no grouped_mm")
+
+    def as_on_a_gpu(x, weights, ends):
+        return (in_one_kernel if grouped._one_kernel(x.device, x.dtype) else one_by_one)(x, weights, ends)
+
+    monkeypatch.setattr(experts, "grouped_product", as_on_a_gpu)
+    network, tokens, found = random_network(SMALL), tokens_of(2, 16), []
+    for recomputes in (False, grade):
+        grouped._one_kernel.cache_clear()
+        network.recomputes_layers = recomputes
+        loss = network(tokens).float().logsumexp(-1).sum()
+        found.append(torch.autograd.grad(loss, list(network.parameters())))
+    assert grouped._one_kernel(tokens.device, torch.float32) and all(map(torch.equal, *found))
 
 
 def test_packed_rows_checkpointing_and_half_precision():

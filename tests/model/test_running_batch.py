@@ -135,6 +135,16 @@ def test_the_other_penalties_are_openais(network):
         ids.append(row.newest.id)
 
 
+@pytest.mark.parametrize("how", [{"temperature": 0}, {"temperature": 1.5}, {"repetition_penalty": 1.5}])
+def test_tokens_beyond_the_vocabulary_are_not_written(model, how):
+    batch, rows = RunningBatch(model), [Row([5, 6], Sampling(vocabulary=30, **how), seed) for seed in range(4)]
+    for row in rows:
+        read(batch, row)
+    for _ in range(20):
+        assert all(row.newest.id < 30 for row in rows)
+        batch.step()
+
+
 def test_a_prompt_that_is_only_scored_takes_no_slot(model):
     batch, row = RunningBatch(model), Row([4, 5, 6, 7], top=0, scores_prompt=True)
     while not batch.read(row, joins=False):

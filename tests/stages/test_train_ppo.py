@@ -115,7 +115,8 @@ def test_a_run_that_breaks_a_rule_stops_with_a_sentence_and_stops_again_when_res
 def test_each_rule_has_its_sentence():
     said, remembered = [], {}
     run = SimpleNamespace(
-        args=SimpleNamespace(stop_kl=10, stop_entropy=0.3, stop_cut=0.5), state=SimpleNamespace(remembered=remembered)
+        args=SimpleNamespace(stop_kl=10, stop_entropy=0.3, stop_cut=0.5),
+        state=SimpleNamespace(remembered=remembered, updates=[]),
     )
     rules, step = StopRules(run), SimpleNamespace(index=FEWEST)
     good = {"objective/kl": 1.0, "entropy": 2.0, "completions/clipped_ratio": 0.0}
@@ -124,6 +125,9 @@ def test_each_rule_has_its_sentence():
         for change in ({}, {"objective/kl": 11.0}, {"entropy": 0.5}, {"completions/clipped_ratio": 0.6}):
             rules.note(SimpleNamespace(metrics=good | change))
             assert rules.end_before(step) == bool(change)
+        # A signal in its validation: the step is completed when the run goes on, and only the next one is not made.
+        run.state.updates = [{}]
+        assert not rules.end_before(step)
     assert [flag in why for flag, why in zip(("--stop_kl", "--stop_entropy", "--stop_cut"), said, strict=True)] == [
         1
     ] * 3

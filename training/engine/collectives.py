@@ -123,6 +123,8 @@ def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
         if gradient.dtype == torch.bfloat16:
             gradient.copy_(sum_over_processes(gradient.float()))
     gradients = [gradient for gradient in gradients if gradient.dtype != torch.bfloat16]
+    if not gradients:
+        return
     flat = sum_over_processes(torch.cat([gradient.flatten() for gradient in gradients]))
     parts = flat.split([gradient.numel() for gradient in gradients])
     torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients)])

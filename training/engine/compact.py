@@ -75,10 +75,10 @@ class CompactMuon(Muon):
             self._buffer(parameter).copy_(momentum)
 
     def _buffer(self, parameter):
-        state = self.state[parameter]
+        state, offloaded = self.state[parameter], self._offload and parameter in self._masters
         if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter, device="cpu" if self._offload else None)
-        elif self._offload and state["momentum"].device.type != "cpu":  # as torch restores it
+            state["momentum"] = torch.zeros_like(parameter, device="cpu" if offloaded else None)
+        elif offloaded and state["momentum"].device.type != "cpu":  # as torch restores it
             state["momentum"] = state["momentum"].cpu()
         return state["momentum"]
 

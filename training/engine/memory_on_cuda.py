@@ -15,6 +15,7 @@ import torch
 
 from model.likelihood import LOGITS_AT_ONCE
 from model.recomputation import CHEAP
+from training.engine import distributed
 from training.engine.compact import AT_ONCE_ON_A_GPU
 from training.engine.compact_network import AT_ONCE_ELSEWHERE
 from training.engine.fitting import ROOM
@@ -164,7 +165,8 @@ def footprint_on_cuda(plain: Footprint, rows, args, machine, rows_of_a_step) -> 
     what it would be if it began now.
     """
     device, half, masked = machine.device, plain.compute_bytes == 2, rows.kind.name != "text"
-    free, total = torch.cuda.mem_get_info(device)
+    # All processes must make the same plan, so it is that of the smallest or fullest card.
+    free, total = (min(each) for each in zip(*distributed.gathered(torch.cuda.mem_get_info(device))))
     available = args.epochs * rows.rows_per_epoch
     of_a_step = rows_of_a_step(args, available * rows.row_length, rows.row_length, machine.world_size)[0]
     trained = min(available, (args.max_steps or available) * of_a_step)

@@ -112,8 +112,8 @@ class Measures:
         measured, rest = numbers[len(totals) : len(values)], numbers[len(values) :]
         sums_and_counts = zip(names, measured[::2], measured[1::2])
         measures = {name: total / count for name, total, count in sums_and_counts if count}
-        for name, value in zip(ranges, rest[len(scalars) :]):
-            measures[name] = -value if name.startswith("min_") else value
+        largest = zip(ranges, rest[len(scalars) :])  # infinite where no process has measured any
+        measures |= {n: -v if n.startswith("min_") else v for n, v in largest if not math.isinf(v)}
         return numbers[: len(totals)] + rest[: len(scalars)], measures
 
 

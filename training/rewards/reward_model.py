@@ -4,6 +4,7 @@ Mean and deviation are those that the model stores of the answers it was trained
 that a reward of 1 means the same for every model: better than most of these answers.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -50,8 +51,9 @@ class ModelReward:
 
     @property
     def identity(self) -> str:
-        """What a resumed run compares."""
-        return f"{fingerprint(self.loaded.model)}, {self.spread}"
+        """What a resumed run compares: the network, its head, and what its numbers are brought to."""
+        head = self.loaded.model.score.weight.detach().float().cpu().numpy().tobytes()
+        return f"{fingerprint(self.loaded.model)}, {hashlib.sha256(head).hexdigest()}, {self.spread}"
 
     def __call__(
         self,

@@ -138,7 +138,9 @@ class ActorCritic:
         sums = {"kl": kl, "scores": scores, "non_score_reward": beside, "rlhf_reward": scores + beside}
         sums["entropy"] = -kept["old"].sum(dim=1)  # of whole answers, estimated from what was drawn
         step.measure(count, **{f"objective/{name}": values.sum() for name, values in sums.items()})
-        step.measure(1, **{"objective/kl_coef": kept["kl_coef"], "critic/explained_variance": kept["explained"]})
+        step.measure(1, **{"objective/kl_coef": kept["kl_coef"]})
+        if count:  # another process may have prompts where this one has none
+            step.measure(1, **{"critic/explained_variance": kept["explained"]})
 
     def measure_update(self, step, update: int, batch: AnswerBatch, policy_loss, value_loss, log_p, old, entropy):
         """Notes the losses of a micro-batch, and what is known of them, by the names of trl's PPO."""

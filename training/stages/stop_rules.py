@@ -30,6 +30,8 @@ class StopRules:
         remembered = self.run.state.remembered
         if step.index < FEWEST or "last" not in remembered:
             return False
+        if self.run.state.updates:  # interrupted when they were made: it is completed, and then looked at
+            return False
         why = why_stop(self.run.args, remembered["first_entropy"], remembered["last"])
         if why:
             from training.engine.early_end import stop_here

@@ -87,7 +87,7 @@ def cached_lessons(
     identity = {
         "version": VERSION,
         "teacher": teacher.name,
-        "positions": str(teacher.model.config.rope_scaling),  # the weights do not show this
+        "network": str(teacher.model.config),  # rotation, norms, experts for a token: the weights do not show them
         "data": rows.identity,
         "row_length": rows.packed.row_length,
         "dtype": str(machine.choice.dtype),

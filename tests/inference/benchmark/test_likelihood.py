@@ -11,6 +11,7 @@ from inference.writer import prepare_for_decoding
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.generation import generate_batch
+from model.gpt2 import GPT2, GPT2Config
 from model.sampling import GREEDY
 from tests.support import make_tokenizer, random_network
 
@@ -59,6 +60,27 @@ def test_equal_whole_passes_in_float64(tokenizer, bos, batch_size):
     )
     assert found == pytest.approx(expected, abs=2e-5)
     assert sum(shown) == len(PAIRS)
+
+
+def test_choices_of_different_lengths_need_no_positions_that_there_are_not():
+    """A short choice behind a long context is padded to the long choice behind a short one."""
+    config = GPT2Config(
+        vocab_size=50,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=64,
+    )
+    torch.manual_seed(0)
+    model = GPT2(config, initialize_weights=False)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    long, short = (1,) * 59, (2,) * 40
+    asked = [Request(long, (3, 4)), Request(long, (5, 6)), Request(short, (7,) * 20), Request(short, (8,) * 20)]
+    together = log_likelihoods(model, asked, 64, batch_size=2)
+    assert together == pytest.approx(log_likelihoods(model, asked, 64, batch_size=1), abs=1e-4)
 
 
 def test_ids_are_the_rest_of_the_whole(tokenizer):

@@ -253,3 +253,17 @@ def test_a_request_that_fails_inside_is_alone(address, monkeypatch):
         streamed = client.post(CHAT, json={"messages": HI, "max_tokens": 7, "stream": True}).text
         assert '"error"' in streamed and streamed.endswith("data: [DONE]\n\n")
         assert client.post(CHAT, json={"messages": HI, "max_tokens": 6}).status_code == 200
+
+
+def test_a_device_that_is_lost_leaves_nobody_waiting(weights, monkeypatch):
+    """Every operation on it fails, that of taking the text out, too."""
+
+    def lost(*args):
+        raise RuntimeError("the device is lost")
+
+    with running(weights) as address, httpx.Client(base_url=address, timeout=30) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(RunningBatch, "step", lost)
+            patch.setattr(RunningBatch, "leave", lost)
+            for _ in range(2):
+                refused(client.post(CHAT, json={"messages": HI, "max_tokens": 6}), 500)

@@ -10,6 +10,9 @@ collectives.start(torch.device("cpu"))
 group = weakref.ref(torch.distributed.group.WORLD)
 torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 assert collectives.sum_over_processes(torch.ones(2)).tolist() == [1, 1]
+compact = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+collectives.sum_gradients([compact])  # a compact embedding alone, as --train_only embeddings has it
+assert compact.grad.tolist() == [0, 0, 0]
 collectives.stop()
 print("group:", group())
 """

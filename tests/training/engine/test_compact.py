@@ -255,3 +255,12 @@ def test_muon_keeps_its_momentum_in_two_bytes():
     muon = learner.updater.optimizers[0]
     assert isinstance(muon, CompactMuon)
     assert {values["momentum"].dtype for p, values in muon.state.items() if p.numel() >= 4096} == {torch.bfloat16}
+
+
+def test_offloaded_momenta_are_those_of_compact_matrices():
+    """The others are updated where they are, so their momenta must be there."""
+    learner = Learner("muon", True, offload=True)
+    muon = learner.updater.optimizers[0]
+    large, small = torch.zeros(64, 64, device="meta"), torch.zeros(8, 64, device="meta")
+    muon._masters = {large}
+    assert (muon._buffer(large).device.type, muon._buffer(small).device.type) == ("cpu", "meta")

@@ -163,6 +163,9 @@ def test_what_counts_on_a_gpu_is_asked_of_it(monkeypatch):
         machine = SimpleNamespace(device=torch.device("cuda", 0), world_size=1, shards=shards)
         return footprint_on_cuda(plain, data, args, machine, rows_of_a_step)
 
+    with monkeypatch.context() as several:  # all processes must plan the same
+        several.setattr("training.engine.distributed.gathered", lambda own: [own, (20 * GB, 50 * GB)])
+        assert (found((9, 0)).free_memory, found((9, 0)).total_memory) == (20 * GB, 40 * GB)
     here = found((9, 0))
     assert (here.free_memory, here.total_memory, here.program) == (30 * GB, 40 * GB, 7 + 2 * WORKSPACE)
     assert found((9, 0), "--activation_checkpointing").program == 7 + WORKSPACE  # which is not recorded

@@ -140,6 +140,17 @@ def test_ranges_are_those_of_all_micro_batches_and_begin_anew_with_each_update()
     assert measured(measures) == {"min_reward": 1.0, "max_reward": 2.0}
 
 
+def test_a_range_that_nobody_has_measured_is_left_out(monkeypatch):
+    """With several processes its name is known from the update before."""
+    measures = Measures()
+    measures.add_range(ratio=torch.tensor([1.0, 2.0]))
+    assert measured(measures) == {"min_ratio": 1.0, "max_ratio": 2.0}
+    monkeypatch.setattr("training.engine.distributed.world_size", lambda: 2)
+    for name in ("sum_over_processes", "largest_over_processes"):
+        monkeypatch.setattr(f"training.engine.distributed.{name}", lambda tensor: tensor)
+    assert measures.read([1.0], [], torch.device("cpu"))[1] == {}
+
+
 def test_measures_are_means_over_all_micro_batches_and_begin_anew_with_each_update():
     measures = Measures()
     for count, right in ((4, 1.0), (12, 11.0)):

@@ -74,6 +74,14 @@ def test_it_is_the_normalised_reward_of_score(folder, capsys):
     ].isnan()
 
 
+def test_another_head_is_another_reward(folder):
+    (reward,) = load_rewards([f"model:{folder}/reward.pth"], say=lambda text: None)
+    before = reward.function.identity
+    with torch.no_grad():
+        reward.function.loaded.model.score.weight.mul_(2)
+    assert reward.function.identity != before
+
+
 def test_an_older_weight_without_mean_and_deviation_says_so(folder, capsys):
     said = []
     rewards = load_rewards([f"model:{folder}/old.pth"], say=said.append)
