@@ -17,7 +17,9 @@ from scripts import diagnose
 from tests.stages.table import NEW_NETWORK, SHAPE, SIZE
 from tests.stages.workshop import Workshop, same
 from tests.support import make_tokenizer, random_network
+from tests.training.support import SMALL
 from training.stages import on_policy
+from training.stages.teacher import Teacher
 
 RUN = ("--epochs=6", "--eval_interval=6", "--val_ratio=0.2", "--learning_rate=0.01")
 WHOLE_FILE = ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--max_seq_len=64")
@@ -313,3 +315,12 @@ def test_several_teachers_of_a_name_want_a_path(workshop):
 def test_own_answers_to_texts_are_refused(workshop):
     code, message = workshop.fails("texts_own", "--max_steps=1", "--on_policy=0.5", data=("a.jsonl",))
     assert code == 2 and "--on_policy answers conversations" in message and message.count("\n") == 1
+
+
+def test_a_teacher_that_rotates_otherwise_is_another_one():
+    """Its predictions must not be taken from the cache of the first, whose weights are the same."""
+    first = random_network(SMALL)
+    second = random_network(SMALL.replace(rope_theta=2 * SMALL.rope_theta))
+    second.load_state_dict(first.state_dict())
+    names = {Teacher(network, "somewhere").name for network in (first, random_network(SMALL), second)}
+    assert len(names) == 2

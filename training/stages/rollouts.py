@@ -20,7 +20,7 @@ from torch import Tensor
 from dataset.cache.prompts import StoredPrompt
 from dataset.rows.rows import Kind
 from inference.tools.turns import converse
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from model.generation import new_generator
 from model.sampling import Sampling
 from training.engine import distributed
@@ -81,7 +81,13 @@ class Rollouts:
         self.args, self.plan, self.machine = run.args, run.plan, run.machine
         self.policy, self.renderer, self.group, self.toolbox = policy, renderer, group, toolbox
         # Tokens of prompt and answer; a row holds inputs, so the last token takes no place.
-        self.max_length = min(self.plan.row_length // group + 1, policy.config.max_position_embeddings)
+        wanted, positions = self.plan.row_length // group + 1, policy.config.max_position_embeddings
+        if wanted > positions and self.args.max_new_tokens == 1:
+            raise UsageError(
+                f"a prompt of all {positions} positions of the network leaves none to its answer: give --max_seq_len"
+                f" {positions - 1}"
+            )
+        self.max_length = min(wanted, positions)
 
     def prompts_of(self, step, rows, epoch: int) -> list[StoredPrompt]:
         """This process's prompts of the step, in the order of `epoch`."""

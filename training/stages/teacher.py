@@ -9,6 +9,8 @@ The teacher never changes, so its predictions can also be computed once, before 
 (`training/stages/teacher_cache.py`).
 """
 
+import hashlib
+
 import torch
 
 from dataset.rows.rows import Batch, Rows
@@ -22,11 +24,13 @@ from training.losses.distillation import Divergence, Whole, trained_places
 class Teacher:
     """A frozen network that teaches another.
 
-    Attributes: `model`, `source` (its path), `name` (a fingerprint of the weights).
+    Attributes: `model`, `source` (its path), `name` (a fingerprint of weights and configuration: at equal weights it
+    may rotate, norm or choose experts otherwise).
     """
 
     def __init__(self, model, source: str, device: torch.device | str = "cpu"):
-        self.source, self.name = source, fingerprint(model)
+        self.source, facts = source, f"{fingerprint(model)} {model.config}"
+        self.name = hashlib.sha256(facts.encode()).hexdigest()
         self.model = model.eval().requires_grad_(False).to(device)
 
     def __str__(self) -> str:
@@ -67,7 +71,7 @@ def open_teacher(args, tokenizer, device: torch.device) -> Teacher:
 
 
 class LiveLessons:
-    """Rows with a teacher that predicts each batch in its step. `name` is a fingerprint of the teacher's weights."""
+    """Rows with a teacher that predicts each batch in its step. `name` is that of the teacher."""
 
     def __init__(self, rows: Rows, teacher: Teacher, outcomes: int):
         self.batch, self.name = rows.batch, teacher.name

@@ -87,7 +87,6 @@ def cached_lessons(
     identity = {
         "version": VERSION,
         "teacher": teacher.name,
-        "network": str(teacher.model.config),  # rotation, norms, experts for a token: the weights do not show them
         "data": rows.identity,
         "row_length": rows.packed.row_length,
         "dtype": str(machine.choice.dtype),

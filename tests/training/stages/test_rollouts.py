@@ -1,16 +1,19 @@
 """Answers in packed rows are scored as they are alone, and only their actions are learned from."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from model.config import TransformerConfig
+from model.errors import UsageError
 from model.generation import new_generator
 from tests.stages.table import SHAPE
 from tests.support import make_tokenizer, random_network
 from training.losses.policy import LOSSES, policy_loss
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
-from training.stages.rollouts import from_kept, sample_answers, to_keep
+from training.stages.rollouts import Rollouts, from_kept, sample_answers, to_keep
 
 ROW, T = 24, 0.7
 # Prompt, then tokens of the policy (True) and of the environment (False).
@@ -36,6 +39,15 @@ class Machine:
 def network():
     config = TransformerConfig(vocab_size=make_tokenizer().vocab_size, max_position_embeddings=64, **SHAPE)
     return random_network(config).double()
+
+
+def test_an_answer_of_one_token_needs_a_position():
+    policy = random_network(TransformerConfig(vocab_size=40, max_position_embeddings=16, **SHAPE))
+    run = SimpleNamespace(args=SimpleNamespace(max_new_tokens=1), plan=SimpleNamespace(row_length=2 * 16), machine=None)
+    with pytest.raises(UsageError, match="give --max_seq_len 15"):
+        Rollouts(run, policy, None, group=2)
+    run.plan.row_length = 2 * 15
+    assert Rollouts(run, policy, None, group=2).max_length == 16
 
 
 # Two prompts, one of a single token, with several answers each.
