@@ -130,9 +130,9 @@ class Step:
         machine, state = self._machine, self._state
         asked = machine.interrupts.received is not None
         results = {}
-        for name, updater in self._updaters.items():
+        for name in sorted(self._updaters, key=lambda name: name == MAIN):  # last: a critic that diverges ends all
             measures = self._measures if name == MAIN else None
-            results[name] = updater.update(self._rate_factor, measures, asked)
+            results[name] = self._updaters[name].update(self._rate_factor, measures, asked)
         self._updates_left = 0
         result = results[MAIN]
         state.tokens += result.trained

@@ -11,6 +11,8 @@ from tests.faults.processes import Running, together
 from tests.stages.workshop import same, write_texts
 from tests.training.engine.toy_stage import UPDATES, main
 from training.engine.iteration import mean_of_updates
+from training.engine.not_finite import DivergedError
+from training.engine.update import Updater
 from training.report.lines import read_metrics
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +52,25 @@ def assert_equal(found, expected) -> None:
     assert lines == expected_lines and len(lines) == STEPS
     for part in ("networks", "updaters", "step", "tokens", "updates", "kept"):
         assert same(state[part], expected_state[part]), part
+
+
+def test_where_the_critic_diverges_the_policy_has_made_no_update_that_the_state_does_not_know(begin, monkeypatch):
+    words, left = begin
+    honest, made = Updater.update, []
+
+    def update(updater, rate, measures, asked):
+        made.append(measures is None)
+        if measures is None and made.count(True) == UPDATES + 2:  # of the critic
+            raise DivergedError("no number")
+        return honest(updater, rate, measures, asked)
+
+    monkeypatch.setattr(Updater, "update", update)
+    with pytest.raises(DivergedError):
+        main(words("diverged"))
+    state, _ = left("diverged")
+    assert state["step"] * UPDATES + len(state["updates"]) == UPDATES + 1
+    for each in state["updaters"]["model"]["optimizers"]:
+        assert {int(moments["step"]) for moments in each["state"].values()} == {UPDATES + 1}
 
 
 def test_two_networks_learn_each_by_its_own_updates(uninterrupted):
