@@ -6,21 +6,22 @@
 
 The network answers each prompt --group_size times, and the rewards of train_grpo.py rate the answers. Where they
 differ, the best and the worst answer become a pair. An answer that --max_new_tokens cut off is in no pair, and neither
-is a blank one. Pairs are written as they are found, so what is there stays there if the script is interrupted.
+is a blank one. Pairs are written as they are found: a run that was killed goes on with --resume, to the same pairs.
 """
 
 import json
 import math
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from io import FileIO
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import count, positive, positive_int, run_main
 from inference.arguments import add_weight_arguments, refuse_existing
+from inference.growing_file import GrowingFile, progress_of
 from inference.terminal import say
 from model.errors import SproutError, UsageError
 from training.stages.arguments import StageParser
@@ -50,6 +51,7 @@ def parse_arguments(argv=None):
         "--max_new_tokens", type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)"
     )
     group.add_argument("--seed", type=count, default=42, metavar="N", help="of the sampling (%(default)s)")
+    group.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     group = add_weight_arguments(parser, default="full_sft")
     group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
     args = parser.parse_args(argv)
@@ -72,7 +74,13 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--lora_scale is for --lora, which is not given")
     if not Path(args.save_file).name:
         raise UsageError("--save_file is empty: give the name of a file")
-    refuse_existing("--save_file", args.save_file)
+    if progress_of(args.save_file).exists():
+        if not args.resume:
+            raise UsageError(f"--save_file {args.save_file} is of a run that did not end: go on with it by --resume")
+    elif os.path.lexists(args.save_file) and args.resume:
+        raise UsageError(f"--save_file {args.save_file} is of no run that was interrupted, so it is left as it is")
+    else:
+        refuse_existing("--save_file", args.save_file)
 
 
 def main(argv=None) -> None:
@@ -88,75 +96,68 @@ def main(argv=None) -> None:
 
     # What can be wrong about the files is said before the network is read.
     check_file(args.data_path)
-    kind, path, counts = only(PROMPT_OR_CHAT, args.format), Path(args.save_file), Counter()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = only(PROMPT_OR_CHAT, args.format)
     device = choose_device(args.device, args.dtype)
     loaded = open_network(args, "full_sft", device, {}, say)
     rewards = load_rewards(args.reward or ["exact"], tokenizer=loaded.tokenizer, device=device, say=say)
     answering = Answering(args, loaded, device, rewards)
-    file = new_file(args.save_file)
-    try:
-        with file:
-            for pair in pairs(args, kind, answering, counts):
-                write_pair(file, pair, counts["pairs"])
-                counts["pairs"] += 1
-    finally:
-        if not counts["pairs"]:
-            path.unlink(missing_ok=True)
-        report(args, counts)
-    if not counts["pairs"]:
-        raise SproutError(f"there is no pair, since {why_none(counts)}")
+    with GrowingFile(args.save_file, identity(args, answering, rewards), args.resume) as file:
+        if file.done:
+            say(f"going on after {file.done:,} prompts, which gave {file.records:,} pairs")
+        try:
+            make_pairs(args, kind, answering, file)
+        except BaseException:
+            if file.done:
+                say(f"{args.save_file} keeps what was found; the same command with --resume goes on")
+            raise
+        finally:
+            report(args, file)
+    if not file.records:
+        raise SproutError(f"there is no pair, since {why_none(file.counts)}")
     say_next(args, loaded.source)
 
 
-def new_file(path: str) -> FileIO:
-    """The file for the pairs. Raises `UsageError` if another run has made it since the arguments were read."""
-    try:
-        return open(path, "xb", buffering=0)
-    except FileExistsError:
-        refuse_existing("--save_file", path)
-        raise
+def identity(args, answering, rewards) -> dict:
+    """What --resume has to find unchanged, in words that messages can use."""
+    import hashlib
+
+    from dataset.records.reading import files_of
+
+    digest = hashlib.sha256()
+    for path in files_of(args.data_path):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    names = "format", "group_size", "pairs_per_prompt", "temperature", "max_new_tokens", "seed", "dtype", "lora_scale"
+    return {f"--{name}": getattr(args, name) for name in names} | {
+        "--data_path": digest.hexdigest(),
+        "--reward": [reward.identity for reward in rewards],
+        "network": answering.identity,
+    }
 
 
-def write_pair(file: FileIO, pair: dict, before: int) -> None:
-    """Adds a pair as a whole line, or nothing. before: how many pairs are in the file.
-
-    Raises `SproutError` if the disk is full or cannot be written.
-    """
-    whole, rest = file.tell(), json.dumps(pair, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
-    rest += b"\n"
-    try:
-        while rest:
-            rest = rest[file.write(rest) :]
-    except BaseException as error:
-        file.truncate(whole)
-        if not isinstance(error, OSError):
-            raise
-        from model.unwritable import cannot_write
-
-        kept = f"; the pairs found before, {before:,}, are in it" if before else ""
-        raise SproutError(f"{cannot_write(Path(file.name), error, False)}{kept}") from error
-
-
-def pairs(args, kind, answering: "Answering", counts: Counter) -> Iterator[dict]:
-    """The pairs of all prompts as records. counts: what becomes of prompts and answers."""
+def make_pairs(args, kind, answering: "Answering", file: GrowingFile) -> None:
+    """Adds the pairs of all prompts that `file` has not dealt with, as records."""
     from dataset.records.measured import parts_of
     from training.rewards.pairs import pairs_of
 
-    at_once = max(1, ANSWERS_AT_ONCE // args.group_size)
+    at_once, seen = max(1, ANSWERS_AT_ONCE // args.group_size), 0
     for documents, show in parts_of(args.data_path, kind, "answering"):
+        seen += len(documents)
+        if seen <= file.done:
+            continue
         prompts = [answering.asked(document.content) for document in documents]
         # A reward may ask for a column that some records have, whether those of a batch are among them or not.
         columns = list(dict.fromkeys(name for prompt in prompts for name in prompt.columns))
-        for start in range(0, len(prompts), at_once):
+        for start in range(file.done - (seen - len(prompts)), len(prompts), at_once):
             some = prompts[start : start + at_once]
             fitting = [prompt for prompt in some if len(prompt.ids) <= answering.room]
-            counts.update(prompts=len(some), too_long=len(some) - len(fitting))
-            for prompt, texts, values in answering.groups(fitting, columns):
+            counts, records = Counter(prompts=len(some), too_long=len(some) - len(fitting)), []
+            for prompt, texts, values in answering.groups(fitting, columns, file.done):
                 found = pairs_of(values, args.pairs_per_prompt)
                 few = sum(not math.isnan(value) for value in values) < 2
                 counts.update(too_few=few, equal=not found and not few)
-                yield from (record(prompt, texts, values, *pair) for pair in found)
+                records += [record(prompt, texts, values, *pair) for pair in found]
+            file.add(records, len(some), counts)
             show(min(1.0, (start + at_once) / len(prompts)))
 
 
@@ -169,7 +170,6 @@ class Answering:
     def __init__(self, args, loaded, device, rewards):
         from dataset.rendering import ChatRenderer
         from inference.writer import ready_to_generate
-        from model.generation import new_generator
 
         positions = loaded.model.config.max_position_embeddings
         self.room = positions - args.max_new_tokens
@@ -180,7 +180,15 @@ class Answering:
         self._args, self._model, self._rewards = args, loaded.model, rewards
         self._renderer = ChatRenderer(loaded.tokenizer)
         self._precision = ready_to_generate(loaded.model, device, args.dtype)
-        self._generator = new_generator(device.device, args.seed)
+        self._device = device.device
+
+    @property
+    def identity(self) -> str:
+        """What the ids of an answer depend on: the network, its tokenizer and its template."""
+        from model.fingerprint import fingerprint
+
+        network, tokenizer = fingerprint(self._model, adapters=True), self._renderer.tokenizer.fingerprint
+        return f"{network} {tokenizer} {self._renderer.variant}"
 
     def asked(self, prompt):
         """A prompt of a file with its ids, as the rewards take it."""
@@ -190,8 +198,8 @@ class Answering:
         columns = json.loads(json.dumps(prompt.columns, default=str))  # a date is a text to rewards, as in GRPO
         return StoredPrompt(self._renderer.prompt(messages, tools), messages, tools, columns)
 
-    def groups(self, prompts: list, columns: list[str]) -> Iterator[tuple]:
-        """Each prompt, the texts of its answers and their rewards.
+    def groups(self, prompts: list, columns: list[str], number: int) -> Iterator[tuple]:
+        """Each prompt, the texts of its answers and their rewards. Random numbers follow from seed and `number`.
 
         None stands for an answer that is no side of a pair: it was cut off, says nothing, or was given before by the
         same prompt. Its reward is NaN. columns: what the rewards are given, whether these prompts have it or not.
@@ -200,6 +208,7 @@ class Answering:
         from model.sampling import Sampling
         from training.losses.advantages import weighted_sum
         from training.stages.groups import rewards_of
+        from training.stages.rollouts import generator_of
 
         size, tokenizer = self._args.group_size, self._renderer.tokenizer
         every = [prompt for prompt in prompts for _ in range(size)]
@@ -211,7 +220,7 @@ class Answering:
                 None,
                 max_new_tokens=self._args.max_new_tokens,
                 sampling=Sampling(temperature=self._args.temperature),
-                generator=self._generator,
+                generator=generator_of(self._device, self._args.seed, number),
             )
         rated = rewards_of(self._rewards, every, answers, self._args, tokenizer, columns)
         total = weighted_sum(rated, [reward.weight for reward in self._rewards]).tolist()
@@ -247,12 +256,13 @@ def record(prompt, texts: list[str], values: list[float], better: int, worse: in
     return found
 
 
-def report(args, counts: Counter) -> None:
+def report(args, file: GrowingFile) -> None:
     """Says what became of the prompts, if any were answered."""
+    counts = file.counts
     if not counts["prompts"]:
         return
     say(
-        f"{counts['pairs']:,} pairs from {counts['prompts']:,} prompts with {args.group_size} answers each; of the"
+        f"{file.records:,} pairs from {counts['prompts']:,} prompts with {args.group_size} answers each; of the"
         f" prompts, {counts['equal']:,} have answers of equal rewards, {counts['too_few']:,} fewer than two different"
         f" whole answers with a reward, and {counts['too_long']:,} are too long"
     )

@@ -122,8 +122,8 @@ def main(argv=None) -> None:
         max_new_tokens=args.max_new_tokens,
         novelty=args.novelty,
     )
-    model, name = open_model(args)
-    journal = Journal(journal_of(args.save_file), identity(settings, seeds, name), args.resume)
+    model, name, who = open_model(args)
+    journal = Journal(journal_of(args.save_file), identity(settings, seeds, who), args.resume)
     records, progress = [], Progress(say, args.number)
     growing = Growing(model, journal, seeds, settings, lambda: progress.show(len(records), growing.counts))
     try:
@@ -160,28 +160,30 @@ def read_seeds(path: str) -> list[str]:
 
 
 def open_model(args):
-    """What answers, and its name for the records."""
+    """What answers, its name for the records, and what it is for --resume, in words that messages can use."""
     if args.endpoint:
         from inference.instruct.endpoint import Endpoint
 
         key = os.environ[args.api_key] if args.api_key else None
         limits = {"in_flight": args.in_flight, "timeout": args.timeout, "retries": args.retries}
-        return Endpoint(args.endpoint, args.model, api_key=key, **limits), args.model
+        return Endpoint(args.endpoint, args.model, api_key=key, **limits), args.model, {"model": args.model}
     from inference.instruct.decoded import Decoded
     from inference.weights import open_network
     from model.device import choose_device
+    from model.fingerprint import fingerprint
 
     device = choose_device(args.device, args.dtype)
     loaded = open_network(args, "full_sft", device, {}, say)
-    return Decoded(loaded, device, args.dtype, args.in_flight), Path(loaded.source).stem
+    name, weights = Path(loaded.source).stem, fingerprint(loaded.model, adapters=True)
+    return Decoded(loaded, device, args.dtype, args.in_flight), name, {"model": name, "weight": weights}
 
 
-def identity(settings, seeds: list[str], name: str) -> dict:
+def identity(settings, seeds: list[str], who: dict) -> dict:
     """What --resume has to find unchanged, in words that messages can use."""
     import hashlib
     from dataclasses import asdict
 
-    values = asdict(settings) | {"languages": sorted(settings.languages), "model": name}
+    values = asdict(settings) | {"languages": sorted(settings.languages)} | who
     return values | {"seeds": hashlib.sha256(json.dumps(seeds).encode()).hexdigest()}
 
 

@@ -10,7 +10,7 @@ import pyarrow
 def decompressed(raw, path: str) -> io.BufferedReader:
     """A readable stream of what `raw`, the opened file, holds. Raises EOFError where it is damaged or cut short."""
     if path.lower().endswith(".bz2"):
-        stream = bz2.BZ2File(raw)  # unlike pyarrow it reads files of several parts, as pbzip2 writes them
+        stream = bz2.BZ2File(raw)  # reads files of several parts, as pbzip2 writes them, as not every pyarrow does
     elif path.lower().endswith(".xz"):
         stream = lzma.LZMAFile(raw)
     else:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 
 import pytest
 
@@ -10,7 +9,8 @@ from dataset.records.measured import all_documents, kind_of_file
 from dataset.rendering import ChatRenderer
 from model.errors import SproutError, UsageError
 from model.files.loading import load_model
-from scripts.make_pairs import main, new_file, write_pair
+from scripts import make_pairs
+from scripts.make_pairs import main
 from tests.stages.workshop import Workshop
 from training.rewards.pairs import pairs_of
 
@@ -210,17 +210,68 @@ def test_the_file_of_a_run_that_was_faster_stays(workshop, tmp_path):
     assert file.read_text() == "theirs"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files stands for a full disk")
-def test_a_full_disk_leaves_whole_lines(tmp_path):
-    import resource
+def killed_after(monkeypatch, batches: int) -> None:
+    """A run ends as if by Ctrl-C when it begins the batch after so many; batches are of two prompts."""
+    groups, begun = make_pairs.Answering.groups, []
 
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with new_file(str(tmp_path / "pairs.jsonl")) as file:
-        write_pair(file, {"prompt": "a"}, 0)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (25, before[1]))
-        try:
-            with pytest.raises(SproutError, match="cannot write .*; the pairs found before, 1, are in it"):
-                write_pair(file, {"prompt": "\ud800" * 9}, 1)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert (tmp_path / "pairs.jsonl").read_bytes() == b'{"prompt": "a"}\n'
+    def counted(*args):
+        begun.append(args)
+        if len(begun) > batches:
+            raise KeyboardInterrupt
+        return groups(*args)
+
+    monkeypatch.setattr(make_pairs.Answering, "groups", counted)
+    monkeypatch.setattr(make_pairs, "ANSWERS_AT_ONCE", 12)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(workshop, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(make_pairs, "ANSWERS_AT_ONCE", 12)
+    whole = made(workshop, tmp_path / "whole.jsonl", "--pairs_per_prompt=2")
+    whole_said = capsys.readouterr().err
+    path = tmp_path / "killed.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, 1)
+        made(workshop, path, "--pairs_per_prompt=2")
+    assert "with --resume goes on" in capsys.readouterr().err
+    with path.open("a") as file:
+        file.write('{"prompt": "of a batch that was not no')
+    with pytest.raises(UsageError, match="is of a run that did not end: go on with it by --resume"):
+        made(workshop, path, "--pairs_per_prompt=2")
+    assert made(workshop, path, "--pairs_per_prompt=2", "--resume") == whole
+    assert path.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    said = [
+        [line for line in text.splitlines() if " pairs from " in line] for text in (whole_said, capsys.readouterr().err)
+    ]
+    assert said[0] == said[1] and len(said[0]) == 1
+    assert [each.name for each in tmp_path.iterdir() if each.name.startswith("killed")] == ["killed.jsonl"]
+    with pytest.raises(UsageError, match="of no run that was interrupted"):
+        made(workshop, path, "--resume")
+
+
+def test_a_run_goes_on_only_as_it_began(workshop, tmp_path, monkeypatch):
+    path = tmp_path / "pairs.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, 2)
+        made(workshop, path)
+    before = path.read_bytes()
+    for flags, said in (
+        ({"reward": with_reward(workshop, "another", "[0.5] * len(completions)")}, "--reward"),
+        ({"data": "chat_a.jsonl"}, "--data_path"),
+        ("--seed=1", "--seed"),
+        ("--pairs_per_prompt=2", "--pairs_per_prompt"),
+    ):
+        words, files = ((flags,), {}) if isinstance(flags, str) else ((), flags)
+        with pytest.raises(UsageError, match=f"began with another {said}: give the same"):
+            made(workshop, path, "--resume", *words, **files)
+    assert path.read_bytes() == before
+    path.write_bytes(before[:-3])
+    with pytest.raises(SproutError, match="is not as its run left it: remove it and .*progress, and begin anew"):
+        made(workshop, path, "--resume")
+
+
+def test_a_run_that_got_nowhere_leaves_nothing(workshop, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        killed_after(patch, 0)
+        made(workshop, tmp_path / "none.jsonl")
+    assert not list(tmp_path.iterdir())
+    assert made(workshop, tmp_path / "none.jsonl", "--resume")  # nothing to go on with: it begins

@@ -16,7 +16,7 @@ from inference.instruct.growing import Growing
 from model.errors import SproutError, UsageError
 from scripts.self_instruct import main
 from tests.inference.instruct.stub import Stub, serving
-from tests.inference.server.conftest import address, weights  # noqa: F401
+from tests.inference.server.conftest import address, save_network, weights  # noqa: F401
 
 ROOT = Path(__file__).parents[2]
 
@@ -130,6 +130,16 @@ def test_a_weight(seeds, weights, tmp_path, way):  # noqa: F811
     flags |= {"max_new_tokens": 2, "in_flight": 2, "device": "cpu"}
     with pytest.raises(SproutError, match="no usable record"):
         main([f"--{name}={value}" for name, value in flags.items()])
+
+
+def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):
+    flags = {"seeds": seeds, "save_file": tmp_path / "a.jsonl", "weight": "full_sft", "out_dir": tmp_path}
+    words = [f"--{name}={value}" for name, value in flags.items()]
+    words += ["--max_new_tokens=2", "--in_flight=2", "--device=cpu"]
+    for seed, refused, message in ((0, SproutError, "no usable record"), (1, UsageError, "began with another weight")):
+        save_network(tmp_path / "full_sft_32.pth", seed, "full_sft")
+        with pytest.raises(refused, match=message):
+            main([*words, "--resume"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,41 @@
+"""A file of records that grows: what a full disk and a second run leave."""
+
+import json
+import os
+from collections import Counter
+
+import pytest
+
+from inference.growing_file import GrowingFile
+from model.errors import SproutError
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files stands for a full disk")
+def test_a_full_disk_leaves_whole_lines(tmp_path):
+    import resource
+
+    path, before = tmp_path / "pairs.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(SproutError, match="cannot write .*; the records found before, 1, are in it"):
+        with GrowingFile(str(path), {}, False) as file:
+            file.add([{"prompt": "a"}], 1, Counter())
+            resource.setrlimit(resource.RLIMIT_FSIZE, (25, before[1]))
+            try:
+                file.add([{"prompt": "\ud800" * 9}], 1, Counter())
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_bytes() == b'{"prompt": "a"}\n'
+    assert json.loads((tmp_path / "pairs.jsonl.progress").read_text())["done"] == 1
+
+
+def test_a_second_run_is_told_of_the_first(tmp_path):
+    path = str(tmp_path / "pairs.jsonl")
+    with GrowingFile(path, {}, False) as file:
+        file.add([{"prompt": "a"}], 1, Counter())
+        with pytest.raises(SproutError, match="another run writes .*pairs.jsonl: wait for it"):
+            GrowingFile(path, {}, True)
+
+
+def test_half_characters_are_written_as_escapes(tmp_path):
+    with GrowingFile(str(tmp_path / "a.jsonl"), {}, False) as file:
+        file.add([{"prompt": "\ud800 中"}], 1, Counter())
+    assert (tmp_path / "a.jsonl").read_bytes() == '{"prompt": "\\ud800 中"}\n'.encode()
