@@ -56,7 +56,7 @@ def main(arguments=None) -> None:
     from model.files.replacing import earlier_export
     from model.files.reward import Spread, is_reward_model, load_reward
     from model.reward import RewardModel
-    from model.text.exported import beginning_texts
+    from model.text.exported import beginning_texts, padding_apart_from
 
     source = find_weight(args.weight_path, args.out_dir, args.hidden_size)
     if Path(source).resolve() == Path(args.save_dir).resolve():
@@ -80,6 +80,7 @@ def main(arguments=None) -> None:
         # A base model saw every text after BOS; chats bring their first token with them.
         tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
         spread, end = Spread.of(loaded.facts), ChatRenderer(tokenizer).end_id
+        tokenizer = padding_apart_from(end, tokenizer) if reward else tokenizer
         files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts(), end)
     size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
     print(f"{config.model_type}, {size}, from {loaded.source}")
@@ -102,7 +103,8 @@ from transformers import {kind}, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained({args.save_dir!r})
 model = {kind}.from_pretrained({args.save_dir!r})""")
     if reward:
-        print("# The reward of a chat is model(ids).logits at its last <|im_end|>: end the ids with it.")
+        name = next(token for token, index in tokenizer.vocab.items() if index == end)
+        print(f"# The reward of a chat is model(ids).logits at its last {name}: end the ids with it.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dataset.passages import CHARACTERS, WORDS, Passages, characters_of, is_chinese, strings_in, words_of
+from dataset.passages import Passages, fills_a_passage, strings_in
 from dataset.records.formats import BadLine
 from dataset.records.odd_lines import refused
 from dataset.records.reading import read_records
@@ -23,12 +23,8 @@ def passages_of(paths: Sequence[str]) -> Passages:
                 raise refused(record, "correct the benchmark")
             texts = sorted(set(strings_in(record.fields)), key=lambda text: (-len(text), text))
             for number, text in enumerate(texts):
-                if number == 0 or _is_long(text):
+                if number == 0 or fills_a_passage(text):
                     found |= passages.add(text, (path, record.line))
         if not found:
             raise SproutError(f"{path} holds no text that is long enough to be looked for: name a benchmark's file")
     return passages
-
-
-def _is_long(text: str) -> bool:
-    return len(characters_of(text)) >= CHARACTERS if is_chinese(text) else len(words_of(text)) >= WORDS

@@ -79,14 +79,6 @@ def answers_of(record: dict) -> Iterator[str]:
     return (message["content"] for message in messages_of(record) if message["role"] == "assistant")
 
 
-def sides_of(record: dict, by: str) -> tuple[str, ...]:
-    """The texts that must all be alike in two records: "prompt", "answer", or with "both" each of them for itself.
-
-    Questions about one long passage are alike, and only their answers tell them apart.
-    """
-    return tuple(said_in(record, side) for side in (("prompt", "answer") if by == "both" else (by,)))
-
-
 def said_in(record: dict, by: str = "all") -> str:
     """What is said in the prompt or in the answer of a record, or in all of it.
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dataset.prepare.conversations import said_in, sides_of
+from dataset.prepare.conversations import said_in
 from dataset.prepare.duplicates.minhash import BANDS
 from dataset.prepare.judged import DOCUMENT
 from dataset.prepare.parts import slices
+from dataset.prepare.settings import Settings
 from dataset.prepare.work import file_of
 from model.disk import write_atomically
 
@@ -21,13 +22,20 @@ OPEN_FILES = 32
 class Documents:
     """rows: `DOCUMENT` [N]; keys: uint8 [N, sides, 16]; bands: uint64 [N, sides, 14]; all memory-mapped.
 
+    sides: their names. alike: the numbers of those that are alike in duplicates; asked: of that by which documents go
+    to validation.
+
     On disk the values of a band lie one after the other, since they are sorted band by band.
     """
 
-    def __init__(self, folder: Path, form: str, chunks: Sequence[int], compare: str, stage: str = "judged"):
+    def __init__(self, folder: Path, form: str, chunks: Sequence[int], settings: Settings, stage: str = "judged"):
         """chunks: the numbers of those that hold this form; their files are put together, unless they are already.
         stage: where these files are."""
-        self.folder, self.form, self.chunks, self.compare, self.stage = folder, form, chunks, compare, stage
+        self.folder, self.form, self.chunks, self.stage = folder, form, chunks, stage
+        self.sides = settings.sides(form)
+        compared = self.sides if form == "text" or settings.compare == "both" else (settings.compare,)
+        self.alike = [self.sides.index(side) for side in compared]
+        self.asked = self.sides.index("prompt") if "prompt" in self.sides else 0
         self.path = folder / f"{form}-{stage}"
         if not (self.path / "bands.npy").exists():
             self._gather()
@@ -109,14 +117,10 @@ class Documents:
         self._open[chunk].seek(int(row["offset"]))
         return self._open[chunk].read(int(row["bytes"]))
 
-    @property
-    def sides(self) -> int:
-        return self.bands.shape[1]
-
     def side(self, index: int, side: int) -> str:
         """A text by which it is compared with others."""
         record = json.loads(self.line(index))
-        return record["text"] if self.form == "text" else sides_of(record, self.compare)[side]
+        return record["text"] if self.form == "text" else said_in(record, self.sides[side])
 
     def text(self, index: int) -> str:
         """All that is said in it."""

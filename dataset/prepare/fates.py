@@ -43,14 +43,14 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
     if not path.exists():
         heads_by_side = []
         if len(documents) and {"deduplicate", "split"} & set(settings.steps):
-            bands = documents.sides * documents.bands.shape[2]
+            bands = len(documents.sides) * documents.bands.shape[2]
             with bar_over(bands, f"comparing {CALLED[documents.form]}", unit=" bands") as bar:
 
                 def next_band() -> None:
                     bar.update()
                     documents.forget()
 
-                for side in range(documents.sides):
+                for side in range(len(documents.sides)):
                     heads = find_duplicates(
                         documents.keys[:, side],
                         documents.bands[:, side],
@@ -59,7 +59,7 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
                         next_band,
                     )
                     heads_by_side.append(heads)
-        heads_by_side = heads_by_side or [np.arange(len(documents), dtype=np.int32)] * documents.sides
+        heads_by_side = heads_by_side or [np.arange(len(documents), dtype=np.int32)] * len(documents.sides)
         heads = heads_by_side[0][:, None] if len(heads_by_side) == 1 else np.stack(heads_by_side, axis=1)
         write_atomically(path, lambda file: np.save(file, heads))
     return np.load(path, mmap_mode="r")
@@ -87,13 +87,14 @@ def stands_for_itself(heads: np.ndarray) -> np.ndarray:
 
 def decide(documents: Documents, settings: Settings) -> Fates:
     of_sides = heads_of(documents, settings)
-    heads = heads_of_all_sides(of_sides)
+    heads = heads_of_all_sides(of_sides[:, documents.alike])
     duplicate = ~stands_for_itself(heads) if "deduplicate" in settings.steps else np.zeros(len(documents), bool)
     tokens = documents.column("tokens")
     tokens[duplicate] = 0
     validation = np.zeros(len(documents), bool)
     if settings.val_ratio and "split" in settings.steps:
-        validation = validation_of(documents.keys[:, 0], of_sides[:, 0], tokens, settings.val_ratio) & ~duplicate
+        keys, clusters = documents.keys[:, documents.asked], of_sides[:, documents.asked]
+        validation = validation_of(keys, clusters, tokens, settings.val_ratio) & ~duplicate
     source_of_file = np.array([source for source, _ in settings.files], np.int32)
     sources = source_of_file[documents.column("file")]
     trained = ~duplicate & ~validation

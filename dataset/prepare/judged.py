@@ -14,7 +14,7 @@ import numpy as np
 from dataset.prepare.cleaned import BEGINNING
 from dataset.prepare.cleaning.cleaning import clean
 from dataset.prepare.contamination import passages_of
-from dataset.prepare.conversations import answers_of, said_in, sides_of
+from dataset.prepare.conversations import answers_of, said_in
 from dataset.prepare.duplicates.minhash import band_keys
 from dataset.prepare.duplicates.normalised import text_key
 from dataset.prepare.duplicates.repeated_lines import RepeatedLines
@@ -44,7 +44,7 @@ DOCUMENT = np.dtype(
 def document_type(sides: int) -> np.dtype:
     """`DOCUMENT`, and of each side of a document the key of the exact text and the bands of MinHash.
 
-    A text has one side; what a chat or a pair has, `conversations.sides_of` says.
+    Which sides there are, `Settings.sides` says.
     """
     return np.dtype([*DOCUMENT.descr, ("key", np.uint8, (sides, 16)), ("bands", np.uint64, (sides, 14))])
 
@@ -125,7 +125,8 @@ class Judged:
         self.lines.append(
             (json.dumps({"text": text} if record is None else record, ensure_ascii=False) + "\n").encode()
         )
-        self._sides.append((text,) if record is None else sides_of(record, self.settings.compare))
+        sides = self.settings.sides(self.form)
+        self._sides.append((text,) if record is None else tuple(said_in(record, side) for side in sides))
         self._rows.append((row["file"], row["line"], order, len(said), self._tokens(said), recurs))
 
     def _verdict(self, source: int, text: str, record: dict | None) -> dict | None:
@@ -155,8 +156,7 @@ class Judged:
 
     def documents(self, chunk: int) -> np.ndarray:
         """A row of `document_type` for each of `lines`."""
-        sides = 2 if self.form != "text" and self.settings.compare == "both" else 1
-        found = np.zeros(len(self.lines), document_type(sides))
+        found = np.zeros(len(self.lines), document_type(len(self.settings.sides(self.form))))
         if not self.lines:
             return found
         names = ("file", "line", "order", "characters", "tokens", "recurs")

@@ -9,7 +9,8 @@ STEPS = ("clean", "lines", "judge", "decontaminate", "deduplicate", "mix", "spli
 class Settings:
     """steps: some of `STEPS`, in which order does not matter. rules: of each source, by its name; see `judge`.
 
-    compare: by what chats and pairs are duplicates, as `conversations.sides_of` says.
+    compare: by what chats and pairs are duplicates: "prompt", "answer", or with "both" each of them for itself.
+    Questions about one long passage are alike, and only their answers tell them apart.
     """
 
     steps: tuple[str, ...]
@@ -30,3 +31,13 @@ class Settings:
     temperature: float | None = None
     max_epochs: float = 4.0
     val_ratio: float = 0.0
+
+    def sides(self, form: str) -> tuple[str, ...]:
+        """What of a document of this form is compared with others: all of a text, sides of a chat or a pair.
+
+        Those that are duplicates by their answers alone still go to validation by their prompts.
+        """
+        if form == "text":
+            return ("all",)
+        splits = "split" in self.steps and self.val_ratio > 0
+        return ("prompt", "answer") if self.compare == "both" or splits else (self.compare,)

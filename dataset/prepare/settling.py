@@ -31,7 +31,7 @@ def settled_texts(work: WorkFolder, chunks: list[int], settings: Settings) -> Do
     """
     while True:
         stage = work.read("stage.json") or "judged"
-        documents = Documents(work.path, "text", chunks, settings.compare, stage)
+        documents = Documents(work.path, "text", chunks, settings, stage)
         if not {"lines", "deduplicate"} <= set(settings.steps) or not _round(work, documents, settings):
             return documents
         documents.close()

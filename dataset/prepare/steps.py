@@ -104,9 +104,7 @@ def _write(settings: Settings, work: WorkFolder, forms: list[str]) -> tuple[Repo
         own = [number for number, each in enumerate(forms) if each == form]
         if own:
             texts = form == "text"
-            documents = (
-                settled_texts(work, own, settings) if texts else Documents(work.path, form, own, settings.compare)
-            )
+            documents = settled_texts(work, own, settings) if texts else Documents(work.path, form, own, settings)
             found[form] = documents, decide(documents, settings)
     for form, (documents, fates) in found.items():
         with closing(documents):

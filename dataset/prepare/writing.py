@@ -88,7 +88,7 @@ def duplicates_in(documents: Documents, heads: np.ndarray, here: slice) -> Itera
     """What is written of each document that another one stands for. heads: int32 [N], the number of that one."""
     for index in np.flatnonzero(heads[here] != np.arange(here.start, here.stop)) + here.start:
         kept = documents.rows[heads[index]]
-        equal = np.array_equal(documents.keys[index], documents.keys[heads[index]])
+        equal = all(np.array_equal(*documents.keys[[index, heads[index]], side]) for side in documents.alike)
         entry = _entry(documents, index, "exact duplicate" if equal else "near-duplicate")
         yield entry | {"kept": [int(kept["file"]), int(kept["line"])]}
 

@@ -135,11 +135,12 @@ def _to_json(values: dict) -> str:
 
 
 def _ends(tokenizer: Tokenizer, of_turn: int | None) -> int | list[int]:
-    """What ends a text; and the end of a chat's turn, where that is another token, as in Qwen's base models."""
+    """What ends a text here (`Tokenizer.end_ids`); and the end of a chat's turn, where it is a control token."""
     if of_turn is None:
         of_turn = tokenizer.vocab.get(IM_END, tokenizer.eos_id)
-    other = of_turn != tokenizer.eos_id and of_turn in tokenizer.special_ids
-    return [tokenizer.eos_id, of_turn] if other else tokenizer.eos_id
+    others = tokenizer.end_ids | ({of_turn} & tokenizer.special_ids)
+    ends = [tokenizer.eos_id, *sorted(others - {tokenizer.eos_id})]
+    return ends if len(ends) > 1 else ends[0]
 
 
 # --- import -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 
 from tokenizers import processors
 
+from model.errors import SproutError
 from model.text.tokenizer import Tokenizer
 from model.text.vocabulary import definition
 
@@ -47,6 +48,28 @@ def beginning_texts(tokenizer: Tokenizer) -> Tokenizer:
         "tokenizer.json": json.dumps(content, ensure_ascii=False) + "\n",
         "tokenizer_config.json": _to_json(config),
     }
+    return Tokenizer.from_files(tokenizer.files | texts)
+
+
+def padding_apart_from(end: int, tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer, which pads with another control token than `end`; itself where it does so already.
+
+    transformers reads the score of a text at its last token that is no padding. Where padding is also what ends an
+    answer, that is the token before its end. Raises `SproutError` where there is no other control token.
+    """
+    if tokenizer.pad_id != end:
+        return tokenizer
+    others = sorted(tokenizer.special_ids - {end}, key=lambda index: (index != tokenizer.bos_id, index))
+    if not others:
+        raise SproutError(
+            "the tokenizer has one control token, which ends an answer and pads: transformers would read a reward at"
+            " the token before; declare another pad_token in a folder of the tokenizer, and train with it"
+        )
+    pad = next(token for token, index in tokenizer.vocab.items() if index == others[0])
+    texts = {"tokenizer_config.json": _to_json(tokenizer.config | {"pad_token": pad})}
+    if "special_tokens_map.json" in tokenizer.files:
+        roles = json.loads(tokenizer.files["special_tokens_map.json"])
+        texts["special_tokens_map.json"] = _to_json(roles | {"pad_token": pad})
     return Tokenizer.from_files(tokenizer.files | texts)
 
 

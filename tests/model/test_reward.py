@@ -1,5 +1,7 @@
 """The reward model computes what transformers' does, opens strictly, and is not taken for a language model."""
 
+import json
+
 import pytest
 import torch
 import transformers
@@ -15,6 +17,8 @@ from model.files.reward import load_reward, load_reward_adapters
 from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora, merge_lora
 from model.reward import RewardModel, rewards
+from model.text.exported import padding_apart_from
+from model.text.tokenizer import IM_END, Tokenizer
 from model.whole import SCORE, plain_state_dict
 from scripts.export_hf import main
 from tests.support import make_tokenizer, random_network
@@ -206,3 +210,34 @@ def test_it_travels_as_a_sequence_classification(tmp_path, capsys, kind):
     export_folder(tmp_path / "lm", random_network(config()), TOKENIZER)
     with pytest.raises(SproutError, match="is a language model"):
         load_reward(tmp_path / "lm")
+
+
+@pytest.mark.parametrize("declares", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_it_is_read_at_the_end_of_an_answer_that_also_pads(tmp_path, declares):
+    """As in SmolLM2-Instruct. transformers takes the last token that is no padding."""
+    files = TOKENIZER.files | {
+        declares: json.dumps(json.loads(TOKENIZER.files.get(declares, "{}")) | {"pad_token": IM_END})
+    }
+    tokenizer = Tokenizer.from_files(files)
+    assert tokenizer.pad_id == tokenizer.eos_id == tokenizer.vocab[IM_END]
+    model = random_reward().eval()
+    save_weights(tmp_path / "reward_32.pth", model, tokenizer, stage="reward")
+    main(["--weight_path", str(tmp_path / "reward_32.pth"), "--save_dir", str(tmp_path / "hf")])
+    theirs = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "hf")
+    their_tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
+    texts = ["ab<|im_end|>", "abcab cab<|im_end|>"]
+    batch = their_tokenizer(texts, return_tensors="pt", padding=True, padding_side="right")
+    rows = [their_tokenizer(text)["input_ids"] for text in texts]
+    with torch.no_grad():
+        found = theirs(**batch).logits[:, 0]
+        expected = [model(torch.tensor([row]))[0, -1] for row in rows]
+    assert all(row[-1] == tokenizer.eos_id for row in rows) and len(rows[0]) < len(rows[1])
+    torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=1e-5)
+
+
+def test_with_one_control_token_no_folder_can_tell_padding_from_an_end():
+    class Alone:
+        pad_id, bos_id, special_ids = 2, 2, frozenset({2})
+
+    with pytest.raises(SproutError, match="has one control token, which ends an answer and pads"):
+        padding_apart_from(2, Alone)

@@ -90,4 +90,4 @@ def test_generation_stops_where_the_model_s_own_template_ends_a_turn(tmp_path):
     save_weights(tmp_path / "a.pth", random_network(config), own, stage="full_sft")
     main(["--weight_path", str(tmp_path / "a.pth"), "--save_dir", str(tmp_path / "hf")])
     ends = json.loads((tmp_path / "hf" / "generation_config.json").read_text())["eos_token_id"]
-    assert ends == [own.eos_id, own.vocab["<|reserved_0|>"]]
+    assert ends == [own.eos_id, own.pad_id, own.vocab["<|reserved_0|>"]]

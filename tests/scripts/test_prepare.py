@@ -205,6 +205,31 @@ def test_chats_are_compared_by_prompt(sources, tmp_path):
     assert [each["line"] for each in read(tmp_path / "dropped.jsonl")] == [7, 8]
 
 
+@pytest.mark.parametrize("compare", ["both", "prompt", "answer"])
+def test_all_answers_to_a_prompt_go_to_one_side_of_the_split(compare, tmp_path):
+    """Whatever duplicates are compared by."""
+    lines = [
+        {"messages": [{"role": "user", "content": text(q)}, {"role": "assistant", "content": text(50 + 9 * a + q % 9)}]}
+        for q in range(20)
+        for a in range(3)
+    ]
+    write(tmp_path / "chats.jsonl", lines)
+    run(
+        [str(tmp_path / "chats.jsonl")], tmp_path / "out", "--compare", compare, "--val_ratio", "0.3", "--rules", "none"
+    )
+    trained, held_out = (
+        {each["messages"][0]["content"] for each in read(tmp_path / "out" / name)}
+        for name in ("chats.jsonl", "val_chats.jsonl")
+    )
+    assert trained and held_out and not trained & held_out
+    answers = [
+        each["messages"][1]["content"]
+        for name in ("chats.jsonl", "val_chats.jsonl")
+        for each in read(tmp_path / "out" / name)
+    ]
+    assert len(answers) == {"both": 60, "prompt": 20, "answer": len(set(answers))}[compare]
+
+
 @pytest.mark.parametrize("begin", ["source", "folder"])
 def test_a_name_that_is_not_utf_8_goes_through(begin, tmp_path):
     """Archives of old Chinese machines hold names in GBK."""

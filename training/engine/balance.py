@@ -20,8 +20,9 @@ f_e = k / E, whose gradient is zero since the probabilities of a token sum to on
 
 The gradient is added where it arises, in the backward pass of the probabilities: so every loss has the term, the
 lines of a stage script stay as they are, and what is printed as the loss is comparable with that of a dense network.
-The same pass counts, as the gradient of a tensor of zeros: once for each trained token, even where checkpointing
-computes a layer twice, and never in validation.
+The same pass counts, as the gradient of a tensor of zeros: once for each position, even where checkpointing computes a
+layer twice, and never in validation. Positions of padding count as well, since nothing tells the experts of them:
+a few in a hundred where rows are packed, more where few records are left for a row.
 """
 
 from functools import partial

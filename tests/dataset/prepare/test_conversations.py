@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from types import SimpleNamespace
 
-from dataset.prepare.conversations import clean_record, reader_of_conversations, said_in, sides_of
+from dataset.prepare.conversations import clean_record, reader_of_conversations, said_in
 from dataset.records.conversations import CHAT
 from dataset.records.preferences import PREFERENCE
 
@@ -18,7 +18,6 @@ def test_compared_by_prompt_or_answer():
     pair = {"chosen": turns("q", "good"), "rejected": turns("q", "bad")}
     assert [said_in(chat, by) for by in ("prompt", "answer", "all")] == ["q1\na1\nq2", "a2", "q1\na1\nq2\na2"]
     assert [said_in(pair, by) for by in ("prompt", "answer", "all")] == ["q", "good\nbad", "q\ngood\nbad"]
-    assert sides_of(chat, "both") == ("q1\na1\nq2", "a2") and sides_of(chat, "answer") == ("a2",)
 
 
 def test_record_is_read_again_as_what_it_was():

@@ -67,8 +67,12 @@ def test_transformers_opens_the_folder_without_code_or_warning(exported, small_t
     assert model.dtype == torch.float32
     assert model.config.tie_word_embeddings == network.config.tie_word_embeddings
     assert model.config.rope_parameters["rope_theta"] == 1e6
-    for ids in (model.config, model.generation_config, tokenizer):
-        assert (ids.pad_token_id, ids.bos_token_id, ids.eos_token_id) == (0, 1, 2)
+    for ids, ends in (
+        (model.config, 2),
+        (tokenizer, 2),
+        (model.generation_config, [2, 0]),
+    ):  # as Sprout's own texts end
+        assert (ids.pad_token_id, ids.bos_token_id, ids.eos_token_id) == (0, 1, ends)
     text = "Sprout 新芽, 12 km"
     assert tokenizer(text)["input_ids"] == small_tokenizer.encode(text)
     assert tokenizer.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False) == "user: Hi\n"
