@@ -3,14 +3,18 @@
 A token that is generated costs the reading of every weight once, and the start of every operation. So the layers that
 read the same input are one product here (q, k and v; gate and up), and on a CPU every matrix is packed for oneDNN,
 which reads it with all threads (MKL multiplies a matrix and a vector with one). A rearranged network can only generate.
+
+So attention and MLP stand here a second time, and whoever changes them in `model/transformer.py` changes them here,
+too. Otherwise a network would be trained as one and written with as another; that is refused.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.attention import attend, rotate
-from model.transformer import MLP, DecoderLayer, Transformer
+from model.attention import attend, rotary_tables, rotate
+from model.errors import UsageError
+from model.transformer import MLP, DecoderLayer, Transformer, activated
 from model.whole import unwrapped
 
 LEAST_ROWS = 4  # oneDNN multiplies 4 rows in two thirds of the time of one, since one goes another way
@@ -27,7 +31,10 @@ def rearrange(model: Transformer, dtype: torch.dtype) -> None:
         return
     kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
     for number, layer in enumerate(model.model.layers):
-        model.model.layers[number] = kind(layer, dtype)
+        new = kind(layer, dtype)
+        if number == 0:
+            _refuse_another(layer, new, model, dtype)
+        model.model.layers[number] = new
     model.lm_head = Product([model.lm_head], dtype)
 
 
@@ -44,6 +51,31 @@ def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
     copy.model.layers, copy.lm_head = nn.ModuleList(model.model.layers), model.lm_head
     rearrange(copy, dtype)
     return copy
+
+
+MOST_APART = {torch.float32: 0.001, torch.float16: 0.02}  # relative to what a layer adds; 0.05 in bfloat16
+
+
+@torch.no_grad()
+def _refuse_another(layer: nn.Module, new: nn.Module, model: Transformer, dtype: torch.dtype) -> None:
+    """Raises `UsageError` if `new` adds something else than `layer` to the hidden states of four tokens.
+
+    Experts are not compared: rounding may choose others of them.
+    """
+    if hasattr(layer.mlp, "experts"):
+        return
+    weight = layer.mlp.down_proj.weight
+    x = torch.arange(4 * model.config.hidden_size, device=weight.device).sin().view(1, 4, -1).to(weight.dtype)
+    rotary = rotary_tables(torch.arange(4, device=weight.device)[None], model.rotary_frequencies, model.rotary_factor)
+    trains = layer.training
+    layer.eval()  # without dropout
+    with torch.autocast(weight.device.type, enabled=False):
+        added, added_by_new = (type(one).forward(one, x, rotary, None, None) - x for one in (layer, new))
+    layer.train(trains)
+    if (added - added_by_new).norm() > MOST_APART.get(dtype, 0.05) * added.norm():
+        raise UsageError(
+            "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same way"
+        )
 
 
 class Product(nn.Module):
@@ -98,7 +130,7 @@ class DecodingMLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
-        return self.down(F.silu(gate).mul_(up))
+        return self.down(activated(gate, up))
 
 
 class DecodingLayer(nn.Module):

@@ -60,6 +60,11 @@ class Attention(nn.Module):
         return self.o_proj(attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
 
 
+def activated(gate, up):
+    """The activation of SwiGLU, in training and in writing alike."""
+    return F.silu(gate) * up
+
+
 class MLP(nn.Module):
     """SwiGLU: down(silu(gate(x)) * up(x)) (https://arxiv.org/abs/2002.05202)."""
 
@@ -70,7 +75,7 @@ class MLP(nn.Module):
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
     def forward(self, x):
-        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(activated(self.gate_proj(x), self.up_proj(x)))
 
 
 class DecoderLayer(nn.Module):

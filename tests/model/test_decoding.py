@@ -2,15 +2,17 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from model import decoding
 from model.decoding import Product, rearrange, rearranged
+from model.errors import UsageError
 from model.generation import Decoding, KVCache, generate_batch, new_generator, new_tokens
 from model.lora import Lora, add_lora
 from model.retiring import retire
 from model.running_batch import Row, RunningBatch
 from model.sampling import GREEDY, Sampling, draw, filtered
-from model.transformer import Transformer
+from model.transformer import MLP, Transformer
 from tests.model.small_decoding import ENDS, NUCLEUS, PENALISED, PROMPTS, SMALL
 from tests.support import random_network
 
@@ -231,3 +233,22 @@ def test_a_product_takes_any_number_of_rows():
 
 def test_new_tokens_without_prompts_or_steps(network):
     assert list(new_tokens(network, [], 5)) == list(new_tokens(network, [[1]], 0)) == []
+
+
+def squared_relu(self, x):
+    return self.down_proj(F.relu(self.gate_proj(x)).square() * self.up_proj(x))
+
+
+def gelu(self, x):
+    return self.down_proj(F.gelu(self.gate_proj(x)) * self.up_proj(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("edited", [squared_relu, gelu])
+def test_a_network_that_was_edited_writes_with_its_own_layers_or_not_at_all(dtype, edited, monkeypatch):
+    network, before = random_network(SMALL), torch.get_rng_state()
+    rearranged(network, dtype)
+    monkeypatch.setattr(MLP, "forward", edited)
+    with pytest.raises(UsageError, match="model/decoding.py writes with other layers than model/transformer.py trains"):
+        rearranged(network, dtype)
+    assert network.training and torch.equal(torch.get_rng_state(), before)
