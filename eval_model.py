@@ -78,7 +78,7 @@ def main(argv=None):
         examine(args, loaded, device, toolbox)
     elif args.data_path:
         score(args, loaded, device)
-    elif args.model_mode == 0 or (args.auto_test and loaded.stage == "pretrain"):  # which goes on, and never answers
+    elif args.model_mode == 0 or (args.auto_test and loaded.is_base):  # which goes on, and never answers
         continue_texts(args, loaded, device, sampling)
     else:
         chat(args, loaded, device, sampling, toolbox)

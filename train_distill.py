@@ -75,6 +75,7 @@ def main(argv=None):
         kind = texts_or_chats(args)
         rows, validation = open_data(kind, args, tokenizer, run.say)
         texts, description = kind.name == "text", describe_rows(rows) | {"kind": "distillation"}
+        run.more_facts = lambda: {"trained_on": "texts" if texts else "chats"}
         if texts and args.on_policy:
             raise UsageError("--on_policy answers conversations, and --data_path holds texts: give one or the other")
 

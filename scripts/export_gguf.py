@@ -79,7 +79,7 @@ def main(arguments=None) -> None:
         print(f"replaces the export {file}")
     # A base model saw every text after BOS; chats bring their first token with them, and the template they were
     # trained with.
-    is_base = loaded.stage == "pretrain" and not args.lora
+    is_base = loaded.is_base and not args.lora
     tokenizer = beginning_texts(loaded.tokenizer) if is_base else ChatRenderer(loaded.tokenizer).tokenizer
     export(args, loaded, tokenizer, files)
     path = save_file.with_name("Modelfile")

@@ -78,7 +78,7 @@ def main(arguments=None) -> None:
         if when := earlier_export(args.save_dir):
             print(f"replaces the export of {when} in {args.save_dir}")
         # A base model saw every text after BOS; chats bring their first token with them.
-        tokenizer = beginning_texts(loaded.tokenizer) if loaded.stage == "pretrain" else loaded.tokenizer
+        tokenizer = beginning_texts(loaded.tokenizer) if loaded.is_base else loaded.tokenizer
         spread, end = Spread.of(loaded.facts), ChatRenderer(tokenizer).end_id
         tokenizer = padding_apart_from(end, tokenizer) if reward else tokenizer
         files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts(), end)

@@ -60,12 +60,14 @@ def main(arguments=None) -> None:
         print(f"moves the earlier {output.weight_file.name} to {moved}")
     facts = {"from_weight": first.source, "to_weight": second.source, "share": args.share}
     facts["imported"] = second.imported
+    if "trained_on" in second.facts:
+        facts["trained_on"] = second.facts["trained_on"]
     if "arguments" in second.facts:  # they say how long the texts were that the network has read
         facts["arguments"] = second.facts["arguments"]
     output.save_weights(second.model, second.tokenizer, second.stage, facts)
     output.release()
     print(f"  {output.weight_file}  {output.weight_file.stat().st_size:,} bytes")
-    mode = () if second.stage == "pretrain" else ("--model_mode", "1")
+    mode = () if second.is_base else ("--model_mode", "1")
     print(f"next: {command_of('eval_model.py', *mode, '--weight_path', output.weight_file)}")
 
 

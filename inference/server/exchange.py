@@ -35,7 +35,7 @@ def chat_prompt(served: Served, asked: Chat) -> Prompt:
 
 
 def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
-    """The prompts as ids. A text for a base model begins with BOS, as in its training; ids are taken as they are.
+    """The prompts as ids. A text begins as `Served.begins_texts` says; ids are taken as they are.
 
     Raises `SproutError` for a text that cannot be encoded, `BadRequest` for an id outside the vocabulary.
     """
@@ -43,8 +43,7 @@ def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
     size = served.loaded.model.config.vocab_size
     for given in asked.prompts:
         if isinstance(given, str):
-            begins = served.loaded.stage == "pretrain" or not given
-            ids = [tokenizer.bos_id] * begins + tokenizer.encode(given)
+            ids = [tokenizer.bos_id] * (served.begins_texts or not given) + tokenizer.encode(given)
         else:
             ids = given
             if not all(0 <= token < size for token in ids):

@@ -15,6 +15,7 @@ from model.errors import SproutError, UsageError
 from model.files.loading import Loaded, load_model
 from model.files.reward import is_reward_model
 from model.running_batch import RunningBatch
+from model.text.exported import frames_elsewhere
 from model.text.spelling import Spelling
 
 # Which weight is served if none is named: the one made to talk to, then those of later stages first.
@@ -43,6 +44,11 @@ class Served:
     @cached_property
     def renderer(self) -> ChatRenderer:
         return ChatRenderer(for_chats(self.tokenizer, self.loaded.imported))
+
+    @cached_property
+    def begins_texts(self) -> bool:
+        """Whether a text begins with BOS: as in training, or as the tokenizer.json of an imported network has it."""
+        return self.loaded.is_base or (self.loaded.stage == "imported" and frames_elsewhere(self.tokenizer)[0])
 
     @cached_property
     def end_ids(self) -> frozenset[int]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
 from inference.exact_match import Answer, Question, read_questions
-from inference.thoughts import conclusion
 from inference.tools.toolbox import Toolbox
 from inference.tools.turns import Episode, converse
 from inference.writer import ready_to_generate
@@ -52,8 +51,7 @@ def _answers(questions: Sequence[Question], episodes: Sequence[Episode], rendere
     answers = []
     for question, episode in zip(questions, episodes, strict=True):
         text = renderer.tokenizer.decode(episode.last_turn) if episode.turns else ""
-        accepted = {conclusion(each) for each in (question.right, *question.also_right)}
-        right = episode.ended and conclusion(text) in accepted
+        right = episode.ended and question.is_answered_by(text)
         answers.append(Answer(text, episode.ended, right))
     return answers
 

@@ -42,6 +42,11 @@ class Loaded:
         return self.stage == "imported" or self.facts.get("imported") is True
 
     @property
+    def is_base(self) -> bool:
+        """Whether it was trained on texts, each of them behind BOS, and never on chats."""
+        return self.stage == "pretrain" or self.facts.get("trained_on") == "texts"
+
+    @property
     def trained_positions(self) -> int:
         """How far into a text it has learned to read: the length of the rows of the run that wrote it.
 

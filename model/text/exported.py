@@ -2,6 +2,7 @@
 
 import json
 
+from tokenizers import Tokenizer as Backend
 from tokenizers import processors
 
 from model.errors import SproutError
@@ -49,6 +50,17 @@ def beginning_texts(tokenizer: Tokenizer) -> Tokenizer:
         "tokenizer_config.json": _to_json(config),
     }
     return Tokenizer.from_files(tokenizer.files | texts)
+
+
+def framed_elsewhere(tokenizer: Tokenizer) -> list[int]:
+    """The ids that other programs, which follow the post-processor of tokenizer.json, give the text "a"."""
+    return Backend.from_str(tokenizer.files["tokenizer.json"]).encode("a").ids
+
+
+def frames_elsewhere(tokenizer: Tokenizer) -> tuple[bool, bool]:
+    """Whether tokenizer.json makes other programs put BOS before a text, and EOS behind it."""
+    ids = framed_elsewhere(tokenizer)
+    return ids[:1] == [tokenizer.bos_id], ids[-1:] == [tokenizer.eos_id]
 
 
 def padding_apart_from(end: int, tokenizer: Tokenizer) -> Tokenizer:

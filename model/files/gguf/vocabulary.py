@@ -12,7 +12,7 @@ from tokenizers import pre_tokenizers
 
 from model.errors import SproutError
 from model.text.chat_template import template_of, unmarked
-from model.text.exported import beginning_texts
+from model.text.exported import beginning_texts, framed_elsewhere, frames_elsewhere
 from model.text.tokenizer import IM_END, Tokenizer
 from model.text.vocabulary import definition
 from model.text.words import QWEN2_PATTERN
@@ -64,7 +64,7 @@ def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
     of_turn = tokenizer.vocab.get(IM_END, tokenizer.eos_id)
     if of_turn != tokenizer.eos_id and of_turn in tokenizer.special_ids:
         ids["eot_token_id"] = of_turn
-    begins, ends = _frame_elsewhere(tokenizer)
+    begins, ends = frames_elsewhere(tokenizer)
     keys = {
         "ggml.model": "gpt2",
         "ggml.pre": pre,
@@ -130,19 +130,9 @@ def _kind(token: dict) -> int:
     return CONTROL if token["special"] or re.fullmatch("<[|｜].*[|｜]>", token["content"]) else USER_DEFINED
 
 
-def _frame_elsewhere(tokenizer: Tokenizer) -> tuple[bool, bool]:
-    """Whether tokenizer.json makes other programs put BOS before a text, and EOS behind it."""
-    ids = _framed(tokenizer)
-    return ids[:1] == [tokenizer.bos_id], ids[-1:] == [tokenizer.eos_id]
-
-
 def _adds_others(tokenizer: Tokenizer) -> bool:
-    begins, ends = _frame_elsewhere(tokenizer)
-    return len(_framed(tokenizer)) > len(tokenizer.encode("a")) + begins + ends
-
-
-def _framed(tokenizer: Tokenizer) -> list[int]:
-    return tokenizers.Tokenizer.from_str(tokenizer.files["tokenizer.json"]).encode("a").ids
+    begins, ends = frames_elsewhere(tokenizer)
+    return len(framed_elsewhere(tokenizer)) > len(tokenizer.encode("a")) + begins + ends
 
 
 # --- reading ----------------------------------------------------------------------------------------
