@@ -71,9 +71,7 @@ def main(argv=None):
 
     # The network, and one of four things done with it
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
-    if loaded.new_tokens and not args.lora:  # adapters were trained with them
-        sampling = replace(sampling, vocabulary=loaded.tokenizer.vocab_size - loaded.new_tokens)
-        say(f"{loaded.new_tokens:,} tokens of --tokenizer_path were never trained, so none of them is written")
+    sampling = replace(sampling, vocabulary=loaded.writable)
     if args.answers:
         examine(args, loaded, device, toolbox)
     elif args.data_path:

@@ -8,7 +8,7 @@ Where a record lists further answers under `also_right`, each of them is as good
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +95,7 @@ def answer_file(
         batch_size=batch_size,
         precision=precision,
         to_the_end=to_the_end,
+        vocabulary=loaded.writable,
     )
     return questions, answers
 
@@ -172,14 +173,17 @@ def answer_all(
     batch_size: int,
     precision: Callable[[], AbstractContextManager] = nullcontext,
     to_the_end: bool = False,
+    vocabulary: int = 0,
 ) -> list[Answer]:
     """The network's greedy answer to each question, `batch_size` at a time, with a progress bar.
+
+    vocabulary: as for `Sampling`.
 
     Unless `to_the_end` is set, an answer stops as soon as it is surely wrong: first, all get as many tokens as the
     right ones have; then those that may still become right get `max_new_tokens`. So a network that never ends its
     answers takes little more time than others. A prompt that leaves no position for an answer gets an empty, wrong one.
     """
-    positions = model.config.max_position_embeddings
+    positions, greedy = model.config.max_position_embeddings, replace(GREEDY, vocabulary=vocabulary)
     answers = [Answer("", False, False)] * len(questions)
     todo = [i for i in range(len(questions)) if len(questions[i].prompt) < positions]
     todo.sort(key=lambda i: -len(questions[i].prompt))  # longest first: out of memory shows at once
@@ -194,7 +198,7 @@ def answer_all(
                 enough = max(questions[i].right_tokens for i in few) + SPARE_TOKENS
                 limit = max_new_tokens if patient else min(max_new_tokens, enough)
                 prompts = [questions[i].prompt for i in few]
-                written = generate_batch(model, prompts, max_new_tokens=limit, sampling=GREEDY, eos_ids=end_ids)
+                written = generate_batch(model, prompts, max_new_tokens=limit, sampling=greedy, eos_ids=end_ids)
                 for i, ids in zip(few, written, strict=True):
                     text, ended = tokenizer.decode(ids), ids[-1] in end_ids
                     answers[i] = Answer(text, ended, ended and questions[i].is_answered_by(text))

@@ -107,6 +107,9 @@ def open_network(args, name: str, device: Device, overrides: dict, say: Callable
         adapters.attach(loaded.model)
         merge_lora(loaded.model)  # computes the same, and faster
         say(f"with {adapters}")
+        loaded = replace(loaded, new_tokens=0)  # adapters were trained with them
+    if loaded.new_tokens:
+        say(f"{loaded.new_tokens:,} tokens of --tokenizer_path were never trained, so none of them is written")
     return loaded
 
 

@@ -99,7 +99,7 @@ def main(argv=None) -> None:
     for task in tasks:
         if task.form.until:
             precision = ready_to_generate(loaded.model, device, args.dtype)
-        settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision)
+        settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision, loaded.writable)
         outcomes = run_task(task, loaded.model, loaded.tokenizer, settings)
         for remark in remarks(task, outcomes):
             say(remark)

@@ -177,7 +177,7 @@ class Answering:
             raise UsageError(
                 f"--max_new_tokens {args.max_new_tokens} leaves no room for a prompt in {positions} tokens"
             )
-        self._args, self._model, self._rewards = args, loaded.model, rewards
+        self._args, self._model, self._rewards, self._writable = args, loaded.model, rewards, loaded.writable
         self._renderer = ChatRenderer(loaded.tokenizer)
         self._precision = ready_to_generate(loaded.model, device, args.dtype)
         self._device = device.device
@@ -187,8 +187,8 @@ class Answering:
         """What the ids of an answer depend on: the network, its tokenizer and its template."""
         from model.fingerprint import fingerprint
 
-        network, tokenizer = fingerprint(self._model, adapters=True), self._renderer.tokenizer.fingerprint
-        return f"{network} {tokenizer} {self._renderer.variant}"
+        weights, tokenizer = fingerprint(self._model, adapters=True), self._renderer.tokenizer.fingerprint
+        return f"{weights} {self._model.config} {tokenizer} {self._renderer.variant}"
 
     def asked(self, prompt):
         """A prompt of a file with its ids, as the rewards take it."""
@@ -219,7 +219,7 @@ class Answering:
                 self._renderer,
                 None,
                 max_new_tokens=self._args.max_new_tokens,
-                sampling=Sampling(temperature=self._args.temperature),
+                sampling=Sampling(temperature=self._args.temperature, vocabulary=self._writable),
                 generator=generator_of(self._device, self._args.seed, number),
             )
         rated = rewards_of(self._rewards, every, answers, self._args, tokenizer, columns)

@@ -167,6 +167,7 @@ def open_model(args):
         key = os.environ[args.api_key] if args.api_key else None
         limits = {"in_flight": args.in_flight, "timeout": args.timeout, "retries": args.retries}
         return Endpoint(args.endpoint, args.model, api_key=key, **limits), args.model, {"model": args.model}
+    from dataset.rendering import ChatRenderer
     from inference.instruct.decoded import Decoded
     from inference.weights import open_network
     from model.device import choose_device
@@ -175,7 +176,10 @@ def open_model(args):
     device = choose_device(args.device, args.dtype)
     loaded = open_network(args, "full_sft", device, {}, say)
     name, weights = Path(loaded.source).stem, fingerprint(loaded.model, adapters=True)
-    return Decoded(loaded, device, args.dtype, args.in_flight), name, {"model": name, "weight": weights}
+    variant = ChatRenderer(loaded.tokenizer).variant
+    weight = f"{weights} {loaded.model.config} {loaded.tokenizer.fingerprint} {variant}"
+    model = Decoded(loaded, device, args.dtype, args.in_flight)
+    return model, name, {"model": name, "weight": weight, "dtype": args.dtype}
 
 
 def identity(settings, seeds: list[str], who: dict) -> dict:

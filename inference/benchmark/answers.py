@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from inference.server.stops import StopStrings
 from inference.text_stream import TextStream
@@ -40,14 +41,15 @@ def written_answers(
     stops: Sequence[str],
     max_new_tokens: int,
     slots: int,
+    vocabulary: int = 0,
     show: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """What the network writes after each prompt, up to a stop string, an end token or `max_new_tokens`.
 
     model: ready to generate (`inference.writer.ready_to_generate`), in whose precision this is called.
-    slots: how many are written at once. show: called with 1 for each complete answer.
+    slots: how many are written at once. vocabulary: as for `Sampling`. show: called with 1 for each complete answer.
     """
-    batch, answers = RunningBatch(model), [""] * len(prompts)
+    batch, answers, greedy = RunningBatch(model), [""] * len(prompts), replace(GREEDY, vocabulary=vocabulary)
     waiting, writing = deque(sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))), []
 
     def keep_incomplete(some: list[_Writing]) -> list[_Writing]:
@@ -64,7 +66,7 @@ def written_answers(
     while waiting or writing:
         while waiting and len(writing) < slots:
             number = waiting.popleft()
-            one = _Writing(number, Row(prompts[number], GREEDY), decode, stops)
+            one = _Writing(number, Row(prompts[number], greedy), decode, stops)
             while not batch.read(one.row):
                 pass
             writing += keep_incomplete([one])

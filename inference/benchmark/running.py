@@ -15,13 +15,15 @@ from model.errors import SproutError, UsageError
 
 @dataclass(frozen=True)
 class Settings:
-    """How items are asked. positions: tokens that the network sees; precision: context in which it computes."""
+    """How items are asked. positions: tokens that the network sees; precision: context in which it computes;
+    vocabulary: as for `Sampling`, of the answers that it writes."""
 
     positions: int
     batch_size: int | None
     max_new_tokens: int
     bos: bool
     precision: Callable[[], AbstractContextManager]
+    vocabulary: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
             stops=task.form.until,
             max_new_tokens=settings.max_new_tokens,
             slots=settings.batch_size or ANSWERS_AT_ONCE,
+            vocabulary=settings.vocabulary,
             show=bar.update,
         )
     return [Outcome(written=answer, cut=len(ids) > room) for answer, ids in zip(answers, encoded, strict=True)]

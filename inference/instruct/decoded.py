@@ -25,6 +25,7 @@ class Decoded:
         self._renderer = ChatRenderer(loaded.tokenizer)
         self._end_ids = loaded.tokenizer.end_ids | self._renderer.end_ids
         self._precision = ready_to_generate(loaded.model, device, dtype)
+        self._writable = loaded.writable
         self._positions = loaded.model.config.max_position_embeddings
         self._opening = opening_of_user(self._renderer)
 
@@ -42,7 +43,8 @@ class Decoded:
                 if room < 1:
                     yield place, Reply("", "refused")
                     continue
-                row = Row(ids, Sampling(temperature=request.temperature, top_p=request.top_p), request.seed)
+                how = Sampling(temperature=request.temperature, top_p=request.top_p, vocabulary=self._writable)
+                row = Row(ids, how, request.seed)
                 with self._precision():
                     while not batch.read(row):
                         pass

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inference.server.engine import Busy, Engine, Part, Writing
 from inference.server.parameters import BadRequest
@@ -97,7 +97,7 @@ class Exchange:
             )
         row = Row(
             prompt.ids,
-            asked.sampling,
+            replace(asked.sampling, vocabulary=self.served.loaded.writable),
             None if asked.seed is None else (asked.seed + answer) % 2**63,
             presence=asked.presence,
             frequency=asked.frequency,

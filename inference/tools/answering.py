@@ -5,6 +5,7 @@ make. Its answer is its last turn.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dataset.records.reading import bar_over
@@ -36,12 +37,12 @@ def answer_file_with_tools(
     renderer = ChatRenderer(loaded.tokenizer)
     questions = read_questions(path, renderer, toolbox.schemas)
     precision = ready_to_generate(loaded.model, device, dtype)
-    episodes: list[Episode] = []
+    episodes, greedy = [], replace(GREEDY, vocabulary=loaded.writable)
     with bar_over(len(questions), "answering", " questions") as bar, precision():
         for start in range(0, len(questions), batch_size):
             prompts = [question.prompt for question in questions[start : start + batch_size]]
             episodes += converse(
-                loaded.model, prompts, renderer, toolbox, max_new_tokens=max_new_tokens, sampling=GREEDY
+                loaded.model, prompts, renderer, toolbox, max_new_tokens=max_new_tokens, sampling=greedy
             )
             bar.update(len(prompts))
     return questions, _answers(questions, episodes, renderer), episodes

@@ -42,6 +42,11 @@ class Loaded:
         return self.stage == "imported" or self.facts.get("imported") is True
 
     @property
+    def writable(self) -> int:
+        """So many tokens, the first of the vocabulary, it can have learned to write; 0 for all."""
+        return self.tokenizer.vocab_size - self.new_tokens if self.new_tokens else 0
+
+    @property
     def is_base(self) -> bool:
         """Whether it was trained on texts, each of them behind BOS, and never on chats."""
         return self.stage == "pretrain" or self.facts.get("trained_on") == "texts"

@@ -259,6 +259,7 @@ def test_a_run_goes_on_only_as_it_began(workshop, tmp_path, monkeypatch):
         ({"data": "chat_a.jsonl"}, "--data_path"),
         ("--seed=1", "--seed"),
         ("--pairs_per_prompt=2", "--pairs_per_prompt"),
+        ("--rope_scaling_factor=2", "network"),
     ):
         words, files = ((flags,), {}) if isinstance(flags, str) else ((), flags)
         with pytest.raises(UsageError, match=f"began with another {said}: give the same"):

@@ -53,7 +53,8 @@ class ModelReward:
     def identity(self) -> str:
         """What a resumed run compares: the network, its head, and what its numbers are brought to."""
         head = self.loaded.model.score.weight.detach().float().cpu().numpy().tobytes()
-        return f"{fingerprint(self.loaded.model)}, {hashlib.sha256(head).hexdigest()}, {self.spread}"
+        network = f"{fingerprint(self.loaded.model)} {self.loaded.model.config}"
+        return f"{network}, {hashlib.sha256(head).hexdigest()}, {self.spread}"
 
     def __call__(
         self,
