@@ -89,9 +89,9 @@ def warnings_about(cache, tokenizer) -> list[str]:
 
 
 def identity_of(rows: Rows, validation: ValidationRows, **settings: str) -> dict:
-    """What a resumed run compares: the content, order and weights of the files, and `settings` of the stage. The name
-    of a cache identifies the content of its file."""
-    return {"training": rows.identity, "validation": validation.identity, **settings}
+    """What a resumed run compares: the content, order and weights of the files, how many held-out rows are scored, and
+    `settings` of the stage. The name of a cache identifies the content of its file."""
+    return {"training": rows.identity, "validation": validation.identity, "scored_rows": len(validation), **settings}
 
 
 def describe_rows(rows: Rows) -> dict:
