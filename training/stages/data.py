@@ -47,17 +47,10 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     if any(source.weight is not None for source in held_out):
         raise UsageError("--val_path takes no weight: everything in its files is scored once")
     val_ratio = 0.0 if val_paths else held_out_share(paths, args.val_ratio)
+    how = {"on_bad_line": args.on_bad_line, "cache_dir": Path(args.out_dir, "cache"), "progress": distributed.is_main()}
 
     def open_cache(path: Path, val_ratio: float):
-        cache = build_or_open(
-            path,
-            tokenizer,
-            kind.cache,
-            val_ratio=val_ratio,
-            on_bad_line=args.on_bad_line,
-            cache_dir=Path(args.out_dir) / "cache",
-            progress=distributed.is_main(),
-        )
+        cache = build_or_open(path, tokenizer, kind.cache, val_ratio=val_ratio, **how)
         say(cache.summary())
         for warning in warnings_about(cache, tokenizer):
             say(f"warning: {warning}")
@@ -74,6 +67,8 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
         say(f"validation leaves out {validation.packed.said_of_left_out(kind.left_out)}")
     if not validation.documents:
         say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
+    elif args.eval_interval == 0:  # they stay held out, so that --resume may score them after all
+        say("what is held out is never scored, as --eval_interval 0 asks; --val_ratio 0 would hold out nothing")
     return rows, validation
 
 
