@@ -19,6 +19,7 @@ from training.engine import distributed
 
 SPELLED = re.compile(rb"<\|im_(?:start|end)\|>|<\|endoftext\|>|</?s>")  # markers, see `rows.marked_texts`
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
+FEWEST_TARGETS = 200  # held out, for a validation loss that says something: with fewer, a few words decide it
 FEW_BYTES, MANY_BYTES = 1.7, 50  # a token: English and Chinese have over 3 with a fitting tokenizer, else about 1
 
 
@@ -69,6 +70,9 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
         say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
     elif args.eval_interval == 0:  # they stay held out, so that --resume may score them after all
         say("what is held out is never scored, as --eval_interval 0 asks; --val_ratio 0 would hold out nothing")
+    elif validation.tokens < FEWEST_TARGETS:
+        few = f"what is held out has {validation.tokens} {kind.targets}, too few to judge by"
+        say(f"warning: {few}: give a larger --val_ratio, or files of its own by --val_path")
     return rows, validation
 
 

@@ -100,6 +100,16 @@ def test_that_nothing_held_out_is_ever_scored_is_said_and_the_data_stay_as_they_
     assert [rows.identity for rows in never] == [rows.identity for rows in later]  # --resume may score them after all
 
 
+@pytest.mark.parametrize("letters, warns", [(198, True), (199, False)])
+def test_too_few_held_out_tokens_to_judge_by_are_a_warning(workshop, small_tokenizer, letters, warns):
+    (workshop.folder / "v.jsonl").write_text(json.dumps({"text": "a" * letters}) + "\n")
+    said = said_of(workshop, small_tokenizer, "--val_path", workshop.folder / "v.jsonl")
+    few = (
+        "warning: what is held out has 199 tokens, too few to judge by: give a larger --val_ratio, or files of its own"
+    )
+    assert said == [f"{few} by --val_path"] * warns  # a letter is a token, and so is the end
+
+
 PRETRAINS = """
 import sys
 from dataset.rows.texts import TEXTS
