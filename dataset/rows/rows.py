@@ -156,8 +156,8 @@ class Rows:
 class ValidationRows:
     """The held-out rows of one or several files, in order.
 
-    Attributes: `documents` and `left_out` (records that are in the rows, and that are not), `tokens` (targets), and
-    `bytes` (UTF-8 bytes that all targets together stand for; 0 where they are only part of a text).
+    Attributes: `documents` and `left_out` (records that are in the rows, and that are not); of all rows that are held
+    out `held`, `tokens` (targets), and `bytes` (UTF-8 that these stand for; 0 where they are only part of a text).
     """
 
     def __init__(self, kind: Kind, caches: Sequence[Cache], max_seq_len: int):
@@ -167,20 +167,23 @@ class ValidationRows:
         self.identity = [cache.folder.name for cache in caches] + [*self.packed.identity]
         self.tokens, self.bytes = int(self.packed.targets.sum()), self.packed.bytes
         self._starts = np.concatenate([[0], np.cumsum(self.packed.rows)])
-        self._kept = int(self._starts[-1])
+        self.held = self._kept = int(self._starts[-1])
 
     def __len__(self) -> int:
-        """Number of rows; 0 where nothing is held out."""
+        """Number of rows that are scored; 0 where nothing is held out."""
         return self._kept
 
     def keep(self, most: int) -> None:
-        """Leaves `most` rows, evenly spaced; what all of them stand for is then known in proportion only."""
-        share, self._kept = most / self._kept, most
-        self.documents, self.tokens, self.bytes = (round(n * share) for n in (self.documents, self.tokens, self.bytes))
+        """Leaves `most` rows, evenly spaced; how many documents are in them is then known in proportion only."""
+        self.documents, self._kept = round(self.documents * most / self._kept), most
+
+    def bytes_of(self, targets: int) -> int:
+        """The bytes of the `targets` in the rows that are left: exact for all rows, else as many a target as in all."""
+        return self.bytes if self._kept == self.held else round(self.bytes * targets / self.tokens)
 
     def places(self, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """(part, row in that part), both int64 [B], of the rows with these numbers, 0..len-1."""
-        return locate(self._starts, np.asarray(indices, np.int64) * int(self._starts[-1]) // max(1, self._kept))
+        return locate(self._starts, np.asarray(indices, np.int64) * self.held // max(1, self._kept))
 
     def batch(self, indices: Sequence[int]) -> Batch:
         return self.packed.gather(*self.places(indices))

@@ -1,5 +1,6 @@
 """PPO as a user runs it: what it keeps of its answers equals the formulas, and it stops and resumes as it should."""
 
+import json
 from types import SimpleNamespace
 from unittest import mock
 
@@ -11,8 +12,9 @@ from model.files.loading import load_model
 from model.files.reward import Spread, load_reward
 from model.reward import RewardModel
 from tests.stages.workshop import Workshop, same
+from training.stages import rollouts
 from training.stages.actor_critic import ActorCritic
-from training.stages.rollouts import from_kept
+from training.stages.rollouts import Rollouts, from_kept
 from training.stages.stop_rules import FEWEST, StopRules
 
 ONE = ("--max_steps=1", "--eval_interval=0", "--learning_rate=0.001")
@@ -82,6 +84,28 @@ def test_what_is_watched_is_measured_and_changes_nothing(workshop):
     assert line["reward"] == pytest.approx(kept["scores"].mean().item(), rel=1e-6)
     assert any("val_reward/brief" in line for line in watching.metrics) and "brief 0." in watching.said
     assert same(watching.weights, workshop.train("plain", *ONE, *words).weights)
+
+
+@pytest.mark.parametrize("words, validations, each", [(("--eval_interval=2",), 3, 4), ((), 1, 2)])
+def test_validation_answers_prompts_of_every_file_and_no_more_than_the_run_can_afford(
+    workshop, words, validations, each
+):
+    """At most as many as are answered at once; where nothing is asked for, an answer for every twelve of the run."""
+    names = [f"{name}.jsonl" for name in "pq"]
+    for name in names:
+        lines = [json.dumps({"prompt": f"{name[0]}{number}"}) + "\n" for number in range(4)]
+        (workshop.folder / name).write_text("".join(lines))
+    answered, honest = [], Rollouts.greedy
+
+    def greedy(self, prompts):
+        answered.append([prompt.messages[-1]["content"][0] for prompt in prompts])
+        return honest(self, prompts)
+
+    files = ("--val_path", *(workshop.folder / name for name in names))
+    with mock.patch.object(Rollouts, "greedy", greedy), mock.patch.object(rollouts, "MOST_HELD_OUT", 4):
+        result = workshop.train("held_out", "--max_steps=6", "--epochs=2", *words, *files)  # of 4 answers
+    assert answered == [["p"] * (each // 2) + ["q"] * (each // 2)] * validations
+    assert f"validation answers {each} of 8 held-out prompts\n" in result.said
 
 
 def test_while_the_critic_warms_up_the_policy_stays_as_it_is(workshop):

@@ -11,6 +11,7 @@ import training.engine.run
 from dataset.rows.rows import Rows, ValidationRows
 from model.disk import previous_path
 from model.errors import SproutError
+from model.files.checkpoint import save_checkpoint
 from model.files.reading import read_checkpoint
 from tests.stages.workshop import Result, Workshop, assert_same_run, signal_at, write_texts
 from training.engine import resume
@@ -174,6 +175,32 @@ def test_more_epochs_and_another_rate_go_on_where_it_stopped_and_say_what_change
     assert max(line["lr"] for line in result.metrics[steps:]) == pytest.approx(0.001)
     largest = max((result.weights[name] - weights[name]).abs().max().item() for name in weights)
     assert 0 < largest < 0.05  # the rate that is applied is the new one, not that of the state
+
+
+def test_a_longer_run_scores_more_rows_says_so_and_compares_its_lowest_loss_among_them(workshop):
+    words = ("--optimizer=muon", "--val_ratio=0.5", "--learning_rate=1e-9")  # the loss stays as it is
+    first = workshop.train("scored", *words, "--max_steps=3")  # 12 rows
+    assert re.search(r"epochs; validation scores 1 of \d+ held-out rows\n", first.said)
+    changed = ("--max_steps=6", "--epochs=3", "--resume")
+    code, message = workshop.fails("scored", *words, *changed)
+    assert code == 2 and "data.scored_rows was 1, is 2;" in message and "--allow_changed goes on" in message
+    second = workshop.train("scored", *words, *changed, "--allow_changed")
+    assert "changed: data.scored_rows was 1, is 2: validation is of other rows" in second.said
+    found = {line["step"]: line["val_loss"] for line in second.metrics if "val_loss" in line}
+    assert found.keys() == {3, 6} and found[3] != found[6]
+    assert second.facts["best"] == {"val_loss": found[6], "step": 6}
+
+
+def test_a_state_that_does_not_say_how_many_rows_it_scored_goes_on(short):
+    identity = read_checkpoint(short.resume_file)["identity"]
+    data = identity["data"] | {"scored_rows": 5}
+    with pytest.raises(SproutError, match=r"data.scored_rows was \d, is 5"):
+        resume.read(short.resume_file, identity | {"data": data})
+    state = read_checkpoint(short.resume_file)
+    del state["identity"]["data"]["scored_rows"]  # as an earlier version wrote it
+    older = short.folder / "older_resume.pth"
+    save_checkpoint(older, state)
+    assert resume.read(older, identity | {"data": data})[1] == []
 
 
 def test_changed_data_weights_and_tokenizers_are_refused(workshop, short):

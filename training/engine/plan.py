@@ -81,7 +81,8 @@ class Plan:
 
 
 def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = None, parameters_beside: int = 0) -> Plan:
-    """The plan of a stage that trains `model` on `rows`. Trims the held-out rows, and for --fit sets optimizer_memory.
+    """The plan of a stage that trains `model` on `rows`. Of rows held out by --val_ratio, leaves no more than a short
+    run can score; for --fit, sets optimizer_memory.
 
     origin: where the network comes from, as in `training.stages.starting_point`.
     base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
@@ -119,9 +120,10 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     if not rows.held_out or args.eval_interval is not None:
         return plan
     most = max(1, plan.steps * plan.rows_per_step // VALIDATION)  # rows that are scored in the whole run
-    if len(rows.held_out) > most:
+    if len(rows.held_out) > most and not args.val_path:  # the user's choice is scored whole, if only at the end
         rows.held_out.keep(most)
-    return replace(plan, validations=min(20, most // len(rows.held_out)))
+        plan.reasons["held_out"] = f"; validation scores {most:,} of {rows.held_out.held:,} held-out rows"
+    return replace(plan, validations=max(1, min(20, most // len(rows.held_out))))
 
 
 def make_plan(

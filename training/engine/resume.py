@@ -40,6 +40,7 @@ EFFECTS = {
     "compile": "results are rounded differently",
     "deterministic": "sums on a GPU are rounded in another order",
     "shard": "sums are rounded in another order",
+    "data.scored_rows": "validation is of other rows from here on, and the lowest loss begins anew",
     "optimizer_memory": "weights are kept to the bit, moments are rounded to 8 bits or taken from there",
 }
 
@@ -85,6 +86,8 @@ def go_on(run) -> None:
     for change in changes:
         run.say(f"changed: {change}")
     restore(saved, run.state, run.networks, run.updaters, path)
+    if any(change.startswith("data.scored_rows") for change in changes):
+        run.state.best = {}
     if run.machine.shards and distributed.gathered(is_whole(run.output.weight_file)) != [True] * run.machine.world_size:
         run.machine.shards.gather(run, changing_state(run.model))  # for `mend_output`
     run.say(where_it_goes_on(run.args, run.state, run.plan, path))
@@ -106,6 +109,7 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
     before, now = _flat(saved["identity"]), _flat(expected)
     if saved["version"] == 1:
         saved, before = _from_version_1(saved), _described_as_now(before, now)
+    before.setdefault("data.scored_rows", now.get("data.scored_rows"))  # states of earlier versions do not say it
     # A flag that is newer than the state, and off (0, False, None), changes nothing.
     known = before | {name: value for name, value in now.items() if value}
     changed = [name for name in known if before.get(name) != now.get(name)]
@@ -121,6 +125,8 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
                 words[name] = changes_of_data(before.get(name), now.get(name), _caches_of(path)) or words[name]
         if "data.training" in words:
             words.pop("data.teacher", None)  # it learns from these data, so it follows
+        if "data.validation" in words:
+            words.pop("data.scored_rows", None)  # they are other rows anyway
         return "; ".join(dict.fromkeys(words.values()))  # training and validation may be of one file
 
     refused = [name for name in changed if name not in EFFECTS]

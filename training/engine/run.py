@@ -25,16 +25,7 @@ from training.engine.schedules import learning_rate_factor
 from training.engine.state import RunState, identity_of_run, seed_everything, whole_state
 from training.engine.step import MAIN, Step
 from training.engine.update import Measures, Updater
-from training.report.description import (
-    FEWEST_JUDGED,
-    Progress,
-    amount,
-    describe,
-    describe_plan,
-    longer,
-    way_to_page,
-    write_description,
-)
+from training.report.description import Progress, describe, describe_plan, write_description
 from training.report.metrics import Metrics
 
 
@@ -245,6 +236,8 @@ class Run:
 
     def _close(self) -> None:
         """Prints the closing words of a completed run."""
+        from training.report.description import FEWEST_JUDGED, amount, longer, way_to_page  # said only here
+
         self.metrics.draw()
         if self.state.step >= FEWEST_JUDGED:
             from training.diagnosis.diagnosis import closing_words  # loaded only at the end

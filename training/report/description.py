@@ -103,7 +103,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f"model     {total / 1e6:.3f} M parameters{active}{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
         f"device    {machine.device}, {dtype} ({machine.choice.reason}); compile {compiling}",
-        f"data      about {amount(tokens)} tokens to learn{of}, in rows of {plan.row_length}, {epochs:.3g} epochs",
+        f"data      about {amount(tokens)} tokens to learn{of}, in rows of {plan.row_length}, {epochs:.3g} epochs"
+        f"{reasons.get('held_out', '')}",
         f"batch     {plan.tokens_per_step:,} tokens a step = {plan.batch_size} rows x {plan.accumulation_steps}"
         f" micro-batches x {plan.world_size} processes  ({reasons['batch']})",
         f"steps     {plan.steps:,}{few}{time}, warm-up {plan.warmup_steps} ({reasons['warmup']}), then {plan.schedule}",

@@ -18,7 +18,7 @@ from training.rewards.reward_model import ModelReward
 from training.stages.answer_rows import Answer, AnswerBatch, by_answer
 from training.stages.checks import ValidationResult
 from training.stages.groups import columns_of, rewards_of
-from training.stages.rollout_report import MOST_HELD_OUT, judged, measure, measure_policy, shown, table
+from training.stages.rollout_report import judged, measure, measure_policy, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 
 CRITIC = "critic"
@@ -167,7 +167,7 @@ class ActorCritic:
 
     def validate(self, validation) -> ValidationResult:
         """The scores of greedy answers to held-out prompts."""
-        prompts = validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts
+        prompts = validation.batch(range(len(validation))).prompts
         answers = self.rollouts.greedy(prompts)
         scores = self._scores(answers)
         return judged(answers, self.names, self._beside(prompts, answers, scores), scores.double())

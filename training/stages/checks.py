@@ -1,6 +1,6 @@
 """What a stage checks from time to time during training: the validation loss, and samples of the network's text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.generation import generate_batch, new_generator
 from model.likelihood import evaluate
@@ -26,8 +26,9 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
     how = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
     total = lambda sums: [sum(each) for each in zip(*distributed.gathered(sums))]  # noqa: E731
-    found = evaluate(model, batches, rows.bytes, total=total, **how)
+    found = evaluate(model, batches, total=total, **how)
     if rows.bytes:
+        found = replace(found, bytes=rows.bytes_of(found.targets))
         name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
     else:
         name, value, words = "val_token_accuracy", found.token_accuracy, f"token accuracy {found.token_accuracy:.1%}"

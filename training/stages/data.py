@@ -19,6 +19,7 @@ from training.engine import distributed
 
 SPELLED = re.compile(rb"<\|im_(?:start|end)\|>|<\|endoftext\|>|</?s>")  # markers, see `rows.marked_texts`
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
+FEWEST_TARGETS = 200  # held out, for a validation loss that says something: with fewer, a few words decide it
 FEW_BYTES, MANY_BYTES = 1.7, 50  # a token: English and Chinese have over 3 with a fitting tokenizer, else about 1
 
 
@@ -47,17 +48,10 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     if any(source.weight is not None for source in held_out):
         raise UsageError("--val_path takes no weight: everything in its files is scored once")
     val_ratio = 0.0 if val_paths else held_out_share(paths, args.val_ratio)
+    how = {"on_bad_line": args.on_bad_line, "cache_dir": Path(args.out_dir, "cache"), "progress": distributed.is_main()}
 
     def open_cache(path: Path, val_ratio: float):
-        cache = build_or_open(
-            path,
-            tokenizer,
-            kind.cache,
-            val_ratio=val_ratio,
-            on_bad_line=args.on_bad_line,
-            cache_dir=Path(args.out_dir) / "cache",
-            progress=distributed.is_main(),
-        )
+        cache = build_or_open(path, tokenizer, kind.cache, val_ratio=val_ratio, **how)
         say(cache.summary())
         for warning in warnings_about(cache, tokenizer):
             say(f"warning: {warning}")
@@ -74,6 +68,11 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
         say(f"validation leaves out {validation.packed.said_of_left_out(kind.left_out)}")
     if not validation.documents:
         say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
+    elif args.eval_interval == 0:  # they stay held out, so that --resume may score them after all
+        say("what is held out is never scored, as --eval_interval 0 asks; --val_ratio 0 would hold out nothing")
+    elif validation.tokens < FEWEST_TARGETS:
+        few = f"what is held out has {validation.tokens} {kind.targets}, too few to judge by"
+        say(f"warning: {few}: give a larger --val_ratio, or files of its own by --val_path")
     return rows, validation
 
 
@@ -89,9 +88,9 @@ def warnings_about(cache, tokenizer) -> list[str]:
 
 
 def identity_of(rows: Rows, validation: ValidationRows, **settings: str) -> dict:
-    """What a resumed run compares: the content, order and weights of the files, and `settings` of the stage. The name
-    of a cache identifies the content of its file."""
-    return {"training": rows.identity, "validation": validation.identity, **settings}
+    """What a resumed run compares: the content, order and weights of the files, how many held-out rows are scored, and
+    `settings` of the stage. The name of a cache identifies the content of its file."""
+    return {"training": rows.identity, "validation": validation.identity, "scored_rows": len(validation), **settings}
 
 
 def describe_rows(rows: Rows) -> dict:

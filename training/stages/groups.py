@@ -11,7 +11,7 @@ from training.losses.policy import Settings
 from training.rewards.loading import rate
 from training.stages.answer_rows import Answer
 from training.stages.checks import ValidationResult
-from training.stages.rollout_report import MOST_HELD_OUT, judged, measure, shown, table
+from training.stages.rollout_report import judged, measure, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 
 LOOKED_AT = 512  # prompts, for the names of their columns: those of a step may be few, and all without an answer
@@ -100,7 +100,7 @@ class Groups:
 
     def validate(self, validation) -> ValidationResult:
         """The rewards of greedy answers to held-out prompts."""
-        prompts = self.rollouts.with_tools(validation.batch(range(min(len(validation), MOST_HELD_OUT))).prompts)
+        prompts = self.rollouts.with_tools(validation.batch(range(len(validation))).prompts)
         answers = self.rollouts.greedy(prompts)
         rewards = rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer, self.columns)
         return judged(answers, self.names, rewards, self._total(rewards))

@@ -14,7 +14,6 @@ from training.stages.checks import ValidationResult
 from training.stages.rollouts import lengths_of
 
 WIDTH = 100  # characters of a text in the table
-MOST_HELD_OUT = 256  # prompts that are answered in a validation
 
 
 def measure(step, kept: dict, names: Sequence[str]) -> None:

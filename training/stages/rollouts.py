@@ -18,16 +18,17 @@ import torch
 from torch import Tensor
 
 from dataset.cache.prompts import StoredPrompt
-from dataset.rows.rows import Kind
+from dataset.rows.rows import Kind, ValidationRows
 from inference.tools.turns import converse
 from model.errors import SproutError, UsageError
 from model.generation import new_generator
 from model.sampling import Sampling
 from training.engine import distributed
-from training.engine.plan import MICRO_BATCH_TOKENS, Plan, plan_for
+from training.engine.plan import MICRO_BATCH_TOKENS, VALIDATION, Plan, plan_for
 from training.stages.answer_rows import Answer, AnswerBatch, action_log_probabilities, answer_batches
 
 NUMBERS = {"ended": torch.bool, "last": torch.int64, "calls": torch.int64, "failed": torch.int64}  # of an answer
+MOST_HELD_OUT = 256  # prompts that are answered in a validation
 ANSWERS_AT_ONCE = 512  # more at a time are no faster, and their keys and values take memory
 
 
@@ -186,7 +187,7 @@ class _Groups:
     kind: Kind
     passes: np.ndarray
     caches: list
-    held_out: None = None  # few prompts are answered in a validation, whatever is held out
+    held_out: None = None  # which prompts of these are answered, `_with_validation` decides
 
 
 def plan_of_rollouts(
@@ -219,7 +220,21 @@ def plan_of_rollouts(
         asked_for.optimizer_memory = "compact" if footprint.compact else "exact"
         plan = replace(plan, footprint=footprint, optimizer_memory=asked_for.optimizer_memory)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"
-    return replace(plan, reasons=plan.reasons | {"batch": reason})
+    plan = replace(plan, reasons=plan.reasons | {"batch": reason})
+    return _with_validation(plan, rows.held_out, args, group_size) if rows.held_out else plan
+
+
+def _with_validation(plan: Plan, held_out: ValidationRows, args, group_size: int) -> Plan:
+    """The plan with its validations. Of the held-out prompts, leaves those that are answered: at most `MOST_HELD_OUT`,
+    and unless --eval_interval says how often, one answer in the whole run for every twelve that are learned from."""
+    sampled = plan.steps * plan.rows_per_step * group_size // plan.world_size  # each process answers all that are left
+    most = max(1, sampled // VALIDATION) if args.eval_interval is None else MOST_HELD_OUT
+    answered = min(len(held_out), MOST_HELD_OUT, most)
+    reasons = plan.reasons
+    if answered < len(held_out):
+        held_out.keep(answered)
+        reasons = reasons | {"held_out": f"; validation answers {answered:,} of {held_out.held:,} held-out prompts"}
+    return replace(plan, validations=min(20, most // answered), reasons=reasons)
 
 
 def to_keep(prompts: Sequence[StoredPrompt], answers: Sequence[Answer], tokenizer) -> dict:

@@ -238,26 +238,33 @@ def test_fit_chooses_a_micro_batch_and_the_step_stays_the_same(length):
 
 
 def test_a_short_run_scores_few_rows():
-    """One row for every twelve that are trained: spread over the run, or fewer rows than are held out."""
+    """One row for every twelve that are trained: spread over the run, or fewer rows than are held out; those of
+    --val_path are scored whole, and less often."""
 
     class HeldOut(list):
+        held = 100
+
         def keep(self, most):
             del self[most:]
 
-    def plan(rows: int, held_out: HeldOut, eval_interval=None) -> Plan:
+    def plan(rows: int, held_out: HeldOut, eval_interval=None, val_path=None) -> Plan:
         args, machine = (
             flags("--optimizer=adamw"),
             SimpleNamespace(world_size=1, shards=None, choice=choose_device("cpu", "float32")),
         )
-        args.eval_interval = eval_interval
+        args.eval_interval, args.val_path = eval_interval, val_path
         found = SimpleNamespace(rows_per_epoch=rows, held_out=held_out, row_length=512, passes=np.ones(1))
         return plan_for(args, machine, Transformer(SMALL), found, Origin("a new network"))
 
-    short, long, asked = HeldOut(range(100)), HeldOut(range(100)), HeldOut(range(100))
-    assert plan(120, short).validations == 1 and len(short) == 10
-    assert plan(12_000, long).validations == 10 and len(long) == 100
+    short, long, asked, own = (HeldOut(range(100)) for _ in range(4))
+    planned = plan(120, short)
+    assert planned.validations == 1 and len(short) == 10
+    assert planned.reasons["held_out"] == "; validation scores 10 of 100 held-out rows"
+    planned = plan(12_000, long)
+    assert planned.validations == 10 and len(long) == 100 and "held_out" not in planned.reasons
     plan(120, asked, eval_interval=1)
     assert len(asked) == 100
+    assert plan(120, own, val_path=["v.jsonl"]).validations == 1 and len(own) == 100
 
 
 # --- what is said of it -----------------------------------------------------------------------------

@@ -2,16 +2,22 @@
 
 import contextlib
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from dataset.cache.token_cache import build_or_open
 from dataset.rendering import ChatRenderer
+from dataset.rows.rows import ValidationRows
+from dataset.rows.texts import TEXTS
 from model.likelihood import Evaluation
 from model.text.tokenizer import Tokenizer
+from tests.support import make_tokenizer
 from training.stages import chat_samples, checks
 
 
@@ -42,11 +48,40 @@ def test_a_validation_says_what_it_found(monkeypatch, total_bytes, measure, word
     found = Evaluation(nats=8.0, targets=4, bytes=total_bytes, correct=3)
     monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: found)
     machine = SimpleNamespace(device=None, inference=None, poll=None)
-    rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=total_bytes)
+    rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=total_bytes, bytes_of=lambda targets: 40)
     result = checks.validate(None, rows, machine, 2)
     value = found.bits_per_byte if total_bytes else 0.75
     assert result.measures == {"val_loss": 2.0, measure: value}
     assert str(result).startswith("validation loss 2.0000, perplexity 7.39, ") and words in str(result)
+
+
+class Undecided:
+    """Finds all 272 tokens equally likely, so each target is 8.09 bits."""
+
+    training, lm_head = False, SimpleNamespace(weight=torch.zeros(272, 4))
+
+    def train(self, mode=True):
+        pass
+
+    eval = train
+
+    def features(self, tokens, positions):
+        return torch.zeros(*tokens.shape, 4)
+
+
+@pytest.mark.parametrize("kept", [1, 2, 3])
+def test_bits_per_byte_are_of_the_targets_that_are_scored(tmp_path, kept):
+    """Three rows of 16, 16 and 3 targets: so many bytes go with each, not a third of all."""
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "%s"}\n' % ("a" * 34))  # a byte is a token; its end is the 35th target
+    cache = build_or_open(path, make_tokenizer(), TEXTS.cache, val_ratio=1, cache_dir=tmp_path, progress=False)
+    rows = ValidationRows(TEXTS, [cache], 16)
+    assert (len(rows), rows.tokens, rows.bytes) == (3, 35, 34)
+    rows.keep(kept)
+    machine = SimpleNamespace(device="cpu", inference=contextlib.nullcontext, poll=lambda: None)
+    found = checks.validate(Undecided(), rows, machine, 2).measures["val_bits_per_byte"]
+    assert found == pytest.approx(math.log2(272) * 35 / 34, rel=0.03)
+    assert kept < 3 or found == pytest.approx(math.log2(272) * 35 / 34)
 
 
 def test_a_new_network_and_its_checks_load_nothing_of_inference():

@@ -82,6 +82,34 @@ def test_held_out_conversations_that_no_row_can_hold_are_said(tmp_path, small_to
     ]
 
 
+def said_of(workshop, tokenizer, *words) -> list[str]:
+    """What is said of the held-out texts of `workshop`."""
+    said = []
+    open_data(TEXTS, parse_arguments(workshop.command("out", *words, data=["a.jsonl"])), tokenizer, said.append)
+    return [line for line in said if "held out" in line and "format text" not in line]
+
+
+def test_that_nothing_held_out_is_ever_scored_is_said_and_the_data_stay_as_they_are(workshop, small_tokenizer):
+    said = said_of(workshop, small_tokenizer, "--val_ratio=0.5", "--eval_interval=0")
+    assert said == ["what is held out is never scored, as --eval_interval 0 asks; --val_ratio 0 would hold out nothing"]
+    assert said_of(workshop, small_tokenizer, "--val_ratio=0.5", "--eval_interval=5") == []
+    never, later = (
+        open_rows(workshop, small_tokenizer, "--val_ratio=0.5", f"--eval_interval={steps}", data=["a.jsonl"])
+        for steps in (0, 5)
+    )
+    assert [rows.identity for rows in never] == [rows.identity for rows in later]  # --resume may score them after all
+
+
+@pytest.mark.parametrize("letters, warns", [(198, True), (199, False)])
+def test_too_few_held_out_tokens_to_judge_by_are_a_warning(workshop, small_tokenizer, letters, warns):
+    (workshop.folder / "v.jsonl").write_text(json.dumps({"text": "a" * letters}) + "\n")
+    said = said_of(workshop, small_tokenizer, "--val_path", workshop.folder / "v.jsonl")
+    few = (
+        "warning: what is held out has 199 tokens, too few to judge by: give a larger --val_ratio, or files of its own"
+    )
+    assert said == [f"{few} by --val_path"] * warns  # a letter is a token, and so is the end
+
+
 PRETRAINS = """
 import sys
 from dataset.rows.texts import TEXTS

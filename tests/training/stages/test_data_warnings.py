@@ -35,7 +35,9 @@ def warnings_of(tmp_path):
         workshop = Workshop.create(tmp_path, stage)
         lines = [json.dumps(record, ensure_ascii=False) for record in records]
         (tmp_path / "file.jsonl").write_text("\n".join(lines), encoding="utf-8")
-        args = STAGES[stage].script.parse_arguments(workshop.command("out", *words, data=("file.jsonl",)))
+        args = STAGES[stage].script.parse_arguments(
+            workshop.command("out", "--val_ratio=0", *words, data=("file.jsonl",))
+        )
         said = []
         open_data(KINDS.get(stage, CHATS), args, Tokenizer.load(), said.append)
         return [line for line in said if line.startswith("warning: ")]
