@@ -7,7 +7,7 @@ BadRecord: no assistant turn, an unknown role, an empty turn, anything that is n
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
@@ -66,6 +66,12 @@ class Conversation:
     def characters(self) -> int:
         """About how many there are to encode: without tools and calls, which are few."""
         return sum(len(message["content"]) for message in self.messages)
+
+    def prompt_to_json(self) -> str:
+        """What its answer answers, as `to_json`: the messages before it up to the last of the user or the system."""
+        read = self.messages[: self.trained_from or None]
+        asked = max((i + 1 for i, message in enumerate(read) if message["role"] in ("user", "system")), default=0)
+        return replace(self, messages=read[:asked], untrained=frozenset()).to_json()
 
     def to_json(self) -> str:
         """What is said, as JSON with sorted keys: equal conversations give equal text, whatever their format."""
