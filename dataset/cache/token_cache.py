@@ -32,7 +32,7 @@ LAYOUT = 3  # to be raised with any change of what is stored, or of which docume
 MAX_VALIDATION_BYTES = 2_000_000
 
 # Bytes of text that a byte of a compressed file may stand for: gzip makes text 2 to 4 times smaller.
-COMPRESSION, PACKED = 4, (".gz", ".bz2", ".zst", ".parquet")
+COMPRESSION, PACKED = 4, (".gz", ".bz2", ".xz", ".zst", ".parquet")
 
 # With fewer documents than this, none is held out unless the hash happens to pick one. MOST_KEPT_BACK: answers.
 MIN_DOCUMENTS_TO_HOLD_OUT, MOST_KEPT_BACK = 10, 64
