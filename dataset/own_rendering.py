@@ -17,6 +17,7 @@ from model.text.own_template import OwnTemplate
 from model.text.tokenizer import THINK_AND_TOOLS, Tokenizer
 
 _TAGS = THINK_AND_TOOLS[:4]  # which an assistant writes itself
+_THOUGHT = re.compile(r"\s*(</?think>\s*)*")  # nothing, or an empty thought, or the beginning of one
 _FIRST_STAND_IN = 0x10F000  # private characters, for control tokens that a message spells while the template is at work
 
 
@@ -71,14 +72,21 @@ class OwnRendering:
             header = self._template.render(messages[:place], tools, prompt=True)
             start = _common(header, until)
             # A prompt may end with an empty thought, where this turn has a thought.
-            if not re.fullmatch(r"\s*(</?think>\s*)*", header[start:]):
+            if not _THOUGHT.fullmatch(header[start:]):
                 raise SproutError("its prompt for an answer is not how the answer's turn begins")
         else:
-            start = until.find(self._header) + len(self._header)
+            start = self._behind_header(until)
         *_, end = [start, *(match.end() for match in self._names.finditer(until, start))]
         if end == start or until[end:].strip():
             raise SproutError("no control token ends a turn of the assistant")
         return start, end
+
+    def _behind_header(self, first: str) -> int:
+        """Where the text of a chat's first turn, the assistant's, begins to be trained: as that of any other turn."""
+        for length in range(len(self._header), 0, -1):
+            if _THOUGHT.fullmatch(self._header[length:]) and self._header[:length] in first:
+                return first.find(self._header[:length]) + length
+        raise SproutError("its prompt for an answer is not how a chat's first turn begins")
 
     def _split(self, text: str, trained: list[tuple[int, int]]) -> Iterator[tuple[str | int, bool]]:
         """The text with its control tokens as ids, cut where what is trained begins."""

@@ -149,7 +149,8 @@ def _paths(path: Path, label: str | None) -> list[Path]:
 class ExampleCache(Cache):
     """A file of records of conversations; a subclass says which. `end_id` ends a turn.
 
-    PER_RECORD: conversations of a record. LABEL: the name of its label, if it has one.
+    PER_RECORD: conversations of a record. LABEL: the name of its label, if it has one. BY_PROMPT: whether all answers
+    of a prompt are held out, or none; else all copies of a record.
     CONTENTS: what `summary` says is in the file, with {records}, {tokens}, {trained} (a share of the tokens), and,
     for what is held out, {held_records}, {held_tokens}.
     """
@@ -161,6 +162,7 @@ class ExampleCache(Cache):
     FACTS: ClassVar = (*Cache.FACTS, "end_id")
     PER_RECORD: ClassVar[int] = 1
     LABEL: ClassVar[str | None] = None
+    BY_PROMPT: ClassVar[bool] = False
     CONTENTS: ClassVar[str]
 
     @classmethod
@@ -169,7 +171,7 @@ class ExampleCache(Cache):
 
     @classmethod
     def encoder(cls, tokenizer) -> "ExampleEncoder":
-        return ExampleEncoder(tokenizer, cls.RECORDS, cls.LABEL)
+        return ExampleEncoder(tokenizer, cls.RECORDS, cls.LABEL, cls.BY_PROMPT)
 
     def contents(self) -> str:
         trained = self.train.size.trained + self.validation.size.trained
@@ -196,13 +198,14 @@ class ExampleDocument(Protocol):
 class ExampleEncoder:
     """From documents of conversations to what an `ExampleWriter` takes, as `texts.TextEncoder` does."""
 
-    def __init__(self, tokenizer, kind: RecordKind, label: str | None):
-        self.tokenizer, self.kind, self._label = tokenizer, kind, label
+    def __init__(self, tokenizer, kind: RecordKind, label: str | None, by_prompt: bool = False):
+        self.tokenizer, self.kind, self._label, self._by_prompt = tokenizer, kind, label, by_prompt
         self._renderer = ChatRenderer(tokenizer)
         self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
         template = hashlib.sha256(unmarked(CHAT_TEMPLATE).encode("utf-8")).hexdigest()
         self._version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
         self._version |= self._renderer.variant
+        self._version |= {"held_out": "by prompt"} if by_prompt else {}
 
     def version(self, source: Path) -> dict:
         return self._version | reading_version(source)
@@ -210,8 +213,11 @@ class ExampleEncoder:
     def documents(self, documents):
         return documents
 
-    def content(self, document: ExampleDocument) -> bytes:
-        return document.to_json().encode("utf-8")
+    def contents(self, document: ExampleDocument) -> list[bytes]:
+        texts = [document.to_json()]
+        if self._by_prompt:  # a network that has learned from one answer of a prompt knows something of the others
+            texts.append(document.conversations[0].prompt_to_json())
+        return [text.encode("utf-8") for text in texts]
 
     def characters(self, document: ExampleDocument) -> int:
         return document.characters

@@ -32,19 +32,19 @@ Opened = TypeVar("Opened")
 _CLOCK_TICK_NS = 3 * 10**9
 
 
-def file_stamp(path: str | Path) -> dict[str, int]:
-    """What changes, in practice, whenever the content of the file does."""
-    stats = [os.stat(file) for file in files_of(path)]
-    size, changed = sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
-    return {"size": size, "mtime_ns": changed, "inode": stats[0].st_ino}
+def file_stamp(path: str | Path) -> dict[str, int | list]:
+    """What changes, in practice, whenever the content of the file, or of any file of the folder, does."""
+    files = [[file.name, (stat := os.stat(file)).st_size, stat.st_mtime_ns, stat.st_ino] for file in files_of(path)]
+    _, sizes, changed, inodes = zip(*files)
+    stamp = {"size": sum(sizes), "mtime_ns": max(changed), "inode": inodes[0]}
+    return stamp | ({"files": files} if len(files) > 1 else {})
 
 
 def content_hash(path: str | Path, notes: Path, progress: bool = True) -> str:
     """SHA-256 of the file, as hex digits; a note in the folder `notes` remembers it.
 
-    The note is believed while size, modification time (in nanoseconds) and inode are those of the file that
-    was hashed. Writing, replacing or restoring a file changes at least one of them; whoever sets the clock of
-    a file back by hand after editing it in place, keeping its size, has to delete the cache.
+    The note is believed while the stamp is that of what was hashed. Writing, replacing or restoring a file changes it;
+    whoever sets the clock of a file back after editing it in place, keeping its size, has to delete the cache.
     """
     name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
     note = notes / f"{name}.json"

@@ -198,9 +198,9 @@ class TextEncoder:
         """What decides the tokens besides the tokenizer."""
         return {}
 
-    def content(self, text: str) -> bytes:
-        """What decides whether the document is held out: the same bytes for the same document."""
-        return text.encode("utf-8")
+    def contents(self, text: str) -> list[bytes]:
+        """The same bytes for the same document; the last of them decide whether it is held out."""
+        return [text.encode("utf-8")]
 
     def text_bytes(self, text: str) -> int:
         return len(text.encode("utf-8"))

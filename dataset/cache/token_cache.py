@@ -32,10 +32,10 @@ LAYOUT = 3  # to be raised with any change of what is stored, or of which docume
 MAX_VALIDATION_BYTES = 2_000_000
 
 # Bytes of text that a byte of a compressed file may stand for: gzip makes text 2 to 4 times smaller.
-COMPRESSION, PACKED = 4, (".gz", ".bz2", ".zst", ".parquet")
+COMPRESSION, PACKED = 4, (".gz", ".bz2", ".xz", ".zst", ".parquet")
 
-# With fewer documents than this, none is held out unless the hash happens to pick one.
-MIN_DOCUMENTS_TO_HOLD_OUT = 10
+# With fewer documents than this, none is held out unless the hash happens to pick one. MOST_KEPT_BACK: answers.
+MIN_DOCUMENTS_TO_HOLD_OUT, MOST_KEPT_BACK = 10, 64
 
 # Hashes of documents that are kept to find copies: some 15 MB.
 MAX_HASHES = 2**17
@@ -55,8 +55,7 @@ def build_or_open(
 
     tokenizer: a `model.text.tokenizer.Tokenizer`. cache_type: what the records are read as, and how they are stored.
     val_ratio: share of the documents that is held out, 0 to 1 (`held_out_share` limits it for a run). A hash of a
-        document's content decides, so the choice depends on nothing else, and a document and its duplicates are
-        on the same side.
+        document's content decides, so its duplicates are on the same side; of judged answers one of their prompt.
     on_bad_line: "stop" raises at the first line that cannot be used; "skip" counts it and writes it to
         `bad_lines.jsonl`.
 
@@ -118,25 +117,25 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
     tokenizer = encoder.tokenizer
     documents = Documents(source, encoder.kind, on_bad_line, folder / "bad_lines.jsonl", progress)
     copies, text_bytes, framing = Copies(), 0, 0
-    last = None  # the last document to train on is kept back, as it may have to be held out
+    last, before = [], None  # the last documents to train on, one or those of one prompt: they may have to be held out
     with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:
         for batch, encoded in _encoded(text_batches(encoder.documents(documents), encoder.characters), encoder.encode):
             for document, parts in zip(batch, encoded, strict=True):
-                number = content_number(encoder.content(document))
-                copies.add(number)
+                numbers = [content_number(content) for content in encoder.contents(document)]
+                copies.add(numbers[0])
                 text_bytes += encoder.text_bytes(document)
                 framing += encoder.framing(document)
-                if is_held_out(number, val_ratio):
+                if is_held_out(numbers[-1], val_ratio):
                     validation.add(*parts)
                     continue
-                if last is not None:
-                    train.add(*last)
-                last = parts
-        if last is not None:
-            none_held_out = 0 < val_ratio < 1 and validation.size.documents == 0
-            needs_one = none_held_out and train.size.documents + 1 >= MIN_DOCUMENTS_TO_HOLD_OUT
-            (validation if needs_one else train).add(*last)  # its copies, if there are any, stay in the other stream
-        elif validation.size.documents == 0:
+                while last and (len(numbers) == 1 or numbers[-1] != before or len(last) == MOST_KEPT_BACK):
+                    train.add(*last.pop(0))
+                last, before = [*last, parts], numbers[-1]
+        none_held_out = 0 < val_ratio < 1 and validation.size.documents == 0
+        needs_one = none_held_out and train.size.documents + len(last) >= MIN_DOCUMENTS_TO_HOLD_OUT
+        for parts in last:
+            (validation if needs_one else train).add(*parts)  # copies that stood elsewhere stay in the other stream
+        if not last and validation.size.documents == 0:
             raise SproutError(documents.why_empty())
         sizes = {"train": train.finish(), "validation": validation.finish()}
     if val_ratio < 1 and sizes["train"].documents == 0:

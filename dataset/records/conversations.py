@@ -35,12 +35,12 @@ CHINESE_ROLES = {"系统": "system", "用户": "user", "助手": "assistant"}
 class Conversation:
     """The turns of a chat, and what the assistant may call.
 
-    messages: {"role": one of `ROLES`, "content": str}. A turn of the assistant may also have "reasoning_content":
-        str and "tool_calls": [{"name": str, "arguments": dict or str of JSON}, ...].
+    messages: {"role": one of `ROLES`, "content": str}; the assistant's may also have "reasoning_content": str and
+        "tool_calls": [{"name": str, "arguments": dict or str of JSON}, ...].
     tools: JSON objects, as the chat template takes them.
     skill: what a question of a test set examines, if its record says so.
-    trained_from: the messages before this one are only read, whoever speaks.
-    untrained: the assistant's messages that their record excludes from training; they are only read as well.
+    trained_from, untrained: the messages before this one, and those of the assistant that the record excludes from
+        training, are only read.
     """
 
     messages: tuple[dict, ...]
@@ -67,11 +67,16 @@ class Conversation:
         """About how many there are to encode: without tools and calls, which are few."""
         return sum(len(message["content"]) for message in self.messages)
 
+    def prompt_to_json(self) -> str:
+        """What its answer answers, as `to_json`: the messages before it up to the last of the user or the system."""
+        read = self.messages[: self.trained_from or None]
+        end = max((i + 1 for i, one in enumerate(read) if one["role"] in ("user", "system")), default=0)
+        return Conversation(read[:end], self.tools).to_json()
+
     def to_json(self) -> str:
         """What is said, as JSON with sorted keys: equal conversations give equal text, whatever their format."""
         said = {"messages": self.messages, "tools": self.tools}
-        if self.untrained:
-            said["untrained"] = sorted(self.untrained)
+        said |= {"untrained": sorted(self.untrained)} if self.untrained else {}
         return json.dumps(said, ensure_ascii=False, sort_keys=True)
 
 

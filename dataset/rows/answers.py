@@ -48,7 +48,7 @@ class AnswerBatch(RecordBatch):
 class AnswerCache(ExampleCache):
     """The answers of a file, and whether each is good."""
 
-    RECORDS, LABEL = UNPAIRED_OR_PAIRS, "good"
+    RECORDS, LABEL, BY_PROMPT = UNPAIRED_OR_PAIRS, "good", True
     CONTENTS = (
         "{records:,} answers, {tokens:,} tokens ({trained:.1%} of them in answers), held out {held_records:,} answers"
     )

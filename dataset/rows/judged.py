@@ -15,7 +15,7 @@ from dataset.rows.rows import Kind
 class ScoreCache(ExampleCache):
     """The scored answers of a file: each a conversation and its score."""
 
-    RECORDS, LABEL = SCORED, "scores"
+    RECORDS, LABEL, BY_PROMPT = SCORED, "scores", True
     CONTENTS = "{records:,} scored answers, {tokens:,} tokens, held out {held_records:,} answers"
 
 

@@ -13,7 +13,7 @@ from dataset.rows.rows import Kind
 class PairCache(ExampleCache):
     """The pairs of a preference file: the chosen and the rejected conversation of each, and its margin."""
 
-    RECORDS, PER_RECORD, LABEL = PREFERENCE, 2, "margins"
+    RECORDS, PER_RECORD, LABEL, BY_PROMPT = PREFERENCE, 2, "margins", True
     CONTENTS = (
         "{records:,} pairs, {tokens:,} tokens ({trained:.1%} of them in answers that are compared), held out "
         "{held_records:,} pairs"

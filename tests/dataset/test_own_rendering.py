@@ -202,6 +202,23 @@ def test_another_template_is_replaced_and_that_is_said(capsys, source):
     assert capsys.readouterr().err == ""
 
 
+def test_a_chat_that_begins_with_the_assistant_is_trained_from_the_start_of_its_answer():
+    # The prompt opens a thought, and not every answer has one.
+    source = (
+        "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}"
+        "{% if message.reasoning_content %}{{ '<think>\n' + message.reasoning_content + '\n</think>\n\n' }}{% endif %}"
+        "{{ message.content }}{% if message.tool_calls %}{{ message.tool_calls | tojson }}{% endif %}"
+        "{{ '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n<think>\n' }}{% endif %}"
+    )
+    renderer = ChatRenderer(with_chat_template(Tokenizer.load(), source))
+    assert renderer.replaced is None
+    chat = (assistant("Welcome to the shop."), user("I want milk."), assistant("Here you are."))
+    (rendered,) = renderer.render([Conversation(chat)])
+    trained = renderer.tokenizer.decode(rendered.ids[rendered.trained].tolist(), skip_special_tokens=False)
+    assert trained == "Welcome to the shop.<|im_end|>Here you are.<|im_end|>"
+
+
 def test_a_cache_of_one_template_is_not_taken_for_another():
     variants = [ChatRenderer(with_chat_template(Tokenizer.load(), source)).variant for source in KEPT.values()]
     assert len({json.dumps(variant) for variant in [*variants, ChatRenderer(Tokenizer.load()).variant]}) == 4

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dataset.cache.prompts import StoredPrompt
+from model.errors import SproutError
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop
 from training.rewards.loading import Reward
@@ -115,6 +116,7 @@ def test_a_weight_is_the_share_of_a_file(workshop):
     """Of conversations and texts; without weights, all rows are equally likely."""
     files = [str(workshop.folder / name) for name in ("chat_b.jsonl", "b.jsonl")]
     settings = {"ptx_weight": 1.0, "out_dir": str(workshop.folder), "max_seq_len": 32, "seed": 0}
+    settings["on_bad_line"] = "stop"
     tokenizer = load_model(workshop.folder / "start.pth").tokenizer
 
     def mixed(*sources) -> MixedIn:
@@ -124,6 +126,19 @@ def test_a_weight_is_the_share_of_a_file(workshop):
     assert alike.shares == [rows.rows_per_epoch for rows in alike.rows] and alike.shares[0] != alike.shares[1]
     weighted = mixed(f"{files[0]}:0.6", f"{files[1]}:0.2")
     assert weighted.shares == [0.6, 0.2]
+
+
+def test_what_is_mixed_in_obeys_on_bad_line_and_is_warned_about(workshop, tmp_path):
+    path = tmp_path / "odd.jsonl"
+    lines = (workshop.folder / "b.jsonl").read_text().splitlines()
+    path.write_text("\n".join([*lines[:1] * 40, "nonsense"]) + "\n")
+    settings = {"ptx_weight": 1.0, "ptx_path": [str(path)], "out_dir": str(tmp_path), "max_seq_len": 32, "seed": 0}
+    tokenizer, said = load_model(workshop.folder / "start.pth").tokenizer, []
+    with pytest.raises(SproutError, match="odd.jsonl:41: not valid JSON"):
+        MixedIn(mock.Mock(**settings, on_bad_line="stop"), tokenizer, None, said.append)
+    mixed = MixedIn(mock.Mock(**settings, on_bad_line="skip"), tokenizer, None, said.append)
+    assert mixed.rows[0].caches[0].train.size.documents == 40
+    assert [one for one in said if one.startswith("warning: about 98% of") or "are copies of other lines" in one]
 
 
 def test_a_reward_may_change_the_messages_that_it_gets(workshop):

@@ -30,8 +30,9 @@ def share_of(share: float, count: int, what: str) -> str:
     return f"{share:.1%} of the {what}" if count >= FEWEST_FOR_PERCENT else f"{round(share * count)} of {count} {what}"
 
 
-def validation_means(model, rows, batch_size: int, machine, sums_of: Callable) -> dict[str, float]:
-    """Means over the held-out records, shared out among the processes, by names that begin with `val_`.
+def validation_means(model, rows, batch_size: int, machine, sums_of: Callable) -> tuple[dict[str, float], int]:
+    """Means over the held-out records, shared out among the processes, by names that begin with `val_`; and how many
+    records they are of, which rows that were left out make fewer.
 
     sums_of(batch) -> sums over the records of a batch, by name.
     """
@@ -46,4 +47,4 @@ def validation_means(model, rows, batch_size: int, machine, sums_of: Callable) -
             for name, value in sums.items():
                 totals[name] = totals.get(name, 0.0) + value
             count += records
-    return {f"val_{name}": total / count for name, total in totals.items()}
+    return {f"val_{name}": total / count for name, total in totals.items()}, count

@@ -16,6 +16,7 @@ from dataset.rows.texts import TEXTS
 from dataset.sample.files import sample_file
 from training.engine import distributed
 from training.losses.next_token import next_token_loss
+from training.stages.data import warnings_about
 
 
 class MixedIn:
@@ -38,7 +39,17 @@ class MixedIn:
             files = []
             for source in sources:
                 if kinds[source] == kind.name:
-                    cache = build_or_open(source.path, tokenizer, kind.cache, val_ratio=0.0, cache_dir=cache_dir)
+                    cache = build_or_open(
+                        source.path,
+                        tokenizer,
+                        kind.cache,
+                        val_ratio=0.0,
+                        on_bad_line=args.on_bad_line,
+                        cache_dir=cache_dir,
+                        progress=distributed.is_main(),
+                    )
+                    for warning in warnings_about(cache, tokenizer):
+                        say(f"warning: {warning}")
                     files.append((cache, source.weight))
             if not files:
                 continue

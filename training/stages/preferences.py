@@ -61,8 +61,8 @@ def validate(model, rows, machine, batch_size: int, objective, beta: float, refe
         pair, _ = compare(model, batch, reference)
         return {"loss": objective(pair).sum(), **measures(pair, beta)}
 
-    found = validation_means(model, rows, batch_size, machine, sums)
-    preferred = share_of(found["val_rewards/accuracies"], rows.documents, "pairs")
+    found, count = validation_means(model, rows, batch_size, machine, sums)
+    preferred = share_of(found["val_rewards/accuracies"], count, "pairs")
     return ValidationResult(
         found,
         f"validation loss {found['val_loss']:.4f}, the chosen answer preferred in {preferred},"

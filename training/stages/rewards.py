@@ -86,16 +86,16 @@ def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objecti
             scores.append(batch.labels.cpu().double())
         return sums
 
-    found = validation_means(model, rows, batch_size, machine, sums)
+    found, count = validation_means(model, rows, batch_size, machine, sums)
     words = f"validation loss {found['val_loss']:.4f}"
     if "val_accuracy" in found:
-        preferred = share_of(found["val_accuracy"], rows.documents, "pairs")
+        preferred = share_of(found["val_accuracy"], count, "pairs")
         words += f", chosen answer preferred in {preferred}, by {found['val_margin']:.3f}"
     scores = [each for found_there in gathered(scores) for each in found_there]
     if scores:
         error, variance = found.pop("val_error"), torch.cat(scores).var(unbiased=False).item()
         if variance:
             found["val_explained"] = 1 - error / variance
-            of_few = f" of only {rows.documents} answers" if rows.documents < FEWEST_FOR_PERCENT else ""
+            of_few = f" of only {count} answers" if count < FEWEST_FOR_PERCENT else ""
             words += f", {found['val_explained']:.1%} of the variance of the scores explained{of_few}"
     return ValidationResult(found, words)

@@ -8,9 +8,13 @@ import pytest
 
 from dataset.cache import examples as example_cache
 from dataset.cache.token_cache import content_number, is_held_out
-from dataset.records.conversations import from_conversations
+from dataset.records.conversations import Conversation, from_conversations
+from dataset.records.prompts import from_prompt
 from dataset.rendering import ChatRenderer
+from dataset.rows.answers import ANSWERS
 from dataset.rows.chats import CHATS
+from dataset.rows.judged import SCORED_ANSWERS
+from dataset.rows.pairs import PAIRS
 from dataset.rows.rows import Rows
 from model.errors import SproutError
 from model.text import tokenizer as texts
@@ -102,6 +106,43 @@ def test_another_rendering_is_another_cache(tmp_path, build, monkeypatch, name, 
     assert build(path, kind=CHATS) == before
     monkeypatch.setattr(example_cache, name, value)
     assert build(path, kind=CHATS).folder != before.folder
+
+
+ANSWERS_OF = {
+    "pairs": (PAIRS, lambda asked, n: {"prompt": asked, "chosen": f"good {n}", "rejected": f"bad {n}", "margin": n}),
+    "labelled": (ANSWERS, lambda asked, n: {"prompt": asked, "completion": f"answer {n}", "label": n > 1}),
+    "scored": (SCORED_ANSWERS, lambda asked, n: {"input": asked, "output": f"answer {n}", "score": n}),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS_OF)
+@pytest.mark.parametrize("prompts, val_ratio", [(60, 0.2), (5, 1e-6)])
+def test_all_answers_of_a_prompt_are_on_one_side(tmp_path, build, tokenizer, name, prompts, val_ratio):
+    kind, record = ANSWERS_OF[name]
+    path = tmp_path / "a.jsonl"
+    records = [record(f"question {i}?", n) for i in range(prompts) for n in range(4)]
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    cache = build(path, kind=kind, val_ratio=val_ratio)
+
+    def asked(stream) -> list[str]:
+        texts = [tokenizer.decode(ids).split("?")[0] for ids, _ in examples_of(stream)]
+        return texts[:: stream.per_record]
+
+    trained, held_out = asked(cache.train), asked(cache.validation)
+    assert len(trained) + len(held_out) == 4 * prompts and cache.copies == 0
+    assert held_out and not set(trained) & set(held_out)
+    if prompts == 5:  # as no hash is that small, the last one is held out, with all of its answers
+        assert len(held_out) == 4
+
+
+@pytest.mark.parametrize("prompt, answers", [("q", ["a", "b"]), ("q", ["a"])])
+def test_what_an_answer_answers_is_the_same_in_all_kinds_of_records(prompt, answers):
+    user = {"role": "user", "content": prompt}
+    call = {"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": {}}]}
+    turns = [user, call, {"role": "tool", "content": "r"}, *({"role": "assistant", "content": one} for one in answers)]
+    expected = from_prompt({"prompt": prompt}).to_json()
+    for begins in (0, 1, 3):  # a scored answer, one that is compared from its call on, and one behind the same call
+        assert Conversation(tuple(turns), trained_from=begins).prompt_to_json() == expected
 
 
 class CountingEncoder(example_cache.ExampleEncoder):

@@ -76,7 +76,8 @@ def test_all_files_together_are_held_out_to_a_limit(tmp_path):
     assert share("jsonl", 50 * limit) == 0.01
     assert limit / 2 < share("jsonl", 1000 * limit) * 1000 * limit <= limit
     assert share("jsonl", 50 * limit, count=20) == share("jsonl", 1000 * limit) == share("jsonl", 1010 * limit)
-    assert share("jsonl.gz", 250 * limit) == share("parquet", 250 * limit) == share("jsonl", 1000 * limit)
+    for packed in ("jsonl.gz", "jsonl.bz2", "jsonl.xz", "jsonl.zst", "parquet"):
+        assert share(packed, 250 * limit) == share("jsonl", 1000 * limit)
 
 
 def test_a_document_of_two_files_is_on_the_same_side_in_both(tmp_path, build, tokenizer):

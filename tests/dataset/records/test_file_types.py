@@ -4,6 +4,8 @@ import bz2
 import gzip
 import json
 import lzma
+import os
+import time
 
 import pyarrow
 import pyarrow.csv
@@ -100,6 +102,25 @@ def test_a_saved_data_set_is_read_tokenised_and_noticed_when_it_changes(tmp_path
     first = cache()
     assert first.documents == len(RECORDS) and cache().folder == first.folder
     (folder / "data-00001-of-00002.arrow").write_bytes((folder / "data-00000-of-00002.arrow").read_bytes())
+    assert cache().folder != first.folder
+
+
+def test_a_shard_that_was_replaced_by_an_older_one_of_equal_size_is_noticed(tmp_path, small_tokenizer):
+    folder = saved(tmp_path / "saved")
+    old = time.time_ns() - 3600 * 10**9  # so old that the hash of the folder is remembered
+    for path in folder.iterdir():
+        os.utime(path, ns=(old, old))
+
+    def cache():
+        return build_or_open(folder, small_tokenizer, TEXTS.cache, cache_dir=tmp_path / "cache", progress=False)
+
+    first = cache()
+    assert list(tmp_path.glob("cache/content/*.json")) and cache().folder == first.folder
+    # As rsync and tar bring a corrected file over: with the time that it had elsewhere.
+    corrected, shard = tmp_path / "corrected.arrow", folder / "data-00001-of-00002.arrow"
+    corrected.write_bytes(shard.read_bytes().replace("你好".encode(), "再见".encode()))
+    os.utime(corrected, ns=(old - 10**9, old - 10**9))
+    os.replace(corrected, shard)
     assert cache().folder != first.folder
 
 
