@@ -182,7 +182,7 @@ def map_array(path: Path, dtype: str, length: int) -> np.ndarray:
         # A plain array over the map: slices of numpy's own subclass cost several times as much.
         return np.asarray(np.memmap(path, dtype, mode="r", shape=(length,)))
     except (OSError, ValueError) as error:
-        raise SproutError(f"{path} cannot be read any more ({error}): start again to build it anew") from error
+        raise SproutError(f"{path} cannot be read any more ({error}): the next start builds it anew") from error
 
 
 def has_size(path: Path, dtype: str, length: int) -> bool:
@@ -231,6 +231,6 @@ def check_seal(path: Path, seal: tuple[int, int] | None) -> None:
             while block := file.read(2**20):
                 found = zlib.crc32(block, found)
     except OSError as error:
-        raise SproutError(f"{path} cannot be read any more ({error}): start again to build it anew") from error
+        raise SproutError(f"{path} cannot be read any more ({error}): the next start builds it anew") from error
     if found != crc32:
         raise SproutError(f"{path.parent} is damaged: {path.name} has another checksum; delete this folder")

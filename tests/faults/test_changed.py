@@ -93,8 +93,8 @@ def test_every_part_of_a_run_is_in_the_table(stopped):
         named = set(read_checkpoint(result.resume_file)["identity"])
         # The first three are written only where they are on, the last only by pretraining.
         assert named | {"deterministic", "optimizer_memory", "shard", "train_only"} == set(CHANGES)
-    # Of the data, only how many held-out rows are scored: tests/stages/test_train_pretrain_resume.py.
-    assert set(EFFECTS) < set(CHANGES) | {"data.scored_rows"}
+    # Of the data, these are of tests/stages/test_train_pretrain_resume.py and tests/training/engine/test_early_end.py.
+    assert set(EFFECTS) < set(CHANGES) | {"data.scored_rows", "data.rewards", "data.tools"}
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "full_sft"])

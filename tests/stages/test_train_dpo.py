@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.faults.processes import Running, no_curves, together
-from tests.stages.workshop import Workshop
+from tests.stages.workshop import Workshop, assert_same_run, signal_at
 from training.engine.speed import _has_compiler as has_compiler
+from training.engine.step import Step
 from training.losses.preference import Settings, at_the_start
 from training.stages.held_out import share_of
 
@@ -230,3 +232,18 @@ def test_preferences_have_a_verdict_of_their_own(finished, capsys):
     diagnose.main([str(finished.logs)])
     said = capsys.readouterr().out
     assert "verdict   " in finished.said and "perplexity" not in said and "the better answer preferred in" in said
+
+
+def test_a_second_round_of_the_same_name_goes_on_with_its_reference(workshop):
+    """The start of the second round has been moved away, and its name means the result of the run."""
+    for out in ("twice", "twice_cut"):
+        workshop.train(out, *RUN, "--max_steps=2")
+    begins, words = ("--from_weight", "dpo"), (*RUN, "--max_steps=4")
+    whole = workshop.train("twice", *words, begins=begins)
+    with signal_at(Step, "update", 2):
+        assert workshop.fails("twice_cut", *words, begins=begins)[0] == 143
+    assert_same_run(workshop.train("twice_cut", *words, "--resume", begins=begins), whole)
+
+    shutil.rmtree(whole.folder / "earlier")
+    code, said = workshop.fails("twice", *words, "--resume", begins=begins)
+    assert code == 2 and "began with an earlier dpo_32.pth, which was moved to" in said and "put that file back" in said

@@ -78,3 +78,16 @@ def test_new_tokens_are_not_written_before_they_were_trained(workshop, capsys):
     begins = ("--from_weight", str(folder / "start.pth"), "--tokenizer_path", longer)
     with pytest.raises(UsageError, match="train them first"):
         Workshop(folder, "grpo").train("refused", *STEPS, *begins)
+
+
+def test_a_second_round_of_the_same_name_goes_on_with_the_weight_that_it_began_with(workshop):
+    """The start has been moved away, and its name means the result of the run, which has no new rows."""
+    stage, longer = Workshop(workshop.folder, "pretrain"), ("--tokenizer_path", workshop.folder / "longer")
+    words = (*STEPS, "--train_only=embeddings")
+    own = ("--from_weight", "pretrain", *map(str, longer))
+    for out in ("whole", "cut"):
+        stage.train(out, *STEPS, begins=("--from_weight", str(workshop.folder / "start.pth")))
+    whole = stage.train("whole", *words, begins=own)
+    with signal_at(Step, "update", 2):
+        assert stage.fails("cut", *words, begins=own)[0] == 143
+    assert_same_run(stage.train("cut", *words, "--resume", begins=own), whole)

@@ -1,4 +1,4 @@
-"""How a run ends before its last step: on a signal, after numbers that are not finite, or without memory.
+"""How a run ends before its last step: on a signal, after numbers that are not finite, without memory, on a failure.
 
 A run that comes to its end does not load this.
 """
@@ -44,6 +44,27 @@ def _end(run, error: BaseException) -> None:
             run.say(way_to_page(run.output.logs))
     elif isinstance(error, torch.OutOfMemoryError):
         raise SproutError(without_memory(error, run.plan, bool(run.machine.shards))) from error
+    elif isinstance(error, SproutError):
+        _save_before(run)
+
+
+def _save_before(run) -> None:
+    """Saves the last whole update before a failure in the loop, such as that of a reward of the user's.
+
+    What the unfinished update has added up is not in a save, so --resume makes it again. Only a process that is alone
+    saves: the others take part in a save, and may be waiting elsewhere for what this one was to send.
+    """
+    if run.machine.world_size > 1 or run.args.dry_run or run.metrics is None:
+        return
+    if run.saved_at == run.place or not (run.state.step or run.state.updates):
+        return
+    run.progress.close()
+    try:
+        run.save()
+    except (SproutError, OSError):  # the failure itself is what is said, such as a full disk
+        return
+    way = "" if GO_ON in os.environ else f"; with what failed mended, go on with: {command_to_go_on('--resume')}"
+    run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved{way}")
 
 
 def _stop(run) -> None:

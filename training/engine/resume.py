@@ -35,6 +35,8 @@ EFFECTS = {
     "batch_size": "sums are rounded in another order",
     "accumulation_steps": "sums are rounded in another order",
     "processes": "sums are rounded in another order",
+    "data.rewards": "answers are rated by these from the next step on, and an average over both says little",
+    "data.tools": "the next answers are written with these",
     "device": "results are rounded differently",
     "dtype": "results are rounded differently",
     "compile": "results are rounded differently",
@@ -130,6 +132,9 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
         return "; ".join(dict.fromkeys(words.values()))  # training and validation may be of one file
 
     refused = [name for name in changed if name not in EFFECTS]
+    rewards = [each.get("data.rewards") or () for each in (before, now)]
+    if any(saved.get("kept") or ()) and len(rewards[0]) != len(rewards[1]):
+        refused.append("data.rewards")  # the answers of the unfinished step are rated already, by so many
     as_before = of_data = ""
     if {"data.training", "data.validation"} & set(changed):
         of_data = "; give the data as they were, or start without --resume"

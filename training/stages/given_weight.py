@@ -5,6 +5,7 @@ from model.config import TransformerConfig, preset
 from model.errors import UsageError
 from model.files.loading import load_model
 from training.stages.arguments import size_overrides
+from training.stages.resumed_start import as_it_began
 
 
 def opened(args, source: str) -> tuple:
@@ -15,7 +16,7 @@ def opened(args, source: str) -> tuple:
     sizes = size_overrides(args)
     if args.rope_scaling_factor:
         sizes.pop("max_position_embeddings", None)  # it says how far the weight has read before its extension
-    path = find_weight(source, args.out_dir, args.hidden_size)
+    path = as_it_began(find_weight(source, args.out_dir, args.hidden_size), args)
     loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
     if args.preset:
         raise UsageError(

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from tests.stages.workshop import Workshop
+from model.files.reading import read_checkpoint
+from tests.stages.workshop import Workshop, assert_same_run
 from tests.training.support import flags
 from training.engine.early_end import without_memory
 from training.engine.plan import make_plan
@@ -57,3 +58,33 @@ def test_what_processes_that_share_a_network_go_without_is_not_advised():
     words = "--activation_checkpointing", "--batch_size=1", "--accumulation_steps=1"
     plan = make_plan(flags(*words), rows_per_epoch=1000, row_length=8, world_size=1)
     assert "give a smaller --max_seq_len" in without_memory(ERROR, plan, shards=True)
+
+
+FAILS = """import pathlib
+
+
+def letters(prompts, completions, **columns):
+    calls = pathlib.Path(__file__).with_suffix(".calls")
+    number = int(calls.read_text()) + 1 if calls.exists() else 1
+    calls.write_text(str(number))
+    if number == 3:
+        raise ValueError("no number")
+    return [text.count("a") / 6 for text in completions]
+"""
+
+
+def test_a_reward_that_fails_loses_no_step_and_the_mended_one_goes_on(tmp_path):
+    workshop = Workshop.create(tmp_path, "grpo")
+    words = ("--max_steps=4", "--epochs=4", "--eval_interval=0")
+    whole = workshop.train("whole", *words)
+    mended = (tmp_path / "my_reward.py").read_text("utf-8")
+    (tmp_path / "my_reward.py").write_text(FAILS, encoding="utf-8")
+    code, said = workshop.fails("out", *words)
+    assert code == 1 and "no number" in said
+    assert read_checkpoint(workshop.result("out").resume_file)["step"] == 2
+
+    (tmp_path / "my_reward.py").write_text(mended, encoding="utf-8")
+    assert "data.rewards was" in workshop.fails("out", *words, "--resume")[1]
+    gone_on = workshop.train("out", *words, "--resume", "--allow_changed")
+    assert "answers are rated by these from the next step on" in gone_on.said
+    assert_same_run(gone_on, whole)

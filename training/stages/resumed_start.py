@@ -1,0 +1,45 @@
+"""What the name of a weight meant when the run began that `--resume` goes on with.
+
+A run that begins with a weight of its own name moves that file to <out_dir>/earlier (`training/engine/earlier.py`).
+From its first save on, the name means the run's own result.
+"""
+
+import re
+from pathlib import Path
+
+from model.disk import previous_path
+from model.errors import UsageError
+from model.files.reading import read_checkpoint
+
+
+def as_it_began(path: str, args) -> str:
+    """`path`, a weight that the flags name; with --resume, if that is the run's own result, the earlier one.
+
+    Raises `UsageError` if that is gone and the run needs it. Where it needs it not, its state has every parameter.
+    """
+    own, state_file = Path(path), Path(path).with_name(f"{Path(path).stem}_resume.pth")
+    if not args.resume or getattr(args, "lora", False) or own.parent.resolve() != Path(args.out_dir).resolve():
+        return path  # adapters have a folder of their own, so their run has moved no network
+    if not re.fullmatch(rf"{re.escape(args.weight_name)}_\d+\.pth", own.name):
+        return path
+    if not (state_file.exists() or previous_path(state_file).exists()):
+        return path  # nothing to resume, which the run says
+    # A later run would have moved the state, too. So the newest file is the one that this run began with.
+    kept = sorted(own.parent.glob(f"earlier/{own.stem}_*/{own.name}"), key=lambda file: file.stat().st_mtime)
+    if kept:
+        return str(kept[-1])
+    if _is_needed(args, read_checkpoint(state_file, mmap=True)):
+        raise UsageError(
+            f"--resume: the run began with an earlier {own.name}, which was moved to"
+            f" {own.parent / 'earlier' / f'{own.stem}_TIME'} and is not there: put that file back, or start without"
+            " --resume"
+        )
+    return path
+
+
+def _is_needed(args, state: dict) -> bool:
+    """Whether the run compares with the network that it began with, learns from it, or changed its shape."""
+    identity = state.get("identity")
+    data = identity.get("data") if isinstance(identity, dict) else None
+    compares = isinstance(data, dict) and not data.keys().isdisjoint(("reference", "teacher"))
+    return compares or bool(getattr(args, "train_only", None) or args.rope_scaling_factor)
