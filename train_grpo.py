@@ -44,6 +44,7 @@ def parse_arguments(argv=None):
 
 
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}
+ADAPTER_RATE = {"imported": {"adamw": 1e-5}, "ours": {"adamw": 1.5e-3}}  # "ours" is measured (docs/grpo.md)
 
 
 def main(argv=None):
@@ -84,7 +85,7 @@ def main(argv=None):
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
 
         # How long, in which steps, at which learning rate
-        rates = None if args.lora else LEARNING_RATE
+        rates = ADAPTER_RATE if args.lora else LEARNING_RATE
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, args.group_size, args.kl_coef > 0)
         identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
         if args.kl_coef:

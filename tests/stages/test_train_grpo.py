@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dataset.cache.prompts import StoredPrompt
+from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop
 from training.rewards.loading import Reward
@@ -173,6 +174,17 @@ def test_a_step_whose_prompts_have_no_answer_is_not_rated_and_the_next_ones_are(
     workshop.main(command)
     rated = ["rewards/exact/mean" in line for line in workshop.result("few").metrics]
     assert len(rated) == 8 and not all(rated)
+
+
+def test_adapters_of_an_imported_network_learn_slowly(workshop):
+    """At 0.00001, as in DPO, where a step has 4096 tokens; by fine-tuning they learn at 0.0002."""
+    started = load_model(workshop.folder / "start.pth")
+    path = workshop.folder / "imported.pth"
+    save_weights(path, started.model, started.tokenizer, stage="full_sft", facts={"imported": True})
+    words = ("--lora", "--max_steps=1", "--eval_interval=0", f"--from_weight={path}")
+    with mock.patch("training.engine.plan.BASE_TOKENS", 1):
+        (line,) = workshop.train("slow", *words).metrics
+    assert line["lr"] == pytest.approx(1e-5)
 
 
 def test_another_reward_of_the_same_name_is_refused(workshop):

@@ -70,7 +70,11 @@ def add_ppo_arguments(parser: StageParser) -> None:
     )
     flag("--critic_warmup", type=count, default=10, metavar="N", help="steps of the critic alone (%(default)s)")
     flag(
-        "--critic_rate", type=positive, default=2.0, metavar="X", help="its learning rate, over that of the policy (2)"
+        "--critic_rate",
+        type=positive,
+        default=2.0,
+        metavar="X",
+        help="its learning rate, over that of the policy; with --lora, over the default without it (2)",
     )
     flag("--gamma", type=share, default=1.0, help="discount (%(default)g)")
     flag("--gae_lambda", type=share, default=0.95, help="default %(default)g")
