@@ -16,6 +16,7 @@ Begins with out/full_sft_512.pth and writes out/grpo_512.pth every 100 steps; ch
 `python eval_model.py --weight grpo`.
 """
 
+from model.errors import UsageError
 from training.stages.arguments import (
     StageParser,
     add_data_arguments,
@@ -40,6 +41,8 @@ def parse_arguments(argv=None):
     parser.set_defaults(compile="off")  # answers have other lengths in every step
     args = refuse_contradictions(parser.parse_args(argv))
     refuse_unused(parser, args, args.loss_type)
+    if args.max_turns != parser.get_default("max_turns") and not args.tools:
+        raise UsageError("--max_turns is for answers with tools: give --tools, or leave it out")
     return args
 
 

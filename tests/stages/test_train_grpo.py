@@ -201,6 +201,7 @@ def test_another_reward_of_the_same_name_is_refused(workshop):
     [
         (("--cispo_cap=4",), "--cispo_cap means nothing to --loss_type dapo: it is for cispo"),
         (("--loss_type=cispo", "--dual_clip=3"), "--dual_clip means nothing to --loss_type cispo"),
+        (("--max_turns=9",), "--max_turns is for answers with tools"),
         (("--group_size=1",), "compares an answer with no other"),
         (("--max_new_tokens=32",), "leaves no room for a prompt"),
         (("--max_new_tokens=31",), "no prompt leaves 31 tokens to its answer"),
