@@ -43,6 +43,8 @@ def parse_arguments(argv=None):
         args.from_weight = "pretrain"
     if args.on_policy and args.teacher_top_k:
         raise UsageError("--on_policy asks about answers that --teacher_top_k cannot know before: give one of the two")
+    if args.max_new_tokens != parser.get_default("max_new_tokens") and not args.on_policy:
+        raise UsageError("--max_new_tokens is for sampled answers: give --on_policy, or leave it out")
     if args.loss_type == "jsd" and args.jsd_beta == 0:
         raise UsageError("--jsd_beta 0 is no mixture: give a number between 0 and 1, or --loss_type forward_kl")
     return args

@@ -16,6 +16,7 @@ Begins with out/full_sft_512.pth and writes out/grpo_512.pth every 100 steps; ch
 `python eval_model.py --weight grpo`.
 """
 
+from model.errors import UsageError
 from training.stages.arguments import (
     StageParser,
     add_data_arguments,
@@ -40,10 +41,13 @@ def parse_arguments(argv=None):
     parser.set_defaults(compile="off")  # answers have other lengths in every step
     args = refuse_contradictions(parser.parse_args(argv))
     refuse_unused(parser, args, args.loss_type)
+    if args.max_turns != parser.get_default("max_turns") and not args.tools:
+        raise UsageError("--max_turns is for answers with tools: give --tools, or leave it out")
     return args
 
 
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 1e-4, "muon": 5e-4}}
+ADAPTER_RATE = {"imported": {"adamw": 1e-5}, "ours": {"adamw": 1.5e-3}}  # "ours" is measured (docs/grpo.md)
 
 
 def main(argv=None):
@@ -84,7 +88,7 @@ def main(argv=None):
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
 
         # How long, in which steps, at which learning rate
-        rates = None if args.lora else LEARNING_RATE
+        rates = ADAPTER_RATE if args.lora else LEARNING_RATE
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, args.group_size, args.kl_coef > 0)
         identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
         if args.kl_coef:

@@ -42,6 +42,7 @@ def parse_arguments(argv=None):
 
 
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 5e-5, "muon": 2.5e-4}}
+ADAPTER_RATE = {"imported": {"adamw": 1e-5}, "ours": {"adamw": 7.5e-4}}  # half of GRPO's, as above; not measured
 
 
 def main(argv=None):
@@ -62,6 +63,7 @@ def main(argv=None):
         ActorCritic,
         critic_of,
         open_reward_model,
+        rate_of_critic,
         warn_of_warmup,
     )
     from training.stages.adapters import add_adapters
@@ -85,7 +87,7 @@ def main(argv=None):
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate
-        rates = None if args.lora else LEARNING_RATE
+        rates = ADAPTER_RATE if args.lora else LEARNING_RATE
         beside = PARTS_BESIDE * sum(p.numel() for p in critic.parameters())
         plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside)
         warn_of_warmup(args.critic_warmup, plan.steps, run.say)
@@ -99,7 +101,8 @@ def main(argv=None):
 
         # The optimizers, and --resume, which refuses another reward model or reference
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
-        others = {CRITIC: (critic, optimizers_for(critic, args, args.critic_rate * plan.learning_rate, machine))}
+        critic_rate = rate_of_critic(args, plan, LEARNING_RATE)  # it is a whole network, even with --lora
+        others = {CRITIC: (critic, optimizers_for(critic, args, critic_rate, machine))}
         identity = identity_of(
             rows, validation, judge=reward_model.identity, mixed_in=mixed_in.identity, reference=begins_as
         )

@@ -286,6 +286,7 @@ def test_a_teacher_with_another_tokenizer_is_refused(workshop):
         (("--on_policy=0.5", "--teacher_top_k=4"), "give one of the two"),
         (("--teacher_top_k=272",), "not less than all 272 tokens"),
         (("--loss_type=jsd", "--jsd_beta=0"), "--jsd_beta 0"),
+        (("--max_new_tokens=9",), "--max_new_tokens is for sampled answers: give --on_policy"),
         (("--alpha=1.5",), "--alpha"),
         (("--on_policy=-0.1",), "--on_policy"),
         (("--temperature=0",), "--temperature"),

@@ -205,6 +205,14 @@ def test_a_flag_that_the_loss_does_not_know_is_refused(workshop, words, losses):
     assert code == 2 and f"means nothing to --loss_type sigmoid: it is for {losses}" in message
 
 
+@pytest.mark.parametrize(
+    "loss, flag", [("orpo", "--beta=0.5"), ("orpo", "--no_precompute_ref"), ("simpo", "--no_precompute_ref")]
+)
+def test_flags_of_a_reference_are_refused_without_one(workshop, loss, flag):
+    code, message = workshop.fails("alone", f"--loss_type={loss}", flag)
+    assert code == 2 and f"{flag.split('=')[0]} means nothing to --loss_type {loss}" in message
+
+
 def test_pairs_that_are_too_long_to_be_validated_on_are_counted(workshop):
     said = workshop.train("long", "--max_steps=1", "--val_ratio=0.5", "--max_seq_len=21").said
     assert re.search(r"validation leaves out \d+ pairs, of which an answer begins beyond --max_seq_len", said)

@@ -8,6 +8,7 @@ import torch
 
 from dataset.cache.prompts import StoredPrompt
 from model.errors import SproutError
+from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop
 from training.rewards.loading import Reward
@@ -190,6 +191,17 @@ def test_a_step_whose_prompts_have_no_answer_is_not_rated_and_the_next_ones_are(
     assert len(rated) == 8 and not all(rated)
 
 
+def test_adapters_of_an_imported_network_learn_slowly(workshop):
+    """At 0.00001, as in DPO, where a step has 4096 tokens; by fine-tuning they learn at 0.0002."""
+    started = load_model(workshop.folder / "start.pth")
+    path = workshop.folder / "imported.pth"
+    save_weights(path, started.model, started.tokenizer, stage="full_sft", facts={"imported": True})
+    words = ("--lora", "--max_steps=1", "--eval_interval=0", f"--from_weight={path}")
+    with mock.patch("training.engine.plan.BASE_TOKENS", 1):
+        (line,) = workshop.train("slow", *words).metrics
+    assert line["lr"] == pytest.approx(1e-5)
+
+
 def test_another_reward_of_the_same_name_is_refused(workshop):
     path = workshop.folder / "mine.py"
     path.write_text(REWARDS)
@@ -204,10 +216,16 @@ def test_another_reward_of_the_same_name_is_refused(workshop):
     [
         (("--cispo_cap=4",), "--cispo_cap means nothing to --loss_type dapo: it is for cispo"),
         (("--loss_type=cispo", "--dual_clip=3"), "--dual_clip means nothing to --loss_type cispo"),
+        (("--max_turns=9",), "--max_turns is for answers with tools"),
         (("--group_size=1",), "compares an answer with no other"),
         (("--max_new_tokens=32",), "leaves no room for a prompt"),
         (("--max_new_tokens=31",), "no prompt leaves 31 tokens to its answer"),
-        (("--mini_batches=500",), "more than the 128 answers"),
+        (("--mini_batches=17",), "the 16 answers in a step are too few for 17 mini-batches: give --prompts_per_step 5"),
+        (
+            ("--prompts_per_step=5",),
+            "--prompts_per_step 5 cannot be had with --batch_size 2 and --accumulation_steps 2: give --prompts_per_step"
+            " 4, or --batch_size 1 --accumulation_steps 5",
+        ),
         (("--lora", "--lora_dropout=0.1"), "drop it"),
         (("--reward=exakt",), "did you mean exact?"),
     ],

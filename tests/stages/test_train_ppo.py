@@ -12,6 +12,7 @@ from model.files.loading import load_model
 from model.files.reward import Spread, load_reward
 from model.reward import RewardModel
 from tests.stages.workshop import Workshop, same
+from training.engine.run import Run
 from training.stages import rollouts
 from training.stages.actor_critic import ActorCritic
 from training.stages.rollouts import Rollouts, from_kept
@@ -118,6 +119,29 @@ def test_while_the_critic_warms_up_the_policy_stays_as_it_is(workshop):
     last = workshop.train("warm then learns", *words, "--critic_warmup=2")
     assert any(not torch.equal(tensor, start[name]) for name, tensor in last.weights.items())
     assert "learns nothing" not in last.said
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        ((), {"model": 1.0, "critic": 2.0}),
+        (("--learning_rate=0.01",), {"model": 200.0, "critic": 400.0}),
+        (("--lora",), {"model": 15.0, "critic": 2.0}),
+        (("--lora", "--learning_rate=0.01", "--critic_rate=3"), {"model": 200.0, "critic": 3.0}),
+    ],
+)
+def test_the_critic_learns_at_the_rate_of_a_whole_network(workshop, words, expected):
+    """Rates over 0.00005, the default from a weight of Sprout, where a step has 4096 tokens."""
+    found, begin = {}, Run.begin
+
+    def begun(run, *args, **settings):
+        begin(run, *args, **settings)
+        groups = {name: updater.optimizers[0].param_groups for name, updater in run.updaters.items()}
+        found.update({name: group["peak_lr"] / 5e-5 for name, (group, *_) in groups.items()})
+
+    with mock.patch.object(Run, "begin", begun), mock.patch("training.engine.plan.BASE_TOKENS", 1):
+        workshop.train(f"rates_{len(words)}{'--lora' in words}", "--max_steps=1", "--eval_interval=0", *words)
+    assert found == pytest.approx(expected)
 
 
 def test_a_step_that_is_ended_twice_moves_the_weight_of_the_kl_once(workshop):

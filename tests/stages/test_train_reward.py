@@ -224,6 +224,11 @@ def test_a_loss_for_other_data_is_refused(workshop, data, loss, named):
     assert code == 2 and named in message and message.count("\n") == 1
 
 
+def test_a_flag_of_pairs_is_refused_with_scored_answers(workshop):
+    code, message = workshop.fails("centered", "--center=50", "--max_steps=1", data=("scored.jsonl",))
+    assert code == 2 and "--center means nothing to scored answers" in message and message.count("\n") == 1
+
+
 def test_pairs_and_scores_do_not_mix(workshop):
     code, message = workshop.fails("mixed", "--max_steps=1", data=("pairs_a.jsonl", "scored.jsonl"))
     assert code == 1 and "scored.jsonl:1" in message and "the record is of another kind" in message

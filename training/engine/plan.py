@@ -168,7 +168,7 @@ def make_plan(
 
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = min(args.max_steps or math.inf, args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens))
-    default_rate, reasons["learning_rate"] = _learning_rate(
+    default_rate, reasons["learning_rate"] = rate_by_rule(
         args.optimizer, step_tokens, begins_with, imported, base_rates, adapters=getattr(args, "lora", False)
     )
     rate = default_rate
@@ -224,7 +224,7 @@ def rows_of_a_step(args, available: int, row_length: int, world_size: int) -> tu
     return max(1, round(tokens / row_length)), reason
 
 
-def _learning_rate(
+def rate_by_rule(
     optimizer: str, step_tokens: int, begins_with: str | None, imported: bool, base_rates: dict | None, adapters: bool
 ) -> tuple[float, str]:
     """The learning rate by the rule, and the rule in words."""

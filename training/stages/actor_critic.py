@@ -11,6 +11,7 @@ from model.errors import SproutError
 from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
 from training.engine import distributed
+from training.engine.plan import Plan, rate_by_rule
 from training.losses.advantages import gae, moments, whiten
 from training.losses.kl import k1
 from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
@@ -51,6 +52,17 @@ def critic_of(reward_model: ModelReward) -> RewardModel:
         with torch.no_grad():
             critic.score.weight /= reward_model.spread.deviation
     return critic
+
+
+def rate_of_critic(args, plan: Plan, base_rates: dict) -> float:
+    """The learning rate of the critic: --critic_rate times that of the policy. Where the policy learns by adapters,
+    whose rates are of another order, it is --critic_rate times the rate by `base_rates`, as in `plan_for`.
+    """
+    rate = plan.learning_rate
+    if args.lora:
+        base = base_rates["imported" if plan.imported else "ours"]
+        rate, _ = rate_by_rule(args.optimizer, plan.tokens_per_step, plan.begins_with, plan.imported, base, False)
+    return args.critic_rate * rate
 
 
 def warn_of_warmup(warmup: int, steps: int, say) -> None:

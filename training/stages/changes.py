@@ -1,4 +1,4 @@
-"""What few runs ask of the network that they begin with: longer texts, frozen layers, and a size it cannot have."""
+"""What few runs ask of their first network: longer texts, experts, frozen layers, and a size it cannot have."""
 
 from model.config import TransformerConfig
 from model.errors import UsageError
@@ -15,6 +15,23 @@ def too_large(config: TransformerConfig, memory: int) -> UsageError:
         f"a network of {parameters / 1e6:,.0f} M parameters takes {4 * parameters / 1e9:,.0f} GB, and this machine has"
         f" {memory / 1e9:,.0f} GB of memory: choose a smaller --preset or smaller sizes"
     )
+
+
+def with_experts(config: TransformerConfig, args, sizes: dict) -> TransformerConfig:
+    """The configuration of a new network with experts in place of the MLPs of `config`.
+
+    sizes: the size flags that are given. Raises `UsageError` where none of them asks for experts.
+    """
+    from model.experts import ExpertsConfig
+
+    if args.preset != "moe" and "num_experts" not in sizes:
+        name = next(name for name in sizes if not hasattr(config, name))
+        flag = f"--no_{name}" if sizes[name] is False else f"--{name}"
+        raise UsageError(
+            f"{flag} is for a network with experts, and this one is dense: give --num_experts or --preset moe, or drop"
+            " it"
+        )
+    return ExpertsConfig.of(config)
 
 
 def extended_for_training(loaded, args) -> Transformer:

@@ -2,7 +2,7 @@
 
 from dataset.cache.texts import TextCache
 from dataset.cache.unknown import warning_about_unknown
-from dataset.rows.marked_texts import warning_about_markers
+from dataset.rows.marked_texts import SplitTextCache, warning_about_markers
 from model.errors import SproutError
 
 
@@ -13,12 +13,13 @@ def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool, lost: bo
     too few bytes, or for more than it can.
     """
     warnings = []
+    plain = isinstance(cache, TextCache) and not isinstance(cache, SplitTextCache)  # --format makes a subclass
     if copied:
         warnings.append(
             f"about {cache.copies:.0%} of {cache.source} are copies of other lines in it: what is seen several times is"
             " learned by heart; remove the copies if you do not want that"
         )
-    if lost and type(cache) is TextCache and not cache.train.size.text_tokens + cache.validation.size.text_tokens:
+    if lost and plain and not cache.train.size.text_tokens + cache.validation.size.text_tokens:
         raise SproutError(
             f"the tokenizer makes no token of any text in {cache.source}: its vocabulary is empty or of another script;"
             " look at its tokenizer.json, or train a tokenizer on your text (docs/tokenizer.md)"
@@ -30,6 +31,6 @@ def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool, lost: bo
         )
     if tokenizer.unknown_id is not None:
         warnings.append(warning_about_unknown(cache, tokenizer.unknown_id))
-    if type(cache) is TextCache:
+    if plain:
         warnings.append(warning_about_markers(cache.source, tokenizer))
     return [warning for warning in warnings if warning]

@@ -13,6 +13,7 @@ from training.engine.distributed import gathered
 from training.losses.reward import bt, hinge, mse
 from training.stages.checks import ValidationResult
 from training.stages.held_out import FEWEST_FOR_PERCENT, share_of, validation_means
+from training.stages.stage_arguments import CENTER
 
 ANSWERS_MEASURED = 256  # so the mean is known to 6 % of the deviation, and the deviation to 4 %
 LOSS_OF = {"preference": "bt", "scored": "mse"}  # by default
@@ -27,6 +28,8 @@ def loss_for(args, kind: str) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
     if (name == "mse") != (kind == "scored"):
         what, other = ("scored answers", "mse") if kind == "scored" else ("pairs", "bt or hinge")
         raise UsageError(f"--loss_type {name} is not for {what}, which the data are: give {other}, or drop the flag")
+    if name == "mse" and args.center != CENTER:
+        raise UsageError("--center means nothing to scored answers, which the data are: it is for pairs, so drop it")
     losses = {
         "bt": lambda found, margins: bt(*found, margins, args.center),
         "hinge": lambda found, margins: hinge(*found, margins, args.hinge_margin),

@@ -8,7 +8,7 @@ from training.stages.stage_arguments import POLICY_LOSSES
 
 def add_rollout_arguments(parser: StageParser, mini_batches: int = 1) -> None:
     flag = parser.flags("rollouts", RESULT)
-    flag("--prompts_per_step", COMPARED, type=positive_int, default=32, metavar="N", help="default %(default)s")
+    flag("--prompts_per_step", COMPARED, type=positive_int, metavar="N", help="default 32, or what --batch_size makes")
     flag("--max_new_tokens", type=positive_int, default=128, metavar="N", help="limit of an answer (%(default)s)")
     flag("--temperature", type=positive, default=1.0, help="for sampling and for learning (%(default)g)")
     flag(
@@ -70,7 +70,11 @@ def add_ppo_arguments(parser: StageParser) -> None:
     )
     flag("--critic_warmup", type=count, default=10, metavar="N", help="steps of the critic alone (%(default)s)")
     flag(
-        "--critic_rate", type=positive, default=2.0, metavar="X", help="its learning rate, over that of the policy (2)"
+        "--critic_rate",
+        type=positive,
+        default=2.0,
+        metavar="X",
+        help="its learning rate, over that of the policy; with --lora, over the default without it (2)",
     )
     flag("--gamma", type=share, default=1.0, help="discount (%(default)g)")
     flag("--gae_lambda", type=share, default=0.95, help="default %(default)g")
@@ -98,15 +102,12 @@ def add_ppo_arguments(parser: StageParser) -> None:
 
 def refuse_contradictions(args):
     """The flags, unchanged. Raises `UsageError` for flags that contradict each other."""
-    group, answers = getattr(args, "group_size", None), args.prompts_per_step * getattr(args, "group_size", 1)
-    if group == 1:
+    if getattr(args, "group_size", None) == 1:
         raise UsageError("--group_size 1 compares an answer with no other, so nothing is learned: give 2 or more")
     if args.max_new_tokens >= args.max_seq_len:
         raise UsageError(
             f"--max_new_tokens {args.max_new_tokens} leaves no room for a prompt in --max_seq_len {args.max_seq_len}"
         )
-    if args.mini_batches > answers:
-        raise UsageError(f"--mini_batches {args.mini_batches} is more than the {answers} answers of a step")
     if args.lora_dropout:
         raise UsageError(
             "--lora_dropout would score answers by another network than the one that sampled them: drop it"

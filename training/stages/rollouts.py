@@ -9,6 +9,7 @@ sampler's own probabilities, which other kernels compute, do not.
 """
 
 import copy
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from training.stages.answer_rows import Answer, AnswerBatch, action_log_probabil
 
 NUMBERS = {"ended": torch.bool, "last": torch.int64, "calls": torch.int64, "failed": torch.int64}  # of an answer
 MOST_HELD_OUT = 256  # prompts that are answered in a validation
+PROMPTS_PER_STEP = 32  # unless --prompts_per_step, or both --batch_size and --accumulation_steps say otherwise
 ANSWERS_AT_ONCE = 512  # more at a time are no faster, and their keys and values take memory
 
 
@@ -198,12 +200,9 @@ def plan_of_rollouts(
 
     has_reference: whether a frozen copy of what is trained is kept. beside: parameters of further networks.
     """
-    asked, world, length = args.prompts_per_step, machine.world_size, group_size * rows.row_length
-    own = max(1, asked // world)
-    at_once = min(own, max(1, MICRO_BATCH_TOKENS // length))
-    size = args.batch_size or next(size for size in range(at_once, 0, -1) if own % size == 0)
+    length, (size, times) = group_size * rows.row_length, micro_batches(args, group_size, rows, machine.world_size)
     args, asked_for = copy.copy(args), args
-    args.batch_size, args.accumulation_steps = size, args.accumulation_steps or max(1, round(asked / (size * world)))
+    args.batch_size, args.accumulation_steps = size, times
     args.fit = None  # which would choose these two
     copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if has_reference else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
@@ -235,6 +234,38 @@ def _with_validation(plan: Plan, held_out: ValidationRows, args, group_size: int
         held_out.keep(answered)
         reasons = reasons | {"held_out": f"; validation answers {answered:,} of {held_out.held:,} held-out prompts"}
     return replace(plan, validations=min(20, most // answered), reasons=reasons)
+
+
+def micro_batches(args, group_size: int, rows, world: int) -> tuple[int, int]:
+    """How many prompts of a step are in a micro-batch, and how many micro-batches it has in each of `world` processes.
+
+    Raises `UsageError` where --prompts_per_step cannot be so many, or has too few answers for --mini_batches.
+    """
+    asked, size, times = args.prompts_per_step or PROMPTS_PER_STEP, args.batch_size, args.accumulation_steps
+    own = max(1, asked // world)
+    if not size and times:
+        size = max(1, own // times)
+    elif not size:
+        most = min(own, max(1, MICRO_BATCH_TOKENS // (group_size * rows.row_length)))
+        size = next(size for size in range(most, 0, -1) if own % size == 0)
+    times = times or max(1, round(own / size))
+    found = size * times * world
+    if args.prompts_per_step not in (None, found):
+        given = {"--batch_size": args.batch_size, "--accumulation_steps": args.accumulation_steps}
+        flags = [f"{name} {value}" for name, value in given.items() if value]
+        flags += [f"{world} processes"] if world > 1 else []
+        raise UsageError(
+            f"--prompts_per_step {asked} cannot be had with {' and '.join(flags)}: give --prompts_per_step {found}"
+            + (f", or --batch_size {math.gcd(own, size)} --accumulation_steps {own // math.gcd(own, size)}")
+            * (own * world == asked)
+        )
+    if args.mini_batches > size * times * group_size:
+        answers = f"{size * times * group_size} answers" + " of each process" * (world > 1)
+        raise UsageError(
+            f"the {answers} in a step are too few for {args.mini_batches} mini-batches: give --prompts_per_step"
+            f" {world * math.ceil(args.mini_batches / group_size)} or more, or a smaller --mini_batches"
+        )
+    return size, times
 
 
 def to_keep(prompts: Sequence[StoredPrompt], answers: Sequence[Answer], tokenizer) -> dict:

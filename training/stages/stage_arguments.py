@@ -9,6 +9,7 @@ OF_PAIRS = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_ze
 LOSS_TYPES = (*OF_PAIRS, "kto")
 
 REWARD_LOSS_TYPES = ("bt", "hinge", "mse")  # functions in training/losses/reward.py
+CENTER = 0.01  # of bt
 
 DIVERGENCES = ("forward_kl", "reverse_kl", "jsd")  # training/losses/distillation.py
 
@@ -17,6 +18,8 @@ POLICY_LOSSES = (*CLIPPED, "cispo", "sapo")  # training/losses/policy.py
 
 # The losses that use a flag, for the flags that only some losses use.
 LOSSES_OF = {
+    "beta": tuple(name for name in LOSS_TYPES if name != "orpo"),
+    "precompute_ref": tuple(name for name in LOSS_TYPES if name not in ("simpo", "orpo")),
     "label_smoothing": ("cdpo", "robust"),
     "gamma": ("simpo",),
     "odds_weight": ("orpo",),
@@ -38,9 +41,9 @@ def refuse_unused(parser: StageParser, args, loss_type: str) -> None:
     for name, losses in LOSSES_OF.items():
         if hasattr(args, name) and loss_type not in losses and getattr(args, name) != parser.get_default(name):
             others = " and ".join(filter(None, (", ".join(losses[:-1]), losses[-1])))
+            flag = f"--no_{name}" if getattr(args, name) is False else f"--{name}"
             raise UsageError(
-                f"--{name} means nothing to --loss_type {loss_type}: it is for {others}, so drop it or"
-                " choose such a loss"
+                f"{flag} means nothing to --loss_type {loss_type}: it is for {others}, so drop it or choose such a loss"
             )
 
 
@@ -93,7 +96,7 @@ def add_reward_arguments(parser: StageParser) -> None:
     flag = parser.flags("reward", RESULT)
     flag("--loss_type", choices=REWARD_LOSS_TYPES, help="bt or hinge for pairs (bt), mse for scored answers")
     flag("--hinge_margin", type=nonnegative, default=1.0, metavar="M", help="hinge: M (%(default)g)")
-    flag("--center", type=nonnegative, default=0.01, metavar="X", help="bt: keeps rewards near zero (%(default)g)")
+    flag("--center", type=nonnegative, default=CENTER, metavar="X", help="bt: keeps rewards near zero (%(default)g)")
 
 
 def add_reason_arguments(parser: StageParser) -> None:

@@ -69,10 +69,10 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
 def new_config(args, vocab_size: int) -> TransformerConfig:
     """The configuration of a new network: a preset, changed by the size flags, with the tokenizer's vocabulary."""
     config, sizes = preset(args.preset or "26m"), size_overrides(args)
-    if args.preset == "moe" or args.num_experts:
-        from model.experts import ExpertsConfig  # dense networks do not load it
+    if args.preset == "moe" or not all(hasattr(config, name) for name in sizes):
+        from training.stages.changes import with_experts  # dense networks do not load it
 
-        config = ExpertsConfig.of(config)
+        config = with_experts(config, args, sizes)
     config = config.replace(vocab_size=vocab_size, **sizes)
     if args.rope_scaling_factor:
         raise UsageError("--rope_scaling_factor extends a network that is trained: name it with --from_weight")

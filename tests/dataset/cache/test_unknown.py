@@ -12,6 +12,7 @@ from dataset.rows.texts import TEXTS
 from model.errors import SproutError
 from model.text.tokenizer import Tokenizer
 from training.stages.data import warnings_about
+from training.stages.kinds import with_format
 
 WORDS = ["[UNK]", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "the", "river"]
 EOS = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|endoftext|>"}
@@ -70,6 +71,12 @@ def test_markers_in_texts_are_said(tmp_path):
     share = spelled / sum(map(len, tokenizer.encode_batch(MARKED[:2])))
     assert warning.startswith(f"{share:.0%} of the tokens") and "<|im_end|>, <|im_start|>" in warning
     assert warning_about_markers(cache_of(tmp_path, ["2 < 3 and so on"], tokenizer).source, tokenizer) is None
+
+
+def test_markers_are_said_where_the_format_is_asked_for(tmp_path):
+    tokenizer = Tokenizer.load()
+    cache = cache_of(tmp_path, MARKED, tokenizer, with_format(TEXTS, "text").cache)
+    assert any("--markers split" in one for one in warnings_about(cache, tokenizer))
 
 
 def test_documents_end_where_markers_stand(tmp_path):

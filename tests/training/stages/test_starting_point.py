@@ -42,6 +42,16 @@ def test_a_new_network_has_the_vocabulary_and_special_tokens_of_its_tokenizer(be
     assert str(origin) == "a new network" and origin.stage is None
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["--router_aux_loss_coef 0.5", "--no_norm_topk_prob", "--num_experts_per_tok 2", "--moe_intermediate_size 2"],
+)
+def test_flags_of_experts_are_not_for_a_new_dense_network(begin, words):
+    path, (flag, *_) = str(begin.folder / "tokenizer"), words.split()
+    with pytest.raises(UsageError, match=f"{flag} is for a network with experts.*--num_experts or --preset moe"):
+        begin.call("--preset", "tiny", "--tokenizer_path", path, *words.split())
+
+
 @pytest.mark.parametrize("flag", ["--from_weight", "--weight_path"])
 def test_a_weight_opens_by_name_and_by_path(begin, flag):
     source = "pretrain" if flag == "--from_weight" else str(begin.folder / "pretrain_32.pth")
