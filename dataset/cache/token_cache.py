@@ -108,8 +108,7 @@ def build_or_open(
 
 
 def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_line: str, progress: bool) -> dict:
-    """One pass over the file: writes the streams `train` and `validation` (and `bad_lines.jsonl`, if any) and returns
-    what is in them.
+    """One pass over the file: writes `train`, `validation` (and `bad_lines.jsonl`, if any); returns what is in them.
 
     encoder: as `texts.TextEncoder`. See `build_or_open` for the other arguments. Raises SproutError for a bad line that
     is not to be skipped and for a file without documents.

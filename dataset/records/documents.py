@@ -66,8 +66,7 @@ class BadLines:
     """The lines of a file that cannot be used. With `on_bad_line="stop"` the first one raises; with "skip" all are
     counted and written to `path`.
 
-    Attributes: `counts` by reason; `first`, if there is one. The file has a JSON object for each line and is created
-    at the first.
+    Attributes: `counts` by reason; `first`, if there is one. The file has a JSON object for each line.
     """
 
     def __init__(self, on_bad_line: str, path: str | Path):

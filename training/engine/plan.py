@@ -81,8 +81,7 @@ class Plan:
 
 
 def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = None, parameters_beside: int = 0) -> Plan:
-    """The plan of a stage that trains `model` on `rows`. Of rows held out by --val_ratio, leaves no more than a short
-    run can score; for --fit, sets optimizer_memory.
+    """The plan of a stage that trains `model` on `rows`. Trims rows of --val_ratio; for --fit, sets optimizer_memory.
 
     origin: where the network comes from, as in `training.stages.starting_point`.
     base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
