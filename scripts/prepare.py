@@ -21,6 +21,7 @@ from dataset.command_line import CommandParser, fraction, positive, positive_int
 from dataset.prepare.settings import STEPS, Settings
 from model.errors import SproutError, UsageError, counted
 
+MOST_EPOCHS = 10_000
 EXAMPLES = {"--rules_for": "code", "--kind_for": "markdown", "--weights": "0.5"}
 KINDS = ("text", "markdown", "html")
 RULES = ("prose", "code", "none")
@@ -166,6 +167,10 @@ def settings_of(args, files) -> Settings:
             raise UsageError(f"--{flag} needs the step {step!r}: add it to --steps")
     if args.weights and args.temperature:
         raise UsageError("--weights and --temperature both say how to mix: give one of them")
+    if args.max_epochs > MOST_EPOCHS:
+        raise UsageError(
+            f"--max_epochs {args.max_epochs:g} writes a document more than {MOST_EPOCHS:,} times: give less"
+        )
     rules, conversation_rules = dict.fromkeys(args.sources, args.rules), dict.fromkeys(args.sources, "none")
     for source, value in _by_source("--rules_for", args.rules_for, args.sources).items():
         if value not in RULES:

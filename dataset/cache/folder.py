@@ -15,7 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -213,7 +213,8 @@ class SummedFile:
         return self.crc32, changed
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # of a full disk; what is not finished is thrown away
+            self._file.close()
 
 
 def check_seal(path: Path, seal: tuple[int, int] | None) -> None:

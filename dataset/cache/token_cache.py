@@ -56,8 +56,7 @@ def build_or_open(
     tokenizer: a `model.text.tokenizer.Tokenizer`. cache_type: what the records are read as, and how they are stored.
     val_ratio: share of the documents that is held out, 0 to 1 (`held_out_share` limits it for a run). A hash of a
         document's content decides, so its duplicates are on the same side; of judged answers one of their prompt.
-    on_bad_line: "stop" raises at the first line that cannot be used; "skip" counts it and writes it to
-        `bad_lines.jsonl`.
+    on_bad_line: "stop" raises at the first line that cannot be used; "skip" keeps it in `bad_lines.jsonl`.
 
     Tokenising runs on all cores, in threads of the tokenizers library, which are faster than processes
     (RAYON_NUM_THREADS limits them). Another process that wants the same cache waits. Ctrl-C and SIGTERM leave

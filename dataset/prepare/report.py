@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import dataclass, field
+from shlex import quote
 
 import numpy as np
 
@@ -111,7 +112,9 @@ class Report:
             if lost > MUCH * one.read:
                 worst = max(by_rules, key=by_rules.get)
                 text = f'{name} loses {lost / one.read:.0%} of its documents, most of them by "{worst}"'
-                hint = "" if worst in NOT_JUDGED else f", and perhaps give --rules_for {name}=none (or code)"
+                hint = (
+                    "" if worst in NOT_JUDGED else f", and perhaps give --rules_for {quote(f'{name}=none')} (or code)"
+                )
                 found.append(f"{text}: look at the examples{hint}")
         return found
 

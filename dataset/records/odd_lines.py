@@ -1,6 +1,7 @@
 """Lines that are no JSON object or no UTF-8: what they are instead, and what to do about it."""
 
 import json
+from shlex import quote
 
 from dataset.records.formats import BadLine, Record
 from model.errors import SproutError
@@ -86,7 +87,7 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
     for encoding in CHINESE:
         if _reads_as_chinese(line, encoding):
             name, copy = encoding.upper(), f"utf8_{path.rpartition('/')[2]}"
-            how = f"it looks like {name}; convert it: iconv -f {name} -t UTF-8 {path} > {copy}"
+            how = f"it looks like {name}; convert it: iconv -f {name} -t UTF-8 {quote(path)} > {quote(copy)}"
             return BadLine(path, number, "not UTF-8", how)
     try:
         line.decode("utf-8")

@@ -280,6 +280,7 @@ def test_a_damaged_unfinished_run_is_named(damage, sources, tmp_path):
         ("--rules_for a=poem", "the rules are"),
         ("--weights a=1 b=1 --temperature 2", "give one of them"),
         ("--against x --steps clean", "needs the step"),
+        ("--weights a=1 b=1 --max_epochs 1e9", "--max_epochs 1e.09 writes a document more than 10,000 times"),
         ("--step clean", "did you mean --steps"),
     ],
 )

@@ -10,6 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from dataset.cache import token_cache
+from dataset.cache.folder import SummedFile
 from dataset.cache.token_cache import held_out_share
 from model.errors import SproutError
 from model.text import tokenizer as texts
@@ -166,3 +167,19 @@ def test_a_file_without_documents(tmp_path, build, content, message):
     with pytest.raises(SproutError, match=message):
         build(tmp_path / "a.jsonl", on_bad_line="skip")
     assert leftovers(tmp_path / "cache") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files stands for a full disk")
+def test_what_a_full_disk_leaves_open_is_closed_without_a_word(tmp_path):
+    """Python 3.13 prints the error of a file that it has to close itself, behind the sentence of the run."""
+    import resource
+
+    files, before = [SummedFile(tmp_path / name) for name in "ab"], resource.getrlimit(resource.RLIMIT_FSIZE)
+    for file in files:
+        file.write(b"held in memory yet")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, before[1]))
+    try:
+        for file in files:
+            file.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
