@@ -29,7 +29,8 @@ def bytes_per_token(tokenizer: Tokenizer, text: str) -> float:
 
 def comparison(tokenizers: dict[str, Tokenizer]) -> str:
     """A table of `bytes_per_token`: a line for each of `SAMPLES`, a column for each tokenizer by name."""
-    lines = [f"{'bytes per token':<16}" + "".join(f"{name:>10}" for name in tokenizers)]
+    lines = [f"bytes per token of {len(SAMPLES)} short samples (scripts/compare_tokenizers.py takes texts of yours)"]
+    lines.append(" " * 16 + "".join(f"{name:>10}" for name in tokenizers))
     for sample, text in SAMPLES.items():
         numbers = "".join(f"{bytes_per_token(tokenizer, text):10.2f}" for tokenizer in tokenizers.values())
         lines.append(f"{sample:<16}{numbers}")
