@@ -43,6 +43,7 @@ class GrowingFile:
             refuse_existing("--save_file", str(self.path))
             raise
         self._take(file)
+        self._note(0)  # so that a run that is killed in its first part can go on, too
         return file
 
     def _take(self, file) -> None:
@@ -83,7 +84,10 @@ class GrowingFile:
         self._write(lines.encode("utf-8", "backslashreplace"))
         self.done, self.records, self.counts = self.done + inputs, self.records + len(records), self.counts + counts
         os.fsync(self._file.fileno())
-        known = {"run": self._identity, "bytes": self._file.tell(), "done": self.done, "records": self.records}
+        self._note(self._file.tell())
+
+    def _note(self, length: int) -> None:
+        known = {"run": self._identity, "bytes": length, "done": self.done, "records": self.records}
         text = json.dumps(known | {"counts": self.counts}, indent=1)
         write_atomically(self._progress, lambda file: file.write(text.encode()))
 

@@ -39,3 +39,15 @@ def test_half_characters_are_written_as_escapes(tmp_path):
     with GrowingFile(str(tmp_path / "a.jsonl"), {}, False) as file:
         file.add([{"prompt": "\ud800 中"}], 1, Counter())
     assert (tmp_path / "a.jsonl").read_bytes() == '{"prompt": "\\ud800 中"}\n'.encode()
+
+
+def test_a_run_that_was_killed_in_its_first_part_begins_again_with_resume(tmp_path):
+    path = str(tmp_path / "a.jsonl")
+    killed = GrowingFile(path, {}, False)
+    killed._file.write(b'{"prompt": "cut o')
+    killed._file.close()
+    with GrowingFile(path, {}, True) as file:
+        assert file.done == 0
+        file.add([{"prompt": "a"}], 1, Counter())
+    assert [each.name for each in tmp_path.iterdir()] == ["a.jsonl"]
+    assert (tmp_path / "a.jsonl").read_bytes() == b'{"prompt": "a"}\n'
