@@ -22,6 +22,7 @@ from functools import cached_property
 import numpy as np
 
 from dataset.records.conversations import Conversation
+from dataset.records.formats import BadRecord
 from model.errors import SproutError
 from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE, chat_template, template_of, unmarked, with_chat_template
 from model.text.offsets import backend_inside, encode_from
@@ -51,7 +52,7 @@ class Rendered:
 
 
 @dataclass(frozen=True)
-class _Span:
+class Span:
     """Text between two control ids, then the second of them. A token may join its parts, so it is encoded at once."""
 
     text: str
@@ -108,8 +109,7 @@ class ChatRenderer:
 
     def render(self, conversations: Sequence[Conversation]) -> list[Rendered]:
         """Ids and trained flags of every conversation; encodes all of them in one batch, on all cores."""
-        spans = [self._spans(self._pieces(item.messages, item.tools, item.trains)) for item in conversations]
-        return self._encode(spans)
+        return self.encode([self._spans(item) for item in conversations])
 
     def prompt(self, messages: Sequence[dict], tools: Sequence[dict] = ()) -> list[int]:
         """The ids of messages (in the normal form of `Conversation`), then the header of the assistant's turn.
@@ -117,14 +117,19 @@ class ChatRenderer:
         The rendering of the same messages with an answer begins with these ids, unless the answer begins with a line
         break, which may be one token with that of the header.
         """
-        if self._own:
-            pieces = self._own.prompt(messages, tools)
-        else:
-            pieces = [*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")]
-        (rendered,) = self._encode([self._spans(pieces)])
+        (rendered,) = self.encode([self._prompt_spans(messages, tools)])
         return rendered.ids.tolist()
 
-    def _encode(self, conversations: list[list[_Span]]) -> list[Rendered]:
+    def spans(self, conversation: Conversation) -> list[Span]:
+        """What `render` has of a conversation of a file before it is encoded. Raises `BadRecord`."""
+        return _of_record(lambda: self._spans(conversation))
+
+    def prompt_spans(self, conversation: Conversation) -> list[Span]:
+        """What `prompt` has of the messages of a file before it is encoded. Raises `BadRecord`."""
+        return _of_record(lambda: self._prompt_spans(conversation.messages, conversation.tools))
+
+    def encode(self, conversations: Sequence[list[Span]]) -> list[Rendered]:
+        """Ids and trained flags of conversations, all of them in one batch, on all cores."""
         # The texts are keys, so that what stands between turns is encoded once.
         first = dict.fromkeys((spans[0].text, spans[0].untrained) for spans in conversations if spans)
         others = dict.fromkeys((span.text, span.untrained) for spans in conversations for span in spans[1:])
@@ -180,12 +185,20 @@ class ChatRenderer:
             else:
                 raise ValueError(f"unknown role: {role}")
 
-    def _spans(self, pieces: Iterable[tuple[str | int, bool]]) -> list[_Span]:
+    def _spans(self, conversation: Conversation) -> list[Span]:
+        return self._joined(self._pieces(conversation.messages, conversation.tools, conversation.trains))
+
+    def _prompt_spans(self, messages: Sequence[dict], tools: Sequence[dict]) -> list[Span]:
+        if self._own:
+            return self._joined(self._own.prompt(messages, tools))
+        return self._joined([*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")])
+
+    def _joined(self, pieces: Iterable[tuple[str | int, bool]]) -> list[Span]:
         """Joins texts up to each control id, without the white space that a control token takes with it.
 
         In a span nothing untrained follows what is trained: the end id is between.
         """
-        spans: list[_Span] = []
+        spans: list[Span] = []
         text, untrained = "", 0
         takes_before, takes_after = self._strips
         for piece, trained in itertools.chain(pieces, [(None, False)]):
@@ -199,7 +212,7 @@ class ChatRenderer:
             if piece in takes_before:
                 text = text.rstrip(_WHITE_SPACE)
             if text or piece is not None:
-                spans.append(_Span(text, min(untrained, len(text)), piece, trained))
+                spans.append(Span(text, min(untrained, len(text)), piece, trained))
             text, untrained = "", 0
         return spans
 
@@ -246,6 +259,14 @@ def cut_length(ids: np.ndarray, trained: np.ndarray, limit: int, end_id: int) ->
         return 0
     ends = within[np.asarray(ids)[within] == end_id]
     return int((ends if ends.size else within)[-1]) + 1
+
+
+def _of_record(write: Callable[[], list[Span]]) -> list[Span]:
+    """What `write` returns. Raises `BadRecord` where an imported template refuses what the record says."""
+    try:
+        return write()
+    except SproutError as error:
+        raise BadRecord("the model's chat template cannot write it", str(error)) from error
 
 
 def _any_of(names: Iterable[str]) -> re.Pattern:

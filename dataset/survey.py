@@ -2,14 +2,15 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from dataset.cache.examples import Prepared
 from dataset.records.conversations import CHAT, Conversation
-from dataset.records.documents import read_documents
+from dataset.records.documents import detect_format, read_documents
 from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import find_kind, unknown_shape
 from dataset.records.preferences import PREFERENCE
@@ -104,7 +105,7 @@ def survey(
     found = Survey(Path(path), max_seq_len)
     measure = _Measure(found, tokenizer)
     chosen = _Reservoir(examples, seed)
-    for batch in text_batches(_documents(found, kind), lambda numbered: _characters(numbered[1])):
+    for batch in text_batches(_documents(found, kind, measure.prepare), lambda numbered: _characters(numbered[1])):
         lines, documents = zip(*batch)
         for line, records in zip(lines, measure(documents), strict=True):
             for parts, label in records:
@@ -118,15 +119,15 @@ def survey(
     return found
 
 
-def _documents(found: Survey, kind: str) -> Iterator[tuple[int, object]]:
-    """Every usable record with its line; notes the format and the other lines in `found`."""
+def _documents(found: Survey, kind: str, prepare: Callable[[object], object]) -> Iterator[tuple[int, object]]:
+    """What `prepare` makes of every usable record, with its line; notes the format and the other lines in `found`."""
     bar = bar_over(size_of(found.path), f"reading {found.path.name}")
 
     def read(fields: dict) -> object:
         if found.format is None:
             found.kind, found.format, found.also = _detect(fields, kind)
             found.max_seq_len = found.max_seq_len or (512 if found.kind == TEXT.name else 768)
-        return found.format.read(fields)
+        return prepare(found.format.read(fields))
 
     with bar:
         for item in read_documents(found.path, read, lambda position: bar.update(position - bar.n)):
@@ -139,8 +140,8 @@ def _documents(found: Survey, kind: str) -> Iterator[tuple[int, object]]:
 
 def _detect(fields: dict, kind: str) -> tuple[str, Format, tuple[str, ...]]:
     """The kind and the format of a record, and the names of other kinds that it fits. Raises BadRecord."""
-    if kind in ("auto", PROMPT.name) and is_left_blank(fields):
-        return PROMPT.name, PROMPT_OR_CHAT.find_format(fields), ()
+    if kind == PROMPT.name or (kind == "auto" and is_left_blank(fields)):  # as the stages that sample read them
+        return PROMPT.name, detect_format(fields, PROMPT_OR_CHAT), ()
     kinds = [one for one in KINDS if kind in (one.name, "auto")]
     fitting = [one for one in kinds if one.find_format(fields) is not None]
     if kind == "auto":
@@ -156,8 +157,8 @@ def _detect(fields: dict, kind: str) -> tuple[str, Format, tuple[str, ...]]:
     return found[0].name, found[1], tuple(one.name for one in fitting if one is not found[0])
 
 
-def _characters(document) -> int:
-    return len(document) if isinstance(document, str) else document.characters
+def _characters(one) -> int:
+    return len(one) if isinstance(one, str) else one.document.characters
 
 
 Measured = list[tuple[tuple[Part, ...], float | None]]  # the parts and the label of each record in a line
@@ -173,8 +174,16 @@ class _Measure:
         self._positions: list[int] = []
         self._labels: list[float] = []
 
+    def prepare(self, document):
+        """A text, or a document with the text of its conversations or of its prompt. Raises `BadRecord`."""
+        if isinstance(document, str):
+            return document
+        if self._found.kind == PROMPT.name:
+            return Prepared(document, [self._renderer.prompt_spans(document.conversation)])
+        return Prepared(document, [self._renderer.spans(one) for one in document.conversations])
+
     def __call__(self, documents: tuple) -> Iterator[Measured]:
-        """The records of each document."""
+        """The records of each document, as `prepare` left it."""
         how = {TEXT.name: self._texts, PROMPT.name: self._prompts}.get(self._found.kind, self._conversations)
         return how(documents)
 
@@ -188,9 +197,9 @@ class _Measure:
             self._found.bytes += len(text.encode("utf-8"))
             yield self._untrained([self._tokenizer.bos_id, *ids, self._tokenizer.eos_id])
 
-    def _prompts(self, prompts: tuple) -> Iterator[Measured]:
-        for prompt in prompts:
-            yield self._untrained(self._renderer.prompt(prompt.conversation.messages, prompt.conversation.tools))
+    def _prompts(self, prompts: tuple[Prepared, ...]) -> Iterator[Measured]:
+        for rendered in self._renderer.encode([spans for one in prompts for spans in one.spans]):
+            yield self._untrained(rendered.ids.tolist())
 
     def _untrained(self, ids: list[int]) -> Measured:
         self._found.tokens += len(ids)
@@ -198,11 +207,10 @@ class _Measure:
         self._positions.append(len(ids))
         return [((Part(np.array(ids), np.zeros(len(ids), bool), len(ids)),), None)]
 
-    def _conversations(self, documents: tuple) -> Iterator[Measured]:
-        """Documents as `cache.examples.ExampleDocument` describes them."""
+    def _conversations(self, documents: tuple[Prepared, ...]) -> Iterator[Measured]:
         of_record = 2 if self._found.kind == PREFERENCE.name else 1
-        rendered = iter(self._renderer.render([each for one in documents for each in one.conversations]))
-        for document in documents:
+        rendered = iter(self._renderer.encode([spans for one in documents for spans in one.spans]))
+        for document in (one.document for one in documents):
             records, conversations = [], document.conversations
             labels = document.labels or [None] * (len(conversations) // of_record)
             for number, label in enumerate(labels):

@@ -14,7 +14,7 @@ import torch
 
 from dataset.cache.texts import TextEncoder
 from dataset.records.formats import RecordKind
-from dataset.records.measured import parts_of
+from dataset.records.measured import at_line, parts_of
 from dataset.rendering import ChatRenderer, Rendered, cut_length
 from dataset.rows.rows import Batch
 from model.device import Device, reuse_freed_memory
@@ -120,7 +120,7 @@ def chat_rows(
     for few, show in parts_of(path, kind, "scoring"):
         counts["conversations"] += len(few)
         rows = []
-        for rendered in renderer.render([document.content for document in few]):
+        for rendered in renderer.encode([at_line(path, document, renderer.spans) for document in few]):
             kept = cut_length(rendered.ids, rendered.trained, length + 1, renderer.end_id)
             counts["left_out"] += kept == 0
             excluded += not rendered.trained.any()

@@ -15,7 +15,7 @@ import numpy as np
 
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import Document
-from dataset.records.measured import all_documents
+from dataset.records.measured import all_documents, at_line
 from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
 from inference.grading import grade, is_marked_number
@@ -110,18 +110,21 @@ def read_questions(path: str | Path, renderer: ChatRenderer, tools: Sequence[dic
     records = list(all_documents(path, CHAT, "reading"))
     if not records:
         raise SproutError(f"{path} holds no conversation")
-    chats = [_up_to_last_answer(record.content) for record in records]
+    chats = [replace(record, content=_up_to_last_answer(record.content)) for record in records]
+    written = renderer.encode([at_line(path, chat, renderer.spans) for chat in chats])
+    asked = [_asked(chat.content, tools) for chat in chats]
+    prompts = renderer.encode(
+        [at_line(path, replace(chat, content=one), renderer.prompt_spans) for chat, one in zip(chats, asked)]
+    )
     questions = []
-    for record, chat, rendered in zip(records, chats, renderer.render(chats), strict=True):
-        before, right = chat.messages[:-1], _last_trained(rendered.ids, rendered.trained)
-        while tools and before and before[-1]["role"] in ("assistant", "tool"):
-            before = before[:-1]
+    for record, rendered, one, prompt in zip(records, written, asked, prompts, strict=True):
+        right = _last_trained(rendered.ids, rendered.trained)
         also_right = _also_right(record, path)
         lengths = [len(right), *(len(renderer.tokenizer.encode(text)) + 1 for text in also_right)]
         questions.append(
             Question(
-                prompt=renderer.prompt(before, tools or chat.tools),
-                asked=_on_one_line(before),
+                prompt=prompt.ids.tolist(),
+                asked=_on_one_line(one.messages),
                 right=renderer.tokenizer.decode(right),
                 right_tokens=max(lengths),
                 skill=_label(record.fields, "skill"),
@@ -139,6 +142,14 @@ def _on_one_line(messages: Sequence[dict]) -> str:
 def _up_to_last_answer(conversation: Conversation) -> Conversation:
     last = max(i for i, message in enumerate(conversation.messages) if message["role"] == "assistant")
     return Conversation(conversation.messages[: last + 1], conversation.tools)
+
+
+def _asked(chat: Conversation, tools: Sequence[dict]) -> Conversation:
+    """What stands before the last answer: with tools, before the calls that led to it."""
+    before = chat.messages[:-1]
+    while tools and before and before[-1]["role"] in ("assistant", "tool"):
+        before = before[:-1]
+    return Conversation(before, tools or chat.tools)
 
 
 def _last_trained(ids: np.ndarray, trained: np.ndarray) -> list[int]:

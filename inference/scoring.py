@@ -14,7 +14,7 @@ import torch
 from dataset.records.conversations import Conversation
 from dataset.records.documents import Document
 from dataset.records.formats import RecordKind
-from dataset.records.measured import parts_of
+from dataset.records.measured import at_line, parts_of
 from dataset.records.preferences import Preference
 from dataset.records.scored import ScoredAnswer
 from dataset.rendering import ChatRenderer, cut_length
@@ -82,15 +82,21 @@ def _up_to_last_answer(renderer: ChatRenderer, rendered) -> np.ndarray:
 
 
 def score_records(
-    path: str | Path, kind: RecordKind, score: Callable[..., Iterable[float | None]]
+    path: str | Path,
+    kind: RecordKind,
+    score: Callable[..., Iterable[float | None]],
+    check: Callable[[Conversation], object] = lambda conversation: None,
 ) -> Iterator[tuple[Document, list[float | None]]]:
     """Every record of a file, and the rewards of its conversations; for pairs, chosen and rejected alternate.
 
     kind: one with a name in `SCORED_KINDS`. score(conversations, show=show) -> their rewards, None for one that is too
-    long; `show` takes the share that is done. Shows a progress bar. Raises `SproutError` for a line that is unusable.
+    long; `show` takes the share that is done. check: raises `BadRecord` for a conversation that `score` cannot take.
+    Shows a progress bar. Raises `SproutError` for a line that is unusable.
     """
     for few, show in parts_of(path, kind, "scoring"):
         every = [_conversations_of(document.content) for document in few]
+        for document, conversations in zip(few, every, strict=True):
+            at_line(path, document, lambda content, every=conversations: [check(one) for one in every])
         found = iter(score(list(itertools.chain.from_iterable(every)), show=show))
         for document, conversations in zip(few, every, strict=True):
             yield document, list(itertools.islice(found, len(conversations)))

@@ -137,7 +137,7 @@ def identity(args, answering, rewards) -> dict:
 
 def make_pairs(args, kind, answering: "Answering", file: GrowingFile) -> None:
     """Adds the pairs of all prompts that `file` has not dealt with, as records."""
-    from dataset.records.measured import parts_of
+    from dataset.records.measured import at_line, parts_of
     from training.rewards.pairs import pairs_of
 
     at_once, seen = max(1, ANSWERS_AT_ONCE // args.group_size), 0
@@ -145,7 +145,7 @@ def make_pairs(args, kind, answering: "Answering", file: GrowingFile) -> None:
         seen += len(documents)
         if seen <= file.done:
             continue
-        prompts = [answering.asked(document.content) for document in documents]
+        prompts = [at_line(args.data_path, document, answering.asked) for document in documents]
         # A reward may ask for a column that some records have, whether those of a batch are among them or not.
         columns = list(dict.fromkeys(name for prompt in prompts for name in prompt.columns))
         for start in range(file.done - (seen - len(prompts)), len(prompts), at_once):
@@ -191,12 +191,13 @@ class Answering:
         return f"{weights} {self._model.config} {tokenizer} {self._renderer.variant}"
 
     def asked(self, prompt):
-        """A prompt of a file with its ids, as the rewards take it."""
+        """A prompt of a file with its ids, as the rewards take it. Raises `BadRecord`."""
         from dataset.cache.prompts import StoredPrompt
 
         messages, tools = [dict(message) for message in prompt.conversation.messages], list(prompt.conversation.tools)
         columns = json.loads(json.dumps(prompt.columns, default=str))  # a date is a text to rewards, as in GRPO
-        return StoredPrompt(self._renderer.prompt(messages, tools), messages, tools, columns)
+        (rendered,) = self._renderer.encode([self._renderer.prompt_spans(prompt.conversation)])
+        return StoredPrompt(rendered.ids.tolist(), messages, tools, columns)
 
     def groups(self, prompts: list, columns: list[str], number: int) -> Iterator[tuple]:
         """Each prompt, the texts of its answers and their rewards. Random numbers follow from seed and `number`.

@@ -85,10 +85,11 @@ def main(argv=None) -> None:
     loaded = open_reward(args, device.device)
     say(f"{loaded.source} ({loaded.stage}), {sum(p.numel() for p in loaded.model.parameters()) / 1e6:.3f} M parameters")
     positions = loaded.model.config.max_position_embeddings
+    renderer = ChatRenderer(loaded.tokenizer)
     score = partial(
         score_conversations,
         loaded.model,
-        ChatRenderer(loaded.tokenizer),
+        renderer,
         max_seq_len=min(args.max_seq_len or positions, positions),
         batch_size=args.batch_size,
         autocast=device.autocast,
@@ -96,7 +97,7 @@ def main(argv=None) -> None:
     if args.prompt is not None:
         score_answers(args, score)
     else:
-        score_file(args, score, loaded.source)
+        score_file(args, score, renderer.spans, loaded.source)
 
 
 def open_reward(args, device):
@@ -131,7 +132,7 @@ def score_answers(args, score) -> None:
             print(f"{reward:+.4f}  {answer}")
 
 
-def score_file(args, score, source: str) -> None:
+def score_file(args, score, check, source: str) -> None:
     """Prints how well the rewards agree with a file, and writes them if asked to."""
     from dataset.records.measured import kind_of_file
     from inference.scoring import SCORED_KINDS, Agreement, score_records, with_rewards
@@ -141,7 +142,7 @@ def score_file(args, score, source: str) -> None:
     whole, parts = Agreement(kind.name), {}
 
     def write(file=None) -> None:
-        for document, found in score_records(args.data_path, kind, score):
+        for document, found in score_records(args.data_path, kind, score, check):
             whole.add(document, found)
             if args.by:
                 value = str(document.fields.get(args.by.lower()))

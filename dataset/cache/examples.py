@@ -26,7 +26,7 @@ from dataset.cache.reading_version import reading_version
 from dataset.cache.texts import Cache
 from dataset.records.conversations import Conversation
 from dataset.records.formats import RecordKind
-from dataset.rendering import VERSION, ChatRenderer
+from dataset.rendering import VERSION, ChatRenderer, Rendered, Span
 from model.errors import SproutError
 from model.text.chat_template import CHAT_TEMPLATE, unmarked
 
@@ -195,6 +195,15 @@ class ExampleDocument(Protocol):
         """Equal documents give equal text, whatever their format."""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A document, and the `ChatRenderer.spans` of its conversations: a template may refuse one, which is its line's
+    fault, so they are written where lines are read."""
+
+    document: ExampleDocument
+    spans: Sequence[list[Span]]
+
+
 class ExampleEncoder:
     """From documents of conversations to what an `ExampleWriter` takes, as `texts.TextEncoder` does."""
 
@@ -210,30 +219,34 @@ class ExampleEncoder:
     def version(self, source: Path) -> dict:
         return self._version | reading_version(source)
 
+    def prepare(self, document: ExampleDocument) -> Prepared:
+        """Raises `BadRecord`."""
+        return Prepared(document, [self._renderer.spans(one) for one in document.conversations])
+
     def documents(self, documents):
         return documents
 
-    def contents(self, document: ExampleDocument) -> list[bytes]:
-        texts = [document.to_json()]
+    def contents(self, one: Prepared) -> list[bytes]:
+        texts = [one.document.to_json()]
         if self._by_prompt:  # a network that has learned from one answer of a prompt knows something of the others
-            texts.append(document.conversations[0].prompt_to_json())
+            texts.append(one.document.conversations[0].prompt_to_json())
         return [text.encode("utf-8") for text in texts]
 
-    def characters(self, document: ExampleDocument) -> int:
-        return document.characters
+    def characters(self, one: Prepared) -> int:
+        return one.document.characters
 
-    def text_bytes(self, document: ExampleDocument) -> int:
-        return sum(map(_bytes_said, document.conversations))
+    def text_bytes(self, one: Prepared) -> int:
+        return sum(map(_bytes_said, one.document.conversations))
 
-    def framing(self, document: ExampleDocument) -> int:
-        return self._framing * sum(len(conversation.messages) for conversation in document.conversations)
+    def framing(self, one: Prepared) -> int:
+        return self._framing * sum(len(conversation.messages) for conversation in one.document.conversations)
 
-    def encode(self, documents: Sequence[ExampleDocument]) -> list[tuple[list, Sequence[float]]]:
+    def encode(self, documents: Sequence[Prepared]) -> list[tuple[list, Sequence[float]]]:
         """(ids and trained flags of each conversation up to its last trained token, labels) of each document."""
-        every = [conversation for document in documents for conversation in document.conversations]
-        rendered = (one.without_untrained_end() for one in self._renderer.render(every))
-        examples = ((one.ids, one.trained) for one in rendered)
-        return [([next(examples) for _ in document.conversations], document.labels) for document in documents]
+        rendered = self._renderer.encode([spans for one in documents for spans in one.spans])
+        kept = map(Rendered.without_untrained_end, rendered)
+        examples = ((one.ids, one.trained) for one in kept)
+        return [([next(examples) for _ in one.spans], one.document.labels) for one in documents]
 
     def writer(self, folder: Path, name: str) -> ExampleWriter:
         return ExampleWriter(folder / f"{name}.bin", token_dtype(self.tokenizer.vocab_size), self._label)

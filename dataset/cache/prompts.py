@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dataset.cache.examples import OFFSET, ExampleEncoder
+from dataset.cache.examples import OFFSET, ExampleEncoder, Prepared
 from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
 from dataset.cache.texts import Cache
 from dataset.records.prompts import PROMPT_OR_CHAT, Prompt
@@ -123,24 +123,28 @@ class PromptWriter:
 class PromptEncoder(ExampleEncoder):
     """From prompts to what a `PromptWriter` takes."""
 
-    def text_bytes(self, document: Prompt) -> int:
-        return sum(len(message["content"].encode()) for message in document.conversation.messages)
+    def prepare(self, document: Prompt) -> Prepared:
+        return Prepared(document, [self._renderer.prompt_spans(document.conversation)])
 
-    def framing(self, document: Prompt) -> int:
-        return self._framing * (1 + len(document.conversation.messages))
+    def text_bytes(self, one: Prepared) -> int:
+        return sum(len(message["content"].encode()) for message in one.document.conversation.messages)
 
-    def encode(self, documents: Sequence[Prompt]) -> list[tuple[list[int], bytes]]:
+    def framing(self, one: Prepared) -> int:
+        return self._framing * (1 + len(one.document.conversation.messages))
+
+    def encode(self, documents: Sequence[Prepared]) -> list[tuple[list[int], bytes]]:
         """(the ids of the prompt and the header of the answer, the record) of each prompt."""
-        found = []
-        for document in documents:
-            messages, tools = document.conversation.messages, document.conversation.tools
-            record = {"messages": messages, "tools": tools, "columns": document.columns}
-            line = json.dumps(record, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
-            found.append((self._renderer.prompt(messages, tools), line))
-        return found
+        rendered = self._renderer.encode([spans for one in documents for spans in one.spans])
+        return [(ids.ids.tolist(), _record(one.document)) for ids, one in zip(rendered, documents, strict=True)]
 
     def writer(self, folder: Path, name: str) -> PromptWriter:
         return PromptWriter(folder / f"{name}.bin", token_dtype(self.tokenizer.vocab_size))
+
+
+def _record(prompt: Prompt) -> bytes:
+    """What rewards see of a prompt, as a line of JSON."""
+    said = {"messages": prompt.conversation.messages, "tools": prompt.conversation.tools, "columns": prompt.columns}
+    return json.dumps(said, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
 
 
 @dataclass(frozen=True)

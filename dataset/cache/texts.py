@@ -3,7 +3,7 @@
 `Cache` is what a cache of any kind of records says of itself once it is open.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -189,6 +189,8 @@ class TextEncoder:
     """From texts to what a `StreamWriter` takes. Every kind of records has such an encoder, with the same methods."""
 
     kind = TEXT
+    prepare = staticmethod(str)  # what becomes of a document where its record is read: it stays as it is
+    documents = staticmethod(iter)  # the documents that the texts of the records are
     characters = staticmethod(len)  # about how many characters of a document there are to encode
 
     def __init__(self, tokenizer):
@@ -208,10 +210,6 @@ class TextEncoder:
     def framing(self, text: str) -> int:
         """How many tokens stand for none of these bytes."""
         return 2 if self.tokenizer.bos_id != self.tokenizer.eos_id else 1
-
-    def documents(self, texts: Iterable[str]) -> Iterable[str]:
-        """The documents that the texts of the records are."""
-        return texts
 
     def encode(self, texts: Sequence[str]) -> list[tuple[list[int], int]]:
         """What `add` of the writer takes for each document, on all cores: here its ids, and its UTF-8 bytes."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from dataset.cache.folder import content_hash, file_stamp, open_or_build, read_meta, token_dtype
 from dataset.cache.texts import Cache
-from dataset.records.documents import Documents
+from dataset.records.documents import Documents, FormatReader
 from dataset.records.reading import check_file
 from model.errors import SproutError, UsageError
 from model.text.tokenizer import text_batches
@@ -113,7 +113,8 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
     is not to be skipped and for a file without documents.
     """
     tokenizer = encoder.tokenizer
-    documents = Documents(source, encoder.kind, on_bad_line, folder / "bad_lines.jsonl", progress)
+    read = FormatReader(encoder.kind, encoder.prepare)
+    documents = Documents(source, read, on_bad_line, folder / "bad_lines.jsonl", progress)
     copies, text_bytes, framing = Copies(), 0, 0
     last, before = [], None  # the last documents to train on, one or those of one prompt: they may have to be held out
     with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:

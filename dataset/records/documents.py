@@ -49,17 +49,17 @@ def detect_format(fields: dict, kind: RecordKind) -> Format:
 
 
 class FormatReader:
-    """Reads records of one kind: the first record that fits a format decides the format of all."""
+    """Reads records of one kind, in the format of the first that fits one; `make` says what becomes of a document."""
 
-    def __init__(self, kind: RecordKind):
-        self.kind = kind
+    def __init__(self, kind: RecordKind, make: Callable[[object], object] = lambda document: document):
+        self.kind, self._make = kind, make
         self.format: Format | None = None
 
     def __call__(self, fields: dict):
         """The document that the record stands for. Raises `BadRecord`."""
         if self.format is None:
             self.format = detect_format(fields, self.kind)
-        return self.format.read(fields)
+        return self._make(self.format.read(fields))
 
 
 class BadLines:
@@ -97,8 +97,8 @@ class BadLines:
 class Documents:
     """The documents of a file in order, with a progress bar; bad lines stop it or are set aside."""
 
-    def __init__(self, source: Path, kind: RecordKind, on_bad_line: str, bad_lines_path: Path, progress: bool):
-        self.source, self._read = source, FormatReader(kind)
+    def __init__(self, source: Path, read: FormatReader, on_bad_line: str, bad_lines_path: Path, progress: bool):
+        self.source, self._read = source, read
         self.bad_lines = BadLines(on_bad_line, bad_lines_path)
         self._bar = bar_over(size_of(source), f"tokenising {source.name}", shown=progress)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from dataset.records.documents import Document, FormatReader, read_documents
-from dataset.records.formats import BadLine, Format, RecordKind
+from dataset.records.formats import BadLine, BadRecord, Format, RecordKind
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
 from dataset.records.odd_lines import refused
 from dataset.records.reading import bar_over, check_file, read_records, size_of
@@ -71,6 +71,14 @@ def parts_of(
 
             yield few, show
             show(1.0)
+
+
+def at_line(path: str | Path, document: Document, make: Callable[[object], object]):
+    """`make(document.content)`. Raises `SproutError` that names the line where that raises `BadRecord`."""
+    try:
+        return make(document.content)
+    except BadRecord as error:
+        raise _unusable(BadLine(str(path), document.line, error.reason, error.detail)) from error
 
 
 def _characters(document: Document) -> int:

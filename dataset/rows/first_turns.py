@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dataset.cache.examples import ExampleEncoder
+from dataset.cache.examples import ExampleEncoder, Prepared
 from dataset.records.conversations import Conversation
 from dataset.rows.chats import CHATS, ChatCache
 
@@ -20,10 +20,12 @@ class FirstTurnEncoder(ExampleEncoder):
     def version(self, source) -> dict:
         return super().version(source) | {"first_turn": True}
 
-    def encode(self, documents: Sequence[Conversation]) -> list[tuple[list, Sequence[float]]]:
-        kept = [first_turn(document) for document in documents]
-        shorter = [float(now is not before) for now, before in zip(kept, documents)]
-        return [(examples, [label]) for (examples, _), label in zip(super().encode(kept), shorter)]
+    def prepare(self, document: Conversation) -> Prepared:
+        return Prepared(document, super().prepare(first_turn(document)).spans)
+
+    def encode(self, documents: Sequence[Prepared]) -> list[tuple[list, Sequence[float]]]:
+        shorter = [float(first_turn(one.document) is not one.document) for one in documents]
+        return [(examples, [label]) for (examples, _), label in zip(super().encode(documents), shorter)]
 
 
 class FirstTurnCache(ChatCache):

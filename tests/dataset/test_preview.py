@@ -305,3 +305,11 @@ def test_questions_alone_are_shown_with_the_header_of_the_answer(write, show):
 )
 def test_a_record_of_several_kinds_is_taken_for_the_likeliest(write, tokenizer, record, kind):
     assert survey(write(record), tokenizer, "auto", 64, examples=0).kind == kind
+
+
+def test_prompts_that_are_chats_without_an_answer_are_shown_as_the_stages_that_sample_read_them(tmp_path, capsys):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"messages": [{"role": "user", "content": "How many?"}], "solution": "3"}\n', encoding="utf-8")
+    preview.main([str(path), "--kind", "prompt", "--no_color"])
+    shown = capsys.readouterr().out
+    assert "a.jsonl: prompt" in shown and "How many?" in shown and "bad lines" not in shown
