@@ -89,6 +89,10 @@ def open_network(args, name: str, device: Device, overrides: dict, say: Callable
     args: those of `inference.arguments.add_weight_arguments`. name: the default weight, <out_dir>/<name>_<hidden>.pth.
     overrides: see `load_model`. say: prints what was opened.
     """
+    if device.device.type == "cuda":
+        from model.gpu import attend_to_any_length  # a CPU does not load it
+
+        attend_to_any_length()
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size) if args.lora else None
     source = _network_asked_for(args, name, adapters, say)
     loaded = load_model(source, tokenizer_path=args.tokenizer_path, overrides=overrides, device=device.device)

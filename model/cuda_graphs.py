@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from model.grouped import waits_for_the_host
+
 # Not cuDNN, which plans for tens of milliseconds at each new length.
 BACKENDS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 renewals = 0  # how often generators were given a new state; graphs recorded before draw from the old one
@@ -81,6 +83,7 @@ def _abandon(graph, device: torch.device, pool, generators: list[torch.Generator
         return  # it was valid, and has put back what it had taken
     with contextlib.suppress(RuntimeError):
         torch._C._cuda_endAllocateToPool(device.index, pool)
+        torch._C._cuda_releasePool(device.index, pool)  # else what was allocated until then stays the graph's
     for generator in generators:
         _renew(generator)
     renewals += 1
@@ -104,6 +107,7 @@ class Graphs:
         )
         self.graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
         self.device, self.pool = batch.tokens.device, torch.cuda.graph_pool_handle()
+        self.can_record = not waits_for_the_host(batch.model.config, self.device, batch.cache.keys.dtype)
 
     def read_prompts(self) -> None:
         with sdpa_kernel(BACKENDS):
@@ -117,7 +121,7 @@ class Graphs:
             self.batch.cache.longest += 1  # what a step does on the host
             return
         with sdpa_kernel(BACKENDS):
-            if Graphs.failed:
+            if Graphs.failed or not self.can_record:
                 self.eager_step()
             else:
                 self.first_step(key)

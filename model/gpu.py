@@ -71,6 +71,12 @@ def best_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     return torch.float32, "this Apple GPU or its macOS does not compute soundly in bfloat16"
 
 
+def attend_to_any_length() -> None:
+    """Leaves cuDNN's attention out, for a process that meets a new length again and again: PyTorch prefers it on Hopper
+    and later, and it plans for some 50 ms at each (H200, torch 2.11). Training has one length."""
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def copied(batch, device: torch.device):
     """The same batch (a dataclass) with its tensors on the device; the copy overlaps with computation."""
     values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}

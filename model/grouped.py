@@ -5,6 +5,7 @@ kernel, which reads their sizes on the device. Elsewhere the host reads them, an
 """
 
 import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -36,9 +37,24 @@ def grouped_product(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:
 
     ends: int64 [groups], rising to the number of rows. x and weights have one type.
     """
-    if x.is_cuda and _one_kernel(x.device, x.dtype) and not any(size * x.itemsize % 16 for size in weights.shape[1:]):
+    if _is_one_kernel(x.device, x.dtype, weights.shape[1:]):
         return in_one_kernel(x, weights, ends)
     return one_by_one(x, weights, ends)
+
+
+def waits_for_the_host(config, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a network of this configuration has experts whose products are no kernel, and so cannot be recorded."""
+    if config.model_type != "qwen3_moe":
+        return False
+    return not _is_one_kernel(device, dtype, (config.hidden_size, config.moe_intermediate_size))
+
+
+def _is_one_kernel(device: torch.device, dtype: torch.dtype, sides: Sequence[int]) -> bool:
+    """Whether the product with matrices of these sides is one kernel: in bfloat16, on Hopper and the large Blackwell
+    cards. Elsewhere PyTorch has the function, too, but lets the host read the sizes, and loops (GroupedBlas.cpp)."""
+    if device.type != "cuda" or dtype != torch.bfloat16 or any(side * dtype.itemsize % 16 for side in sides):
+        return False
+    return torch.cuda.get_device_capability(device)[0] in (9, 10) and _one_kernel(device, dtype)
 
 
 def in_one_kernel(x: Tensor, weights: Tensor, ends: Tensor) -> Tensor:

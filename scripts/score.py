@@ -82,6 +82,10 @@ def main(argv=None) -> None:
     if args.data_path:
         check_file(args.data_path)  # before the network is read
     device = choose_device(args.device, args.dtype)
+    if device.device.type == "cuda":
+        from model.gpu import attend_to_any_length
+
+        attend_to_any_length()
     loaded = open_reward(args, device.device)
     say(f"{loaded.source} ({loaded.stage}), {sum(p.numel() for p in loaded.model.parameters()) / 1e6:.3f} M parameters")
     positions = loaded.model.config.max_position_embeddings

@@ -87,7 +87,9 @@ def gpu(monkeypatch):
     }.items():
         monkeypatch.setattr(torch.cuda, name, value)
     mended = PretendedGraph.mended
-    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", lambda index, pool: mended.append(pool), raising=False)
+    for name, what in (("_cuda_endAllocateToPool", "closed"), ("_cuda_releasePool", "given back")):
+        note = lambda index, pool, what=what: mended.append(f"{pool} {what}")  # noqa: E731
+        monkeypatch.setattr(torch._C, name, note, raising=False)
     monkeypatch.setattr(cuda_graphs, "_renew", mended.append)
     monkeypatch.setattr(cuda_graphs, "side_stream", lambda device: Stream())
     monkeypatch.setattr(cuda_graphs.Graphs, "failed", False)
@@ -158,7 +160,8 @@ def test_where_capturing_fails_it_says_so_once_and_goes_on(network, gpu, fault, 
     assert gpu(network, NUCLEUS) == expected
     # torch leaves a recording that failed half open: it would refuse the next random number.
     random = PretendedGraph.batch.generator
-    assert PretendedGraph.mended == (["pool", "of all", random] if fault in ("refused", "invalid") else [])
+    in_order = ["pool closed", "pool given back", "of all", random]
+    assert PretendedGraph.mended == (in_order if fault in ("refused", "invalid") else [])
     assert gpu(network, NUCLEUS) == expected
     said = capsys.readouterr().err.splitlines()
     assert len(said) == len(PretendedGraph.made) == 1 and "without CUDA graphs" in said[0]

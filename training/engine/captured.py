@@ -4,6 +4,9 @@ A small network computes faster than its host launches kernels. A CUDA graph is 
 starts by itself, one launch for all of them. It always reads and writes the same memory. So a batch is copied to where
 the recorded one was, the loss is copied from there, and gradients keep their place from step to step.
 
+A micro-batch with fewer rows, the last of an epoch, is filled up with rows that train nothing, and replays the same
+graph: computed on its own, it would need memory beside that which the graph keeps.
+
 What is recorded must compute what it did before. When it first replays, its loss and the norm of its gradients are
 compared with those of the same pass without a graph. If they differ, or a graph cannot be recorded, the run says so
 and goes on without.
@@ -18,6 +21,7 @@ import torch
 from torch import Tensor
 
 from model import cuda_graphs
+from model.likelihood import IGNORE
 from model.whole import gradients_of, norm_of
 from training.engine.update import Updater, forward_backward
 
@@ -37,8 +41,8 @@ def record(work: Callable[[], list[Tensor]], device: torch.device) -> tuple[Call
 class Passes:
     """Does what `forward_backward` does, for the batches of a run.
 
-    rows: a micro-batch of so many rows recurs, and is compiled and recorded; any other, as at the end of an epoch, runs
-    as it is. compiles: whether the run compiles; as_one: network and loss together, and not the layers by themselves.
+    rows: a micro-batch of so many rows recurs, and is compiled and recorded. compiles: whether the run compiles;
+    as_one: network and loss together, and not the layers by themselves.
     generator: where the network's random numbers come from.
     """
 
@@ -50,7 +54,10 @@ class Passes:
     def __call__(self, loss_of: Callable, batch, autocast: Callable, updater: Updater) -> list[Tensor]:
         updater.keeps_gradients, begins = True, updater.fresh
         batch = _of_rows(batch)
+        if 0 < len(batch.tokens) < self._rows and not updater.balance and getattr(batch, "targets", None) is not None:
+            batch = _filled(batch, self._rows)
         if len(batch.tokens) != self._rows:
+            self._let_go()
             with self.uncompiled():
                 return forward_backward(loss_of, batch, autocast, updater)
         key = loss_of, batch.tokens.shape
@@ -62,6 +69,14 @@ class Passes:
                 )
             self._recurring[key] = _Recurring(self, loss_of, autocast, updater)
         return self._recurring[key].run(batch, begins)
+
+    def _let_go(self) -> None:
+        """Gives back the memory of all graphs, for a pass without one: experts count every row, so none is added."""
+        for recurring in self._recurring.values():
+            recurring.let_go()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+            torch.cuda.empty_cache()
 
     def uncompiled(self):
         return torch.compiler.set_stance("force_eager") if self.compiles else contextlib.nullcontext()
@@ -117,6 +132,7 @@ class _Recurring:
 
     def _compared(self, batch) -> list[Tensor]:
         """A pass without the graph, then the graph; keeps it if both agree. The gradients are those of one pass."""
+        self.let_go()
         updater, generator = self._updater, self._owner.generator
         randomness = generator.get_state()
         found = self._unrecorded(batch)
@@ -127,8 +143,8 @@ class _Recurring:
         try:
             self._batch = dataclasses.replace(batch, **{name: t.clone() for name, t in _tensors(batch).items()})
             self._factor = torch.full((), updater.factor, device=self._owner.device)
+            renewals = cuda_graphs.renewals
             replay, self._results = self._owner.record(self._work, self._owner.device)
-            self._renewals = cuda_graphs.renewals
             generator.set_state(randomness)
             self._forget()
             replay()
@@ -138,19 +154,23 @@ class _Recurring:
         else:
             tolerance = 0.0 if torch.are_deterministic_algorithms_enabled() else TOLERANCE
             if all(math.isclose(a, b, rel_tol=tolerance) for a, b in zip(expected, replayed)):
-                self._replay = replay
+                self._replay, self._renewals = replay, renewals
                 return [result.clone() for result in self._results]
             self._owner.say(
                 f"warning: a CUDA graph of the step computes loss and gradient norm {replayed} instead of {expected},"
                 " so the step runs without"
             )
-        self._records = False
-        self._batch = self._results = None
+        self._records, replay = False, None
+        self.let_go()
         self._forget()
         generator.set_state(randomness)
         found = self._unrecorded(batch)
         generator.set_state(randomness_after)
         return found
+
+    def let_go(self) -> None:
+        """Forgets the graph, if there is one: a pass that begins a step records another."""
+        self._replay = self._batch = self._results = None
 
     def _forget(self) -> None:
         """Forgets what this micro-batch, the first of its step, has added to gradients and to the counts of experts."""
@@ -184,6 +204,13 @@ def _of_rows(batch):
     be compiled and recorded as if they always were the same."""
     kept = {name for name, tensor in _tensors(batch).items() if tensor.shape == batch.tokens.shape}
     return dataclasses.replace(batch, **{f.name: None for f in dataclasses.fields(batch) if f.name not in kept})
+
+
+def _filled(batch, rows: int):
+    """The batch with so many rows. What is added has no target, and is no more than one position to attention."""
+    count = rows - len(batch.tokens)
+    added = {n: t.new_full((count, *t.shape[1:]), IGNORE if n == "targets" else 0) for n, t in _tensors(batch).items()}
+    return dataclasses.replace(batch, **{name: torch.cat([t, added[name]]) for name, t in _tensors(batch).items()})
 
 
 def reason_of(error: Exception) -> str:

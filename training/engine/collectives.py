@@ -61,11 +61,14 @@ def start(device: torch.device) -> None:
         # process at its exit (torch 2.13, torch/distributed/nn/functional.py; pytorch issue 190489).
         from torch.distributed.nn import functional  # noqa: F401
 
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        on_gpu = device.type == "cuda"  # which is named, or a barrier would guess it
+        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
 
 
-def stop() -> None:
-    if dist.is_available() and dist.is_initialized():
+def stop(failed: bool = False) -> None:
+    """Leaves the group. failed: the others may wait for this process, and NCCL would wait for them, with the error
+    unsaid; the end of the process does it then."""
+    if dist.is_available() and dist.is_initialized() and not (failed and dist.get_backend() == "nccl"):
         dist.destroy_process_group()
 
 
@@ -110,6 +113,7 @@ def together(work) -> None:
         except SproutError as raised:
             error = raised
     if (error := of_the_main_process(error)) is not None:
+        error.everywhere = True
         raise error
 
 

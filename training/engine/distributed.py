@@ -41,9 +41,9 @@ def start(device: torch.device) -> None:
         _collectives().start(device)
 
 
-def stop() -> None:
+def stop(failed: bool) -> None:
     if world_size() > 1:
-        _collectives().stop()
+        _collectives().stop(failed)
 
 
 def barrier() -> None:

@@ -17,6 +17,12 @@ from training.report.description import way_to_page
 from training.report.going_on import GO_ON, command_to_go_on
 
 
+class OfOneProcessError(SproutError):
+    """What went wrong in one of several processes."""
+
+    of_all_processes = False
+
+
 def end_early(run, error: BaseException) -> None:
     """Saves what can be saved and says what to do. `error` ends the `training.engine.run.Run`.
 
@@ -33,6 +39,15 @@ def end_early(run, error: BaseException) -> None:
         if isinstance(error, LostProcessError):
             raise error
         _end(run, error)
+        of_the_main = distributed.is_main() or getattr(error, "everywhere", False)
+        if isinstance(error, SproutError) and not isinstance(error, DivergedError) and not of_the_main:
+            raise OfOneProcessError(of_this_process(str(error))) from error
+
+
+def of_this_process(words: str) -> str:
+    """The words of an error, with the process that has met it, if there are several."""
+    count = distributed.world_size()
+    return words if count == 1 else f"process {distributed.rank() + 1} of {count}: {words}"
 
 
 def _end(run, error: BaseException) -> None:
@@ -43,7 +58,8 @@ def _end(run, error: BaseException) -> None:
         if run.output and not run.args.dry_run:
             run.say(way_to_page(run.output.logs))
     elif isinstance(error, torch.OutOfMemoryError):
-        raise SproutError(without_memory(error, run.plan, bool(run.machine.shards))) from error
+        said = of_this_process(without_memory(error, run.plan, bool(run.machine.shards)))
+        raise OfOneProcessError(said) from error
     elif isinstance(error, SproutError):
         _save_before(run)
 
@@ -129,7 +145,9 @@ def without_memory(error: Exception, plan, shards: bool = False) -> str:
 def not_saved(run, spoilt: str) -> SproutError:
     """The error of a run whose parameter `spoilt` is not finite."""
     step, way = run.state.step, way_back(run.output)
-    return SproutError(f"{spoilt} is not finite after step {step}, so nothing was saved: {way}")
+    error = SproutError(f"{spoilt} is not finite after step {step}, so nothing was saved: {way}")
+    error.everywhere = True
+    return error
 
 
 def way_back(output: Output) -> str:

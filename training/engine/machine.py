@@ -109,10 +109,10 @@ class Machine:
             self._lenient = lenient
         distributed.start(self.device)
 
-    def stop(self) -> None:
+    def stop(self, failed: bool = False) -> None:
         if self.ahead:
             self.ahead.close()
-        distributed.stop()
+        distributed.stop(failed)
         self._contexts.close()
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from model.device import Device
+from model.grouped import waits_for_the_host
 from training.engine import distributed
 from training.engine.ahead import Ahead
 from training.engine.captured import Passes
@@ -23,7 +24,8 @@ def equip(machine, model, plan) -> None:
         return
     machine.ahead = BatchesAhead(plan, Copies(machine.choice))
     # Checkpointing has to save and restore random numbers in the middle of a pass, and Python adds compact gradients.
-    if not plan.activation_checkpointing and plan.optimizer_memory == "exact":
+    waits = waits_for_the_host(model.config, machine.device, machine.choice.dtype)
+    if not plan.activation_checkpointing and plan.optimizer_memory == "exact" and not waits:
         rows, generator = min(plan.batch_size, plan.rows_per_epoch), torch.cuda.default_generators[machine.device.index]
         as_one = machine.compiles and model.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
         machine.passes = Passes(machine.device, rows, machine.compiles, as_one, generator, machine.say)

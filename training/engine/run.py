@@ -85,7 +85,7 @@ class Run:
                 self.metrics.close()
             if self.output:
                 self.output.release()
-            self.machine.stop()
+            self.machine.stop(failed=isinstance(error, Exception))  # a signal is none
 
     def begin(
         self,

@@ -98,8 +98,8 @@ class Step:
         """Computes `loss_of(batch)` in the precision of the run and adds its gradient, as `backward` does.
 
         loss_of: a function of a batch's tensors [B, T] that returns the loss, a sum over `count` tokens, or a tuple
-        that begins with it. A GPU records it with its gradient and replays both: nothing in it may depend on other
-        values, and it must be the same function in every step. Returns the rest of the tuple, without gradient.
+        that begins with it. A GPU records it with its gradient and replays both, also with rows added that have no
+        target: nothing else may go into it, and it must be the same in every step. Returns the rest of the tuple.
         """
         updater, run = self._updaters[MAIN], self._machine.passes or forward_backward
         loss_sum, *measures = run(loss_of, batch, self._machine.autocast, updater)

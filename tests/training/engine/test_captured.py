@@ -17,6 +17,7 @@ from model.lora import Lora, add_lora
 from tests.support import random_network
 from tests.training.engine.fake_gpu import FakeGraphs
 from tests.training.support import SMALL
+from training.engine import captured
 from training.engine.balance import Balance
 from training.engine.optimizers import build_optimizers
 from training.engine.update import Measures, Updater, forward_backward
@@ -72,6 +73,12 @@ class Line:
         return self
 
 
+def plain(loss_of, batch, autocast, updater):
+    """What `Passes` does, without a graph."""
+    lacks_rows = len(batch.tokens) < ROWS and not updater.balance
+    return forward_backward(loss_of, captured._filled(batch, ROWS) if lacks_rows else batch, autocast, updater)
+
+
 def assert_same(one: Line, other: Line) -> None:
     assert one.found == other.found
     assert all(map(torch.equal, one.model.parameters(), other.model.parameters()))
@@ -82,9 +89,36 @@ def assert_same(one: Line, other: Line) -> None:
 def test_what_is_replayed_is_what_would_have_been_computed(dropout):
     graphs, said = FakeGraphs(), []
     found = Line(graphs.passes(ROWS, said.append), dropout).steps(4)
-    assert_same(found, Line(forward_backward, dropout).steps(4))
-    # Whole micro-batches, from the second step on: one to compare, five for the rest. Others run as they are.
-    assert (graphs.recorded, graphs.replayed, said) == (1, 6, [])
+    assert_same(found, Line(plain, dropout).steps(4))
+    # From the second step on: one to compare, eight for the rest.
+    assert (graphs.recorded, graphs.replayed, said) == (1, 9, [])
+
+
+def test_a_micro_batch_with_fewer_rows_computes_the_same_when_it_is_filled_up():
+    batch, found = batch_of(ROWS // 2, seed=3), []
+    for rows in (batch, captured._filled(batch, ROWS)):
+        line = Line(forward_backward)
+        found.append((*forward_backward(line.loss_of, rows, contextlib.nullcontext, line.updater), line.model))
+    for one, other in zip(*(each[:-1] for each in found), strict=True):
+        torch.testing.assert_close(one, other)
+    for one, other in zip(*(each[-1].parameters() for each in found), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
+
+
+def test_a_pass_beside_the_graph_gets_its_memory(monkeypatch):
+    """Rows are not added for experts, who count them: the pass without a graph runs when there is none."""
+    config, kept = ExpertsConfig(**EXPERTS), []
+    graphs = FakeGraphs()
+    passes = graphs.passes(ROWS)
+
+    def run(loss_of, batch, *others):
+        kept.append([each._replay for each in passes._recurring.values()] if len(batch.tokens) < ROWS else [])
+        return forward_backward(loss_of, batch, *others)
+
+    monkeypatch.setattr(captured, "forward_backward", run)
+    found = Line(passes, config=config).steps(4)
+    assert not any(map(any, kept)) and graphs.recorded == 3
+    assert_same(found, Line(plain, config=config).steps(4))
 
 
 def test_experts_are_counted_once_and_where_the_recorded_pass_counts_them():
@@ -97,30 +131,30 @@ def test_experts_are_counted_once_and_where_the_recorded_pass_counts_them():
         tallies = found.updater.balance._tallies
         addresses.add(tuple(tally.grad.data_ptr() for tally in tallies))
         assert not any(tally.grad.any() for tally in tallies)
-    plain = Line(forward_backward, config=config).steps(4)
-    assert_same(found, plain)
-    assert graphs.recorded == 1 and len(addresses) == 1
+    expected = Line(plain, config=config).steps(4)
+    assert_same(found, expected)
+    assert graphs.recorded == 3 and len(addresses) == 1  # again in each step, as each ends with fewer rows
     assert (
-        torch.equal(found.updater.balance.weights, plain.updater.balance.weights)
-        and plain.updater.balance.weights.any()
+        torch.equal(found.updater.balance.weights, expected.updater.balance.weights)
+        and expected.updater.balance.weights.any()
     )
 
 
 def test_a_scale_that_changes_reaches_the_recorded_pass():
     graphs = FakeGraphs()
-    lines = [Line(graphs.passes(ROWS), fp16=True), Line(forward_backward, fp16=True)]
+    lines = [Line(graphs.passes(ROWS), fp16=True), Line(plain, fp16=True)]
     for line in lines:
         line.steps(2)
         line.updater.scale = 8.0
         line.step(2)
     assert_same(*lines)
-    assert graphs.replayed == 4
+    assert graphs.replayed == 6
 
 
 def test_where_the_graph_computes_something_else_the_run_goes_on_without_it():
     graphs, said = FakeGraphs(error=50.0), []
     found = Line(graphs.passes(ROWS, said.append), dropout=0.3).steps(3)
-    assert_same(found, Line(forward_backward, dropout=0.3).steps(3))
+    assert_same(found, Line(plain, dropout=0.3).steps(3))
     assert (graphs.recorded, graphs.replayed) == (1, 1)
     assert len(said) == 1 and "instead of" in said[0]
 
@@ -141,13 +175,13 @@ def test_where_nothing_can_be_recorded_the_run_says_so_once():
     graphs, said = FakeGraphs(), []
     graphs.record = record
     found = Line(graphs.passes(ROWS, said.append)).steps(3)
-    assert_same(found, Line(forward_backward).steps(3))
+    assert_same(found, Line(plain).steps(3))
     assert len(said) == 1 and "(operation not permitted when stream is capturing); it runs without" in said[0]
 
 
 def test_numbers_that_are_not_finite_are_compared_in_a_later_step():
     graphs, said = FakeGraphs(), []
-    lines = [Line(graphs.passes(ROWS, said.append)), Line(forward_backward)]
+    lines = [Line(graphs.passes(ROWS, said.append)), Line(plain)]
     for line in lines:
         line.step(0)
         line.factor.fill_(math.inf)
@@ -175,7 +209,7 @@ def test_without_a_compiler_it_trains_as_it_is(monkeypatch):
     said = []
     line = Line(FakeGraphs().passes(ROWS, said.append, compiles=True))
     line.model.model.layers[0].compile()  # as `Machine.compile` does: it must not be tried again
-    assert_same(line.steps(3), Line(forward_backward).steps(3))
+    assert_same(line.steps(3), Line(plain).steps(3))
     assert len(said) == 1 and "no triton" in said[0] and said[0].endswith("; it trains without")
 
 
@@ -189,7 +223,7 @@ def test_a_compiler_that_fails_in_the_backward_pass_leaves_nothing_of_it():
     said = []
     line = Line(FakeGraphs().passes(ROWS, said.append, compiles=True, as_one=False), dropout=0.3)
     line.model.model.layers[0].compile(backend=backend)
-    assert_same(line.steps(3), Line(forward_backward, dropout=0.3).steps(3))
+    assert_same(line.steps(3), Line(plain, dropout=0.3).steps(3))
     assert len(said) == 1 and "no triton" in said[0]
 
 
@@ -197,7 +231,7 @@ def test_a_loss_that_is_first_seen_amid_a_step_is_not_compiled_there(monkeypatch
     """Its failing could not be undone without what the step has added up before."""
     compile_fails(monkeypatch, RuntimeError("no triton"))
     said = []
-    lines = [Line(FakeGraphs().passes(ROWS, said.append, compiles=True)), Line(forward_backward)]
+    lines = [Line(FakeGraphs().passes(ROWS, said.append, compiles=True)), Line(plain)]
     for line in lines:
         alone = lambda batch, line=line: line.loss_of(batch)  # noqa: E731
         for loss_of, seed in ((line.loss_of, 1), (alone, 2)):
@@ -215,12 +249,35 @@ def test_what_draws_from_an_old_random_state_is_recorded_again(monkeypatch):
     monkeypatch.setattr(cuda_graphs, "renewals", cuda_graphs.renewals + 1)  # as a capture of decoding that failed
     found.step(3)
     found.step(4)
-    assert_same(found, Line(forward_backward, dropout=0.3).steps(5))
+    assert_same(found, Line(plain, dropout=0.3).steps(5))
     assert graphs.recorded == 2
 
 
+@pytest.mark.parametrize("fault", ["refused", "other numbers"])
+def test_where_a_second_recording_fails_the_first_is_not_used_again(fault, monkeypatch):
+    """Its batch is given up, and it would draw from an old random state; meanwhile it would hold its memory."""
+    graphs, said = FakeGraphs(), []
+    passes = graphs.passes(ROWS, said.append)
+    found = Line(passes, dropout=0.3).steps(3)
+    honest, held = passes.record, []
+
+    def record(work, device):
+        held.append([each._replay for each in passes._recurring.values()])
+        if fault == "refused":
+            raise RuntimeError("no memory is left")
+        replay, results = honest(work, device)
+        return lambda: (replay(), results[0].add_(50.0)), results
+
+    passes.record = record
+    monkeypatch.setattr(cuda_graphs, "renewals", cuda_graphs.renewals + 1)
+    found.steps(3)
+    expected = Line(plain, dropout=0.3).steps(3).steps(3)
+    assert_same(found, expected)
+    assert held == [[None]] and len(said) == 1
+
+
 def test_a_function_made_anew_in_every_step_is_refused():
-    passes, line = FakeGraphs().passes(ROWS), Line(forward_backward)
+    passes, line = FakeGraphs().passes(ROWS), Line(plain)
     with pytest.raises(ValueError, match="define the function once"):
         for seed in range(9):
             loss_of = lambda batch: line.loss_of(batch)  # noqa: E731
@@ -241,7 +298,7 @@ def test_a_compiler_that_loses_the_gradient_is_not_used(config, monkeypatch):
     monkeypatch.setattr(torch, "compile", compiled)
     said = []
     line = Line(FakeGraphs().passes(ROWS, said.append, compiles=True), config=config)
-    assert_same(line.steps(3), Line(forward_backward, config=config).steps(3))
+    assert_same(line.steps(3), Line(plain, config=config).steps(3))
     assert said == ["warning: the network cannot be compiled (its gradient would be zero); it trains without"]
 
 
@@ -254,7 +311,7 @@ def test_a_deep_network_compiles_layer_by_layer():
 
     for layer in line.model.model.layers:
         layer.compile(backend=backend)
-    for one, other in zip(line.steps(3).found, Line(forward_backward).steps(3).found, strict=True):
+    for one, other in zip(line.steps(3).found, Line(plain).steps(3).found, strict=True):
         assert one[0].item() == pytest.approx(other[0].item()) if isinstance(one, tuple) else one.loss == other.loss
     assert len(graphs) == 1  # all layers share it; the half micro-batches made no other
 
@@ -263,7 +320,7 @@ def test_a_lack_of_memory_is_not_taken_for_one_of_a_compiler():
     def loss_of(batch):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    passes, line = FakeGraphs().passes(ROWS, compiles=True), Line(forward_backward)
+    passes, line = FakeGraphs().passes(ROWS, compiles=True), Line(plain)
     with torch.compiler.set_stance("force_eager"), pytest.raises(torch.OutOfMemoryError):
         passes(loss_of, batch_of(ROWS, 0), contextlib.nullcontext, line.updater)
 

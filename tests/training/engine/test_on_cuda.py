@@ -8,7 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from model import grouped
 from model.device import Device
+from model.experts import ExpertsConfig
 from tests.stages.workshop import Workshop, assert_same_run, signal_at
 from tests.training.engine.fake_gpu import fake_gpu
 from tests.training.support import flags
@@ -85,11 +87,39 @@ def test_what_a_gpu_gets_is_what_the_plan_allows(monkeypatch, layers, words, pas
     choice = Device(torch.device("cuda:1"), torch.float32, "")
     machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, passes=None, ahead=None, shards=None)
     machine.say = print
-    model = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=layers))
+    model = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=layers, model_type="qwen3"))
     plan = make_plan(flags("--batch_size=4", *words), rows_per_epoch=3, row_length=8, world_size=1)
     on_cuda.equip(machine, model, plan)
     assert machine.ahead is not None and (machine.passes and machine.passes.as_one) == passes
     assert passes is None or machine.passes._rows == 3  # of no more in an epoch
+
+
+@pytest.mark.parametrize(
+    "capability, dtype, recorded",
+    [
+        ((9, 0), torch.bfloat16, True),
+        ((10, 0), torch.bfloat16, True),
+        ((9, 0), torch.float16, False),
+        ((12, 0), torch.bfloat16, False),
+        ((8, 0), torch.bfloat16, False),
+    ],
+)
+def test_experts_are_recorded_where_the_host_does_not_read_how_many_rows_each_gets(
+    monkeypatch, capability, dtype, recorded
+):
+    monkeypatch.setattr(on_cuda, "Copies", lambda choice: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(torch.cuda, "default_generators", [torch.default_generator])
+    monkeypatch.setattr(grouped, "_one_kernel", lambda device, dtype: True)  # PyTorch has a loop of its own
+    choice = Device(torch.device("cuda:0"), dtype, "")
+    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, passes=None, ahead=None, shards=None)
+    machine.say = print
+    model = SimpleNamespace(config=ExpertsConfig(vocab_size=100, hidden_size=64, intermediate_size=128))
+    plan = make_plan(flags("--batch_size=4"), rows_per_epoch=3, row_length=8, world_size=1)
+    before = torch.get_float32_matmul_precision()
+    on_cuda.equip(machine, model, plan)
+    torch.set_float32_matmul_precision(before)
+    assert (machine.passes is not None) == recorded and machine.ahead is not None
 
 
 @pytest.mark.parametrize(

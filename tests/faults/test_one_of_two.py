@@ -1,0 +1,49 @@
+"""What goes wrong in one of two processes is said by that one: the other only knows that it has ended."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from model.errors import SproutError
+from tests.faults.processes import Running, at_call, together
+from tests.stages.workshop import Workshop
+from training.engine.run import Run
+
+
+def no_memory() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def damaged() -> None:
+    raise SproutError("the cache is bad: delete it")
+
+
+def spoilt() -> None:
+    Run.spoilt = lambda run: "lm_head.weight"
+
+
+def run_two(workshop: Workshop, befores: list, *words: str) -> list[str]:
+    """Both processes, ended; what they say is without the lines on who waits for whose token cache."""
+    command = workshop.command("out", *words)
+    running = [Running("train_pretrain", command, *each) for each in zip(befores, together(2), strict=True)]
+    endings = [each.end() for each in running]
+    assert [ended.code for ended in endings] == [1, 1]
+    return ["".join(line for line in one.err.splitlines(True) if not line.startswith("waiting: ")) for one in endings]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("fails, words", [(no_memory, "the GPU's memory is used up"), (damaged, "the cache is bad")])
+def test_the_process_that_fails_says_why(tmp_path, rank, fails, words):
+    befores = [None, None]
+    befores[rank] = partial(at_call, 3, "training.engine.step:Step.learn", fails)
+    said = run_two(Workshop.create(tmp_path), befores, "--max_steps=6")
+    assert said[rank].startswith("error: ") and words in said[rank] and said[rank].count("\n") == 1
+    # The main one has nothing to add where it would say the same alone.
+    assert f"process {rank + 1} of 2: " in said[rank] or (rank == 0 and fails is damaged)
+    assert "another process of this run has ended" in said[1 - rank]
+
+
+def test_what_all_processes_meet_is_said_once(tmp_path):
+    said = run_two(Workshop.create(tmp_path), [spoilt, spoilt], "--max_steps=2")
+    assert said[0].startswith("error: lm_head.weight is not finite after step 2") and said[1] == ""
