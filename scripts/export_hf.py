@@ -5,8 +5,8 @@
 
     python scripts/export_hf.py --weight_path out/full_sft_768.pth --save_dir out/minimind --minimind
 
-The network is a Llama, Qwen2 or Qwen3 as it stands: no weight is changed, and no custom code opens it. With --minimind
-it becomes the file that MiniMind's own scripts load.
+The network is a Llama, Qwen2, Qwen3 or Qwen3-MoE (or GPT-2) as it stands: no weight is changed, and no custom code
+opens it. With --minimind it becomes the file that MiniMind's own scripts load.
 """
 
 import sys

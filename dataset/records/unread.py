@@ -13,7 +13,7 @@ LOOKED_AT = 50  # records of a file
 ABOUT = re.compile(
     r"(^|_)(ids?|idx|index|uuid|hash|source|origin|url|link|lang|language|domain|topic|category|tags?|skill|task|type"
     r"|split|dataset|subset|model|author|date|time|timestamp|created|version|license|meta|metadata|info|tokens|length"
-    r"|difficulty|level|score|scores|quality)(_|$)|^_"
+    r"|difficulty|level|score|scores|quality|flaw)(_|$)|^_"
 )
 
 

@@ -23,6 +23,7 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
         (CHAT, {**CHATTED, "weight": 72, "train": "test", "label": "sports"}, ["weight", "train", "label"]),
         (CHAT, {**CHATTED, "weight": 0, "train": True, "label": 1}, []),
         (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c", "margin": 2, "knowledge": "d"}, ["knowledge"]),
+        (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c", "flaw": "rude"}, []),  # as the sample data has it
         (
             PREFERENCE,
             {"prompt": "a", "chosen": "b", "rejected": "c", "label": "sports", "train": "x"},
