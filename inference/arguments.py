@@ -61,12 +61,13 @@ def add_weight_arguments(parser, default: str = "the name of --model_mode"):
     """Returns the group, to which a script adds the sizes of a bare weight. default: which weight that is, in words."""
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
-    group.add_argument(
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
         "--weight",
         metavar="NAME|FILE|FOLDER",
         help=f"its name there, a .pth, or an HF folder (default: {default})",
     )
-    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
+    either.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
     group.add_argument(
         "--lora",
         metavar="NAME|FILE|FOLDER",

@@ -55,7 +55,7 @@ stray                                       | unexpected argument 'stray'
 --from_weight **                            | there is no weight called **
 --from_weight [                             | there is no weight called [
 --from_weight {long}                        | there is no weight called
---weight_path gone.pth                      | gone.pth does not exist
+--from_weight a --weight_path gone.pth      | --weight_path: not allowed with argument --from_weight
 --from_weight {f}/start.pth --preset 26m    | --preset 26m makes a new network
 --from_weight {f}/start.pth --hidden_size 8 | contradicts {f}/start.pth, which has 32: leave the flag out
 --from_weight {f}/start.pth --num_hidden_layers 3 | which has 2: leave the flag out
@@ -82,6 +82,7 @@ stray                                       | unexpected argument 'stray'
 """
 
 NEW_NETWORK = """
+--weight_path gone.pth                      | gone.pth does not exist
 --preset huge                               | unknown preset huge: choose from tiny, 26m
 --hidden_size 33                            | hidden_size 33 is not divisible by num_attention_heads 2
 --hidden_size 0                             | not a whole number of at least 1

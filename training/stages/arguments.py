@@ -38,10 +38,10 @@ class Flags:
     """Adds flags to a group of the help. `decides` is given for the group, or for a single flag."""
 
     def __init__(self, group, decides: str):
-        self._group, self._decides = group, decides
+        self.group, self._decides = group, decides
 
     def __call__(self, name: str, decides: str | None = None, **settings) -> None:
-        self._group.add_argument(name, **settings).decides = decides or self._decides
+        self.group.add_argument(name, **settings).decides = decides or self._decides
 
 
 class StageParser(CommandParser):
@@ -96,14 +96,10 @@ def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -
 def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
     """`start_from`: the weight that the stage begins with by default; None: a new network."""
     flag = parser.flags("model", COMPARED)
-    flag(
-        "--from_weight",
-        metavar="NAME|FILE|FOLDER",
-        default=start_from,
-        help="weight to begin with: a name in --out_dir, a .pth, or an HF folder"
-        f" (default: {start_from or 'a new network'})",
-    )
-    flag("--weight_path", metavar="FILE|FOLDER", help="the same as --from_weight with a path")
+    begin = f"begin with: a name in --out_dir, a .pth, or an HF folder (default: {start_from or 'a new network'})"
+    either = Flags(flag.group.add_mutually_exclusive_group(), COMPARED)
+    either("--from_weight", metavar="NAME|FILE|FOLDER", default=start_from, help=begin)
+    either("--weight_path", metavar="FILE|FOLDER", help="the same as --from_weight with a path")
     flag("--preset", help=f"size by name: {', '.join(PRESETS)} (default 26m)")
     add_size_arguments(flag)
     flag("--rope_theta", type=positive, metavar="X")
