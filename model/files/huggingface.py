@@ -25,6 +25,9 @@ from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
 from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+GENERATION = "generation_config.json"
+# Values with which each of its settings changes nothing.
+PLAIN = {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1, "repetition_penalty": 1}
 
 # --- export -----------------------------------------------------------------------------------------
 
@@ -69,7 +72,7 @@ def export_folder(
     texts = {
         **files_for(tokenizer, config["model_type"]),
         "config.json": _to_json(config | MARK),
-        "generation_config.json": _to_json(
+        GENERATION: _to_json(
             {key: config[key] for key in ("bos_token_id", "pad_token_id")}
             | {"eos_token_id": _ends(tokenizer, end_of_turn)}
         ),
@@ -178,7 +181,24 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
             " texts other ids than its tokenizer.json; Sprout follows tokenizer.json",
             file=sys.stderr,
         )
+    if asked := _sampling_of(folder):
+        print(
+            f"note: {folder / GENERATION} asks for {', '.join(asked)}; Sprout samples by its own flags, and an export"
+            " of this network leaves them out",
+            file=sys.stderr,
+        )
     return config, weights, tokenizer
+
+
+def _sampling_of(folder: Path) -> list[str]:
+    """How the folder says that its network should be sampled, in words; [] if nothing there differs from plain."""
+    try:
+        values = read_json(folder / GENERATION)
+    except SproutError:
+        return []  # few folders lack it, and none needs it
+    names = PLAIN if values.get("do_sample") is True else ("repetition_penalty",)  # greedy generation uses no other
+    asked = {name: values[name] for name in names if isinstance(values.get(name), int | float)}
+    return [f"{name} {value!s:.20}" for name, value in asked.items() if value != PLAIN[name]]
 
 
 def facts_of_folder(folder: str | Path) -> dict:
