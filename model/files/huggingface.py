@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from model.config import TransformerConfig
-from model.disk import sync_folder
+from model.disk import HOST, sync_folder
 from model.errors import SproutError
 from model.files.finite import refuse_not_finite
 from model.files.hf_config import config_from_hf, hf_config
@@ -81,7 +81,7 @@ def export_folder(
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     earlier_export(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary = folder.with_name(f".{folder.name}.{HOST}-{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         for name, text in texts.items():
@@ -105,7 +105,7 @@ def _take_place(new: Path, folder: Path) -> None:
     No call exchanges two folders everywhere. A process killed between the renames leaves the earlier one under
     its other name, which is not hidden.
     """
-    earlier = folder.with_name(f"{folder.name}.earlier.{os.getpid()}")
+    earlier = folder.with_name(f"{folder.name}.earlier.{HOST}-{os.getpid()}")
     replaces = folder.exists()
     if replaces:
         os.replace(folder, earlier)
