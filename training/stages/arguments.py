@@ -136,16 +136,9 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
 def add_run_arguments(parser: StageParser, weight_name: str, name_flag: str = "weight_name") -> None:
     """`weight_name`: the default of --`name_flag`, which names the weight that the stage writes."""
     folder = "<out_dir>/lora" if name_flag == "lora_name" else "<out_dir>"
-    flag = parser.flags("run", NOTHING)
+    flag, named = parser.flags("run", NOTHING), {"dest": "weight_name", "default": weight_name, "type": file_name}
     flag("--out_dir", default="out", help="default %(default)s")
-    flag(
-        f"--{name_flag}",
-        dest="weight_name",
-        type=file_name,
-        default=weight_name,
-        metavar="NAME",
-        help=f"writes {folder}/<{name_flag}>_<hidden>.pth (%(default)s)",
-    )
+    flag(f"--{name_flag}", metavar="NAME", help=f"writes {folder}/<{name_flag}>_<hidden>.pth (%(default)s)", **named)
     flag("--resume", action="store_true", help="go on where this run stopped, bit for bit")
     flag("--allow_changed", action="store_true", help="--resume with other epochs, rates, precision, ...")
     flag("--dry_run", action="store_true", help="show the plan, take a step (compiled: up to three), write nothing")
