@@ -50,7 +50,7 @@ stray                                       | unexpected argument 'stray'
 --weight_name ''                            | '' is not a plain name
 --weight_name {long}                        | is not a plain name
 --from_weight nothing                       | there is no weight called nothing in {f}/out
---from_weight no/where.pth                  | no/where.pth does not exist; there is no folder no
+--from_weight no/where.pth                  | no/where.pth does not exist; there is no folder /
 --from_weight ../pretrain                   | does not exist
 --from_weight **                            | there is no weight called **
 --from_weight [                             | there is no weight called [
@@ -142,7 +142,7 @@ TRYING = """
 --weight_path {f}/gone.pth                  | gone.pth does not exist; {f} holds
 --weight_path {f}/{long}                    | does not exist; {f} holds
 --weight *                                  | there is no weight called *
---weight_path '' --out_dir gone             | there is no weight called pretrain in gone; there is no folder gone
+--weight_path '' --out_dir gone             | there is no weight called pretrain in gone; there is no folder /
 --data_path {f}/a.jsonl --max_seq_len 1000  | is more than the 64 positions of the network
 --data_path {f}/start.pth                   | is not a data file: its name must end in .jsonl
 """

@@ -68,7 +68,11 @@ def test_weights_that_are_no_numbers_are_refused(more, small_tokenizer, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--weight_path", "no/such.pth", "--save_dir", "x"], 2, "no/such.pth does not exist; there is no folder no"),
+        (
+            ["--weight_path", "no/such.pth", "--save_dir", "x"],
+            2,
+            f"no/such.pth does not exist; there is no folder {ROOT}",
+        ),
         (["--weight_path", "model", "--save_dir", "x"], 1, "not a Hugging Face folder"),
         (["--weight_pth", "a.pth", "--save_dir", "x"], 2, "--weight_pa"),
     ],
