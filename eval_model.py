@@ -100,15 +100,16 @@ def examine(args, loaded, device, toolbox) -> None:
     from inference.exact_match import answer_file
 
     sizes = {"max_new_tokens": args.max_new_tokens, "batch_size": args.batch_size or ANSWERED_AT_ONCE}
+    sizes |= {"dtype": args.dtype, "format_name": args.format}
     if toolbox:
         from inference.tools.answering import answer_file_with_tools, calls_in_words
 
         given = loaded, args.data_path, device, toolbox
-        questions, answers, episodes = answer_file_with_tools(*given, dtype=args.dtype, **sizes)
+        questions, answers, episodes = answer_file_with_tools(*given, **sizes)
         say(calls_in_words(episodes))
     else:
         whole = args.save_answers is not None
-        questions, answers = answer_file(loaded, args.data_path, device, dtype=args.dtype, to_the_end=whole, **sizes)
+        questions, answers = answer_file(loaded, args.data_path, device, to_the_end=whole, **sizes)
     if args.save_answers:
         save_answers(args.save_answers, questions, answers)
     if endless := sum(answer.lost_in_thought for answer in answers):
@@ -121,9 +122,9 @@ def examine(args, loaded, device, toolbox) -> None:
 
 def print_result(args, loaded, result: dict, words: str) -> None:
     """Prints a result in words, or as a line of JSON that also names the weight and the file."""
-    adapters = {"lora": args.lora} if args.lora else {}
-    adapters |= {"lora_scale": args.lora_scale} if args.lora_scale is not None else {}
-    of_what = {"weight": loaded.source, **adapters, "file": args.data_path}
+    names = "lora", "lora_scale", "tokenizer_path", "rope_scaling_factor"
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    of_what = {"weight": loaded.source, **given, "file": args.data_path}
     print(json.dumps(result | of_what, ensure_ascii=False) if args.json else words)
 
 

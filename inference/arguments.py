@@ -61,12 +61,13 @@ def add_weight_arguments(parser, default: str = "the name of --model_mode"):
     """Returns the group, to which a script adds the sizes of a bare weight. default: which weight that is, in words."""
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
-    group.add_argument(
+    either = group.add_mutually_exclusive_group()
+    either.add_argument(
         "--weight",
         metavar="NAME|FILE|FOLDER",
         help=f"its name there, a .pth, or an HF folder (default: {default})",
     )
-    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
+    either.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
     group.add_argument(
         "--lora",
         metavar="NAME|FILE|FOLDER",
@@ -107,8 +108,11 @@ def refuse_contradictions(args) -> None:
     """Raises `UsageError` for flags that mean nothing together."""
     if (args.json or args.answers) and not args.data_path:
         raise UsageError(f"--{'json' if args.json else 'answers'} is for --data_path, which is not given")
-    if args.lora_scale is not None and not args.lora:
-        raise UsageError("--lora_scale is for --lora, which is not given")
+    if args.format and not args.data_path:
+        raise UsageError("--format is that of --data_path, which is not given")
+    if args.max_seq_len and args.answers:
+        raise UsageError("--max_seq_len cuts what is scored, and --answers asks every question whole: leave it out")
+    refuse_scale_of_nothing(args)
     if args.show and not args.answers:
         raise UsageError("--show N shows wrong answers of --answers, which is not given")
     if args.save_answers and not args.answers:
@@ -121,6 +125,12 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--tools are called in a chat, by --model_mode 1 or more, and in --answers")
     if args.system is not None and (args.data_path or args.model_mode == 0):
         raise UsageError("--system begins a chat: give --model_mode 1 or more, and no --data_path")
+
+
+def refuse_scale_of_nothing(args) -> None:
+    """Raises `UsageError` for --lora_scale without adapters. args: those of `add_weight_arguments`."""
+    if args.lora_scale is not None and not args.lora:
+        raise UsageError("--lora_scale is for --lora, which is not given")
 
 
 def refuse_existing(flag: str, path: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import Document
+from dataset.records.kinds import only
 from dataset.records.measured import all_documents, at_line
 from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
@@ -78,13 +79,15 @@ def answer_file(
     batch_size: int,
     dtype: str = "auto",
     to_the_end: bool = False,
+    format_name: str | None = None,
 ) -> tuple[list[Question], list[Answer]]:
     """The questions of a chat file, and the network's answers to them; see `answer_all`.
 
-    The network is changed in place and can then only generate. Raises `SproutError` for a file that cannot be used.
+    format_name: of its records, as --format gives it. The network is changed in place and can then only generate.
+    Raises `SproutError` for a file that cannot be used.
     """
     renderer = ChatRenderer(loaded.tokenizer)
-    questions = read_questions(path, renderer)
+    questions = read_questions(path, renderer, format_name=format_name)
     precision = ready_to_generate(loaded.model, device, dtype)
     answers = answer_all(
         loaded.model,
@@ -100,14 +103,16 @@ def answer_file(
     return questions, answers
 
 
-def read_questions(path: str | Path, renderer: ChatRenderer, tools: Sequence[dict] = ()) -> list[Question]:
+def read_questions(
+    path: str | Path, renderer: ChatRenderer, tools: Sequence[dict] = (), format_name: str | None = None
+) -> list[Question]:
     """The questions of a chat file, with the `skill` and `language` that its records name, and what is `also_right`.
 
     tools: schemas of what the network may call; calls and results before the last answer are then left to it.
-    Raises `SproutError` for a file without conversations, for a line that is not one, and for an `also_right` that is
-    no list of texts.
+    format_name: the only format that is read. Raises `SproutError` for a file without conversations, for a line that is
+    not one, and for an `also_right` that is no list of texts.
     """
-    records = list(all_documents(path, CHAT, "reading"))
+    records = list(all_documents(path, only(CHAT, format_name), "reading"))
     if not records:
         raise SproutError(f"{path} holds no conversation")
     chats = [replace(record, content=_up_to_last_answer(record.content)) for record in records]

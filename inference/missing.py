@@ -24,13 +24,14 @@ def sentences_about(source: str, out_dir: str, is_path: bool) -> str:
 
 
 def _contents(folder: Path) -> str:
-    """Which weights lie in the folder, the newest first."""
+    """Which weights lie in the folder, which is named in full, the newest first."""
+    whole = os.path.abspath(folder)
     if not os.path.isdir(folder):
-        return f"there is no folder {folder}"
+        return f"there is no folder {whole}"
     weights = sorted(folder.glob("*.pth"), key=lambda path: path.stat().st_mtime, reverse=True)
     names = [path.name for path in weights if not path.name.endswith(("_resume.pth", ".previous.pth"))]
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{folder} holds {', '.join(names[:SHOWN]) or 'no weight'}{more}"
+    return f"{whole} holds {', '.join(names[:SHOWN]) or 'no weight'}{more}"
 
 
 def _advice(name: str, folder: Path) -> str:

@@ -8,6 +8,8 @@ import stat
 import sys
 from collections.abc import Iterator
 
+from model.errors import in_short
+
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
 THINKING = "thinking: "
 
@@ -45,9 +47,10 @@ def speed(tokens: int, seconds: float) -> str:
 
 
 def figures_in_words(figures: dict[str, float | int]) -> str:
-    """Figures by name on one line: counts as integers, all others with four decimals."""
+    """Figures by name on one line: counts as integers, all others with four decimals, or as powers of ten."""
     return "  ".join(
-        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4f}" for name, value in figures.items()
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {in_short(value, 4)}"
+        for name, value in figures.items()
     )
 
 

@@ -5,13 +5,17 @@ A lock between processes is taken back by the operating system when its owner di
 
 import errno
 import os
+import platform
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from model.errors import SproutError
+
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # containers that share a folder may share process numbers
 
 
 def previous_path(path: str | Path) -> Path:
@@ -31,8 +35,8 @@ def write_atomically(path: str | Path, write: Callable[[BinaryIO], None], keep_p
     goes wrong, an exception of `write` included, the temporary file is removed.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    kept = path.with_name(f".{path.name}.{os.getpid()}.kept.tmp")
+    temporary = path.with_name(f".{path.name}.{HOST}-{os.getpid()}.tmp")
+    kept = path.with_name(f".{path.name}.{HOST}-{os.getpid()}.kept.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
@@ -97,7 +101,7 @@ def sweep_temporaries(folder: str | Path) -> list[Path]:
         return []
     from model.processes import remove_those_of_the_dead  # nothing is left behind by most runs
 
-    return remove_those_of_the_dead(found)
+    return remove_those_of_the_dead(found, HOST)
 
 
 # --- one process at a time --------------------------------------------------------------------------

@@ -21,6 +21,11 @@ def counted(text: str) -> str:
     return _ONE.sub(r"1 \1", text)
 
 
+def in_short(value: float, decimals: int) -> str:
+    """A number with so many decimals; in powers of ten where that is long, as of a perplexity."""
+    return f"{value:.{decimals}f}" if abs(value) < 1e6 else f"{value:.2e}"
+
+
 def on_one_line(text: str) -> str:
     """The text with control characters spelled out, for the terminal to show and not to obey."""
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)

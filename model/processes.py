@@ -2,9 +2,12 @@
 
 import os
 import re
+import time
 from pathlib import Path
 
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.(tmp|kept\.tmp)")  # as `model.disk.write_atomically` names them
+# As `model.disk.write_atomically` names them; earlier it left out the host.
+_TEMPORARY = re.compile(r"\..+\.(?:([0-9a-f]{8})-)?(\d+)\.(tmp|kept\.tmp)")
+_DAY = 24 * 60 * 60
 
 
 def is_another_living_process(process: int) -> bool:
@@ -22,15 +25,25 @@ def is_another_living_process(process: int) -> bool:
     return True
 
 
-def remove_those_of_the_dead(temporaries: list[Path]) -> list[Path]:
-    """Removes temporary files whose process no longer lives, and returns them.
+def remove_those_of_the_dead(temporaries: list[Path], host: str) -> list[Path]:
+    """Removes temporary files whose process no longer lives, and returns them. host: the name of this one in them.
 
-    A file under our own process number is one of a dead process that had the same (common in containers).
+    A file under our own process number is one of a dead process that had the same (common in containers). Whether a
+    process of another host lives cannot be asked; its file is removed once nothing was written to it for a day.
     """
     removed = []
     for path in temporaries:
         match = _TEMPORARY.fullmatch(path.name)
-        if match and path.is_file() and not is_another_living_process(int(match[1])):
+        if not match or not path.is_file():
+            continue
+        if _untouched(path) if match[1] not in (None, host) else not is_another_living_process(int(match[2])):
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
+
+
+def _untouched(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _DAY
+    except FileNotFoundError:  # its own process has done with it
+        return False

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import add_switch, count, positive_int
-from inference.arguments import WEIGHT_NAMES, add_weight_arguments
+from inference.arguments import WEIGHT_NAMES, add_weight_arguments, refuse_scale_of_nothing
 from inference.replaced import has_keys, refuse_inputs, refuse_strangers
 from inference.terminal import say
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
@@ -55,7 +55,9 @@ def parse_arguments(argv=None):
     weight.add_argument("--model_mode", type=int, choices=range(len(WEIGHT_NAMES)), default=0, help=f"{modes} (0)")
     add_size_arguments(weight.add_argument)
     parser.set_defaults(dtype="float32")  # so that figures can be compared
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    refuse_scale_of_nothing(args)
+    return args
 
 
 def main(argv=None) -> None:
@@ -113,6 +115,8 @@ def main(argv=None) -> None:
 
     print("\n".join(table(rows)))
     settings = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
+    names = "lora_scale", "tokenizer_path", "rope_scaling_factor", "limit"
+    settings |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     content = {"weight": loaded.source, "lora": args.lora, **settings, "tasks": results}
     again = " (replaced)" if path.exists() else ""
     path.parent.mkdir(parents=True, exist_ok=True)

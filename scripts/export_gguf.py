@@ -15,6 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import nonnegative
+from inference.arguments import refuse_scale_of_nothing
+from model.errors import in_short
 from training.report.going_on import in_words
 from training.stages.arguments import StageParser, run_main, size_overrides
 from training.stages.bare_weight import add_bare_weight_arguments
@@ -60,8 +62,7 @@ def main(arguments=None) -> None:
     gguf_library()
     if not args.weight_path and not args.lora:
         raise UsageError("nothing to export: give a weight by --weight_path, or adapters by --lora")
-    if args.lora_scale is not None and not args.lora:
-        raise UsageError("--lora_scale is for --lora, which is not given")
+    refuse_scale_of_nothing(args)
     if args.data_path:
         check_file(args.data_path)
     save_file = Path(args.save_file)
@@ -120,7 +121,7 @@ def export(args, loaded, tokenizer, files) -> None:
 
 
 def figures(loss: dict | None) -> tuple[str, ...]:
-    return (f"{loss['loss']:.4f}", f"{loss['perplexity']:.3f}") if loss else ()
+    return (f"{loss['loss']:.4f}", in_short(loss["perplexity"], 3)) if loss else ()
 
 
 def measure(args, loaded):

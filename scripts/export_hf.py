@@ -62,6 +62,11 @@ def main(arguments=None) -> None:
     if Path(source).resolve() == Path(args.save_dir).resolve():
         raise UsageError(f"--save_dir {args.save_dir} is what is exported: choose another folder")
     if is_reward_model(source):
+        given = [name for name in ("tokenizer_path", *size_overrides(args)) if getattr(args, name)]
+        if idle := [name for name in given if name != "hidden_size"]:  # which chooses among several of a name
+            raise UsageError(
+                f"{source} is a reward model, which brings its own sizes and tokenizer: leave out --{idle[0]}"
+            )
         loaded = load_reward(source)
     else:
         loaded = load_model(source, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))

@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import count, positive, positive_int, run_main
-from inference.arguments import add_weight_arguments, refuse_existing
+from inference.arguments import add_weight_arguments, refuse_existing, refuse_scale_of_nothing
 from inference.growing_file import GrowingFile, progress_of
 from inference.terminal import say
 from model.errors import SproutError, UsageError
@@ -70,8 +70,7 @@ def refuse_contradictions(args) -> None:
             f"--pairs_per_prompt {args.pairs_per_prompt} takes {2 * args.pairs_per_prompt} answers, and --group_size is"
             f" {args.group_size}: give a larger one"
         )
-    if args.lora_scale is not None and not args.lora:
-        raise UsageError("--lora_scale is for --lora, which is not given")
+    refuse_scale_of_nothing(args)
     if not Path(args.save_file).name:
         raise UsageError("--save_file is empty: give the name of a file")
     if progress_of(args.save_file).exists():

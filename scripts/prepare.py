@@ -148,7 +148,12 @@ def main(argv=None) -> None:
     print(_shown("\n".join(summary(report, settings))))
     written = [name for name in (*TRAINING.values(), *VALIDATION.values()) if (save_dir / name).exists()]
     print(f"written into {save_dir}: {', '.join(written) or 'nothing'}; what was dropped, and why: {DROPPED}")
-    print(f"look at the report in a browser before you train: {save_dir / PAGE}")
+    print(f"look at the report in a browser before you train: {save_dir / PAGE}", flush=True)
+    if not set(written) & set(TRAINING.values()):
+        raise SproutError(
+            f"no training file was written, since {report.kept:,} of {report.read:,} documents are left:"
+            f" {save_dir / DROPPED} says why each was dropped"
+        )
 
 
 def settings_of(args, files) -> Settings:

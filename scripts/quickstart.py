@@ -207,7 +207,13 @@ def _seen(out: Path, here: Path) -> Path:
 def farewell(args, chat: tuple[str, ...], here: Path, time: str) -> str:
     out = _seen(Path(args.out_dir), here)
     *flags, _ = chat[1:]  # the last is the folder
-    return f"""
+    trial = (
+        f"\nThis was a trial: no training went beyond {args.max_steps:,} steps, as --max_steps asks, so the answers are"
+        " poor; without the flag it learns."
+        if args.max_steps
+        else ""
+    )
+    return f"""{trial}
 This took {time}. What next?
   talk to it        {command_of(chat[0], *flags, out, here=here)}
   see the curves    {command_of("scripts/report.py", out, here=here)}

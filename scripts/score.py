@@ -36,8 +36,9 @@ def parse_arguments(argv=None):
 
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
-    group.add_argument("--weight", default="reward", metavar="NAME|FILE|FOLDER", help="(%(default)s)")
-    group.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("--weight", metavar="NAME|FILE|FOLDER", help="(reward)")
+    either.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
     group.add_argument("--lora", metavar="NAME|FILE", help="adapters that train_reward.py --lora wrote, instead")
     group.add_argument("--from_weight", metavar="NAME|FILE|FOLDER", help="with --lora: their network, if it was moved")
     group.add_argument("--tokenizer_path", metavar="FOLDER", help="with --lora: as in training, if it was given there")
@@ -60,8 +61,12 @@ def refuse_contradictions(args) -> None:
     for flag in ("by", "save_scores"):
         if getattr(args, flag) and args.data_path is None:
             raise UsageError(f"--{flag} is for --data_path, which is not given")
-    if args.lora and args.weight_path:
-        raise UsageError("--weight_path is a whole reward model, --lora adapters with a head: give one of them")
+    for flag in ("weight", "weight_path"):
+        if args.lora and getattr(args, flag):
+            raise UsageError(
+                f"--{flag} is a whole reward model, --lora adapters with a head: give one of them (the network of"
+                " adapters is named by --from_weight)"
+            )
     if args.tokenizer_path and not args.lora:
         raise UsageError("--tokenizer_path is for --lora, which is not given: a whole reward model brings its own")
     if args.save_scores:
@@ -110,7 +115,8 @@ def open_reward(args, device):
     from model.files.reward import load_reward, load_reward_adapters
 
     if not args.lora:
-        return load_reward(find_weight(args.weight_path or args.weight, args.out_dir, args.hidden_size), device=device)
+        source = args.weight_path or args.weight or "reward"
+        return load_reward(find_weight(source, args.out_dir, args.hidden_size), device=device)
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size)
     network = args.from_weight or network_of(adapters, "--from_weight")
     network = find_weight(network, args.out_dir, args.hidden_size)

@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import count, positive, positive_int, run_main, share
-from inference.arguments import add_weight_arguments, refuse_existing
+from inference.arguments import add_weight_arguments, refuse_existing, refuse_scale_of_nothing
 from inference.terminal import say
 from model.errors import SproutError, UsageError
 from training.stages.arguments import StageParser
@@ -73,6 +73,10 @@ def refuse_contradictions(args) -> None:
         raise UsageError("give either --endpoint URL with --model NAME, or --weight NAME")
     if bool(args.endpoint) != bool(args.model):
         raise UsageError("--endpoint URL and --model NAME belong together: give both")
+    refuse_scale_of_nothing(args)
+    for flag in ("tokenizer_path", "rope_scaling_factor", "hidden_size"):
+        if args.endpoint and getattr(args, flag) is not None:
+            raise UsageError(f"--{flag} is for --weight, and a server opens its own weight: leave it out")
     if args.endpoint and args.way == "magpie":
         raise UsageError(
             "--way magpie opens a turn of the user with control tokens, which a server takes for text: give --weight"

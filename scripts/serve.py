@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import positive_int
-from inference.arguments import add_weight_arguments
+from inference.arguments import add_weight_arguments, refuse_scale_of_nothing
 from inference.terminal import say
 from model.errors import UsageError
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
@@ -50,8 +50,7 @@ def parse_arguments(argv=None):
         raise UsageError("--api_key needs plain letters and digits, at least one")
     if not 0 <= args.port < 65536:
         raise UsageError(f"--port {args.port}: give a number from 0 to 65535")
-    if args.lora_scale is not None and not args.lora:
-        raise UsageError("--lora_scale is for --lora, which is not given")
+    refuse_scale_of_nothing(args)
     return args
 
 

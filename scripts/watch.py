@@ -21,7 +21,7 @@ from dataset.command_line import CommandParser, positive, run_main  # not traini
 from inference.terminal import BOLD, PLAIN, has_styles
 from model.errors import SproutError, UsageError
 from training.watch.frame import frame
-from training.watch.runs import Runs, newest_place
+from training.watch.runs import Runs, newest_place, other_places
 
 USUAL = (80, 24)  # columns and lines where a terminal does not say
 POLLED = 0.1  # seconds: how soon a change of the size of the window is answered
@@ -43,6 +43,7 @@ def main(argv=None) -> None:
     if not out.is_dir():
         raise UsageError(f"--out_dir {out} is no folder: name the one that the run writes to")
     runs = Runs(out, tuple(args.names))
+    elsewhere = other_places(Path("out"), out, runs.names) if args.out_dir is None else []
     if not runs.look() and not runs.preparing():
         raise SproutError(nothing(runs))
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -50,10 +51,10 @@ def main(argv=None) -> None:
     redraws = sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
     if args.once or not redraws:
         columns, _ = size()
-        print("\n".join(frame(runs.look(), runs.out_dir, columns, None, braille(), runs.preparing())))
+        print("\n".join(frame(runs.look(), runs.out_dir, columns, None, braille(), runs.preparing(), elsewhere)))
         return
     with own_screen():
-        follow(runs, args.interval)
+        follow(runs, args.interval, elsewhere)
 
 
 def nothing(runs: Runs) -> str:
@@ -62,11 +63,11 @@ def nothing(runs: Runs) -> str:
     return f"{runs.out_dir} holds no run yet: begin one, or name the folder that it writes to by --out_dir"
 
 
-def follow(runs: Runs, interval: float) -> None:
+def follow(runs: Runs, interval: float, elsewhere: list[Path]) -> None:
     """Draws a frame every `interval` seconds, and at once when the window has another size."""
     while True:
         drawn_for, until = size(), time.monotonic() + interval
-        draw(frame(runs.look(), runs.out_dir, *drawn_for, braille(), runs.preparing()))
+        draw(frame(runs.look(), runs.out_dir, *drawn_for, braille(), runs.preparing(), elsewhere))
         while time.monotonic() < until and size() == drawn_for:
             time.sleep(min(POLLED, interval))
 

@@ -53,6 +53,7 @@ class Report:
         self.rules: dict[str, dict] = {}
         self.pairs: Counter[tuple[str, str]] = Counter()  # duplicates: (source dropped, source kept)
         self.damaged: list[tuple[str, int]] = []  # files, and the line from which on nothing of them was read
+        self.encoded: dict[str, str] = {}  # files that look like another encoding than UTF-8, and how to convert them
         self.epochs: dict[str, dict[str, float]] = {}  # by form and source, where weights are given
         self._source_of_file = np.array([source for source, _ in settings.files])
 
@@ -90,6 +91,8 @@ class Report:
             rule["first"].append(entry | {"text": entry["text"][:SHOWN] + cut})
         if FROM_HERE_ON in entry.get("detail", "").partition(" (")[0]:
             self.damaged.append((entry["file"], entry["line"]))
+        if "iconv" in entry.get("detail", ""):
+            self.encoded.setdefault(entry["file"], f"{entry['file']}, line {entry['line']}: {entry['detail']}")
         if "kept" in entry:
             self.pairs[entry["source"], entry["kept"]["source"]] += 1
 
@@ -102,10 +105,11 @@ class Report:
         return sum(source.kept for source in self.sources)
 
     def warnings(self) -> list[str]:
-        """Damaged files, and sources of which suspiciously much is dropped, copies and mixing apart."""
+        """Damaged or wrongly encoded files, and sources that lose suspiciously much, copies and mixing apart."""
         found = [
             f"{file} is damaged from line {line} on, and nothing behind it was read" for file, line in self.damaged
         ]
+        found += self.encoded.values()
         for name, one in zip(self._settings.sources, self.sources):
             by_rules = {rule: count for rule, count in one.dropped.items() if rule not in NOT_LOST}
             lost = sum(by_rules.values())

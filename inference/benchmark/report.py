@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from inference.benchmark.running import Outcome, verdicts
 from inference.benchmark.scores import Score
 from inference.benchmark.tasks import PASSAGES, Task
+from model.errors import in_short
 
 HEAD = ("task", "items", "metric", "value", "95 % interval", "chance")
 
@@ -14,7 +16,7 @@ def table(rows: Sequence[tuple[str, Score]]) -> list[str]:
     """Lines of a table; "chance" stands at the end of those where guessing could have scored the same."""
     cells = [HEAD]
     for name, score in rows:
-        form = "{:.4f}".format if score.metric == "bits_per_byte" else "{:.2f}".format
+        form = partial(in_short, decimals=4 if score.metric == "bits_per_byte" else 2)
         if score.metric not in ("perplexity", "bits_per_byte"):
             form = "{:.1%}".format
         between = "-" if score.low is None else f"{form(score.low)} to {form(score.high)}"

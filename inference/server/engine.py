@@ -66,8 +66,8 @@ class Writing:
         self.count = 0  # tokens of the answer so far
         self.joined = False
         self._stream, self._stops = TextStream(decode), StopStrings(stops)
-        self._come = self._told = 0  # characters that the network has written, and that parts have reported
-        self._tokens: list[tuple[Scored, int]] = []  # that no part has reported
+        self._told = 0  # characters that parts have reported
+        self._tokens: list[Scored] = []  # that no part has reported
 
     def take(self, late: bool = False) -> Part:
         """The part that the newest token of the row adds. late: whether the deadline is over."""
@@ -77,7 +77,7 @@ class Writing:
             return Part(self, failure=Failure(500, message))
         self.count += 1
         ended = token.id in self.end_ids
-        self._tokens.append((token, self._come))
+        self._tokens.append(token)
         text = "" if ended else self._push(self._stream.push(token.id))
         if not (ended or self._stops.found or late or self.count >= self.max_tokens):
             return Part(self, text, self._tokens_before(self._told))
@@ -90,18 +90,19 @@ class Writing:
         if self._stops.found:  # the tokens of the stop string do not belong to the answer
             return Part(self, text, self._tokens_before(self._told), "stop")
         rest = self._stops.finish()
-        return Part(self, text + rest, tuple(self._tokens), finish)
+        return Part(self, text + rest, self._tokens_before(self._stream.length + 1), finish)
 
     def _push(self, piece: str) -> str:
-        self._come += len(piece)
         certain = self._stops.push(piece)
         self._told += len(certain)
         return certain
 
     def _tokens_before(self, place: int) -> tuple[tuple[Scored, int], ...]:
-        told = tuple(each for each in self._tokens if each[1] < place)
-        self._tokens = [each for each in self._tokens if each[1] >= place]
-        return told
+        stream, first = self._stream, self.count - len(self._tokens)
+        places = [*stream.places[first:], stream.length]  # an end token stands behind the text
+        placed = list(zip(self._tokens, places, strict=False))
+        self._tokens = [token for token, at in placed if at >= place]
+        return tuple(each for each in placed if each[1] < place)
 
 
 class Engine:

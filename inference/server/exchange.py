@@ -59,11 +59,10 @@ def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
 
 def offsets_of(tokenizer, ids: list[int]) -> list[int]:
     """The places in the text at which the tokens begin; a token inside a character has the place of that character."""
-    stream, place, offsets = TextStream(tokenizer.decode), 0, []
+    stream = TextStream(tokenizer.decode)
     for token in ids:
-        offsets.append(place)
-        place += len(stream.push(token))
-    return offsets
+        stream.push(token)
+    return stream.places
 
 
 class Exchange:

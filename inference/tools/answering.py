@@ -28,14 +28,15 @@ def answer_file_with_tools(
     max_new_tokens: int,
     batch_size: int,
     dtype: str = "auto",
+    format_name: str | None = None,
 ) -> tuple[list[Question], list[Answer], list[Episode]]:
     """The questions of a chat file, the network's answers, and the conversations that led to them.
 
-    max_new_tokens: of a turn. The network is changed in place and can then only generate. Raises `SproutError` for a
-    file that cannot be used.
+    max_new_tokens: of a turn. format_name: of its records, as --format gives it. The network is changed in place and
+    can then only generate. Raises `SproutError` for a file that cannot be used.
     """
     renderer = ChatRenderer(loaded.tokenizer)
-    questions = read_questions(path, renderer, toolbox.schemas)
+    questions = read_questions(path, renderer, toolbox.schemas, format_name)
     precision = ready_to_generate(loaded.model, device, dtype)
     episodes, greedy = [], replace(GREEDY, vocabulary=loaded.writable)
     with bar_over(len(questions), "answering", " questions") as bar, precision():

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from model.config import TransformerConfig
-from model.disk import sync_folder
+from model.disk import HOST, sync_folder
 from model.errors import SproutError
 from model.files.finite import refuse_not_finite
 from model.files.hf_config import config_from_hf, hf_config
@@ -25,6 +25,9 @@ from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
 from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+GENERATION = "generation_config.json"
+# Values with which each of its settings changes nothing.
+PLAIN = {"temperature": 1, "top_k": 0, "top_p": 1, "min_p": 0, "typical_p": 1, "repetition_penalty": 1}
 
 # --- export -----------------------------------------------------------------------------------------
 
@@ -69,7 +72,7 @@ def export_folder(
     texts = {
         **files_for(tokenizer, config["model_type"]),
         "config.json": _to_json(config | MARK),
-        "generation_config.json": _to_json(
+        GENERATION: _to_json(
             {key: config[key] for key in ("bos_token_id", "pad_token_id")}
             | {"eos_token_id": _ends(tokenizer, end_of_turn)}
         ),
@@ -78,7 +81,7 @@ def export_folder(
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     earlier_export(folder)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary = folder.with_name(f".{folder.name}.{HOST}-{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         for name, text in texts.items():
@@ -102,7 +105,7 @@ def _take_place(new: Path, folder: Path) -> None:
     No call exchanges two folders everywhere. A process killed between the renames leaves the earlier one under
     its other name, which is not hidden.
     """
-    earlier = folder.with_name(f"{folder.name}.earlier.{os.getpid()}")
+    earlier = folder.with_name(f"{folder.name}.earlier.{HOST}-{os.getpid()}")
     replaces = folder.exists()
     if replaces:
         os.replace(folder, earlier)
@@ -178,7 +181,24 @@ def import_folder(folder: str | Path) -> tuple[TransformerConfig, dict[str, torc
             " texts other ids than its tokenizer.json; Sprout follows tokenizer.json",
             file=sys.stderr,
         )
+    if asked := _sampling_of(folder):
+        print(
+            f"note: {folder / GENERATION} asks for {', '.join(asked)}; Sprout samples by its own flags, and an export"
+            " of this network leaves them out",
+            file=sys.stderr,
+        )
     return config, weights, tokenizer
+
+
+def _sampling_of(folder: Path) -> list[str]:
+    """How the folder says that its network should be sampled, in words; [] if nothing there differs from plain."""
+    try:
+        values = read_json(folder / GENERATION)
+    except SproutError:
+        return []  # few folders lack it, and none needs it
+    names = PLAIN if values.get("do_sample") is True else ("repetition_penalty",)  # greedy generation uses no other
+    asked = {name: values[name] for name in names if isinstance(values.get(name), int | float)}
+    return [f"{name} {value!s:.20}" for name, value in asked.items() if value != PLAIN[name]]
 
 
 def facts_of_folder(folder: str | Path) -> dict:

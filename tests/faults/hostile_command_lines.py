@@ -50,12 +50,12 @@ stray                                       | unexpected argument 'stray'
 --weight_name ''                            | '' is not a plain name
 --weight_name {long}                        | is not a plain name
 --from_weight nothing                       | there is no weight called nothing in {f}/out
---from_weight no/where.pth                  | no/where.pth does not exist; there is no folder no
+--from_weight no/where.pth                  | no/where.pth does not exist; there is no folder /
 --from_weight ../pretrain                   | does not exist
 --from_weight **                            | there is no weight called **
 --from_weight [                             | there is no weight called [
 --from_weight {long}                        | there is no weight called
---weight_path gone.pth                      | gone.pth does not exist
+--from_weight a --weight_path gone.pth      | --weight_path: not allowed with argument --from_weight
 --from_weight {f}/start.pth --preset 26m    | --preset 26m makes a new network
 --from_weight {f}/start.pth --hidden_size 8 | contradicts {f}/start.pth, which has 32: leave the flag out
 --from_weight {f}/start.pth --num_hidden_layers 3 | which has 2: leave the flag out
@@ -82,6 +82,7 @@ stray                                       | unexpected argument 'stray'
 """
 
 NEW_NETWORK = """
+--weight_path gone.pth                      | gone.pth does not exist
 --preset huge                               | unknown preset huge: choose from tiny, 26m
 --hidden_size 33                            | hidden_size 33 is not divisible by num_attention_heads 2
 --hidden_size 0                             | not a whole number of at least 1
@@ -141,7 +142,7 @@ TRYING = """
 --weight_path {f}/gone.pth                  | gone.pth does not exist; {f} holds
 --weight_path {f}/{long}                    | does not exist; {f} holds
 --weight *                                  | there is no weight called *
---weight_path '' --out_dir gone             | there is no weight called pretrain in gone; there is no folder gone
+--weight_path '' --out_dir gone             | there is no weight called pretrain in gone; there is no folder /
 --data_path {f}/a.jsonl --max_seq_len 1000  | is more than the 64 positions of the network
 --data_path {f}/start.pth                   | is not a data file: its name must end in .jsonl
 """

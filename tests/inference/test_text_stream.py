@@ -35,6 +35,45 @@ def test_pieces_of_random_tokens_are_their_decoding(tokenizer, ids):
     assert "".join(pieces) + rest == tokenizer.decode(ids)
 
 
+def places(tokenizer, ids) -> list[int]:
+    text = TextStream(tokenizer.decode)
+    for token in ids:
+        text.push(token)
+    return text.places
+
+
+def test_a_token_behind_a_broken_character_begins_behind_it(tokenizer):
+    half, of_four = tokenizer.encode("龘")[:1], tokenizer.encode("🦥")[:2]
+    ids = [*tokenizer.encode("ab"), *half, *tokenizer.encode(" cat")]
+    assert tokenizer.decode(ids[:3]) == "ab\ufffd c" and places(tokenizer, ids) == [0, 2, 3, 5]
+    assert len(of_four) == 2 and tokenizer.decode(of_four) == "\ufffd"
+    assert places(tokenizer, [*of_four, *half, *tokenizer.encode("龘 c")]) == [0, 0, 1, 2, 2, 3]
+    assert places(tokenizer, [*half] * 6 + tokenizer.encode("a")) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_bytes_that_are_decoded_one_by_one_have_the_place_of_their_character():
+    """As a tokenizer with byte tokens decodes them: a broken character is one U+FFFD for each of its bytes."""
+
+    def decode(ids):
+        data = bytes(ids)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            broken = 1 if error.end < len(data) else len(data) - error.start
+            return data[: error.start].decode() + "\ufffd" * broken + decode(ids[error.start + broken :])
+
+    text = TextStream(decode)
+    pieces = [text.push(token) for token in b"a" + "新".encode() + "芽".encode()[:2] + b"b"]
+    assert "".join(pieces) + text.finish() == "a新\ufffd\ufffdb" and text.places == [0, 1, 1, 1, 2, 3, 4]
+
+
+@settings(max_examples=examples(200))
+@given(text=st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("中文，。👩\u200d👧🌱 aé\n龘"))))
+def test_places_of_whole_characters_are_those_of_their_first_tokens(tokenizer, text):
+    ids = tokenizer.encode(text)
+    assert places(tokenizer, ids) == [len(tokenizer.decode(ids[:n]).rstrip("\ufffd")) for n in range(len(ids))]
+
+
 def test_half_a_character_is_not_shown(tokenizer):
     ids = tokenizer.encode("新芽🌱龘!")
     pieces, rest = streamed(tokenizer, ids)

@@ -34,6 +34,17 @@ def test_of_several_sizes_the_newest_is_taken_where_that_is_said(tmp_path):
     assert said == [f"2 sizes of pretrain are in {tmp_path}; this is the newest (or choose by --hidden_size)"]
 
 
+def test_a_folder_that_was_looked_in_is_named_in_full(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=f"there is no weight called dpo in out; there is no folder {tmp_path}/out"):
+        find_weight("dpo", "out")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UsageError, match=f"out/a.pth does not exist; {tmp_path}/out holds no weight. Give"):
+        find_weight("out/a.pth", "out")
+    with pytest.raises(UsageError, match=f"a.pth does not exist; {tmp_path} holds no weight. Give"):
+        find_weight("a.pth", "out")
+
+
 def test_a_missing_weight_names_the_folder_what_lies_there_and_how_to_make_it(tmp_path):
     out = tmp_path / "out"
     out.mkdir()

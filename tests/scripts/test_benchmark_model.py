@@ -58,6 +58,16 @@ def test_table_and_json(folder, capsys):
     assert gsm8k["example"]["context"] == "Question: 2+2?\nAnswer: #### 4\n\nQuestion: 2+2?\nAnswer:"
 
 
+def test_the_result_names_what_it_was_measured_with(folder, tmp_path):
+    words = ("--data_path", folder / "piqa.jsonl", "--limit", 2, "--rope_scaling_factor", 2)
+    run(folder, *words, "--save_file", tmp_path / "a.json")
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert (result["limit"], result["rope_scaling_factor"], result["lora"]) == (2, 2, None)
+    assert not result.keys() & {"lora_scale", "tokenizer_path"}
+    with pytest.raises(UsageError, match="--lora_scale is for --lora"):
+        run(folder, *words, "--lora_scale", 0.5)
+
+
 def test_items_in_training_data_are_counted_and_left_out(folder, capsys):
     write(folder / "seen.jsonl", [{"text": "do this: Do 3. That and more of it, do 5 that"}])
     write(

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from model.config import TransformerConfig
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
+from model.reward import RewardModel
 from model.text.chat_template import with_chat_template
 from scripts.export_hf import main
 from tests.support import make_tokenizer, random_network
@@ -67,7 +68,11 @@ def test_weights_that_are_no_numbers_are_refused(more, small_tokenizer, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["--weight_path", "no/such.pth", "--save_dir", "x"], 2, "no/such.pth does not exist; there is no folder no"),
+        (
+            ["--weight_path", "no/such.pth", "--save_dir", "x"],
+            2,
+            f"no/such.pth does not exist; there is no folder {ROOT}",
+        ),
         (["--weight_path", "model", "--save_dir", "x"], 1, "not a Hugging Face folder"),
         (["--weight_pth", "a.pth", "--save_dir", "x"], 2, "--weight_pa"),
     ],
@@ -79,6 +84,24 @@ def test_errors_are_one_sentence(arguments, code, words, capsys):
     said = capsys.readouterr()
     assert said.err.startswith("error: ") and words in said.err and said.err.count("\n") == 1
     assert said.out == ""
+
+
+@pytest.mark.parametrize("flag", ["tokenizer_path", "num_attention_heads", "rope_theta"])
+def test_a_reward_model_brings_what_a_bare_weight_is_told(flag, small_tokenizer, tmp_path):
+    save_weights(tmp_path / "reward_32.pth", RewardModel.of(random_network(SMALL)), small_tokenizer, stage="reward")
+    words = [
+        "--weight_path",
+        "reward",
+        "--out_dir",
+        f"{tmp_path}",
+        "--save_dir",
+        f"{tmp_path}/to",
+        "--hidden_size",
+        "32",
+    ]
+    with pytest.raises(UsageError, match=f"its own sizes and tokenizer: leave out --{flag}"):
+        main([*words, f"--{flag}", "4"])
+    assert not (tmp_path / "to").exists()
 
 
 def test_generation_stops_where_the_model_s_own_template_ends_a_turn(tmp_path):

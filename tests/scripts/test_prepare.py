@@ -196,7 +196,7 @@ def test_what_a_killed_removal_left_is_not_gone_on_with(tmp_path, monkeypatch):
 
 def test_a_damaged_file_is_warned_of(tmp_path, capsys):
     (tmp_path / "a.csv").write_text(f'text\n{text(2)}\n"cut')
-    run([str(tmp_path / "a.csv")], tmp_path / "out")
+    run([str(tmp_path / "a.csv")], tmp_path / "out", "--rules", "none")
     assert "a.csv is damaged from line 2 on" in capsys.readouterr().out
 
 
@@ -250,11 +250,29 @@ def test_a_name_that_is_not_utf_8_goes_through(begin, tmp_path):
     assert json.loads(report)["kept"] == 1 and (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
+def test_where_nothing_is_left_no_success_is_reported(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
+    with pytest.raises(SproutError, match=r"no training file was written, since 0 of 2 documents are left: \S+dropped"):
+        run([str(tmp_path / "a.jsonl")], tmp_path / "out")
+    assert "written into" in capsys.readouterr().out and read(tmp_path / "out" / "dropped.jsonl")
+
+
+def test_a_file_in_gbk_is_named_with_the_command_that_converts_it(tmp_path, capsys):
+    lines = "".join(
+        f'{{"text": "{one}"}}\n' for one in ("今天天气很好，我们去公园散步。", "看见了很多花，也看见了鸟。")
+    )
+    (tmp_path / "a.jsonl").write_bytes(lines.encode("gbk"))
+    with pytest.raises(SproutError):
+        run([str(tmp_path / "a.jsonl")], tmp_path / "out")
+    how = f"it looks like GB18030; convert it: iconv -f GB18030 -t UTF-8 {tmp_path / 'a.jsonl'} > utf8_a.jsonl"
+    assert capsys.readouterr().out.count(f"warning: {tmp_path / 'a.jsonl'}, line 1: not UTF-8 ({how})\n") == 1
+
+
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"fingerp'])
 def test_a_damaged_report_is_of_no_finished_run(damage, sources, tmp_path):
-    run(sources[1:2], tmp_path)
+    run(sources[1:2], tmp_path, "--rules", "none")
     (tmp_path / "report.json").write_text(damage)
-    run(sources[1:2], tmp_path, "--resume")
+    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
     assert json.loads((tmp_path / "report.json").read_text())["read"] == 3
 
 

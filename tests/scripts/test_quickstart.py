@@ -16,7 +16,15 @@ from dataset.sample.files import write_sample
 from eval_model import WEIGHT_NAMES
 from model.errors import SproutError
 from scripts import interpolate
-from scripts.quickstart import CHAT_EXAMINATIONS, ROOT, after_the_first_chat, comparison, stages
+from scripts.quickstart import (
+    CHAT_EXAMINATIONS,
+    ROOT,
+    after_the_first_chat,
+    comparison,
+    farewell,
+    parse_arguments,
+    stages,
+)
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, ending, perform
 
@@ -212,6 +220,13 @@ def test_the_table_of_the_full_way_says_what_was_measured(tmp_path):
     assert last[13] == ["16.0%", "17.0%"]
 
 
+@pytest.mark.parametrize("steps", [None, 60])
+def test_a_trial_says_at_its_end_that_it_was_one(steps):
+    args = parse_arguments(["--out_dir", "out/quickstart", *(["--max_steps", f"{steps}"] if steps else [])])
+    last = farewell(args, ("eval_model.py", "x"), ROOT, "9 s")
+    assert ("trial" in last) == (steps is not None) and "\nThis took 9 s. What next?\n" in last
+
+
 def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_path):
     command = [sys.executable, "scripts/quickstart.py", "--out_dir", str(tmp_path), "--max_steps", "3"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -223,6 +238,7 @@ def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_pat
 
     said = run()
     assert "done before" not in said and "question" in said and "What next?" in said
+    assert "\nThis was a trial: no training went beyond 3 steps, as --max_steps asks, so the answers are poor;" in said
     weights = (tmp_path / "full_sft_256.pth").stat().st_mtime_ns
     after = json.loads((tmp_path / "questions_after.json").read_text(encoding="utf-8"))
     assert after["questions"] >= 400 and set(after["languages"]) == {"en", "zh"}

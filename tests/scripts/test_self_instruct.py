@@ -150,6 +150,8 @@ def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):
         (["--endpoint=http://x/v1", "--model=m", "--way=magpie"], "--weight"),
         (["--endpoint=http://x/v1", "--model=m", "--api_key=NOT_THERE_7"], "export it first"),
         (["--endpoint=x", "--model=m"], "http://"),
+        (["--weight=full_sft", "--lora_scale=0.5"], "--lora_scale is for --lora"),
+        (["--endpoint=http://x/v1", "--model=m", "--tokenizer_path=x"], "--tokenizer_path is for --weight"),
     ],
 )
 def test_contradictions(seeds, tmp_path, flags, message):

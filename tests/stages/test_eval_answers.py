@@ -165,6 +165,17 @@ def test_any_chat_format_is_asked_up_to_its_last_answer(capsys, tmp_path, out):
     assert (result["accuracy"], result["questions"], result["skills"]) == (1, 1, {})
 
 
+def test_a_format_is_obeyed(capsys, tmp_path, out):
+    both = {"messages": turns("Capital of France?", "Paris."), "instruction": "Think.", "output": "No."}
+    path = write(tmp_path / "both.jsonl", both)
+    for name, right in (("messages", 1), ("alpaca", 0)):
+        said = run(capsys, out, path, "--answers", "--json", "--format", name)[0]
+        assert json.loads(said)["accuracy"] == right
+    for flags in ([], ["--tools", "calculator"]):
+        with pytest.raises(UsageError, match="--format nonsense is no format of "):
+            run(capsys, out, path, "--answers", "--format", "nonsense", *flags)
+
+
 def test_a_record_may_list_further_right_answers(capsys, tmp_path, out):
     """The longest of them is waited for, and what is in no list stays wrong."""
     asked = record(turns("Capital of France?", "No."))

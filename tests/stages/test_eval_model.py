@@ -158,9 +158,12 @@ def test_the_newest_size_is_taken_and_named(capsys, tmp_path, network, small_tok
     [
         (["--weight", "nothing"], SproutError, "no weight called nothing"),
         (["--weight_path", "nowhere.pth"], SproutError, "nowhere.pth"),
+        (["--weight", "pretrain", "--weight_path", "b.pth"], UsageError, "not allowed with argument --weight"),
         (["--model_mode", 1], UsageError, "no weight called full_sft"),
         (["--answers"], UsageError, "--data_path"),
         (["--data_path", "a.jsonl", "--show", 3], UsageError, "--answers"),
+        (["--prompt", "a", "--format", "text"], UsageError, "--format is that of --data_path"),
+        (["--data_path", "a.jsonl", "--answers", "--max_seq_len", 9], UsageError, "--max_seq_len cuts what is scored"),
         (["--system", "Be brief."], UsageError, "--model_mode 1"),
         (["--model_mode", 7], UsageError, "model_mode"),
         (["--json"], UsageError, "--data_path"),

@@ -38,10 +38,10 @@ class Flags:
     """Adds flags to a group of the help. `decides` is given for the group, or for a single flag."""
 
     def __init__(self, group, decides: str):
-        self._group, self._decides = group, decides
+        self.group, self._decides = group, decides
 
     def __call__(self, name: str, decides: str | None = None, **settings) -> None:
-        self._group.add_argument(name, **settings).decides = decides or self._decides
+        self.group.add_argument(name, **settings).decides = decides or self._decides
 
 
 class StageParser(CommandParser):
@@ -96,14 +96,10 @@ def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -
 def add_model_arguments(parser: StageParser, start_from: str | None) -> None:
     """`start_from`: the weight that the stage begins with by default; None: a new network."""
     flag = parser.flags("model", COMPARED)
-    flag(
-        "--from_weight",
-        metavar="NAME|FILE|FOLDER",
-        default=start_from,
-        help="weight to begin with: a name in --out_dir, a .pth, or an HF folder"
-        f" (default: {start_from or 'a new network'})",
-    )
-    flag("--weight_path", metavar="FILE|FOLDER", help="the same as --from_weight with a path")
+    begin = f"begin with: a name in --out_dir, a .pth, or an HF folder (default: {start_from or 'a new network'})"
+    either = Flags(flag.group.add_mutually_exclusive_group(), COMPARED)
+    either("--from_weight", metavar="NAME|FILE|FOLDER", default=start_from, help=begin)
+    either("--weight_path", metavar="FILE|FOLDER", help="the same as --from_weight with a path")
     flag("--preset", help=f"size by name: {', '.join(PRESETS)} (default 26m)")
     add_size_arguments(flag)
     flag("--rope_theta", type=positive, metavar="X")
@@ -140,16 +136,9 @@ def add_optimization_arguments(parser: StageParser, optimizer: str, weight_decay
 def add_run_arguments(parser: StageParser, weight_name: str, name_flag: str = "weight_name") -> None:
     """`weight_name`: the default of --`name_flag`, which names the weight that the stage writes."""
     folder = "<out_dir>/lora" if name_flag == "lora_name" else "<out_dir>"
-    flag = parser.flags("run", NOTHING)
+    flag, named = parser.flags("run", NOTHING), {"dest": "weight_name", "default": weight_name, "type": file_name}
     flag("--out_dir", default="out", help="default %(default)s")
-    flag(
-        f"--{name_flag}",
-        dest="weight_name",
-        type=file_name,
-        default=weight_name,
-        metavar="NAME",
-        help=f"writes {folder}/<{name_flag}>_<hidden>.pth (%(default)s)",
-    )
+    flag(f"--{name_flag}", metavar="NAME", help=f"writes {folder}/<{name_flag}>_<hidden>.pth (%(default)s)", **named)
     flag("--resume", action="store_true", help="go on where this run stopped, bit for bit")
     flag("--allow_changed", action="store_true", help="--resume with other epochs, rates, precision, ...")
     flag("--dry_run", action="store_true", help="show the plan, take a step (compiled: up to three), write nothing")

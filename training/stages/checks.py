@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from model.errors import in_short
 from model.generation import generate_batch, new_generator
 from model.likelihood import evaluate
 from model.sampling import Sampling
@@ -32,7 +33,7 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
         name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
     else:
         name, value, words = "val_token_accuracy", found.token_accuracy, f"token accuracy {found.token_accuracy:.1%}"
-    words = f"validation loss {found.loss:.4f}, perplexity {found.perplexity:.2f}, {words}"
+    words = f"validation loss {found.loss:.4f}, perplexity {in_short(found.perplexity, 2)}, {words}"
     return ValidationResult({"val_loss": found.loss, name: value}, words)
 
 

@@ -26,7 +26,8 @@ def flags_in(path: str, parser, given) -> list[str]:
     """The flags of a YAML file, as they would stand on the command line of `parser`.
 
     given: the flags of the command line itself. A list that it gives replaces that of the file, even where repeating
-    the flag makes the list longer. Raises `UsageError` for a file that is not one of flags.
+    the flag makes the list longer, and one of two flags that exclude each other replaces the other one of the file.
+    Raises `UsageError` for a file that is not one of flags.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -49,12 +50,20 @@ def flags_in(path: str, parser, given) -> list[str]:
             raise UsageError(f"--config {path}: {sentence_about(f'--{name}', list(parser._option_string_actions))}")
         if type(actions[name]).__name__ == "_ExtendAction" and getattr(given, actions[name].dest) is not None:
             continue
+        if any(getattr(given, other.dest) != other.default for other in _excluded_by(actions[name], parser)):
+            continue
         words += _as_on_command_line(name, actions[name], value, path, parser)
     try:
         parser.parse_known_args(words)
     except UsageError as error:
         raise UsageError(f"--config {path}: {error}") from None
     return words
+
+
+def _excluded_by(action, parser) -> list:
+    """The flags that cannot stand beside this one, such as --weight_path beside --from_weight."""
+    groups = [group._group_actions for group in parser._mutually_exclusive_groups if action in group._group_actions]
+    return [other for group in groups for other in group if other is not action]
 
 
 def _as_on_command_line(name, action, value, path, parser) -> list[str]:

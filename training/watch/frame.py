@@ -21,15 +21,18 @@ def frame(
     height: int | None,
     braille: bool = True,
     preparing: Iterable[int] = (),
+    elsewhere: Sequence[Path] = (),
 ) -> list[str]:
     """Lines of at most `width` columns, at most `height` of them (None: as many as there is to say).
 
-    preparing: processes that tokenise data for runs that have not begun.
+    preparing: processes that tokenise data for runs that have not begun. elsewhere: folders with runs not shown here.
     """
     place = harmless(str(out_dir))
     lines = [f"process {each} prepares data: its run begins after that" for each in sorted(preparing)]
     if not runs:
         return [cut(line, width) for line in lines or [f"no run is left in {place}"]][:height]
+    if elsewhere:
+        lines.append(f"more runs are in {harmless(', '.join(map(str, elsewhere)))}: --out_dir shows them")
     room = len(runs) if height is None else max(1, height - 18 - len(lines))
     shown = runs if len(runs) <= room else runs[: max(1, room - 1)]
     lines += [f"{len(runs):,} runs, newest first, in {place}"] if len(runs) > 1 else []

@@ -9,6 +9,7 @@ import pytest
 
 from dataset.prepare import judged, parts, settling, steps
 from dataset.prepare.judging.judging import Verdict
+from model.errors import SproutError
 from scripts.prepare import main
 from tests.dataset.prepare.duplicates.texts import random_text
 
@@ -77,7 +78,7 @@ def test_what_changed_is_judged_again(crawl, tmp_path, monkeypatch):
     source, _ = crawl
     kept, out = Verdict(None, 0.0, 0.0), Verdict("length", 0.0, 1.0)
     monkeypatch.setattr(judged, "judge", lambda text, rules: kept if MENU in text else out)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(SproutError, match="no training file was written"):
         prepared(source, tmp_path / "judged", "--rules", "prose")
     report = json.loads((tmp_path / "judged" / "report.json").read_text())
     counts = {rule: found["documents"] for rule, found in report["rules"].items()}

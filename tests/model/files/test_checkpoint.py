@@ -3,6 +3,7 @@
 import os
 import pickle
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -158,6 +159,29 @@ def test_the_sweep_spares_living_processes_and_other_files(tmp_path):
         path.write_text("")
     assert sorted(sweep_temporaries(tmp_path)) == sorted(gone)
     assert sorted(tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_save_in_progress_on_another_host_is_spared(tmp_path):
+    """Two containers that share a folder do not see each other's processes, and their numbers are the same."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    gone, kept = [], []
+
+    def begun_by_another(file):
+        (of_ours,) = tmp_path.glob(".a.pth.*.tmp")
+        _, host, process = re.split(r"\.a\.pth\.|-", of_ours.name.removesuffix(".tmp"))
+        assert process == str(os.getpid())
+        another = f"{int(host, 16) ^ 1:08x}"
+        gone.append(tmp_path / f".a.pth.{host}-{dead.pid}.tmp")
+        kept.extend(tmp_path / f".a.pth.{another}-{number}.tmp" for number in (dead.pid, os.getpid()))
+        gone.append(tmp_path / f".b.pth.{another}-{dead.pid}.tmp")
+
+    write_atomically(tmp_path / "a.pth", begun_by_another)
+    for path in gone + kept:
+        path.write_text("")
+    os.utime(gone[1], (1, 1))  # of a container that has been gone for long
+    assert sorted(sweep_temporaries(tmp_path)) == sorted(gone)
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "a.pth"])
 
 
 # --- damage -----------------------------------------------------------------------------------------

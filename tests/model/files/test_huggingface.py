@@ -59,6 +59,25 @@ def warnings_of_transformers(caplog):
     logger.removeHandler(caplog.handler)
 
 
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"do_sample": True, "temperature": 0.7, "top_k": 20, "top_p": 1.0, "repetition_penalty": 1.05}, 3),
+        ({"temperature": 0.7, "top_k": 20, "repetition_penalty": 1.05}, 1),
+        ({"do_sample": True, "temperature": "0.7", "top_k": None, "min_p": 0.0}, 0),
+        ([], 0),
+    ],
+)
+def test_what_a_folder_asks_for_in_sampling_is_not_dropped_without_a_word(folder, settings, asked, capsys):
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(settings and json.loads(path.read_text()) | settings))
+    import_folder(folder)
+    said = capsys.readouterr().err
+    every = ["temperature 0.7", "top_k 20", "repetition_penalty 1.05"]
+    note = f"note: {path} asks for {', '.join(every[-asked:])}; Sprout samples by its own flags, and an export of this"
+    assert said == (f"{note} network leaves them out\n" if asked else "")
+
+
 def test_transformers_opens_the_folder_without_code_or_warning(exported, small_tokenizer, warnings_of_transformers):
     network, folder = exported
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False)

@@ -15,6 +15,10 @@ from dataset.cache.token_cache import build_or_open
 from dataset.rendering import ChatRenderer
 from dataset.rows.rows import ValidationRows
 from dataset.rows.texts import TEXTS
+from inference.benchmark.report import table
+from inference.benchmark.scores import Score
+from inference.terminal import figures_in_words
+from model.errors import in_short
 from model.likelihood import Evaluation
 from model.text.tokenizer import Tokenizer
 from tests.support import make_tokenizer
@@ -53,6 +57,16 @@ def test_a_validation_says_what_it_found(monkeypatch, total_bytes, measure, word
     value = found.bits_per_byte if total_bytes else 0.75
     assert result.measures == {"val_loss": 2.0, measure: value}
     assert str(result).startswith("validation loss 2.0000, perplexity 7.39, ") and words in str(result)
+
+
+def test_a_perplexity_beyond_all_bounds_stays_short(monkeypatch):
+    monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: Evaluation(2400.0, 4, 40, 3))
+    rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=0)
+    result = checks.validate(None, rows, SimpleNamespace(device=None, inference=None, poll=None), 2)
+    assert str(result).startswith("validation loss 600.0000, perplexity 3.77e+260, token accuracy")
+    assert figures_in_words({"perplexity": math.exp(600), "tokens": 4}) == "perplexity 3.77e+260  tokens 4"
+    assert "3.77e+260" in table([("text", Score("perplexity", 1, math.exp(600)))])[1]
+    assert (in_short(math.inf, 2), in_short(999999.0, 2)) == ("inf", "999999.00")
 
 
 class Undecided:

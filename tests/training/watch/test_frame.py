@@ -4,17 +4,19 @@ import json
 import os
 import time
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.disk import exclusive
+from scripts import watch
 from tests.support import examples
 from training.report.description import Description, write_description
 from training.watch.drawing import curve, cut, harmless, width_of, wrapped
 from training.watch.frame import frame
-from training.watch.runs import Runs, newest_place, owner_of
+from training.watch.runs import Runs, newest_place, other_places, owner_of
 
 
 def write_run(out, name: str, steps: int = 30, planned: int = 40, sample: str | None = None, **more):
@@ -94,6 +96,22 @@ def test_where_the_newest_run_is_looked_for(tmp_path):
     assert newest_place(tmp_path, ("dpo",)) == newest_place(tmp_path) == tmp_path / "quickstart"
     os.utime(logs / "metrics.jsonl", (time.time() + 1,) * 2)
     assert newest_place(tmp_path) == tmp_path
+
+
+def test_runs_in_other_folders_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    out, quickstart = Path("out"), Path("out/quickstart")
+    logs = write_run(out, "pretrain_64")
+    os.utime(logs / "metrics.jsonl", (1, 1))
+    assert other_places(out, out) == []
+    write_run(out / "lora", "medic_64")
+    write_run(quickstart, "full_sft_64")
+    assert (other_places(out, quickstart), other_places(out, out)) == ([out], [quickstart])
+    assert other_places(out, quickstart, ("full_sft",)) == []
+    watch.main(["--once"])
+    assert capsys.readouterr().out.startswith("more runs are in out: --out_dir shows them\n---")
+    watch.main(["--once", "--out_dir", "out"])
+    assert "more runs" not in capsys.readouterr().out
 
 
 def test_the_newest_comes_first_and_others_are_chosen_by_name(tmp_path):
