@@ -60,6 +60,11 @@ class Passes:
             self._let_go()
             with self.uncompiled():
                 return forward_backward(loss_of, batch, autocast, updater)
+        with torch.compiler.set_stance("default") if self.compiles else contextlib.nullcontext():  # filled up or not
+            return self._usual(loss_of, batch, autocast, updater, begins)
+
+    def _usual(self, loss_of: Callable, batch, autocast: Callable, updater: Updater, begins: bool) -> list[Tensor]:
+        """The passes of a micro-batch with the usual number of rows."""
         key = loss_of, batch.tokens.shape
         if key not in self._recurring:
             if len({function for function, _ in self._recurring} | {loss_of}) > MOST_LOSSES:

@@ -4,9 +4,11 @@ A CPU is measured: the network itself computes gradients of a few tokens. The sp
 little: without bfloat16 instructions, or beside other programs, it is several times slower.
 """
 
+import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -82,7 +84,7 @@ def micro_batch_seconds(model, plan, machine) -> float:
 
 def compiles(device: torch.device, choice: str, seconds: float) -> tuple[bool, str]:
     """Whether to use torch.compile in a run of so many seconds, and why. Compiling takes up to a minute."""
-    if device.type == "cuda" and choice != "off" and not _has_triton():
+    if device.type == "cuda" and choice != "off" and not _has_triton(device):
         return False, "Triton is not installed, or not for such an old GPU"
     if choice != "auto":
         return choice == "on", "as asked"
@@ -93,6 +95,15 @@ def compiles(device: torch.device, choice: str, seconds: float) -> tuple[bool, s
     if seconds < WORTH_COMPILING:
         return False, "the run is too short to pay for it"
     return True, "pays in a run of this length"
+
+
+def eagerly_if_odd(batches: Iterable, rows: int) -> Iterator:
+    """Yields micro-batches; what the loop does with one of other than so many rows, as at the end of an epoch, is not
+    compiled. PyTorch would compile for it anew, and from then on use what fits any number of rows, which is slower."""
+    for batch in batches:
+        is_odd = len(getattr(batch, "tokens", range(rows))) != rows
+        with torch.compiler.set_stance("force_eager") if is_odd else contextlib.nullcontext():
+            yield batch
 
 
 def compiled_before(resume_file: Path) -> bool | None:
@@ -108,8 +119,8 @@ def compiled_before(resume_file: Path) -> bool | None:
     return identity.get("compile") if isinstance(identity, dict) else None
 
 
-def _has_triton() -> bool:
-    return find_spec("triton") is not None and torch.cuda.get_device_capability() >= (7, 0)
+def _has_triton(device: torch.device) -> bool:
+    return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (7, 0)
 
 
 def _has_compiler() -> bool:

@@ -82,9 +82,13 @@ class Step:
 
         rows: anything with `batch(epoch, places) -> batch`, a dataclass of tensors.
         """
-        if self._machine.ahead:
-            return self.batches(self._machine.ahead.of_step(self.index, rows))
-        return self.batches(rows.batch(self.epoch, places) for places in self.own_places)
+        ahead = self._machine.ahead
+        made = ahead.of_step(self.index, rows) if ahead else (rows.batch(self.epoch, at) for at in self.own_places)
+        if not self._machine.compiles:
+            return self.batches(made)
+        from training.engine.speed import eagerly_if_odd  # few runs compile
+
+        return eagerly_if_odd(self.batches(made), min(self._plan.batch_size, self._plan.rows_per_epoch))
 
     def batches(self, batches: Iterable) -> Iterator:
         """Moves each of `batches`, dataclasses of tensors, to the device. A signal ends the run between two of them."""
@@ -128,13 +132,11 @@ class Step:
         if not self._updates_left:
             raise RuntimeError("a step is one update: a second one would use the gradients of the first")
         machine, state = self._machine, self._state
-        asked = machine.interrupts.received is not None
-        results = {}
+        asked, results = machine.interrupts.received is not None, {}
         for name in sorted(self._updaters, key=lambda name: name == MAIN):  # last: a critic that diverges ends all
             measures = self._measures if name == MAIN else None
             results[name] = self._updaters[name].update(self._rate_factor, measures, asked)
-        self._updates_left = 0
-        result = results[MAIN]
+        self._updates_left, result = 0, results[MAIN]
         state.tokens += result.trained
         machine.ends = result.interrupted
         seconds = self.age

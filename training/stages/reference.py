@@ -12,6 +12,7 @@ would be wrong.
 
 import copy
 import hashlib
+import itertools
 import math
 from pathlib import Path
 
@@ -130,14 +131,17 @@ def _compute(found: np.ndarray, places: list, model, packed, machine, batch_size
         machine.inference() if validation else machine.autocast(),
     ):
         for start in range(0, len(places), batch_size):
-            parts, rows = np.array(places[start : start + batch_size], np.int64).T
+            few = places[start : start + batch_size]
+            # As many rows each time as in training: for another number, PyTorch would compile anew, and differently.
+            filled = itertools.islice(itertools.cycle(few), batch_size) if machine.compiles and not validation else few
+            parts, rows = np.array(list(filled), np.int64).T
             batch = machine.move(packed.gather(parts, rows))
             sums = answer_log_probabilities(model, batch)[0].detach()
             if batch.mixed is not None:
                 with torch.no_grad(), machine.inference():  # as it is computed in training
                     sums = torch.cat([sums, answer_log_probabilities(model, batch.mixed)[0]])
             found[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
-            bar.update(len(rows))
+            bar.update(len(few))
     model.train(was_training)
 
 

@@ -23,7 +23,7 @@ def test_compiling_is_for_long_runs_where_it_works(monkeypatch):
     assert speed.compiles(cpu, "off", seconds=1e6) == (False, "as asked")
     monkeypatch.setattr(speed, "_has_compiler", lambda: False)
     assert speed.compiles(cpu, "auto", seconds=3600) == (False, "no C++ compiler")
-    monkeypatch.setattr(speed, "_has_triton", lambda: False)
+    monkeypatch.setattr(speed, "_has_triton", lambda device: False)
     assert speed.compiles(gpu, "auto", seconds=3600) == (
         False,
         "Triton is not installed, or not for such an old GPU",
@@ -36,8 +36,9 @@ def test_compiling_is_for_long_runs_where_it_works(monkeypatch):
 )
 def test_triton_is_for_volta_and_newer(monkeypatch, installed, capability, there):
     monkeypatch.setattr(speed, "find_spec", lambda name: importlib.util.find_spec("torch") if installed else None)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
-    assert speed._has_triton() is there
+    second = torch.device("cuda:1")  # beside a card of another kind
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability if device == second else (0, 0))
+    assert speed._has_triton(second) is there
 
 
 def test_measuring_leaves_no_trace_in_the_run():
