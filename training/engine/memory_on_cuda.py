@@ -173,8 +173,10 @@ def footprint_on_cuda(plain: Footprint, rows, args, machine, rows_of_a_step) -> 
     operations = 6 * plain.config.active_parameters() * trained * rows.row_length // machine.world_size
     compiled = compiles(device, args.compile, operations / OPERATIONS_PER_SECOND["cuda"])[0]
     recorded = not (args.activation_checkpointing or args.optimizer_memory == "compact" or machine.shards)
+    # Several processes send their gradients as one message, while a graph keeps its activations.
+    sent = 4 * plain.trainable if machine.world_size > 1 and recorded else 0
     return CudaFootprint(
-        **vars(plain) | {"program": plain.program + WORKSPACE * (2 if recorded else 1)},
+        **vars(plain) | {"program": plain.program + WORKSPACE * (2 if recorded else 1) + sent},
         compiled=compiled and not machine.shards and args.activation_checkpointing != CHEAP,
         masked=masked,
         flash=half and not masked and torch.cuda.get_device_capability(device) >= (8, 0),

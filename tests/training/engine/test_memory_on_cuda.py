@@ -152,15 +152,15 @@ def test_flags_decide_on_a_gpu_too():
 
 def test_what_counts_on_a_gpu_is_asked_of_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30 * GB, 40 * GB))
-    monkeypatch.setattr("training.engine.speed._has_triton", lambda: True)
+    monkeypatch.setattr("training.engine.speed._has_triton", lambda device: True)
     plain = Footprint(SMALL, 16, "muon", 1000, 2, program=7)
 
-    def found(capability, *words, kind="text", rows=100, shards=None):
+    def found(capability, *words, kind="text", rows=100, shards=None, processes=1):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         args = flags(*words)
         args.compile = "auto"
         data = SimpleNamespace(kind=SimpleNamespace(name=kind), rows_per_epoch=rows, row_length=16)
-        machine = SimpleNamespace(device=torch.device("cuda", 0), world_size=1, shards=shards)
+        machine = SimpleNamespace(device=torch.device("cuda", 0), world_size=processes, shards=shards)
         return footprint_on_cuda(plain, data, args, machine, rows_of_a_step)
 
     with monkeypatch.context() as several:  # all processes must plan the same
@@ -169,6 +169,7 @@ def test_what_counts_on_a_gpu_is_asked_of_it(monkeypatch):
     here = found((9, 0))
     assert (here.free_memory, here.total_memory, here.program) == (30 * GB, 40 * GB, 7 + 2 * WORKSPACE)
     assert found((9, 0), "--activation_checkpointing").program == 7 + WORKSPACE  # which is not recorded
+    assert found((9, 0), processes=2).program == here.program + 4 * 1000  # all gradients as one message
     assert (here.flash, here.masked, here.compiled) == (True, False, False)
     assert not found((7, 5)).flash and not found((9, 0), kind="chat").flash
     assert found((9, 0), kind="chat").kept_by_layer() > here.kept_by_layer()
