@@ -130,7 +130,7 @@ def main(argv=None):
             bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
             unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).texts("keeping")
         new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
-    if (share := corpus.share(max_bytes)) < 1:
+    if (share := corpus.taken(max_bytes)) < 1:
         full = old is None and max_bytes != asked
         why = "the different words of more do not fit into 3 GB" if full else "more with --sample_mb"
         print(f"learnt from {share:.1%} of the documents (times their share): {why}")
@@ -146,7 +146,7 @@ def main(argv=None):
     if old is not None:
         print(effect_on_english(old, new))
     back = round_trip(new, corpus.texts("round trip of", CHECK_MB * 10**6))
-    what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else f"{CHECK_MB} MB of the data, evenly spread"
+    what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else f"{back.bytes / 1e6:,.1f} MB of the data, evenly spread"
     print(f"{what}: {back.bytes / back.tokens:.3f} bytes per token, {back.tokens:,} tokens")
     if not back.changed:
         print(f"all {back.texts:,} texts come back exactly from their tokens")
