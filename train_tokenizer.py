@@ -146,7 +146,8 @@ def main(argv=None):
     if old is not None:
         print(effect_on_english(old, new))
     back = round_trip(new, corpus.texts("round trip of", CHECK_MB * 10**6))
-    what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else f"{back.bytes / 1e6:,.1f} MB of the data, evenly spread"
+    part = f"{back.bytes / 1e6:,.1f} MB of the data, evenly spread"
+    what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else part
     print(f"{what}: {back.bytes / back.tokens:.3f} bytes per token, {back.tokens:,} tokens")
     if not back.changed:
         print(f"all {back.texts:,} texts come back exactly from their tokens")
