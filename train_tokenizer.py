@@ -87,6 +87,7 @@ def main(argv=None):
     from dataset.corpus import Corpus
     from dataset.sample.files import sample_file
     from dataset.words import count_corpus
+    from model.files.tokenizer_of import is_tokenizer_alone, refuse_folder_of_network, tokenizer_of_weight
     from model.files.writable import refuse_unwritable
     from model.text.extend_bpe import extend
     from model.text.learn_bpe import MAX_TOKEN_BYTES, learn_from_words
@@ -96,12 +97,13 @@ def main(argv=None):
 
     out_dir = Path(args.out_dir)
     refuse_unwritable(out_dir)
+    refuse_folder_of_network(out_dir)
     weight, old = args.extend, None
     if weight:
         from inference.weights import find_weight
-        from model.files.tokenizer_of import is_tokenizer_alone, tokenizer_of_weight
 
         weight = find_weight(weight, "out", chosen_by="a path", say=print)
+        refuse_folder_of_network(out_dir, weight)
         old = tokenizer_of_weight(weight)
         print(f"extending the {old.vocab_size:,} tokens of {weight}")
 
