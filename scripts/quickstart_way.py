@@ -12,8 +12,8 @@ from pathlib import Path
 from dataset.sample.files import sample_path, version
 from model.config import preset
 from model.disk import write_atomically
+from model.earlier import move_to_earlier
 from model.errors import SproutError
-from training.engine.earlier import move_to_earlier
 from training.report.description import duration
 from training.report.going_on import command_to_go_on, in_words
 

@@ -1,18 +1,13 @@
-"""Moves what an earlier run wrote out of the way of a new one."""
+"""Moves what was written before out of the way of what is written now."""
 
 import time
 from pathlib import Path
 
 
-def move_aside(files: list[Path], output) -> Path:
-    """Moves `files` of an `Output` to <folder>/earlier/<name>_<time>/, and returns that folder."""
-    return move_to_earlier(files, output.folder, output.weight_file.stem, output.logs)
-
-
 def move_to_earlier(files: list[Path], out_dir: Path, name: str, logs: Path | None = None) -> Path:
     """Moves `files` to <out_dir>/earlier/<name>_<time>/, where `logs` becomes "logs", and returns that folder."""
     folder = out_dir / "earlier" / f"{name}_{time.strftime('%Y-%m-%d_%H%M%S')}"
-    while folder.exists():  # an earlier result was moved in this second
+    while folder.exists():  # something of that name was moved in this second
         folder = folder.with_name(f"{folder.name}+")
     folder.mkdir(parents=True)
     for path in files:
