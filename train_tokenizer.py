@@ -137,7 +137,8 @@ def main(argv=None):
         why = "the different words of more do not fit into 3 GB" if full else "more with --sample_mb"
         print(f"learnt from {share:.1%} of the documents (times their share): {why}")
     if new.vocab_size < wanted:
-        print(f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice")
+        why = "the texts have no more pairs that occur twice and are short enough for a token"
+        print(f"only {new.vocab_size:,} tokens, not {wanted:,}: {why}")
     if kept := replace_tokenizer(out_dir, new):
         print(f"kept the tokenizer that was in {out_dir} as {', '.join(path.name for path in kept)}")
     print(f"wrote {new.vocab_size:,} tokens to {out_dir}")

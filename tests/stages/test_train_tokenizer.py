@@ -134,7 +134,8 @@ def test_the_tokenizer_beside_a_weight_is_not_replaced_by_its_extension(data, tm
 def test_less_text_than_tokens_is_said(data, tmp_path, capsys):
     run("--data_path", data[0], "--vocab_size", 5000, "--out_dir", tmp_path / "out")
     tokenizer = Tokenizer.load(tmp_path / "out")
-    assert f"only {tokenizer.vocab_size:,} tokens, not 5,000" in capsys.readouterr().out
+    why = "the texts have no more pairs that occur twice and are short enough for a token"
+    assert f"only {tokenizer.vocab_size:,} tokens, not 5,000: {why}" in capsys.readouterr().out
 
 
 def test_bad_lines(data, tmp_path, capsys):
