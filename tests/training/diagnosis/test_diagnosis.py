@@ -159,6 +159,11 @@ def test_a_student_still_falls():
     assert diagnose(drawn(), facts).name == HEALTHY
 
 
+def test_a_student_that_is_its_teacher_has_a_verdict():
+    facts = Description(stage="distill", kind="distillation", vocab_size=6400, steps=400)
+    assert diagnose([line | {"loss": 0.0, "val_loss": 0.0} for line in drawn()], facts).name == HEALTHY
+
+
 @pytest.mark.parametrize("begins, advice", [("pretrain", "pretrain longer"), ("nothing", "pretrain first")])
 def test_fine_tuning_that_ends_without_sentences_is_not_healthy(begins, advice):
     facts = Description(**vars(KNOWN) | {"kind": "chat", "stage": "full_sft", "begins_with": begins})
