@@ -87,6 +87,7 @@ def main(argv=None):
     from dataset.corpus import Corpus
     from dataset.sample.files import sample_file
     from dataset.words import count_corpus
+    from model.files.tokenizer_of import is_tokenizer_alone, refuse_folder_of_network, tokenizer_of_weight
     from model.files.writable import refuse_unwritable
     from model.text.extend_bpe import extend
     from model.text.learn_bpe import MAX_TOKEN_BYTES, learn_from_words
@@ -96,12 +97,13 @@ def main(argv=None):
 
     out_dir = Path(args.out_dir)
     refuse_unwritable(out_dir)
+    refuse_folder_of_network(out_dir)
     weight, old = args.extend, None
     if weight:
         from inference.weights import find_weight
-        from model.files.tokenizer_of import is_tokenizer_alone, tokenizer_of_weight
 
         weight = find_weight(weight, "out", chosen_by="a path", say=print)
+        refuse_folder_of_network(out_dir, weight)
         old = tokenizer_of_weight(weight)
         print(f"extending the {old.vocab_size:,} tokens of {weight}")
 
@@ -130,12 +132,13 @@ def main(argv=None):
             bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
             unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).texts("keeping")
         new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
-    if (share := corpus.share(max_bytes)) < 1:
+    if (share := corpus.taken(max_bytes)) < 1:
         full = old is None and max_bytes != asked
         why = "the different words of more do not fit into 3 GB" if full else "more with --sample_mb"
         print(f"learnt from {share:.1%} of the documents (times their share): {why}")
     if new.vocab_size < wanted:
-        print(f"only {new.vocab_size:,} tokens, not {wanted:,}: the texts have no more pairs that occur twice")
+        why = "the texts have no more pairs that occur twice and are short enough for a token"
+        print(f"only {new.vocab_size:,} tokens, not {wanted:,}: {why}")
     if kept := replace_tokenizer(out_dir, new):
         print(f"kept the tokenizer that was in {out_dir} as {', '.join(path.name for path in kept)}")
     print(f"wrote {new.vocab_size:,} tokens to {out_dir}")
@@ -146,10 +149,12 @@ def main(argv=None):
     if old is not None:
         print(effect_on_english(old, new))
     back = round_trip(new, corpus.texts("round trip of", CHECK_MB * 10**6))
-    what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else f"{CHECK_MB} MB of the data, evenly spread"
+    part = f"{back.bytes / 1e6:,.1f} MB of the data, evenly spread"
+    what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else part
     print(f"{what}: {back.bytes / back.tokens:.3f} bytes per token, {back.tokens:,} tokens")
     if not back.changed:
-        print(f"all {back.texts:,} texts come back exactly from their tokens")
+        whole = "the only text comes" if back.texts == 1 else f"all {back.texts:,} texts come"
+        print(f"{whole} back exactly from their tokens")
     else:  # with --extend, where the old tokenizer normalises: Qwen's NFC rewrites a few characters
         first = back.first_changed[:80]
         print(f"warning: {back.changed:,} of {back.texts:,} texts come back changed, the first: {first!r}")

@@ -48,7 +48,7 @@ class Corpus:
     The weight of a source is the share of its documents that `sample` takes: 0.1 every tenth, 2 each twice.
     Creating one reads everything once, to count and to find bad lines. With `on_bad_line="stop"` the first
     raises SproutError; with "skip" they are counted in `bad_lines` and listed in the file `bad_lines_path`.
-    A weight beyond `MOST_TIMES` raises UsageError.
+    A weight beyond `MOST_TIMES` raises UsageError, and so does one that takes none of a file's documents.
     """
 
     def __init__(self, sources: Sequence[Source], on_bad_line: str, bad_lines_path: str | Path):
@@ -66,6 +66,9 @@ class Corpus:
                 documents, size = self._survey(source, bad_lines)
                 if not documents:
                     raise SproutError(f"{source.path} holds no text ({bad_lines.counts.total():,} bad lines so far).")
+                if not _whole(documents * _weight(source)):
+                    asked = f"{source.path}:{source.weight:g}"
+                    raise UsageError(f"{asked} takes less than one document of {documents:,}: give a larger share")
                 self.documents.append(documents)
                 self.bytes.append(size)
         self.bad_lines = bad_lines.counts
@@ -89,28 +92,57 @@ class Corpus:
                 yield item if isinstance(item, BadLine) else item.content
 
     def texts(self, doing: str, max_bytes: int | None = None) -> Iterator[str]:
-        """Every text once, or of about `max_bytes` the evenly spread documents; `doing` is said in the progress bar."""
+        """Every text once, or of about `max_bytes` the evenly spread documents; `doing` is said in the progress bar.
+
+        There is at least one document, however long.
+        """
         share = min(1.0, max_bytes / sum(self.bytes)) if max_bytes else 1.0
-        for source in self.sources:
-            yield from self._spread(source, doing, share)
+        share = max(share, 1 / sum(self.documents))
+        yield from self._spread(doing, [share] * len(self.sources))
 
     def share(self, max_bytes: int) -> float:
         """What all weights are multiplied by, so that `sample` gives about `max_bytes` or less; at most 1."""
         wanted = sum(size * _weight(source) for source, size in zip(self.sources, self.bytes))
         return min(1.0, max_bytes / wanted)
 
-    def sample(self, max_bytes: int) -> Iterator[str]:
-        """The texts of the share of documents that the weights and `max_bytes` ask for, evenly spread."""
-        share = self.share(max_bytes)
-        for source in self.sources:
-            yield from self._spread(source, "learning from", share * _weight(source))
+    def taken(self, max_bytes: int) -> float:
+        """The share of the documents, each as often as its weight says, that `sample` gives: whole documents."""
+        wanted = sum(count * _weight(source) for source, count in zip(self.sources, self.documents))
+        return _whole(wanted * self.share(max_bytes)) / _whole(wanted)
 
-    def _spread(self, source: Source, doing: str, rate: float) -> Iterator[str]:
-        """The texts of every document as often as `rate` says: 0.1 is every tenth, 2 each twice."""
-        documents = (item for item in self._read(source, doing) if not isinstance(item, BadLine))
-        for index, texts in enumerate(documents):
-            for _ in range(int((index + 1) * rate) - int(index * rate)):
-                yield from texts
+    def sample(self, max_bytes: int) -> Iterator[str]:
+        """The texts of the share of documents that the weights and `max_bytes` ask for, evenly spread.
+
+        Raises `SproutError` if that is none: each document is longer than what may be taken.
+        """
+        if not self.taken(max_bytes):
+            raise SproutError(
+                f"{max_bytes / 1e6:,.2f} MB of this text is less than one document, so nothing would be learnt:"
+                " give a larger --sample_mb, or a file of shorter documents"
+            )
+        share = self.share(max_bytes)
+        yield from self._spread("learning from", [share * _weight(source) for source in self.sources])
+
+    def _spread(self, doing: str, rates: Sequence[float]) -> Iterator[str]:
+        """The texts of every document as often as the rate of its source says: 0.1 is every tenth, 2 each twice.
+
+        What is left of a document at the end of a file counts in the next: many files may hold one document each.
+        """
+        due = 0.0
+        for source, rate in zip(self.sources, rates, strict=True):
+            index = 0  # of the next document in this file
+            for item in self._read(source, doing):
+                if isinstance(item, BadLine):
+                    continue
+                for _ in range(_whole(due + (index + 1) * rate) - _whole(due + index * rate)):
+                    yield from item
+                index += 1
+            due = (due + index * rate) - _whole(due + index * rate)
+
+
+def _whole(number: float) -> int:
+    """How many whole documents that is: 28.999999999999996, which is 100 times 0.29, is 29."""
+    return int(number + 1e-9)
 
 
 def _weight(source: Source) -> float:

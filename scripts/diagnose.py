@@ -77,9 +77,15 @@ def metrics_in(path: str) -> Path:
         logs = [each for each in logs if re.fullmatch(r"(_\d+)?", each.parent.name.removeprefix(weight.name))]
         found = logs[-1] if logs else found
     if found.is_file() and found.suffix == ".jsonl":
-        return found
+        return with_folders(found)
     what = "holds no metrics.jsonl" if Path(path).is_dir() else "is no log folder" if found.exists() else "is not there"
     raise UsageError(f"{path} {what}: give the log folder of a run, such as out/logs/pretrain_512")
+
+
+def with_folders(metrics: Path) -> Path:
+    """The path with the folders that name the run and its place, which one from within them leaves out."""
+    folders = metrics.parts[-4:-1]
+    return metrics if len(folders) == 3 and ".." not in folders else metrics.resolve()
 
 
 if __name__ == "__main__":

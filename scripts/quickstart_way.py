@@ -12,12 +12,14 @@ from pathlib import Path
 from dataset.sample.files import sample_path, version
 from model.config import preset
 from model.disk import write_atomically
+from model.earlier import move_to_earlier
 from model.errors import SproutError
 from training.report.description import duration
 from training.report.going_on import command_to_go_on, in_words
 
 # Signals that end the quickstart are passed to the running stage, which saves first.
 FORWARDED = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+BEGUN = "begun"  # the state of a stage that has not ended
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,11 @@ class Done:
         return self._states.get(stage.title) == ["ended", *self._mark(stage)] and stage.result.exists()
 
     def was_begun(self, stage: Stage) -> bool:
-        """Whether this very command was interrupted, and left a state to go on from."""
-        begun = self._states.get(stage.title) == ["begun", *self._mark(stage)]
-        return begun and stage.resume is not None and stage.resume.exists()
+        """Whether this very command was interrupted, and left a state of its own to go on from."""
+        if stage.resume is None or not stage.resume.exists():
+            return False
+        beginning, *mark = self._states.get(stage.title, [""])
+        return mark == self._mark(stage) and beginning.startswith(BEGUN) and beginning != _beginning(stage)
 
     def begin(self, stage: Stage) -> None:
         """Notes that a stage begins, and forgets all later ones, which must then run again, too."""
@@ -101,7 +105,7 @@ class Done:
         if stage.title in titles:
             for title in titles[titles.index(stage.title) :]:
                 del self._states[title]
-        self._write(stage, "begun")
+        self._write(stage, _beginning(stage))
 
     def end(self, stage: Stage) -> None:
         self._write(stage, "ended")
@@ -115,16 +119,25 @@ class Done:
         write_atomically(self._path, lambda file: file.write(content))
 
 
+def _beginning(stage: Stage) -> str:
+    """How a stage begins: beside the state of another command, which is not one to go on from, or without."""
+    if stage.resume is None or not stage.resume.exists():
+        return BEGUN
+    return f"{BEGUN} beside the state of {stage.resume.stat().st_mtime_ns}"
+
+
 def perform(stage: Stage, done: Done) -> None:
-    """Runs the command of a stage, going on with it if it was interrupted, and says how long it took."""
+    """Runs the command of a stage, going on with it if it was interrupted, and says how long it took.
+
+    What other commands left under its names is moved to `earlier`: a training does so itself.
+    """
     started = time.monotonic()
     resumes = done.was_begun(stage)
     if not resumes:
-        if stage.resume is not None:  # left by earlier commands; the stage itself keeps the weights aside
-            stage.resume.unlink(missing_ok=True)
         done.begin(stage)
-    if stage.leaves is not None:
-        stage.leaves.unlink(missing_ok=True)
+    written = [stage.result, *([stage.leaves] if stage.leaves else [])] if stage.capture else []
+    if there := [path for path in written if path.exists()]:
+        move_to_earlier(there, stage.result.parent, stage.result.stem)
     printed = call((*stage.command, *(("--resume",) if resumes else ())), capture=stage.capture)
     if stage.capture:
         write_atomically(stage.result, lambda file: file.write(printed.encode()))

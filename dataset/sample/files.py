@@ -11,6 +11,7 @@ Scripts that are given no --data_path take their file from here (`sample_file`).
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 from dataset.command_line import CommandParser
@@ -29,6 +30,7 @@ from dataset.sample.reasoning import answers_alone, few_thoughts, reasoning
 from dataset.sample.unknown import many_unknown_heldout, unknown_heldout
 from dataset.sample.world import World
 from model.disk import exclusive, write_atomically
+from model.earlier import move_to_earlier
 from model.errors import SproutError
 
 # The records of each file.
@@ -64,13 +66,14 @@ FILES = {
 }
 
 SOURCES = ("*.py", "tables/*.txt", "wordings/*/*.yaml")  # what the sample data is made from, in this folder
+MADE = "made.json"  # of which version, seed and content the files are
 
 
 def sample_file(name: str, out_dir: str | Path = "out") -> Path:
     """The path of a file of `FILES`, all of which are made in <out_dir>/sample unless they are there.
 
-    Files that another version of the sample data left are replaced; those of another seed stay. Raises
-    `SproutError` where they cannot be written, `KeyError` for a name that is not in `FILES`.
+    Files of another seed stay while they are of this version of the sample data; those of another version are
+    replaced. Raises `SproutError` where they cannot be written, `KeyError` for a name that is not in `FILES`.
     """
     path = sample_path(name, out_dir)
     if not _is_current(path.parent):
@@ -86,7 +89,10 @@ def sample_path(name: str, out_dir: str | Path = "out") -> Path:
 
 
 def write_sample(out_dir: str | Path = "out", seed: int = 0) -> list[Path]:
-    """Writes all files, each whole or not at all, and returns their paths."""
+    """Writes all files, each whole or not at all, and returns their paths.
+
+    A file of one of these names that is not as it was made here is moved to <out_dir>/earlier, and a line says so.
+    """
     paths = [sample_path(name, out_dir) for name in FILES]
     folder = paths[0].parent
     try:
@@ -96,15 +102,47 @@ def write_sample(out_dir: str | Path = "out", seed: int = 0) -> list[Path]:
     with exclusive(folder / ".lock", on_wait=lambda: None):  # another process may be making them: seconds
         if _is_current(folder, seed):
             return paths
-        made = folder / "made.json"
-        made.unlink(missing_ok=True)  # from here to the end the folder is of no version
         world = World(seed)
-        for path, records in zip(paths, FILES.values(), strict=True):
-            content = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records(world)).encode()
+        contents = [
+            "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records(world)).encode()
+            for records in FILES.values()
+        ]
+        digests = dict(zip(FILES, map(_digest, contents), strict=True))
+        before = _made(folder).get("digests", {})
+        if any(path.exists() for path in paths):
+            known = {name: {digests[name], before.get(name)} for name in FILES}
+            if strange := [path for path in paths if path.exists() and _digest_of(path) not in known[path.stem]]:
+                kept = move_to_earlier(strange, Path(out_dir), "sample")
+                names = ", ".join(path.name for path in strange[:3]) + (", ..." if strange[3:] else "")
+                print(f"moved files of {folder} that are not its sample data ({names}) to {kept}", file=sys.stderr)
+            _mark(folder, {"digests": before})  # from here to the end the folder is of no version
+        for path, content in zip(paths, contents, strict=True):
             write_atomically(path, lambda file, content=content: file.write(content))
-        marks = json.dumps({"version": version(), "seed": seed}).encode()
-        write_atomically(made, lambda file: file.write(marks))
+        _mark(folder, {"version": version(), "seed": seed, "digests": digests})
     return paths
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _digest_of(path: Path) -> str | None:
+    """None for anything that is not a file."""
+    return _digest(path.read_bytes()) if path.is_file() else None
+
+
+def _made(folder: Path) -> dict:
+    """What the folder says of the files that were made in it; empty if nothing can be read."""
+    try:
+        made = json.loads((folder / MADE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) and isinstance(made.get("digests", {}), dict) else {}
+
+
+def _mark(folder: Path, made: dict) -> None:
+    content = json.dumps(made).encode()
+    write_atomically(folder / MADE, lambda file: file.write(content))
 
 
 def version() -> str:
@@ -117,11 +155,8 @@ def version() -> str:
 
 def _is_current(folder: Path, seed: int | None = None) -> bool:
     """Whether the folder holds all files of this version (and seed)."""
-    try:
-        made = json.loads((folder / "made.json").read_text(encoding="utf-8"))
-        same = made["version"] == version() and seed in (None, made["seed"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+    made = _made(folder)
+    same = made.get("version") == version() and "seed" in made and seed in (None, made["seed"])
     return same and all((folder / f"{name}.jsonl").is_file() for name in FILES)
 
 

@@ -6,11 +6,28 @@ from model.errors import SproutError
 from model.files.gguf.library import is_gguf
 from model.text.tokenizer import Tokenizer
 
+NETWORK_FILES = ("config.json", "*.safetensors", "pytorch_model*.bin")  # in a folder that holds more than a tokenizer
+
 
 def is_tokenizer_alone(source: str | Path) -> bool:
     """Whether it is a tokenizer's folder or file without a network."""
     source = Path(source)
     return source.suffix == ".json" or (source.is_dir() and not (source / "config.json").exists())
+
+
+def refuse_folder_of_network(folder: str | Path, weight: str | Path | None = None) -> None:
+    """Raises `SproutError` if a tokenizer written into the folder would take the place of a network's own.
+
+    weight: the file or folder whose tokenizer is extended; a .pth may take its tokenizer from the files beside it.
+    """
+    folder = Path(folder)
+    network = next((path for each in NETWORK_FILES for path in sorted(folder.glob(each))), None)
+    if network is None and weight and Path(weight).suffix == ".pth" and (folder / "tokenizer.json").exists():
+        network = Path(weight) if Path(weight).resolve().parent == folder.resolve() else None
+    if network is not None:
+        raise SproutError(
+            f"{folder} holds a network ({network.name}), whose tokenizer would be replaced: choose another --out_dir"
+        )
 
 
 def tokenizer_of_weight(source: str | Path) -> Tokenizer:

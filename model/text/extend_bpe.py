@@ -23,7 +23,8 @@ def extend(
 
     unchanged: texts whose ids stay as they are: no merge is made that would happen in them.
     New ids begin at `tokenizer.vocab_size`. There are fewer than `count` if the texts have no more pairs that
-    occur twice. Memory: about 20 bytes for each token of the texts. The same texts give the same tokenizer.
+    occur twice and are short enough. Memory: about 20 bytes for each token of the texts. The same texts give the same
+    tokenizer.
     Raises SproutError for a tokenizer that is not byte-level BPE.
     """
     content = json.loads(tokenizer.files["tokenizer.json"])

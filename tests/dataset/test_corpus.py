@@ -7,6 +7,7 @@ import pytest
 from dataset.command_line import Source
 from dataset.corpus import Corpus, texts_of
 from dataset.records.formats import BadRecord
+from dataset.words import count_corpus
 from model.errors import SproutError, UsageError
 
 
@@ -85,6 +86,38 @@ def test_a_sample_is_no_larger_than_asked_and_spread_over_all_files(tmp_path):
         numbers = [int(text[1:]) for text in sample if text[0] == name]
         assert len(numbers) in (99, 100)
         assert all(9 <= b - a <= 11 for a, b in pairwise(numbers))
+
+
+def test_files_of_one_document_are_sampled_as_one_file_would_be(tmp_path):
+    paths = [write(tmp_path / f"{i}.jsonl", {"text": f"{i:04}"}) for i in range(10)]
+    corpus = Corpus([Source(path) for path in paths], "stop", tmp_path / "bad.jsonl")
+    assert list(corpus.sample(20)) == ["0001", "0003", "0005", "0007", "0009"]
+    assert list(corpus.texts("checking", 8)) == ["0004", "0009"]
+    assert list(corpus.sample(19)) == ["0002", "0004", "0006", "0008"]
+    assert corpus.taken(19) == 0.4 and corpus.share(19) == 0.475
+
+
+def test_less_than_a_document_is_refused_where_it_is_learnt_from(tmp_path):
+    path = write(tmp_path / "a.jsonl", {"text": "long " * 9})
+    corpus = Corpus([Source(path)], "stop", tmp_path / "bad.jsonl")
+    with pytest.raises(SproutError, match="less than one document, so nothing would be learnt: give a larger --sample"):
+        list(corpus.sample(20))
+    assert list(corpus.texts("checking", 20)) == ["long " * 9]
+    with pytest.raises(UsageError, match=r"a.jsonl:0.9 takes less than one document of 1: give a larger share"):
+        Corpus([Source(path, 0.9)], "stop", tmp_path / "bad.jsonl")
+
+
+def test_a_share_takes_as_many_as_it_says_despite_rounding(tmp_path):
+    path = write(tmp_path / "a.jsonl", *({"text": "a"} for _ in range(100)))  # 100 * 0.29 is 28.999999999999996
+    assert len(list(Corpus([Source(path, 0.29)], "stop", tmp_path / "bad.jsonl").sample(10**6))) == 29
+
+
+def test_words_that_do_not_fit_are_counted_in_as_many_files_as_do(tmp_path):
+    paths = [write(tmp_path / f"{i}.jsonl", {"text": " ".join([f"word{chr(97 + i)}"] * 4)}) for i in range(10)]
+    corpus = Corpus([Source(path) for path in paths], "stop", tmp_path / "bad.jsonl")
+    words, size = count_corpus(corpus, 10**6, max_words=12)  # each file has two words of its own
+    assert words and size < sum(corpus.bytes)
+    assert words.total() == 4 * 10 * corpus.taken(size)
 
 
 def test_bad_lines_stop_or_are_counted_and_listed(tmp_path):

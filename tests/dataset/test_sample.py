@@ -72,6 +72,23 @@ def test_another_seed_stays_until_it_is_asked_for(tmp_path):
     assert bytes_of(tmp_path) != other
 
 
+def test_files_of_the_users_are_moved_to_earlier_and_said(tmp_path, monkeypatch, capsys):
+    mine = tmp_path / "sample" / "sft.jsonl"
+    mine.parent.mkdir()
+    mine.write_text('{"text": "mine"}\n')
+    sample_file("sft", tmp_path)
+    (kept,) = (tmp_path / "earlier").iterdir()
+    assert [path.read_text() for path in kept.iterdir()] == ['{"text": "mine"}\n']
+    assert f"not its sample data (sft.jsonl) to {kept}" in capsys.readouterr().err
+    mine.write_text("edited")
+    monkeypatch.setattr(files, "version", lambda: "another")
+    sample_file("sft", tmp_path)
+    assert "edited" in [path.read_text() for path in (tmp_path / "earlier").glob("*/sft.jsonl")]
+    capsys.readouterr()
+    write_sample(tmp_path, seed=1)  # what was made here is replaced
+    assert len(list((tmp_path / "earlier").iterdir())) == 2 and not capsys.readouterr().err
+
+
 def test_an_interrupted_writing_is_begun_again(tmp_path, monkeypatch):
     real = files.write_atomically
 
@@ -84,7 +101,13 @@ def test_an_interrupted_writing_is_begun_again(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_sample(tmp_path)
     monkeypatch.setattr(files, "write_atomically", real)
-    assert sample_file("questions", tmp_path).exists()
+    assert sample_file("questions", tmp_path).exists() and not (tmp_path / "earlier").exists()
+    monkeypatch.setattr(files, "write_atomically", fails_at_questions)
+    with pytest.raises(KeyboardInterrupt):
+        write_sample(tmp_path, seed=1)
+    monkeypatch.setattr(files, "write_atomically", real)
+    write_sample(tmp_path, seed=1)
+    assert not (tmp_path / "earlier").exists()
 
 
 def test_a_name_that_is_no_file(tmp_path):

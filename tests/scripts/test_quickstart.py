@@ -82,6 +82,33 @@ def test_an_interrupted_stage_is_resumed_and_one_of_another_command_is_not(tmp_p
     assert result.read_text() == "--seed 2"
 
 
+def test_the_state_of_another_run_stays_until_the_stage_moves_it_and_is_not_gone_on_from(tmp_path):
+    result, resume = tmp_path / "weight.pth", tmp_path / "weight_resume.pth"
+    resume.write_bytes(b"state of the user's")
+    says = f"import sys; open({str(result)!r}, 'w').write(' '.join(sys.argv[1:]))"
+    stage = Stage("train", python(says), result, resume)
+    for _ in range(2):  # the first ends before the stage has moved the file
+        done = Done(tmp_path / "done.json")
+        assert not done.was_begun(stage)
+        done.begin(stage)
+    perform(stage, Done(tmp_path / "done.json"))
+    assert result.read_text() == "" and resume.read_bytes() == b"state of the user's"
+    done.begin(stage)
+    resume.rename(tmp_path / "moved")
+    resume.write_bytes(b"its own")
+    assert Done(tmp_path / "done.json").was_begun(stage)
+
+
+def test_answers_that_were_there_are_moved_to_earlier(tmp_path):
+    result, answers = tmp_path / "asked.json", tmp_path / "asked.jsonl"
+    result.write_text("mine")
+    answers.write_text("mine, too")
+    perform(Stage("ask", python("print('new')"), result, capture=True, leaves=answers), Done(tmp_path / "done.json"))
+    (folder,) = (tmp_path / "earlier").iterdir()
+    assert [(folder / path.name).read_text() for path in (result, answers)] == ["mine", "mine, too"]
+    assert result.read_text() == "new\n" and not answers.exists()
+
+
 def test_a_damaged_note_of_what_is_done_begins_anew(tmp_path):
     (tmp_path / "done.json").write_text('{"train": [')
     assert not Done(tmp_path / "done.json").has(writes(tmp_path / "a", "x"))

@@ -2,13 +2,15 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 from model.errors import UsageError
-from scripts import report
+from scripts import diagnose, report
 from tests.stages.workshop import Workshop
 from tests.training.page.logs import write_run
+from training.watch.runs import Runs
 
 
 @pytest.fixture
@@ -37,6 +39,28 @@ def test_without_a_folder_it_takes_the_runs_beside_the_newest(here, capsys):
     page = (here / "out" / "quickstart" / "report.html").read_text("utf-8")
     assert "2 runs" in capsys.readouterr().out and "old_64" not in page
     assert page.index('id="run0"><h2>a_64') < page.index('id="run1"><h2>b_64')  # in the order in which they ended
+
+
+def test_runs_are_named_from_within_their_folders(here, monkeypatch, capsys):
+    for place in ("out/logs/a_64", "out2/logs/b_64"):
+        write_run(here / place)
+    (here / "out" / "a_64.pth").touch()
+    monkeypatch.chdir(here / "out" / "logs")
+    report.main(["a_64", "../../out2/logs/b_64"])
+    assert (here / "out" / "report.html").exists()
+    monkeypatch.chdir("a_64")
+    report.main(["."])
+    assert "<title>a_64" in (here / "out" / "logs" / "a_64" / "report.html").read_text("utf-8")
+    diagnose.main(["."])
+    assert str(here / "out" / "a_64.pth") in capsys.readouterr().out
+
+
+def test_a_folder_of_logs_is_watched_from_within(here, monkeypatch):
+    write_run(here / "out" / "logs" / "a_64")
+    write_run(here / "out" / "lora" / "logs" / "b_64")
+    for place, name in (("out/logs", "a_64"), ("out/lora/logs", "lora/b_64")):
+        monkeypatch.chdir(here / place)
+        assert [run.name for run in Runs(Path(".")).look()] == [name]
 
 
 def test_a_page_replaces_only_a_page(here):

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import train_tokenizer
 from model.config import TransformerConfig
@@ -107,10 +108,34 @@ def test_a_tokenizer_that_was_there_is_kept_aside(data, tmp_path, capsys):
     assert Tokenizer.load(out).vocab_size == 310
 
 
+@pytest.mark.parametrize("name", ["config.json", "model-00001-of-00002.safetensors", "pytorch_model.bin"])
+def test_the_tokenizer_of_a_network_is_not_replaced(data, tmp_path, name):
+    make_tokenizer().save(tmp_path / "network")
+    before = (tmp_path / "network" / "tokenizer.json").read_bytes()
+    (tmp_path / "network" / name).write_text("{}")
+    for flags in (["--vocab_size", 300], ["--extend", tmp_path / "network" / "tokenizer.json", "--add", 5]):
+        with pytest.raises(SproutError, match=rf"network holds a network \({name}\), .*: choose another --out_dir"):
+            run("--data_path", *data, *flags, "--out_dir", tmp_path / "network")
+    assert (tmp_path / "network" / "tokenizer.json").read_bytes() == before
+
+
+def test_the_tokenizer_beside_a_weight_is_not_replaced_by_its_extension(data, tmp_path):
+    tokenizer = make_tokenizer()
+    tokenizer.save(tmp_path)
+    rows = {"tok_embeddings.weight": torch.zeros(tokenizer.vocab_size, 4)}
+    torch.save(rows, tmp_path / "bare.pth")
+    flags = ["--data_path", *data, "--extend", tmp_path / "bare.pth", "--add", 5, "--out_dir"]
+    with pytest.raises(SproutError, match=r"holds a network \(bare.pth\)"):
+        run(*flags, tmp_path)
+    run(*flags, tmp_path / "out")
+    assert Tokenizer.load(tmp_path / "out").vocab_size == tokenizer.vocab_size + 5
+
+
 def test_less_text_than_tokens_is_said(data, tmp_path, capsys):
     run("--data_path", data[0], "--vocab_size", 5000, "--out_dir", tmp_path / "out")
     tokenizer = Tokenizer.load(tmp_path / "out")
-    assert f"only {tokenizer.vocab_size:,} tokens, not 5,000" in capsys.readouterr().out
+    why = "the texts have no more pairs that occur twice and are short enough for a token"
+    assert f"only {tokenizer.vocab_size:,} tokens, not 5,000: {why}" in capsys.readouterr().out
 
 
 def test_bad_lines(data, tmp_path, capsys):

@@ -211,7 +211,7 @@ def _still_falling(case: Case) -> Verdict | None:
         advice = "let it go on; if it was stopped, give its command again with --resume"
         return Verdict(STILL_FALLING, None, sentence, advice)
     half = float(np.interp(curve.last / 2, case.windows.end, case.windows.loss))
-    if case.fallen is None or half - case.level < 0.2 * case.fallen or case.fallen < 8 * case.noise:
+    if not case.fallen or half - case.level < 0.2 * case.fallen or case.fallen < 8 * case.noise:
         return None
     share = (half - case.level) / case.fallen
     sentence = f"{case.result}; {share:.0%} of all it learned came in the second half, so it ended too early"

@@ -66,9 +66,9 @@ class Output:
         """Moves the result of an earlier run to <folder>/earlier/<name>_<time>/, and returns that folder."""
         ours = (self.weight_file, self.resume_file)
         if files := [path for path in (*ours, *map(previous_path, ours), self.logs) if path.exists()]:
-            from training.engine.earlier import move_aside  # most runs find nothing
+            from model.earlier import move_to_earlier  # most runs find nothing
 
-            return move_aside(files, self)
+            return move_to_earlier(files, self.folder, self.weight_file.stem, self.logs)
 
     def save_weights(self, model, tokenizer, stage: str, facts: dict) -> None:
         """Writes the result: the network, or only its adapters if it has any."""

@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from model.errors import SproutError
+from model.errors import SproutError, counted
 from training.diagnosis.curve import finite
 from training.diagnosis.known import read_description
 from training.report.description import NAME, Description
@@ -69,11 +69,13 @@ class Left:
         return [step for step, _ in points], [float(value) for _, value in points]
 
     def lost(self) -> list[int]:
-        """The steps whose loss was not finite; those that train nothing, as while PPO's critic warms up, have none."""
+        """The steps whose loss was not finite. It is null also where nothing is trained, as while PPO's critic warms
+        up, and where a finite loss overflowed float16 backwards, which is normal."""
         return [
             line["step"]
             for line in self.lines
             if "loss" in line and finite(line["loss"]) is None and finite(line.get("trained_share")) != 0
+            if line.get("skipped") != "overflow"
         ]
 
     def state(self, now: float | None = None) -> str:
@@ -110,7 +112,7 @@ def what_is_left(metrics: Path) -> Left:
     left = Left(metrics.parent, changed=metrics.stat().st_mtime)
     left.lines = _lines(metrics, left.missing)
     if lost := left.lost():
-        left.missing.append(f"{len(lost):,} steps have no loss: it was not finite")
+        left.missing.append(counted(f"{len(lost):,} steps without a loss: it was not finite"))
     try:
         left.description = read_description(left.folder)
         if left.description is None:
@@ -169,7 +171,7 @@ def _lines(path: Path, missing: list[str]) -> list[dict]:
 def _say_damage(path: Path, damaged: list[int], cut: bool, missing: list[str]) -> None:
     if damaged:
         named = ", ".join(map(str, damaged[:SAYS_MUCH])) + (", ..." if len(damaged) > SAYS_MUCH else "")
-        missing.append(f"{path.name}: {len(damaged):,} damaged lines were left out ({named})")
+        missing.append(counted(f"{path.name}: left out {len(damaged):,} bad lines ({named})"))
     if cut:
         missing.append(f"{path.name}: the last line was cut short, as a run leaves it that was killed or still writes")
 

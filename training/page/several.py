@@ -93,14 +93,16 @@ def settings_of(runs: list[Left]) -> list[list[Left]]:
 
 
 def _apart(group: list[Left]) -> list[list[Left]]:
-    """`group`, or its parts by folder where a seed comes twice: then the folders, not the seeds, tell runs apart."""
+    """`group`, or its parts where a seed comes twice: then not the seeds, but the folders of their data and starts, and
+    what was around the runs (the commit, the device), tell them apart."""
     seeds = [in_words(left.flags.get("seed")) for left in group]
     if len(set(seeds)) == len(seeds):
         return [group]
     parts: dict[str, list[Left]] = {}
     for left in group:
         named = {name: in_words(value) for name, value in left.flags.items() if name not in BESIDE_THE_POINT}
-        parts.setdefault(str(sorted(named.items())), []).append(left)
+        around = {name: in_words(value) for name, value in left.environment.items()}
+        parts.setdefault(str((sorted(named.items()), sorted(around.items()))), []).append(left)
     return list(parts.values())
 
 
@@ -128,12 +130,14 @@ def sentences(runs: list[Left], name: str) -> list[str]:
     finished = [left for left in runs if left.steps[1] is None or left.steps[0] >= left.steps[1]]
     said = [f"{left.label} has not come to its end and is not compared." for left in runs if left not in finished]
     held_out = all(left.series(f"val_{name}")[1] for left in finished)
-    by_seed: dict[str, dict[str, float]] = {}
+    by_seed: dict[str, dict[str, list[float]]] = {}
     for group in settings_of(finished):
-        ends = {in_words(left.flags.get("seed", left.label)): end_of(left, name) for left in group}
-        if ends := {seed: end for seed, end in ends.items() if end is not None}:
-            by_seed[_called(group)] = ends
-    ends = {called: list(values.values()) for called, values in by_seed.items()}
+        for left in group:
+            if (end := end_of(left, name)) is not None:
+                seed = in_words(left.flags.get("seed", left.label))
+                by_seed.setdefault(_called(group), {}).setdefault(seed, []).append(end)
+    # Runs of one seed are not independent: they count as one, by their mean.
+    ends = {called: [sum(each) / len(each) for each in seeds.values()] for called, seeds in by_seed.items()}
     if not held_out and finished:
         said.append(f"Not every run has validation: where there is none, the {name} of training stands for it.")
     for flag in OF_THE_MEASURE:
@@ -143,8 +147,12 @@ def sentences(runs: list[Left], name: str) -> list[str]:
     for called, values in ends.items():
         if len(values) > 1:
             mean = sum(values) / len(values)
-            bounds = f"{min(values):.4f} to {max(values):.4f}"
+            bounds = _bounds([end for each in by_seed[called].values() for end in each])
             said.append(f"{called}: {len(values)} seeds, {name} {bounds}, mean {mean:.4f}.")
+        for seed, several in by_seed[called].items():
+            if len(several) > 1:
+                runs_of_it = f"{called}: seed {seed} was run {len(several)} times"
+                said.append(f"{runs_of_it}, {name} {_bounds(several)}; their mean counts as one seed.")
     for left in finished:
         if left.flags.get("allow_changed"):
             said.append(f"{left.label} was changed on the way (--allow_changed) and is a setting of its own.")
@@ -165,6 +173,10 @@ def sentences(runs: list[Left], name: str) -> list[str]:
     if len(pairs) > MOST_PAIRS:
         said.append(f"{len(pairs) - MOST_PAIRS:,} more pairs are not listed: give fewer runs to compare.")
     return said
+
+
+def _bounds(ends: list[float]) -> str:
+    return f"{min(ends):.4f} to {max(ends):.4f}"
 
 
 def _called(group: list[Left]) -> str:

@@ -1,6 +1,6 @@
 """What the name of a weight meant when the run began that `--resume` goes on with.
 
-A run that begins with a weight of its own name moves that file to <out_dir>/earlier (`training/engine/earlier.py`).
+A run that begins with a weight of its own name moves that file to <out_dir>/earlier (`model/earlier.py`).
 From its first save on, the name means the run's own result.
 """
 

@@ -105,7 +105,7 @@ def _below(run: WatchedRun, width: int) -> list[str]:
     if following.not_finite:
         lines.append(counted(f"{following.not_finite:,} steps without a loss that is a number"))
     if following.damaged:
-        lines.append(counted(f"{following.damaged:,} lines of {following.path.name} are damaged and passed over"))
+        lines.append(counted(f"passed over {following.damaged:,} bad lines of {following.path.name}"))
     if following.validated:
         lines += _labelled("validation", _validation(following.validated), width, 2)
     if sample := run.sample():

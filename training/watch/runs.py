@@ -137,7 +137,9 @@ class Runs:
 
     def look(self) -> list[WatchedRun]:
         """The runs, newest first."""
-        folders = [path.parent for place in PLACES for path in self.out_dir.glob(f"{place}/metrics.jsonl")]
+        # From within a folder of logs, "." does not name the folder of their weights.
+        out_dir = self.out_dir.resolve() if self.out_dir.name in ("", "..") else self.out_dir
+        folders = [path.parent for place in PLACES for path in out_dir.glob(f"{place}/metrics.jsonl")]
         self._runs = {path: self._runs.get(path) or WatchedRun(path, self._name_of(path)) for path in folders}
         chosen = [run for run in self._runs.values() if not self.names or self._is_chosen(run)]
         for run in chosen:

@@ -1,5 +1,7 @@
 """Is this loss normal? Verdicts on real runs with faults, with two seeds each, and on what a run learned from."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -126,6 +128,17 @@ def test_what_learns_from_rewards_is_judged_by_them():
     assert diagnose(warm, facts).name == DIVERGED
 
 
+@pytest.mark.parametrize("steps", [20, 80])
+def test_noise_alone_is_seldom_judged(steps):
+    """Chance alone rises in 1 of 40 runs, and falls in 1 of 200."""
+    rng, facts = np.random.default_rng(1), Description(stage="grpo", kind="prompt", steps=steps, learning_rate=1e-4)
+    shape = drawn(lambda share: 0.0, steps=steps, noise=0.02)
+    runs = [[line | {"reward": value} for line, value in zip(shape, rng.standard_normal(steps))] for _ in range(1500)]
+    names = Counter(diagnose(run, facts).name for run in runs)
+    assert names[HEALTHY] / 1500 == pytest.approx(1 / 40, abs=0.011)
+    assert names[DIVERGED] / 1500 == pytest.approx(1 / 200, abs=0.005)
+
+
 def test_preferences_and_rewards_have_verdicts_too():
     facts = Description(stage="dpo", kind="preference", vocab_size=6400, steps=400, learning_rate=1e-4)
     facts = Description(**vars(facts) | {"default_learning_rate": 1e-5})  # far off, but these rates are not judged
@@ -144,6 +157,11 @@ def test_a_student_still_falls():
     facts = Description(stage="distill", kind="distillation", vocab_size=6400, steps=400)
     assert diagnose(drawn(lambda share: 5.0 - 3 * share), facts).name == STILL_FALLING
     assert diagnose(drawn(), facts).name == HEALTHY
+
+
+def test_a_student_that_is_its_teacher_has_a_verdict():
+    facts = Description(stage="distill", kind="distillation", vocab_size=6400, steps=400)
+    assert diagnose([line | {"loss": 0.0, "val_loss": 0.0} for line in drawn()], facts).name == HEALTHY
 
 
 @pytest.mark.parametrize("begins, advice", [("pretrain", "pretrain longer"), ("nothing", "pretrain first")])

@@ -149,8 +149,8 @@ def test_damaged_pieces_are_named_and_the_rest_is_shown(tmp_path):
     left = what_is_left(metrics)
     assert [line["step"] for line in left.lines] == [1, 2, 3, 4, 6, 7, *range(9, 41)]
     page = page_of([metrics])
-    assert "metrics.jsonl: 2 damaged lines were left out (5, 8)" in page and "lacks 2 of the 40 steps" in page
-    assert "the last line was cut short" in page and "samples.jsonl: 2 damaged lines" in page and "healthy" in page
+    assert "metrics.jsonl: left out 2 bad lines (5, 8)" in page and "lacks 2 of the 40 steps" in page
+    assert "the last line was cut short" in page and "samples.jsonl: left out 2 bad lines" in page and "healthy" in page
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_damaged_pieces_are_named_and_the_rest_is_shown(tmp_path):
         ("samples.jsonl", None, "there is no samples.jsonl"),
         ("metrics.jsonl", "", "metrics.jsonl holds no step yet"),
         ("metrics.jsonl", json.dumps(line_of(1)) + "\n", "too few to judge"),
-        ("metrics.jsonl", '{"step": 1, "loss": null, "lr": 1}\n', "1 steps have no loss"),
+        ("metrics.jsonl", '{"step": 1, "loss": null, "lr": 1}\n', "1 step without a loss"),
         ("metrics.jsonl", '{"step": 1, "tokens": 9}\n', "no verdict"),
     ],
 )
@@ -178,7 +178,15 @@ def test_steps_that_are_not_finite_are_marked(tmp_path):
     with open(metrics, "a") as file:
         file.writelines(json.dumps(line_of(s) | {"loss": None, "skipped": "non-finite"}) + "\n" for s in (41, 42, 43))
     page = page_of([metrics])
-    assert "diverged" in page and "no loss: not finite" in page and "3 steps have no loss" in page
+    assert "diverged" in page and "no loss: not finite" in page and "3 steps without a loss" in page
+
+
+def test_steps_that_overflowed_float16_are_not_called_lost(tmp_path):
+    metrics = write_run(tmp_path / "a_64")
+    with open(metrics, "a") as file:
+        file.write(json.dumps(line_of(41) | {"loss": None, "skipped": "overflow"}) + "\n")
+    page = page_of([metrics])
+    assert "without a loss" not in page and "no loss: not finite" not in page
 
 
 def test_steps_that_train_nothing_are_not_missed(tmp_path):

@@ -97,6 +97,19 @@ def test_folders_tell_runs_of_one_seed_apart(tmp_path):
     assert "b against a: loss -1.0000" in " ".join(sentences(runs_of(tmp_path, **starts), "loss"))
 
 
+def test_a_seed_that_was_run_twice_counts_once_by_its_mean(tmp_path):
+    ends = {"a": (3.092, 42), "b": (2.5, 42), "c": (3.0, 1), "d": (2.0, 1)}
+    runs = runs_of(tmp_path, **{name: (end, {"seed": seed, "out_dir": name}) for name, (end, seed) in ends.items()})
+    for several in (runs, runs[::-1]):
+        said = " ".join(sentences(several, "loss"))
+        assert "2 seeds, loss 2.0000 to 3.0920, mean 2.6480." in said
+        assert "seed 42 was run 2 times, loss 2.5000 to 3.0920; their mean counts as one seed." in said
+    runs[0].facts["environment"] = runs[2].facts["environment"] = {"commit": "def"}
+    assert [[left.name for left in group] for group in settings_of(runs)] == [["a", "c"], ["b", "d"]]
+    said = " ".join(sentences(runs, "loss"))
+    assert "a + c: 2 seeds, loss 3.0000 to 3.0920" in said and "b + d: 2 seeds, loss 2.0000 to 2.5000" in said
+
+
 def test_data_of_another_size_are_other_data(tmp_path):
     runs = runs_of(tmp_path, a=(4.0, {"seed": 1}), b=(4.1, {"seed": 2}))
     assert len(settings_of(runs)) == 1
