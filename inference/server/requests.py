@@ -96,11 +96,6 @@ def chat(body: dict) -> Chat:
     beginning = beginning_of(body.get("tool_choice"), tools)
     if body.get("tool_choice") == "none":
         tools = []
-    form = body.get("response_format")
-    if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
-        raise BadRequest(
-            'response_format must be {"type": "text"}: this server cannot make a network write JSON', "response_format"
-        )
     top = whole(body, "top_logprobs", 0, MOST_TOP)
     told = flag(body, "logprobs")
     if top and not told:
@@ -114,6 +109,11 @@ def _common(body: dict, top: int | None, limits=("max_tokens",)) -> dict:
     options = object_under(body, "stream_options") or {}
     if body.get("logit_bias") not in (None, {}):
         raise BadRequest("this server cannot shift the logits of single tokens", "logit_bias")
+    form = body.get("response_format")
+    if form is not None and (not isinstance(form, dict) or form.get("type") != "text"):
+        raise BadRequest(
+            'response_format must be {"type": "text"}: this server cannot make a network write JSON', "response_format"
+        )
     given = [whole(body, name, 0, 2**31 - 1) for name in limits]
     temperature = number(body, "temperature", 0, 2, 1.0)
     top_k = whole(body, "top_k", -1, 2**31 - 1) or 0

@@ -45,6 +45,7 @@ WRONG_BY_BOTH = {
     "model": [5, ["full_sft_32"]],
     "logprobs": ["x", 1.5, -1, 21],
     "logit_bias": [{"5": -100}, "x", 5],
+    "response_format": [{"type": "json_object"}, {"type": "json_schema"}, "text", {}],
 }
 WRONG_CHATS = {
     "messages": [
@@ -64,7 +65,6 @@ WRONG_CHATS = {
               [{"type": "function", "function": {"name": "f", "parameters": []}}],
               [{"type": "function", "function": {"name": "f", "parameters": DEEP}}]],
     "tool_choice": ["required", "maybe", {"type": "function", "function": {"name": "f"}}, 5],
-    "response_format": [{"type": "json_object"}, {"type": "json_schema"}, "text", {}],
     "max_completion_tokens": ["x", -1],
     "top_logprobs": [1, "x"],
 }  # fmt: skip
