@@ -12,6 +12,7 @@ from scripts.benchmark.gpu.programs import last_result
 from scripts.benchmark.gpu.rates import Rate
 from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
+from scripts.benchmark.gpu.stages import stages
 from scripts.benchmark.program import run_program
 
 COMPILED = 75  # seconds that a run needs which compiles with nothing compiled before, and its start
@@ -217,8 +218,10 @@ def all_measurements(session: Session, with_quickstart: bool) -> list[Measuremen
     compiled = Measurement("own plan compiled", COMPILED, 120, lambda s: own_plan(s, "--compile on"))
     return [
         Measurement("own plan", COMPILED, 120, own_plan),
+        *decode[:1],
+        Measurement("stages", 45, 240, stages),
         *fixed[:2],
-        *decode[:3],
+        *decode[1:3],
         Measurement("fine-tuning", COMPILED, 120, fine_tuning),
         *of_memory[1:2],
         Measurement("bits", 80, 150, bits),
