@@ -26,7 +26,7 @@ _FALL_BACK = re.compile(
 )
 _OF_NO_SPEED = re.compile(
     r"(Deprecation|Future|Resource)Warning:|teaches next to nothing|passes \d+ times over|reached --max_new_tokens"
-    r"|bytes a token"
+    r"|bytes a token|\d% of the conversations"
 )
 _WHERE = re.compile(
     r"^(\S+:\d+: |[WE]\d{4} [^\]]*\] (\[\d+/\d+\S*\] )?)"

@@ -2,11 +2,13 @@
 
 import json
 import runpy
+from itertools import islice
 from pathlib import Path
 
 from scripts.benchmark.program import run_program
 
-BYTES = 16_000  # of each file, or one record
+BYTES = 8_000  # of texts and of each file of sample data, or one record
+CHATS = 48  # at least, since a long one is a row of its own, and cut
 # Of these nobody gives files: the kind of sample data, and the fields that are kept.
 SAMPLES = {
     "pairs": ("preference", ("prompt", "chosen", "rejected")),
@@ -33,7 +35,9 @@ def make(folder: Path, sample: Path, shape: str, texts: list[str], chats: list[s
         with open(folder / f"{name}.jsonl", "wb") as target:
             for path in paths:
                 with open(path, "rb") as source:
-                    target.writelines(source.readlines(BYTES // len(paths)))
+                    lines = source.readlines(BYTES // len(paths))
+                    more = max(0, CHATS - len(lines)) if name == "chats" else 0
+                    target.writelines([*lines, *islice(source, more)])
     for name, (kind, fields) in SAMPLES.items():
         with open(sample_file(kind, sample), encoding="utf-8") as source:
             records = map(json.loads, source.readlines(BYTES))

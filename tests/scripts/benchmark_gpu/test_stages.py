@@ -76,17 +76,16 @@ def test_a_run_that_ends_the_process_or_does_not_end_costs_only_itself(tmp_path,
         return StageRun(name, str(tmp_path / f"{name}.py"), "")
 
     real = {run.name: run for run in listed(REHEARSAL)}
-    runs = [real["fine-tuning, an odd end of epochs"], fake("raises", "raise ValueError('no')")]
+    runs = [real["pretraining, an odd end of epochs"], fake("raises", "raise ValueError('no')")]
     runs += [fake("dies", "print('last words'); os._exit(7)")]
     runs += [real["answers of a running batch"], fake("hangs", "time.sleep(600)")]
     monkeypatch.setattr(stages, "stage_runs", lambda sizes: runs)
     monkeypatch.setattr(stages, "EACH", 0.3)  # ten times as long in a rehearsal
     here = session(tmp_path, minutes=5)
-    for path, lines in ((here.texts[0], 5), (here.chats[0], 60)):
-        path.write_text("".join(path.read_text().splitlines(keepends=True) * lines))
+    here.texts[0].write_bytes(here.texts[0].read_bytes() * 10)
     here.begin("stages", 100)
     rows = {row.measure.removeprefix("stage: "): row for row in map(here.complete, stages.stages(here))}
-    assert [row.value for row in rows.values()] == ["ok", None, None, "ok", None]
+    assert [row.value for row in rows.values()] == ["ok", None, None, "ok", None], list(rows.values())
     assert "loss" in rows[runs[0].name].note and rows["raises"].note == "ValueError: no"
     assert "exit code 7" in rows["dies"].note and "last words" in rows["dies"].note
     assert "has not ended within 3 s" in rows["hangs"].note
