@@ -78,9 +78,9 @@ def card(session: Session) -> tuple[dict, list[Row]]:
 
 def make(measurement: Measurement, session: Session, record: Record) -> None:
     """Makes a measurement if there is time for it. What goes wrong in it is a row, and ends nothing but it."""
-    if session.left() < measurement.least and not session.is_rehearsal:
+    if not session.has_time(measurement.least):
         return record.skipped.append(measurement.name)
-    session.begin(measurement.name, measurement.most)
+    session.begin(measurement.name, measurement.most, least=measurement.least)
     record.made.add(measurement.name)
     started = time.monotonic()
     print(f"{measurement.name}:", flush=True)

@@ -12,13 +12,16 @@ from scripts.benchmark.gpu.programs import last_result
 from scripts.benchmark.gpu.rates import Rate
 from scripts.benchmark.gpu.results import OURS, Row
 from scripts.benchmark.gpu.session import ROOT, Session
+from scripts.benchmark.gpu.stages import stages
 from scripts.benchmark.program import run_program
+
+COMPILED = 75  # seconds that a run needs which compiles with nothing compiled before, and its start
 
 
 @dataclass(frozen=True)
 class Measurement:
     """`make(session)` yields rows as they become known, and may raise anything. least: seconds without which it is not
-    begun; most: seconds that each side of it may take."""
+    begun, those of a side on a fast card until it has its first rows; most: seconds that each side of it may take."""
 
     name: str
     least: int
@@ -181,48 +184,52 @@ def all_measurements(session: Session, with_quickstart: bool) -> list[Measuremen
     fixed = [
         Measurement(
             f"{preset} {rows}x{length}",
-            60 if preset in large else 20,
+            100 if preset in large else COMPILED,
             large.get(preset, 180),
             lambda s, a=(preset, rows, length): fixed_rows(s, *a),
         )
         for preset, rows, length in sizes.fixed
     ]
     decode = [
-        Measurement(f"decoding {dtype} {rows}", 10, 90, lambda s, a=(dtype, rows): decoding(s, *a))
+        Measurement(f"decoding {dtype} {rows}", 25, 90, lambda s, a=(dtype, rows): decoding(s, *a))
         for dtype, rows in sizes.decoding
     ]
     peers = [
-        Measurement(f"transformers {dtype} {rows}", 15, 120, lambda s, a=(dtype, rows): peer_decoding(s, *a))
+        Measurement(f"transformers {dtype} {rows}", 40, 120, lambda s, a=(dtype, rows): peer_decoding(s, *a))
         for dtype, rows in sizes.decoding
         if dtype == sizes.decoding[0][0] and rows != 64
     ]
     of_memory = [
-        Measurement(f"memory {preset}", 20, large.get(preset, 150), lambda s, preset=preset: memory(s, preset))
+        Measurement(
+            f"memory {preset}", 50 if preset in large else 30, large.get(preset, 150), lambda s, p=preset: memory(s, p)
+        )
         for preset in sizes.memory_rows
     ]
     of_minimind = [
         Measurement(f"minimind {name}", least, most, lambda s, script=script, how=how: minimind(s, script, how))
         for name, least, most, script, how, files in (
-            ("pretraining", 30, 100, "train_pretrain.py", 0, session.texts),
-            ("fine-tuning", 30, 100, "train_full_sft.py", 0, session.chats),
-            ("compiled", 50, 150, "train_pretrain.py", 1, session.texts if not sizes.flags else ()),
+            ("pretraining", 40, 100, "train_pretrain.py", 0, session.texts),
+            ("fine-tuning", 40, 100, "train_full_sft.py", 0, session.chats),
+            ("compiled", 80, 150, "train_pretrain.py", 1, session.texts if not sizes.flags else ()),
         )
         if session.minimind and files
     ]
     not_compiled = [each for each in of_minimind if each.name != "minimind compiled"]
-    compiled = Measurement("own plan compiled", 20, 120, lambda s: own_plan(s, "--compile on"))
+    compiled = Measurement("own plan compiled", COMPILED, 120, lambda s: own_plan(s, "--compile on"))
     return [
-        Measurement("own plan", 15, 120, own_plan),
+        Measurement("own plan", COMPILED, 120, own_plan),
+        *decode[:1],
+        Measurement("stages", 45, 240, stages),
         *fixed[:2],
-        *decode[:3],
-        Measurement("fine-tuning", 25, 120, fine_tuning),
+        *decode[1:3],
+        Measurement("fine-tuning", COMPILED, 120, fine_tuning),
         *of_memory[1:2],
-        Measurement("bits", 20, 120, bits),
-        Measurement("bits deterministic", 20, 120, lambda s: bits(s, "--deterministic")),
+        Measurement("bits", 80, 150, bits),
+        Measurement("bits deterministic", 80, 150, lambda s: bits(s, "--deterministic")),
         *fixed[2:3],
-        Measurement("checks", 10, 90, checks),
+        Measurement("checks", COMPILED, 150, checks),
         *([] if sizes.flags else [compiled]),
-        Measurement("cost of deterministic", 20, 150, cost_of_deterministic),
+        Measurement("cost of deterministic", COMPILED, 150, cost_of_deterministic),
         *peers,
         *not_compiled,
         *of_memory[:1],
@@ -232,7 +239,7 @@ def all_measurements(session: Session, with_quickstart: bool) -> list[Measuremen
         *fixed[4:],
         *of_memory[4:],
         *(each for each in of_minimind if each not in not_compiled),
-        *([Measurement("quickstart", 60, 600, quickstart)] if with_quickstart else []),
+        *([Measurement("quickstart", 200, 600, quickstart)] if with_quickstart else []),
     ]
 
 

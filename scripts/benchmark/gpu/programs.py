@@ -15,6 +15,7 @@ from pathlib import Path
 from scripts.benchmark.program import run_program
 
 TAIL = 500  # characters of its last words
+DYING = 20  # seconds that a killed process may take to end; one that waits for a driver may never do
 QUOTED = "  | "  # begins the lines of a program within a program, which tells of their warnings itself
 
 # What says that something does not run as it was meant to, in our words and in those of libraries.
@@ -23,7 +24,10 @@ _FALL_BACK = re.compile(
     r"|cache_size_limit|fall(ing|s)? ?back|not enough SMs",
     re.IGNORECASE,
 )
-_OF_NO_SPEED = re.compile(r"(Deprecation|Future|Resource)Warning:|teaches next to nothing|passes \d+ times over")
+_OF_NO_SPEED = re.compile(
+    r"(Deprecation|Future|Resource)Warning:|teaches next to nothing|passes \d+ times over|reached --max_new_tokens"
+    r"|bytes a token|\d% of the conversations"
+)
 _WHERE = re.compile(
     r"^(\S+:\d+: |[WE]\d{4} [^\]]*\] (\[\d+/\d+\S*\] )?)"
 )  # before a warning, and a line of torch's log
@@ -88,7 +92,14 @@ class Program:
             os.killpg(self._process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):  # all of them have ended; macOS calls that a lack of permission
             pass
-        self._process.wait()
+        try:
+            self._process.wait(DYING)
+        except subprocess.TimeoutExpired:
+            with open(self._printed, "ab") as file:  # where it is found as a warning
+                file.write(
+                    f"\nwarning: process {self._process.pid} was killed, and has not ended within {DYING} s: what it"
+                    " holds of the GPU stays taken\n".encode()
+                )
 
     def ask(self, signal_number: int) -> None:
         """Sends a signal to the program itself."""
@@ -143,7 +154,7 @@ def last_result(text: str) -> dict:
 
 def warnings_in(text: str, most: int = 6) -> list[str]:
     """The lines that say that something does not run as it was meant to, each once and in at most 200 characters."""
-    lines = (line.strip() for line in text.split("\n") if not line.startswith((QUOTED, "$ ")))
+    lines = (line.strip() for line in text.split("\n") if not line.startswith((QUOTED, "$ ", "{")))
     lines = (_WHERE.sub("", line)[:200] for line in lines if _FALL_BACK.search(line) and not _OF_NO_SPEED.search(line))
     found = list(dict.fromkeys(lines))
     return found[:most] + ([f"and {len(found) - most} more warnings"] if len(found) > most else [])

@@ -44,10 +44,15 @@ class Session:
         self.chats = [path for path in paths if path not in self.texts]
         self.begin("start", 60)
 
-    def begin(self, measurement: str, most: float, side: str = OURS) -> None:
+    def has_time(self, least: float) -> bool:
+        """Whether what needs so many seconds may begin."""
+        return self.is_rehearsal or self.left() >= least
+
+    def begin(self, measurement: str, most: float, side: str = OURS, least: float = 0) -> None:
         """From here on programs belong to a side of a measurement: it has its own limit of time, file for what they
-        print, and folder for what they compile, which is empty, as at a user's first run."""
-        self.measurement, self.most = measurement, most
+        print, and folder for what they compile, which is empty, as at a user's first run. least: seconds that each side
+        needs."""
+        self.measurement, self.most, self.least = measurement, most, least
         self.limit = time.monotonic() + max(0.0, min(self.left(), most * (10 if self.is_rehearsal else 1)))
         suffix = "" if side == OURS else ", against"
         self.printed = self.out / "printed" / f"{measurement.replace(' ', '_')}{suffix.replace(', ', '.')}.txt"
@@ -159,10 +164,10 @@ class Session:
         keep the other from being measured."""
         for side in self.checkouts():
             if side != OURS:
-                self.begin(self.measurement, self.most, side)
+                self.begin(self.measurement, self.most, side, self.least)
             try:
-                if self.left() < 0 and not self.is_rehearsal:
-                    raise NoTime("no time left")
+                if side != OURS and not self.has_time(self.least):
+                    raise NoTime(f"skipped: it needs {self.least:.0f} s, and {max(0, self.left()):.0f} s are left")
                 yield from rows_of(side)
             except Exception as error:
                 yield Row(measure, None, unit, side, note=self.cause(error))

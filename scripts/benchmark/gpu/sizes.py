@@ -38,6 +38,7 @@ class Sizes:
     new_tokens: int = 128
     writer: str = "26m"  # the preset that generates
     bits_steps: int = 40
+    half: str = "float16"  # the type that needs a scale of the loss; no CPU has it
     checks: str = ""  # a whole run with its own plan
     memory_rows: dict[str, tuple[int, int, int]] = field(  # two batches, and tokens in a row
         default_factory=lambda: {
@@ -72,6 +73,7 @@ REHEARSAL = Sizes(
     new_tokens=4,
     writer="tiny",
     bits_steps=12,
+    half="bfloat16",
     checks="--batch_size 2 --accumulation_steps 1 --max_steps 4 --eval_interval 2 --sample_interval 2",
     memory_rows={"tiny": (1, 2, 32)},
     peer="--hidden_size 64 --num_hidden_layers 1 --num_workers 0 --device cpu",

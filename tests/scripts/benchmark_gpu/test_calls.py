@@ -13,7 +13,7 @@ from model.errors import UsageError
 from scripts.benchmark import command
 from scripts.benchmark.gpu import measure
 from scripts.benchmark.gpu.measurements import Measurement, all_measurements
-from scripts.benchmark.gpu.results import AGAINST, OURS, Row
+from scripts.benchmark.gpu.results import AGAINST, OURS, Record, Row
 from scripts.benchmark.gpu.session import ROOT
 from tests.scripts.benchmark_gpu.support import session
 
@@ -102,6 +102,25 @@ def test_each_side_has_a_limit_of_its_own(tmp_path):
     here.begin("speed", 10)
     assert len(list(here.sides("speed", "", rows_of))) == 2
     assert min(limits) == pytest.approx(max(limits), abs=0.04)
+
+
+def test_nothing_is_begun_that_cannot_end_and_that_is_said(tmp_path, with_measurements):
+    on_a_card = session(tmp_path, rehearse=False, against=str(ROOT))
+    least = {each.name: each.least for each in all_measurements(on_a_card, with_quickstart=True)}
+    compiled = ("own plan", "26m 64x512", "fine-tuning", "bits", "checks", "own plan compiled", "1b 8x1024")
+    assert min(least[name] for name in compiled) >= 60
+    record = Record(tmp_path / "gpu.json", {})
+    measure.make(Measurement("long", 61, 100, lambda session: 1 / 0), on_a_card, record)
+    assert record.skipped == ["long"] and not record.made
+    # The other side is not begun either.
+    on_a_card.begin("speed", 10, least=50)
+
+    def rows_of(side):
+        on_a_card.ends -= 20
+        yield Row("speed", 1.0, "", side)
+
+    here, other = on_a_card.sides("speed", "", rows_of)
+    assert here.value == 1 and other.value is None and other.note == "skipped: it needs 50 s, and 35 s are left"
 
 
 def test_the_call_itself_does_not_read_pytorch():

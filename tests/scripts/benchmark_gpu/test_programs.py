@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.benchmark.gpu import programs
 from scripts.benchmark.gpu.bits import equality, first_difference
 from scripts.benchmark.gpu.programs import Failed, Program, last_result, warnings_in
 from scripts.benchmark.gpu.rates import run_rate, weight_in
@@ -42,6 +43,18 @@ def test_leaving_a_program_ends_what_it_started_and_saves_nothing(tmp_path):
     while any(map(_runs, started)) and time.monotonic() < until:
         time.sleep(0.01)
     assert not any(map(_runs, started))
+
+
+def test_a_killed_process_that_does_not_end_is_left_and_said(tmp_path, monkeypatch):
+    def never(process, timeout=None):
+        assert timeout == programs.DYING
+        raise subprocess.TimeoutExpired("python", timeout)
+
+    with Program(["-c", "import time; time.sleep(60)"], tmp_path, **limits(tmp_path)) as program:
+        with monkeypatch.context() as patched:
+            patched.setattr(subprocess.Popen, "wait", never)
+            program.kill()
+    assert "has not ended within 20 s" in warnings_in(program.text())[0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not end a child with its parent")
@@ -95,6 +108,7 @@ def test_what_does_not_run_as_meant_is_found_in_what_was_printed():
         "x.py:3: DeprecationWarning: old",
         short,
         "  | warning: of a run within",
+        '{"warnings": ["warning: of a result"]}',
     )
     found = warnings_in("\n".join((*noise, *said, said[0], log)))
     assert found == [*said, "torch._dynamo hit config.recompile_limit (8)"]
