@@ -153,8 +153,8 @@ def main(argv=None):
     what = "all data" if sum(corpus.bytes) <= CHECK_MB * 10**6 else part
     print(f"{what}: {back.bytes / back.tokens:.3f} bytes per token, {back.tokens:,} tokens")
     if not back.changed:
-        whole = "the only text comes" if back.texts == 1 else f"all {back.texts:,} texts come"
-        print(f"{whole} back exactly from their tokens")
+        one = "the only text comes back exactly from its tokens"
+        print(one if back.texts == 1 else f"all {back.texts:,} texts come back exactly from their tokens")
     else:  # with --extend, where the old tokenizer normalises: Qwen's NFC rewrites a few characters
         first = back.first_changed[:80]
         print(f"warning: {back.changed:,} of {back.texts:,} texts come back changed, the first: {first!r}")

@@ -24,7 +24,7 @@ class LongTexts:
     """The beginnings of the long documents of a file."""
 
     rows: list[list[int]]  # BOS and `length` tokens of each
-    shorter: int  # documents that were passed over
+    shorter: int  # documents before the last of these that were passed over
 
 
 def long_texts(path: str | Path, tokenizer: Tokenizer, length: int, most: int) -> LongTexts:
@@ -39,9 +39,9 @@ def long_texts(path: str | Path, tokenizer: Tokenizer, length: int, most: int) -
     for few, _ in parts_of(path, kind, "reading"):
         for ids, _ in encoder.encode([document.content for document in few]):
             longest = max(longest, len(ids))
-            if len(ids) >= length and len(rows) < most:
-                rows.append([tokenizer.bos_id, *ids[:length]])
-            shorter += len(ids) < length
+            if len(rows) < most:
+                rows += [[tokenizer.bos_id, *ids[:length]]] if len(ids) >= length else []
+                shorter += len(ids) < length
         if len(rows) == most:
             break
     if not rows:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from dataset.command_line import positive, positive_int
 from inference.arguments import add_device_arguments
 from inference.replaced import has_keys, refuse_strangers
-from model.errors import UsageError
+from model.errors import UsageError, counted
 from training.stages.arguments import StageParser, run_main
 
 
@@ -76,7 +76,8 @@ def main(argv=None):
     paths = [find_weight(source, args.out_dir, chosen_by="a path", say=print) for source in args.weight_path]
     tokenizer, found = tokenizer_of_all(paths), {}
     texts = long_texts(args.data_path, tokenizer, args.max_seq_len, args.documents)
-    print(f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens; {texts.shorter:,} are shorter")
+    found_in = f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens"
+    print(counted(f"{found_in}; passed over {texts.shorter:,} shorter ones on the way to the last of them"))
     for path in paths:
         loaded = load_model(path)
         for name, network in networks_of(loaded, args.rope_scaling_factor, args.max_seq_len):

@@ -46,7 +46,10 @@ def fine_tuning(world: World) -> list[dict]:
 
 
 def held_out_questions(world: World) -> list[dict]:
-    """Chat records whose last assistant turn is the right answer; `fine_tuning` has none of these questions."""
+    """Chat records whose last assistant turn is the right answer; `fine_tuning` has none of these questions.
+
+    Two come twice, since many figures were measured on just these: `many_questions` has each once.
+    """
     rng = world.rng("held-out questions")
     found = []
     for fact in world.facts:

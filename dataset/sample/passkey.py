@@ -1,8 +1,9 @@
 """Passkey retrieval: a line somewhere in a long text states a key, and the question behind the text asks for it.
 
-The text is sentences about the world, so nothing else in it looks like a key. The skill of a record names the length:
-`passkey_512` has about 512 tokens of the quickstart's tokenizer, the question and the template included. The task is
-that of https://arxiv.org/abs/2305.16300.
+The text is sentences about the world, so nothing else in it looks like a key. The skill of a record names the length
+that it stays below, in tokens of the quickstart's tokenizer, the question and the template included: `passkey_512` has
+some 450, `passkey_2048` some 1,800. Of the two shortest kinds, about one in a hundred is longer, by up to 6 tokens. The
+task is that of https://arxiv.org/abs/2305.16300.
 """
 
 import random
@@ -20,7 +21,10 @@ from dataset.sample.world import World
 # How many records of each length (tokens) there are in each language: in training about as many tokens of each.
 TO_TRAIN_ON = {128: 320, 256: 160, 512: 80, 1024: 40, 2048: 20}
 HELD_OUT = 25
-CHARACTERS_OF_A_TOKEN = {"en": 3.4, "zh": 1.75}  # a little less than the quickstart's tokenizer has: texts are not cut
+CHARACTERS_OF_A_TOKEN = {
+    "en": 3.4,
+    "zh": 1.75,
+}  # a tenth less than the quickstart's tokenizer has: long texts are not cut
 BESIDES = 45  # tokens of the question, the answer and the template
 
 
@@ -44,7 +48,7 @@ def passkeys(world: World, held: bool) -> Iterator[dict]:
 
 
 def passkey(world: World, rng: random.Random, language: str, length: int, key: int, held: bool) -> dict:
-    """A record of about `length` tokens. The key stands anywhere, at each place with the same probability."""
+    """A record of at most about `length` tokens. The key stands anywhere, at each place with the same probability."""
     wordings = read_wordings("passkey", language, PasskeyWordings)
     facts = [fact for fact in world.facts if fact.language == language]
     room, body = CHARACTERS_OF_A_TOKEN[language] * (length - BESIDES), []

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from scripts.benchmark.program import run_program
+from training.report.lines import read_metrics
 
 ROOT = Path(__file__).parents[2]
 TOKENS, VALIDATION_DOCUMENTS, ROW_LENGTH = 2_000_000, 120, 512
@@ -92,11 +93,9 @@ def run(flags: str, name: str, seed: int, training: Path, validation: Path, fold
 
 
 def _final_value(metrics: Path) -> float | None:
-    """The last validation in a finished run's metrics; None if there is none."""
-    if not metrics.exists():
-        return None
-    last = json.loads(metrics.read_text().splitlines()[-1])
-    return last.get("val_bits_per_byte")
+    """The last validation in a finished run's metrics; None if there is none, as in one that was killed."""
+    lines = read_metrics(metrics) if metrics.exists() else []
+    return lines[-1].get("val_bits_per_byte") if lines else None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from model.errors import UsageError
-from scripts.benchmark import command, decode, duplicates
+from scripts.benchmark import command, decode, duplicates, learn
 from scripts.benchmark import muon as benchmark_muon
 from scripts.benchmark import plan as benchmark_plan
 from scripts.benchmark.scale.experts import price_of_steps
@@ -31,6 +31,14 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, capsys):
 def test_the_others_need_data():
     with pytest.raises(UsageError, match="learn needs --data_path"):
         command.main(["learn"])
+
+
+def test_a_run_that_was_killed_has_no_value_and_is_run_again(tmp_path):
+    metrics, value = tmp_path / "metrics.jsonl", '{"step": 2, "val_bits_per_byte": 1.5}\n'
+    for content, found in ((None, None), ("", None), ('{"step": 1, "lo', None), (value, 1.5), (value + "{", 1.5)):
+        if content is not None:
+            metrics.write_text(content)
+        assert learn._final_value(metrics) == found
 
 
 def test_the_plan_is_set_against_a_real_step(tmp_path, capsys, monkeypatch):

@@ -138,6 +138,12 @@ def test_less_text_than_tokens_is_said(data, tmp_path, capsys):
     assert f"only {tokenizer.vocab_size:,} tokens, not 5,000: {why}" in capsys.readouterr().out
 
 
+def test_one_text_is_one_in_words(tmp_path, capsys):
+    (tmp_path / "one.txt").write_text("one text, one text")
+    run("--data_path", tmp_path / "one.txt", "--vocab_size", 273, "--out_dir", tmp_path / "out")
+    assert "the only text comes back exactly from its tokens" in capsys.readouterr().out
+
+
 def test_bad_lines(data, tmp_path, capsys):
     with open(data[0], "a") as file:
         file.write("{broken\n")

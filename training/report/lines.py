@@ -23,7 +23,7 @@ def read_metrics(path: str | Path) -> list[dict]:
                 line = json.loads(text)
                 if not isinstance(line, dict) or not isinstance(line.get("step"), int):
                     raise ValueError("it is not a line of a step")
-            except (ValueError, RecursionError) as error:
+                lines.append(flat(line))
+            except (ValueError, RecursionError, AttributeError) as error:  # the last: its times are no object
                 raise SproutError(f"{path}:{number} is damaged ({error}): move the file away, or repair it") from error
-            lines.append(flat(line))
     return lines

@@ -87,11 +87,11 @@ class Following:
                 file.readline()  # the seek has led into the middle of a line
             if file.tell() < edge:
                 self._add(file.readline())
-        if line := _last_with(file, b'"val_', edge):
-            self._validate(_read_line(line) or {})
         file.seek(edge)
         file.readline()
         self._read = file.tell()
+        if line := _last_with(file, b'"val_', self._read):  # the line over the edge may hold it
+            self._validate(_read_line(line) or {})
 
     def _take(self, content: bytes) -> bool:
         whole = content.rfind(b"\n") + 1

@@ -51,6 +51,12 @@ def test_a_last_line_cut_short_is_left_out(tmp_path, tail):
     assert [entry["step"] for entry in read_metrics(path)] == [1, 2, 3, 4]
 
 
+def test_a_line_whose_times_are_no_object_is_damaged(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "time": null}\n')
+    with pytest.raises(SproutError, match=r"metrics.jsonl:1 is damaged"):
+        read_metrics(tmp_path / "metrics.jsonl")
+
+
 def test_a_damaged_line_before_the_last_is_named(tmp_path):
     path = write(tmp_path, range(1, 4))
     path.write_bytes(path.read_bytes().replace(b"{", b"\0", 1))

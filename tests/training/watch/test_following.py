@@ -75,6 +75,13 @@ def test_of_a_long_file_a_part_is_read_and_then_what_is_added(following, monkeyp
     assert read == [len(line(count)) - 1] and following.last["step"] == count
 
 
+def test_the_line_over_the_edge_of_what_is_read_is_looked_at_for_its_validation(following, monkeypatch):
+    monkeypatch.setattr("training.watch.following.WHOLE", 100)
+    monkeypatch.setattr("training.watch.following.SPARSE", 1)
+    append(following, line(1) + line(2, note="x" * 40, val_loss=3.0) + line(3))  # the edge is in the note
+    assert following.validations == [(2, 3.0)] and following.last["step"] == 3
+
+
 def test_a_curve_of_very_many_steps_is_thinned_out(following):
     for first in range(1, 30_000, 10_000):
         append(following, "".join(line(step) for step in range(first, first + 10_000)))
