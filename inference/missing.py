@@ -4,6 +4,7 @@ import os
 import shlex
 from pathlib import Path
 
+from model.errors import UsageError
 from model.files.checkpoint import ADAPTER_FOLDER
 
 SHOWN = 6  # weights in a message
@@ -11,6 +12,10 @@ SHOWN = 6  # weights in a message
 STAGES = ("pretrain", "full_sft", "dpo", "reason", "reward", "distill", "grpo", "ppo")
 COMMANDS = {name: f"train_{name}.py" for name in STAGES}
 COMMANDS |= {"rlhf": "train_dpo.py --weight_name rlhf", "merged": "scripts/merge_lora.py --lora NAME"}
+
+
+class MissingWeightError(UsageError):
+    """There is no weight of this name."""
 
 
 def sentences_about(source: str, out_dir: str, is_path: bool) -> str:

@@ -45,9 +45,9 @@ def find_weight(
     if not found and not _is_path(source):
         found = _weights_called(source, Path(out_dir, "earlier"), "*/")
     if not found:
-        from inference.missing import sentences_about  # needed only now
+        from inference.missing import MissingWeightError, sentences_about  # needed only now
 
-        raise UsageError(sentences_about(source, out_dir, _is_path(source)))
+        raise MissingWeightError(sentences_about(source, out_dir, _is_path(source)))
     chosen = [path for path in found if path.stem == f"{source}_{hidden_size}"] if len(found) > 1 else found
     if say and not chosen and not hidden_size:
         say(f"{len(found)} sizes of {source} are in {out_dir}; this is the newest (or choose by {chosen_by})")

@@ -209,7 +209,7 @@ def test_another_reward_of_the_same_name_is_refused(workshop):
     workshop.train("mine", *ONE, f"--reward={path}:same")
     path.write_text(REWARDS.replace("1", "2"))
     code, message = workshop.fails("mine", *ONE, f"--reward={path}:same", "--resume")
-    assert code == 2 and "data.rewards was" in message
+    assert code == 2 and "data.rewards was computed by other files than now: those of same have changed" in message
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,9 @@ EFFECTS = {
 }
 
 
+# What stands for other networks, and for rewards.
+NETWORKS = ("lora.base", "data.reference", "data.judge", "data.rewards")
+
 _TYPES = {"tokens": int, "best": dict, "updates": list, "kept": list, "networks": dict, "updaters": dict}
 
 
@@ -125,6 +128,11 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
                 from training.engine.changed_data import changes_of_data
 
                 words[name] = changes_of_data(before.get(name), now.get(name), _caches_of(path)) or words[name]
+        for name in words.keys() & {*NETWORKS}:
+            from training.engine.changed_network import changes_of_networks
+
+            out_dir = path.parent.parent if path.parent.name == ADAPTER_FOLDER else path.parent
+            words[name] = changes_of_networks(name, before.get(name), now.get(name), out_dir) or words[name]
         if "data.training" in words:
             words.pop("data.teacher", None)  # it learns from these data, so it follows
         if "data.validation" in words:

@@ -1,11 +1,10 @@
 """The network of a weight that a run begins with."""
 
-from inference.weights import find_weight
 from model.config import TransformerConfig, preset
 from model.errors import UsageError
 from model.files.loading import load_model
 from training.stages.arguments import size_overrides
-from training.stages.resumed_start import as_it_began
+from training.stages.resumed_start import start_of_run
 
 
 def opened(args, source: str) -> tuple:
@@ -16,7 +15,7 @@ def opened(args, source: str) -> tuple:
     sizes = size_overrides(args)
     if args.rope_scaling_factor:
         sizes.pop("max_position_embeddings", None)  # it says how far the weight has read before its extension
-    path = as_it_began(find_weight(source, args.out_dir, args.hidden_size), args)
+    path = start_of_run(source, args)
     loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
     if args.preset:
         raise UsageError(

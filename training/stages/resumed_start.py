@@ -7,9 +7,43 @@ From its first save on, the name means the run's own result.
 import re
 from pathlib import Path
 
+from inference.missing import MissingWeightError
+from inference.weights import find_weight
 from model.disk import previous_path
 from model.errors import UsageError
 from model.files.reading import read_checkpoint
+
+
+def start_of_run(source: str, args) -> str:
+    """The file of the weight that a run begins with. With --resume, one that is gone is missed only where it is needed.
+
+    Raises `UsageError`.
+    """
+    try:
+        return as_it_began(find_weight(source, args.out_dir, args.hidden_size), args)
+    except MissingWeightError as error:
+        if not args.resume:
+            raise
+        if result := _own_result(args):
+            return result
+        raise UsageError(
+            f"--resume: the run began with {source}, which is not here any more: put it back, or name its file by"
+            " --from_weight"
+        ) from error
+
+
+def _own_result(args) -> str | None:
+    """The weight that the run has written, of the shape that it began with; None if the run needs more than that."""
+    if getattr(args, "lora", False):
+        return None
+    name, size = re.escape(args.weight_name), args.hidden_size or r"\d+"
+    states = [
+        each for each in Path(args.out_dir).glob("*_resume.pth") if re.fullmatch(f"{name}_{size}_resume", each.stem)
+    ]
+    if len(states) != 1 or _is_needed(args, read_checkpoint(states[0], mmap=True)):
+        return None
+    result = states[0].with_name(f"{states[0].stem.removesuffix('_resume')}.pth")
+    return str(result) if result.exists() or previous_path(result).exists() else None
 
 
 def as_it_began(path: str, args) -> str:
