@@ -146,6 +146,7 @@ def short(workshop) -> Result:
         (["--seed=1"], "seed was 42, is 1"),
         (["--num_hidden_layers=3"], "network.num_hidden_layers was 2, is 3"),
         (["--max_seq_len=16"], "max_seq_len was 32, is 16"),
+        (["--max_seq_len=16", "--batch_size=4"], "max_seq_len was 32, is 16"),
         (["--dtype=bfloat16"], "dtype was float32, is bfloat16"),
         (["--freeze_layers=1"], "freeze_layers was 0, is 1"),
         (["--val_ratio=0.3"], "is read otherwise: --val_ratio was"),
@@ -155,6 +156,9 @@ def test_another_run_is_refused_by_name(workshop, short, changed, named):
     before = short.resume_file.read_bytes()
     code, message = workshop.fails("short", "--max_steps=4", *changed, "--resume")
     assert code == 2 and named in message and message.count("\n") == 1
+    # Only where that would be enough.
+    allowed = ("batch_size", "accumulation", "learning_rate", "max_steps", "schedule", "dtype")
+    assert ("--allow_changed" in message) == changed[0].startswith(tuple(f"--{name}" for name in allowed))
     assert short.resume_file.read_bytes() == before
     assert [line["step"] for line in short.metrics] == [1, 2, 3, 4]
 

@@ -159,7 +159,8 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
                 f"--{name} {before.get(name)}" for name in ("batch_size", "accumulation_steps")
             )
     if changed and not allow_changed:
-        hint = as_before and f"{as_before} and --allow_changed"
+        only_rows = not {*refused} - {"batch_size", "accumulation_steps", "processes"}
+        hint = as_before and f"{as_before} and --allow_changed" if only_rows else ""
         hint = of_data or hint or ("" if refused else "; --allow_changed goes on all the same")
         raise UsageError(f"--resume would not continue the same run: {described(changed)}{hint}")
     if refused:
