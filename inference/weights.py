@@ -24,13 +24,17 @@ def find_weight(
 ) -> str:
     """A path as it stands; a name such as `pretrain` is looked for as <out_dir>/pretrain_<hidden>.pth.
 
+    A folder of that name where the command runs, of data perhaps, counts only if there is no such weight.
+
     hidden_size: chooses among several; chosen_by: the flag that chooses, for the error. say: takes the newest of
     several, and prints so. Raises `UsageError` if there is no such weight, or several and no choice.
     """
     in_folder = [path for end in ("", ".pth") if os.path.isfile(path := os.path.join(out_dir, source + end))]
-    # Unlike Path.exists, os.path.exists does not raise for an invalid name.
-    if os.path.exists(source) or (not in_folder and source and os.path.exists(previous_path(Path(source)))):
-        return source  # where a file is damaged or missing, the save before it is read
+    found = [] if _is_path(source) else _weights_called(source, Path(out_dir))
+    if not found and not (in_folder and not _is_path(source)):
+        # Unlike Path.exists, os.path.exists does not raise for an invalid name.
+        if os.path.exists(source) or (not in_folder and source and os.path.exists(previous_path(Path(source)))):
+            return source  # where a file is damaged or missing, the save before it is read
     if in_folder:
         return in_folder[0]
     # A run that began from this file and writes the same name moves it there, and may end before its first save.
@@ -38,7 +42,8 @@ def find_weight(
     kept = sorted(Path(source).parent.glob(pattern), key=lambda path: path.stat().st_mtime) if source else []
     if kept:
         return str(kept[-1])
-    found = [] if _is_path(source) else _weights_called(source, out_dir)
+    if not found and not _is_path(source):
+        found = _weights_called(source, Path(out_dir, "earlier"), "*/")
     if not found:
         from inference.missing import sentences_about  # needed only now
 
@@ -57,10 +62,9 @@ def _is_path(source: str) -> bool:
     return "/" in source or os.sep in source or Path(source).suffix in (".pth", ".pt", ".bin", ".safetensors", ".gguf")
 
 
-def _weights_called(name: str, out_dir: str) -> list[Path]:
-    """All <out_dir>/<name>_<hidden>.pth, the newest first."""
-    pattern = f"{glob.escape(name)}_*.pth"
-    found = [*Path(out_dir).glob(pattern)] or [*Path(out_dir).glob(f"earlier/*/{pattern}")]
+def _weights_called(name: str, folder: Path, below: str = "") -> list[Path]:
+    """All <folder>/<below><name>_<hidden>.pth, the newest first. below: a pattern of folders."""
+    found = folder.glob(f"{below}{glob.escape(name)}_*.pth")
     found = [path for path in found if path.stem.removeprefix(f"{name}_").isdecimal()]
     return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 

@@ -25,6 +25,23 @@ def test_a_name_finds_one_weight_or_says_why_not(tmp_path):
     assert "pretrain_32.pth" in str(error.value) and "pretrain_64.pth" in str(error.value)
 
 
+def test_a_folder_of_that_name_does_not_hide_the_weight(tmp_path, monkeypatch):
+    """Users have folders of data, or exports, that are called pretrain or full_sft."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pretrain").mkdir()
+    assert find_weight("pretrain", "out") == "pretrain"
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "pretrain_32.pth").write_text("")
+    assert find_weight("pretrain", "out") == os.path.join("out", "pretrain_32.pth")
+    assert find_weight("./pretrain", "out") == "./pretrain"
+    (tmp_path / "pretrain_32").mkdir()
+    assert find_weight("pretrain_32", "out") == os.path.join("out", "pretrain_32.pth")
+    (tmp_path / "pretrain_32.pth").write_text("")  # a path, by its suffix
+    assert find_weight("pretrain_32.pth", "out") == "pretrain_32.pth"
+    (tmp_path / "out" / "pretrain_32.pth").rename(tmp_path / "out" / "dpo_32.pth")
+    assert find_weight("pretrain", "out") == "pretrain"
+
+
 def test_of_several_sizes_the_newest_is_taken_where_that_is_said(tmp_path):
     for age, name in enumerate(("pretrain_64.pth", "pretrain_32.pth")):
         (tmp_path / name).write_text("")
