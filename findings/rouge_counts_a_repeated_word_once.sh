@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # rouge 1.0.1 and rouge-chinese 1.0.3, beside rouge-score 0.1.2, Python 3.11 (seen 2026-11-29).
-# ROUGE compares how often an n-gram occurs in two texts, so an answer that repeats itself loses precision. The packages
-# rouge and rouge-chinese, made of it, take the set of n-grams by default (exclusive=True, which the README of neither
-# names). An answer that falls into a loop, the most frequent fault of small networks, so has the ROUGE-1 of one that
-# says it once, 1.0, nearly its ROUGE-2, and by rouge its ROUGE-L too; and what the right answer repeats need not be
-# repeated. rouge-score, which follows the first program, counts. LLaMA-Factory measures by rouge-chinese: there ROUGE-1
-# stays where it is, or rises, while a network begins to loop. Rouge(exclusive=False) counts, and then all three agree.
+# ROUGE compares how often an n-gram occurs in two texts, so an answer that repeats itself loses precision. The package
+# rouge, and rouge-chinese, which is made of it, take the set of n-grams by default (exclusive=True, which the README of
+# neither names). So an answer that falls into a loop, the most frequent fault of small networks, has the same ROUGE-1
+# as one that says it once, 1.0, nearly the same ROUGE-2, and in rouge the same ROUGE-L; and what the right answer
+# repeats need not be repeated. rouge-score, which follows the first program, counts. LLaMA-Factory measures by
+# rouge-chinese: there ROUGE-1 stays where it is, or rises, while a network begins to loop. Rouge(exclusive=False)
+# counts, and then all three agree.
 # Issue 27 of rouge asked for it in 2019; the answer was a change that is not the default.
 # Output seen (F of ROUGE-1, ROUGE-2, ROUGE-L):
 #   right, rouge-score: 1.00, 1.00, 1.00

@@ -128,9 +128,10 @@ def main(argv=None) -> None:
         "input": [stamp(file.path) for file in files],
         "benchmarks or tokenizer": [stamp(Path(path)) for path in aside],
     }
-    if args.resume and _finished(save_dir / REPORT) == fingerprint(run):
-        print(f"this run is finished: see {save_dir / PAGE}")
-        return
+    finished = _report_in(save_dir / REPORT) if args.resume else {}
+    if finished.get("fingerprint") == fingerprint(run):
+        print(f"this run is finished: see {save_dir / PAGE}", flush=True)
+        return refuse_nothing(finished["files"], finished["kept"], finished["read"], save_dir)
     work = WorkFolder(save_dir, run, args.resume)
     if args.resume:
         print("goes on with the unfinished run" if work.resumed else "there is no unfinished run: begins")
@@ -149,10 +150,17 @@ def main(argv=None) -> None:
     written = [name for name in (*TRAINING.values(), *VALIDATION.values()) if (save_dir / name).exists()]
     print(f"written into {save_dir}: {', '.join(written) or 'nothing'}; what was dropped, and why: {DROPPED}")
     print(f"look at the report in a browser before you train: {save_dir / PAGE}", flush=True)
+    refuse_nothing(written, report.kept, report.read, save_dir)
+
+
+def refuse_nothing(written: list[str], kept: int, read: int, save_dir: Path) -> None:
+    """Raises `SproutError` if nothing to train on was written."""
+    from dataset.prepare.writing import DROPPED, TRAINING
+
     if not set(written) & set(TRAINING.values()):
         raise SproutError(
-            f"no training file was written, since {report.kept:,} of {report.read:,} documents are left:"
-            f" {save_dir / DROPPED} says why each was dropped"
+            f"no training file was written ({kept:,} of {read:,} documents kept):"
+            f" {save_dir / DROPPED} says why each of the others was dropped"
         )
 
 
@@ -218,12 +226,13 @@ def _shown(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def _finished(report: Path) -> str | None:
-    """The fingerprint of the run that wrote a report; None where there is none, or it cannot be read."""
+def _report_in(path: Path) -> dict:
+    """The report of a finished run; empty where there is none, or it cannot be read."""
     try:
-        return json.loads(report.read_text(encoding="utf-8"))["fingerprint"]
-    except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
-        return None
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return {}
+    return report if isinstance(report, dict) and {"files", "kept", "read"} <= report.keys() else {}
 
 
 def _by_source(flag: str, items: list[str], sources: list[str]) -> dict[str, str]:

@@ -126,9 +126,9 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _digest_of(path: Path) -> str | None:
-    """None for anything that is not a file."""
-    return _digest(path.read_bytes()) if path.is_file() else None
+def _digest_of(path: Path) -> str:
+    """Empty for anything that is not a file."""
+    return _digest(path.read_bytes()) if path.is_file() else ""
 
 
 def _made(folder: Path) -> dict:

@@ -256,3 +256,9 @@ def test_errors_are_one_sentence(tmp_path):
         sample_file("sft", tmp_path / "file")
     with pytest.raises(UsageError, match="--sed"):
         files.main(["--sed", "1"])
+
+
+def test_a_folder_of_that_name_is_moved_to_earlier(tmp_path):
+    (tmp_path / "sample" / "sft.jsonl").mkdir(parents=True)
+    assert sample_file("sft", tmp_path).is_file()
+    assert [path.is_dir() for path in (tmp_path / "earlier").glob("*/sft.jsonl")] == [True]

@@ -23,12 +23,14 @@ def spoilt() -> None:
     Run.spoilt = lambda run: "lm_head.weight"
 
 
-def run_two(workshop: Workshop, befores: list, *words: str) -> list[str]:
-    """Both processes, ended; what they say is without the lines on who waits for whose token cache."""
-    command = workshop.command("out", *words)
-    running = [Running("train_pretrain", command, *each) for each in zip(befores, together(2), strict=True)]
+def run_two(workshop: Workshop, befores: list, *words: str, codes=(1, 1), machines: int = 1) -> list[str]:
+    """What both processes say, without the lines on who waits for whose token cache. codes: with which they end."""
+    command, places = workshop.command("out", *words), together(2)
+    if machines == 2:
+        places = [{**place, "LOCAL_RANK": "0"} for place in places]
+    running = [Running("train_pretrain", command, *each) for each in zip(befores, places, strict=True)]
     endings = [each.end() for each in running]
-    assert [ended.code for ended in endings] == [1, 1]
+    assert tuple(ended.code for ended in endings) == codes
     return ["".join(line for line in one.err.splitlines(True) if not line.startswith("waiting: ")) for one in endings]
 
 
@@ -47,3 +49,11 @@ def test_the_process_that_fails_says_why(tmp_path, rank, fails, words):
 def test_what_all_processes_meet_is_said_once(tmp_path):
     said = run_two(Workshop.create(tmp_path), [spoilt, spoilt], "--max_steps=2")
     assert said[0].startswith("error: lm_head.weight is not finite after step 2") and said[1] == ""
+
+
+def test_a_wrong_flag_is_said_once_on_each_machine(tmp_path):
+    workshop, words = Workshop.create(tmp_path), "there is no weight called nothing"
+    said = run_two(workshop, [None, None], "--from_weight=nothing", codes=(2, 2))
+    assert said[0].startswith(f"error: {words}") and said[1] == ""
+    said = run_two(workshop, [None, None], "--from_weight=nothing", codes=(2, 1), machines=2)
+    assert said[0].startswith(f"error: {words}") and said[1].startswith(f"error: process 2 of 2: {words}")

@@ -252,9 +252,12 @@ def test_a_name_that_is_not_utf_8_goes_through(begin, tmp_path):
 
 def test_where_nothing_is_left_no_success_is_reported(tmp_path, capsys):
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b"}\n')
-    with pytest.raises(SproutError, match=r"no training file was written, since 0 of 2 documents are left: \S+dropped"):
+    with pytest.raises(SproutError, match=r"no training file was written \(0 of 2 documents kept\): \S+dropped"):
         run([str(tmp_path / "a.jsonl")], tmp_path / "out")
     assert "written into" in capsys.readouterr().out and read(tmp_path / "out" / "dropped.jsonl")
+    with pytest.raises(SproutError, match="no training file was written"):
+        run([str(tmp_path / "a.jsonl")], tmp_path / "out", "--resume")
+    assert "this run is finished" in capsys.readouterr().out
 
 
 def test_a_file_in_gbk_is_named_with_the_command_that_converts_it(tmp_path, capsys):

@@ -8,7 +8,7 @@ import signal
 
 import torch
 
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from training.engine import distributed
 from training.engine.machine import EXIT_CODES, Interrupted
 from training.engine.not_finite import DivergedError
@@ -39,9 +39,15 @@ def end_early(run, error: BaseException) -> None:
         if isinstance(error, LostProcessError):
             raise error
         _end(run, error)
-        of_the_main = distributed.is_main() or getattr(error, "everywhere", False)
-        if isinstance(error, SproutError) and not isinstance(error, DivergedError) and not of_the_main:
+        if isinstance(error, SproutError) and not _is_said_elsewhere(error):
             raise OfOneProcessError(of_this_process(str(error))) from error
+
+
+def _is_said_elsewhere(error: SproutError) -> bool:
+    """Whether the error needs no word on its process: the main one prints it, or another process has met it, too."""
+    if isinstance(error, UsageError):  # of flags, and of files that they name: those of a machine meet the same
+        return os.environ.get("LOCAL_RANK") != "0" or distributed.is_main()
+    return distributed.is_main() or isinstance(error, DivergedError) or getattr(error, "everywhere", False)
 
 
 def of_this_process(words: str) -> str:

@@ -50,7 +50,8 @@ def flags_in(path: str, parser, given) -> list[str]:
             raise UsageError(f"--config {path}: {sentence_about(f'--{name}', list(parser._option_string_actions))}")
         if type(actions[name]).__name__ == "_ExtendAction" and getattr(given, actions[name].dest) is not None:
             continue
-        if any(getattr(given, other.dest) != other.default for other in _excluded_by(actions[name], parser)):
+        # By identity, as argparse does: a flag may be given with the value that it has by default.
+        if any(getattr(given, other.dest) is not other.default for other in _excluded_by(actions[name], parser)):
             continue
         words += _as_on_command_line(name, actions[name], value, path, parser)
     try:

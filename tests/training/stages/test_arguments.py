@@ -26,10 +26,10 @@ from training.stages.starting_point import new_config
 ROOT = Path(__file__).parents[3]
 
 
-def parse(*words: str):
+def parse(*words: str, start_from: str | None = None):
     parser = StageParser("A stage.")
     add_data_arguments(parser, "texts")
-    add_model_arguments(parser, start_from=None)
+    add_model_arguments(parser, start_from=start_from)
     add_optimization_arguments(parser, optimizer="muon", weight_decay=0.1)
     add_run_arguments(parser, weight_name="stage")
     return parser.parse_args(words)
@@ -271,6 +271,9 @@ def test_a_weight_is_named_once_and_the_command_line_wins_over_a_file(config_fil
     assert (args.from_weight, args.weight_path) == ("a", None)
     args = parse("--config", config_file("from_weight: a\n"), "--weight_path", "b")
     assert (args.from_weight, args.weight_path) == (None, "b")
+    usual = "".join(["pre", "train"])  # equal to the default, but another object, as from a shell
+    args = parse("--config", config_file("weight_path: b\n"), "--from_weight", usual, start_from="pretrain")
+    assert (args.from_weight, args.weight_path) == ("pretrain", None)
     path = config_file("from_weight: a\nweight_path: b\n")
     assert f"--config {path}: argument --weight_path: not allowed" in refusal("--config", path)
 
