@@ -77,9 +77,8 @@ class Passes:
 
     def _let_go(self) -> None:
         """Gives back the memory of all graphs, for a pass without one: experts count every row, so none is added."""
-        for recurring in self._recurring.values():
-            recurring.let_go()
-        if self.device.type == "cuda":
+        held = [recurring.let_go() for recurring in self._recurring.values()]
+        if any(held) and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             torch.cuda.empty_cache()
 
@@ -173,9 +172,11 @@ class _Recurring:
         generator.set_state(randomness_after)
         return found
 
-    def let_go(self) -> None:
-        """Forgets the graph, if there is one: a pass that begins a step records another."""
+    def let_go(self) -> bool:
+        """Forgets the graph, and says whether there was one: a pass that begins a step records another."""
+        had_one = self._replay is not None
         self._replay = self._batch = self._results = None
+        return had_one
 
     def _forget(self) -> None:
         """Forgets what this micro-batch, the first of its step, has added to gradients and to the counts of experts."""
