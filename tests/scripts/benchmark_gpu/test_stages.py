@@ -80,7 +80,7 @@ def test_a_run_that_ends_the_process_or_does_not_end_costs_only_itself(tmp_path,
     runs += [fake("dies", "print('last words'); os._exit(7)")]
     runs += [real["answers of a running batch"], fake("hangs", "time.sleep(600)")]
     monkeypatch.setattr(stages, "stage_runs", lambda sizes: runs)
-    monkeypatch.setattr(stages, "EACH", 0.3)  # ten times as long in a rehearsal
+    monkeypatch.setattr(stages, "EACH", 0.8)  # ten times as long in a rehearsal
     here = session(tmp_path, minutes=5)
     here.texts[0].write_bytes(here.texts[0].read_bytes() * 10)
     here.begin("stages", 100)
@@ -88,7 +88,7 @@ def test_a_run_that_ends_the_process_or_does_not_end_costs_only_itself(tmp_path,
     assert [row.value for row in rows.values()] == ["ok", None, None, "ok", None], list(rows.values())
     assert "loss" in rows[runs[0].name].note and rows["raises"].note == "ValueError: no"
     assert "exit code 7" in rows["dies"].note and "last words" in rows["dies"].note
-    assert "has not ended within 3 s" in rows["hangs"].note
+    assert "has not ended within 8 s" in rows["hangs"].note
     assert "ValueError: no" in here.printed.read_text() and "Traceback" in here.printed.read_text()
     # When there is no time left, that is said of each.
     here.limit = 0
