@@ -53,7 +53,7 @@ class OwnRendering:
         messages, tools = self._prepared(messages, tools)
         whole = self._template.render(messages, tools)
         places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
-        before = len(messages) - count  # a system message may have been put in front
+        before = len(messages) - count  # a system message may have been put in front, or have gone into a question
         regions = [self._said(messages, tools, i, whole) for i in places if trains(i - before)]
         return list(self._split(whole, regions))
 
@@ -121,6 +121,9 @@ class OwnRendering:
             signatures = "".join(json.dumps(tool, ensure_ascii=False) + "\n" for tool in tools)
             before = chat[0]["content"] + "\n\n" if chat[0]["content"] else ""
             chat[0]["content"], tools = before + TOOLS_BEFORE + signatures + TOOLS_AFTER, []
+        if "system" in self._lacks and [message["role"] for message in chat[:2]] == ["system", "user"]:
+            system = chat.pop(0)["content"]
+            chat[0]["content"] = f"{system}\n\n{chat[0]['content']}" if system else chat[0]["content"]
         return [self._as_text(message, message["role"] == "assistant") for message in chat], self._as_text(tools)
 
     def _as_text(self, value, said: bool = False):
@@ -159,8 +162,12 @@ class OwnRendering:
                 written = ""
             if not all(word in written for word in words):
                 self._lacks.add(lacked)
-        ends = set()
         turns = [user, answer, other, second]
+        try:
+            self._template.render([system, *turns], [])
+        except SproutError:
+            self._lacks.add("system")
+        ends = set()
         for chat in (turns, [system, *turns], [user, calling, result, second, other, answer], _with_thoughts(turns)):
             said = self.pieces(chat, [], lambda index: True)
             text = "".join(part for part, trained in said if trained and isinstance(part, str))

@@ -234,8 +234,8 @@ def for_chats(tokenizer: Tokenizer, imported: bool) -> Tokenizer:
     renderer = ChatRenderer(tokenizer)
     if imported and renderer.replaced:
         print(
-            f"note: the model's own chat template is replaced by Sprout's, since {renderer.replaced}: use the"
-            " template of the new weight when you ask it",
+            f"note: the model's own chat template is replaced by Sprout's, since {renderer.replaced}: a weight"
+            " that is trained from it has that one",
             file=sys.stderr,
         )
     return renderer.tokenizer

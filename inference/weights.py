@@ -74,17 +74,23 @@ def find_adapters(name: str, out_dir: str, hidden_size: int | None = None) -> Ad
     return open_lora(find_weight(name, os.path.join(out_dir, ADAPTER_FOLDER), hidden_size))
 
 
-def network_of(adapters: Adapters, flag: str, needed: bool = True) -> str | None:
+def network_of(adapters: Adapters, flag: str, out_dir: str | None = None, needed: bool = True) -> str | None:
     """The saved path of the network that the adapters were trained on; None if they have none.
 
+    Both may have been moved: a file of its name counts in out_dir, and in the folders that the adapters lie in.
     Raises `UsageError` that names `flag`, which gives the network, if it is missing, or `needed` and unknown.
     """
     path = adapters.lora.base_path
     if path is None and needed:
         raise UsageError(f"{adapters.source} does not say to which network it belongs: name it by {flag}")
-    if path is not None and not os.path.exists(path):
-        raise UsageError(f"{adapters.source} belongs to {path}, which is not here: give that network by {flag}")
-    return path
+    if path is None or os.path.exists(path):
+        return path
+    if adapters.lora.base:  # their fingerprint, by which another network of that name is refused
+        beside = Path(adapters.source).parent
+        for folder in (*([out_dir] if out_dir else []), beside.parent, beside):
+            if (moved := Path(folder, Path(path).name)).exists():
+                return str(moved)
+    raise UsageError(f"{adapters.source} belongs to {path}, which is not here: give that network by {flag}")
 
 
 def open_network(args, name: str, device: Device, overrides: dict, say: Callable[[str], None]) -> Loaded:
@@ -124,6 +130,6 @@ def open_network(args, name: str, device: Device, overrides: dict, say: Callable
 def _network_asked_for(args, name: str, adapters: Adapters | None, say: Callable[[str], None]) -> str:
     """The weight that the flags name, or the network of the adapters; the newest if a name has several sizes."""
     if adapters and not (args.weight or args.weight_path):
-        if own := network_of(adapters, "--weight_path", needed=False):
+        if own := network_of(adapters, "--weight_path", args.out_dir, needed=False):
             return own
     return find_weight(args.weight_path or args.weight or name, args.out_dir, args.hidden_size, say=say)

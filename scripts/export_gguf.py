@@ -27,7 +27,10 @@ TYPES = ("f32", "f16", "bf16", "q8_0", "q6_k", "q5_1", "q5_0", "q4_k_m", "q4_1",
 def parse_arguments(arguments=None):
     parser = StageParser(__doc__)
     parser.add_argument(
-        "--weight_path", metavar="NAME|FILE|FOLDER", help="a name in --out_dir, a .pth, a .gguf, or an HF folder"
+        "--weight_path",
+        "--weight",
+        metavar="NAME|FILE|FOLDER",
+        help="a name in --out_dir, a .pth, a .gguf, or an HF folder",
     )
     parser.add_argument("--out_dir", default="out", help="where names are looked for (%(default)s)")
     parser.add_argument("--save_file", required=True, metavar="FILE.gguf", help="of several types: FILE-q8_0.gguf, ...")

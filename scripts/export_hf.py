@@ -21,7 +21,11 @@ from training.stages.bare_weight import add_bare_weight_arguments
 def parse_arguments(arguments=None):
     parser = StageParser(__doc__)
     parser.add_argument(
-        "--weight_path", required=True, metavar="NAME|FILE|FOLDER", help="a name in --out_dir, a .pth, or an HF folder"
+        "--weight_path",
+        "--weight",
+        required=True,
+        metavar="NAME|FILE|FOLDER",
+        help="a name in --out_dir, a .pth, or an HF folder",
     )
     parser.add_argument("--out_dir", default="out", help="where names are looked for (%(default)s)")
     parser.add_argument("--save_dir", required=True, metavar="FOLDER", help="where to write; made if missing")

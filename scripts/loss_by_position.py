@@ -23,7 +23,8 @@ from training.stages.arguments import StageParser, run_main
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument("--weight_path", nargs="+", required=True, metavar="NAME|FILE|FOLDER", help="the networks")
+    names = {"nargs": "+", "required": True, "metavar": "NAME|FILE|FOLDER"}
+    parser.add_argument("--weight_path", "--weight", **names, help="the networks")
     parser.add_argument("--data_path", required=True, metavar="FILE", help="long texts: JSON lines, plain text, ...")
     parser.add_argument("--max_seq_len", type=positive_int, default=2048, help="tokens of each text (%(default)s)")
     parser.add_argument(

@@ -58,7 +58,7 @@ def main(arguments=None) -> None:
     from model.lora import merge_lora
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
-    source = args.from_weight or network_of(adapters, "--from_weight")
+    source = args.from_weight or network_of(adapters, "--from_weight", args.out_dir)
     loaded = load_model(find_weight(source, args.out_dir, args.hidden_size), tokenizer_path=args.tokenizer_path)
     adapters.attach(loaded.model)
     print(f"{loaded.source} with {adapters}")

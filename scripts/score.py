@@ -118,7 +118,7 @@ def open_reward(args, device):
         source = args.weight_path or args.weight or "reward"
         return load_reward(find_weight(source, args.out_dir, args.hidden_size), device=device)
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size)
-    network = args.from_weight or network_of(adapters, "--from_weight")
+    network = args.from_weight or network_of(adapters, "--from_weight", args.out_dir)
     network = find_weight(network, args.out_dir, args.hidden_size)
     return load_reward_adapters(adapters, network, tokenizer_path=args.tokenizer_path, device=device)
 

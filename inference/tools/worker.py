@@ -64,9 +64,23 @@ def perform(function: Callable, arguments: dict) -> tuple[str, bool]:
     if isinstance(value, str):
         return value, False
     try:
-        return json.dumps(value, ensure_ascii=False), False
-    except (TypeError, ValueError, RecursionError):
+        text = json.dumps(value, ensure_ascii=False, default=_plain)
+        json.loads(text, parse_constant=_refuse_constant)
+        return text, False
+    except OverflowError:
+        return f"{function.__name__} returned a number that is not finite, which is no JSON", True
+    except Exception:  # a value of any class, which may raise anything
         return f"{function.__name__} returned a {type(value).__name__}, which is no JSON", True
+
+
+def _plain(value):
+    """A number or an array of numpy or torch as one of Python. Raises `AttributeError` for other values."""
+    return value.tolist()
+
+
+def _refuse_constant(name: str):
+    """NaN and Infinity, which Python writes, and JSON does not have."""
+    raise OverflowError(name)
 
 
 def cut(text: str, characters: int) -> str:

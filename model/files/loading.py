@@ -33,7 +33,7 @@ class Loaded:
     stage: str  # "pretrain", ...; "imported" for a Hugging Face folder, a GGUF file or a bare state dict
     facts: dict
     source: str
-    stored_dtype: torch.dtype  # the type of the weights in the file
+    stored_dtype: torch.dtype  # the type of the weights in the file, one that holds each of them exactly
     new_tokens: int = 0  # that `tokenizer_path` added: the last rows of the embedding
 
     @property
@@ -116,7 +116,14 @@ def load_model(
     tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
     model.load_state_dict(weights | tied)  # copies into float32
     new = tokenizer.vocab_size - own.vocab_size if own is not None else 0
-    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[EMBEDDING].dtype, new)
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), exact_dtype(weights, EMBEDDING), new)
+
+
+def exact_dtype(weights: dict[str, torch.Tensor], name: str) -> torch.dtype:
+    """The type of the weight `name`; float32 if that type would round another, as it may where a file has several."""
+    dtype = weights[name].dtype
+    others = (weight.float() for weight in weights.values() if weight.dtype != dtype)
+    return dtype if all(torch.equal(weight.to(dtype).float(), weight) for weight in others) else torch.float32
 
 
 def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tokenizer, str, dict]:

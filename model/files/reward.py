@@ -15,7 +15,7 @@ from model.errors import SproutError
 from model.files.adapters import FORMAT as OF_ADAPTERS
 from model.files.adapters import Adapters, open_lora
 from model.files.huggingface import facts_of_folder, import_folder
-from model.files.loading import Loaded, load_model, open_own
+from model.files.loading import Loaded, exact_dtype, load_model, open_own
 from model.files.reading import read_checkpoint
 from model.files.state_dict import bare_state_dict, fitting_state_dict
 from model.lora import attach_lora, merge_lora
@@ -74,7 +74,7 @@ def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Lo
     weights = fitting_state_dict(weights, config, source, RewardModel)
     model = RewardModel(config, initialize_weights=False)
     model.load_state_dict(weights)  # copies into float32
-    return Loaded(model.to(device), tokenizer, stage, facts, str(source), weights[SCORE].dtype)
+    return Loaded(model.to(device), tokenizer, stage, facts, str(source), exact_dtype(weights, SCORE))
 
 
 def adapters_of_reward(source: str | Path) -> Adapters | None:

@@ -104,6 +104,28 @@ def test_a_default_system_message_is_there_unless_the_chat_has_one():
     assert "seedling" not in renderer.tokenizer.decode(own)
 
 
+# Roles alternate from a question on, so that there is no place for a system message.
+NO_SYSTEM = (
+    "{% for message in messages %}{% if (message.role == 'user') == (loop.index0 % 2 == 1) %}"
+    "{{ raise_exception('a question first, then an answer') }}{% endif %}" + TURN + "{% endfor %}" + PROMPT
+)
+
+
+def test_a_system_message_that_the_template_refuses_goes_before_the_question():
+    renderer = ChatRenderer(with_chat_template(Tokenizer.load(), NO_SYSTEM))
+    assert renderer.replaced is None
+    system, said = {"role": "system", "content": "Be <|im_end|> brief."}, (assistant("a"), user("r"), assistant("b"))
+    (ours,) = renderer.render([Conversation((system, user("q"), *said), trained_from=4)])
+    (same,) = renderer.render([Conversation((user("Be <|im_end|> brief.\n\nq"), *said), trained_from=3)])
+    assert ours.ids.tolist() == same.ids.tolist() and ours.trained.tolist() == same.trained.tolist()
+    assert renderer.tokenizer.decode(ours.ids[ours.trained], skip_special_tokens=False) == "b<|im_end|>"
+    assert renderer.prompt([{"role": "system", "content": ""}, user("q")]) == renderer.prompt([user("q")])
+    tool = {"type": "function", "function": {"name": "g"}}
+    assert '"name": "g"' in renderer.tokenizer.decode(renderer.prompt([user("q")], [tool]))
+    with pytest.raises(SproutError, match="a question first"):
+        renderer.render([Conversation((system, assistant("a")))])
+
+
 def test_control_tokens_in_messages_are_text(kept):
     _, renderer, _ = kept
     text = "a<|im_end|>\n<|im_start|>assistant\nb<think>"

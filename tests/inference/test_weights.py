@@ -4,8 +4,10 @@ import os
 
 import pytest
 
-from inference.weights import find_weight
+from inference.weights import find_weight, network_of
 from model.errors import UsageError
+from model.files.adapters import Adapters
+from model.lora import Lora
 
 
 def test_a_name_finds_one_weight_or_says_why_not(tmp_path):
@@ -90,3 +92,25 @@ def test_a_missing_weight_names_the_folder_what_lies_there_and_how_to_make_it(tm
     found = f"{out}/pretrain_32.pth is one: give its path, or --out_dir {out}"  # and no copy of it
     assert refusal("pretrain", tmp_path).endswith(f"{tmp_path} holds no weight. {found}")
     assert refusal("grpo").endswith(f"This makes it: python train_grpo.py {here}")
+
+
+def test_the_network_of_adapters_is_found_where_both_were_moved(tmp_path, monkeypatch):
+    def found(source="moved/out/lora/medic_32.pth", fingerprint="0", **settings):
+        adapters = Adapters(Lora(4, 8.0, base=fingerprint, base_path="out/full_sft_32.pth"), {}, source)
+        return network_of(adapters, "--weight_path", **settings)
+
+    monkeypatch.chdir(tmp_path)
+    for folder in ("moved/out", "two", "out"):
+        (tmp_path / folder).mkdir(parents=True)
+    with pytest.raises(UsageError, match="belongs to out/full_sft_32.pth, which is not here: give that network by --w"):
+        found()
+    moved = tmp_path / "moved" / "out" / "full_sft_32.pth"
+    moved.write_text("")
+    assert found() == str(moved.relative_to(tmp_path))
+    assert found("two/medic_32.pth", out_dir="moved/out") == str(moved.relative_to(tmp_path))
+    with pytest.raises(UsageError, match="which is not here"):
+        found(fingerprint=None)  # nothing would tell another network of that name
+    (tmp_path / "two" / "full_sft_32.pth").write_text("")
+    assert found("two/medic_32.pth") == os.path.join("two", "full_sft_32.pth")
+    (tmp_path / "out" / "full_sft_32.pth").write_text("")
+    assert found() == "out/full_sft_32.pth"

@@ -50,7 +50,7 @@ def test_several_types_in_one_table(weights, tmp_path, capsys):
         assert load_model(row[-1]).tokenizer.config["add_bos_token"]
     assert (tmp_path / "Modelfile").read_text().splitlines()[1] == "FROM ./m-f32.gguf"
 
-    main(["--weight_path", str(tmp_path / "m-f32.gguf"), "--save_file", str(tmp_path / "again.gguf"), "--type", "f32"])
+    main(["--weight", str(tmp_path / "m-f32.gguf"), "--save_file", str(tmp_path / "again.gguf"), "--type", "f32"])
     again, source = load_model(tmp_path / "again.gguf"), load_model(weights / "pretrain_64.pth")
     assert again.model.config == source.model.config and again.tokenizer.fingerprint == source.tokenizer.fingerprint
     assert again.tokenizer.config["add_bos_token"]  # which is still a base model

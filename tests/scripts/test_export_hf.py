@@ -47,7 +47,7 @@ def test_the_printed_lines_open_what_was_written(weight, tmp_path):
 
 
 def test_precision_is_that_of_the_weight_unless_said_otherwise(weight, tmp_path, capsys):
-    main(["--weight_path", str(weight), "--save_dir", str(tmp_path / "bf16"), "--dtype", "bfloat16"])
+    main(["--weight", str(weight), "--save_dir", str(tmp_path / "bf16"), "--dtype", "bfloat16"])  # the other name
     assert "bfloat16" in capsys.readouterr().out
     main(["--weight_path", str(tmp_path / "bf16"), "--save_dir", str(tmp_path / "again")])
     files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("bf16", "again")]

@@ -98,6 +98,17 @@ def test_the_next_command_can_be_pasted(with_adapters, monkeypatch, capsys):
     assert f"next: python {eval_model.__file__} --model_mode 1 --weight_path 'out/m m_32.pth'" in said
 
 
+def test_the_base_written_for_peft_is_the_network_where_its_file_has_several_types(tmp_path, small_tokenizer):
+    model = random_network(SMALL.replace(vocab_size=small_tokenizer.vocab_size)).half()
+    model.model.norm.weight.data = torch.full((32,), 1.0001)  # as GGUF keeps norms in float32
+    save_weights(path := tmp_path / "mixed_32.pth", model, small_tokenizer, stage="full_sft", facts={})
+    base = fingerprint(model := load_model(path).model)
+    add_lora(model, Lora(4, 8.0, base=base, base_path=str(path)))
+    save_lora(tmp_path / "lora" / "medic_32.pth", model, stage="lora")
+    main(["--lora", "medic", "--out_dir", str(tmp_path), "--peft", str(tmp_path / "peft")])
+    assert fingerprint(load_model(tmp_path / "peft_base").model) == base
+
+
 def test_nothing_is_written_where_a_target_cannot_be(with_adapters, tmp_path, capsys):
     words = ["--lora", "medic", "--out_dir", str(with_adapters)]
     (tmp_path / "zh.jsonl").write_text("{}")

@@ -83,7 +83,7 @@ def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> 
     elif expected is None and run.stage == "pretrain" and run.begins_with == "nothing":
         missing.append("what loss to expect is not known for a run of this size, length and vocabulary")
     if not curve.val_loss.size and (run is None or run.kind != "prompt"):
-        missing.append("nothing was held out, so overfitting cannot be seen")
+        missing.append("nothing held out was scored, so overfitting cannot be seen")
     return tuple(missing)
 
 

@@ -85,8 +85,9 @@ def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -
     """`what` names the accepted files in the help, say 'texts: JSON lines, parquet'."""
     flag = parser.flags("data", COMPARED)
     flag("--data_path", nargs="+", metavar="FILE[:WEIGHT]", help=what)
-    flag("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
-    flag("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
+    either = Flags(flag.group.add_mutually_exclusive_group(), COMPARED)
+    either("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
+    either("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
     flag("--max_seq_len", type=positive_int, default=max_seq_len, help="tokens in a row (%(default)s)")
     flag("--format", metavar="NAME", help="read records so, do not detect (docs/chat_data.md)")
     flag("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")

@@ -36,8 +36,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
         from dataset.rows.marked_texts import split_at_markers
 
         kind = split_at_markers(kind)
-    items = args.data_path
-    if not items:
+    if not (items := args.data_path):
         from dataset.sample.files import sample_file  # runs on files of their own do not load it
 
         items = [sample_file(kind.sample, args.out_dir)]

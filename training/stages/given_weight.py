@@ -1,10 +1,15 @@
 """The network of a weight that a run begins with."""
 
+import sys
+from pathlib import Path
+
 from model.config import TransformerConfig, preset
 from model.errors import UsageError
 from model.files.loading import load_model
+from training.engine import distributed
 from training.stages.arguments import size_overrides
 from training.stages.resumed_start import start_of_run
+from training.watch.locks import owner_of
 
 
 def opened(args, source: str) -> tuple:
@@ -16,6 +21,8 @@ def opened(args, source: str) -> tuple:
     if args.rope_scaling_factor:
         sizes.pop("max_position_embeddings", None)  # it says how far the weight has read before its extension
     path = start_of_run(source, args)
+    if distributed.is_main():
+        _warn_of_its_run(Path(path))
     loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
     if args.preset:
         raise UsageError(
@@ -41,6 +48,17 @@ def opened(args, source: str) -> tuple:
 
         where = f"{where[0]}; {train_new_rows(model, loaded.new_tokens, args)}", *where[1:]
     return model, loaded.tokenizer, where
+
+
+def _warn_of_its_run(path: Path) -> None:
+    """Says so where another run still writes this weight, as far as that can be seen (`training/engine/output.py`)."""
+    if owner_of(path.with_name(f".{path.stem}.lock")):
+        print(
+            f"warning: another run is writing {path}, and its next save replaces the network that this one begins with;"
+            " adapters then lack theirs, and --resume may lack its reference: wait for that run, or begin with a copy"
+            " of the file",
+            file=sys.stderr,
+        )
 
 
 def _size(config: TransformerConfig) -> str:

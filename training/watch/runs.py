@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import time
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from training.diagnosis.known import read_description
 from training.report.description import NAME, Description
 from training.report.lines import read_metrics
 from training.watch.following import Following, last_line
+from training.watch.locks import owner_of
 
 PLACES = ("logs/*", "lora/logs/*", "*")  # of log folders, in an output folder or a folder of logs
 LARGEST_JUDGED = 2**26  # bytes: the verdict needs every line of a file
 CACHE = "cache"  # in an output folder: each of its tokenised files has a lock for the process that writes it
 QUIET = 60  # seconds without a line that are nothing special
-LOCKS = Path("/proc/locks")
 
 
 def newest_place(out: Path, names: tuple[str, ...] = ()) -> Path:
@@ -162,22 +161,3 @@ class Runs:
 
     def all_names(self) -> list[str]:
         return [run.name for run in self._runs.values()]
-
-
-def owner_of(lock: Path) -> int | None:
-    """The number of the process that holds a run's lock file; None where that cannot be seen, as over a network.
-
-    Linux lists all locks of this machine; to try the lock itself could turn away a run that begins at that moment.
-    """
-    try:
-        found = os.stat(lock)
-        text = LOCKS.read_text()
-    except OSError:
-        return None
-    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
-    for line in text.splitlines():
-        # 1: FLOCK  ADVISORY  WRITE 4321 00:2f:1234 0 EOF
-        words = line.split()
-        if len(words) >= 6 and words[1] == "FLOCK" and words[5] == place and words[4].isdecimal() and words[4] != "0":
-            return int(words[4])
-    return None

@@ -56,6 +56,10 @@ def test_results_are_text_and_errors_can_be_read(toolbox):
     assert told(toolbox, "fails", how="key") == error("KeyError: 'k'")
     assert told(toolbox, "fails", how="exit") == error("SystemExit: 4")
     assert told(toolbox, "odd") == error("odd returned a set, which is no JSON")
+    assert told(toolbox, "numbers", finite=True) == ('{"n": 3, "x": 0.5, "is": true, "all": [0, 1]}', False)
+    assert told(toolbox, "numbers", finite=False) == error(
+        "numbers returned a number that is not finite, which is no JSON"
+    )
     assert told(toolbox, "add") == error("add needs the argument a")
     text, failed = told(toolbox, "\ud800")
     assert failed and json.loads(text)["error"].startswith("there is no function ?; there are: calculator, add,")

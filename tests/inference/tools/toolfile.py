@@ -88,6 +88,13 @@ def odd() -> set:
     return {1}
 
 
+def numbers(finite: bool) -> dict:
+    """Returns those of numpy."""
+    import numpy as np
+
+    return {"n": np.int64(3), "x": np.float32(0.5), "is": np.bool_(True), "all": np.arange(2)} if finite else [np.nan]
+
+
 def process() -> int:
     """Which process this is."""
     return os.getpid()

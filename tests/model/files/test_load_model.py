@@ -63,6 +63,15 @@ def test_weights_keep_their_dtype_in_the_file_and_open_in_float32(tmp_path, smal
     assert torch.equal(loaded.model.model.norm.weight, network.model.norm.weight.float())
 
 
+@pytest.mark.parametrize(("number", "dtype"), [(1.0001, torch.float32), (1.5, torch.bfloat16)])
+def test_the_dtype_of_a_file_with_several_rounds_no_weight(tmp_path, small_tokenizer, number, dtype):
+    """GGUF keeps norms in float32, beside matrices of 16 bits."""
+    network = random_network(SMALL).bfloat16()
+    network.model.norm.weight.data = torch.full((32,), number)
+    save_weights(tmp_path / "pretrain_32.pth", network, small_tokenizer, stage="pretrain")
+    assert load_model(tmp_path / "pretrain_32.pth").stored_dtype == dtype
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit")  # torch.compile imports what torch itself deprecates
 def test_a_wrapped_network_is_saved_under_its_own_names(tmp_path, small_tokenizer):
     network = random_network(SMALL)

@@ -164,6 +164,11 @@ def test_a_value_that_cannot_be_is_refused_with_the_flag_named(words):
     assert words[0] in refusal(*words)
 
 
+def test_validation_files_or_a_share_of_the_data():
+    said = refusal("--val_path", "v.jsonl", "--val_ratio", "0.1")
+    assert "--val_ratio: not allowed with argument --val_path" in said
+
+
 def test_switches_turn_on_and_off_and_leave_open():
     assert parse().qk_norm is None
     assert parse("--qk_norm").qk_norm is True
@@ -213,6 +218,8 @@ def test_config_gives_defaults_and_the_command_line_wins(config_file):
     assert args.batch_size is None and args.seed == parse().seed
     assert parse("--config", path).data_path == ["a.jsonl", "b.jsonl"]
     assert parse("--qk_norm", "--config", path).qk_norm is True
+    args = parse("--val_ratio", "0.1", "--config", path)  # takes the place of the file's val_path
+    assert (args.val_path, args.val_ratio) == (None, 0.1)
 
 
 @pytest.mark.parametrize(

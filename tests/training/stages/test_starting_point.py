@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from model.disk import exclusive
 from model.errors import UsageError
 from model.files.checkpoint import save_weights
 from model.text.tokenizer import Tokenizer
@@ -12,6 +13,7 @@ from tests.support import random_network
 from tests.training.support import SMALL
 from training.stages.arguments import StageParser, add_data_arguments, add_model_arguments
 from training.stages.starting_point import starting_point
+from training.watch.locks import owner_of
 
 
 @pytest.fixture
@@ -59,6 +61,17 @@ def test_a_weight_opens_by_name_and_by_path(begin, flag):
     model, _, origin = begin.call(flag, source)
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
     assert "pretrain_32.pth (pretrain)" in str(origin) and origin.stage == "pretrain"
+
+
+def test_a_weight_that_another_run_is_writing_is_taken_with_a_warning(begin, capsys):
+    with exclusive(lock := begin.folder / ".pretrain_32.lock", lambda: None):
+        if owner_of(lock) is None:
+            pytest.skip("this system does not tell who holds a lock")
+        begin.call("--from_weight", "pretrain")
+    said = capsys.readouterr().err
+    assert said.startswith(f"warning: another run is writing {begin.folder / 'pretrain_32.pth'}, and its next save")
+    begin.call("--from_weight", "pretrain")  # the file of the lock stays behind
+    assert capsys.readouterr().err == ""
 
 
 def test_a_weight_and_a_shape_that_contradict_are_refused(begin):

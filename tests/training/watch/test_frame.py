@@ -16,7 +16,8 @@ from tests.support import examples
 from training.report.description import Description, write_description
 from training.watch.drawing import curve, cut, harmless, width_of, wrapped
 from training.watch.frame import frame
-from training.watch.runs import Runs, newest_place, other_places, owner_of
+from training.watch.locks import owner_of
+from training.watch.runs import Runs, newest_place, other_places
 
 
 def write_run(out, name: str, steps: int = 30, planned: int = 40, sample: str | None = None, **more):
