@@ -111,7 +111,7 @@ def converse(
             for episode, turn in zip(batch, turns, strict=True):
                 episode.last, episode.turns = len(episode.ids), episode.turns + bool(turn)
                 episode.add(turn[: limit - len(episode.ids)], action=True)
-        going_on = [one for one in going_on if _goes_on(one, renderer, toolbox, results, max_turns, limit)]
+        going_on = [one for one in going_on if _goes_on(one, renderer, toolbox, results, max_turns, limit, stop)]
     return episodes
 
 
@@ -124,7 +124,7 @@ def _batches(episodes: list[Episode], most: int, limit: int, positions: int) -> 
     return ([together] if together else []) + alone
 
 
-def _goes_on(episode: Episode, renderer, toolbox, results, max_turns: int, limit: int) -> bool:
+def _goes_on(episode: Episode, renderer, toolbox, results, max_turns: int, limit: int, stop) -> bool:
     """Looks at the turn that has come: adds the results of its calls, or says how the episode has ended."""
     turn = episode.last_turn if episode.turns else []
     if not turn or turn[-1] not in renderer.end_ids:
@@ -138,7 +138,12 @@ def _goes_on(episode: Episode, renderer, toolbox, results, max_turns: int, limit
     if episode.turns == max_turns:
         episode.truncated = True
         return False
-    answers = [toolbox.run(call) for call in calls]
+    answers = []
+    for call in calls:
+        if stop and stop():  # a call may take its seconds
+            episode.truncated = True
+            return False
+        answers.append(toolbox.run(call))
     episode.calls += len(answers)
     episode.failed += sum(answer.failed for answer in answers)
     following = results.ids([answer.text for answer in answers])

@@ -251,6 +251,14 @@ def test_without_tools_and_at_the_end_of_a_document_nothing_is_called(renderer, 
     assert other != renderer.end_id and outcome(talk({"one": []})[0]["one"]) == (True, False, 1, 0, 0)
 
 
+def test_between_two_calls_it_may_be_stopped(talk, toolbox, monkeypatch):
+    made, run = [], toolbox.run
+    monkeypatch.setattr(toolbox, "run", lambda call: made.append(call) or run(call))
+    script = {"one": [call("1"), "No."], "two": [call("2") + "\n" + call("3"), "No."], "four": [call("4"), "No."]}
+    episodes, _ = talk(script, stop=lambda: len(made) == 2)
+    assert len(made) == 2 and [one.truncated for one in episodes.values()] == [False, True, True]
+
+
 def test_a_network_samples_as_generate_batch_has_it(small_tokenizer):
     renderer, network = ChatRenderer(small_tokenizer), random_network(CONFIG)
     prompts = [renderer.prompt([{"role": "user", "content": text}]) for text in ("a", "bcd", "")]

@@ -1,5 +1,6 @@
 """A save is whole or absent, damage is noticed, and nothing in a file is run."""
 
+import errno
 import os
 import pickle
 import random
@@ -20,6 +21,7 @@ from model.disk import previous_path, sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.checkpoint import save_checkpoint
 from model.files.reading import read_checkpoint
+from model.unwritable import cannot_write
 
 ROOT = Path(__file__).parents[3]
 SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=2)
@@ -118,6 +120,13 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SproutError, match=r"cannot write .*choose another folder"):
         save_checkpoint(tmp_path / "file" / "weight.pth", contents(1))
+
+
+def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path):
+    refused, full = (OSError(number, os.strerror(number)) for number in (errno.EROFS, errno.ENOSPC))
+    said = str(cannot_write(tmp_path / "a.pth", refused, is_intact=True))
+    assert "choose another folder, or allow writing" in said and "free" not in said and said.endswith("save is intact")
+    assert "GB are free there): make room or" in str(cannot_write(tmp_path / "a.pth", full, is_intact=False))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
