@@ -99,7 +99,7 @@ def compiles(device: torch.device, choice: str, seconds: float) -> tuple[bool, s
 
 def eagerly_if_odd(batches: Iterable, rows: int) -> Iterator:
     """Yields micro-batches; what the loop does with one of other than so many rows, as at the end of an epoch, is not
-    compiled. PyTorch would compile for it anew, and from then on use what fits any number of rows, which is slower."""
+    compiled. PyTorch would compile for it anew, and from then on use what fits any number of rows."""
     for batch in batches:
         is_odd = len(getattr(batch, "tokens", range(rows))) != rows
         with torch.compiler.set_stance("force_eager") if is_odd else contextlib.nullcontext():
