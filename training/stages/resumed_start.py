@@ -11,6 +11,7 @@ from inference.missing import MissingWeightError
 from inference.weights import find_weight
 from model.disk import previous_path
 from model.errors import UsageError
+from model.files.checkpoint import ADAPTER_FOLDER
 from model.files.reading import read_checkpoint
 
 
@@ -22,7 +23,7 @@ def start_of_run(source: str, args) -> str:
     try:
         return as_it_began(find_weight(source, args.out_dir, args.hidden_size), args)
     except MissingWeightError as error:
-        if not args.resume:
+        if not (args.resume and _states(args)):
             raise
         if result := _own_result(args):
             return result
@@ -36,14 +37,18 @@ def _own_result(args) -> str | None:
     """The weight that the run has written, of the shape that it began with; None if the run needs more than that."""
     if getattr(args, "lora", False):
         return None
-    name, size = re.escape(args.weight_name), args.hidden_size or r"\d+"
-    states = [
-        each for each in Path(args.out_dir).glob("*_resume.pth") if re.fullmatch(f"{name}_{size}_resume", each.stem)
-    ]
+    states = _states(args)
     if len(states) != 1 or _is_needed(args, read_checkpoint(states[0], mmap=True)):
         return None
     result = states[0].with_name(f"{states[0].stem.removesuffix('_resume')}.pth")
     return str(result) if result.exists() or previous_path(result).exists() else None
+
+
+def _states(args) -> list[Path]:
+    """The states that may be that of the run: there are several where its size is not given."""
+    folder = Path(args.out_dir) / (ADAPTER_FOLDER if getattr(args, "lora", False) else "")
+    name, size = re.escape(args.weight_name), args.hidden_size or r"\d+"
+    return [each for each in folder.glob("*_resume.pth") if re.fullmatch(f"{name}_{size}_resume", each.stem)]
 
 
 def as_it_began(path: str, args) -> str:
