@@ -5,14 +5,14 @@ import torch
 import torch.nn.functional as F
 
 from model import decoding
-from model.decoding import Product, rearrange, rearranged
+from model.decoding import Norm, Product, rearrange, rearranged
 from model.errors import UsageError
 from model.generation import Decoding, KVCache, generate_batch, new_generator, new_tokens
 from model.lora import Lora, add_lora
 from model.retiring import retire
 from model.running_batch import Row, RunningBatch
 from model.sampling import GREEDY, Sampling, draw, filtered
-from model.transformer import MLP, Transformer
+from model.transformer import MLP, RMSNorm, Transformer
 from tests.model.small_decoding import ENDS, NUCLEUS, PENALISED, PROMPTS, SMALL
 from tests.support import random_network
 
@@ -229,6 +229,16 @@ def test_a_product_takes_any_number_of_rows():
         for shape in [(1, 12), (3, 12), (4, 12), (1, 1, 12), (2, 1, 12), (1, 3, 12), (5, 2, 12)]:
             x = torch.randn(shape)
             torch.testing.assert_close(product(x), torch.cat([layer(x) for layer in layers], dim=-1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_norm_follows_its_formula_where_eps_matters_too(dtype):
+    norm = RMSNorm(12, eps=1e-5).to(dtype)
+    torch.nn.init.normal_(norm.weight)
+    x = (torch.randn(5, 1, 12) * torch.tensor([0, 1e-4, 3e-3, 1, 1e4]).view(5, 1, 1)).to(dtype)
+    exact = x.double() / (x.double().square().mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight.double()
+    precision = {torch.float32: 1e-6, torch.bfloat16: 1e-2}[dtype]
+    torch.testing.assert_close(Norm(norm)(x).double(), exact, rtol=precision, atol=0)
 
 
 def test_new_tokens_without_prompts_or_steps(network):
