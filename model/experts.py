@@ -141,7 +141,7 @@ class Experts(nn.Module):
         by_expert, order = experts.flatten().sort(stable=True)  # [N k]: a row for each choice
         ends = torch.searchsorted(by_expert, torch.arange(len(self.gate.weight), device=x.device), right=True)
         if self.balance is not None:
-            probabilities = self.balance(probabilities, ends)
+            probabilities = self.balance(probabilities, experts)
         weights = probabilities.gather(-1, experts)
         if self.normalised:
             weights = weights / weights.sum(-1, keepdim=True)

@@ -21,11 +21,8 @@ f_e = k / E, whose gradient is zero since the probabilities of a token sum to on
 The gradient is added where it arises, in the backward pass of the probabilities: so every loss has the term, the
 lines of a stage script stay as they are, and what is printed as the loss is comparable with that of a dense network.
 The same pass counts, as the gradient of a tensor of zeros: once for each position, even where checkpointing computes a
-layer twice, and never in validation. Positions of padding count as well, since nothing tells the experts of them:
-a few in a hundred where rows are packed, more where few records are left for a row.
+layer twice, and never in validation. What fills a row up is not counted.
 """
-
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -48,7 +45,10 @@ class Balance:
         self._pressure = torch.zeros_like(self.weights)
         self._tallies = [torch.zeros(3, self._experts, device=device, requires_grad=True) for _ in layers]
         for experts, tally, pressure in zip(layers, self._tallies, self._pressure):
-            experts.balance = partial(_Pressed.apply, tally, pressure)
+            experts.balance = _OfOneLayer(tally, pressure)
+        for layer in network.model.layers:
+            if layer.mlp.balance is not None:
+                layer.register_forward_pre_hook(layer.mlp.balance.look)
 
     def count(self, count: int | Tensor, measures) -> None:
         """Ends an update of `count` things, as `Updater.backward` counted them; does not wait for the device.
@@ -89,19 +89,48 @@ class Balance:
         torch.mul(self.weights, factor, out=self._pressure)
 
 
-class _Pressed(torch.autograd.Function):
-    """Passes probabilities [N, E] on; their gradient gets `pressure` [E] in addition.
+class _OfOneLayer:
+    """What the experts of a layer call with their probabilities and choices.
 
-    tally: [3, E], zeros, whose gradient counts. ends: [E], the running sum of the tokens that chose each expert.
+    The layer shows what it is about to read, in the repetition of checkpointing as well.
+    """
+
+    def __init__(self, tally: Tensor, pressure: Tensor):
+        self._tally, self._pressure = tally, pressure
+        self._has_text: Tensor | None = None  # bool [N]
+
+    def look(self, layer, arguments) -> None:
+        """Before the layer: its arguments are hidden states [B, T, D], rotary tables, and others."""
+        x, (_, sine), *_ = arguments
+        self._has_text = has_text(sine[:, 0]).expand(x.shape[:2]).flatten()
+
+    def __call__(self, probabilities: Tensor, experts: Tensor) -> Tensor:
+        return _Pressed.apply(self._tally, self._pressure, probabilities, experts, self._has_text)
+
+
+def has_text(sine: Tensor) -> Tensor:
+    """Which positions of rows belong to a text, bool [B, T], by the sine [B, T, h] of their angles.
+
+    What fills a row up are documents of one token: at position 0, as the next one is; at the end, as the one before.
+    """
+    inside = sine.any(-1)  # not at position 0
+    return inside | torch.cat((inside[:, 1:], inside[:, -2:][:, :1]), dim=1)
+
+
+class _Pressed(torch.autograd.Function):
+    """Passes probabilities [N, E] on; their gradient gets `pressure` [E] in addition where there is text, bool [N].
+
+    tally: [3, E], zeros, whose gradient counts. experts: those that each token chose, [N, k].
     """
 
     @staticmethod
-    def forward(ctx, tally: Tensor, pressure: Tensor, probabilities: Tensor, ends: Tensor) -> Tensor:
-        chosen, entropies = ends.diff(prepend=ends.new_zeros(1)), torch.special.entr(probabilities)
-        ctx.save_for_backward(pressure, torch.stack([chosen.float(), probabilities.sum(0), entropies.sum(0)]).float())
+    def forward(ctx, tally: Tensor, pressure: Tensor, probabilities: Tensor, experts: Tensor, text: Tensor) -> Tensor:
+        chosen = torch.zeros_like(probabilities).scatter_(-1, experts, 1.0)
+        each = torch.stack([chosen, probabilities, torch.special.entr(probabilities)]) * text[:, None]  # [3, N, E]
+        ctx.save_for_backward(pressure, each.sum(1).float(), text)
         return probabilities.view_as(probabilities)
 
     @staticmethod
     def backward(ctx, gradient: Tensor):
-        pressure, found = ctx.saved_tensors
-        return found, None, gradient + pressure.to(gradient.dtype), None
+        pressure, found, text = ctx.saved_tensors
+        return found, None, gradient + pressure.to(gradient.dtype) * text[:, None], None, None

@@ -52,7 +52,7 @@ def two_steps(config=SMALL, rows: int = 8, fp16: bool = False, recomputes: bool 
     return *step(network, updater, rows), first, network
 
 
-def probabilities_of(network) -> list[torch.Tensor]:
+def probabilities_of(network, tokens, positions=None) -> list[torch.Tensor]:
     """Of each layer [N, E], over all rows."""
     found = []
     hooks = [
@@ -61,7 +61,7 @@ def probabilities_of(network) -> list[torch.Tensor]:
         )
         for layer in network.model.layers
     ]
-    network.features(rows_of()[0])
+    network.features(tokens, positions)
     for hook in hooks:
         hook.remove()
     return found
@@ -70,7 +70,7 @@ def probabilities_of(network) -> list[torch.Tensor]:
 def by_hand(network) -> torch.Tensor:
     """The auxiliary loss in float64."""
     found = []
-    for p in probabilities_of(network):
+    for p in probabilities_of(network, rows_of()[0]):
         chosen = torch.zeros_like(p).scatter_(-1, p.topk(2).indices, 1.0)
         found.append(len(p[0]) * (chosen.double().mean(0) * p.double().mean(0)).sum())
     return torch.stack(found).mean()
@@ -99,9 +99,44 @@ def test_the_gradient_is_that_of_loss_and_auxiliary_loss():
 def test_it_is_that_of_transformers_layer_by_layer():
     modelling = pytest.importorskip("transformers.models.qwen3_moe.modeling_qwen3_moe")
     found, _, _, network = two_steps()
-    logarithms = [p.log() for p in probabilities_of(network)]
+    logarithms = [p.log() for p in probabilities_of(network, rows_of()[0])]
     theirs = [modelling.load_balancing_loss_func((layer,), 4, 2) for layer in logarithms]
     assert found.measures["experts/aux_loss"] == pytest.approx(sum(theirs).item() / 2, rel=1e-5)
+
+
+def test_what_fills_rows_up_is_not_counted():
+    """Two texts in one row and one in another, against the same texts in rows of their own, and transformers."""
+    texts = torch.randint(1, 61, (3, 6), generator=torch.Generator().manual_seed(1))
+    tokens, positions, mask = (torch.zeros(2, 16, dtype=torch.long) for _ in range(3))
+    alone = []
+    for text, length, row, start in zip(texts, (6, 5, 2), (0, 0, 1), (0, 6, 0)):
+        here = row, slice(start, start + length)
+        tokens[here], positions[here], mask[here] = text[:length], torch.arange(length), 1
+        alone.append((text[None, :length], None))
+
+    def trained(batches):
+        """Of a loss that is zero, so that the gradient is that of the auxiliary loss."""
+        network = random_network(SMALL)
+        updater = updater_of(network)
+        for _ in range(2):
+            for one, where in batches:
+                updater.backward(0 * network.features(one, where).sum(), 1)
+            measures = updater.update(1.0, Measures()).measures
+        return measures, {name: p.grad for name, p in network.named_parameters()}, network
+
+    measures, gradients, network = trained([(tokens, positions)])
+    expected, expected_gradients, _ = trained(alone)
+    assert measures == pytest.approx(expected, rel=1e-5)
+    assert expected_gradients["model.layers.0.mlp.gate.weight"].abs().max() > 0.001
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, expected_gradients[name], rtol=1e-4, atol=1e-7, msg=name)
+
+    modelling = pytest.importorskip("transformers.models.qwen3_moe.modeling_qwen3_moe")
+    theirs = [
+        modelling.load_balancing_loss_func((p.log(),), 4, 2, mask).item()
+        for p in probabilities_of(network, tokens, positions)
+    ]
+    assert measures["experts/aux_loss"] == pytest.approx(sum(theirs) / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
