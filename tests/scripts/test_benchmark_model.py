@@ -58,6 +58,20 @@ def test_table_and_json(folder, capsys):
     assert gsm8k["example"]["context"] == "Question: 2+2?\nAnswer: #### 4\n\nQuestion: 2+2?\nAnswer:"
 
 
+def test_the_result_counts_the_examples_that_there_were(folder, tmp_path, capsys):
+    files = [tmp_path / f"{name}.jsonl" for name in ("law_val", "logic_val", "law_dev")]
+    for file in files:
+        write(file, [{"id": 0, "question": "?", "A": "a", "B": "b", "C": "c", "D": "d", "answer": "A"}])
+    words = ("--data_path", *files[:2], "--save_file", tmp_path / "a.json")
+    run(folder, *words, "--shots_path", files[2])
+    assert (
+        "ceval letters: 2 items have fewer examples before them than the usual 5, the least 0"
+        in capsys.readouterr().err
+    )
+    letters, _ = json.loads((tmp_path / "a.json").read_text())["tasks"]
+    assert letters["shots"] == 1 and [item.get("shots") for item in letters["items"]] == [None, 0]
+
+
 def test_the_result_names_what_it_was_measured_with(folder, tmp_path):
     words = ("--data_path", folder / "piqa.jsonl", "--limit", 2, "--rope_scaling_factor", 2)
     run(folder, *words, "--save_file", tmp_path / "a.json")

@@ -153,6 +153,11 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
     assert texts.entries[0].context == "几？\n答案：甲\n\n谁？\n答案："
     both, _ = read_tasks([asked], examples)
     assert "三？" in both.entries[0].context and both.entries[0].context.count("几？") == 1
+    assert [(task.shots, task.entries[0].shots) for task in read_tasks([asked], examples)] == [(5, 2)] * 2
+    with pytest.raises(UsageError, match="--shots 3 are more than the 2 in --shots_path of ceval letters, law"):
+        read_tasks([asked], examples, shots=3)
+    with pytest.raises(UsageError, match="--shots 1 are more than the 0 in --shots_path of ceval letters, law"):
+        read_tasks([asked], examples[1:], shots=1)
     with pytest.raises(UsageError, match="are the same file"):
         read_tasks([asked, f"{tmp_path}/./law_val.jsonl"])
     with pytest.raises(UsageError, match="would be shown their own answers"):
