@@ -128,6 +128,14 @@ def test_layout_is_recognised_and_asked_as_lm_eval_asks(tmp_path, name, record, 
     assert (entry.context, entry.item.choices, entry.item.right) == (context, choices, right)
 
 
+def test_options_are_found_where_no_blank_stands_before_them(tmp_path):
+    record = {"question": "这反映了（）A．加强B．重农C. 发展4D、瓦解", "answer": "C"}
+    letters, texts = read_tasks([write(tmp_path / "data.jsonl", record)])
+    (entry,) = texts.entries
+    assert (entry.context, entry.item.choices) == ("这反映了（）\n答案：", ("加强", "重农", "发展4", "瓦解"))
+    assert letters.entries[0].item.right == entry.item.right == 2 and texts.left_out == 0
+
+
 def test_a_table_is_read_as_lines_of_json_are(tmp_path):
     record = {"question": "Hot?", "choices": {"text": ["sun", "ice"], "label": ["A", "B"]}, "answerKey": "A"}
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([record]), tmp_path / "arc.parquet")
