@@ -10,7 +10,6 @@ GSM8K, MGSM (zh, en), questions with short answers, and plain texts (perplexity,
 how each is asked. Where the 95 % interval of a score holds what guessing would score, the table says "chance".
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dataset.command_line import add_switch, count, positive_int
 from inference.arguments import WEIGHT_NAMES, add_weight_arguments, refuse_scale_of_nothing
 from inference.replaced import has_keys, refuse_inputs, refuse_strangers
 from inference.terminal import say
+from model.json_text import json_text
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
 
@@ -68,7 +68,7 @@ def main(argv=None) -> None:
     from inference.benchmark.report import as_json, remarks, table
     from inference.benchmark.running import Settings, run_task, score_task
     from inference.benchmark.tasks import read_tasks
-    from inference.weights import open_network
+    from inference.weights import open_network, positions_read
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
     from model.disk import write_atomically
@@ -92,8 +92,7 @@ def main(argv=None) -> None:
     name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
     path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
     refuse_replacing(args, path)
-    positions = loaded.model.config.max_position_embeddings
-    positions = min(args.max_seq_len or positions, positions)
+    positions = positions_read(loaded.model.config, args.max_seq_len)
     overlaps = find_overlaps(args, tasks)
     precision = device.autocast
     tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
@@ -120,7 +119,7 @@ def main(argv=None) -> None:
     content = {"weight": loaded.source, "lora": args.lora, **settings, "tasks": results}
     again = " (replaced)" if path.exists() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8")))
+    write_atomically(path, lambda file: file.write(json_text(content, indent=1).encode("utf-8")))
     say(f"every item is in {path}{again}")
 
 

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import torch
 
+import eval_model
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
+from model.files.loading import load_model
 from scripts import benchmark_model
 from tests.support import make_tokenizer, random_network
 from training.stages.arguments import run_main
@@ -80,6 +83,26 @@ def test_the_result_names_what_it_was_measured_with(folder, tmp_path):
     assert not result.keys() & {"lora_scale", "tokenizer_path"}
     with pytest.raises(UsageError, match="--lora_scale is for --lora"):
         run(folder, *words, "--lora_scale", 0.5)
+
+
+def test_a_perplexity_beyond_all_numbers_is_null_in_the_result(folder, tmp_path, capsys):
+    wild = load_model(folder / "pretrain_32.pth")
+    with torch.no_grad():
+        wild.model.model.embed_tokens.weight.mul_(3000)
+    save_weights(tmp_path / "wild_32.pth", wild.model, wild.tokenizer, stage="pretrain")
+    write(tmp_path / "texts.jsonl", [{"text": "hello"}, {"text": "there"}])
+    words = ("--data_path", tmp_path / "texts.jsonl", "--save_file", tmp_path / "a.json")
+    run(folder, "--weight_path", tmp_path / "wild_32.pth", *words)
+    assert capsys.readouterr().out.splitlines()[1].split()[2:6] == ["perplexity", "inf", "inf", "to"]
+    (task,) = json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)["tasks"]
+    assert task["scores"][0]["value"] is None and task["scores"][1]["value"] > 1000
+    eval_model.main(["--weight_path", str(tmp_path / "wild_32.pth"), "--data_path", words[1].__fspath__(), "--json"])
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["perplexity"] is None
+
+
+def test_no_more_positions_than_there_are_are_asked_for(folder):
+    with pytest.raises(UsageError, match="--max_seq_len 99999 is more than the 32768 positions of the network"):
+        run(folder, "--data_path", folder / "piqa.jsonl", "--max_seq_len", 99999)
 
 
 def test_items_in_training_data_are_counted_and_left_out(folder, capsys):
