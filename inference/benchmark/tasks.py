@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from dataset.command_line import refuse_same_file
-from dataset.records.formats import BadLine, BadRecord, Record
+from dataset.records.formats import BadLine, BadRecord, Record, clean_string
 from dataset.records.reading import check_file, read_records
 from inference.benchmark.choices import CHOICES
 from inference.benchmark.items import Form, Item, Layout, has
@@ -17,9 +17,9 @@ from model.errors import SproutError, UsageError
 
 
 def _passage(fields: dict) -> Item:
-    text = fields["text"]
-    if not isinstance(text, str) or not text:
-        raise BadRecord('"text" is not a text')
+    text = clean_string(fields, "text", may_be_blank=True)
+    if not text:
+        raise BadRecord('"text" is empty')
     return Item("", text, text)
 
 

@@ -116,7 +116,7 @@ FILES = {"ceval letters": "law_val.jsonl", "cmmlu letters": "college_law.jsonl"}
 
 
 def write(path, *records):
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     return str(path)
 
 
@@ -184,6 +184,13 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "none of 0 to 1 \\(count from 0\\)"),
         ([{"question": "几？", "answer": 5, "answer_number": 4}], '"answer" is not a string'),
         ([{"activity_label": "a", "ctx_a": "b", "endings": ["c", "[x]"], "label": 0}], "a choice is empty"),
+        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": "9" * 5000}], ":1: .*none of 0 to 1"),
+        ([{"text": "a"}, {"text": "\ud800"}], 'data.jsonl:2: "text" contains half a surrogate pair'),
+        (
+            [{"question": "?", "choices": ["a", "b", "c", "\ud800"], "answer": 0}],
+            'data.jsonl:1: "choices" contains half a surrogate pair',
+        ),
+        ([{"question": "2?", "answer_number": "none"}], ":1: there is no number that is the answer"),
         ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
         (
             [{"premise": "Io.", "choice1": "a", "choice2": "b", "question": "cause", "label": 0, "changed": False}],
