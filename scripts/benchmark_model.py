@@ -10,6 +10,8 @@ GSM8K, MGSM (zh, en), questions with short answers, and plain texts (perplexity,
 how each is asked. Where the 95 % interval of a score holds what guessing would score, the table says "chance".
 """
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -17,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import add_switch, count, positive_int
 from inference.arguments import WEIGHT_NAMES, add_weight_arguments, refuse_scale_of_nothing
-from inference.replaced import has_keys, refuse_inputs, refuse_strangers
+from inference.replaced import has_keys, name_of, refuse_inputs, refuse_strangers
 from inference.terminal import say
+from model.errors import UsageError
 from model.json_text import json_text
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
@@ -72,7 +75,6 @@ def main(argv=None) -> None:
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
     from model.disk import write_atomically
-    from model.errors import UsageError
     from model.files.writable import refuse_unwritable
 
     # Refuse what cannot be done before the network is read
@@ -89,9 +91,11 @@ def main(argv=None) -> None:
         reuse_freed_memory()
 
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
-    name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    name = name_of(loaded.source) + (f"+{name_of(args.lora)}" if args.lora else "")
     path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
     refuse_replacing(args, path)
+    if not args.save_file:
+        refuse_other_weights(args, loaded.source, path)
     positions = positions_read(loaded.model.config, args.max_seq_len)
     overlaps = find_overlaps(args, tasks)
     precision = device.autocast
@@ -127,6 +131,15 @@ def refuse_replacing(args, path: Path) -> None:
     """Raises `UsageError` if the result would replace anything but an earlier result, or a file that is read."""
     refuse_inputs("--save_file", path, [*args.data_path, *args.shots_path, *(args.check_overlap or ())])
     refuse_strangers("--save_file", path, has_keys(path, "weight", "tasks"), "a result of scripts/benchmark_model.py")
+
+
+def refuse_other_weights(args, source: str, path: Path) -> None:
+    """Raises `UsageError` if the result there is of another weight or other adapters that have the same name."""
+    if path.exists():
+        earlier = json.loads(path.read_bytes())
+        for before, now in ((earlier["weight"], source), (earlier.get("lora"), args.lora)):
+            if before != now and os.path.realpath(str(before)) != os.path.realpath(str(now)):
+                raise UsageError(f"{path} is the result of {before}, not of {now}: name another file by --save_file")
 
 
 def find_overlaps(args, tasks) -> dict[str, set[int]]:

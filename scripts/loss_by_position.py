@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import positive, positive_int
 from inference.arguments import add_device_arguments
-from inference.replaced import has_keys, refuse_strangers
+from inference.replaced import has_keys, name_of, refuse_strangers
 from model.errors import UsageError, counted
 from model.json_text import json_text
 from training.stages.arguments import StageParser, run_main
@@ -126,11 +126,6 @@ def networks_of(loaded, factor: float | None, length: int):
             f"{name}, YaRN {factor:g}, untrained",
             extended(loaded.model, factor, loaded.trained_positions, loaded.source),
         )
-
-
-def name_of(source) -> str:
-    """A file without its ending; a folder whole, since its name may hold dots."""
-    return Path(source).stem if Path(source).is_file() else Path(source).name
 
 
 def known_positions(loaded) -> int:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import eval_model
+from inference.replaced import name_of
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
@@ -166,3 +167,21 @@ def test_a_result_replaces_only_a_result(folder, tmp_path, capsys):
     assert not capsys.readouterr().out, "nothing was scored before"
     run(folder, "--data_path", data, *flags, ours)
     assert len(json.loads(ours.read_text())["tasks"]) == 1
+
+
+def test_another_weight_of_the_same_name_does_not_replace_a_result(folder, tmp_path):
+    copy = tmp_path / "pretrain_32.pth"
+    copy.write_bytes((folder / copy.name).read_bytes())
+    words = ("--data_path", folder / "piqa.jsonl", "--limit", 1)
+    for _ in range(2):
+        run(folder, *words)
+    result = (folder / "benchmark" / "pretrain_32.json").read_bytes()
+    with pytest.raises(UsageError, match=r"is the result of .*, not of .*pretrain_32.pth: name another file by --save"):
+        run(folder, *words, "--weight_path", copy)
+    assert (folder / "benchmark" / "pretrain_32.json").read_bytes() == result
+
+
+def test_a_folder_is_called_by_its_whole_name(tmp_path):
+    (tmp_path / "small-1.7B").mkdir()
+    (tmp_path / "small.Q4_1.gguf").touch()
+    assert name_of(tmp_path / "small-1.7B") == "small-1.7B" and name_of(tmp_path / "small.Q4_1.gguf") == "small.Q4_1"
