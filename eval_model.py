@@ -17,7 +17,6 @@ Lines of a pipe or a file are answered one after the other. With --prompt or --a
 """
 
 import io
-import json
 import os
 import sys
 from dataclasses import replace
@@ -34,6 +33,7 @@ from inference.arguments import (
     refuse_contradictions,
 )
 from inference.terminal import figures_in_words, in_terminal, is_piped_in, piped_lines, say, typed_lines
+from model.json_text import json_text
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
 
@@ -125,7 +125,7 @@ def print_result(args, loaded, result: dict, words: str) -> None:
     names = "lora", "lora_scale", "tokenizer_path", "rope_scaling_factor"
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     of_what = {"weight": loaded.source, **given, "file": args.data_path}
-    print(json.dumps(result | of_what, ensure_ascii=False) if args.json else words)
+    print(json_text(result | of_what) if args.json else words)
 
 
 def continue_texts(args, loaded, device, sampling) -> None:
@@ -149,6 +149,7 @@ def chat(args, loaded, device, sampling, toolbox) -> None:
     from inference.built_in import questions_for
     from inference.chat import Chat
     from inference.dialogue import answer, talk
+    from inference.weights import positions_read
 
     if toolbox:
         from inference.tools.chatting import answer_with_tools
@@ -157,7 +158,7 @@ def chat(args, loaded, device, sampling, toolbox) -> None:
 
     renderer = ChatRenderer(for_chats(loaded.tokenizer, loaded.imported))
     writer = new_writer(args, loaded, device, sampling, loaded.tokenizer.end_ids | {renderer.end_id})
-    positions = min(args.max_seq_len or sys.maxsize, loaded.model.config.max_position_embeddings)
+    positions = positions_read(loaded.model.config, args.max_seq_len)
 
     def new_chat() -> Chat:
         return Chat(renderer, positions, args.max_new_tokens, args.system, toolbox.schemas if toolbox else ())

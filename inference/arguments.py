@@ -112,6 +112,10 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--format is that of --data_path, which is not given")
     if args.max_seq_len and args.answers:
         raise UsageError("--max_seq_len cuts what is scored, and --answers asks every question whole: leave it out")
+    if args.max_seq_len and not args.data_path and args.model_mode == 0:
+        raise UsageError("--max_seq_len is for --data_path and for a chat, by --model_mode 1 or more: leave it out")
+    if args.batch_size and not args.data_path:
+        raise UsageError("--batch_size is how much of --data_path is computed at once, which is not given")
     refuse_scale_of_nothing(args)
     if args.show and not args.answers:
         raise UsageError("--show N shows wrong answers of --answers, which is not given")

@@ -17,8 +17,9 @@ from dataset.records.formats import RecordKind
 from dataset.records.measured import at_line, parts_of
 from dataset.rendering import ChatRenderer, Rendered, cut_length
 from dataset.rows.rows import Batch
+from inference.weights import positions_read
 from model.device import Device, reuse_freed_memory
-from model.errors import SproutError, UsageError
+from model.errors import SproutError
 from model.files.loading import Loaded
 from model.likelihood import IGNORE, evaluate
 from model.text.tokenizer import Tokenizer
@@ -43,12 +44,8 @@ def evaluate_file(
 
     Raises `SproutError` for a file or line that cannot be used, and for a loss that is not finite.
     """
-    model, positions = loaded.model, loaded.model.config.max_position_embeddings
+    model, positions = loaded.model, positions_read(loaded.model.config, max_seq_len)
     length = max_seq_len or min(ROW_LENGTHS[kind.name], positions)
-    if length > positions:
-        raise UsageError(
-            f"--max_seq_len {length} is more than the {positions} positions of the network: give at most that"
-        )
     if device.device.type == "cpu":
         reuse_freed_memory()
     if kind.name == "text":

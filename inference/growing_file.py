@@ -13,6 +13,7 @@ from pathlib import Path
 from inference.arguments import refuse_existing
 from model.disk import take, write_atomically
 from model.errors import SproutError, UsageError
+from model.json_text import json_text
 
 
 class GrowingFile:
@@ -80,8 +81,7 @@ class GrowingFile:
 
         Raises `SproutError` if the disk is full or cannot be written.
         """
-        lines = "".join(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in records)
-        self._write(lines.encode("utf-8", "backslashreplace"))
+        self._write("".join(json_text(record) + "\n" for record in records).encode("utf-8"))
         self.done, self.records, self.counts = self.done + inputs, self.records + len(records), self.counts + counts
         os.fsync(self._file.fileno())
         self._note(self._file.tell())

@@ -1,7 +1,6 @@
 """Rewards of answers under a reward model, and how well they agree with the preferences or scores of a file."""
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -18,6 +17,8 @@ from dataset.records.measured import at_line, parts_of
 from dataset.records.preferences import Preference
 from dataset.records.scored import ScoredAnswer
 from dataset.rendering import ChatRenderer, cut_length
+from model.errors import SproutError
+from model.json_text import json_text
 from model.reward import RewardModel, rewards
 
 # The kinds that can be scored, and what their records are called; the first kind that fits a file wins.
@@ -53,7 +54,10 @@ def score_ids(
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     show: Callable[[float], None] = lambda share: None,
 ) -> list[float | None]:
-    """The reward of each conversation in ids, which end where its answer ends; None if empty or over `max_seq_len`."""
+    """The reward of each conversation in ids, which end where its answer ends; None if empty or over `max_seq_len`.
+
+    Raises `SproutError` for a reward that is not finite: compared with others it would count as the smaller one.
+    """
     device = model.score.weight.device
     found: list[float | None] = [None] * len(every)
     fitting = sorted((i for i, ids in enumerate(every) if 0 < len(ids) <= max_seq_len), key=lambda i: len(every[i]))
@@ -70,6 +74,8 @@ def score_ids(
         with torch.no_grad(), autocast():
             values = rewards(model, torch.from_numpy(tokens).to(device), None, ends)
         for i, value in zip(few, values.tolist()):
+            if not math.isfinite(value):
+                raise SproutError("the reward model computes values that are not numbers: its weights are damaged")
             found[i] = value
         scored += sum(len(every[i]) for i in few)
         show(scored / total)
@@ -111,12 +117,12 @@ def with_rewards(document: Document, found: list[float | None]) -> str:
     rounded = [None if value is None else float(f"{value:.6g}") for value in found]
     pairs = isinstance(document.content, Preference)
     added = {"rewards": [list(pair) for pair in zip(rounded[::2], rounded[1::2])]} if pairs else {"reward": rounded[0]}
-    return json.dumps(document.fields | added, ensure_ascii=False, default=str) + "\n"
+    return json_text(document.fields | added) + "\n"
 
 
 @dataclass
 class Agreement:
-    """Sums over the records of a kind, and the figures made of them."""
+    """Sums and means over the records of a kind, and the figures made of them."""
 
     kind: str
     count: int = 0
@@ -125,8 +131,8 @@ class Agreement:
     rewards: float = 0.0
     margins: float = 0.0
     squares: float = 0.0
-    scores: float = 0.0
-    scores_squared: float = 0.0
+    mean_score: float = 0.0
+    deviations: float = 0.0  # sum of (score - mean)^2
     least: float = math.inf
     most: float = -math.inf
 
@@ -147,21 +153,22 @@ class Agreement:
             elif self.kind == "scored":
                 score = document.content.score
                 self.squares += (group[0] - score) ** 2
-                self.scores += score
-                self.scores_squared += score**2
+                # Welford 1962: sums of squares would leave a variance of rounding errors where all scores are equal
+                before = score - self.mean_score
+                self.mean_score += before / self.count
+                self.deviations += before * (score - self.mean_score)
 
     def figures(self) -> dict[str, float | int]:
-        """Means and counts by name; {} if no record was added."""
-        n = self.count
+        """Means and counts by name; counts alone if no record fitted."""
+        n, counts = self.count, {SCORED_KINDS[self.kind]: self.count, "left_out": self.left_out}
         if n == 0:
-            return {}
+            return counts
         found = {}
         if self.kind == "preference":
             found = {"accuracy": self.right / n, "margin": self.margins / n}
         elif self.kind == "scored":
-            variance = self.scores_squared / n - (self.scores / n) ** 2
             found = {"mean_square_error": self.squares / n}
-            if variance > 0:
-                found["explained"] = 1 - self.squares / n / variance
+            if self.deviations > 0:
+                found["explained"] = 1 - self.squares / self.deviations
         found |= {"min_reward": self.least, "mean_reward": self.rewards / n, "max_reward": self.most}
-        return found | {SCORED_KINDS[self.kind]: n, "left_out": self.left_out}
+        return found | counts

@@ -133,3 +133,16 @@ def _network_asked_for(args, name: str, adapters: Adapters | None, say: Callable
         if own := network_of(adapters, "--weight_path", args.out_dir, needed=False):
             return own
     return find_weight(args.weight_path or args.weight or name, args.out_dir, args.hidden_size, say=say)
+
+
+def positions_read(config, wanted: int | None) -> int:
+    """How many tokens a network sees at once: `wanted`, which --max_seq_len says, or without it all its positions.
+
+    Raises `UsageError` where that is more than it has.
+    """
+    positions = config.max_position_embeddings
+    if wanted and wanted > positions:
+        raise UsageError(
+            f"--max_seq_len {wanted} is more than the {positions} positions of the network: give at most that"
+        )
+    return wanted or positions

@@ -11,6 +11,7 @@ how each is asked. Where the 95 % interval of a score holds what guessing would 
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -18,8 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import add_switch, count, positive_int
 from inference.arguments import WEIGHT_NAMES, add_weight_arguments, refuse_scale_of_nothing
-from inference.replaced import has_keys, refuse_inputs, refuse_strangers
+from inference.replaced import has_keys, name_of, refuse_inputs, refuse_strangers
 from inference.terminal import say
+from model.errors import UsageError
+from model.json_text import json_text
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
 
@@ -68,11 +71,10 @@ def main(argv=None) -> None:
     from inference.benchmark.report import as_json, remarks, table
     from inference.benchmark.running import Settings, run_task, score_task
     from inference.benchmark.tasks import read_tasks
-    from inference.weights import open_network
+    from inference.weights import open_network, positions_read
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
     from model.disk import write_atomically
-    from model.errors import UsageError
     from model.files.writable import refuse_unwritable
 
     # Refuse what cannot be done before the network is read
@@ -89,11 +91,12 @@ def main(argv=None) -> None:
         reuse_freed_memory()
 
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
-    name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    name = name_of(loaded.source) + (f"+{name_of(args.lora)}" if args.lora else "")
     path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
     refuse_replacing(args, path)
-    positions = loaded.model.config.max_position_embeddings
-    positions = min(args.max_seq_len or positions, positions)
+    if not args.save_file:
+        refuse_other_weights(args, loaded.source, path)
+    positions = positions_read(loaded.model.config, args.max_seq_len)
     overlaps = find_overlaps(args, tasks)
     precision = device.autocast
     tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
@@ -120,7 +123,7 @@ def main(argv=None) -> None:
     content = {"weight": loaded.source, "lora": args.lora, **settings, "tasks": results}
     again = " (replaced)" if path.exists() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(json.dumps(content, ensure_ascii=False, indent=1).encode("utf-8")))
+    write_atomically(path, lambda file: file.write(json_text(content, indent=1).encode("utf-8")))
     say(f"every item is in {path}{again}")
 
 
@@ -128,6 +131,15 @@ def refuse_replacing(args, path: Path) -> None:
     """Raises `UsageError` if the result would replace anything but an earlier result, or a file that is read."""
     refuse_inputs("--save_file", path, [*args.data_path, *args.shots_path, *(args.check_overlap or ())])
     refuse_strangers("--save_file", path, has_keys(path, "weight", "tasks"), "a result of scripts/benchmark_model.py")
+
+
+def refuse_other_weights(args, source: str, path: Path) -> None:
+    """Raises `UsageError` if the result there is of another weight or other adapters that have the same name."""
+    if path.exists():
+        earlier = json.loads(path.read_bytes())
+        for before, now in ((earlier["weight"], source), (earlier.get("lora"), args.lora)):
+            if before != now and os.path.realpath(str(before)) != os.path.realpath(str(now)):
+                raise UsageError(f"{path} is the result of {before}, not of {now}: name another file by --save_file")
 
 
 def find_overlaps(args, tasks) -> dict[str, set[int]]:

@@ -8,7 +8,6 @@ read beyond the length that it was trained on, to show what happens there. With 
 is not extended yet is measured a second time, extended by YaRN and not trained. See docs/long_texts.md.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -16,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import positive, positive_int
 from inference.arguments import add_device_arguments
-from inference.replaced import has_keys, refuse_strangers
+from inference.replaced import has_keys, name_of, refuse_strangers
 from model.errors import UsageError, counted
+from model.json_text import json_text
 from training.stages.arguments import StageParser, run_main
 
 
@@ -89,7 +89,7 @@ def main(argv=None):
 
     ranges = buckets(args.max_seq_len)
     content = {"file": args.data_path, "documents": len(texts.rows), "positions": ranges, "networks": found}
-    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    text = json_text(content, indent=1) + "\n"
     write_atomically(data, lambda file: file.write(text.encode("utf-8")))
     draw(found, ranges, picture)
     print("\n".join(table(found, ranges)))
@@ -126,11 +126,6 @@ def networks_of(loaded, factor: float | None, length: int):
             f"{name}, YaRN {factor:g}, untrained",
             extended(loaded.model, factor, loaded.trained_positions, loaded.source),
         )
-
-
-def name_of(source) -> str:
-    """A file without its ending; a folder whole, since its name may hold dots."""
-    return Path(source).stem if Path(source).is_file() else Path(source).name
 
 
 def known_positions(loaded) -> int:

@@ -8,7 +8,6 @@ A file holds pairs or ranked choices, scored answers, or conversations, whose la
 rewards of answers to the same prompt: the better answer has the larger reward.
 """
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from dataset.command_line import positive_int
 from inference.arguments import add_device_arguments, refuse_existing
 from inference.terminal import figures_in_words, say
-from model.errors import SproutError, UsageError
+from model.errors import SproutError, UsageError, on_one_line
+from model.json_text import json_text
 from training.stages.arguments import StageParser, run_main
 
 
@@ -82,6 +82,7 @@ def main(argv=None) -> None:
     from dataset.records.reading import check_file
     from dataset.rendering import ChatRenderer
     from inference.scoring import score_conversations
+    from inference.weights import positions_read
     from model.device import choose_device
 
     if args.data_path:
@@ -93,13 +94,13 @@ def main(argv=None) -> None:
         attend_to_any_length()
     loaded = open_reward(args, device.device)
     say(f"{loaded.source} ({loaded.stage}), {sum(p.numel() for p in loaded.model.parameters()) / 1e6:.3f} M parameters")
-    positions = loaded.model.config.max_position_embeddings
+    positions = positions_read(loaded.model.config, args.max_seq_len)
     renderer = ChatRenderer(loaded.tokenizer)
     score = partial(
         score_conversations,
         loaded.model,
         renderer,
-        max_seq_len=min(args.max_seq_len or positions, positions),
+        max_seq_len=positions,
         batch_size=args.batch_size,
         autocast=device.autocast,
     )
@@ -137,7 +138,7 @@ def score_answers(args, score) -> None:
         if reward is None:
             raise SproutError("the conversation is longer than --max_seq_len or the positions of the network")
         if args.json:
-            print(json.dumps({"prompt": args.prompt, "answer": answer, "reward": reward}, ensure_ascii=False))
+            print(json_text({"prompt": args.prompt, "answer": answer, "reward": reward}))
         else:
             print(f"{reward:+.4f}  {answer}")
 
@@ -145,17 +146,20 @@ def score_answers(args, score) -> None:
 def score_file(args, score, check, source: str) -> None:
     """Prints how well the rewards agree with a file, and writes them if asked to."""
     from dataset.records.measured import kind_of_file
+    from dataset.records.reading import read_records
     from inference.scoring import SCORED_KINDS, Agreement, score_records, with_rewards
     from model.disk import write_atomically
 
     kind, _ = kind_of_file(args.data_path, tuple(SCORED_KINDS))
+    if args.by and not any(args.by.lower() in getattr(one, "fields", ()) for one in read_records(args.data_path)):
+        raise UsageError(f"--by {args.by} is a key that no record of {args.data_path} has: give another")
     whole, parts = Agreement(kind.name), {}
 
     def write(file=None) -> None:
         for document, found in score_records(args.data_path, kind, score, check):
             whole.add(document, found)
             if args.by:
-                value = str(document.fields.get(args.by.lower()))
+                value = on_one_line(str(document.fields.get(args.by.lower())))
                 parts.setdefault(value, Agreement(kind.name)).add(document, found)
             if file:
                 file.write(with_rewards(document, found).encode())
@@ -165,13 +169,14 @@ def score_file(args, score, check, source: str) -> None:
         write_atomically(args.save_scores, write)
     else:
         write()
-    figures = whole.figures()
-    if not figures:
+    if not whole.count:
         raise SproutError(f"every record of {args.data_path} is too long: give a larger --max_seq_len")
+    figures = whole.figures()
     by = {value: each.figures() for value, each in sorted(parts.items())}
     if args.json:
         more = {"by": {args.by: by}} if args.by else {}
-        print(json.dumps({"kind": kind.name, **figures, **more, "weight": source, "file": args.data_path}))
+        of_what = {"weight": source, "file": args.data_path}
+        print(json_text({"kind": kind.name, **figures, **more, **of_what}, ensure_ascii=True))
         return
     for value, each in by.items():
         print(f"{args.by} {value}: {figures_in_words(each)}")

@@ -18,13 +18,13 @@ def texts_of(fields: dict, key: str, count: int | None = None) -> tuple[str, ...
         raise BadRecord(f'"{key}" is not a list of texts')
     if len(value) < 2 or (count and len(value) != count):
         raise BadRecord(f'"{key}" has {len(value)} texts, not {count or "two or more"}')
-    return tuple(value)
+    return tuple(clean_string({key: each}, key, may_be_blank=True) for each in value)
 
 
 def place_of(fields: dict, key: str, count: int) -> int:
     """The place of the right choice, which stands under `key` as a number or as digits."""
     value = fields.get(key)
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 99:  # int takes thousands at most
         value = int(value)
     if isinstance(value, float):  # a column of a table with gaps, which are NaN or null in it
         value = None if value != value else int(value) if value.is_integer() else value

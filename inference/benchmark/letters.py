@@ -51,7 +51,8 @@ def _mmlu_texts(fields: dict) -> Item:
     return _by_text(f"Question: {question}\nAnswer:", answers, right, question, " ")
 
 
-OPTIONS = re.compile(r"\bA\s*[.．、](.*?)\bB\s*[.．、](.*?)\bC\s*[.．、](.*?)\bD\s*[.．、](.*)", re.DOTALL)
+# An option may begin right behind the Chinese text of the one before it, where \b sees no boundary.
+OPTIONS = re.compile(r"(.*?)".join(rf"(?<![A-Za-z]){letter}\s*[.．、]" for letter in LETTERS) + "(.*)", re.DOTALL)
 
 
 def _gaokao_letters(fields: dict) -> Item:

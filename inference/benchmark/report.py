@@ -41,11 +41,13 @@ def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], se
 
     seen: the numbers of the entries that stand in training data; None: nobody asked.
     """
-    items = []
+    items, shots = [], max(entry.shots for entry in task.entries)
     for number, (entry, outcome) in enumerate(zip(task.entries, outcomes, strict=True)):
         one = {"file": entry.path, "line": entry.line}
         if entry.subject is not None:
             one["subject"] = entry.subject
+        if entry.shots != shots:
+            one["shots"] = entry.shots
         if task.layout is PASSAGES:
             one |= {"nats": outcome.nats, "tokens": outcome.tokens, "bytes": len(entry.item.answer.encode("utf-8"))}
         elif entry.item.choices:
@@ -62,7 +64,7 @@ def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], se
     first = task.entries[0]
     return {
         "task": task.name,
-        "shots": task.shots,
+        "shots": shots,
         "left_out": task.left_out,
         "scores": [asdict(score) | {"is_chance": score.is_chance} for score in scores],
         "example": {"context": first.context, "delimiter": first.item.delimiter, "choices": list(first.item.choices)},
@@ -73,6 +75,11 @@ def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], se
 def remarks(task: Task, outcomes: Sequence[Outcome]) -> list[str]:
     """What a reader of the scores should know of the items, in sentences."""
     found = []
+    if few := [entry.shots for entry in task.entries if entry.shots < task.shots]:
+        found.append(
+            f"{task.name}: {len(few):,} items have fewer examples before them than the usual {task.shots}, the least"
+            f" {min(few)}, since --shots_path holds no more for them"
+        )
     if task.left_out:
         found.append(f"{task.name}: {task.left_out:,} items cannot be asked so and are left out")
     if cut := sum(outcome.cut for outcome in outcomes):

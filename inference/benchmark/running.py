@@ -75,13 +75,17 @@ def _likelihoods(task: Task, model, requests: list[Request], settings: Settings,
 
 
 def _score_passages(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
-    """Documents in windows side by side: each token is predicted once, by BOS and what its window has before it."""
+    """Documents in windows side by side: each token is predicted once, by BOS and what its window has before it.
+
+    The last window, which is short, is read after as many tokens as the network sees beside it, as in lm-eval.
+    """
     encoded = tokenizer.encode_batch([entry.item.answer for entry in task.entries])
     requests, owners, size = [], [], settings.positions
     for number, ids in enumerate(encoded):
         ids = (tokenizer.bos_id, *ids)
         for start in range(0, len(ids) - 1, size):
-            requests.append(Request(ids[start : start + 1], ids[start + 1 : start + size + 1]))
+            end = min(start + size, len(ids) - 1)
+            requests.append(Request(ids[max(0, end - size) : start + 1], ids[start + 1 : end + 1]))
             owners.append(number)
     nats = [0.0] * len(encoded)
     for owner, found in zip(owners, _likelihoods(task, model, requests, settings, " windows"), strict=True):

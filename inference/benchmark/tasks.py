@@ -3,10 +3,11 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from dataset.command_line import refuse_same_file
-from dataset.records.formats import BadLine, BadRecord, Record
+from dataset.records.formats import BadLine, BadRecord, Record, clean_string
 from dataset.records.reading import check_file, read_records
 from inference.benchmark.choices import CHOICES
 from inference.benchmark.items import Form, Item, Layout, has
@@ -16,9 +17,9 @@ from model.errors import SproutError, UsageError
 
 
 def _passage(fields: dict) -> Item:
-    text = fields["text"]
-    if not isinstance(text, str) or not text:
-        raise BadRecord('"text" is not a text')
+    text = clean_string(fields, "text", may_be_blank=True)
+    if not text:
+        raise BadRecord('"text" is empty')
     return Item("", text, text)
 
 
@@ -35,11 +36,15 @@ class Entry:
     line: int
     subject: str | None
     context: str
+    shots: int  # how many examples are in the context
 
 
 @dataclass
 class Task:
-    """All items of a layout in one form. left_out: how many records could not be asked in this form."""
+    """All items of a layout in one form.
+
+    shots: how many examples are wanted before each; left_out: how many records could not be asked in this form.
+    """
 
     layout: Layout
     form: Form
@@ -58,10 +63,11 @@ def read_tasks(
     """The tasks that these files hold; files of one layout are one task (a file for each subject, say).
 
     shots: how many examples stand before an item, the first ones of the files `shots_paths` of its layout and, where
-        that is known, its subject (default: as many as is usual, if there is such a file).
+        that is known, its subject (default: as many as is usual, or as there are, if there is such a file).
     limit: how many items of each file are read; None: all.
 
-    Raises `SproutError` for a file that is of no layout, and for the first record that cannot be used.
+    Raises `SproutError` for a file that is of no layout, and for the first record that cannot be used; `UsageError`
+    where there are fewer examples than `shots` asks for.
     """
     if shots and not shots_paths:
         raise UsageError(f"--shots {shots} are examples out of a file: give it by --shots_path")
@@ -76,7 +82,7 @@ def read_tasks(
         count = (layout.shots if shots is None else shots) if mine else 0
         for form in layout.forms:
             task = tasks.setdefault(f"{layout.name} {form.name}", Task(layout, form, count))
-            before: dict[str | None, str] = {}
+            before: dict[str | None, tuple[str, int]] = {}
             for record in records:
                 item, subject = _item(layout, form, record), subject_of(layout, record)
                 if item is None:
@@ -84,9 +90,13 @@ def read_tasks(
                     continue
                 if subject not in before:
                     shown = [each for _, some in mine for each in some if subject_of(layout, each) == subject]
-                    before[subject] = form.describe(subject) + _shown(layout, form, shown, count)
-                context = before[subject] + item.context
-                task.entries.append(Entry(item, record.path, record.line, subject, context))
+                    texts = _shown(layout, form, shown, count)
+                    if shots is not None and len(texts) < count:
+                        kind = task.name if subject is None else f"{task.name}, {subject}"
+                        raise UsageError(f"--shots {shots} are more than the {len(texts)} in --shots_path of {kind}")
+                    before[subject] = form.describe(subject) + "".join(texts), len(texts)
+                texts, number = before[subject]
+                task.entries.append(Entry(item, record.path, record.line, subject, texts + item.context, number))
     for number, (layout, _) in enumerate(examples):
         if number not in used:
             raise UsageError(f"--shots_path {shots_paths[number]} holds {layout.name}, which no --data_path holds")
@@ -148,10 +158,7 @@ def subject_of(layout: Layout, record: Record) -> str | None:
     return next((name for name in names if name in layout.subjects), None)
 
 
-def _shown(layout: Layout, form: Form, records: Sequence[Record], count: int) -> str:
-    """The first `count` examples, each with its answer."""
-    text = ""
-    for record in records[:count]:
-        if (item := _item(layout, form, record)) is not None:
-            text += f"{item.context}{item.delimiter}{item.answer}\n\n"
-    return text
+def _shown(layout: Layout, form: Form, records: Sequence[Record], count: int) -> list[str]:
+    """The first `count` examples that can be asked in this form, each with its answer."""
+    items = (item for record in records if (item := _item(layout, form, record)) is not None)
+    return [f"{item.context}{item.delimiter}{item.answer}\n\n" for item in islice(items, count)]

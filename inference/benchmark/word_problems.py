@@ -64,7 +64,8 @@ def _mgsm(mark: str, asks: str, introduced: int):
         question = text_of(fields, "question")
         way = text_of(fields, "answer") if fields.get("answer") else ""
         number = fields.get("answer_number", fields.get("final"))
-        if isinstance(number, bool) or not isinstance(number, (int, float, str)) or number == "":
+        numeric = isinstance(number, (int, float, str)) and not isinstance(number, bool)
+        if not numeric or not re.search("[0-9]", str(number)):  # NaN, say, which stands in tables with gaps
             raise BadRecord("there is no number that is the answer")
         if isinstance(number, float) and number.is_integer():  # a column of a table with gaps
             number = int(number)

@@ -3,10 +3,14 @@
 import json
 
 import pytest
+import torch
 
+import eval_model
+from inference.replaced import name_of
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
+from model.files.loading import load_model
 from scripts import benchmark_model
 from tests.support import make_tokenizer, random_network
 from training.stages.arguments import run_main
@@ -58,6 +62,20 @@ def test_table_and_json(folder, capsys):
     assert gsm8k["example"]["context"] == "Question: 2+2?\nAnswer: #### 4\n\nQuestion: 2+2?\nAnswer:"
 
 
+def test_the_result_counts_the_examples_that_there_were(folder, tmp_path, capsys):
+    files = [tmp_path / f"{name}.jsonl" for name in ("law_val", "logic_val", "law_dev")]
+    for file in files:
+        write(file, [{"id": 0, "question": "?", "A": "a", "B": "b", "C": "c", "D": "d", "answer": "A"}])
+    words = ("--data_path", *files[:2], "--save_file", tmp_path / "a.json")
+    run(folder, *words, "--shots_path", files[2])
+    assert (
+        "ceval letters: 2 items have fewer examples before them than the usual 5, the least 0"
+        in capsys.readouterr().err
+    )
+    letters, _ = json.loads((tmp_path / "a.json").read_text())["tasks"]
+    assert letters["shots"] == 1 and [item.get("shots") for item in letters["items"]] == [None, 0]
+
+
 def test_the_result_names_what_it_was_measured_with(folder, tmp_path):
     words = ("--data_path", folder / "piqa.jsonl", "--limit", 2, "--rope_scaling_factor", 2)
     run(folder, *words, "--save_file", tmp_path / "a.json")
@@ -66,6 +84,26 @@ def test_the_result_names_what_it_was_measured_with(folder, tmp_path):
     assert not result.keys() & {"lora_scale", "tokenizer_path"}
     with pytest.raises(UsageError, match="--lora_scale is for --lora"):
         run(folder, *words, "--lora_scale", 0.5)
+
+
+def test_a_perplexity_beyond_all_numbers_is_null_in_the_result(folder, tmp_path, capsys):
+    wild = load_model(folder / "pretrain_32.pth")
+    with torch.no_grad():
+        wild.model.model.embed_tokens.weight.mul_(3000)
+    save_weights(tmp_path / "wild_32.pth", wild.model, wild.tokenizer, stage="pretrain")
+    write(tmp_path / "texts.jsonl", [{"text": "hello"}, {"text": "there"}])
+    words = ("--data_path", tmp_path / "texts.jsonl", "--save_file", tmp_path / "a.json")
+    run(folder, "--weight_path", tmp_path / "wild_32.pth", *words)
+    assert capsys.readouterr().out.splitlines()[1].split()[2:6] == ["perplexity", "inf", "inf", "to"]
+    (task,) = json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail)["tasks"]
+    assert task["scores"][0]["value"] is None and task["scores"][1]["value"] > 1000
+    eval_model.main(["--weight_path", str(tmp_path / "wild_32.pth"), "--data_path", words[1].__fspath__(), "--json"])
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["perplexity"] is None
+
+
+def test_no_more_positions_than_there_are_are_asked_for(folder):
+    with pytest.raises(UsageError, match="--max_seq_len 99999 is more than the 32768 positions of the network"):
+        run(folder, "--data_path", folder / "piqa.jsonl", "--max_seq_len", 99999)
 
 
 def test_items_in_training_data_are_counted_and_left_out(folder, capsys):
@@ -129,3 +167,21 @@ def test_a_result_replaces_only_a_result(folder, tmp_path, capsys):
     assert not capsys.readouterr().out, "nothing was scored before"
     run(folder, "--data_path", data, *flags, ours)
     assert len(json.loads(ours.read_text())["tasks"]) == 1
+
+
+def test_another_weight_of_the_same_name_does_not_replace_a_result(folder, tmp_path):
+    copy = tmp_path / "pretrain_32.pth"
+    copy.write_bytes((folder / copy.name).read_bytes())
+    words = ("--data_path", folder / "piqa.jsonl", "--limit", 1)
+    for _ in range(2):
+        run(folder, *words)
+    result = (folder / "benchmark" / "pretrain_32.json").read_bytes()
+    with pytest.raises(UsageError, match=r"is the result of .*, not of .*pretrain_32.pth: name another file by --save"):
+        run(folder, *words, "--weight_path", copy)
+    assert (folder / "benchmark" / "pretrain_32.json").read_bytes() == result
+
+
+def test_a_folder_is_called_by_its_whole_name(tmp_path):
+    (tmp_path / "small-1.7B").mkdir()
+    (tmp_path / "small.Q4_1.gguf").touch()
+    assert name_of(tmp_path / "small-1.7B") == "small-1.7B" and name_of(tmp_path / "small.Q4_1.gguf") == "small.Q4_1"

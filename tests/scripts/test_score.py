@@ -115,6 +115,49 @@ def test_what_is_too_long_is_counted_and_none_at_all_an_error(run, folder, capsy
     assert code == 1 and "give a larger --max_seq_len" in sentence
 
 
+def test_equal_scores_have_no_variance_that_could_be_explained(run, tmp_path):
+    for scores in ([0.7] * 7, [1e5, 1e5 + 1e-3, 1e5 + 2e-3]):
+        records = [{"input": "a" * (n + 1), "output": "c", "score": score} for n, score in enumerate(scores)]
+        (tmp_path / "a.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        result = json.loads(run("--data_path", tmp_path / "a.jsonl", "--json"))
+        if scores[0] == scores[1]:
+            assert "explained" not in result
+        else:
+            variance = torch.tensor(scores, dtype=torch.float64).var(correction=0).item()
+            assert result["explained"] == pytest.approx(1 - result["mean_square_error"] / variance, rel=1e-4)
+
+
+def test_groups_are_named_on_one_line_and_what_is_too_long_is_counted_in_them(run, folder, capsys, tmp_path):
+    path, record = tmp_path / "a.jsonl", {"input": "a", "output": "c", "score": 1}
+    groups = [record | {"g": "a\n\x1b[31m\ud800"}, record | {"g": "long", "input": "a" * 99}]
+    path.write_text("".join(json.dumps(one) + "\n" for one in groups))
+    shown = run("--data_path", path, "--by", "g", "--max_seq_len", 64).splitlines()
+    assert len(shown) == 3 and shown[0].startswith(r"g a\n\x1b[31m\ud800: mean_square_error ")
+    assert shown[1] == "g long: answers 0  left_out 1"
+    code, sentence = refusal(folder, capsys, "--data_path", path, "--by", "flaw")
+    assert code == 2 and "--by flaw is a key that no record of" in sentence
+
+
+def test_rewards_that_are_no_numbers_are_refused(folder, capsys, tmp_path):
+    loaded = load_model(folder / "start.pth")
+    model = RewardModel.of(loaded.model)
+    torch.nn.init.constant_(model.score.weight, float("nan"))
+    save_weights(tmp_path / "reward_32.pth", model, loaded.tokenizer, stage="reward")
+    weight = ("--weight_path", tmp_path / "reward_32.pth", "--json")
+    for what in (("--prompt", "a", "--answer", "b"), ("--data_path", folder / "pairs_a.jsonl")):
+        code, sentence = refusal(folder, capsys, *weight, *what)
+        assert code == 1 and "computes values that are not numbers" in sentence
+
+
+def test_records_are_saved_as_json_whatever_is_in_them(run, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"input": "a", "output": "b", "score": 1, "large": 1e999, "half": "\\ud800"}\n')
+    run("--data_path", path, "--save_scores", tmp_path / "b.jsonl")
+    text = (tmp_path / "b.jsonl").read_text("utf-8")
+    saved = json.loads(text, parse_constant=pytest.fail)
+    assert (saved["large"], saved["half"]) == (None, "\ud800") and "reward" in saved
+
+
 def test_adapters_find_their_network(run, folder):
     words = ("--prompt", "abc", "--answer", "abc", "--json")
     by_adapters = json.loads(run("--lora", "judge", *words))["reward"]
@@ -149,6 +192,11 @@ def test_adapters_find_their_network(run, folder):
         ),
         (("--data_path", "{f}/a.jsonl"), 1, "the record is of another kind"),
         (("--data_path", "{f}/nowhere.jsonl"), 1, "there is no such file"),
+        (
+            ("--prompt", "a", "--answer", "b", "--max_seq_len", "99999"),
+            2,
+            "positions of the network: give at most that",
+        ),
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(folder, capsys, words, code, named):

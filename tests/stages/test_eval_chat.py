@@ -12,7 +12,7 @@ from dataset.records.conversations import CHAT
 from dataset.records.documents import detect_format
 from inference.built_in import QUESTIONS
 from inference.terminal import DIM, PLAIN
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
 from tests.stages.session import Session
 from tests.stages.talker import GO_ON, LEARNED, talker
@@ -92,6 +92,11 @@ def test_thoughts_stand_apart_outside_a_terminal_or_are_hidden(capsys, out):
     eval_model.main([*map(str, flags), "--max_new_tokens", "3"])
     text, notes = capsys.readouterr()
     assert text == "> Think.\nthinking: h\n\n" and "[the thought never ended; more --max_new_tokens" in notes
+
+
+def test_a_chat_of_more_tokens_than_the_network_sees_is_refused(out):
+    with pytest.raises(UsageError, match="--max_seq_len 9999 is more than the 2048 positions of the network"):
+        eval_model.main(["--model_mode", "1", "--out_dir", str(out), "--prompt", "a", "--max_seq_len", "9999"])
 
 
 def test_a_prompt_longer_than_the_network_is_refused(out):

@@ -164,6 +164,8 @@ def test_the_newest_size_is_taken_and_named(capsys, tmp_path, network, small_tok
         (["--data_path", "a.jsonl", "--show", 3], UsageError, "--answers"),
         (["--prompt", "a", "--format", "text"], UsageError, "--format is that of --data_path"),
         (["--data_path", "a.jsonl", "--answers", "--max_seq_len", 9], UsageError, "--max_seq_len cuts what is scored"),
+        (["--prompt", "a", "--max_seq_len", 9], UsageError, "--max_seq_len is for --data_path and for a chat"),
+        (["--prompt", "a", "--batch_size", 9], UsageError, "--batch_size is how much of --data_path"),
         (["--system", "Be brief."], UsageError, "--model_mode 1"),
         (["--model_mode", 7], UsageError, "model_mode"),
         (["--json"], UsageError, "--data_path"),

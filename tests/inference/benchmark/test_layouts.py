@@ -116,7 +116,7 @@ FILES = {"ceval letters": "law_val.jsonl", "cmmlu letters": "college_law.jsonl"}
 
 
 def write(path, *records):
-    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8")
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     return str(path)
 
 
@@ -126,6 +126,14 @@ def test_layout_is_recognised_and_asked_as_lm_eval_asks(tmp_path, name, record, 
     task = {task.name: task for task in tasks}[name]
     (entry,) = task.entries
     assert (entry.context, entry.item.choices, entry.item.right) == (context, choices, right)
+
+
+def test_options_are_found_where_no_blank_stands_before_them(tmp_path):
+    record = {"question": "这反映了（）A．加强B．重农C. 发展4D、瓦解", "answer": "C"}
+    letters, texts = read_tasks([write(tmp_path / "data.jsonl", record)])
+    (entry,) = texts.entries
+    assert (entry.context, entry.item.choices) == ("这反映了（）\n答案：", ("加强", "重农", "发展4", "瓦解"))
+    assert letters.entries[0].item.right == entry.item.right == 2 and texts.left_out == 0
 
 
 def test_a_table_is_read_as_lines_of_json_are(tmp_path):
@@ -153,6 +161,11 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
     assert texts.entries[0].context == "几？\n答案：甲\n\n谁？\n答案："
     both, _ = read_tasks([asked], examples)
     assert "三？" in both.entries[0].context and both.entries[0].context.count("几？") == 1
+    assert [(task.shots, task.entries[0].shots) for task in read_tasks([asked], examples)] == [(5, 2)] * 2
+    with pytest.raises(UsageError, match="--shots 3 are more than the 2 in --shots_path of ceval letters, law"):
+        read_tasks([asked], examples, shots=3)
+    with pytest.raises(UsageError, match="--shots 1 are more than the 0 in --shots_path of ceval letters, law"):
+        read_tasks([asked], examples[1:], shots=1)
     with pytest.raises(UsageError, match="are the same file"):
         read_tasks([asked, f"{tmp_path}/./law_val.jsonl"])
     with pytest.raises(UsageError, match="would be shown their own answers"):
@@ -171,6 +184,13 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "none of 0 to 1 \\(count from 0\\)"),
         ([{"question": "几？", "answer": 5, "answer_number": 4}], '"answer" is not a string'),
         ([{"activity_label": "a", "ctx_a": "b", "endings": ["c", "[x]"], "label": 0}], "a choice is empty"),
+        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": "9" * 5000}], ":1: .*none of 0 to 1"),
+        ([{"text": "a"}, {"text": "\ud800"}], 'data.jsonl:2: "text" contains half a surrogate pair'),
+        (
+            [{"question": "?", "choices": ["a", "b", "c", "\ud800"], "answer": 0}],
+            'data.jsonl:1: "choices" contains half a surrogate pair',
+        ),
+        ([{"question": "2?", "answer_number": "none"}], ":1: there is no number that is the answer"),
         ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
         (
             [{"premise": "Io.", "choice1": "a", "choice2": "b", "question": "cause", "label": 0, "changed": False}],

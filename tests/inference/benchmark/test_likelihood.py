@@ -108,7 +108,7 @@ def test_answers_of_a_running_batch_end_as_they_should(tokenizer):
         assert text == whole.split(stop)[0]
 
 
-def test_passages_are_scored_in_windows_side_by_side(tokenizer, tmp_path):
+def test_passages_are_scored_in_windows_side_by_side_and_the_last_begins_earlier(tokenizer, tmp_path):
     from inference.benchmark.running import Settings, run_task, score_task
     from inference.benchmark.tasks import read_tasks
 
@@ -121,10 +121,10 @@ def test_passages_are_scored_in_windows_side_by_side(tokenizer, tmp_path):
     for entry, outcome in zip(task.entries, outcomes, strict=True):
         ids, own = [tokenizer.bos_id, *tokenizer.encode(entry.item.answer)], 0.0
         for start in range(0, len(ids) - 1, 10):
-            window = torch.tensor([ids[start : start + 11]])
+            window = torch.tensor([ids[: start + 11][-11:]])
             with torch.no_grad():
                 told = network().double()(window[:, :-1]).log_softmax(-1).gather(2, window[:, 1:, None])
-            own -= told.sum().item()
+            own -= told[0, start - len(ids) + 1 :][:10].sum().item()
         assert (outcome.nats, outcome.tokens) == (pytest.approx(own, abs=1e-4), len(ids) - 1)
         nats, tokens = nats + own, tokens + len(ids) - 1
     perplexity, bits = score_task(task, outcomes)

@@ -139,6 +139,14 @@ def test_labels_of_other_types_are_read_as_well(write):
     assert asked(write(rows, schema, question=pyarrow.large_string(), choices=pyarrow.large_list(TEXT))) == whole
 
 
+def test_a_number_that_a_table_lacks_is_no_answer(write):
+    rows = [{"question": "2+2?", "answer_number": 4.0}, {"question": "1+1?", "answer_number": float("nan")}]
+    schema = {"question": TEXT, "answer_number": pyarrow.float64()}
+    assert [item.answer for _, item, *_ in asked(write(rows[:1], schema))] == ["4"]
+    with pytest.raises(SproutError, match="parquet:2: there is no number that is the answer"):
+        read_tasks([write(rows, schema)])
+
+
 @pytest.mark.parametrize("table", [True, False])
 @pytest.mark.parametrize("name", [name for name, (_, _, hidden) in PUBLISHED.items() if hidden])
 def test_an_item_without_its_answer_is_refused_and_not_counted_as_wrong(write, name, table):
