@@ -43,7 +43,7 @@ def _block(state, first: int, last: int, silent: bool) -> bool:
     closes = "$$" if begins[1] else r"\]" if begins[2] else rf"\end{{{begins[3]}}}"
     for number in range(first, min(last, first + _MOST_LINES)):
         line = _line(state, number)[begins.end() if number == first else 0 :].rstrip()
-        if not line and number > first or state.sCount[number] < state.blkIndent:
+        if (not line and number > first) or state.sCount[number] < state.blkIndent:
             return False
         if line.endswith(closes):
             if not silent:
