@@ -48,7 +48,7 @@ def refused(line: BadLine, advice: str = "correct it, or leave such lines out wi
 
 
 def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
-    """A line of JSON that is no object. value: what it is, or the error that it raised."""
+    """A line of JSON that is no object with keys of its own. value: what it is, or the error that it raised."""
     if isinstance(value, RecursionError):
         return BadLine(path, number, "not valid JSON", "nested too deeply")
     if isinstance(value, ValueError):
@@ -56,6 +56,10 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
             if number == 1 and text.lower().startswith(beginning):
                 return BadLine(path, number, NOT_DATA, what)
         return BadLine(path, number, "not valid JSON", _why(text, value))
+    if isinstance(value, dict):  # keys count in lower case, so one of two values would be lost
+        lower = [key.lower() for key in value]
+        twice = next(" ".join(key.split())[:40] for key in lower if lower.count(key) > 1)
+        return BadLine(path, number, "two keys are the same but for upper case", f'"{twice}": rename one of them')
     if isinstance(value, list) and value and isinstance(value[0], dict):
         first = {key.lower() for key in value[0]}
         for key, name in (("role", "messages"), ("from", "conversations"), ("human", "conversation")):

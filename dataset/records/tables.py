@@ -65,6 +65,7 @@ def schema_of(path: str, file_type: str) -> pyarrow.Schema:
 def _parquet(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
     # pre_buffer would hold a whole row group (often hundreds of MB) in memory.
     with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+        _refuse_equal_names(path, file.schema_arrow.names)
         size, rows = os.path.getsize(path), max(file.metadata.num_rows, 1)
         done = 0
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
@@ -83,6 +84,7 @@ def _arrow(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
             batches = (file.get_batch(index) for index in range(file.num_record_batches))
         else:
             batches = file = pyarrow.ipc.open_stream(source)
+        _refuse_equal_names(path, file.schema.names)
         for batch in batches:
             yield from rows_of(batch, file.schema)
             progress(source.tell())

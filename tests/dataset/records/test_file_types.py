@@ -276,3 +276,29 @@ def test_names_of_columns_in_another_encoding_are_refused_with_what_converts_the
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(SproutError, match=f"a.csv:1: not .*{why}"):
         list(read_records(tmp_path / "a.csv"))
+
+
+def test_an_array_of_many_small_elements_is_read_in_little_time(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"text": "a"}] * 100_000))
+    begun = time.process_time()
+    assert sum(1 for _ in read_records(tmp_path / "a.json")) == 100_000
+    assert time.process_time() - begun < 5  # it took many times that while what was left was copied for each
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "arrow"])
+def test_two_keys_that_differ_in_case_alone_are_refused(tmp_path, kind):
+    path, record = tmp_path / f"a.{kind}", {"Text": "one", "text": "two"}
+    if kind.startswith("json"):
+        path.write_text(json.dumps(record if kind == "jsonl" else [record, {"text": "three"}]))
+        assert [str(bad) for bad in read_records(path) if isinstance(bad, BadLine)] == [
+            f'{path}:1: two keys are the same but for upper case ("text": rename one of them)'
+        ]
+        return
+    table = pyarrow.Table.from_pylist([record])
+    if kind == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        with pyarrow.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+    with pytest.raises(SproutError, match=f"a.{kind}: two columns are called 'text': rename one of them"):
+        list(read_records(path))
