@@ -11,12 +11,19 @@ from dataset.records.formats import TEXT, BadLine, BadRecord, clean_string
 from dataset.records.kinds import unknown_shape
 from dataset.records.odd_lines import NO_TEXT
 from dataset.records.reading import bar_over, size_of
+from dataset.records.turns import as_turns
 from model.errors import SproutError, UsageError
 
 # The keys whose strings are text, in all formats and at any depth; strings under others (`role`, `id`) are not.
 TEXT_KEYS = frozenset(
-    "text content value instruction input output prompt completion response question answer history system"
-    " chosen rejected reasoning_content tools tool_calls".split()
+    "text content value instruction input context output prompt completion response question query problem answer"
+    " history system system_prompt human assistant chosen rejected rejected_response reasoning_content reasoning"
+    " thinking tools functions tool_calls".split()
+)
+# Where turns may stand as JSON text, as in a table.
+TURNS_KEYS = frozenset(
+    "conversations messages conversation prompt completion response chosen rejected rejected_response rejected_messages"
+    " input preferred_output non_preferred_output".split()
 )
 
 MOST_TIMES = 1000  # that a document may count; learning from one more often than that would take days
@@ -30,6 +37,8 @@ def texts_of(value, key: str = "") -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from texts_of(inner, key)
+    elif isinstance(value, str) and key in TURNS_KEYS and (turns := as_turns(value)):
+        yield from texts_of(turns, key)
     elif isinstance(value, str) and key in TEXT_KEYS and value.strip():
         yield clean_string({key: value}, key)
 

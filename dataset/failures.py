@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from pathlib import Path
 
 from model.errors import SproutError, counted, on_one_line
 
@@ -34,6 +35,15 @@ def exit_code_of(error: BaseException) -> int | None:
         )
         return 1
     return None
+
+
+def cannot_tokenise(source: Path, cache_dir: Path, error: OSError) -> SproutError:
+    """What is said where the tokens of a file cannot be written, or the file not be read."""
+    from model.unwritable import remedy
+
+    where = f" ({error.filename})" if error.filename else ""
+    advice = "check the rights to it" if error.filename in (source, str(source)) else remedy(error)
+    return SproutError(f"{source} cannot be tokenised into {cache_dir}: {error.strerror or error}{where}; {advice}")
 
 
 def _say(message: str) -> None:

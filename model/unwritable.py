@@ -6,15 +6,22 @@ from pathlib import Path
 
 from model.errors import SproutError
 
+ROOM, RIGHTS = "make room or choose another folder", "choose another folder, or allow writing there"
+
+
+def remedy(error: Exception, room: str = ROOM, rights: str = RIGHTS) -> str:
+    """What helps against an error of writing: `room` on a disk, or where writing is not allowed, `rights`."""
+    return rights if getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM) else room
+
 
 def cannot_write(path: Path, error: OSError, is_intact: bool) -> SproutError:
     """is_intact: whether the file of an earlier save is there."""
     intact = "; the file of the last save is intact" if is_intact else ""
     reason = error.strerror or str(error)
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):  # room does not help
-        return SproutError(f"cannot write {path} ({reason}): choose another folder, or allow writing there{intact}")
+    if (advice := remedy(error)) == RIGHTS:
+        return SproutError(f"cannot write {path} ({reason}): {advice}{intact}")
     try:
         free = f"{shutil.disk_usage(path.parent).free / 1e9:.2f} GB are free there"
     except OSError:
         free = "the folder cannot be read"
-    return SproutError(f"cannot write {path} ({reason}; {free}): make room or choose another folder{intact}")
+    return SproutError(f"cannot write {path} ({reason}; {free}): {advice}{intact}")

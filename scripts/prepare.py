@@ -189,7 +189,7 @@ def settings_of(args, files) -> Settings:
         if value not in RULES:
             raise UsageError(f"--rules_for {source}={value}: the rules are {', '.join(RULES)}")
         rules[source] = conversation_rules[source] = value
-    kinds = dict.fromkeys(args.sources)
+    kinds = {source: "text" if rules[source] == "code" else None for source in args.sources}  # also that of a page
     for source, value in _by_source("--kind_for", args.kind_for, args.sources).items():
         if value not in KINDS:
             raise UsageError(f"--kind_for {source}={value}: the kinds are {', '.join(KINDS)}")

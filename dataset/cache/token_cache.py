@@ -100,10 +100,9 @@ def build_or_open(
 
         return open_or_build(cache_dir / key, open_folder, build, source)
     except OSError as error:
-        raise SproutError(
-            f"{source} cannot be tokenised into {cache_dir}: {error.strerror or error}"
-            f"{f' ({error.filename})' if error.filename else ''}; make room or choose another folder"
-        ) from error
+        from dataset.failures import cannot_tokenise  # good files and disks do not load it
+
+        raise cannot_tokenise(source, cache_dir, error) from error
 
 
 def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_line: str, progress: bool) -> dict:

@@ -31,7 +31,8 @@ def clean_chunk(job: tuple[str, Settings, Chunk]) -> int:
         return chunk.position
     rows = [_cleaned(settings, chunk.form, *row) for row in chunk.rows]
     if "lines" in settings.steps and chunk.form == "text":
-        _write_lines(folder, chunk.number, [row["text"] for row in rows if "text" in row])
+        counted = [row["text"] for row in rows if "text" in row and not settings.is_code(row["file"])]
+        _write_lines(folder, chunk.number, counted)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomically(done, lambda file: file.write(lines.encode("utf-8", "backslashreplace")))
     return chunk.position

@@ -110,7 +110,7 @@ class Judged:
                 order, row, "more than its weight", text if self.form == "text" else said_in(json.loads(text))
             )
         record, recurs = json.loads(text) if self.form != "text" else None, False
-        if self.repeated is not None:
+        if self.repeated is not None and not self.settings.is_code(row["file"]):
             text, removed, recurs = self.repeated.remove(text)
             if removed:
                 counts["changes"]["repeated lines"] += 1

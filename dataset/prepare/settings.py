@@ -32,6 +32,10 @@ class Settings:
     max_epochs: float = 4.0
     val_ratio: float = 0.0
 
+    def is_code(self, file: int) -> bool:
+        """Whether a file is of program code, which needs each of its lines, however many files begin alike."""
+        return self.rules[self.files[file][0]] == "code"
+
     def sides(self, form: str) -> tuple[str, ...]:
         """What of a document of this form is compared with others: all of a text, sides of a chat or a pair.
 

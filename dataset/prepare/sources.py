@@ -158,15 +158,17 @@ def read_file(
 
     text_column: the key of the text; None finds it. txt: "file" makes a `.txt` file one document, "blocks" each block
     of lines between blank lines. kind: that of texts, where neither the name of the file or column nor the text
-    itself says it. progress: as in `read_records`. Raises UsageError where the records are of another kind.
+    itself says it; "text" also for those that begin as a page of HTML does. progress: as in `read_records`. Raises
+    UsageError where the records are of another kind.
     """
     form = DOCUMENT_FILES.get(path.suffix.lower()) if not path.is_dir() else None
     if form is None and txt == "file" and path.name.lower().endswith(PLAIN_TEXT):
         form = "text"
     documents = [_whole_file(path, form)] if form else _records(path, text_column, progress)
     for each in documents:
-        of_no_form = isinstance(each, SourceDocument) and each.kind == "text"
-        yield replace(each, kind=kind) if kind and of_no_form else each
+        if isinstance(each, SourceDocument) and each.kind == "text" != kind:
+            each = replace(each, kind="html" if _is_page(each.text) else kind or "text")
+        yield each
 
 
 def _whole_file(path: Path, kind: str) -> SourceDocument | BadLine:
@@ -180,7 +182,9 @@ def _whole_file(path: Path, kind: str) -> SourceDocument | BadLine:
             how = "; --txt blocks makes a document of each block of lines" if kind == "text" else ""
             return BadLine(str(path), 1, f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB{how}")
     text = _decoded(b"".join(lines))
-    return BadLine(str(path), 1, "not UTF-8, UTF-16 or GB18030") if text is None else _document(path, 1, text, kind)
+    if text is None:
+        return BadLine(str(path), 1, "not UTF-8, UTF-16 or GB18030")
+    return SourceDocument(str(path), 1, text, kind)
 
 
 def _decoded(content: bytes) -> str | None:
@@ -210,14 +214,9 @@ def _is_common_chinese(text: str) -> bool:
     return common >= 0.9 * len(beyond)
 
 
-def _document(path: Path, line: int, text: str, kind: str) -> SourceDocument:
-    if (
-        kind == "text"
-        and text[:200].lstrip("\ufeff \t\r\n").lower().startswith(HTML_BEGINS)
-        and "<body" in text.lower()
-    ):
-        kind = "html"
-    return SourceDocument(str(path), line, text, kind)
+def _is_page(text: str) -> bool:
+    """Whether a text is a page of HTML, as its beginning says."""
+    return text[:200].lstrip("\ufeff \t\r\n").lower().startswith(HTML_BEGINS) and "<body" in text.lower()
 
 
 def _records(path: Path, text_column: str | None, progress) -> Iterator[SourceDocument | BadLine]:
@@ -233,7 +232,7 @@ def _records(path: Path, text_column: str | None, progress) -> Iterator[SourceDo
             yield BadLine(item.path, item.line, error.reason, error.detail)
             continue
         for text, kind in documents:
-            yield _document(path, item.line, text, kind)
+            yield SourceDocument(str(path), item.line, text, kind)
 
 
 def _up_to_damage(path: Path, progress) -> Iterator[Record | BadLine]:

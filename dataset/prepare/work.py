@@ -11,7 +11,7 @@ from pathlib import Path
 from model.disk import take, write_atomically
 from model.errors import SproutError, UsageError
 
-VERSION = 4  # of what is written here, and of what a run makes of the same input
+VERSION = 5  # of what is written here, and of what a run makes of the same input
 
 
 def file_of(folder: str | Path, stage: str, number: int, end: str) -> Path:

@@ -7,6 +7,7 @@ import codecs
 import collections
 import itertools
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,7 @@ from dataset.records.odd_lines import no_text, read_oddity
 from model.errors import SproutError
 
 CHUNK = 2**20
+_BLANKS = re.compile(r"\s*")
 BESIDE = ("system", "system_prompt", "tools", "functions", "history")  # what a record may say beside its turns
 
 
@@ -127,9 +129,11 @@ def array_elements(
         text = _Text(file)
         values = next(each for key, each in _members(text) if key.lower() == place) if place else _values(text)
         for number, value in enumerate(values, 1):
-            if isinstance(value, dict | str):
-                fields = value if isinstance(value, dict) else {"text": value}
-                yield Record(path, number, {key.lower(): item for key, item in fields.items()})
+            value = {"text": value} if isinstance(value, str) else value
+            if isinstance(value, dict) and len(fields := {key.lower(): item for key, item in value.items()}) == len(
+                value
+            ):
+                yield Record(path, number, fields)
             else:
                 yield read_oddity(path, number, "\n", value)
             if progress and number % 64 == 0:
@@ -181,42 +185,47 @@ class _Text:
         """before: what was read of the file already."""
         self._file, self._decoder = file, codecs.getincrementaldecoder("utf-8-sig")()
         self._text, self.is_over = self._decoder.decode(before), False
+        self._at = 0  # up to where the text is read: what is behind it is not copied for each element
 
     def _more(self) -> None:
-        piece = self._file.read(max(CHUNK, len(self._text)))  # doubled, so that a long element is not parsed too often
-        self._text += self._decoder.decode(piece, final=not piece)
+        left = self._text[self._at :]
+        piece = self._file.read(max(CHUNK, len(left)))  # doubled, so that a long element is not parsed too often
+        self._text, self._at = left + self._decoder.decode(piece, final=not piece), 0
         self.is_over = not piece
 
     def next_character(self) -> str:
         """The next character that is no space; empty at the end of the file."""
-        self._text = self._text.lstrip()
-        while not self._text and not self.is_over:
+        self._at = _BLANKS.match(self._text, self._at).end()
+        while self._at == len(self._text) and not self.is_over:
             self._more()
-            self._text = self._text.lstrip()
-        return self._text[:1]
+            self._at = _BLANKS.match(self._text).end()
+        return self._text[self._at : self._at + 1]
 
     def take(self, character: str) -> None:
         if self.next_character() != character:
-            cut = self.is_over and not self._text
+            cut = self.is_over and self._at == len(self._text)
             raise ValueError("the array does not end: is the file cut short?" if cut else f"expected {character!r}")
-        self._text = self._text[1:]
+        self._at += 1
 
     def value(self):
         """The JSON value that comes next. Raises ValueError, RecursionError."""
         self.next_character()
         while True:
             try:
-                value, length = json.JSONDecoder(parse_constant=_refuse).raw_decode(self._text)
-                if length < len(self._text) or self.is_over:  # else a number may go on
-                    self._text = self._text[length:]
+                value, end = _DECODER.raw_decode(self._text, self._at)
+                if end < len(self._text) or self.is_over:  # else a number may go on
+                    self._at = end
                     return value
-            except json.JSONDecodeError:
-                if self.is_over:
-                    raise
-            if len(self._text) > MAX_LINE_BYTES:
+            except json.JSONDecodeError as error:
+                if self.is_over:  # the place of the error is counted from where the element begins
+                    raise json.JSONDecodeError(error.msg, self._text[self._at :], error.pos - self._at) from error
+            if len(self._text) - self._at > MAX_LINE_BYTES:
                 raise ValueError(f"an element is longer than {MAX_LINE_BYTES // 2**20} MiB, or not closed")
             self._more()
 
 
 def _refuse(name: str):
     raise ValueError(f"{name} is not a JSON value")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)

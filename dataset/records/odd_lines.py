@@ -1,6 +1,8 @@
 """Lines that are no JSON object or no UTF-8: what they are instead, and what to do about it."""
 
+import functools
 import json
+import os
 from shlex import quote
 
 from dataset.records.formats import BadLine, Record
@@ -46,7 +48,7 @@ def refused(line: BadLine, advice: str = "correct it, or leave such lines out wi
 
 
 def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
-    """A line of JSON that is no object. value: what it is, or the error that it raised."""
+    """A line of JSON that is no object with keys of its own. value: what it is, or the error that it raised."""
     if isinstance(value, RecursionError):
         return BadLine(path, number, "not valid JSON", "nested too deeply")
     if isinstance(value, ValueError):
@@ -54,6 +56,10 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
             if number == 1 and text.lower().startswith(beginning):
                 return BadLine(path, number, NOT_DATA, what)
         return BadLine(path, number, "not valid JSON", _why(text, value))
+    if isinstance(value, dict):  # keys count in lower case, so one of two values would be lost
+        lower = [key.lower() for key in value]
+        twice = next(" ".join(key.split())[:40] for key in lower if lower.count(key) > 1)
+        return BadLine(path, number, "two keys are the same but for upper case", f'"{twice}": rename one of them')
     if isinstance(value, list) and value and isinstance(value[0], dict):
         first = {key.lower() for key in value[0]}
         for key, name in (("role", "messages"), ("from", "conversations"), ("human", "conversation")):
@@ -85,7 +91,7 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
     if b"\0" in line:
         return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
     for encoding in CHINESE:
-        if _reads_as_chinese(line, encoding):
+        if _reads_as_chinese(line, encoding) or _file_reads_as_chinese(path, line, encoding):
             name, copy = encoding.upper(), f"utf8_{path.rpartition('/')[2]}"
             how = f"it looks like {name}; convert it: iconv -f {name} -t UTF-8 {quote(path)} > {quote(copy)}"
             return BadLine(path, number, "not UTF-8", how)
@@ -99,10 +105,30 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
 
 def _reads_as_chinese(line: bytes, encoding: str) -> bool:
     """Whether most of what is not ASCII becomes common Chinese characters and punctuation."""
-    try:
-        text = line.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    others = [character for character in text if not character.isascii()]
+    others = _beyond_ascii(line, encoding) or ""
     common = [c for c in others if "\u4e00" <= c <= "\u9fff" or c in "，。、；：？！“”‘’（）《》…—　"]
     return len(others) > 3 and len(common) > 0.9 * len(others)
+
+
+def _beyond_ascii(line: bytes, encoding: str) -> list[str] | None:
+    """The characters that are not ASCII; None where the line is not in this encoding."""
+    try:
+        return [character for character in line.decode(encoding) if not character.isascii()]
+    except UnicodeDecodeError:
+        return None
+
+
+def _file_reads_as_chinese(path: str, line: bytes, encoding: str) -> bool:
+    """Whether the file that a line is in begins so, where the line itself has too few characters to tell."""
+    few = _beyond_ascii(line, encoding)
+    if few is None or len(few) > 3:
+        return False
+    found = os.stat(path)
+    return _reads_as_chinese(_beginning(path, found.st_size, found.st_mtime_ns), encoding)
+
+
+@functools.lru_cache(maxsize=1)
+def _beginning(path: str, size: int, written: int) -> bytes:
+    """The first whole lines of a file. size, written: they tell a file from what it was."""
+    with open(path, "rb") as file:
+        return file.read(2**16).rpartition(b"\n")[0]

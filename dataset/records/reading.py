@@ -178,8 +178,8 @@ def _json_lines(path: str, lines: Iterator) -> Iterator[Record | BadLine]:
 def _json_object(path: str, number: int, text: str) -> Record | BadLine:
     try:
         value = _DECODER.decode(text.strip())
-        if isinstance(value, dict):
-            return Record(path, number, {key.lower(): item for key, item in value.items()})
+        if isinstance(value, dict) and len(fields := {key.lower(): item for key, item in value.items()}) == len(value):
+            return Record(path, number, fields)
     except (RecursionError, ValueError) as error:  # JSONDecodeError, our _refuse_constant, thousands of digits
         value = error
     from dataset.records.odd_lines import read_oddity  # good lines do not load it

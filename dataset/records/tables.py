@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow
@@ -14,7 +14,7 @@ import pyarrow.parquet
 from dataset.records.arrow import rows_of
 from dataset.records.formats import MAX_LINE_BYTES, BadLine
 from dataset.records.marks import LABELS, MARKS
-from dataset.records.odd_lines import no_text
+from dataset.records.odd_lines import NOT_TEXT, no_text
 from dataset.records.saved import data_files
 from model.errors import SproutError
 
@@ -65,6 +65,7 @@ def schema_of(path: str, file_type: str) -> pyarrow.Schema:
 def _parquet(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
     # pre_buffer would hold a whole row group (often hundreds of MB) in memory.
     with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
+        _refuse_equal_names(path, file.schema_arrow.names)
         size, rows = os.path.getsize(path), max(file.metadata.num_rows, 1)
         done = 0
         for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
@@ -83,6 +84,7 @@ def _arrow(path: str, progress: Callable[[int], None]) -> Iterator[dict | None]:
             batches = (file.get_batch(index) for index in range(file.num_record_batches))
         else:
             batches = file = pyarrow.ipc.open_stream(source)
+        _refuse_equal_names(path, file.schema.names)
         for batch in batches:
             yield from rows_of(batch, file.schema)
             progress(source.tell())
@@ -112,20 +114,36 @@ def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> 
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         rows = csv.DictReader(_counted(file, progress), delimiter=mark, strict=True)
         try:
+            _refuse_names_in_another_encoding(path, rows.fieldnames or ())
             _refuse_equal_names(path, rows.fieldnames or ())
             for number, row in enumerate(rows, 1):
                 cells = {name.strip().lower(): cell for name, cell in row.items() if name and cell}
                 if None in row:
                     raise csv.Error("more cells than the first line has names")
-                if any("\udc80" <= character <= "\udcff" for cell in cells.values() for character in cell):
-                    line = "".join(cells.values()).encode("utf-8", "surrogateescape")
-                    yield number, no_text(path, number, line)
+                if not all(map(_is_utf8, cells.values())):
+                    yield number, no_text(path, number, _bytes_of(cells.values()))
                 else:
                     yield number, {name: _number(name, cell, mark) for name, cell in cells.items()}
         except csv.Error as error:
             raise SproutError(
                 f"{path}:{rows.line_num}: cannot be read as a table ({error}): is the file whole?"
             ) from error
+
+
+def _is_utf8(cell: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in cell)
+
+
+def _bytes_of(cells: Iterable[str]) -> bytes:
+    return "".join(cells).encode("utf-8", "surrogateescape")
+
+
+def _refuse_names_in_another_encoding(path: str, names: Sequence[str]) -> None:
+    """Raises SproutError where the names of the columns are not UTF-8, and says how the file is converted."""
+    if not all(map(_is_utf8, names)):
+        found = no_text(path, 1, _bytes_of(names))
+        advice = "" if found.reason == NOT_TEXT or "iconv" in found.detail else ": save the file as UTF-8"
+        raise SproutError(f"{found}{advice}")
 
 
 def _refuse_equal_names(path: str, names: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from email.utils import parsedate_to_datetime
 
 from inference.instruct.checks import LONGEST
 from inference.instruct.requests import Reply, Request
@@ -103,8 +104,8 @@ class Endpoint:
             try:
                 return self._once(request)
             except _Again as error:
-                reason, pause = str(error), min(max(error.pause, self._pause * 2**attempt), LONGEST_PAUSE)
-            if attempt == self._retries or self._ends.wait(pause * random.uniform(0.8, 1.2)):
+                reason, pause = str(error), pause_of(error.pause, self._pause * 2**attempt)
+            if attempt == self._retries or self._ends.wait(pause):
                 break
             with self._lock:
                 self.retried += 1
@@ -124,18 +125,18 @@ class Endpoint:
         }
         status, headers, content = self._post(body)
         if status == 429 or status >= 500 or status == 408:
-            raise _Again(f"status {status}", _seconds(headers.get("retry-after", "")))
+            said = self._said(content)  # of an account without money say, which no pause helps
+            raise _Again(f"status {status}{said and f', {said}'}", seconds_of(headers.get("retry-after", "")))
         if status in NOT_ACCEPTED:
             with self._lock:
                 self._refused += 1
             if self._accepted or self._refused <= MOST_REFUSED:
                 return Reply("", "refused")
         if status != 200:
-            said = on_one_line(self._hidden(content.decode("utf-8", "replace"))[:200])
             hint = "is the API key right?" if status in (401, 403) else "are the address and --model right?"
             if status in NOT_ACCEPTED:
                 hint = "it accepts no request, so take shorter seeds, a smaller --max_new_tokens or another server"
-            raise SproutError(f"{self.address} answered with status {status} ({said}): {hint}")
+            raise SproutError(f"{self.address} answered with status {status} ({self._said(content)}): {hint}")
         reply = reply_of(content)
         if reply.finish != "garbage":
             self._accepted = True
@@ -143,13 +144,16 @@ class Endpoint:
             with self._lock:
                 self._refused += 1
             if self._refused > MOST_REFUSED:  # a web page, say: without this, a run would ask for all its rounds
-                raise SproutError(f"{self.address} gives no chat completion: is the address right, up to /v1?")
+                raise SproutError(
+                    f"{self.address} gives no chat completion ({self._said(content)}): is the address right, up to /v1?"
+                )
         return reply
 
-    def _hidden(self, text: str) -> str:
-        """The text without the key, which a server may quote."""
-        key = self._client.headers.get("authorization", "").removeprefix("Bearer ")
-        return text.replace(key, "***") if key else text
+    def _said(self, content: bytes) -> str:
+        """The beginning of what a server answered, without the key, which it may quote."""
+        text, key = content.decode("utf-8", "replace"), self._client.headers.get("authorization", "")
+        key = key.removeprefix("Bearer ")
+        return on_one_line((text.replace(key, "***") if key else text)[:200].strip())
 
     def _post(self, body: dict) -> tuple[int, dict, bytes]:
         late = time.monotonic() + self._timeout
@@ -193,5 +197,17 @@ def reply_of(content: bytes) -> Reply:
     return Reply(text[: LONGEST + 1], finish[:20], *counts)
 
 
-def _seconds(text: str) -> float:
-    return min(float(text), LONGEST_PAUSE) if text.isascii() and text.isdigit() and len(text) < 9 else 0.0
+def seconds_of(text: str) -> float:
+    """How long Retry-After asks to wait, as seconds or as a date (RFC 9110); 0 for anything else."""
+    try:
+        if text.isascii() and text.replace(".", "", 1).isdigit():
+            return float(text[:9])
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+
+
+def pause_of(asked: float, own: float) -> float:
+    """Seconds before a request is sent again, never fewer than the server asked for, up to `LONGEST_PAUSE`; at random,
+    so that the requests of a moment do not come back together. own: what is waited without being asked."""
+    return max(min(asked, LONGEST_PAUSE) * random.uniform(1, 1.2), min(own, LONGEST_PAUSE) * random.uniform(0.8, 1.2))

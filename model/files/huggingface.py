@@ -93,7 +93,9 @@ def export_folder(
             _sync_file(path)
         _take_place(temporary, folder)
     except (OSError, SafetensorError) as error:
-        raise SproutError(f"cannot write {folder} ({error}): make room or choose another folder") from error
+        from model.unwritable import remedy
+
+        raise SproutError(f"cannot write {folder} ({error}): {remedy(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return sorted(folder.iterdir())

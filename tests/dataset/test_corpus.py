@@ -7,6 +7,7 @@ import pytest
 from dataset.command_line import Source
 from dataset.corpus import Corpus, texts_of
 from dataset.records.formats import BadRecord
+from dataset.records.kinds import KINDS
 from dataset.words import count_corpus
 from model.errors import SproutError, UsageError
 
@@ -34,11 +35,27 @@ def write(path, *records):
         ({"prompt": "a", "response": "b", "score": 3}, ["a", "b"]),
         ({"question": "a", "answer": "b", "source": "web"}, ["a", "b"]),
         ({"content": [{"Text": "a"}]}, ["a"]),
+        ({"conversation": [{"human": "a", "assistant": "b"}]}, ["a", "b"]),
+        ({"query": "a", "response": "b", "rejected_response": "c"}, ["a", "b", "c"]),
+        ({"instruction": "a", "context": "b", "response": "c"}, ["a", "b", "c"]),
+        ({"system_prompt": "a", "messages": [{"content": "b", "thinking": "c"}]}, ["a", "b", "c"]),
+        (
+            {"conversations": '[{"from": "human", "value": "a"}]', "chosen": '{"role": "user", "content": "b"}'},
+            ["a", "b"],
+        ),
+        ({"problem": "a", "response": '["b"]'}, ["a", '["b"]']),
         ({"url": "a", "text": 3}, []),
     ],
 )
 def test_every_format_gives_its_texts_and_nothing_else(record, texts):
     assert list(texts_of(record)) == texts
+
+
+@pytest.mark.parametrize("name", sorted({key for kind in KINDS for one in kind.formats for key in one.keys}))
+def test_the_keys_of_all_formats_may_hold_texts(name):
+    texts = list(texts_of({name: "a"})) + list(texts_of({name: '[{"role": "user", "content": "b"}]'}))
+    about = name in ("label", "kto_tag", "score", "choices")
+    assert about or "a" in texts or "b" in texts
 
 
 @pytest.mark.parametrize("text", ["half \ud800", "NUL \0"])

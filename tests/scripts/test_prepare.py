@@ -260,6 +260,20 @@ def test_where_nothing_is_left_no_success_is_reported(tmp_path, capsys):
     assert "this run is finished" in capsys.readouterr().out
 
 
+def test_code_keeps_the_lines_that_many_files_have_and_pages_their_tags(tmp_path):
+    def body(number: int) -> str:
+        return "\n".join(f"    {line}" for line in text(2 * number).split(" The "))
+
+    page = "<!doctype html>\n<html><body>\n<p>one</p>\n</body></html>"
+    code = [f"import numpy as np\n\n\ndef function_{number}():\n{body(number)}" for number in range(10)]
+    write(tmp_path / "code.jsonl", [{"content": each} for each in [*code, page]])
+    write(tmp_path / "prose.jsonl", [{"text": f"Read more about it\n{text(100 + seed)}"} for seed in range(10)])
+    run([str(tmp_path / "code.jsonl"), str(tmp_path / "prose.jsonl")], tmp_path / "out", "--rules_for", "code=code")
+    kept = [each["text"] for each in read(tmp_path / "out" / "text.jsonl")]
+    assert [each for each in kept if "def " in each or "<" in each] == [*code, page]
+    assert len(kept) > 15 and not any("Read more" in each for each in kept)
+
+
 def test_a_file_in_gbk_is_named_with_the_command_that_converts_it(tmp_path, capsys):
     lines = "".join(
         f'{{"text": "{one}"}}\n' for one in ("今天天气很好，我们去公园散步。", "看见了很多花，也看见了鸟。")

@@ -38,7 +38,10 @@ def command_of(script: str, *flags, here: Path | None = None) -> str:
 
 def cannot_append(path: Path, error: OSError) -> SproutError:
     """What a run says that cannot write one of the files that grow."""
+    from model.unwritable import remedy
+
+    advice = remedy(error, room="make room", rights="allow writing there")
     return SproutError(
-        f"cannot write {path} ({error.strerror}): the last checkpoint is intact; make room, and go on with:"
+        f"cannot write {path} ({error.strerror}): the last checkpoint is intact; {advice}, and go on with:"
         f" {command_to_go_on('--resume')}"
     )

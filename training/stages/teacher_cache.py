@@ -110,10 +110,14 @@ def cached_lessons(
             verb="asked",
         )
     except OSError as error:
-        raise SproutError(
-            f"{folder} cannot be written ({error.strerror or error}): make room, take a smaller --teacher_top_k, or"
-            " another --out_dir"
-        ) from error
+        from model.unwritable import remedy
+
+        advice = remedy(
+            error,
+            room="make room, take a smaller --teacher_top_k, or another --out_dir",
+            rights="take another --out_dir, or allow writing there",
+        )
+        raise SproutError(f"{folder} cannot be written ({error.strerror or error}): {advice}") from error
     machine.say(f"the teacher's {k} most probable tokens of {found.tokens:,} each are in {folder}")
     return found
 

@@ -13,14 +13,13 @@ from dataset.prepare.extra import library
 
 _PAGE = re.compile(r"<(?:html|body|!doctype)\b", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")  # lxml refuses one in a string
-_TEX = re.compile(
-    r"<math\b(?:(?!</math>).)*?<annotation[^>]*application/x-tex[^>]*>(.*?)</annotation>.*?</math>", re.DOTALL | re.I
-)
+_MATH = re.compile(r"<math\b(?:(?!</?math\b).)*</math\s*>", re.DOTALL | re.IGNORECASE)
+_TEX = re.compile(r"<annotation[^<>]*application/x-tex[^<>]*>(.*?)</annotation", re.DOTALL | re.IGNORECASE)
 _MARKED_SECTION = re.compile(
     r"<!\[[^>]*>?"
 )  # such as <![if IE]>; html.parser raises AssertionError for a malformed one
 _RUBY = re.compile(r"<rp\b[^>]*>[^<]*(?:</rp>)?|<rt\b[^>]*>([^<]*)(?:</rt>)?", re.IGNORECASE)
-_PREFORMATTED = re.compile(r"(<pre\b.*?</pre>)", re.DOTALL | re.IGNORECASE)
+_PREFORMATTED = re.compile(r"(<pre\b(?:(?!<pre\b).)*?</pre>)", re.DOTALL | re.IGNORECASE)
 # Within a paragraph these change nothing of the text, but trafilatura leaves <time> out with all that is in it, and in
 # short pages begins a line at each of the others.
 _INLINE = re.compile(r"</?(?:b|i|em|strong|abbr|time|small|cite|dfn|u|mark|font|big)(?:\s[^>]*)?/?>", re.IGNORECASE)
@@ -44,7 +43,7 @@ def html_to_text(html: str) -> str:
     Formulas in MathML become their TeX source, if that is with them; a reading or a translation above a word (ruby)
     stands in parentheses behind it. Raises SproutError where trafilatura is missing.
     """
-    html = _TEX.sub(lambda found: f"${found.group(1).strip()}$", html)
+    html = _MATH.sub(_with_tex, html)
     html = _RUBY.sub(lambda found: f"（{found.group(1)}）" if found.group(1) else "", html)
     text = _content_of(html) if _PAGE.search(html) else None
     if not text:
@@ -55,6 +54,11 @@ def html_to_text(html: str) -> str:
     # A page on HTML has both, and means what it says; one that was escaped twice has little else.
     twice = len(_ESCAPED_TWICE.findall(html)) > len(_ESCAPED.findall(html))
     return unescape(text) if twice else text
+
+
+def _with_tex(formula: re.Match) -> str:
+    found = _TEX.search(formula.group())
+    return f"${found.group(1).strip()}$" if found else formula.group()
 
 
 def _content_of(page: str) -> str | None:

@@ -1,12 +1,13 @@
 """Markdown thinned for plain text: what a reader does not see leaves, what structures the text stays.
 
-Images, link targets, reference definitions, HTML and front matter leave. Headings, lists, quotations, emphasis, tables
-and code stay as they are written: the model learns to write them. markdown-it-py says what is what.
+Images, link targets, reference definitions, HTML and front matter leave. Headings, lists, quotations, emphasis, tables,
+formulas and code stay as they are written: the model learns to write them. markdown-it-py says what is what.
 """
 
 import re
 from collections import Counter
 
+from dataset.prepare.cleaning.formulas import keep_formulas
 from dataset.prepare.cleaning.html import html_to_text
 from dataset.prepare.extra import library
 
@@ -21,7 +22,9 @@ def thin(text: str) -> tuple[str, Counter[str]]:
     text, changes["front matter"] = _FRONT_MATTER.subn("", re.sub("\r\n?", "\n", text))
     environment: dict = {}
     # CommonMark knows no tables: they are paragraphs to it, and their lines stay.
-    tokens = library("markdown_it", "Markdown").MarkdownIt("commonmark").parse(text, environment)
+    parser = library("markdown_it", "Markdown").MarkdownIt("commonmark")
+    keep_formulas(parser)
+    tokens = parser.parse(text, environment)
     lines = text.split("\n")
     changed: dict[int, list[str]] = {}  # by the number of a line, what stands there and on those that it takes along
     definitions = [*environment.get("references", {}).values(), *environment.get("duplicate_refs", [])]

@@ -13,7 +13,7 @@ import yaml
 
 from dataset.prepare.judging.measures import Measured
 
-_FENCED = re.compile(r"^(```|~~~)[^\n]*\n.*?^\1[^\S\n]*$", re.DOTALL | re.MULTILINE)  # code in prose is not prose
+_FENCE = re.compile(r"(```|~~~)(.*)")
 _FILE = Path(__file__).with_name("thresholds.yaml")
 
 
@@ -30,7 +30,7 @@ def judge(text: str, rules: str = "prose") -> Verdict:
     """The first rule that a text does not pass, in the order of the file. rules: "prose", "code" or "none"."""
     if rules == "none":
         return Verdict(None)
-    measured = Measured(text if rules == "code" else _FENCED.sub("", text))
+    measured = Measured(text if rules == "code" else _without_code(text))
     name = rules if rules == "code" else f"{rules}_in_{'characters' if measured.by_characters else 'words'}"
     for rule, limits in thresholds()[name].items():
         value = _value(measured, rule)
@@ -40,6 +40,23 @@ def judge(text: str, rules: str = "prose") -> Verdict:
             if value < threshold if side == "at_least" else value > threshold:
                 return Verdict(rule.replace("_", " "), value, threshold)
     return Verdict(None)
+
+
+def _without_code(text: str) -> str:
+    """The text without what stands between fences: code in prose is not prose. A fence that nothing closes is text."""
+    if "```" not in text and "~~~" not in text:
+        return text
+    lines = text.split("\n")
+    fences = [(number, found) for number, line in enumerate(lines) if (found := _FENCE.match(line))]
+    closing = {found[1]: number for number, found in fences if not found[2].strip()}  # the last of each kind
+    within, kind, begin = set(), None, 0
+    for number, found in fences:
+        if kind is None and closing.get(found[1], -1) > number:
+            kind, begin = found[1], number
+        elif kind == found[1] and not found[2].strip():
+            within.update(range(begin, number + 1))
+            kind = None
+    return "\n".join(line for number, line in enumerate(lines) if number not in within)
 
 
 def _value(measured: Measured, rule: str) -> float | None:

@@ -1,5 +1,6 @@
 """The token cache is right or absent, whatever happens to the file, the disk or the process."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -137,6 +138,19 @@ def test_an_interruption_leaves_nothing(tmp_path, build, tokenizer, monkeypatch,
         build(path, CountingTokenizer(tokenizer, 30, error))
     assert leftovers(tmp_path / "cache") == []
     assert build(path).documents == 50
+
+
+def test_room_is_not_what_a_folder_or_file_without_rights_lacks(tmp_path, build, tokenizer):
+    path = write_jsonl(tmp_path / "a.jsonl", random_documents(5))
+
+    def said(number: int, name: str | None) -> str:
+        with pytest.raises(SproutError, match="cannot be tokenised into") as raised:
+            build(path, CountingTokenizer(tokenizer, 1, OSError(number, os.strerror(number), name)))
+        return str(raised.value).rpartition("; ")[2]
+
+    assert said(errno.ENOSPC, None) == "make room or choose another folder"
+    assert said(errno.EROFS, "x/train.bin") == "choose another folder, or allow writing there"
+    assert said(errno.EACCES, str(path)) == "check the rights to it"
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path, build, tokenizer):

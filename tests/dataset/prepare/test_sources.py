@@ -101,6 +101,7 @@ def test_chats_and_pairs(tmp_path):
 def test_kind_of_a_source(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "# x"}\n{"text": "<html><body>x</body></html>"}')
     assert [kind for _, _, kind in documents(tmp_path / "a.jsonl", kind="markdown")] == ["markdown", "html"]
+    assert [kind for _, _, kind in documents(tmp_path / "a.jsonl", kind="text")] == ["text", "text"]
 
 
 @pytest.mark.parametrize("name", ["crawled", "notes.txt", "page.html"])

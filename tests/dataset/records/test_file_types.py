@@ -248,3 +248,57 @@ def test_chinese_text_in_another_encoding_is_told_how_to_convert(tmp_path, encod
     (bad,) = read_records(path)
     command = shlex.split(bad.detail.partition("convert it: ")[2])
     assert command == ["iconv", "-f", encoding.upper(), "-t", "UTF-8", str(path), ">", f"utf8_{name}"]
+
+
+@pytest.mark.parametrize("name, before, after", [("a.jsonl", '{"text": "', '"}'), ("a.csv", "text,id\n", ",1")])
+def test_a_line_of_few_characters_is_in_the_encoding_of_its_file(tmp_path, name, before, after):
+    texts = "好", "今天天气很好，我们去公园散步。"
+    lines = before + f"{after}\n{before if name == 'a.jsonl' else ''}".join(texts) + f"{after}\n"
+    (tmp_path / name).write_bytes(lines.encode("gbk"))
+    assert ["iconv -f GB18030" in bad.detail for bad in read_records(tmp_path / name)] == [True, True]
+    (tmp_path / name).write_bytes(lines.replace(texts[1], "fine").encode("gbk"))
+    assert ["iconv" in getattr(each, "detail", "") for each in read_records(tmp_path / name)] == [False, False]
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (
+            "内容,来源\nplain,web\n".encode("gbk"),
+            r"it looks like GB18030; convert it: iconv -f GB18030 .* > utf8_a\.csv",
+        ),
+        ("标题,text\n好,今天天气很好\n".encode("gbk"), "iconv -f GB18030"),
+        ("text,id\n一,1\n".encode("utf-16"), "it is UTF-16 or UTF-32: save it as UTF-8"),
+        ("Größe,text\n1,a\n".encode("latin-1"), r"byte 3 of the line is 0xf6\): save the file as UTF-8"),
+    ],
+)
+def test_names_of_columns_in_another_encoding_are_refused_with_what_converts_them(tmp_path, content, why):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(SproutError, match=f"a.csv:1: not .*{why}"):
+        list(read_records(tmp_path / "a.csv"))
+
+
+def test_an_array_of_many_small_elements_is_read_in_little_time(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps([{"text": "一"}] * 200_000, ensure_ascii=False), encoding="utf-8")
+    begun = time.process_time()
+    assert sum(1 for _ in read_records(tmp_path / "a.json")) == 200_000
+    assert time.process_time() - begun < 6  # it took 20 times that while what was left was copied for each
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "arrow"])
+def test_two_keys_that_differ_in_case_alone_are_refused(tmp_path, kind):
+    path, record = tmp_path / f"a.{kind}", {"Text": "one", "text": "two"}
+    if kind.startswith("json"):
+        path.write_text(json.dumps(record if kind == "jsonl" else [record, {"text": "three"}]))
+        assert [str(bad) for bad in read_records(path) if isinstance(bad, BadLine)] == [
+            f'{path}:1: two keys are the same but for upper case ("text": rename one of them)'
+        ]
+        return
+    table = pyarrow.Table.from_pylist([record])
+    if kind == "parquet":
+        pyarrow.parquet.write_table(table, path)
+    else:
+        with pyarrow.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+    with pytest.raises(SproutError, match=f"a.{kind}: two columns are called 'text': rename one of them"):
+        list(read_records(path))

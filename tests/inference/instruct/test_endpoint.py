@@ -1,10 +1,11 @@
 """An endpoint that is busy, fails, is slow or writes garbage; and how many requests are open at once."""
 
 import time
+from email.utils import formatdate
 
 import pytest
 
-from inference.instruct.endpoint import Endpoint
+from inference.instruct.endpoint import Endpoint, pause_of, seconds_of
 from inference.instruct.requests import Request
 from model.errors import SproutError, UsageError
 from tests.inference.instruct.stub import Stub, serving
@@ -41,6 +42,30 @@ def test_busy_and_failing_servers_are_asked_again():
     assert len(stub.answered) == 12
 
 
+def test_what_a_server_says_is_told_without_the_key():
+    for status in (429, 200):
+        said = '{"error": {"message": "no credit is left for secret-7"}}'
+        stub = Stub(lambda number, handler, status=status, said=said: handler.reply(status, said) or True)
+        with pytest.raises(SproutError, match=r"no credit is left for \*\*\*"):
+            replies(stub, retries=1, api_key="secret-7", in_flight=1)
+
+
+@pytest.mark.parametrize("asked, seconds", [("7", 7), ("1.5", 1.5), ("soon", 0), ("", 0), ("-3", 0), ("9" * 400, 60)])
+def test_seconds_that_a_server_asks_for(asked, seconds):
+    assert min(seconds_of(asked), 60) == seconds
+
+
+def test_a_date_that_a_server_asks_for():
+    assert 25 < seconds_of(formatdate(time.time() + 30, usegmt=True)) <= 30
+    assert seconds_of(formatdate(time.time() - 30, usegmt=True)) == 0
+    assert seconds_of("Mon, 30 Nov 99999 25:61:00 GMT") == 0
+
+
+def test_a_pause_is_never_shorter_than_asked():
+    assert all(10 <= pause_of(10, 1) <= 12 and 0.8 <= pause_of(0, 1) <= 1.2 for _ in range(200))
+    assert all(60 <= pause_of(3600, 1) <= 72 and pause_of(0, 3600) <= 72 for _ in range(200))
+
+
 def test_garbage_is_a_reply_without_a_text():
     found, _ = replies(Stub(lambda number, handler: handler.reply(200, "<html>") or True), REQUESTS[:2])
     assert {one.finish for one in found.values()} == {"garbage"}
@@ -63,7 +88,7 @@ def test_an_address_that_gives_web_pages_ends_the_run():
     found, _ = replies(stub, in_flight=1)
     assert [found[place].finish for place in range(12)] == [*["garbage"] * 3, "stop", *["garbage"] * 8]
     stub = Stub(lambda number, handler: handler.reply(200, "<html>") or True)
-    with pytest.raises(SproutError, match="gives no chat completion: is the address right"):
+    with pytest.raises(SproutError, match="gives no chat completion .<html>.: is the address right"):
         replies(stub, in_flight=1)
     assert 4 <= len(stub.bodies) < 12
 

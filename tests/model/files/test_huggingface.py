@@ -1,9 +1,11 @@
 """Export: `transformers` opens our folders without code, and an earlier export is never lost."""
 
+import errno
 import json
 import logging
 import os
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -253,3 +255,15 @@ def test_the_shipped_tokenizer_travels(tmp_path):
     chat = theirs.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
     assert chat == "<|im_start|>user\nHi<|im_end|>\n"
     assert import_folder(tmp_path / "hf")[2].fingerprint == ours.fingerprint
+
+
+def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path, small_tokenizer, monkeypatch):
+    network = random_network(SMALL)
+    for error, advice in (
+        (PermissionError(errno.EACCES, "no"), "allow writing"),
+        (OSError(errno.ENOSPC, "full"), "room"),
+    ):
+        monkeypatch.setattr("model.files.huggingface.save_file", Mock(side_effect=error))
+        with pytest.raises(SproutError, match=f"cannot write .*hf .*{advice}") as raised:
+            export_folder(tmp_path / "hf", network, small_tokenizer)
+        assert ("make room" in str(raised.value)) == (advice == "room")

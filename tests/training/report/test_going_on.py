@@ -1,11 +1,14 @@
 """A command that a message proposes can be pasted where the user stands."""
 
+import errno
 import os
 import shlex
 import subprocess
 import sys
 
-from training.report.going_on import GO_ON, ROOT, command_of
+import pytest
+
+from training.report.going_on import GO_ON, ROOT, cannot_append, command_of
 
 SAYS = """
 import sys
@@ -40,3 +43,9 @@ def test_a_script_is_named_so_that_it_is_found_from_anywhere(tmp_path, monkeypat
     assert command_of("eval_model.py", "--out_dir", "a b") == "python eval_model.py --out_dir 'a b'"
     monkeypatch.chdir(tmp_path)
     assert command_of("eval_model.py") == f"python {shlex.quote(str(ROOT / 'eval_model.py'))}"
+
+
+@pytest.mark.parametrize("number, advice", [(errno.ENOSPC, "make room"), (errno.EACCES, "allow writing there")])
+def test_a_file_that_cannot_grow_says_what_helps(number, advice, tmp_path):
+    said = str(cannot_append(tmp_path / "metrics.jsonl", OSError(number, "why")))
+    assert f"the last checkpoint is intact; {advice}, and go on with: " in said

@@ -1,6 +1,8 @@
+import time
+
 import pytest
 
-from dataset.prepare.cleaning.html import html_to_text
+from dataset.prepare.cleaning.html import _PREFORMATTED, html_to_text
 
 SENTENCE = "This sentence is long enough to be seen as the content of a page, which a short one is not."
 
@@ -25,6 +27,13 @@ SENTENCE = "This sentence is long enough to be seen as the content of a page, wh
 )
 def test_all_of_a_fragment_becomes_text(html, text):
     assert html_to_text(html) == text
+
+
+def test_elements_that_nothing_closes_take_no_time():
+    begun = time.process_time()
+    assert html_to_text("<math>x " * 10_000) == "x " * 9_999 + "x "
+    assert _PREFORMATTED.split("<pre>x " * 30_000 + "<pre>y</pre>")[1:] == ["<pre>y</pre>", ""]
+    assert time.process_time() - begun < 5  # it took many times that while each was looked for to the end
 
 
 def test_a_page_loses_what_surrounds_its_content():

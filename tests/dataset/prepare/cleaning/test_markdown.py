@@ -29,6 +29,35 @@ def test_what_a_reader_does_not_see_leaves(markdown, text):
     assert thin(markdown)[0] == text
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        r"设 $\mathbf{x}_i + w_{j}$ 和 $\{a\,b\}$",
+        r"a $a<b>c$ b $[a](b)$, $f_{1}(x)_2 _a_$",
+        r"行内 $$a \\ b$$ 之后",
+        r"so \(x_{1}*y*z_{2}\) and \[\{a\}\]",
+        "其中\n$$\na \\\\ b\n= c\n- d\n$$\n结束",
+        "- 设\n  \\[\n  a_{1}_b \\\\\n  \\]\n> $$\n> \\{a\\}\n> $$",
+        "\\begin{align*}\na &= b \\\\\n\\begin{matrix}1\\\\2\\end{matrix}\n\\end{align*}",
+    ],
+)
+def test_formulas_stay_as_they_are(formula):
+    assert thin(f"{formula}\n\n[c](d)")[0] == f"{formula}\n\nc"
+
+
+@pytest.mark.parametrize(
+    "markdown, text",
+    [
+        (r"$5 and _this_ is $6, \$7 [x](y) \$8", "$5 and *this* is $6, $7 x $8"),
+        (r"\[1\] says [x](y), \(or\) `$a$`", "[1] says x, (or) `$a$`"),
+        ("$$\n[x](y)\n\n$$", "$$\nx\n\n$$"),  # a blank line ends it
+        ("    $$\n\n[x](y) $$", "    $$\n\nx $$"),
+    ],
+)
+def test_what_only_looks_like_a_formula_is_thinned(markdown, text):
+    assert thin(markdown)[0] == text
+
+
 def test_what_leaves_is_counted_and_may_stay():
     markdown = "![a](b) [c](d) <i>e</i>"
     assert thin(markdown)[1] == {"images": 1, "links": 1, "HTML in Markdown": 2}

@@ -1,9 +1,10 @@
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from dataset.prepare.judging.judging import Verdict, judge, thresholds
+from dataset.prepare.judging.judging import Verdict, _without_code, judge, thresholds
 from dataset.prepare.judging.measures import Measured
 
 REAL = Path(__file__).parents[4].parent / "shared" / "data"
@@ -70,6 +71,14 @@ def test_code_is_judged_as_code():
     assert judge("{}[]();,\n" * 20, "code").rule == "letters and digits"
     assert judge("", "none").rule is None
     assert judge(ENGLISH + "\n```python\n" + "x = 1\n" * 50 + "```\nThis is the end.").rule is None
+
+
+def test_fences_that_nothing_closes_are_text_and_take_no_time():
+    opened = "```python x\n\n" * 30_000
+    begun = time.process_time()
+    assert judge(opened) == judge(opened.replace("`", "~")) and judge(opened).rule
+    assert time.process_time() - begun < 20  # it took minutes while each fence was looked for to the end
+    assert _without_code("a\n~~~\n```\nb\n~~~ x\n~~~ \nc\n```\nd") == "a\nc\n```\nd"
 
 
 def test_measures_by_hand():
