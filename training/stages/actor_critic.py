@@ -187,7 +187,7 @@ class ActorCritic:
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their scores, and writes them into samples.jsonl."""
-        samples = table(kept, kept["names"], self.args.table_rows)
+        samples = table(kept, kept["names"], kept["scores"], self.args.table_rows)
         step.show(samples, shown(samples))
 
     def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:

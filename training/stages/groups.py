@@ -107,7 +107,7 @@ class Groups:
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their rewards, and writes them into samples.jsonl."""
-        samples = table(kept, self.names, self.args.table_rows * self.args.group_size)
+        samples = table(kept, self.names, kept["total"], self.args.table_rows * self.args.group_size)
         step.show(samples, shown(samples))
 
 
