@@ -146,13 +146,31 @@ def test_what_is_mixed_in_obeys_on_bad_line_and_is_warned_about(workshop, tmp_pa
 
 def test_a_reward_may_change_the_messages_that_it_gets(workshop):
     def blanks(messages):
-        return [turn.update(content="") or 1.0 for turn, *_ in messages]
+        return [turn.update(content="") or result.update(content="") or 1.0 for turn, result, *_ in messages]
 
     prompt = StoredPrompt([1], [{"role": "user", "content": "a"}], [], {})
-    answer = Answer([1, 2], [False, True], ended=True, last=1)
+    result = {"role": "tool", "content": "3"}
+    answer = Answer([1, 2], [False, True], ended=True, last=1, between=[result])
     tokenizer = load_model(workshop.folder / "start.pth").tokenizer
     rewards_of([Reward("blanks", blanks)], [prompt], [answer], mock.Mock(max_new_tokens=1), tokenizer)
-    assert prompt.messages == [{"role": "user", "content": "a"}]
+    assert prompt.messages == [{"role": "user", "content": "a"}] and result["content"] == "3"
+
+
+def test_rewards_see_the_calls_and_results_of_an_answer_as_turns(workshop):
+    """So does a reward model with another tokenizer, which reads the messages."""
+    seen, tokenizer = [], load_model(workshop.folder / "start.pth").tokenizer
+    asked = [{"role": "user", "content": "3 + 4?"}]
+    between = [{"role": "assistant", "content": "<tool_call>...</tool_call>"}, {"role": "tool", "content": "7"}]
+    prompt, said = tokenizer.encode("all that was read"), tokenizer.encode("It is 7.")
+    answer = Answer([*prompt, *said], [False] * len(prompt) + [True] * len(said), True, len(prompt), 1, 0, between)
+
+    def looks(messages, prompts):
+        seen.extend(messages)
+        return [1.0] * len(prompts)
+
+    prompts = [StoredPrompt(prompt, asked, [], {})]
+    rewards_of([Reward("looks", looks)], prompts, [answer], mock.Mock(max_new_tokens=1), tokenizer)
+    assert seen == [[*asked, *between, {"role": "assistant", "content": "It is 7."}]]
 
 
 @pytest.mark.parametrize("more", [(), ("--lora", "--lora_rank=4")])

@@ -143,7 +143,8 @@ def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer, c
     columns = {name: [prompt.columns.get(name) for prompt in prompts] for name in names}
     columns |= {
         "messages": [
-            [*map(dict, p.messages), {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)
+            [*map(dict, [*prompt.messages, *answer.between]), {"role": "assistant", "content": text}]
+            for prompt, answer, text in zip(prompts, answers, texts, strict=True)
         ],
         "prompt_ids": before,
         "completion_ids": ids,
