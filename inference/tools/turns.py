@@ -55,6 +55,7 @@ class Episode:
     ids: of the prompt and all that follows. actions: which of them the model sampled, the ends of its turns included.
     ended: the model ended its last turn, and called nothing in it. truncated: anything else; tokens, turns or positions
         were too few.
+    between: the turns between the prompt and the last turn, those with calls and their results, as messages.
     """
 
     ids: list[int]
@@ -64,6 +65,7 @@ class Episode:
     turns: int = 0  # of the model
     calls: int = 0  # made, those that failed included
     failed: int = 0  # calls that were answered with an error
+    between: list[dict] = field(default_factory=list)
     last: int = field(default=0, repr=False)  # where the last turn of the model begins
 
     @property
@@ -151,6 +153,8 @@ def _goes_on(episode: Episode, renderer, toolbox, results, max_turns: int, limit
         episode.truncated = True
         return False
     episode.add(following, action=False)
+    episode.between.append({"role": "assistant", "content": said(renderer, turn)})
+    episode.between += [{"role": "tool", "content": answer.text} for answer in answers]
     return True
 
 

@@ -12,10 +12,11 @@ from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop
 from training.rewards.loading import Reward
-from training.stages.advice import Advice
+from training.stages.advice import Advice, faults_in
 from training.stages.answer_rows import Answer
 from training.stages.groups import Groups, rewards_of
 from training.stages.mixed_in import MixedIn
+from training.stages.rollout_report import shown
 from training.stages.rollouts import from_kept
 
 ONE = ("--max_steps=1", "--eval_interval=0", "--learning_rate=0.001")
@@ -145,13 +146,31 @@ def test_what_is_mixed_in_obeys_on_bad_line_and_is_warned_about(workshop, tmp_pa
 
 def test_a_reward_may_change_the_messages_that_it_gets(workshop):
     def blanks(messages):
-        return [turn.update(content="") or 1.0 for turn, *_ in messages]
+        return [turn.update(content="") or result.update(content="") or 1.0 for turn, result, *_ in messages]
 
     prompt = StoredPrompt([1], [{"role": "user", "content": "a"}], [], {})
-    answer = Answer([1, 2], [False, True], ended=True, last=1)
+    result = {"role": "tool", "content": "3"}
+    answer = Answer([1, 2], [False, True], ended=True, last=1, between=[result])
     tokenizer = load_model(workshop.folder / "start.pth").tokenizer
     rewards_of([Reward("blanks", blanks)], [prompt], [answer], mock.Mock(max_new_tokens=1), tokenizer)
-    assert prompt.messages == [{"role": "user", "content": "a"}]
+    assert prompt.messages == [{"role": "user", "content": "a"}] and result["content"] == "3"
+
+
+def test_rewards_see_the_calls_and_results_of_an_answer_as_turns(workshop):
+    """So does a reward model with another tokenizer, which reads the messages."""
+    seen, tokenizer = [], load_model(workshop.folder / "start.pth").tokenizer
+    asked = [{"role": "user", "content": "3 + 4?"}]
+    between = [{"role": "assistant", "content": "<tool_call>...</tool_call>"}, {"role": "tool", "content": "7"}]
+    prompt, said = tokenizer.encode("all that was read"), tokenizer.encode("It is 7.")
+    answer = Answer([*prompt, *said], [False] * len(prompt) + [True] * len(said), True, len(prompt), 1, 0, between)
+
+    def looks(messages, prompts):
+        seen.extend(messages)
+        return [1.0] * len(prompts)
+
+    prompts = [StoredPrompt(prompt, asked, [], {})]
+    rewards_of([Reward("looks", looks)], prompts, [answer], mock.Mock(max_new_tokens=1), tokenizer)
+    assert seen == [[*asked, *between, {"role": "assistant", "content": "It is 7."}]]
 
 
 @pytest.mark.parametrize("more", [(), ("--lora", "--lora_rank=4")])
@@ -162,6 +181,24 @@ def test_the_first_ratio_is_1_and_the_reference_is_the_first_policy(workshop, mo
     (line,) = workshop.result(f"first{len(more)}").metrics
     assert abs(line["min_ratio_first"] - 1) < 1e-5 and abs(line["max_ratio_first"] - 1) < 1e-5
     assert line["min_ratio"] < 1 < line["max_ratio"]
+
+
+def test_the_best_answer_is_that_of_the_largest_weighted_sum(capsys, workshop):
+    """A weight below 0 turns the order around."""
+    result = run(workshop, "best", "rewards.py:first_byte:-2", *ONE, "--sample_interval=1", "--table_rows=1")
+    samples = [json.loads(line) for line in (result.logs / "samples.jsonl").read_text().splitlines()]
+    rewards = [reward for each in samples if (reward := each["rewards"]["first_byte"]) is not None]
+    assert min(rewards) < max(rewards) and [
+        each["reward"] for each in samples if each["reward"] is not None
+    ] == pytest.approx([-2 * reward for reward in rewards], abs=1e-5)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    [first_byte ")]
+    assert [float(line.split("]")[0].split()[-1]) for line in said] == [min(rewards), max(rewards)]
+
+
+def test_answers_that_are_not_rated_are_neither_the_best_nor_the_worst():
+    answers = [("a", -1.0), ("b", None), ("c", -3.0), ("d", -2.0)]
+    samples = [{"prompt": "p", "answer": a, "reward": r, "rewards": {"x": r}, "ended": True} for a, r in answers]
+    assert shown(samples).split("\n") == ["  p", "    [x -1] a", "    [x -3] c"]
 
 
 def test_equal_rewards_change_nothing(workshop):
@@ -244,9 +281,12 @@ def test_fit_keeps_the_prompts_of_a_step(workshop):
     workshop.main([*command, "--prompts_per_step=3"])
 
 
+FLAGS = {"max_new_tokens": 9, "dynamic_sampling": 0, "mask_truncated": False, "tools": None}
+
+
 class Said:
     def __init__(self):
-        self.args, self.lines = mock.Mock(max_new_tokens=9), []
+        self.args, self.lines = mock.Mock(**FLAGS), []
 
     def say(self, line):
         self.lines.append(line)
@@ -262,3 +302,16 @@ def test_advice_is_given_after_five_steps_in_a_row_and_once():
     for _ in range(5):
         advice.after(mock.Mock(metrics={"completions/clipped_ratio": 0.9}))
     assert len(run.lines) == 3 and "mine has rated no answer" in run.lines[1] and "--max_new_tokens 9" in run.lines[2]
+
+
+def test_advice_names_no_flag_that_is_given_already_and_every_limit_that_cuts():
+    metrics = {"frac_reward_zero_std": 1.0, "completions/clipped_ratio": 0.9}
+    equal, cut = (faults_in(metrics, mock.Mock(**FLAGS), [])[fault] for fault in ("equal", "cut"))
+    assert equal.endswith("a finer reward, a larger --group_size or --dynamic_sampling 2")
+    assert "reached --max_new_tokens 9 without" in cut
+    assert cut.endswith(": raise it, add --reward overlong or add --mask_truncated")
+    given = FLAGS | {"dynamic_sampling": 1, "mask_truncated": True, "tools": ["a"], "max_turns": 2, "max_seq_len": 64}
+    found = faults_in(metrics | {"rewards/overlong/mean": 0.0}, mock.Mock(**given), ["overlong"])
+    assert found["equal"].endswith("a finer reward or a larger --group_size")
+    assert "reached --max_new_tokens 9, --max_turns 2 or --max_seq_len 64 without an end: raise it" in found["cut"]
+    assert "overlong" not in found["cut"] and "--mask_truncated" not in found["cut"]

@@ -72,6 +72,9 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
     names = "objective/kl objective/entropy objective/scores objective/rlhf_reward objective/non_score_reward"
     names += " policy/approxkl policy/clipfrac policy/entropy loss/policy loss/value loss/ptx val/ratio val/ratio_first"
     assert set(names.split()) <= line.keys() and abs(line["max_ratio_first"] - 1) < 1e-5 and line["objective/kl"] == 0
+    returns = torch.cat([kept["returns"][i, : len(own)] for i, own in enumerate(advantages)]).double()
+    explained = 1 - flat.var() / returns.var()  # an advantage is R - V
+    assert line["critic/explained_variance"] == pytest.approx(explained.item(), abs=1e-4)
 
 
 def test_what_is_watched_is_measured_and_changes_nothing(workshop):

@@ -56,8 +56,10 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     whole = curve.tokens * max(1.0, (known.steps or 0) / max(1, curve.last))  # tokens, at the end of the run
     expected = expected_bits_per_byte(known, whole)
     verdict = _not_finite(curve, known)
-    if verdict is None and len(curve.loss) < FEWEST_JUDGED:
-        few = f"losses so far: {len(curve.loss)}, too few to judge"
+    # In what learns from rewards the policy may have no loss for many steps, as in PPO while its critic warms up.
+    seen, what = (len(lines), "steps") if known.kind == "prompt" else (len(curve.loss), "losses")
+    if verdict is None and seen < FEWEST_JUDGED:
+        few = f"{what} so far: {seen}, too few to judge"
         ended = known.steps and curve.last >= known.steps
         advice = f"train for {FEWEST_JUDGED} steps or more: more text or --epochs, a larger --max_steps, or a smaller"
         advice = f"{advice} --batch_size" if ended else f"look again after {FEWEST_JUDGED} steps"

@@ -8,11 +8,12 @@ import numpy as np
 from training.diagnosis.curve import finite
 from training.diagnosis.next_command import next_command
 from training.diagnosis.rate_faults import lower_rate
+from training.diagnosis.student import point_of
 from training.diagnosis.verdict import DIVERGED, HEALTHY, LEARNED_LITTLE, Verdict
 from training.report.description import Description
 
-# Normal points: chance alone, as each step has other prompts, rises so much in 1 of 40 runs, and falls in 1 of 200.
-ROSE, FELL = 1.960, 2.576
+# Up or down: chance alone, as each step has other prompts, rises so much in 1 of 40 runs, and falls in 1 of 200.
+ROSE, FELL = 0.05, 0.01
 
 
 def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
@@ -28,19 +29,12 @@ def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
     of_held_out += f" at step {lines[-1]['step']:,}" + (f" of {run.steps:,}" if run.steps else "")
     error = float(np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / len(first))) if rewards[1:] else math.inf
     freedom = max(1, 2 * len(first) - 2)
-    if ends - begins > _of_student(ROSE, freedom) * error:
+    if ends - begins > point_of(ROSE, freedom) * error:
         command = next_command(run.stage, source)
         advice = f"go on with: {command}" if command else "nothing: use it"
         return Verdict(HEALTHY, None, f"the reward rose from {begins:.3f} to {ends:.3f}{of_held_out}", advice)
-    if begins - ends > _of_student(FELL, freedom) * error:
+    if begins - ends > point_of(FELL, freedom) * error:
         return Verdict(DIVERGED, None, f"the reward fell from {begins:.3f} to {ends:.3f}{of_held_out}", lower_rate(run))
     sentence = f"the reward was {begins:.3f} and is {ends:.3f}, no more than chance{of_held_out}"
     advice = "look at the answers in samples.jsonl; train longer, or with a larger --learning_rate"
     return Verdict(LEARNED_LITTLE, None, sentence, advice)
-
-
-def _of_student(point: float, freedom: int) -> float:
-    """The point of Student's t distribution for a normal one, within 1 % from 8 degrees of freedom on (Abramowitz and
-    Stegun 1964, 26.7.5)."""
-    second = (5 * point**5 + 16 * point**3 + 3 * point) / (96 * freedom**2)
-    return point + (point**3 + point) / (4 * freedom) + second

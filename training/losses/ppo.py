@@ -13,6 +13,8 @@ from torch import Tensor
 
 from training.losses.policy import PolicyLoss, Settings, policy_loss
 
+SMALLEST_SPREAD = 1e-12  # of the mean square; a smaller variance of float32 numbers is rounding
+
 
 def clipped_policy_loss(
     log_p: Tensor, old: Tensor, advantages: Tensor, mask: Tensor, low: float = 0.2, high: float = 0.2
@@ -48,14 +50,20 @@ def shaped_rewards(
     return torch.where(mask, -kl_coef * kl, 0) + torch.where(last, worth[:, None], 0)
 
 
-def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
+def explained_variance(errors: Tensor, returns: Tensor) -> float:
     """1 - Var(R - V) / Var(R) over the actions: 1 if the critic is always right, 0 if it is as good as a constant.
 
-    Also 0 if the returns do not vary, when there is nothing to explain.
+    errors, returns: the `moments` of R - V and of R (`training/losses/advantages.py`), of all processes. Also 0 if the
+    returns do not vary, when there is nothing to explain.
     """
-    wide = returns[mask].double()
-    spread = wide.var(correction=0)
-    return (1 - (wide - values[mask].double()).var(correction=0) / spread).item() if spread > 0 else 0.0
+    (unexplained, _), (spread, mean_square) = (_variance(each) for each in (errors, returns))
+    return 1 - unexplained / spread if spread > SMALLEST_SPREAD * mean_square else 0.0
+
+
+def _variance(moments: Tensor) -> tuple[float, float]:
+    """The variance and the mean square of what has these moments; 0 and 0 of nothing."""
+    count, total, squares = moments.tolist()
+    return (max(0.0, squares - total**2 / count) / count, squares / count) if count else (0.0, 0.0)
 
 
 def next_kl_coef(coefficient: float, kl: float, target: float, horizon: float) -> float:

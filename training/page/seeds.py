@@ -1,16 +1,16 @@
 """Whether a difference between two settings is more than what seeds make: pure functions.
 
 Every setting was trained with one seed or several. What differs between seeds of one setting is chance; its variance is
-pooled over the settings, and the difference of two means is compared with it by Student's t distribution
-(Student 1908, https://doi.org/10.1093/biomet/6.1.1).
+pooled over the settings, and the difference of two means is compared with it by Student's t distribution.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# Two-sided 5 % points of Student's t distribution with 1, 2, ... degrees of freedom; the normal one has 1.960.
-POINTS = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+from training.diagnosis.student import point_of
+
+BEYOND = 0.05  # a difference that chance makes in so small a share of all cases counts as more than chance
 
 
 @dataclass(frozen=True)
@@ -43,5 +43,4 @@ def compare(settings: Mapping[str, Sequence[float]], first: str, second: str) ->
     if spread is None:
         return Difference(difference, None)
     deviation, freedom = spread
-    point = POINTS[min(freedom, len(POINTS)) - 1]
-    return Difference(difference, point * deviation * math.sqrt(1 / len(a) + 1 / len(b)))
+    return Difference(difference, point_of(BEYOND, freedom) * deviation * math.sqrt(1 / len(a) + 1 / len(b)))

@@ -36,7 +36,7 @@ def _rated(samples: list[dict]) -> str:
     parts = []
     for step in spread_out(sorted(by_step), MOST_STEPS):
         for prompt, answers in list(by_step[step].items())[:2]:
-            answers = sorted(answers, key=_total, reverse=True)
+            answers = sorted([each for each in answers if _is_rated(each)] or answers, key=_total, reverse=True)
             rows = "".join(
                 f"<dt>{html.escape(_rewards(each))}</dt><dd>{_text(each['answer'])}"
                 f"{'' if each.get('ended', True) else ' <i>(cut)</i>'}</dd>"
@@ -49,7 +49,14 @@ def _rated(samples: list[dict]) -> str:
     return "<h3>Answers and their rewards, the best and the worst of a prompt</h3>" + "".join(parts)
 
 
+def _is_rated(sample: dict) -> bool:
+    return sample.get("reward", 0.0) is not None  # null: no reward has rated it
+
+
 def _total(sample: dict) -> float:
+    """The weighted sum of an answer's rewards; earlier versions of Sprout wrote only what it is made of."""
+    if (total := finite(sample.get("reward"))) is not None:
+        return total
     rewards = sample.get("rewards")
     return sum(finite(value) or 0.0 for value in rewards.values()) if isinstance(rewards, dict) else 0.0
 

@@ -123,6 +123,8 @@ class ActorCritic:
         kl = k1(old, first) * mask
         shaped = shaped_rewards(scores, kl, mask, self.kl_coef, kept["ended"], args.no_end_penalty)
         advantages, returns = gae(shaped, values, mask, args.gamma, args.gae_lambda)
+        # An advantage is R - V, so both what whitens it and what the critic explains follow from these.
+        of_all = sum(distributed.gathered(torch.stack([moments(each, mask) for each in (advantages, returns)])))
         return kept | {
             "kl_coef": self.kl_coef,
             "scores": scores,
@@ -131,9 +133,9 @@ class ActorCritic:
             "kl": kl,
             "old": old,
             "values": values,
-            "advantages": whiten(advantages, mask, sum(distributed.gathered(moments(advantages, mask)))),
+            "advantages": whiten(advantages, mask, of_all[0]),
             "returns": returns,
-            "explained": explained_variance(values, returns, mask),
+            "explained": explained_variance(*of_all),
         }
 
     def batches(self, step, kept: dict, update: int) -> Iterator[tuple]:
@@ -150,9 +152,8 @@ class ActorCritic:
         sums = {"kl": kl, "scores": scores, "non_score_reward": beside, "rlhf_reward": scores + beside}
         sums["entropy"] = -kept["old"].sum(dim=1)  # of whole answers, estimated from what was drawn
         step.measure(count, **{f"objective/{name}": values.sum() for name, values in sums.items()})
-        step.measure(1, **{"objective/kl_coef": kept["kl_coef"]})
-        if count:  # another process may have prompts where this one has none
-            step.measure(1, **{"critic/explained_variance": kept["explained"]})
+        # These are the same in every process.
+        step.measure(1, **{"objective/kl_coef": kept["kl_coef"], "critic/explained_variance": kept["explained"]})
 
     def measure_update(self, step, update: int, batch: AnswerBatch, policy_loss, value_loss, log_p, old, entropy):
         """Notes the losses of a micro-batch, and what is known of them, by the names of trl's PPO."""
@@ -186,7 +187,7 @@ class ActorCritic:
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their scores, and writes them into samples.jsonl."""
-        samples = table(kept, kept["names"], self.args.table_rows)
+        samples = table(kept, kept["names"], kept["scores"], self.args.table_rows)
         step.show(samples, shown(samples))
 
     def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:

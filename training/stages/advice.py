@@ -27,13 +27,23 @@ def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:
             found[name] = f"the reward {name} has rated no answer: do the records hold what it compares with?"
     equal, cut = metrics.get("frac_reward_zero_std", 0.0), metrics.get("completions/clipped_ratio", 0.0)
     if equal > MOST_EQUAL:
+        ways = ["prompts that are sometimes answered well", "a finer reward", "a larger --group_size"]
+        ways += ["--dynamic_sampling 2"] * (not args.dynamic_sampling)
         found["equal"] = (
             f"nearly all groups had equal rewards ({equal:.0%} in the last one), so nothing is learned from them: take"
-            " prompts that are sometimes answered well, a finer reward, a larger --group_size, or --dynamic_sampling 2"
+            f" {one_of(ways)}"
         )
     if cut > MOST_CUT:
+        limits = [f"--max_new_tokens {args.max_new_tokens}"]
+        limits += [f"--max_turns {args.max_turns}", f"--max_seq_len {args.max_seq_len}"] * bool(args.tools)
+        ways = ["raise it", *["add --reward overlong"] * ("overlong" not in names)]
+        ways += ["add --mask_truncated"] * (not args.mask_truncated)
         found["cut"] = (
-            f"most answers ({cut:.0%} in the last one) reached --max_new_tokens {args.max_new_tokens} without an end:"
-            " raise it, or add --reward overlong, or --mask_truncated"
+            f"most answers ({cut:.0%} in the last one) reached {one_of(limits)} without an end: {one_of(ways)}"
         )
     return found
+
+
+def one_of(ways: list[str]) -> str:
+    """Words to choose from: `a, b or c`."""
+    return " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))

@@ -37,6 +37,7 @@ class Answer:
     last: int  # where its last turn begins; without tools it has one
     calls: int = 0  # calls of tools
     failed: int = 0  # calls that were answered with an error
+    between: Sequence[dict] = ()  # its turns with calls, and their results, as messages; known while it is rated
 
     @property
     def completion(self) -> list[int]:

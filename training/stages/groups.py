@@ -107,7 +107,7 @@ class Groups:
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their rewards, and writes them into samples.jsonl."""
-        samples = table(kept, self.names, self.args.table_rows * self.args.group_size)
+        samples = table(kept, self.names, kept["total"], self.args.table_rows * self.args.group_size)
         step.show(samples, shown(samples))
 
 
@@ -143,7 +143,8 @@ def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer, c
     columns = {name: [prompt.columns.get(name) for prompt in prompts] for name in names}
     columns |= {
         "messages": [
-            [*map(dict, p.messages), {"role": "assistant", "content": t}] for p, t in zip(prompts, texts, strict=True)
+            [*map(dict, [*prompt.messages, *answer.between]), {"role": "assistant", "content": text}]
+            for prompt, answer, text in zip(prompts, answers, texts, strict=True)
         ],
         "prompt_ids": before,
         "completion_ids": ids,

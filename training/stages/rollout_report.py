@@ -66,22 +66,26 @@ def measure_loss(step, found: PolicyLoss) -> None:
     step.measure_range(**found.ranges)
 
 
-def table(kept: dict, names: Sequence[str], count: int) -> list[dict]:
-    """The first `count` answers with their rewards, as they go into samples.jsonl."""
-    found, lengths = [], lengths_of(kept).tolist()
+def table(kept: dict, names: Sequence[str], total: Tensor, count: int) -> list[dict]:
+    """The first `count` answers with their rewards, as they go into samples.jsonl. total [S]: what is learned from."""
+    found, lengths, totals = [], lengths_of(kept).tolist(), total.tolist()
     for index, values in enumerate(kept["rewards"][:count].tolist()):
         found.append(
             {
                 "prompt": kept["prompts"][index],
                 "answer": kept["texts"][index],
-                "rewards": {
-                    n: None if math.isnan(v) else float(f"{v:.6g}") for n, v in zip(names, values, strict=True)
-                },
+                "reward": _rounded(totals[index]),
+                "rewards": {name: _rounded(value) for name, value in zip(names, values, strict=True)},
                 "tokens": lengths[index],
                 "ended": bool(kept["ended"][index]),
             }
         )
     return found
+
+
+def _rounded(reward: float) -> float | None:
+    """None for NaN, an answer that is not rated."""
+    return None if math.isnan(reward) else float(f"{reward:.6g}")
 
 
 def shown(samples: list[dict]) -> str:
@@ -91,7 +95,8 @@ def shown(samples: list[dict]) -> str:
         by_prompt.setdefault(sample["prompt"], []).append(sample)
     for prompt, answers in by_prompt.items():
         lines.append(f"  {_cut(prompt)}")
-        answers.sort(key=lambda each: -sum(value or 0 for value in each["rewards"].values()))
+        answers = [each for each in answers if each["reward"] is not None] or answers
+        answers.sort(key=lambda each: -(each["reward"] or 0.0))
         for each in answers[:1] + answers[1:][-1:]:
             rewards = ", ".join(f"{name} {value:g}" for name, value in each["rewards"].items() if value is not None)
             lines.append(f"    [{rewards}] {_cut(each['answer'])}{'' if each['ended'] else ' (cut)'}")

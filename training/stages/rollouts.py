@@ -66,7 +66,7 @@ def sample_answers(
                 generator=generator,
                 stop=machine.poll,  # never stops the sampling; raises after a signal
             )
-    return [Answer(one.ids, one.actions, one.ended, one.last, one.calls, one.failed) for one in found]
+    return [Answer(one.ids, one.actions, one.ended, one.last, one.calls, one.failed, one.between) for one in found]
 
 
 def generator_of(device, *key) -> torch.Generator:

@@ -203,7 +203,14 @@ def test_episodes_go_on_until_nothing_is_called(renderer, talk):
     ]
     two = told(renderer, episodes["two"])
     assert '2\n</tool_response>\n<tool_response>\n{"error": "division by zero"}\n' in two[2][1] and len(two) == 6
-    assert said(renderer, episodes["two"].last_turn) == "九。"
+    assert said(renderer, episodes["two"].last_turn) == "九。" and not episodes["plain"].between
+    roles = [(each["role"], each["content"]) for each in episodes["two"].between]
+    assert roles[:3] == [
+        ("assistant", call("1+1") + "\n" + call("2/0")),
+        ("tool", "2"),
+        ("tool", '{"error": "division by zero"}'),
+    ]
+    assert roles[3][0] == "assistant" and roles[3][1].startswith("<think>") and roles[4:] == [("tool", "9")]
     assert "has no </tool_call>" in told(renderer, episodes["broken"])[2][1]
 
 

@@ -128,6 +128,15 @@ def test_what_learns_from_rewards_is_judged_by_them():
     assert diagnose(warm, facts).name == DIVERGED
 
 
+def test_a_short_run_of_rewards_counts_its_steps_and_not_its_losses():
+    """While its critic warms up, the policy has none."""
+    facts = Description(stage="ppo", kind="prompt", steps=24, learning_rate=1e-4)
+    few = rewarded(lambda share: 0.5, steps=12, warm_up=10)
+    assert diagnose(few, facts).sentence == "steps so far: 12, too few to judge"
+    enough = rewarded(lambda share: 0.4 + 0.4 * share, steps=24, warm_up=10)
+    assert diagnose(enough, facts).name == HEALTHY
+
+
 @pytest.mark.parametrize("steps", [20, 80])
 def test_noise_alone_is_seldom_judged(steps):
     """Chance alone rises in 1 of 40 runs, and falls in 1 of 200."""

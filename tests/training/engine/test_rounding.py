@@ -1,5 +1,7 @@
 """A gradient that is only rounding updates nothing, since optimizers would magnify it to full steps."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -7,6 +9,7 @@ import torch.nn.functional as F
 from model.log_probabilities import token_log_probabilities
 from tests.support import random_network
 from tests.training.support import SMALL
+from training.engine.no_update import note
 from training.engine.optimizers import build_optimizers
 from training.engine.update import Updater
 
@@ -50,6 +53,19 @@ def test_pairs_that_contradict_one_another_move_no_weight(line):
     # No momentum goes on in its place.
     result, moved = step(line, 0 * preference(line[0], answers, answers.flip(0)))
     assert result.grad_norm == 0 and result.still and not moved
+
+
+@pytest.mark.parametrize(
+    "name, norm, words",
+    [("model", 3e-6, "gradient in step 7 is only rounding"), ("critic", 0.0, "gradient of the critic in step 7 is 0")],
+)
+def test_the_first_such_update_of_a_network_is_said(name, norm, words):
+    """In PPO those of the policy go on while all values of the critic are clipped."""
+    said, updater = [], SimpleNamespace(still=0)
+    step = SimpleNamespace(number=7, _updaters={name: updater}, _machine=SimpleNamespace(say=said.append))
+    for updater.still in (1, 2):
+        note(step, name, SimpleNamespace(still=True, skipped=None, grad_norm=norm), {})
+    assert len(said) == 1 and words in said[0]
 
 
 @pytest.mark.parametrize("times, moves", [(0.9, False), (1.1, True)])

@@ -2,10 +2,12 @@
 
 import math
 import statistics
+import warnings
 
 import pytest
 import torch
 
+from training.losses.advantages import moments
 from training.losses.ppo import (
     clipped_policy_loss,
     clipped_value_loss,
@@ -23,6 +25,11 @@ def drawn(count: int, seed=0) -> list[torch.Tensor]:
     torch.manual_seed(seed)
     found = [each.masked_fill(~MASK, math.nan) for each in torch.randn(count, 3, 5, dtype=torch.float64)]
     return [found[0].requires_grad_(), *found[1:]]
+
+
+def by_answer(mask: torch.Tensor) -> list[torch.Tensor]:
+    """The mask [S, A] of each answer alone."""
+    return [mask & (torch.arange(len(mask)) == number)[:, None] for number in range(len(mask))]
 
 
 def columns(*tensors) -> list[tuple[float, ...]]:
@@ -88,10 +95,26 @@ def test_explained_variance():
     errors = [target - value for value, target in columns(values, returns)]
     targets = returns[MASK].tolist()
     expected = 1 - statistics.pvariance(errors) / statistics.pvariance(targets)
-    assert explained_variance(values.detach(), returns, MASK) == pytest.approx(expected, rel=1e-9)
-    assert explained_variance(returns + 3, returns, MASK) == pytest.approx(1)  # a constant error is no variance
-    assert explained_variance(torch.zeros(3, 5), returns, MASK) == pytest.approx(0)
-    assert explained_variance(returns, torch.ones(3, 5), MASK) == 0
+
+    def explained(values, returns):
+        return explained_variance(moments(returns - values, MASK), moments(returns, MASK))
+
+    assert explained(values, returns) == pytest.approx(expected, rel=1e-9)
+    assert explained(returns + 3, returns) == pytest.approx(1)  # a constant error is no variance
+    assert explained(torch.zeros(3, 5), returns) == pytest.approx(0)
+    assert explained(returns, torch.full((3, 5), 0.1)) == 0
+
+
+def test_what_a_critic_explains_is_of_the_actions_of_all_processes():
+    """The mean over processes is another number; and one without prompts, in the last step of an epoch, has none."""
+    values, returns = (each.detach() for each in drawn(2))
+    parts = [torch.stack([moments(each, mask) for each in (returns - values, returns)]) for mask in by_answer(MASK)]
+    whole = torch.stack([moments(returns - values, MASK), moments(returns, MASK)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nothing = torch.stack([moments(values[:0], MASK[:0])] * 2)
+        assert explained_variance(*nothing) == 0
+        assert explained_variance(*sum(parts, nothing)) == pytest.approx(explained_variance(*whole), rel=1e-9)
 
 
 def test_the_coefficient_follows_the_kl():

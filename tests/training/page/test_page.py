@@ -99,6 +99,13 @@ def test_rewards_come_first_and_the_best_and_worst_answer_are_shown(tmp_path):
     titles = re.findall("<figcaption>(.*?)</figcaption>", page)
     assert titles[:2] == ["reward", "KL to the reference, nats"] and "rewards/exact/mean" in titles
     assert "exact 1" in page and ">wrong</dd>" in page and "middling" not in page
+    # Weights may turn the order around, and what no reward has rated is neither.
+    for each, reward in zip(samples, (-1.0, 0.0, 2.0)):
+        each["reward"] = reward
+    samples.append(samples[0] | {"answer": "unrated", "reward": None, "rewards": {"exact": None}})
+    metrics.with_name("samples.jsonl").write_text("".join(json.dumps(each) + "\n" for each in samples))
+    page = page_of([metrics])
+    assert page.index(">wrong</dd>") < page.index(">42</dd>") and "unrated" not in page and "middling" not in page
 
 
 @pytest.mark.parametrize("name", ["pretrain_64", "other_64"])

@@ -9,7 +9,7 @@ import pytest
 from tests.training.page.logs import write_run
 from training.page.left import what_is_left
 from training.page.page import page_of
-from training.page.seeds import POINTS, compare, pooled_deviation
+from training.page.seeds import compare, pooled_deviation
 from training.page.several import BESIDE_THE_POINT, differing, sentences, settings_of
 from training.stages.arguments import (
     NOTHING,
@@ -157,9 +157,8 @@ def test_the_spread_is_pooled_over_settings():
     assert compare({"a": [1.0], "b": [2.0]}, "a", "b").is_more is None
 
 
-@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("seeds", [2, 3, 5, 20])
 def test_chance_alone_is_taken_for_more_in_one_of_twenty_cases(seeds):
     noise = random.Random(seeds)
     cases = [{n: [noise.gauss(0, 1) for _ in range(seeds)] for n in "ab"} for _ in range(4000)]
     assert sum(compare(each, "a", "b").is_more for each in cases) / len(cases) == pytest.approx(0.05, abs=0.015)
-    assert list(POINTS) == sorted(POINTS, reverse=True)
