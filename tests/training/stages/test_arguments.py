@@ -134,8 +134,10 @@ def test_a_value_that_cannot_be_is_refused_with_the_flag_named(words):
 
 
 def test_validation_files_or_a_share_of_the_data():
-    said = refusal("--val_path", "v.jsonl", "--val_ratio", "0.1")
-    assert "--val_ratio: not allowed with argument --val_path" in said
+    for ratio in ("0.1", "0.01"):  # the second one is the default
+        assert "--val_path names files instead" in refusal("--val_path", "v.jsonl", "--val_ratio", ratio)
+    args = parse("--val_path", "v.jsonl", "--val_ratio", "0")  # nothing of the data, and these files
+    assert (args.val_path, args.val_ratio) == (["v.jsonl"], 0)
 
 
 def test_switches_turn_on_and_off_and_leave_open():

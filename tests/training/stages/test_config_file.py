@@ -20,6 +20,9 @@ def test_config_gives_defaults_and_the_command_line_wins(config_file):
     assert parse("--qk_norm", "--config", path).qk_norm is True
     args = parse("--val_ratio", "0.1", "--config", path)  # takes the place of the file's val_path
     assert (args.val_path, args.val_ratio) == (None, 0.1)
+    assert parse("--config", config_file("val_ratio: 0\nval_path: c.txt\n")).val_path == ["c.txt"]
+    args = parse("--val_path", "v.jsonl", "--config", config_file("val_ratio: 0.1\n"))
+    assert (args.val_path, args.val_ratio) == (["v.jsonl"], 0.01)
 
 
 @pytest.mark.parametrize(
