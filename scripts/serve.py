@@ -8,6 +8,7 @@ The best is the first of chat, grpo, ppo, dpo, rlhf, reason, full_sft, merged, d
 the newest. A request may name any other weight of the folder. Requests are answered together, in one running batch.
 """
 
+import logging
 import os
 import socket
 import sys
@@ -99,6 +100,11 @@ def main(argv=None) -> None:
                 where = f"[{args.host}]" if ":" in args.host else args.host
                 url = f"http://{where}:{self.servers[0].sockets[0].getsockname()[1]}"
                 say(f"{name}: a chat page at {url}, OpenAI's interface at {url}/v1; Ctrl-C ends")
+
+        async def shutdown(self, sockets=None) -> None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback for each request it cuts off
+            server.end()
+            await super().shutdown(sockets)
 
     try:
         Announced(uvicorn.Config(server.app, args.host, args.port, **settings)).run()
