@@ -68,7 +68,7 @@ def main(argv=None) -> None:
     from inference.benchmark.report import as_json, remarks, table
     from inference.benchmark.running import Settings, run_task, score_task
     from inference.benchmark.tasks import read_tasks
-    from inference.weights import open_network
+    from inference.weights import name_of, open_network
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
     from model.disk import write_atomically
@@ -89,7 +89,7 @@ def main(argv=None) -> None:
         reuse_freed_memory()
 
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
-    name = Path(loaded.source).stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    name = name_of(loaded.source) + (f"+{name_of(args.lora)}" if args.lora else "")
     path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
     refuse_replacing(args, path)
     positions = loaded.model.config.max_position_embeddings

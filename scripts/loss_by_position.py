@@ -64,7 +64,7 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
     from inference.positions import buckets, long_texts, loss_by_position, mean_by_bucket
-    from inference.weights import find_weight
+    from inference.weights import find_weight, name_of
     from model.device import choose_device
     from model.disk import write_atomically
     from model.files.loading import load_model
@@ -112,6 +112,8 @@ def networks_of(loaded, factor: float | None, length: int):
 
     Raises `UsageError` for a network whose positions are a table that ends before `length`.
     """
+    from inference.weights import name_of
+
     config, name = loaded.model.config, name_of(loaded.source)
     if config.model_type == "gpt2" and length > config.max_position_embeddings:
         raise UsageError(
@@ -126,11 +128,6 @@ def networks_of(loaded, factor: float | None, length: int):
             f"{name}, YaRN {factor:g}, untrained",
             extended(loaded.model, factor, loaded.trained_positions, loaded.source),
         )
-
-
-def name_of(source) -> str:
-    """A file without its ending; a folder whole, since its name may hold dots."""
-    return Path(source).stem if Path(source).is_file() else Path(source).name
 
 
 def known_positions(loaded) -> int:

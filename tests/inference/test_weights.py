@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from inference.weights import find_weight, network_of
+from inference.weights import find_weight, name_of, network_of
 from model.errors import UsageError
 from model.files.adapters import Adapters
 from model.lora import Lora
@@ -52,6 +52,14 @@ def test_of_several_sizes_the_newest_is_taken_where_that_is_said(tmp_path):
     said = []
     assert find_weight("pretrain", str(tmp_path), say=said.append) == str(tmp_path / "pretrain_64.pth")
     assert said == [f"2 sizes of pretrain are in {tmp_path}; this is the newest (or choose by --hidden_size)"]
+
+
+def test_the_name_of_a_folder_is_whole_and_that_of_a_file_without_its_ending(tmp_path, monkeypatch):
+    folder = tmp_path / "Qwen3-0.6B"
+    folder.mkdir()
+    (tmp_path / "dpo_512.pth").write_text("")
+    monkeypatch.chdir(folder)
+    assert [*map(name_of, (folder, ".", f"{folder}/", tmp_path / "dpo_512.pth"))] == ["Qwen3-0.6B"] * 3 + ["dpo_512"]
 
 
 def test_a_folder_that_was_looked_in_is_named_in_full(tmp_path, monkeypatch):

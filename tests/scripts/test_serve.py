@@ -107,8 +107,9 @@ def test_a_weight_that_goes_while_others_are_opened_is_not_found(tmp_path, monke
 def test_other_machines_are_let_in_with_a_key_only():
     with pytest.raises(UsageError, match="--api_key"):
         parse_arguments(["--host", "0.0.0.0"])
-    with pytest.raises(UsageError, match="--api_key"):
-        parse_arguments(["--api_key", " "])
+    for key in ("", " ", "k ", "k\r", "k\x07y", "钥匙"):  # none of which a client could send as it stands
+        with pytest.raises(UsageError, match="--api_key"):
+            parse_arguments(["--api_key", key])
     assert parse_arguments(["--host", "0.0.0.0", "--api_key", "k"]).port == 8998
 
 
