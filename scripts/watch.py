@@ -72,11 +72,10 @@ def follow(runs: Runs, interval: float, elsewhere: list[Path], moves: bool) -> N
     """
     looked = time.monotonic()
     while True:
-        if moves and time.monotonic() - looked >= LOOKED_AROUND and not runs.go_on():
-            looked, place = time.monotonic(), newest_place(OUT, runs.names)
-            if place != runs.out_dir:
-                runs = Runs(place, runs.names)
-                elsewhere = other_places(OUT, place, runs.names)
+        if moves and time.monotonic() - looked >= LOOKED_AROUND:
+            looked = time.monotonic()
+            if not runs.go_on() and (place := newest_place(OUT, runs.names)) != runs.out_dir:
+                runs, elsewhere = Runs(place, runs.names), other_places(OUT, place, runs.names)
         drawn_for, until = size(), time.monotonic() + interval
         draw(frame(runs.look(), runs.out_dir, *drawn_for, braille(), runs.preparing(), elsewhere))
         while time.monotonic() < until and size() == drawn_for:
