@@ -155,9 +155,8 @@ def file_name(text: str) -> str:
     return text
 
 
-for _type, _name in ((positive_int, "whole number"), (count, "whole number"), (nonnegative, "number")):
-    _type.__name__ = _name  # argparse says "invalid <name> value"
-positive.__name__ = fraction.__name__ = share.__name__ = "number"
+positive_int.__name__ = count.__name__ = "whole number"  # argparse says "invalid <name> value"
+nonnegative.__name__ = positive.__name__ = fraction.__name__ = share.__name__ = "number"
 
 
 def add_switch(add, name: str, meaning: str, default: bool | None = None, grades=(), **settings) -> None:

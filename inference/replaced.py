@@ -1,4 +1,4 @@
-"""Output files that may take the place of an earlier result of ours, and of nothing else; names for them."""
+"""Output files that may take the place of an earlier result of ours, and of nothing else."""
 
 import json
 import os
@@ -21,11 +21,6 @@ def refuse_inputs(flag: str, path: Path, inputs: Iterable[str]) -> None:
     for taken in inputs:
         if path.exists() and os.path.exists(taken) and os.path.samefile(path, taken):
             raise UsageError(f"{flag} {path} would replace {taken}, which is read: give another name")
-
-
-def name_of(source: str | Path) -> str:
-    """What a weight is called: a file without its ending; a folder whole, since its name may hold dots."""
-    return Path(source).stem if os.path.isfile(source) else Path(source).name
 
 
 def has_keys(path: Path, *keys: str) -> bool:

@@ -57,6 +57,12 @@ def find_weight(
     return str(chosen[0])
 
 
+def name_of(source: str | Path) -> str:
+    """What a weight is called: a file without its ending; a folder whole, since its name may hold dots (Qwen3-0.6B)."""
+    path = Path(os.path.abspath(source))
+    return path.stem if path.is_file() else path.name
+
+
 def _is_path(source: str) -> bool:
     """Whether it is the path of a file or a folder, not a name."""
     return "/" in source or os.sep in source or Path(source).suffix in (".pth", ".pt", ".bin", ".safetensors", ".gguf")

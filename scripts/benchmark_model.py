@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import add_switch, count, positive_int
 from inference.arguments import WEIGHT_NAMES, add_weight_arguments, refuse_scale_of_nothing
-from inference.replaced import has_keys, name_of, refuse_inputs, refuse_strangers
+from inference.replaced import has_keys, refuse_inputs, refuse_strangers
 from inference.terminal import say
 from model.errors import UsageError
 from model.json_text import json_text
@@ -71,7 +71,7 @@ def main(argv=None) -> None:
     from inference.benchmark.report import as_json, remarks, table
     from inference.benchmark.running import Settings, run_task, score_task
     from inference.benchmark.tasks import read_tasks
-    from inference.weights import open_network, positions_read
+    from inference.weights import name_of, open_network, positions_read
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
     from model.disk import write_atomically

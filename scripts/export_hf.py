@@ -53,7 +53,7 @@ def main(arguments=None) -> None:
     import torch
 
     from dataset.rendering import ChatRenderer
-    from inference.weights import find_weight
+    from inference.weights import find_weight, name_of
     from model.errors import UsageError
     from model.files.huggingface import export_folder
     from model.files.loading import load_model
@@ -81,7 +81,7 @@ def main(arguments=None) -> None:
     if args.minimind:
         from model.files.minimind import write_bare
 
-        name = Path(source).resolve().stem
+        name = name_of(Path(source).resolve())
         files, needed = write_bare(args.save_dir, loaded.model, loaded.tokenizer, name, dtype)
     else:
         if when := earlier_export(args.save_dir):

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import positive, positive_int
 from inference.arguments import add_device_arguments
-from inference.replaced import has_keys, name_of, refuse_strangers
+from inference.replaced import has_keys, refuse_strangers
 from model.errors import UsageError, counted
 from model.json_text import json_text
 from training.stages.arguments import StageParser, run_main
@@ -64,7 +64,7 @@ def main(argv=None):
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
     from inference.positions import buckets, long_texts, loss_by_position, mean_by_bucket
-    from inference.weights import find_weight
+    from inference.weights import find_weight, name_of
     from model.device import choose_device
     from model.disk import write_atomically
     from model.files.loading import load_model
@@ -112,6 +112,8 @@ def networks_of(loaded, factor: float | None, length: int):
 
     Raises `UsageError` for a network whose positions are a table that ends before `length`.
     """
+    from inference.weights import name_of
+
     config, name = loaded.model.config, name_of(loaded.source)
     if config.model_type == "gpt2" and length > config.max_position_embeddings:
         raise UsageError(

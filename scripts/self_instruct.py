@@ -173,13 +173,13 @@ def open_model(args):
         return Endpoint(args.endpoint, args.model, api_key=key, **limits), args.model, {"model": args.model}
     from dataset.rendering import ChatRenderer
     from inference.instruct.decoded import Decoded
-    from inference.weights import open_network
+    from inference.weights import name_of, open_network
     from model.device import choose_device
     from model.fingerprint import fingerprint
 
     device = choose_device(args.device, args.dtype)
     loaded = open_network(args, "full_sft", device, {}, say)
-    name, weights = Path(loaded.source).stem, fingerprint(loaded.model, adapters=True)
+    name, weights = name_of(loaded.source), fingerprint(loaded.model, adapters=True)
     variant = ChatRenderer(loaded.tokenizer).variant
     weight = f"{weights} {loaded.model.config} {loaded.tokenizer.fingerprint} {variant}"
     model = Decoded(loaded, device, args.dtype, args.in_flight)

@@ -8,6 +8,7 @@ The best is the first of chat, grpo, ppo, dpo, rlhf, reason, full_sft, merged, d
 the newest. A request may name any other weight of the folder. Requests are answered together, in one running batch.
 """
 
+import logging
 import os
 import socket
 import sys
@@ -46,8 +47,9 @@ def parse_arguments(argv=None):
     args = parser.parse_args(argv)
     if args.host not in LOOPBACK and not args.api_key:
         raise UsageError(f"--host {args.host} lets other machines in: give --api_key KEY, which they must know")
-    if args.api_key is not None and (not args.api_key.isascii() or not args.api_key.strip()):
-        raise UsageError("--api_key needs plain letters and digits, at least one")
+    key = args.api_key
+    if key is not None and not (key.isascii() and key.isprintable() and key == key.strip() != ""):
+        raise UsageError("--api_key needs plain letters and digits, at least one, and no blank or line end around them")
     if not 0 <= args.port < 65536:
         raise UsageError(f"--port {args.port}: give a number from 0 to 65535")
     refuse_scale_of_nothing(args)
@@ -79,14 +81,14 @@ def main(argv=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from inference.server.app import Limits, Server
     from inference.server.shelf import Shelf, best_weight, serve
-    from inference.weights import open_network
+    from inference.weights import name_of, open_network
     from model.device import choose_device
 
     device = choose_device(args.device, args.dtype)
     if not (args.weight or args.weight_path or args.lora):
         args.weight_path = best_weight(args.out_dir)
     loaded = open_network(args, "", device, size_overrides(args), say)
-    name = Path(loaded.source).resolve().stem + (f"+{Path(args.lora).stem}" if args.lora else "")
+    name = name_of(Path(loaded.source).resolve()) + (f"+{name_of(args.lora)}" if args.lora else "")
     first = serve(name, loaded, device, args.dtype, args.max_seq_len)
     limits = Limits(args.batch_size, args.queue, args.max_body * 2**20, args.max_seconds, args.max_new_tokens)
     server = Server(Shelf(first, args.out_dir, device, args.dtype, args.max_seq_len), limits, args.api_key)
@@ -99,6 +101,11 @@ def main(argv=None) -> None:
                 where = f"[{args.host}]" if ":" in args.host else args.host
                 url = f"http://{where}:{self.servers[0].sockets[0].getsockname()[1]}"
                 say(f"{name}: a chat page at {url}, OpenAI's interface at {url}/v1; Ctrl-C ends")
+
+        async def shutdown(self, sockets=None) -> None:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback for each request it cuts off
+            server.end()
+            await super().shutdown(sockets)
 
     try:
         Announced(uvicorn.Config(server.app, args.host, args.port, **settings)).run()

@@ -23,6 +23,8 @@ from model.errors import SproutError, UsageError
 from training.watch.frame import frame
 from training.watch.runs import Runs, newest_place, other_places
 
+OUT = Path("out")
+LOOKED_AROUND = 10.0  # seconds between two looks at other folders
 USUAL = (80, 24)  # columns and lines where a terminal does not say
 POLLED = 0.1  # seconds: how soon a change of the size of the window is answered
 # Switch to the second screen and hide the cursor; lines that are too long are cut by the terminal. And back.
@@ -39,11 +41,11 @@ def main(argv=None) -> None:
     parser.add_argument("--interval", type=positive, default=1.0, help="seconds between two looks (%(default)s)")
     parser.add_argument("--once", action="store_true", help="look once, and end")
     args = parser.parse_args(argv)
-    out = newest_place(Path("out"), tuple(args.names)) if args.out_dir is None else Path(args.out_dir)
+    out = newest_place(OUT, tuple(args.names)) if args.out_dir is None else Path(args.out_dir)
     if not out.is_dir():
         raise UsageError(f"--out_dir {out} is no folder: name the one that the run writes to")
     runs = Runs(out, tuple(args.names))
-    elsewhere = other_places(Path("out"), out, runs.names) if args.out_dir is None else []
+    elsewhere = other_places(OUT, out, runs.names) if args.out_dir is None else []
     if not runs.look() and not runs.preparing():
         raise SproutError(nothing(runs))
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -54,7 +56,7 @@ def main(argv=None) -> None:
         print("\n".join(frame(runs.look(), runs.out_dir, columns, None, braille(), runs.preparing(), elsewhere)))
         return
     with own_screen():
-        follow(runs, args.interval, elsewhere)
+        follow(runs, args.interval, elsewhere, moves=args.out_dir is None)
 
 
 def nothing(runs: Runs) -> str:
@@ -63,9 +65,17 @@ def nothing(runs: Runs) -> str:
     return f"{runs.out_dir} holds no run yet: begin one, or name the folder that it writes to by --out_dir"
 
 
-def follow(runs: Runs, interval: float, elsewhere: list[Path]) -> None:
-    """Draws a frame every `interval` seconds, and at once when the window has another size."""
+def follow(runs: Runs, interval: float, elsewhere: list[Path], moves: bool) -> None:
+    """Draws a frame every `interval` seconds, and at once when the window has another size.
+
+    moves: where no run goes on in the folder, goes to another one of `out` in which one has begun since.
+    """
+    looked = time.monotonic()
     while True:
+        if moves and time.monotonic() - looked >= LOOKED_AROUND:
+            looked = time.monotonic()
+            if not runs.go_on() and (place := newest_place(OUT, runs.names)) != runs.out_dir:
+                runs, elsewhere = Runs(place, runs.names), other_places(OUT, place, runs.names)
         drawn_for, until = size(), time.monotonic() + interval
         draw(frame(runs.look(), runs.out_dir, *drawn_for, braille(), runs.preparing(), elsewhere))
         while time.monotonic() < until and size() == drawn_for:

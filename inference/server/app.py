@@ -73,6 +73,10 @@ class Server:
         finally:
             await asyncio.to_thread(self._engine.close)
 
+    def end(self) -> None:
+        """Gives up all answers that are not complete, so that their clients hear of it before the server is gone."""
+        self._engine.end()
+
     async def page(self, request: Request) -> Response:
         return HTMLResponse(self._page, headers=self._page_headers)
 

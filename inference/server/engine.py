@@ -29,6 +29,9 @@ class Failure(Exception):
         self.status = status
 
 
+ENDS = 503, "the server ends: ask again when it runs"
+
+
 @dataclass(frozen=True)
 class Part:
     """The piece of a text that has become certain, and whether the text ends with it."""
@@ -125,8 +128,10 @@ class Engine:
 
     def submit(self, writings: Sequence[Writing]) -> None:
         """Lets the texts of a request wait for places. Raises `Busy` if they do not fit into the queue; an empty queue
-        takes any number."""
+        takes any number. Raises `Failure` once the server ends."""
         with self._told:
+            if self._ends:
+                raise Failure(*ENDS)
             room = self._most_waiting + self._slots - len(self._open)  # free slots count: the thread fills them next
             if self._waiting and len(self._waiting) + len(writings) > room:
                 raise Busy
@@ -139,11 +144,14 @@ class Engine:
             self._gone.update(writings)
             self._told.notify()
 
-    def close(self) -> None:
-        """Ends the thread."""
+    def end(self) -> None:
+        """Ends the thread after its step. Who waits for a text is told."""
         with self._told:
             self._ends = True
             self._told.notify()
+
+    def close(self) -> None:
+        self.end()
         self._thread.join()
 
     def _run(self) -> None:
@@ -151,6 +159,7 @@ class Engine:
             with self._told:
                 self._told.wait_for(lambda: self._ends or self._waiting or self._gone or self._open)
                 if self._ends:
+                    self._deliver([Part(one, failure=Failure(*ENDS)) for one in (*self._open, *self._waiting)])
                     return
                 gone, self._gone = self._gone, set()
                 late = {one for one in self._waiting if one.deadline < time.monotonic()} - gone

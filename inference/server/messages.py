@@ -19,7 +19,7 @@ def read_messages(body: dict) -> list[dict]:
     if not isinstance(messages, list) or not messages:
         raise BadRequest("give a list of messages, at least one", "messages")
     turns = [_turn(message, f"messages[{place}]") for place, message in enumerate(messages)]
-    asked = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=-1)
+    asked = max((place for place, turn in enumerate(turns) if turn["role"] == "user"), default=0)
     for turn in turns[:asked]:
         turn.pop("reasoning_content", None)
     return turns

@@ -10,6 +10,7 @@ from model.text.spelling import Spelling
 
 Told = Sequence[tuple[Scored, int]]  # tokens, each with the place in the text where it begins
 
+LINE_ENDS = {ord(sign): f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"}  # those that JSON leaves as they are
 ERROR_TYPES = {
     401: "authentication_error",
     404: "not_found_error",
@@ -84,5 +85,6 @@ def error_body(status: int, message: str, param: str | None = None, code: str | 
 
 
 def event(value: dict | str) -> str:
-    """A server-sent event."""
-    return f"data: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}\n\n"
+    """A server-sent event. Many clients split a stream wherever Python splits lines, so JSON must hold none of that."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"data: {text.translate(LINE_ENDS)}\n\n"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from inference.weights import name_of
 from model.errors import SproutError, UsageError
 from scripts.benchmark.program import run_program
 
@@ -110,7 +111,7 @@ def compare(args) -> None:
     theirs = {}
     if args.server and others:
         with serving(args.weight_path, out) as url:
-            model = {"model": Path(args.weight_path).stem, "base_url": f"{url}/v1/completions"}
+            model = {"model": name_of(Path(args.weight_path).resolve()), "base_url": f"{url}/v1/completions"}
             model |= {"tokenizer": str(with_bos(folder)), "add_bos_token": True}
             theirs = ask("local-completions", model | {"num_concurrent": 4, "max_length": positions}, others)
     else:

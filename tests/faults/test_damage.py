@@ -94,7 +94,9 @@ def test_a_damaged_state_goes_back_to_the_save_before(trained, number, record_pr
         return
     assert ended.code == 0, (name, ended.err)
     if f"{copy.resume_file} " in ended.err:
-        assert re.search(rf"warning: {copy.resume_file} .*; going back to .*previous.pth \(step 4\)", ended.err), name
+        assert re.search(
+            rf"warning: {re.escape(str(copy.resume_file))} .*; going back to .*previous.pth \(step 4\)", ended.err
+        ), name
         assert "at step 4 of 6" in ended.out
     else:  # bits that mean nothing: a date, padding
         assert name.startswith("a bit") and "at step 6 of 6" in ended.out
@@ -208,7 +210,9 @@ def test_a_damaged_weight_is_replaced_by_the_one_before(trained, number, record_
         if name == "of another shape":  # a network as good as the other
             assert "warning" not in ended.err
         elif f"warning: {copy.weight_file} " in ended.err:
-            assert re.search(rf"warning: {copy.weight_file} .*; going back to .*previous.pth \(step 4\)", ended.err)
+            assert re.search(
+                rf"warning: {re.escape(str(copy.weight_file))} .*; going back to .*previous.pth \(step 4\)", ended.err
+            )
         else:
             assert name.startswith(("a bit", "longer"))  # what follows the end is not read
         record_property("files", 1)

@@ -19,6 +19,10 @@ def damaged() -> None:
     raise SproutError("the cache is bad: delete it")
 
 
+def no_space() -> None:
+    raise SproutError("cannot write the cache: make room")
+
+
 def spoilt() -> None:
     Run.spoilt = lambda run: "lm_head.weight"
 
@@ -49,6 +53,16 @@ def test_the_process_that_fails_says_why(tmp_path, rank, fails, words):
 def test_what_all_processes_meet_is_said_once(tmp_path):
     said = run_two(Workshop.create(tmp_path), [spoilt, spoilt], "--max_steps=2")
     assert said[0].startswith("error: lm_head.weight is not finite after step 2") and said[1] == ""
+    fails = partial(at_call, 3, "training.engine.step:Step.learn", damaged)
+    said = run_two(Workshop.create(tmp_path / "file"), [fails, fails], "--max_steps=6")
+    assert said == ["error: the cache is bad: delete it\n", ""]
+
+
+def test_what_two_processes_meet_at_once_is_said_by_both_where_it_differs(tmp_path):
+    fails = [partial(at_call, 3, "training.engine.step:Step.learn", each) for each in (damaged, no_space)]
+    said = run_two(Workshop.create(tmp_path), fails, "--max_steps=6")
+    assert said[0] == "error: the cache is bad: delete it\n"
+    assert said[1].startswith("error: process 2 of 2: cannot write")
 
 
 def test_a_wrong_flag_is_said_once_on_each_machine(tmp_path):

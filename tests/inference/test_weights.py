@@ -1,10 +1,11 @@
 """Weights by name: one is found, or it is said why not."""
 
 import os
+import re
 
 import pytest
 
-from inference.weights import find_weight, network_of
+from inference.weights import find_weight, name_of, network_of
 from model.errors import UsageError
 from model.files.adapters import Adapters
 from model.lora import Lora
@@ -53,14 +54,23 @@ def test_of_several_sizes_the_newest_is_taken_where_that_is_said(tmp_path):
     assert said == [f"2 sizes of pretrain are in {tmp_path}; this is the newest (or choose by --hidden_size)"]
 
 
+def test_the_name_of_a_folder_is_whole_and_that_of_a_file_without_its_ending(tmp_path, monkeypatch):
+    folder = tmp_path / "Qwen3-0.6B"
+    folder.mkdir()
+    (tmp_path / "dpo_512.pth").write_text("")
+    monkeypatch.chdir(folder)
+    assert [*map(name_of, (folder, ".", f"{folder}/", tmp_path / "dpo_512.pth"))] == ["Qwen3-0.6B"] * 3 + ["dpo_512"]
+
+
 def test_a_folder_that_was_looked_in_is_named_in_full(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=f"there is no weight called dpo in out; there is no folder {tmp_path}/out"):
+    out = re.escape(str(tmp_path / "out"))
+    with pytest.raises(UsageError, match=f"there is no weight called dpo in out; there is no folder {out}"):
         find_weight("dpo", "out")
     (tmp_path / "out").mkdir()
-    with pytest.raises(UsageError, match=f"out/a.pth does not exist; {tmp_path}/out holds no weight. Give"):
+    with pytest.raises(UsageError, match=f"out/a.pth does not exist; {out} holds no weight. Give"):
         find_weight("out/a.pth", "out")
-    with pytest.raises(UsageError, match=f"a.pth does not exist; {tmp_path} holds no weight. Give"):
+    with pytest.raises(UsageError, match=f"a.pth does not exist; {re.escape(str(tmp_path))} holds no weight. Give"):
         find_weight("a.pth", "out")
 
 

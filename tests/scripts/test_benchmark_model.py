@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import eval_model
-from inference.replaced import name_of
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
@@ -179,9 +178,3 @@ def test_another_weight_of_the_same_name_does_not_replace_a_result(folder, tmp_p
     with pytest.raises(UsageError, match=r"is the result of .*, not of .*pretrain_32.pth: name another file by --save"):
         run(folder, *words, "--weight_path", copy)
     assert (folder / "benchmark" / "pretrain_32.json").read_bytes() == result
-
-
-def test_a_folder_is_called_by_its_whole_name(tmp_path):
-    (tmp_path / "small-1.7B").mkdir()
-    (tmp_path / "small.Q4_1.gguf").touch()
-    assert name_of(tmp_path / "small-1.7B") == "small-1.7B" and name_of(tmp_path / "small.Q4_1.gguf") == "small.Q4_1"

@@ -1,6 +1,7 @@
 """scripts/report.py: which runs it takes, where the page goes, and what it says of a folder that is no run."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def test_a_page_replaces_only_a_page(here):
     before = metrics.read_bytes()
     (here / "mine.html").write_text("<!doctype html><p>written by scripts/report.py</p>" + 200 * " ")
     for path in (metrics, here / "mine.html"):
-        with pytest.raises(UsageError, match=f"{path} exists already and is not a page of scripts/report.py"):
+        with pytest.raises(
+            UsageError, match=re.escape(f"{path} exists already and is not a page of scripts/report.py")
+        ):
             report.main(["out/logs/a_64", "--save_path", str(path)])
     assert metrics.read_bytes() == before
     report.main(["out/logs/a_64"])

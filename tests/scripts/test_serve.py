@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +17,7 @@ import pytest
 from inference.server.parameters import BadRequest
 from inference.server.shelf import Shelf, best_weight, weights_in
 from model.errors import UsageError
+from model.running_batch import RunningBatch
 from scripts.serve import main, parse_arguments, refuse_used_port
 from tests.inference.server.conftest import save_network
 
@@ -45,6 +48,41 @@ def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
     assert said[-1] == "ended"
 
 
+def test_who_waits_for_an_answer_hears_of_the_end(tmp_path, monkeypatch, capfd):
+    save_network(tmp_path / "full_sft_32.pth", 0, "full_sft")
+    step, said = RunningBatch.step, []
+    monkeypatch.setattr(RunningBatch, "step", lambda batch: (time.sleep(0.1), step(batch)))
+
+    def use(url: str) -> None:
+        body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 400}
+        with ThreadPoolExecutor() as others, httpx.Client(base_url=url, timeout=30) as client:
+            try:
+                asked = others.submit(client.post, "/v1/chat/completions", json=body)
+                with client.stream("POST", "/v1/chat/completions", json=body | {"stream": True}) as stream:
+                    while client.get("/health").json()["running"] < 2:
+                        time.sleep(0.05)
+                    os.kill(os.getpid(), signal.SIGINT)
+                    said.extend(line for line in stream.iter_lines() if line)
+                said.append(asked.result())
+            except BaseException as error:
+                said.append(error)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def say(line: str) -> None:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            threads.append(threading.Thread(target=use, args=[found[0]]))
+            threads[0].start()
+
+    threads = []
+    monkeypatch.setattr("scripts.serve.say", say)
+    main(["--out_dir", str(tmp_path), "--port", "0", "--device", "cpu"])
+    threads[0].join()
+    *_, error, done, answer = said
+    assert "the server ends" in error and done == "data: [DONE]"
+    assert answer.status_code == 503 and "the server ends" in answer.json()["error"]["message"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_the_best_weight_is_the_chat_then_the_latest_stage(tmp_path):
     with pytest.raises(UsageError, match="train one"):
         best_weight(str(tmp_path))
@@ -69,8 +107,9 @@ def test_a_weight_that_goes_while_others_are_opened_is_not_found(tmp_path, monke
 def test_other_machines_are_let_in_with_a_key_only():
     with pytest.raises(UsageError, match="--api_key"):
         parse_arguments(["--host", "0.0.0.0"])
-    with pytest.raises(UsageError, match="--api_key"):
-        parse_arguments(["--api_key", " "])
+    for key in ("", " ", "k ", "k\r", "k\x07y", "钥匙"):  # none of which a client could send as it stands
+        with pytest.raises(UsageError, match="--api_key"):
+            parse_arguments(["--api_key", key])
     assert parse_arguments(["--host", "0.0.0.0", "--api_key", "k"]).port == 8998
 
 

@@ -1,13 +1,17 @@
 """The collective operations of `training/engine/distributed.py`, for runs of several processes."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from model.errors import SproutError
 from model.whole import gradients_of
+
+MOMENT = 2.0  # seconds in which processes that meet the same error come to it
 
 
 class LostProcessError(SproutError):
@@ -115,6 +119,32 @@ def together(work) -> None:
     if (error := of_the_main_process(error)) is not None:
         error.everywhere = True
         raise error
+
+
+def is_said_by_the_main_process(words: str) -> bool:
+    """Whether the main process fails with the same words, too. Each process that fails calls it.
+
+    They tell each other through the store by which they have met: in a collective operation they could wait for ever,
+    since those that do not fail are elsewhere. The store may be gone with its process, so they wait a moment at most.
+    """
+    found = [dist.get_rank() == 0]
+
+    def ask() -> None:
+        store, moment, key = dist.distributed_c10d._get_default_store(), timedelta(seconds=MOMENT), "what has failed"
+        with contextlib.suppress(RuntimeError):  # it has not failed, or cannot be asked
+            if found[0]:
+                store.set(key, words)
+                # The store may be its own, and another process may fail for another reason, which it is to say.
+                store.wait([f"{key}, read by {rank}" for rank in range(1, dist.get_world_size())], moment)
+            else:
+                store.wait([key], moment)
+                found[0] = store.get(key) == words.encode()
+                store.set(f"{key}, read by {dist.get_rank()}", "")
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(MOMENT + 1)
+    return found[0]
 
 
 def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:

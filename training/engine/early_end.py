@@ -47,7 +47,11 @@ def _is_said_elsewhere(error: SproutError) -> bool:
     """Whether the error needs no word on its process: the main one prints it, or another process has met it, too."""
     if isinstance(error, UsageError):  # of flags, and of files that they name: those of a machine meet the same
         return os.environ.get("LOCAL_RANK") != "0" or distributed.is_main()
-    return distributed.is_main() or isinstance(error, DivergedError) or getattr(error, "everywhere", False)
+    if isinstance(error, DivergedError) or getattr(error, "everywhere", False):
+        return True
+    from training.engine.collectives import is_said_by_the_main_process
+
+    return is_said_by_the_main_process(str(error))
 
 
 def of_this_process(words: str) -> str:

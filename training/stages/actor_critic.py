@@ -18,7 +18,8 @@ from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
 from training.rewards.reward_model import ModelReward
 from training.stages.answer_rows import Answer, AnswerBatch, by_answer
 from training.stages.checks import ValidationResult
-from training.stages.groups import columns_of, rewards_of
+from training.stages.given_weight import warn_of_its_run
+from training.stages.groups import REPLACED, columns_of, rewards_of
 from training.stages.rollout_report import judged, measure, measure_policy, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 
@@ -34,6 +35,7 @@ def open_reward_model(args, policy, tokenizer: Tokenizer, device, say) -> ModelR
     Raises `SproutError` if it has another tokenizer, or reads fewer tokens than the policy may write.
     """
     path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
+    warn_of_its_run(path, REPLACED)
     reward_model = ModelReward.open(str(path), tokenizer, device, say)
     if reward_model.loaded.tokenizer.fingerprint != tokenizer.fingerprint:
         raise SproutError(f"{path} has another tokenizer than the policy, so the critic cannot begin as this network")

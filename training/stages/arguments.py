@@ -77,6 +77,8 @@ class StageParser(CommandParser):
             if getattr(known, switch):
                 self.set_defaults(**defaults)
                 known = super().parse_args(given + args, Arguments())
+        if getattr(known, "val_path", []) and known.val_ratio and known.val_ratio is not self.get_default("val_ratio"):
+            self.error("--val_ratio holds out a part of the data, and --val_path names files instead: give one of them")
         known.decides = {each.dest: each.decides for each in self._actions if hasattr(each, "decides")}
         return known
 
@@ -85,9 +87,8 @@ def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -
     """`what` names the accepted files in the help, say 'texts: JSON lines, parquet'."""
     flag = parser.flags("data", COMPARED)
     flag("--data_path", nargs="+", metavar="FILE[:WEIGHT]", help=what)
-    either = Flags(flag.group.add_mutually_exclusive_group(), COMPARED)
-    either("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
-    either("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
+    flag("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
+    flag("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
     flag("--max_seq_len", type=positive_int, default=max_seq_len, help="tokens in a row (%(default)s)")
     flag("--format", metavar="NAME", help="read records so, do not detect (docs/chat_data.md)")
     flag("--on_bad_line", choices=("stop", "skip"), default="stop", help="default %(default)s")

@@ -19,6 +19,7 @@ class _AsWritten(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
+HELD_OUT = ("val_path", "val_ratio")  # argparse would refuse --val_ratio 0 beside --val_path, which agree
 SWITCH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -64,6 +65,8 @@ def flags_in(path: str, parser, given) -> list[str]:
 def _excluded_by(action, parser) -> list:
     """The flags that cannot stand beside this one, such as --weight_path beside --from_weight."""
     groups = [group._group_actions for group in parser._mutually_exclusive_groups if action in group._group_actions]
+    if action.dest in HELD_OUT:
+        groups.append([each for each in parser._actions if each.dest in HELD_OUT])
     return [other for group in groups for other in group if other is not action]
 
 

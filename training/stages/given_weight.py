@@ -21,8 +21,8 @@ def opened(args, source: str) -> tuple:
     if args.rope_scaling_factor:
         sizes.pop("max_position_embeddings", None)  # it says how far the weight has read before its extension
     path = start_of_run(source, args)
-    if distributed.is_main():
-        _warn_of_its_run(Path(path))
+    what = "the network that this one begins with; adapters then lack theirs, and --resume may lack its reference"
+    warn_of_its_run(path, what)
     loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
     if args.preset:
         raise UsageError(
@@ -50,13 +50,16 @@ def opened(args, source: str) -> tuple:
     return model, loaded.tokenizer, where
 
 
-def _warn_of_its_run(path: Path) -> None:
-    """Says so where another run still writes this weight, as far as that can be seen (`training/engine/output.py`)."""
-    if owner_of(path.with_name(f".{path.stem}.lock")):
+def warn_of_its_run(path: str | Path, what: str) -> None:
+    """Says so where another run still writes this weight, as far as that can be seen (`training/engine/output.py`).
+
+    what: what its next save replaces, and what follows from that.
+    """
+    path = Path(path)
+    if distributed.is_main() and owner_of(path.with_name(f".{path.stem}.lock")):
         print(
-            f"warning: another run is writing {path}, and its next save replaces the network that this one begins with;"
-            " adapters then lack theirs, and --resume may lack its reference: wait for that run, or begin with a copy"
-            " of the file",
+            f"warning: another run is writing {path}, and its next save replaces {what}: wait for that run, or begin"
+            " with a copy of the file",
             file=sys.stderr,
         )
 

@@ -11,9 +11,11 @@ from training.losses.policy import Settings
 from training.rewards.loading import rate
 from training.stages.answer_rows import Answer
 from training.stages.checks import ValidationResult
+from training.stages.given_weight import warn_of_its_run
 from training.stages.rollout_report import judged, measure, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 
+REPLACED = "the reward model of this one, so that --resume would refuse it"
 LOOKED_AT = 512  # prompts, for the names of their columns: those of a step may be few, and all without an answer
 
 
@@ -27,6 +29,9 @@ class Groups:
         self.args, self.plan, self.rewards, self.reference = run.args, run.plan, rewards, reference
         self.policy, self.tokenizer = policy, renderer.tokenizer
         self.rollouts = Rollouts(run, policy, renderer, run.args.group_size, toolbox)
+        for reward in rewards:
+            if model := getattr(reward.function, "loaded", None):
+                warn_of_its_run(model.source, REPLACED)
         self.names, self.columns = [reward.name for reward in rewards], None
 
     def sample(self, step, rows) -> dict:

@@ -19,6 +19,7 @@ from model.errors import UsageError
 from model.files.loading import load_model
 from model.fingerprint import fingerprint
 from training.losses.distillation import Divergence, Whole, trained_places
+from training.stages.given_weight import warn_of_its_run
 from training.stages.resumed_start import as_it_began
 
 
@@ -57,6 +58,7 @@ class Teacher:
 def open_teacher(args, tokenizer, device: torch.device) -> Teacher:
     """The network that `--teacher_weight` names. Raises `UsageError` or `SproutError` for one that cannot teach."""
     source = as_it_began(find_weight(args.teacher_weight, args.out_dir, chosen_by="a path"), args)
+    warn_of_its_run(source, "the teacher of this one, so that --resume would refuse it")
     loaded = load_model(source)
     if loaded.tokenizer.fingerprint != tokenizer.fingerprint:
         raise UsageError(

@@ -150,6 +150,13 @@ class Runs:
         that cannot be seen."""
         return set(filter(None, map(owner_of, self.out_dir.glob(f"{CACHE}/*.lock"))))
 
+    def go_on(self) -> bool:
+        """Whether one of the runs seems to go on, or one is being prepared."""
+        now = time.time()
+        return bool(self.preparing()) or any(
+            not run.ended and (run.process or now - run.changed <= QUIET) for run in self.look()
+        )
+
     def _name_of(self, folder: Path) -> str:
         """The name of the weight; before that of an adapter stands its folder."""
         return f"lora/{folder.name}" if folder.parts[-3:-1] == ("lora", "logs") else folder.name

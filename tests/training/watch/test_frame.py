@@ -99,6 +99,30 @@ def test_where_the_newest_run_is_looked_for(tmp_path):
     assert newest_place(tmp_path) == tmp_path
 
 
+def test_where_no_run_goes_on_the_next_one_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(watch, "LOOKED_AROUND", 0.0)
+    logs, drawn = write_run(Path("out"), "first_64"), []
+
+    def draw(lines):
+        drawn.append(lines)
+        if len(drawn) == 1:
+            write_run(Path("out/course"), "next_64")
+        elif len(drawn) == 2:  # the last line of the first one
+            with open(logs / "metrics.jsonl", "a") as file:
+                file.write(json.dumps({"step": 40, "loss": 4.0}) + "\n")
+            os.utime(logs / "metrics.jsonl", (time.time() - 5,) * 2)
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watch, "draw", draw)
+    with pytest.raises(KeyboardInterrupt):
+        watch.follow(Runs(Path("out")), 0.01, [], moves=True)
+    for name, lines in zip(("first_64", "first_64", "next_64"), drawn, strict=True):
+        assert f"{name}: pretrain, 1.500 M parameters, muon" in lines
+    assert drawn[-1][0] == "more runs are in out: --out_dir shows them"
+
+
 def test_runs_in_other_folders_are_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     out, quickstart = Path("out"), Path("out/quickstart")
