@@ -58,12 +58,14 @@ class CudaFootprint(Footprint):
 
     def micro_batch(self, rows: int, args) -> int:
         """The rows of a micro-batch for steps of `rows`: all, or equal parts that fit into the card's memory."""
-        # The same card gives the same plan, whatever little others take of it: a run can only resume with its own.
-        memory = self.total_memory if self.free_memory > 0.9 * self.total_memory else self.free_memory
         sizes = range(rows, 1, -1) if not args.fit else ()  # --fit takes its own choice among the parts of all rows
-        fitting = (size for size in sizes if self.total(size, args.activation_checkpointing) <= ROOM * memory)
+        fitting = (size for size in sizes if self.total(size, args.activation_checkpointing) <= ROOM * self.available())
         most = rows if args.fit else next(fitting, 1)
         return max(1, min(most, round(rows / -(-rows // most))))
+
+    def available(self) -> int:
+        """The same card gives the same plan, whatever little others take of it: a run can only resume with its own."""
+        return self.total_memory if self.free_memory > 0.9 * self.total_memory else self.free_memory
 
     def muon(self) -> int:
         """Temporary copies in Muon's step: the updates in float32, and in the compute type three copies of the matrices

@@ -27,11 +27,11 @@ from model.sampling import Sampling
 from training.engine import distributed
 from training.engine.plan import MICRO_BATCH_TOKENS, VALIDATION, Plan, plan_for
 from training.stages.answer_rows import Answer, AnswerBatch, action_log_probabilities, answer_batches
+from training.stages.sampling_memory import MOST, answers_at_once
 
 NUMBERS = {"ended": torch.bool, "last": torch.int64, "calls": torch.int64, "failed": torch.int64}  # of an answer
 MOST_HELD_OUT = 256  # prompts that are answered in a validation
 PROMPTS_PER_STEP = 32  # unless --prompts_per_step, or both --batch_size and --accumulation_steps say otherwise
-ANSWERS_AT_ONCE = 512  # more at a time are no faster, and their keys and values take memory
 
 
 def sample_answers(
@@ -46,17 +46,18 @@ def sample_answers(
     toolbox=None,
     max_turns: int = 1,
     max_length: int | None = None,
+    at_once: int = MOST,
 ) -> list[Answer]:
     """An answer to each of `prompts`, drawn from the full softmax(logits / temperature): top-k or top-p would sample
     from another distribution than the one that learns. With tools, an answer has up to `max_turns` turns of at most
-    `max_new_tokens` each.
+    `max_new_tokens` each. at_once: how many are sampled at a time.
     """
     found = []
-    for start in range(0, len(prompts), ANSWERS_AT_ONCE):
+    for start in range(0, len(prompts), at_once):
         with machine.inference():
             found += converse(
                 model,
-                prompts[start : start + ANSWERS_AT_ONCE],
+                prompts[start : start + at_once],
                 renderer,
                 toolbox,
                 max_new_tokens=max_new_tokens,
@@ -91,6 +92,13 @@ class Rollouts:
                 f" {positions - 1}"
             )
         self.max_length = min(wanted, positions)
+        fit, answers = self.args.fit, self.plan.batch_size * self.plan.accumulation_steps * group
+        # With tools, the later turns of an answer are read like a prompt.
+        longest = self.max_length if toolbox else max(1, self.max_length - self.args.max_new_tokens)
+        self.at_once = answers_at_once(self.plan.footprint, fit, self.max_length, longest, group)
+        if self.at_once < min(MOST, answers):
+            allows = f"--fit {fit:g}" if fit else "the GPU's memory"
+            run.say(f"sampling  {self.at_once} of the {answers} answers of a step at a time, as {allows} allows")
 
     def prompts_of(self, step, rows, epoch: int) -> list[StoredPrompt]:
         """This process's prompts of the step, in the order of `epoch`."""
@@ -127,6 +135,7 @@ class Rollouts:
             toolbox=self.toolbox,
             max_turns=self.args.max_turns if self.toolbox else 1,
             max_length=self.max_length,
+            at_once=self.at_once,
         )
 
     def parts(self, kept: dict) -> list[np.ndarray]:

@@ -8,12 +8,16 @@ import torch
 
 from model.config import TransformerConfig
 from model.errors import UsageError
-from model.generation import new_generator
+from model.generation import KVCache, new_generator
 from tests.stages.table import SHAPE
 from tests.support import make_tokenizer, random_network
+from training.engine.fitting import ROOM
+from training.engine.memory import Footprint
 from training.losses.policy import LOSSES, policy_loss
+from training.stages import rollouts
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
 from training.stages.rollouts import Rollouts, from_kept, sample_answers, to_keep
+from training.stages.sampling_memory import bytes_of_an_answer, cache_of_an_answer
 
 ROW, T = 24, 0.7
 # Prompt, then tokens of the policy (True) and of the environment (False).
@@ -41,13 +45,42 @@ def network():
     return random_network(config).double()
 
 
+def run_of(policy, row_length: int, max_new_tokens: int, fit: float | None = None):
+    """As much of a `training.engine.run.Run` as `Rollouts` needs: 8 prompts a step, nothing said yet."""
+    footprint = Footprint(policy.config, row_length, "adamw", policy.config.num_parameters(), compute_bytes=4)
+    plan = SimpleNamespace(row_length=row_length, batch_size=4, accumulation_steps=2, footprint=footprint)
+    args, said = SimpleNamespace(max_new_tokens=max_new_tokens, fit=fit), []
+    return SimpleNamespace(args=args, plan=plan, machine=Machine(), said=said, say=said.append)
+
+
 def test_an_answer_of_one_token_needs_a_position():
     policy = random_network(TransformerConfig(vocab_size=40, max_position_embeddings=16, **SHAPE))
-    run = SimpleNamespace(args=SimpleNamespace(max_new_tokens=1), plan=SimpleNamespace(row_length=2 * 16), machine=None)
+    run = run_of(policy, row_length=2 * 16, max_new_tokens=1)
     with pytest.raises(UsageError, match="give --max_seq_len 15"):
         Rollouts(run, policy, None, group=2)
     run.plan.row_length = 2 * 15
     assert Rollouts(run, policy, None, group=2).max_length == 16
+
+
+def test_no_more_answers_are_sampled_at_a_time_than_fit(network, monkeypatch):
+    asked = []
+    monkeypatch.setattr(rollouts, "converse", lambda model, prompts, *_, **settings: asked.append(len(prompts)) or [])
+    needed = bytes_of_an_answer(run_of(network, 32, 8).plan.footprint, length=33, prompt_length=25, group=1)
+    lasting = 4 * network.config.num_parameters() * 5  # weights, gradients, two moments, and the copy that writes
+    for fit, most in ((None, 512), (1000.0, 512), ((lasting + 5.5 * needed) / ROOM / 2**30, 5), (1e-9, 1)):
+        run = run_of(network, 32, 8, fit)
+        sampler = Rollouts(run, network, None)
+        assert sampler.at_once == most
+        said = [f"sampling  {most} of the 8 answers of a step at a time, as --fit {fit:g} allows"] if most < 8 else []
+        assert run.said == said
+    sample_answers(network, [[5]] * 12, None, Machine(), max_new_tokens=8, temperature=1.0, at_once=5)
+    assert asked == [5, 5, 2]
+
+
+def test_the_memory_of_keys_and_values_is_that_of_the_cache(network):
+    cache = KVCache(network.config, 3, 40)
+    footprint = run_of(network, 32, 8).plan.footprint
+    assert 3 * cache_of_an_answer(footprint, 33) == cache.keys.nbytes + cache.values.nbytes
 
 
 # Two prompts, one of a single token, with several answers each.
