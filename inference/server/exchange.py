@@ -51,7 +51,7 @@ def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
         prompt = Prompt(list(ids))
         if asked.echo:
             prompt.text = given if isinstance(given, str) else tokenizer.decode(ids)
-            if asked.top is not None:
+            if asked.top is not None and len(ids) <= served.positions:  # a longer one is refused, and may take hours
                 prompt.offsets = offsets_of(tokenizer, ids)
         prompts.append(prompt)
     return prompts

@@ -119,7 +119,7 @@ class Shelf:
         if not name or name == self.first.name:
             return self.first
         names = [each for each, _ in await asyncio.to_thread(self.models)]
-        asked, name = name, name if name in names else next((n for n in names if n.rpartition("_")[0] == name), None)
+        asked, name = name, name if name in names else next((n for n in names if _without_size(n) == name), None)
         if name is None:
             sentence = f"there is no model {asked[:80]!r}; there are: {', '.join(names)}"
             raise BadRequest(sentence, "model", 404, "model_not_found")
@@ -158,6 +158,12 @@ def serve(name: str, loaded: Loaded, device: Device, dtype: str, max_seq_len: in
     precision = ready_to_generate(loaded.model, device, dtype)
     created = int(_changed(Path(loaded.source)))
     return Served(name, loaded, precision, min(max_seq_len, loaded.model.config.max_position_embeddings), created)
+
+
+def _without_size(name: str) -> str | None:
+    """full_sft of full_sft_512, but not of full_sft_512+medic: who asks for the network alone wants no adapters."""
+    short, _, size = name.rpartition("_")
+    return short if size.isdecimal() else None
 
 
 def _key(path: Path) -> tuple[str, int]:

@@ -19,7 +19,7 @@ from inference.server.shelf import Shelf, best_weight, weights_in
 from model.errors import UsageError
 from model.running_batch import RunningBatch
 from scripts.serve import main, parse_arguments, refuse_used_port
-from tests.inference.server.conftest import save_network
+from tests.inference.server.conftest import CPU, save_network
 
 
 def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
@@ -102,6 +102,15 @@ def test_a_weight_that_goes_while_others_are_opened_is_not_found(tmp_path, monke
     with pytest.raises(BadRequest, match="is gone") as caught:
         asyncio.run(shelf.get("gone_32"))
     assert caught.value.status == 404
+
+
+def test_a_name_without_a_size_is_that_of_the_network_alone(tmp_path, monkeypatch):
+    save_network(tmp_path / "full_sft_32.pth", 0, "full_sft")
+    for adapters in ("medic", "medic_32"):  # by their name, and by their file
+        first = SimpleNamespace(name=f"full_sft_32+{adapters}", created=0)
+        shelf = Shelf(first, str(tmp_path), CPU, "auto", 512)
+        assert asyncio.run(shelf.get("full_sft")).name == "full_sft_32"
+        assert asyncio.run(shelf.get("full_sft_32+medic")) is first
 
 
 def test_other_machines_are_let_in_with_a_key_only():

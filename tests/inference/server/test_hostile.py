@@ -144,6 +144,13 @@ def test_other_refusals(http):
         assert http.get("/v1/models", headers={"origin": origin}).status_code == 200
 
 
+def test_a_prompt_that_is_too_long_is_refused_before_its_tokens_are_placed(http, monkeypatch):
+    """Their places take a time that grows with the square of their number where they make up no characters."""
+    monkeypatch.setattr("inference.server.exchange.offsets_of", None)
+    body = {"prompt": [[200] * 600], "echo": True, "logprobs": 1}
+    assert "the prompt has 600 tokens" in refused(http.post(COMPLETION, json=body), 400)
+
+
 def test_unknown_parameters_and_null_are_ignored(http):
     body = {
         "messages": HI,
