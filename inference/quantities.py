@@ -42,7 +42,7 @@ _IN_TEXT = re.compile(
 # --- units ------------------------------------------------------------------------------------------
 
 _WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^\{?[23]\}?)?"  # other single letters are variables: 3x is no 3
-_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}\.?|[\u4e00-\u9fff]{{1,6}}|%|°[CF]?")
+_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}\.?|[\u4e00-\u9fff]{{1,6}}|%|°[CF]?|{_CURRENCY}")
 # Words that make another number, or several, of the one before them.
 _NO_UNIT = frozenset("and or to not plus minus half third quarter dozen squared cubed factorial pi sqrt point".split())
 _NO_UNIT_ZH = re.compile("[零一二三四五六七八九十百千万亿半几多余又和或到至不]")
