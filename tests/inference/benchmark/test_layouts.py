@@ -184,6 +184,10 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "none of 0 to 1 \\(count from 0\\)"),
         ([{"question": "几？", "answer": 5, "answer_number": 4}], '"answer" is not a string'),
         ([{"activity_label": "a", "ctx_a": "b", "endings": ["c", "[x]"], "label": 0}], "a choice is empty"),
+        (
+            [{"question": "?", "choices": {"text": ["a", "b"], "label": ["A", "A"]}, "answerKey": "A"}],
+            "none of the labels, or several",
+        ),
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": "9" * 5000}], ":1: .*none of 0 to 1"),
         ([{"text": "a"}, {"text": "\ud800"}], 'data.jsonl:2: "text" contains half a surrogate pair'),
         (
