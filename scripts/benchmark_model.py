@@ -70,7 +70,7 @@ def main(argv=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
     from inference.benchmark.report import as_json, remarks, table
-    from inference.benchmark.running import Settings, refuse_impossible, run_task, score_task
+    from inference.benchmark.running import Settings, prepare, run_task, score_task
     from inference.benchmark.tasks import read_tasks
     from inference.weights import open_network, positions_read
     from inference.writer import ready_to_generate
@@ -100,14 +100,15 @@ def main(argv=None) -> None:
     positions = positions_read(loaded.model.config, args.max_seq_len)
     precision = device.autocast
     settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision, loaded.writable)
-    refuse_impossible(tasks, loaded.tokenizer, settings)
+    requests = {task.name: prepare(task, loaded.tokenizer, settings) for task in tasks}
     overlaps = find_overlaps(args, tasks)
     tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
     rows, results = [], []
     for task in tasks:
         if task.form.until:
             precision = ready_to_generate(loaded.model, device, args.dtype)
-        outcomes = run_task(task, loaded.model, loaded.tokenizer, replace(settings, precision=precision))
+        settings = replace(settings, precision=precision)
+        outcomes = run_task(task, loaded.model, loaded.tokenizer, settings, requests.pop(task.name))
         for remark in remarks(task, outcomes):
             say(remark)
         scores = score_task(task, outcomes)

@@ -45,22 +45,21 @@ class Outcome:
 ANSWERS_AT_ONCE = 32
 
 
-def refuse_impossible(tasks: Sequence[Task], tokenizer, settings: Settings) -> None:
-    """Raises `SproutError` for what `run_task` would stop at, so that nothing is computed before and lost."""
-    for task in tasks:
-        if task.form.until:
-            _room(settings)
-        elif task.layout is not PASSAGES:
-            _requests(task, tokenizer, settings)
+def prepare(task: Task, tokenizer, settings: Settings) -> list[Request]:
+    """The requests of a task of multiple choice; none of another. Done for all tasks before anything is computed, since
+    it raises `SproutError` for what cannot be asked."""
+    if task.form.until:
+        _room(settings)
+    return _requests(task, tokenizer, settings) if task.entries[0].item.choices else []
 
 
-def run_task(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
-    """The outcome of every entry, with a progress bar."""
+def run_task(task: Task, model, tokenizer, settings: Settings, requests: list[Request] | None = None) -> list[Outcome]:
+    """The outcome of every entry, with a progress bar. requests: what `prepare` returned; None: it is done now."""
     if task.layout is PASSAGES:
         return _score_passages(task, model, tokenizer, settings)
     if task.form.until:
         return _write(task, model, tokenizer, settings)
-    requests = _requests(task, tokenizer, settings)
+    requests = _requests(task, tokenizer, settings) if requests is None else requests
     found = _likelihoods(task, model, requests, settings, " choices")
     cut = [len(one.context) + len(one.continuation) > settings.positions + 1 for one in requests]
     outcomes, end = [], 0
