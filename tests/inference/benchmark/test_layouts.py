@@ -194,6 +194,8 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
             [{"question": "?", "choices": ["a", "b", "c", "\ud800"], "answer": 0}],
             'data.jsonl:1: "choices" contains half a surrogate pair',
         ),
+        ([{"question": "卵は何個ですか？", "answer_number": 18}], "mgsm_zh \\(question in Chinese, answer_number\\)"),
+        ([{"question": "Сколько яиц?", "answer_number": 18}], "mgsm_en \\(question in English, answer_number\\)"),
         ([{"question": "2?", "answer_number": "none"}], ":1: there is no number that is the answer"),
         ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
         (
