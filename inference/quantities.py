@@ -87,7 +87,7 @@ def last_number(text: str) -> str | None:
     """The last number in running text; one in Chinese numerals only where there is none in digits."""
     if found := list(_IN_TEXT.finditer(text)):
         return found[-1].group()
-    # 十几 and 几十 are no certain numbers. The match itself must not look for 几: that takes time with every way to end it
+    # 十几 and 几十 are no certain numbers. The match must not look for 几 itself: that would take very long.
     places = [one.span() for one in _CHINESE_IN_TEXT.finditer(text)]
     numerals = [text[start:end] for start, end in places if "几" not in (text[start - 1 : start], text[end : end + 1])]
     return next((one for one in reversed(numerals) if len(one) <= LONGEST and _chinese(one) is not None), None)
