@@ -112,6 +112,9 @@ def examine(args, loaded, device, toolbox) -> None:
         questions, answers = answer_file(loaded, args.data_path, device, to_the_end=whole, **sizes)
     if args.save_answers:
         save_answers(args.save_answers, questions, answers)
+    positions = loaded.model.config.max_position_embeddings
+    if too_long := sum(len(question.prompt) >= positions for question in questions):
+        say(f"questions that fill the {positions:,} positions of the network, and so count as wrong: {too_long:,}")
     if endless := sum(answer.lost_in_thought for answer in answers):
         say(f"thoughts without an end, and so without an answer: {endless:,}; more --max_new_tokens may let them end")
     for line in wrong_answers(questions, answers, args.show):

@@ -42,7 +42,7 @@ _IN_TEXT = re.compile(
 # --- units ------------------------------------------------------------------------------------------
 
 _WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^\{?[23]\}?)?"  # other single letters are variables: 3x is no 3
-_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}\.?|[\u4e00-\u9fff]{{1,6}}|%|°[CF]?")
+_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}\.?|[\u4e00-\u9fff]{{1,6}}|%|°[CF]?|{_CURRENCY}")
 # Words that make another number, or several, of the one before them.
 _NO_UNIT = frozenset("and or to not plus minus half third quarter dozen squared cubed factorial pi sqrt point".split())
 _NO_UNIT_ZH = re.compile("[零一二三四五六七八九十百千万亿半几多余又和或到至不]")
@@ -87,7 +87,9 @@ def last_number(text: str) -> str | None:
     """The last number in running text; one in Chinese numerals only where there is none in digits."""
     if found := list(_IN_TEXT.finditer(text)):
         return found[-1].group()
-    numerals = [one.group() for one in _CHINESE_IN_TEXT.finditer(text)]
+    # 十几 and 几十 are no certain numbers. The match must not look for 几 itself: that would take very long.
+    places = [one.span() for one in _CHINESE_IN_TEXT.finditer(text)]
+    numerals = [text[start:end] for start, end in places if "几" not in (text[start - 1 : start], text[end : end + 1])]
     return next((one for one in reversed(numerals) if len(one) <= LONGEST and _chinese(one) is not None), None)
 
 

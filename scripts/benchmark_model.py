@@ -13,6 +13,7 @@ how each is asked. Where the 95 % interval of a score holds what guessing would 
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
@@ -69,7 +70,7 @@ def main(argv=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
     from inference.benchmark.report import as_json, remarks, table
-    from inference.benchmark.running import Settings, run_task, score_task
+    from inference.benchmark.running import Settings, prepare, run_task, score_task
     from inference.benchmark.tasks import read_tasks
     from inference.weights import name_of, open_network, positions_read
     from inference.writer import ready_to_generate
@@ -97,15 +98,17 @@ def main(argv=None) -> None:
     if not args.save_file:
         refuse_other_weights(args, loaded.source, path)
     positions = positions_read(loaded.model.config, args.max_seq_len)
-    overlaps = find_overlaps(args, tasks)
     precision = device.autocast
+    settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision, loaded.writable)
+    requests = {task.name: prepare(task, loaded.tokenizer, settings) for task in tasks}
+    overlaps = find_overlaps(args, tasks)
     tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
     rows, results = [], []
     for task in tasks:
         if task.form.until:
             precision = ready_to_generate(loaded.model, device, args.dtype)
-        settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision, loaded.writable)
-        outcomes = run_task(task, loaded.model, loaded.tokenizer, settings)
+        settings = replace(settings, precision=precision)
+        outcomes = run_task(task, loaded.model, loaded.tokenizer, settings, requests.pop(task.name))
         for remark in remarks(task, outcomes):
             say(remark)
         scores = score_task(task, outcomes)

@@ -78,7 +78,7 @@ def main(argv=None):
     tokenizer, found = tokenizer_of_all(paths), {}
     texts = long_texts(args.data_path, tokenizer, args.max_seq_len, args.documents)
     found_in = f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens"
-    passed = f"on the way to the last of them, passed over {texts.shorter:,} documents that were shorter"
+    passed = f"on the way to the last of them, passed over {texts.shorter:,} documents as too short"
     print(counted(f"{found_in}; {passed}"))
     for path in paths:
         loaded = load_model(path)

@@ -11,12 +11,17 @@ VALUES_OF_A_SCHEMA = ("default", "const")
 
 def written_by_arrow(record) -> bool:
     """Whether a record may have passed through Arrow: in each list, all JSON objects have the same keys."""
-    if isinstance(record, dict):
-        return all(map(written_by_arrow, record.values()))
-    if not isinstance(record, list):
-        return True
-    keys = [item.keys() for item in record if isinstance(item, dict)]
-    return all(each == keys[0] for each in keys) and all(map(written_by_arrow, record))
+    left = [record]  # no recursion: a line may be nested deeper than functions may
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+        elif isinstance(value, list):
+            keys = [item.keys() for item in value if isinstance(item, dict)]
+            if any(each != keys[0] for each in keys):
+                return False
+            left += value
+    return True
 
 
 def stated(calls: list[dict], tools: list[dict]) -> list[dict]:

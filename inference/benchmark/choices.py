@@ -54,8 +54,8 @@ def _arc(fields: dict) -> Item:
     choices, labels = texts_of(listed, "text"), listed.get("label")
     if key in NO_ANSWER:
         raise BadRecord('the right choice under "answerKey" is withheld', WITHHELD)
-    if not isinstance(labels, list) or key not in labels[: len(choices)]:
-        raise BadRecord('"answerKey" is none of the labels')
+    if not isinstance(labels, list) or labels[: len(choices)].count(key) != 1:
+        raise BadRecord('"answerKey" is none of the labels, or several')
     right = labels.index(key)
     return chosen(f"Question: {question}\nAnswer:", choices, right, f"{question} {choices[right]}")
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain
 
 from dataset.records.reading import bar_over
 from inference.benchmark import scores
@@ -44,21 +45,21 @@ class Outcome:
 ANSWERS_AT_ONCE = 32
 
 
-def run_task(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
-    """The outcome of every entry, with a progress bar."""
+def prepare(task: Task, tokenizer, settings: Settings) -> list[Request]:
+    """The requests of a task of multiple choice; none of another. Done for all tasks before anything is computed, since
+    it raises `SproutError` for what cannot be asked."""
+    if task.form.until:
+        _room(settings)
+    return _requests(task, tokenizer, settings) if task.entries[0].item.choices else []
+
+
+def run_task(task: Task, model, tokenizer, settings: Settings, requests: list[Request] | None = None) -> list[Outcome]:
+    """The outcome of every entry, with a progress bar. requests: what `prepare` returned; None: it is done now."""
     if task.layout is PASSAGES:
         return _score_passages(task, model, tokenizer, settings)
     if task.form.until:
         return _write(task, model, tokenizer, settings)
-    pairs = [(entry.context, entry.item.delimiter + choice) for entry in task.entries for choice in entry.item.choices]
-    requests = requests_for(tokenizer, pairs, settings.bos)
-    owners = [entry for entry in task.entries for _ in entry.item.choices]
-    for entry, request in zip(owners, requests, strict=True):
-        if len(request.continuation) > settings.positions:
-            raise SproutError(
-                f"{entry.path}:{entry.line}: a choice has {len(request.continuation):,} tokens, more than the"
-                f" {settings.positions:,} that the network sees at once: remove the line"
-            )
+    requests = _requests(task, tokenizer, settings) if requests is None else requests
     found = _likelihoods(task, model, requests, settings, " choices")
     cut = [len(one.context) + len(one.continuation) > settings.positions + 1 for one in requests]
     outcomes, end = [], 0
@@ -66,6 +67,30 @@ def run_task(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
         start, end = end, end + len(entry.item.choices)
         outcomes.append(Outcome(tuple(found[start:end]), cut=any(cut[start:end])))
     return outcomes
+
+
+def _requests(task: Task, tokenizer, settings: Settings) -> list[Request]:
+    """One for each choice of each entry. Raises `SproutError` for a choice that cannot be asked for."""
+    every = [
+        [(entry.context, entry.item.delimiter + choice) for choice in entry.item.choices] for entry in task.entries
+    ]
+    try:
+        requests = requests_for(tokenizer, list(chain.from_iterable(every)), settings.bos)
+    except SproutError:  # one of them has no token of its own: which?
+        for entry, pairs in zip(task.entries, every, strict=True):
+            try:
+                requests_for(tokenizer, pairs, settings.bos)
+            except SproutError as error:
+                raise SproutError(f"{entry.path}:{entry.line}: {error}: remove the line") from error
+        raise
+    owners = [entry for entry in task.entries for _ in entry.item.choices]
+    for entry, request in zip(owners, requests, strict=True):
+        if len(request.continuation) > settings.positions:
+            raise SproutError(
+                f"{entry.path}:{entry.line}: a choice has {len(request.continuation):,} tokens, more than the"
+                f" {settings.positions:,} that the network sees at once: remove the line"
+            )
+    return requests
 
 
 def _likelihoods(task: Task, model, requests: list[Request], settings: Settings, unit: str) -> list[float]:
@@ -93,13 +118,19 @@ def _score_passages(task: Task, model, tokenizer, settings: Settings) -> list[Ou
     return [Outcome(nats=each, tokens=len(ids)) for each, ids in zip(nats, encoded, strict=True)]
 
 
-def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
+def _room(settings: Settings) -> int:
+    """How many tokens a question may have. Raises `UsageError` if none."""
     room = settings.positions - settings.max_new_tokens
     if room < 1:
         raise UsageError(
             f"--max_new_tokens {settings.max_new_tokens} leave no room for a question: the network sees"
             f" {settings.positions} tokens"
         )
+    return room
+
+
+def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
+    room = _room(settings)
     before = [tokenizer.bos_id] if settings.bos else []
     encoded = [[*before, *ids] for ids in tokenizer.encode_batch([entry.context for entry in task.entries])]
     prompts = [ids[-room:] for ids in encoded]

@@ -15,6 +15,8 @@ from inference.benchmark.items import Form, Item, Layout, has
 
 ANY_NUMBER = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 ENDS = ("</s>", "<|im_end|>")
+# Letters of Russian, Bengali, Telugu, Thai and Japanese, in which MGSM is asked in other words.
+_OTHER_LETTERS = re.compile("[\u0400-\u04ff\u0980-\u09ff\u0c00-\u0c7f\u0e00-\u0e7f\u3040-\u30ff]")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -83,11 +85,12 @@ def _mgsm_layout(name: str, chinese: bool, read, stop: str, words: str) -> Layou
     }
     return Layout(
         name,
-        "question, answer_number",
+        f"question in {'Chinese' if chinese else 'English'}, answer_number",
         lambda fields: (
             has("question")(fields)
             and ("answer_number" in fields or "final" in fields)
             and is_chinese(fields["question"]) == chinese
+            and not _OTHER_LETTERS.search(str(fields["question"]))
         ),
         (Form("", read, ("strict", "flexible"), (stop, *ENDS), grades),),
         shots=8,

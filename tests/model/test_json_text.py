@@ -20,3 +20,10 @@ def test_what_json_cannot_say_is_null_or_an_escape(layout):
     again = json.loads(text, parse_constant=refuse)
     assert again == {"a": None, "b": [1.5, [None, {"c": None}]], "d": "\ud800中", "e": "Infinity", "f": 2**70}
     assert ("\n" in text, "中" in text) == ("indent" in layout, "ensure_ascii" not in layout)
+
+
+def test_a_value_may_be_nested_as_deep_as_a_file_may():
+    value = math.nan
+    for _ in range(900):
+        value = [value]
+    assert json_text(value) == "[" * 900 + "null" + "]" * 900

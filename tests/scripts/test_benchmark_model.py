@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import eval_model
+from inference.benchmark import running
+from inference.benchmark.likelihood import requests_for
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
@@ -147,6 +149,28 @@ def test_a_choice_longer_than_the_network_names_its_line(folder):
     )
     with pytest.raises(SproutError, match=r"long\.jsonl:2: a choice has \d+ tokens, more than the 16"):
         run(folder, "--data_path", file, "--max_seq_len", 16)
+
+
+def test_what_cannot_be_asked_is_said_before_anything_is_computed(folder, monkeypatch):
+    monkeypatch.setattr(running, "log_likelihoods", lambda *args, **settings: pytest.fail("it was computed"))
+    with pytest.raises(UsageError, match="--max_new_tokens 256 leave no room for a question"):
+        run(folder, "--data_path", folder / "piqa.jsonl", folder / "gsm8k.jsonl", "--max_seq_len", 200)
+    one = {"question": "?", "answer": "A", "subject": "s"}
+    write(folder / "merged.jsonl", [one | {"choices": list("abcd")}, one | {"choices": list("abc\n")}])
+    monkeypatch.setattr(running, "requests_for", without_tokens_for("\n"))
+    with pytest.raises(
+        SproutError, match=r"merged\.jsonl:2: the choice .* has no token of its own .*: remove the line"
+    ):
+        run(folder, "--data_path", folder / "piqa.jsonl", folder / "merged.jsonl")
+
+
+def without_tokens_for(choice: str):
+    """`requests_for` with a tokenizer that joins a choice to what stands before it."""
+
+    def find(tokenizer, pairs, bos=True):
+        return requests_for(tokenizer, [(a, "" if b.endswith(choice) else b) for a, b in pairs], bos)
+
+    return find
 
 
 def test_a_result_replaces_only_a_result(folder, tmp_path, capsys):

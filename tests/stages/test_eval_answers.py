@@ -202,6 +202,13 @@ def test_a_question_longer_than_the_network_is_wrong_and_disturbs_no_other():
     assert answers[0] == Answer("", False, False) and not answers[1].correct and answers[2].correct
 
 
+def test_questions_longer_than_the_network_are_counted(capsys, tmp_path, out):
+    path = write(tmp_path / "long.jsonl", record(turns("x" * 3000, "y")), record(turns("Capital of France?", "Paris.")))
+    text, notes = run(capsys, out, path, "--answers", "--json")
+    assert json.loads(text)["accuracy"] == 0.5
+    assert "questions that fill the 2,048 positions of the network, and so count as wrong: 1\n" in notes
+
+
 def test_answers_do_not_depend_on_their_right_ones_length(monkeypatch):
     """Where generation may end early, it ends only what is wrong already. What goes on counts as another answer."""
     bars = []

@@ -324,6 +324,12 @@ def test_rounds_and_turns_under_conversation(record):
     assert found.tools == (TOOL,) and found.untrained == {4}
 
 
+def test_what_stands_beside_the_turns_may_be_nested_as_deep_as_a_line_may():
+    deep = json.loads("[" * 900 + "]" * 900)
+    for record in ({"messages": [USER, ANSWER], "more": deep}, {"messages": [USER, ANSWER | {"more": deep}]}):
+        assert read(record).messages == (USER, ANSWER)
+
+
 def test_nulls_of_arrow_are_left_out_of_calls_in_rounds():
     call = {"name": "f", "arguments": {"city": "Bonn", "day": None}}
     record = {"conversation": [{"human": "a", "assistant": "", "tool_calls": [call]}]}

@@ -184,12 +184,18 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "none of 0 to 1 \\(count from 0\\)"),
         ([{"question": "几？", "answer": 5, "answer_number": 4}], '"answer" is not a string'),
         ([{"activity_label": "a", "ctx_a": "b", "endings": ["c", "[x]"], "label": 0}], "a choice is empty"),
+        (
+            [{"question": "?", "choices": {"text": ["a", "b"], "label": ["A", "A"]}, "answerKey": "A"}],
+            "none of the labels, or several",
+        ),
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": "9" * 5000}], ":1: .*none of 0 to 1"),
         ([{"text": "a"}, {"text": "\ud800"}], 'data.jsonl:2: "text" contains half a surrogate pair'),
         (
             [{"question": "?", "choices": ["a", "b", "c", "\ud800"], "answer": 0}],
             'data.jsonl:1: "choices" contains half a surrogate pair',
         ),
+        ([{"question": "卵は何個ですか？", "answer_number": 18}], "mgsm_zh \\(question in Chinese, answer_number\\)"),
+        ([{"question": "Сколько яиц?", "answer_number": 18}], "mgsm_en \\(question in English, answer_number\\)"),
         ([{"question": "2?", "answer_number": "none"}], ":1: there is no number that is the answer"),
         ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
         (
