@@ -167,6 +167,17 @@ def test_weights_and_benchmarks(sources, tmp_path):
     assert abs(written[0] - 0.8 * sum(written)) <= 1500 and report["epochs"]["text"][sources[1]] <= 4
 
 
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_benchmark_is_looked_for_in_all_messages(role, tmp_path):
+    turns = {each: text(number) for number, each in enumerate(("system", "user", "assistant"))}
+    chat = {"messages": [{"role": each, "content": said} for each, said in turns.items()]}
+    other = {"messages": [{"role": each, "content": text(9)} for each in ("user", "assistant")]}
+    write(tmp_path / "a.jsonl", [chat, other])
+    benchmark = write(tmp_path / "benchmark.jsonl", [{"question": turns[role]}])
+    run([str(tmp_path / "a.jsonl")], tmp_path / "out", "--against", str(benchmark))
+    assert read(tmp_path / "out" / "chats.jsonl") == [other]
+
+
 def test_a_source_that_is_left_out_has_no_duplicates(tmp_path):
     files = [str(write(tmp_path / f"{name}.jsonl", [{"text": text(2)}])) for name in "ab"]
     run(files, tmp_path / "out", "--weights", "a=0", "b=1", "--rules", "none")
