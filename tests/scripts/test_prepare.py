@@ -296,6 +296,32 @@ def test_a_file_in_gbk_is_named_with_the_command_that_converts_it(tmp_path, caps
     assert capsys.readouterr().out.count(f"warning: {tmp_path / 'a.jsonl'}, line 1: not UTF-8 ({how})\n") == 1
 
 
+def test_a_run_killed_when_its_results_were_in_place_leaves_nothing_after_resume(sources, tmp_path, monkeypatch):
+    def killed(work):
+        work._lock.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dataset.prepare.work.WorkFolder.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(sources[1:2], tmp_path, "--rules", "none")
+    monkeypatch.undo()
+    before = (tmp_path / "text.jsonl").read_bytes()
+    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
+    assert not (tmp_path / "unfinished").exists() and (tmp_path / "text.jsonl").read_bytes() == before
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "run.json").write_text('{"settings": "of another run"}')
+    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
+    assert (tmp_path / "unfinished" / "run.json").exists()
+
+
+def test_a_result_that_was_removed_is_made_again(sources, tmp_path):
+    run(sources[1:2], tmp_path, "--rules", "none")
+    before = (tmp_path / "text.jsonl").read_bytes()
+    (tmp_path / "text.jsonl").unlink()
+    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
+    assert (tmp_path / "text.jsonl").read_bytes() == before
+
+
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"fingerp'])
 def test_a_damaged_report_is_of_no_finished_run(damage, sources, tmp_path):
     run(sources[1:2], tmp_path, "--rules", "none")
