@@ -2,11 +2,13 @@
 
 13 words are the measure of GPT-3 (https://arxiv.org/abs/2005.14165, appendix C). Chinese has no spaces between words,
 so its characters are counted: one of them is a thirtieth of a passage, a word of another script a thirteenth. Case,
-spaces and punctuation do not count. A text that is shorter than a passage has to stand there as a whole, and one of
-fewer than 5 words or 10 characters says too little to tell.
+spaces, punctuation and compatibility forms (full-width letters, the ligatures of a PDF) do not count. A text that is
+shorter than a passage has to stand there as a whole, and one of fewer than 5 words or 10 characters says too little to
+tell.
 """
 
 import re
+import unicodedata
 from collections.abc import Hashable, Iterator
 
 import numpy as np
@@ -29,7 +31,7 @@ class _Units:
     """
 
     def __init__(self, text: str):
-        units = _UNIT.findall(text.lower())
+        units = _UNIT.findall(unicodedata.normalize("NFKC", text).lower())
         pieces = [unit if "\u3400" <= unit <= "\u9fff" else unit + " " for unit in units]
         lengths = np.fromiter(map(len, pieces), np.int64, len(pieces))
         self.joined = "".join(pieces)

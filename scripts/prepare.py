@@ -10,6 +10,7 @@ dropped.jsonl with every document that was left out and why, and report.html. --
 stopped.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -129,7 +130,11 @@ def main(argv=None) -> None:
         "benchmarks or tokenizer": [stamp(Path(path)) for path in aside],
     }
     finished = _report_in(save_dir / REPORT) if args.resume else {}
-    if finished.get("fingerprint") == fingerprint(run):
+    whole = finished and all((save_dir / name).exists() for name in finished["files"])
+    if whole and finished.get("fingerprint") == fingerprint(run):
+        if (save_dir / "unfinished").exists():  # it was killed when the results were in place
+            with contextlib.suppress(SproutError):  # or it is of another run, which may go on
+                WorkFolder(save_dir, run, resume=True).remove()
         print(f"this run is finished: see {save_dir / PAGE}", flush=True)
         return refuse_nothing(finished["files"], finished["kept"], finished["read"], save_dir)
     work = WorkFolder(save_dir, run, args.resume)

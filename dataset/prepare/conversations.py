@@ -95,6 +95,11 @@ def said_in(record: dict, by: str = "all") -> str:
     return "\n".join(_said(message) for message in messages if message["role"] != "system")
 
 
+def everything_said_in(record: dict) -> str:
+    """What is said in all messages, those of the system included."""
+    return "\n".join(map(_said, messages_of(record)))
+
+
 def _said(message: dict) -> str:
     calls = [json.dumps(call, ensure_ascii=False, sort_keys=True) for call in message.get("tool_calls", ())]
     return "\n".join([message[key] for key in SAID if message.get(key)] + calls)

@@ -14,7 +14,7 @@ import numpy as np
 from dataset.prepare.cleaned import BEGINNING
 from dataset.prepare.cleaning.cleaning import clean
 from dataset.prepare.contamination import passages_of
-from dataset.prepare.conversations import answers_of, said_in
+from dataset.prepare.conversations import answers_of, everything_said_in, said_in
 from dataset.prepare.duplicates.minhash import band_keys
 from dataset.prepare.duplicates.normalised import text_key
 from dataset.prepare.duplicates.repeated_lines import RepeatedLines
@@ -139,7 +139,8 @@ class Judged:
                 if verdict.rule:
                     return {"rule": verdict.rule, "value": verdict.value, "threshold": verdict.threshold}
         if settings.against and "decontaminate" in settings.steps:
-            found = _passages(settings.against).first_in(text if record is None else said_in(record))
+            looked_at = text if record is None else everything_said_in(record)
+            found = _passages(settings.against).first_in(looked_at)
             if found:
                 return {"rule": "stands in a benchmark", "benchmark": list(found)}
         return None

@@ -1,5 +1,6 @@
 """Lines that are no JSON object or no UTF-8: what they are instead, and what to do about it."""
 
+import codecs
 import functools
 import json
 import os
@@ -111,24 +112,28 @@ def _reads_as_chinese(line: bytes, encoding: str) -> bool:
 
 
 def _beyond_ascii(line: bytes, encoding: str) -> list[str] | None:
-    """The characters that are not ASCII; None where the line is not in this encoding."""
+    """The characters that are not ASCII, but half a character at the end; None where a line is in another encoding."""
     try:
-        return [character for character in line.decode(encoding) if not character.isascii()]
+        text = codecs.getincrementaldecoder(encoding)().decode(line)
+        return [character for character in text if not character.isascii()]
     except UnicodeDecodeError:
         return None
 
 
 def _file_reads_as_chinese(path: str, line: bytes, encoding: str) -> bool:
-    """Whether the file that a line is in begins so, where the line itself has too few characters to tell."""
+    """Whether the file of a line begins so, where the line itself has too few characters to tell."""
     few = _beyond_ascii(line, encoding)
     if few is None or len(few) > 3:
         return False
     found = os.stat(path)
-    return _reads_as_chinese(_beginning(path, found.st_size, found.st_mtime_ns), encoding)
+    return _begins_as_chinese(path, encoding, found.st_size, found.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=1)
-def _beginning(path: str, size: int, written: int) -> bytes:
-    """The first whole lines of a file. size, written: they tell a file from what it was."""
+@functools.lru_cache(maxsize=2)  # of a file with many such lines
+def _begins_as_chinese(path: str, encoding: str, size: int, written: int) -> bool:
+    """size, written: they tell a file from what it was."""
     with open(path, "rb") as file:
-        return file.read(2**16).rpartition(b"\n")[0]
+        found = file.read(2**16)
+    lines = [line for line in found.split(b"\n") if not line.isascii()]
+    utf8 = sum(_beyond_ascii(line, "utf-8") is not None for line in lines)  # read as GB18030, that is Chinese as well
+    return 2 * utf8 < len(lines) and _reads_as_chinese(found, encoding)

@@ -8,6 +8,7 @@ the language that is asked for, and an answer that does not repeat its question.
 import re
 import unicodedata
 
+from dataset.prepare.judging.judging import without_code
 from dataset.prepare.judging.language import script
 from inference.instruct.rouge import rouge_l, tokens_of
 
@@ -20,6 +21,7 @@ _MARKERS = re.compile(
     r"<\|[^|<>\n]{0,40}\|>|<｜[^<>\n]{0,40}｜>|</?(?:think|tool_call|tool_response|tools|s)>|\[/?INST\]"
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ufffd\ud800-\udfff]")
+_INLINE_CODE = re.compile(r"`[^`\n]+`")
 _MEDIA = re.compile(
     r"\b(?:images?|pictures?|photos?|photographs?|graphs?|charts?|diagrams?|videos?|audios?|files?|maps?|draw|plot|"
     r"attachments?|attached|upload|website|url|link)\b|图片|图像|照片|图表|绘制|画一|视频|音频|文件|附件|上传|网址|链接",
@@ -34,11 +36,18 @@ _REFUSAL = re.compile(
 
 
 def language_of(text: str) -> str:
-    """ "zh", "en" (any Latin letters), "other", or "none" for a text without letters, by the script of most words."""
+    """ "zh", "en" (any Latin letters), "other", or "none" for a text without letters, by the script of most words.
+
+    Code between fences or backticks is in no language."""
+    text = _prose(text)
     found = script(text)
     if found is None:
         return "other" if any(map(str.isalpha, text)) else "none"
     return {"han": "zh", "latin": "en"}.get(found, "other")
+
+
+def _prose(text: str) -> str:
+    return _INLINE_CODE.sub(" ", without_code(text))
 
 
 def _malformed(text: str) -> str | None:
@@ -88,6 +97,6 @@ def answer_fault(question: str, answer: str, finish: str, languages: frozenset[s
     if answer.strip() == question.strip() or rouge_l(tokens_of(question), said) >= SAME:
         return "repeats the question"
     # Numbers, code and names are fine in any language: only an answer of some length has one.
-    if languages and len(tokens_of(answer)) >= 8 and language_of(answer) not in languages | {"none"}:
+    if languages and len(tokens_of(_prose(answer))) >= 8 and language_of(answer) not in languages | {"none"}:
         return "another language"
     return None

@@ -37,6 +37,8 @@ def stands_in(item: str, text: str) -> bool | None:
         (f"{ENGLISH} {CHINESE}", f"cats watch from a warm roof{CHINESE[:17]}", True),
         ("five short words all there", "and five short words all there", True),
         ("five short words all there", "and five short words all thereof", False),
+        ("A café’s naïve ﬁrst ﬂoor", "a cafe\u0301's nai\u0308ve first floor, ＡＢＣ", True),
+        ("第12题：ＡＢＣ三点在一条直线上", "第１２题：ABC三点在一条直线上", True),
         ("four words say nothing", "four words say nothing", None),
         (CHINESE[:10], CHINESE, True),
         (CHINESE[:9], CHINESE, None),

@@ -167,6 +167,17 @@ def test_weights_and_benchmarks(sources, tmp_path):
     assert abs(written[0] - 0.8 * sum(written)) <= 1500 and report["epochs"]["text"][sources[1]] <= 4
 
 
+@pytest.mark.parametrize("role", ["system", "user", "assistant"])
+def test_a_benchmark_is_looked_for_in_all_messages(role, tmp_path):
+    turns = {each: text(number) for number, each in enumerate(("system", "user", "assistant"))}
+    chat = {"messages": [{"role": each, "content": said} for each, said in turns.items()]}
+    other = {"messages": [{"role": each, "content": text(9)} for each in ("user", "assistant")]}
+    write(tmp_path / "a.jsonl", [chat, other])
+    benchmark = write(tmp_path / "benchmark.jsonl", [{"question": turns[role]}])
+    run([str(tmp_path / "a.jsonl")], tmp_path / "out", "--against", str(benchmark))
+    assert read(tmp_path / "out" / "chats.jsonl") == [other]
+
+
 def test_a_source_that_is_left_out_has_no_duplicates(tmp_path):
     files = [str(write(tmp_path / f"{name}.jsonl", [{"text": text(2)}])) for name in "ab"]
     run(files, tmp_path / "out", "--weights", "a=0", "b=1", "--rules", "none")
@@ -283,6 +294,32 @@ def test_a_file_in_gbk_is_named_with_the_command_that_converts_it(tmp_path, caps
         run([str(tmp_path / "a.jsonl")], tmp_path / "out")
     how = f"it looks like GB18030; convert it: iconv -f GB18030 -t UTF-8 {tmp_path / 'a.jsonl'} > utf8_a.jsonl"
     assert capsys.readouterr().out.count(f"warning: {tmp_path / 'a.jsonl'}, line 1: not UTF-8 ({how})\n") == 1
+
+
+def test_a_run_killed_when_its_results_were_in_place_leaves_nothing_after_resume(sources, tmp_path, monkeypatch):
+    def killed(work):
+        work._lock.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dataset.prepare.work.WorkFolder.remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(sources[1:2], tmp_path, "--rules", "none")
+    monkeypatch.undo()
+    before = (tmp_path / "text.jsonl").read_bytes()
+    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
+    assert not (tmp_path / "unfinished").exists() and (tmp_path / "text.jsonl").read_bytes() == before
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "run.json").write_text('{"settings": "of another run"}')
+    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
+    assert (tmp_path / "unfinished" / "run.json").exists()
+
+
+def test_a_result_that_was_removed_is_made_again(sources, tmp_path):
+    run(sources[1:2], tmp_path, "--rules", "none")
+    before = (tmp_path / "text.jsonl").read_bytes()
+    (tmp_path / "text.jsonl").unlink()
+    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
+    assert (tmp_path / "text.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize("damage", ["", "[]", "{}", '{"fingerp'])

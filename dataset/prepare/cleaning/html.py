@@ -19,6 +19,8 @@ _MARKED_SECTION = re.compile(
     r"<!\[[^>]*>?"
 )  # such as <![if IE]>; html.parser raises AssertionError for a malformed one
 _RUBY = re.compile(r"<rp\b[^>]*>[^<]*(?:</rp>)?|<rt\b[^>]*>([^<]*)(?:</rt>)?", re.IGNORECASE)
+_SUPERSCRIPT = re.compile(r"<sup\b[^<>]*>\s*([0-9+\-−]+)\s*</sup\s*>", re.IGNORECASE)
+_RAISED = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 _PREFORMATTED = re.compile(r"(<pre\b(?:(?!<pre\b).)*?</pre>)", re.DOTALL | re.IGNORECASE)
 # Within a paragraph these change nothing of the text, but trafilatura leaves <time> out with all that is in it, and in
 # short pages begins a line at each of the others.
@@ -41,9 +43,10 @@ def html_to_text(html: str) -> str:
     """The text of a page or a fragment: a line for each paragraph, item and row of a table; code as it stands.
 
     Formulas in MathML become their TeX source, if that is with them; a reading or a translation above a word (ruby)
-    stands in parentheses behind it. Raises SproutError where trafilatura is missing.
+    stands in parentheses behind it; powers stay powers (10⁶, which would else be 106). Raises SproutError where
+    trafilatura is missing.
     """
-    html = _MATH.sub(_with_tex, html)
+    html = _SUPERSCRIPT.sub(lambda found: raised(found.group(1)), _MATH.sub(_with_tex, html))
     html = _RUBY.sub(lambda found: f"（{found.group(1)}）" if found.group(1) else "", html)
     text = _content_of(html) if _PAGE.search(html) else None
     if not text:
@@ -54,6 +57,11 @@ def html_to_text(html: str) -> str:
     # A page on HTML has both, and means what it says; one that was escaped twice has little else.
     twice = len(_ESCAPED_TWICE.findall(html)) > len(_ESCAPED.findall(html))
     return unescape(text) if twice else text
+
+
+def raised(text: str) -> str:
+    """Digits and signs as superscripts; any other text as it is."""
+    return text.translate(_RAISED) if re.fullmatch(r"[0-9+\-−]+", text) else text
 
 
 def _with_tex(formula: re.Match) -> str:

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 
 from dataset.prepare.cleaning.formulas import keep_formulas
-from dataset.prepare.cleaning.html import html_to_text
+from dataset.prepare.cleaning.html import html_to_text, raised
 from dataset.prepare.extra import library
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?(---|\+\+\+)[^\S\n]*\n.*?\n\1[^\S\n]*(?:\n|\Z)", re.DOTALL)
@@ -69,7 +69,7 @@ def _in_place(old: list[str], content: str, thinned: str) -> list[str]:
 
 def _thinned(children, changes: Counter[str]) -> str:
     """Inline tokens as text again, without images, link targets and tags."""
-    pieces = []
+    pieces, is_power = [], False
     for child in children:
         if child.type in ("softbreak", "hardbreak"):
             pieces.append("\n")
@@ -79,10 +79,12 @@ def _thinned(children, changes: Counter[str]) -> str:
             changes["links"] += child.info != "auto"
         elif child.type == "html_inline":
             changes["HTML in Markdown"] += 1
+            is_power = child.content.lower().startswith(("<sup>", "<sup "))
             pieces.append(_TAGS.get(child.content.lower().rstrip("/ >"), ""))
         elif child.type == "code_inline":
             pieces.append(child.markup + child.content + child.markup)
         else:
-            pieces.append(_MARKUP.get(child.type, child.content))
+            text = _MARKUP.get(child.type, child.content)
+            pieces.append(raised(text) if is_power else text)
     lines = (line.strip() for line in "".join(pieces).split("\n"))
     return "\n".join(line for line in lines if line)

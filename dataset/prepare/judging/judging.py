@@ -30,7 +30,7 @@ def judge(text: str, rules: str = "prose") -> Verdict:
     """The first rule that a text does not pass, in the order of the file. rules: "prose", "code" or "none"."""
     if rules == "none":
         return Verdict(None)
-    measured = Measured(text if rules == "code" else _without_code(text))
+    measured = Measured(text if rules == "code" else without_code(text))
     name = rules if rules == "code" else f"{rules}_in_{'characters' if measured.by_characters else 'words'}"
     for rule, limits in thresholds()[name].items():
         value = _value(measured, rule)
@@ -42,7 +42,7 @@ def judge(text: str, rules: str = "prose") -> Verdict:
     return Verdict(None)
 
 
-def _without_code(text: str) -> str:
+def without_code(text: str) -> str:
     """The text without what stands between fences: code in prose is not prose. A fence that nothing closes is text."""
     if "```" not in text and "~~~" not in text:
         return text

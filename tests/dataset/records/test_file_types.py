@@ -302,3 +302,19 @@ def test_two_keys_that_differ_in_case_alone_are_refused(tmp_path, kind):
             writer.write_table(table)
     with pytest.raises(SproutError, match=f"a.{kind}: two columns are called 'text': rename one of them"):
         list(read_records(path))
+
+
+def test_one_short_line_in_gbk_does_not_make_a_file_in_utf_8_another(tmp_path):
+    good = '{"text": "今天天气很好，我们去公园散步。"}\n'.encode()
+    (tmp_path / "a.jsonl").write_bytes(5 * good + '{"text": "好"}\n'.encode("gbk") + good)
+    (bad,) = [each for each in read_records(tmp_path / "a.jsonl") if isinstance(each, BadLine)]
+    assert bad.line == 6 and "byte 11 of the line" in bad.detail
+
+
+@pytest.mark.parametrize("before", ["", " "])
+def test_a_long_array_in_gbk_is_told_how_to_convert(tmp_path, before):
+    """Whatever byte of a character the first part of the file ends with."""
+    text = json.dumps([{"text": "今天天气很好，我们去公园散步。" * 40_000}], ensure_ascii=False)
+    (tmp_path / "a.json").write_bytes(before.encode() + text.encode("gbk"))
+    (bad,) = read_records(tmp_path / "a.json")
+    assert "iconv -f GB18030" in bad.detail

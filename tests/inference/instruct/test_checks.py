@@ -7,6 +7,13 @@ from inference.instruct.endpoint import reply_of
 from inference.instruct.prompts import asking_for_new, choose_examples, instructions_in, without_thought
 from inference.instruct.requests import Reply
 
+CODE = """```python
+def words(text):
+    counts = {}
+    for word in text.split():
+        counts[word] = 1
+    return counts
+```"""
 ENGLISH, CHINESE = frozenset({"en"}), frozenset({"zh"})
 
 
@@ -71,6 +78,24 @@ def test_chinese_instructions():
 )
 def test_answers(answer, finish, fault):
     assert answer_fault("Name three rivers in Asia.", answer, finish, ENGLISH) == fault
+
+
+@pytest.mark.parametrize(
+    "answer, fault",
+    [
+        (f"可以用字典统计每个词的次数：\n{CODE}\n调用时传入文本即可。", None),
+        (CODE, None),
+        ("调用 `collections.Counter(text.split())`，再用 `counts.most_common(10)` 取前十个 `words`。", None),
+        (f"This is an English answer that nobody has asked for.\n{CODE}", "another language"),
+    ],
+)
+def test_code_in_an_answer_is_in_no_language(answer, fault):
+    assert answer_fault("写一个统计词频的函数。", answer, "stop", frozenset({"zh"})) == fault
+
+
+def test_code_in_an_instruction_is_in_no_language():
+    asked = f"这个函数做什么？\n{CODE}"
+    assert instruction_fault(asked, frozenset({"zh"})) is None and language_of(asked) == "zh"
 
 
 def test_numbered_instructions_are_read():

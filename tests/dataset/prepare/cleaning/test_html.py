@@ -21,6 +21,7 @@ SENTENCE = "This sentence is long enough to be seen as the content of a page, wh
         ("<p>if a &amp;lt; b</p>", "if a < b"),  # escaped twice
         ("<p>write &lt;b&gt; as &amp;lt;b></p>", "write <b> as &lt;b>"),  # a text on HTML
         ('<math><mi>x</mi><annotation encoding="application/x-tex">x^2</annotation></math>', "$x^2$"),
+        ('10<sup class="x">-6</sup> m<sup>2</sup>, 3<sup>rd</sup>, H<sub>2</sub>O', "10⁻⁶ m², 3rd, H2O"),
         ("<![if IE]>a<![endif]> b<![ x", "a b"),
         ("", ""),
     ],

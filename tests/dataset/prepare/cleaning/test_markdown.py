@@ -20,6 +20,10 @@ from dataset.prepare.cleaning.markdown import thin
         ("---\ntitle: x\n---\ntext", "text"),
         ("text\n\n<!-- a\ncomment -->\n\nmore", "text\n\nmore"),
         ('<p align="center">\n<img src="a"><br>shown\n</p>\n\ntext', "shown\n\ntext"),
+        (
+            "10<sup>-6</sup> m<sup>2</sup>, 3<sup>rd</sup> H<sub>2</sub>O `x<sup>2</sup>`",
+            "10⁻⁶ m², 3rd H2O `x<sup>2</sup>`",
+        ),
         ("<ruby>打包<rt>Packaging</rt></ruby>是", "打包（Packaging）是"),
         ("- [x](y)\n- b\n\n1. c", "- x\n- b\n\n1. c"),
         ("no change: a_b * c \\ #1\n***\n", "no change: a_b * c \\ #1\n***\n"),

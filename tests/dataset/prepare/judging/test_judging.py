@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dataset.prepare.judging.judging import Verdict, _without_code, judge, thresholds
+from dataset.prepare.judging.judging import Verdict, judge, thresholds, without_code
 from dataset.prepare.judging.measures import Measured
 
 REAL = Path(__file__).parents[4].parent / "shared" / "data"
@@ -78,7 +78,7 @@ def test_fences_that_nothing_closes_are_text_and_take_no_time():
     begun = time.process_time()
     assert judge(opened) == judge(opened.replace("`", "~")) and judge(opened).rule
     assert time.process_time() - begun < 20  # it took minutes while each fence was looked for to the end
-    assert _without_code("a\n~~~\n```\nb\n~~~ x\n~~~ \nc\n```\nd") == "a\nc\n```\nd"
+    assert without_code("a\n~~~\n```\nb\n~~~ x\n~~~ \nc\n```\nd") == "a\nc\n```\nd"
 
 
 def test_measures_by_hand():
