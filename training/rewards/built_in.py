@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from inference.grading import grade, normal_text, plain, right_answer
+from inference.grading import LETTERS, grade, normal_text, plain, right_answer
 from inference.quantities import read_quantity
 from inference.thoughts import THINK, THINK_END, conclusion
 from inference.tools.calls import CALL, before_calls
@@ -160,8 +160,9 @@ def _is_in_format(prompt: str, completion: str) -> bool:
 
 def _holds(text: str, words: str) -> bool:
     """Whether a text contains some words, and not as a part of longer ones; Chinese has no ends of words."""
-    before = r"(?<![a-z0-9])" if re.match("[a-z0-9]", words) else ""
-    behind = r"(?![a-z0-9])" if re.search("[a-z0-9]$", words) else ""
+    inside = f"[{LETTERS}0-9]"
+    before = f"(?<!{inside})" if re.match(inside, words) else ""
+    behind = f"(?!{inside})" if re.search(f"{inside}$", words) else ""
     return re.search(before + re.escape(words) + behind, text) is not None
 
 

@@ -60,6 +60,12 @@ def test_the_right_answer_has_one_of_several_names():
     [
         ("The capital of France is Paris.", "Paris", 1),
         ("Parisian", "Paris", 0),
+        ("Annélie", "Ann", 0),
+        ("un café", "caf", 0),
+        ("C’est un café noir.", "café", 1),
+        ("которые дома", "кот", 0),
+        ("Это кот и дом.", "КОТ", 1),
+        ("答案是кот。", "кот", 1),
         ("法国的首都是巴黎。", "巴黎", 1),
         ("<think>Paris</think>Rome", "Paris", 0),
         ("5 + 13 is 18.", "5", 0),
