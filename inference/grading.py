@@ -110,6 +110,9 @@ def same_answer(given: str, right: str) -> bool:
 
 # --- spelling ---------------------------------------------------------------------------------------
 
+# Small letters, Latin and Cyrillic: blanks stand between their words. Not Greek, which stands in formulas.
+LETTERS = "a-z\u00df-\u00f6\u00f8-\u024f\u0400-\u052f\u1e00-\u1eff"
+_BLANKS = re.compile(f"(?<![{LETTERS}]) +| +(?![{LETTERS}])")
 _NAME = re.compile(r"([A-Za-z]) ?= ?(?=[^ =])")
 _CHARACTERS = str.maketrans("−–—﹣〇两兩負點萬億壹贰叁肆伍陆柒捌玖拾佰仟", "----零二二负点万亿一二三四五六七八九十百千")
 _RULES = [  # each takes time in proportion to the text
@@ -160,7 +163,7 @@ def _character(before: str, character: str) -> str:
 def normal_text(text: str) -> str:
     """A plain text for comparison: without case, without blanks but those between two words of letters, without the
     zeros at the end of decimals, and without the brackets around a single letter, which is a choice: (B)."""
-    text = re.sub(r"(?<![a-z]) +| +(?![a-z])", "", text.casefold())
+    text = _BLANKS.sub("", text.casefold())
     text = re.sub(r"(?<![0-9.])(?=\.[0-9])", "0", text)
     text = re.sub(r"(\.[0-9]*[1-9])0+(?![0-9])|\.0+(?![0-9])", r"\1", text)
     return re.sub(r"^\(([a-z])\)$", r"\1", text)

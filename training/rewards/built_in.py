@@ -7,16 +7,18 @@
     overlong    0, then falling to -1 where the answer nears the limit of its length
     repetition  0 to -1: the share of repeated 3-grams
 
-None: not rated, as the record has no right answer. The thought of an answer is never searched for the right one.
+None: not rated, as the record has no right answer. The thought of an answer is never searched for the right one, nor
+are its calls of tools, unless a call is what is right: an answer cut off behind one has not given its final answer.
 """
 
 import math
 import re
 from collections.abc import Callable, Sequence
 
-from inference.grading import grade, normal_text, plain, right_answer
+from inference.grading import LETTERS, grade, normal_text, plain, right_answer
 from inference.quantities import read_quantity
 from inference.thoughts import THINK, THINK_END, conclusion
+from inference.tools.calls import CALL, before_calls
 from model.errors import SproutError
 
 RIGHT_COLUMNS = ("answer", "right", "solution", "ground_truth")  # the first that a record has counts
@@ -40,7 +42,8 @@ def contains(prompts: Sequence[str], completions: Sequence[str], **columns) -> R
     for i, right in enumerate(_right(columns, "contains")):
         wanted = right_answer(right)
         if wanted is not None and read_quantity(plain(wanted)) is None:
-            found[i] = _holds(normal_text(plain(_said(prompts[i], completions[i]))), normal_text(plain(wanted)))
+            said = _said(prompts[i], completions[i], right)
+            found[i] = _holds(normal_text(plain(said)), normal_text(plain(wanted)))
     return [_number(each) for each in found]
 
 
@@ -118,7 +121,7 @@ BUILT_IN: dict[str, Callable[..., Ratings]] = {
 
 def _graded(prompts, completions, columns: dict, name: str = "exact") -> list[bool | None]:
     return [
-        grade(_said(prompt, completion), right)
+        grade(_said(prompt, completion, right), right)
         for prompt, completion, right in zip(prompts, completions, _right(columns, name), strict=True)
     ]
 
@@ -139,10 +142,12 @@ def _opened(prompt: str) -> bool:
     return prompt.rstrip().endswith(THINK)
 
 
-def _said(prompt: str, completion: str) -> str:
-    """A completion without its thought; empty where the thought never ended."""
+def _said(prompt: str, completion: str, right) -> str:
+    """A completion without its thought, and without calls unless the right answer has some; empty where the thought
+    never ended."""
     opened = _opened(prompt) and not completion.lstrip().startswith(THINK)
-    return conclusion(THINK + completion if opened else completion)
+    text = conclusion(THINK + completion if opened else completion)
+    return text if CALL in str(right) else before_calls(text)
 
 
 def _is_in_format(prompt: str, completion: str) -> bool:
@@ -155,8 +160,9 @@ def _is_in_format(prompt: str, completion: str) -> bool:
 
 def _holds(text: str, words: str) -> bool:
     """Whether a text contains some words, and not as a part of longer ones; Chinese has no ends of words."""
-    before = r"(?<![a-z0-9])" if re.match("[a-z0-9]", words) else ""
-    behind = r"(?![a-z0-9])" if re.search("[a-z0-9]$", words) else ""
+    inside = f"[{LETTERS}0-9]"
+    before = f"(?<!{inside})" if re.match(inside, words) else ""
+    behind = f"(?!{inside})" if re.search(f"{inside}$", words) else ""
     return re.search(before + re.escape(words) + behind, text) is not None
 
 

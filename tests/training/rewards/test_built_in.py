@@ -37,6 +37,16 @@ def test_the_thought_may_begin_in_the_prompt():
     assert of("exact", "59, no</think>5", "... <think>\n", answer="5") == 1
 
 
+def test_a_call_is_no_answer_unless_it_is_what_is_right():
+    """Else an answer with tools is rewarded that only says the right number to a tool, and is then cut off."""
+    call = '<tool_call>\n{"name": "calculator", "arguments": {"expression": "42"}}\n</tool_call>'
+    said = [call, f"<think>\nhm\n</think>\n\nLet me see: 6 * 7.\n{call}", "<tool_call>42", f"It is 42.\n{call}"]
+    assert [of("exact", one, answer=42) for one in said] == [0, 0, 0, 1]
+    paris = call.replace("42", "Paris")
+    assert [of("contains", one, answer="Paris") for one in (paris, f"Paris. {paris}")] == [0, 1]
+    assert [of(name, call, answer=call) for name in ("exact", "contains")] == [1, 1]
+
+
 def test_the_right_answer_has_one_of_several_names():
     assert of("exact", "5", right="5") == of("exact", "5", ground_truth="5") == of("exact", "5", solution="5") == 1
     of_two_files = {"answer": ["5", None, None], "solution": [None, "6", None]}
@@ -50,6 +60,12 @@ def test_the_right_answer_has_one_of_several_names():
     [
         ("The capital of France is Paris.", "Paris", 1),
         ("Parisian", "Paris", 0),
+        ("Annélie", "Ann", 0),
+        ("un café", "caf", 0),
+        ("C’est un café noir.", "café", 1),
+        ("которые дома", "кот", 0),
+        ("Это кот и дом.", "КОТ", 1),
+        ("答案是кот。", "кот", 1),
         ("法国的首都是巴黎。", "巴黎", 1),
         ("<think>Paris</think>Rome", "Paris", 0),
         ("5 + 13 is 18.", "5", 0),
