@@ -12,6 +12,7 @@ from model.experts import ExpertsConfig
 from model.files.gguf import writing
 from model.files.gguf.writing import write_gguf
 from model.files.loading import load_model
+from model.text.chat_template import template_of
 from model.text.exported import beginning_texts
 from model.text.tokenizer import Tokenizer
 from tests.llama_cpp import LlamaCpp
@@ -176,3 +177,22 @@ def test_a_base_model_begins_with_bos_and_a_chat_has_no_second_one(tmp_path, tok
         prompt = [start, *tokenizer.encode("user\nHi"), end, *line, start, *tokenizer.encode("assistant\n")]
         assert asked["usage"]["prompt_tokens"] == len(prompt)
         assert load_model(tmp_path / "m.gguf").tokenizer.config["add_bos_token"] == bos
+
+
+def test_chats_with_tools_have_their_own_template_there(tmp_path, tokenizer):
+    turns = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    of_tools = "Call {{ tools[0].function.name }}.\n" + turns
+    named = [{"name": "default", "template": turns}, {"name": "tool_use", "template": of_tools}]
+    config = json.dumps(tokenizer.config | {"chat_template": named})
+    tokenizer = Tokenizer.from_files(tokenizer.files | {"tokenizer_config.json": config})
+    write_gguf(tmp_path / "m.gguf", random_network(LLAMA.replace(num_hidden_layers=1)), tokenizer, "f16")
+    again = load_model(tmp_path / "m.gguf").tokenizer
+    assert [template_of(again, name) for name in ("default", "tool_use")] == [turns, of_tools]
+    llama_cpp, asked = LlamaCpp(tmp_path / "m.gguf"), [{"role": "user", "content": "Hi"}]
+    tool = {"type": "function", "function": {"name": "weather", "description": "", "parameters": {"type": "object"}}}
+    prompt = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert llama_cpp.ask("/apply-template", messages=asked)["prompt"] == prompt
+    assert llama_cpp.ask("/apply-template", messages=asked, tools=[tool])["prompt"] == "Call weather.\n" + prompt
