@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from model.disk import write_atomically
+from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.replacing import MARK, earlier_export
 from model.files.state_dict import without_wrappers
@@ -45,6 +45,7 @@ def refuse_peft_folder(folder: str | Path, model: nn.Module) -> None:
         raise SproutError("peft adapts other matrices of a GPT-2 (c_attn): merge the adapters, and export the whole")
     if folder.exists() and not folder.is_dir():
         raise SproutError(f"{folder} is a file: give a folder to export into")
+    sweep_temporaries(folder)  # they are not others' files
     strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS))
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
