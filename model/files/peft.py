@@ -18,6 +18,7 @@ from model.errors import SproutError
 from model.files.replacing import MARK, earlier_export
 from model.files.state_dict import without_wrappers
 from model.lora import TARGETS, Lora, lora_state_dict
+from model.text.tokenizer import FILE_NAMES, Tokenizer
 from model.whole import adapters_of, unwrapped
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -46,17 +47,20 @@ def refuse_peft_folder(folder: str | Path, model: nn.Module) -> None:
     if folder.exists() and not folder.is_dir():
         raise SproutError(f"{folder} is a file: give a folder to export into")
     sweep_temporaries(folder)  # they are not others' files
-    strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS))
+    strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS, *FILE_NAMES))
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     earlier_export(folder, WEIGHTS)
 
 
-def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = None) -> list[Path]:
+def write_peft_folder(
+    folder: str | Path, model: nn.Module, base: str | None = None, tokenizer: Tokenizer | None = None
+) -> list[Path]:
     """Writes the adapters of a network as the folder that `PeftModel.from_pretrained` opens; returns its files.
 
-    base: the HF folder of the network itself, for `AutoPeftModel`. Each file is whole or absent, the settings last.
-    Raises `SproutError` for a folder with anything else in it.
+    base: the HF folder of the network itself, for `AutoPeftModel`. tokenizer: where that folder has not the chat
+    template that the adapters learned with; `AutoTokenizer` opens it here. Each file is whole or absent, the settings
+    last. Raises `SproutError` for a folder with anything else in it.
     """
     folder, lora = Path(folder), adapters_of(model)
     refuse_peft_folder(folder, model)
@@ -80,8 +84,12 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     (folder / CONFIG).unlink(missing_ok=True)  # without it, an interrupted export is not read as adapters
     write_atomically(folder / WEIGHTS, lambda file: file.write(save(weights, metadata=marks)))
-    write_atomically(folder / CONFIG, lambda file: file.write(text.encode()))
-    return [folder / CONFIG, folder / WEIGHTS]
+    texts = tokenizer.files if tokenizer else {}
+    for name in FILE_NAMES:
+        (folder / name).unlink(missing_ok=True)  # of an earlier export
+    for name, content in (texts | {CONFIG: text}).items():
+        write_atomically(folder / name, lambda file, content=content: file.write(content.encode()))
+    return [folder / name for name in (CONFIG, WEIGHTS, *texts)]
 
 
 def read_peft_folder(folder: str | Path) -> tuple[Lora, dict[str, torch.Tensor]]:
