@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import pre_tokenizers
 
 from model.errors import SproutError
+from model.files.gguf.template import written_otherwise
 from model.text.chat_template import template_of, unmarked
 from model.text.exported import beginning_texts, framed_elsewhere, frames_elsewhere
 from model.text.tokenizer import IM_END, Tokenizer
@@ -79,6 +80,11 @@ def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
     for key, name in _TEMPLATES.items():
         if template := template_of(tokenizer, name):
             keys[key] = unmarked(template)
+    if others := written_otherwise(tokenizer):
+        warnings.append(
+            f"llama.cpp reads the chat template otherwise than transformers does, and chats {' and '.join(others)} get"
+            " another text there (docs/export.md)"
+        )
     return keys, warnings
 
 
