@@ -96,7 +96,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep_temporaries(folder: str | Path) -> list[Path]:
-    """Removes temporary files left by processes that were killed, and returns them; to be called before we write."""
+    """Removes what processes that were killed left half-written, and returns it; to be called before we write."""
     if not (found := list(Path(folder).glob(".*.tmp"))):
         return []
     from model.processes import remove_those_of_the_dead  # nothing is left behind by most runs

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def is_another_living_process(process: int) -> bool:
 
 
 def remove_those_of_the_dead(temporaries: list[Path], host: str) -> list[Path]:
-    """Removes temporary files whose process no longer lives, and returns them. host: the name of this one in them.
+    """Removes temporary files and folders whose process no longer lives, and returns them. host: the name of this one
+    in them.
 
     A file under our own process number is one of a dead process that had the same (common in containers). Whether a
     process of another host lives cannot be asked; its file is removed once nothing was written to it for a day.
@@ -34,10 +36,11 @@ def remove_those_of_the_dead(temporaries: list[Path], host: str) -> list[Path]:
     removed = []
     for path in temporaries:
         match = _TEMPORARY.fullmatch(path.name)
-        if not match or not path.is_file():
+        is_folder = path.is_dir() and not path.is_symlink()  # that an export was writing
+        if not match or not (is_folder or path.is_file()):
             continue
         if _untouched(path) if match[1] not in (None, host) else not is_another_living_process(int(match[2])):
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
             removed.append(path)
     return removed
 

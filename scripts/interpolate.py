@@ -6,7 +6,8 @@ Every number of the new weight is (1 - share) A + share B. B was trained from A 
 https://arxiv.org/abs/2109.01903), or both from a third network (model soups, https://arxiv.org/abs/2203.05482): else
 what lies between them can do nothing. How much of B is lost for how much of A, docs/full_sft.md measured for one pair.
 Share 1 is B. Of adapters, `--lora_scale` counts a part in the same way. Both networks must have one shape and one
-tokenizer; an earlier weight of the new name is moved to `earlier`, as training does.
+tokenizer (a base model and its instruct model have, though they end texts otherwise; B's is taken); an earlier
+weight of the new name is moved to `earlier`, as training does.
 """
 
 import math
@@ -21,7 +22,11 @@ from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
 UNRELATED = 1.0  # of a norm: two seeds of the quickstart are 1.4 apart, what was trained of one network 0.1 to 0.4
-MAY_DIFFER = ("max_position_embeddings", "rope_scaling")  # how far the positions reach
+MAY_DIFFER = (
+    *("max_position_embeddings", "rope_scaling"),  # how far the positions reach
+    *("bos_token_id", "eos_token_id", "pad_token_id"),  # an instruct model ends its texts otherwise than its base
+    "router_aux_loss_coef",  # of training alone
+)
 
 
 def parse_arguments(arguments=None):
@@ -79,8 +84,10 @@ def go_back(second, first, share: float) -> float:
     """
     import torch
 
+    from model.text.vocabulary import same_ids
+
     both = f"{first.source} and {second.source}"
-    if first.tokenizer.fingerprint != second.tokenizer.fingerprint:
+    if not same_ids(first.tokenizer, second.tokenizer):
         raise UsageError(f"{both} have different tokenizers: give two of one origin")
     shapes = [each.model.config.to_dict() for each in (first, second)]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):

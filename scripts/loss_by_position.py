@@ -99,10 +99,12 @@ def main(argv=None):
 def tokenizer_of_all(paths: list):
     """The tokenizer that all weights have. Raises `UsageError` if they differ; no network is opened to find out."""
     from model.files.tokenizer_of import tokenizer_of_weight  # not before the arguments, as above
+    from model.text.vocabulary import same_ids
 
     tokenizer = tokenizer_of_weight(paths[0])
     for path in paths[1:]:
-        if tokenizer_of_weight(path).fingerprint != tokenizer.fingerprint:
+        other = tokenizer_of_weight(path)
+        if not same_ids(other, tokenizer) or other.bos_id != tokenizer.bos_id:
             raise UsageError(f"{path} has another tokenizer than {paths[0]}, so their losses cannot be compared")
     return tokenizer
 

@@ -56,6 +56,7 @@ def main(arguments=None) -> None:
     from model.files.peft import WEIGHTS, refuse_peft_folder, write_peft_folder
     from model.files.replacing import earlier_export
     from model.lora import merge_lora
+    from model.text.chat_template import template_of
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
     source = args.from_weight or network_of(adapters, "--from_weight", args.out_dir)
@@ -71,12 +72,16 @@ def main(arguments=None) -> None:
         refuse_peft_folder(args.peft, loaded.model)  # before the network is written
         if when := earlier_export(args.peft, WEIGHTS):
             print(f"replaces the adapters of {when} in {args.peft}")
-        base = base_folder(args, loaded)
-        for file in write_peft_folder(args.peft, loaded.model, base):
+        base, renderer = base_folder(args, loaded), ChatRenderer(loaded.tokenizer)
+        # The network's own folder may have no chat template, or another than the adapters learned with.
+        lacks_template = base == loaded.source and (renderer.replaced or template_of(loaded.tokenizer) is None)
+        tokenizer = renderer.tokenizer if lacks_template else None
+        for file in write_peft_folder(args.peft, loaded.model, base, tokenizer):
             print(f"  {file}  {file.stat().st_size:,} bytes")
         print(f"""
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained({args.peft if tokenizer else base!r})
 model = AutoModelForCausalLM.from_pretrained({base!r})
 model = PeftModel.from_pretrained(model, {args.peft!r})""")
     if merges:

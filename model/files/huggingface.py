@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from model.config import TransformerConfig
-from model.disk import HOST, sync_folder
+from model.disk import HOST, sweep_temporaries, sync_folder
 from model.errors import SproutError
 from model.files.finite import refuse_not_finite
 from model.files.hf_config import config_from_hf, hf_config
@@ -81,6 +81,7 @@ def export_folder(
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     earlier_export(folder)
+    sweep_temporaries(folder.parent)
     temporary = folder.with_name(f".{folder.name}.{HOST}-{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)

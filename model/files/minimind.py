@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from model.config import TransformerConfig
-from model.disk import write_atomically
+from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.finite import refuse_not_finite
 from model.files.state_dict import config_of_state_dict
@@ -130,6 +130,7 @@ def write_bare(
         path = Path(folder) / file_name
         if path.exists() and path.read_text(encoding="utf-8", errors="replace") != tokenizer.files.get(file_name):
             raise SproutError(f"{path} is there already: choose another --save_dir, or move it away")
+    sweep_temporaries(folder)
     for file_name, write in files.items():
         write_atomically(Path(folder) / file_name, write)
     return [Path(folder) / file_name for file_name in files], _not_by_default(config)

@@ -13,11 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from model.disk import write_atomically
+from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.replacing import MARK, earlier_export
 from model.files.state_dict import without_wrappers
 from model.lora import TARGETS, Lora, lora_state_dict
+from model.text.tokenizer import FILE_NAMES, Tokenizer
 from model.whole import adapters_of, unwrapped
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -45,17 +46,21 @@ def refuse_peft_folder(folder: str | Path, model: nn.Module) -> None:
         raise SproutError("peft adapts other matrices of a GPT-2 (c_attn): merge the adapters, and export the whole")
     if folder.exists() and not folder.is_dir():
         raise SproutError(f"{folder} is a file: give a folder to export into")
-    strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS))
+    sweep_temporaries(folder)  # they are not others' files
+    strangers = sorted(path.name for path in folder.glob("*") if path.name not in (CONFIG, WEIGHTS, *FILE_NAMES))
     if strangers:
         raise SproutError(f"{folder} holds {', '.join(strangers[:3])}, which no export writes: choose another folder")
     earlier_export(folder, WEIGHTS)
 
 
-def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = None) -> list[Path]:
+def write_peft_folder(
+    folder: str | Path, model: nn.Module, base: str | None = None, tokenizer: Tokenizer | None = None
+) -> list[Path]:
     """Writes the adapters of a network as the folder that `PeftModel.from_pretrained` opens; returns its files.
 
-    base: the HF folder of the network itself, for `AutoPeftModel`. Each file is whole or absent, the settings last.
-    Raises `SproutError` for a folder with anything else in it.
+    base: the HF folder of the network itself, for `AutoPeftModel`. tokenizer: where that folder has not the chat
+    template that the adapters learned with; `AutoTokenizer` opens it here. Each file is whole or absent, the settings
+    last. Raises `SproutError` for a folder with anything else in it.
     """
     folder, lora = Path(folder), adapters_of(model)
     refuse_peft_folder(folder, model)
@@ -79,8 +84,12 @@ def write_peft_folder(folder: str | Path, model: nn.Module, base: str | None = N
     text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
     (folder / CONFIG).unlink(missing_ok=True)  # without it, an interrupted export is not read as adapters
     write_atomically(folder / WEIGHTS, lambda file: file.write(save(weights, metadata=marks)))
-    write_atomically(folder / CONFIG, lambda file: file.write(text.encode()))
-    return [folder / CONFIG, folder / WEIGHTS]
+    texts = tokenizer.files if tokenizer else {}
+    for name in FILE_NAMES:
+        (folder / name).unlink(missing_ok=True)  # of an earlier export
+    for name, content in (texts | {CONFIG: text}).items():
+        write_atomically(folder / name, lambda file, content=content: file.write(content.encode()))
+    return [folder / name for name in (CONFIG, WEIGHTS, *texts)]
 
 
 def read_peft_folder(folder: str | Path) -> tuple[Lora, dict[str, torch.Tensor]]:

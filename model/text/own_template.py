@@ -30,15 +30,13 @@ class OwnTemplate:
     Raises `SproutError` for a source that is none, or that no two days render alike.
     """
 
+    none = ("tools", "documents")  # what transformers gives as None where a chat has none
+
     def __init__(self, tokenizer: Tokenizer):
         source, of_tools = template_of(tokenizer), template_of(tokenizer, "tool_use") or ""
         if "strftime_now" in source + of_tools:
             raise SproutError("it writes today's date")
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise
+        environment = self.environment()
         try:
             self._template = environment.from_string(source)
             self._with_tools = environment.from_string(of_tools) if of_tools else self._template
@@ -48,6 +46,15 @@ class OwnTemplate:
         elsewhere = {key: name for key, name in self._roles.items() if _name(tokenizer.config.get(key)) != name}
         self.source = source + of_tools + (json.dumps(elsewhere) if elsewhere else "")
 
+    @staticmethod
+    def environment() -> ImmutableSandboxedEnvironment:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals["raise_exception"] = _raise
+        return environment
+
     def render(self, messages: list[dict], tools: list[dict], prompt: bool = False) -> str:
         """The text of messages, in the normal form of `Conversation`; `prompt`: and the header of an answer.
 
@@ -55,10 +62,9 @@ class OwnTemplate:
         """
         chat = [_as_usual(message) for message in messages]
         template = self._with_tools if tools else self._template
+        given = dict.fromkeys(self.none) | ({"tools": list(tools)} if tools else {})
         try:
-            return template.render(
-                messages=chat, tools=list(tools) or None, documents=None, add_generation_prompt=prompt, **self._roles
-            )
+            return template.render(messages=chat, add_generation_prompt=prompt, **given, **self._roles)
         except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
             raise SproutError(f"it refuses a conversation ({error})") from error
 

@@ -20,6 +20,15 @@ def definition(tokenizer: Tokenizer) -> dict:
     return json.loads(tokenizer.backend.to_str())
 
 
+def same_ids(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether both give every text the same ids.
+
+    Their files may be written otherwise: transformers writes anew those of older folders. And their documents may begin
+    or end with other tokens: a base model's end with <|endoftext|>, and those of what was fine-tuned with <|im_end|>.
+    """
+    return one.fingerprint == other.fingerprint or definition(one) == definition(other)
+
+
 def encode_words(tokenizer: Tokenizer, texts: Sequence[str], boundary: int) -> list[np.ndarray]:
     """`encode` of every text as int32, with `boundary` after each word (what no token reaches across)."""
     parts = []

@@ -1,12 +1,16 @@
 """scripts/interpolate.py: a part of the way from one network to another."""
 
+import json
+
 import pytest
 import torch
 
 from model.errors import UsageError
+from model.experts import ExpertsConfig
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.text.learn_bpe import learn
+from model.text.tokenizer import Tokenizer
 from scripts.interpolate import main
 from tests.support import random_network
 from tests.training.support import SMALL
@@ -37,6 +41,23 @@ def test_every_number_goes_a_part_of_the_way_once(tmp_path, tied):
         assert (tensor - expected).abs().max() < 1e-6, name
     assert mixed.stage == "b" and mixed.trained_positions == 48
     assert mixed.tokenizer.fingerprint == b.tokenizer.fingerprint
+
+
+def test_a_base_and_an_instruct_model_end_texts_otherwise(tmp_path):
+    a, b = (saved(tmp_path, name) for name in "ab")
+    config = json.dumps(a.tokenizer.config | {"bos_token": None, "eos_token": "<|endoftext|>"})
+    base = Tokenizer.from_files(a.tokenizer.files | {"tokenizer_config.json": config})
+    save_weights(tmp_path / f"a_{SMALL.hidden_size}.pth", a.model, base, stage="pretrain")
+    assert load_model(tmp_path / f"a_{SMALL.hidden_size}.pth").model.config.eos_token_id == base.eos_id != 2
+    mixed = interpolated(tmp_path, 0.5)
+    assert mixed.tokenizer.fingerprint == b.tokenizer.fingerprint and mixed.model.config == b.model.config
+
+
+def test_how_experts_were_balanced_in_training_may_differ(tmp_path):
+    config = ExpertsConfig.of(SMALL)
+    for name, weight in (("a", 0.01), ("b", 0.0)):
+        saved(tmp_path, name, config.replace(router_aux_loss_coef=weight))
+    assert interpolated(tmp_path, 0.5).model.config.router_aux_loss_coef == 0.0
 
 
 def test_the_ends_of_the_way_are_the_two_networks(tmp_path, capsys):

@@ -10,6 +10,7 @@ from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.rope_scaling import extended
 from model.text.extend_bpe import extend
+from model.text.tokenizer import Tokenizer
 from scripts import loss_by_position
 from tests.support import random_network
 from tests.training.support import SMALL
@@ -53,11 +54,13 @@ def test_an_untrained_extension_is_measured_beside_the_weight(folder, capsys):
 
 
 def test_what_cannot_be_compared_or_read_is_refused(folder, small_tokenizer, capsys):
-    other = extend(small_tokenizer, ["foxes"] * 4, 4, 16)
-    network = random_network(SMALL.replace(vocab_size=other.vocab_size))
-    save_weights(folder / "other_32.pth", network, other, stage="pretrain")
-    with pytest.raises(SproutError, match="other_32.pth has another tokenizer than .*short_32.pth"):
-        run(folder, "--weight_path", "short", "other")
+    config = json.dumps(small_tokenizer.config | {"bos_token": "<|endoftext|>"})
+    begins_otherwise = Tokenizer.from_files(small_tokenizer.files | {"tokenizer_config.json": config})
+    for other in (begins_otherwise, extend(small_tokenizer, ["foxes"] * 4, 4, 16)):
+        network = random_network(SMALL.replace(vocab_size=other.vocab_size))
+        save_weights(folder / "other_32.pth", network, other, stage="pretrain")
+        with pytest.raises(SproutError, match="other_32.pth has another tokenizer than .*short_32.pth"):
+            run(folder, "--weight_path", "short", "other")
     assert "documents" not in capsys.readouterr().out, "nothing was read or measured before"
     with pytest.raises(SproutError, match="no document of .* has 5,000 tokens"):
         run(folder, "--weight_path", "short", "--max_seq_len", "5000")

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 
 import eval_model
 import train_lora
+from dataset.rendering import ChatRenderer
 from model.files.adapters import open_lora, save_lora
 from model.files.checkpoint import save_weights
 from model.files.huggingface import export_folder
@@ -153,6 +154,24 @@ def test_the_printed_lines_open_what_was_written_for_peft(trained, expected, tmp
     # And the folder is merged as our own file is, with the network it names.
     main(["--lora", str(tmp_path / "peft"), "--out_dir", str(tmp_path), "--weight_name", "back"])
     torch.testing.assert_close(logits(load_model(tmp_path / f"back_{SIZE}.pth").model), expected, rtol=0, atol=1e-5)
+
+
+def test_the_template_that_adapters_learned_with_is_beside_them(trained, tmp_path, capsys):
+    """Where the network they belong to is a folder without it: the tokenizer in `hf` has another one."""
+    pytest.importorskip("peft", reason="peft is not installed (pip install -e '.[test]')")
+    loaded = load_model(trained / "hf")
+    renderer = ChatRenderer(loaded.tokenizer)
+    assert renderer.replaced
+    words = ["--lora", "medic", "--out_dir", str(trained / "out"), "--peft", str(tmp_path / "peft")]
+    for _ in range(2):  # the second replaces the first
+        main(words)
+    names: dict = {}
+    said = capsys.readouterr().out
+    exec(said[said.rindex("from peft") :], names)
+    chat = [{"role": "user", "content": "1 + 1"}]
+    ids = names["tokenizer"].apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+    assert ids == renderer.prompt(chat)
+    assert open_lora(tmp_path / "peft").lora.rank == open_lora(trained / "out" / "lora" / f"medic_{SIZE}.pth").lora.rank
 
 
 def test_the_base_of_adapters_on_more_tokens_has_them(trained, tmp_path, capsys):

@@ -247,6 +247,18 @@ def test_a_teacher_is_looked_for_by_its_name_in_the_output_folder(workshop):
     assert f"learns from {folder / f'full_sft_{SIZE}.pth'}" in said
 
 
+def test_a_teacher_may_end_its_texts_otherwise(workshop):
+    """As an instruct model does, and not the base that learns from it: their ids are the same."""
+    loaded = load_model(workshop.folder / "teacher.pth")
+    config = json.dumps(loaded.tokenizer.config | {"bos_token": None, "eos_token": "<|endoftext|>"})
+    tokenizer = Tokenizer.from_files(loaded.tokenizer.files | {"tokenizer_config.json": config})
+    assert tokenizer.fingerprint != loaded.tokenizer.fingerprint
+    save_weights(workshop.folder / "instruct.pth", loaded.model, tokenizer, stage="full_sft")
+    words = "--max_steps=1", "--alpha=0"
+    taught = workshop.train("instruct", *words, f"--teacher_weight={workshop.folder / 'instruct.pth'}")
+    assert same(taught.weights, workshop.train("teacher", *words).weights)
+
+
 @pytest.mark.parametrize(
     "words, named",
     [

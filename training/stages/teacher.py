@@ -18,6 +18,7 @@ from inference.weights import find_weight
 from model.errors import UsageError
 from model.files.loading import load_model
 from model.fingerprint import fingerprint
+from model.text.vocabulary import same_ids
 from training.losses.distillation import Divergence, Whole, trained_places
 from training.stages.given_weight import warn_of_its_run
 from training.stages.resumed_start import as_it_began
@@ -60,7 +61,7 @@ def open_teacher(args, tokenizer, device: torch.device) -> Teacher:
     source = as_it_began(find_weight(args.teacher_weight, args.out_dir, chosen_by="a path"), args)
     warn_of_its_run(source, "the teacher of this one, so that --resume would refuse it")
     loaded = load_model(source)
-    if loaded.tokenizer.fingerprint != tokenizer.fingerprint:
+    if not same_ids(loaded.tokenizer, tokenizer):
         raise UsageError(
             f"--teacher_weight {source} has another tokenizer than the student, so the same ids mean other tokens:"
             " take networks with the same one"

@@ -11,6 +11,7 @@ import tokenizers
 from tokenizers import pre_tokenizers
 
 from model.errors import SproutError
+from model.files.gguf.template import written_otherwise
 from model.text.chat_template import template_of, unmarked
 from model.text.exported import beginning_texts, framed_elsewhere, frames_elsewhere
 from model.text.tokenizer import IM_END, Tokenizer
@@ -33,6 +34,7 @@ _IGNORES_MERGES = "llama-bpe"  # a word that is a token stays whole, whatever th
 _SAME = {"deepseek-r1-qwen": "qwen2", "llama3": "llama-bpe", "llama-v3": "llama-bpe", "dbrx": "smaug-bpe"}
 _SAME |= {"starcoder": "smollm", "mpt": "gpt-2", "olmo": "gpt-2"}
 _TOKEN_IDS = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "pad_token": "padding_token_id"}
+_TEMPLATES = {"chat_template": "default", "chat_template.tool_use": "tool_use"}  # llama.cpp takes no other by its name
 _PLAIN = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback")
 
 # --- writing ----------------------------------------------------------------------------------------
@@ -75,8 +77,14 @@ def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
         "ggml.add_bos_token": begins,
         "ggml.add_eos_token": ends,
     }
-    if template := template_of(tokenizer):
-        keys["chat_template"] = unmarked(template)
+    for key, name in _TEMPLATES.items():
+        if template := template_of(tokenizer, name):
+            keys[key] = unmarked(template)
+    if others := written_otherwise(tokenizer):
+        warnings.append(
+            f"llama.cpp reads the chat template otherwise than transformers does, and chats {' and '.join(others)} get"
+            " another text there (docs/export.md)"
+        )
     return keys, warnings
 
 
@@ -92,6 +100,11 @@ def _name_of_split(content: dict, tokenizer: Tokenizer) -> str:
         refuse("is not a byte-level BPE")
     if strange := [key for key in _PLAIN if model.get(key)]:
         refuse(f"has the setting {strange[0]}")
+    if not model["merges"]:  # of bytes alone
+        raise SproutError(
+            "the tokenizer has no merges, and llama.cpp opens no file without some, so no GGUF file is written"
+            " (scripts/export_hf.py can export the network)"
+        )
     if content["normalizer"] not in (None, {"type": "NFC"}):
         refuse(f"changes texts before it splits them ({content['normalizer'].get('type')})")
     for token in content["added_tokens"]:
@@ -169,8 +182,10 @@ def tokenizer_of(keys: dict, source: str) -> Tokenizer:
         raise SproutError(
             f"{source} has a tokenizer that cannot be read ({error!r}): download the file again"
         ) from error
-    if "tokenizer.chat_template" in keys:
-        config["chat_template"] = keys["tokenizer.chat_template"]
+    told = {name: keys[f"tokenizer.{key}"] for key, name in _TEMPLATES.items() if f"tokenizer.{key}" in keys}
+    if "default" in told:
+        named = [{"name": name, "template": template} for name, template in told.items()]
+        config["chat_template"] = named if len(named) > 1 else told["default"]
     begins = keys.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe")  # which llama.cpp takes
     config |= {"add_bos_token": False, "add_eos_token": False}
     files = {

@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from model.disk import write_atomically
+from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.gguf.library import MAGIC, gguf_library
 from model.files.gguf.settings import FAMILIES, settings_of
@@ -99,6 +99,7 @@ def write_gguf(
         finally:
             writer.close()
 
+    sweep_temporaries(path.parent)
     write_atomically(path, write)
     short = {names[each]: (wanted, kind) for each, (kind, wanted) in chosen.items() if kind != wanted}
     return Written(path, path.stat().st_size, 8 * stored / total, short, tuple(warnings))

@@ -4,6 +4,8 @@ import errno
 import json
 import logging
 import os
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -12,9 +14,14 @@ import torch
 from safetensors.torch import load_file
 
 from model.config import TransformerConfig
+from model.disk import HOST
 from model.errors import SproutError
+from model.files.gguf.writing import write_gguf
 from model.files.huggingface import export_folder, import_folder
 from model.files.loading import load_model
+from model.files.minimind import write_bare
+from model.files.peft import write_peft_folder
+from model.lora import Lora, add_lora
 from model.text.tokenizer import Tokenizer
 from tests.support import random_network
 
@@ -205,6 +212,34 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path, small_tokenizer, monkey
     with pytest.raises(SproutError, match=r"cannot write .*No space left"):
         export_folder(tmp_path / "hf", random_network(SMALL), small_tokenizer)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["hf", "peft", "minimind", "gguf"])
+def test_what_a_killed_export_left_goes_with_the_next(kind, tmp_path, small_tokenizer):
+    """And is not taken for a file of others, which would refuse the folder."""
+    if kind == "gguf":
+        pytest.importorskip("gguf", reason="gguf is not installed (pip install -e '.[gguf]')")
+        small_tokenizer = Tokenizer.load()  # llama.cpp knows how it splits texts
+    network = random_network(SMALL.replace(vocab_size=small_tokenizer.vocab_size))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    if kind == "peft":
+        add_lora(network, Lora(2, 4.0))
+    write = {
+        "hf": lambda: export_folder(tmp_path / "out" / "hf", network, small_tokenizer),
+        "peft": lambda: write_peft_folder(tmp_path / "out", network),
+        "minimind": lambda: write_bare(tmp_path / "out", network, small_tokenizer, "m"),
+        "gguf": lambda: write_gguf(tmp_path / "out" / "m.gguf", network, small_tokenizer, "f16"),
+    }[kind]
+    (tmp_path / "out").mkdir()
+    left = tmp_path / "out" / f".m.{HOST}-{dead.pid}.tmp"
+    if kind == "hf":
+        left.mkdir()
+        (left / "model.safetensors").write_bytes(b"half")
+    else:
+        left.write_bytes(b"half")
+    write()
+    assert not left.exists() and not list((tmp_path / "out").glob(".*"))
 
 
 def test_a_failed_replacement_leaves_the_earlier_export(folder, small_tokenizer, monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model.errors import SproutError
 from model.text.offsets import encode_from
 from model.text.tokenizer import DEFAULT_FOLDER, SPECIAL_TOKENS, Tokenizer
-from model.text.vocabulary import encode_words
+from model.text.vocabulary import encode_words, same_ids
 from tests.fixtures import FIXTURES, FOLDERS
 
 TEXTS = [
@@ -172,6 +172,20 @@ def test_the_fingerprint_tells_tokenizers_apart(shipped, tmp_path):
     assert other.fingerprint != shipped.fingerprint
     same = Tokenizer.load(folder_with(tmp_path, None, {**config, "model_max_length": 5}))
     assert same.fingerprint == shipped.fingerprint  # written another way, with the same ids
+
+
+def test_the_same_ids_come_of_files_that_are_written_otherwise(shipped, tmp_path):
+    def as_older(content):  # such as the folders of Qwen2.5
+        content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]
+        del content["model"]["ignore_merges"]
+
+    def drop_a_merge(content):
+        content["model"]["merges"].pop()
+
+    base = {"bos_token": None, "eos_token": "<|endoftext|>"}
+    older = Tokenizer.load(folder_with(tmp_path, as_older, base))
+    assert older.fingerprint != shipped.fingerprint and same_ids(older, shipped) and same_ids(shipped, older)
+    assert not same_ids(older, Tokenizer.load(folder_with(tmp_path, drop_a_merge, base)))
 
 
 def test_what_cannot_be_loaded_is_explained(tmp_path):

@@ -10,9 +10,12 @@ from tokenizers import Regex, pre_tokenizers
 from model.config import TransformerConfig
 from model.experts import ExpertsConfig
 from model.files.gguf import writing
+from model.files.gguf.template import CHATS, written_otherwise
 from model.files.gguf.writing import write_gguf
 from model.files.loading import load_model
+from model.text.chat_template import template_of
 from model.text.exported import beginning_texts
+from model.text.own_template import OwnTemplate
 from model.text.tokenizer import Tokenizer
 from tests.llama_cpp import LlamaCpp
 from tests.support import random_network
@@ -176,3 +179,58 @@ def test_a_base_model_begins_with_bos_and_a_chat_has_no_second_one(tmp_path, tok
         prompt = [start, *tokenizer.encode("user\nHi"), end, *line, start, *tokenizer.encode("assistant\n")]
         assert asked["usage"]["prompt_tokens"] == len(prompt)
         assert load_model(tmp_path / "m.gguf").tokenizer.config["add_bos_token"] == bos
+
+
+@pytest.mark.parametrize(
+    ("before", "kinds"),
+    [
+        ("{{ tools | tojson if tools else '' }}{{ messages | length }}", []),
+        ("{% if not tools is defined %}{% set tools = none %}{% endif %}{% if tools is not none %}T{% endif %}", []),
+        ("{% if tools is not none %}T{% endif %}", ["of plain turns"]),
+        ("{% for tool in tools or [] %}{{ tool.function.parameters }}{% endfor %}", ["with tools"]),
+        ("{% for m in messages %}{{ m.tool_calls[0].function.arguments if m.tool_calls }}{% endfor %}", ["with tools"]),
+        ("{{ messages[0].content | length }}", ["of plain turns", "with tools"]),
+        ("{{ messages[0].content | upper }}", ["of plain turns", "with tools"]),
+        ("{{ [messages[0].role, none] }}", ["of plain turns", "with tools"]),
+    ],
+)
+def test_a_template_that_llama_cpp_reads_otherwise_is_told(before, kinds, tmp_path, tokenizer):
+    """And nothing is told where what it writes is the same."""
+    turns = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>"
+    config = json.dumps(tokenizer.config | {"chat_template": before + turns})
+    tokenizer = Tokenizer.from_files(tokenizer.files | {"tokenizer_config.json": config})
+    written = write_gguf(tmp_path / "m.gguf", random_network(LLAMA.replace(num_hidden_layers=1)), tokenizer, "f16")
+    assert written_otherwise(tokenizer) == kinds
+    told = [warning for warning in written.warnings if "chat template" in warning]
+    assert len(told) == bool(kinds) and all(kind in told[0] for kind in kinds)
+    llama_cpp, template, differ = LlamaCpp(tmp_path / "m.gguf", 1024), OwnTemplate(tokenizer), set()
+    for kind, chats in CHATS.items():
+        for messages, tools in chats:
+            theirs = [dict(message) for message in messages]
+            for message in theirs:
+                if calls := message.get("tool_calls"):
+                    calls = [call | {"arguments": json.dumps(call["arguments"])} for call in calls]
+                    message["tool_calls"] = [{"id": "1", "type": "function", "function": call} for call in calls]
+            asked = {"messages": theirs} | ({"tools": tools} if tools else {})
+            if llama_cpp.ask("/apply-template", **asked)["prompt"] != template.render(messages, tools, prompt=True):
+                differ.add(kind)
+    assert differ == set(kinds)
+
+
+def test_chats_with_tools_have_their_own_template_there(tmp_path, tokenizer):
+    turns = (
+        "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    of_tools = "Call {{ tools[0].function.name }}.\n" + turns
+    named = [{"name": "default", "template": turns}, {"name": "tool_use", "template": of_tools}]
+    config = json.dumps(tokenizer.config | {"chat_template": named})
+    tokenizer = Tokenizer.from_files(tokenizer.files | {"tokenizer_config.json": config})
+    write_gguf(tmp_path / "m.gguf", random_network(LLAMA.replace(num_hidden_layers=1)), tokenizer, "f16")
+    again = load_model(tmp_path / "m.gguf").tokenizer
+    assert [template_of(again, name) for name in ("default", "tool_use")] == [turns, of_tools]
+    llama_cpp, asked = LlamaCpp(tmp_path / "m.gguf"), [{"role": "user", "content": "Hi"}]
+    tool = {"type": "function", "function": {"name": "weather", "description": "", "parameters": {"type": "object"}}}
+    prompt = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert llama_cpp.ask("/apply-template", messages=asked)["prompt"] == prompt
+    assert llama_cpp.ask("/apply-template", messages=asked, tools=[tool])["prompt"] == "Call weather.\n" + prompt

@@ -59,6 +59,7 @@ def split_by(pattern: str):
         (sets("normalizer", normalizers.NFKC()), "NFKC"),
         (of_model(ignore_merges=True), "ignore_merges true"),
         (of_model(byte_fallback=True), "setting byte_fallback"),
+        (of_model(merges=[]), "has no merges"),
         (of_token(rstrip=True), "<|endoftext|> with rstrip".replace("|", "[|]")),
         (
             sets("post_processor", processors.TemplateProcessing("<|endoftext|> $A", None, [("<|endoftext|>", 0)])),
