@@ -89,6 +89,9 @@ def _parse_source(item: str) -> Source:
 
 def run_main(main) -> None:
     """Runs a script's `main`; what stops it is said in one sentence, with an exit code (`dataset/failures.py`)."""
+    sys.stdout, sys.stderr = (each or open(os.devnull, "w") for each in (sys.stdout, sys.stderr))  # None: closed
+    if getattr(sys.stdout, "errors", None) == "strict":  # a terminal or a file may have no sign for a text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
     except (Exception, KeyboardInterrupt) as error:
@@ -112,10 +115,8 @@ def count(text: str) -> int:
 
 def _whole(text: str, least: int, complaint: str) -> int:
     value, largest = int(text), 2**31 - 1  # real work needs far less
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{value} {complaint}")
-    if value > largest:
-        raise argparse.ArgumentTypeError(f"{value} is more than {largest}")
+    if not least <= value <= largest:
+        raise argparse.ArgumentTypeError(f"{value} {complaint if value < least else f'is more than {largest}'}")
     return value
 
 

@@ -165,7 +165,8 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
         received.append(number)
         process.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    heard = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    before = {number: signal.signal(number, forward) for number in heard}
     try:
         printed, _ = process.communicate()
     finally:

@@ -63,6 +63,12 @@ def logs_of_torchrun(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heard():
+    """A shell turns Ctrl-C off in what it runs behind, and what begins so leaves it off."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def signals_as_they_were():
     """A run that ends on a signal ignores all further ones, and a process of the next test would inherit that."""

@@ -1,8 +1,11 @@
-"""What all commands do alike with their flags."""
+"""What all commands do alike with their flags, and with what they print to."""
+
+import io
+import sys
 
 import pytest
 
-from dataset.command_line import CommandParser
+from dataset.command_line import CommandParser, run_main
 from model.errors import UsageError
 
 
@@ -21,3 +24,21 @@ def test_no_folder_is_named_by_an_unset_variable(flag, words):
     assert parser.parse_args([flag, "."]) and parser.parse_args([])
     with pytest.raises(UsageError, match=f"{flag} is empty"):
         parser.parse_args(words)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_what_an_output_has_no_sign_for_is_spelled_out(monkeypatch, encoding):
+    """A log file on Windows knows no Chinese, and no encoding half a character, as a name of a file may hold."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    run_main(lambda: print("从 \udcff", flush=True))
+    assert written.getvalue().decode(encoding) == ("从" if encoding == "utf-8" else "\\u4ece") + " \\udcff\n"
+
+
+def test_closed_outputs_stop_nothing(monkeypatch):
+    """A service may close both; Python then has None in their place."""
+    for name in ("stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    done = []
+    run_main(lambda: (sys.stdout.flush(), print("a", file=sys.stderr), done.append(sys.stderr.isatty())))
+    assert done == [False]

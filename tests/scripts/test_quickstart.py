@@ -156,6 +156,13 @@ def test_a_signal_reaches_the_stage_once_which_ends_by_itself(tmp_path, number):
     assert said.splitlines()[-1].startswith(f"stopped; go on with: {sys.executable} -c ")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes a terminal without a signal")
+def test_a_signal_that_nohup_ignores_ends_no_stage():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ours = f"import os, signal; os.kill({os.getpid()}, signal.SIGHUP); os.kill(os.getpid(), signal.SIGHUP); print(1)"
+    assert call(python(ours), capture=True) == "1\n"
+
+
 def wait_for(path: Path, seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not path.exists():

@@ -15,10 +15,8 @@ import torch
 from model.device import choose_device, reuse_freed_memory
 from training.engine import distributed
 
-# A shell reports 128 + the signal's number.
-EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
-if hasattr(signal, "SIGHUP"):  # not on Windows
-    EXIT_CODES[signal.SIGHUP] = 129
+# A shell reports 128 + the signal's number. Windows has no SIGHUP.
+EXIT_CODES = {each: 128 + each for name in ("SIGINT", "SIGTERM", "SIGHUP") if (each := getattr(signal, name, None))}
 
 # Under torchrun, one Ctrl-C arrives twice: the terminal signals every process, and torchrun passes it on.
 ECHO_SECONDS = 2.0
@@ -46,7 +44,8 @@ class Interrupts:
 
     def __enter__(self):
         for number in EXIT_CODES:
-            self.before[number] = signal.signal(number, self._handle)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks for
+                self.before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error):

@@ -132,7 +132,8 @@ def stopping():
             signal.signal(each, signal.SIG_IGN)  # a second one must not keep the table from being printed
         raise Stopped(128 + number)  # as a shell reports it
 
-    before = {number: signal.signal(number, stop) for number in ENDING}
+    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:

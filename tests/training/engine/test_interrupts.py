@@ -61,6 +61,19 @@ with Interrupts() as interrupts:
     assert (result.returncode, result.stdout, result.stderr) == (code, "first\n", "")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows closes a terminal without a signal")
+def test_what_nohup_ignores_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Interrupts() as interrupts:
+        os.kill(os.getpid(), signal.SIGHUP)  # not patient yet: it would end at once
+        interrupts.patient()
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert interrupts.received is None
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.received == signal.SIGTERM
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
 def test_the_handlers_of_before_come_back():
     before = [signal.getsignal(number) for number, _ in CODES]
     with Interrupts():
