@@ -103,31 +103,39 @@ def main(argv=None) -> None:
     requests = {task.name: prepare(task, loaded.tokenizer, settings) for task in tasks}
     overlaps = find_overlaps(args, tasks)
     tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
-    rows, results = [], []
-    for task in tasks:
-        if task.form.until:
-            precision = ready_to_generate(loaded.model, device, args.dtype)
-        settings = replace(settings, precision=precision)
-        outcomes = run_task(task, loaded.model, loaded.tokenizer, settings, requests.pop(task.name))
-        for remark in remarks(task, outcomes):
-            say(remark)
-        scores = score_task(task, outcomes)
-        rows += [(task.name, score) for score in scores]
-        found = overlaps.get(task.name)
-        if found:
-            apart = score_task(task, outcomes, found)
-            rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
-        results.append(as_json(task, outcomes, scores, found))
-
-    print("\n".join(table(rows)))
-    settings = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
-    names = "lora_scale", "tokenizer_path", "rope_scaling_factor", "limit"
-    settings |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    content = {"weight": loaded.source, "lora": args.lora, **settings, "tasks": results}
-    again = " (replaced)" if path.exists() else ""
+    again, rows, results = " (replaced)" if path.exists() else "", [], []
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(json_text(content, indent=1).encode("utf-8")))
-    say(f"every item is in {path}{again}")
+    try:
+        for task in tasks:
+            if task.form.until:
+                precision = ready_to_generate(loaded.model, device, args.dtype)
+            settings = replace(settings, precision=precision)
+            outcomes = run_task(task, loaded.model, loaded.tokenizer, settings, requests.pop(task.name))
+            for remark in remarks(task, outcomes):
+                say(remark)
+            scores = score_task(task, outcomes)
+            rows += [(task.name, score) for score in scores]
+            found = overlaps.get(task.name)
+            if found:
+                apart = score_task(task, outcomes, found)
+                rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
+            results.append(as_json(task, outcomes, scores, found))
+            # Written after each task, so that an interruption loses none that is complete.
+            content = json_text(result_of(args, loaded.source, positions) | {"tasks": results}, indent=1)
+            write_atomically(path, lambda file, text=content: file.write(text.encode("utf-8")))
+    finally:
+        if results:
+            print("\n".join(table(rows)))
+            part = f" of {len(results)} of {len(tasks)} benchmarks" if len(results) < len(tasks) else ""
+            say(f"every item{part} is in {path}{again}")
+
+
+def result_of(args, source: str, positions: int) -> dict:
+    """What a result says of the network and of how it was asked."""
+    asked = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
+    names = "lora_scale", "tokenizer_path", "rope_scaling_factor", "limit"
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return {"weight": source, "lora": args.lora, **asked, **given}
 
 
 def refuse_replacing(args, path: Path) -> None:

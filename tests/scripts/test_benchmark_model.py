@@ -202,3 +202,20 @@ def test_another_weight_of_the_same_name_does_not_replace_a_result(folder, tmp_p
     with pytest.raises(UsageError, match=r"is the result of .*, not of .*pretrain_32.pth: name another file by --save"):
         run(folder, *words, "--weight_path", copy)
     assert (folder / "benchmark" / "pretrain_32.json").read_bytes() == result
+
+
+def test_an_interruption_loses_no_benchmark_that_is_complete(folder, tmp_path, monkeypatch, capsys):
+    path, measured = tmp_path / "a.json", running.run_task
+
+    def interrupted(task, *rest):
+        if path.exists():
+            raise KeyboardInterrupt
+        return measured(task, *rest)
+
+    monkeypatch.setattr(running, "run_task", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, "--data_path", folder / "piqa.jsonl", folder / "gsm8k.jsonl", "--save_file", path)
+    (task,) = json.loads(path.read_text())["tasks"]
+    assert task["task"].startswith("piqa") and len(task["items"]) == 8
+    out, err = capsys.readouterr()
+    assert "piqa" in out and f"every item of 1 of 2 benchmarks is in {path}" in err
