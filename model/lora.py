@@ -142,16 +142,24 @@ def load_lora(model: nn.Module, weights: Mapping[str, Tensor], source: str, part
 
 
 def attach_lora(
-    model: nn.Module, lora: Lora, weights: Mapping[str, Tensor], source: str, partial: bool = False
+    model: nn.Module,
+    lora: Lora,
+    weights: Mapping[str, Tensor],
+    source: str,
+    partial: bool = False,
+    tokenizer_path: str | None = None,
 ) -> None:
     """Puts opened adapters on the network they were trained on; any other is refused (`SproutError`).
 
-    partial: some of the layers may have none.
+    partial: some of the layers may have none. tokenizer_path: that of their training, if it was given, with which the
+    network may have had more embeddings.
     """
     if lora.base is not None and lora.base != fingerprint(model):
         where = f" ({lora.base_path}, as it was then)" if lora.base_path else ""
+        told = f", with --tokenizer_path {tokenizer_path} as in training" if tokenizer_path else ""
         raise SproutError(
-            f"{source} was trained on another network{where} and means nothing on this one: give the one it belongs to"
+            f"{source} was trained on another network{where} and means nothing on this one: give the one it belongs"
+            f" to{told}"
         )
     try:
         add_lora(model, lora)

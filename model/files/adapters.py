@@ -47,6 +47,13 @@ class Adapters:
     def __str__(self) -> str:
         return f"{self.source} (rank {self.lora.rank}, alpha {self.lora.alpha:g}, on {', '.join(self.lora.targets)})"
 
+    @property
+    def tokenizer_path(self) -> str | None:
+        """The --tokenizer_path of their training; None where none was given, or it is not known."""
+        arguments = self.facts.get("arguments")
+        path = arguments.get("tokenizer_path") if isinstance(arguments, dict) else None
+        return path if isinstance(path, str) and path.isprintable() else None
+
     def scaled(self, share: float) -> "Adapters":
         """The same adapters at a share of their strength: W + share (alpha / rank) B A.
 
@@ -62,7 +69,7 @@ class Adapters:
                 f"{self.source} holds the adapters of a reward model, which scores answers and writes none: use it with"
                 " scripts/score.py --lora"
             )
-        attach_lora(model, self.lora, self.weights, self.source, self.partial)
+        attach_lora(model, self.lora, self.weights, self.source, self.partial, self.tokenizer_path)
 
 
 def save_lora(path: str | Path, model: nn.Module, *, stage: str, facts: dict | None = None) -> None:

@@ -110,7 +110,7 @@ def load_reward_adapters(
         raise _no_reward_model(f"{adapters.source} ({adapters.stage}) holds adapters without a scalar head")
     loaded = load_model(network, tokenizer_path=tokenizer_path)
     of_network = {name: tensor for name, tensor in adapters.weights.items() if name != SCORE}
-    attach_lora(loaded.model, adapters.lora, of_network, adapters.source)
+    attach_lora(loaded.model, adapters.lora, of_network, adapters.source, tokenizer_path=adapters.tokenizer_path)
     merge_lora(loaded.model)
     model, head = RewardModel.of(loaded.model), adapters.weights[SCORE]
     shape = model.score.weight.shape

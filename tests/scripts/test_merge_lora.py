@@ -183,6 +183,8 @@ def test_the_base_of_adapters_on_more_tokens_has_them(trained, tmp_path, capsys)
     workshop = Workshop(trained, "full_sft")
     words = ("--max_steps=1", "--from_weight", str(trained / "hf"), *more, "--lora_name", "more")
     train_lora.main(workshop.command("out", *words))
+    code, said = fails(["--lora", "more", "--out_dir", str(trained / "out"), "--weight_name", "never"], capsys)
+    assert code == 1 and said.endswith(f"give the one it belongs to, with {' '.join(more)} as in training")
     main(["--lora", "more", "--out_dir", str(trained / "out"), *more, "--peft", str(tmp_path / "peft")])
     assert str(tmp_path / "peft_base") in capsys.readouterr().out
     theirs = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "peft")  # by the name of its base
