@@ -11,6 +11,7 @@ ALIKE = "pairs left out as alike"  # `PackedRecords.identity`: not a cache, but 
 # Settings in meta.json that a cache depends on, in the words of the command line.
 _SETTINGS = {
     "tokenizer": "the tokenizer",
+    "file_kind": "the end of its name",
     "val_ratio": "--val_ratio",
     "on_bad_line": "--on_bad_line",
     "kind": "the kind",
@@ -68,6 +69,8 @@ def _between(before: dict | None, now: dict | None) -> str | None:
         ]
         return f"{now['source']} is read otherwise: {', '.join(words) or 'by another version or with another --format'}"
     name = now["source"] if now["source"] == before["source"] else f"{before['source']} became {now['source']}, which"
+    if _checksums(before) and _checksums(before) == _checksums(now):
+        return f"{name} holds the same {_size(now)}, but is another file, as one that was compressed"
     if _size(before) == _size(now):
         return f"{name} has changed: as before it has {_size(now)}, but not the same"
     return f"{name} has changed: it had {_size(before)}, and has {_size(now)}"
@@ -77,6 +80,13 @@ def _size(meta: dict) -> str:
     documents = sum(meta[part]["documents"] for part in ("train", "validation"))
     what = "answers" if meta["kind"].startswith("preference") else "records"  # a pair has two, or more if ranked
     return f"{documents:,} {what} with {meta['text_bytes']:,} bytes of text"
+
+
+def _checksums(meta: dict) -> list:
+    """Those of all tokens in a cache; empty for one of an earlier version, which has none."""
+    parts = [meta[part] for part in ("train", "validation")]
+    seals = [seal for part in parts for seal in part.get("seals") or [part.get("seal")]]
+    return [seal[0] for seal in seals] if all(seals) else []
 
 
 def _meta(caches: Path, name: str) -> dict | None:

@@ -68,17 +68,17 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     if not validation.documents:
         say("nothing is held out, so this run has no validation (--val_path, --val_ratio)")
     elif args.eval_interval == 0:  # they stay held out, so that --resume may score them after all
-        say("what is held out is never scored, as --eval_interval 0 asks; --val_ratio 0 would hold out nothing")
+        instead = "" if val_paths else "; --val_ratio 0 would hold out nothing"
+        say(f"what is held out is never scored, as --eval_interval 0 asks{instead}")
     elif validation.tokens < FEWEST_TARGETS:
-        few = f"what is held out has {validation.tokens} {kind.targets}, too few to judge by"
-        say(f"warning: {few}: give a larger --val_ratio, or files of its own by --val_path")
+        more = "more text in --val_path" if val_paths else "a larger --val_ratio, or files of its own by --val_path"
+        say(f"warning: what is held out has {validation.tokens} {kind.targets}, too few to judge by: give {more}")
     return rows, validation
 
 
 def warnings_about(cache, tokenizer) -> list[str]:
     """Warnings about a data file, to be seen before a long training run; see `dataset.cache.texts.Cache`."""
-    size = cache.bytes_per_token
-    odd = cache.copies > MANY_COPIES, size < FEW_BYTES, size > MANY_BYTES
+    odd = cache.copies > MANY_COPIES, (size := cache.bytes_per_token) < FEW_BYTES, size > MANY_BYTES
     if not any(odd) and tokenizer.unknown_id is None and not SPELLED.search(next(bytes_of(cache.source), b"")):
         return []
     from training.stages.odd_texts import warnings_about_texts  # few files need it

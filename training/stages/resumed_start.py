@@ -4,6 +4,7 @@ A run that begins with a weight of its own name moves that file to <out_dir>/ear
 From its first save on, the name means the run's own result.
 """
 
+import glob
 import re
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def as_it_began(path: str, args) -> str:
     if not (state_file.exists() or previous_path(state_file).exists()):
         return path  # nothing to resume, which the run says
     # A later run would have moved the state, too. So the newest file is the one that this run began with.
-    kept = sorted(own.parent.glob(f"earlier/{own.stem}_*/{own.name}"), key=lambda file: file.stat().st_mtime)
+    pattern = f"earlier/{glob.escape(own.stem)}_*/{glob.escape(own.name)}"
+    kept = sorted(own.parent.glob(pattern), key=lambda file: file.stat().st_mtime)
     if kept:
         return str(kept[-1])
     if _is_needed(args, read_checkpoint(state_file, mmap=True)):

@@ -10,6 +10,7 @@ OLD, GROWN = "300 records with 30,000 bytes of text", "305 records with 30,500 b
 META = {
     "source": "a.jsonl",
     "content": "c1",
+    "file_kind": ".jsonl",
     "tokenizer": "t",
     "kind": "text",
     "val_ratio": 0.01,
@@ -27,6 +28,11 @@ def caches(tmp_path):
     add("old")
     add("grown", 305, content="c2")
     add("split", val_ratio=0.2)
+    add("renamed", source="a.ndjson", file_kind=".ndjson")
+    sealed = {"train": {"documents": 297, "seal": [1, 5]}, "validation": {"documents": 3, "seal": [2, 5]}}
+    add("sealed", **sealed)
+    add("compressed", content="c6", source="a.jsonl.gz", **json.loads(json.dumps(sealed).replace("5", "6")))
+    add("edited", content="c7", **json.loads(json.dumps(sealed).replace("[2", "[3")))
     add("other", 7, source="b.jsonl", content="c3")
     return tmp_path
 
@@ -40,6 +46,13 @@ def caches(tmp_path):
             f"a.jsonl has changed: it had {OLD}, and has {GROWN}",
         ),
         (["old"], ["split"], "a.jsonl is read otherwise: --val_ratio was 0.01, is 0.2"),
+        (["old"], ["renamed"], "a.ndjson is read otherwise: the end of its name was .jsonl, is .ndjson"),
+        (
+            ["sealed"],
+            ["compressed"],
+            f"a.jsonl became a.jsonl.gz, which holds the same {OLD}, but is another file, as one that was compressed",
+        ),
+        (["sealed"], ["edited"], f"a.jsonl has changed: as before it has {OLD}, but not the same"),
         (
             ["old:0.5", "other:0.5"],
             ["grown:0.5", "other:0.5"],

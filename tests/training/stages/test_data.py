@@ -82,10 +82,10 @@ def test_held_out_conversations_that_no_row_can_hold_are_said(tmp_path, small_to
     ]
 
 
-def said_of(workshop, tokenizer, *words) -> list[str]:
+def said_of(workshop, tokenizer, *words, data=("a.jsonl",)) -> list[str]:
     """What is said of the held-out texts of `workshop`."""
     said = []
-    open_data(TEXTS, parse_arguments(workshop.command("out", *words, data=["a.jsonl"])), tokenizer, said.append)
+    open_data(TEXTS, parse_arguments(workshop.command("out", *words, data=list(data))), tokenizer, said.append)
     return [line for line in said if "held out" in line and "format text" not in line]
 
 
@@ -93,6 +93,8 @@ def test_that_nothing_held_out_is_ever_scored_is_said_and_the_data_stay_as_they_
     said = said_of(workshop, small_tokenizer, "--val_ratio=0.5", "--eval_interval=0")
     assert said == ["what is held out is never scored, as --eval_interval 0 asks; --val_ratio 0 would hold out nothing"]
     assert said_of(workshop, small_tokenizer, "--val_ratio=0.5", "--eval_interval=5") == []
+    of_a_file = said_of(workshop, small_tokenizer, "--val_path", workshop.folder / "b.jsonl", "--eval_interval=0")
+    assert of_a_file == ["what is held out is never scored, as --eval_interval 0 asks"]  # beside which no ratio goes
     never, later = (
         open_rows(workshop, small_tokenizer, "--val_ratio=0.5", f"--eval_interval={steps}", data=["a.jsonl"])
         for steps in (0, 5)
@@ -104,10 +106,11 @@ def test_that_nothing_held_out_is_ever_scored_is_said_and_the_data_stay_as_they_
 def test_too_few_held_out_tokens_to_judge_by_are_a_warning(workshop, small_tokenizer, letters, warns):
     (workshop.folder / "v.jsonl").write_text(json.dumps({"text": "a" * letters}) + "\n")
     said = said_of(workshop, small_tokenizer, "--val_path", workshop.folder / "v.jsonl")
-    few = (
-        "warning: what is held out has 199 tokens, too few to judge by: give a larger --val_ratio, or files of its own"
-    )
-    assert said == [f"{few} by --val_path"] * warns  # a letter is a token, and so is the end
+    few = "warning: what is held out has 199 tokens, too few to judge by: give"
+    assert said == [f"{few} more text in --val_path"] * warns  # a letter is a token, and so is the end
+    (workshop.folder / "short.jsonl").write_text("".join(json.dumps({"text": f"a {i}"}) + "\n" for i in range(12)))
+    said = said_of(workshop, small_tokenizer, data=["short.jsonl"])
+    assert len(said) == 1 and said[0].endswith("give a larger --val_ratio, or files of its own by --val_path")
 
 
 PRETRAINS = """

@@ -1,12 +1,15 @@
 """`--resume` where the weight that the run began with is gone, or is another one now."""
 
+import argparse
 import signal
 
 import pytest
 
+from model.files.checkpoint import save_checkpoint
 from tests.stages.workshop import Workshop, assert_same_run, signal_at
 from training.engine.machine import Interrupted
 from training.engine.step import Step
+from training.stages.resumed_start import as_it_began
 
 GONE = "--resume: the run began with {}, which is not here any more: put it back, or name its file by --from_weight"
 CALL = {"full_sft": "learn", "dpo": "update", "lora": "learn"}
@@ -48,3 +51,13 @@ def test_another_network_under_its_name_is_named_by_the_flag(tmp_path, stage, na
     where = f" (what a later training replaced is in {tmp_path / 'out' / 'earlier'})"
     words = f"{name} was another network than the one that --from_weight names now: name the one of then{where}"
     assert code == 2 and words in said
+
+
+@pytest.mark.parametrize("name", ["dpo", "lr[1e-3]"])
+def test_the_network_that_a_run_moved_aside_is_found_whatever_its_name(tmp_path, name):
+    """Brackets mean something where names of files are looked for."""
+    moved = tmp_path / "earlier" / f"{name}_32_2026" / f"{name}_32.pth"
+    save_checkpoint(moved, {"step": 1})
+    save_checkpoint(tmp_path / f"{name}_32_resume.pth", {"identity": {"data": {"reference": "live, of 1"}}})
+    args = argparse.Namespace(resume=True, out_dir=str(tmp_path), weight_name=name, rope_scaling_factor=None)
+    assert as_it_began(str(tmp_path / f"{name}_32.pth"), args) == str(moved)
