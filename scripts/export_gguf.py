@@ -84,8 +84,9 @@ def main(arguments=None) -> None:
     # A base model saw every text after BOS; chats bring their first token with them, and the template they were
     # trained with.
     is_base = loaded.is_base and not args.lora
-    tokenizer = beginning_texts(loaded.tokenizer) if is_base else ChatRenderer(loaded.tokenizer).tokenizer
-    export(args, loaded, tokenizer, files)
+    renderer = ChatRenderer(loaded.tokenizer)
+    tokenizer = beginning_texts(loaded.tokenizer) if is_base else renderer.tokenizer
+    export(args, loaded, tokenizer, renderer.end_id, files)
     path = save_file.with_name("Modelfile")
     first = next(iter(files.values()))
     before = weights_of(path)
@@ -95,7 +96,7 @@ def main(arguments=None) -> None:
     print(f"\n{path}  for {first.name}: {in_words(['ollama', 'create', save_file.stem, '-f', path])}")
 
 
-def export(args, loaded, tokenizer, files) -> None:
+def export(args, loaded, tokenizer, end_of_turn, files) -> None:
     """Writes the files by type, and prints a table of them."""
     from tqdm import tqdm
 
@@ -108,9 +109,8 @@ def export(args, loaded, tokenizer, files) -> None:
     said = set()
     for kind, file in files.items():
         with tqdm(total=100, desc=f"packing {kind}", unit="%", delay=10, leave=False) as bar:
-            written = write_gguf(
-                file, loaded.model, tokenizer, kind, show=lambda share: bar.update(100 * share - bar.n)
-            )
+            shown = {"show": lambda share: bar.update(100 * share - bar.n)}
+            written = write_gguf(file, loaded.model, tokenizer, kind, end_of_turn=end_of_turn, **shown)
         said.update(f"warning: {warning}" for warning in written.warnings)
         for (wanted, got), count in Counter(written.too_short.values()).items():
             said.add(f"note: {kind}: {count} tensors with rows that are no whole number of {wanted} blocks are {got}")

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from dataset.rendering import ChatRenderer
 from model.config import TransformerConfig
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.lora import Lora, add_lora, merge_lora
+from model.text.chat_template import with_chat_template
 from model.text.learn_bpe import learn
 from scripts.export_gguf import main
 from tests.support import random_network
@@ -124,3 +126,19 @@ def test_without_the_package_the_extra_is_named(weights, tmp_path, monkeypatch, 
             lambda: main(["--weight_path", "pretrain", "--out_dir", str(weights), "--save_file", f"{tmp_path}/m.gguf"])
         )
     assert exit.value.code == 1 and 'pip install -e ".[gguf]"' in capsys.readouterr().err
+
+
+def test_what_ends_an_answer_by_the_template_ends_it_in_llama_cpp(weights, tmp_path):
+    """Which knows some names of such tokens, and this one by the file alone."""
+    from gguf import GGUFReader
+
+    turns = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|reserved_0|>\\n' }}{% endfor %}"
+    template = turns + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    source = load_model(weights / "full_sft_64.pth")
+    tokenizer = with_chat_template(source.tokenizer, template)
+    assert ChatRenderer(tokenizer).end_id == tokenizer.vocab["<|reserved_0|>"]
+    save_weights(tmp_path / "own_64.pth", source.model, tokenizer, stage="full_sft")
+    main(["--weight_path", "own", "--out_dir", str(tmp_path), "--save_file", str(tmp_path / "own.gguf")])
+    keys = GGUFReader(tmp_path / "own.gguf").fields
+    assert keys["tokenizer.ggml.eot_token_id"].contents() == tokenizer.vocab["<|reserved_0|>"]
+    assert keys["tokenizer.ggml.eos_token_id"].contents() == tokenizer.eos_id

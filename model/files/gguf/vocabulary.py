@@ -40,9 +40,10 @@ _PLAIN = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "fuse_un
 # --- writing ----------------------------------------------------------------------------------------
 
 
-def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
+def keys_of(tokenizer: Tokenizer, rows: int, end_of_turn: int | None = None) -> tuple[dict, list[str]]:
     """The keys without the prefix `tokenizer.`, and warnings. rows: those of the embedding, each of which is a token.
 
+    end_of_turn: the id that ends an answer in chats (default: <|im_end|>, if it is a control token).
     Raises `SproutError` for a tokenizer that would give other ids in llama.cpp.
     """
     content = definition(tokenizer)
@@ -63,7 +64,7 @@ def keys_of(tokenizer: Tokenizer, rows: int) -> tuple[dict, list[str]]:
     for token, index in tokenizer.vocab.items():
         tokens[index], types[index] = token, kinds.get(token, NORMAL)
     ids = {"bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id, "padding_token_id": tokenizer.pad_id}
-    of_turn = tokenizer.vocab.get(IM_END, tokenizer.eos_id)
+    of_turn = tokenizer.vocab.get(IM_END, tokenizer.eos_id) if end_of_turn is None else end_of_turn
     if of_turn != tokenizer.eos_id and of_turn in tokenizer.special_ids:
         ids["eot_token_id"] = of_turn
     begins, ends = frames_elsewhere(tokenizer)

@@ -39,11 +39,13 @@ def write_gguf(
     file_type: str,
     name: str = "",
     show: Callable[[float], None] = lambda share: None,
+    end_of_turn: int | None = None,
 ) -> Written:
     """Writes the file whole or not at all. file_type: one of `FILE_TYPES`; name: what a program calls the model.
 
-    show: called after each tensor with the share of all numbers that is packed. Raises `SproutError` for a network that
-    llama.cpp would compute differently, and for a file there that no export wrote; nothing is written then.
+    show: called after each tensor with the share of all numbers that is packed. end_of_turn: see `keys_of`. Raises
+    `SproutError` for a network that llama.cpp would compute differently, and for a file there that no export wrote;
+    nothing is written then.
     """
     library, network, path = gguf_library(), unwrapped(model), Path(path)
     earlier_gguf(path)
@@ -52,7 +54,7 @@ def write_gguf(
         raise SproutError("Sprout writes no GGUF file of a GPT-2: export it with scripts/export_hf.py, convert that")
     weights = {each: tensor for each, tensor in plain_state_dict(network).items() if ".lora_" not in each}
     settings, divisors = settings_of(config)
-    vocabulary, warnings = keys_of(tokenizer, weights[EMBEDDING].shape[0])
+    vocabulary, warnings = keys_of(tokenizer, weights[EMBEDDING].shape[0], end_of_turn)
     names = {each: name_in_gguf(each) for each in weights}
     chosen = {
         each: type_of(names[each], weights[each].shape, file_type, config.num_hidden_layers, config.tie_word_embeddings)
