@@ -99,7 +99,7 @@ def open_or_build(
         return opened
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f"{folder.name}.lock")
-    with exclusive(lock, lambda: _say(f"waiting: {source} is being {verb} elsewhere")):
+    with exclusive(lock, lambda: _say(f"waiting: {source} is being {verb} by another process")):
         opened = open_folder(folder)  # built by the process we waited for
         if opened is None:
             if folder.exists():

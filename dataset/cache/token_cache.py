@@ -49,7 +49,7 @@ def build_or_open(
     val_ratio: float = 0.01,
     on_bad_line: str = "stop",
     cache_dir: str | Path = "out/cache",
-    progress: bool = True,
+    progress: bool | None = True,
 ) -> Cache:
     """Open the token cache of a data file, building it first if it is not there.
 
@@ -58,9 +58,9 @@ def build_or_open(
         document's content decides, so its duplicates are on the same side; of judged answers one of their prompt.
     on_bad_line: "stop" raises at the first line that cannot be used; "skip" keeps it in `bad_lines.jsonl`.
 
-    Tokenising runs on all cores, in threads of the tokenizers library, which are faster than processes
-    (RAYON_NUM_THREADS limits them). Another process that wants the same cache waits. Ctrl-C and SIGTERM leave
-    nothing behind: they raise, as a handler of the caller's own must do while this runs.
+    Tokenising runs on all cores, in threads of the tokenizers library, faster than processes (RAYON_NUM_THREADS limits
+    them). Another process that wants the same cache waits, so whoever builds it shows a bar, also for progress=None.
+    Ctrl-C and SIGTERM leave nothing behind: they raise, as a handler of the caller's own must do while this runs.
 
     Raises SproutError for a file, line or disk that cannot be used, UsageError for settings that cannot.
     """
@@ -75,7 +75,7 @@ def build_or_open(
         stamp = file_stamp(source)
         identity = {
             "layout": LAYOUT,
-            "content": content_hash(source, cache_dir / "content", progress),
+            "content": content_hash(source, cache_dir / "content", bool(progress)),
             "file_kind": file_type,
             "tokenizer": tokenizer.fingerprint,
             "kind": encoder.kind.name,
@@ -105,7 +105,7 @@ def build_or_open(
         raise cannot_tokenise(source, cache_dir, error) from error
 
 
-def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_line: str, progress: bool) -> dict:
+def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_line: str, progress: bool | None) -> dict:
     """One pass over the file: writes `train`, `validation` (and `bad_lines.jsonl`, if any); returns what is in them.
 
     encoder: as `texts.TextEncoder`. See `build_or_open` for the other arguments. Raises SproutError for a bad line that
@@ -113,7 +113,7 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
     """
     tokenizer = encoder.tokenizer
     read = FormatReader(encoder.kind, encoder.prepare)
-    documents = Documents(source, read, on_bad_line, folder / "bad_lines.jsonl", progress)
+    documents = Documents(source, read, on_bad_line, folder / "bad_lines.jsonl", progress is not False)
     copies, text_bytes, framing = Copies(), 0, 0
     last, before = [], None  # the last documents to train on, one or those of one prompt: they may have to be held out
     with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:

@@ -47,10 +47,10 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     if any(source.weight is not None for source in held_out):
         raise UsageError("--val_path takes no weight: everything in its files is scored once")
     val_ratio = 0.0 if val_paths else held_out_share(paths, args.val_ratio)
-    how = {"on_bad_line": args.on_bad_line, "cache_dir": Path(args.out_dir, "cache"), "progress": distributed.is_main()}
+    how = {"cache_dir": Path(args.out_dir, "cache"), "progress": distributed.is_main() or None}
 
     def open_cache(path: Path, val_ratio: float):
-        cache = build_or_open(path, tokenizer, kind.cache, val_ratio=val_ratio, **how)
+        cache = build_or_open(path, tokenizer, kind.cache, val_ratio=val_ratio, on_bad_line=args.on_bad_line, **how)
         say(cache.summary())
         for warning in warnings_about(cache, tokenizer):
             say(f"warning: {warning}")

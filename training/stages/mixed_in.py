@@ -46,7 +46,7 @@ class MixedIn:
                         val_ratio=0.0,
                         on_bad_line=args.on_bad_line,
                         cache_dir=cache_dir,
-                        progress=distributed.is_main(),
+                        progress=distributed.is_main() or None,
                     )
                     for warning in warnings_about(cache, tokenizer):
                         say(f"warning: {warning}")

@@ -216,7 +216,7 @@ def test_a_second_process_waits_for_the_first(tmp_path, build, tokenizer, capsys
     cache = build(path, counting)
     assert process.wait(timeout=20) == 0
     assert counting.encoded == 0 and cache.documents == 50
-    assert capsys.readouterr().err == f"waiting: {path} is being tokenised elsewhere\n"
+    assert capsys.readouterr().err == f"waiting: {path} is being tokenised by another process\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs RLIMIT_FSIZE")

@@ -9,9 +9,11 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from dataset.cache import token_cache
+from dataset.cache import folder, token_cache
 from dataset.cache.folder import SummedFile
+from dataset.cache.texts import TextCache
 from dataset.cache.token_cache import held_out_share
+from dataset.records import documents, reading
 from model.errors import SproutError
 from model.text import tokenizer as texts
 from tests.dataset.support import documents_of, leftovers, random_documents, write_jsonl
@@ -183,3 +185,19 @@ def test_what_a_full_disk_leaves_open_is_closed_without_a_word(tmp_path):
             file.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("progress, bars", [(True, [True, True]), (None, [False, True]), (False, [False, False])])
+def test_whoever_builds_a_cache_shows_it(tmp_path, tokenizer, monkeypatch, progress, bars):
+    """All processes of a run look at the file, which only one shows; one builds, and the others wait for it."""
+    shown, bar_over = [], reading.bar_over
+
+    def noted(*args, **settings):
+        shown.append(settings["shown"])
+        return bar_over(*args, **settings)
+
+    for module in (folder, documents):
+        monkeypatch.setattr(module, "bar_over", noted)
+    path = write_jsonl(tmp_path / "a.jsonl", random_documents(12))
+    token_cache.build_or_open(path, tokenizer, TextCache, cache_dir=tmp_path / "cache", progress=progress)
+    assert shown == bars
