@@ -153,7 +153,7 @@ def test_a_run_waits_for_who_tokenises_its_data_and_says_so(workshop, record_pro
         wait_until((workshop.folder / "waits").exists)
         assert running.is_alive() and not workshop.result("waiting").logs.exists()
     ended = running.end()
-    assert ended.code == 0 and ended.err.count("\n") == 1 and "is being tokenised elsewhere" in ended.err
+    assert ended.code == 0 and ended.err.count("\n") == 1 and "is being tokenised by another process" in ended.err
     assert not left_behind(cache)
     assert_same_run(workshop.result("waiting"), expected)
     record_property("runs", 1)
