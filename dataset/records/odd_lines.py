@@ -30,6 +30,11 @@ OTHER_FILES = {
     b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
 }
 
+# Keys of what stands beside a text or a chat; their values are not read by any format, benchmark or stage.
+NOT_READ = frozenset(
+    "id uid uuid idx index url uri link hash date time timestamp created updated license version".split()
+)
+
 # How texts begin that somebody saved in place of JSON lines, in small letters, and what to do about them.
 OTHER_TEXTS = {
     "<!doctype html": "it is a web page: download the file that the page shows",
@@ -57,16 +62,34 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
             if number == 1 and text.lower().startswith(beginning):
                 return BadLine(path, number, NOT_DATA, what)
         return BadLine(path, number, "not valid JSON", _why(text, value))
-    if isinstance(value, dict):  # keys count in lower case, so one of two values would be lost
-        lower = [key.lower() for key in value]
-        twice = next(" ".join(key.split())[:40] for key in lower if lower.count(key) > 1)
-        return BadLine(path, number, "two keys are the same but for upper case", f'"{twice}": rename one of them')
+    if isinstance(value, dict):
+        fields = in_lower_case(path, number, value)
+        return fields if isinstance(fields, BadLine) else Record(path, number, fields)
     if isinstance(value, list) and value and isinstance(value[0], dict):
         first = {key.lower() for key in value[0]}
         for key, name in (("role", "messages"), ("from", "conversations"), ("human", "conversation")):
             if key in first:  # an array of turns or rounds, as nanochat writes a conversation
                 return Record(path, number, {name: value})
     return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}")
+
+
+def in_lower_case(path: str, number: int, fields: dict) -> dict | BadLine:
+    """The values by key in lower case; a bad line where one of two that are read would be lost by that.
+
+    Of keys that differ in case alone, a null counts for nothing, and equal values for one. Those of `NOT_READ` stay as
+    they are written.
+    """
+    lower, found = [key.lower() for key in fields], {}
+    for key, name in zip(fields, lower, strict=True):
+        item = fields[key]
+        if name in NOT_READ and lower.count(name) > 1:
+            found[key] = item
+        elif found.get(name) is None:
+            found[name] = item
+        elif item is not None and item != found[name]:
+            twice = " ".join(name.split())[:40]
+            return BadLine(path, number, "two keys are the same but for upper case", f'"{twice}": rename one of them')
+    return found
 
 
 def _why(text: str, error: ValueError) -> str:
