@@ -11,6 +11,7 @@ from model.errors import SproutError
 
 # Encodings of Chinese text that are not UTF-8; GB18030 contains GBK and GB2312.
 CHINESE = ("gb18030", "big5")
+UNPACKS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
 UNKNOWN, NO_TEXT, NOT_TEXT = "the shape is unknown", "there is no text", "not a text file"
 OTHER_KIND, NOT_DATA = "the record is of another kind", "not a data file"
@@ -116,8 +117,7 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
         return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
     for encoding in CHINESE:
         if _reads_as_chinese(line, encoding) or _file_reads_as_chinese(path, line, encoding):
-            name, copy = encoding.upper(), f"utf8_{path.rpartition('/')[2]}"
-            how = f"it looks like {name}; convert it: iconv -f {name} -t UTF-8 {quote(path)} > {quote(copy)}"
+            how = f"it looks like {encoding.upper()}; convert it: {_conversion(path, encoding.upper())}"
             return BadLine(path, number, "not UTF-8", how)
     try:
         line.decode("utf-8")
@@ -125,6 +125,14 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
         where = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
         return BadLine(path, number, "not UTF-8", where)
     raise ValueError("the line is text")
+
+
+def _conversion(path: str, encoding: str) -> str:
+    """The command that writes a copy of a file in UTF-8, unpacked where it is compressed."""
+    bare, end = os.path.splitext(path)
+    unpacks, to_utf8 = UNPACKS.get(end.lower()), f"iconv -f {encoding} -t UTF-8"
+    copy = quote(f"utf8_{os.path.basename(bare if unpacks else path)}")
+    return f"{unpacks} -dc {quote(path)} | {to_utf8} > {copy}" if unpacks else f"{to_utf8} {quote(path)} > {copy}"
 
 
 def _reads_as_chinese(line: bytes, encoding: str) -> bool:

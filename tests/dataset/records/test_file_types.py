@@ -6,6 +6,8 @@ import json
 import lzma
 import os
 import shlex
+import shutil
+import subprocess
 import time
 
 import pyarrow
@@ -253,6 +255,15 @@ def test_chinese_text_in_another_encoding_is_told_how_to_convert(tmp_path, encod
     (bad,) = read_records(path)
     command = shlex.split(bad.detail.partition("convert it: ")[2])
     assert command == ["iconv", "-f", encoding.upper(), "-t", "UTF-8", str(path), ">", f"utf8_{name}"]
+
+
+@pytest.mark.skipif(not shutil.which("iconv") or not shutil.which("gzip"), reason="there is no iconv or no gzip")
+def test_a_compressed_file_is_converted_by_the_command_that_is_told(tmp_path):
+    path, line = tmp_path / "a b.jsonl.gz", '{"text": "从前有一个小女孩，她很喜欢读书。"}\n'
+    path.write_bytes(gzip.compress(line.encode("gbk")))
+    (bad,) = read_records(path)
+    subprocess.run(bad.detail.partition("convert it: ")[2], shell=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "utf8_a b.jsonl").read_text("utf-8") == line
 
 
 @pytest.mark.parametrize("name, before, after", [("a.jsonl", '{"text": "', '"}'), ("a.csv", "text,id\n", ",1")])
