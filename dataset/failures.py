@@ -42,7 +42,7 @@ def cannot_tokenise(source: Path, cache_dir: Path, error: OSError) -> SproutErro
     from model.unwritable import remedy
 
     where = f" ({error.filename})" if error.filename else ""
-    advice = "check the rights to it" if error.filename in (source, str(source)) else remedy(error)
+    advice = "see that it is there and may be read" if error.filename in (source, str(source)) else remedy(error)
     return SproutError(f"{source} cannot be tokenised into {cache_dir}: {error.strerror or error}{where}; {advice}")
 
 

@@ -119,13 +119,15 @@ def main(argv=None) -> None:
             if found:
                 apart = score_task(task, outcomes, found)
                 rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
-            results.append(as_json(task, outcomes, scores, found))
             # Written after each task, so that an interruption loses none that is complete.
-            content = json_text(result_of(args, loaded.source, positions) | {"tasks": results}, indent=1)
+            written = [*results, as_json(task, outcomes, scores, found)]
+            content = json_text(result_of(args, loaded.source, positions) | {"tasks": written}, indent=1)
             write_atomically(path, lambda file, text=content: file.write(text.encode("utf-8")))
+            results = written
     finally:
-        if results:
+        if rows:
             print("\n".join(table(rows)))
+        if results:
             part = f" of {len(results)} of {len(tasks)} benchmarks" if len(results) < len(tasks) else ""
             say(f"every item{part} is in {path}{again}")
 

@@ -98,7 +98,9 @@ def refuse_second(taken: set, source: str, place: str | Path) -> None:
 
 def unlike(names, path: str) -> str:
     """A short name for a tokenizer, that none of the others has."""
-    short = Path(path).resolve().stem if Path(path).is_file() else Path(path).resolve().name
+    from inference.weights import name_of  # not before the arguments, so that --help answers at once
+
+    short = name_of(Path(path).resolve())
     return path if short in names else short
 
 

@@ -183,7 +183,8 @@ def open_model(args):
     variant = ChatRenderer(loaded.tokenizer).variant
     weight = f"{weights} {loaded.model.config} {loaded.tokenizer.fingerprint} {variant}"
     model = Decoded(loaded, device, args.dtype, args.in_flight)
-    return model, name, {"model": name, "weight": weight, "dtype": args.dtype}
+    known_as = Path(loaded.source).stem  # in journals of earlier versions, also for a folder with a dot in its name
+    return model, name, {"model": known_as, "weight": weight, "dtype": args.dtype}
 
 
 def identity(settings, seeds: list[str], who: dict) -> dict:

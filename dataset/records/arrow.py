@@ -14,11 +14,11 @@ import pyarrow.types as types
 
 
 def rows_of(batch: pyarrow.RecordBatch, schema: pyarrow.Schema) -> Iterator[dict | None]:
-    """Every row, its values by name in lower case; None for a row with text that is not UTF-8.
+    """Every row, its values by name; None for a row with text that is not UTF-8.
 
     A value that Python does not have, such as a date in the year 12,000, is None.
     """
-    names, readers = [name.lower() for name in schema.names], [_reader_of(field) for field in schema]
+    names, readers = schema.names, [_reader_of(field) for field in schema]
     for index in range(batch.num_rows):
         try:
             values = [read(column[index]) for read, column in zip(readers, batch.columns, strict=True)]

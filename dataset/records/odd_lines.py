@@ -11,6 +11,7 @@ from model.errors import SproutError
 
 # Encodings of Chinese text that are not UTF-8; GB18030 contains GBK and GB2312.
 CHINESE = ("gb18030", "big5")
+UNPACKS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
 UNKNOWN, NO_TEXT, NOT_TEXT = "the shape is unknown", "there is no text", "not a text file"
 OTHER_KIND, NOT_DATA = "the record is of another kind", "not a data file"
@@ -29,6 +30,11 @@ OTHER_FILES = {
     b"\xfe\xff": "it is UTF-16: save it as UTF-8",
     b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
 }
+
+# Keys of what stands beside a text or a chat; their values are not read by any format, benchmark or stage.
+NOT_READ = frozenset(
+    "id uid uuid idx index url uri link hash date time timestamp created updated license version".split()
+)
 
 # How texts begin that somebody saved in place of JSON lines, in small letters, and what to do about them.
 OTHER_TEXTS = {
@@ -57,16 +63,34 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
             if number == 1 and text.lower().startswith(beginning):
                 return BadLine(path, number, NOT_DATA, what)
         return BadLine(path, number, "not valid JSON", _why(text, value))
-    if isinstance(value, dict):  # keys count in lower case, so one of two values would be lost
-        lower = [key.lower() for key in value]
-        twice = next(" ".join(key.split())[:40] for key in lower if lower.count(key) > 1)
-        return BadLine(path, number, "two keys are the same but for upper case", f'"{twice}": rename one of them')
+    if isinstance(value, dict):
+        fields = in_lower_case(path, number, value)
+        return fields if isinstance(fields, BadLine) else Record(path, number, fields)
     if isinstance(value, list) and value and isinstance(value[0], dict):
         first = {key.lower() for key in value[0]}
         for key, name in (("role", "messages"), ("from", "conversations"), ("human", "conversation")):
             if key in first:  # an array of turns or rounds, as nanochat writes a conversation
                 return Record(path, number, {name: value})
     return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}")
+
+
+def in_lower_case(path: str, number: int, fields: dict) -> dict | BadLine:
+    """The values by key in lower case; a bad line where one of two that are read would be lost by that.
+
+    Of keys that differ in case alone, a null counts for nothing, and equal values for one. Those of `NOT_READ` stay as
+    they are written.
+    """
+    lower, found = [key.lower() for key in fields], {}
+    for key, name in zip(fields, lower, strict=True):
+        item = fields[key]
+        if name in NOT_READ and lower.count(name) > 1:
+            found[key] = item
+        elif found.get(name) is None:
+            found[name] = item
+        elif item is not None and item != found[name]:
+            twice = " ".join(name.split())[:40]
+            return BadLine(path, number, "two keys are the same but for upper case", f'"{twice}": rename one of them')
+    return found
 
 
 def _why(text: str, error: ValueError) -> str:
@@ -93,8 +117,7 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
         return BadLine(path, number, "contains a NUL byte", "is the file UTF-16, or binary?")
     for encoding in CHINESE:
         if _reads_as_chinese(line, encoding) or _file_reads_as_chinese(path, line, encoding):
-            name, copy = encoding.upper(), f"utf8_{path.rpartition('/')[2]}"
-            how = f"it looks like {name}; convert it: iconv -f {name} -t UTF-8 {quote(path)} > {quote(copy)}"
+            how = f"it looks like {encoding.upper()}; convert it: {_conversion(path, encoding.upper())}"
             return BadLine(path, number, "not UTF-8", how)
     try:
         line.decode("utf-8")
@@ -102,6 +125,14 @@ def no_text(path: str, number: int, line: bytes) -> BadLine:
         where = f"byte {error.start + 1} of the line is 0x{line[error.start]:02x}"
         return BadLine(path, number, "not UTF-8", where)
     raise ValueError("the line is text")
+
+
+def _conversion(path: str, encoding: str) -> str:
+    """The command that writes a copy of a file in UTF-8, unpacked where it is compressed."""
+    bare, end = os.path.splitext(path)
+    unpacks, to_utf8 = UNPACKS.get(end.lower()), f"iconv -f {encoding} -t UTF-8"
+    copy = quote(f"utf8_{os.path.basename(bare if unpacks else path)}")
+    return f"{unpacks} -dc {quote(path)} | {to_utf8} > {copy}" if unpacks else f"{to_utf8} {quote(path)} > {copy}"
 
 
 def _reads_as_chinese(line: bytes, encoding: str) -> bool:

@@ -14,7 +14,7 @@ import pyarrow.parquet
 from dataset.records.arrow import rows_of
 from dataset.records.formats import MAX_LINE_BYTES, BadLine
 from dataset.records.marks import LABELS, MARKS
-from dataset.records.odd_lines import NOT_TEXT, no_text
+from dataset.records.odd_lines import NOT_READ, NOT_TEXT, in_lower_case, no_text
 from dataset.records.saved import data_files
 from model.errors import SproutError
 
@@ -26,7 +26,7 @@ NUMBERS = ("score", "margin", "rank", *LABELS, *MARKS)  # columns of a CSV file 
 def table_rows(
     path: str, file_type: str, progress: Callable[[int], None] | None
 ) -> Iterator[tuple[int, dict | BadLine]]:
-    """(number of the row, counted from 1; its values by name in lower case, or a bad line where one is not UTF-8).
+    """(number of the row, counted from 1; its values by name in lower case, or a bad line).
 
     `progress` as in `reading.read_records`. Raises SproutError for a file that is damaged or of another kind.
     """
@@ -38,7 +38,7 @@ def table_rows(
     try:
         for fields in read(path, progress or (lambda position: None)):
             number += 1
-            yield number, BadLine(path, number, "not UTF-8") if fields is None else fields
+            yield number, BadLine(path, number, "not UTF-8") if fields is None else in_lower_case(path, number, fields)
     except (pyarrow.ArrowException, OSError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
         kind = file_type.lstrip(".")
@@ -117,13 +117,14 @@ def _separated(path: str, mark: str, progress: Callable[[int], None] | None) -> 
             _refuse_names_in_another_encoding(path, rows.fieldnames or ())
             _refuse_equal_names(path, rows.fieldnames or ())
             for number, row in enumerate(rows, 1):
-                cells = {name.strip().lower(): cell for name, cell in row.items() if name and cell}
+                cells = {name.strip(): cell for name, cell in row.items() if name and cell}
                 if None in row:
                     raise csv.Error("more cells than the first line has names")
                 if not all(map(_is_utf8, cells.values())):
                     yield number, no_text(path, number, _bytes_of(cells.values()))
                 else:
-                    yield number, {name: _number(name, cell, mark) for name, cell in cells.items()}
+                    fields = {name: _number(name, cell, mark) for name, cell in cells.items()}
+                    yield number, in_lower_case(path, number, fields)
         except csv.Error as error:
             raise SproutError(
                 f"{path}:{rows.line_num}: cannot be read as a table ({error}): is the file whole?"
@@ -148,9 +149,9 @@ def _refuse_names_in_another_encoding(path: str, names: Sequence[str]) -> None:
 
 def _refuse_equal_names(path: str, names: Sequence[str]) -> None:
     """Raises SproutError where two columns have one name, of which only the last would be read."""
-    names = [name.strip().lower() for name in names]
+    names = [name.strip() for name in names]
     for name in names:
-        if name and names.count(name) > 1:
+        if name and name.lower() not in NOT_READ and names.count(name) > 1:
             raise SproutError(f"{path}: two columns are called {name!r}: rename one of them")
 
 
@@ -164,7 +165,7 @@ def _counted(file, progress: Callable[[int], None] | None) -> Iterator[str]:
 
 
 def _number(name: str, cell: str, mark: str):
-    if name not in NUMBERS:
+    if name.lower() not in NUMBERS:
         return cell
     try:
         return json.loads(_DECIMAL_COMMA.sub(r"\1.\2", cell.lower()) if mark == ";" else cell.lower())

@@ -18,6 +18,7 @@ from model.generation import KVCache
 from model.likelihood import chunk_length
 
 TOKENS_AT_ONCE = {"cpu": 1024}  # what a CPU computes of more does not stay in its caches; a GPU takes 16,384
+PAIRS_AT_ONCE = 1024  # whose ids are found at a time: with examples, those of a whole benchmark would take gigabytes
 LEAST_SHARED = 16  # tokens that sharing a context must save; fewer are computed again in less time
 
 
@@ -35,22 +36,27 @@ def requests_for(tokenizer, pairs: Sequence[tuple[str, str]], bos: bool = True) 
     bos: whether BOS stands first, as in training; False: only before an empty context.
     Raises `SproutError` for a continuation that no token is left for.
     """
+    requests = []
+    for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        requests += _requests_for(tokenizer, pairs[start : start + PAIRS_AT_ONCE], bos)
+    return requests
+
+
+def _requests_for(tokenizer, pairs: Sequence[tuple[str, str]], bos: bool) -> list[Request]:
     moved = []
     for context, continuation in pairs:
         bare = context.rstrip()
         moved.append((bare, context[len(bare) :] + continuation))
     distinct = list(dict.fromkeys(context for context, _ in moved))
-    contexts = dict(zip(distinct, tokenizer.encode_batch(distinct), strict=True))
+    contexts = {context: tuple(ids) for context, ids in zip(distinct, tokenizer.encode_batch(distinct), strict=True)}
+    led = {text: (tokenizer.bos_id, *ids) if bos or not ids else ids for text, ids in contexts.items()}
     wholes = tokenizer.encode_batch([context + continuation for context, continuation in moved])
     requests = []
     for (context, continuation), whole in zip(moved, wholes, strict=True):
-        before = contexts[context]
-        after = whole[len(before) :]
+        after = whole[len(contexts[context]) :]
         if not after:
             raise SproutError(f"the choice {continuation!r} has no token of its own behind its context")
-        if bos or not before:
-            before = [tokenizer.bos_id, *before]
-        requests.append(Request(tuple(before), tuple(after)))
+        requests.append(Request(led[context], tuple(after)))  # the choices of an item share its context in memory
     return requests
 
 

@@ -8,6 +8,7 @@ import torch
 import eval_model
 from inference.benchmark import running
 from inference.benchmark.likelihood import requests_for
+from model import disk
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
@@ -219,3 +220,20 @@ def test_an_interruption_loses_no_benchmark_that_is_complete(folder, tmp_path, m
     assert task["task"].startswith("piqa") and len(task["items"]) == 8
     out, err = capsys.readouterr()
     assert "piqa" in out and f"every item of 1 of 2 benchmarks is in {path}" in err
+
+
+def test_what_a_full_disk_has_kept_from_the_result_is_shown_and_not_said_to_be_in_it(
+    folder, tmp_path, monkeypatch, capsys
+):
+    path, write = tmp_path / "a.json", disk.write_atomically
+
+    def full_at_the_second(target, content):
+        if path.exists():
+            raise SproutError("the disk is full")
+        write(target, content)
+
+    monkeypatch.setattr(disk, "write_atomically", full_at_the_second)
+    with pytest.raises(SproutError, match="the disk is full"):
+        run(folder, "--data_path", folder / "piqa.jsonl", folder / "gsm8k.jsonl", "--save_file", path)
+    out, err = capsys.readouterr()
+    assert "gsm8k" in out and f"every item of 1 of 2 benchmarks is in {path}" in err

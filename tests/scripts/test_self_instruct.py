@@ -14,6 +14,8 @@ import pytest
 from dataset.records.measured import all_documents, kind_of_file
 from inference.instruct.growing import Growing
 from model.errors import SproutError, UsageError
+from model.files.huggingface import export_folder
+from model.files.loading import load_model
 from scripts.self_instruct import main
 from tests.inference.instruct.stub import Stub, serving
 from tests.inference.server.conftest import address, save_network, weights  # noqa: F401
@@ -130,6 +132,20 @@ def test_a_weight(seeds, weights, tmp_path, way):  # noqa: F811
     flags |= {"max_new_tokens": 2, "in_flight": 2, "device": "cpu"}
     with pytest.raises(SproutError, match="no usable record"):
         main([f"--{name}={value}" for name, value in flags.items()])
+
+
+def test_a_run_with_a_folder_that_an_earlier_version_began_goes_on(seeds, weights, tmp_path):  # noqa: F811
+    """Then the part of the folder's name behind its last dot was taken for the ending of a file."""
+    loaded, folder = load_model(weights / "full_sft_32.pth"), tmp_path / "Small-0.6B"
+    export_folder(folder, loaded.model, loaded.tokenizer)
+    words = [f"--seeds={seeds}", f"--save_file={tmp_path / 'a.jsonl'}", f"--weight_path={folder}"]
+    words += ["--max_new_tokens=2", "--in_flight=2", "--device=cpu"]
+    with pytest.raises(SproutError, match="no usable record"):
+        main(words)
+    first, *replies = (tmp_path / "a.jsonl.journal").read_text().splitlines()
+    assert replies and json.loads(first)["model"] == "Small-0"
+    with pytest.raises(SproutError, match="no usable record"):
+        main([*words, "--resume"])
 
 
 def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):

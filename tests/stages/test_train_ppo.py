@@ -11,7 +11,9 @@ from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.files.reward import Spread, load_reward
 from model.reward import RewardModel
+from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import Workshop, same
+from tests.support import make_tokenizer, random_network
 from training.engine.run import Run
 from training.stages import rollouts
 from training.stages.actor_critic import ActorCritic
@@ -182,6 +184,21 @@ def test_each_rule_has_its_sentence():
     assert [flag in why for flag, why in zip(("--stop_kl", "--stop_entropy", "--stop_cut"), said, strict=True)] == [
         1
     ] * 3
+
+
+def test_a_reward_model_may_end_its_texts_otherwise_but_must_have_the_same_ids(workshop):
+    """One that was made of a base model, say, where the policy is made of its instruct model."""
+    judge = load_reward(workshop.folder / "judge.pth")
+    config = json.dumps(judge.tokenizer.config | {"bos_token": None, "eos_token": "<|endoftext|>"})
+    of_base = Tokenizer.from_files(judge.tokenizer.files | {"tokenizer_config.json": config})
+    assert of_base.fingerprint != judge.tokenizer.fingerprint
+    save_weights(workshop.folder / "of_base.pth", judge.model, of_base, stage="reward")
+    workshop.train("of_base", *ONE, f"--reward_weight={workshop.folder}/of_base.pth")
+    foreign = make_tokenizer(("ab",))
+    network = random_network(judge.model.config.replace(vocab_size=foreign.vocab_size))
+    save_weights(workshop.folder / "foreign.pth", RewardModel.of(network), foreign, stage="reward")
+    code, message = workshop.fails("foreign", *ONE, f"--reward_weight={workshop.folder}/foreign.pth")
+    assert code == 1 and "foreign.pth has another tokenizer than the policy" in message
 
 
 @pytest.mark.parametrize(

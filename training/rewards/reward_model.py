@@ -17,6 +17,7 @@ from model.errors import UsageError
 from model.files.loading import Loaded
 from model.files.reward import Spread, adapters_of_reward, load_reward, load_reward_adapters
 from model.fingerprint import fingerprint
+from model.text.vocabulary import same_ids
 
 ROWS = 16  # conversations at once
 
@@ -28,8 +29,7 @@ class ModelReward:
         self.loaded, self.spread = loaded, Spread.of(loaded.facts)
         self._renderer = ChatRenderer(loaded.tokenizer)
         self._device = device
-        own = loaded.tokenizer.fingerprint
-        self._reads_ids = policy_tokenizer is not None and policy_tokenizer.fingerprint == own
+        self._reads_ids = policy_tokenizer is not None and same_ids(policy_tokenizer, loaded.tokenizer)
 
     @classmethod
     def open(cls, path: str, policy_tokenizer, device: Device, say: Callable[[str], None]) -> "ModelReward":

@@ -10,6 +10,7 @@ from inference.weights import find_weight
 from model.errors import SproutError
 from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import same_ids
 from training.engine import distributed
 from training.engine.plan import Plan, rate_by_rule
 from training.losses.advantages import gae, moments, whiten
@@ -32,12 +33,12 @@ MOST_SCORE = 10.0  # standard deviations: a reward model knows nothing of answer
 def open_reward_model(args, policy, tokenizer: Tokenizer, device, say) -> ModelReward:
     """The reward model that `--reward_weight` names, frozen; device: a `model.device.Device`.
 
-    Raises `SproutError` if it has another tokenizer, or reads fewer tokens than the policy may write.
+    Raises `SproutError` if its ids are other tokens, or reads fewer tokens than the policy may write.
     """
     path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
     warn_of_its_run(path, REPLACED)
     reward_model = ModelReward.open(str(path), tokenizer, device, say)
-    if reward_model.loaded.tokenizer.fingerprint != tokenizer.fingerprint:
+    if not same_ids(reward_model.loaded.tokenizer, tokenizer):
         raise SproutError(f"{path} has another tokenizer than the policy, so the critic cannot begin as this network")
     reads = reward_model.loaded.model.config.max_position_embeddings
     if reads < min(args.max_seq_len + 1, policy.config.max_position_embeddings):

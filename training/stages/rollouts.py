@@ -30,6 +30,7 @@ from training.stages.answer_rows import Answer, AnswerBatch, action_log_probabil
 from training.stages.sampling_memory import MOST, answers_at_once
 
 NUMBERS = {"ended": torch.bool, "last": torch.int64, "calls": torch.int64, "failed": torch.int64}  # of an answer
+AT_ONCE = "answers_at_once"  # in the state of a run
 MOST_HELD_OUT = 256  # prompts that are answered in a validation
 PROMPTS_PER_STEP = 32  # unless --prompts_per_step, or both --batch_size and --accumulation_steps say otherwise
 
@@ -95,7 +96,10 @@ class Rollouts:
         fit, answers = self.args.fit, self.plan.batch_size * self.plan.accumulation_steps * group
         # With tools, the later turns of an answer are read like a prompt.
         longest = self.max_length if toolbox else max(1, self.max_length - self.args.max_new_tokens)
-        self.at_once = answers_at_once(self.plan.footprint, fit, self.max_length, longest, group)
+        fitting = answers_at_once(self.plan.footprint, fit, self.max_length, longest, group)
+        # How many are sampled at a time changes what is drawn: a resumed run keeps to it, unless fewer fit by now.
+        fitting = min(distributed.gathered(min(fitting, run.state.remembered.get(AT_ONCE, MOST))))
+        self.at_once = run.state.remembered[AT_ONCE] = fitting
         if self.at_once < min(MOST, answers):
             allows = f"--fit {fit:g}" if fit else "the GPU's memory"
             run.say(f"sampling  {self.at_once} of the {answers} answers of a step at a time, as {allows} allows")

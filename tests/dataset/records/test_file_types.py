@@ -6,6 +6,8 @@ import json
 import lzma
 import os
 import shlex
+import shutil
+import subprocess
 import time
 
 import pyarrow
@@ -222,14 +224,19 @@ def test_numbers_of_a_table_are_numbers_where_they_count(tmp_path):
     assert only.fields == {"output": "4,5", "score": 4.5, "weight": 0}
 
 
-@pytest.mark.parametrize("content", ["text,id,text\none,2,three\n", "Text ,text\na,b\n"])
+@pytest.mark.parametrize("content", ["text,id,text\none,2,three\n", "text ,text\na,b\n"])
 def test_two_columns_of_one_name_are_refused(tmp_path, content):
     (tmp_path / "a.csv").write_text(content)
     with pytest.raises(SproutError, match="a.csv: two columns are called 'text': rename one of them"):
         list(read_records(tmp_path / "a.csv"))
-    (tmp_path / "b.csv").write_text("text,,\na,b,c\n")  # columns without a name are not read
+    table = pyarrow.table([["a"], ["b"]], names=["text", "text"])
+    with pyarrow.ipc.new_file(str(tmp_path / "a.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(SproutError, match="a.arrow: two columns are called 'text': rename one of them"):
+        list(read_records(tmp_path / "a.arrow"))
+    (tmp_path / "b.csv").write_text("text,,,id,id\na,b,c,1,1\n")  # columns without a name are not read, nor is an id
     (only,) = read_records(tmp_path / "b.csv")
-    assert only.fields == {"text": "a"}
+    assert only.fields == {"text": "a", "id": "1"}
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2,3\n", 'a,b\n"1,2\n'])
@@ -248,6 +255,15 @@ def test_chinese_text_in_another_encoding_is_told_how_to_convert(tmp_path, encod
     (bad,) = read_records(path)
     command = shlex.split(bad.detail.partition("convert it: ")[2])
     assert command == ["iconv", "-f", encoding.upper(), "-t", "UTF-8", str(path), ">", f"utf8_{name}"]
+
+
+@pytest.mark.skipif(not shutil.which("iconv") or not shutil.which("gzip"), reason="there is no iconv or no gzip")
+def test_a_compressed_file_is_converted_by_the_command_that_is_told(tmp_path):
+    path, line = tmp_path / "a b.jsonl.gz", '{"text": "从前有一个小女孩，她很喜欢读书。"}\n'
+    path.write_bytes(gzip.compress(line.encode("gbk")))
+    (bad,) = read_records(path)
+    subprocess.run(bad.detail.partition("convert it: ")[2], shell=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "utf8_a b.jsonl").read_text("utf-8") == line
 
 
 @pytest.mark.parametrize("name, before, after", [("a.jsonl", '{"text": "', '"}'), ("a.csv", "text,id\n", ",1")])
@@ -285,23 +301,32 @@ def test_an_array_of_many_small_elements_is_read_in_little_time(tmp_path):
     assert time.process_time() - begun < 6  # it took 20 times that while what was left was copied for each
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "arrow"])
-def test_two_keys_that_differ_in_case_alone_are_refused(tmp_path, kind):
-    path, record = tmp_path / f"a.{kind}", {"Text": "one", "text": "two"}
-    if kind.startswith("json"):
-        path.write_text(json.dumps(record if kind == "jsonl" else [record, {"text": "three"}]))
-        assert [str(bad) for bad in read_records(path) if isinstance(bad, BadLine)] == [
-            f'{path}:1: two keys are the same but for upper case ("text": rename one of them)'
-        ]
-        return
+def write_as(path, record: dict) -> None:
+    """The file of one record, of the kind that its name says."""
     table = pyarrow.Table.from_pylist([record])
-    if kind == "parquet":
+    if path.suffix in (".json", ".jsonl"):
+        path.write_text(json.dumps([record] if path.suffix == ".json" else record))
+    elif path.suffix == ".parquet":
         pyarrow.parquet.write_table(table, path)
-    else:
+    elif path.suffix == ".arrow":
         with pyarrow.ipc.new_file(str(path), table.schema) as writer:
             writer.write_table(table)
-    with pytest.raises(SproutError, match=f"a.{kind}: two columns are called 'text': rename one of them"):
-        list(read_records(path))
+    else:
+        pyarrow.csv.write_csv(table, path)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "json", "parquet", "arrow", "csv"])
+def test_two_keys_that_differ_in_case_alone_are_refused_where_a_value_would_be_lost(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    write_as(path, {"Text": "one", "text": "two"})
+    assert [str(bad) for bad in read_records(path) if isinstance(bad, BadLine)] == [
+        f'{path}:1: two keys are the same but for upper case ("text": rename one of them)'
+    ]
+    beside = {"ID": "1", "id": "2"}  # which nobody reads
+    for texts in ({"Text": "one", "text": None}, {"Text": None, "text": "one"}, {"TEXT": "one", "Text": "one"}):
+        write_as(path, beside | texts)
+        (record,) = read_records(path)
+        assert record.fields == beside | {"text": "one"}
 
 
 def test_one_short_line_in_gbk_does_not_make_a_file_in_utf_8_another(tmp_path):

@@ -83,6 +83,18 @@ def test_choices_of_different_lengths_need_no_positions_that_there_are_not():
     assert together == pytest.approx(log_likelihoods(model, asked, 64, batch_size=1), abs=1e-4)
 
 
+def test_ids_take_little_memory(tokenizer, monkeypatch):
+    """The choices of an item have one context, and only a few pairs are read by the tokenizer at a time."""
+    together = requests_for(tokenizer, PAIRS)
+    assert together[0].context is together[2].context and together[3].context is together[6].context
+    read, encode = [], type(tokenizer).encode_batch
+    monkeypatch.setattr(
+        type(tokenizer), "encode_batch", lambda self, texts: read.append(len(texts)) or encode(self, texts)
+    )
+    monkeypatch.setattr("inference.benchmark.likelihood.PAIRS_AT_ONCE", 4)
+    assert requests_for(tokenizer, PAIRS) == together and max(read) == 4 and len(PAIRS) > 4
+
+
 def test_ids_are_the_rest_of_the_whole(tokenizer):
     (request,) = requests_for(tokenizer, [("b ", "a")])
     assert request.continuation == (tokenizer.vocab["Ġa"],)

@@ -13,6 +13,7 @@ from tests.stages.table import SHAPE
 from tests.support import make_tokenizer, random_network
 from training.engine.fitting import ROOM
 from training.engine.memory import Footprint
+from training.engine.state import RunState
 from training.losses.policy import LOSSES, policy_loss
 from training.stages import rollouts
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
@@ -50,7 +51,7 @@ def run_of(policy, row_length: int, max_new_tokens: int, fit: float | None = Non
     footprint = Footprint(policy.config, row_length, "adamw", policy.config.num_parameters(), compute_bytes=4)
     plan = SimpleNamespace(row_length=row_length, batch_size=4, accumulation_steps=2, footprint=footprint)
     args, said = SimpleNamespace(max_new_tokens=max_new_tokens, fit=fit), []
-    return SimpleNamespace(args=args, plan=plan, machine=Machine(), said=said, say=said.append)
+    return SimpleNamespace(args=args, plan=plan, machine=Machine(), state=RunState(), said=said, say=said.append)
 
 
 def test_an_answer_of_one_token_needs_a_position():
@@ -75,6 +76,16 @@ def test_no_more_answers_are_sampled_at_a_time_than_fit(network, monkeypatch):
         assert run.said == said
     sample_answers(network, [[5]] * 12, None, Machine(), max_new_tokens=8, temperature=1.0, at_once=5)
     assert asked == [5, 5, 2]
+
+
+def test_a_resumed_run_samples_as_many_at_a_time_as_before_unless_fewer_fit(network, monkeypatch):
+    """Else it would draw other answers than the run that was not interrupted."""
+    run, other = run_of(network, 32, 8), 3
+    for fits, sampled in ((7, 7), (512, 7), (5, 5), (7, 5)):
+        monkeypatch.setattr(rollouts, "answers_at_once", lambda *sizes, fits=fits: fits)
+        assert Rollouts(run, network, None).at_once == sampled
+    monkeypatch.setattr(rollouts.distributed, "gathered", lambda value: [value, other])
+    assert Rollouts(run, network, None).at_once == other
 
 
 def test_the_memory_of_keys_and_values_is_that_of_the_cache(network):
