@@ -74,7 +74,7 @@ def main(argv=None) -> None:
         import uvicorn
     except ImportError as error:
         raise UsageError(
-            f"a server needs {error.name}, which is not installed: pip install -e '.[serve]' brings it"
+            f'a server needs {error.name}, which is not installed: pip install -e ".[serve]" brings it'
         ) from error
     refuse_used_port(args.host, args.port)  # before the network is read
 

@@ -11,5 +11,5 @@ def library(name: str, what: str):
         return importlib.import_module(name)
     except ImportError as error:
         raise SproutError(
-            f"{what} needs {error.name or name}, which is not installed: pip install -e '.[data]'"
+            f'{what} needs {error.name or name}, which is not installed: pip install -e ".[data]"'
         ) from error

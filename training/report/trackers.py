@@ -38,7 +38,7 @@ def tracked(run) -> Callable[..., "TrackedMetrics"]:
         package = importlib.import_module(name)
     except ImportError as error:
         raise UsageError(
-            f"--tracker {name} needs {error.name}, which is not installed: pip install -e '.[{name}]' brings it"
+            f'--tracker {name} needs {error.name}, which is not installed: pip install -e ".[{name}]" brings it'
         ) from error
     return partial(TrackedMetrics, run, package)
 

@@ -11,6 +11,12 @@ from training.stages.arguments import size_overrides
 from training.stages.resumed_start import start_of_run
 from training.watch.locks import owner_of
 
+# What a preset decides; the vocabulary is the tokenizer's
+SHAPE = (
+    "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim"
+    " num_experts num_experts_per_tok"
+).split()
+
 
 def opened(args, source: str) -> tuple:
     """Network, tokenizer, and the fields of `starting_point.Origin`. Raises as `starting_point`."""
@@ -24,10 +30,10 @@ def opened(args, source: str) -> tuple:
     what = "the network that this one begins with; adapters then lack theirs, and --resume may lack its reference"
     warn_of_its_run(path, what)
     loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
-    if args.preset:
+    if args.preset and not _is_of(args.preset, loaded.model.config):
         raise UsageError(
             f"--preset {args.preset} makes a new network ({_size(preset(args.preset))}), but {loaded.source} has its"
-            f" own size ({_size(loaded.model.config)}): leave out --preset to go on with it, or leave out the weight"
+            f" own size ({_size(loaded.model.config)}): leave out --preset to go on with it, or give --from_weight none"
         )
     if loaded.new_tokens and hasattr(args, "prompts_per_step"):
         raise UsageError(
@@ -62,6 +68,16 @@ def warn_of_its_run(path: str | Path, what: str) -> None:
             " with a copy of the file",
             file=sys.stderr,
         )
+
+
+def _is_of(name: str, config: TransformerConfig) -> bool:
+    """Whether a network has the size of this preset, so that the preset contradicts nothing."""
+    wanted = preset(name)
+    if name.lower() == "moe":
+        from model.experts import ExpertsConfig  # few networks have experts
+
+        wanted = ExpertsConfig.of(wanted)
+    return all(getattr(config, key, None) == getattr(wanted, key) for key in SHAPE if hasattr(wanted, key))
 
 
 def _size(config: TransformerConfig) -> str:

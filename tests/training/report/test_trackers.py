@@ -203,5 +203,5 @@ def test_what_cannot_begin_is_said_with_what_to_do(opened, tmp_path, monkeypatch
         with pytest.raises(SproutError, match=r"tracker.json is damaged .*: delete it"):
             opened[0](fake)
     monkeypatch.setitem(sys.modules, "swanlab", None)
-    with pytest.raises(UsageError, match=r"needs swanlab, .*: pip install -e '\.\[swanlab\]' brings it"):
+    with pytest.raises(UsageError, match=r'needs swanlab, .*: pip install -e "\.\[swanlab\]" brings it'):
         trackers.tracked(SimpleNamespace(args=SimpleNamespace(tracker="swanlab", out_dir="out")))

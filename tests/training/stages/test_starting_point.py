@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from model.config import PRESETS
 from model.disk import exclusive
 from model.errors import UsageError
+from model.experts import ExpertsConfig
 from model.files.checkpoint import save_weights
 from model.text.tokenizer import Tokenizer
 from tests.support import random_network
@@ -72,6 +74,21 @@ def test_a_weight_that_another_run_is_writing_is_taken_with_a_warning(begin, cap
     assert said.startswith(f"warning: another run is writing {begin.folder / 'pretrain_32.pth'}, and its next save")
     begin.call("--from_weight", "pretrain")  # the file of the lock stays behind
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["tiny", "moe"])
+def test_a_preset_of_the_size_that_the_weight_has_is_taken(begin, small_tokenizer, monkeypatch, name):
+    small = SMALL.replace(num_hidden_layers=1)
+    monkeypatch.setitem(PRESETS, name, small)  # a weight of the true one would be large
+    config = (small if name == "tiny" else ExpertsConfig.of(small)).replace(vocab_size=small_tokenizer.vocab_size)
+    save_weights(begin.folder / "again_32.pth", random_network(config), small_tokenizer, stage="pretrain")
+    model, _, origin = begin.call("--from_weight", "again", "--preset", name)
+    assert model.config == config and origin.stage == "pretrain"
+
+    other = "moe" if name == "tiny" else "tiny"  # the other one has experts, or none
+    monkeypatch.setitem(PRESETS, other, small)
+    with pytest.raises(UsageError, match=f"--preset {other} makes a new network .* or give --from_weight none$"):
+        begin.call("--from_weight", "again", "--preset", other)
 
 
 def test_a_weight_and_a_shape_that_contradict_are_refused(begin):
