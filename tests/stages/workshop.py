@@ -24,6 +24,7 @@ from model.files.reading import read_checkpoint
 from model.reward import RewardModel
 from tests.stages.table import SHAPE, SIZE, STAGES
 from tests.support import make_tokenizer, random_network
+from training.engine.machine import EXIT_CODES
 from training.report.lines import read_metrics
 from training.stages.arguments import run_main
 
@@ -158,12 +159,15 @@ class Workshop:
 
     def fails(self, out: str, *words, **more) -> tuple[int, str]:
         """Exit code and standard error of a run that ends early."""
-        said = io.StringIO()
+        said, before = io.StringIO(), {number: signal.getsignal(number) for number in EXIT_CODES}
         try:
             with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
                 run_main(lambda: self.main(self.command(out, *words, **more)))
         except SystemExit as stopped:
             return stopped.code, said.getvalue()
+        finally:  # a run that ends on a signal ignores further ones, and the next one in this process would do so, too
+            for number, handler in before.items():
+                signal.signal(number, handler)
         raise AssertionError("the run came to its end")
 
     def start(self, out: str, *words, launcher=(), **more) -> subprocess.Popen:
