@@ -104,6 +104,8 @@ def main(argv=None) -> None:
     overlaps = find_overlaps(args, tasks)
     tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
     again, rows, results = " (replaced)" if path.exists() else "", [], []
+    unfinished = path.with_name(f"{path.stem}.unfinished.json")
+    refuse_replacing(args, unfinished)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         for task in tasks:
@@ -119,17 +121,20 @@ def main(argv=None) -> None:
             if found:
                 apart = score_task(task, outcomes, found)
                 rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
-            # Written after each task, so that an interruption loses none that is complete.
+            # Written after each task, so that an interruption loses none that is complete, nor an earlier result.
             written = [*results, as_json(task, outcomes, scores, found)]
             content = json_text(result_of(args, loaded.source, positions) | {"tasks": written}, indent=1)
-            write_atomically(path, lambda file, text=content: file.write(text.encode("utf-8")))
+            place = path if len(written) == len(tasks) else unfinished
+            write_atomically(place, lambda file, text=content: file.write(text.encode("utf-8")))
             results = written
+        unfinished.unlink(missing_ok=True)
     finally:
         if rows:
             print("\n".join(table(rows)))
-        if results:
-            part = f" of {len(results)} of {len(tasks)} benchmarks" if len(results) < len(tasks) else ""
-            say(f"every item{part} is in {path}{again}")
+        if len(results) == len(tasks):
+            say(f"every item is in {path}{again}")
+        elif results:
+            say(f"every item of {len(results)} of {len(tasks)} benchmarks is in {unfinished}")
 
 
 def result_of(args, source: str, positions: int) -> dict:

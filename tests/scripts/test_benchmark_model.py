@@ -206,29 +206,34 @@ def test_another_weight_of_the_same_name_does_not_replace_a_result(folder, tmp_p
 
 
 def test_an_interruption_loses_no_benchmark_that_is_complete(folder, tmp_path, monkeypatch, capsys):
-    path, measured = tmp_path / "a.json", running.run_task
+    path, part, measured = tmp_path / "a.json", tmp_path / "a.unfinished.json", running.run_task
+    words = ("--data_path", folder / "piqa.jsonl", folder / "gsm8k.jsonl", "--save_file", path)
+    run(folder, *words, "--max_new_tokens", 3)
+    earlier = path.read_bytes()
 
     def interrupted(task, *rest):
-        if path.exists():
+        if part.exists():
             raise KeyboardInterrupt
         return measured(task, *rest)
 
-    monkeypatch.setattr(running, "run_task", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(folder, "--data_path", folder / "piqa.jsonl", folder / "gsm8k.jsonl", "--save_file", path)
-    (task,) = json.loads(path.read_text())["tasks"]
-    assert task["task"].startswith("piqa") and len(task["items"]) == 8
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(running, "run_task", interrupted)
+        run(folder, *words, "--max_new_tokens", 4)
+    (task,) = json.loads(part.read_text())["tasks"]
+    assert task["task"].startswith("piqa") and len(task["items"]) == 8 and path.read_bytes() == earlier
     out, err = capsys.readouterr()
-    assert "piqa" in out and f"every item of 1 of 2 benchmarks is in {path}" in err
+    assert "piqa" in out and f"every item of 1 of 2 benchmarks is in {part}" in err
+    run(folder, *words, "--max_new_tokens", 4)
+    assert json.loads(path.read_text())["max_new_tokens"] == 4 and not part.exists()
 
 
 def test_what_a_full_disk_has_kept_from_the_result_is_shown_and_not_said_to_be_in_it(
     folder, tmp_path, monkeypatch, capsys
 ):
-    path, write = tmp_path / "a.json", disk.write_atomically
+    path, part, write = tmp_path / "a.json", tmp_path / "a.unfinished.json", disk.write_atomically
 
     def full_at_the_second(target, content):
-        if path.exists():
+        if part.exists():
             raise SproutError("the disk is full")
         write(target, content)
 
@@ -236,4 +241,4 @@ def test_what_a_full_disk_has_kept_from_the_result_is_shown_and_not_said_to_be_i
     with pytest.raises(SproutError, match="the disk is full"):
         run(folder, "--data_path", folder / "piqa.jsonl", folder / "gsm8k.jsonl", "--save_file", path)
     out, err = capsys.readouterr()
-    assert "gsm8k" in out and f"every item of 1 of 2 benchmarks is in {path}" in err
+    assert "gsm8k" in out and f"every item of 1 of 2 benchmarks is in {part}" in err and not path.exists()
