@@ -72,6 +72,8 @@ def main(argv=None):
     # The network, and one of four things done with it
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
     sampling = replace(sampling, vocabulary=loaded.writable)
+    if not args.data_path and not args.auto_test:
+        advise(args.model_mode, loaded)
     if args.answers:
         examine(args, loaded, device, toolbox)
     elif args.data_path:
@@ -80,6 +82,14 @@ def main(argv=None):
         continue_texts(args, loaded, device, sampling)
     else:
         chat(args, loaded, device, sampling, toolbox)
+
+
+def advise(mode: int, loaded) -> None:
+    """Says which mode suits a network of Sprout where this one does not: what it writes would look like a fault."""
+    if mode == 0 and not loaded.is_base and loaded.stage != "imported":
+        say("note: this network has learned to answer, but here it goes on with texts: --model_mode 1 chats with it")
+    elif mode and loaded.is_base:
+        say("note: this network has read texts and has not learned to answer: --model_mode 0 lets it go on with a text")
 
 
 def score(args, loaded, device) -> None:

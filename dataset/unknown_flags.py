@@ -269,7 +269,9 @@ def sentences_about(unknown: Sequence[str], flags: Sequence[str]) -> str:
 def sentence_about(flag: str, flags: Sequence[str]) -> str:
     """What is said of a flag that is not among `flags`: the one that was meant, or what Sprout does instead."""
     if not flag.startswith("-"):
-        hint = ": values follow a flag such as --data_path" if "--data_path" in flags else ""
+        is_weight = "--weight" in flags and (flag.endswith(".pth") or not set(flag) & set("./\\"))  # a name is plain
+        where = "--weight" if is_weight else "--data_path"
+        hint = f": values follow a flag such as {where}" if where in flags else ""
         return f"unexpected argument {flag!r}{hint} (see --help)"
     name = _spelling(flag.split("=")[0])
     for meant in [SAME.get(name, ""), *MEANT.get(name, "").split("|")]:

@@ -51,6 +51,8 @@ def refused(line: BadLine, advice: str = "correct it, or leave such lines out wi
         return SproutError(f"{line}: give another file")
     if line.reason in (NOT_TEXT, NOT_DATA) or ("iconv" in line.detail and line.line == 1):  # it is the whole file
         return SproutError(str(line))
+    if line.reason == "not UTF-8" and "iconv" not in line.detail:  # one line is damaged, or all are in some encoding
+        advice = advice.replace("correct it", "correct it, save the file as UTF-8", 1)
     return SproutError(f"{line}: {advice}")
 
 

@@ -96,7 +96,8 @@ def export_folder(
     except (OSError, SafetensorError) as error:
         from model.unwritable import remedy
 
-        raise SproutError(f"cannot write {folder} ({error}): {remedy(error)}") from error
+        reason = getattr(error, "strerror", None) or error  # without the name of the temporary folder
+        raise SproutError(f"cannot write {folder} ({reason}): {remedy(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return sorted(folder.iterdir())

@@ -55,6 +55,29 @@ def test_each_prompt_is_a_conversation_of_its_own(capsys, out):
     assert notes.count("tokens/s") == 3 and "(full_sft)" in notes
 
 
+ANSWERS, TEXTS = "note: this network has learned to answer", "note: this network has read texts"
+
+
+@pytest.mark.parametrize(
+    ("stage", "mode", "facts", "advice"),
+    [
+        ("full_sft", 0, {}, ANSWERS),
+        ("full_sft", 1, {}, ""),
+        ("pretrain", 0, {}, ""),
+        ("pretrain", 1, {}, TEXTS),
+        ("distill", 1, {"trained_on": "texts"}, TEXTS),
+        ("imported", 0, {}, ""),  # not known
+        ("imported", 1, {}, ""),
+    ],
+)
+def test_a_mode_that_does_not_suit_the_weight_is_said(capsys, tmp_path, stage, mode, facts, advice):
+    save_weights(tmp_path / "a.pth", *talker(), stage=stage, facts=facts)
+    flags = ["--weight_path", tmp_path / "a.pth", "--model_mode", mode, "--prompt", "Hi", "--max_new_tokens", 1]
+    eval_model.main([*map(str, flags)])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith((ANSWERS, TEXTS))]
+    assert len(said) == bool(advice) and "".join(said).startswith(advice)
+
+
 def test_the_system_message_and_the_weight_are_those_asked_for(capsys, out):
     flags = ["--model_mode", 3, "--out_dir", out, *GREEDY, "--system", "Be curt.", "--prompt", "Who am I?"]
     eval_model.main([*map(str, flags)])

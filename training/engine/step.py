@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from model.errors import on_one_line
 from training.engine import distributed
 from training.engine.machine import Machine
 from training.engine.plan import Plan
@@ -172,7 +173,7 @@ class Step:
 
     def show(self, samples: list[dict], text: str = "") -> None:
         """Prints what the network wrote after this step, as `text` if that is given; samples.jsonl keeps `samples`."""
-        lines = (f"  {each['prompt']} | {each['answer']}".replace("\n", " ") for each in samples)
+        lines = (on_one_line(f"  {each['prompt']} | {each['answer']}".replace("\n", " ")) for each in samples)
         self._machine.say(f"step {self.number} writes:\n" + (text or "\n".join(lines)))
         self.written = samples
 

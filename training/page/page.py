@@ -35,7 +35,7 @@ dl { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr; gap: .
   font-size: .9rem; }
 dt { color: var(--quiet); white-space: nowrap; } dd { margin: 0; }
 pre { font-size: .8rem; background: var(--box); padding: .6rem .8rem; overflow-x: auto; }
-td { overflow-wrap: break-word; max-width: 22rem; } th { white-space: nowrap; }
+td { overflow-wrap: break-word; max-width: 25rem; } th { white-space: nowrap; }
 th:first-child, td:first-child { overflow-wrap: break-word; }
 .named td { overflow-wrap: anywhere; }
 a { color: var(--c2); }

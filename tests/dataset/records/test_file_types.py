@@ -19,6 +19,7 @@ import pytest
 from dataset.cache.token_cache import build_or_open
 from dataset.command_line import parse_sources
 from dataset.records.formats import BadLine
+from dataset.records.odd_lines import refused
 from dataset.records.reading import check_file, read_records
 from dataset.rows.texts import TEXTS
 from model.errors import SproutError
@@ -334,6 +335,7 @@ def test_one_short_line_in_gbk_does_not_make_a_file_in_utf_8_another(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(5 * good + '{"text": "好"}\n'.encode("gbk") + good)
     (bad,) = [each for each in read_records(tmp_path / "a.jsonl") if isinstance(each, BadLine)]
     assert bad.line == 6 and "byte 11 of the line" in bad.detail
+    assert ": correct it, save the file as UTF-8, or leave such lines out" in str(refused(bad))
 
 
 @pytest.mark.parametrize("before", ["", " "])

@@ -295,10 +295,11 @@ def test_the_shipped_tokenizer_travels(tmp_path):
 def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path, small_tokenizer, monkeypatch):
     network = random_network(SMALL)
     for error, advice in (
-        (PermissionError(errno.EACCES, "no"), "allow writing"),
-        (OSError(errno.ENOSPC, "full"), "room"),
+        (PermissionError(errno.EACCES, "no", ".hf.tmp"), "allow writing"),
+        (OSError(errno.ENOSPC, "full", ".hf.tmp"), "room"),
     ):
         monkeypatch.setattr("model.files.huggingface.save_file", Mock(side_effect=error))
         with pytest.raises(SproutError, match=f"cannot write .*hf .*{advice}") as raised:
             export_folder(tmp_path / "hf", network, small_tokenizer)
         assert ("make room" in str(raised.value)) == (advice == "room")
+        assert f"hf ({error.strerror}): " in str(raised.value)  # no name that was not given

@@ -7,7 +7,7 @@ import pytest
 
 import train_grpo
 import train_ppo
-from dataset.unknown_flags import MEANT, SAME
+from dataset.unknown_flags import MEANT, SAME, sentence_about
 from model.errors import UsageError
 from tests.training.stages.command_line import parse, refusal
 from training.stages.starting_point import new_config
@@ -107,6 +107,14 @@ def test_the_table_names_flags_that_exist():
 def test_a_flag_like_no_other_and_a_stray_word_point_to_help():
     assert "unknown flag --zzzz" in refusal("--zzzz") and "--help" in refusal("--zzzz")
     assert "unexpected argument 'text.jsonl'" in refusal("--seed", "1", "text.jsonl")
+
+
+def test_a_stray_word_names_the_flag_that_it_may_belong_to():
+    words = {"full_sft": "--weight", "out/full_sft_512.pth": "--weight", "chats.jsonl": "--data_path"}
+    for word, flag in words.items():
+        assert f": values follow a flag such as {flag} (" in sentence_about(word, ["--weight", "--data_path"])
+    assert ": values follow a flag such as --data_path (" in sentence_about("full_sft", ["--data_path"])
+    assert sentence_about("full_sft", ["--seed"]) == "unexpected argument 'full_sft' (see --help)"
 
 
 @pytest.mark.parametrize(
