@@ -60,5 +60,5 @@ def test_a_missing_library_is_named(monkeypatch):
     from model.errors import SproutError
 
     monkeypatch.setitem(sys.modules, "trafilatura", None)
-    with pytest.raises(SproutError, match=r"HTML needs trafilatura.*pip install -e '\.\[data\]'"):
+    with pytest.raises(SproutError, match=r'HTML needs trafilatura.*pip install -e "\.\[data\]"'):
         clean("<html><body><p>text</p></body></html>", "html")
