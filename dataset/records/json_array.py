@@ -130,9 +130,8 @@ def array_elements(
         values = next(each for key, each in _members(text) if key.lower() == place) if place else _values(text)
         for number, value in enumerate(values, 1):
             value = {"text": value} if isinstance(value, str) else value
-            if isinstance(value, dict) and len(fields := {key.lower(): item for key, item in value.items()}) == len(
-                value
-            ):
+            fields = {key.lower(): item for key, item in value.items()} if isinstance(value, dict) else None
+            if fields is not None and len(fields) == len(value):
                 yield Record(path, number, fields)
             else:
                 yield read_oddity(path, number, "\n", value)

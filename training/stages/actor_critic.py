@@ -33,7 +33,7 @@ MOST_SCORE = 10.0  # standard deviations: a reward model knows nothing of answer
 def open_reward_model(args, policy, tokenizer: Tokenizer, device, say) -> ModelReward:
     """The reward model that `--reward_weight` names, frozen; device: a `model.device.Device`.
 
-    Raises `SproutError` if its ids are other tokens, or reads fewer tokens than the policy may write.
+    Raises `SproutError` if the same ids are other tokens to it, or it reads fewer tokens than the policy may write.
     """
     path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
     warn_of_its_run(path, REPLACED)
