@@ -38,11 +38,6 @@ def own_rows(whole: Tensor) -> Tensor:
     return whole[here.start : here.stop]
 
 
-def shape_of(parameter: Tensor) -> torch.Size:
-    """The shape of the whole parameter that an optimizer updates, or a piece of."""
-    return getattr(parameter, "whole", parameter).shape
-
-
 class ShardedAdamW(torch.optim.AdamW):
     """`torch.optim.AdamW` over pieces. Takes over the groups of `exact`, which has not made a step."""
 

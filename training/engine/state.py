@@ -19,17 +19,17 @@ OF_THE_PLAN = "batch_size accumulation_steps epochs steps learning_rate warmup_s
 
 @dataclass
 class RunState:
-    """The progress of a run. An iteration is one step of the loop: one update, or several on the same rollouts."""
+    """The progress of a run. A step is one turn of the loop: one update, or several on the same rollouts."""
 
-    step: int = 0  # number of complete iterations
+    step: int = 0  # number of complete steps
     tokens: int = 0  # number of trained tokens
     best: dict = field(default_factory=dict)  # the lowest validation loss and its step
-    updates: list[dict] = field(default_factory=list)  # metrics of each update in the unfinished iteration
-    kept: dict = field(default_factory=dict)  # what this iteration keeps for its updates, such as rollouts
+    updates: list[dict] = field(default_factory=list)  # metrics of each update in the unfinished step
+    kept: dict = field(default_factory=dict)  # what an iteration keeps for its updates, such as rollouts
     remembered: dict = field(default_factory=dict)  # values that iterations hand on, the same in all processes
 
     def complete(self, metrics: dict) -> None:
-        """Ends the iteration; `metrics` is its line in metrics.jsonl."""
+        """Ends the step; `metrics` is its line in metrics.jsonl."""
         self.step += 1
         self.updates, self.kept = [], {}
         if metrics.get("val_loss", float("inf")) < self.best.get("val_loss", float("inf")):

@@ -21,9 +21,9 @@ MAIN = "model"  # the network that the run writes; others, such as a critic, hav
 
 
 class Step:
-    """One iteration of the loop, with one update. `index` counts from 0; `number`, in messages and metrics, from 1.
+    """One turn of the loop, with one update. `index` counts from 0; `number`, in messages and metrics, from 1.
 
-    An iteration that samples and then makes several updates is a `training.engine.iteration.Iteration`.
+    A step that samples and then makes several updates is a `training.engine.iteration.Iteration`.
     """
 
     def __init__(
