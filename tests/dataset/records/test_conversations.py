@@ -3,16 +3,12 @@
 import json
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import detect_format
 from dataset.records.formats import BadRecord
 from dataset.records.reading import read_records
-from dataset.rendering import ChatRenderer
 from tests.fixtures import samples
-from tests.support import examples
 
 USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello!"}
@@ -211,64 +207,6 @@ def test_an_unknown_speaker(turn):
         read({"conversations": [{"from": "human", "value": "Hi"}, turn]})
 
 
-# Records as they might come: the keys of all formats, with anything under them.
-
-KEYS = sorted({key for candidate in CHAT.formats for key in candidate.keys})
-KEYS += ["role", "content", "from", "value", "tools", "tool_calls", "reasoning_content", "function", "name"]
-KEYS += ["arguments", "system", "history", "input", "skill"]
-TEXTS = st.sampled_from(
-    [
-        "a",
-        "新芽",
-        "[]",
-        "<|user|>a<|assistant|>b",
-        "用户：a\n助手：b",
-        json.dumps([CALL]),
-        "<think>",
-        " ",
-        "\0",
-        "\ud800",
-    ]
-) | st.text(st.characters(codec="utf-8"), max_size=5)
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | TEXTS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
-    max_leaves=20,
-)
-CALLS = st.lists(st.fixed_dictionaries({"name": TEXTS}, optional={"arguments": VALUES})) | VALUES
-TURNS = st.fixed_dictionaries(
-    {"role": st.sampled_from(["system", "user", "assistant", "assistant", "tool"]), "content": TEXTS},
-    optional={"tool_calls": CALLS, "reasoning_content": TEXTS, "tools": VALUES},
-)
-SHAREGPT_TURNS = st.fixed_dictionaries(
-    {"from": st.sampled_from(["human", "gpt", "function_call", "observation", "narrator"]), "value": TEXTS}
-)
-BESIDE = {"tools": st.lists(st.dictionaries(TEXTS, VALUES, max_size=2), max_size=2) | VALUES, "system": TEXTS}
-RECORDS = st.one_of(
-    st.dictionaries(st.sampled_from(KEYS), VALUES),
-    st.fixed_dictionaries({"messages": st.lists(TURNS, max_size=4)}, optional=BESIDE),
-    st.fixed_dictionaries({"conversations": st.lists(TURNS | SHAREGPT_TURNS, max_size=4)}, optional=BESIDE),
-    st.fixed_dictionaries({"instruction": TEXTS, "output": TEXTS}, optional=BESIDE | {"history": VALUES}),
-    st.fixed_dictionaries({"prompt": TEXTS | st.lists(TURNS, max_size=2), "completion": TEXTS | VALUES}),
-    st.fixed_dictionaries({"text": TEXTS | VALUES}),
-)
-
-
-@settings(max_examples=examples(500))
-@given(RECORDS)
-def test_any_record_is_a_conversation_or_bad(small_tokenizer, fields):
-    for candidate in CHAT.formats:
-        try:
-            candidate.looks_right(fields)
-            conversation = candidate.read(fields)
-        except BadRecord as error:
-            assert error.reason and "\n" not in f"{error.reason} {error.detail}"
-            continue
-        assert isinstance(conversation, Conversation) and json.loads(conversation.to_json())
-        (rendered,) = ChatRenderer(small_tokenizer).render([conversation])
-        assert rendered.trained.any()
-
-
 FILES = samples("sft_en.jsonl", "sft_zh.jsonl", "sft_tool_en.jsonl", "sft_tool_zh.jsonl")
 
 
@@ -279,74 +217,7 @@ def test_files_of_good_records_have_no_bad_one(path):
         assert [(turn["role"], turn["content"]) for turn in read(record.fields).messages] == raw
 
 
-def in_turns() -> list[dict]:
-    """The same, as turns."""
-    return [
-        {"role": role, "content": content, **({"weight": 0} if content == "d" else {})}
-        for role, content in zip(("user", "assistant") * 2, "abcd")
-    ]
-
-
-ROUNDS = [{"human": "a", "assistant": "b"}, {"human": "c", "assistant": "d", "weight": 0}]
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {"conversation": ROUNDS, "system": "s", "tools": [TOOL]},
-        {"conversations": ROUNDS, "system": "s", "tools": json.dumps([TOOL])},
-        {"conversation": [{"system": "s", **ROUNDS[0]}, ROUNDS[1]], "tools": [TOOL]},
-        {
-            "conversation": {"human": ["a", "c"], "assistant": ["b", "d"], "weight": [1, 0]},
-            "system": "s",
-            "tools": [TOOL],
-        },
-        {
-            "conversation": [{"input": "a", "output": "b"}, {"input": "c", "output": "d", "loss": False}],
-            "system": "s",
-            "tools": [TOOL],
-        },
-        {"conversation": [{"role": "system", "content": "s"}, *in_turns()], "tools": [TOOL]},
-        {
-            "conversation": [
-                {"from": speaker, "value": turn["content"], **({"weight": 0} if "weight" in turn else {})}
-                for speaker, turn in zip(("human", "gpt") * 2, in_turns())
-            ],
-            "system": "s",
-            "tools": [TOOL],
-        },
-    ],
-)
-def test_rounds_and_turns_under_conversation(record):
-    found = CHAT.find_format(record).read(record)
-    turns = [{key: value for key, value in turn.items() if key != "weight"} for turn in in_turns()]
-    assert found.messages == ({"role": "system", "content": "s"}, *turns)
-    assert found.tools == (TOOL,) and found.untrained == {4}
-
-
 def test_what_stands_beside_the_turns_may_be_nested_as_deep_as_a_line_may():
     deep = json.loads("[" * 900 + "]" * 900)
     for record in ({"messages": [USER, ANSWER], "more": deep}, {"messages": [USER, ANSWER | {"more": deep}]}):
         assert read(record).messages == (USER, ANSWER)
-
-
-def test_nulls_of_arrow_are_left_out_of_calls_in_rounds():
-    call = {"name": "f", "arguments": {"city": "Bonn", "day": None}}
-    record = {"conversation": [{"human": "a", "assistant": "", "tool_calls": [call]}]}
-    (_, answer) = CHAT.find_format(record).read(record).messages
-    assert answer["tool_calls"] == [call | {"arguments": {"city": "Bonn"}}]
-
-
-def test_a_round_without_question_or_answer_is_named():
-    for rounds, reason in (
-        ([ROUNDS[0], {"assistant": "d"}], "a round has no question"),
-        ([{"human": "a", "assistant": None}], '"content" is empty'),
-        ([{"human": "a", "input": "b", "assistant": "c"}], 'a round has "input" beside "human" and "assistant"'),
-        ([{"human": "a", "assistant": "b", "ignore": "yes"}], '"ignore" of a turn is not supported'),
-        (
-            [{"human": "a", "assistant": "b", "output_with_loss": False}],
-            '"output_with_loss" of a turn is not supported',
-        ),
-    ):
-        with pytest.raises(BadRecord, match=reason):
-            CHAT.find_format({"conversation": rounds}).read({"conversation": rounds})
