@@ -1,66 +1,23 @@
-"""`scripts/prepare.py` from end to end: everything is counted, and the same comes out however the work is divided."""
+"""`scripts/prepare.py` from end to end: everything is counted, and what is refused is named."""
 
 import json
 import os
-import random
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
-from model.errors import SproutError, UsageError
-from scripts.prepare import main, parse_arguments, settings_of
+from model.errors import SproutError
+from scripts.prepare import parse_arguments, settings_of
+from tests.scripts.prepared import read, run, text, write, write_sources
 
 ROOT = Path(__file__).parents[2]
-SYLLABLES = [first + second for first in "bdfgklmnprstvw" for second in "aeiou"]
-HAN = "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而方"
-
-
-def text(seed: int) -> str:
-    """A made-up text of a few sentences, English or Chinese."""
-    draw = random.Random(seed)
-    if seed % 2:
-        return "".join("".join(draw.choices(HAN, k=draw.randint(8, 20))) + "。" for _ in range(draw.randint(8, 14)))
-    words = ["".join(draw.choices(SYLLABLES, k=draw.randint(1, 4))) for _ in range(draw.randint(60, 140))]
-    return " ".join(f"The {' '.join(words[start : start + 8])} and that have." for start in range(0, len(words), 8))
-
-
-def write(path: Path, records) -> Path:
-    path.write_text("".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records), encoding="utf-8")
-    return path
-
-
-def read(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def results(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory) -> list[str]:
-    """A file of texts with every fault, a folder, a file of chats with a copy."""
-    folder = tmp_path_factory.mktemp("sources")
-    texts = [{"text": text(seed)} for seed in range(60)]
-    near = text(6)[:-20] + "something else."
-    lines = [*texts, {"text": text(3)}, {"text": f"  {text(4).upper()}"}, {"text": near}, {"text": " "}, {"text": 5}]
-    write(folder / "texts.jsonl", lines)
-    (folder / "crawl").mkdir()
-    (folder / "crawl" / "a.txt").write_text(text(100))
-    (folder / "crawl" / "b.txt").write_text(f"A title\n\n{text(8)}\n")
-    (folder / "crawl" / "c.txt").write_text(text(102))
-    chats = [{"instruction": f"What is {seed}?", "output": text(200 + seed)} for seed in range(6)]
-    write(folder / "chats.jsonl", [*chats, chats[2], {"instruction": "What is 1?", "output": text(301)}])
-    return [str(folder / name) for name in ("texts.jsonl", "crawl", "chats.jsonl")]
-
-
-def run(sources, folder, *flags) -> Path:
-    main([*sources, "--save_dir", str(folder), "--processes", "1", *flags])
-    return folder
+    return write_sources(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture(scope="module")
@@ -109,52 +66,6 @@ def test_prepared_again_nothing_is_dropped(result, tmp_path):
     assert read(again / "dropped.jsonl") == []
 
 
-# Runs `prepare` with small chunks.
-PREPARE = """
-import sys
-import dataset.prepare.steps as steps
-from scripts.prepare import main
-
-def small(*given, whole=steps.prepare):
-    return whole(*given, chunk_characters=3000)
-
-if __name__ == "__main__":
-    steps.prepare = small
-    main(sys.argv[1:])
-"""
-
-
-def test_killed_and_resumed_in_two_processes_and_other_chunks(sources, result, tmp_path):
-    script = tmp_path / "run.py"
-    script.write_text(PREPARE)
-    folder, unfinished = tmp_path / "out", tmp_path / "out" / "unfinished"
-    flags = ["--save_dir", str(folder), "--rules", "none", "--val_ratio", "0.1"]
-    command = [sys.executable, str(script), *sources, *flags]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen([*command, "--processes", "1"], env=environment) as process:
-        while process.poll() is None and len(list(unfinished.glob("judged/*.json"))) < 3:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL and (unfinished / "run.json").exists()
-    with pytest.raises(UsageError, match="add --resume"):
-        run(sources, folder, "--rules", "none", "--val_ratio", "0.1")
-    with pytest.raises(UsageError, match="other settings"):
-        run(sources, folder, "--rules", "none", "--val_ratio", "0.2", "--resume")
-    subprocess.run([*command, "--processes", "2", "--resume"], env=environment, check=True)
-    assert results(folder) == results(result)
-    run(sources, folder, "--rules", "none", "--val_ratio", "0.1", "--resume")
-    assert results(folder) == results(result), "a finished run has nothing to go on with"
-
-
-def test_earlier_result_is_kept_aside(sources, tmp_path, capsys):
-    first = (run(sources[2:], tmp_path) / "chats.jsonl").read_bytes()
-    run(sources[1:2], tmp_path, "--rules", "none")
-    assert (tmp_path / "chats.previous.jsonl").read_bytes() == first and not (tmp_path / "chats.jsonl").exists()
-    assert "is kept as" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="in --save_dir"):
-        run([str(tmp_path / "text.jsonl")], tmp_path)
-
-
 def test_weights_and_benchmarks(sources, tmp_path):
     benchmark = write(tmp_path / "benchmark.jsonl", [{"question": text(10)}, {"question": text(11)}])
     flags = ["--weights", "texts=0.8", "crawl=0.2", "--against", str(benchmark), "--rules", "none"]
@@ -192,17 +103,6 @@ def test_a_benchmark_that_is_not_whole_is_refused(sources, tmp_path):
     with pytest.raises(SproutError, match="benchmark.jsonl:2: not valid JSON"):
         run(sources[:1], tmp_path / "out", "--against", str(tmp_path / "benchmark.jsonl"))
     assert not (tmp_path / "out").exists()
-
-
-def test_what_a_killed_removal_left_is_not_gone_on_with(tmp_path, monkeypatch):
-    """The folder of a finished run is removed file by file: a kill in between leaves chunks of another input."""
-    first = str(write(tmp_path / "a.jsonl", [{"text": text(2)}]))
-    monkeypatch.setattr("dataset.prepare.work.shutil.rmtree", lambda path: None)
-    run([first], tmp_path / "out", "--rules", "none")
-    assert list((tmp_path / "out" / "unfinished" / "judged").iterdir())
-    monkeypatch.undo()
-    run([str(write(tmp_path / "b.jsonl", [{"text": text(4)}]))], tmp_path / "out", "--rules", "none")
-    assert [each["text"] for each in read(tmp_path / "out" / "text.jsonl")] == [text(4)]
 
 
 def test_a_damaged_file_is_warned_of(tmp_path, capsys):
@@ -294,48 +194,6 @@ def test_a_file_in_gbk_is_named_with_the_command_that_converts_it(tmp_path, caps
         run([str(tmp_path / "a.jsonl")], tmp_path / "out")
     how = f"it looks like GB18030; convert it: iconv -f GB18030 -t UTF-8 {tmp_path / 'a.jsonl'} > utf8_a.jsonl"
     assert capsys.readouterr().out.count(f"warning: {tmp_path / 'a.jsonl'}, line 1: not UTF-8 ({how})\n") == 1
-
-
-def test_a_run_killed_when_its_results_were_in_place_leaves_nothing_after_resume(sources, tmp_path, monkeypatch):
-    def killed(work):
-        work._lock.close()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("dataset.prepare.work.WorkFolder.remove", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(sources[1:2], tmp_path, "--rules", "none")
-    monkeypatch.undo()
-    before = (tmp_path / "text.jsonl").read_bytes()
-    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
-    assert not (tmp_path / "unfinished").exists() and (tmp_path / "text.jsonl").read_bytes() == before
-    (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished" / "run.json").write_text('{"settings": "of another run"}')
-    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
-    assert (tmp_path / "unfinished" / "run.json").exists()
-
-
-def test_a_result_that_was_removed_is_made_again(sources, tmp_path):
-    run(sources[1:2], tmp_path, "--rules", "none")
-    before = (tmp_path / "text.jsonl").read_bytes()
-    (tmp_path / "text.jsonl").unlink()
-    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
-    assert (tmp_path / "text.jsonl").read_bytes() == before
-
-
-@pytest.mark.parametrize("damage", ["", "[]", "{}", '{"fingerp'])
-def test_a_damaged_report_is_of_no_finished_run(damage, sources, tmp_path):
-    run(sources[1:2], tmp_path, "--rules", "none")
-    (tmp_path / "report.json").write_text(damage)
-    run(sources[1:2], tmp_path, "--rules", "none", "--resume")
-    assert json.loads((tmp_path / "report.json").read_text())["read"] == 3
-
-
-@pytest.mark.parametrize("damage", ["", "[]", '{"version'])
-def test_a_damaged_unfinished_run_is_named(damage, sources, tmp_path):
-    (tmp_path / "unfinished").mkdir()
-    (tmp_path / "unfinished" / "run.json").write_text(damage)
-    with pytest.raises(SproutError, match=r"run.json is damaged: remove .*unfinished, and begin anew"):
-        run(sources[1:2], tmp_path, "--resume")
 
 
 @pytest.mark.parametrize(
