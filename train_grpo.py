@@ -70,8 +70,8 @@ def main(argv=None):
     from training.stages.groups import Groups, settings_of
     from training.stages.mixed_in import MixedIn
     from training.stages.reference import frozen_copy, prepare_with_reference
+    from training.stages.rollout_plan import plan_of_rollouts, room_of_tools
     from training.stages.rollout_report import measure_policy
-    from training.stages.rollouts import plan_of_rollouts, room_of_tools
     from training.stages.starting_point import starting_point
 
     with Run(args, stage="grpo") as run:
@@ -89,13 +89,16 @@ def main(argv=None):
 
         # How long, in which steps, at which learning rate
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE
-        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, args.group_size, args.kl_coef > 0)
+        group, has_reference = args.group_size, args.kl_coef > 0
+        plan = plan_of_rollouts(
+            args, machine, policy, rows, origin, base_rates=rates, group_size=group, has_reference=has_reference
+        )
         identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
         if args.kl_coef:
             identity["reference"] = fingerprint(policy)
         policy.to(machine.device)
         prepare_with_reference(run, policy, plan)
-        machine.seconds = None  # which would leave out the sampling
+        machine.seconds = None  # measured on updates alone, without the sampling
         if toolbox:
             identity["tools"] = toolbox.identity
         if args.ptx_weight:
@@ -117,11 +120,11 @@ def main(argv=None):
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
                     old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
-                    found = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
+                    loss = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
                     with run.autocast():
-                        ptx_loss = mixed_in.loss(step, policy, (update, number), found.count)
-                    step.backward(found.loss_sum + ptx_loss, found.count, batch.actions)
-                    measure_policy(step, update, batch, found, log_p, old, entropy)
+                        ptx_loss = mixed_in.loss(step, policy, (update, number), loss.count)
+                    step.backward(loss.loss_sum + ptx_loss, loss.count, batch.actions)
+                    measure_policy(step, update, batch, loss, log_p, old, entropy)
                 step.update()
             advice.after(step)
 

@@ -71,7 +71,7 @@ def main(argv=None):
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.mixed_in import MixedIn
     from training.stages.reference import frozen_copy, prepare_with_reference
-    from training.stages.rollouts import plan_of_rollouts
+    from training.stages.rollout_plan import plan_of_rollouts
     from training.stages.starting_point import starting_point
     from training.stages.stop_rules import StopRules
 
@@ -89,12 +89,12 @@ def main(argv=None):
         # How long, in which steps, at which learning rate
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE
         beside = PARTS_BESIDE * sum(p.numel() for p in critic.parameters())
-        plan = plan_of_rollouts(args, machine, policy, rows, origin, rates, 1, True, beside)
+        plan = plan_of_rollouts(args, machine, policy, rows, origin, base_rates=rates, parameters_beside=beside)
         warn_of_warmup(args.critic_warmup, plan.steps, run.say)
         begins_as = fingerprint(policy)
         policy.to(machine.device)
         prepare_with_reference(run, policy, plan)  # all three networks use the same kernels
-        machine.seconds = None  # which would leave out the sampling
+        machine.seconds = None  # measured on updates alone, without the sampling
         critic.recomputes_layers, reference = plan.activation_checkpointing, frozen_copy(policy)
         for network in (critic, reference):
             machine.compile(network)

@@ -15,7 +15,7 @@ from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import Workshop, same
 from tests.support import make_tokenizer, random_network
 from training.engine.run import Run
-from training.stages import rollouts
+from training.stages import rollout_plan
 from training.stages.actor_critic import ActorCritic
 from training.stages.rollouts import Rollouts, from_kept
 from training.stages.stop_rules import FEWEST, StopRules
@@ -108,7 +108,7 @@ def test_validation_answers_prompts_of_every_file_and_no_more_than_the_run_can_a
         return honest(self, prompts)
 
     files = ("--val_path", *(workshop.folder / name for name in names))
-    with mock.patch.object(Rollouts, "greedy", greedy), mock.patch.object(rollouts, "MOST_HELD_OUT", 4):
+    with mock.patch.object(Rollouts, "greedy", greedy), mock.patch.object(rollout_plan, "MOST_HELD_OUT", 4):
         result = workshop.train("held_out", "--max_steps=6", "--epochs=2", *words, *files)  # of 4 answers
     assert answered == [["p"] * (each // 2) + ["q"] * (each // 2)] * validations
     assert f"validation answers {each} of 8 held-out prompts\n" in result.said
