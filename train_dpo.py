@@ -67,17 +67,17 @@ def main(argv=None):
     from training.losses.preference import LOSSES, Settings
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
-    from training.stages.preferences import first_loss_warning, needs_reference
-    from training.stages.reference import add_reference, frozen_copy, prepare_with_reference, rows_seen
+    from training.stages.preferences import needs_reference, warn_of_first_loss
+    from training.stages.reference import frozen_copy, precompute_reference, prepare_with_reference
     from training.stages.starting_point import starting_point
 
     if unpaired := args.loss_type == "kto":
         from dataset.rows.answers import ANSWERS as KIND
         from training.losses.kto import kto
-        from training.stages import unpaired as stage
+        from training.stages.unpaired import at_the_start, choose_weights, compare, margin, note, point_of, validate
     else:
         from dataset.rows.pairs import PAIRS as KIND
-        from training.stages import preferences as stage
+        from training.stages.preferences import at_the_start, compare, note, validate
 
     with Run(args, stage="dpo") as run:
         # Network, data, and the loss of a pair or of a single answer
@@ -88,12 +88,12 @@ def main(argv=None):
         rows, validation = open_data(KIND, args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
         if unpaired:
-            stage.choose_weights(args, rows, run.say)
+            choose_weights(args, rows, run.say)
 
-        def objective(found):
+        def objective(answers):
             if unpaired:
-                return kto(found, args.beta, args.desirable_weight, args.undesirable_weight)
-            return LOSSES[args.loss_type](found, settings) - args.sft_weight * found.chosen / found.chosen_tokens
+                return kto(answers, args.beta, args.desirable_weight, args.undesirable_weight)
+            return LOSSES[args.loss_type](answers, settings) - args.sft_weight * answers.chosen / answers.chosen_tokens
 
         # How long, in which steps, at which learning rate
         live = needs_reference(args.loss_type) and not args.precompute_ref
@@ -106,17 +106,12 @@ def main(argv=None):
         begins_as = fingerprint(model) if needs_reference(args.loss_type) else None
         model.to(machine.device)
         prepare_with_reference(run, model, plan)
-        if needs_reference(args.loss_type) and args.precompute_ref:
-            identity["reference"] = f"precomputed, of {begins_as}"
-            where = machine, args.out_dir, plan.batch_size
-            seen = rows_seen(rows, replace(plan, max_steps=3) if args.dry_run else plan)
-            add_reference(model, rows.packed, rows.identity, *where, seen=seen)
-            if args.eval_interval != 0:
-                held_out, seen = ["validation", *validation.identity], validation.places(range(len(validation)))
-                add_reference(model, validation.packed, held_out, *where, seen=seen, held_out=True)
-        elif live:
+        if live:
             identity["reference"], reference = f"live, of {begins_as}", frozen_copy(model)
             machine.compile(reference)
+        elif needs_reference(args.loss_type):
+            identity["reference"] = f"precomputed, of {begins_as}"
+            precompute_reference(run, model, plan, rows, validation)
 
         # The optimizer, and --resume, which refuses another loss
         optimizers = optimizers_for(model, args, plan.learning_rate, machine)
@@ -127,25 +122,22 @@ def main(argv=None):
             batches = step.micro_batches(rows)
             if unpaired:  # what the answers are measured by is a mean over the whole step
                 batches = list(batches)
-                point = stage.point_of(model, batches, machine, reference)
+                point = point_of(model, batches, machine, reference)
             for batch in batches:
                 with run.autocast():
-                    found, entropy = stage.compare(model, batch, reference)
+                    answers, entropy = compare(model, batch, reference)
                 if unpaired:
-                    found = replace(found, point=point)
-                step.backward(objective(found).sum(), batch.records, batch.trained)
-                stage.note(step, batch, found, entropy, args.beta)
+                    answers = replace(answers, point=point)
+                step.backward(objective(answers).sum(), batch.records, batch.trained)
+                note(step, batch, answers, entropy, args.beta)
             step.update()
 
             if unpaired:
-                step.record(**stage.margin(step.metrics))
-            if step.number == 1 and step.metrics["loss"] is not None:
-                without_sft = step.metrics["loss"] - args.sft_weight * step.metrics.get("nll_loss", 0.0)
-                if warning := first_loss_warning(args.loss_type, without_sft, stage.at_the_start(args, settings)):
-                    run.say(f"warning: {warning}")
+                step.record(**margin(step.metrics))
+            if step.number == 1:
+                warn_of_first_loss(run, step.metrics, expected=at_the_start(args, settings))
             if step.evaluates and validation:
-                where = machine, plan.batch_size
-                step.report(stage.validate(model, validation, *where, objective, args.beta, reference))
+                step.report(validate(model, validation, machine, plan.batch_size, objective, args.beta, reference))
 
 
 if __name__ == "__main__":

@@ -75,6 +75,14 @@ def at_the_start(args, settings: Settings) -> float | None:
     return preference.at_the_start(args.loss_type, settings)
 
 
+def warn_of_first_loss(run, metrics: dict, expected: float | None) -> None:
+    """Says so if the first loss, less the part of --sft_weight, is not the `expected` one of `at_the_start`."""
+    if metrics["loss"] is not None:
+        loss = metrics["loss"] - run.args.sft_weight * metrics.get("nll_loss", 0.0)
+        if warning := first_loss_warning(run.args.loss_type, loss, expected):
+            run.say(f"warning: {warning}")
+
+
 def first_loss_warning(name: str, loss: float | None, expected: float | None) -> str | None:
     """A warning if the first loss is not that of a policy equal to the reference.
 

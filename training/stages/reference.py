@@ -14,6 +14,7 @@ import copy
 import hashlib
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ import torch
 
 from dataset.records.reading import bar_over
 from dataset.rows.packed import PackedRecords, RecordBatch
-from dataset.rows.rows import Rows
+from dataset.rows.rows import Rows, ValidationRows
 from model.disk import exclusive, write_atomically
 from model.errors import SproutError
 from model.fingerprint import fingerprint
@@ -43,6 +44,16 @@ def answer_log_probabilities(model, batch: RecordBatch) -> tuple[torch.Tensor, t
     sums = sequence_sums(tokens, batch.sequences, answers)
     counts = sequence_sums((batch.targets >= 0).to(sums.dtype), batch.sequences, answers)
     return sums, counts, entropies.sum()
+
+
+def precompute_reference(run, model, plan, rows: Rows, validation: ValidationRows) -> None:
+    """Sets the reference's log-probabilities of the rows that the run will see, and of those that it will score."""
+    args, machine = run.args, run.machine
+    seen = rows_seen(rows, replace(plan, max_steps=3) if args.dry_run else plan)
+    add_reference(model, rows.packed, rows.identity, machine, args.out_dir, plan.batch_size, seen)
+    if args.eval_interval != 0:
+        identity, scored = ["validation", *validation.identity], validation.places(range(len(validation)))
+        add_reference(model, validation.packed, identity, machine, args.out_dir, plan.batch_size, scored, held_out=True)
 
 
 def add_reference(
