@@ -93,8 +93,9 @@ def main(argv=None):
         def objective(ce, kl):
             return args.alpha * ce + (1 - args.alpha) * kl
 
-        where = machine, args.out_dir, plan.batch_size
-        lessons = lessons_of(teacher, rows, args.teacher_top_k, divergence, outcomes, *where)
+        lessons = lessons_of(
+            teacher, rows, args.teacher_top_k, divergence, outcomes, machine, args.out_dir, plan.batch_size
+        )
         del teacher  # the lessons keep it if they need it
 
         # The optimizer, and --resume, which refuses another teacher or loss
@@ -112,7 +113,7 @@ def main(argv=None):
                 with run.autocast():
                     features = model.features(batch.tokens, batch.positions)
                     # The student's own answers are no labels: there, it learns from the teacher only.
-                    found = distillation_loss(
+                    result = distillation_loss(
                         features,
                         model.lm_head.weight[:outcomes],
                         batch.targets,
@@ -120,9 +121,9 @@ def main(argv=None):
                         divergence,
                         (lambda ce, kl: kl) if sampled else objective,
                     )
-                step.backward(found.loss, batch.trained)
-                step.measure(batch.trained, kl=found.kl, teacher_agreement=found.agreed)
-                step.measure(0 if sampled else batch.trained, ce=found.ce, token_accuracy=found.correct)
+                step.backward(result.loss, batch.trained)
+                step.measure(batch.trained, kl=result.kl, teacher_agreement=result.agreed)
+                step.measure(0 if sampled else batch.trained, ce=result.ce, token_accuracy=result.correct)
             step.update()
             if args.on_policy:
                 step.record(on_policy=int(sampled))

@@ -81,10 +81,10 @@ def main(argv=None):
         for step in run.steps():
             for batch in step.micro_batches(rows):
                 with run.autocast():
-                    found = judge(model, batch)  # [2, pairs]: chosen, rejected; or [1, scored answers]
-                step.backward(objective(found, batch.labels).sum(), batch.records, batch.trained)
-                step.measure(batch.records, **measures(found))
-                step.measure_range(reward=found)
+                    rewards = judge(model, batch)  # [2, pairs]: chosen, rejected; or [1, scored answers]
+                step.backward(objective(rewards, batch.labels).sum(), batch.records, batch.trained)
+                step.measure(batch.records, **measures(rewards))
+                step.measure_range(reward=rewards)
             step.update()
 
             if step.evaluates and validation:
