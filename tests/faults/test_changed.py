@@ -14,7 +14,7 @@ from tests.faults.processes import Running, no_curves, together
 from tests.faults.scripts import python
 from tests.stages.workshop import Result, Workshop, write_chats, write_texts
 from tests.support import make_tokenizer
-from training.engine.resume import EFFECTS
+from training.engine.same_run import EFFECTS
 
 RUN = ("--max_steps=6", "--save_interval=3", "--eval_interval=0", "--val_ratio=0.2")
 TOKENIZER = "another tokenizer"
