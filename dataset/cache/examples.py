@@ -57,8 +57,42 @@ class Examples:
         return self.ids[here], self.trained[here].astype(bool)
 
 
+class StreamOfFiles:
+    """A finished stream of several files. A subclass says with which arrays, and has `path`, `size` and `_checked`."""
+
+    def is_whole(self) -> bool:
+        """Whether the files are there with the sizes they should have."""
+        return all(has_size(*array) for array in self._arrays())
+
+    def _check_seals(self) -> None:
+        """Raises SproutError for a damaged file; looks only once."""
+        if not self._checked:
+            for (path, _, _), seal in zip(self._arrays(), self.size.seals or ()):
+                check_seal(path, seal)
+            self._checked.append(True)
+
+    def _arrays(self) -> list[tuple[Path, str, int]]:
+        """Path, type and length of each file."""
+        raise NotImplementedError
+
+
+class WriterOfFiles:
+    """Writes such a stream. A subclass has `_files` and `size`."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for file in self._files:
+            file.close()
+
+    def finish(self):
+        """Bring everything to the disk and close; returns what was written."""
+        return replace(self.size, seals=tuple(file.finish() for file in self._files))
+
+
 @dataclass(frozen=True)
-class ExampleStream:
+class ExampleStream(StreamOfFiles):
     """A finished stream: where it is and what it holds.
 
     path: the file of ids. per_record: record i has the examples from `per_record` * i on. label: the name of the file
@@ -78,10 +112,7 @@ class ExampleStream:
 
     def map(self) -> Examples:
         """The examples, read-only; checked, and to be released soon, like the array of `texts.TokenStream.map`."""
-        if not self._checked:
-            for (path, _, _), seal in zip(self._arrays(), self.size.seals or ()):
-                check_seal(path, seal)
-            self._checked.append(True)
+        self._check_seals()
         return Examples(*(map_array(*array) for array in self._arrays()[:3]))
 
     def lengths(self) -> np.ndarray:
@@ -96,18 +127,13 @@ class ExampleStream:
         """float32 [records], read-only; None where records have no label."""
         return None if self.label is None else map_array(*self._arrays()[3])
 
-    def is_whole(self) -> bool:
-        """Whether the files are there with the sizes they should have."""
-        return all(has_size(*array) for array in self._arrays())
-
     def _arrays(self) -> list[tuple[Path, str, int]]:
-        """Path, type and length of each file."""
         paths, size = _paths(self.path, self.label), self.size
         types = self.dtype, FLAG, OFFSET, NUMBER
         return list(zip(paths, types, (size.tokens, size.tokens, size.documents + 1, self.records)))
 
 
-class ExampleWriter:
+class ExampleWriter(WriterOfFiles):
     """Writes a stream document by document."""
 
     def __init__(self, path: Path, dtype: str, label: str | None):
@@ -116,13 +142,6 @@ class ExampleWriter:
         self._ids, self._trained, self._offsets, *self._labels = self._files
         self._offsets.write(np.array([0], OFFSET).tobytes())
         self.size = ExampleSize()
-
-    def __enter__(self) -> "ExampleWriter":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        for file in self._files:
-            file.close()
 
     def add(self, examples: Sequence[tuple[np.ndarray, np.ndarray]], labels: Sequence[float]) -> None:
         """Append the records of a document: their examples, each (integers [n], bool [n]), and their labels."""
@@ -134,10 +153,6 @@ class ExampleWriter:
             self._offsets.write(np.array([self.size.tokens], OFFSET).tobytes())
         for file in self._labels:
             file.write(np.array(labels, NUMBER).tobytes())
-
-    def finish(self) -> ExampleSize:
-        """Bring everything to the disk and close; returns what was written."""
-        return replace(self.size, seals=tuple(file.finish() for file in self._files))
 
 
 def _paths(path: Path, label: str | None) -> list[Path]:

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from dataset.cache.examples import OFFSET, ExampleEncoder, Prepared
-from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
+from dataset.cache.examples import OFFSET, ExampleEncoder, Prepared, StreamOfFiles, WriterOfFiles
+from dataset.cache.folder import SummedFile, map_array, token_dtype
 from dataset.cache.texts import Cache
 from dataset.records.prompts import PROMPT_OR_CHAT, Prompt
 from model.errors import SproutError
@@ -44,7 +44,7 @@ class StoredPrompt:
 
 
 @dataclass(frozen=True)
-class PromptStream:
+class PromptStream(StreamOfFiles):
     """A finished stream: where it is and what it holds."""
 
     path: Path
@@ -67,17 +67,9 @@ class PromptStream:
             found.append(StoredPrompt(ids[offsets[number] : offsets[number + 1]].tolist(), **record))
         return found
 
-    def is_whole(self) -> bool:
-        """Whether the files are there with the sizes they should have."""
-        return all(has_size(*array) for array in self._arrays())
-
     def _map(self, which: int) -> np.ndarray:
-        arrays = self._arrays()
-        if not self._checked:
-            for (path, _, _), seal in zip(arrays, self.size.seals or ()):
-                check_seal(path, seal)
-            self._checked.append(True)
-        return map_array(*arrays[which])
+        self._check_seals()
+        return map_array(*self._arrays()[which])
 
     def _arrays(self) -> list[tuple[Path, str, int]]:
         size = self.size
@@ -89,20 +81,13 @@ def _paths(path: Path) -> list[Path]:
     return [path, *(path.with_suffix(f".{name}.bin") for name in ("offsets", "records", "places"))]
 
 
-class PromptWriter:
+class PromptWriter(WriterOfFiles):
     """Writes a stream prompt by prompt."""
 
     def __init__(self, path: Path, dtype: str):
         self._dtype, self._files, self.size = np.dtype(dtype), [SummedFile(one) for one in _paths(path)], PromptSize()
         for file in self._files[1::2]:
             file.write(np.array([0], OFFSET).tobytes())
-
-    def __enter__(self) -> "PromptWriter":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        for file in self._files:
-            file.close()
 
     def add(self, ids: list[int], record: bytes) -> None:
         size = self.size = replace(
@@ -114,10 +99,6 @@ class PromptWriter:
         written = np.array(ids, self._dtype), np.array([size.tokens], OFFSET), record, np.array([size.bytes], OFFSET)
         for file, part in zip(self._files, written, strict=True):
             file.write(bytes(part))
-
-    def finish(self) -> PromptSize:
-        """Bring everything to the disk and close; returns what was written."""
-        return replace(self.size, seals=tuple(file.finish() for file in self._files))
 
 
 class PromptEncoder(ExampleEncoder):
