@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.errors import SproutError
+from training.report.lines import finite
 
 MOST_WINDOWS, POINTS_A_WINDOW = 40, 5
 
@@ -54,12 +55,6 @@ def read_curve(lines: list, source="metrics.jsonl") -> Curve:
     columns = np.array(taken, float).reshape(-1, 4).T
     measured = np.array(validations, float).reshape(-1, 2).T
     return Curve(*columns, *measured, np.array(skipped, int), last, int(tokens), bits)
-
-
-def finite(value) -> float | None:
-    """A finite number as it is, anything else as None."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-    return value if usable else None
 
 
 @dataclass(frozen=True)

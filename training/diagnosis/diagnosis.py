@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.diagnosis.curve import Curve, finite, read_curve, windows_of
+from training.diagnosis.curve import Curve, read_curve, windows_of
 from training.diagnosis.expected_loss import expected_bits_per_byte
 from training.diagnosis.next_command import next_command
 from training.diagnosis.rate_faults import evenly, lower_rate, slow, too_high, too_low
@@ -33,7 +33,7 @@ from training.diagnosis.verdict import (
     Verdict,
 )
 from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description
-from training.report.lines import read_metrics
+from training.report.lines import finite, read_metrics
 
 FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
 PARAMETERS_PER_TOKEN = 20  # more than that, and the text is too little for the network

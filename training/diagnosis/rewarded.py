@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from training.diagnosis.curve import finite
 from training.diagnosis.next_command import next_command
 from training.diagnosis.rate_faults import lower_rate
 from training.diagnosis.student import point_of
 from training.diagnosis.verdict import DIVERGED, HEALTHY, LEARNED_LITTLE, Verdict
 from training.report.description import Description
+from training.report.lines import finite
 
 # Up or down: chance alone, as each step has other prompts, rises so much in 1 of 40 runs, and falls in 1 of 200.
 ROSE, FELL = 0.05, 0.01

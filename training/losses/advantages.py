@@ -86,7 +86,7 @@ def group_advantages(rewards: Tensor, groups: Tensor, scale: str = "group") -> t
     if scale == "group":
         centred = centred / ((sums(centred.square()) / (answers - 1).clamp(min=1)).sqrt() + EPSILON)[group]
     elif scale == "batch":
-        centred = centred / (_deviation(wide) + EPSILON)
+        centred = centred / (deviation(wide) + EPSILON)
     advantages = torch.zeros_like(rewards)
     advantages[rated] = torch.where(spread[group], centred, 0).to(rewards.dtype)
     return advantages, spread
@@ -101,6 +101,6 @@ def weighted_sum(rewards: Tensor, weights: Sequence[float]) -> Tensor:
     return total.masked_fill(rewards.isnan().all(dim=1), torch.nan)
 
 
-def _deviation(values: Tensor) -> Tensor:
+def deviation(values: Tensor) -> Tensor:
     """The standard deviation of all `values`, with Bessel's correction; 0 for fewer than two."""
     return values.std() if len(values) > 1 else values.new_zeros(())

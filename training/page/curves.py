@@ -4,9 +4,9 @@ import numpy as np
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from dataset.pages import COLOURS, INK, new_figure, svg
-from training.diagnosis.curve import finite
 from training.page.left import Left
 from training.page.thinned import thinned
+from training.report.lines import finite
 from training.report.loss_curve import BESIDES, trend
 
 POINTS = 300  # of a curve

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from model.errors import SproutError, counted
-from training.diagnosis.curve import finite
 from training.diagnosis.known import read_description
 from training.report.description import NAME, Description
-from training.report.lines import flat
+from training.report.lines import finite, flat
 
 SOON = 120.0  # seconds: a run whose lines grew so recently may be going on
 ADAPTERS = "lora"  # their folder in --out_dir, `model.files.checkpoint.ADAPTER_FOLDER`, which needs torch

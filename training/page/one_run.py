@@ -5,7 +5,6 @@ import json
 
 from dataset.pages import table
 from model.errors import SproutError
-from training.diagnosis.curve import finite
 from training.diagnosis.diagnosis import diagnose
 from training.diagnosis.verdict import HEALTHY, STILL_FALLING, TOO_EARLY
 from training.page.curves import MOST_PICTURES, POINTS, names_of, pictures_of
@@ -13,6 +12,7 @@ from training.page.left import Left
 from training.page.texts import questions_of, samples_of
 from training.page.thinned import spread_out
 from training.report.description import amount, duration
+from training.report.lines import finite
 
 MOST_VALIDATIONS = 12
 

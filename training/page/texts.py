@@ -4,8 +4,8 @@ import html
 
 from dataset.pages import table
 from dataset.prepare.report import percent
-from training.diagnosis.curve import finite
 from training.page.thinned import spread_out
+from training.report.lines import finite
 
 MOST_STEPS, MOST_PROMPTS, MOST_CHARACTERS = 6, 8, 500
 

@@ -12,6 +12,12 @@ def flat(line: dict) -> dict:
     return {name: value for name, value in line.items() if name != "time"} | {f"time/{n}": v for n, v in times.items()}
 
 
+def finite(value) -> float | None:
+    """A finite number as it is, anything else as None."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+    return value if usable else None
+
+
 def read_metrics(path: str | Path) -> list[dict]:
     """The lines of a `metrics.jsonl`, without a last line that a kill cut short."""
     lines = []

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from model.errors import on_one_line
 from training.engine import distributed
+from training.losses.advantages import deviation
 from training.losses.policy import PolicyLoss
 from training.stages.answer_rows import Answer, AnswerBatch
 from training.stages.checks import ValidationResult
@@ -32,19 +33,15 @@ def measure(step, kept: dict, names: Sequence[str]) -> None:
         found |= {"tools/calls": calls.double().mean(), "tools/failed": failed.sum() / calls.sum()}
     for name, values in zip(names, every(kept["rewards"]).T, strict=True):
         if (rated := values[~values.isnan()]).numel():
-            found |= {f"rewards/{name}/mean": rated.mean(), f"rewards/{name}/std": _deviation(rated)}
+            found |= {f"rewards/{name}/mean": rated.mean(), f"rewards/{name}/std": deviation(rated)}
     total = every(kept["total"])
     if not total.isnan().all():
         found["reward"] = total.nanmean()
     if "spread" in kept:
         spread = every(kept["spread"])
-        deviations = [_deviation(group[~group.isnan()]) for group in total.view(len(spread), -1)]
+        deviations = [deviation(group[~group.isnan()]) for group in total.view(len(spread), -1)]
         found |= {"reward_std": sum(deviations) / len(spread), "frac_reward_zero_std": (~spread).double().mean()}
     step.measure(1, **found)  # the same in every process
-
-
-def _deviation(values: Tensor) -> Tensor:
-    return values.std() if len(values) > 1 else values.new_zeros(())
 
 
 def measure_policy(step, update: int, batch: AnswerBatch, found: PolicyLoss, log_p, old, entropy: Tensor) -> None:

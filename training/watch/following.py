@@ -5,13 +5,12 @@ The run is not asked and not slowed: its file is only read. A line that is not w
 
 import contextlib
 import json
-import math
 import os
 from pathlib import Path
 from statistics import median
 from typing import BinaryIO
 
-from training.report.lines import flat
+from training.report.lines import finite, flat
 
 WHOLE = 2**20  # bytes at the end of a file that are read in full; of what stands before, lines here and there
 SPARSE = 500  # how many of those
@@ -109,9 +108,9 @@ class Following:
             return
         self.last = line
         self.recent = [*self.recent[1 - RECENT :], line]
-        if self.name == "loss" and _number(line.get("reward")) is not None:
+        if self.name == "loss" and finite(line.get("reward")) is not None:
             self.name, self.curve, self.validations = "reward", Points(), Points()  # the loss of a policy says nothing
-        value = _number(line.get(self.name))
+        value = finite(line.get(self.name))
         if value is not None:
             self.curve.add(line["step"], value)
         elif self.name == "loss" and line.get("skipped") != "overflow":  # those are normal in float16
@@ -121,18 +120,18 @@ class Following:
     def _validate(self, line: dict) -> None:
         if any(key.startswith("val_") for key in line):
             self.validated = line
-            value = _number(line.get(f"val_{self.name}"))
+            value = finite(line.get(f"val_{self.name}"))
             if value is not None and line["step"] > (self.validations[-1][0] if self.validations else 0):
                 self.validations.add(line["step"], value)
 
     def latest(self, name: str) -> float | None:
         """The newest number under `name`; None where the recent lines have none."""
-        values = (_number(line.get(name)) for line in reversed(self.recent))
+        values = (finite(line.get(name)) for line in reversed(self.recent))
         return next((value for value in values if value is not None), None)
 
     def usual(self, name: str) -> float | None:
         """The median of the recent numbers under `name`: a single step may have waited for something."""
-        values = [value for line in self.recent if (value := _number(line.get(name))) is not None]
+        values = [value for line in self.recent if (value := finite(line.get(name))) is not None]
         return median(values) if values else None
 
 
@@ -143,12 +142,6 @@ def _read_line(text: bytes) -> dict | None:
         if isinstance(line, dict) and type(line.get("step")) is int and isinstance(line.get("time", {}), dict):
             return flat(line)
     return None
-
-
-def _number(value) -> float | None:
-    """A finite number as a float, anything else as None."""
-    usable = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
-    return float(value) if usable and math.isfinite(value) else None
 
 
 def _last_with(file: BinaryIO, mark: bytes, end: int) -> bytes | None:
