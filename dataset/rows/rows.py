@@ -138,19 +138,19 @@ class Rows:
             lines += self.packed.summary(part, share, passes)
         return "\n".join(lines)
 
-    def batch(self, epoch: int, positions: Sequence[int]) -> Batch:
-        """The rows at these positions, 0..rows_per_epoch-1, of the shuffled epoch."""
-        return self.packed.gather(*self.order(epoch, positions))
+    def batch(self, epoch: int, places: Sequence[int]) -> Batch:
+        """The rows at these places, 0..rows_per_epoch-1, of the shuffled epoch."""
+        return self.packed.gather(*self.order(epoch, places))
 
-    def order(self, epoch: int, positions: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """(part, row in that part), both int64 [B], at these positions of the shuffled epoch."""
-        positions = np.asarray(positions, np.int64)
+    def order(self, epoch: int, places: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """(part, row in that part), both int64 [B], at these places of the shuffled epoch."""
+        places = np.asarray(places, np.int64)
         n = self.rows_per_epoch
         if self._mixture is None:
-            return locate(self._starts, shuffled_order(positions, n, self.seed, epoch))
-        if positions.size and (positions.min() < 0 or positions.max() >= n):
-            raise IndexError(f"a position lies outside 0..{n - 1}")
-        return self._mixture.order(epoch * n + positions, self.packed.rows, self.seed)
+            return locate(self._starts, shuffled_order(places, n, self.seed, epoch))
+        if places.size and (places.min() < 0 or places.max() >= n):
+            raise IndexError(f"a place lies outside 0..{n - 1}")
+        return self._mixture.order(epoch * n + places, self.packed.rows, self.seed)
 
 
 class ValidationRows:

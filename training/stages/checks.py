@@ -25,9 +25,8 @@ class ValidationResult:
 def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     """Scores the held-out rows, shared out among the processes; a signal ends the run between two batches."""
     batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
-    how = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
-    total = lambda sums: [sum(each) for each in zip(*distributed.gathered(sums))]  # noqa: E731
-    found = evaluate(model, batches, total=total, **how)
+    settings = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
+    found = evaluate(model, batches, total=_over_processes, **settings)
     if rows.bytes:
         found = replace(found, bytes=rows.bytes_of(found.targets))
         name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
@@ -37,17 +36,25 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     return ValidationResult({"val_loss": found.loss, name: value}, words)
 
 
+def _over_processes(sums: list[float]) -> list[float]:
+    return [sum(each) for each in zip(*distributed.gathered(sums))]
+
+
 def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> list[dict]:
     """A continuation of each of `PROMPTS`, for `Step.show`; its random numbers do not affect those of training."""
     prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
-    return pairs(PROMPTS, write_samples(model, prompts, max_new_tokens, tokenizer.end_ids, machine, seed), tokenizer)
+    answers = write_samples(model, prompts, max_new_tokens, tokenizer.end_ids, machine, seed)
+    return samples_of(PROMPTS, answers, tokenizer)
 
 
 def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], machine, seed: int) -> list[list[int]]:
-    how = {"sampling": Sampling(temperature=0.8, top_p=0.9), "generator": new_generator(machine.device, seed=seed)}
+    """The ids of a continuation of each prompt, which is given as ids."""
+    settings = {"sampling": Sampling(temperature=0.8, top_p=0.9), "max_new_tokens": max_new_tokens, "eos_ids": end_ids}
+    generator = new_generator(machine.device, seed=seed)
     with machine.inference():  # `poll` never stops the sampling; it raises after a signal
-        return generate_batch(model, prompts, max_new_tokens=max_new_tokens, eos_ids=end_ids, stop=machine.poll, **how)
+        return generate_batch(model, prompts, generator=generator, stop=machine.poll, **settings)
 
 
-def pairs(prompts, answers, tokenizer) -> list[dict]:
+def samples_of(prompts, answers, tokenizer) -> list[dict]:
+    """What `Step.show` prints: each prompt, and the text of its answer, which is given as ids."""
     return [{"prompt": each, "answer": tokenizer.decode(answer)} for each, answer in zip(prompts, answers)]

@@ -40,20 +40,18 @@ def opened(args, source: str) -> tuple:
             f"{args.tokenizer_path} adds {loaded.new_tokens:,} tokens, and this stage learns from what the network"
             " writes: train them first, with train_pretrain.py or train_full_sft.py"
         )
-    model = loaded.model
-    where = f"{loaded.source} ({loaded.stage})"
+    model, description = loaded.model, f"{loaded.source} ({loaded.stage})"
     if args.rope_scaling_factor:
         from model.rope_scaling import in_words
         from training.stages.changes import extended_for_training
 
         model = extended_for_training(loaded, args)
-        where += f", {in_words(model.config)}"
-    where = where, loaded.stage, loaded.source, loaded.imported
+        description += f", {in_words(model.config)}"
     if only:
         from training.stages.new_rows import train_new_rows
 
-        where = f"{where[0]}; {train_new_rows(model, loaded.new_tokens, args)}", *where[1:]
-    return model, loaded.tokenizer, where
+        description += f"; {train_new_rows(model, loaded.new_tokens, args)}"
+    return model, loaded.tokenizer, (description, loaded.stage, loaded.source, loaded.imported)
 
 
 def warn_of_its_run(path: str | Path, what: str) -> None:

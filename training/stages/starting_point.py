@@ -46,8 +46,8 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
     else:
         from training.stages.given_weight import opened  # a new network does not load it
 
-        model, tokenizer, where = opened(args, source)
-        origin = Origin(*where)
+        model, tokenizer, fields = opened(args, source)
+        origin = Origin(*fields)
     if args.max_seq_len > model.config.max_position_embeddings:
         fixed = model.config.model_type == "gpt2" or model.config.rope_scaling is not None
         stretch = "" if fixed else ", or extend a trained network with --rope_scaling_factor"
