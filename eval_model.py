@@ -78,7 +78,9 @@ def main(argv=None):
         examine(args, loaded, device, toolbox)
     elif args.data_path:
         score(args, loaded, device)
-    elif args.model_mode == 0 or (args.auto_test and loaded.is_base):  # which goes on, and never answers
+    elif args.model_mode == 0 or (
+        args.auto_test and loaded.is_base
+    ):  # such a network goes on with a text, and never answers
         continue_texts(args, loaded, device, sampling)
     else:
         chat(args, loaded, device, sampling, toolbox)
@@ -97,8 +99,8 @@ def score(args, loaded, device) -> None:
     from dataset.records.measured import kind_of_file
     from inference.evaluation import evaluate_file
 
-    kind, found = kind_of_file(args.data_path, ("text", "chat"), args.format)
-    say(f"{args.data_path}: format {found.name}")
+    kind, format_found = kind_of_file(args.data_path, ("text", "chat"), args.format)
+    say(f"{args.data_path}: format {format_found.name}")
     sizes = {"max_seq_len": args.max_seq_len, "batch_size": args.batch_size}
     figures = evaluate_file(loaded, args.data_path, kind, device, **sizes)
     print_result(args, loaded, figures, figures_in_words(figures))
@@ -109,17 +111,16 @@ def examine(args, loaded, device, toolbox) -> None:
     from inference.answer_report import accuracies, save_answers, table, wrong_answers
     from inference.exact_match import answer_file
 
-    sizes = {"max_new_tokens": args.max_new_tokens, "batch_size": args.batch_size or ANSWERED_AT_ONCE}
-    sizes |= {"dtype": args.dtype, "format_name": args.format}
+    settings = {"max_new_tokens": args.max_new_tokens, "batch_size": args.batch_size or ANSWERED_AT_ONCE}
+    settings |= {"dtype": args.dtype, "format_name": args.format}
     if toolbox:
         from inference.tools.answering import answer_file_with_tools, calls_in_words
 
-        given = loaded, args.data_path, device, toolbox
-        questions, answers, episodes = answer_file_with_tools(*given, **sizes)
+        questions, answers, episodes = answer_file_with_tools(loaded, args.data_path, device, toolbox, **settings)
         say(calls_in_words(episodes))
     else:
         whole = args.save_answers is not None
-        questions, answers = answer_file(loaded, args.data_path, device, to_the_end=whole, **sizes)
+        questions, answers = answer_file(loaded, args.data_path, device, to_the_end=whole, **settings)
     if args.save_answers:
         save_answers(args.save_answers, questions, answers)
     positions = loaded.model.config.max_position_embeddings
@@ -147,9 +148,8 @@ def continue_texts(args, loaded, device, sampling) -> None:
     from inference.built_in import prompts_for
 
     writer = new_writer(args, loaded, device, sampling, loaded.tokenizer.end_ids)
-    if lines := lines_of_user(
-        args, "Begin a text and press Enter; /help lists commands, Ctrl-C stops a text, Ctrl-D ends."
-    ):
+    hint = "Begin a text and press Enter; /help lists commands, Ctrl-C stops a text, Ctrl-D ends."
+    if lines := lines_of_user(args, hint):
         dialogue.continue_texts(lines, writer, loaded.tokenizer)
     else:
         for prompt in args.prompt or prompts_for(loaded.facts):

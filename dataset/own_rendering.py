@@ -16,7 +16,7 @@ from model.text.chat_template import TOOLS_AFTER, TOOLS_BEFORE
 from model.text.own_template import OwnTemplate
 from model.text.tokenizer import THINK_AND_TOOLS, Tokenizer
 
-_TAGS = THINK_AND_TOOLS[:4]  # which an assistant writes itself
+_TAGS = THINK_AND_TOOLS[:4]  # an assistant writes these itself
 _THOUGHT = re.compile(r"\s*(</?think>\s*)*")  # nothing, or an empty thought, or the beginning of one
 _FIRST_STAND_IN = 0x10F000  # private characters, for control tokens that a message spells while the template is at work
 

@@ -114,7 +114,7 @@ class Decoding:
         if kind == "cuda":
             from model.cuda_graphs import use_graphs
 
-            use_graphs(self)  # which replaces `step` and `read_prompts`
+            use_graphs(self)  # they take the place of `step` and `read_prompts`
 
     def next(self) -> list[int | None]:
         """The newest token of each prompt, None for those that have ended."""

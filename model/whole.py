@@ -60,6 +60,6 @@ def gradients_of(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
 
 def norm_of(gradients: list[Tensor]) -> Tensor:
     """The Euclidean norm of all gradients together, a scalar tensor on their device."""
-    half = any(each.dtype == torch.bfloat16 for each in gradients)  # whose norms would be rounded to it, too
+    half = any(each.dtype == torch.bfloat16 for each in gradients)  # their norms would be rounded to bfloat16, too
     norms = torch._foreach_norm(gradients, 2, torch.float32) if half else torch._foreach_norm(gradients)
     return torch.linalg.vector_norm(torch.stack(norms))

@@ -67,7 +67,7 @@ def main(arguments=None) -> None:
         raise UsageError(f"--save_dir {args.save_dir} is what is exported: choose another folder")
     if is_reward_model(source):
         given = [name for name in ("tokenizer_path", *size_overrides(args)) if getattr(args, name)]
-        if idle := [name for name in given if name != "hidden_size"]:  # which chooses among several of a name
+        if idle := [name for name in given if name != "hidden_size"]:  # it chooses among several weights of a name
             raise UsageError(
                 f"{source} is a reward model, which brings its own sizes and tokenizer: leave out --{idle[0]}"
             )

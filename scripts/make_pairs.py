@@ -207,7 +207,7 @@ class Answering:
         from inference.tools.turns import converse
         from model.sampling import Sampling
         from training.losses.advantages import weighted_sum
-        from training.stages.groups import rewards_of
+        from training.stages.rated_answers import rewards_of
         from training.stages.rollouts import generator_of
 
         size, tokenizer = self._args.group_size, self._renderer.tokenizer

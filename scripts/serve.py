@@ -109,7 +109,7 @@ def main(argv=None) -> None:
 
     try:
         Announced(uvicorn.Config(server.app, args.host, args.port, **settings)).run()
-    except KeyboardInterrupt:  # which uvicorn raises again once it has ended
+    except KeyboardInterrupt:  # uvicorn raises it again once it has ended
         say("ended")
 
 

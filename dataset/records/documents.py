@@ -42,7 +42,7 @@ def detect_format(fields: dict, kind: RecordKind) -> Format:
     """The format of a record with these fields, keys in lower case. Raises BadRecord naming the accepted ones."""
     found = kind.find_format(fields)
     if found is None:
-        from dataset.records.kinds import unknown_shape  # which loads the readers of all kinds
+        from dataset.records.kinds import unknown_shape  # this loads the readers of all kinds
 
         raise unknown_shape(fields, (kind,))
     return found

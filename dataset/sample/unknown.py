@@ -45,7 +45,7 @@ PLAIN_SHARE = 0.45  # of all questions have lost their marks or capitals
 # Both amounts are larger than would be best for the network that learns from them: a step toward the network without
 # them follows (`scripts/interpolate.py`), which takes refusals away.
 TIMES = {"en": 2.0, "zh": 0.9}  # how often the amounts above are made for fine-tuning
-TIMES_OF_CALCULATIONS = 3.5  # which name nothing, so that both languages need as many
+TIMES_OF_CALCULATIONS = 3.5  # they name nothing, so both languages need as many
 
 _ENTITY = ("entity", "an entity")
 

@@ -18,7 +18,7 @@ from model.generation import KVCache
 from model.likelihood import chunk_length
 
 TOKENS_AT_ONCE = {"cpu": 1024}  # what a CPU computes of more does not stay in its caches; a GPU takes 16,384
-PAIRS_AT_ONCE = 1024  # whose ids are found at a time: with examples, those of a whole benchmark would take gigabytes
+PAIRS_AT_ONCE = 1024  # encoded at a time: with examples, the ids of a whole benchmark would take gigabytes
 LEAST_SHARED = 16  # tokens that sharing a context must save; fewer are computed again in less time
 
 

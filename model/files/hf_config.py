@@ -216,7 +216,7 @@ def _rope_from_hf(values: dict, refuse, folder: str | Path) -> tuple[float, dict
         refuse(f"rotates only a part of each head (partial_rotary_factor {partial})")
     # To transformers null is as if the key were absent, but for this one, where it is false.
     rope = {key: value for key, value in rope.items() if value is not None or key == "truncate"}
-    if kind == "yarn" and rope.get("truncate") is True:  # which is the default
+    if kind == "yarn" and rope.get("truncate") is True:  # true is the default
         del rope["truncate"]
     needed, optional = KEYS.get(kind, ((), ())) if isinstance(kind, str) else ((), ())
     strange = sorted(set(rope) - {*needed, *optional})

@@ -14,8 +14,9 @@ from tests.stages.workshop import Workshop
 from training.rewards.loading import Reward
 from training.stages.advice import Advice, faults_in
 from training.stages.answer_rows import Answer
-from training.stages.groups import Groups, rewards_of
+from training.stages.groups import Groups
 from training.stages.mixed_in import MixedIn
+from training.stages.rated_answers import rewards_of
 from training.stages.rollout_report import shown
 from training.stages.rollouts import from_kept
 

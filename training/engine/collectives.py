@@ -65,7 +65,7 @@ def start(device: torch.device) -> None:
         # process at its exit (torch 2.13, torch/distributed/nn/functional.py; pytorch issue 190489).
         from torch.distributed.nn import functional  # noqa: F401
 
-        on_gpu = device.type == "cuda"  # which is named, or a barrier would guess it
+        on_gpu = device.type == "cuda"  # the device is named, or a barrier would guess it
         dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
 
 

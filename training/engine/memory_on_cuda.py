@@ -52,7 +52,7 @@ class CudaFootprint(Footprint):
 
     def total(self, batch_size: int, checkpointing: bool | str = False) -> int:
         """What has to be free. A recorded graph keeps the memory of its activations while the optimizer works."""
-        if self.compact or checkpointing:  # which are not recorded
+        if self.compact or checkpointing:  # such passes are not recorded
             return sum(self.parts(batch_size, checkpointing).values())
         return sum(super().parts(batch_size, checkpointing).values()) + self.muon()
 

@@ -20,7 +20,7 @@ def equip(machine, model, plan) -> None:
     Sets the precision of float32 products, for the whole process (see `allow_tf32`).
     """
     allow_tf32(machine.choice)
-    if machine.shards:  # which gathers weights in the midst of a pass, and makes its batches beforehand
+    if machine.shards:  # they gather weights in the midst of a pass, and make their batches beforehand
         return
     machine.ahead = BatchesAhead(plan, Copies(machine.choice))
     # Checkpointing has to save and restore random numbers in the middle of a pass, and Python adds compact gradients.

@@ -95,7 +95,7 @@ class Shards:
         for layer in model.model.layers:
             fully_shard(layer, mesh=self._mesh, reshard_after_forward=self.mode == "full", mp_policy=half)
         fully_shard(model, mesh=self._mesh, reshard_after_forward=False, mp_policy=rest)
-        register_fsdp_forward_method(model, "features")  # which the stages call, not `forward`
+        register_fsdp_forward_method(model, "features")  # the stages call this, not `forward`
         for module in _modules(model):  # a sum, as `Updater` wants it, not a mean over processes
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)

@@ -28,7 +28,7 @@ def decide(machine, model, plan, resume_file: Path | None) -> tuple[bool, str, f
 
     resume_file: the state of the run that goes on, which keeps to what was chosen automatically.
     """
-    if machine.shards:  # whose passes all processes make together
+    if machine.shards:  # all processes make their passes together
         return False, "--shard does without", None
     choice = machine.compile_choice
     cheap = plan.activation_checkpointing == "cheap"

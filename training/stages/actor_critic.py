@@ -20,7 +20,7 @@ from training.rewards.reward_model import ModelReward
 from training.stages.answer_rows import Answer, AnswerBatch, by_answer
 from training.stages.checks import ValidationResult
 from training.stages.given_weight import warn_of_its_run
-from training.stages.groups import REPLACED, columns_of, rewards_of
+from training.stages.rated_answers import REPLACED, columns_of, rewards_of
 from training.stages.rollout_report import judged, measure, measure_policy, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 

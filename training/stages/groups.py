@@ -8,15 +8,12 @@ from torch import Tensor
 from training.engine import distributed
 from training.losses.advantages import group_advantages, weighted_sum
 from training.losses.policy import Settings
-from training.rewards.loading import rate
 from training.stages.answer_rows import Answer
 from training.stages.checks import ValidationResult
 from training.stages.given_weight import warn_of_its_run
+from training.stages.rated_answers import REPLACED, columns_of, rewards_of
 from training.stages.rollout_report import judged, measure, shown, table
 from training.stages.rollouts import Rollouts, to_keep
-
-REPLACED = "the reward model of this one, so that --resume would refuse it"
-LOOKED_AT = 512  # prompts, for the names of their columns: those of a step may be few, and all without an answer
 
 
 class Groups:
@@ -126,34 +123,3 @@ def settings_of(args) -> Settings:
         longest=args.max_new_tokens * (args.max_turns if args.tools else 1),
         beta=args.kl_coef,
     )
-
-
-def columns_of(rows) -> list[str]:
-    """The names of the columns that prompts have, as far as the first of an epoch show them."""
-    prompts = rows.batch(0, range(min(rows.rows_per_epoch, LOOKED_AT))).prompts
-    return list(dict.fromkeys(name for prompt in prompts for name in prompt.columns))
-
-
-def rewards_of(rewards, prompts: list, answers: list[Answer], args, tokenizer, columns=()) -> Tensor:
-    """The rewards of each answer: float64 [S, functions], NaN for an answer that a function has not rated.
-
-    columns: names that the rewards are given whether these prompts have them or not.
-    """
-    if not answers:  # of a process without rows, in the last step of an epoch
-        return torch.zeros(0, len(rewards), dtype=torch.float64)
-    ids = [answer.ids[answer.last :] for answer in answers]
-    before = [answer.ids[: answer.last] for answer in answers]
-    texts = [tokenizer.decode(each) for each in ids]
-    names = dict.fromkeys([*columns, *(name for prompt in prompts for name in prompt.columns)])
-    columns = {name: [prompt.columns.get(name) for prompt in prompts] for name in names}
-    columns |= {
-        "messages": [
-            [*map(dict, [*prompt.messages, *answer.between]), {"role": "assistant", "content": text}]
-            for prompt, answer, text in zip(prompts, answers, texts, strict=True)
-        ],
-        "prompt_ids": before,
-        "completion_ids": ids,
-        "ended": [answer.ended for answer in answers],
-        "max_new_tokens": [args.max_new_tokens] * len(answers),
-    }
-    return rate(rewards, [tokenizer.decode(each) for each in before], texts, columns)

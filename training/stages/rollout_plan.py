@@ -23,7 +23,7 @@ class _Groups:
     kind: Kind
     passes: np.ndarray
     caches: list
-    held_out: None = None  # which prompts of these are answered, `_with_validation` decides
+    held_out: None = None  # `_with_validation` decides which of these prompts are answered
 
 
 def plan_of_rollouts(
@@ -45,7 +45,7 @@ def plan_of_rollouts(
     """
     given = copy.copy(args)
     given.batch_size, given.accumulation_steps = micro_batches(args, group_size, rows, machine.world_size)
-    given.fit = None  # which would choose these two
+    given.fit = None  # --fit would choose these two
     if has_reference:
         parameters_beside += sum(p.numel() for p in model.parameters() if p.requires_grad)
     groups = _Groups(rows.rows_per_epoch, group_size * rows.row_length, rows.kind, rows.passes, rows.caches)

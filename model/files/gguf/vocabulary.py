@@ -187,7 +187,7 @@ def tokenizer_of(keys: dict, source: str) -> Tokenizer:
     if "default" in told:
         named = [{"name": name, "template": template} for name, template in told.items()]
         config["chat_template"] = named if len(named) > 1 else told["default"]
-    begins = keys.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe")  # which llama.cpp takes
+    begins = keys.get("tokenizer.ggml.add_bos_token", pre == "llama-bpe")  # the default of llama.cpp
     config |= {"add_bos_token": False, "add_eos_token": False}
     files = {
         name: json.dumps(value, ensure_ascii=False) + "\n"

@@ -63,7 +63,7 @@ def we_generate(preset: str, device, dtype, rows: int):
     prepare_for_decoding(model, dtype, **({"rows": rows} if "rows" in known else {}))
 
     def generate(prompts, new_tokens, before_step) -> int:
-        asked = {"max_new_tokens": new_tokens, "stop": before_step}  # which returns None and so never stops
+        asked = {"max_new_tokens": new_tokens, "stop": before_step}  # it returns None, and so never stops
         return sum(map(len, generate_batch(model, prompts, **asked)))
 
     return generate

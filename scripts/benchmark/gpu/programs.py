@@ -95,7 +95,7 @@ class Program:
         try:
             self._process.wait(DYING)
         except subprocess.TimeoutExpired:
-            with open(self._printed, "ab") as file:  # where it is found as a warning
+            with open(self._printed, "ab") as file:  # there it is found as a warning
                 file.write(
                     f"\nwarning: process {self._process.pid} was killed, and has not ended within {DYING} s: what it"
                     " holds of the GPU stays taken\n".encode()

@@ -42,7 +42,7 @@ def main(runs: list[dict], device: str, out: str, files: dict) -> None:
         except (Exception, SystemExit) as error:
             found = {"error": f"{type(error).__name__}: {error}".split("\n")[0][:300]}
             found["ends"] = not answers(device)
-            if not isinstance(error, (SproutError, SystemExit)):  # whose words say it all
+            if not isinstance(error, (SproutError, SystemExit)):  # the words of these say it all
                 traceback.print_exception(error, file=printed)
         printed.write("\n")  # ends its last line
         print(json.dumps({**found, "warnings": warnings_in(printed.text)}), flush=True)
