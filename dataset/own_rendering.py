@@ -65,7 +65,7 @@ class OwnRendering:
 
     def _said(self, messages: list[dict], tools: list[dict], place: int, whole: str) -> tuple[int, int]:
         """Where in `whole` the assistant's turn at `place` begins to be trained, and where its end id ends."""
-        until = self._template.render(messages[: place + 1], tools)
+        until = whole if place + 1 == len(messages) else self._template.render(messages[: place + 1], tools)
         if not whole.startswith(until):
             raise SproutError("what it writes of a turn depends on later ones")
         if place:
@@ -189,7 +189,11 @@ class OwnRendering:
 
 def _common(one: str, other: str) -> int:
     """How many characters two texts have in common at their beginnings."""
-    return next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+    low, high = 0, min(len(one), len(other))
+    while low < high:  # comparing halves is much faster than comparing characters
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one.startswith(other[:middle]) else (low, middle - 1)
+    return low
 
 
 def _with_thoughts(turns: list[dict]) -> list[dict]:

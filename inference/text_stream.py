@@ -32,9 +32,10 @@ class TextStream:
         self._tokens.append(token)
         before, text = self._text, self._decode(self._tokens)
         self._place(before, text)
-        # An incomplete character can only stand at the end. It is decoded as one U+FFFD, or as one for each
-        # of its bytes, of which there are at most three.
-        certain = max(len(text) - 3, len(text.rstrip("\ufffd")))
+        # An incomplete character can only stand at the end. It is decoded as one U+FFFD, or as one for each of its
+        # bytes, of which there are at most three. SentencePiece's byte tokens even make U+FFFD of the character before,
+        # until it is whole: at most four more.
+        certain = max(len(text) - 7, len(text.rstrip("\ufffd")))
         new, self._shown, self._text = text[self._shown : certain], max(certain, self._shown), text
         self.length += len(new)
         if certain == len(text) and new:

@@ -5,10 +5,12 @@ import os
 
 import pytest
 
+from dataset.own_rendering import _common
 from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer, for_chats
 from model.errors import SproutError
 from model.text.chat_template import template_of, with_chat_template
+from model.text.own_template import OwnTemplate
 from model.text.tokenizer import Tokenizer
 from tests.fixtures import samples
 
@@ -253,3 +255,23 @@ def test_a_conversation_that_the_template_refuses_is_an_error_in_a_sentence():
     renderer = ChatRenderer(with_chat_template(Tokenizer.load(), source))
     with pytest.raises(SproutError, match="no x1"):
         renderer.render([Conversation((user("x1"), assistant("a")))])
+
+
+def test_a_chat_is_written_twice_for_each_answer_and_no_more(kept, monkeypatch):
+    _, renderer, _ = kept
+    written, render = [], OwnTemplate.render
+
+    def counted(*args, **more):
+        written.append(1)
+        return render(*args, **more)
+
+    monkeypatch.setattr(OwnTemplate, "render", counted)
+    renderer.spans(Conversation((user("a"), assistant("b"), user("c"), assistant("d"), user("e"), assistant("f"))))
+    assert len(written) == 6
+
+
+@pytest.mark.parametrize(
+    "other, same", [("", 0), ("a", 1), ("ab", 2), ("abc", 3), ("abcd", 3), ("xbc", 0), ("axc", 1), ("abx", 2)]
+)
+def test_how_far_two_texts_are_the_same(other, same):
+    assert _common("abc", other) == _common(other, "abc") == same

@@ -1,8 +1,10 @@
 """Text from tokens as they come: all of it, and never half of a character."""
 
 import pytest
+import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import decoders, models, normalizers
 
 from inference.text_stream import TextStream
 from model.text.tokenizer import Tokenizer
@@ -65,6 +67,24 @@ def test_bytes_that_are_decoded_one_by_one_have_the_place_of_their_character():
     text = TextStream(decode)
     pieces = [text.push(token) for token in b"a" + "新".encode() + "芽".encode()[:2] + b"b"]
     assert "".join(pieces) + text.finish() == "a新\ufffd\ufffdb" and text.places == [0, 1, 1, 1, 2, 3, 4]
+
+
+@settings(max_examples=examples(200))
+@given(text=st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("新芽🌱 aé\n龘"))))
+def test_characters_of_byte_tokens_in_a_row_are_whole(text):
+    """As Llama 2 spells what its vocabulary lacks; its decoder makes U+FFFD of all byte tokens in a row, or of none."""
+    names = ["▁", "a", "▁a", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocab = {name: index for index, name in enumerate(names)}
+    backend = tokenizers.Tokenizer(models.BPE(vocab, [("▁", "a")], byte_fallback=True))
+    backend.normalizer = normalizers.Replace(" ", "▁")
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    ids, stream = backend.encode(text).ids, TextStream(backend.decode)
+    pieces, places = [], []
+    for token in ids:
+        places.append(stream.length)
+        pieces.append(stream.push(token))
+    assert "".join(pieces) == text.replace("▁", " ") and stream.finish() == ""
+    assert stream.places == places
 
 
 @settings(max_examples=examples(200))
