@@ -116,16 +116,19 @@ def main(argv=None):
             answers = ppo.sample(step, rows)  # once; a resumed run continues with the same answers
             for update in step.updates(args.inner_epochs * args.mini_batches):
                 for number, (batch, old, advantages, values, returns) in enumerate(ppo.batches(step, answers, update)):
+                    with run.autocast():  # the critic first: its activations are gone before those of the policy come
+                        value = ppo.values(batch)
+                    value_loss = clipped_value_loss(value, values, returns, batch.mask, args.clip_value)
+                    step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
-                        value = ppo.values(batch)
+                    if not ppo.learns(step):  # in the first --critic_warmup steps
+                        log_p = log_p.detach()
                     policy_loss = clipped_policy_loss(log_p, old, advantages, batch.mask, args.clip, args.clip)
-                    value_loss = clipped_value_loss(value, values, returns, batch.mask, args.clip_value)
-                    if ppo.learns(step):  # not in the first --critic_warmup steps
+                    if ppo.learns(step):
                         with run.autocast():
                             ptx_loss = mixed_in.loss(step, policy, (update, number), batch.actions)
                         step.backward(policy_loss.loss_sum + ptx_loss, policy_loss.count)
-                    step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
                     ppo.measure_update(step, update, batch, policy_loss, value_loss, log_p, old, entropy)
                 step.update()
             ppo.follow(step, answers)

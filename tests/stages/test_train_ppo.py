@@ -1,6 +1,7 @@
 """PPO as a user runs it: what it keeps of its answers equals the formulas, and it stops and resumes as it should."""
 
 import json
+import weakref
 from types import SimpleNamespace
 from unittest import mock
 
@@ -15,7 +16,7 @@ from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import Workshop, same
 from tests.support import make_tokenizer, random_network
 from training.engine.run import Run
-from training.stages import rollout_plan
+from training.stages import answer_rows, rollout_plan
 from training.stages.actor_critic import ActorCritic
 from training.stages.rollouts import Rollouts, from_kept
 from training.stages.stop_rules import FEWEST, StopRules
@@ -124,6 +125,23 @@ def test_while_the_critic_warms_up_the_policy_stays_as_it_is(workshop):
     last = workshop.train("warm then learns", *words, "--critic_warmup=2")
     assert any(not torch.equal(tensor, start[name]) for name, tensor in last.weights.items())
     assert "learns nothing" not in last.said
+
+
+def test_policy_and_critic_never_keep_activations_at_the_same_time(workshop, monkeypatch):
+    """The plan counts those of one network. The first step teaches the critic alone."""
+    alive, found = weakref.WeakSet(), []
+
+    class Kept:
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()  # the result of an operation holds the graph, which holds this
+            alive.add(self)
+
+    for owner, name in ((ActorCritic, "values"), (answer_rows, "action_log_probabilities")):
+        honest = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *words, honest=honest: found.append(len(alive)) or honest(*words))
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        workshop.train("alone", "--max_steps=2", "--critic_warmup=1", "--eval_interval=0")
+    assert len(found) > 8 and not any(found)
 
 
 @pytest.mark.parametrize(
