@@ -114,15 +114,20 @@ class Shelf:
                     found.append((name, int(_changed(path))))
         return found
 
+    def called(self, name: str) -> tuple[str, int]:
+        """Which of `models` a name means, whole or without its size. Raises `BadRequest` where it is none of them."""
+        found = dict(self.models())
+        for each, created in found.items():
+            if name == each or (name not in found and name == _without_size(each)):
+                return each, created
+        sentence = f"there is no model {name[:80]!r}; there are: {', '.join(found)}"
+        raise BadRequest(sentence, "model", 404, "model_not_found")
+
     async def get(self, name: str | None) -> Served:
         """The network of this name, or the default. Raises `BadRequest` where there is none."""
         if not name or name == self.first.name:
             return self.first
-        names = [each for each, _ in await asyncio.to_thread(self.models)]
-        asked, name = name, name if name in names else next((n for n in names if _without_size(n) == name), None)
-        if name is None:
-            sentence = f"there is no model {asked[:80]!r}; there are: {', '.join(names)}"
-            raise BadRequest(sentence, "model", 404, "model_not_found")
+        name, _ = await asyncio.to_thread(self.called, name)
         if name == self.first.name:
             return self.first
         async with self._opens:

@@ -132,7 +132,8 @@ def test_other_refusals(http):
     said = refused(http.post(CHAT, json={"messages": HI, "model": "gpt-4"}), 404)
     assert "'gpt-4'" in said and "full_sft_32" in said
     refused(http.post(CHAT, json={"messages": HI, "model": "../../etc/passwd"}), 404)
-    refused(http.get("/v1/models/none"), 404)
+    assert "full_sft_32" in refused(http.get("/v1/models/none"), 404)
+    assert http.get("/v1/models/full_sft").json()["id"] == "full_sft_32"  # as a request may name it
     refused(http.get("/nothing"), 404)
     refused(http.get(CHAT), 405)
     refused(http.post(CHAT, content=b" " * 200_000), 413)
