@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from model.files.reward import is_reward_model
 from model.running_batch import RunningBatch
 from model.text.exported import frames_elsewhere
 from model.text.spelling import Spelling
+from model.text.vocabulary import byte_alphabet
 
 # Which weight is served if none is named: the one made to talk to, then those of later stages first.
 BEST_FIRST = ("chat", "grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")
@@ -49,6 +51,14 @@ class Served:
     def begins_texts(self) -> bool:
         """Whether a text begins with BOS: as in training, or as the tokenizer.json of an imported network has it."""
         return self.loaded.is_base or (self.loaded.stage == "imported" and frames_elsewhere(self.tokenizer)[0])
+
+    @cached_property
+    def longest_token(self) -> float:
+        """Characters of the longest token; infinite where a token may stand for any number of them."""
+        backend, names = self.tokenizer.backend, self.tokenizer.vocab
+        takes_more = any(token.lstrip or token.rstrip for token in backend.get_added_tokens_decoder().values())
+        spells_all = self.tokenizer.byte_level and byte_alphabet().keys() <= names.keys()
+        return max(map(len, names)) if spells_all and not takes_more and backend.normalizer is None else math.inf
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
