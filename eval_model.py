@@ -78,9 +78,7 @@ def main(argv=None):
         examine(args, loaded, device, toolbox)
     elif args.data_path:
         score(args, loaded, device)
-    elif args.model_mode == 0 or (
-        args.auto_test and loaded.is_base
-    ):  # such a network goes on with a text, and never answers
+    elif args.model_mode == 0 or (args.auto_test and loaded.is_base):  # a base never answers
         continue_texts(args, loaded, device, sampling)
     else:
         chat(args, loaded, device, sampling, toolbox)

@@ -117,7 +117,7 @@ class ChatRenderer:
         The rendering of the same messages with an answer begins with these ids, unless the answer begins with a line
         break, which may be one token with that of the header.
         """
-        (rendered,) = self.encode([self._prompt_spans(messages, tools)])
+        (rendered,) = self.encode([self.written(messages, tools)])
         return rendered.ids.tolist()
 
     def spans(self, conversation: Conversation) -> list[Span]:
@@ -126,7 +126,7 @@ class ChatRenderer:
 
     def prompt_spans(self, conversation: Conversation) -> list[Span]:
         """What `prompt` has of the messages of a file before it is encoded. Raises `BadRecord`."""
-        return _of_record(lambda: self._prompt_spans(conversation.messages, conversation.tools))
+        return _of_record(lambda: self.written(conversation.messages, conversation.tools))
 
     def encode(self, conversations: Sequence[list[Span]]) -> list[Rendered]:
         """Ids and trained flags of conversations, all of them in one batch, on all cores."""
@@ -188,7 +188,8 @@ class ChatRenderer:
     def _spans(self, conversation: Conversation) -> list[Span]:
         return self._joined(self._pieces(conversation.messages, conversation.tools, conversation.trains))
 
-    def _prompt_spans(self, messages: Sequence[dict], tools: Sequence[dict]) -> list[Span]:
+    def written(self, messages: Sequence[dict], tools: Sequence[dict]) -> list[Span]:
+        """What `prompt` has before it is encoded."""
         if self._own:
             return self._joined(self._own.prompt(messages, tools))
         return self._joined([*self._pieces(messages, tools), *self._template(f"{IM_START}assistant\n")])

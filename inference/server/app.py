@@ -89,11 +89,7 @@ class Server:
         return JSONResponse({"object": "list", "data": [_model(*one) for one in found]})
 
     async def model(self, request: Request) -> Response:
-        found = await asyncio.to_thread(self._shelf.models)
-        for name, created in found:
-            if name == request.path_params["name"]:
-                return JSONResponse(_model(name, created))
-        raise BadRequest("there is no such model", "model", 404, "model_not_found")
+        return JSONResponse(_model(*await asyncio.to_thread(self._shelf.called, request.path_params["name"])))
 
     async def chat(self, request: Request) -> Response:
         asked = chat(read_body(await body_of(request, self._limits.body)))

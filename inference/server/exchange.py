@@ -24,8 +24,14 @@ class Prompt:
 
 
 def chat_prompt(served: Served, asked: Chat) -> Prompt:
-    """The conversation, the header of the answer, and what the answer has to begin with. Raises `SproutError`."""
-    ids = served.renderer.prompt(asked.messages, asked.tools)
+    """The conversation, the header of the answer, and what the answer has to begin with.
+
+    Raises `SproutError`, and `BadRequest` for one that is too long, however few tokens it may have.
+    """
+    spans = served.renderer.written(asked.messages, asked.tools)
+    _refuse_far_too_long(served, sum(len(span.text) for span in spans))
+    (rendered,) = served.renderer.encode([spans])
+    ids = rendered.ids.tolist()
     tokenizer = served.renderer.tokenizer
     if asked.beginning:
         tag = tokenizer.vocab.get(CALL)
@@ -37,13 +43,17 @@ def chat_prompt(served: Served, asked: Chat) -> Prompt:
 def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
     """The prompts as ids. A text begins as `Served.begins_texts` says; ids are taken as they are.
 
-    Raises `SproutError` for a text that cannot be encoded, `BadRequest` for an id outside the vocabulary.
+    Raises `SproutError` for a text that cannot be encoded, `BadRequest` for an id outside the vocabulary and for a text
+    that is too long, however few tokens it may have.
     """
     tokenizer, prompts = served.tokenizer, []
     size = served.loaded.model.config.vocab_size
+    texts = [given for given in asked.prompts if isinstance(given, str)]
+    _refuse_far_too_long(served, max(map(len, texts), default=0))
+    encoded = iter(tokenizer.encode_batch(texts))  # `encode` holds up all threads of the server meanwhile
     for given in asked.prompts:
         if isinstance(given, str):
-            ids = [tokenizer.bos_id] * (served.begins_texts or not given) + tokenizer.encode(given)
+            ids = [tokenizer.bos_id] * (served.begins_texts or not given) + next(encoded)
         else:
             ids = given
             if not all(0 <= token < size for token in ids):
@@ -55,6 +65,20 @@ def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
                 prompt.offsets = offsets_of(tokenizer, ids)
         prompts.append(prompt)
     return prompts
+
+
+def _refuse_far_too_long(served: Served, characters: int) -> None:
+    """Spares finding the tokens of a text that has too many of them anyway: seconds and gigabytes for one of 4 MB."""
+    if characters > served.positions * served.longest_token:
+        raise _too_long(f"more than {served.positions}", served)
+
+
+def _too_long(tokens: int | str, served: Served) -> BadRequest:
+    return BadRequest(
+        f"the prompt has {tokens} tokens, and this server allows {served.positions} for a prompt and its answer"
+        " together: shorten it",
+        code="context_length_exceeded",
+    )
 
 
 def offsets_of(tokenizer, ids: list[int]) -> list[int]:
@@ -89,11 +113,7 @@ class Exchange:
         asked, room = self.asked, self.served.positions - len(prompt.ids)
         wanted = default if asked.max_tokens is None else asked.max_tokens
         if room < min(wanted, 1):
-            raise BadRequest(
-                f"the prompt has {len(prompt.ids)} tokens, and this server allows {self.served.positions} for a prompt"
-                " and its answer together: shorten it",
-                code="context_length_exceeded",
-            )
+            raise _too_long(len(prompt.ids), self.served)
         row = Row(
             prompt.ids,
             replace(asked.sampling, vocabulary=self.served.loaded.writable),

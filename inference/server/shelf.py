@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ from model.files.reward import is_reward_model
 from model.running_batch import RunningBatch
 from model.text.exported import frames_elsewhere
 from model.text.spelling import Spelling
+from model.text.vocabulary import byte_alphabet
 
 # Which weight is served if none is named: the one made to talk to, then those of later stages first.
 BEST_FIRST = ("chat", "grpo", "ppo", "dpo", "rlhf", "reason", "full_sft", "merged", "distill", "pretrain")
@@ -49,6 +51,14 @@ class Served:
     def begins_texts(self) -> bool:
         """Whether a text begins with BOS: as in training, or as the tokenizer.json of an imported network has it."""
         return self.loaded.is_base or (self.loaded.stage == "imported" and frames_elsewhere(self.tokenizer)[0])
+
+    @cached_property
+    def longest_token(self) -> float:
+        """Characters of the longest token; infinite where a token may stand for any number of them."""
+        backend, names = self.tokenizer.backend, self.tokenizer.vocab
+        takes_more = any(token.lstrip or token.rstrip for token in backend.get_added_tokens_decoder().values())
+        spells_all = self.tokenizer.byte_level and byte_alphabet().keys() <= names.keys()
+        return max(map(len, names)) if spells_all and not takes_more and backend.normalizer is None else math.inf
 
     @cached_property
     def end_ids(self) -> frozenset[int]:
@@ -114,15 +124,20 @@ class Shelf:
                     found.append((name, int(_changed(path))))
         return found
 
+    def called(self, name: str) -> tuple[str, int]:
+        """Which of `models` a name means, whole or without its size. Raises `BadRequest` where it is none of them."""
+        found = dict(self.models())
+        for each, created in found.items():
+            if name == each or (name not in found and name == _without_size(each)):
+                return each, created
+        sentence = f"there is no model {name[:80]!r}; there are: {', '.join(found)}"
+        raise BadRequest(sentence, "model", 404, "model_not_found")
+
     async def get(self, name: str | None) -> Served:
         """The network of this name, or the default. Raises `BadRequest` where there is none."""
         if not name or name == self.first.name:
             return self.first
-        names = [each for each, _ in await asyncio.to_thread(self.models)]
-        asked, name = name, name if name in names else next((n for n in names if _without_size(n) == name), None)
-        if name is None:
-            sentence = f"there is no model {asked[:80]!r}; there are: {', '.join(names)}"
-            raise BadRequest(sentence, "model", 404, "model_not_found")
+        name, _ = await asyncio.to_thread(self.called, name)
         if name == self.first.name:
             return self.first
         async with self._opens:

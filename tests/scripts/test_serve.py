@@ -16,9 +16,9 @@ import pytest
 
 from inference.server.parameters import BadRequest
 from inference.server.shelf import Shelf, best_weight, weights_in
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from model.running_batch import RunningBatch
-from scripts.serve import main, parse_arguments, refuse_used_port
+from scripts.serve import listening, main, parse_arguments
 from tests.inference.server.conftest import CPU, save_network
 
 
@@ -109,7 +109,7 @@ def test_a_name_without_a_size_is_that_of_the_network_alone(tmp_path, monkeypatc
     for adapters in ("medic", "medic_32"):  # by their name, and by their file
         first = SimpleNamespace(name=f"full_sft_32+{adapters}", created=0)
         shelf = Shelf(first, str(tmp_path), CPU, "auto", 512)
-        assert asyncio.run(shelf.get("full_sft")).name == "full_sft_32"
+        assert asyncio.run(shelf.get("full_sft")).name == shelf.called("full_sft")[0] == "full_sft_32"
         assert asyncio.run(shelf.get("full_sft_32+medic")) is first
 
 
@@ -122,6 +122,16 @@ def test_other_machines_are_let_in_with_a_key_only():
     assert parse_arguments(["--host", "0.0.0.0", "--api_key", "k"]).port == 8998
 
 
-def test_a_port_in_use_is_refused():
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="--port"):
-        refuse_used_port("127.0.0.1", taken.getsockname()[1])
+def test_a_port_in_use_is_refused_also_by_a_server_that_still_reads_its_network(monkeypatch):
+    def read(args, *others):
+        with pytest.raises(UsageError, match="--port"):
+            listening(args.host, args.port)
+        raise SproutError("read")
+
+    monkeypatch.setattr("inference.weights.open_network", read)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        flags = ["--weight", "full_sft", "--device", "cpu", "--port", str(taken.getsockname()[1])]
+        with pytest.raises(UsageError, match="--port"):
+            main(flags)
+    with pytest.raises(SproutError, match="^read$"):
+        main(flags)

@@ -8,7 +8,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from dataset.rendering import ChatRenderer
 from model.running_batch import RunningBatch
+from model.text.tokenizer import Tokenizer
 from tests.inference.server.conftest import LIMITS, running
 
 CHAT, COMPLETION = "/v1/chat/completions", "/v1/completions"
@@ -132,7 +134,8 @@ def test_other_refusals(http):
     said = refused(http.post(CHAT, json={"messages": HI, "model": "gpt-4"}), 404)
     assert "'gpt-4'" in said and "full_sft_32" in said
     refused(http.post(CHAT, json={"messages": HI, "model": "../../etc/passwd"}), 404)
-    refused(http.get("/v1/models/none"), 404)
+    assert "full_sft_32" in refused(http.get("/v1/models/none"), 404)
+    assert http.get("/v1/models/full_sft").json()["id"] == "full_sft_32"  # as a request may name it
     refused(http.get("/nothing"), 404)
     refused(http.get(CHAT), 405)
     refused(http.post(CHAT, content=b" " * 200_000), 413)
@@ -149,6 +152,17 @@ def test_a_prompt_that_is_too_long_is_refused_before_its_tokens_are_placed(http,
     monkeypatch.setattr("inference.server.exchange.offsets_of", None)
     body = {"prompt": [[200] * 600], "echo": True, "logprobs": 1}
     assert "the prompt has 600 tokens" in refused(http.post(COMPLETION, json=body), 400)
+
+
+def test_a_prompt_that_is_far_too_long_is_refused_before_its_tokens_are_sought(http, monkeypatch):
+    """4 MB of text take seconds and gigabytes, and meanwhile nobody else was answered."""
+    monkeypatch.setattr(Tokenizer, "encode_batch", None)
+    monkeypatch.setattr(ChatRenderer, "encode", None)
+    text = "a" * 20_000
+    long = "more than 512 tokens"
+    assert long in refused(http.post(COMPLETION, json={"prompt": ["a", text]}), 400)
+    for messages in ([{"role": "user", "content": text}], [{"role": "user", "content": text[:2500]}] * 8):
+        assert long in refused(http.post(CHAT, json={"messages": messages}), 400)
 
 
 def test_unknown_parameters_and_null_are_ignored(http):
