@@ -101,7 +101,7 @@ def sweep_temporaries(folder: str | Path) -> list[Path]:
         return []
     from model.processes import remove_those_of_the_dead  # nothing is left behind by most runs
 
-    return remove_those_of_the_dead(found, HOST)
+    return remove_those_of_the_dead(found, HOST, previous_path)
 
 
 # --- one process at a time --------------------------------------------------------------------------

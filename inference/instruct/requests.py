@@ -37,6 +37,10 @@ class Reply:
     tokens_out: int = 0
 
 
+def _line(values: dict) -> bytes:
+    return json.dumps(values, ensure_ascii=True).encode() + b"\n"
+
+
 def _reply(line: dict) -> Reply:
     """The reply that a line of a journal holds. Raises TypeError where a value of it is of another type."""
     reply = Reply(**line)
@@ -63,14 +67,14 @@ class Journal:
         """Raises `UsageError` for a file with replies without `resume`, and for settings that are not those of it."""
         self._replies: dict[str, Reply] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "a+b")
+        self._path, self._file = path, open(path, "a+b", buffering=0)  # a buffer would fail once more when it is closed
         if not take(self._file.fileno(), path):
             raise SproutError(f"another run writes {path}: wait for it, or choose another --save_file")
         self._file.seek(0)
         data = self._file.read()
         whole = data[: data.rfind(b"\n") + 1]
-        self._file.truncate(len(whole))
-        if not whole:
+        if not whole and _line(settings).startswith(data):  # as a kill in the first line leaves it
+            self._file.truncate(0)
             self._write(settings)
             return
         try:
@@ -88,12 +92,19 @@ class Journal:
         if first != settings:
             other = next((name for name in settings if first.get(name) != settings[name]), "settings")
             raise UsageError(f"the run of {path} began with another {other}: give the same, or choose another file")
+        self._file.truncate(len(whole))
         self._replies = replies
 
     def _write(self, line: dict) -> None:
-        self._file.write(json.dumps(line, ensure_ascii=True).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        rest = _line(line)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            from model.unwritable import cannot_write
+
+            raise SproutError(f"{cannot_write(self._path, error, False)}; then go on with --resume") from error
 
     def __len__(self) -> int:
         return len(self._replies)

@@ -17,21 +17,23 @@ def replace_tokenizer(folder: Path, new: Tokenizer) -> list[Path]:
     old = {folder / name: (folder / name).read_bytes() for name in FILE_NAMES if (folder / name).exists()}
     earlier = {previous_path(path) for path in old if previous_path(path).exists()}
     wanted = {name: text.encode("utf-8") for name, text in new.files.items()}
-    is_another = any(content != wanted.get(path.name) for path, content in old.items())
+    kept = {path for path, content in old.items() if content != wanted.get(path.name)}
+    if folder / FILE_NAMES[0] in kept:  # else a killed run wrote it, and has kept the one before: that one stays
+        kept = set(old)
     try:
-        write_files(folder, wanted, is_another)
+        write_files(folder, wanted, kept)
         for path in old:
             if path.name not in wanted:
                 os.replace(path, previous_path(path))
     except BaseException:
         put_back(old, earlier, {folder / name for name in wanted})
         raise
-    return [previous_path(path) for path in old] if is_another else []
+    return [previous_path(path) for path in old if path in kept]
 
 
-def write_files(folder: Path, files: dict[str, bytes], keep_previous: bool) -> None:
+def write_files(folder: Path, files: dict[str, bytes], kept: set[Path]) -> None:
     for name, content in files.items():
-        write_atomically(folder / name, lambda file, content=content: file.write(content), keep_previous)
+        write_atomically(folder / name, lambda file, content=content: file.write(content), folder / name in kept)
 
 
 def put_back(old: dict[Path, bytes], earlier: set[Path], new: set[Path]) -> None:

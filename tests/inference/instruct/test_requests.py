@@ -1,10 +1,12 @@
 """The journal of replies: what it says of a file that is damaged."""
 
+import errno
 import json
+import os
 
 import pytest
 
-from inference.instruct.requests import Journal
+from inference.instruct.requests import Journal, Reply, Request
 from model.errors import SproutError
 
 
@@ -19,3 +21,30 @@ def test_a_reply_with_a_value_of_another_type_is_damage(damage, tmp_path):
     path.write_text('{"seed": 1}\n' + json.dumps(reply | damage) + "\n")
     with pytest.raises(SproutError, match="replies.jsonl is damaged: remove it, and begin anew"):
         Journal(path, {"seed": 1}, resume=True)
+
+
+@pytest.mark.parametrize("content", ["my notes", "my notes\nwithout an end"])
+def test_a_file_of_another_origin_stays_as_it_is(content, tmp_path):
+    path = tmp_path / "replies.jsonl"
+    path.write_text(content)
+    with pytest.raises(SproutError, match="replies.jsonl is damaged"):
+        Journal(path, {"seed": 1}, resume=True)
+    assert path.read_text() == content
+
+
+def test_a_first_line_that_a_kill_cut_off_is_written_again(tmp_path):
+    path = tmp_path / "replies.jsonl"
+    path.write_text('{"se')
+    Journal(path, {"seed": 1}, resume=False).close()
+    assert path.read_text() == '{"seed": 1}\n'
+
+
+def test_a_reply_that_cannot_be_written_ends_in_a_sentence(tmp_path, monkeypatch):
+    def fails(descriptor):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    journal = Journal(tmp_path / "replies.jsonl", {"seed": 1}, resume=False)
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(SproutError, match="cannot write .*replies.jsonl .*Read-only.*go on with --resume"):
+        journal.add(Request("Hello", 1.0, 1.0, 8, 0), Reply("Hi", "stop"))
+    journal.close()

@@ -164,10 +164,29 @@ def test_the_sweep_spares_living_processes_and_other_files(tmp_path):
     dead.wait()
     gone = [tmp_path / f".a.pth.{dead.pid}.tmp", tmp_path / f".a.pth.{os.getpid()}.kept.tmp"]
     kept = [tmp_path / f".a.pth.{os.getppid()}.tmp", tmp_path / ".notes.tmp", tmp_path / "a.1.tmp"]
-    for path in gone + kept:
+    for path in (gone[0], *kept, tmp_path / "a.pth"):
         path.write_text("")
+    os.link(tmp_path / "a.pth", gone[1])  # the new file had not taken its place
     assert sorted(sweep_temporaries(tmp_path)) == sorted(gone)
-    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "a.pth"])
+
+
+@pytest.mark.parametrize("earlier", [None, "older", "newer"])
+def test_the_sweep_gives_the_save_before_its_name(tmp_path, earlier):
+    """Where a process was killed when the new file had its place, and the one before no name but a hidden one."""
+    before, now = tmp_path / f".a.pth.{os.getpid()}.kept.tmp", tmp_path / "a.pth"
+    previous = previous_path(now)
+    before.write_text("before")
+    now.write_text("now")
+    if earlier:
+        previous.write_text(earlier)
+        age = before.stat().st_mtime + (9 if earlier == "newer" else -9)
+        os.utime(previous, (age, age))
+    assert sweep_temporaries(tmp_path) == ([before] if earlier == "newer" else [])
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == {
+        now: "now",
+        previous: "newer" if earlier == "newer" else "before",
+    }
 
 
 def test_a_save_in_progress_on_another_host_is_spared(tmp_path):

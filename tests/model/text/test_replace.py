@@ -1,5 +1,7 @@
 """A tokenizer that takes the place of another one: what the folder holds at every moment, and after Ctrl-C."""
 
+import os
+
 import pytest
 
 from model.text import replace
@@ -65,3 +67,29 @@ def test_the_old_files_are_kept_and_temporaries_swept(folder):
     assert after.keys() == {path.name for path in kept} | new.files.keys()
     assert Tokenizer.load(folder).fingerprint == new.fingerprint
     assert replace_tokenizer(folder, new) == [] and content_of(folder) == after
+
+
+@pytest.mark.parametrize("moment", range(1, 6))
+def test_a_killed_run_that_is_run_again_keeps_the_old_tokenizer(folder, monkeypatch, moment):
+    """The process goes before a renaming: nothing of it tidies up."""
+    before, new = content_of(folder), make_tokenizer(("ab",))
+    new.files["tokenizer_config.json"] += "\n"
+    rename, renamed = os.replace, []
+
+    def killed(*paths):
+        renamed.append(paths)
+        if len(renamed) >= moment:
+            raise KeyboardInterrupt
+        rename(*paths)
+
+    with monkeypatch.context() as dead:
+        dead.setattr(os, "replace", killed)
+        for module, name in (("model.disk", "_remove"), ("model.text.replace", "put_back")):
+            dead.setattr(f"{module}.{name}", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            replace_tokenizer(folder, new)
+    replace_tokenizer(folder, new)
+    after = content_of(folder)
+    assert {name: after[name.replace(".", ".previous.")] for name in before} == before
+    assert {name: after[name].decode() for name in new.files} == new.files
+    assert len(after) == len(before) + len(new.files)
