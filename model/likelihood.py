@@ -57,12 +57,12 @@ def evaluate(
     device: torch.device,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     poll: Callable[[], None] = lambda: None,
-    total: Callable[[list[float]], list[float]] = list,
+    gathered: Callable[[list], list[list]] = lambda sums: [sums],
 ) -> Evaluation:
     """Scores every target of `batches`, which stand for `total_bytes` of text (0: bits per byte have no meaning).
 
     batches: anything with `tokens`, `targets` and `positions` (all int64 [B, T]; positions may be None) and `trained`,
-        the number of targets that are not IGNORE. poll: called before each of them. total: adds up over processes.
+        the number of targets that are not IGNORE. poll: called before each of them. gathered: the sums of each process.
 
     The model is back in its mode (train, eval) afterwards. Raises `SproutError` if there is nothing to score.
     """
@@ -81,7 +81,7 @@ def evaluate(
                 targets += batch.trained
     finally:
         model.train(was_training)
-    nats, targets, correct = total([nats, targets, correct])
+    nats, targets, correct = map(sum, zip(*gathered([nats, targets, correct])))
     if targets == 0:
         raise SproutError("there is no text to evaluate on")
     return Evaluation(nats, targets, total_bytes, correct)

@@ -167,9 +167,9 @@ class Step:
         self.metrics = self._mean_of_updates()
 
     def report(self, scores) -> None:
-        """Writes the `measures` of a validation to metrics.jsonl, and prints its text."""
+        """Writes the `measures` of a validation to metrics.jsonl, and prints its `words`."""
         self.record(**scores.measures)
-        self._machine.say(f"step {self.number}: {scores}")
+        self._machine.say(f"step {self.number}: {scores.words}")
 
     def show(self, samples: list[dict], text: str = "") -> None:
         """Prints what the network wrote after this step, as `text` if that is given; samples.jsonl keeps `samples`."""

@@ -18,15 +18,12 @@ class ValidationResult:
     measures: dict[str, float]
     words: str
 
-    def __str__(self) -> str:
-        return self.words
-
 
 def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     """Scores the held-out rows, shared out among the processes; a signal ends the run between two batches."""
     batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
     settings = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
-    found = evaluate(model, batches, total=_over_processes, **settings)
+    found = evaluate(model, batches, gathered=distributed.gathered, **settings)
     if rows.bytes:
         found = replace(found, bytes=rows.bytes_of(found.targets))
         name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
@@ -34,10 +31,6 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
         name, value, words = "val_token_accuracy", found.token_accuracy, f"token accuracy {found.token_accuracy:.1%}"
     words = f"validation loss {found.loss:.4f}, perplexity {in_short(found.perplexity, 2)}, {words}"
     return ValidationResult({"val_loss": found.loss, name: value}, words)
-
-
-def _over_processes(sums: list[float]) -> list[float]:
-    return [sum(each) for each in zip(*distributed.gathered(sums))]
 
 
 def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> list[dict]:

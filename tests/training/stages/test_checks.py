@@ -56,14 +56,14 @@ def test_a_validation_says_what_it_found(monkeypatch, total_bytes, measure, word
     result = checks.validate(None, rows, machine, 2)
     value = found.bits_per_byte if total_bytes else 0.75
     assert result.measures == {"val_loss": 2.0, measure: value}
-    assert str(result).startswith("validation loss 2.0000, perplexity 7.39, ") and words in str(result)
+    assert result.words.startswith("validation loss 2.0000, perplexity 7.39, ") and words in result.words
 
 
 def test_a_perplexity_beyond_all_bounds_stays_short(monkeypatch):
     monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: Evaluation(2400.0, 4, 40, 3))
     rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=0)
     result = checks.validate(None, rows, SimpleNamespace(device=None, inference=None, poll=None), 2)
-    assert str(result).startswith("validation loss 600.0000, perplexity 3.77e+260, token accuracy")
+    assert result.words.startswith("validation loss 600.0000, perplexity 3.77e+260, token accuracy")
     assert figures_in_words({"perplexity": math.exp(600), "tokens": 4}) == "perplexity 3.77e+260  tokens 4"
     assert "3.77e+260" in table([("text", Score("perplexity", 1, math.exp(600)))])[1]
     assert (in_short(math.inf, 2), in_short(999999.0, 2)) == ("inf", "999999.00")

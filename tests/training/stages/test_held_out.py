@@ -24,7 +24,7 @@ def test_pairs_are_counted_that_were_compared(monkeypatch):
     found = preferences.Completions(*scores.view(2, -1), *torch.ones(2, 2), None, None)
     monkeypatch.setattr(preferences, "compare", lambda *_: (found, None))
     result = preferences.validate(model, Rows(), MACHINE, 2, lambda pair: pair.chosen, beta=0.1)
-    assert "preferred in 1 of 2 pairs" in str(result)
+    assert "preferred in 1 of 2 pairs" in result.words
     monkeypatch.setattr(rewards, "judge", lambda *_: scores.view(2, -1))
     result = rewards.validate_rewards(model, Rows(), MACHINE, 2, lambda found, labels: found[0])
-    assert "preferred in 1 of 2 pairs" in str(result)
+    assert "preferred in 1 of 2 pairs" in result.words

@@ -161,9 +161,9 @@ def test_runs_without_a_step_or_a_number_or_a_description(tmp_path):
     assert "no loss that is a number" in text and "30 steps without a loss that is a number" in text
     logs = write_run(tmp_path, "odd_64")
     (logs / "run.json").write_text("{")
-    assert "run.json is damaged" in shown(tmp_path, names=("odd",)) and "step 30  last" in shown(
-        tmp_path, names=("odd",)
-    )
+    text = shown(tmp_path, names=("odd",))
+    # The path of the file decides where its line is broken.
+    assert "run.json is damaged" in " ".join(text.split()) and "step 30  last" in text
 
 
 @pytest.mark.parametrize(
