@@ -113,6 +113,10 @@ class OwnRendering:
             if role == "assistant" and "tool_calls" in self._lacks and message.get("tool_calls"):
                 calls = [_call(call) for call in message.pop("tool_calls")]
                 message["content"] = "\n".join(filter(None, [message["content"], *calls]))
+            if role == "assistant" and "arguments as text" in self._lacks and message.get("tool_calls"):
+                message["tool_calls"] = [
+                    call | {"arguments": _object(call["arguments"])} for call in message["tool_calls"]
+                ]
             if role == "tool" and "tool" in self._lacks:
                 message |= {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
         if tools and "tools" in self._lacks:
@@ -133,7 +137,7 @@ class OwnRendering:
                 lambda match: match[0] if said and match[0] in _TAGS else self._stand_ins[match[0]], value
             )
         if isinstance(value, dict):
-            return {key: self._as_text(inner, said) for key, inner in value.items()}
+            return {self._as_text(key, said): self._as_text(inner, said) for key, inner in value.items()}
         return [self._as_text(inner, said) for inner in value] if isinstance(value, list | tuple) else value
 
     def _try_out(self) -> int:
@@ -162,6 +166,9 @@ class OwnRendering:
                 written = ""
             if not all(word in written for word in words):
                 self._lacks.add(lacked)
+        if "tool_calls" not in self._lacks and not self._takes_text([user, calling, result, second], call):
+            self._lacks.add("arguments as text")
+            self.source += "arguments as objects"
         turns = [user, answer, other, second]
         try:
             self._template.render([system, *turns], [])
@@ -186,6 +193,14 @@ class OwnRendering:
             raise SproutError("its turns of the assistant end in several ways")
         return ends.pop()
 
+    def _takes_text(self, chat: list[dict], call: dict) -> bool:
+        """Whether the arguments of `call`, in turn 1 of `chat`, may be a text, OpenAI's form, as well as an object."""
+        as_text = chat[1] | {"tool_calls": [call | {"arguments": json.dumps(call["arguments"])}]}
+        try:
+            return self._template.render([chat[0], as_text, *chat[2:]], []) == self._template.render(chat, [])
+        except SproutError:
+            return False
+
 
 def _common(one: str, other: str) -> int:
     """How many characters two texts have in common at their beginnings."""
@@ -202,6 +217,15 @@ def _with_thoughts(turns: list[dict]) -> list[dict]:
 
 def _text(pieces: list[tuple[str | int, bool]]) -> str:
     return "".join(part for part, _ in pieces if isinstance(part, str))
+
+
+def _object(arguments: dict | str) -> dict | str:
+    """Arguments as an object; as they are where they are none."""
+    try:
+        found = json.loads(arguments) if isinstance(arguments, str) else arguments
+    except (ValueError, RecursionError):
+        return arguments
+    return found if isinstance(found, dict) else arguments
 
 
 def _call(call: dict) -> str:

@@ -79,9 +79,11 @@ def _differing_parts(old: Tokenizer, new: Tokenizer) -> list[str]:
 def _pieces_of_new_tokens(old: Tokenizer, new: Tokenizer) -> list[list[int]]:
     """For each id from `old.vocab_size` on, the old ids that spell it; none for an id without a token."""
     pieces: list[list[int]] = [[] for _ in range(new.vocab_size - old.vocab_size)]
+    # An added token stands there as it is written in texts, whatever the vocabulary's own spelling is.
+    added = {token.content for token in new.backend.get_added_tokens_decoder().values()}
     for token, index in new.vocab.items():
         if index >= old.vocab_size:
-            pieces[index - old.vocab_size] = pieces_of(old, token)
+            pieces[index - old.vocab_size] = old.encode(token) if token in added else pieces_of(old, token)
     return pieces
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.text.tokenizer import Tokenizer, is_control
+from model.text.tokenizer import Tokenizer
 
 
 def byte_alphabet() -> dict[str, int]:
@@ -41,10 +41,8 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[str], boundary: int) -> l
 
 
 def pieces_of(tokenizer: Tokenizer, token: str) -> list[int]:
-    """The ids that spell `token`, a token of another vocabulary, in that of `tokenizer`.
+    """The ids that spell `token`, a token that another tokenizer learnt, in the vocabulary of `tokenizer`.
 
     Works on the vocabulary's own spelling, so a token that is only part of a character has pieces too.
     """
-    if is_control(token):
-        return tokenizer.encode(token)
     return [piece.id for piece in tokenizer.backend.model.tokenize(token)]

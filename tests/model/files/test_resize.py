@@ -51,6 +51,17 @@ def test_old_rows_stay_and_new_rows_are_means_of_their_pieces(old, new):
             assert torch.allclose(resized[name][index].double(), expected, atol=1e-6)
 
 
+def test_words_that_were_added_begin_as_the_mean_of_what_spelled_them(old):
+    content, words = json.loads(old.files["tokenizer.json"]), ["公园", " park bench", "<|mine|>"]
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    content["added_tokens"] += [flags | {"id": old.vocab_size + n, "content": word} for n, word in enumerate(words)]
+    new = Tokenizer.from_files(old.files | {"tokenizer.json": json.dumps(content)})  # as add_tokens of transformers
+    weights = some_weights(old.vocab_size)
+    resized = resize_embeddings(weights, old, new)[EMBEDDING]
+    for row, word in enumerate(words, old.vocab_size):
+        assert torch.allclose(resized[row], weights[EMBEDDING][old.encode(word)].mean(dim=0), atol=1e-6)
+
+
 def test_a_token_that_is_part_of_a_character_is_made_of_its_bytes(old):
     new = extend(old, ["中中丹丹"], 1, 16)  # e4 b8 ad, e4 b8 b9: the first two bytes become a token
     weights = some_weights(old.vocab_size)
