@@ -220,6 +220,8 @@ def plan_of_rollouts(
     copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if has_reference else 0
     groups = _Groups(rows.rows_per_epoch, length, rows.kind, rows.passes, rows.caches)
     plan = plan_for(args, machine, model, groups, origin, base_rates=base_rates, parameters_beside=copied + beside)
+    # Attention sees the row of an answer, or of several that share a prompt, and not the whole group.
+    plan = replace(plan, footprint=replace(plan.footprint, row_length=rows.row_length, rows=group_size))
     if asked_for.fit:
         from training.engine.fitting import fitted  # other runs do not load these
         from training.engine.memory_of_compact import possibly_compact
