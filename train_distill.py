@@ -65,7 +65,7 @@ def main(argv=None):
     from training.stages.kinds import texts_or_chats
     from training.stages.on_policy import is_on_policy, own_answers
     from training.stages.starting_point import starting_point
-    from training.stages.teacher import lessons_of, open_teacher
+    from training.stages.teacher import lessons_of, open_teacher, with_teacher
 
     with Run(args, stage="distill") as run:
         # The two networks, and the data
@@ -85,6 +85,8 @@ def main(argv=None):
         beside = 0 if args.teacher_top_k else teacher.parameters
         plan = plan_for(args, machine, model, rows, origin, parameters_beside=beside)
         model.to(machine.device)
+        run.prepare(model, plan)
+        machine.seconds = with_teacher(machine.seconds, teacher, model, args)
 
         # The loss of a token, and the lessons: the teacher predicts in every step, or everything now
         divergence = Divergence(args.loss_type, args.temperature, args.jsd_beta)

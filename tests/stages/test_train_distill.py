@@ -18,6 +18,7 @@ from tests.stages.table import NEW_NETWORK, SHAPE, SIZE
 from tests.stages.workshop import Workshop, same
 from tests.support import make_tokenizer, random_network
 from tests.training.support import SMALL
+from training.engine import machine, speed
 from training.stages import on_policy
 from training.stages.teacher import Teacher
 
@@ -87,6 +88,19 @@ def test_the_first_loss_is_the_mean_over_the_answers_each_scored_alone(workshop,
     assert line["loss"] == pytest.approx(0.25 * ce + 0.75 * kl, rel=1e-4)
     agreed = (student.argmax(-1) == teacher.argmax(-1)).double().mean().item()
     assert line["teacher_agreement"] == pytest.approx(agreed, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "words, said", [((), "about 4 min"), (("--teacher_top_k=8",), "about 3 min"), (("--on_policy=0.5",), "")]
+)
+def test_the_time_of_the_plan_counts_a_teacher_that_is_asked_in_every_step(workshop, monkeypatch, words, said):
+    """A step of the student takes as long as three passes of its size, here a minute; the teacher is as large."""
+    monkeypatch.setattr(machine, "FEW_OPERATIONS", 0)
+    monkeypatch.setattr(speed, "micro_batch_seconds", lambda *_: 30.0)
+    teacher = ("--teacher_weight", workshop.folder / "start.pth")
+    found = workshop.train(f"time{len(said)}", *teacher, *words, "--max_steps=3", "--compile=off")
+    plan = next(line for line in found.said.splitlines() if line.startswith("steps     3, "))
+    assert (said in plan) if said else "about" not in plan
 
 
 def test_hard_labels_alone_are_fine_tuning(workshop):

@@ -72,7 +72,7 @@ def fit(
     grades = [grade for grade in grades[grades.index(asked) :] if grade != CHEAP or not compiled]
     sizes = [next((rows for rows in choices if footprint.total(rows, grade) <= limit), 0) for grade in grades]
     for grade, size in zip(grades, sizes, strict=True):
-        if size and (size in (choices[0], max(sizes)) or size * footprint.row_length >= ENOUGH_TOKENS):
+        if size and (size in (choices[0], max(sizes)) or size * footprint.rows * footprint.row_length >= ENOUGH_TOKENS):
             return size, grade
     needed = footprint.total(choices[-1], LAYERS) / 2**30
     raise UsageError(

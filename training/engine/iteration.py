@@ -47,7 +47,9 @@ class Iteration(Step):
             if index and self._machine.is_asked_to_end:
                 raise Interrupted(self._machine.interrupts.exit_code)
             seed_everything(self._seed, self.number, f"update {index}")
-            self._updates_left, self._started = 1, time.perf_counter()
+            self._updates_left = 1
+            if index > done:  # the first one's time begins with the step: to sample takes most of it
+                self._started = time.perf_counter()
             yield index
             if self._updates_left:
                 raise RuntimeError("a loop over `updates` calls step.update() once in each")
@@ -63,8 +65,8 @@ def mean_of_updates(lines: list[dict]) -> dict:
         values = [line[name] for line in lines if line.get(name) is not None]
         if name == "time/seconds":
             metrics[name] = sum(values)
-        elif name == "time/tokens_per_second":
-            metrics[name] = sum(line["time/seconds"] * line[name] for line in lines) / metrics["time/seconds"]
+        elif name in ("time/tokens_per_second", "time/share_of_peak"):
+            metrics[name] = sum(line["time/seconds"] * line.get(name, 0.0) for line in lines) / metrics["time/seconds"]
         elif not values or name in _OF_THE_LAST or name.startswith("time/"):
             metrics[name] = values[-1] if values else None
         elif name.startswith(("min_", "max_")):

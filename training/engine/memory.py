@@ -20,6 +20,7 @@ class Footprint:
     optimizer: str
     trainable: int  # number of parameters
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
+    rows: int = 1  # of a row of the plan, if that is a group of them
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
     compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
@@ -29,12 +30,12 @@ class Footprint:
 
     def parts(self, batch_size: int, checkpointing: bool | str = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
-        config = self.config
+        config, tokens = self.config, batch_size * self.rows * self.row_length
         total = config.num_parameters()
         if self.compact:
             from training.engine.memory_of_compact import compact_parts  # only with the flag
 
-            return compact_parts(self, total, self._activations(batch_size * self.row_length, checkpointing))
+            return compact_parts(self, total, self._activations(tokens, checkpointing))
         embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
         matrices = min(self.trainable, total - embeddings)
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices
@@ -43,15 +44,14 @@ class Footprint:
             "weights": 4 * total,
             "gradients": 4 * self.trainable,
             "optimizer": 8 * adam + 4 * (self.trainable - adam),
-            "activations": self._activations(batch_size * self.row_length, checkpointing),
+            "activations": self._activations(tokens, checkpointing),
         }
 
     def total(self, batch_size: int, checkpointing: bool | str = False) -> int:
         return sum(self.parts(batch_size, checkpointing).values())
 
     def _activations(self, tokens: int, checkpointing: bool | str) -> int:
-        config = self.config
-        d, f = config.hidden_size, config.intermediate_size
+        config, d, f = self.config, self.config.hidden_size, self.config.intermediate_size
         heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
         # The backward pass needs, per token and layer: nine float32 copies of the residual stream (the stream, and
         # each norm's square, factor and result); and in the compute type the normed inputs, q, k, v before and after

@@ -14,7 +14,7 @@ def spread(footprint: Footprint, mode: str, processes: int) -> Footprint:
 
     class Spread(type(footprint)):
         def parts(self, batch_size: int, checkpointing: bool = False) -> dict[str, int]:
-            return spread_parts(footprint, footprint.parts(batch_size, checkpointing), mode, processes)
+            return spread_parts(self, super().parts(batch_size, checkpointing), mode, processes)
 
         def total(self, batch_size: int, checkpointing: bool = False) -> int:
             return sum(self.parts(batch_size, checkpointing).values())

@@ -93,6 +93,11 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
     wrong = _misfit(saved, networks, updaters)
     if wrong:
         raise SproutError(f"{path} is not the state of this run: {wrong}; nothing of it was used")
+    if any(saved["kept"]) and (count := len(saved["kept"])) != distributed.world_size():
+        raise UsageError(
+            f"--resume: {path} keeps answers that {count} processes have sampled and not yet learned from: go on with"
+            f" {count}, at least to the end of that step"
+        )
     for name, network in networks.items():
         load_changing_state(network, saved["networks"][name])
     for name, updater in updaters.items():
@@ -147,8 +152,6 @@ def _misfit(saved: dict, networks: dict, updaters: dict) -> str | None:
     for name, kind in _TYPES.items():
         if name not in saved or not isinstance(saved[name], kind):
             return f"its {name} is missing or of a wrong kind"
-    if any(saved["kept"]) and len(saved["kept"]) != distributed.world_size():
-        return f"it keeps the rollouts of {len(saved['kept'])} processes"
     for name, network in networks.items():
         tensors, own = saved["networks"].get(name), changing_state(network)
         if not isinstance(tensors, dict) or tensors.keys() != own.keys():

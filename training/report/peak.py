@@ -48,5 +48,5 @@ def share_of_peak(machine, plan, tokens_per_second: float) -> dict[str, float]:
     peak = peak_of(torch.cuda.get_device_name(machine.device))
     if peak is None or machine.choice.dtype.itemsize != 2:
         return {}
-    operations = operations_per_token(plan.footprint.config, plan.row_length)
+    operations = operations_per_token(plan.footprint.config, plan.footprint.row_length)
     return {"time/share_of_peak": tokens_per_second * operations / (peak * machine.world_size)}

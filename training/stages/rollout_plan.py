@@ -51,6 +51,8 @@ def plan_of_rollouts(
     groups = _Groups(rows.rows_per_epoch, group_size * rows.row_length, rows.kind, rows.passes, rows.caches)
     how = {"base_rates": base_rates, "parameters_beside": parameters_beside}
     plan = plan_for(given, machine, model, groups, origin, **how)
+    # Attention sees the row of an answer, or of several that share a prompt, and not the whole group.
+    plan = replace(plan, footprint=replace(plan.footprint, row_length=rows.row_length, rows=group_size))
     if args.fit:
         plan = _fitted(plan, model, args, machine)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"

@@ -74,6 +74,15 @@ def open_teacher(args, tokenizer, device: torch.device) -> Teacher:
     return Teacher(loaded.model, loaded.source, device)
 
 
+def with_teacher(seconds: float | None, teacher: Teacher, student, args) -> float | None:
+    """How long a run takes, from the time of the student alone. A teacher that is asked in every step makes one of the
+    three passes that a network of its size would learn by. How long own answers take is not known before."""
+    if seconds is None or args.on_policy:
+        return None
+    asked, learning = (each.config.active_parameters() for each in (teacher.model, student))
+    return seconds if args.teacher_top_k else seconds * (1 + asked / (3 * learning))
+
+
 class LiveLessons:
     """Rows with a teacher that predicts each batch in its step. `name` is that of the teacher."""
 

@@ -1,6 +1,7 @@
 """Iterations of several updates, of two networks: interrupted anywhere and resumed, they end as if nothing had been."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from model.files.reading import read_checkpoint
 from tests.faults.processes import Running, together
 from tests.stages.workshop import same, write_texts
 from tests.training.engine.toy_stage import UPDATES, main
-from training.engine.iteration import mean_of_updates
+from training.engine.iteration import Iteration, mean_of_updates
 from training.engine.not_finite import DivergedError
 from training.engine.update import Updater
 from training.report.lines import read_metrics
@@ -71,6 +72,17 @@ def test_where_the_critic_diverges_the_policy_has_made_no_update_that_the_state_
     assert state["step"] * UPDATES + len(state["updates"]) == UPDATES + 1
     for each in state["updaters"]["model"]["optimizers"]:
         assert {int(moments["step"]) for moments in each["state"].values()} == {UPDATES + 1}
+
+
+def test_the_time_of_an_iteration_counts_what_it_samples(begin, monkeypatch):
+    """The end of --dry_run, the page of a run and the time left go by it."""
+    words, _ = begin
+    honest = Iteration.keep
+    monkeypatch.setattr(Iteration, "keep", lambda *words: time.sleep(0.5) or honest(*words))
+    main(words("slow"))
+    path = Path(words("slow")[1].removeprefix("--out_dir=")) / "logs" / f"toy_{SIZE}" / "metrics.jsonl"
+    for line in read_metrics(path):
+        assert line["time/seconds"] > 0.5 and line["time/tokens_per_second"] * line["time/seconds"] > 1
 
 
 def test_two_networks_learn_each_by_its_own_updates(uninterrupted):

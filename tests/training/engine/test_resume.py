@@ -77,6 +77,12 @@ def test_other_processes_are_told_which_flags_make_the_same_steps(tmp_path):
     assert len(resume.read(path, batch | same, allow_changed=True)[1]) == 2
 
 
+def test_answers_that_several_processes_have_sampled_are_learned_from_by_as_many():
+    saved = {name: kind() for name, kind in resume._TYPES.items()} | {"kept": [{"answers": {}}, {"answers": {}}]}
+    with pytest.raises(UsageError, match="that 2 processes have sampled .*: go on with 2, at least to the end of that"):
+        resume.restore(saved, RunState(), {}, {}, "a_resume.pth")
+
+
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(UsageError, match=r"there is no .*pretrain_32_resume.pth; start without --resume"):
         resume.read(tmp_path / "pretrain_32_resume.pth", IDENTITY)

@@ -68,7 +68,7 @@ def test_the_share_is_of_all_cards_and_shown(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H200")
     choice = SimpleNamespace(dtype=torch.bfloat16)
     machine = SimpleNamespace(device=torch.device("cuda", 0), choice=choice, world_size=2)
-    plan = SimpleNamespace(footprint=SimpleNamespace(config=PRESETS["26m"]), row_length=512)
+    plan = SimpleNamespace(footprint=SimpleNamespace(config=PRESETS["26m"], row_length=512), row_length=8 * 512)
     speed = 2 * 989 * TERA / operations_per_token(PRESETS["26m"], 512) / 4
     found = share_of_peak(machine, plan, speed)
     assert found == {"time/share_of_peak": pytest.approx(0.25)}

@@ -6,19 +6,23 @@ import numpy as np
 import pytest
 import torch
 
+from dataset.rows.prompts import PROMPTS
 from model.config import TransformerConfig
+from model.device import Device
 from model.errors import UsageError
 from model.generation import KVCache, new_generator
 from tests.stages.table import SHAPE
 from tests.support import make_tokenizer, random_network
+from train_grpo import parse_arguments
 from training.engine.fitting import ROOM
-from training.engine.memory import Footprint
+from training.engine.memory import Footprint, footprint_of
 from training.engine.state import RunState
 from training.losses.policy import LOSSES, policy_loss
 from training.stages import rollouts
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
-from training.stages.rollouts import Rollouts, from_kept, sample_answers, to_keep
+from training.stages.rollouts import Rollouts, from_kept, plan_of_rollouts, sample_answers, to_keep
 from training.stages.sampling_memory import bytes_of_an_answer, cache_of_an_answer
+from training.stages.starting_point import Origin
 
 ROW, T = 24, 0.7
 # Prompt, then tokens of the policy (True) and of the environment (False).
@@ -92,6 +96,19 @@ def test_the_memory_of_keys_and_values_is_that_of_the_cache(network):
     cache = KVCache(network.config, 3, 40)
     footprint = run_of(network, 32, 8).plan.footprint
     assert 3 * cache_of_an_answer(footprint, 33) == cache.keys.nbytes + cache.values.nbytes
+
+
+def test_the_plan_counts_what_an_answer_sees_and_not_its_group(network):
+    """Half precision on a CPU keeps the weights of attention, and a row holds an answer or shares a prompt."""
+    args = parse_arguments(["--dtype=bfloat16", "--batch_size=2", "--accumulation_steps=1", "--group_size=8"])
+    machine = SimpleNamespace(choice=Device(torch.device("cpu"), torch.bfloat16, ""), world_size=1, shards=None)
+    rows = SimpleNamespace(rows_per_epoch=64, row_length=512, kind=PROMPTS, passes=np.ones(1), caches=[], held_out=None)
+    machine.say, origin, rates = print, Origin("a network", stage="full_sft"), {"ours": {"adamw": 1e-4}}
+    plan = plan_of_rollouts(args, machine, network, rows, origin, rates, 8, False)
+    alone = footprint_of(network, 512, "adamw", machine.choice)
+    assert plan.row_length == 8 * 512 and plan.batch_size == 2
+    assert plan.footprint.parts(2) == alone.parts(2 * 8)
+    assert plan.footprint.parts(2, "cheap") == alone.parts(2 * 8, "cheap")
 
 
 # Two prompts, one of a single token, with several answers each.
