@@ -20,7 +20,7 @@ class Words:
     def __init__(self, *pieces):
         self.pieces, self.prompts = pieces, []
 
-    def write(self, prompt):
+    def write(self, prompt, goes_on=False):
         self.prompts.append(prompt)
         for piece in self.pieces:
             if isinstance(piece, BaseException):
