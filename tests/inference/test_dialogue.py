@@ -121,6 +121,7 @@ def test_what_is_saved_can_be_trained_on(renderer, tmp_path, capsys, monkeypatch
         ("save", ".", "exists already"),
         ("save", "taken.jsonl/a", "cannot write"),
         ("save", "x" * 300, "choose another"),
+        ("save", "a\0b", "choose another"),
         ("save", "", "needs the name"),
         ("sav", "a", "no command /sav"),
     ],
