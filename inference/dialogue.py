@@ -28,7 +28,7 @@ def continue_text(writer: Writer, tokenizer: Tokenizer, beginning: str, texts: T
     screen, written = Screen(), beginning
     screen.show(beginning)
     try:
-        for piece in writer.write([tokenizer.bos_id, *tokenizer.encode(beginning)]):
+        for piece in writer.write([tokenizer.bos_id, *tokenizer.encode(beginning)], goes_on=True):
             screen.show(piece.text)
             written += piece.text
     finally:

@@ -1,6 +1,22 @@
 """Text from tokens as they come; an incomplete character is held back until its rest has come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from model.text.tokenizer import Tokenizer
+
+
+def decode_behind(tokenizer: Tokenizer, prompt: Sequence[int]) -> Callable[[list[int]], str]:
+    """`decode` for the ids that go on with the text of `prompt`.
+
+    In the manner of SentencePiece a decoder drops the space at the beginning of a text, which here would join two
+    words. So a token of the prompt is decoded with them.
+    """
+    if not tokenizer.byte_level:
+        for token in reversed(prompt):
+            text = tokenizer.decode([token])
+            if text.strip() and "\ufffd" not in text:
+                return lambda ids: tokenizer.decode([token, *ids])[len(text) :]
+    return tokenizer.decode
 
 
 class TextStream:

@@ -37,5 +37,6 @@ def write_records(path: str | Path, records: list[dict]) -> None:
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     try:
         write_atomically(path, lambda file: file.write(lines.encode("utf-8")))
-    except OSError as error:  # the name is too long
-        raise SproutError(f"{path} cannot be written ({error.strerror}): choose another name") from error
+    except (OSError, ValueError) as error:  # the name is too long, or no name of a file
+        reason = getattr(error, "strerror", None) or error
+        raise SproutError(f"{path} cannot be written ({reason}): choose another name") from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from inference.text_stream import TextStream
+from inference.text_stream import TextStream, decode_behind
 from model.decoding import rearrange
 from model.device import Device
 from model.generation import new_generator, new_tokens
@@ -46,18 +46,21 @@ class Writer:
         max_new_tokens: int = 256,
         seed: int | None = None,
     ):
-        self._model, self._decode, self._device = model, tokenizer.decode, device.device
+        self._model, self._tokenizer, self._device = model, tokenizer, device.device
         self._end_ids, self._sampling, self._max_new_tokens = end_ids, sampling, max_new_tokens
         self._seed = seed
         self._precision = ready_to_generate(model, device, dtype)
 
-    def write(self, prompt: Sequence[int]) -> Iterator[Piece]:
+    def write(self, prompt: Sequence[int], goes_on: bool = False) -> Iterator[Piece]:
         """Yields what follows `prompt`, a piece for each token and one more for what was held back.
+
+        goes_on: whether its text goes on with that of the prompt, and is no text of its own.
 
         Raises `SproutError` for a prompt that leaves no position for an answer, and where the network computes
         something that is not a number.
         """
-        text, count, started = TextStream(self._decode), 0, time.perf_counter()
+        decode = decode_behind(self._tokenizer, prompt) if goes_on else self._tokenizer.decode
+        text, count, started = TextStream(decode), 0, time.perf_counter()
         tokens = new_tokens(
             self._model,
             [prompt],

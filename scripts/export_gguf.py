@@ -105,7 +105,8 @@ def export(args, loaded, tokenizer, end_of_turn, files) -> None:
     loss_of = measure(args, loaded)
     loss = loss_of(loaded)
     rows = [("type", "megabytes", "bits a weight", *(("loss", "perplexity") if loss else ()), "file")]
-    rows += [("the weight", "", "", *figures(loss), loaded.source)] if loss else []
+    source = loaded.source + (f" with {args.lora}" if args.lora else "")
+    rows += [("the weight", "", "", *figures(loss), source)] if loss else []
     said = set()
     for kind, file in files.items():
         with tqdm(total=100, desc=f"packing {kind}", unit="%", delay=10, leave=False) as bar:

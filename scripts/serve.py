@@ -65,7 +65,9 @@ def listening(host: str, port: int) -> socket.socket:
         listens = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         reason = str(error.strerror).partition(" (while")[0]  # Python repeats the address
-        raise UsageError(f"nothing can answer at {host}, port {port} ({reason}): give another --port") from error
+        raise UsageError(
+            f"nothing can answer at {host}, port {port} ({reason}): give another --host or --port"
+        ) from error
     # Without it a small packet waits for the one before to be acknowledged: 40 ms. asyncio sets it for its own sockets.
     listens.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listens

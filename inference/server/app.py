@@ -287,7 +287,8 @@ async def _failed(request: Request, failure: Failure) -> Response:
 
 async def _no_route(request: Request, error: HTTPException) -> Response:
     about = "there is no such route" if error.status_code == 404 else str(error.detail)
-    return _error(error.status_code, f"{about}: {request.method} {request.url.path}", headers=error.headers)
+    advice = "" if request.url.path.startswith("/v1/") else "; give your program an address that ends in /v1"
+    return _error(error.status_code, f"{about}: {request.method} {request.url.path}{advice}", headers=error.headers)
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:

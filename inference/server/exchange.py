@@ -9,7 +9,7 @@ from inference.server.engine import Busy, Engine, Part, Writing
 from inference.server.parameters import BadRequest
 from inference.server.requests import Asked, Chat, Completion
 from inference.server.shelf import Served
-from inference.text_stream import TextStream
+from inference.text_stream import TextStream, decode_behind
 from inference.tools.calls import CALL
 from model.running_batch import Row
 
@@ -123,11 +123,12 @@ class Exchange:
             top=asked.top,
             scores_prompt=bool(prompt.offsets),
         )
+        tokenizer = self.served.tokenizer
         return Writing(
             row,
             self.served.batch,
             self.served.precision,
-            self.served.tokenizer.decode,
+            decode_behind(tokenizer, prompt.ids) if isinstance(asked, Completion) else tokenizer.decode,
             self._queue,
             choice=choice,
             max_tokens=min(wanted, room),

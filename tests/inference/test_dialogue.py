@@ -20,7 +20,7 @@ class Words:
     def __init__(self, *pieces):
         self.pieces, self.prompts = pieces, []
 
-    def write(self, prompt):
+    def write(self, prompt, goes_on=False):
         self.prompts.append(prompt)
         for piece in self.pieces:
             if isinstance(piece, BaseException):
@@ -121,6 +121,7 @@ def test_what_is_saved_can_be_trained_on(renderer, tmp_path, capsys, monkeypatch
         ("save", ".", "exists already"),
         ("save", "taken.jsonl/a", "cannot write"),
         ("save", "x" * 300, "choose another"),
+        ("save", "a\0b", "choose another"),
         ("save", "", "needs the name"),
         ("sav", "a", "no command /sav"),
     ],

@@ -70,7 +70,7 @@ def test_the_printed_command_can_be_pasted(weights, tmp_path, capsys):
     assert f"{folder / 'Modelfile'} was for my m.gguf, and is for chat.gguf now" in capsys.readouterr().out
 
 
-def test_adapters_are_merged_on_the_way(weights, tmp_path):
+def test_adapters_are_merged_on_the_way(weights, tmp_path, capsys):
     network = load_model(weights / "full_sft_64.pth").model
     add_lora(network, Lora(rank=2, alpha=8.0, targets=("q_proj", "down_proj")))
     with torch.no_grad():
@@ -79,7 +79,10 @@ def test_adapters_are_merged_on_the_way(weights, tmp_path):
                 parameter.normal_(generator=torch.Generator().manual_seed(1))
     save_lora(tmp_path / "lora.pth", network, stage="lora")
     flags = ["--lora", str(tmp_path / "lora.pth"), "--save_file", str(tmp_path / "m.gguf"), "--type", "f32"]
-    main(["--weight_path", str(weights / "full_sft_64.pth"), *flags])
+    (tmp_path / "texts.txt").write_text("a small text of even smaller words")
+    main(["--weight_path", str(weights / "full_sft_64.pth"), *flags, "--data_path", str(tmp_path / "texts.txt")])
+    (measured,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("the weight ")]
+    assert measured.endswith(f"full_sft_64.pth with {tmp_path / 'lora.pth'}")  # whose loss the line tells
     merge_lora(network)
     opened = load_model(tmp_path / "m.gguf").model.state_dict()
     for name, tensor in network.state_dict().items():

@@ -1,6 +1,7 @@
 """Requests that mean nothing, clients that go, crowds: the server says what is wrong, and lives."""
 
 import asyncio
+import gzip
 import json
 import threading
 from dataclasses import replace
@@ -136,7 +137,10 @@ def test_other_refusals(http):
     refused(http.post(CHAT, json={"messages": HI, "model": "../../etc/passwd"}), 404)
     assert "full_sft_32" in refused(http.get("/v1/models/none"), 404)
     assert http.get("/v1/models/full_sft").json()["id"] == "full_sft_32"  # as a request may name it
-    refused(http.get("/nothing"), 404)
+    assert "ends in /v1" in refused(http.post("/chat/completions", json={"messages": HI}), 404)
+    assert "ends in /v1" not in refused(http.post("/v1/nothing", json={}), 404)
+    packed = {"content": gzip.compress(b"{}"), "headers": {"content-encoding": "gzip"}}
+    assert "uncompressed" in refused(http.post(CHAT, **packed), 415)
     refused(http.get(CHAT), 405)
     refused(http.post(CHAT, content=b" " * 200_000), 413)
     refused(http.get("/v1/models", headers={"host": "evil.example:80"}), 403)

@@ -45,7 +45,7 @@ class Script:
     def __init__(self, renderer, *said):
         self.renderer, self.turns, self.prompts = renderer, list(said), []
 
-    def write(self, prompt):
+    def write(self, prompt, goes_on=False):
         self.prompts.append(prompt)
         turn = self.turns.pop(0)
         if isinstance(turn, str):
