@@ -22,7 +22,7 @@ def exit_code_of(error: BaseException) -> int | None:
     if isinstance(error, OSError):
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             _say(f"the disk is full ({error}): make room; what was saved before is intact")
-        elif error.errno in (errno.EIO, errno.ESTALE):
+        elif error.errno in (errno.EIO, errno.ESTALE) or (error.errno == errno.EROFS and error.filename is None):
             _say(f"the disk or network drive fails ({error}): check it; what was saved before is intact")
         elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
             _say(f"{error.filename}: {error.strerror}: check the path and the rights to it")

@@ -137,7 +137,12 @@ def refuse_scale_of_nothing(args) -> None:
         raise UsageError("--lora_scale is for --lora, which is not given")
 
 
+def is_taken(path: str) -> bool:
+    """Whether something is there that would be lost. A run that was killed as it began leaves an empty file."""
+    return os.path.lexists(path) and not (os.path.isfile(path) and os.path.getsize(path) == 0)
+
+
 def refuse_existing(flag: str, path: str) -> None:
     """Raises `UsageError` if the output file that `flag` names exists already."""
-    if os.path.lexists(path):
+    if is_taken(path):
         raise UsageError(f"{flag} {path} exists already, and is left as it is: choose another name")

@@ -38,12 +38,9 @@ class GrowingFile:
 
     def _new(self):
         """Raises `UsageError` if another run has made the file since the arguments were read."""
-        try:
-            file = open(self.path, "xb", buffering=0)
-        except FileExistsError:
-            refuse_existing("--save_file", str(self.path))
-            raise
+        file = open(self.path, "ab", buffering=0)
         self._take(file)
+        refuse_existing("--save_file", str(self.path))
         self._note(0)  # so that a run that is killed in its first part can go on, too
         return file
 

@@ -11,7 +11,6 @@ is a blank one. Pairs are written as they are found: a run that was killed goes 
 
 import json
 import math
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import count, positive, positive_int, run_main
-from inference.arguments import add_weight_arguments, refuse_existing, refuse_scale_of_nothing
+from inference.arguments import add_weight_arguments, is_taken, refuse_existing, refuse_scale_of_nothing
 from inference.growing_file import GrowingFile, progress_of
 from inference.terminal import say
 from model.errors import SproutError, UsageError
@@ -76,7 +75,7 @@ def refuse_contradictions(args) -> None:
     if progress_of(args.save_file).exists():
         if not args.resume:
             raise UsageError(f"--save_file {args.save_file} is of a run that did not end: go on with it by --resume")
-    elif os.path.lexists(args.save_file) and args.resume:
+    elif is_taken(args.save_file) and args.resume:
         raise UsageError(f"--save_file {args.save_file} is of no run that was interrupted, so it is left as it is")
     else:
         refuse_existing("--save_file", args.save_file)

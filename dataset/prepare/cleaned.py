@@ -17,8 +17,7 @@ from dataset.prepare.duplicates.repeated_lines import RepeatedLines, line_hashes
 from dataset.prepare.parts import equal_together
 from dataset.prepare.reading import Chunk
 from dataset.prepare.settings import Settings
-from dataset.prepare.work import file_of
-from model.disk import write_atomically
+from dataset.prepare.work import file_of, write_sealed
 
 BEGINNING = 1000  # characters of a dropped document that the side file shows
 
@@ -34,7 +33,7 @@ def clean_chunk(job: tuple[str, Settings, Chunk]) -> int:
         counted = [row["text"] for row in rows if "text" in row and not settings.is_code(row["file"])]
         _write_lines(folder, chunk.number, counted)
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_atomically(done, lambda file: file.write(lines.encode("utf-8", "backslashreplace")))
+    write_sealed(folder, done, lambda file: file.write(lines.encode("utf-8", "backslashreplace")))
     return chunk.position
 
 
@@ -67,7 +66,7 @@ def _write_lines(folder: str, number: int, texts: list[str]) -> None:
         "counts": np.array([len(each) for each in lines], np.int64),
         "lines": np.concatenate([*lines, np.zeros(0, np.uint64)]),
     }
-    write_atomically(file_of(folder, "lines", number, "npz"), lambda file: np.savez(file, **arrays))
+    write_sealed(folder, file_of(folder, "lines", number, "npz"), lambda file: np.savez(file, **arrays))
 
 
 def _key(text: str, lines: np.ndarray) -> int:

@@ -13,8 +13,7 @@ from dataset.prepare.duplicates.minhash import BANDS
 from dataset.prepare.judged import DOCUMENT
 from dataset.prepare.parts import slices
 from dataset.prepare.settings import Settings
-from dataset.prepare.work import file_of
-from model.disk import write_atomically
+from dataset.prepare.work import file_of, write_sealed
 
 OPEN_FILES = 32
 
@@ -75,7 +74,7 @@ class Documents:
                 done += len(found)
 
         for write in (rows, keys, bands):
-            write_atomically(self.path / f"{write.__name__}.npy", write)
+            write_sealed(self.folder, self.path / f"{write.__name__}.npy", write)
 
     def _mapped(self, name: str) -> np.ndarray:
         with open(self.path / name, "rb") as file:

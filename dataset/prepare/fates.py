@@ -10,8 +10,8 @@ from dataset.prepare.mixing import copies_of, epochs_of, weights_by_temperature
 from dataset.prepare.parts import equal_together, slices
 from dataset.prepare.settings import Settings
 from dataset.prepare.splitting import validation_of
+from dataset.prepare.work import write_sealed
 from dataset.records.reading import bar_over
-from model.disk import write_atomically
 
 CALLED = {"text": "texts", "chat": "chats", "preference": "pairs"}
 
@@ -61,7 +61,7 @@ def heads_of(documents: Documents, settings: Settings) -> np.ndarray:
                     heads_by_side.append(heads)
         heads_by_side = heads_by_side or [np.arange(len(documents), dtype=np.int32)] * len(documents.sides)
         heads = heads_by_side[0][:, None] if len(heads_by_side) == 1 else np.stack(heads_by_side, axis=1)
-        write_atomically(path, lambda file: np.save(file, heads))
+        write_sealed(documents.folder, path, lambda file: np.save(file, heads))
     return np.load(path, mmap_mode="r")
 
 

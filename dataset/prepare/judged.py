@@ -22,8 +22,7 @@ from dataset.prepare.judging.judging import judge
 from dataset.prepare.judging.language import language
 from dataset.prepare.report import length_class
 from dataset.prepare.settings import Settings
-from dataset.prepare.work import file_of
-from model.disk import write_atomically
+from dataset.prepare.work import file_of, write_sealed
 
 DOCUMENT = np.dtype(
     [
@@ -69,12 +68,13 @@ def judge_chunk(job: tuple[str, Settings, int, str]) -> None:
 
 def write_judged(folder, stage: str, number: int, documents: np.ndarray, lines: list[bytes], dropped, counts) -> None:
     """The files of a chunk, as this module's docstring lists them, in `stage` instead of `judged`."""
-    write_atomically(file_of(folder, stage, number, "jsonl"), lambda file: file.writelines(lines))
-    write_atomically(file_of(folder, stage, number, "npy"), lambda file: np.save(file, documents))
     counted = json.dumps({"dropped": dropped, "counts": counts}, ensure_ascii=False)
-    write_atomically(
-        file_of(folder, stage, number, "json"), lambda file: file.write(counted.encode("utf-8", "backslashreplace"))
-    )
+    for end, write in (
+        ("jsonl", lambda file: file.writelines(lines)),
+        ("npy", lambda file: np.save(file, documents)),
+        ("json", lambda file: file.write(counted.encode("utf-8", "backslashreplace"))),
+    ):
+        write_sealed(folder, file_of(folder, stage, number, end), write)
 
 
 class Judged:

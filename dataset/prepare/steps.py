@@ -21,7 +21,7 @@ from dataset.prepare.reading import CHARACTERS, FORMS, chunks
 from dataset.prepare.report import Report
 from dataset.prepare.settings import Settings
 from dataset.prepare.settling import settled_texts
-from dataset.prepare.work import WorkFolder
+from dataset.prepare.work import WorkFolder, write_sealed
 from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION, write_dropped, write_results
 from dataset.records.reading import bar_over, size_of
 from model.disk import previous_path, sync_folder, write_atomically
@@ -94,7 +94,7 @@ def _count_lines(folder: Path, chunks: list[int]) -> None:
     path = folder / "repeated.npy"
     if not path.exists():
         counted = count_lines(folder, chunks)
-        write_atomically(path, lambda file: np.save(file, counted.counts))
+        write_sealed(folder, path, lambda file: np.save(file, counted.counts))
 
 
 def _write(settings: Settings, work: WorkFolder, forms: list[str]) -> tuple[Report, list[str]]:

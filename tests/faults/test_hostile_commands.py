@@ -96,7 +96,10 @@ def test_what_the_machine_refuses_is_a_sentence(place, monkeypatch):
     refusals = {
         "memory is used up": [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), _OutOfMemory],
         "check the path and the rights": [PermissionError(13, "Permission denied", "out/x")],
-        "network drive fails": [OSError(5, "Input/output error"), OSError(5, "Input/output error", "out/x")],
+        "network drive fails": [
+            *(OSError(5, "Input/output error", *name) for name in ((), ("out/x",))),
+            OSError(30, "Read-only file system"),
+        ],
     }
     for expected, errors in refusals.items():
         for error in errors:

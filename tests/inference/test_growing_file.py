@@ -6,8 +6,9 @@ from collections import Counter
 
 import pytest
 
+from inference.arguments import refuse_existing
 from inference.growing_file import GrowingFile
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files stands for a full disk")
@@ -51,3 +52,21 @@ def test_a_run_that_was_killed_in_its_first_part_begins_again_with_resume(tmp_pa
         file.add([{"prompt": "a"}], 1, Counter())
     assert [each.name for each in tmp_path.iterdir()] == ["a.jsonl"]
     assert (tmp_path / "a.jsonl").read_bytes() == b'{"prompt": "a"}\n'
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_that_was_killed_as_it_began_is_not_in_the_way(resume, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.touch()
+    refuse_existing("--save_file", str(path))
+    with GrowingFile(str(path), {}, resume) as file:
+        file.add([{"prompt": "a"}], 1, Counter())
+    assert path.read_bytes() == b'{"prompt": "a"}\n'
+
+
+def test_a_file_that_another_run_has_just_finished_is_left_as_it_is(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("{}\n")
+    with pytest.raises(UsageError, match="exists already"):
+        GrowingFile(str(path), {}, False)
+    assert path.read_text() == "{}\n" and len(list(tmp_path.iterdir())) == 1

@@ -123,3 +123,30 @@ def test_a_damaged_unfinished_run_is_named(damage, sources, tmp_path):
     (tmp_path / "unfinished" / "run.json").write_text(damage)
     with pytest.raises(SproutError, match=r"run.json is damaged: remove .*unfinished, and begin anew"):
         run(sources[1:2], tmp_path, "--resume")
+
+
+def test_damage_to_the_work_of_a_killed_run_is_named(sources, tmp_path, monkeypatch):
+    """A copy that was cut off, or a bad disk, would leave documents out, or change them, without a word."""
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as now:
+        now.setattr("dataset.prepare.steps.write_dropped", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(sources, tmp_path, "--rules", "none")
+    unfinished = tmp_path / "unfinished"
+    work = [path for path in unfinished.rglob("*.*") if path.parent != unfinished or path.name == "repeated.npy"]
+    assert {"judged", "lines", "text-judged", "unfinished"} <= {path.parent.name for path in work}
+    for path in work:
+        whole = path.read_bytes()
+        middle = len(whole) // 2
+        for damaged in (whole[:middle], whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]):
+            path.write_bytes(damaged)
+            with pytest.raises(SproutError, match=f"{path} is damaged: remove .*unfinished, and begin anew"):
+                run(sources, tmp_path, "--rules", "none", "--resume")
+        path.write_bytes(whole)
+    with open(unfinished / "seals.jsonl", "ab") as seals:
+        seals.write(b'["judged/0000000.js')  # a kill cut it off
+    run(sources, tmp_path, "--rules", "none", "--resume")
+    assert not unfinished.exists()
