@@ -182,7 +182,7 @@ EXPORT = """
 PREVIEW = """
 {f}/a.jsonl --max_seq_len 0                 | must be at least 1
 {f}/a.jsonl --examples -1                   | at least 0
-{f}/a.xlsx                                  | must end in .jsonl
+{f}/a.xlsx                                  | save the table as CSV
 {f}/a.jsonl:0.5                             | must end in .jsonl
 """
 
