@@ -13,6 +13,7 @@ from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import detect_format, read_documents
 from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import find_kind, unknown_shape
+from dataset.records.odd_lines import UNKNOWN, another_file
 from dataset.records.preferences import PREFERENCE
 from dataset.records.prompts import PROMPT, PROMPT_OR_CHAT, is_left_blank
 from dataset.records.reading import bar_over, check_file, size_of
@@ -115,7 +116,8 @@ def survey(
     if not found.records:
         first = next(iter(found.first_bad.values()), None)
         bad = f"{found.bad.total():,} bad lines: the first is {first}" if first else "it is empty"
-        raise SproutError(f"{path} holds no record that can be used, {bad}")
+        advice = f": {another_file(path)}" if first and first.reason == UNKNOWN else ""
+        raise SproutError(f"{path} holds no record that can be used, {bad}{advice}")
     return found
 
 

@@ -8,6 +8,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 
+from dataset.records.odd_files import DASHES
 from model.errors import UsageError
 
 # Flags of MiniMind, of early 2025 and later, and ours with the same meaning.
@@ -268,6 +269,8 @@ def sentences_about(unknown: Sequence[str], flags: Sequence[str]) -> str:
 
 def sentence_about(flag: str, flags: Sequence[str]) -> str:
     """What is said of a flag that is not among `flags`: the one that was meant, or what Sprout does instead."""
+    if flag.startswith(tuple(DASHES)):
+        return f"unknown flag {flag}: a flag begins with two hyphens, --{flag.lstrip(DASHES + '-')}"
     if not flag.startswith("-"):
         is_weight = "--weight" in flags and (flag.endswith(".pth") or not set(flag) & set("./\\"))  # a name is plain
         where = "--weight" if is_weight else "--data_path"

@@ -19,8 +19,8 @@ COMMANDS = {
     "/help": "these lines",
     "/exit": "end, as Ctrl-D does",
 }
-# "/usr/bin/env: what is it?" is a question.
-_COMMAND = re.compile(r"/([a-zA-Z][\w-]*|\?)(?:\s+(.*))?", re.DOTALL)
+# "/usr/bin/env: what is it?" is a question. Chinese keyboards write the other two signs for the key of a slash.
+_COMMAND = re.compile(r"[/／、]([a-zA-Z][\w-]*|\?)(?:\s+(.*))?", re.DOTALL)
 
 
 def continue_text(writer: Writer, tokenizer: Tokenizer, beginning: str, texts: Texts | None = None) -> None:

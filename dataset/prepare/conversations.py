@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from dataset.records.conversations import CHAT, Conversation
-from dataset.records.kinds import KINDS, find_kind
+from dataset.records.kinds import KINDS, find_kind, in_english
 from dataset.records.preferences import PREFERENCE, Pair
 
 SAID = ("content", "reasoning_content")  # what of a message is text
@@ -31,7 +31,9 @@ def reader_of_conversations(fields: dict) -> Callable[[dict], list[tuple[str, st
 def other_kind(fields: dict) -> str:
     """What an error says first of records that are known, but not prepared."""
     kind, _ = find_kind(fields, KINDS) or (None, None)
-    return f"this is {kind.what}, and only texts, chats and pairs are prepared; else " if kind else ""
+    if kind is None:
+        return f"{meant}; else " if (meant := in_english(fields)) else ""
+    return f"this is {kind.what}, and only texts, chats and pairs are prepared; else "
 
 
 def _record(conversation: Conversation) -> dict:

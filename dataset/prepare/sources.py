@@ -13,6 +13,8 @@ from pathlib import Path
 from dataset.command_line import refuse_same_file
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, Record, clean_string, list_keys
 from dataset.records.odd_files import refusal
+from dataset.records.odd_lines import HOLDS_JSON
+from dataset.records.plain_text import is_json
 from dataset.records.reading import (
     ACCEPTED,
     COMPRESSED,
@@ -184,6 +186,8 @@ def _whole_file(path: Path, kind: str) -> SourceDocument | BadLine:
     text = _decoded(b"".join(lines))
     if text is None:
         return BadLine(str(path), 1, "not UTF-8, UTF-16 or GB18030")
+    if kind == "text" and is_json(text.splitlines() or [""]):
+        return BadLine(str(path), 1, HOLDS_JSON)
     return SourceDocument(str(path), 1, text, kind)
 
 

@@ -5,6 +5,7 @@ loads the readers of that one.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from dataset.records.conversations import CHAT
 from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
@@ -16,6 +17,15 @@ from dataset.records.unpaired import UNPAIRED
 from model.errors import UsageError
 
 KINDS = (TEXT, UNPAIRED, CHAT, PREFERENCE, SCORED, PROMPT)
+# Names of columns in Chinese, and what formats call them.
+IN_ENGLISH = {
+    **dict.fromkeys(("问题", "提问", "问"), "question"),
+    **dict.fromkeys(("回答", "答案", "答"), "answer"),
+    **dict.fromkeys(("文本", "正文", "内容"), "text"),
+    "指令": "instruction",
+    "输入": "input",
+    "输出": "output",
+}
 
 
 def find_kind(fields: dict, kinds: Sequence[RecordKind]) -> tuple[RecordKind, Format] | None:
@@ -49,7 +59,9 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     if len(others) > 1:
         others = [other for other in others if other is not PROMPT]  # a part of what the others are
     is_another = "".join(f"this is {other.what}; " for other in others)
-    if not others and TEXT in wanted and (key := _text_by_another_name(fields)):
+    if not others and (meant := in_english(fields)):
+        is_another = f"{meant}; "
+    elif not others and TEXT in wanted and (key := _text_by_another_name(fields)):
         is_another = f'this may be a text with "{key}" in place of "text": rename that key; '
     if inner := [key for key, value in fields.items() if _is_list_of_objects(value)]:
         key = " ".join(inner[0].split())[:40]
@@ -61,12 +73,23 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     nearest = min(formats, key=lambda one: (len(one.keys - fields.keys()), -len(one.keys)))
     missing = ", ".join(f'"{key}"' for key in sorted(nearest.keys - fields.keys()))
     differs = f"{missing} missing" if missing else "but its values are of another shape"
-    names = list(dict.fromkeys(one.name for one in formats if one.name != nearest.name))
+    in_turn = (one for each in zip_longest(*(kind.formats for kind in wanted)) for one in each if one)
+    names = list(dict.fromkeys(one.name for one in in_turn if one.name != nearest.name))
     more = f"; or another format: {', '.join(names[:8])}{', ...' * (len(names) > 8)}" if names else ""
     accepted = f"{list_keys(fields)}; accepted: {nearest.shape}"
     if others in ([], [PROMPT]):  # nearly every broken record asks something
         return BadRecord(UNKNOWN, f"{is_another}{accepted}, {differs}{more}")
     return BadRecord(OTHER_KIND, f"{is_another}{accepted}{more}")
+
+
+def in_english(fields: dict) -> str:
+    """What a record with columns that are named in Chinese becomes by formats' names for them; "" if nothing."""
+    renamed = {key: IN_ENGLISH[key] for key in fields if key in IN_ENGLISH and IN_ENGLISH[key] not in fields}
+    found = find_kind({renamed.get(key, key): value for key, value in fields.items()}, KINDS)
+    if not renamed or found is None:
+        return ""
+    old, new = (" and ".join(f'"{name}"' for name in names) for names in (renamed, renamed.values()))
+    return f"with {new} in place of {old} this is {found[0].what}"
 
 
 def _is_list_of_objects(value) -> bool:

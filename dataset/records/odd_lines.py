@@ -15,6 +15,7 @@ UNPACKS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
 UNKNOWN, NO_TEXT, NOT_TEXT = "the shape is unknown", "there is no text", "not a text file"
 OTHER_KIND, NOT_DATA = "the record is of another kind", "not a data file"
+HOLDS_JSON = "it holds JSON: end its name in .jsonl, or in .json if it is one array"
 
 # How files with a wrong name begin, and what to do about them.
 OTHER_FILES = {
@@ -25,7 +26,7 @@ OTHER_FILES = {
     b"PAR1": "it is a parquet file: end its name in .parquet",
     b"ARROW1": "it is a file of Arrow: end its name in .arrow",
     b"%PDF-": "it is a PDF: save its text, not the PDF itself",
-    b"PK\x03\x04": "it is a zip archive or a weight, not data",
+    b"PK\x03\x04": "it is a zip archive or a weight, not data, or a workbook: save that as CSV in UTF-8",
     b"\xff\xfe": "it is UTF-16 or UTF-32: save it as UTF-8",
     b"\xfe\xff": "it is UTF-16: save it as UTF-8",
     b"\0\0\xfe\xff": "it is UTF-32: save it as UTF-8",
@@ -48,12 +49,18 @@ def refused(line: BadLine, advice: str = "correct it, or leave such lines out wi
     """The error for a line at which a run stops, and what to do about it: the advice, where it is about one line."""
     # No record before had a known shape, and the others are likely to have the same.
     if line.reason in (UNKNOWN, OTHER_KIND) or (line.reason == NO_TEXT and line.line == 1):
-        return SproutError(f"{line}: give another file")
+        return SproutError(f"{line}: {another_file(line.path)}")
     if line.reason in (NOT_TEXT, NOT_DATA) or ("iconv" in line.detail and line.line == 1):  # it is the whole file
         return SproutError(str(line))
     if line.reason == "not UTF-8" and "iconv" not in line.detail:  # one line is damaged, or all are in some encoding
         advice = advice.replace("correct it", "correct it, save the file as UTF-8", 1)
     return SproutError(f"{line}: {advice}")
+
+
+def another_file(path: str | os.PathLike) -> str:
+    """What to do about a file whose records have a shape that is not accepted."""
+    is_table = str(path).lower().endswith((".csv", ".tsv"))
+    return "name its columns so in the first line, or give another file" if is_table else "give another file"
 
 
 def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:

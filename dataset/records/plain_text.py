@@ -1,18 +1,26 @@
 """The documents of a `.txt` file: blocks of lines between blank lines."""
 
-from collections.abc import Iterator
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
 
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
+from dataset.records.odd_lines import HOLDS_JSON, NOT_DATA
 
 
 def text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
     """Blocks of lines between blank lines, one document each; its line number is that of its first line.
 
-    A line that cannot be decoded spoils its block: half a document is not a document.
+    A line that cannot be decoded spoils its block: half a document is not a document. Up to the first text, JSON is
+    refused: some programs add `.txt` to the name of a file of records, and hide it.
     """
-    first, size, lines, bad = 0, 0, [], None
+    first, size, lines, bad, is_text = 0, 0, [], None, False
 
     def block() -> Record | BadLine:
+        nonlocal is_text
+        if not bad and not is_text and is_json(lines):
+            return BadLine(path, first, NOT_DATA, HOLDS_JSON)
+        is_text = is_text or not bad
         return bad or Record(path, first, {"text": "\n".join(lines)})
 
     for item in numbered_lines:
@@ -40,3 +48,17 @@ def text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLin
             lines.append(text.rstrip("\r\n"))
     if lines or bad:
         yield block()
+
+
+def is_json(lines: Sequence[str]) -> bool:
+    """Whether the lines are objects of JSON, or an array of such."""
+    if not lines[0].lstrip().startswith(("{", "[")):
+        return False
+    return _is_record("\n".join(lines)) or (_is_record(lines[0]) and _is_record(lines[-1]))
+
+
+def _is_record(text: str) -> bool:
+    with contextlib.suppress(RecursionError, ValueError):
+        value = json.loads(text)
+        return isinstance(value[0] if value and isinstance(value, list) else value, dict)
+    return False

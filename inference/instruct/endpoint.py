@@ -51,7 +51,7 @@ class Endpoint:
         try:
             import httpx
         except ImportError as error:
-            raise UsageError("--endpoint needs the package httpx: pip install 'sprout-lm[instruct]'") from error
+            raise UsageError('--endpoint needs the package httpx: pip install -e ".[instruct]"') from error
         if not address.startswith(("http://", "https://")):
             raise UsageError("--endpoint is the address of a server, such as http://127.0.0.1:8998/v1")
         if api_key is not None and (not api_key.isascii() or not api_key.isprintable() or not api_key.strip()):

@@ -83,7 +83,7 @@ class Journal:
             known = first.keys()
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise SproutError(f"{path} is damaged: remove it, and begin anew") from error
-        if not replies and known == settings.keys():  # a run that got no reply has nothing to go on with
+        if not replies and "seeds" in known & settings.keys():  # a run without a reply has nothing to go on with
             self._file.truncate(0)
             self._write(settings)
             return

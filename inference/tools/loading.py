@@ -40,6 +40,11 @@ def _built_in(name: str) -> Callable:
     return getattr(importlib.import_module(f"inference.tools.{name}"), name)
 
 
+def advice_on(error: SyntaxError) -> str:
+    """What to do about a file of Python that Windows' Notepad, say, saved in another encoding than UTF-8."""
+    return ": save the file as UTF-8" if error.lineno is None or "(unicode error) 'utf-8'" in error.msg else ""
+
+
 def _functions_of(file: str) -> list[Callable]:
     """The public functions that a file defines itself, in its order."""
     path = Path(file).resolve()
@@ -51,7 +56,7 @@ def _functions_of(file: str) -> list[Callable]:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise SproutError(f"{file}, line {error.lineno}: {error.msg}") from error
+        raise SproutError(f"{file}, line {error.lineno or 1}: {error.msg}{advice_on(error)}") from error
     except BaseException as error:  # whatever a user's file raises
         raise SproutError(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
     functions = [

@@ -7,6 +7,11 @@ TRAINING = """
 --lr 1e-3                                   | did you mean --learning_rate?
 --data-path x                               | did you mean --data_path?
 --Epochs 3                                  | did you mean --epochs?
+—epochs 3                                   | unknown flag —epochs: a flag begins with two hyphens, --epochs
+--data_path {f}/a.jsonl —epochs 3           | —epochs is not a data file: a flag begins with two hyphens, --epochs
+--data_path “{f}/a.jsonl”                   | is not a data file: take off the marks beside its name
+--data_path {f}/a.jsonl，{f}/b.jsonl，       | is not a data file: take off the marks beside its name
+--data_path {f}/my file.jsonl               | a name with spaces stands in quotes
 stray                                       | unexpected argument 'stray'
 --epochs                                    | --epochs: expected one argument
 --epochs=                                   | invalid whole number value: ''
@@ -177,7 +182,7 @@ EXPORT = """
 PREVIEW = """
 {f}/a.jsonl --max_seq_len 0                 | must be at least 1
 {f}/a.jsonl --examples -1                   | at least 0
-{f}/a.xlsx                                  | must end in .jsonl
+{f}/a.xlsx                                  | save the table as CSV
 {f}/a.jsonl:0.5                             | must end in .jsonl
 """
 

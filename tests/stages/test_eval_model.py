@@ -107,7 +107,7 @@ def test_without_a_terminal_the_built_in_prompts_are_answered(capsys, monkeypatc
 
 def test_lines_of_a_pipe_are_continued_and_commands_obeyed(capsys, monkeypatch, out, tmp_path):
     file = tmp_path / "texts.jsonl"
-    lines = f"Hi\n\n/clear\nThe end\n/save {file}\n/help\n/what\n/exit\nnever\n"
+    lines = f"Hi\n\n／clear\nThe end\n/save {file}\n、help\n/what\n/exit\nnever\n"
     monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     monkeypatch.setattr(eval_model, "is_piped_in", lambda: True)
     text, notes = run(capsys, "--out_dir", out, "--max_new_tokens", 2, "--temperature", 0)

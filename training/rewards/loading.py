@@ -147,7 +147,11 @@ def _run(path: Path, item: str, files: dict) -> ModuleType:
         with torch.enable_grad():  # a file may switch gradients off, and training needs them: the context restores it
             spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise SproutError(f"{error.filename}:{error.lineno}: {error.msg}, so --reward {item} was not loaded") from error
+        from inference.tools.loading import advice_on  # good files do not load it
+
+        where = f"{error.filename or path}:{error.lineno or 1}"
+        said = f"{where}: {error.msg}, so --reward {item} was not loaded{advice_on(error)}"
+        raise SproutError(said) from error
     except (Exception, SystemExit) as error:
         raise SproutError(f"{_where(error, path)} when --reward {item} was loaded") from error
     return files.setdefault(path, module)

@@ -155,3 +155,13 @@ def test_an_array_of_texts(tmp_path, indent):
     (tmp_path / "a.json").write_text(json.dumps(["one", 2, {"text": "three"}], indent=indent))
     found = list(read_file(tmp_path / "a.json"))
     assert [getattr(each, "text", None) for each in found] == ["one", None, "three"]
+
+
+def test_records_in_a_file_with_another_ending_are_no_text(tmp_path):
+    path = tmp_path / "a.jsonl.txt"
+    path.write_text('{"text": "a"}\n{"text": "b"}\n')
+    (found,) = read_file(path)
+    assert isinstance(found, BadLine) and "end its name in .jsonl" in found.reason
+    path.write_text('{"text": "a"}\nis how a record begins\n')
+    (found,) = read_file(path)
+    assert found.text.endswith("begins\n")

@@ -79,6 +79,25 @@ def test_a_text_under_another_key_is_recognised():
     assert "in place of" not in unknown_shape(fields, (CHAT,)).detail
 
 
+def test_columns_named_in_chinese_are_said_by_the_names_that_are_read():
+    asked = unknown_shape({"问题": "Where does the text of this begin?", "答案": "Here."}, (TEXT,)).detail
+    assert asked.startswith('with "question" and "answer" in place of "问题" and "答案" this is a conversation')
+    assert 'with "text" in place of "内容" this is a text' in unknown_shape({"内容": "once"}, (CHAT,)).detail
+    assert "in place of" not in unknown_shape({"标题": "once"}, (CHAT,)).detail
+
+
+def test_formats_of_all_wanted_kinds_are_named():
+    found = unknown_shape({"id": 1}, (PREFERENCE, CHAT)).detail
+    assert "chosen" in found and "sharegpt" in found
+
+
+def test_advice_for_a_table_is_to_name_its_columns(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("Hi,Hello!\nHow?,So.\n")
+    with pytest.raises(SproutError, match="name its columns so in the first line, or give another file"):
+        next(all_documents(path, CHAT, "reading"))
+
+
 def test_advice_for_a_wholly_different_file_is_not_to_skip_its_lines(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('\n{"id": 1}\n{"id": 2}\n')  # a blank line comes first

@@ -96,7 +96,8 @@ def test_a_line_without_end_costs_a_bounded_memory(tmp_path, name):
     path = tmp_path / name
     limit = reading.MAX_LINE_BYTES
     with open(path, "wb") as file:
-        file.write(b'{"text": "' + b"x" * (limit - 14) + b'"}\n\n')  # as long as allowed
+        begins = b'{"text": "' if name == "a.jsonl" else b"It begins "
+        file.write(begins + b"x" * (limit - 14) + b'"}\n\n')  # as long as allowed
         for _ in range(8):
             file.write(b"y" * limit)
         file.write(b"\n\n" + GOOD)
@@ -185,7 +186,7 @@ def test_whole_files_that_cannot_be_used(tmp_path):
     with pytest.raises(SproutError, match="is empty"):
         check_file(write(tmp_path, "a.jsonl", b""))
     with pytest.raises(UsageError, match=r"\.jsonl, .*\.parquet"):
-        check_file(write(tmp_path, "a.xlsx", GOOD))
+        check_file(write(tmp_path, "a.py", GOOD))
     assert check_file(write(tmp_path, "A.JSONL.GZ", b"x")) == ".jsonl.gz"
 
 
@@ -200,7 +201,8 @@ def test_progress_is_in_bytes_of_the_file(tmp_path, name):
     if name.endswith("parquet"):
         pyarrow.parquet.write_table(pyarrow.table({"text": ["one"] * 2000}), tmp_path / name)
     else:
-        lines = b"".join(b'{"text": "%d"}\n\n' % i**9 for i in range(2000))
+        line = b"It is a %d.\n\n" if name == "a.txt" else b'{"text": "%d"}\n\n'
+        lines = b"".join(line % i**9 for i in range(2000))
         write(tmp_path, name, gzip.compress(lines) if name.endswith("gz") else lines)
     seen = []
     assert len(texts(read_records(tmp_path / name, seen.append))) == 2000

@@ -1,5 +1,6 @@
 """An endpoint that is busy, fails, is slow or writes garbage; and how many requests are open at once."""
 
+import sys
 import time
 from email.utils import formatdate
 
@@ -17,6 +18,12 @@ def replies(stub: Stub, requests=REQUESTS, **settings):
     with serving(stub) as address:
         endpoint = Endpoint(address, "m", **({"in_flight": 3, "timeout": 5, "pause": 0.01} | settings))
         return dict(endpoint.replies(requests)), endpoint
+
+
+def test_a_missing_package_is_named_in_quotes_that_windows_takes(monkeypatch):
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(UsageError, match=r'httpx: pip install -e "\.\[instruct\]"$'):
+        Endpoint("http://127.0.0.1:9/v1", "m")
 
 
 def test_requests_in_flight_are_bounded():

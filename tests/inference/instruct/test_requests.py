@@ -1,4 +1,4 @@
-"""The journal of replies: what it says of a file that is damaged."""
+"""The journal of replies: what it says of a file that is damaged, and what it makes of one without replies."""
 
 import errno
 import json
@@ -48,3 +48,10 @@ def test_a_reply_that_cannot_be_written_ends_in_a_sentence(tmp_path, monkeypatch
     with pytest.raises(SproutError, match="cannot write .*replies.jsonl .*Read-only.*go on with --resume"):
         journal.add(Request("Hello", 1.0, 1.0, 8, 0), Reply("Hi", "stop"))
     journal.close()
+
+
+def test_a_weight_goes_on_where_a_server_gave_no_reply(tmp_path):
+    path, weight = tmp_path / "replies.jsonl", {"seeds": "b", "model": "chat", "weight": "c"}
+    Journal(path, {"seeds": "a", "model": "qwen"}, resume=False).close()
+    Journal(path, weight, resume=False).close()
+    assert json.loads(path.read_text()) == weight

@@ -71,6 +71,14 @@ def test_what_cannot_be_a_tool_is_refused_in_a_sentence(tmp_path, source):
     assert REFUSED[source] in str(caught.value) and str(file) in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("letter", [b"\xb2\xe9", b"\0"], ids=["GBK", "UTF-16"])
+def test_a_file_that_is_not_utf8_is_told_to_be_saved_so(tmp_path, letter):
+    file = tmp_path / "mine.py"
+    file.write_bytes(b"def f(x: int):\n    '%s'" % letter)
+    with pytest.raises(SproutError, match=r"mine\.py, line \d+: .*: save the file as UTF-8$"):
+        load([str(file)])
+
+
 def test_the_public_functions_of_a_file_are_tools(tmp_path):
     (tmp_path / "beside.py").write_text("NUMBER = 3")
     file = tmp_path / "mine.py"

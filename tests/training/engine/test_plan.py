@@ -15,7 +15,7 @@ from model.transformer import Transformer
 from tests.training.support import SMALL, flags
 from training.engine import plan as rules
 from training.engine.memory import Footprint
-from training.engine.plan import Plan, make_plan, plan_for, tokens_per_step_rule
+from training.engine.plan import Plan, make_plan, plan_for, rows_of_a_step, tokens_per_step_rule
 from training.engine.repetition import warnings_about_passes
 from training.report.description import FEWEST_JUDGED, amount, longer
 from training.stages.starting_point import Origin
@@ -180,6 +180,12 @@ def test_every_default_has_its_reason():
     assert "near 2.9 times the square root of the 5.12 M tokens in all rows" in reasons["batch"]
     assert "muon" in reasons["learning_rate"]
     assert "%" in reasons["warmup"]
+
+
+@pytest.mark.parametrize("length, said", [(512, "at least 4,096"), (768, "at least about 4,096")])
+def test_a_step_of_whole_rows_is_not_said_to_have_more(length, said):
+    args = SimpleNamespace(batch_size=None, accumulation_steps=None, max_steps=None)
+    assert rows_of_a_step(args, 10 * length, length, 1)[1].startswith(f"{said}, and near 2.9")
 
 
 @pytest.mark.parametrize("words", [("--max_steps=20",), ("--max_steps=3", "--accumulation_steps=2")])

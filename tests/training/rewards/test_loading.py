@@ -125,6 +125,13 @@ def test_a_file_that_cannot_be_run_is_named_with_its_line(tmp_path, text, said):
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_a_file_in_utf16_is_told_to_be_saved_as_utf8(tmp_path):
+    path = tmp_path / "r.py"
+    path.write_text("def f(completions):\n    return [1]", encoding="utf-16")
+    with pytest.raises(SproutError, match=r"r\.py:1: .* was not loaded: save the file as UTF-8$"):
+        load_rewards([f"{path}:f"])
+
+
 def test_the_table_has_a_column_for_each_function_and_nan_for_none(mine):
     rewards = load_rewards([f"{mine}:mine", f"{mine}:few", "exact:0.5"])
     found = rate(rewards, ["?"] * 3, ["5", "", "6"], {"answer": ["5", "5", None], "skill": ["sum"] * 3})
