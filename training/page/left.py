@@ -83,8 +83,10 @@ class Left:
         last, planned = self.steps
         if planned is None:
             return f"step {last:,}; how many were planned is not known"
+        if self.description.stopped:
+            return f"stopped at step {last:,} of {planned:,}: {self.description.stopped}"
         if last >= planned:
-            return f"complete, {last:,} steps"
+            return counted(f"complete, {last:,} steps")
         seconds = max([finite(line.get("time/seconds")) or 0.0 for line in self.lines[-10:]], default=0.0)
         ago = (time.time() if now is None else now) - self.changed
         if ago < max(SOON, 10 * seconds):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -227,6 +228,9 @@ def test_where_a_run_stands(tmp_path):
     assert left.state(left.changed + 5000) == (
         "ended at step 40 of 80; the same command with --resume goes on from its last save"
     )
+    left.description = replace(left.description, stopped="a rule")
+    assert left.state() == "stopped at step 40 of 80: a rule"
+    assert what_is_left(write_run(tmp_path / "b_64", steps=1)).state() == "complete, 1 step"
 
 
 # --- long runs --------------------------------------------------------------------------------------

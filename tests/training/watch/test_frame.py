@@ -86,6 +86,15 @@ def test_a_run_at_its_end_has_its_verdict(tmp_path):
     assert " left" not in text
 
 
+def test_a_run_that_a_rule_stopped_has_no_time_left(tmp_path):
+    logs = write_run(tmp_path, "ppo_64", reward=0.5)
+    write_description(logs, Description(stage="ppo", kind="prompt", steps=40, stopped="the KL is 16 nats"))
+    text = shown(tmp_path)
+    assert "step 30 of 40  stopped: the KL is 16 nats" in text and " left" not in text
+    assert "verdict     stopped early: the KL is 16 nats at step 30 of 40" in text
+    assert Runs(tmp_path).look()[0].standing(brief=True) == "stopped"
+
+
 def test_where_the_newest_run_is_looked_for(tmp_path):
     assert newest_place(tmp_path) == tmp_path
     for age, name in enumerate(["course", "quickstart", "."]):
