@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.errors import counted
 from training.report.description import duration
+from training.report.figures import figure
 from training.report.loss_curve import trend
 from training.watch.drawing import curve, cut, harmless, width_of, wrapped
 from training.watch.following import Following
@@ -135,7 +136,7 @@ def _validation(line: dict) -> str:
     """All that a validation measured, the loss first."""
     measured = {key[4:]: line[key] for key in sorted(line, key=lambda key: key != "val_loss") if key[:4] == "val_"}
     said = [
-        f"{harmless(name).replace('_', ' ')} {'no number' if not isinstance(value, int | float) else f'{value:.4f}'}"
+        f"{harmless(name).replace('_', ' ')} {figure(name, value) if isinstance(value, int | float) else 'no number'}"
         for name, value in measured.items()
     ]
     return f"{', '.join(said)} at step {line['step']:,}"

@@ -86,6 +86,11 @@ def test_a_run_at_its_end_has_its_verdict(tmp_path):
     assert " left" not in text
 
 
+def test_shares_are_so_many_percent_as_the_run_prints_them(tmp_path):
+    write_run(tmp_path, "dpo_64", **{"val_rewards/accuracies": 0.1006, "val_rewards/margins": 0.25})
+    assert "rewards/accuracies 10.1%, rewards/margins 0.2500" in " ".join(shown(tmp_path).split())
+
+
 def test_a_run_that_a_rule_stopped_has_no_time_left(tmp_path):
     logs = write_run(tmp_path, "ppo_64", reward=0.5)
     write_description(logs, Description(stage="ppo", kind="prompt", steps=40, stopped="the KL is 16 nats"))
@@ -170,9 +175,8 @@ def test_runs_without_a_step_or_a_number_or_a_description(tmp_path):
     assert "no loss that is a number" in text and "30 steps without a loss that is a number" in text
     logs = write_run(tmp_path, "odd_64")
     (logs / "run.json").write_text("{")
-    assert "run.json is damaged" in shown(tmp_path, names=("odd",)) and "step 30  last" in shown(
-        tmp_path, names=("odd",)
-    )
+    text = " ".join(shown(tmp_path, names=("odd",)).split())
+    assert "run.json is damaged" in text and "step 30 last" in text
 
 
 @pytest.mark.parametrize(
