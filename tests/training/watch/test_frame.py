@@ -86,6 +86,14 @@ def test_a_run_at_its_end_has_its_verdict(tmp_path):
     assert " left" not in text
 
 
+def test_a_long_prompt_leaves_room_for_the_answer(tmp_path):
+    logs = write_run(tmp_path, "grpo_64")
+    sample = {"step": 30, "prompt": "How many apples are left in the basket? " * 9, "answer": "Seven of them."}
+    (logs / "samples.jsonl").write_text(json.dumps(sample) + "\n")
+    text = " ".join(shown(tmp_path).split())
+    assert "sample step 30: How many apples" in text and "... | Seven of them." in text
+
+
 def test_shares_are_so_many_percent_as_the_run_prints_them(tmp_path):
     write_run(tmp_path, "dpo_64", **{"val_rewards/accuracies": 0.1006, "val_rewards/margins": 0.25})
     assert "rewards/accuracies 10.1%, rewards/margins 0.2500" in " ".join(shown(tmp_path).split())
