@@ -13,6 +13,7 @@ from collections.abc import Sequence
 COLOURS = ("#2e7d4f", "#c0603a", "#3b6ea8", "#b08a1e", "#8659a3", "#4fa3a0", "#a8496b", "#7a7a7a")
 IN_THE_DARK = ("#5fc48a", "#e8916b", "#7fb2ec", "#dcb64d", "#bd93dd", "#72cfcb", "#e07fa3", "#a6a6a6")
 FONTS = "'DejaVu Sans', Arial, sans-serif"  # of pictures: what matplotlib measures texts with, then what a browser has
+LINES, MARKS = ("-", "--", "-.", ":"), "osD^"  # beside colours: who sees no red or green tells curves apart by them
 INK, SOFT, LINE, PALE = "#222222", "#444444", "#e4e4e4", "#d9e6dd"  # what pictures are drawn in besides
 VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", PALE: "pale"} | {c: f"c{i}" for i, c in enumerate(COLOURS)}
 
@@ -71,8 +72,15 @@ def new_figure(height: float, width: float = 6.0):
     return figure, axes
 
 
-def svg(figure, salt: str) -> str:
-    """The picture as an element of a page. salt: makes its inner names differ from those of other pictures."""
+def look_of(number: int) -> dict[str, str]:
+    """Colour, line and mark of the curve of this number: no two of the first 32 curves look alike."""
+    kind = (number + number // len(COLOURS)) % len(LINES)
+    return {"color": COLOURS[number % len(COLOURS)], "ls": LINES[kind], "marker": MARKS[kind]}
+
+
+def svg(figure, salt: str, label: str | None = None) -> str:
+    """The picture as an element of a page. salt: makes its inner names differ from those of other pictures. label: what
+    is read out to who does not see it."""
     import matplotlib
 
     buffer = io.StringIO()
@@ -81,7 +89,8 @@ def svg(figure, salt: str) -> str:
             warnings.filterwarnings("ignore", message="Glyph")  # the browser has the letters
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
-    return _shorter(text[text.index("<svg") :])
+    label = html.escape(label or salt)
+    return _shorter(text[text.index("<svg") :]).replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def _shorter(text: str) -> str:

@@ -15,7 +15,9 @@ from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import Workshop, same
 from tests.support import make_tokenizer, random_network
+from training.diagnosis.known import read_description
 from training.engine.run import Run
+from training.page.left import what_is_left
 from training.stages import answer_rows, rollout_plan
 from training.stages.actor_critic import ActorCritic
 from training.stages.rollouts import Rollouts, from_kept
@@ -181,6 +183,7 @@ def test_a_run_that_breaks_a_rule_stops_with_a_sentence_and_stops_again_when_res
     assert len(result.metrics) == FEWEST and "reach --max_new_tokens" in result.said and "--stop_cut" in result.said
     again = workshop.train("stopped", *words, "--resume")
     assert again.metrics == result.metrics and same(again.weights, result.weights)
+    assert "--stop_cut" in read_description(again.logs).stopped and what_is_left(again.logs / "metrics.jsonl").said
 
 
 def test_each_rule_has_its_sentence():

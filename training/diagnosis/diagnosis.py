@@ -41,6 +41,8 @@ UNSURE = 0.5  # of ln(vocabulary): a loss above it is as unsure as a choice amon
 SURE = 5.0  # standard errors: a level is above another by more than noise
 SURE_OF_THE_BEST = 9.0  # the same of a level above the lowest of up to 40 windows, one of which noise makes low
 BY_CHANCE = 0.55  # of pairs preferred: no more than tossing a coin may give
+BY_HEART = 0.8  # of the pairs of training preferred, where others are not
+REPEATEDLY = 1.5  # passes: what is seen less often cannot be known by heart
 
 
 def diagnose(lines: list, run: Description | None = None, source: str | Path = "metrics.jsonl") -> Verdict:
@@ -58,7 +60,7 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     verdict = _not_finite(curve, known)
     # In what learns from rewards the policy may have no loss for many steps, as in PPO while its critic warms up.
     seen, what = (len(lines), "steps") if known.kind == "prompt" else (len(curve.loss), "losses")
-    if verdict is None and seen < FEWEST_JUDGED:
+    if verdict is None and seen < FEWEST_JUDGED and not known.stopped:
         few = f"{what} so far: {seen}, too few to judge"
         ended = known.steps and curve.last >= known.steps
         advice = f"train for {FEWEST_JUDGED} steps or more: more text or --epochs, a larger --max_steps, or a smaller"
@@ -67,7 +69,7 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     if verdict is None and known.kind == "prompt":
         verdict = judged_by_reward(lines, known, Path(source))
     if verdict is None:
-        case = Case(curve, windows_of(curve), known, expected, _preferred(lines))
+        case = Case(curve, windows_of(curve), known, expected, *_preferred(lines))
         judgements = [_diverged, _memorised, too_high, too_low, _still_falling, _learned_little]
         if not words:  # the loss of preferences falls for ever, since the margin may grow without bound
             judgements = [_diverged, _memorised, _learned_little] + [_still_falling] * (known.kind == "distillation")
@@ -187,7 +189,7 @@ def _validation_turned(case: Case) -> int | None:
 def _left_behind(case: Case) -> bool:
     """Whether the distance from training to validation grew much, beyond what another kind of text explains."""
     curve, windows = case.curve, case.windows
-    if curve.val_loss.size < 4 or (case.passes is not None and case.passes < 1.5):
+    if curve.val_loss.size < 4 or (case.passes is not None and case.passes < REPEATEDLY):
         return False  # what is seen once cannot be known by heart; validation may be of another kind of text
     distance = curve.val_loss - np.interp(curve.val_step, windows.end, windows.loss)
     grown = curve.val_loss[-1] - case.level - max(0.0, float(distance[: len(distance) // 2 + 1].min()))
@@ -237,6 +239,10 @@ def _learned_little(case: Case) -> Verdict | None:
     """Nothing is wrong with the curve, but what the network learned is of no use yet."""
     run, guessing = case.run, math.log(case.run.vocab_size) if case.run.vocab_size else math.inf
     if case.finished and case.preferred is not None and case.preferred < BY_CHANCE:
+        if (case.of_training or 0) > BY_HEART and (case.passes is None or case.passes >= REPEATEDLY):
+            sentence = f"{case.result}, but in {case.of_training:.0%} of those that it trains on"
+            advice = "train on more different pairs, or for fewer --epochs: these are being learned by heart"
+            return Verdict(REPEATED, None, sentence, advice)
         sentence = f"{case.result}, and tossing a coin prefers it in half of them"
         advice = "look at the pairs (python -m dataset.preview FILE); if they are right, train longer"
         return Verdict(LEARNED_LITTLE, None, sentence, advice)
@@ -252,14 +258,16 @@ def _learned_little(case: Case) -> Verdict | None:
     return Verdict(LEARNED_LITTLE, None, sentence, advice)
 
 
-def _preferred(lines: list) -> float | None:
-    """The share of pairs whose better answer is preferred: at the last validation, else over the last steps."""
+def _preferred(lines: list) -> tuple[float | None, float | None]:
+    """The share of pairs whose better answer is preferred, at the last validation, else over the last steps; and the
+    share over the last steps."""
     for name in ("rewards/accuracies", "accuracy"):
         held_out = [value for line in lines if (value := finite(line.get(f"val_{name}"))) is not None]
         trained = [value for line in lines if (value := finite(line.get(name))) is not None]
         if held_out or trained:
-            return held_out[-1] if held_out else float(np.mean(trained[-max(5, len(trained) // 8) :]))
-    return None
+            of_training = float(np.mean(trained[-max(5, len(trained) // 8) :])) if trained else None
+            return held_out[-1] if held_out else of_training, of_training
+    return None, None
 
 
 def _healthy(case: Case, source: str | Path) -> Verdict:

@@ -1,6 +1,5 @@
 """The verdict on a run that learns from rewards. Its loss says nothing: it is near zero however much is learned."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +7,7 @@ import numpy as np
 from training.diagnosis.next_command import next_command
 from training.diagnosis.rate_faults import lower_rate
 from training.diagnosis.student import point_of
-from training.diagnosis.verdict import DIVERGED, HEALTHY, LEARNED_LITTLE, Verdict
+from training.diagnosis.verdict import DIVERGED, HEALTHY, LEARNED_LITTLE, STOPPED, Verdict
 from training.report.description import Description
 from training.report.lines import finite
 
@@ -17,24 +16,35 @@ ROSE, FELL = 0.05, 0.01
 
 
 def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
-    """Compares the mean reward of the first and of the last eighth of the steps; at least five each."""
-    rewards = [value for line in lines if (value := finite(line.get("reward"))) is not None]
+    """Compares the mean reward of the last eighth of the steps with those of the eighths before; at least five each."""
+    rewards = np.array([(line["step"], value) for line in lines if (value := finite(line.get("reward"))) is not None])
     held_out = [value for line in lines if (value := finite(line.get("val_reward"))) is not None]
-    part = max(5, len(rewards) // 8)
-    first, last = np.array(rewards[:part]), np.array(rewards[-part:])
-    if not rewards:
-        return Verdict(LEARNED_LITTLE, None, "no answer was rated", "look at the answers in samples.jsonl")
-    begins, ends = float(first.mean()), float(last.mean())
     of_held_out = f", that of held-out prompts from {held_out[0]:.3f} to {held_out[-1]:.3f}" if held_out[1:] else ""
-    of_held_out += f" at step {lines[-1]['step']:,}" + (f" of {run.steps:,}" if run.steps else "")
-    error = float(np.sqrt((first.var(ddof=1) + last.var(ddof=1)) / len(first))) if rewards[1:] else math.inf
-    freedom = max(1, 2 * len(first) - 2)
-    if ends - begins > point_of(ROSE, freedom) * error:
+    where = f" at step {lines[-1]['step']:,}" + (f" of {run.steps:,}" if run.steps else "")
+    of_held_out += where
+    if run.stopped:
+        advice = "read the answers in samples.jsonl before you use it; docs/ppo.md says what helps"
+        return Verdict(STOPPED, None, f"{run.stopped}{where}", advice)
+    if not len(rewards):
+        return Verdict(LEARNED_LITTLE, None, "no answer was rated", "look at the answers in samples.jsonl")
+    part = max(5, len(rewards) // 8)
+    parts = [rewards[at : at + part] for at in range(0, max(1, len(rewards) - 2 * part + 1), part)]
+    last, freedom = rewards[-part:, 1], max(1, 2 * part - 2)
+    best = max(parts, key=lambda each: each[:, 1].mean())
+    begins, highest, ends = parts[0][:, 1].mean(), best[:, 1].mean(), last.mean()
+
+    def error(before: np.ndarray) -> float:
+        return np.sqrt((before[:, 1].var(ddof=1) + last.var(ddof=1)) / part) if len(rewards) > 1 else np.inf
+
+    # Of several parts, chance makes the best one better; what was kept of half of a rise has not been lost.
+    if highest - ends > point_of(FELL / len(parts), freedom) * error(best) and ends < (begins + highest) / 2:
+        since, before = (None, "") if best is parts[0] else (int(best[-1, 0]), f"rose from {begins:.3f} and ")
+        sentence = f"the reward {before}fell from {highest:.3f} to {ends:.3f}{of_held_out}"
+        return Verdict(DIVERGED, since, sentence, lower_rate(run))
+    if ends - begins > point_of(ROSE, freedom) * error(parts[0]):
         command = next_command(run.stage, source)
         advice = f"go on with: {command}" if command else "nothing: use it"
         return Verdict(HEALTHY, None, f"the reward rose from {begins:.3f} to {ends:.3f}{of_held_out}", advice)
-    if begins - ends > point_of(FELL, freedom) * error:
-        return Verdict(DIVERGED, None, f"the reward fell from {begins:.3f} to {ends:.3f}{of_held_out}", lower_rate(run))
     sentence = f"the reward was {begins:.3f} and is {ends:.3f}, no more than chance{of_held_out}"
     advice = "look at the answers in samples.jsonl; train longer, or with a larger --learning_rate"
     return Verdict(LEARNED_LITTLE, None, sentence, advice)

@@ -14,6 +14,7 @@ REPEATED = "data repeated or too small"
 TOO_HIGH = "learning rate too high"
 TOO_LOW = "learning rate too low"
 DIVERGED = "diverged"
+STOPPED = "stopped early"
 LEARNED_LITTLE = "learned little"
 TOO_EARLY = "too early to tell"
 
@@ -41,6 +42,7 @@ class Case:
     run: Description
     expected: float | None  # bits per byte of the finished run
     preferred: float | None = None  # share of pairs whose better answer is preferred; of held-out pairs if possible
+    of_training: float | None = None  # the same share of the pairs that were trained on last
 
     @property
     def loss(self) -> float:

@@ -3,6 +3,7 @@
 A run that comes to its end does not load this.
 """
 
+import json
 import os
 import signal
 
@@ -13,7 +14,7 @@ from training.engine import distributed
 from training.engine.machine import EXIT_CODES, Interrupted
 from training.engine.not_finite import DivergedError
 from training.engine.output import Output
-from training.report.description import way_to_page
+from training.report.description import NAME, way_to_page, write_description
 from training.report.going_on import GO_ON, command_to_go_on
 
 
@@ -112,12 +113,14 @@ def _stop(run) -> None:
 
 
 def stop_here(run, why: str) -> None:
-    """Ends a run whose stage wants no further step: saves, draws, and says why. The loop then leaves `run.steps()`."""
+    """Ends a run whose stage wants no further step: saves, draws, and says why, in run.json too. The loop then ends."""
     run.progress.close()
     if run.saved_at != run.place:
         run.save()
     if run.machine.is_main:
         run.metrics.draw()
+        facts = json.loads((run.output.logs / NAME).read_text(encoding="utf-8"))
+        write_description(run.output.logs, run.description, **facts | {"stopped": why})
     run.say(way_to_page(run.output.logs))
     run.say(f"stopped after step {run.state.step} of {run.plan.steps}: {why}; {run.output.weight_file} is saved")
 

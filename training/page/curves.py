@@ -3,11 +3,11 @@
 import numpy as np
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from dataset.pages import COLOURS, INK, new_figure, svg
+from dataset.pages import COLOURS, INK, look_of, new_figure, svg
 from training.page.left import Left
-from training.page.thinned import thinned
+from training.page.thinned import spread_out, thinned
 from training.report.lines import finite
-from training.report.loss_curve import BESIDES, trend
+from training.report.loss_curve import BESIDES, show_within, trend
 
 POINTS = 300  # of a curve
 MOST_PICTURES = 24
@@ -28,8 +28,7 @@ NEVER = {"step", "tokens", "time/seconds"}
 
 def names_of(left: Left) -> list[str]:
     """What of a run can be drawn, the most telling first. A `val_` curve is drawn with the one that it belongs to."""
-    found = {name for line in left.lines for name, value in line.items() if finite(value) is not None}
-    base = {name.removeprefix("val_") for name in found} - NEVER
+    base = {name.removeprefix("val_") for name in left.columns} - NEVER - constants_of(left).keys()
     rest = sorted(base - set(FIRST) - set(BESIDES))
     rest.sort(key=lambda name: not name.startswith(("rewards/", "reward", "kl", "entropy", "completions/")))
     besides = [name for name in BESIDES if name in base]
@@ -39,21 +38,35 @@ def names_of(left: Left) -> list[str]:
     return [*first[:1], *besides, *first[1:], *rest]
 
 
+def constants_of(left: Left) -> dict[str, float]:
+    """What of the less important is the same in all steps of a run, and would be drawn as a flat line."""
+    found = {}
+    for name in {name.removeprefix("val_") for name in left.columns} - NEVER - {*FIRST, *BESIDES}:
+        values = left.series(name)[1] + left.series(f"val_{name}")[1]
+        if len(values) > 1 and min(values) == max(values):
+            found[name] = values[0]
+    return dict(sorted(found.items()))
+
+
 def pictures_of(left: Left, points: int = POINTS) -> list[tuple[str, str]]:
     """(title, SVG) of each curve over the steps."""
-    return [(title_of(name), _picture(left, name, points)) for name in names_of(left)[:MOST_PICTURES]]
+    return [_picture(left, name, points) for name in names_of(left)[:MOST_PICTURES]]
 
 
 def title_of(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def _picture(left: Left, name: str, points: int) -> str:
+def _picture(left: Left, name: str, points: int) -> tuple[str, str]:
     figure, axes = new_figure(2.3, 4.6)
+    title, said = title_of(name), []
     scale = 2**-30 if name == "time/memory" else 1.0
     steps, values = left.series(name)
+    held_out = left.series(f"val_{name}")
     if steps:
-        x, mean, least, largest = thinned(steps, np.multiply(values, scale), points)
+        values = np.multiply(values, scale)
+        x, mean, least, largest = thinned(steps, values, points)
+        said.append(f"training from {values[0]:.4g} at step {steps[0]:,} to {values[-1]:.4g} at step {steps[-1]:,}")
         noisy = name not in ("lr", "time/memory")
         if noisy and len(steps) > points:
             axes.fill_between(x, least, largest, color=COLOURS[2], alpha=0.25, lw=0)
@@ -61,44 +74,47 @@ def _picture(left: Left, name: str, points: int) -> str:
             axes.plot(x, mean, color=COLOURS[2], alpha=0.35, lw=0.8)
         smooth = trend(list(mean)) if noisy and len(mean) > 5 else mean
         axes.plot(x, smooth, color=COLOURS[2], lw=1.6, label="training", marker="o" if len(x) == 1 else None)
-    steps, values = left.series(f"val_{name}")
+        if hidden := show_within(axes, steps, values, held_out[1]):
+            title += f" ({hidden})"
+    steps, values = held_out
     if steps:
+        said.append(f"validation from {values[0]:.4g} at step {steps[0]:,} to {values[-1]:.4g} at step {steps[-1]:,}")
         x, mean, *_ = thinned(steps, np.multiply(values, scale), 60)
         axes.plot(x, mean, "o-", color=COLOURS[1], ms=3.5, lw=1.2, label="validation")
         axes.legend(frameon=False, labelcolor=INK)
     if name in ("loss", "reward"):
         lost = left.lost()
-        for step in lost[:50]:
+        for step in spread_out(lost, 50):
             axes.axvline(step, ymax=0.06, color=COLOURS[6], lw=1.5)
         if lost:
             axes.plot([], [], color=COLOURS[6], label="no loss: not finite")
             axes.legend(frameon=False, labelcolor=INK)
     _finish(axes, "step")
-    return svg(figure, f"{left.folder} {name}")
+    return title, svg(figure, f"{left.folder} {name}", f"{title}: {'; '.join(said)}")
 
 
 def together(runs: list[Left], name: str, of: str, points: int = POINTS) -> str:
     """One curve of several runs over `of`: "tokens" or "seconds"; validation as points."""
     figure, axes = new_figure(3.4, 5.6)
     for number, left in enumerate(runs):
-        colour, places = COLOURS[number % len(COLOURS)], places_of(left, of)
+        look, places = look_of(number), places_of(left, of)
         steps, values = left.series(name)
         found = [(places[step], value) for step, value in zip(steps, values) if step in places]
         if found and max(places.values()) > 0:
             x, mean, *_ = thinned(*zip(*found), points)
             smooth = trend(list(mean)) if len(mean) > 5 else mean
-            style = "-" if number < len(COLOURS) else "--"
-            axes.plot(x, smooth, style, color=colour, lw=1.4, label=left.label.replace("$", r"\$"))
+            line = {"color": look["color"], "ls": look["ls"], "label": left.label.replace("$", r"\$")}
+            axes.plot(x, smooth, lw=1.4, **line)
         steps, values = left.series(f"val_{name}")
         held_out = [(places[step], value) for step, value in zip(steps, values) if step in places]
         if held_out and max(places.values()) > 0:
-            axes.plot(*zip(*held_out), "o", color=colour, ms=3.5)
+            axes.plot(*zip(*held_out), **look | {"ls": ""}, ms=3.5)
     if not axes.lines:
         return f"<p>No line of metrics.jsonl tells {of}.</p>"
     axes.legend(frameon=False, fontsize=8, labelcolor=INK)
     axes.set_ylabel(title_of(name))
     _finish(axes, {"tokens": "trained tokens", "seconds": "seconds in steps"}[of])
-    return svg(figure, f"{name} {of} {len(runs)}")
+    return svg(figure, f"{name} {of} {len(runs)}", f"{title_of(name)} of {len(runs)} runs by {of}")
 
 
 def places_of(left: Left, of: str) -> dict[int, float]:
@@ -116,7 +132,7 @@ def _finish(axes, below: str) -> None:
     axes.set_xlabel(below)
     axes.grid(alpha=0.6)
     axes.tick_params(left=False, bottom=False)  # the lines of the grid stand where they would
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if max(map(abs, axes.get_ylim())) >= 10_000:
         axes.yaxis.set_major_formatter(EngFormatter(sep=""))

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from model.errors import SproutError, counted
@@ -62,10 +63,21 @@ class Left:
         """The last step, and how many were planned."""
         return (self.lines[-1]["step"] if self.lines else 0), self.description and self.description.steps
 
+    @cached_property
+    def columns(self) -> dict[str, tuple[list[int], list[float]]]:
+        """Steps and values of what is finite in the lines, by name; they are read once, since they may be many."""
+        found: dict[str, tuple[list[int], list[float]]] = {}
+        for line in self.lines:
+            for name, value in line.items():
+                if finite(value) is not None:
+                    steps, values = found.setdefault(name, ([], []))
+                    steps.append(line["step"])
+                    values.append(float(value))
+        return found
+
     def series(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of what is finite under a name."""
-        points = [(line["step"], value) for line in self.lines if (value := finite(line.get(name))) is not None]
-        return [step for step, _ in points], [float(value) for _, value in points]
+        return self.columns.get(name, ([], []))
 
     def lost(self) -> list[int]:
         """The steps whose loss was not finite. It is null also where nothing is trained, as while PPO's critic warms
@@ -82,8 +94,10 @@ class Left:
         last, planned = self.steps
         if planned is None:
             return f"step {last:,}; how many were planned is not known"
+        if self.description.stopped:
+            return f"stopped at step {last:,} of {planned:,}: {self.description.stopped}"
         if last >= planned:
-            return f"complete, {last:,} steps"
+            return counted(f"complete, {last:,} steps")
         seconds = max([finite(line.get("time/seconds")) or 0.0 for line in self.lines[-10:]], default=0.0)
         ago = (time.time() if now is None else now) - self.changed
         if ago < max(SOON, 10 * seconds):

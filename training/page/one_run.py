@@ -7,11 +7,12 @@ from dataset.pages import table
 from model.errors import SproutError
 from training.diagnosis.diagnosis import diagnose
 from training.diagnosis.verdict import HEALTHY, STILL_FALLING, TOO_EARLY
-from training.page.curves import MOST_PICTURES, POINTS, names_of, pictures_of
+from training.page.curves import MOST_PICTURES, POINTS, constants_of, names_of, pictures_of, title_of
 from training.page.left import Left
 from training.page.texts import questions_of, samples_of
 from training.page.thinned import spread_out
 from training.report.description import amount, duration
+from training.report.figures import figure
 from training.report.lines import finite
 
 MOST_VALIDATIONS = 12
@@ -36,6 +37,8 @@ def part_of(left: Left, number: int, points: int = POINTS) -> str:
         parts.append(f'<h3>Curves</h3><div class="curves">{pictures}</div>')
         if rest := names_of(left)[MOST_PICTURES:]:
             parts.append(f'<p class="place">in metrics.jsonl, too: {html.escape(", ".join(rest))}</p>')
+        if same := ", ".join(f"{title_of(name)} {value:.4g}" for name, value in constants_of(left).items()):
+            parts.append(f'<p class="place">the same in all steps: {html.escape(same)}</p>')
     parts += [_validation(left), _samples(left), questions_of(left.questions), _plan(left)]
     return "\n".join(filter(None, parts)) + "</section>"
 
@@ -102,7 +105,7 @@ def _validation(left: Left) -> str:
         return "<h3>Validation</h3><p>There was none: nothing was held out, or no validation was due yet.</p>"
     names = list(dict.fromkeys(name for line in held_out for name in line if name.startswith("val_")))[:6]
     rows = [
-        [f"{line['step']:,}", *("-" if finite(line.get(name)) is None else f"{line[name]:.4f}" for name in names)]
+        [f"{line['step']:,}", *("-" if finite(line.get(name)) is None else figure(name, line[name]) for name in names)]
         for line in spread_out(held_out, MOST_VALIDATIONS)
     ]
     shown = f" ({len(rows)} of {len(held_out)})" if len(rows) < len(held_out) else ""
@@ -112,7 +115,8 @@ def _validation(left: Left) -> str:
 def _plan(left: Left) -> str:
     parts = []
     if left.said:
-        parts.append(f"<h3>Plan and data</h3><pre>{html.escape(chr(10).join(left.said))}</pre>")
+        lines = "\n".join(f"<span>{html.escape(line)}</span>" for each in left.said for line in each.split("\n"))
+        parts.append(f"<h3>Plan and data</h3><pre>{lines}</pre>")
     elif left.facts:
         parts.append("<h3>Plan and data</h3>" + _named(left.facts))
     if left.flags:

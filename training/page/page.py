@@ -34,7 +34,8 @@ figure { margin: 0; } figcaption { font-size: .85rem; color: var(--quiet); }
 dl { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr; gap: .25rem .9rem; margin: 0;
   font-size: .9rem; }
 dt { color: var(--quiet); white-space: nowrap; } dd { margin: 0; }
-pre { font-size: .8rem; background: var(--box); padding: .6rem .8rem; overflow-x: auto; }
+pre { font-size: .8rem; background: var(--box); padding: .6rem .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+pre span { display: inline-block; padding-left: 10ch; text-indent: -10ch; }
 td { overflow-wrap: break-word; max-width: 25rem; } th { white-space: nowrap; }
 th:first-child, td:first-child { overflow-wrap: break-word; }
 .named td { overflow-wrap: anywhere; }
@@ -43,7 +44,7 @@ table { width: auto; min-width: min(100%, 28rem); }
 .named th, .named td { text-align: left; }
 h1 + section { border: 0; margin: 0; } h1 + section h2 { display: none; }
 @media (max-width: 30rem) { body { margin: .8rem auto; } dl { grid-template-columns: 1fr; gap: 0; }
-  dd { margin-bottom: .5rem; } dt { white-space: normal; } pre { white-space: pre-wrap; overflow-wrap: anywhere; } }
+  dd { margin-bottom: .5rem; } dt { white-space: normal; } }
 """
 
 

@@ -52,6 +52,7 @@ class Description:
     optimizer: str | None = None
     learning_rate: float | None = None  # at its peak
     default_learning_rate: float | None = None  # by the rule of `training/engine/plan.py`
+    stopped: str | None = None  # why a rule of the stage ended it before its last step
 
     @property
     def times_the_default(self) -> float | None:
@@ -62,12 +63,11 @@ class Description:
 
 def describe(stage: str, optimizer: str, plan, model, data: dict) -> Description:
     """The description of a run that is about to begin; `data`: fields about its rows."""
-    parameters = list(model.parameters())
     return Description(
         stage=stage,
         begins_with=plan.begins_with or "nothing",
-        parameters=sum(p.numel() for p in parameters),
-        trained_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        parameters=sum(p.numel() for p in model.parameters()),
+        trained_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
         vocab_size=model.config.vocab_size,
         optimizer=optimizer,
         **{name: getattr(plan, name) for name in OF_THE_PLAN},

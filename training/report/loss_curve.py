@@ -4,7 +4,11 @@ import math
 import warnings
 from pathlib import Path
 
+import numpy as np
+
 from model.disk import write_atomically
+
+FEWEST_IN_VIEW, FAR_OFF = 20, 10  # values, of which none is a spike; times what is usual
 
 
 def trend(values: list[float]) -> list[float]:
@@ -13,9 +17,47 @@ def trend(values: list[float]) -> list[float]:
     One from the left alone lags behind a falling loss, and so would lie above validation. Half-lives are a fiftieth of
     the run, but shorter at its beginning, where the loss falls steeply.
     """
+    values = _without_spikes(values)
     half_lives = [max(1.0, min(len(values) / 50, step / 10)) for step in range(1, len(values) + 1)]
     left, right = _moving_sums(values, half_lives), _moving_sums(values[::-1], half_lives[::-1])[::-1]
     return [(a + b) / (v + w) if v + w else math.nan for (a, v), (b, w) in zip(left, right)]
+
+
+def _without_spikes(values: list[float]) -> list[float]:
+    """A value far off its neighbours, two to each side, becomes their median: one odd batch would bend the mean of all
+    the steps around it."""
+    found = np.array(values, float)
+    if np.count_nonzero(np.isfinite(found)) < FEWEST_IN_VIEW:
+        return values
+    around = np.lib.stride_tricks.sliding_window_view(found, 5)
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
+        warnings.filterwarnings("ignore", "All-NaN")  # five steps in a row without a loss
+        middle = np.nanmedian(np.where(np.isfinite(around), around, np.nan), axis=1)
+        distance = np.abs(found[2:-2] - middle)
+        usual = np.nanmedian(distance)
+    if usual > 0:
+        found[2:-2] = np.where(distance > FAR_OFF * usual, middle, found[2:-2])
+    return found.tolist()
+
+
+def show_within(axes, steps, values, held_out=()) -> str:
+    """Limits the axis of values where a few spikes would flatten the curve; says what is not shown then, else nothing.
+
+    held_out: values that are drawn, too, and stay in sight.
+    """
+    points = [(step, value) for step, value in zip(steps, values) if math.isfinite(value)]
+    if len(points) < FEWEST_IN_VIEW:
+        return ""
+    found = np.array(points)[:, 1]
+    low, high = np.quantile(found, 0.02, method="higher"), np.quantile(found, 0.98, method="lower")
+    room = high - low
+    if room <= 0 or (found.max() <= high + FAR_OFF * room and found.min() >= low - FAR_OFF * room):
+        return ""
+    shown = [max(found.min(), low - room), min(found.max(), high + room), *filter(math.isfinite, held_out)]
+    margin = 0.05 * (max(shown) - min(shown))
+    axes.set_ylim(min(shown) - margin, max(shown) + margin)
+    step, value = max(points, key=lambda point: abs(point[1] - high))
+    return f"not shown: up to {value:,.4g} at step {step:,}"
 
 
 def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[float, float]]:
@@ -66,6 +108,9 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             else:
                 panel.plot(steps, values, color=color, alpha=0.25, linewidth=0.8, label="training, each step")
                 panel.plot(steps, trend(values), color=color, label="training, smoothed")
+                held_out = [line[f"val_{name}"] for line in lines if line.get(f"val_{name}") is not None]
+                hidden = show_within(panel, steps, values, held_out)
+                panel.text(0.5, 0.98, hidden, transform=panel.transAxes, ha="center", va="top", fontsize=8)
             final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == drawn[0] else final
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)

@@ -3,7 +3,7 @@
 import warnings
 from pathlib import Path
 
-from dataset.pages import COLOURS
+from dataset.pages import look_of
 from model.disk import write_atomically
 
 
@@ -20,8 +20,8 @@ def draw(found: dict[str, dict], ranges: list[tuple[int, int]], path: str | Path
     figure = Figure(figsize=(8, 5), layout="constrained")
     panel = figure.add_subplot()
     middles = [(first * last) ** 0.5 for first, last in ranges]
-    for (name, each), colour in zip(found.items(), COLOURS * len(found)):
-        panel.plot(middles, each["loss"], "o-", color=colour, markersize=4, label=name.replace("$", r"\$"))
+    for number, (name, each) in enumerate(found.items()):
+        panel.plot(middles, each["loss"], **look_of(number), markersize=4, label=name.replace("$", r"\$"))
     for known in sorted({each["known"] for each in found.values()}):
         if known < ranges[-1][1]:
             panel.axvline(known, color="#7a7a7a", linestyle="--", linewidth=1)

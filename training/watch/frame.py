@@ -5,6 +5,7 @@ from pathlib import Path
 
 from model.errors import counted
 from training.report.description import duration
+from training.report.figures import figure
 from training.report.loss_curve import trend
 from training.watch.drawing import curve, cut, harmless, width_of, wrapped
 from training.watch.following import Following
@@ -109,7 +110,7 @@ def _below(run: WatchedRun, width: int) -> list[str]:
     if following.validated:
         lines += _labelled("validation", _validation(following.validated), width, 2)
     if sample := run.sample():
-        lines += _labelled("sample", _sample(sample), width, 3)
+        lines += _labelled("sample", _sample(sample, width - LABEL - 2), width, 3)
     if run.remark:
         lines += _labelled("but", harmless(run.remark), width, 2)
     for line in run.verdict():
@@ -135,17 +136,17 @@ def _validation(line: dict) -> str:
     """All that a validation measured, the loss first."""
     measured = {key[4:]: line[key] for key in sorted(line, key=lambda key: key != "val_loss") if key[:4] == "val_"}
     said = [
-        f"{harmless(name).replace('_', ' ')} {'no number' if not isinstance(value, int | float) else f'{value:.4f}'}"
+        f"{harmless(name).replace('_', ' ')} {figure(name, value) if isinstance(value, int | float) else 'no number'}"
         for name, value in measured.items()
     ]
     return f"{', '.join(said)} at step {line['step']:,}"
 
 
-def _sample(line: dict) -> str:
-    """A prompt, and what the network answered."""
+def _sample(line: dict, width: int) -> str:
+    """A prompt, of which a long one leaves its lines to what the network answered, and the answer."""
     step = f"step {line['step']:,}: " if isinstance(line.get("step"), int) else ""
-    texts = [harmless(line[key]) for key in ("prompt", "answer") if isinstance(line.get(key), str)]
-    return step + " | ".join(texts)
+    prompt, answer = (harmless(line[key]) if isinstance(line.get(key), str) else "" for key in ("prompt", "answer"))
+    return f"{cut(step + prompt, max(20, width - 3))} | {answer}"
 
 
 def _labelled(label: str, text: str, width: int, most: int) -> list[str]:

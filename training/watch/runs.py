@@ -10,6 +10,7 @@ from training.diagnosis.diagnosis import describe, diagnose
 from training.diagnosis.known import read_description
 from training.report.description import NAME, Description
 from training.report.lines import read_metrics
+from training.watch.drawing import harmless
 from training.watch.following import Following, last_line
 from training.watch.locks import owner_of
 
@@ -79,11 +80,13 @@ class WatchedRun:
 
     @property
     def ended(self) -> bool:
-        """Whether it came to its last step."""
-        return bool(self.description.steps) and self.step >= self.description.steps
+        """Whether it came to its last step, or was stopped by a rule of its stage."""
+        return bool(self.description.stopped or 0 < (self.description.steps or 0) <= self.step)
 
     def standing(self, brief: bool = False) -> str:
         """Whether it goes on. That a process is there can be seen; of one that is not seen nothing is concluded."""
+        if self.description.stopped:
+            return "stopped" if brief else f"stopped: {harmless(self.description.stopped)}"
         if self.ended:
             return "ended"
         quiet = max(0, round(time.time() - self.changed))

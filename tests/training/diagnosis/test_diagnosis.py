@@ -16,6 +16,7 @@ from training.diagnosis.verdict import (
     OVERFITTING,
     REPEATED,
     STILL_FALLING,
+    STOPPED,
     TOO_EARLY,
     TOO_HIGH,
     TOO_LOW,
@@ -128,6 +129,23 @@ def test_what_learns_from_rewards_is_judged_by_them():
     assert diagnose(warm, facts).name == DIVERGED
 
 
+def test_a_reward_that_rose_and_fell_again_has_collapsed():
+    facts = Description(stage="grpo", kind="prompt", steps=80, learning_rate=1e-4)
+    collapsed = diagnose(rewarded(lambda share: 0.2 + share if share < 0.6 else 0.35), facts)
+    assert collapsed.name == DIVERGED and 40 <= collapsed.since_step <= 50 and "rose from 0.2" in collapsed.sentence
+    a_little = diagnose(rewarded(lambda share: 0.2 + share if share < 0.6 else 0.65), facts)
+    assert a_little.name == HEALTHY  # most of the rise is left
+
+
+def test_a_run_that_a_rule_stopped_is_not_healthy():
+    """However much its reward rose: it was stopped as the policy exploits its reward, or has collapsed."""
+    why = "the KL of an answer to the reference is 16.0 nats, more than --stop_kl 15"
+    facts = Description(stage="ppo", kind="prompt", steps=200, learning_rate=1e-4, stopped=why)
+    for steps in (10, 80):
+        verdict = diagnose(rewarded(lambda share: 0.2 + share, steps=steps), facts)
+        assert verdict.name == STOPPED and verdict.sentence == f"{why} at step {steps} of 200"
+
+
 def test_a_short_run_of_rewards_counts_its_steps_and_not_its_losses():
     """While its critic warms up, the policy has none."""
     facts = Description(stage="ppo", kind="prompt", steps=24, learning_rate=1e-4)
@@ -155,6 +173,13 @@ def test_preferences_and_rewards_have_verdicts_too():
     assert verdict.name == HEALTHY and "the better answer preferred in 80% of the pairs" in verdict.sentence
     verdict = diagnose(pairs(0.51), facts)
     assert verdict.name == LEARNED_LITTLE and "tossing a coin" in verdict.sentence
+    by_heart = pairs(1.0)[:39] + [line | {"val_rewards/accuracies": 0.53} for line in pairs(1.0)[39:]]
+    known = Description(**vars(facts) | {"different_tokens": 4096 * 100})
+    verdict = diagnose(by_heart, known)
+    assert verdict.name == REPEATED and "in 53% of the pairs, but in 100%" in verdict.sentence
+    assert "train longer" not in verdict.advice
+    once = Description(**vars(facts) | {"different_tokens": 4096 * 400})
+    assert diagnose(by_heart, once).name == LEARNED_LITTLE  # no pair was seen twice
     assert diagnose(pairs(0.8, lambda share: 0.69 + 1.5 * share), facts).name == DIVERGED
     turned = pairs(0.8, validation=lambda share: 0.69 - 0.3 * min(share, 0.3) + 0.4 * max(0.0, share - 0.3))
     assert diagnose(turned, facts).name == OVERFITTING

@@ -2,13 +2,16 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.axes import Axes
 
 from dataset.pages import new_figure, svg
 from tests.training.page.logs import line_of, write_run
+from training.page.curves import pictures_of
 from training.page.left import what_is_left
 from training.page.page import page_of
 from training.page.thinned import spread_out, thinned
@@ -90,7 +93,7 @@ RATED = {"rewards": {"exact": 1.0, "style": None}, "tokens": 3, "ended": True}
 
 def test_rewards_come_first_and_the_best_and_worst_answer_are_shown(tmp_path):
     metrics = write_run(tmp_path / "grpo_64")
-    lines = [line_of(step, reward=step / 40, kl=0.01, **{"rewards/exact/mean": 0.5}) for step in range(1, 41)]
+    lines = [line_of(step, reward=step / 40, kl=0.01, **{"rewards/exact/mean": step / 50}) for step in range(1, 41)]
     metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
     answers = [("42", 1.0), ("middling", 0.5), ("wrong", 0.0)]
     samples = [{"step": 5, "prompt": "6 x 7?", "answer": a, **RATED, "rewards": {"exact": r}} for a, r in answers]
@@ -188,6 +191,43 @@ def test_steps_that_are_not_finite_are_marked(tmp_path):
     assert "diverged" in page and "no loss: not finite" in page and "3 steps without a loss" in page
 
 
+def test_lost_steps_are_marked_from_the_first_to_the_last(tmp_path, monkeypatch):
+    metrics, marked = write_run(tmp_path / "a_64"), []
+    monkeypatch.setattr(Axes, "axvline", lambda axes, step, **_: marked.append(step))
+    with open(metrics, "a") as file:
+        file.writelines(json.dumps(line_of(s) | {"loss": None, "skipped": "non-finite"}) + "\n" for s in range(41, 201))
+    page_of([metrics])
+    assert marked[0] == 41 and marked[-1] == 200 and len(marked) == 50
+
+
+def test_what_is_the_same_in_all_steps_is_said_and_not_drawn(tmp_path):
+    """It would take the place of curves that tell something."""
+    metrics = write_run(tmp_path / "a_64")
+    same = {"trained_share": 1.0, "val_ended": 0.25} | {f"clip_ratio/{number}": 0.0 for number in range(30)}
+    lines = [json.loads(line) | same for line in metrics.read_text().splitlines()]
+    metrics.write_text("".join(json.dumps(line | {"zone": line["step"]}) + "\n" for line in lines))
+    titles = [title for title, _ in pictures_of(what_is_left(metrics))]
+    assert titles[:2] == ["loss", "learning rate"] and titles[-1] == "zone" and len(titles) == 6
+    page = page_of([metrics])
+    assert "the same in all steps: clip_ratio/0 0, " in page and "ended 0.25" in page and "trained_share 1" in page
+
+
+def test_a_spike_hides_no_curve(tmp_path):
+    metrics = write_run(tmp_path / "a_64")
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines[20]["loss"] = 5000.0
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "loss (not shown: up to 5,000 at step 21)</figcaption>" in page_of([metrics])
+
+
+def test_a_picture_has_a_name_and_whole_steps(tmp_path):
+    page = page_of([write_run(tmp_path / "a_64", steps=1)])
+    assert not re.search(r">[\d.]+m</text>", page) and ">0.95" not in page  # a thousandth of a step
+    page = page_of([write_run(tmp_path / "b_64")])
+    assert 'role="img" aria-label="loss: training from 8 at step 1 to 4.1 at step 40; validation from 4 at' in page
+    assert page.count("<svg") == page.count('<svg role="img" aria-label="')
+
+
 def test_steps_that_overflowed_float16_are_not_called_lost(tmp_path):
     metrics = write_run(tmp_path / "a_64")
     with open(metrics, "a") as file:
@@ -227,27 +267,32 @@ def test_where_a_run_stands(tmp_path):
     assert left.state(left.changed + 5000) == (
         "ended at step 40 of 80; the same command with --resume goes on from its last save"
     )
+    left.description = replace(left.description, stopped="a rule")
+    assert left.state() == "stopped at step 40 of 80: a rule"
+    assert what_is_left(write_run(tmp_path / "b_64", steps=1)).state() == "complete, 1 step"
 
 
 # --- long runs --------------------------------------------------------------------------------------
 
 
+def measures(step: int, count: int) -> dict[str, float]:
+    return {f"measure/{i}": 0.123456789 * i * (1 + step % 7) for i in range(count)} | {"measure/0": 1 / step}
+
+
 def test_a_long_run_becomes_a_page_of_a_size_to_send(tmp_path):
     metrics = write_run(tmp_path / "a_64", steps=3)
-    more = {f"measure/{i}": 0.123456789 * i for i in range(6)}
     with open(metrics, "w") as file:
-        file.writelines(json.dumps(line_of(step, **more)) + "\n" for step in range(1, 20_001))
+        file.writelines(json.dumps(line_of(step, **measures(step, 6))) + "\n" for step in range(1, 20_001))
     assert len(page_of([metrics]).encode()) < 1_000_000
 
 
 def test_the_runs_of_a_whole_way_fit_on_a_page_of_a_size_to_send(tmp_path):
     """As many as `scripts/quickstart.py --full` makes, with fourteen curves each."""
     paths = []
-    more = {f"measure/{i}": 0.123456789 * i for i in range(9)}
     for number in range(18):
         paths.append(write_run(tmp_path / f"run{number}_64", steps=3, learning_rate=0.01 * (number + 1)))
         with open(paths[-1], "w") as file:
-            file.writelines(json.dumps(line_of(step, **more)) + "\n" for step in range(1, 301))
+            file.writelines(json.dumps(line_of(step, **measures(step, 9))) + "\n" for step in range(1, 301))
     page = page_of(paths)
     assert page.count("<figure>") == 18 * 14 + 2 and len(page.encode()) < 2_000_000
 

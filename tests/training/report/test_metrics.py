@@ -5,13 +5,14 @@ import math
 
 import pandas
 import pytest
+from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.errors import SproutError
 from training.report import loss_curve
 from training.report import metrics as module
 from training.report.lines import read_metrics
-from training.report.loss_curve import draw_loss_curve, trend
+from training.report.loss_curve import draw_loss_curve, show_within, trend
 from training.report.metrics import Metrics
 
 
@@ -151,6 +152,23 @@ def test_the_trend_does_not_lag_behind_a_loss_that_falls(count):
     assert max(abs(a - b) for a, b in zip(trend(loss), loss)) < 0.25
     assert max(abs(a - b) for a, b in zip(trend(loss)[40:], loss[40:])) < 0.1
     assert trend([math.nan, 1.0, math.inf]) == [1.0, 1.0, 1.0] and trend([2.0]) == [2.0]
+
+
+def test_one_odd_batch_bends_no_curve(tmp_path, monkeypatch):
+    loss = [2.5 + 3.7 * math.exp(-step / 30) + 0.05 * math.sin(9 * step) for step in range(1, 201)]
+    odd = [*loss[:100], 3000.0, *loss[101:]]
+    assert max(abs(a - b) for a, b in zip(trend(odd), trend(loss))) < 0.05
+    assert trend([0.0] * 30 + [1.0] + [0.0] * 30)[30] > 0  # a reward that is rare is no odd one
+    shown, figures = Figure(), []
+    panel = shown.add_subplot()
+    panel.plot(odd)
+    assert show_within(panel, range(1, 201), odd, [20.0]) == "not shown: up to 3,000 at step 101"
+    assert panel.get_ylim()[0] < 2.5 and 20 < panel.get_ylim()[1] < 25  # validation stays in sight
+    assert show_within(panel, range(1, 201), loss) == "" and show_within(panel, [1, 2], [1.0, 9e9]) == ""
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    draw_loss_curve([line(step, loss=value) for step, value in enumerate(odd, 1)], tmp_path / "loss.png", "a_32")
+    assert figures[0].axes[0].get_ylim()[1] < 20
+    assert "not shown: up to 3,000 at step 101" in [text.get_text() for text in figures[0].axes[0].texts]
 
 
 def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):

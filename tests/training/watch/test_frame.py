@@ -86,6 +86,28 @@ def test_a_run_at_its_end_has_its_verdict(tmp_path):
     assert " left" not in text
 
 
+def test_a_long_prompt_leaves_room_for_the_answer(tmp_path):
+    logs = write_run(tmp_path, "grpo_64")
+    sample = {"step": 30, "prompt": "How many apples are left in the basket? " * 9, "answer": "Seven of them."}
+    (logs / "samples.jsonl").write_text(json.dumps(sample) + "\n")
+    text = " ".join(shown(tmp_path).split())
+    assert "sample step 30: How many apples" in text and "... | Seven of them." in text
+
+
+def test_shares_are_so_many_percent_as_the_run_prints_them(tmp_path):
+    write_run(tmp_path, "dpo_64", **{"val_rewards/accuracies": 0.1006, "val_rewards/margins": 0.25})
+    assert "rewards/accuracies 10.1%, rewards/margins 0.2500" in " ".join(shown(tmp_path).split())
+
+
+def test_a_run_that_a_rule_stopped_has_no_time_left(tmp_path):
+    logs = write_run(tmp_path, "ppo_64", reward=0.5)
+    write_description(logs, Description(stage="ppo", kind="prompt", steps=40, stopped="the KL is 16 nats"))
+    text = shown(tmp_path)
+    assert "step 30 of 40  stopped: the KL is 16 nats" in text and " left" not in text
+    assert "verdict     stopped early: the KL is 16 nats at step 30 of 40" in text
+    assert Runs(tmp_path).look()[0].standing(brief=True) == "stopped"
+
+
 def test_where_the_newest_run_is_looked_for(tmp_path):
     assert newest_place(tmp_path) == tmp_path
     for age, name in enumerate(["course", "quickstart", "."]):
@@ -161,9 +183,9 @@ def test_runs_without_a_step_or_a_number_or_a_description(tmp_path):
     assert "no loss that is a number" in text and "30 steps without a loss that is a number" in text
     logs = write_run(tmp_path, "odd_64")
     (logs / "run.json").write_text("{")
-    text = shown(tmp_path, names=("odd",))
     # The path of the file decides where its line is broken.
-    assert "run.json is damaged" in " ".join(text.split()) and "step 30  last" in text
+    text = " ".join(shown(tmp_path, names=("odd",)).split())
+    assert "run.json is damaged" in text and "step 30 last" in text
 
 
 @pytest.mark.parametrize(
