@@ -119,11 +119,11 @@ def main(argv=None):
         for step in run.steps(Iteration):
             answers = groups.sample(step, rows)  # once; an interrupted run goes on with the same ones
             for update in step.updates(args.inner_epochs * args.mini_batches):
-                for number, (batch, old, advantages, first) in enumerate(groups.batches(step, answers, update)):
+                for number, (batch, old, advantages, ref_log_p) in enumerate(groups.batches(step, answers, update)):
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
                     old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
-                    loss = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
+                    loss = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, ref_log_p)
                     with run.autocast():
                         ptx_loss = mixed_in.loss(step, policy, (update, number), loss.count)
                     step.backward(loss.loss_sum + ptx_loss, loss.count, batch.actions)
