@@ -89,25 +89,28 @@ def main(argv=None):
 
         # How long, in which steps, at which learning rate
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE
-        group, has_reference = args.group_size, args.kl_coef > 0
+        size, has_reference = args.group_size, args.kl_coef > 0
         plan = plan_of_rollouts(
-            args, machine, policy, rows, origin, base_rates=rates, group_size=group, has_reference=has_reference
+            args, machine, policy, rows, origin, base_rates=rates, group_size=size, has_reference=has_reference
         )
-        identity, reference = identity_of(rows, validation, rewards=[reward.identity for reward in rewards]), None
-        if args.kl_coef:
-            identity["reference"] = fingerprint(policy)
-        policy.to(machine.device)
-        prepare_with_reference(run, policy, plan)
-        machine.seconds = None  # measured on updates alone, without the sampling
+
+        # What --resume compares: the data, the rewards, and what else the policy learns from
+        identity = identity_of(rows, validation, rewards=[reward.identity for reward in rewards])
         if toolbox:
             identity["tools"] = toolbox.identity
         if args.ptx_weight:
             identity["mixed_in"] = mixed_in.identity
-        if args.kl_coef:
+        if has_reference:
+            identity["reference"] = fingerprint(policy)
+
+        # The reference, and the optimizer
+        policy.to(machine.device)
+        prepare_with_reference(run, policy, plan)
+        machine.seconds = None  # measured on updates alone, without the sampling
+        reference = None
+        if has_reference:
             reference = frozen_copy(policy)
             machine.compile(reference)
-
-        # The optimizer, and --resume, which refuses other rewards, tools or another reference
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
         run.begin(policy, tokenizer, plan, optimizers, data=identity, description=describe_rows(rows))
         groups = Groups(run, policy, reference, renderer, rewards, toolbox)
@@ -116,11 +119,11 @@ def main(argv=None):
         for step in run.steps(Iteration):
             answers = groups.sample(step, rows)  # once; an interrupted run goes on with the same ones
             for update in step.updates(args.inner_epochs * args.mini_batches):
-                for number, (batch, old, advantages, first) in enumerate(groups.batches(step, answers, update)):
+                for number, (batch, old, advantages, ref_log_p) in enumerate(groups.batches(step, answers, update)):
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
                     old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
-                    loss = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, first)
+                    loss = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, ref_log_p)
                     with run.autocast():
                         ptx_loss = mixed_in.loss(step, policy, (update, number), loss.count)
                     step.backward(loss.loss_sum + ptx_loss, loss.count, batch.actions)

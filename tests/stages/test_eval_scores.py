@@ -2,16 +2,15 @@
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
-import eval_model
 from dataset.records.conversations import Conversation
 from dataset.rendering import ChatRenderer
 from model.files.checkpoint import save_weights
-from tests.stages.talker import ENDLESS, LEARNED, talker, turns
+from tests.stages.asked import WRONG, record, run, write
+from tests.stages.talker import LEARNED, talker, turns
 
 
 @pytest.fixture(scope="module")
@@ -19,31 +18,6 @@ def out(tmp_path_factory):
     folder = tmp_path_factory.mktemp("out")
     save_weights(folder / "full_sft_64.pth", *talker(), stage="full_sft")
     return folder
-
-
-def run(capsys, out, path: Path, *flags) -> tuple[str, str]:
-    """Standard output and standard error of scoring a file."""
-    eval_model.main(["--model_mode", "1", "--out_dir", str(out), "--data_path", str(path), *map(str, flags)])
-    return capsys.readouterr()
-
-
-def write(path: Path, *records) -> Path:
-    lines = (record if isinstance(record, str) else json.dumps(record, ensure_ascii=False) for record in records)
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    return path
-
-
-def record(messages, skill=None, language=None) -> dict:
-    return {"conversations": messages, "skill": skill, "language": language}
-
-
-# Every learned conversation, some asked with another answer, and one that the network never ends.
-WRONG = (
-    (turns("Capital of France?", "Lyon."), "capital", "en"),
-    (turns("I am Bo.", "Hello!", "Who am I?", "You are Cy."), "memory", "en"),
-    (ENDLESS, "endless", None),
-    (turns("Who am I?", "No idea. None."), None, None),
-)
 
 
 def brute_force(cases, limit: int) -> tuple[float, int, int]:

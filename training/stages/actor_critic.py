@@ -118,12 +118,12 @@ class ActorCritic:
         args, prompts = self.args, self.rollouts.prompts_of(step, rows, step.epoch)
         answers = self.rollouts.answers_to(prompts, (step.number,))
         kept = to_keep(prompts, answers, self.tokenizer)
-        old, first = (self.rollouts.log_probabilities(net, answers, kept) for net in (self.policy, self.reference))
+        old, ref_log_p = (self.rollouts.log_probabilities(net, answers, kept) for net in (self.policy, self.reference))
         values = self.rollouts.scored(self.critic, self.values, answers, kept)
         lengths = torch.tensor([sum(answer.actions) for answer in answers])
         mask = torch.arange(old.shape[1]) < lengths[:, None]
         scores = self._scores(answers)
-        kl = k1(old, first) * mask
+        kl = k1(old, ref_log_p) * mask
         shaped = shaped_rewards(scores, kl, mask, self.kl_coef, kept["ended"], args.no_end_penalty)
         advantages, returns = gae(shaped, values, mask, args.gamma, args.gae_lambda)
         # An advantage is R - V, so both what whitens it and what the critic explains follow from these.
