@@ -20,12 +20,12 @@ class Footprint:
     optimizer: str
     trainable: int  # number of parameters
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
-    rows: int = 1  # of a row of the plan, if that is a group of them
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
     compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
     adapters: bool = False  # whether compact is only what adapters are added to
     offload: bool = False  # --offload_states
+    rows: int = 1  # of a row of the plan, if that is a group of them
     on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool | str = False) -> dict[str, int]:
