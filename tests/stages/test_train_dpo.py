@@ -233,6 +233,7 @@ def test_a_reference_of_another_network_is_warned_of():
     assert "0.7100" in first_loss_warning("sigmoid", 0.71, math.log(2))
     assert first_loss_warning("ipo", 24.9995, 25.0) is None
     assert "24.9800" in first_loss_warning("ipo", 24.98, 25.0)
+    assert first_loss_warning("ipo", 27777.77901785714, (1 / 0.006) ** 2) is None  # of float32
     assert first_loss_warning("simpo", 3.0, None) is None
 
 

@@ -20,12 +20,13 @@ class Footprint:
     optimizer: str
     trainable: int  # number of parameters
     compute_bytes: int  # 2 in bfloat16 or float16, 4 in float32
-    rows: int = 1  # of a row of the plan, if that is a group of them
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
     compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
     adapters: bool = False  # whether compact is only what adapters are added to
     offload: bool = False  # --offload_states
+    rows: int = 1  # of a row of the plan, if that is a group of them
+    layers: int = 0  # that learn, where those before them are frozen; 0: all
     on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool | str = False) -> dict[str, int]:
@@ -60,7 +61,7 @@ class Footprint:
         per_layer = 4 * 9 * d + self.compute_bytes * (4 * d + 2 * heads + 4 * f + sorted_rows)
         if self.keeps_attention:
             per_layer += self.compute_bytes * config.num_attention_heads * (self.row_length + QUERY_BLOCK) // 2
-        per_token = config.num_hidden_layers * per_layer
+        per_token = (self.layers or config.num_hidden_layers) * per_layer
         if checkpointing:
             from training.engine.memory_of_products import with_checkpointing  # only with the flag
 
@@ -73,11 +74,10 @@ def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside:
     """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
     half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
     return Footprint(
-        model.config,
-        row_length,
-        optimizer,
+        *(model.config, row_length, optimizer),
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
         compute_bytes=2 if half else 4,
         keeps_attention=on_cpu and half,
         program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
+        layers=sum(any(p.requires_grad for p in layer.parameters()) for layer in model.model.layers),
     )

@@ -24,9 +24,10 @@ def with_checkpointing(footprint, per_layer: int, tokens: int, grade: bool | str
     """Bytes per token of all layers; `per_layer`: those of a layer that keeps everything."""
     # The inputs of all layers, and the inside of the one being computed again.
     config = footprint.config
-    kept = config.num_hidden_layers * 4 * config.hidden_size + per_layer
+    layers = footprint.layers or config.num_hidden_layers
+    kept = layers * 4 * config.hidden_size + per_layer
     if grade != CHEAP:
         return kept
     # Autocast holds its copies of the weights to the end of the forward pass; compact weights need none.
     copies = 2 * config.num_parameters() if footprint.compute_bytes == 2 and not footprint.compact else 0
-    return kept + (config.num_hidden_layers - 1) * kept_products(footprint) + copies // tokens
+    return kept + (layers - 1) * kept_products(footprint) + copies // tokens

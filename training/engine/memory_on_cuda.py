@@ -113,7 +113,7 @@ class CudaFootprint(Footprint):
         d, q, k = self._widths()
         inner = getattr(c, "num_experts", 1) * getattr(c, "moe_intermediate_size", c.intermediate_size)
         copied = self.compute_bytes == 2 and not self.compact  # compact weights are of this type
-        return 2 * c.num_hidden_layers * d * (2 * q + 2 * k + 3 * inner) if copied else 0
+        return 2 * (self.layers or c.num_hidden_layers) * d * (2 * q + 2 * k + 3 * inner) if copied else 0
 
     def compiled_as_one(self, checkpointing: bool | str) -> bool:
         """Whether the loss is compiled with the network."""
@@ -131,7 +131,7 @@ class CudaFootprint(Footprint):
 
     def _activations(self, tokens: int, checkpointing: bool | str) -> int:
         c, b = self.config, self.compute_bytes
-        layers, d, f = c.num_hidden_layers, c.hidden_size, c.intermediate_size
+        layers, d, f = self.layers or c.num_hidden_layers, c.hidden_size, c.intermediate_size
         end, loss = self.kept_at_the_end(tokens, checkpointing), self._loss(tokens, checkpointing)
         # In the backward pass of a layer, two gradients are as wide as the MLP.
         last = max(loss, tokens * 2 * b * f)

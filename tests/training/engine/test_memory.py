@@ -7,15 +7,17 @@ import pytest
 import torch
 
 from model.config import PRESETS
+from model.device import Device
 from model.errors import UsageError
 from model.transformer import Transformer
 from tests.support import random_network
 from tests.training.support import SMALL, flags
 from training.engine.fitting import ROOM, fit
-from training.engine.memory import Footprint
+from training.engine.memory import Footprint, footprint_of
 from training.engine.optimizers import build_optimizers
 from training.engine.plan import make_plan
 from training.engine.speed import decide
+from training.stages.changes import freeze_layers
 
 MIB = 2**20
 
@@ -49,6 +51,22 @@ def test_frozen_parameters_take_no_gradient_or_optimizer_state():
     assert parts["weights"] == 4 * total
     assert parts["gradients"] == 4 * (total // 2)
     assert parts["optimizer"] == 8 * (total // 2)
+
+
+def test_layers_below_all_that_learns_keep_no_activations():
+    model, cpu = Transformer(SMALL), Device(torch.device("cpu"), torch.float32, "")
+    whole = footprint_of(model, 16, "adamw", cpu)
+    assert whole.parts(4) == replace(whole, layers=0).parts(4)
+    freeze_layers(model, 1)
+    here = footprint_of(model, 16, "adamw", cpu)
+    alone = Footprint(SMALL.replace(num_hidden_layers=1), 16, "adamw", here.trainable, compute_bytes=4)
+    for grade in (False, "cheap", "layers"):
+        assert (
+            here.parts(4, grade)["activations"] == alone.parts(4, grade)["activations"] < whole.parts(4)["activations"]
+        )
+    model.requires_grad_(False)
+    model.model.embed_tokens.requires_grad_(True)  # as with --train_only: the gradient comes through all layers
+    assert footprint_of(model, 16, "adamw", cpu).parts(4)["activations"] == whole.parts(4)["activations"]
 
 
 def test_activations_grow_with_the_micro_batch_and_shrink_with_checkpointing():
