@@ -89,7 +89,7 @@ def main(argv=None):
     from dataset.words import count_corpus
     from model.files.tokenizer_of import is_tokenizer_alone, refuse_folder_of_network, tokenizer_of_weight
     from model.files.writable import refuse_unwritable
-    from model.text.extend_bpe import extend
+    from model.text.extend_bpe import extend, refuse_other_kinds
     from model.text.learn_bpe import MAX_TOKEN_BYTES, learn_from_words
     from model.text.quality import comparison, effect_on_english, round_trip
     from model.text.replace import replace_tokenizer
@@ -105,6 +105,7 @@ def main(argv=None):
         weight = find_weight(weight, "out", chosen_by="a path", say=print)
         refuse_folder_of_network(out_dir, weight)
         old = tokenizer_of_weight(weight)
+        refuse_other_kinds(old)  # before all data are read
         print(f"extending the {old.vocab_size:,} tokens of {weight}")
 
     # Data

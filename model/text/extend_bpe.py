@@ -27,11 +27,9 @@ def extend(
     tokenizer.
     Raises SproutError for a tokenizer that is not byte-level BPE.
     """
+    refuse_other_kinds(tokenizer)
     content = json.loads(tokenizer.files["tokenizer.json"])
     model = content["model"]
-    affixes = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
-    if model.get("type") != "BPE" or not tokenizer.byte_level or affixes:
-        raise SproutError("only byte-level BPE tokenizers (GPT-2, Llama 3, Qwen) can be extended: this is another kind")
     spelling = [""] * tokenizer.vocab_size
     for token, index in tokenizer.vocab.items():
         spelling[index] = token
@@ -53,6 +51,17 @@ def extend(
         spelling.append(left + right)
         model["merges"].append(f"{left} {right}" if as_strings else [left, right])
     return Tokenizer.from_files({**tokenizer.files, "tokenizer.json": json.dumps(content, ensure_ascii=False) + "\n"})
+
+
+def refuse_other_kinds(tokenizer: Tokenizer) -> None:
+    """Raises SproutError for a tokenizer that `extend` cannot give more tokens."""
+    model = json.loads(tokenizer.files["tokenizer.json"])["model"]
+    affixes = model.get("continuing_subword_prefix") or model.get("end_of_word_suffix")
+    if model.get("type") != "BPE" or not tokenizer.byte_level or affixes:
+        raise SproutError(
+            "only byte-level BPE tokenizers (GPT-2, Llama 3, Qwen) can be extended, and this is another kind: use it as"
+            " it is, or learn a new one without --extend"
+        )
 
 
 def _pairs(places: np.ndarray) -> set[tuple[int, int]]:

@@ -113,10 +113,9 @@ class Tokenizer:
         path = DEFAULT_FOLDER if path is None else Path(path)
         main = path if path.is_file() else path / "tokenizer.json"
         if not main.is_file():
-            raise SproutError(
-                f"There is no tokenizer at {path}: give a folder with a tokenizer.json, such as one that"
-                " train_tokenizer.py writes, or a Hugging Face model of the Llama, Qwen2 or Qwen3 family."
-            )
+            from model.text.missing import no_tokenizer
+
+            raise no_tokenizer(path)
         paths = {"tokenizer.json": main}
         if main.name == "tokenizer.json":
             paths |= {n: main.with_name(n) for n in (*FILE_NAMES, ADDED_TOKENS) if main.with_name(n).is_file()}

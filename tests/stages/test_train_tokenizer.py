@@ -131,6 +131,17 @@ def test_the_tokenizer_beside_a_weight_is_not_replaced_by_its_extension(data, tm
     assert Tokenizer.load(tmp_path / "out").vocab_size == tokenizer.vocab_size + 5
 
 
+def test_a_kind_that_cannot_be_extended_is_refused_before_the_data_are_read(tmp_path):
+    content = json.loads(make_tokenizer().files["tokenizer.json"])
+    content["decoder"] = {"type": "Fuse"}  # as if it were no byte-level one
+    files = make_tokenizer().files | {"tokenizer.json": json.dumps(content)}
+    Tokenizer.from_files(files).save(tmp_path / "other")
+    (tmp_path / "bad.jsonl").write_text("nothing that can be read\n")
+    with pytest.raises(SproutError, match="can be extended, and this is another kind: .* without --extend"):
+        flags = "--extend", tmp_path / "other", "--add", 5, "--out_dir", tmp_path / "out"
+        run("--data_path", tmp_path / "bad.jsonl", *flags)
+
+
 def test_less_text_than_tokens_is_said(data, tmp_path, capsys):
     run("--data_path", data[0], "--vocab_size", 5000, "--out_dir", tmp_path / "out")
     tokenizer = Tokenizer.load(tmp_path / "out")

@@ -193,6 +193,9 @@ def test_what_cannot_be_loaded_is_explained(tmp_path):
         Tokenizer.load(tmp_path)
     with pytest.raises(SproutError, match="no tokenizer at"):
         Tokenizer.load(tmp_path / "absent.json")
+    (tmp_path / "tokenizer.model").write_bytes(b"SentencePiece's")
+    with pytest.raises(SproutError, match="has a tokenizer.model and no tokenizer.json: .*save_pretrained"):
+        Tokenizer.load(tmp_path)
     for text in ("not JSON", "[]", "{}", '{"model": {"type": "Nonsense"}}'):
         (tmp_path / "tokenizer.json").write_text(text, encoding="utf-8")
         with pytest.raises(SproutError, match=r"tokenizer\.json"):
