@@ -1,5 +1,6 @@
 """`loss.png`: the loss of a run, what else matters in its stage, and the learning rate. Loaded only to draw it."""
 
+import logging
 import math
 import warnings
 from pathlib import Path
@@ -8,6 +9,9 @@ import numpy as np
 
 from model.disk import write_atomically
 
+# Fonts with Chinese letters, of Linux, Windows and macOS; DejaVu Sans, which matplotlib brings, has none.
+CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback")
+CHINESE += ("Microsoft YaHei", "SimHei", "PingFang SC", "PingFang HK", "Hiragino Sans GB", "Heiti TC", "STHeiti")
 FEWEST_IN_VIEW, FAR_OFF = 20, 10  # values, of which none is a spike; times what is usual
 
 
@@ -76,6 +80,17 @@ def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[flo
 BESIDES = "reward objective/kl rewards/accuracies accuracy rewards/margins margin kl explained token_accuracy".split()
 
 
+def fonts(*texts: str) -> list[str]:
+    """The fonts for what a user wrote: letters that the usual one lacks come from a Chinese one, where there is one."""
+    if all(map(str.isascii, texts)):
+        return ["DejaVu Sans"]
+    from matplotlib import font_manager
+
+    logging.getLogger(font_manager.__name__).setLevel(logging.ERROR)  # it warns of a font that is a little bolder
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in CHINESE if name in known)]
+
+
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     """Draws loss, what else matters, and learning rate over steps, of training and validation, as a PNG.
 
@@ -115,7 +130,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
     judged = any({"rewards/chosen", "mean_reward", "reward"} & line.keys() for line in trained)  # a loss per answer
-    panels[0].set_title(f"{title}: {final}")
+    panels[0].set_title(f"{title}: {final}".replace("$", r"\$"), fontfamily=fonts(title))
     if drawn[0] == "loss" and not judged:
         panels[0].set_ylabel("loss (nats per token)")
     panels[0].legend()
