@@ -151,6 +151,9 @@ def test_what_is_known_by_heart_shows_without_validation():
     verdict = diagnose(lines, facts)
     assert verdict.name == REPEATED
     assert verdict.unjudged[-1] == "nothing held out was scored, so overfitting cannot be seen"
+    for at_the_end, name in ((2.0, REPEATED), (0.5, HEALTHY)):  # one validation, as where validating takes long
+        lines[-1]["val_loss"] = at_the_end
+        assert diagnose(lines, facts).name == name
 
 
 def test_a_run_that_was_too_short_is_still_falling():
