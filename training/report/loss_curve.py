@@ -49,10 +49,10 @@ def show_within(axes, steps, values, held_out=()) -> str:
 
     held_out: values that are drawn, too, and stay in sight.
     """
-    points = [(step, value) for step, value in zip(steps, values) if math.isfinite(value)]
-    if len(points) < FEWEST_IN_VIEW:
+    found = np.array(values, float)
+    steps, found = np.array(steps)[np.isfinite(found)], found[np.isfinite(found)]
+    if len(found) < FEWEST_IN_VIEW:
         return ""
-    found = np.array(points)[:, 1]
     low, high = np.quantile(found, 0.02, method="higher"), np.quantile(found, 0.98, method="lower")
     room = high - low
     if room <= 0 or (found.max() <= high + FAR_OFF * room and found.min() >= low - FAR_OFF * room):
@@ -60,8 +60,8 @@ def show_within(axes, steps, values, held_out=()) -> str:
     shown = [max(found.min(), low - room), min(found.max(), high + room), *filter(math.isfinite, held_out)]
     margin = 0.05 * (max(shown) - min(shown))
     axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    step, value = max(points, key=lambda point: abs(point[1] - high))
-    return f"not shown: up to {value:,.4g} at step {step:,}"
+    furthest = np.argmax(np.abs(found - high))
+    return f"not shown: up to {found[furthest]:,.4g} at step {steps[furthest]:,}"
 
 
 def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[float, float]]:
