@@ -21,27 +21,24 @@ def trend(values: list[float]) -> list[float]:
     One from the left alone lags behind a falling loss, and so would lie above validation. Half-lives are a fiftieth of
     the run, but shorter at its beginning, where the loss falls steeply.
     """
-    values = _without_spikes(values)
+    if view := view_of(values):  # one odd batch would bend the mean of all the steps around it
+        values = [value if view[0] <= value <= view[1] else math.nan for value in values]
     half_lives = [max(1.0, min(len(values) / 50, step / 10)) for step in range(1, len(values) + 1)]
     left, right = _moving_sums(values, half_lives), _moving_sums(values[::-1], half_lives[::-1])[::-1]
     return [(a + b) / (v + w) if v + w else math.nan for (a, v), (b, w) in zip(left, right)]
 
 
-def _without_spikes(values: list[float]) -> list[float]:
-    """A value far off its neighbours, two to each side, becomes their median: one odd batch would bend the mean of all
-    the steps around it."""
+def view_of(values) -> tuple[float, float] | None:
+    """The least and the largest value to show where a few spikes would flatten the curve; None: all are shown."""
     found = np.array(values, float)
-    if np.count_nonzero(np.isfinite(found)) < FEWEST_IN_VIEW:
-        return values
-    around = np.lib.stride_tricks.sliding_window_view(found, 5)
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        warnings.filterwarnings("ignore", "All-NaN")  # five steps in a row without a loss
-        middle = np.nanmedian(np.where(np.isfinite(around), around, np.nan), axis=1)
-        distance = np.abs(found[2:-2] - middle)
-        usual = np.nanmedian(distance)
-    if usual > 0:
-        found[2:-2] = np.where(distance > FAR_OFF * usual, middle, found[2:-2])
-    return found.tolist()
+    found = found[np.isfinite(found)]
+    if len(found) < FEWEST_IN_VIEW:
+        return None
+    low, high = np.quantile(found, 0.02, method="higher"), np.quantile(found, 0.98, method="lower")
+    room = high - low
+    if room <= 0 or (found.max() <= high + FAR_OFF * room and found.min() >= low - FAR_OFF * room):
+        return None
+    return max(found.min(), low - room), min(found.max(), high + room)
 
 
 def show_within(axes, steps, values, held_out=()) -> str:
@@ -49,19 +46,14 @@ def show_within(axes, steps, values, held_out=()) -> str:
 
     held_out: values that are drawn, too, and stay in sight.
     """
-    found = np.array(values, float)
-    steps, found = np.array(steps)[np.isfinite(found)], found[np.isfinite(found)]
-    if len(found) < FEWEST_IN_VIEW:
+    if (view := view_of(values)) is None:
         return ""
-    low, high = np.quantile(found, 0.02, method="higher"), np.quantile(found, 0.98, method="lower")
-    room = high - low
-    if room <= 0 or (found.max() <= high + FAR_OFF * room and found.min() >= low - FAR_OFF * room):
-        return ""
-    shown = [max(found.min(), low - room), min(found.max(), high + room), *filter(math.isfinite, held_out)]
+    shown = [*view, *filter(math.isfinite, held_out)]
     margin = 0.05 * (max(shown) - min(shown))
     axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    furthest = np.argmax(np.abs(found - high))
-    return f"not shown: up to {found[furthest]:,.4g} at step {steps[furthest]:,}"
+    outside = [(abs(value - view[1]), step, value) for step, value in zip(steps, values) if math.isfinite(value)]
+    _, step, value = max(outside)
+    return f"not shown: up to {value:,.4g} at step {step:,}"
 
 
 def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[float, float]]:
