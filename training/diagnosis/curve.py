@@ -57,6 +57,13 @@ def read_curve(lines: list, source="metrics.jsonl") -> Curve:
     return Curve(*columns, *measured, np.array(skipped, int), last, int(tokens), bits)
 
 
+def deviation_of(losses: np.ndarray) -> float:
+    """The standard deviation s of the noise in losses of neighbouring steps: three quarters of the differences between
+    two normal losses are within 1.1503 sqrt(2) s. Neither a trend nor a leap weighs in it."""
+    differences = np.abs(np.diff(losses))
+    return float(max(np.quantile(differences, 0.75) / 1.627, np.median(differences) / 0.954))
+
+
 @dataclass(frozen=True)
 class Windows:
     """The medians of the curve over k windows of equal numbers of steps, since a loss varies from batch to batch."""
@@ -64,7 +71,6 @@ class Windows:
     end: np.ndarray  # the last step of each
     loss: np.ndarray
     rate: np.ndarray
-    grad_norm: np.ndarray
     noise: np.ndarray  # standard deviation of the loss from step to step
 
     @property
@@ -89,6 +95,5 @@ def windows_of(curve: Curve) -> Windows:
         curve.step[[piece[-1] for piece in pieces]],
         medians(curve.loss),
         medians(curve.rate),
-        medians(np.nan_to_num(curve.grad_norm)),
         np.array(noise),
     )

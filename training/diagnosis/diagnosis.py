@@ -40,6 +40,7 @@ PARAMETERS_PER_TOKEN = 20  # more than that, and the text is too little for the 
 UNSURE = 0.5  # of ln(vocabulary): a loss above it is as unsure as a choice among the square root of all tokens
 SURE = 5.0  # standard errors: a level is above another by more than noise
 SURE_OF_THE_BEST = 9.0  # the same of a level above the lowest of up to 40 windows, one of which noise makes low
+FEWEST_VALIDATIONS = 4  # to see that they turn, or that training leaves them behind
 BY_CHANCE = 0.55  # of pairs preferred: no more than tossing a coin may give
 BY_HEART = 0.8  # of the pairs of training preferred, where others are not
 REPEATEDLY = 1.5  # passes: what is seen less often cannot be known by heart
@@ -175,7 +176,7 @@ def _memorised(case: Case) -> Verdict | None:
 def _validation_turned(case: Case) -> int | None:
     """The step of the lowest validation, if that is long ago, clearly lower than now, and training fell since."""
     curve, windows = case.curve, case.windows
-    if curve.val_loss.size < 4:
+    if curve.val_loss.size < FEWEST_VALIDATIONS:
         return None
     lowest = int(np.argmin(curve.val_loss))
     since = curve.val_step[lowest]
@@ -189,7 +190,7 @@ def _validation_turned(case: Case) -> int | None:
 def _left_behind(case: Case) -> bool:
     """Whether the distance from training to validation grew much, beyond what another kind of text explains."""
     curve, windows = case.curve, case.windows
-    if curve.val_loss.size < 4 or (case.passes is not None and case.passes < REPEATEDLY):
+    if curve.val_loss.size < FEWEST_VALIDATIONS or (case.passes is not None and case.passes < REPEATEDLY):
         return False  # what is seen once cannot be known by heart; validation may be of another kind of text
     distance = curve.val_loss - np.interp(curve.val_step, windows.end, windows.loss)
     grown = curve.val_loss[-1] - case.level - max(0.0, float(distance[: len(distance) // 2 + 1].min()))
@@ -197,8 +198,11 @@ def _left_behind(case: Case) -> bool:
 
 
 def _known_by_heart(case: Case) -> bool:
-    """Without validation: a loss that no unknown text has, after several passes."""
-    return not case.curve.val_loss.size and (case.passes or 0) >= 3 and case.level < 0.5 and is_of_words(case.run)
+    """With no validation, or too few to see them turn: a loss that no unknown text has, after several passes."""
+    held_out = case.curve.val_loss
+    if held_out.size >= FEWEST_VALIDATIONS or (case.passes or 0) < 3 or case.level >= 0.5:
+        return False
+    return bool(held_out[-1] - case.level > max(0.2, case.level)) if held_out.size else is_of_words(case.run)
 
 
 # --- nothing wrong ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ A rate far from its default is only a suspicion; the curve must confirm it.
 
 import numpy as np
 
+from training.diagnosis.curve import deviation_of
 from training.diagnosis.verdict import TOO_HIGH, TOO_LOW, Case, Verdict
 from training.report.description import Description
 
@@ -39,13 +40,11 @@ def _signs_of_a_high_rate(case: Case) -> tuple[list[str], list[str]]:
     high = np.flatnonzero(windows.peak)
     if len(high) >= 6:
         end, middle = high[-len(high) // 4 :], high[len(high) * 3 // 8 : len(high) * 5 // 8]
-        norms, restless = windows.grad_norm[high], np.median(windows.noise[high[len(high) // 2 :]])
-        least = norms[: len(norms) * 2 // 3].min()
-        if least > 0 and np.median(norms[-len(norms) // 3 :]) > 1.5 * least:
+        if _gradients_grew(case, high):
             strong.append("the gradients grew")
         low = np.flatnonzero(windows.rate < 0.35 * windows.rate.max())
         low = low[low > high[-1]]
-        if len(low) >= 2 and restless > 1.6 * np.median(windows.noise[low]):
+        if len(low) >= 2 and _more_restless(case, high[len(high) // 2 :], low):
             strong.append("the loss jumped about at the full rate")
         level = np.median(windows.loss[end])
         if start is not None and np.median(windows.loss[middle]) - level < 0.03 * (start - level):
@@ -53,6 +52,32 @@ def _signs_of_a_high_rate(case: Case) -> tuple[list[str], list[str]]:
     if case.above_expectation:
         weak.append("the loss ended far above what is usual")
     return strong, weak
+
+
+def _steps_of(case: Case, windows: np.ndarray) -> np.ndarray:
+    """Which steps of the curve are in the windows from the first to the last of these: bool [n]."""
+    step, ends = case.curve.step, case.windows.end
+    return (step > (ends[windows[0] - 1] if windows[0] else 0)) & (step <= ends[windows[-1]])
+
+
+def _gradients_grew(case: Case, high: np.ndarray) -> bool:
+    """Whether the gradient norm is half as large again, and more than its noise explains, in the last third of the
+    windows `high` as in one of the thirds before."""
+    norms = case.curve.grad_norm[_steps_of(case, high)]
+    thirds = np.array_split(np.log(norms[norms > 0]), 3)
+    if len(thirds[-1]) < 3:
+        return False
+    error = deviation_of(np.concatenate(thirds)) * np.sqrt(np.pi / len(thirds[-1]))  # of the difference of two medians
+    first, second, last = map(np.median, thirds)
+    return bool(last - min(first, second) > np.log(1.5) + error)
+
+
+def _more_restless(case: Case, high: np.ndarray, low: np.ndarray) -> bool:
+    """Whether the loss jumps from step to step much more in the windows `high` than in the windows `low`. The noise of
+    few steps is not well known, so that of short runs has to differ more."""
+    restless, calm = (case.curve.loss[_steps_of(case, windows)] for windows in (high, low))
+    sure = 1 + 0.8 * np.sqrt(1 / len(restless) + 1 / len(calm))
+    return bool(deviation_of(restless) > 1.6 * sure * deviation_of(calm))
 
 
 def too_low(case: Case) -> Verdict | None:

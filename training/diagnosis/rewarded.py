@@ -13,6 +13,7 @@ from training.report.lines import finite
 
 # Up or down: chance alone, as each step has other prompts, rises so much in 1 of 40 runs, and falls in 1 of 200.
 ROSE, FELL = 0.05, 0.01
+EQUAL = 0.9  # share of the groups
 
 
 def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
@@ -47,4 +48,8 @@ def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
         return Verdict(HEALTHY, None, f"the reward rose from {begins:.3f} to {ends:.3f}{of_held_out}", advice)
     sentence = f"the reward was {begins:.3f} and is {ends:.3f}, no more than chance{of_held_out}"
     advice = "look at the answers in samples.jsonl; train longer, or with a larger --learning_rate"
+    equal = [finite(line.get("frac_reward_zero_std")) or 0.0 for line in lines[-part:]]
+    if (share := sum(equal) / len(equal)) > EQUAL:  # no step and no rate is large enough
+        sentence += f"; in {share:.0%} of the last groups all answers have the same reward, which teaches nothing"
+        advice = "take prompts that are answered well sometimes, not always, or a finer reward"
     return Verdict(LEARNED_LITTLE, None, sentence, advice)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.diagnosis.curve import Curve, Windows
+from training.diagnosis.curve import Curve, Windows, deviation_of
 from training.report.description import Description
 
 HEALTHY = "healthy"
@@ -68,12 +68,9 @@ class Case:
         """The standard error that noise gives to the median of so many losses; of two counts: to the difference.
 
         A median of n losses with the standard deviation s has the standard error s sqrt(pi / 2n), where they are normal
-        and many. s is taken from all steps: three quarters of the differences between two normal losses are within
-        1.1503 sqrt(2) s. Neither a trend nor a leap weighs in it, and in a short run it is surer than `noise`.
+        and many. s is taken from all steps; in a short run it is surer than `noise`.
         """
-        differences = np.abs(np.diff(self.curve.loss))
-        deviation = max(np.quantile(differences, 0.75) / 1.627, np.median(differences) / 0.954)
-        return float(deviation * np.sqrt(np.pi / 2 * sum(1 / count for count in counts)))
+        return float(deviation_of(self.curve.loss) * np.sqrt(np.pi / 2 * sum(1 / count for count in counts)))
 
     @property
     def finished(self) -> bool:
@@ -106,7 +103,7 @@ class Case:
             result += f", the better answer preferred in {self.preferred:.0%} of the pairs"
         if self.curve.bits_per_byte:
             result += f", {self.curve.bits_per_byte:.3f} bits per byte"
-        if self.expected:
+        if self.curve.bits_per_byte and self.expected:
             result += f" where about {self.expected:.2f} is usual{'' if self.finished else ' at the end'}"
         return result
 

@@ -116,7 +116,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
 
 
 def amount(tokens: int) -> str:
-    return f"{tokens:,}" if tokens < 1e5 else f"{tokens / 1e6:.2f} M"
+    return f"{tokens:,}" if tokens < 1e5 else f"{tokens / 1e6:.2f} M" if tokens < 1e9 else f"{tokens / 1e9:.2f} B"
 
 
 def duration(seconds: float) -> str:

@@ -1,5 +1,6 @@
 """`loss.png`: the loss of a run, what else matters in its stage, and the learning rate. Loaded only to draw it."""
 
+import logging
 import math
 import warnings
 from pathlib import Path
@@ -8,6 +9,9 @@ import numpy as np
 
 from model.disk import write_atomically
 
+# Fonts with Chinese letters, of Linux, Windows and macOS; DejaVu Sans, which matplotlib brings, has none.
+CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback")
+CHINESE += ("Microsoft YaHei", "SimHei", "PingFang SC", "PingFang HK", "Hiragino Sans GB", "Heiti TC", "STHeiti")
 FEWEST_IN_VIEW, FAR_OFF = 20, 10  # values, of which none is a spike; times what is usual
 
 
@@ -17,27 +21,24 @@ def trend(values: list[float]) -> list[float]:
     One from the left alone lags behind a falling loss, and so would lie above validation. Half-lives are a fiftieth of
     the run, but shorter at its beginning, where the loss falls steeply.
     """
-    values = _without_spikes(values)
+    if view := view_of(values):  # one odd batch would bend the mean of all the steps around it
+        values = [value if view[0] <= value <= view[1] else math.nan for value in values]
     half_lives = [max(1.0, min(len(values) / 50, step / 10)) for step in range(1, len(values) + 1)]
     left, right = _moving_sums(values, half_lives), _moving_sums(values[::-1], half_lives[::-1])[::-1]
     return [(a + b) / (v + w) if v + w else math.nan for (a, v), (b, w) in zip(left, right)]
 
 
-def _without_spikes(values: list[float]) -> list[float]:
-    """A value far off its neighbours, two to each side, becomes their median: one odd batch would bend the mean of all
-    the steps around it."""
+def view_of(values) -> tuple[float, float] | None:
+    """The least and the largest value to show where a few spikes would flatten the curve; None: all are shown."""
     found = np.array(values, float)
-    if np.count_nonzero(np.isfinite(found)) < FEWEST_IN_VIEW:
-        return values
-    around = np.lib.stride_tricks.sliding_window_view(found, 5)
-    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        warnings.filterwarnings("ignore", "All-NaN")  # five steps in a row without a loss
-        middle = np.nanmedian(np.where(np.isfinite(around), around, np.nan), axis=1)
-        distance = np.abs(found[2:-2] - middle)
-        usual = np.nanmedian(distance)
-    if usual > 0:
-        found[2:-2] = np.where(distance > FAR_OFF * usual, middle, found[2:-2])
-    return found.tolist()
+    found = found[np.isfinite(found)]
+    if len(found) < FEWEST_IN_VIEW:
+        return None
+    low, high = np.quantile(found, 0.02, method="higher"), np.quantile(found, 0.98, method="lower")
+    room = high - low
+    if room <= 0 or (found.max() <= high + FAR_OFF * room and found.min() >= low - FAR_OFF * room):
+        return None
+    return max(found.min(), low - room), min(found.max(), high + room)
 
 
 def show_within(axes, steps, values, held_out=()) -> str:
@@ -45,18 +46,13 @@ def show_within(axes, steps, values, held_out=()) -> str:
 
     held_out: values that are drawn, too, and stay in sight.
     """
-    points = [(step, value) for step, value in zip(steps, values) if math.isfinite(value)]
-    if len(points) < FEWEST_IN_VIEW:
+    if (view := view_of(values)) is None:
         return ""
-    found = np.array(points)[:, 1]
-    low, high = np.quantile(found, 0.02, method="higher"), np.quantile(found, 0.98, method="lower")
-    room = high - low
-    if room <= 0 or (found.max() <= high + FAR_OFF * room and found.min() >= low - FAR_OFF * room):
-        return ""
-    shown = [max(found.min(), low - room), min(found.max(), high + room), *filter(math.isfinite, held_out)]
+    shown = [*view, *filter(math.isfinite, held_out)]
     margin = 0.05 * (max(shown) - min(shown))
     axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    step, value = max(points, key=lambda point: abs(point[1] - high))
+    outside = [(abs(value - view[1]), step, value) for step, value in zip(steps, values) if math.isfinite(value)]
+    _, step, value = max(outside)
     return f"not shown: up to {value:,.4g} at step {step:,}"
 
 
@@ -74,6 +70,17 @@ def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[flo
 
 # What matters in a stage besides its loss, under its names in the lines; the first two that a run has are drawn.
 BESIDES = "reward objective/kl rewards/accuracies accuracy rewards/margins margin kl explained token_accuracy".split()
+
+
+def fonts(*texts: str) -> list[str]:
+    """The fonts for what a user wrote: letters that the usual one lacks come from a Chinese one, where there is one."""
+    if all(map(str.isascii, texts)):
+        return ["DejaVu Sans"]
+    from matplotlib import font_manager
+
+    logging.getLogger(font_manager.__name__).setLevel(logging.ERROR)  # it warns of a font that is a little bolder
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in CHINESE if name in known)]
 
 
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
@@ -115,7 +122,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
     judged = any({"rewards/chosen", "mean_reward", "reward"} & line.keys() for line in trained)  # a loss per answer
-    panels[0].set_title(f"{title}: {final}")
+    panels[0].set_title(f"{title}: {final}".replace("$", r"\$"), fontfamily=fonts(title))
     if drawn[0] == "loss" and not judged:
         panels[0].set_ylabel("loss (nats per token)")
     panels[0].legend()

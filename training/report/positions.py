@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dataset.pages import look_of
 from model.disk import write_atomically
+from training.report.loss_curve import fonts
 
 
 def draw(found: dict[str, dict], ranges: list[tuple[int, int]], path: str | Path) -> None:
@@ -44,7 +45,7 @@ def draw(found: dict[str, dict], ranges: list[tuple[int, int]], path: str | Path
     panel.set(xlabel="position in the text (tokens)", ylabel="loss (nats per token)")
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(alpha=0.3)
-    panel.legend(frameon=False)
+    panel.legend(frameon=False, prop={"family": fonts(*found)})
     kind = Path(path).suffix.removeprefix(".")
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "positions"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # for a Chinese name that no installed font can show

@@ -137,6 +137,14 @@ def test_a_reward_that_rose_and_fell_again_has_collapsed():
     assert a_little.name == HEALTHY  # most of the rise is left
 
 
+def test_where_all_answers_have_the_same_reward_no_larger_rate_helps():
+    facts = Description(stage="grpo", kind="prompt", steps=80, learning_rate=1e-4)
+    lines = [line | {"reward": 0.0, "frac_reward_zero_std": 1.0} for line in rewarded(lambda share: 0.0)]
+    verdict = diagnose(lines, facts)
+    assert verdict.name == LEARNED_LITTLE and "in 100% of the last groups" in verdict.sentence
+    assert "prompts" in verdict.advice and "learning_rate" not in verdict.advice
+
+
 def test_a_run_that_a_rule_stopped_is_not_healthy():
     """However much its reward rose: it was stopped as the policy exploits its reward, or has collapsed."""
     why = "the KL of an answer to the reference is 16.0 nats, more than --stop_kl 15"

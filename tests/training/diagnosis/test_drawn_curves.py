@@ -70,6 +70,21 @@ def test_the_rate_alone_is_no_evidence(times):
     assert diagnose(drawn(), facts).name == HEALTHY
 
 
+@pytest.mark.parametrize("steps", [80, 160])
+def test_noise_alone_seldom_makes_a_rate_too_high(steps):
+    """The rate is three times its default, where one sign in the curve is enough, and the curve is fine."""
+    facts, rng = replace(KNOWN, steps=steps, learning_rate=0.06), np.random.default_rng(0)
+    shape, found = drawn(steps=steps, noise=0.0), 0
+    for _ in range(60):
+        noise, norms = 0.1 * rng.standard_t(3, steps), np.exp(0.5 * rng.standard_normal(steps))
+        lines = [
+            line | {"loss": line["loss"] + float(more), "grad_norm": float(norm)}
+            for line, more, norm in zip(shape, noise, norms)
+        ]
+        found += diagnose(lines, facts).name == TOO_HIGH
+    assert found <= 9, found
+
+
 def test_a_loss_that_rose_and_stayed_has_diverged():
     risen = drawn(lambda share: typical(share) if share < 0.6 else 6.0)
     verdict = diagnose(risen, KNOWN)
@@ -136,6 +151,9 @@ def test_what_is_known_by_heart_shows_without_validation():
     verdict = diagnose(lines, facts)
     assert verdict.name == REPEATED
     assert verdict.unjudged[-1] == "nothing held out was scored, so overfitting cannot be seen"
+    for at_the_end, name in ((2.0, REPEATED), (0.5, HEALTHY)):  # one validation, as where validating takes long
+        lines[-1]["val_loss"] = at_the_end
+        assert diagnose(lines, facts).name == name
 
 
 def test_a_run_that_was_too_short_is_still_falling():
@@ -151,6 +169,7 @@ def test_a_low_rate_is_given_a_quarter_of_the_run():
 
 
 def test_the_expected_loss_is_part_of_the_sentence():
+    assert "is usual" not in diagnose(drawn(), KNOWN).sentence  # of a loss in nats it would say another unit
     verdict = diagnose(drawn(val_bits_per_byte=2.0), KNOWN)
     assert verdict.expected_bits_per_byte == pytest.approx(2.1, abs=0.2)
     assert f"2.000 bits per byte where about {verdict.expected_bits_per_byte:.2f} is usual" in verdict.sentence

@@ -59,4 +59,4 @@ def test_a_resumed_run_compiles_as_before(tmp_path):
 
 def test_numbers_have_the_unit_that_fits():
     assert [duration(each) for each in (0.1, 89, 100, 7000)] == ["1 s", "89 s", "2 min", "1.9 h"]
-    assert [amount(each) for each in (1522, 484_416)] == ["1,522", "0.48 M"]
+    assert [amount(each) for each in (1522, 484_416, 12 * 10**9)] == ["1,522", "0.48 M", "12.00 B"]

@@ -5,6 +5,7 @@ import math
 
 import pandas
 import pytest
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -12,7 +13,7 @@ from model.errors import SproutError
 from training.report import loss_curve
 from training.report import metrics as module
 from training.report.lines import read_metrics
-from training.report.loss_curve import draw_loss_curve, show_within, trend
+from training.report.loss_curve import draw_loss_curve, fonts, show_within, trend
 from training.report.metrics import Metrics
 
 
@@ -169,6 +170,17 @@ def test_one_odd_batch_bends_no_curve(tmp_path, monkeypatch):
     draw_loss_curve([line(step, loss=value) for step, value in enumerate(odd, 1)], tmp_path / "loss.png", "a_32")
     assert figures[0].axes[0].get_ylim()[1] < 20
     assert "not shown: up to 3,000 at step 101" in [text.get_text() for text in figures[0].axes[0].texts]
+
+
+def test_a_name_in_chinese_is_drawn_with_a_font_that_has_its_letters(tmp_path, monkeypatch):
+    has = [font_manager.FontEntry(name=name) for name in ("DejaVu Sans", "SimHei", "Ubuntu")]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", has)
+    assert fonts("新芽") == ["DejaVu Sans", "SimHei"] and fonts("pretrain_32") == ["DejaVu Sans"]
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    draw_loss_curve([line(step) for step in (1, 2, 3)], tmp_path / "loss.png", "新芽$_32")
+    title = figures[0].axes[0].title
+    assert title.get_fontfamily() == fonts("新芽") and title.get_text().startswith(r"新芽\$_32: ")
 
 
 def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
