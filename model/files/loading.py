@@ -84,6 +84,8 @@ def load_model(
     wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
     stage, facts, tokenizer = "imported", {}, None
     if source.is_dir():
+        if (source / "adapter_config.json").exists() and not (source / "config.json").exists():
+            raise _without_network(source)
         config, weights, tokenizer = import_folder(source)
         config = _agree(config, wanted, source)
     elif is_gguf(source):
@@ -132,10 +134,7 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
     Raises `SproutError` for any other file, and for a weight that is not as Sprout writes it.
     """
     if contents.get("format") == "sprout-lora":
-        raise SproutError(
-            f"{source} holds adapters without their network: give it with --lora where a script has that flag, or merge"
-            " both into a whole weight with scripts/merge_lora.py"
-        )
+        raise _without_network(source)
     if contents.get("format") != FORMAT or "model" not in contents:
         raise SproutError(
             f"{source} is not a weight of Sprout (its keys are {', '.join(map(str, list(contents)[:5]))}):"
@@ -158,6 +157,13 @@ def open_own(contents: dict, source: Path) -> tuple[TransformerConfig, dict, Tok
     except SproutError as error:  # not the user's command line, even where it is a UsageError
         raise SproutError(f"{source}: {error}") from error
     return config, contents["model"], tokenizer, contents["stage"], contents["facts"]
+
+
+def _without_network(source: Path) -> SproutError:
+    return SproutError(
+        f"{source} holds adapters without their network: give it with --lora where a script has that flag, or merge"
+        " both into a whole weight with scripts/merge_lora.py"
+    )
 
 
 def _agree(config: TransformerConfig, wanted: dict, source: Path) -> TransformerConfig:

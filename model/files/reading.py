@@ -29,6 +29,8 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
         raise SproutError(f"there is no checkpoint {path}: check the name, or train it first")
     if path.is_dir():
         raise SproutError(f"{path} is a folder, not a checkpoint: give the .pth file")
+    if path.suffix == ".safetensors":
+        raise SproutError(f"{path} is a part of a Hugging Face folder: give the whole folder, {path.parent}")
     try:
         return _read_whole(path, mmap)
     except _DamagedError as error:

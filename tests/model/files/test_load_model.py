@@ -140,6 +140,15 @@ def test_files_that_are_not_weights_of_ours_are_refused(tmp_path):
 # --- tokenizers -------------------------------------------------------------------------------------
 
 
+def test_a_part_of_a_folder_and_a_folder_of_adapters_are_named_as_what_they_are(tmp_path):
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(SproutError, match=f"give the whole folder, {tmp_path}$"):
+        load_model(tmp_path / "adapter_model.safetensors")
+    with pytest.raises(SproutError, match="holds adapters without their network: give it with --lora"):
+        load_model(tmp_path)
+
+
 def test_a_vocabulary_may_be_padded_but_not_short(tmp_path, small_tokenizer):
     path = tmp_path / "pretrain_32.pth"
     save_weights(path, random_network(SMALL.replace(vocab_size=320)), small_tokenizer, stage="pretrain")
