@@ -56,10 +56,10 @@ def parse_arguments(argv=None):
     return args
 
 
-def refuse_used_port(host: str, port: int) -> None:
-    """Raises `UsageError` for an address at which nothing can answer."""
+def listening(host: str, port: int) -> socket.socket:
+    """The address is ours from here on. Raises `UsageError` where nothing can answer, as at one of another server."""
     try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise UsageError(
             f"nothing can answer at {host}, port {port} ({error.strerror}): give another --port"
@@ -76,7 +76,7 @@ def main(argv=None) -> None:
         raise UsageError(
             f'a server needs {error.name}, which is not installed: pip install -e ".[serve]" brings it'
         ) from error
-    refuse_used_port(args.host, args.port)  # before the network is read
+    place = listening(args.host, args.port)  # before the network is read, which may take minutes
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from inference.server.app import Limits, Server
@@ -108,7 +108,7 @@ def main(argv=None) -> None:
             await super().shutdown(sockets)
 
     try:
-        Announced(uvicorn.Config(server.app, args.host, args.port, **settings)).run()
+        Announced(uvicorn.Config(server.app, **settings)).run([place])
     except KeyboardInterrupt:  # which uvicorn raises again once it has ended
         say("ended")
 

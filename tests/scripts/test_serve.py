@@ -16,9 +16,9 @@ import pytest
 
 from inference.server.parameters import BadRequest
 from inference.server.shelf import Shelf, best_weight, weights_in
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from model.running_batch import RunningBatch
-from scripts.serve import main, parse_arguments, refuse_used_port
+from scripts.serve import listening, main, parse_arguments
 from tests.inference.server.conftest import CPU, save_network
 
 
@@ -124,4 +124,20 @@ def test_other_machines_are_let_in_with_a_key_only():
 
 def test_a_port_in_use_is_refused():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UsageError, match="--port"):
-        refuse_used_port("127.0.0.1", taken.getsockname()[1])
+        listening("127.0.0.1", taken.getsockname()[1])
+
+
+def test_a_port_is_taken_before_the_network_is_read(tmp_path, monkeypatch):
+    """Two servers that begin at one moment: the second is told at once, not when its network is read."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+
+    def while_it_is_read(*arguments, **settings):
+        with pytest.raises(UsageError, match="give another --port"):
+            main(["--out_dir", str(tmp_path), "--port", port, "--device", "cpu"])
+        raise SproutError("read")
+
+    save_network(tmp_path / "pretrain_32.pth", 0, "pretrain")
+    monkeypatch.setattr("inference.weights.open_network", while_it_is_read)
+    with pytest.raises(SproutError, match="read"):
+        main(["--out_dir", str(tmp_path), "--port", port, "--device", "cpu"])
