@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 
 from dataset.command_line import positive_int
+from dataset.unheard import to_its_end
 from model.errors import UsageError, counted
 from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
@@ -164,4 +165,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(to_its_end(main))

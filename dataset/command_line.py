@@ -94,6 +94,7 @@ def run_main(main) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         main()
+        sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as error:
         from dataset.failures import exit_code_of  # needed only now
 

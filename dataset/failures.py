@@ -25,7 +25,10 @@ def exit_code_of(error: BaseException) -> int | None:
         elif error.errno in (errno.EIO, errno.ESTALE) or (error.errno == errno.EROFS and error.filename is None):
             _say(f"the disk or network drive fails ({error}): check it; what was saved before is intact")
         elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
-            _say(f"{error.filename}: {error.strerror}: check the path and the rights to it")
+            advice = "check the path and the rights to it"
+            if isinstance(error, FileExistsError):
+                advice = "choose another folder, since a file is in its place"
+            _say(f"{error.filename}: {error.strerror}: {advice}")
         else:
             return None
         return 1

@@ -9,7 +9,7 @@ import platform
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -74,10 +74,8 @@ def _link(path: Path, other: Path) -> bool:
 
 def _remove(path: Path) -> None:
     """Removes a file that may be absent; a disk that refuses must not hide the error being reported."""
-    try:
+    with suppress(OSError):
         path.unlink(missing_ok=True)
-    except OSError:
-        return
 
 
 def sync_folder(folder: Path) -> None:

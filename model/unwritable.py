@@ -11,14 +11,19 @@ ROOM, RIGHTS = "make room or choose another folder", "choose another folder, or 
 
 def remedy(error: Exception, room: str = ROOM, rights: str = RIGHTS) -> str:
     """What helps against an error of writing: `room` on a disk, or where writing is not allowed, `rights`."""
-    return rights if getattr(error, "errno", None) in (errno.EROFS, errno.EACCES, errno.EPERM) else room
+    others = {
+        **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), rights),
+        **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "choose another folder, since a file is in its place"),
+        **dict.fromkeys((errno.EIO, errno.ESTALE), "check the disk or network drive"),
+    }
+    return others.get(getattr(error, "errno", None), room)
 
 
 def cannot_write(path: Path, error: OSError, is_intact: bool) -> SproutError:
     """is_intact: whether the file of an earlier save is there."""
     intact = "; the file of the last save is intact" if is_intact else ""
     reason = error.strerror or str(error)
-    if (advice := remedy(error)) == RIGHTS:
+    if (advice := remedy(error)) != ROOM:
         return SproutError(f"cannot write {path} ({reason}): {advice}{intact}")
     try:
         free = f"{shutil.disk_usage(path.parent).free / 1e9:.2f} GB are free there"

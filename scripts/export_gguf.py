@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import nonnegative
+from dataset.unheard import to_its_end
 from inference.arguments import refuse_scale_of_nothing
 from model.errors import in_short
 from training.report.going_on import in_words
@@ -148,4 +149,4 @@ def measure(args, loaded):
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(to_its_end(main))

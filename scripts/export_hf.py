@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
+from dataset.unheard import to_its_end
 from training.stages.arguments import StageParser, run_main, size_overrides
 from training.stages.bare_weight import add_bare_weight_arguments
 
@@ -117,4 +118,4 @@ model = {kind}.from_pretrained({args.save_dir!r})""")
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(to_its_end(main))

@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import file_name, positive_int, share
+from dataset.unheard import to_its_end
 from model.errors import UsageError
 from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
@@ -108,4 +109,4 @@ def go_back(second, first, share: float) -> float:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(to_its_end(main))

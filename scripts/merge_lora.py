@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import file_name, nonnegative, positive_int
+from dataset.unheard import to_its_end
 from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
@@ -115,4 +116,4 @@ def base_folder(args, loaded) -> str:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(to_its_end(main))

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import CommandParser, fraction, positive, positive_int, run_main, share
 from dataset.prepare.settings import STEPS, Settings
+from dataset.unheard import to_its_end
 from model.errors import SproutError, UsageError, counted
 
 MOST_EPOCHS = 10_000
@@ -287,4 +288,4 @@ def summary(report, settings: Settings) -> list[str]:
 
 
 if __name__ == "__main__":
-    run_main(main)
+    run_main(to_its_end(main))

@@ -83,14 +83,14 @@ class Done:
 
     def __init__(self, path: Path):
         self._path = path
-        try:
-            self._states: dict[str, list] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._states = {}
+        states = _read(path)
+        whole = all(isinstance(each, list) and each and isinstance(each[0], str) for each in states.values())
+        self._states: dict[str, list] = states if whole else {}
 
     def has(self, stage: Stage) -> bool:
         """Whether this very command has ended well and its result is still there."""
-        return self._states.get(stage.title) == ["ended", *self._mark(stage)] and stage.result.exists()
+        is_there = bool(_read(stage.result)) if stage.capture else stage.result.exists()
+        return is_there and self._states.get(stage.title) == ["ended", *self._mark(stage)]
 
     def was_begun(self, stage: Stage) -> bool:
         """Whether this very command was interrupted, and left a state of its own to go on from."""
@@ -117,6 +117,15 @@ class Done:
         self._states[stage.title] = [state, *self._mark(stage)]
         content = json.dumps(self._states, ensure_ascii=False, indent=1).encode()
         write_atomically(self._path, lambda file: file.write(content))
+
+
+def _read(path: Path) -> dict:
+    """The JSON object in a file; empty where there is none, or it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _beginning(stage: Stage) -> str:

@@ -148,7 +148,7 @@ def score_file(args, score, check, source: str) -> None:
     from dataset.records.measured import kind_of_file
     from dataset.records.reading import read_records
     from inference.scoring import SCORED_KINDS, Agreement, score_records, with_rewards
-    from model.disk import write_atomically
+    from model.disk import sweep_temporaries, write_atomically
 
     kind, _ = kind_of_file(args.data_path, tuple(SCORED_KINDS))
     if args.by and not any(args.by.lower() in getattr(one, "fields", ()) for one in read_records(args.data_path)):
@@ -165,7 +165,9 @@ def score_file(args, score, check, source: str) -> None:
                 file.write(with_rewards(document, found).encode())
 
     if args.save_scores:
-        Path(args.save_scores).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(args.save_scores).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep_temporaries(folder)  # of a run that was killed, as large as the scores
         write_atomically(args.save_scores, write)
     else:
         write()

@@ -96,6 +96,7 @@ def test_what_the_machine_refuses_is_a_sentence(place, monkeypatch):
     refusals = {
         "memory is used up": [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), _OutOfMemory],
         "check the path and the rights": [PermissionError(13, "Permission denied", "out/x")],
+        "since a file is in its place": [FileExistsError(17, "File exists", "out/x")],
         "network drive fails": [
             *(OSError(5, "Input/output error", *name) for name in ((), ("out/x",))),
             OSError(30, "Read-only file system"),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,9 +110,22 @@ def test_answers_that_were_there_are_moved_to_earlier(tmp_path):
     assert result.read_text() == "new\n" and not answers.exists()
 
 
-def test_a_damaged_note_of_what_is_done_begins_anew(tmp_path):
-    (tmp_path / "done.json").write_text('{"train": [')
-    assert not Done(tmp_path / "done.json").has(writes(tmp_path / "a", "x"))
+@pytest.mark.parametrize("damage", ['{"first": [', "[]", '{"first": 1}', '{"first": [1]}', "\0"])
+def test_a_damaged_note_of_what_is_done_begins_anew(damage, tmp_path):
+    (tmp_path / "done.json").write_text(damage)
+    stage = replace(writes(tmp_path / "a", "x"), resume=tmp_path)
+    assert not Done(tmp_path / "done.json").has(stage) and not Done(tmp_path / "done.json").was_begun(stage)
+
+
+def test_a_damaged_examination_is_made_again(tmp_path):
+    stage, path = (
+        Stage("ask", python("print('{\"questions\": 9}')"), tmp_path / "a.json", capture=True),
+        tmp_path / "done",
+    )
+    perform(stage, Done(path))
+    assert Done(path).has(stage)
+    stage.result.write_text('{"questi')
+    assert not Done(path).has(stage)
 
 
 def test_a_stage_that_fails_is_not_done_and_the_message_names_it(tmp_path):

@@ -152,7 +152,9 @@ def test_rewards_that_are_no_numbers_are_refused(folder, capsys, tmp_path):
 def test_records_are_saved_as_json_whatever_is_in_them(run, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"input": "a", "output": "b", "score": 1, "large": 1e999, "half": "\\ud800"}\n')
+    (tmp_path / ".b.jsonl.99999999.tmp").touch()  # of a run that was killed
     run("--data_path", path, "--save_scores", tmp_path / "b.jsonl")
+    assert not list(tmp_path.glob(".*.tmp"))
     text = (tmp_path / "b.jsonl").read_text("utf-8")
     saved = json.loads(text, parse_constant=pytest.fail)
     assert (saved["large"], saved["half"]) == (None, "\ud800") and "reward" in saved

@@ -118,14 +118,19 @@ except SproutError as error:
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SproutError, match=r"cannot write .*choose another folder"):
-        save_checkpoint(tmp_path / "file" / "weight.pth", contents(1))
+    for folder in (tmp_path / "file", tmp_path / "file" / "in it"):
+        with pytest.raises(
+            SproutError, match=r"cannot write .*\): choose another folder, since a file is in its place"
+        ):
+            save_checkpoint(folder / "weight.pth", contents(1))
 
 
 def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path):
     refused, full = (OSError(number, os.strerror(number)) for number in (errno.EROFS, errno.ENOSPC))
     said = str(cannot_write(tmp_path / "a.pth", refused, is_intact=True))
     assert "choose another folder, or allow writing" in said and "free" not in said and said.endswith("save is intact")
+    failed = str(cannot_write(tmp_path / "a.pth", OSError(errno.EIO, os.strerror(errno.EIO)), is_intact=False))
+    assert failed.endswith("(Input/output error): check the disk or network drive")
     assert "GB are free there): make room or" in str(cannot_write(tmp_path / "a.pth", full, is_intact=False))
 
 
