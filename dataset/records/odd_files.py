@@ -42,6 +42,8 @@ def _advice(name: str) -> str:
             return advice
     if name.startswith(tuple(DASHES)):
         return f"a flag begins with two hyphens, --{name.lstrip(DASHES + '-')}"
+    if "：" in name:
+        return f"its weight follows a plain colon, {name.replace('：', ':')}"
     if lower.strip(MARKS) != lower and lower.strip(MARKS).endswith(tuple(re.findall(r"\.\w+", NAMES))):
         return "take off the marks beside its name (quotes are \" or ', and spaces separate files)"
     return f"its name must end in {NAMES}" + ("" if Path(name).suffix else "; a name with spaces stands in quotes")

@@ -11,6 +11,7 @@ TRAINING = """
 --data_path {f}/a.jsonl —epochs 3           | —epochs is not a data file: a flag begins with two hyphens, --epochs
 --data_path “{f}/a.jsonl”                   | is not a data file: take off the marks beside its name
 --data_path {f}/a.jsonl，{f}/b.jsonl，       | is not a data file: take off the marks beside its name
+--data_path {f}/a.jsonl：0.7                | its weight follows a plain colon, {f}/a.jsonl:0.7
 --data_path {f}/my file.jsonl               | a name with spaces stands in quotes
 stray                                       | unexpected argument 'stray'
 --epochs                                    | --epochs: expected one argument
@@ -64,7 +65,8 @@ stray                                       | unexpected argument 'stray'
 --from_weight {f}/start.pth --preset 26m    | --preset 26m makes a new network
 --from_weight {f}/start.pth --hidden_size 8 | contradicts {f}/start.pth, which has 32: leave the flag out
 --from_weight {f}/start.pth --num_hidden_layers 3 | which has 2: leave the flag out
---config gone.yaml                          | --config gone.yaml cannot be read
+--config gone.yaml                          | gone.yaml cannot be read (No such file or directory): check the name
+--config {f}/gbk.yaml                       | gbk.yaml cannot be read, as it is not UTF-8: save it as UTF-8
 --config {f}/open.yaml                      | open.yaml cannot be read: while parsing
 --config {f}/list.yaml                      | must hold lines of the form `flag: value`
 --config {f}/typo.yaml                      | did you mean --max_seq_len?
@@ -259,4 +261,5 @@ CONFIGS = {
     "null": b"max_seq_len:\n",
     "nul": b'out_dir: "a\\0b"\n',
     "binary": b"\xff\xfe",
+    "gbk": "# 训练\n".encode("gbk"),
 }

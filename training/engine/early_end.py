@@ -28,7 +28,7 @@ def end_early(run, error: BaseException) -> None:
     """Saves what can be saved and says what to do. `error` ends the `training.engine.run.Run`.
 
     Raises `SproutError` in place of an error of PyTorch that says that the GPU's memory is used up, or that another
-    process has ended.
+    process has ended, and `Interrupted` in place of one of a compiler that a signal has ended, too.
     """
     if run.machine.world_size == 1:
         return _end(run, error)
@@ -64,6 +64,9 @@ def of_this_process(words: str) -> str:
 def _end(run, error: BaseException) -> None:
     if isinstance(error, Interrupted):
         _stop(run)
+    elif _compiler_was_interrupted(run, error):
+        _stop(run)
+        raise Interrupted(run.machine.interrupts.exit_code) from None
     elif isinstance(error, DivergedError):
         _save_what_is_good(run)
         if run.output and not run.args.dry_run:
@@ -73,6 +76,12 @@ def _end(run, error: BaseException) -> None:
         raise OfOneProcessError(said) from error
     elif isinstance(error, SproutError):
         _save_before(run)
+
+
+def _compiler_was_interrupted(run, error: BaseException) -> bool:
+    """Whether a signal to a run that is alone has also ended the C++ compiler, as Ctrl-C in a terminal does."""
+    of_compiling = type(error).__module__.startswith(("torch._inductor", "torch._dynamo"))
+    return of_compiling and run.machine.world_size == 1 and run.machine.interrupts.received is not None
 
 
 def _save_before(run) -> None:

@@ -1,7 +1,11 @@
-"""What is said when the GPU's memory is used up in a step; signals and divergence are in tests/faults."""
+"""What is said when the GPU's memory is used up in a step; other signals and divergence are in tests/faults."""
+
+import os
+import signal
 
 import pytest
 import torch
+from torch._inductor.exc import CppCompileError
 
 from model.files.reading import read_checkpoint
 from tests.stages.workshop import Workshop, assert_same_run
@@ -25,6 +29,23 @@ def test_out_of_memory_in_a_step_is_a_sentence_that_names_the_flags(tmp_path, mo
         " smaller parts, or --activation_checkpointing cheap, which takes a little longer, or"
         " --activation_checkpointing layers, which needs least and takes longer; the last checkpoint is intact\n"
     )
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_ctrl_c_that_ends_the_compiler_too_ends_the_run_as_ever(tmp_path, monkeypatch, is_heard):
+    def compiles(*arguments):
+        if is_heard:
+            os.kill(os.getpid(), signal.SIGINT)
+        raise CppCompileError(["g++"], "killed")
+
+    monkeypatch.setattr("training.engine.step.forward_backward", compiles)
+    workshop = Workshop.create(tmp_path)
+    if not is_heard:
+        with pytest.raises(CppCompileError):
+            workshop.fails("out", "--max_steps=2")
+        return
+    assert workshop.fails("out", "--max_steps=2") == (130, "")
+    assert read_checkpoint(workshop.result("out").resume_file)["step"] == 0
 
 
 @pytest.mark.parametrize(
