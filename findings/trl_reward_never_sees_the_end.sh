@@ -2,9 +2,9 @@
 # trl 1.16.0 with transformers 5.24.0, torch 2.13.0, Python 3.11 (seen 2026-11-30).
 # A reward model of transformers (LlamaForSequenceClassification and its like) reads the reward at the last token that
 # does not pad, which it finds by the token's id and not by the attention mask. Where a tokenizer has no padding token,
-# as those of GPT-2 or Llama, trl's RewardTrainer takes the end of text for one. The end of every answer is then skipped,
+# as those of GPT-2 or Llama, trl's RewardTrainer takes the end of text for one. The end of an answer is then skipped,
 # although the trainer itself appends it to plain texts: an answer and the same answer cut off have the same reward.
-# Pairs that prefer the one which ends cannot be learned (the loss stays at ln 2), and a policy that is trained by such a
+# Pairs that prefer the one which ends cannot be learned (the loss stays at ln 2), and a policy trained by such a
 # reward has no reason to come to an end. No warning is given. A padding token of its own mends it.
 # Output seen (60 steps on pairs, whose first answer ends and whose second is the same cut off):
 #   no padding token: it pads by <|endoftext|>; loss 0.693, accuracy 0.00; up to 0.00 between the two
