@@ -5,7 +5,7 @@
 # edits it gets the texts of before, from map and from filter, and from a function of the script that calls it: a run
 # trains on what the code no longer makes. Dataset.from_generator never looks at the file that its generator reads, and
 # gives a changed one as it was, where load_dataset reads it again. No message tells either. The first is issue 3297 of
-# datasets, of 2021, whose pull request 8614 would mend it. map and filter with load_from_cache_file=False make anew, and
+# datasets, of 2021; its pull request 8614 would mend it. map and filter with load_from_cache_file=False make anew, and
 # so does everything in another HF_HOME.
 # Output seen (a text cut to its first letters, and kept if it is longer than twice their number):
 #   cut to 3: own abc, imported abc, calling abc; kept 1; loaded abcdefgh, generated abcdefgh
