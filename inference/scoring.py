@@ -56,11 +56,15 @@ def score_ids(
 ) -> list[float | None]:
     """The reward of each conversation in ids, which end where its answer ends; None if empty or over `max_seq_len`.
 
+    An end that also pads is left out if the model learned from a program that reads the reward before it.
+
     Raises `SproutError` for a reward that is not finite: compared with others it would count as the smaller one.
     """
     device = model.score.weight.device
     found: list[float | None] = [None] * len(every)
     fitting = sorted((i for i, ids in enumerate(every) if 0 < len(ids) <= max_seq_len), key=lambda i: len(every[i]))
+    if model.skips_padding:
+        every = [ids[:-1] if len(ids) > 1 and ids[-1] == pad_id else ids for ids in every]
     was_training = model.training
     total, scored = sum(len(every[i]) for i in fitting), 0
     model.eval()

@@ -26,6 +26,7 @@ class RewardModel(Transformer):
         del self.lm_head
         self.score = nn.Linear(config.hidden_size, 1, bias=False, device=device, dtype=torch.float32)
         nn.init.zeros_(self.score.weight)
+        self.skips_padding = False  # True: it learned from another program, which reads before an end that also pads
 
     @classmethod
     def of(cls, network: Transformer) -> "RewardModel":

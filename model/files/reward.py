@@ -74,6 +74,7 @@ def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Lo
     weights = fitting_state_dict(weights, config, source, RewardModel)
     model = RewardModel(config, initialize_weights=False)
     model.load_state_dict(weights)  # copies into float32
+    model.skips_padding = source.is_dir()  # as transformers does; in a folder of ours, no end pads
     return Loaded(model.to(device), tokenizer, stage, facts, str(source), exact_dtype(weights, SCORE))
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 import transformers
 
+from inference.scoring import score_ids
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.adapters import open_lora, save_lora
@@ -233,6 +234,24 @@ def test_it_is_read_at_the_end_of_an_answer_that_also_pads(tmp_path, declares):
         expected = [model(torch.tensor([row]))[0, -1] for row in rows]
     assert all(row[-1] == tokenizer.eos_id for row in rows) and len(rows[0]) < len(rows[1])
     torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=1e-5)
+
+
+def test_one_of_another_program_is_read_where_that_reads_it(tmp_path, capsys):
+    """trl pads by the end of text where a tokenizer names no padding, so that no reward was learned at an end."""
+    export_folder(tmp_path / "theirs", random_reward(), TOKENIZER)
+    end = TOKENIZER.eos_id
+    for name, entry in (("tokenizer_config.json", {"pad_token": IM_END}), ("config.json", {"pad_token_id": end})):
+        path = tmp_path / "theirs" / name
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | entry), encoding="utf-8")
+    main(["--weight_path", str(tmp_path / "theirs"), "--save_dir", str(tmp_path / "again")])
+    rows = [[5, 6, 7, end], [5, 6, 7, 8, 9], [end]]
+    for folder in (tmp_path / "theirs", tmp_path / "again"):
+        loaded = load_reward(folder)
+        theirs = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+        found = score_ids(loaded.model, rows, loaded.tokenizer.pad_id, max_seq_len=16, batch_size=3)
+        with torch.no_grad():
+            expected = [theirs(torch.tensor([row])).logits.item() for row in rows[:2]]
+        assert found[:2] == pytest.approx(expected, abs=1e-5) and found[2] is not None
 
 
 def test_with_one_control_token_no_folder_can_tell_padding_from_an_end():
