@@ -90,7 +90,7 @@ def main(arguments=None) -> None:
         # A base model saw every text after BOS; chats bring their first token with them.
         tokenizer = beginning_texts(loaded.tokenizer) if loaded.is_base else loaded.tokenizer
         spread, end = Spread.of(loaded.facts), ChatRenderer(tokenizer).end_id
-        if reward and not loaded.model.skips_padding:  # which keeps what it learned with
+        if reward and not loaded.model.skips_padding:  # one of another program keeps the padding that it learned with
             tokenizer = padding_apart_from(end, tokenizer)
         files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts(), end)
     size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
