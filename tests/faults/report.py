@@ -35,7 +35,7 @@ SCRIPTS = (
     *sorted(
         path.relative_to(ROOT).as_posix()
         for path in ROOT.glob("scripts/**/*.py")
-        if "run_main(main)" in path.read_text(encoding="utf-8")
+        if "    run_main(" in path.read_text(encoding="utf-8")
     ),
     "-m dataset.preview",
     "-m dataset.sample",
