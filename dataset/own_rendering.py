@@ -39,6 +39,7 @@ class OwnRendering:
         self._stand_ins = {name: chr(_FIRST_STAND_IN + number) for number, name in enumerate(longest_first)}
         self._spelled = {ord(mark): name for name, mark in self._stand_ins.items()}
         self._lacks: set[str] = set()
+        self._form_of_arguments: Callable | None = None  # the one that the template takes; None: any
         self._header = ""
         self.end_id = self._try_out()
 
@@ -113,9 +114,9 @@ class OwnRendering:
             if role == "assistant" and "tool_calls" in self._lacks and message.get("tool_calls"):
                 calls = [_call(call) for call in message.pop("tool_calls")]
                 message["content"] = "\n".join(filter(None, [message["content"], *calls]))
-            if role == "assistant" and "arguments as text" in self._lacks and message.get("tool_calls"):
+            if role == "assistant" and (form := self._form_of_arguments) and message.get("tool_calls"):
                 message["tool_calls"] = [
-                    call | {"arguments": _object(call["arguments"])} for call in message["tool_calls"]
+                    call | {"arguments": form(call["arguments"])} for call in message["tool_calls"]
                 ]
             if role == "tool" and "tool" in self._lacks:
                 message |= {"role": "user", "content": f"<tool_response>\n{message['content']}\n</tool_response>"}
@@ -166,9 +167,9 @@ class OwnRendering:
                 written = ""
             if not all(word in written for word in words):
                 self._lacks.add(lacked)
-        if "tool_calls" not in self._lacks and not self._takes_text([user, calling, result, second], call):
-            self._lacks.add("arguments as text")
-            self.source += "arguments as objects"
+        if "tool_calls" not in self._lacks:
+            self._form_of_arguments = form = self._form([user, calling, result, second], call)
+            self.source += {None: "", _object: "arguments as objects", _json: "arguments as text"}[form]
         turns = [user, answer, other, second]
         try:
             self._template.render([system, *turns], [])
@@ -193,13 +194,19 @@ class OwnRendering:
             raise SproutError("its turns of the assistant end in several ways")
         return ends.pop()
 
-    def _takes_text(self, chat: list[dict], call: dict) -> bool:
-        """Whether the arguments of `call`, in turn 1 of `chat`, may be a text, OpenAI's form, as well as an object."""
-        as_text = chat[1] | {"tool_calls": [call | {"arguments": json.dumps(call["arguments"])}]}
+    def _form(self, chat: list[dict], call: dict) -> Callable | None:
+        """What brings the arguments of `call`, in turn 1 of `chat`, into the form that the template takes: an object or
+        a text of JSON, OpenAI's form; None where it takes both alike."""
+        text, by_object = json.dumps(call["arguments"]), self._template.render(chat, [])
+        as_text = chat[1] | {"tool_calls": [call | {"arguments": text}]}
         try:
-            return self._template.render([chat[0], as_text, *chat[2:]], []) == self._template.render(chat, [])
+            by_text = self._template.render([chat[0], as_text, *chat[2:]], [])
         except SproutError:
-            return False
+            return _object
+        if by_text == by_object:
+            return None
+        # A template that writes what it gets makes Python's notation of an object.
+        return _json if text in by_text and str(call["arguments"]) in by_object else _object
 
 
 def _common(one: str, other: str) -> int:
@@ -228,11 +235,14 @@ def _object(arguments: dict | str) -> dict | str:
     return found if isinstance(found, dict) else arguments
 
 
+def _json(arguments: dict | str) -> str:
+    """Arguments as a text."""
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
 def _call(call: dict) -> str:
-    arguments = call["arguments"]
-    arguments = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
     name = json.dumps(call["name"], ensure_ascii=False)
-    return f'<tool_call>\n{{"name": {name}, "arguments": {arguments}}}\n</tool_call>'
+    return f'<tool_call>\n{{"name": {name}, "arguments": {_json(call["arguments"])}}}\n</tool_call>'
 
 
 @cache

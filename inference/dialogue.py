@@ -19,8 +19,10 @@ COMMANDS = {
     "/help": "these lines",
     "/exit": "end, as Ctrl-D does",
 }
-# "/usr/bin/env: what is it?" is a question. Chinese keyboards write the other two signs for the key of a slash.
-_COMMAND = re.compile(r"[/／、]([a-zA-Z][\w-]*|\?)(?:\s+(.*))?", re.DOTALL)
+# "/usr/bin/env: what is it?" is a question. Chinese keyboards write the other two signs for the key of a slash; a
+# question may begin with them, too, so only whole commands count behind them.
+_WHOLE = r"(?:clear|help|exit|\?)$|save(?:\s|$)"
+_COMMAND = re.compile(rf"(?:/|[／、](?={_WHOLE}))([a-z][\w-]*|\?)(?:\s+(.*))?", re.DOTALL | re.IGNORECASE)
 
 
 def continue_text(writer: Writer, tokenizer: Tokenizer, beginning: str, texts: Texts | None = None) -> None:

@@ -186,7 +186,7 @@ def _whole_file(path: Path, kind: str) -> SourceDocument | BadLine:
     text = _decoded(b"".join(lines))
     if text is None:
         return BadLine(str(path), 1, "not UTF-8, UTF-16 or GB18030")
-    if kind == "text" and is_json(text.splitlines() or [""]):
+    if kind == "text" and is_json(text.strip().splitlines() or [""]):
         return BadLine(str(path), 1, HOLDS_JSON)
     return SourceDocument(str(path), 1, text, kind)
 

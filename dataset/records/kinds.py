@@ -84,7 +84,10 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
 
 def in_english(fields: dict) -> str:
     """What a record with columns that are named in Chinese becomes by formats' names for them; "" if nothing."""
-    renamed = {key: IN_ENGLISH[key] for key in fields if key in IN_ENGLISH and IN_ENGLISH[key] not in fields}
+    renamed: dict[str, str] = {}
+    for key in fields:
+        if (name := IN_ENGLISH.get(key)) and name not in fields and name not in renamed.values():
+            renamed[key] = name
     found = find_kind({renamed.get(key, key): value for key, value in fields.items()}, KINDS)
     if not renamed or found is None:
         return ""

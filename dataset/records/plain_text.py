@@ -11,16 +11,27 @@ from dataset.records.odd_lines import HOLDS_JSON, NOT_DATA
 def text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
     """Blocks of lines between blank lines, one document each; its line number is that of its first line.
 
-    A line that cannot be decoded spoils its block: half a document is not a document. Up to the first text, JSON is
+    A line that cannot be decoded spoils its block: half a document is not a document. JSON that no text follows is
     refused: some programs add `.txt` to the name of a file of records, and hide it.
     """
-    first, size, lines, bad, is_text = 0, 0, [], None, False
+    held, is_text = None, False
+    for block in _blocks(path, numbered_lines):
+        may_be_text = not is_text and isinstance(block, Record)
+        holds_json = may_be_text and is_json(block.fields["text"].split("\n"))
+        is_text = is_text or (may_be_text and not holds_json)
+        if held:
+            yield held if is_text else BadLine(path, held.line, NOT_DATA, HOLDS_JSON)
+        held = block if holds_json else None
+        if not holds_json:
+            yield block
+    if held:
+        yield BadLine(path, held.line, NOT_DATA, HOLDS_JSON)
+
+
+def _blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
+    first, size, lines, bad = 0, 0, [], None
 
     def block() -> Record | BadLine:
-        nonlocal is_text
-        if not bad and not is_text and is_json(lines):
-            return BadLine(path, first, NOT_DATA, HOLDS_JSON)
-        is_text = is_text or not bad
         return bad or Record(path, first, {"text": "\n".join(lines)})
 
     for item in numbered_lines:

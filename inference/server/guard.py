@@ -59,7 +59,7 @@ def _name(host: str) -> str:
 async def body_of(request: Request, most: int) -> bytes:
     """The body of a request. Raises `BadRequest` for one of more than `most` bytes, for one that does not come, and for
     one that is compressed."""
-    if (packed := request.headers.get("content-encoding", "identity")) != "identity":
+    if (packed := request.headers.get("content-encoding", "identity").strip()).lower() not in ("", "identity"):
         raise BadRequest(f"the body is in {packed[:80]}: send it uncompressed, without Content-Encoding", status=415)
     parts, size = [], 0
     try:

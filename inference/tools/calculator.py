@@ -25,8 +25,9 @@ _OPERATORS = {
 }
 _SIGNS = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 _SPELLINGS = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-"})
-# Full-width digits and signs, and the blank. NFKC would also make 32 of 3².
-_SPELLINGS |= {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: " "}
+# Full-width digits and signs, and blanks that Python does not know. NFKC would also make 32 of 3².
+_SPELLINGS |= {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+_SPELLINGS |= dict.fromkeys((0xA0, *range(0x2000, 0x200B), 0x202F, 0x3000), " ")
 _KNOWN = "an expression has numbers, + - * / // % ** and parentheses only"
 
 

@@ -161,11 +161,12 @@ CALLS = {  # how a template writes arguments, and what it makes of OpenAI's form
     "given | tojson": '{"x": "北", "n": [1, 0.5]}',
     "given if given is string else given | tojson": '{"x":"北","n":[1,0.5]}',
     "given.items() | join(';')": "('x', '北');('n', [1, 0.5])",
+    "given": '{"x":"北","n":[1,0.5]}',
 }
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_arguments_in_the_form_of_openai_are_written_as_an_object(call):
+def test_arguments_are_given_in_the_form_that_the_template_takes(call):
     calls = "{% for call in message.tool_calls or [] %}{% set given = call.function.arguments %}"
     calls += "{{ call.function.name }}{{ " + call + " }}{% endfor %}"
     source = DEFAULT_SYSTEM.replace(TURN, TURN.replace(" + '<|im_end|>", " }}" + calls + "{{ '<|im_end|>"))
@@ -179,6 +180,8 @@ def test_arguments_in_the_form_of_openai_are_written_as_an_object(call):
         return renderer.tokenizer.decode(ours.ids[ours.trained], skip_special_tokens=False)
 
     assert said('{"x":"北","n":[1,0.5]}') == f"f{CALLS[call]}<|im_end|>z<|im_end|>"
+    if call == "given":  # which would write an object in Python's notation
+        assert said({"x": "北"}) == 'f{"x": "北"}<|im_end|>z<|im_end|>'
     if "items" not in call:
         assert said("not JSON").count("not JSON") == 1
 

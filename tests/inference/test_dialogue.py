@@ -8,7 +8,7 @@ import pytest
 from dataset.records.conversations import from_conversations
 from dataset.rendering import ChatRenderer
 from inference.chat import Chat
-from inference.dialogue import answer, obey
+from inference.dialogue import answer, obey, talk
 from inference.writer import Piece
 from model.errors import SproutError
 from tests.stages.talker import turns
@@ -111,6 +111,14 @@ def test_what_is_saved_can_be_trained_on(renderer, tmp_path, capsys, monkeypatch
     assert os.listdir(tmp_path) == ["a b.jsonl"]
     (line,) = (tmp_path / "a b.jsonl").read_bytes().splitlines()
     assert list(from_conversations(json.loads(line)).messages) == chat.messages
+
+
+def test_a_question_may_begin_with_what_stands_for_a_slash(renderer, capsys):
+    chat, asked = Chat(renderer, 1000, 100), ["、Python 是什么？", "、B2C模式", "、exit code 1 是什么", "／usr"]
+    talk([*asked, "、HELP", "／clear", "One?", "、exit", "never"], chat, Words("Yes."))
+    notes = capsys.readouterr().err
+    assert notes.count("tokens/s") == len(asked) + 1 and "/save FILE" in notes and "there is no command" not in notes
+    assert chat.messages == turns("One?", "Yes.")
 
 
 @pytest.mark.parametrize(

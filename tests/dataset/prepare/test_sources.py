@@ -162,6 +162,9 @@ def test_records_in_a_file_with_another_ending_are_no_text(tmp_path):
     path.write_text('{"text": "a"}\n{"text": "b"}\n')
     (found,) = read_file(path)
     assert isinstance(found, BadLine) and "end its name in .jsonl" in found.reason
+    path.write_text('\n\n{"text": "a"}\n{"text": "b"}\n\n')
+    (found,) = read_file(path)
+    assert isinstance(found, BadLine) and "end its name in .jsonl" in found.reason
     path.write_text('{"text": "a"}\nis how a record begins\n')
     (found,) = read_file(path)
     assert found.text.endswith("begins\n")

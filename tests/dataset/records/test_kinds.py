@@ -84,6 +84,8 @@ def test_columns_named_in_chinese_are_said_by_the_names_that_are_read():
     assert asked.startswith('with "question" and "answer" in place of "问题" and "答案" this is a conversation')
     assert 'with "text" in place of "内容" this is a text' in unknown_shape({"内容": "once"}, (CHAT,)).detail
     assert "in place of" not in unknown_shape({"标题": "once"}, (CHAT,)).detail
+    both = unknown_shape({"正文": "once", "内容": "upon"}, (CHAT,)).detail  # one column can be the text, not both
+    assert both.startswith('with "text" in place of "正文" this is a text')
 
 
 def test_formats_of_all_wanted_kinds_are_named():

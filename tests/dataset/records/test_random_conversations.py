@@ -10,12 +10,7 @@ from dataset.records.formats import BadRecord
 from dataset.rendering import ChatRenderer
 from tests.support import examples
 
-USER = {"role": "user", "content": "Hi"}
-ANSWER = {"role": "assistant", "content": "Hello!"}
-SYSTEM = {"role": "system", "content": "Be brief."}
-TOOL = {"name": "weather", "parameters": {"type": "object"}}
 CALL = {"name": "weather", "arguments": {"city": "北京"}}
-
 
 # Records as they might come: the keys of all formats, with anything under them.
 

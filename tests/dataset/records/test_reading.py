@@ -178,6 +178,20 @@ def test_a_file_that_is_not_parquet(tmp_path):
         list(read_records(path))
 
 
+@pytest.mark.parametrize(
+    "content, found",
+    [
+        (b'{"a": 1}\n\nwhich is JSON\n', ['{"a": 1}', "which is JSON"]),
+        (b'{ once\n\n{"a": 1}\n', ["{ once", '{"a": 1}']),
+        (b'{"a": 1}\n{"a": 2}\n', ["not a data file"]),
+        (b'{"a": 1}\n\n{"a": 2}\n\n\xff\n', ["not a data file"] * 2 + ["not UTF-8"]),
+    ],
+)
+def test_a_text_may_begin_with_json_but_not_be_all_of_it(tmp_path, content, found):
+    items = read_records(write(tmp_path, "a.txt", content))
+    assert [each.reason if isinstance(each, BadLine) else each.fields["text"] for each in items] == found
+
+
 def test_whole_files_that_cannot_be_used(tmp_path):
     with pytest.raises(SproutError, match="there is no such file"):
         check_file(tmp_path / "missing.jsonl")

@@ -7,11 +7,7 @@ import pytest
 from dataset.records.conversations import CHAT
 from dataset.records.formats import BadRecord
 
-USER = {"role": "user", "content": "Hi"}
-ANSWER = {"role": "assistant", "content": "Hello!"}
-SYSTEM = {"role": "system", "content": "Be brief."}
 TOOL = {"name": "weather", "parameters": {"type": "object"}}
-CALL = {"name": "weather", "arguments": {"city": "北京"}}
 
 
 def in_turns() -> list[dict]:

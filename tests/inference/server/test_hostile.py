@@ -141,6 +141,8 @@ def test_other_refusals(http):
     assert "ends in /v1" not in refused(http.post("/v1/nothing", json={}), 404)
     packed = {"content": gzip.compress(b"{}"), "headers": {"content-encoding": "gzip"}}
     assert "uncompressed" in refused(http.post(CHAT, **packed), 415)
+    plain = http.post(CHAT, json={"messages": HI, "max_tokens": 1}, headers={"content-encoding": "Identity"})
+    assert plain.status_code == 200
     refused(http.get(CHAT), 405)
     refused(http.post(CHAT, content=b" " * 200_000), 413)
     refused(http.get("/v1/models", headers={"host": "evil.example:80"}), 403)
