@@ -94,8 +94,11 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
     if wrong:
         raise SproutError(f"{path} is not the state of this run: {wrong}; nothing of it was used")
     if any(saved["kept"]) and (count := len(saved["kept"])) != distributed.world_size():
-        kept = counted(f"answers that were sampled by {count} processes and not yet learned from")
-        raise UsageError(f"--resume: {path} keeps {kept}: go on with {count}, at least to the end of that step")
+        found = (
+            f"--resume: {path} keeps answers that were sampled by {count} processes and not yet learned from: go on"
+            f" with {count}, at least to the end of that step"
+        )
+        raise UsageError(counted(found))
     for name, network in networks.items():
         load_changing_state(network, saved["networks"][name])
     for name, updater in updaters.items():
