@@ -1,5 +1,6 @@
 """Answers in packed rows are scored as they are alone, and only their actions are learned from."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ from training.engine.state import RunState
 from training.losses.policy import LOSSES, policy_loss
 from training.stages import rollouts
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
+from training.stages.changes import freeze_layers
 from training.stages.rollout_plan import plan_of_rollouts
 from training.stages.rollouts import Rollouts, from_kept, sample_answers, to_keep
 from training.stages.sampling_memory import bytes_of_an_answer, cache_of_an_answer
@@ -111,6 +113,14 @@ def test_the_plan_counts_what_an_answer_sees_and_not_its_group(network):
     assert plan.row_length == 8 * 512 and plan.batch_size == 2
     assert plan.footprint.parts(2) == alone.parts(2 * 8)
     assert plan.footprint.parts(2, "cheap") == alone.parts(2 * 8, "cheap")
+    frozen = copy.deepcopy(network)
+    freeze_layers(frozen, 1)
+    policy, critic = (
+        plan_of_rollouts(args, machine, frozen, rows, origin, **settings, parameters_beside=beside)
+        for beside in (0, 1000)
+    )
+    learned = [each.footprint.parts(2)["activations"] for each in (policy, critic)]
+    assert learned[0] < learned[1] == alone.parts(2 * 8)["activations"]  # a critic learns in all layers
 
 
 # Two prompts, one of a single token, with several answers each.
