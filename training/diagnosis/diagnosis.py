@@ -60,14 +60,15 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     expected = expected_bits_per_byte(known, whole)
     verdict = _not_finite(curve, known)
     # In what learns from rewards the policy may have no loss for many steps, as in PPO while its critic warms up.
-    seen, what = (len(lines), "steps") if known.kind == "prompt" else (len(curve.loss), "losses")
-    if verdict is None and seen < FEWEST_JUDGED and not known.stopped:
+    rewarded = known.kind == "prompt"
+    seen, what = (len(lines), "steps") if rewarded else (len(curve.loss), "losses")
+    if verdict is None and seen < FEWEST_JUDGED and not (rewarded and known.stopped):
         few = f"{what} so far: {seen}, too few to judge"
         ended = known.steps and curve.last >= known.steps
         advice = f"train for {FEWEST_JUDGED} steps or more: more text or --epochs, a larger --max_steps, or a smaller"
         advice = f"{advice} --batch_size" if ended else f"look again after {FEWEST_JUDGED} steps"
         verdict = Verdict(TOO_EARLY, None, few, advice)
-    if verdict is None and known.kind == "prompt":
+    if verdict is None and rewarded:
         verdict = judged_by_reward(lines, known, Path(source))
     if verdict is None:
         case = Case(curve, windows_of(curve), known, expected, *_preferred(lines))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from model.disk import previous_path
-from model.errors import SproutError, UsageError
+from model.errors import SproutError, UsageError, counted
 from model.files.checkpoint import ADAPTER_FOLDER
 from model.files.reading import is_whole, read_checkpoint
 from model.whole import adapters_of, changing_state
@@ -94,10 +94,11 @@ def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) 
     if wrong:
         raise SproutError(f"{path} is not the state of this run: {wrong}; nothing of it was used")
     if any(saved["kept"]) and (count := len(saved["kept"])) != distributed.world_size():
-        raise UsageError(
-            f"--resume: {path} keeps answers that {count} processes have sampled and not yet learned from: go on with"
-            f" {count}, at least to the end of that step"
+        found = (
+            f"--resume: {path} keeps answers that were sampled by {count} processes and not yet learned from: go on"
+            f" with {count}, at least to the end of that step"
         )
+        raise UsageError(counted(found))
     for name, network in networks.items():
         load_changing_state(network, saved["networks"][name])
     for name, updater in updaters.items():

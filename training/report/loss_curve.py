@@ -49,11 +49,14 @@ def show_within(axes, steps, values, held_out=()) -> str:
     if (view := view_of(values)) is None:
         return ""
     shown = [*view, *filter(math.isfinite, held_out)]
-    margin = 0.05 * (max(shown) - min(shown))
-    axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    outside = [(abs(value - view[1]), step, value) for step, value in zip(steps, values) if math.isfinite(value)]
-    _, step, value = max(outside)
-    return f"not shown: up to {value:,.4g} at step {step:,}"
+    low, high = min(shown), max(shown)
+    margin = 0.05 * (high - low)
+    axes.set_ylim(low - margin, high + margin)
+    points = [(step, value) for step, value in zip(steps, values) if math.isfinite(value)]
+    beyond, step, value = max((max(value - high, low - value), step, value) for step, value in points)
+    if beyond <= margin:  # validation goes as far
+        return ""
+    return f"not shown: {'up' if value > high else 'down'} to {value:,.4g} at step {step:,}"
 
 
 def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[float, float]]:

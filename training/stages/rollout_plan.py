@@ -41,18 +41,23 @@ def plan_of_rollouts(
     """The plan of a stage whose step takes --prompts_per_step prompts. Its rows are groups: as many tokens as
     `group_size` answers may have, so that the micro-batch, counted in groups, fits into memory.
 
-    has_reference: whether a frozen copy of what is trained is kept. The others: as for `plan_for`.
+    has_reference: whether a frozen copy of what is trained is kept. parameters_beside: those for a critic, if there is
+    one. The others: as for `plan_for`.
     """
     given = copy.copy(args)
     given.batch_size, given.accumulation_steps = micro_batches(args, group_size, rows, machine.world_size)
     given.fit = None  # --fit would choose these two
+    has_critic = parameters_beside > 0
     if has_reference:
         parameters_beside += sum(p.numel() for p in model.parameters() if p.requires_grad)
     groups = _Groups(rows.rows_per_epoch, group_size * rows.row_length, rows.kind, rows.passes, rows.caches)
     how = {"base_rates": base_rates, "parameters_beside": parameters_beside}
     plan = plan_for(given, machine, model, groups, origin, **how)
     # Attention sees the row of an answer, or of several that share a prompt, and not the whole group.
-    plan = replace(plan, footprint=replace(plan.footprint, row_length=rows.row_length, rows=group_size))
+    footprint = replace(plan.footprint, row_length=rows.row_length, rows=group_size)
+    if has_critic:  # it learns in all layers, whatever is frozen in the policy
+        footprint = replace(footprint, layers=0)
+    plan = replace(plan, footprint=footprint)
     if args.fit:
         plan = _fitted(plan, model, args, machine)
     reason = f"{plan.rows_per_step} prompts, a row for the {group_size} answers to each"

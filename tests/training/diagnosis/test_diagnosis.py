@@ -1,6 +1,7 @@
 """Is this loss normal? Verdicts on real runs with faults, with two seeds each, and on what a run learned from."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,8 @@ def test_a_run_that_a_rule_stopped_is_not_healthy():
     for steps in (10, 80):
         verdict = diagnose(rewarded(lambda share: 0.2 + share, steps=steps), facts)
         assert verdict.name == STOPPED and verdict.sentence == f"{why} at step {steps} of 200"
+    few = rewarded(lambda share: 0.2, steps=2)  # no other kind of run has such rules, whatever a run.json says
+    assert diagnose(few, replace(facts, stage="pretrain", kind="text")).name == TOO_EARLY
 
 
 def test_a_short_run_of_rewards_counts_its_steps_and_not_its_losses():

@@ -77,10 +77,13 @@ def test_other_processes_are_told_which_flags_make_the_same_steps(tmp_path):
     assert len(resume.read(path, batch | same, allow_changed=True)[1]) == 2
 
 
-def test_answers_that_several_processes_have_sampled_are_learned_from_by_as_many():
+def test_answers_that_several_processes_have_sampled_are_learned_from_by_as_many(monkeypatch):
     saved = {name: kind() for name, kind in resume._TYPES.items()} | {"kept": [{"answers": {}}, {"answers": {}}]}
-    with pytest.raises(UsageError, match="that 2 processes have sampled .*: go on with 2, at least to the end of that"):
+    with pytest.raises(UsageError, match="sampled by 2 processes and .*: go on with 2, at least to the end of that"):
         resume.restore(saved, RunState(), {}, {}, "a_resume.pth")
+    monkeypatch.setattr(resume.distributed, "world_size", lambda: 2)
+    with pytest.raises(UsageError, match="sampled by 1 process and .*: go on with 1, "):
+        resume.restore(saved | {"kept": saved["kept"][:1]}, RunState(), {}, {}, "a_resume.pth")
 
 
 def test_nothing_to_resume_is_said(tmp_path):

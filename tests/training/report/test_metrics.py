@@ -165,6 +165,9 @@ def test_one_odd_batch_bends_no_curve(tmp_path, monkeypatch):
     panel.plot(odd)
     assert show_within(panel, range(1, 201), odd, [20.0]) == "not shown: up to 3,000 at step 101"
     assert panel.get_ylim()[0] < 2.5 and 20 < panel.get_ylim()[1] < 25  # validation stays in sight
+    assert show_within(panel, range(1, 201), odd, [3000.0]) == "" and panel.get_ylim()[1] > 3000
+    slow = [30.0, *(40_000.0 + step % 9 for step in range(199))]  # tokens a second, while the first step compiles
+    assert show_within(panel, range(1, 201), slow) == "not shown: down to 30 at step 1"
     assert show_within(panel, range(1, 201), loss) == "" and show_within(panel, [1, 2], [1.0, 9e9]) == ""
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
     draw_loss_curve([line(step, loss=value) for step, value in enumerate(odd, 1)], tmp_path / "loss.png", "a_32")

@@ -1,5 +1,6 @@
 """Answers in packed rows are scored as they are alone, and only their actions are learned from."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,7 +21,9 @@ from training.engine.state import RunState
 from training.losses.policy import LOSSES, policy_loss
 from training.stages import rollouts
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
-from training.stages.rollouts import Rollouts, from_kept, plan_of_rollouts, sample_answers, to_keep
+from training.stages.changes import freeze_layers
+from training.stages.rollout_plan import plan_of_rollouts
+from training.stages.rollouts import Rollouts, from_kept, sample_answers, to_keep
 from training.stages.sampling_memory import bytes_of_an_answer, cache_of_an_answer
 from training.stages.starting_point import Origin
 
@@ -104,11 +107,20 @@ def test_the_plan_counts_what_an_answer_sees_and_not_its_group(network):
     machine = SimpleNamespace(choice=Device(torch.device("cpu"), torch.bfloat16, ""), world_size=1, shards=None)
     rows = SimpleNamespace(rows_per_epoch=64, row_length=512, kind=PROMPTS, passes=np.ones(1), caches=[], held_out=None)
     machine.say, origin, rates = print, Origin("a network", stage="full_sft"), {"ours": {"adamw": 1e-4}}
-    plan = plan_of_rollouts(args, machine, network, rows, origin, rates, 8, False)
+    settings = {"base_rates": rates, "group_size": 8, "has_reference": False}
+    plan = plan_of_rollouts(args, machine, network, rows, origin, **settings)
     alone = footprint_of(network, 512, "adamw", machine.choice)
     assert plan.row_length == 8 * 512 and plan.batch_size == 2
     assert plan.footprint.parts(2) == alone.parts(2 * 8)
     assert plan.footprint.parts(2, "cheap") == alone.parts(2 * 8, "cheap")
+    frozen = copy.deepcopy(network)
+    freeze_layers(frozen, 1)
+    policy, critic = (
+        plan_of_rollouts(args, machine, frozen, rows, origin, **settings, parameters_beside=beside)
+        for beside in (0, 1000)
+    )
+    learned = [each.footprint.parts(2)["activations"] for each in (policy, critic)]
+    assert learned[0] < learned[1] == alone.parts(2 * 8)["activations"]  # a critic learns in all layers
 
 
 # Two prompts, one of a single token, with several answers each.
