@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -78,13 +79,16 @@ def test_a_moved_file_is_the_same_file(tmp_path, build, tokenizer):
 
 def test_every_setting_has_a_cache_of_its_own(tmp_path, build, one_separator):
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
-    (tmp_path / "a.txt").write_bytes(path.read_bytes())
+    mixed = tmp_path / "mixed.jsonl"
+    mixed.write_bytes(path.read_bytes() + b"\n\nA text.\n")  # records and a bad line, or two texts
+    shutil.copy(mixed, tmp_path / "mixed.txt")
     caches = [
         build(path),
         build(path, one_separator),
         build(path, val_ratio=0.5),
         build(path, on_bad_line="skip"),
-        build(tmp_path / "a.txt"),
+        build(mixed, on_bad_line="skip"),
+        build(tmp_path / "mixed.txt", on_bad_line="skip"),
     ]
     assert len({cache.folder for cache in caches}) == len(caches)
 
