@@ -47,12 +47,11 @@ def _blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
             first = first or number
             size += len(text.encode())
             if size > MAX_LINE_BYTES and not bad:
-                bad = BadLine(
-                    path,
-                    first,
-                    f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB",
-                    "documents are separated by blank lines",
-                )
+                reason, detail = NOT_DATA, HOLDS_JSON
+                if not is_json(lines):
+                    reason = f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB"
+                    detail = "documents are separated by blank lines"
+                bad = BadLine(path, first, reason, detail)
         if bad:
             lines.clear()
         else:
@@ -63,7 +62,7 @@ def _blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
 
 def is_json(lines: Sequence[str]) -> bool:
     """Whether the lines are objects of JSON, or an array of such."""
-    if not lines[0].lstrip().startswith(("{", "[")):
+    if not lines or not lines[0].lstrip().startswith(("{", "[")):
         return False
     return _is_record("\n".join(lines)) or (_is_record(lines[0]) and _is_record(lines[-1]))
 

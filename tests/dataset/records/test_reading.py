@@ -142,6 +142,9 @@ def test_a_text_document_without_blank_lines_may_not_be_endless(tmp_path):
     path = write(tmp_path, "a.txt", line * 11 + b"\n" + b"short\n")
     bad, good = read_records(path)
     assert bad.line == 1 and "longer than 10 MiB" in bad.reason and good.fields["text"] == "short"
+    records = b'{"text": "' + b"x" * 2**20 + b'"}\n'
+    (bad,) = read_records(write(tmp_path, "a.jsonl.txt", records * 11))
+    assert bad.line == 1 and "it holds JSON: end its name in .jsonl" in bad.detail
 
 
 def test_parquet_rows(tmp_path):
