@@ -31,12 +31,12 @@ class Footprint:
 
     def parts(self, batch_size: int, checkpointing: bool | str = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
-        config, tokens = self.config, batch_size * self.rows * self.row_length
-        total = config.num_parameters()
+        config, total = self.config, self.config.num_parameters()
+        activations = self._activations(batch_size * self.rows * self.row_length, checkpointing)
         if self.compact:
             from training.engine.memory_of_compact import compact_parts  # only with the flag
 
-            return compact_parts(self, total, self._activations(tokens, checkpointing))
+            return compact_parts(self, total, activations)
         embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
         matrices = min(self.trainable, total - embeddings)
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices
@@ -45,7 +45,7 @@ class Footprint:
             "weights": 4 * total,
             "gradients": 4 * self.trainable,
             "optimizer": 8 * adam + 4 * (self.trainable - adam),
-            "activations": self._activations(tokens, checkpointing),
+            "activations": activations,
         }
 
     def total(self, batch_size: int, checkpointing: bool | str = False) -> int:
@@ -72,12 +72,14 @@ class Footprint:
 
 def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
     """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
-    half, on_cpu = choice.dtype.itemsize == 2, choice.device.type == "cpu"
+    on_cpu = choice.device.type == "cpu"
     return Footprint(
-        *(model.config, row_length, optimizer),
+        model.config,
+        row_length,
+        optimizer,
         trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        compute_bytes=2 if half else 4,
-        keeps_attention=on_cpu and half,
+        compute_bytes=choice.dtype.itemsize,
+        keeps_attention=on_cpu and choice.dtype.itemsize == 2,
         program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
         layers=sum(any(p.requires_grad for p in layer.parameters()) for layer in model.model.layers),
     )

@@ -97,8 +97,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     dtype = str(machine.choice.dtype).removeprefix("torch.")
     enough = -(-(plan.max_steps or 0) // plan.steps_per_epoch)
     few = f" (--max_steps needs --epochs {enough}, not {plan.epochs})" if enough > plan.epochs else ""
-    # A dry run does not foretell the time, since it measures it.
-    time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""
+    time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # it measures time
     compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
     return [
         f"model     {total / 1e6:.3f} M parameters{active}{share}: {config.model_type}, hidden {config.hidden_size},"
