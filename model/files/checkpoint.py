@@ -30,17 +30,17 @@ def save_checkpoint(path: str | Path, contents: dict) -> None:
     again must fail now (`TypeError`), not on the day it is needed. Raises `SproutError` if the disk is full.
     """
     _check_plain(contents, "contents")
+    write_atomically(path, lambda file: save_to(file, contents), keep_previous=True)
 
-    def write(file: BinaryIO) -> None:
-        try:
-            torch.save(contents, file)
-        except RuntimeError as error:
-            # torch's zip writer hides the reason, such as a full disk, behind an assertion of its own.
-            if isinstance(error.__context__, OSError):
-                raise error.__context__ from None
-            raise
 
-    write_atomically(path, write, keep_previous=True)
+def save_to(file: BinaryIO, contents: dict) -> None:
+    """`torch.save`, but where writing fails, as on a full disk: torch hides the `OSError` behind an assertion."""
+    try:
+        torch.save(contents, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _check_plain(value, where: str) -> None:

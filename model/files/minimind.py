@@ -21,6 +21,7 @@ import torch
 from model.config import TransformerConfig
 from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
+from model.files.checkpoint import save_to
 from model.files.finite import refuse_not_finite
 from model.files.state_dict import config_of_state_dict
 from model.text.tokenizer import Tokenizer
@@ -123,17 +124,16 @@ def write_bare(
     if config.tie_word_embeddings:  # MiniMind's file has the head although it is the embedding
         weights[HEAD] = weights[EMBEDDING]
     suffix = f"_{config.hidden_size}"
-    files = {f"{name.removesuffix(suffix)}{suffix}.pth": lambda file: torch.save(weights, file)}
-    for text_name, text in tokenizer.files.items():
-        files[text_name] = lambda file, text=text: file.write(text.encode("utf-8"))
-    for file_name in files:
-        path = Path(folder) / file_name
-        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != tokenizer.files.get(file_name):
+    weight_file = Path(folder) / f"{name.removesuffix(suffix)}{suffix}.pth"
+    texts = {Path(folder) / text_name: text.encode("utf-8") for text_name, text in tokenizer.files.items()}
+    for path in (weight_file, *texts):
+        if path.exists() and (path == weight_file or path.read_bytes() != texts[path]):
             raise SproutError(f"{path} is there already: choose another --save_dir, or move it away")
     sweep_temporaries(folder)
-    for file_name, write in files.items():
-        write_atomically(Path(folder) / file_name, write)
-    return [Path(folder) / file_name for file_name in files], _not_by_default(config)
+    for path, text in texts.items():
+        write_atomically(path, lambda file, text=text: file.write(text))
+    write_atomically(weight_file, lambda file: save_to(file, weights))  # last: without it, the export can be repeated
+    return [weight_file, *texts], _not_by_default(config)
 
 
 def _not_by_default(config: TransformerConfig) -> list[str]:

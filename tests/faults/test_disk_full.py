@@ -140,6 +140,20 @@ def test_an_export_that_was_there_stays(whole, tmp_path, room, record_property):
     record_property("writes", 1)
 
 
+@pytest.mark.parametrize("room", [0, 10_000, 20_000])
+def test_an_export_for_minimind_can_be_repeated(whole, tmp_path, room, record_property):
+    """With room for the tokenizer alone, too: the weight comes last, so nothing is there that looks like an export."""
+    _, result = whole["pretrain"]
+    words = ["--weight_path", result.weight_file, "--save_dir", tmp_path / "bare", "--minimind"]
+    ended = Running("scripts.export_hf", words, partial(fill_the_disk, room)).end()
+    assert ended.code == 1 and f"cannot write {tmp_path / 'bare'}" in ended.sentence and "make room" in ended.sentence
+    assert ended.err.count("\n") == 1 and not left_behind(tmp_path)
+    written = [path.name for path in (tmp_path / "bare").iterdir()]
+    assert len(written) == (2 if room else 0)
+    assert python("scripts/export_hf.py", *words).code == 0
+    record_property("writes", 1)
+
+
 @pytest.mark.parametrize("room", [0, 100_000])
 def test_the_sample_data(tmp_path, room, record_property):
     ended = Running("dataset.sample.files", ["--out_dir", tmp_path], partial(fill_the_disk, room)).end()
