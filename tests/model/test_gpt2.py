@@ -19,6 +19,7 @@ from model.reward import RewardModel
 from model.sampling import Sampling
 from model.text.tokenizer import Tokenizer
 from training.engine.optimizers import parameter_groups
+from training.stages.changes import freeze_layers
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")
@@ -89,6 +90,13 @@ def test_packed_documents_are_as_alone_and_recomputed_layers_change_nothing(netw
     torch.testing.assert_close(packed, torch.cat([network(first), network(second)], dim=1))
     network.recomputes_layers = True
     torch.testing.assert_close(network(TOKENS), network(TOKENS).detach())
+
+
+def test_what_lies_below_the_layers_that_learn_is_frozen_with_its_positions(network):
+    freeze_layers(network, 1)
+    learns = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+    above = ("model.layers.1.", "model.norm.", "lm_head.")  # a tied head is listed once, under the embedding's name
+    assert learns == {name for name, _ in network.named_parameters() if name.startswith(above)}
 
 
 @pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])

@@ -1,5 +1,7 @@
 """What few runs ask of their first network: longer texts, experts, frozen layers, and a size it cannot have."""
 
+from torch import nn
+
 from model.config import TransformerConfig
 from model.errors import UsageError
 from model.transformer import Transformer
@@ -57,13 +59,13 @@ def extended_for_training(loaded, args) -> Transformer:
 
 
 def freeze_layers(model: Transformer, count: int) -> None:
-    """Freezes the embedding and the first `count` layers.
+    """Freezes the embeddings, those of GPT-2's positions too, and the first `count` layers.
 
     A tied head is the embedding, so it is frozen, too.
     """
     layers = model.model.layers
     if count >= len(layers):
         raise UsageError(f"--freeze_layers {count} leaves nothing to train: the network has {len(layers)} layers")
-    model.model.embed_tokens.requires_grad_(False)
-    for layer in layers[:count]:
-        layer.requires_grad_(False)
+    embeddings = [part for part in model.model.children() if isinstance(part, nn.Embedding)]
+    for part in (*embeddings, *layers[:count]):
+        part.requires_grad_(False)
