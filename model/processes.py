@@ -5,6 +5,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 # As `model.disk.write_atomically` names them; earlier it left out the host.
@@ -30,7 +31,7 @@ def is_another_living_process(process: int) -> bool:
 def remove_those_of_the_dead(temporaries: list[Path], host: str, previous: Callable[[Path], Path]) -> list[Path]:
     """Removes temporary files and folders whose process no longer lives, and returns them. host: the name of this one
     in them. previous: where the save before a file belongs; one that its process could not bring there any more goes
-    there.
+    there. What this user may not remove stays.
 
     A file under our own process number is one of a dead process that had the same (common in containers). Whether a
     process of another host lives cannot be asked; its file is removed once nothing was written to it for a day.
@@ -43,11 +44,12 @@ def remove_those_of_the_dead(temporaries: list[Path], host: str, previous: Calla
             continue
         if _untouched(path) if match[2] not in (None, host) else not is_another_living_process(int(match[3])):
             file = path.with_name(match[1])
-            if match[4] == "kept.tmp" and _is_the_save_before(path, file, previous(file)):
-                os.replace(path, previous(file))
-                continue
-            shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
-            removed.append(path)
+            with suppress(PermissionError):  # another user's, in a folder such as /tmp: it is in nobody's way
+                if match[4] == "kept.tmp" and _is_the_save_before(path, file, previous(file)):
+                    os.replace(path, previous(file))
+                    continue
+                shutil.rmtree(path, ignore_errors=True) if is_folder else path.unlink(missing_ok=True)
+                removed.append(path)
     return removed
 
 

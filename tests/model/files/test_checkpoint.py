@@ -176,6 +176,24 @@ def test_the_sweep_spares_living_processes_and_other_files(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([*kept, tmp_path / "a.pth"])
 
 
+def test_the_sweep_spares_what_another_user_has_left(tmp_path, monkeypatch):
+    """In a folder such as /tmp, where everybody writes and nobody removes what is another's."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    theirs, ours = (tmp_path / f".{name}.pth.{dead.pid}.tmp" for name in "ab")
+    theirs.write_text("")
+    ours.write_text("")
+    unlink = Path.unlink
+
+    def as_this_user(path, missing_ok=False):
+        if path == theirs:
+            raise PermissionError(1, "Operation not permitted", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", as_this_user)
+    assert sweep_temporaries(tmp_path) == [ours] and list(tmp_path.iterdir()) == [theirs]
+
+
 @pytest.mark.parametrize("earlier", [None, "older", "newer"])
 def test_the_sweep_gives_the_save_before_its_name(tmp_path, earlier):
     """Where a process was killed when the new file had its place, and the one before no name but a hidden one."""
