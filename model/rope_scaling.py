@@ -9,6 +9,7 @@ The order of the operations is that of `transformers`, so that the last bits agr
 """
 
 import math
+import sys
 
 import torch
 from torch import Tensor
@@ -23,13 +24,19 @@ KEYS = {
 }
 
 
+def kind_of(scaling: dict) -> str | None:
+    """The type of a `rope_scaling`, a key of `KEYS`; older files have it under `type`."""
+    return scaling.get("rope_type", scaling.get("type"))
+
+
 def _is_positive(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    """As `model.config.is_positive_number`: that module asks this one."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def check_scaling(scaling: dict) -> None:
     """Raises `UsageError` for a `rope_scaling` whose frequencies cannot be computed."""
-    kind = scaling.get("rope_type", scaling.get("type")) if isinstance(scaling, dict) else None
+    kind = kind_of(scaling) if isinstance(scaling, dict) else None
     fits = isinstance(kind, str) and kind in KEYS and _is_positive(scaling.get("factor"))
     if not fits or scaling["factor"] < 1:
         raise UsageError(
@@ -49,7 +56,7 @@ def check_scaling(scaling: dict) -> None:
 
 def stretched(periods: Tensor, head_dim: int, theta: float, scaling: dict, max_positions: int) -> tuple[Tensor, float]:
     """`attention.inverse_frequencies` of stretched positions, from `periods`, the positions per radian of each pair."""
-    kind = scaling.get("rope_type", scaling.get("type", "yarn"))
+    kind = kind_of(scaling)
     if kind == "linear":
         return 1.0 / periods / scaling["factor"], 1.0
     if kind == "llama3":
@@ -98,8 +105,8 @@ def extended(model, factor: float, trained_on: int, source: str):
         raise UsageError(f"--rope_scaling_factor {factor:g} extends nothing: give more than 1, such as 4")
     if before is not None:
         raise UsageError(
-            f"{source} is extended already, by {before.get('rope_type', before.get('type'))} and factor"
-            f" {before['factor']:g} to {config.max_position_embeddings} positions: leave --rope_scaling_factor out, or"
+            f"{source} is extended already, by {kind_of(before)} and factor {before['factor']:g} to"
+            f" {config.max_position_embeddings} positions: leave --rope_scaling_factor out, or"
             " begin with the weight from before that"
         )
     scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": trained_on}

@@ -14,7 +14,7 @@ import torch
 
 from model.config import TransformerConfig, is_positive_number
 from model.errors import SproutError, UsageError
-from model.rope_scaling import KEYS
+from model.rope_scaling import KEYS, kind_of
 from model.text.tokenizer import Tokenizer
 
 ARCHITECTURES = {
@@ -102,7 +102,7 @@ def hf_config(config: TransformerConfig, tokenizer: Tokenizer, dtype: torch.dtyp
 def _rope_to_hf(config: TransformerConfig) -> dict:
     scaling = None
     if config.rope_scaling is not None:
-        kind = config.rope_scaling.get("rope_type", config.rope_scaling.get("type"))
+        kind = kind_of(config.rope_scaling)
         given = {key: config.rope_scaling.get(key) for keys in KEYS[kind] for key in keys}
         if kind == "yarn" and not given["original_max_position_embeddings"]:
             given["original_max_position_embeddings"] = config.max_position_embeddings

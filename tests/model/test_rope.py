@@ -58,7 +58,7 @@ def test_frequencies_are_bit_for_bit_those_of_transformers(head_dim, theta, scal
 
 def test_yarn_keeps_fast_pairs_and_slows_slow_ones_by_the_factor():
     plain, _ = inverse_frequencies(128, 1e4, None, 4096)
-    stretched, sharper = inverse_frequencies(128, 1e4, {"factor": 8.0}, 4096)
+    stretched, sharper = inverse_frequencies(128, 1e4, {"rope_type": "yarn", "factor": 8.0}, 4096)
     ratio = plain / stretched
     assert ratio[0] == 1
     assert ratio[-1] == 8

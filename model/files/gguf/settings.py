@@ -5,7 +5,7 @@ import numpy as np
 from model.attention import inverse_frequencies
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
-from model.rope_scaling import sharpening
+from model.rope_scaling import kind_of, sharpening
 
 FAMILIES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe"}  # ours -> llama.cpp's
 _EXPERTS = {
@@ -47,7 +47,7 @@ def settings_of(config: TransformerConfig) -> tuple[dict[str, int | float | str]
     scaling = config.rope_scaling
     if scaling is None:
         return keys, None
-    kind, factor = scaling.get("rope_type", scaling.get("type", "yarn")), float(scaling["factor"])
+    kind, factor = kind_of(scaling), float(scaling["factor"])
     if kind == "linear":
         return keys | {"rope.scaling.type": kind, "rope.scaling.factor": factor}, None
     if kind == "llama3":

@@ -126,6 +126,11 @@ def test_an_index_of_weights(folder, weight_map):
         (lambda c: c["config"].update({3: 4}), "unknown configuration keys 3"),
         (lambda c: c["config"].update(head_dim="8"), "each attention head has '8' dimensions"),
         (lambda c: c["config"].update(rope_scaling="yarn"), "rope_scaling yarn is not supported"),
+        (lambda c: c["config"].update(rope_scaling=YARN | {"factor": 10**400}), "and a finite factor"),
+        (
+            lambda c: c["config"].update(rope_scaling=YARN | {"beta_fast": 10**400}),
+            "must be a finite number above 0",
+        ),
     ],
 )
 def test_a_weight_of_ours(tmp_path, small_tokenizer, change, words):
