@@ -7,7 +7,7 @@ from tokenizers import processors
 
 from model.errors import SproutError
 from model.text.tokenizer import Tokenizer
-from model.text.vocabulary import definition
+from model.text.vocabulary import QWEN2_PATTERN, definition
 
 MODULE = "tokenization_plain.py"
 _CODE = '''from transformers import PreTrainedTokenizerFast
@@ -16,11 +16,6 @@ _CODE = '''from transformers import PreTrainedTokenizerFast
 class PlainTokenizer(PreTrainedTokenizerFast):
     """tokenizer.json as it stands, for AutoTokenizer with trust_remote_code."""
 '''
-# How Qwen2Tokenizer splits texts into words.
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 
 
 def beginning_texts(tokenizer: Tokenizer) -> Tokenizer:
@@ -120,7 +115,7 @@ def rebuilding_class(config: dict, tokenizer: Tokenizer, model_type: str) -> str
         return None
     content, space = definition(tokenizer), config.get("add_prefix_space")
     by_bytes = {"type": "ByteLevel", "add_prefix_space": bool(space)}
-    words = {"type": "Split", "pattern": {"Regex": _WORDS}, "behavior": "Isolated", "invert": False}
+    words = {"type": "Split", "pattern": {"Regex": QWEN2_PATTERN}, "behavior": "Isolated", "invert": False}
     first = "never" if space is False else "always" if config.get("legacy") else "first"
     builds = {
         "Qwen2Tokenizer": (

@@ -16,8 +16,8 @@ from tokenizers import decoders, models, pre_tokenizers
 from model.text.chat_template import CHAT_TEMPLATE
 from model.text.learn_merges import learn_merges
 from model.text.tokenizer import END_OF_TEXT, IM_END, IM_START, SPECIAL_TOKENS, THINK_AND_TOOLS, Tokenizer
-from model.text.vocabulary import byte_alphabet
-from model.text.words import QWEN2_PATTERN, as_places, count_words
+from model.text.vocabulary import QWEN2_PATTERN, byte_alphabet
+from model.text.words import as_places, count_words
 
 # A longer token is hardly a word: it is a stock phrase of one corpus, and takes the place of two words.
 MAX_TOKEN_BYTES = 16

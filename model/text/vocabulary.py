@@ -7,6 +7,13 @@ import numpy as np
 
 from model.text.tokenizer import Tokenizer
 
+# How Qwen2, and our own tokenizers, split texts into words: contractions, letters, each digit alone, punctuation, line
+# ends, spaces. llama.cpp has it built in (tokenizer.ggml.pre = qwen2); a tokenizer with any other would not run there.
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
 
 def byte_alphabet() -> dict[str, int]:
     """The byte of each character of GPT-2's alphabet: printable bytes are themselves, the others begin at 256."""

@@ -8,13 +8,8 @@ import numpy as np
 import regex
 
 from model.text.learn_merges import BOUNDARY
+from model.text.vocabulary import QWEN2_PATTERN
 
-# The expression of Qwen2: contractions, letters, each digit alone, punctuation, line ends, spaces. llama.cpp
-# has it built in (tokenizer.ggml.pre = qwen2); a tokenizer with any other would not run there.
-QWEN2_PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 _SEPARATOR = 0xFF  # a byte that UTF-8 does not have
 _TOGETHER = 100_000  # words that become bytes at once
 

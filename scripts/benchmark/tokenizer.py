@@ -20,7 +20,7 @@ from dataset.corpus import Corpus
 from model.text.learn_bpe import MAX_TOKEN_BYTES
 from model.text.quality import round_trip
 from model.text.tokenizer import SPECIAL_TOKENS, Tokenizer
-from model.text.words import QWEN2_PATTERN
+from model.text.vocabulary import QWEN2_PATTERN
 from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]

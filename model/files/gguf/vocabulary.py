@@ -15,8 +15,7 @@ from model.files.gguf.template import written_otherwise
 from model.text.chat_template import template_of, unmarked
 from model.text.exported import beginning_texts, framed_elsewhere, frames_elsewhere
 from model.text.tokenizer import IM_END, Tokenizer
-from model.text.vocabulary import definition
-from model.text.words import QWEN2_PATTERN
+from model.text.vocabulary import QWEN2_PATTERN, definition
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # kinds of tokens
 _LLAMA3_PATTERN = QWEN2_PATTERN.replace(r"\p{N}| ?", r"\p{N}{1,3}| ?")

@@ -7,8 +7,9 @@ from collections import Counter
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from model.text.learn_bpe import MAX_TOKEN_BYTES, QWEN2_PATTERN, learn
+from model.text.learn_bpe import MAX_TOKEN_BYTES, learn
 from model.text.tokenizer import SPECIAL_TOKENS
+from model.text.vocabulary import QWEN2_PATTERN
 from model.text.words import count_words
 from tests.fixtures import FIXTURES
 

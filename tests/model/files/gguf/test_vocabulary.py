@@ -7,8 +7,9 @@ from tokenizers import Regex, normalizers, pre_tokenizers, processors
 
 from model.errors import SproutError
 from model.files.gguf.vocabulary import CONTROL, NORMAL, UNUSED, USER_DEFINED, keys_of
-from model.text.learn_bpe import QWEN2_PATTERN, learn
+from model.text.learn_bpe import learn
 from model.text.tokenizer import Tokenizer
+from model.text.vocabulary import QWEN2_PATTERN
 
 
 @pytest.fixture(scope="module")
