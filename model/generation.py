@@ -96,22 +96,20 @@ class Decoding:
     """
 
     def __init__(self, model, prompts, steps: int, sampling: Sampling, generator: torch.Generator | None):
-        weight, B = model.model.embed_tokens.weight, len(prompts)
-        device, kind = weight.device, weight.device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype  # of products
-        if kind == "cuda" or B * steps >= 1000:  # on a CPU, fewer tokens are not worth its time and memory
+        device, B, dtype = model.model.embed_tokens.weight.device, len(prompts), product_type(model)
+        if device.type == "cuda" or B * steps >= 1000:  # on a CPU, fewer tokens are not worth its time and memory
             from model.decoding import rearranged
 
             model = rearranged(model, dtype)
         self.model, self.prompts, self.sampling = model, prompts, sampling
         self.generator = generator or new_generator(device)
         capacity = -(-(max(map(len, prompts)) + steps) // 8) * 8  # kernels of a GPU take no mask of another width
-        self.cache = KVCache(model.config, B, capacity, device, getattr(model.lm_head, "dtype", dtype))
+        self.cache = KVCache(model.config, B, capacity, device, dtype)
         self.rows: list[int | None] = list(range(B))
         self.order = torch.arange(B, device=device)  # the same on the device
         self.tokens = torch.zeros(B, 1, dtype=torch.long, device=device)  # the newest; -1: not a number
         self.seen = torch.zeros(B, model.config.vocab_size, dtype=torch.bool, device=device)
-        if kind == "cuda":
+        if device.type == "cuda":
             from model.cuda_graphs import use_graphs
 
             use_graphs(self)  # they take the place of `step` and `read_prompts`
@@ -161,6 +159,14 @@ class Decoding:
         newest = sample(logits, self.sampling, seen, self.generator, (order, len(self.prompts)))
         self.tokens[:slots, 0] = newest.masked_fill(~logits.amax(-1).isfinite(), -1)  # the largest of any NaN is NaN
         return logits
+
+
+def product_type(model: nn.Module) -> torch.dtype:
+    """The type of a network's products here, and so of its keys: that it is rearranged for, or that of autocast."""
+    weight = model.model.embed_tokens.weight
+    kind = weight.device.type
+    plain = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    return getattr(model.lm_head, "dtype", plain)
 
 
 class KVCache:

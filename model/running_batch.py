@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.generation import KVCache, new_generator
+from model.generation import KVCache, new_generator, product_type
 from model.sampling import PLAIN, Sampling, draw, filtered, sample
 
 READ_AT_ONCE = 512  # tokens of a prompt, so that a long one does not hold up the texts that are being written
@@ -143,10 +143,7 @@ class RunningBatch:
             self._cache = self._latest = None
 
     def _new_cache(self, rows: int, capacity: int) -> KVCache:
-        weight, kind = self.model.model.embed_tokens.weight, self._device.type
-        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
-        dtype = getattr(self.model.lm_head, "dtype", dtype)
-        return KVCache(self.model.config, rows, capacity, self._device, dtype)
+        return KVCache(self.model.config, rows, capacity, self._device, product_type(self.model))
 
     def _reserve(self, slots: int, length: int) -> None:
         """Makes room for so many rows of this length."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from model.errors import SproutError
-from model.generation import KVCache
+from model.generation import KVCache, product_type
 from model.likelihood import chunk_length
 
 TOKENS_AT_ONCE = {"cpu": 1024}  # what a CPU computes of more does not stay in its caches; a GPU takes 16,384
@@ -152,9 +152,7 @@ def _whole(model, groups: list[Group], device) -> tuple[Tensor, list]:
 
 def _after_prefixes(model, groups: list[Group], device) -> tuple[Tensor, list]:
     """The same of tails alone: every prefix is read once, and its keys and values are copied for each tail."""
-    kind = device.type
-    weight = getattr(model.lm_head, "weight", model.model.embed_tokens.weight)
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+    dtype = product_type(model)
     tails = [(owner, tail, asked) for owner, group in enumerate(groups) for tail, asked in group.tails.items()]
     prefixes = _padded([group.prefix for group in groups], device)
     read = KVCache(model.config, len(groups), prefixes.shape[1], device, dtype)
