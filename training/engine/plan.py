@@ -147,18 +147,8 @@ def make_plan(
     if rows_per_epoch < 1:
         raise UsageError("the training data holds no row: give a file with more text, or a smaller --val_ratio")
     reasons, imported = {}, imported or begins_with == "imported"
-    available = args.epochs * rows_per_epoch * row_length
-    rows, reasons["batch"] = rows_of_a_step(args, available, row_length, world_size)
-
-    if args.batch_size:
-        batch_size = args.batch_size
-    elif args.accumulation_steps:
-        batch_size = max(1, rows // (args.accumulation_steps * world_size))
-    elif footprint and footprint.on_cuda:
-        batch_size = footprint.micro_batch(max(1, rows // world_size), args)
-    else:
-        batch_size = min(max(1, rows // world_size), max(1, MICRO_BATCH_TOKENS // row_length))
-    accumulation = args.accumulation_steps or max(1, round(rows / (batch_size * world_size)))
+    rows, reasons["batch"] = rows_of_a_step(args, args.epochs * rows_per_epoch * row_length, row_length, world_size)
+    batch_size, accumulation = micro_batches(args, rows, row_length, world_size, footprint)
     checkpointing = args.activation_checkpointing
     if args.fit:
         from training.engine.fitting import fitted  # other runs do not load it
@@ -174,11 +164,7 @@ def make_plan(
     if args.learning_rate is not None:
         why = "as --train_only or --learning_rate asks" if getattr(args, "train_only", None) else "as asked"
         rate, reasons["learning_rate"] = args.learning_rate, why
-    # At least ten steps, because the first steps change small embeddings by more than their size.
-    warmup = min(500, max(10, round(0.02 * steps)), max(1, steps // 2))
-    reasons["warmup"] = "2 % of the run, 10 to 500 steps, at most half"
-    if args.warmup_steps is not None:
-        warmup, reasons["warmup"] = args.warmup_steps, "as asked"
+    warmup, reasons["warmup"] = warm_up(args, steps)
     return Plan(
         epochs=args.epochs,
         rows_per_epoch=rows_per_epoch,
@@ -188,7 +174,7 @@ def make_plan(
         world_size=world_size,
         max_steps=args.max_steps,
         learning_rate=rate,
-        warmup_steps=min(warmup, steps),
+        warmup_steps=warmup,
         schedule=args.schedule,
         activation_checkpointing=checkpointing,
         optimizer_memory="compact" if footprint and footprint.compact else "exact",
@@ -221,6 +207,28 @@ def rows_of_a_step(args, available: int, row_length: int, world_size: int) -> tu
     if args.batch_size or args.accumulation_steps:
         reason = f"{'--batch_size' if args.batch_size else '--accumulation_steps'} as asked; {reason}"
     return max(1, round(tokens / row_length)), reason
+
+
+def micro_batches(args, rows: int, row_length: int, world_size: int, footprint: Footprint | None) -> tuple[int, int]:
+    """Rows in a micro-batch, and micro-batches of each process, for steps of about `rows` rows of all processes."""
+    own = max(1, rows // world_size)
+    if args.batch_size:
+        size = args.batch_size
+    elif args.accumulation_steps:
+        size = max(1, own // args.accumulation_steps)
+    elif footprint and footprint.on_cuda:
+        size = footprint.micro_batch(own, args)
+    else:
+        size = min(own, max(1, MICRO_BATCH_TOKENS // row_length))
+    return size, args.accumulation_steps or max(1, round(rows / (size * world_size)))
+
+
+def warm_up(args, steps: int) -> tuple[int, str]:
+    """The steps of warm-up in a run of so many steps, and why."""
+    if args.warmup_steps is not None:
+        return min(args.warmup_steps, steps), "as asked"
+    # At least ten steps, because the first steps change small embeddings by more than their size.
+    return min(500, max(10, round(0.02 * steps)), max(1, steps // 2)), "2 % of the run, 10 to 500 steps, at most half"
 
 
 def rate_by_rule(
