@@ -10,6 +10,7 @@ from tests.training.diagnosis.test_drawn_curves import KNOWN, drawn
 from tests.training.faulty_runs import NOT_FINITE, RUNS, FaultyRuns
 from training.diagnosis.diagnosis import FEWEST_JUDGED, closing_words, diagnose
 from training.diagnosis.known import read_description
+from training.diagnosis.rate_faults import times_the_default
 from training.diagnosis.verdict import (
     DIVERGED,
     HEALTHY,
@@ -233,3 +234,9 @@ def test_a_healthy_run_is_healthy_or_still_falling_all_along(runs, seed):
     for count in range(FEWEST_JUDGED, len(lines) + 1):
         for facts in (read_description(logs), None):
             assert diagnose(lines[:count], facts).name in (HEALTHY, STILL_FALLING), count
+
+
+def test_times_the_default_needs_both():
+    assert times_the_default(Description(learning_rate=1.0)) is None
+    assert times_the_default(Description(learning_rate=1.0, default_learning_rate=0.0)) is None
+    assert times_the_default(Description(learning_rate=1.0, default_learning_rate=0.5)) == 2.0

@@ -26,7 +26,6 @@ def test_what_a_run_says_of_itself(workshop):
     assert (facts.vocab_size, facts.epochs, facts.steps, facts.tokens_per_step) == (272, 1, 3, 128)
     assert (facts.schedule, facts.optimizer, facts.warmup_steps) == ("wsd", "muon", 1)
     assert (facts.learning_rate, facts.default_learning_rate) == (0.1, 0.0035)  # 0.02 x sqrt(128 / 4096)
-    assert facts.times_the_default == pytest.approx(28.6, abs=0.1)
     assert facts.bytes_per_token == 1.0
     assert facts.different_tokens == facts.tokens_per_epoch > 24 * 10
 
@@ -79,12 +78,6 @@ def test_damage_is_named(tmp_path, text):
     (tmp_path / "run.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(SproutError, match=r"run.json is damaged \(.+\): move it away, and the curve alone is judged"):
         read_description(tmp_path)
-
-
-def test_times_the_default_needs_both():
-    assert Description(learning_rate=1.0).times_the_default is None
-    assert Description(learning_rate=1.0, default_learning_rate=0.0).times_the_default is None
-    assert json.dumps(Description(learning_rate=1.0, default_learning_rate=0.5).times_the_default) == "2.0"
 
 
 @pytest.mark.parametrize(
