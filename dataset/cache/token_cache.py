@@ -85,24 +85,26 @@ def build_or_open(
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
-        def open_folder(folder: Path) -> Cache | None:
-            meta = read_meta(folder)
-            if meta is not None and any(meta.get(name) != value for name, value in identity.items()):
-                meta = None  # another cache has the same key
-            cache = None if meta is None else cache_type.from_meta(folder, source, meta)
-            return cache if cache is not None and cache.is_whole() else None
-
         def build(folder: Path) -> dict:
             found = tokenise(source, encoder, folder, val_ratio=val_ratio, on_bad_line=on_bad_line, progress=progress)
             if file_stamp(source) != stamp:
                 raise SproutError(f"{source} changed while it was read: start again when it is complete")
             return identity | found
 
-        return open_or_build(cache_dir / key, open_folder, build, source)
+        return open_or_build(cache_dir / key, lambda path: _opened(path, source, cache_type, identity), build, source)
     except OSError as error:
         from dataset.failures import cannot_tokenise  # good files and disks do not load it
 
         raise cannot_tokenise(source, cache_dir, error) from error
+
+
+def _opened(folder: Path, source: Path, cache_type: type[Cache], identity: dict) -> Cache | None:
+    """The cache in a folder; None where that is missing or damaged, or of another cache that has the same key."""
+    meta = read_meta(folder)
+    if meta is None or any(meta.get(name) != value for name, value in identity.items()):
+        return None
+    cache = cache_type.from_meta(folder, source, meta)
+    return cache if cache.is_whole() else None
 
 
 def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_line: str, progress: bool | None) -> dict:
@@ -134,7 +136,9 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
         for parts in last:
             (validation if needs_one else train).add(*parts)  # copies that stood elsewhere stay in the other stream
         if not last and validation.size.documents == 0:
-            raise SproutError(documents.why_empty())
+            from dataset.failures import holds_nothing  # good files do not load it
+
+            raise holds_nothing(source, documents.bad_lines)
         sizes = {"train": train.finish(), "validation": validation.finish()}
     if val_ratio < 1 and sizes["train"].documents == 0:
         # The hash picked every document, as can happen where few of them differ: training comes first.

@@ -123,9 +123,3 @@ class Documents:
             else:
                 yield item.content
         show(self._bar.total)
-
-    def why_empty(self) -> str:
-        if self.bad_lines.first is None:
-            return f"{self.source} holds no document"
-        count = self.bad_lines.counts.total()
-        return f"{self.source} holds no usable document, {count:,} bad lines: the first is {self.bad_lines.first}"
