@@ -93,9 +93,6 @@ def next_token_scores(features: Tensor, head: Tensor, targets: Tensor) -> tuple[
     largest logit of all. Targets that are IGNORE do not count.
 
     features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids.
-
-    The logits of all tokens at once would be the largest tensor of the network (4096 tokens x 151,936 entries: 2.5 GB),
-    so they are made for `chunk_length` tokens at a time.
     """
     features, targets = features.flatten(0, -2), targets.flatten()
     kind, chunk = compute_type(features, head), chunk_length(head)
@@ -123,7 +120,7 @@ def places_of_targets(targets: Tensor) -> Tensor | slice:
 
 
 def chunk_length(head: Tensor) -> int:
-    """For how many tokens logits are made at a time."""
+    """For how many tokens logits are made at a time: those of 4096, by 151,936 entries, would take 2.5 GB at once."""
     return max(256, LOGITS_AT_ONCE // len(head))
 
 

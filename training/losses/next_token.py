@@ -19,9 +19,7 @@ def next_token_loss(
     features: [..., D], the last hidden states; head: [V, D], the output embedding; targets: [...] token ids;
     weights: [...], by which each target's term is multiplied (`tag_weights.target_weights`), without gradient.
     With no target left the sum is zero, and connected to the graph.
-
-    The logits of all tokens would be the largest tensor of the network (4096 tokens x 151,936 entries: 2.5 GB), so they
-    are computed for `chunk` tokens at a time, and only once: see `_LinearCrossEntropy`.
+    Logits are made for `chunk` tokens at a time (or as `chunk_length` says), and only once: see `_LinearCrossEntropy`.
     """
     return _cross_entropy(features, head, targets, chunk, weights, measures=False)[0]
 
@@ -77,9 +75,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
             loss = loss - of_targets.sum()  # torch 2.11 compiles -= to a result without any gradient
             if measures:
                 correct = correct + ((log_probabilities.argmax(dim=-1) == y[:, 0]) & trained).sum()
-                entropy = (
-                    entropy - torch.where(trained, (log_probabilities.exp() * log_probabilities).sum(dim=-1), 0).sum()
-                )
+                negative_entropies = (log_probabilities.exp() * log_probabilities).sum(dim=-1)
+                entropy = entropy - torch.where(trained, negative_entropies, 0).sum()
             if not (needs_features or needs_head):
                 continue
             gradient = log_probabilities.exp_()
