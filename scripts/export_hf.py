@@ -56,7 +56,7 @@ def main(arguments=None) -> None:
     from dataset.rendering import ChatRenderer
     from inference.weights import find_weight, name_of
     from model.errors import UsageError
-    from model.files.huggingface import export_folder
+    from model.files.hf_export import export_folder
     from model.files.loading import load_model
     from model.files.replacing import earlier_export
     from model.files.reward import Spread, is_reward_model, load_reward

@@ -100,7 +100,7 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
 def base_folder(args, loaded) -> str:
     """The Hugging Face folder that the adapters belong to; written as <--peft>_base where there is none yet."""
     from dataset.rendering import ChatRenderer
-    from model.files.huggingface import export_folder
+    from model.files.hf_export import export_folder
     from model.files.replacing import earlier_export
     from model.text.tokenizer import Tokenizer
 

@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("same")
 # within 90 seconds on two cores (`pytest -m "not slow"`). Neither is a soak of kills at random moments:
 # `python -m tests.faults.kills --soak 200`.
 SLOW = """
-dataset/test_sample dataset/cache/test_token_cache model/files/test_checkpoint model/files/test_huggingface_import
+dataset/test_sample dataset/cache/test_token_cache model/files/test_checkpoint model/files/test_hf_import
 training/diagnosis/test_diagnosis training/engine/test_iteration training/engine/test_interrupts
 training/stages/test_data.py stages/ faults/ scripts/ test_documentation test_course
 """.split()

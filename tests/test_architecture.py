@@ -120,7 +120,7 @@ def test_pretraining_loads_what_it_uses(tmp_path):
     assert len(sizes) <= MOST_FILES_LOADED and sum(sizes.values()) <= MOST_LINES_LOADED, (
         f"{listed}\n{sum(sizes.values())}"
     )
-    strangers = re.compile(r"sample|conversations|preferences|scored|rendering|chats|pairs|lora|huggingface|^inference")
+    strangers = re.compile(r"sample|conversations|preferences|scored|rendering|chats|pairs|lora|hf_|^inference")
     assert not [file for file in sizes if strangers.search(file)]
 
 

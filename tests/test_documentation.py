@@ -20,7 +20,7 @@ from torch.distributed.fsdp import FSDPModule
 from model.config import PRESETS
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.peft import write_peft_folder
 from model.fingerprint import fingerprint
 from model.gpt2 import GPT2, GPT2Config

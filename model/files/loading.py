@@ -10,7 +10,7 @@ from model.errors import SproutError
 from model.families import config_from_dict, network_of
 from model.files.checkpoint import FORMAT, VERSION
 from model.files.gguf.library import is_gguf
-from model.files.huggingface import import_folder
+from model.files.hf_import import import_folder
 from model.files.minimind import open_bare, tokenizer_beside
 from model.files.reading import read_checkpoint
 from model.files.resize import resize_embeddings

@@ -14,7 +14,7 @@ import torch
 from model.errors import SproutError
 from model.files.adapters import FORMAT as OF_ADAPTERS
 from model.files.adapters import Adapters, open_lora
-from model.files.huggingface import facts_of_folder, import_folder
+from model.files.hf_import import facts_of_folder, import_folder
 from model.files.loading import Loaded, exact_dtype, load_model, open_own
 from model.files.reading import read_checkpoint
 from model.files.state_dict import bare_state_dict, fitting_state_dict

@@ -67,7 +67,7 @@ def _in_folder(folder: Path) -> Tokenizer:
         return Tokenizer.load(folder)
 
     from model.files.gpt2 import tokenizer_of_gpt2  # only older folders of GPT-2 have another form
-    from model.files.huggingface import read_json
+    from model.files.hf_import import read_json
 
     of_gpt2 = read_json(folder / "config.json").get("model_type") == "gpt2"
     return tokenizer_of_gpt2(folder) if of_gpt2 else Tokenizer.load(folder)

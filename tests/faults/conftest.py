@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop
 

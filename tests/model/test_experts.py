@@ -228,7 +228,7 @@ def test_shapes_that_make_no_sense_are_refused(changes, reason):
 def test_logits_and_gradients_are_those_of_transformers(normalised, tmp_path, small_tokenizer):
     os.environ["HF_HUB_OFFLINE"] = "1"
     transformers = pytest.importorskip("transformers")
-    from model.files.huggingface import export_folder
+    from model.files.hf_export import export_folder
     from model.files.loading import load_model
 
     config = SMALL.replace(vocab_size=272, norm_topk_prob=normalised, head_dim=16)

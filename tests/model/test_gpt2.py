@@ -11,7 +11,8 @@ from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
 from model.files.gguf.writing import write_gguf
 from model.files.gpt2 import weights_from_hf, weights_to_hf
-from model.files.huggingface import export_folder, import_folder
+from model.files.hf_export import export_folder
+from model.files.hf_import import import_folder
 from model.files.loading import load_model
 from model.generation import generate_batch
 from model.lora import Lora, add_lora, merge_lora

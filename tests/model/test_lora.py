@@ -12,7 +12,7 @@ from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.adapters import open_lora, save_lora
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.files.peft import CONFIG, WEIGHTS, write_peft_folder
 from model.fingerprint import fingerprint

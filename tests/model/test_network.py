@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from model.config import PRESETS, TransformerConfig
 from model.errors import UsageError
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.generation import KVCache
 from model.transformer import Transformer, initialize
 from tests.support import random_network

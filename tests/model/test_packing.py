@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from model.config import TransformerConfig
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.generation import KVCache
 from model.transformer import visible
 from tests.support import random_network

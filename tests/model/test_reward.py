@@ -11,7 +11,8 @@ from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.adapters import open_lora, save_lora
 from model.files.checkpoint import save_checkpoint, save_weights
-from model.files.huggingface import export_folder, hf_config
+from model.files.hf_config import hf_config
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from model.files.reward import load_reward, load_reward_adapters

@@ -12,7 +12,7 @@ import train_lora
 from dataset.rendering import ChatRenderer
 from model.files.adapters import open_lora, save_lora
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora

@@ -14,7 +14,7 @@ import pytest
 from dataset.records.measured import all_documents, kind_of_file
 from inference.instruct.growing import Growing
 from model.errors import SproutError, UsageError
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from scripts.self_instruct import main
 from tests.inference.instruct.stub import Stub, serving

@@ -22,7 +22,7 @@ from model.config import TransformerConfig
 from model.device import Device
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.generation import generate_batch
 from model.sampling import GREEDY
 from tests.stages.session import Session

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 
 from model.errors import SproutError
 from model.files.adapters import open_lora
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from model.files.reward import load_reward

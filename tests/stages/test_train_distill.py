@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 from dataset.records.conversations import from_conversations
 from dataset.rendering import ChatRenderer
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from scripts import diagnose

@@ -12,7 +12,7 @@ import train_pretrain
 from dataset.rows.rows import Batch, Rows
 from dataset.rows.texts import TEXTS
 from model.disk import previous_path
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from model.likelihood import evaluate

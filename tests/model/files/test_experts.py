@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from model.errors import SproutError, UsageError
 from model.experts import ExpertsConfig
 from model.files.gguf.settings import settings_of
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.files.minimind import write_bare
 from model.reward import RewardModel

@@ -12,7 +12,7 @@ from model.attention import inverse_frequencies
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.hf_config import config_from_hf
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from tests.support import random_network
 

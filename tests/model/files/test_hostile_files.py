@@ -9,7 +9,8 @@ import torch
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.checkpoint import save_checkpoint, save_weights
-from model.files.huggingface import export_folder, import_folder
+from model.files.hf_export import export_folder
+from model.files.hf_import import import_folder
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from model.text.chat_template import template_of

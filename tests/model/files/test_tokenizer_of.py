@@ -6,7 +6,7 @@ import torch
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.files.tokenizer_of import is_tokenizer_alone, tokenizer_of_weight
 from model.reward import RewardModel

@@ -8,7 +8,8 @@ from packaging.version import Version
 
 from model.config import TransformerConfig
 from model.files.checkpoint import save_weights
-from model.files.huggingface import export_folder, import_folder
+from model.files.hf_export import export_folder
+from model.files.hf_import import import_folder
 from model.text.exported import MODULE, beginning_texts
 from model.text.tokenizer import Tokenizer
 from scripts.export_hf import main

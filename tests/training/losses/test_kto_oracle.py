@@ -12,7 +12,7 @@ from dataset.rows.answers import ANSWERS
 from dataset.rows.rows import Rows
 from model.config import TransformerConfig
 from model.device import choose_device
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.likelihood import IGNORE
 from tests.stages.workshop import SHAPE
 from tests.support import make_tokenizer, random_network

@@ -9,7 +9,7 @@ from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
 from dataset.rows.packed import RecordBatch
 from model.config import TransformerConfig
-from model.files.huggingface import export_folder
+from model.files.hf_export import export_folder
 from model.likelihood import IGNORE
 from tests.stages.workshop import SHAPE
 from tests.support import make_tokenizer, random_network

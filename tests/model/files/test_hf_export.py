@@ -17,7 +17,8 @@ from model.config import TransformerConfig
 from model.disk import HOST
 from model.errors import SproutError
 from model.files.gguf.writing import write_gguf
-from model.files.huggingface import export_folder, import_folder
+from model.files.hf_export import export_folder
+from model.files.hf_import import import_folder
 from model.files.loading import load_model
 from model.files.minimind import write_bare
 from model.files.peft import write_peft_folder
@@ -208,7 +209,7 @@ def test_a_failed_export_leaves_nothing_behind(tmp_path, small_tokenizer, monkey
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("model.files.huggingface.save_file", full)
+    monkeypatch.setattr("model.files.hf_export.save_file", full)
     with pytest.raises(SproutError, match=r"cannot write .*No space left"):
         export_folder(tmp_path / "hf", random_network(SMALL), small_tokenizer)
     assert not list(tmp_path.iterdir())
@@ -251,7 +252,7 @@ def test_a_failed_replacement_leaves_the_earlier_export(folder, small_tokenizer,
             raise OSError(5, "Input/output error")
         rename(source, target)
 
-    monkeypatch.setattr("model.files.huggingface.os.replace", second_fails)
+    monkeypatch.setattr("model.files.hf_export.os.replace", second_fails)
     with pytest.raises(SproutError, match="Input/output error"):
         export_folder(folder, random_network(SMALL, seed=1), small_tokenizer)
     assert bytes_of(folder) == before
@@ -298,7 +299,7 @@ def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path, small
         (PermissionError(errno.EACCES, "no", ".hf.tmp"), "allow writing"),
         (OSError(errno.ENOSPC, "full", ".hf.tmp"), "room"),
     ):
-        monkeypatch.setattr("model.files.huggingface.save_file", Mock(side_effect=error))
+        monkeypatch.setattr("model.files.hf_export.save_file", Mock(side_effect=error))
         with pytest.raises(SproutError, match=f"cannot write .*hf .*{advice}") as raised:
             export_folder(tmp_path / "hf", network, small_tokenizer)
         assert ("make room" in str(raised.value)) == (advice == "room")

@@ -12,7 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from model.config import TransformerConfig
 from model.errors import SproutError
-from model.files.huggingface import config_from_hf, export_folder, import_folder
+from model.files.hf_config import config_from_hf
+from model.files.hf_export import export_folder
+from model.files.hf_import import import_folder
 from model.files.loading import load_model
 from tests.support import random_network
 
