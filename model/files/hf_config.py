@@ -117,30 +117,14 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     Raises `SproutError` that names the key for whatever transformers would act upon and Sprout cannot.
     """
     _check_kinds(values, folder)
-    kind = values.get("model_type")
 
     def refuse(what: str):
         raise SproutError(
             f"{folder} {what}, which Sprout cannot run: it opens plain Llama, Qwen2, Qwen3, Qwen3-MoE, GPT-2 only"
         )
 
-    if not isinstance(kind, str) or kind not in _DEFAULTS:
-        refuse(f"is a network of model_type {kind}")
-    if "auto_map" in values:
-        refuse("brings code of its own (auto_map)")
-    if values.get("quantization_config"):
-        refuse("is quantised (quantization_config)")
-    if values.get("hidden_act", "silu") not in ("silu", "swish"):  # two names of one function
-        refuse(f"has hidden_act {values['hidden_act']}")
-    if values.get("mlp_bias"):
-        refuse("has mlp_bias")
-    if values.get("attention_bias") and kind != "qwen2":
-        refuse(f"has attention_bias (in a {kind} this puts a bias on o_proj too, or beside q_norm)")
-    if values.get("is_causal") is False:
-        refuse("looks at later tokens, too (is_causal false)")
-    if values.get("per_layer_config"):
-        refuse("has layers of different settings (per_layer_config)")
-    _refuse_windows(values, refuse)
+    _refuse_others(values, refuse)
+    kind = values["model_type"]
     theta, scaling = _rope_from_hf(values, refuse, folder)
     Config, sizes = TransformerConfig, {}
     if kind == "qwen3_moe":
@@ -183,6 +167,28 @@ def _check_kinds(values: dict, folder: str | Path) -> None:
         for key in keys:
             if values.get(key) is not None and not fits(values[key]):
                 raise SproutError(f"{folder}/config.json: {key} is {values[key]!r}, but must be {kind}")
+
+
+def _refuse_others(values: dict, refuse) -> None:
+    """Refuses a network that computes something else than the ones here, by what its keys say."""
+    kind = values.get("model_type")
+    if not isinstance(kind, str) or kind not in _DEFAULTS:
+        refuse(f"is a network of model_type {kind}")
+    if "auto_map" in values:
+        refuse("brings code of its own (auto_map)")
+    if values.get("quantization_config"):
+        refuse("is quantised (quantization_config)")
+    if values.get("hidden_act", "silu") not in ("silu", "swish"):  # two names of one function
+        refuse(f"has hidden_act {values['hidden_act']}")
+    if values.get("mlp_bias"):
+        refuse("has mlp_bias")
+    if values.get("attention_bias") and kind != "qwen2":
+        refuse(f"has attention_bias (in a {kind} this puts a bias on o_proj too, or beside q_norm)")
+    if values.get("is_causal") is False:
+        refuse("looks at later tokens, too (is_causal false)")
+    if values.get("per_layer_config"):
+        refuse("has layers of different settings (per_layer_config)")
+    _refuse_windows(values, refuse)
 
 
 def _refuse_windows(values: dict, refuse) -> None:

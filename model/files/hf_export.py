@@ -44,21 +44,7 @@ def export_folder(
     and so are weights that are not finite.
     """
     folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
-    weights = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
-    stored = weights if dtype is None else {name: tensor.to(dtype) for name, tensor in weights.items()}
-    refuse_not_finite(weights, stored)
-    weights = stored
-    config = unwrapped(model).config
-    if config.model_type == "gpt2":
-        from model.files.gpt2 import hf_config_of_gpt2, weights_to_hf  # no other network needs it
-
-        config, weights = hf_config_of_gpt2(config, tokenizer, weights[EMBEDDING].dtype), weights_to_hf(weights)
-    else:
-        if config.model_type == "qwen3_moe":
-            from model.files.experts import unstacked  # dense networks do not load it
-
-            weights = unstacked(weights)
-        config = hf_config(config, tokenizer, weights[EMBEDDING].dtype, reward=SCORE in weights)
+    config, weights = _as_stored(model, tokenizer, dtype)
     if facts:
         config["sprout"] = facts
     texts = {
@@ -93,6 +79,24 @@ def export_folder(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return sorted(folder.iterdir())
+
+
+def _as_stored(model: torch.nn.Module, tokenizer: Tokenizer, dtype: torch.dtype | None) -> tuple[dict, dict]:
+    """`config.json`, and the weights under the names and in the type that a folder has."""
+    ours = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
+    weights = ours if dtype is None else {name: tensor.to(dtype) for name, tensor in ours.items()}
+    refuse_not_finite(ours, weights)
+    config, dtype = unwrapped(model).config, weights[EMBEDDING].dtype
+    if config.model_type == "gpt2":
+        from model.files.gpt2 import hf_config_of_gpt2, weights_to_hf  # no other network needs it
+
+        return hf_config_of_gpt2(config, tokenizer, dtype), weights_to_hf(weights)
+    values = hf_config(config, tokenizer, dtype, reward=SCORE in weights)
+    if config.model_type == "qwen3_moe":
+        from model.files.experts import unstacked  # dense networks do not load it
+
+        weights = unstacked(weights)
+    return values, weights
 
 
 def _take_place(new: Path, folder: Path) -> None:

@@ -47,7 +47,7 @@ def write_gguf(
     `SproutError` for a network that llama.cpp would compute differently, and for a file there that no export wrote;
     nothing is written then.
     """
-    library, network, path = gguf_library(), unwrapped(model), Path(path)
+    network, path = unwrapped(model), Path(path)
     earlier_gguf(path)
     config = network.config
     if config.model_type == "gpt2":
@@ -60,25 +60,8 @@ def write_gguf(
         each: type_of(names[each], weights[each].shape, file_type, config.num_hidden_layers, config.tie_word_embeddings)
         for each in weights
     }
-    family = FAMILIES[config.model_type]
-    writer = library.GGUFWriter(None, family)
-    writer.add_string(_MARK, "Sprout")
-    writer.add_name(name or path.stem)
-    writer.add_file_type(library.LlamaFileType[FILE_TYPES[file_type]])
-    if not file_type.endswith(("f32", "f16")):
-        writer.add_quantization_version(library.GGML_QUANT_VERSION)
-    for before, keys in ((family, settings), ("tokenizer", vocabulary)):
-        for key, value in keys.items():
-            _add(writer, f"{before}.{key}", value)
-    kinds, stored = library.GGMLQuantizationType, 0
-    for each, (kind, _) in chosen.items():
-        block, size = library.GGML_QUANT_SIZES[kinds[kind]]
-        plain = {"F32": np.float32, "F16": np.float16}.get(kind)
-        shape = weights[each].shape
-        shape = shape if plain else (*shape[:-1], shape[-1] // block * size)
-        count = weights[each].numel() // block * size
-        writer.add_tensor_info(names[each], shape, np.dtype(plain or np.uint8), count, kinds[kind])
-        stored += count
+    writer = _with_header(config, name or path.stem, file_type, settings, vocabulary)
+    stored = sum(_announce(writer, names[each], weights[each], kind) for each, (kind, _) in chosen.items())
     if divisors is not None:
         writer.add_tensor_info(ROPE_FACTORS, divisors.shape, divisors.dtype, divisors.nbytes)
     total = config.num_parameters()
@@ -105,6 +88,33 @@ def write_gguf(
     write_atomically(path, write)
     short = {names[each]: (wanted, kind) for each, (kind, wanted) in chosen.items() if kind != wanted}
     return Written(path, path.stat().st_size, 8 * stored / total, short, tuple(warnings))
+
+
+def _with_header(config, name: str, file_type: str, settings: dict, vocabulary: dict):
+    """The library's writer, with all that a file says before its tensors."""
+    library, family = gguf_library(), FAMILIES[config.model_type]
+    writer = library.GGUFWriter(None, family)
+    writer.add_string(_MARK, "Sprout")
+    writer.add_name(name)
+    writer.add_file_type(library.LlamaFileType[FILE_TYPES[file_type]])
+    if not file_type.endswith(("f32", "f16")):
+        writer.add_quantization_version(library.GGML_QUANT_VERSION)
+    for before, keys in ((family, settings), ("tokenizer", vocabulary)):
+        for key, value in keys.items():
+            _add(writer, f"{before}.{key}", value)
+    return writer
+
+
+def _announce(writer, name: str, weight: torch.Tensor, kind: str) -> int:
+    """Puts a tensor into the list at the beginning of the file; returns the bytes that it takes as type `kind`."""
+    library = gguf_library()
+    packed = library.GGMLQuantizationType[kind]
+    block, size = library.GGML_QUANT_SIZES[packed]  # numbers, and the bytes that they take
+    plain = {"F32": np.float32, "F16": np.float16}.get(kind)
+    shape = weight.shape if plain else (*weight.shape[:-1], weight.shape[-1] // block * size)
+    count = weight.numel() // block * size
+    writer.add_tensor_info(name, shape, np.dtype(plain or np.uint8), count, packed)
+    return count
 
 
 def _add(writer, key: str, value) -> None:
