@@ -24,7 +24,7 @@ from model.files.loading import Loaded
 from model.likelihood import IGNORE, evaluate
 from model.text.tokenizer import Tokenizer
 
-ROW_LENGTHS = {"text": 512, "chat": 768}  # as in training
+ROW_LENGTHS = {"text": 512, "chat": 768}  # as --max_seq_len of pretraining and fine-tuning
 TOKENS_AT_ONCE = 8192  # in a batch, padding included, where no number of rows is asked for
 
 

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eval_model
+import train_full_sft
+import train_pretrain
 from inference.built_in import PROMPTS
 from inference.dialogue import continue_text
-from inference.evaluation import TOKENS_AT_ONCE, shared_out, windows
+from inference.evaluation import ROW_LENGTHS, TOKENS_AT_ONCE, shared_out, windows
 from inference.writer import Writer
 from model.config import TransformerConfig
 from model.device import Device
@@ -295,6 +297,11 @@ def test_a_file_that_cannot_be_scored(capsys, tmp_path, out, content, flags, wor
     path.write_text(content)
     with pytest.raises(SproutError, match=words):
         run(capsys, "--out_dir", out, "--data_path", path, "--json", *flags)
+
+
+@pytest.mark.parametrize(("kind", "stage"), [("text", train_pretrain), ("chat", train_full_sft)])
+def test_rows_are_as_long_as_those_of_training(kind, stage):
+    assert stage.parse_arguments(["--data_path=a.jsonl"]).max_seq_len == ROW_LENGTHS[kind]
 
 
 @given(st.lists(st.integers(10, 99)), st.integers(1, 9))
