@@ -39,7 +39,7 @@ def add_grpo_arguments(parser: StageParser) -> None:
     flag("--tools", COMPARED, nargs="+", metavar="NAME|file.py", help="tools that answers may call (docs/tools.md)")
     flag("--max_turns", type=positive_int, default=4, metavar="N", help="turns of an answer with tools (%(default)s)")
     flag("--loss_type", choices=POLICY_LOSSES, default="dapo", help="default %(default)s")
-    flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="deviation to divide by")
+    flag("--scale_rewards", choices=("group", "batch", "none"), default="group", help="deviation to divide by (group)")
     flag("--clip_low", type=positive, metavar="X", help="how far rho may fall below 1 (0.2; gspo: 0.0003)")
     flag("--clip_high", type=positive, metavar="X", help="how far rho may rise above 1 (0.2; gspo: 0.0004)")
     flag("--dual_clip", type=positive, metavar="X", help="the largest rho that counts where A < 0 (none)")
