@@ -103,7 +103,7 @@ def export(args, loaded, tokenizer, end_of_turn, files) -> None:
 
     from model.files.gguf.writing import write_gguf
 
-    loss_of = measure(args, loaded)
+    loss_of = measure(args)
     loss = loss_of(loaded)
     rows = [("type", "megabytes", "bits a weight", *(("loss", "perplexity") if loss else ()), "file")]
     source = loaded.source + (f" with {args.lora}" if args.lora else "")
@@ -129,7 +129,7 @@ def figures(loss: dict | None) -> tuple[str, ...]:
     return (f"{loss['loss']:.4f}", in_short(loss["perplexity"], 3)) if loss else ()
 
 
-def measure(args, loaded):
+def measure(args):
     """A function from a network, or the file of one, to its measures on --data_path; to None where none is given."""
     if not args.data_path:
         return lambda network: None

@@ -84,13 +84,13 @@ def read_tasks(
             task = tasks.setdefault(f"{layout.name} {form.name}", Task(layout, form, count))
             before: dict[str | None, tuple[str, int]] = {}
             for record in records:
-                item, subject = _item(layout, form, record), subject_of(layout, record)
+                item, subject = _item(form, record), subject_of(layout, record)
                 if item is None:
                     task.left_out += 1
                     continue
                 if subject not in before:
                     shown = [each for _, some in mine for each in some if subject_of(layout, each) == subject]
-                    texts = _shown(layout, form, shown, count)
+                    texts = _shown(form, shown, count)
                     if shots is not None and len(texts) < count:
                         kind = task.name if subject is None else f"{task.name}, {subject}"
                         raise UsageError(f"--shots {shots} are more than the {len(texts)} in --shots_path of {kind}")
@@ -140,7 +140,7 @@ def _unknown(fields: dict, layout: Layout | None) -> str:
     return f"no benchmark has the keys {keys}: the known ones are {known}"
 
 
-def _item(layout: Layout, form: Form, record: Record) -> Item | None:
+def _item(form: Form, record: Record) -> Item | None:
     try:
         return form.read(record.fields)
     except BadRecord as error:
@@ -158,7 +158,7 @@ def subject_of(layout: Layout, record: Record) -> str | None:
     return next((name for name in names if name in layout.subjects), None)
 
 
-def _shown(layout: Layout, form: Form, records: Sequence[Record], count: int) -> list[str]:
+def _shown(form: Form, records: Sequence[Record], count: int) -> list[str]:
     """The first `count` examples that can be asked in this form, each with its answer."""
-    items = (item for record in records if (item := _item(layout, form, record)) is not None)
+    items = (item for record in records if (item := _item(form, record)) is not None)
     return [f"{item.context}{item.delimiter}{item.answer}\n\n" for item in islice(items, count)]

@@ -1,7 +1,7 @@
-"""One step of a run, as a stage script sees it.
+"""One step of a run, as a stage script sees it:
 
 for batch in step.micro_batches(rows):
-    step.learn(loss_of, batch, count)        # or, step by step: step.backward(loss_sum, count)
+    step.learn(loss_of, batch, count)  # or, with a loss that the script computes: step.backward(loss_sum, count)
 step.update()
 """
 
