@@ -15,7 +15,7 @@ SOON = 0.25  # share of the run in which the loss may come down slowly
 
 
 def too_high(case: Case) -> Verdict | None:
-    times = case.run.times_the_default
+    times = times_the_default(case.run)
     strong, weak = _signs_of_a_high_rate(case)
     if times is None or times < FAR:  # the curve is the only evidence, so it must be clear
         found = len(strong) >= 2 and (times is None or times > 1 / FAR)
@@ -81,7 +81,7 @@ def _more_restless(case: Case, high: np.ndarray, low: np.ndarray) -> bool:
 
 
 def too_low(case: Case) -> Verdict | None:
-    times = case.run.times_the_default
+    times = times_the_default(case.run)
     if not (slow(case) or (times is None and case.finished and evenly(case))):
         return None
     sentence = f"the loss came down too slowly from {case.curve.start:.2f}; {case.result}"
@@ -92,7 +92,7 @@ def too_low(case: Case) -> Verdict | None:
 
 def slow(case: Case) -> bool:
     """Whether a rate far below its default shows: the loss hardly fell, or late, or ended far above what is usual."""
-    times, fallen = case.run.times_the_default, case.fallen
+    times, fallen = times_the_default(case.run), case.fallen
     if times is None or times > 1 / FAR or fallen is None or case.curve.last < SOON * (case.run.steps or 0):
         return False
     if fallen < -max(0.05 * case.curve.start, 3 * case.noise):
@@ -110,7 +110,7 @@ def _hardly_fell(case: Case) -> bool:
 
 def evenly(case: Case) -> bool:
     """Whether the loss came down evenly, where others fall steeply at first: evidence without knowing the default."""
-    if case.run.times_the_default is not None or case.fallen is None or case.fallen < 10 * case.noise:
+    if times_the_default(case.run) is not None or case.fallen is None or case.fallen < 10 * case.noise:
         return False
     return _halfway(case) > 0.35
 
@@ -127,13 +127,19 @@ def _halfway(case: Case) -> float:
     return float(share)
 
 
+def times_the_default(run: Description) -> float | None:
+    """The learning rate over its default."""
+    known = run.learning_rate and run.default_learning_rate
+    return run.learning_rate / run.default_learning_rate if known else None
+
+
 def lower_rate(run: Description) -> str:
     return _rate(run, "lower", 1 / 3)
 
 
 def _rate(run: Description, change: str, factor: float) -> str:
     """Advice on the learning rate: the default, unless the run used it already."""
-    times = run.times_the_default
+    times = times_the_default(run)
     if times is not None and (times > 1.5 if factor < 1 else times < 1 / 1.5):
         return f"leave out --learning_rate: the default here is {run.default_learning_rate:g}"
     if run.learning_rate:

@@ -54,12 +54,6 @@ class Description:
     default_learning_rate: float | None = None  # by the rule of `training/engine/plan.py`
     stopped: str | None = None  # why a rule of the stage ended it before its last step
 
-    @property
-    def times_the_default(self) -> float | None:
-        """The learning rate over its default."""
-        known = self.learning_rate and self.default_learning_rate
-        return self.learning_rate / self.default_learning_rate if known else None
-
 
 def describe(stage: str, optimizer: str, plan, model, data: dict) -> Description:
     """The description of a run that is about to begin; `data`: fields about its rows."""

@@ -9,6 +9,7 @@ import torch
 from model.errors import SproutError, counted
 from tests.stages.workshop import Workshop, write_texts
 from training.diagnosis.known import read_description
+from training.diagnosis.rate_faults import times_the_default
 from training.engine.plan import Plan
 from training.report.description import Description, Progress, describe_plan, write_description
 
@@ -26,7 +27,7 @@ def test_what_a_run_says_of_itself(workshop):
     assert (facts.vocab_size, facts.epochs, facts.steps, facts.tokens_per_step) == (272, 1, 3, 128)
     assert (facts.schedule, facts.optimizer, facts.warmup_steps) == ("wsd", "muon", 1)
     assert (facts.learning_rate, facts.default_learning_rate) == (0.1, 0.0035)  # 0.02 x sqrt(128 / 4096)
-    assert facts.times_the_default == pytest.approx(28.6, abs=0.1)
+    assert times_the_default(facts) == pytest.approx(28.6, abs=0.1)
     assert facts.bytes_per_token == 1.0
     assert facts.different_tokens == facts.tokens_per_epoch > 24 * 10
 
@@ -82,9 +83,9 @@ def test_damage_is_named(tmp_path, text):
 
 
 def test_times_the_default_needs_both():
-    assert Description(learning_rate=1.0).times_the_default is None
-    assert Description(learning_rate=1.0, default_learning_rate=0.0).times_the_default is None
-    assert json.dumps(Description(learning_rate=1.0, default_learning_rate=0.5).times_the_default) == "2.0"
+    assert times_the_default(Description(learning_rate=1.0)) is None
+    assert times_the_default(Description(learning_rate=1.0, default_learning_rate=0.0)) is None
+    assert json.dumps(times_the_default(Description(learning_rate=1.0, default_learning_rate=0.5))) == "2.0"
 
 
 @pytest.mark.parametrize(
