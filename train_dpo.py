@@ -68,7 +68,7 @@ def main(argv=None):
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.preferences import needs_reference, warn_of_first_loss
-    from training.stages.reference import frozen_copy, precompute_reference, prepare_with_reference
+    from training.stages.reference import frozen_copy, precompute_reference, prepare_with_reference, with_passes
     from training.stages.starting_point import starting_point
 
     if unpaired := args.loss_type == "kto":
@@ -106,6 +106,8 @@ def main(argv=None):
         begins_as = fingerprint(model) if needs_reference(args.loss_type) else None
         model.to(machine.device)
         prepare_with_reference(run, model, plan)
+        # The reference reads the answers; for kto both read them behind other prompts, too.
+        machine.seconds = with_passes(machine.seconds, model, live + unpaired * (1 + live))
         if live:
             identity["reference"], reference = f"live, of {begins_as}", frozen_copy(model)
             machine.compile(reference)

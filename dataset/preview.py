@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dataset.command_line import CommandParser, run_main
+from dataset.records.unread import listed
 from dataset.survey import NAMES, Example, Part, Survey, survey
 from model.errors import UsageError, counted
 from model.text.tokenizer import Tokenizer
@@ -99,6 +100,9 @@ def report(found: Survey, tokenizer: Tokenizer, style: Style) -> Iterator[str]:
     if found.bad:
         yield ""
         yield from _bad_lines(found)
+    if found.unread:
+        yield ""
+        yield f"  keys that are not read: {visible(listed(found.unread))}"
     for number, example in enumerate(found.examples, 1):
         title = f"── example {number} of {len(found.examples)}: line {example.line:,}, {_said_of(example, found.kind)} "
         yield ""

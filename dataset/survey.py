@@ -19,6 +19,7 @@ from dataset.records.prompts import PROMPT, PROMPT_OR_CHAT, is_left_blank
 from dataset.records.reading import bar_over, check_file, size_of
 from dataset.records.scored import SCORED
 from dataset.records.unpaired import UNPAIRED
+from dataset.records.unread import unread_keys
 from dataset.rendering import ChatRenderer, Rendered, cut_length
 from dataset.rows.packing import pack
 from model.errors import SproutError
@@ -59,6 +60,7 @@ class Survey:
     bad: Counter[str] = field(default_factory=Counter)  # lines that cannot be used, by reason
     first_bad: dict[str, BadLine] = field(default_factory=dict)  # the first of each reason
     examples: list[Example] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # keys of the first records that are not read
     answers: int = 0  # turns of the assistant
     bytes: int = 0  # UTF-8 bytes of texts
     tokens: int = 0  # of all parts
@@ -113,6 +115,8 @@ def survey(
                 chosen.offer(line, parts, label)
     measure.finish()
     found.examples = chosen.sorted()
+    if found.kind and found.kind not in (TEXT.name, PROMPT.name):  # the others of a prompt are columns of rewards
+        found.unread = unread_keys(str(path), next(one for one in KINDS if one.name == found.kind))
     if not found.records:
         first = next(iter(found.first_bad.values()), None)
         bad = f"{found.bad.total():,} bad lines: the first is {first}" if first else "it is empty"

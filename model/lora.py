@@ -57,7 +57,8 @@ class LoRALinear(nn.Linear):
         nn.init.zeros_(self.lora_B.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + self.scale * self.lora_B(self.lora_A(self.dropout(x)))
+        # The adapter first, so that the heap of a CPU has no holes between what the backward pass reads (docs/lora.md).
+        return self.scale * self.lora_B(self.lora_A(self.dropout(x))) + super().forward(x)
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:

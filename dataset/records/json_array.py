@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, BadRecord, Record
 from dataset.records.marks import is_followed
-from dataset.records.odd_lines import no_text, read_oddity
+from dataset.records.odd_lines import KeyTwice, members_once, no_text, read_oddity
 from model.errors import SproutError
 
 CHUNK = 2**20
@@ -129,7 +129,7 @@ def array_elements(
         text = _Text(file)
         values = next(each for key, each in _members(text) if key.lower() == place) if place else _values(text)
         for number, value in enumerate(values, 1):
-            value = {"text": value} if isinstance(value, str) else value
+            value = {"text": value} if isinstance(value, str) else text.twice or value
             fields = {key.lower(): item for key, item in value.items()} if isinstance(value, dict) else None
             if fields is not None and len(fields) == len(value):
                 yield Record(path, number, fields)
@@ -185,6 +185,8 @@ class _Text:
         self._file, self._decoder = file, codecs.getincrementaldecoder("utf-8-sig")()
         self._text, self.is_over = self._decoder.decode(before), False
         self._at = 0  # up to where the text is read: what is behind it is not copied for each element
+        self.twice: KeyTwice | None = None  # of the value that was read last
+        self._json = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=self._object)
 
     def _more(self) -> None:
         left = self._text[self._at :]
@@ -211,7 +213,8 @@ class _Text:
         self.next_character()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                self.twice = None
+                value, end = self._json.raw_decode(self._text, self._at)
                 if end < len(self._text) or self.is_over:  # else a number may go on
                     self._at = end
                     return value
@@ -222,9 +225,13 @@ class _Text:
                 raise ValueError(f"an element is longer than {MAX_LINE_BYTES // 2**20} MiB, or not closed")
             self._more()
 
+    def _object(self, members: list) -> dict:
+        try:
+            return members_once(members)
+        except KeyTwice as error:  # what follows this element can be read
+            self.twice = error
+            return dict(members)
+
 
 def _refuse(name: str):
     raise ValueError(f"{name} is not a JSON value")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse)

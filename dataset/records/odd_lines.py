@@ -65,6 +65,10 @@ def another_file(path: str | os.PathLike) -> str:
 
 def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
     """A line of JSON that is no object with keys of its own. value: what it is, or the error that it raised."""
+    if isinstance(value, LookupError):
+        value = value_of_copies(text)
+    if isinstance(value, KeyTwice):
+        return BadLine(path, number, "a key stands twice in one object", f'"{value}": leave one of the two out')
     if isinstance(value, RecursionError):
         return BadLine(path, number, "not valid JSON", "nested too deeply")
     if isinstance(value, ValueError):
@@ -81,6 +85,29 @@ def read_oddity(path: str, number: int, text: str, value) -> Record | BadLine:
             if key in first:  # an array of turns or rounds, as nanochat writes a conversation
                 return Record(path, number, {name: value})
     return BadLine(path, number, "not a JSON object", f"found {_json_type(value)}")
+
+
+class KeyTwice(Exception):
+    """Of two values under one key of an object, one would be lost. The argument: the key, on one line."""
+
+
+def members_once(members: list[tuple[str, object]]) -> dict:
+    """The object of these members. Raises `KeyTwice`, unless all values but null are equal, or of `NOT_READ`."""
+    found = {}
+    for key, value in members:
+        if found.get(key) is None:
+            found[key] = value
+        elif value not in (None, found[key]) and key.lower() not in NOT_READ:
+            raise KeyTwice(" ".join(key.split())[:40])
+    return found
+
+
+def value_of_copies(text: str):
+    """The value of a line of JSON with a key that stands twice in an object, or the error that it raises."""
+    try:
+        return json.loads(text, object_pairs_hook=members_once)
+    except (KeyTwice, RecursionError, ValueError) as error:
+        return error
 
 
 def in_lower_case(path: str, number: int, fields: dict) -> dict | BadLine:

@@ -163,8 +163,14 @@ def _refuse_constant(name: str):
     raise ValueError(f"{name} is not a JSON value")
 
 
+def _object(members: list) -> dict:
+    if len(found := dict(members)) < len(members):
+        raise LookupError("a key stands twice")
+    return found
+
+
 # NaN and Infinity are extensions of Python's own parser; no other reader of the file would accept them.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_object)
 
 
 def _json_lines(path: str, lines: Iterator) -> Iterator[Record | BadLine]:
@@ -180,7 +186,7 @@ def _json_object(path: str, number: int, text: str) -> Record | BadLine:
         value = _DECODER.decode(text.strip())
         if isinstance(value, dict) and len(fields := {key.lower(): item for key, item in value.items()}) == len(value):
             return Record(path, number, fields)
-    except (RecursionError, ValueError) as error:  # JSONDecodeError, our _refuse_constant, thousands of digits
+    except (LookupError, RecursionError, ValueError) as error:  # JSONDecodeError, ours, thousands of digits
         value = error
     from dataset.records.odd_lines import read_oddity  # good lines do not load it
 

@@ -44,9 +44,9 @@ def unread_keys(path: str, kind: RecordKind) -> list[str]:
 def warnings_about_keys(caches: Iterable) -> list[str]:
     """A warning for each file whose records say something that is not read; `dataset.cache.texts.Cache`s."""
     found = [(cache.source, unread_keys(cache.source, cache.RECORDS)) for cache in caches]
-    return [f"the records in {source} have keys that are not read: {_listed(keys)}" for source, keys in found if keys]
+    return [f"the records in {source} have keys that are not read: {listed(keys)}" for source, keys in found if keys]
 
 
-def _listed(keys: list[str]) -> str:
+def listed(keys: list[str]) -> str:
     shown = [f'"{" ".join(key.split())[:40]}"' for key in keys[:8]]
     return ", ".join(shown) + (", ..." if len(keys) > 8 else "")

@@ -17,6 +17,12 @@ ANY_NUMBER = re.compile(r"(-?[$0-9.,]{2,})|(-?[0-9]+)")
 ENDS = ("</s>", "<|im_end|>")
 # Letters of Russian, Bengali, Telugu, Thai and Japanese, in which MGSM is asked in other words.
 _OTHER_LETTERS = re.compile("[\u0400-\u04ff\u0980-\u09ff\u0c00-\u0c7f\u0e00-\u0e7f\u3040-\u30ff]")
+# Words of every second sentence of the Latin languages of MGSM: English; German, French, Spanish, Swahili.
+_ENGLISH = re.compile(r"\b(the|how|what|many|much)\b", re.IGNORECASE)
+_OTHER_WORDS = re.compile(
+    r"\b(und|der|das|ist|viele?|le|les|des|est|combien|el|los|las|que|cu[aá]nt[oa]s?|ya|na|wa|kwa|ni|ngapi)\b",
+    re.IGNORECASE,
+)
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -78,6 +84,11 @@ def _mgsm(mark: str, asks: str, introduced: int):
     return read
 
 
+def _is_foreign(question: str) -> bool:
+    """Whether a question is in a language of MGSM that is neither Chinese nor English."""
+    return bool(_OTHER_LETTERS.search(question) or (_OTHER_WORDS.search(question) and not _ENGLISH.search(question)))
+
+
 def _mgsm_layout(name: str, chinese: bool, read, stop: str, words: str) -> Layout:
     grades = {
         "strict": _graded(lambda written: first_after(words, written), same_without_marks),
@@ -90,7 +101,7 @@ def _mgsm_layout(name: str, chinese: bool, read, stop: str, words: str) -> Layou
             has("question")(fields)
             and ("answer_number" in fields or "final" in fields)
             and is_chinese(fields["question"]) == chinese
-            and not _OTHER_LETTERS.search(str(fields["question"]))
+            and not _is_foreign(str(fields["question"]))
         ),
         (Form("", read, ("strict", "flexible"), (stop, *ENDS), grades),),
         shots=8,

@@ -148,8 +148,12 @@ def _in_layer(name: str) -> bool:
     return len(parts) > 3 and parts[:2] == ["model", "layers"] and parts[2].isdecimal()
 
 
+class Contradiction(UsageError):
+    """A flag that says another size than a weight has."""
+
+
 def refuse_contradictions(found: dict, wanted: dict, source: str | Path) -> None:
-    """Raises `UsageError` where the user's `wanted` differs from what was `found` in the file."""
+    """Raises `Contradiction` where the user's `wanted` differs from what was `found` in the file."""
     for name, value in wanted.items():
         if name in found and found[name] != value:
-            raise UsageError(f"--{name} {value} contradicts {source}, which has {found[name]}: leave the flag out")
+            raise Contradiction(f"--{name} {value} contradicts {source}, which has {found[name]}: leave the flag out")

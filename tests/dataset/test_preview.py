@@ -265,6 +265,13 @@ def test_what_becomes_of_other_kinds_is_what_training_makes_of_them(write, token
         assert found.too_long == judged.left_out - judged.alike
 
 
+def test_keys_that_are_not_read_are_named_as_in_training(write, show):
+    lines = [{"instruction": "q", "output": "a", "reasoning_content": "so", "id": i} for i in range(2)]
+    assert '  keys that are not read: "reasoning_content"' in show(write(*lines)).splitlines()
+    assert "not read" not in show(write(chat("q", "a")))
+    assert "not read" not in show(write({"prompt": "q", "right": "a"}))  # a reward may ask for it
+
+
 def test_a_chat_whose_last_answer_is_blank_is_a_prompt(write, show):
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": ""}]
     output = show(write([{"conversations": turns}]))

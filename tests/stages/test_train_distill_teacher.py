@@ -162,6 +162,11 @@ def test_a_preset_beside_a_weight_names_both_sizes(workshop):
     assert "teacher.pth has its own size (hidden " in message and "leave out --preset to go on with it" in message
 
 
+def test_a_size_beside_a_weight_names_the_way_to_a_smaller_student(workshop):
+    message = refusal(workshop, "--num_hidden_layers=1", f"--from_weight={workshop.folder / 'teacher.pth'}")
+    assert "teacher.pth, which has 2: leave the flag out, or give --from_weight none for a student" in message
+
+
 def test_several_teachers_of_a_name_want_a_path(workshop):
     folder = workshop.folder / "refused"
     folder.mkdir(exist_ok=True)

@@ -7,8 +7,7 @@ from model.config import TransformerConfig
 from model.device import Device
 from model.likelihood import LOGITS_AT_ONCE
 
-# A process on a CPU takes this much before it has a network, for PyTorch and our modules (measured: 0.45 to 0.55 GB).
-PROGRAM_ON_CPU = 500 * 2**20
+PROGRAM_ON_CPU = 500 * 2**20  # before there is a network, for PyTorch and our modules (measured: 0.45 to 0.55 GB)
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,23 @@ class Footprint:
     offload: bool = False  # --offload_states
     rows: int = 1  # of a row of the plan, if that is a group of them
     layers: int = 0  # that learn, where those before them are frozen; 0: all
+    masked: bool = False  # whether rows hold several documents that do not see each other
+    head_learns: bool | None = True  # the head that makes logits; None: a reward model has none
+    unread: int = 0  # bytes per token that a layer does not keep, for what is frozen (`memory_of_stages.py`)
+    beside: int = 0  # tokens whose activations are kept beside those of a micro-batch
     on_cuda = False
 
     def parts(self, batch_size: int, checkpointing: bool | str = False) -> dict[str, int]:
         """Bytes by what they are for, with micro-batches of `batch_size` rows."""
         config, total = self.config, self.config.num_parameters()
-        activations = self._activations(batch_size * self.rows * self.row_length, checkpointing)
+        activations = self._activations(batch_size * self.rows * self.row_length + self.beside, checkpointing)
         if self.compact:
             from training.engine.memory_of_compact import compact_parts  # only with the flag
 
             return compact_parts(self, total, activations)
-        embeddings = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
-        matrices = min(self.trainable, total - embeddings)
+        matrices = min(
+            self.trainable, total - config.vocab_size * config.hidden_size * (2 - config.tie_word_embeddings)
+        )
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices
         return {
             "program": self.program,
@@ -52,34 +56,31 @@ class Footprint:
         return sum(self.parts(batch_size, checkpointing).values())
 
     def _activations(self, tokens: int, checkpointing: bool | str) -> int:
-        config, d, f = self.config, self.config.hidden_size, self.config.intermediate_size
+        config, d, f, T = self.config, self.config.hidden_size, self.config.intermediate_size, self.row_length
         heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
-        # The backward pass needs, per token and layer: nine float32 copies of the residual stream (the stream, and
-        # each norm's square, factor and result); and in the compute type the normed inputs, q, k, v before and after
-        # rotation, the attention output, four activations as wide as the MLP, and the rows of experts, sorted and back.
+        # Per token and layer: nine float32 copies of the residual stream (itself, each norm's square, factor, result);
+        # in the compute type normed inputs, q, k, v before and after rotation, what attention returns, four activations
+        # as wide as the MLP, rows of experts, sorted and back, and weights of attention, or numbers made of its mask.
         sorted_rows = 3 * d * getattr(config, "num_experts_per_tok", 0)
-        per_layer = 4 * 9 * d + self.compute_bytes * (4 * d + 2 * heads + 4 * f + sorted_rows)
-        if self.keeps_attention:
-            per_layer += self.compute_bytes * config.num_attention_heads * (self.row_length + QUERY_BLOCK) // 2
+        seen = config.num_attention_heads * (T + QUERY_BLOCK) // 2 if self.keeps_attention else self.masked * T
+        per_layer = 4 * 9 * d + self.compute_bytes * (4 * d + 2 * heads + 4 * f + sorted_rows + seen) - self.unread
         per_token = (self.layers or config.num_hidden_layers) * per_layer
         if checkpointing:
             from training.engine.memory_of_products import with_checkpointing  # only with the flag
 
             per_token = with_checkpointing(self, per_layer, tokens, checkpointing)
-        rows_of_logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size))
+        rows_of_logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size)) * (self.head_learns is not None)
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 
-def footprint_of(model, row_length: int, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
-    """The footprint of training `model`; `beside`: float32 parameters that do not learn, as of a teacher."""
-    on_cpu = choice.device.type == "cpu"
-    return Footprint(
-        model.config,
-        row_length,
-        optimizer,
-        trainable=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        compute_bytes=choice.dtype.itemsize,
-        keeps_attention=on_cpu and choice.dtype.itemsize == 2,
-        program=4 * beside + (PROGRAM_ON_CPU if on_cpu else 0),
-        layers=sum(any(p.requires_grad for p in layer.parameters()) for layer in model.model.layers),
-    )
+def footprint_of(model, rows, optimizer: str, choice: Device, beside: int = 0) -> Footprint:
+    """The footprint of training `model` on `rows`; `beside`: float32 parameters that do not learn, as of a teacher."""
+    on_cpu, size = choice.device.type == "cpu", choice.dtype.itemsize
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    program = 4 * beside + (PROGRAM_ON_CPU if on_cpu else 0)
+    found = Footprint(model.config, rows.row_length, optimizer, trainable, size, on_cpu and size == 2, program)
+    if rows.kind.name != "text" or not all(p.requires_grad for p in model.parameters()):
+        from training.engine.memory_of_stages import of_stage  # pretraining does not load it
+
+        found = of_stage(found, model, rows)
+    return found

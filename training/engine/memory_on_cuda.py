@@ -35,7 +35,6 @@ class CudaFootprint(Footprint):
     """A `Footprint` on a CUDA GPU."""
 
     compiled: bool = False
-    masked: bool = False  # whether rows hold several documents that do not see each other
     flash: bool = True  # whether attention runs in a kernel that knows grouped heads
     total_memory: int = 0
     free_memory: int = 0
@@ -105,7 +104,7 @@ class CudaFootprint(Footprint):
         if c.qk_norm:
             kept += 4 * (heads + c.num_key_value_heads)
             kept += (q + k) * (b if self.compiled else 10 if half else 8)
-        return kept
+        return kept if self.compiled else kept - self.unread
 
     def kept_weights(self) -> int:
         """Bytes of the copies of all matrices of the layers in the compute type."""
@@ -124,10 +123,11 @@ class CudaFootprint(Footprint):
         """Bytes kept behind the last layer: the final norm, and what the loss keeps of its gradient."""
         d, vocabulary = self.config.hidden_size, self.config.vocab_size
         if not self.compiled_as_one(checkpointing):
-            return tokens * (12 * d + 4) + 4 * d * vocabulary
+            return tokens * (12 * d + 4) + 4 * d * vocabulary * bool(self.head_learns)
         # The compiler leaves the gradient of the head to the backward pass, where that keeps less.
         logits = self._logits_at_once(tokens)
-        return tokens * (4 * d + 4) + -(-tokens // logits) * min(logits, d) * vocabulary * self.compute_bytes
+        of_head = -(-tokens // logits) * min(logits, d) * vocabulary * self.compute_bytes
+        return tokens * (4 * d + 4) + of_head * bool(self.head_learns)
 
     def _activations(self, tokens: int, checkpointing: bool | str) -> int:
         c, b = self.config, self.compute_bytes
@@ -145,11 +145,14 @@ class CudaFootprint(Footprint):
 
     def _loss(self, tokens: int, checkpointing: bool | str) -> int:
         """Temporary copies while the loss is computed: logits, a chunk at a time, and head and features."""
+        if self.head_learns is None:
+            return 0  # rewards are a number for each answer
         c, b, logits = self.config, self.compute_bytes, self._logits_at_once(tokens)
         # Logits and their logarithms in float32, beside the gradient of the chunk before.
         each = 4 + b if self.compiled_as_one(checkpointing) else 8 if logits == tokens else 8 + (4 + b if b == 2 else 4)
-        heads = 1 if self.compact else 2  # a product as large as the head, and the head in half precision
-        half = 2 * c.hidden_size * (heads * c.vocab_size + tokens) if b == 2 else 4 * c.hidden_size * c.vocab_size
+        # The head in half precision, and a product as large where it learns.
+        heads = (0 if self.compact else b == 2) + bool(self.head_learns)
+        half = b * c.hidden_size * (heads * c.vocab_size + (b == 2) * tokens)
         return logits * c.vocab_size * each + half
 
     def _logits_at_once(self, tokens: int) -> int:
@@ -166,7 +169,7 @@ def footprint_on_cuda(plain: Footprint, rows, args, machine, rows_of_a_step) -> 
     rows_of_a_step: that of `training.engine.plan`. A resumed run keeps to whether it was compiled; here it counts as
     what it would be if it began now.
     """
-    device, half, masked = machine.device, plain.compute_bytes == 2, rows.kind.name != "text"
+    device, half = machine.device, plain.compute_bytes == 2
     # All processes must make the same plan, so it is that of the smallest or fullest card.
     free, total = (min(each) for each in zip(*distributed.gathered(torch.cuda.mem_get_info(device))))
     available = args.epochs * rows.rows_per_epoch
@@ -180,8 +183,7 @@ def footprint_on_cuda(plain: Footprint, rows, args, machine, rows_of_a_step) -> 
     return CudaFootprint(
         **vars(plain) | {"program": plain.program + WORKSPACE * (2 if recorded else 1) + sent},
         compiled=compiled and not machine.shards and args.activation_checkpointing != CHEAP,
-        masked=masked,
-        flash=half and not masked and torch.cuda.get_device_capability(device) >= (8, 0),
+        flash=half and not plain.masked and torch.cuda.get_device_capability(device) >= (8, 0),
         total_memory=total,
         free_memory=free,
     )

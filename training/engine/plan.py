@@ -87,7 +87,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
     base_rates: base learning rates of the stage by optimizer, under "ours" and "imported".
     parameters_beside: number of parameters of further networks that are not trained, such as a teacher.
     """
-    footprint = footprint_of(model, rows.row_length, args.optimizer, machine.choice, parameters_beside)
+    footprint = footprint_of(model, rows, args.optimizer, machine.choice, parameters_beside)
     if args.fit or args.optimizer_memory == "compact":
         from training.engine.memory_of_compact import possibly_compact  # other runs do not load it
 
@@ -96,8 +96,7 @@ def plan_for(args, machine, model, rows, origin, *, base_rates: dict | None = No
         from training.engine.memory_on_cuda import footprint_on_cuda  # no other device needs it
 
         footprint = footprint_on_cuda(footprint, rows, args, machine, rows_of_a_step)
-    if machine.shards:
-        footprint = machine.shards.footprint(footprint)
+    footprint = machine.shards.footprint(footprint) if machine.shards else footprint
     plan = make_plan(
         args,
         rows_per_epoch=rows.rows_per_epoch,

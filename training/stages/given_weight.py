@@ -6,6 +6,7 @@ from pathlib import Path
 from model.config import TransformerConfig, preset
 from model.errors import UsageError
 from model.files.loading import load_model
+from model.files.state_dict import Contradiction
 from training.engine import distributed
 from training.stages.arguments import size_overrides
 from training.stages.resumed_start import start_of_run
@@ -29,7 +30,12 @@ def opened(args, source: str) -> tuple:
     path = start_of_run(source, args)
     what = "the network that this one begins with; adapters then lack theirs, and --resume may lack its reference"
     warn_of_its_run(path, what)
-    loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
+    try:
+        loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
+    except Contradiction as error:
+        if not hasattr(args, "teacher_weight"):
+            raise
+        raise UsageError(f"{error}, or give --from_weight none for a student that begins anew") from error
     if args.preset and not _is_of(args.preset, loaded.model.config):
         raise UsageError(
             f"--preset {args.preset} makes a new network ({_size(preset(args.preset))}), but {loaded.source} has its"

@@ -116,6 +116,16 @@ def prepare_with_reference(run, model, plan) -> None:
     run.prepare(model, plan)
 
 
+def with_passes(seconds: float | None, model, passes: int) -> float | None:
+    """How long a run takes, from the time of its learning alone, where a step also asks networks as large as `model`,
+    `passes` times in all. Of three equal products by which a whole network learns, each such pass makes one; where
+    little learns, as adapters, there is hardly a third one."""
+    if seconds is None:
+        return None
+    learns = sum(p.numel() for p in model.parameters() if p.requires_grad) / sum(p.numel() for p in model.parameters())
+    return seconds * (1 + passes / (2 + learns))
+
+
 def frozen_copy(model):
     """A copy of the network for a live reference; it shares the frozen parameters. No optimizer updates the copy."""
     shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}

@@ -56,7 +56,9 @@ def plan_of_rollouts(
     # Attention sees the row of an answer, or of several that share a prompt, and not the whole group.
     footprint = replace(plan.footprint, row_length=rows.row_length, rows=group_size)
     if has_critic:  # it learns in all layers, whatever is frozen in the policy
-        footprint = replace(footprint, layers=0)
+        footprint = replace(footprint, layers=0, unread=0)
+    if args.ptx_weight:  # the loss of a further row joins that of the micro-batch, before either has its gradient
+        footprint = replace(footprint, beside=args.max_seq_len)
     plan = replace(plan, footprint=footprint)
     if args.fit:
         plan = _fitted(plan, model, args, machine)

@@ -330,6 +330,30 @@ def test_two_keys_that_differ_in_case_alone_are_refused_where_a_value_would_be_l
         assert record.fields == beside | {"text": "one"}
 
 
+@pytest.mark.parametrize("members", ['"text": "one", "text": "two"', '"text": "a", "meta": [{"x": 1, "x": 2}]'])
+def test_a_key_that_stands_twice_is_refused_where_a_value_would_be_lost(tmp_path, members):
+    key = "text" if "two" in members else "x"
+    reason = f'a key stands twice in one object ("{key}": leave one of the two out)'
+    good, bad = '{"text": "good"}', f"{{{members}}}"
+    (tmp_path / "a.jsonl").write_text(f"{good}\n{bad}\n{good}\n")
+    (tmp_path / "a.json").write_text(f"[{good},\n{bad}, {good}]")
+    (tmp_path / "b.json").write_text(f'{{"version": 1, "data": [{good},\n{bad}, {good}]}}')
+    for name in ("a.jsonl", "a.json", "b.json"):
+        first, found, last = read_records(tmp_path / name)
+        assert str(found) == f"{tmp_path / name}:2: {reason}"
+        assert first.fields == last.fields == {"text": "good"}
+
+
+@pytest.mark.parametrize("members", ['"text": "one"', '"text": null', '"id": 2'])
+def test_a_key_that_stands_twice_does_no_harm_where_nothing_is_lost(tmp_path, members):
+    record = f'{{"id": 1, "text": "one", {members}}}'
+    (tmp_path / "a.jsonl").write_text(f"{record}\n")
+    (tmp_path / "a.json").write_text(f"[{record}]")
+    for name in ("a.jsonl", "a.json"):
+        (found,) = read_records(tmp_path / name)
+        assert found.fields == {"id": 1, "text": "one"}
+
+
 def test_one_short_line_in_gbk_does_not_make_a_file_in_utf_8_another(tmp_path):
     good = '{"text": "今天天气很好，我们去公园散步。"}\n'.encode()
     (tmp_path / "a.jsonl").write_bytes(5 * good + '{"text": "好"}\n'.encode("gbk") + good)

@@ -68,7 +68,6 @@ GOOD_LINES = {
     "blank lines": b"\n  \n" + GOOD + b"\r\n\n",
     "no line end": b'{"text": "one"}',
     "upper-case key": b'{"TEXT": "one"}\n',
-    "duplicate key": b'{"text": "zero", "text": "one"}\n',
     "white space": b'  \t{"text": "one"}  \n',
     "escapes": b'{"text": "\\u006fne"}\n',
 }

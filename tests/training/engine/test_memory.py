@@ -6,20 +6,29 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from model.attention import rotary_tables
 from model.config import PRESETS
 from model.device import Device
 from model.errors import UsageError
+from model.lora import Lora, add_lora
+from model.reward import RewardModel
 from model.transformer import Transformer
 from tests.support import random_network
 from tests.training.support import SMALL, flags
 from training.engine.fitting import ROOM, fit
 from training.engine.memory import Footprint, footprint_of
+from training.engine.memory_on_cuda import CudaFootprint
 from training.engine.optimizers import build_optimizers
 from training.engine.plan import make_plan
 from training.engine.speed import decide
 from training.stages.changes import freeze_layers
 
-MIB = 2**20
+ROWS = 3
+
+
+def rows_of(kind: str) -> SimpleNamespace:
+    """Rows of 16 tokens, as far as a footprint needs them."""
+    return SimpleNamespace(row_length=16, kind=SimpleNamespace(name=kind))
 
 
 def footprint(config=SMALL, optimizer="adamw", trainable=1000, compute_bytes=2, **more) -> Footprint:
@@ -55,10 +64,10 @@ def test_frozen_parameters_take_no_gradient_or_optimizer_state():
 
 def test_layers_below_all_that_learns_keep_no_activations():
     model, cpu = Transformer(SMALL), Device(torch.device("cpu"), torch.float32, "")
-    whole = footprint_of(model, 16, "adamw", cpu)
+    whole = footprint_of(model, rows_of("text"), "adamw", cpu)
     assert whole.parts(4) == replace(whole, layers=0).parts(4)
     freeze_layers(model, 1)
-    here = footprint_of(model, 16, "adamw", cpu)
+    here = footprint_of(model, rows_of("text"), "adamw", cpu)
     alone = Footprint(SMALL.replace(num_hidden_layers=1), 16, "adamw", here.trainable, compute_bytes=4)
     for grade in (False, "cheap", "layers"):
         assert (
@@ -66,7 +75,59 @@ def test_layers_below_all_that_learns_keep_no_activations():
         )
     model.requires_grad_(False)
     model.model.embed_tokens.requires_grad_(True)  # as with --train_only: the gradient comes through all layers
-    assert footprint_of(model, 16, "adamw", cpu).parts(4)["activations"] == whole.parts(4)["activations"]
+    embedding = footprint_of(model, rows_of("text"), "adamw", cpu)
+    assert replace(embedding, unread=0).parts(4)["activations"] == whole.parts(4)["activations"]
+
+
+ATTENTION, ALL = ("q_proj", "v_proj"), None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("qk_norm", [False, True])
+@pytest.mark.parametrize("targets", [ATTENTION, ALL])
+def test_a_layer_with_adapters_keeps_so_much_less(targets, qk_norm, dtype):
+    whole = random_network(SMALL.replace(qk_norm=qk_norm))
+    adapted = random_network(SMALL.replace(qk_norm=qk_norm))
+    add_lora(adapted, Lora(rank=2, alpha=4.0, **({"targets": targets} if targets else {})))
+    found = footprint_of(adapted, rows_of("text"), "adamw", Device(torch.device("cpu"), dtype, ""))
+    # Of A and B, too, autocast makes copies, as small as they are.
+    copies = [p.numel() for p in adapted.model.layers[1].parameters() if p.requires_grad]
+    less = kept_by_a_layer(whole, dtype) + 2 * sum(copies) * (dtype != torch.float32) - kept_by_a_layer(adapted, dtype)
+    assert less == ROWS * 16 * found.unread > 0
+
+
+def test_a_kernel_makes_numbers_of_a_mask():
+    network, seen = random_network(SMALL), torch.ones(ROWS, 1, 16, 16, dtype=torch.bool).tril()
+    more = kept_by_a_layer(network, torch.float32, seen) - kept_by_a_layer(network, torch.float32)
+    cpu = Device(torch.device("cpu"), torch.float32, "")
+    texts, chats = (footprint_of(network, rows_of(kind), "adamw", cpu) for kind in ("text", "chat"))
+    layers = SMALL.num_hidden_layers
+    assert (
+        chats.parts(ROWS)["activations"] - texts.parts(ROWS)["activations"]
+        == layers * more
+        == layers * ROWS * 16**2 * 4
+    )
+    half = [replace(each, compute_bytes=2, keeps_attention=True).total(ROWS) for each in (texts, chats)]
+    assert half[0] == half[1] and kept_by_a_layer(network, torch.bfloat16, seen) == kept_by_a_layer(
+        network, torch.bfloat16
+    )
+
+
+def test_a_reward_model_makes_no_logits():
+    cpu = Device(torch.device("cpu"), torch.float32, "")
+    network = Transformer(SMALL)
+    rewards, texts = (footprint_of(each, rows_of("chat"), "adamw", cpu) for each in (RewardModel.of(network), network))
+    less = texts.parts(2)["activations"] - rewards.parts(2)["activations"]
+    assert less == 2 * 16 * SMALL.vocab_size * 8  # logits and their logarithms in float32
+    gpu = CudaFootprint(**vars(rewards))
+    assert gpu.parts(2)["activations"] < replace(gpu, head_learns=False).parts(2)["activations"]
+    assert replace(gpu, head_learns=False).total(2) < replace(gpu, head_learns=True).total(2)
+
+
+def test_a_row_beside_the_micro_batch_is_kept_as_well():
+    here = footprint()
+    beside = replace(here, beside=16)
+    assert [beside.parts(rows) for rows in (1, 2)] == [here.parts(rows + 1) for rows in (1, 2)]
 
 
 def test_activations_grow_with_the_micro_batch_and_shrink_with_checkpointing():
@@ -99,6 +160,24 @@ def test_fit_takes_the_most_rows_and_recomputes_only_where_it_must():
     assert compiled[1] == "layers"  # compiled layers are cheap as they are
     with pytest.raises(UsageError, match=r"--fit 0.2: one row takes about .* GB"):
         fit(here, 0.2, [16, 1], False)
+
+
+def kept_by_a_layer(network, dtype, mask=None) -> int:
+    """Bytes that the backward pass of the second layer reads, without its parameters themselves."""
+    layer, kept = network.model.layers[1], {}
+    own = {parameter.untyped_storage().data_ptr() for parameter in layer.parameters()}
+    x = torch.randn(ROWS, 16, SMALL.hidden_size, requires_grad=True)
+    rotary = rotary_tables(torch.arange(16)[None], network.rotary_frequencies, 1.0)
+    own |= {each.untyped_storage().data_ptr() for each in rotary}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+            layer(x, rotary, mask, None)
+    return sum(each.untyped_storage().nbytes() for place, each in kept.items() if place not in own)
 
 
 def test_recomputed_activations_give_the_same_gradients_and_keep_less():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataset.rows.texts import TEXTS
 from model.config import PRESETS
 from model.device import choose_device
 from model.errors import UsageError
@@ -117,7 +118,7 @@ def test_what_was_imported_once_keeps_its_rates_in_every_later_stage():
     again, imported = planned(begins_with="full_sft", imported=True), planned(begins_with="imported")
     assert again.learning_rate == imported.learning_rate and again.imported and imported.imported
     assert not planned(begins_with="full_sft").imported
-    rows = SimpleNamespace(rows_per_epoch=100, held_out=None, row_length=512, passes=np.ones(1))
+    rows = SimpleNamespace(rows_per_epoch=100, held_out=None, row_length=512, passes=np.ones(1), kind=TEXTS)
     args, machine = (
         flags("--optimizer=adamw"),
         SimpleNamespace(world_size=1, shards=None, choice=choose_device("cpu", "float32")),
@@ -259,7 +260,7 @@ def test_a_short_run_scores_few_rows():
             SimpleNamespace(world_size=1, shards=None, choice=choose_device("cpu", "float32")),
         )
         args.eval_interval, args.val_path = eval_interval, val_path
-        found = SimpleNamespace(rows_per_epoch=rows, held_out=held_out, row_length=512, passes=np.ones(1))
+        found = SimpleNamespace(rows_per_epoch=rows, held_out=held_out, row_length=512, passes=np.ones(1), kind=TEXTS)
         return plan_for(args, machine, Transformer(SMALL), found, Origin("a new network"))
 
     short, long, asked, own = (HeldOut(range(100)) for _ in range(4))

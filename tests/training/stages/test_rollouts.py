@@ -109,7 +109,7 @@ def test_the_plan_counts_what_an_answer_sees_and_not_its_group(network):
     machine.say, origin, rates = print, Origin("a network", stage="full_sft"), {"ours": {"adamw": 1e-4}}
     settings = {"base_rates": rates, "group_size": 8, "has_reference": False}
     plan = plan_of_rollouts(args, machine, network, rows, origin, **settings)
-    alone = footprint_of(network, 512, "adamw", machine.choice)
+    alone = footprint_of(network, rows, "adamw", machine.choice)
     assert plan.row_length == 8 * 512 and plan.batch_size == 2
     assert plan.footprint.parts(2) == alone.parts(2 * 8)
     assert plan.footprint.parts(2, "cheap") == alone.parts(2 * 8, "cheap")
@@ -121,6 +121,9 @@ def test_the_plan_counts_what_an_answer_sees_and_not_its_group(network):
     )
     learned = [each.footprint.parts(2)["activations"] for each in (policy, critic)]
     assert learned[0] < learned[1] == alone.parts(2 * 8)["activations"]  # a critic learns in all layers
+    args.ptx_weight = 0.5
+    with_texts = plan_of_rollouts(args, machine, network, rows, origin, **settings).footprint
+    assert with_texts.parts(2) == alone.parts(2 * 8 + 1)  # the row beside them is as long as theirs, --max_seq_len
 
 
 # Two prompts, one of a single token, with several answers each.
