@@ -134,7 +134,8 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
         for parts in last:
             (validation if needs_one else train).add(*parts)  # copies that stood elsewhere stay in the other stream
         if not last and validation.size.documents == 0:
-            raise SproutError(documents.why_empty())
+            bad = documents.bad_lines
+            raise SproutError(f"{source} holds no usable document, {bad}" if bad else f"{source} holds no document")
         sizes = {"train": train.finish(), "validation": validation.finish()}
     if val_ratio < 1 and sizes["train"].documents == 0:
         # The hash picked every document, as can happen where few of them differ: training comes first.
@@ -148,7 +149,7 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
         "eos_id": tokenizer.eos_id,
         "pad_id": tokenizer.pad_id,
         **{name: asdict(size) for name, size in sizes.items()},
-        "bad_lines": dict(documents.bad_lines.counts),
+        "bad_lines": dict(documents.bad_lines.counts) if documents.bad_lines else {},
         "copies": copies.share,
         "text_bytes": text_bytes,
         "framing": framing,

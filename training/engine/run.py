@@ -18,7 +18,7 @@ from model.errors import UsageError
 from model.files.checkpoint import save_checkpoint
 from model.whole import first_not_finite
 from training.engine import distributed
-from training.engine.machine import Interrupted, Machine
+from training.engine.machine import Interrupted, Machine, loaded_code
 from training.engine.output import Output
 from training.engine.plan import Plan
 from training.engine.schedules import learning_rate_factor
@@ -126,6 +126,7 @@ class Run:
         if self._prepared is not model:
             self.prepare(model, plan)
         self.identity = identity_of_run(self.stage, args, plan, model, tokenizer, self.machine, data)
+        self.code = self.state.code = loaded_code()
         stage = "lora" if self.output.of_adapters else self.stage
         self.description = describe(stage, args.optimizer, plan, model, description or {})
         for line in describe_plan(args, plan, model, self.machine, self.output, self.description.tokens_per_epoch):
@@ -164,8 +165,8 @@ class Run:
             self.say(f"an earlier result was moved to {kept}")
         self.metrics = self._open_metrics(output.logs, step)
         flags = {name: value for name, value in vars(self.args).items() if value is not None}
-        said = {"flags": flags, "said": self.progress.before, "environment": self.machine.described()}
-        write_description(output.logs, self.description, **said)
+        said = {"flags": flags, "said": self.progress.before, "code": self.code}
+        write_description(output.logs, self.description, **said, environment=self.machine.described())
         if self.args.resume:
             from training.engine.resume import mend_output
 
