@@ -11,10 +11,12 @@ A stage script shows its loop, data, loss and parameters, and leaves the mechani
 `state` is the progress of a run, `output` its files, `machine` its device and processes.
 """
 
+import math
+
 import torch
 
 from dataset.command_line import parse_sources
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint
 from model.whole import first_not_finite
 from training.engine import distributed
@@ -183,13 +185,19 @@ class Run:
         few = 3 if self.machine.passes else 2 if self.machine.compiles else 1
         last = min(plan.steps, state.step + few) if args.dry_run else plan.steps
         while state.step < last:
+            rate = learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule)
+            if not 0 <= rate < math.inf:  # of a schedule of the user's: it would spoil the weights at once
+                raise SproutError(
+                    f"training/engine/schedules.py gives step {state.step + 1} a learning rate {rate} times that of the"
+                    " plan: it has to be 0 or more"
+                )
             step = kind(
                 state,
                 plan,
                 self.machine,
                 self.updaters,
                 self.measures,
-                learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule),
+                rate,
                 seed=args.seed,
                 eval_interval=_interval(args.eval_interval, plan.steps, plan.validations),
                 sample_interval=_interval(args.sample_interval, plan.steps, 5 if self._can_afford_samples else 1),
