@@ -96,7 +96,7 @@ def build_or_open(
             found = tokenise(source, encoder, folder, val_ratio=val_ratio, on_bad_line=on_bad_line, progress=progress)
             if file_stamp(source) != stamp:
                 raise SproutError(f"{source} changed while it was read: start again when it is complete")
-            return identity | found
+            return identity | found | getattr(encoder, "more_facts", {})
 
         return open_or_build(cache_dir / key, open_folder, build, source)
     except OSError as error:
