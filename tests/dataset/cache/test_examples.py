@@ -20,7 +20,7 @@ from dataset.rows.rows import Rows
 from model.errors import SproutError
 from model.text import tokenizer as texts
 from tests.dataset.chats import random_chats, turn, write_chats
-from tests.dataset.support import leftovers, write_jsonl
+from tests.dataset.support import leftovers
 
 
 def rendered(chats, tokenizer) -> list[tuple[list[int], list[bool]]]:
@@ -114,7 +114,8 @@ def test_a_rendering_that_was_edited_without_another_version_is_warned_of(tmp_pa
     """Else the edit would be without effect where the file was trained on before."""
     path = write_chats(tmp_path / "a.jsonl", random_chats(3)) if kind is CHATS else tmp_path / "a.jsonl"
     if kind is PAIRS:
-        write_jsonl(path, [{"prompt": f"ask {n}", "chosen": "good", "rejected": "bad"} for n in range(3)])
+        pairs = ({"prompt": f"ask {n}", "chosen": "good", "rejected": "bad"} for n in range(3))
+        path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
 
     def warnings() -> list[str]:
         packed = Rows(kind, [(build(path, kind=kind, val_ratio=0.0), None)], 64, seed=0).packed
