@@ -5,8 +5,9 @@ from contextlib import closing
 from pathlib import Path
 
 from dataset.command_line import Source
+from dataset.records.bad_lines import BadLines
 from dataset.records.conversations import CHAT
-from dataset.records.documents import BadLines, read_documents
+from dataset.records.documents import read_documents
 from dataset.records.formats import TEXT, BadLine, BadRecord, clean_string
 from dataset.records.kinds import unknown_shape
 from dataset.records.odd_lines import NO_TEXT

@@ -51,14 +51,6 @@ def cannot_tokenise(source: Path, cache_dir: Path, error: OSError) -> SproutErro
     return SproutError(f"{source} cannot be tokenised into {cache_dir}: {error.strerror or error}{where}; {advice}")
 
 
-def holds_nothing(source: Path, bad_lines) -> SproutError:
-    """What is said of a file without a document. bad_lines: its `dataset.records.documents.BadLines`."""
-    if bad_lines.first is None:
-        return SproutError(f"{source} holds no document")
-    count = bad_lines.counts.total()
-    return SproutError(f"{source} holds no usable document, {count:,} bad lines: the first is {bad_lines.first}")
-
-
 def _say(message: str) -> None:
     print(f"error: {on_one_line(counted(message))}", file=sys.stderr)
 

@@ -33,7 +33,7 @@ def rearrange(model: Transformer, dtype: torch.dtype) -> None:
         return
     kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
     for number, layer in enumerate(model.model.layers):
-        if number == 0:
+        if number in (0, len(model.model.layers) - 1):  # an edit may be of the first layers, the last, or every other
             _refuse_another(layer, kind, model)
         model.model.layers[number] = kind(layer, dtype)
     model.lm_head = Product([model.lm_head], dtype)
@@ -68,7 +68,9 @@ def _refuse_another(layer: nn.Module, kind: type, model: Transformer) -> None:
         return
     layer = copy.deepcopy(layer).float().eval()  # without dropout
     device = layer.mlp.down_proj.weight.device
-    x = torch.arange(4 * model.config.hidden_size, device=device).sin().view(1, 4, -1)
+    x = 1 + torch.arange(4 * model.config.hidden_size, device=device).sin().view(
+        1, 4, -1
+    )  # with a mean, as norms differ
     rotary = rotary_tables(torch.arange(4, device=device)[None], model.rotary_frequencies, model.rotary_factor)
     with torch.autocast(device.type, enabled=False):
         both = layer, kind(layer, torch.float32)

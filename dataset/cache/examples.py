@@ -21,6 +21,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from dataset import rendering
 from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
 from dataset.cache.reading_version import reading_version
 from dataset.cache.texts import Cache
@@ -173,12 +174,17 @@ class ExampleCache(Cache):
     train: ExampleStream
     validation: ExampleStream
     end_id: int
+    rendered_by: str | None = None  # `rendering_code` then; None in caches of earlier versions
 
     FACTS: ClassVar = (*Cache.FACTS, "end_id")
     PER_RECORD: ClassVar[int] = 1
     LABEL: ClassVar[str | None] = None
     BY_PROMPT: ClassVar[bool] = False
     CONTENTS: ClassVar[str]
+
+    @classmethod
+    def from_meta(cls, folder: Path, source: Path, meta: dict) -> "ExampleCache":
+        return replace(super().from_meta(folder, source, meta), rendered_by=meta.get("rendered_by"))
 
     @classmethod
     def stream(cls, folder: Path, name: str, dtype: str, size: dict) -> ExampleStream:
@@ -197,6 +203,23 @@ class ExampleCache(Cache):
             held_records=self.validation.records,
             held_tokens=self.validation.size.tokens,
         )
+
+
+def rendering_code() -> str:
+    """A digest of the code that decides ids and masks. It is no part of the key of a cache, since most changes of a
+    newer version change neither."""
+    return hashlib.sha256(Path(rendering.__file__).read_bytes()).hexdigest()
+
+
+def warnings_about_edits(caches: Sequence[ExampleCache]) -> list[str]:
+    """A warning for each file whose tokens other code made: an edit of the mask would be without effect."""
+    now = rendering_code()
+    return [
+        f"the tokens of {cache.source} were made before dataset/rendering.py changed, and are used as they are: if the"
+        " change is one of tokens or masks, raise VERSION there, and they are made again"
+        for cache in caches
+        if cache.rendered_by not in (None, now)
+    ]
 
 
 class ExampleDocument(Protocol):
@@ -230,6 +253,7 @@ class ExampleEncoder:
         self._version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
         self._version |= self._renderer.variant
         self._version |= {"held_out": "by prompt"} if by_prompt else {}
+        self.more_facts = {"rendered_by": rendering_code()}  # in meta.json, beside what its key covers
 
     def version(self, source: Path) -> dict:
         return self._version | reading_version(source)

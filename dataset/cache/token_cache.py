@@ -89,7 +89,7 @@ def build_or_open(
             found = tokenise(source, encoder, folder, val_ratio=val_ratio, on_bad_line=on_bad_line, progress=progress)
             if file_stamp(source) != stamp:
                 raise SproutError(f"{source} changed while it was read: start again when it is complete")
-            return identity | found
+            return identity | found | getattr(encoder, "more_facts", {})
 
         return open_or_build(cache_dir / key, lambda path: _opened(path, source, cache_type, identity), build, source)
     except OSError as error:
@@ -136,9 +136,8 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
         for parts in last:
             (validation if needs_one else train).add(*parts)  # copies that stood elsewhere stay in the other stream
         if not last and validation.size.documents == 0:
-            from dataset.failures import holds_nothing  # good files do not load it
-
-            raise holds_nothing(source, documents.bad_lines)
+            bad = documents.bad_lines
+            raise SproutError(f"{source} holds no usable document, {bad}" if bad else f"{source} holds no document")
         sizes = {"train": train.finish(), "validation": validation.finish()}
     if val_ratio < 1 and sizes["train"].documents == 0:
         # The hash picked every document, as can happen where few of them differ: training comes first.
@@ -152,7 +151,7 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
         "eos_id": tokenizer.eos_id,
         "pad_id": tokenizer.pad_id,
         **{name: asdict(size) for name, size in sizes.items()},
-        "bad_lines": dict(documents.bad_lines.counts),
+        "bad_lines": dict(documents.bad_lines.counts) if documents.bad_lines else {},
         "copies": copies.share,
         "text_bytes": text_bytes,
         "framing": framing,

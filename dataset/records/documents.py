@@ -1,10 +1,8 @@
 """From the records of a file to its documents: texts, conversations, or whatever a reader makes of a record.
 
-Lines that cannot be used stop the program or are set aside (`BadLines`).
+Lines that cannot be used stop the program or are set aside (`dataset/records/bad_lines.py`).
 """
 
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,44 +60,12 @@ class FormatReader:
         return self._make(self.format.read(fields))
 
 
-class BadLines:
-    """The lines of a file that cannot be used. With `on_bad_line="stop"` the first one raises; with "skip" all are
-    counted and written to `path`.
-
-    Attributes: `counts` by reason; `first`, if there is one. The file has a JSON object for each line.
-    """
-
-    def __init__(self, on_bad_line: str, path: str | Path):
-        self.on_bad_line, self.path = on_bad_line, Path(path)
-        self.counts: Counter[str] = Counter()
-        self.first: BadLine | None = None
-        self._file = None
-
-    def add(self, line: BadLine) -> None:
-        """Raises SproutError with "stop"."""
-        if self.on_bad_line == "stop":
-            from dataset.records.odd_lines import refused  # good files do not load it
-
-            raise refused(line)
-        self.first = self.first or line
-        self.counts[line.reason] += 1
-        if self._file is None:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "w", encoding="utf-8", errors="backslashreplace")
-        entry = {"file": line.path, "line": line.line, "reason": line.reason, "detail": line.detail}
-        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-
 class Documents:
     """The documents of a file in order, with a progress bar; bad lines stop it or are set aside."""
 
     def __init__(self, source: Path, read: FormatReader, on_bad_line: str, bad_lines_path: Path, progress: bool):
         self.source, self._read = source, read
-        self.bad_lines = BadLines(on_bad_line, bad_lines_path)
+        self._how, self.bad_lines = (on_bad_line, bad_lines_path), None  # a `bad_lines.BadLines` from the first one on
         self._bar = bar_over(size_of(source), f"tokenising {source.name}", shown=progress)
 
     @property
@@ -111,15 +77,20 @@ class Documents:
 
     def __exit__(self, *exception) -> None:
         self._bar.close()
-        self.bad_lines.close()
+        if self.bad_lines:
+            self.bad_lines.close()
 
     def __iter__(self) -> Iterator[object]:
         def show(position: int) -> None:
             self._bar.update(position - self._bar.n)
 
         for item in read_documents(self.source, self._read, show):
-            if isinstance(item, BadLine):
-                self.bad_lines.add(item)
-            else:
+            if not isinstance(item, BadLine):
                 yield item.content
+                continue
+            if self.bad_lines is None:
+                from dataset.records.bad_lines import BadLines  # good files do not load it
+
+                self.bad_lines = BadLines(*self._how)
+            self.bad_lines.add(item)
         show(self._bar.total)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from dataset.cache.examples import ExampleCache, ExampleStream
+from dataset.cache.examples import ExampleCache, ExampleStream, warnings_about_edits
 from dataset.records.conversations import CHAT
 from dataset.records.unread import warnings_about_keys
 from dataset.rows.packed import EXAMPLES_AT_ONCE, PackedRecords
@@ -55,7 +55,7 @@ class PackedChats(PackedRecords):
         )
 
     def warnings(self) -> list[str]:
-        warnings = warnings_about_keys(self.caches) + self.warnings_about_marks()
+        warnings = warnings_about_edits(self.caches) + warnings_about_keys(self.caches) + self.warnings_about_marks()
         for file, (cache, stream, kept) in enumerate(zip(self.caches, self.streams, self.kept, strict=True)):
             cut, positions = kept.after_turn + kept.inside_turn + kept.too_long, self.positions(file)
             if cut > MANY_CUT * kept.records:

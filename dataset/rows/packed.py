@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from dataset.cache.examples import ExampleCache, ExampleStream
+from dataset.cache.examples import ExampleCache, ExampleStream, warnings_about_edits
 from dataset.records.unread import warnings_about_keys
 from dataset.rendering import cut_length
 from dataset.rows.packing import Packing, pack
@@ -288,7 +288,7 @@ class PackedRecords:
     def warnings(self) -> list[str]:
         """Warnings about files of which --max_seq_len leaves out or cuts much, with lengths that do not, or of whose
         records something is not read."""
-        warnings = warnings_about_keys(self.caches) + self.warnings_about_marks()
+        warnings = warnings_about_edits(self.caches) + warnings_about_keys(self.caches) + self.warnings_about_marks()
         for cache, stream, kept in zip(self.caches, self.streams, self.kept, strict=True):
             needed = stream.lengths().reshape(-1, self.per_record).max(axis=1, initial=0) - self._apart
             too_long = int(np.count_nonzero(needed > self.max_seq_len))

@@ -3,6 +3,7 @@
 Of pretraining, more differences are in tests/stages/test_train_pretrain_resume.py.
 """
 
+import json
 import shutil
 
 import pytest
@@ -152,6 +153,28 @@ def test_other_files_are_other_data(stopped, stage, record_property):
         ended, _ = resume(stopped, stage, "--allow_changed", data=data)
         assert ended.code == 2 and "cannot go on with that changed" in ended.sentence
         record_property("changes", 1)
+
+
+def test_code_that_was_edited_is_named(tmp_path, monkeypatch, record_property):
+    """An edit is no flag, and may be meant: the run goes on, and says so, also when it is resumed a second time."""
+    workshop, run_module = Workshop.create(tmp_path), "training.engine.run"
+    code = {"train_pretrain.py": "a", "training/losses/next_token.py": "b"}
+    monkeypatch.setattr(f"{run_module}.loaded_code", lambda: code)
+    workshop.train("edited", "--max_steps=2", "--eval_interval=0")
+    resume = ("--max_steps=2", "--eval_interval=0", "--resume")
+    same = workshop.train("edited", *resume)
+    assert "changed after this run began" not in same.said
+    edited = code | {"train_pretrain.py": "c", "training/engine/resume.py": "loaded to resume"}
+    monkeypatch.setattr(f"{run_module}.loaded_code", lambda: edited)
+    for steps in (4, 6):
+        longer = workshop.train("edited", f"--max_steps={steps}", "--eval_interval=0", "--resume", "--allow_changed")
+        assert (
+            "warning: train_pretrain.py changed after this run began:"
+            " the steps from here on are those of the code as it is"
+        ) in longer.said
+        left = json.loads((longer.logs / "run.json").read_text())
+        assert left["code"] == edited | {"train_pretrain.py": "a, then c"}
+    record_property("changes", 2)
 
 
 def test_the_state_of_another_stage(stopped, record_property):

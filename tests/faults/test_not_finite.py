@@ -176,3 +176,13 @@ def test_a_learning_rate_that_makes_weights_overflow_is_stopped_before_they_are_
     assert ended.code == 1 and "finite" in ended.sentence
     assert not result.weight_file.exists() or finite(result)
     record_property("values", 1)
+
+
+@pytest.mark.parametrize("rate", [math.nan, math.inf, -0.5])
+def test_a_schedule_of_ones_own_cannot_spoil_the_weights(workshops, rate, monkeypatch, record_property):
+    monkeypatch.setattr("training.engine.run.learning_rate_factor", lambda step, *plan: 1.0 if step < 3 else rate)
+    code, said = workshops["pretrain"].fails(f"rate {rate}", "--max_steps=6", "--save_interval=6", "--eval_interval=0")
+    assert code == 1 and f"schedules.py gives step 4 a learning rate {rate} times that of the plan" in said
+    result = workshops["pretrain"].result(f"rate {rate}")
+    assert result.facts["step"] == 3 and all(each.isfinite().all() for each in result.weights.values())
+    record_property("values", 1)

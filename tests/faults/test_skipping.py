@@ -8,7 +8,7 @@ import pytest
 
 from dataset.command_line import Source
 from dataset.corpus import Corpus
-from dataset.records.documents import BadLines
+from dataset.records.bad_lines import BadLines
 from dataset.records.formats import BadLine
 from tests.faults.hostile_files import CHAT, CHATS, LINES, TEXT, Hostile
 from tests.stages.workshop import Workshop, same, write_chats, write_texts

@@ -12,7 +12,7 @@ from model.lora import Lora, add_lora
 from model.retiring import retire
 from model.running_batch import Row, RunningBatch
 from model.sampling import GREEDY, Sampling, draw, filtered
-from model.transformer import MLP, RMSNorm, Transformer
+from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer
 from tests.model.small_decoding import ENDS, NUCLEUS, PENALISED, PROMPTS, SMALL
 from tests.support import random_network
 
@@ -262,3 +262,24 @@ def test_a_network_that_was_edited_writes_with_its_own_layers_or_not_at_all(dtyp
     with pytest.raises(UsageError, match="model/decoding.py writes with other layers than model/transformer.py trains"):
         rearranged(network, dtype)
     assert network.training and torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_norm_that_takes_off_the_mean_is_another_at_every_width(monkeypatch):
+    def layer_norm(self, x):
+        return F.layer_norm(x, x.shape[-1:], self.weight, eps=self.eps)
+
+    monkeypatch.setattr(RMSNorm, "forward", layer_norm)
+    with pytest.raises(UsageError, match="writes with other layers"):
+        rearranged(random_network(SMALL.replace(hidden_size=512)), torch.float32)
+
+
+def test_an_edit_of_the_last_layer_alone_is_refused(monkeypatch):
+    network, forward = random_network(SMALL), DecoderLayer.forward
+    last = SMALL.num_hidden_layers - 1
+
+    def edited(self, x, *more):
+        return forward(self, x, *more) + (x if self.self_attn.layer == last else 0)
+
+    monkeypatch.setattr(DecoderLayer, "forward", edited)
+    with pytest.raises(UsageError, match="writes with other layers"):
+        rearranged(network, torch.float32)

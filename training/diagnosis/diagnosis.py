@@ -43,6 +43,7 @@ SURE_OF_THE_BEST = 9.0  # the same of a level above the lowest of up to 40 windo
 FEWEST_VALIDATIONS = 4  # to see that they turn, or that training leaves them behind
 BY_CHANCE = 0.55  # of pairs preferred: no more than tossing a coin may give
 BY_HEART = 0.8  # of the pairs of training preferred, where others are not
+ANOTHER_SCALE = 10  # times: no other text is so much harder to a network that has learned nothing yet
 REPEATEDLY = 1.5  # passes: what is seen less often cannot be known by heart
 
 
@@ -81,6 +82,12 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
 
 def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> tuple[str, ...]:
     missing = []
+    if run is not None and is_of_words(run) and curve.start is not None and curve.val_loss.size:
+        if 0 < ANOTHER_SCALE * curve.start < curve.val_loss[0]:  # nothing is learned at the start
+            missing.append(
+                f"training begins at {curve.start:.3g} and validation at {curve.val_loss[0]:.3g}: an edited loss"
+                " has to be the sum over the tokens of a batch, since the step divides by their number"
+            )
     if run is None:
         missing.append(
             "there is no run.json, so the default learning rate, the passes over the data and the loss to expect are"

@@ -1,10 +1,12 @@
 """What a run computes on: device and precision, torch.compile, other processes, and the signals that end it."""
 
 import contextlib
+import hashlib
 import os
 import platform
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,8 @@ EXIT_CODES = {each: 128 + each for name in ("SIGINT", "SIGTERM", "SIGHUP") if (e
 
 # Under torchrun, one Ctrl-C arrives twice: the terminal signals every process, and torchrun passes it on.
 ECHO_SECONDS = 2.0
+
+INSTALLED = {"site-packages", "dist-packages"}  # folders of code that nobody edits
 
 FEW_OPERATIONS = 3e11  # a run of so few takes seconds on any machine
 
@@ -68,6 +72,15 @@ class Interrupts:
     def exit_code(self) -> int:
         """The exit code of the signal received; that of SIGTERM if another process received it."""
         return EXIT_CODES[self.received or signal.SIGTERM]
+
+
+def loaded_code() -> dict[str, str]:
+    """The files of this checkout that are loaded, each with a digest of its content: what an experiment may edit."""
+    root = Path(__file__).parents[2]
+    modules = (getattr(each, "__file__", None) for each in list(sys.modules.values()))
+    files = [Path(file) for file in modules if file and file.startswith(f"{root}{os.sep}") and os.path.isfile(file)]
+    own = {file.relative_to(root).as_posix(): file for file in files if not INSTALLED & {*file.parts}}
+    return {name: hashlib.blake2b(own[name].read_bytes(), digest_size=8).hexdigest() for name in sorted(own)}
 
 
 class Machine:

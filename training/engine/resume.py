@@ -19,7 +19,7 @@ from training.engine.state import FORMAT, VERSION, RunState
 from training.engine.update import Updater
 from training.report.lines import flat
 
-_TYPES = {"tokens": int, "best": dict, "updates": list, "kept": list, "networks": dict, "updaters": dict}
+_TYPES = {"tokens": int, "best": dict, "updates": list, "kept": list, "networks": dict, "updaters": dict, "code": dict}
 
 
 def check_there(args, hidden_size: int) -> None:
@@ -65,6 +65,15 @@ def go_on(run) -> None:
     if run.machine.shards and distributed.gathered(is_whole(run.output.weight_file)) != [True] * run.machine.world_size:
         run.machine.shards.gather(run, changing_state(run.model))  # for `mend_output`
     run.say(where_it_goes_on(run.args, run.state, run.plan, path))
+    if edited := edited_since(run.state.code, run.code):
+        files = ", ".join(edited)
+        run.say(f"warning: {files} changed after this run began: the steps from here on are those of the code as it is")
+        run.code = run.code | {name: f"{run.state.code[name]}, then {run.code[name]}" for name in edited}
+
+
+def edited_since(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The files that are in both, with other digests: see `training.engine.machine.loaded_code`."""
+    return [name for name, digest in before.items() if now.get(name, digest) != digest]
 
 
 def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict, list[str]]:
@@ -90,6 +99,7 @@ def read(path: Path, expected: dict, allow_changed: bool = False) -> tuple[dict,
 
 def restore(saved: dict, state: RunState, networks: dict, updaters: dict, path) -> None:
     """Restores what `whole_state` returned. Raises `SproutError`, and changes nothing, if it does not fit."""
+    saved = {"code": state.code} | saved  # an older state does not know it
     wrong = _misfit(saved, networks, updaters)
     if wrong:
         raise SproutError(f"{path} is not the state of this run: {wrong}; nothing of it was used")

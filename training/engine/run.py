@@ -11,14 +11,16 @@ A stage script shows its loop, data, loss and parameters, and leaves the mechani
 `state` is the progress of a run, `output` its files, `machine` its device and processes.
 """
 
+import math
+
 import torch
 
 from dataset.command_line import parse_sources
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint
 from model.whole import first_not_finite
 from training.engine import distributed
-from training.engine.machine import Interrupted, Machine
+from training.engine.machine import Interrupted, Machine, loaded_code
 from training.engine.output import Output
 from training.engine.plan import Plan
 from training.engine.schedules import learning_rate_factor
@@ -126,6 +128,7 @@ class Run:
         if self._prepared is not model:
             self.prepare(model, plan)
         self.identity = identity_of_run(self.stage, args, plan, model, tokenizer, self.machine, data)
+        self.code = self.state.code = loaded_code()
         stage = "lora" if self.output.of_adapters else self.stage
         self.description = describe(stage, args.optimizer, plan, model, description or {})
         for line in describe_plan(args, plan, model, self.machine, self.output, self.description.tokens_per_epoch):
@@ -164,8 +167,8 @@ class Run:
             self.say(f"an earlier result was moved to {kept}")
         self.metrics = self._open_metrics(output.logs, step)
         flags = {name: value for name, value in vars(self.args).items() if value is not None}
-        said = {"flags": flags, "said": self.progress.before, "environment": self.machine.described()}
-        write_description(output.logs, self.description, **said)
+        said = {"flags": flags, "said": self.progress.before, "code": self.code}
+        write_description(output.logs, self.description, **said, environment=self.machine.described())
         if self.args.resume:
             from training.engine.resume import mend_output
 
@@ -182,13 +185,19 @@ class Run:
         few = 3 if self.machine.passes else 2 if self.machine.compiles else 1
         last = min(plan.steps, state.step + few) if args.dry_run else plan.steps
         while state.step < last:
+            rate = learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule)
+            if not 0 <= rate < math.inf:  # of a schedule of the user's: it would spoil the weights at once
+                raise SproutError(
+                    f"training/engine/schedules.py gives step {state.step + 1} a learning rate {rate} times that of the"
+                    " plan: it has to be 0 or more"
+                )
             step = kind(
                 state,
                 plan,
                 self.machine,
                 self.updaters,
                 self.measures,
-                learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule),
+                rate,
                 seed=args.seed,
                 eval_interval=_interval(args.eval_interval, plan.steps, plan.validations),
                 sample_interval=_interval(args.sample_interval, plan.steps, 5 if self._can_afford_samples else 1),

@@ -27,6 +27,7 @@ class RunState:
     updates: list[dict] = field(default_factory=list)  # metrics of each update in the unfinished step
     kept: dict = field(default_factory=dict)  # what an iteration keeps for its updates, such as rollouts
     remembered: dict = field(default_factory=dict)  # values that iterations hand on, the same in all processes
+    code: dict = field(default_factory=dict)  # `machine.loaded_code` as the run began
 
     def complete(self, metrics: dict) -> None:
         """Ends the step; `metrics` is its line in metrics.jsonl."""

@@ -47,6 +47,7 @@ class Step:
         # If the run was interrupted between update and validation, the update has already been made.
         self._replays, self._updates_left = bool(state.updates), 1
         self._started = time.perf_counter()
+        self._recorded: dict = {}
         self.metrics, self.written = self._mean_of_updates(), []
         seed_everything(seed, self.number)
 
@@ -164,7 +165,7 @@ class Step:
 
             line |= share_of_peak(machine, self._plan, result.trained / seconds)
         state.updates.append(line)
-        self.metrics = self._mean_of_updates()
+        self.metrics = self._mean_of_updates() | self._recorded
 
     def report(self, scores) -> None:
         """Writes the `measures` of a validation to metrics.jsonl, and prints its `words`."""
@@ -178,8 +179,9 @@ class Step:
         self.written = samples
 
     def record(self, **values) -> None:
-        """Adds values to the step's line in metrics.jsonl."""
-        self.metrics.update(values)
+        """Adds values to the step's line in metrics.jsonl, before or after its update: numbers, and tensors of one."""
+        self._recorded |= {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
+        self.metrics |= self._recorded
 
     def _mean_of_updates(self) -> dict:
         """The metrics of the step, from those of its updates."""

@@ -50,6 +50,12 @@ class Left:
         return found if isinstance(found, dict) else {}
 
     @property
+    def code(self) -> dict[str, str]:
+        """The files of code that the run had loaded as it began, each with its digest."""
+        found = self.facts.get("code")
+        return {name: str(digest) for name, digest in found.items()} if isinstance(found, dict) else {}
+
+    @property
     def said(self) -> list[str]:
         said = self.facts.get("said")
         return [line for line in said if isinstance(line, str)] if isinstance(said, list) else []

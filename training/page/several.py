@@ -19,6 +19,7 @@ BESIDE_THE_POINT = set(
 SIZES = ("kind", "tokens_per_epoch", "different_tokens", "bytes_per_token", "parameters")  # of data and network
 OF_THE_MEASURE = ("data_path", "val_path", "val_ratio", "max_seq_len", "tokenizer_path", "format")
 MOST_PAIRS = 10
+MOST_FILES = 10  # of code that differ and are named
 
 
 def comparison_of(runs: list[Left], points: int = POINTS) -> str:
@@ -44,14 +45,34 @@ def comparison_of(runs: list[Left], points: int = POINTS) -> str:
 
 
 def differing(runs: list[Left]) -> dict[str, list[str]]:
-    """The flags whose values differ, each with its value in each run; then what of the environment differs."""
+    """The flags whose values differ, each with its value in each run; then what of the environment differs, and the
+    files of code."""
     found = {}
     for of, prefix in ((lambda left: left.flags, "--"), (lambda left: left.environment, "")):
         for name in dict.fromkeys(name for left in runs for name in of(left)):
             values = [in_words(of(left)[name]) if name in of(left) else "-" for left in runs]
             if len(set(values)) > 1 and name not in ("resume", "out_dir", "weight_name"):
                 found[prefix + name] = values
-    return found
+    return found | _differing_code(runs)
+
+
+def _differing_code(runs: list[Left]) -> dict[str, list[str]]:
+    """The files that all runs have loaded and that differ, each with its digest in each run."""
+    files = [name for name in _loaded_by_all(runs) if len({left.code[name] for left in runs}) > 1]
+    if len(files) <= MOST_FILES:
+        return {f"code of {name}": [left.code[name] for left in runs] for name in files}
+    kinds: dict[str, str] = {}
+    for left in runs:
+        kinds.setdefault(_code_of(left, files), f"version {len(kinds) + 1}")
+    return {f"code of {len(files)} files": [kinds[_code_of(left, files)] for left in runs]}
+
+
+def _loaded_by_all(runs: list[Left]) -> list[str]:
+    return sorted(set.intersection(*(set(left.code) for left in runs)))
+
+
+def _code_of(left: Left, files: list[str]) -> str:
+    return str([left.code[name] for name in files])
 
 
 def _flags_table(runs: list[Left]) -> str:
@@ -79,7 +100,7 @@ def _ends(runs: list[Left], name: str) -> str:
 
 def settings_of(runs: list[Left]) -> list[list[Left]]:
     """The runs that differ only in their seed, put together; a run whose flags are not known, or were changed on the
-    way, stands alone.
+    way, stands alone. Other code is another setting, as another flag is: that is how a script is experimented with.
 
     Seeds of a way from the beginning have data and weights of the same size in folders of their own.
     """
@@ -89,7 +110,16 @@ def settings_of(runs: list[Left]) -> list[list[Left]]:
         key |= {name: str(left.facts.get(name)) for name in SIZES}
         known = left.flags and not left.flags.get("allow_changed")
         groups.setdefault(str(sorted(key.items())) if known else f"alone {number}", []).append(left)
-    return [part for group in groups.values() for part in _apart(group)]
+    return [part for group in groups.values() for same in _of_one_code(group) for part in _apart(same)]
+
+
+def _of_one_code(group: list[Left]) -> list[list[Left]]:
+    """`group` in parts that ran the same code, as far as all of them have loaded it."""
+    with_code = [left for left in group if left.code]
+    parts = {"": [left for left in group if not left.code]}  # of earlier versions
+    for left in with_code:
+        parts.setdefault(_code_of(left, _loaded_by_all(with_code)), []).append(left)
+    return [part for part in parts.values() if part]
 
 
 def _apart(group: list[Left]) -> list[list[Left]]:

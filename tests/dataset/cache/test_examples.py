@@ -109,6 +109,28 @@ def test_another_rendering_is_another_cache(tmp_path, build, monkeypatch, name, 
     assert build(path, kind=CHATS).folder != before.folder
 
 
+@pytest.mark.parametrize("kind", [CHATS, PAIRS], ids=["chats", "pairs"])
+def test_a_rendering_that_was_edited_without_another_version_is_warned_of(tmp_path, build, kind, monkeypatch):
+    """Else the edit would be without effect where the file was trained on before."""
+    path = write_chats(tmp_path / "a.jsonl", random_chats(3)) if kind is CHATS else tmp_path / "a.jsonl"
+    if kind is PAIRS:
+        pairs = ({"prompt": f"ask {n}", "chosen": "good", "rejected": "bad"} for n in range(3))
+        path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+
+    def warnings() -> list[str]:
+        packed = Rows(kind, [(build(path, kind=kind, val_ratio=0.0), None)], 64, seed=0).packed
+        return [one for one in packed.warnings() if "rendering.py" in one]
+
+    assert warnings() == warnings() == []
+    monkeypatch.setattr(example_cache, "rendering_code", lambda: "another")
+    assert warnings() == [
+        f"the tokens of {path} were made before dataset/rendering.py changed, and are used as they are: if the change"
+        " is one of tokens or masks, raise VERSION there, and they are made again"
+    ]
+    monkeypatch.setattr(example_cache, "VERSION", 1000)
+    assert warnings() == []
+
+
 ANSWERS_OF = {
     "pairs": (PAIRS, lambda asked, n: {"prompt": asked, "chosen": f"good {n}", "rejected": f"bad {n}", "margin": n}),
     "labelled": (ANSWERS, lambda asked, n: {"prompt": asked, "completion": f"answer {n}", "label": n > 1}),

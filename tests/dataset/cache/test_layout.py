@@ -65,6 +65,6 @@ def test_a_cache_is_what_it_always_was(tmp_path, kind, record, key, files, diges
         assert sorted(meta["train"]) == ["bytes", "documents", "seal", "text_tokens", "tokens"]
     else:
         by_prompt = ["held_out"] if kind.cache.BY_PROMPT else []
-        assert sorted(meta) == sorted([*EVERY, "chat_template", "end_id", "rendering", *by_prompt])
+        assert sorted(meta) == sorted([*EVERY, "chat_template", "end_id", "rendered_by", "rendering", *by_prompt])
         assert sorted(meta["train"]) == ["documents", "seals", "tokens", "trained"]
         assert len(meta["train"]["seals"]) == len(files.split())

@@ -180,6 +180,15 @@ def test_the_expected_loss_is_part_of_the_sentence():
     )
 
 
+def test_a_loss_that_was_divided_twice_is_seen_from_its_size():
+    """A script was edited, and gives the mean of a batch of 200 tokens where a sum is asked for."""
+    verdict = diagnose(drawn(lambda share: typical(share) / 200, validation=typical, noise=0.0005), KNOWN)
+    assert verdict.unjudged == (
+        "training begins at 0.0383 and validation at 4.57: an edited loss has to be the sum over the tokens of a"
+        " batch, since the step divides by their number",
+    )
+
+
 def test_far_above_what_is_usual_speaks_against_a_rate_that_is_far_off():
     for times, name in ((1, HEALTHY), (0.2, TOO_LOW), (20, TOO_HIGH)):
         facts = Description(**vars(KNOWN) | {"learning_rate": 0.02 * times})

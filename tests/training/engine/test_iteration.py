@@ -4,6 +4,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 
@@ -53,6 +54,21 @@ def assert_equal(found, expected) -> None:
     assert lines == expected_lines and len(lines) == STEPS
     for part in ("networks", "updaters", "step", "tokens", "updates", "kept"):
         assert same(state[part], expected_state[part]), part
+
+
+def test_what_a_script_records_is_in_the_line_of_the_step_whenever_it_does(begin, monkeypatch):
+    words, left = begin
+    update = Iteration.update
+
+    def recorded(self):
+        self.record(**{f"before/{len(self._state.updates)}": torch.tensor(2.5)})
+        update(self)
+        self.record(after=numpy.float32(0.5))
+
+    monkeypatch.setattr(Iteration, "update", recorded)
+    main(words("recorded", "--max_steps=1"))
+    (line,) = left("recorded")[1]
+    assert [line[f"before/{index}"] for index in range(UPDATES)] == [2.5] * UPDATES and line["after"] == 0.5
 
 
 def test_where_the_critic_diverges_the_policy_has_made_no_update_that_the_state_does_not_know(begin, monkeypatch):

@@ -1,6 +1,9 @@
 """What a run asks of the machine."""
 
+import hashlib
 import importlib.util
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +14,7 @@ from model.files.checkpoint import save_checkpoint
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.engine import speed
+from training.engine.machine import loaded_code
 from training.report.description import amount, duration
 
 
@@ -60,3 +64,13 @@ def test_a_resumed_run_compiles_as_before(tmp_path):
 def test_numbers_have_the_unit_that_fits():
     assert [duration(each) for each in (0.1, 89, 100, 7000)] == ["1 s", "89 s", "2 min", "1.9 h"]
     assert [amount(each) for each in (1522, 484_416, 12 * 10**9)] == ["1,522", "0.48 M", "12.00 B"]
+
+
+def test_the_code_of_a_run_is_what_it_has_loaded_of_this_checkout(monkeypatch):
+    """Not torch, and no module whose file is gone."""
+    gone = SimpleNamespace(__file__=str(Path(speed.__file__).with_name("gone.py")))
+    monkeypatch.setitem(sys.modules, "gone", gone)
+    found = loaded_code()
+    content = Path(speed.__file__).read_bytes()
+    assert found["training/engine/speed.py"] == hashlib.blake2b(content, digest_size=8).hexdigest()
+    assert not [name for name in found if "torch/" in name or "gone" in name]

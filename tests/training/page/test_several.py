@@ -110,6 +110,24 @@ def test_a_seed_that_was_run_twice_counts_once_by_its_mean(tmp_path):
     assert "a + c: 2 seeds, loss 3.0000 to 3.0920" in said and "b + d: 2 seeds, loss 2.0000 to 2.5000" in said
 
 
+def test_other_code_is_another_setting_and_is_named(tmp_path):
+    """A script that was edited, in a checkout that was not clean before either."""
+    ends = {"a1": (4.0, 1), "a2": (4.02, 2), "b1": (3.0, 1), "b2": (3.02, 2), "b3": (3.01, 3)}
+    runs = runs_of(tmp_path, **{name: (end, {"seed": seed}) for name, (end, seed) in ends.items()})
+    assert len(settings_of(runs)) == 1  # of earlier versions, which did not keep it
+    for left in runs:
+        left.facts["code"] = {"train_pretrain.py": left.name[0], "model/config.py": "c", f"{left.name}.py": left.name}
+    assert [[left.name for left in group] for group in settings_of(runs)] == [["a1", "a2"], ["b1", "b2", "b3"]]
+    assert differing(runs) == {
+        "--seed": ["1", "2", "1", "2", "3"],
+        "code of train_pretrain.py": ["a", "a", "b", "b", "b"],
+    }
+    assert "b1 + b2 + b3 against a1 + a2: loss -1.0000, more than seeds explain" in " ".join(sentences(runs, "loss"))
+    for left in runs:
+        left.facts["code"] = {f"{number}.py": left.name[0] for number in range(12)}
+    assert differing(runs)["code of 12 files"] == ["version 1"] * 2 + ["version 2"] * 3
+
+
 def test_data_of_another_size_are_other_data(tmp_path):
     runs = runs_of(tmp_path, a=(4.0, {"seed": 1}), b=(4.1, {"seed": 2}))
     assert len(settings_of(runs)) == 1
