@@ -3,9 +3,11 @@
 A run that comes to its end does not load this.
 """
 
+import contextlib
 import json
 import os
 import signal
+from collections.abc import Iterator
 
 import torch
 
@@ -38,9 +40,11 @@ def end_early(run, error: BaseException) -> None:
         if run.machine.shards and is_of_another(error):
             raise lost(error) from error
         if isinstance(error, LostProcessError):
+            _save_before(run, says_way=False)  # the error does
             raise error
+        is_ours = isinstance(error, SproutError) and not _is_said_elsewhere(error)  # a save takes longer than they wait
         _end(run, error)
-        if isinstance(error, SproutError) and not _is_said_elsewhere(error):
+        if is_ours:
             raise OfOneProcessError(of_this_process(str(error))) from error
 
 
@@ -84,23 +88,54 @@ def _compiler_was_interrupted(run, error: BaseException) -> bool:
     return of_compiling and run.machine.world_size == 1 and run.machine.interrupts.received is not None
 
 
-def _save_before(run) -> None:
+def _save_before(run, says_way: bool = True) -> None:
     """Saves the last whole update before a failure in the loop, such as that of a reward of the user's.
 
-    What the unfinished update has added up is not in a save, so --resume makes it again. Only a process that is alone
-    saves: the others take part in a save, and may be waiting elsewhere for what this one was to send.
+    What the unfinished update has added up is not in a save, so --resume makes it again. Of several processes the main
+    one saves, if it can without the others: they may have ended, or wait elsewhere for what this one was to send.
     """
-    if run.machine.world_size > 1 or run.args.dry_run or run.metrics is None:
+    if run.args.dry_run or run.metrics is None:  # only the main process has metrics
         return
+    several = run.machine.world_size > 1
+    if several and not has_the_whole_state(run):
+        return
+    if several:
+        run.state.kept = {}  # answers without an update: --resume samples the same again, in every process
     if run.saved_at == run.place or not (run.state.step or run.state.updates):
         return
     run.progress.close()
     try:
-        run.save()
+        with _alone() if several else contextlib.nullcontext():
+            run.save()
     except (SproutError, OSError):  # the failure itself is what is said, such as a full disk
         return
-    way = "" if GO_ON in os.environ else f"; with what failed mended, go on with: {command_to_go_on('--resume')}"
+    way = f"; with what failed mended, go on with: {command_to_go_on('--resume')}" if says_way else ""
+    way = "" if GO_ON in os.environ else way
     run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved{way}")
+
+
+def has_the_whole_state(run) -> bool:
+    """Whether the main process of several holds a state that --resume can go on from, as it stands.
+
+    The others may hold a part of it: pieces of a network, or the answers that an iteration makes its updates on. An
+    update that was cut off may have changed one of two networks, whose micro-batches are used then, or what is known of
+    experts. And in the queue of a GPU may stand an exchange that never ends.
+    """
+    updaters = run.updaters.values()
+    is_amid_update = len({each.fresh for each in updaters}) > 1 or any(each.balance for each in updaters)
+    is_shared = bool(run.machine.shards or (run.state.kept and run.state.updates))
+    return run.machine.device.type == "cpu" and not is_shared and not is_amid_update
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """A context in which this process is one of one, and exchanges nothing."""
+    count = os.environ["WORLD_SIZE"]
+    os.environ["WORLD_SIZE"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["WORLD_SIZE"] = count
 
 
 def _stop(run) -> None:
