@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 
+from inference import growing_file
 from inference.arguments import refuse_existing
 from inference.growing_file import GrowingFile
+from model import disk
 from model.errors import SproutError, UsageError
 
 
@@ -34,6 +36,37 @@ def test_a_second_run_is_told_of_the_first(tmp_path):
         file.add([{"prompt": "a"}], 1, Counter())
         with pytest.raises(SproutError, match="another run writes .*pairs.jsonl: wait for it"):
             GrowingFile(path, {}, True)
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_file_that_another_run_removes_meanwhile_is_not_written_to(tmp_path, monkeypatch, resume):
+    """That run found nothing, or had just come to its end; what is written to a file without a name is lost."""
+    path = tmp_path / "pairs.jsonl"
+    first = GrowingFile(str(path), {}, False)
+
+    def ended_before(*locked):
+        first.__exit__(None, None, None)
+        return disk.take(*locked)
+
+    monkeypatch.setattr(growing_file, "take", ended_before)
+    with pytest.raises(SproutError, match="another run writes .*: wait for it, or choose another --save_file"):
+        GrowingFile(str(path), {}, resume)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_has_just_finished_is_not_gone_on_with(tmp_path, monkeypatch):
+    path = tmp_path / "pairs.jsonl"
+    first = GrowingFile(str(path), {}, False)
+    first.add([{"prompt": "a"}], 1, Counter())
+
+    def ended_before(*locked):
+        first.__exit__(None, None, None)
+        return disk.take(*locked)
+
+    monkeypatch.setattr(growing_file, "take", ended_before)
+    with pytest.raises(UsageError, match="another run has just finished .*pairs.jsonl"):
+        GrowingFile(str(path), {}, True)
+    assert path.read_bytes() == b'{"prompt": "a"}\n'
 
 
 def test_half_characters_are_written_as_escapes(tmp_path):
