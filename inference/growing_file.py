@@ -58,7 +58,11 @@ class GrowingFile:
     def _begin(self) -> None:
         """Raises `UsageError` if another run has made the file since the arguments were read."""
         refuse_existing(self._flag, str(self.path))
-        self._note(0)  # so that a run that is killed in its first part can go on, too
+        try:
+            self._note(0)  # so that a run that is killed in its first part can go on, too
+        except BaseException:
+            self._progress.unlink(missing_ok=True)  # it would say of nothing that it did not end
+            raise
 
     def _go_on(self) -> None:
         if not self._progress.exists():

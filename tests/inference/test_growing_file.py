@@ -1,5 +1,6 @@
 """A file of records that grows: what a full disk and a second run leave."""
 
+import errno
 import json
 import os
 from collections import Counter
@@ -8,7 +9,7 @@ import pytest
 
 from inference import growing_file
 from inference.arguments import refuse_existing
-from inference.growing_file import GrowingFile
+from inference.growing_file import GrowingFile, refuse_taken
 from model import disk
 from model.errors import SproutError, UsageError
 
@@ -95,6 +96,20 @@ def test_a_run_that_was_killed_as_it_began_is_not_in_the_way(resume, tmp_path):
     with GrowingFile(str(path), {}, resume) as file:
         file.add([{"prompt": "a"}], 1, Counter())
     assert path.read_bytes() == b'{"prompt": "a"}\n'
+
+
+def test_a_run_that_fails_as_it_begins_is_not_in_the_way(tmp_path, monkeypatch):
+    path = str(tmp_path / "a.jsonl")
+
+    def failing(folder):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, pytest.raises(SproutError, match="Input/output error"):
+        patch.setattr(disk, "sync_folder", failing)
+        GrowingFile(path, {}, False)
+    refuse_taken("--save_file", path, resume=False)
+    GrowingFile(path, {}, False).__exit__(None, None, None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_another_run_has_just_finished_is_left_as_it_is(tmp_path):
