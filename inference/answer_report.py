@@ -7,7 +7,7 @@ from pathlib import Path
 
 from inference.exact_match import Answer, Question
 from inference.thoughts import conclusion, take_apart
-from model.disk import write_atomically
+from model.disk import sweep_temporaries, write_atomically
 
 SHOWN_CHARACTERS = 300  # characters shown of a question
 
@@ -90,4 +90,5 @@ def save_answers(path: str | Path, questions: Sequence[Question], answers: Seque
         fields |= {name: label for name, label in labels.items() if label is not None}
         lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
     content = "".join(lines).encode("utf-8")
+    sweep_temporaries(Path(path).parent)
     write_atomically(path, lambda file: file.write(content))

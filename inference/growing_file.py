@@ -5,13 +5,16 @@ was. Each is written after the records of a part. So a kill between the two leav
 whoever goes on cuts them off first.
 """
 
+import itertools
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from inference.arguments import refuse_existing
-from model.disk import take, write_atomically
+from inference.arguments import is_taken, refuse_existing
+from inference.terminal import say
+from model.disk import sweep_temporaries, take, write_atomically
 from model.errors import SproutError, UsageError
 from model.json_text import json_text
 
@@ -20,51 +23,59 @@ class GrowingFile:
     """JSON lines at `path`, a context; without an exception its progress is removed, since the run has ended.
 
     identity: what a run that goes on must find as it was, by the words that messages use. resume: whether to go on;
-    where there is nothing to go on with, a run begins. After an exception both files stay, unless they say nothing.
+    where there is nothing to go on with, a run begins. flag: the one that names `path`. After an exception both files
+    stay, unless they say nothing, and how to go on is said.
 
     Attributes: `done`, the inputs that earlier parts dealt with; `counts`, what became of them; `records` in the file.
     Raises `UsageError` for a file that is there and not gone on with, and for another identity; `SproutError` for files
     that are damaged or that another run writes.
     """
 
-    def __init__(self, path: str, identity: dict, resume: bool):
-        self.path, self._progress, self._identity = Path(path), progress_of(path), identity
+    def __init__(self, path: str, identity: dict, resume: bool, flag: str = "--save_file"):
+        self.path, self._progress, self._identity, self._flag = Path(path), progress_of(path), identity, flag
         self.done, self.records, self.counts = 0, 0, Counter()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if resume and self._progress.exists():
-            self._go_on()
-        else:
-            self._file = self._new()
+        sweep_temporaries(self.path.parent)
+        goes_on = resume and self._progress.exists()
+        self._file = self._open("r+b" if goes_on else "ab")
+        try:
+            self._go_on() if goes_on else self._begin()
+        except BaseException:
+            self._file.close()
+            raise
 
-    def _new(self):
-        """Raises `UsageError` if another run has made the file since the arguments were read."""
-        file = open(self.path, "ab", buffering=0)
-        self._take(file)
-        refuse_existing("--save_file", str(self.path))
-        self._note(0)  # so that a run that is killed in its first part can go on, too
+    def _open(self, mode: str):
+        """The file with its lock. A run that came to its end after the file was opened may have removed it."""
+        try:
+            file = open(self.path, mode, buffering=0)
+        except FileNotFoundError as error:
+            raise self._damaged() from error
+        if not take(file.fileno(), self.path) or not _is_at(file, self.path):
+            file.close()
+            raise SproutError(f"another run writes {self.path}: wait for it, or choose another {self._flag}")
         return file
 
-    def _take(self, file) -> None:
-        if not take(file.fileno(), self.path):
-            file.close()
-            raise SproutError(f"another run writes {self.path}: wait for it, or choose another --save_file")
+    def _begin(self) -> None:
+        """Raises `UsageError` if another run has made the file since the arguments were read."""
+        refuse_existing(self._flag, str(self.path))
+        try:
+            self._note(0)  # so that a run that is killed in its first part can go on, too
+        except BaseException:
+            self._progress.unlink(missing_ok=True)  # it would say of nothing that it did not end
+            raise
 
     def _go_on(self) -> None:
-        damaged = f"{self.path} is not as its run left it: remove it and {self._progress}, and begin anew"
-        try:
-            self._file = open(self.path, "r+b", buffering=0)
-        except FileNotFoundError as error:
-            raise SproutError(damaged) from error
-        self._take(self._file)
+        if not self._progress.exists():
+            raise UsageError(f"another run has just finished {self.path}: choose another {self._flag}")
         try:
             known = json.loads(self._progress.read_bytes())
             identity, length, self.done, self.records = (known[key] for key in ("run", "bytes", "done", "records"))
             self.counts = Counter(known["counts"])
             whole = length <= os.fstat(self._file.fileno()).st_size
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise SproutError(damaged) from error
+            raise self._damaged() from error
         if not whole:
-            raise SproutError(damaged)
+            raise self._damaged()
         if identity != self._identity:
             other = next((name for name in self._identity if identity.get(name) != self._identity[name]), "settings")
             raise UsageError(
@@ -72,6 +83,14 @@ class GrowingFile:
             )
         self._file.truncate(length)
         self._file.seek(length)
+
+    def _damaged(self) -> SproutError:
+        return SproutError(f"{self.path} is not as its run left it: remove it and {self._progress}, and begin anew")
+
+    def earlier(self) -> Iterator[str]:
+        """The lines of the records that an earlier run has written."""
+        with open(self.path, encoding="utf-8", newline="\n") as file:
+            yield from itertools.islice(file, self.records)
 
     def add(self, records: list[dict], inputs: int, counts: Counter) -> None:
         """Writes the records of a part of the inputs, all of them or none, and that this part is dealt with.
@@ -108,9 +127,32 @@ class GrowingFile:
     def __exit__(self, kind, error, traceback) -> None:
         if kind is None or not self.done:
             self._progress.unlink(missing_ok=True)
+        else:
+            say(f"{self.path} keeps what was found; the same command with --resume goes on")
         if not self.records and not self._progress.exists():
             self.path.unlink(missing_ok=True)
         self._file.close()
+
+
+def _is_at(file, path: Path) -> bool:
+    """Whether the open `file` is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def refuse_taken(flag: str, path: str, resume: bool) -> None:
+    """Raises `UsageError` if a run with or without `resume` would not write the file that `flag` names."""
+    if not Path(path).name:
+        raise UsageError(f"{flag} is empty: give the name of a file")
+    if progress_of(path).exists():
+        if not resume:
+            raise UsageError(f"{flag} {path} is of a run that did not end: go on with it by --resume")
+    elif is_taken(path) and resume:
+        raise UsageError(f"{flag} {path} is of no run that was interrupted, so it is left as it is")
+    else:
+        refuse_existing(flag, path)
 
 
 def progress_of(path: str) -> Path:

@@ -1,6 +1,7 @@
 """Rewards of answers under a reward model, and how well they agree with the preferences or scores of a file."""
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -17,12 +18,13 @@ from dataset.records.measured import at_line, parts_of
 from dataset.records.preferences import Preference
 from dataset.records.scored import ScoredAnswer
 from dataset.rendering import ChatRenderer, cut_length
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from model.json_text import json_text
 from model.reward import RewardModel, rewards
 
 # The kinds that can be scored, and what their records are called; the first kind that fits a file wins.
 SCORED_KINDS = {"preference": "pairs", "scored": "answers", "chat": "conversations"}
+OTHER_RECORDS = "go on with the file that the run began with, or choose another --save_scores"
 
 
 def score_conversations(
@@ -96,32 +98,55 @@ def score_records(
     kind: RecordKind,
     score: Callable[..., Iterable[float | None]],
     check: Callable[[Conversation], object] = lambda conversation: None,
-) -> Iterator[tuple[Document, list[float | None]]]:
-    """Every record of a file, and the rewards of its conversations; for pairs, chosen and rejected alternate.
+    earlier: Iterable[str] = (),
+) -> Iterator[list[tuple[Document, list[float | None]]]]:
+    """The records of a file, part by part, and the rewards of their conversations, rounded to six digits; for pairs,
+    chosen and rejected alternate.
 
     kind: one with a name in `SCORED_KINDS`. score(conversations, show=show) -> their rewards, None for one that is too
     long; `show` takes the share that is done. check: raises `BadRecord` for a conversation that `score` cannot take.
-    Shows a progress bar. Raises `SproutError` for a line that is unusable.
+    earlier: lines of the first records `with_rewards`, which are not scored again. Shows a progress bar. Raises
+    `SproutError` for a line that is unusable, `UsageError` where `earlier` are lines of other records.
     """
+    earlier = iter(earlier)
     for few, show in parts_of(path, kind, "scoring"):
+        part = [_known(path, document, line) for document, line in zip(few, earlier)]
+        few = few[len(part) :]
         every = [_conversations_of(document.content) for document in few]
         for document, conversations in zip(few, every, strict=True):
             at_line(path, document, lambda content, every=conversations: [check(one) for one in every])
         found = iter(score(list(itertools.chain.from_iterable(every)), show=show))
         for document, conversations in zip(few, every, strict=True):
-            yield document, list(itertools.islice(found, len(conversations)))
+            rewards = itertools.islice(found, len(conversations))
+            part.append((document, [None if value is None else float(f"{value:.6g}") for value in rewards]))
+        yield part
+    if next(earlier, None) is not None:
+        raise UsageError(f"{path} has fewer records than were scored: {OTHER_RECORDS}")
+
+
+def _known(path: str | Path, document: Document, line: str) -> tuple[Document, list[float | None]]:
+    """A record and the rewards that `line` holds of it. Raises `UsageError` where it is the line of another record."""
+    try:
+        record = json.loads(line)
+        pairs = record["rewards"] if isinstance(document.content, Preference) else [[record["reward"]]]
+        found = list(itertools.chain.from_iterable(pairs))
+        is_its_line = json_text(with_rewards(document, found)) == line.rstrip("\n")
+    except (ValueError, TypeError, KeyError):
+        is_its_line = False
+    if not is_its_line:
+        raise UsageError(f"{path}, line {document.line}, is not the record that was scored: {OTHER_RECORDS}")
+    return document, found
 
 
 def _conversations_of(content: Conversation | Preference | ScoredAnswer) -> Sequence[Conversation]:
     return [content] if isinstance(content, Conversation) else content.conversations
 
 
-def with_rewards(document: Document, found: list[float | None]) -> str:
-    """The record as a line of JSON with its `reward`; or for pairs with `rewards`: [[chosen, rejected], ...]."""
-    rounded = [None if value is None else float(f"{value:.6g}") for value in found]
+def with_rewards(document: Document, found: list[float | None]) -> dict:
+    """The record with its `reward`; or for pairs with `rewards`: [[chosen, rejected], ...]."""
     pairs = isinstance(document.content, Preference)
-    added = {"rewards": [list(pair) for pair in zip(rounded[::2], rounded[1::2])]} if pairs else {"reward": rounded[0]}
-    return json_text(document.fields | added) + "\n"
+    added = {"rewards": [list(pair) for pair in zip(found[::2], found[1::2])]} if pairs else {"reward": found[0]}
+    return document.fields | added
 
 
 @dataclass

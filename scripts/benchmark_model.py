@@ -75,7 +75,7 @@ def main(argv=None) -> None:
     from inference.weights import name_of, open_network, positions_read
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
-    from model.disk import write_atomically
+    from model.disk import sweep_temporaries, write_atomically
     from model.files.writable import refuse_unwritable
 
     # Refuse what cannot be done before the network is read
@@ -107,6 +107,7 @@ def main(argv=None) -> None:
     unfinished = path.with_name(f"{path.stem}.unfinished.json")
     refuse_replacing(args, unfinished)
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_temporaries(path.parent)
     try:
         for task in tasks:
             if task.form.until:

@@ -50,7 +50,7 @@ def main(argv=None):
     from dataset.corpus import Corpus
     from dataset.sample.files import sample_file
     from inference.weights import find_weight
-    from model.disk import write_atomically
+    from model.disk import sweep_temporaries, write_atomically
     from model.files.tokenizer_of import tokenizer_of_weight
     from model.files.writable import refuse_unwritable
     from model.text.tokenizer import DEFAULT_FOLDER, Tokenizer, text_batches
@@ -83,6 +83,7 @@ def main(argv=None):
     report = {name: figures(usage, size) for name, usage in usages.items()}
     content = {"bytes": size, "meaning": MEANING, "tokenizers": report}
     text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    sweep_temporaries(out_dir)
     write_atomically(out_dir / "comparison.json", lambda file: file.write(text.encode("utf-8")))
     draw(report, {language: LANGUAGES[language] for language in size}, MEANING, out_dir / "comparison.svg")
     print("\n".join(lines_of(report, size)))

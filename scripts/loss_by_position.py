@@ -66,7 +66,7 @@ def main(argv=None):
     from inference.positions import buckets, long_texts, loss_by_position, mean_by_bucket
     from inference.weights import find_weight, name_of
     from model.device import choose_device
-    from model.disk import write_atomically
+    from model.disk import sweep_temporaries, write_atomically
     from model.files.loading import load_model
     from model.files.writable import refuse_unwritable
     from training.report.positions import draw
@@ -90,6 +90,7 @@ def main(argv=None):
     ranges = buckets(args.max_seq_len)
     content = {"file": args.data_path, "documents": len(texts.rows), "positions": ranges, "networks": found}
     text = json_text(content, indent=1) + "\n"
+    sweep_temporaries(data.parent)
     write_atomically(data, lambda file: file.write(text.encode("utf-8")))
     draw(found, ranges, picture)
     print("\n".join(table(found, ranges)))

@@ -19,8 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import count, positive, positive_int, run_main
-from inference.arguments import add_weight_arguments, is_taken, refuse_existing, refuse_scale_of_nothing
-from inference.growing_file import GrowingFile, progress_of
+from inference.arguments import add_weight_arguments, refuse_scale_of_nothing
+from inference.growing_file import GrowingFile, refuse_taken
 from inference.terminal import say
 from model.errors import SproutError, UsageError
 from training.stages.arguments import StageParser
@@ -70,15 +70,7 @@ def refuse_contradictions(args) -> None:
             f" {args.group_size}: give a larger one"
         )
     refuse_scale_of_nothing(args)
-    if not Path(args.save_file).name:
-        raise UsageError("--save_file is empty: give the name of a file")
-    if progress_of(args.save_file).exists():
-        if not args.resume:
-            raise UsageError(f"--save_file {args.save_file} is of a run that did not end: go on with it by --resume")
-    elif is_taken(args.save_file) and args.resume:
-        raise UsageError(f"--save_file {args.save_file} is of no run that was interrupted, so it is left as it is")
-    else:
-        refuse_existing("--save_file", args.save_file)
+    refuse_taken("--save_file", args.save_file, args.resume)
 
 
 def main(argv=None) -> None:
@@ -104,10 +96,6 @@ def main(argv=None) -> None:
             say(f"going on after {file.done:,} prompts, which gave {file.records:,} pairs")
         try:
             make_pairs(args, kind, answering, file)
-        except BaseException:
-            if file.done:
-                say(f"{args.save_file} keeps what was found; the same command with --resume goes on")
-            raise
         finally:
             report(args, file)
     if not file.records:

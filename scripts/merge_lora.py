@@ -51,6 +51,7 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from inference.weights import find_adapters, find_weight, network_of
+    from model.disk import sweep_temporaries
     from model.errors import SproutError
     from model.files.checkpoint import save_weights
     from model.files.loading import load_model
@@ -92,6 +93,7 @@ model = PeftModel.from_pretrained(model, {args.peft!r})""")
         facts["imported"] = loaded.imported
         if "arguments" in loaded.facts:  # they say how long the texts were that the network has read
             facts["arguments"] = loaded.facts["arguments"]
+        sweep_temporaries(path.parent)
         save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
         print(f"  {path}  {path.stat().st_size:,} bytes")
         print(f"next: {command_of('eval_model.py', '--model_mode', '1', '--weight_path', path)}")

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import CommandParser, run_main  # not training.stages.arguments: this needs no torch
 from inference.replaced import refuse_strangers
-from model.disk import write_atomically
+from model.disk import sweep_temporaries, write_atomically
 from model.errors import UsageError
 from scripts.diagnose import logs_in, metrics_in
 
@@ -40,6 +40,7 @@ def main(argv=None) -> None:
     from training.page.page import page_of  # matplotlib takes a second
 
     content = page_of(found).encode("utf-8")
+    sweep_temporaries(path.parent)
     write_atomically(path, lambda file: file.write(content))
     runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
     print(f"{path}: {runs}, {len(content) / 1e6:.2f} MB; open it in a browser")

@@ -5,17 +5,20 @@
     python scripts/score.py --data_path my_chats.jsonl --save_scores out/scored.jsonl    # each record and its reward
 
 A file holds pairs or ranked choices, scored answers, or conversations, whose last answer is scored. Compare only the
-rewards of answers to the same prompt: the better answer has the larger reward.
+rewards of answers to the same prompt: the better answer has the larger reward. --save_scores writes what is scored part
+by part: a run that was killed goes on with --resume.
 """
 
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import positive_int
-from inference.arguments import add_device_arguments, refuse_existing
+from inference.arguments import add_device_arguments
+from inference.growing_file import GrowingFile, refuse_taken
 from inference.terminal import figures_in_words, say
 from model.errors import SproutError, UsageError, on_one_line
 from model.json_text import json_text
@@ -32,6 +35,7 @@ def parse_arguments(argv=None):
     group.add_argument("--system", metavar="TEXT", help="with --prompt: the system message before it")
     group.add_argument("--by", metavar="KEY", help="with --data_path: also figures for each value of this key")
     group.add_argument("--save_scores", metavar="FILE", help="with --data_path: writes the records with rewards, JSONL")
+    group.add_argument("--resume", action="store_true", help="with --save_scores: go on with an interrupted run")
     group.add_argument("--json", action="store_true", help="print lines of JSON")
 
     group = parser.add_argument_group("weight")
@@ -70,7 +74,9 @@ def refuse_contradictions(args) -> None:
     if args.tokenizer_path and not args.lora:
         raise UsageError("--tokenizer_path is for --lora, which is not given: a whole reward model brings its own")
     if args.save_scores:
-        refuse_existing("--save_scores", args.save_scores)
+        refuse_taken("--save_scores", args.save_scores, args.resume)
+    elif args.resume:
+        raise UsageError("--resume goes on with the file of --save_scores, which is not given")
     if args.from_weight and not args.lora:
         raise UsageError("--from_weight is the network of --lora, which is not given: name a reward model by --weight")
 
@@ -107,7 +113,17 @@ def main(argv=None) -> None:
     if args.prompt is not None:
         score_answers(args, score)
     else:
-        score_file(args, score, renderer.spans, loaded.source)
+        score_file(args, score, renderer, loaded)
+
+
+def identity(args, renderer, loaded) -> dict:
+    """What --resume has to find unchanged, in words that messages can use; the records are compared one by one."""
+    if not args.save_scores:
+        return {}
+    from model.fingerprint import fingerprint
+
+    network = f"{fingerprint(loaded.model)} {loaded.model.config} {loaded.tokenizer.fingerprint} {renderer.variant}"
+    return {"reward model": network, "--max_seq_len": args.max_seq_len, "--dtype": args.dtype}
 
 
 def open_reward(args, device):
@@ -143,41 +159,41 @@ def score_answers(args, score) -> None:
             print(f"{reward:+.4f}  {answer}")
 
 
-def score_file(args, score, check, source: str) -> None:
+def score_file(args, score, renderer, loaded) -> None:
     """Prints how well the rewards agree with a file, and writes them if asked to."""
+    from contextlib import nullcontext
+
     from dataset.records.measured import kind_of_file
     from dataset.records.reading import read_records
     from inference.scoring import SCORED_KINDS, Agreement, score_records, with_rewards
-    from model.disk import sweep_temporaries, write_atomically
 
     kind, _ = kind_of_file(args.data_path, tuple(SCORED_KINDS))
     if args.by and not any(args.by.lower() in getattr(one, "fields", ()) for one in read_records(args.data_path)):
         raise UsageError(f"--by {args.by} is a key that no record of {args.data_path} has: give another")
     whole, parts = Agreement(kind.name), {}
 
-    def write(file=None) -> None:
-        for document, found in score_records(args.data_path, kind, score, check):
-            whole.add(document, found)
-            if args.by:
-                value = on_one_line(str(document.fields.get(args.by.lower())))
-                parts.setdefault(value, Agreement(kind.name)).add(document, found)
-            if file:
-                file.write(with_rewards(document, found).encode())
+    def note(document, found) -> None:
+        whole.add(document, found)
+        if args.by:
+            value = on_one_line(str(document.fields.get(args.by.lower())))
+            parts.setdefault(value, Agreement(kind.name)).add(document, found)
 
-    if args.save_scores:
-        folder = Path(args.save_scores).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        sweep_temporaries(folder)  # of a run that was killed, as large as the scores
-        write_atomically(args.save_scores, write)
-    else:
-        write()
+    of_run = (args.save_scores, identity(args, renderer, loaded), args.resume, "--save_scores")
+    with GrowingFile(*of_run) if args.save_scores else nullcontext() as file:
+        earlier, seen = file.earlier() if file else (), 0
+        for part in score_records(args.data_path, kind, score, renderer.spans, earlier):
+            for document, found in part:
+                note(document, found)
+            if file and (new := part[max(0, file.done - seen) :]):
+                file.add([with_rewards(*each) for each in new], len(new), Counter())
+            seen += len(part)
     if not whole.count:
         raise SproutError(f"every record of {args.data_path} is too long: give a larger --max_seq_len")
     figures = whole.figures()
     by = {value: each.figures() for value, each in sorted(parts.items())}
     if args.json:
         more = {"by": {args.by: by}} if args.by else {}
-        of_what = {"weight": source, "file": args.data_path}
+        of_what = {"weight": loaded.source, "file": args.data_path}
         print(json_text({"kind": kind.name, **figures, **more, **of_what}, ensure_ascii=True))
         return
     for value, each in by.items():

@@ -207,13 +207,14 @@ def report(counts, retried: int, records: int) -> None:
 
 def save(path: str, records: list[dict]) -> None:
     """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read."""
-    from model.disk import write_atomically
+    from model.disk import sweep_temporaries, write_atomically
 
     there = Path(path).read_bytes().count(b"\n") if os.path.exists(path) else 0
     if there > len(records):
         say(f"{path} holds {there:,} records, more than the {len(records):,} of this run, and is left as it is")
         return
     lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    sweep_temporaries(Path(path).parent)
     write_atomically(path, lambda file: file.write(lines.encode("utf-8")))
     say(f"saved {path}")
 

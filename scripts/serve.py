@@ -8,6 +8,8 @@ The best is the first of chat, grpo, ppo, dpo, rlhf, reason, full_sft, merged, d
 the newest. A request may name any other weight of the folder. Requests are answered together, in one running batch.
 """
 
+import contextlib
+import errno
 import logging
 import os
 import socket
@@ -56,21 +58,37 @@ def parse_arguments(argv=None):
     return args
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens from now on, so that no other program takes the port while the network is read.
+def listening(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen from now on, so that no other program takes the port while the network is read.
 
+    There is one for each address of the host: `localhost` is 127.0.0.1 and ::1, and a program tries either first.
     Raises `UsageError` for an address at which nothing can answer.
     """
+    found, missing = [], None
     try:
-        listens = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        addresses = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, *_, (name, _, *scope) in dict.fromkeys(addresses):
+            try:
+                found.append(socket.create_server((name, port, *scope), family=family))
+            except OSError as error:
+                if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = error  # as ::1 where IPv6 is turned off
+            else:
+                port = port or found[0].getsockname()[1]
+        if not found:
+            raise missing
     except OSError as error:
+        for each in found:
+            each.close()
         reason = str(error.strerror).partition(" (while")[0]  # Python repeats the address
         raise UsageError(
             f"nothing can answer at {host}, port {port} ({reason}): give another --host or --port"
         ) from error
-    # Without it a small packet waits for the one before to be acknowledged: 40 ms. asyncio sets it for its own sockets.
-    listens.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listens
+    for each in found:
+        # Without it a small packet waits for the one before to be acknowledged: 40 ms. asyncio sets it for its own.
+        each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
 
 
 def main(argv=None) -> None:
@@ -83,12 +101,13 @@ def main(argv=None) -> None:
         raise UsageError(
             f'a server needs {error.name}, which is not installed: pip install -e ".[serve]" brings it'
         ) from error
-    with listening(args.host, args.port) as listens:
+    with contextlib.ExitStack() as closing:
+        listens = [closing.enter_context(each) for each in listening(args.host, args.port)]
         serve_at(listens, args)
 
 
-def serve_at(listens: socket.socket, args) -> None:
-    """Opens the network, and answers at this socket until Ctrl-C."""
+def serve_at(listens: list[socket.socket], args) -> None:
+    """Opens the network, and answers at these sockets, which have one port, until Ctrl-C."""
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     import uvicorn
 
@@ -112,7 +131,7 @@ def serve_at(listens: socket.socket, args) -> None:
             await super().startup(sockets)
             if self.started:
                 where = f"[{args.host}]" if ":" in args.host else args.host
-                url = f"http://{where}:{listens.getsockname()[1]}"
+                url = f"http://{where}:{listens[0].getsockname()[1]}"
                 say(f"{name}: a chat page at {url}, OpenAI's interface at {url}/v1; Ctrl-C ends")
 
         async def shutdown(self, sockets=None) -> None:
@@ -121,7 +140,7 @@ def serve_at(listens: socket.socket, args) -> None:
             await super().shutdown(sockets)
 
     try:
-        Announced(uvicorn.Config(server.app, **settings)).run([listens])
+        Announced(uvicorn.Config(server.app, **settings)).run(listens)
     except KeyboardInterrupt:  # uvicorn raises it again once it has ended
         say("ended")
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 
 from dataset.records.reading import bar_over, files_of
-from model.disk import exclusive, sync_folder, write_atomically
+from model.disk import exclusive, sweep_temporaries, sync_folder, write_atomically
 from model.errors import SproutError
 
 Opened = TypeVar("Opened")
@@ -47,14 +47,11 @@ def content_hash(path: str | Path, notes: Path, progress: bool = True) -> str:
     whoever sets the clock of a file back after editing it in place, keeping its size, has to delete the cache.
     """
     name = hashlib.sha256(os.path.realpath(path).encode("utf-8", "surrogateescape")).hexdigest()[:24]
-    note = notes / f"{name}.json"
-    stamp = file_stamp(path)
-    known = _read_note(note)
-    if known is not None and known.get("stamp") == stamp:
+    note, stamp = notes / f"{name}.json", file_stamp(path)
+    if (known := _read_note(note)) is not None and known.get("stamp") == stamp:
         return known["sha256"]
 
-    begun = time.time_ns()
-    digest = hashlib.sha256()
+    begun, digest = time.time_ns(), hashlib.sha256()
     with bar_over(stamp["size"], f"looking at {Path(path).name}", shown=progress) as bar:
         for part in files_of(path):
             with open(part, "rb", buffering=0) as file:
@@ -63,6 +60,7 @@ def content_hash(path: str | Path, notes: Path, progress: bool = True) -> str:
                     bar.update(len(block))
     if begun - stamp["mtime_ns"] > _CLOCK_TICK_NS and file_stamp(path) == stamp:
         note_text = json.dumps({"path": os.path.realpath(path), "stamp": stamp, "sha256": digest.hexdigest()})
+        sweep_temporaries(notes)
         write_atomically(note, lambda file: file.write(note_text.encode("utf-8", "backslashreplace")))
     return digest.hexdigest()
 
@@ -94,8 +92,11 @@ def open_or_build(
     source: what it is made of; what, verb: what the folder is, and what is done to the source; all for messages.
     Raises SproutError, and OSError for a disk that cannot be used.
     """
-    opened = open_folder(folder)
-    if opened is not None:
+    if any(folder.parent.glob("*.building")):
+        from dataset.cache.left import remove_left  # needed after a kill alone
+
+        remove_left(folder.parent)
+    if (opened := open_folder(folder)) is not None:
         return opened
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f"{folder.name}.lock")
@@ -151,8 +152,7 @@ def _build(folder: Path, build: Callable[[Path], dict]) -> None:
 @contextmanager
 def _sigterm_raises() -> Iterator[None]:
     """Let SIGTERM unwind the stack, as Ctrl-C does, unless the program deals with it itself."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
 

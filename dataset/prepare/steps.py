@@ -5,6 +5,7 @@ judged and hashed, in processes. 4. Duplicates are found among all documents. 5.
 """
 
 import os
+import shutil
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ from dataset.prepare.reading import CHARACTERS, FORMS, chunks
 from dataset.prepare.report import Report
 from dataset.prepare.settings import Settings
 from dataset.prepare.settling import settled_texts
+from dataset.prepare.sources import stamp
 from dataset.prepare.work import WorkFolder, write_sealed
 from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION, write_dropped, write_results
 from dataset.records.reading import bar_over, size_of
@@ -75,6 +77,10 @@ def _clean(settings: Settings, work: WorkFolder, processes: int, characters: int
     with bar_over(sum(size_of(path) for _, path in settings.files), "cleaning") as bar:
         for position in in_processes(clean_chunk, jobs(), processes):
             bar.update(position - bar.n)
+    for (_, path), before in zip(settings.files, work.read("run.json")["input"], strict=True):
+        if stamp(Path(path)) != before:
+            shutil.rmtree(work.path / "cleaned")  # of both: there is nothing to go on with
+            raise SproutError(f"{path} changed while it was read: start again when it is complete")
     return forms
 
 

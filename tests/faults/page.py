@@ -6,19 +6,8 @@ from pathlib import Path
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 CHINESE = PAGE.with_name("reliability_zh.md")
 
-COUNTED = {
-    "files": "个文件",
-    "changes": "处改动",
-    "values": "个数值",
-    "tests": "个测试",
-    "writes": "次写入",
-    "kills": "次杀掉",
-    "signals": "个信号",
-    "runs": "次训练",
-    "not run here": "个在这里没有运行",
-}
 HEADS = {
-    "promises": "| 承诺 | 由什么证明 | 测试一次试了什么 | 用时 |",
+    "promises": "| 承诺 | 由什么证明 |",
     "help": "| 脚本 | `--help` 多久回答 |",
 }
 SOAKED = (
@@ -60,15 +49,6 @@ def in_chinese(part: str, new: str, page: str) -> str:
         rows = [row.replace(" s |", " 秒 |") for row in rows]
     else:
         there = [row.split(" | ") for row in part_of(page, part).splitlines() if "](../" in row]
-        promises = {link: promise for promise, link, *_ in there}
-        rows = [_row_in_chinese(row.split(" | "), promises) for row in rows]
+        promises = {link: promise for promise, link in there}
+        rows = [f"{promises.get(link, promise)} | {link}" for promise, link in (row.split(" | ") for row in rows)]
     return "\n".join([HEADS[part], line, *rows])
-
-
-def _row_in_chinese(cells: list[str], promises: dict[str, str]) -> str:
-    promise, link, tried, takes = cells
-    counted = []
-    for each in tried.split(", "):
-        number, name = each.split(" ", 1)
-        counted.append(f"{number} {COUNTED[name]}")
-    return " | ".join([promises.get(link, promise), link, "，".join(counted), takes.replace(" s |", " 秒 |")])

@@ -1,13 +1,16 @@
 """A file of records that grows: what a full disk and a second run leave."""
 
+import errno
 import json
 import os
 from collections import Counter
 
 import pytest
 
+from inference import growing_file
 from inference.arguments import refuse_existing
-from inference.growing_file import GrowingFile
+from inference.growing_file import GrowingFile, refuse_taken
+from model import disk
 from model.errors import SproutError, UsageError
 
 
@@ -36,6 +39,37 @@ def test_a_second_run_is_told_of_the_first(tmp_path):
             GrowingFile(path, {}, True)
 
 
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_file_that_another_run_removes_meanwhile_is_not_written_to(tmp_path, monkeypatch, resume):
+    """That run found nothing, or had just come to its end; what is written to a file without a name is lost."""
+    path = tmp_path / "pairs.jsonl"
+    first = GrowingFile(str(path), {}, False)
+
+    def ended_before(*locked):
+        first.__exit__(None, None, None)
+        return disk.take(*locked)
+
+    monkeypatch.setattr(growing_file, "take", ended_before)
+    with pytest.raises(SproutError, match="another run writes .*: wait for it, or choose another --save_file"):
+        GrowingFile(str(path), {}, resume)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_has_just_finished_is_not_gone_on_with(tmp_path, monkeypatch):
+    path = tmp_path / "pairs.jsonl"
+    first = GrowingFile(str(path), {}, False)
+    first.add([{"prompt": "a"}], 1, Counter())
+
+    def ended_before(*locked):
+        first.__exit__(None, None, None)
+        return disk.take(*locked)
+
+    monkeypatch.setattr(growing_file, "take", ended_before)
+    with pytest.raises(UsageError, match="another run has just finished .*pairs.jsonl"):
+        GrowingFile(str(path), {}, True)
+    assert path.read_bytes() == b'{"prompt": "a"}\n'
+
+
 def test_half_characters_are_written_as_escapes(tmp_path):
     with GrowingFile(str(tmp_path / "a.jsonl"), {}, False) as file:
         file.add([{"prompt": "\ud800 中"}], 1, Counter())
@@ -62,6 +96,20 @@ def test_a_run_that_was_killed_as_it_began_is_not_in_the_way(resume, tmp_path):
     with GrowingFile(str(path), {}, resume) as file:
         file.add([{"prompt": "a"}], 1, Counter())
     assert path.read_bytes() == b'{"prompt": "a"}\n'
+
+
+def test_a_run_that_fails_as_it_begins_is_not_in_the_way(tmp_path, monkeypatch):
+    path = str(tmp_path / "a.jsonl")
+
+    def failing(folder):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, pytest.raises(SproutError, match="Input/output error"):
+        patch.setattr(disk, "sync_folder", failing)
+        GrowingFile(path, {}, False)
+    refuse_taken("--save_file", path, resume=False)
+    GrowingFile(path, {}, False).__exit__(None, None, None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_another_run_has_just_finished_is_left_as_it_is(tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from dataset.prepare import steps
 from model.errors import SproutError, UsageError
 from tests.scripts.prepared import read, results, run, text, write, write_sources
 
@@ -115,6 +116,21 @@ def test_a_damaged_report_is_of_no_finished_run(damage, sources, tmp_path):
     (tmp_path / "report.json").write_text(damage)
     run(sources[1:2], tmp_path, "--rules", "none", "--resume")
     assert json.loads((tmp_path / "report.json").read_text())["read"] == 3
+
+
+def test_a_file_that_changes_while_it_is_read_is_named_and_nothing_is_made_of_it(tmp_path, monkeypatch):
+    source, out, clean = tmp_path / "a.jsonl", tmp_path / "out", steps.clean_chunk
+    write(source, [{"text": text(number)} for number in range(3)])
+
+    def changed_after(job):
+        with source.open("a") as file:
+            file.write('{"text": "half a li')
+        return clean(job)
+
+    monkeypatch.setattr(steps, "clean_chunk", changed_after)
+    with pytest.raises(SproutError, match="a.jsonl changed while it was read: start again when it is complete"):
+        run([str(source)], out, "--rules", "none", "--processes", "1")
+    assert not list(out.iterdir())
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"version'])

@@ -5,6 +5,9 @@ import json
 import pytest
 import torch
 
+from dataset.records import measured
+from inference import scoring
+from inference.scoring import score_conversations
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
@@ -160,6 +163,66 @@ def test_records_are_saved_as_json_whatever_is_in_them(run, tmp_path):
     assert (saved["large"], saved["half"]) == (None, "\ud800") and "reward" in saved
 
 
+def in_parts_of_five(monkeypatch, parts: int | None = None) -> None:
+    """Five records are a part; after so many parts the run ends as if by Ctrl-C."""
+    monkeypatch.setattr(measured, "_characters", lambda document: 250_000)
+    scored = score_conversations
+
+    def interrupted(model, renderer, conversations, **named):
+        nonlocal parts
+        if parts == 0 and conversations:
+            raise KeyboardInterrupt
+        parts = parts and parts - bool(conversations)
+        return scored(model, renderer, conversations, **named)
+
+    monkeypatch.setattr(scoring, "score_conversations", interrupted)
+
+
+@pytest.mark.parametrize("data", ["pairs_a.jsonl", "chat_a.jsonl"])
+def test_an_interrupted_run_goes_on_to_the_same_scores(run, folder, tmp_path, monkeypatch, capsys, data):
+    words = ("--data_path", folder / data, "--json", "--save_scores")
+    in_parts_of_five(monkeypatch)
+    figures = run(*words, tmp_path / "whole.jsonl")
+    killed = tmp_path / "killed.jsonl"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        in_parts_of_five(patch, parts=2)
+        run(*words, killed)
+    said = capsys.readouterr().err
+    assert "keeps what was found; the same command with --resume goes on" in said and len(lines(killed)) == 10
+    with killed.open("a") as file:
+        file.write('{"prompt": "of a part that was not no')
+    code, sentence = refusal(folder, capsys, *words, killed)
+    assert code == 2 and "is of a run that did not end: go on with it by --resume" in sentence
+    in_parts_of_five(monkeypatch, parts=-(-len(lines(folder / data)) // 5) - 2)
+    assert run(*words, killed, "--resume") == figures  # what was scored is not scored again
+    assert killed.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed.jsonl", "whole.jsonl"]
+
+
+def test_a_run_goes_on_only_with_the_records_and_the_model_that_it_began_with(
+    run, folder, tmp_path, monkeypatch, capsys
+):
+    data, path = tmp_path / "data.jsonl", tmp_path / "scores.jsonl"
+    data.write_text((folder / "chat_a.jsonl").read_text())
+    words = ("--data_path", data, "--save_scores", path)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        in_parts_of_five(patch, parts=2)
+        run(*words)
+    before, records = path.read_bytes(), data.read_text().splitlines(True)
+    for given, named in (
+        (records[:1] + records[2:], "line 2, is not the record that was scored: go on with the file that"),
+        (records[:4], "has fewer records than were scored: go on with the file that"),
+    ):
+        data.write_text("".join(given))
+        code, sentence = refusal(folder, capsys, *words, "--resume", "--dtype", "float32")
+        assert code == 2 and named in sentence and path.read_bytes() == before
+    code, sentence = refusal(folder, capsys, *words, "--resume", "--dtype", "bfloat16")
+    assert code == 2 and "began with another --dtype" in sentence
+    data.write_text("".join(records[:12]))  # what was mended behind the scored ones may be another
+    run(*words, "--resume")
+    assert len(lines(path)) == 12 and path.read_bytes().startswith(before)
+
+
 def test_adapters_find_their_network(run, folder):
     words = ("--prompt", "abc", "--answer", "abc", "--json")
     by_adapters = json.loads(run("--lora", "judge", *words))["reward"]
@@ -180,6 +243,7 @@ def test_adapters_find_their_network(run, folder):
         (("--prompt", "a", "--answer", " "), 2, '"completion" is empty'),
         (("--data_path", "{f}/pairs_a.jsonl", "--answer", "a"), 2, "--answer is for --prompt"),
         (("--prompt", "a", "--answer", "b", "--by", "skill"), 2, "--by is for --data_path"),
+        (("--data_path", "{f}/scored.jsonl", "--resume"), 2, "--resume goes on with the file of --save_scores"),
         (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight_path", "x"), 2, "give one of them"),
         (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight", "x"), 2, "give one of them"),
         (("--prompt", "a", "--answer", "b", "--weight", "x", "--weight_path", "y"), 2, "not allowed with"),

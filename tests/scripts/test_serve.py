@@ -1,6 +1,7 @@
 """scripts/serve.py from its command line to its end."""
 
 import asyncio
+import errno
 import os
 import re
 import signal
@@ -135,3 +136,37 @@ def test_a_port_in_use_is_refused_also_by_a_server_that_still_reads_its_network(
             main(flags)
     with pytest.raises(SproutError, match="^read$"):
         main(flags)
+
+
+def test_a_name_of_two_addresses_is_answered_at_both(monkeypatch):
+    """As `localhost` is where IPv6 is on; where it is off, at the other."""
+    both = [(socket.AF_INET6, 1, 6, "", ("::1", 0, 0, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, port, **how: both)
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    found = listening("localhost", 0)
+    assert [each.family for each in found] == [socket.AF_INET6, socket.AF_INET]
+    port = found[0].getsockname()[1]
+    for host, each in zip(("::1", "127.0.0.1"), found):
+        with socket.socket(each.family) as client:
+            client.connect((host, port))
+            each.accept()[0].close()
+    with pytest.raises(UsageError, match=f"port {port} .*give another --host or --port"):
+        listening("localhost", port)
+    for each in found:
+        each.close()
+
+    make = socket.create_server
+
+    def without_ipv6(address, family):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+        return make(address, family=family)
+
+    monkeypatch.setattr(socket, "create_server", without_ipv6)
+    (one,) = listening("localhost", 0)
+    assert one.getsockname()[0] == "127.0.0.1"
+    one.close()
+    both.pop()
+    with pytest.raises(UsageError, match="nothing can answer at localhost"):
+        listening("localhost", 0)

@@ -180,7 +180,7 @@ class Run:
         self.machine.interrupts.patient()
         self.progress.start(state.step, plan.steps)
         if self.machine.compiles:
-            self.say("compiling: the first step takes up to a minute longer")
+            self.say("compiling: the first step takes up to a minute longer; Ctrl-C waits for it, twice ends at once")
         # A dry run takes few: the first step compiles, and the second is recorded as a CUDA graph.
         few = 3 if self.machine.passes else 2 if self.machine.compiles else 1
         last = min(plan.steps, state.step + few) if args.dry_run else plan.steps

@@ -23,7 +23,7 @@ import torch
 from dataset.records.reading import bar_over
 from dataset.rows.packed import PackedRecords, RecordBatch
 from dataset.rows.rows import Rows, ValidationRows
-from model.disk import exclusive, write_atomically
+from model.disk import exclusive, sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.fingerprint import fingerprint
 from model.log_probabilities import sequence_sums, token_log_probabilities
@@ -90,6 +90,7 @@ def add_reference(
             machine.say(f"computes the reference's log-probabilities in {len(missing):,} rows")
             _compute(found, missing, model, packed, machine, batch_size, validation=held_out)
             content = found.tobytes()
+            sweep_temporaries(path.parent)
             write_atomically(path, lambda file: file.write(_digest(content) + content))
         packed.reference = found
 

@@ -214,6 +214,22 @@ def test_signals(tmp_path, build, number, code):
     assert len(leftovers(tmp_path / "cache")) == 1
 
 
+def test_the_next_run_removes_what_killed_ones_left_of_other_caches(tmp_path, build, tokenizer):
+    first = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
+    second = write_jsonl(tmp_path / "b.jsonl", random_documents(50, seed=1))
+    build(second)
+    process = start_build(first, tmp_path / "cache", 0.5)
+    (left,) = (tmp_path / "cache").glob("*.building")
+    build(second)
+    assert left.exists()  # a process is at work on it
+    process.kill()
+    process.communicate(timeout=20)
+    (tmp_path / "cache" / "content" / ".note.json.99999999.tmp").touch()
+    age(second)  # so that its hash is remembered
+    build(second)
+    assert not left.exists() and not list(tmp_path.glob("cache/content/.*"))
+
+
 def test_a_second_process_waits_for_the_first(tmp_path, build, tokenizer, capsys):
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
     process = start_build(path, tmp_path / "cache", 0.2)
