@@ -4,6 +4,7 @@ python -m tests.faults.report                              # runs them all, whic
 python -m tests.faults.report tests/faults/test_kills.py   # only the row of these
 """
 
+import argparse
 import ast
 import os
 import signal
@@ -102,7 +103,10 @@ def rows_on_page() -> dict[str, str]:
     return {line.split("](../")[1].split(")")[0]: line for line in lines if "](../" in line}
 
 
-def main(chosen: list[str]) -> int:
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tests", nargs="*", metavar="MODULE", help="test modules of the table (default: all)")
+    chosen = parser.parse_args(argv).tests
     os.chdir(ROOT)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off in what it runs behind
     figures = Figures()
