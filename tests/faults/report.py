@@ -6,6 +6,7 @@ python -m tests.faults.report tests/faults/test_kills.py   # only these
 Both tables of the page, and of its Chinese twin, are written again: of the promises, and of how soon `--help` answers.
 """
 
+import argparse
 import ast
 import os
 import signal
@@ -100,7 +101,10 @@ def table(*head: str, rows: list[str]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *rows])
 
 
-def main(chosen: list[str]) -> int:
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tests", nargs="*", metavar="MODULE", help="test modules of the table (default: all)")
+    chosen = parser.parse_args(argv).tests
     os.chdir(ROOT)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell turns off in what it runs behind
     figures = Figures()

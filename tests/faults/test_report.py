@@ -50,6 +50,15 @@ def test_a_part_is_replaced_and_nothing_else(tmp_path):
         replace_part("nothing", "", page)
 
 
+@pytest.mark.parametrize("flag, code", [("--help", 0), ("--hlep", 2)])
+def test_help_and_unknown_flags_write_nothing(flag, code, monkeypatch, capsys):
+    monkeypatch.setattr(report, "write_part", lambda *_: pytest.fail("the page was written"))
+    monkeypatch.setattr(report.pytest, "main", lambda *_, **__: pytest.fail("the tests were run"))
+    with pytest.raises(SystemExit) as ended:
+        report.main([flag])
+    assert ended.value.code == code and "usage:" in "".join(capsys.readouterr())
+
+
 def test_figures_are_those_of_tests_that_passed():
     class Report:
         def __init__(self, outcome, when="call", properties=()):

@@ -3,8 +3,8 @@
 `diagnose` looks for the faults in this order, and the first that it finds is the verdict; docs/diagnose.md explains how
 each is decided. A learning rate far from its default is never the only evidence: the curve must show the fault, too.
 
-    diverged -> overfitting, or too little data -> learning rate too high -> too low -> still falling -> learned little
-    -> healthy
+    diverged -> overfitting, or too little data -> learning rate too high -> too low -> learned something else ->
+    still falling -> learned little -> healthy
 
 Losses other than that of next tokens (preferences, rewards, distillation) have no known level and no rates that were
 tried, so only what their curve itself shows is judged.
@@ -25,6 +25,7 @@ from training.diagnosis.verdict import (
     DIVERGED,
     HEALTHY,
     LEARNED_LITTLE,
+    LEARNED_SOMETHING_ELSE,
     OVERFITTING,
     REPEATED,
     STILL_FALLING,
@@ -73,7 +74,7 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
         verdict = judged_by_reward(lines, known, Path(source))
     if verdict is None:
         case = Case(curve, windows_of(curve), known, expected, *_preferred(lines))
-        judgements = [_diverged, _memorised, too_high, too_low, _still_falling, _learned_little]
+        judgements = [_diverged, _memorised, too_high, too_low, _something_else, _still_falling, _learned_little]
         if not words:  # the loss of preferences falls for ever, since the margin may grow without bound
             judgements = [_diverged, _memorised, _learned_little] + [_still_falling] * (known.kind == "distillation")
         verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case, source)
@@ -211,6 +212,20 @@ def _known_by_heart(case: Case) -> bool:
     if held_out.size >= FEWEST_VALIDATIONS or (case.passes or 0) < 3 or case.level >= 0.5:
         return False
     return bool(held_out[-1] - case.level > max(0.2, case.level)) if held_out.size else is_of_words(case.run)
+
+
+# --- another task than the one that is measured --------------------------------------------------------
+
+
+def _something_else(case: Case) -> Verdict | None:
+    """Training went far, but what is held out is foretold worse than by guessing, as with a target that is seen."""
+    guessing = math.log(case.run.vocab_size) if case.run.vocab_size else math.inf
+    if not case.curve.val_loss.size or case.loss < guessing or case.level > UNSURE * guessing:
+        return None
+    losses = f"the training loss is {case.level:.2f}, but validation is {case.loss:.2f}"
+    sentence = f"{losses}, and a network that only guesses has {guessing:.2f}"
+    advice = "look for a target that the network can read, or for held-out data of another kind"
+    return Verdict(LEARNED_SOMETHING_ELSE, None, sentence, advice)
 
 
 # --- nothing wrong ----------------------------------------------------------------------------------

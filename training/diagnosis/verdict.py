@@ -16,6 +16,7 @@ TOO_LOW = "learning rate too low"
 DIVERGED = "diverged"
 STOPPED = "stopped early"
 LEARNED_LITTLE = "learned little"
+LEARNED_SOMETHING_ELSE = "learned something else"
 TOO_EARLY = "too early to tell"
 
 MUCH = 1.25  # times the expected bits per byte: more than text of another kind explains

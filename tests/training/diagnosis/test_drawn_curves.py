@@ -15,6 +15,7 @@ from training.diagnosis.diagnosis import FEWEST_JUDGED, describe, diagnose
 from training.diagnosis.verdict import (
     DIVERGED,
     HEALTHY,
+    LEARNED_SOMETHING_ELSE,
     OVERFITTING,
     REPEATED,
     STILL_FALLING,
@@ -127,6 +128,15 @@ def test_validation_that_turns_while_training_falls_is_overfitting():
     assert (verdict.name, verdict.since_step) == (OVERFITTING, 160)
     slightly = drawn(validation=lambda share: typical(min(share, 0.8)) + 0.05 * max(0, share - 0.8))
     assert diagnose(slightly, KNOWN).name == HEALTHY
+
+
+def test_a_target_that_the_network_can_read_is_something_else_than_what_is_measured():
+    leak = drawn(lambda share: 8.8 * math.exp(-60 * share), lambda share: 43.9 + 8.3 * (1 - share), noise=0.001)
+    verdict = diagnose(leak, KNOWN)
+    assert verdict.name == LEARNED_SOMETHING_ELSE
+    assert "0.00, but validation is 43.90, and a network that only guesses has 8.76" in verdict.sentence
+    assert diagnose(drawn(validation=lambda share: 8.7), KNOWN).name != LEARNED_SOMETHING_ELSE  # ln 6400 is 8.764
+    assert diagnose(drawn(lambda share: typical(share) + 3, lambda share: 9), KNOWN).name != LEARNED_SOMETHING_ELSE
 
 
 def test_both_rising_is_not_overfitting_but_diverging():
