@@ -155,20 +155,21 @@ class OwnRendering:
         self._header = asked[len(begun) :]
         call, result = {"name": "f1", "arguments": {"x": "v1"}}, {"role": "tool", "content": "t1"}
         calling = answer | {"content": "", "tool_calls": [call]}
+        as_text = calling | {"tool_calls": [call | {"arguments": json.dumps(call["arguments"])}]}
+        by_object, by_text = (self._writes([user, one, result, second], [], ["f1", "v1"]) for one in (calling, as_text))
+        if by_text and not by_object:  # as it joins them to the text before them
+            calling, self._form_of_arguments = as_text, _json
         for lacked, chat, tools, words in (
             ("reasoning_content", [user, answer | {"reasoning_content": "r1"}], [], ["r1"]),
             ("tool_calls", [user, calling, result, second], [], ["f1", "v1"]),
             ("tool", [user, calling, result, second], [], ["t1"]),
             ("tools", [user, answer], [{"type": "function", "function": {"name": "g1"}}], ["g1"]),
         ):
-            try:
-                written = self._template.render(chat, tools)
-            except SproutError:
-                written = ""
-            if not all(word in written for word in words):
+            if not self._writes(chat, tools, words):
                 self._lacks.add(lacked)
         if "tool_calls" not in self._lacks:
-            self._form_of_arguments = form = self._form([user, calling, result, second], call)
+            form = self._form_of_arguments or self._form([user, calling, result, second], call)
+            self._form_of_arguments = form
             self.source += {None: "", _object: "arguments as objects", _json: "arguments as text"}[form]
         turns = [user, answer, other, second]
         try:
@@ -193,6 +194,14 @@ class OwnRendering:
         if len(ends) != 1:
             raise SproutError("its turns of the assistant end in several ways")
         return ends.pop()
+
+    def _writes(self, chat: list[dict], tools: list[dict], words: list[str]) -> bool:
+        """Whether the template writes a conversation with these words in it."""
+        try:
+            written = self._template.render(chat, tools)
+        except SproutError:
+            return False
+        return all(word in written for word in words)
 
     def _form(self, chat: list[dict], call: dict) -> Callable | None:
         """What brings the arguments of `call`, in turn 1 of `chat`, into the form that the template takes: an object or

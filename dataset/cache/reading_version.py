@@ -3,8 +3,9 @@
 The second version follows marks such as `"weight": 0` and calls named `function_call`, keeps prompts that answers go
 on from, and leaves out the nulls of Arrow. The third reads `history` before any question, `system_prompt`, thoughts
 by other names, labels of 0 and under `kto_tag`, and refuses marks and media that it cannot follow. The fourth reads
-columns that only have the name of a mark, the fifth several rejected answers, whose chosen one counts once. Files
-without any of these give the same tokens as before; the others have a version in the key of their cache. Whatever
+columns that only have the name of a mark, the fifth several rejected answers, whose chosen one counts once, the sixth
+results of tools that come in their tags, of which a table tells nothing before it is read. Files without any of these
+give the same tokens as before; the others have a version in the key of their cache. Whatever
 else is read differently one day is to be added here.
 """
 
@@ -30,12 +31,14 @@ SEVERAL = re.compile(rb'"(?:rejected[a-z_]*|non_preferred_output)"\s*:\s*\[\s*["
 HISTORY, ALPACA = re.compile(rb'"history"\s*:', re.IGNORECASE), re.compile(rb'"instruction"\s*:', re.IGNORECASE)
 # The nulls of calls in pairs, whose turns are put together from several lists.
 CALLS, PAIRS = re.compile(rb'"arguments"\s*:\s*\{[^{}]*:\s*null'), re.compile(rb'"(?:chosen|rejected_response)"\s*:')
+RESULTS = re.compile(rb'"(?:\\[nrt]| )*<tool_response>')
 OVERLAP = 64  # bytes, longer than any of these
 
 
 def reading_version(path: str | Path) -> dict[str, int]:
     """What the key of the file's cache has besides: nothing, or the version of the reading."""
     file_type = check_file(path)
+    has_results = False
     if file_type in (*TABLES, SAVED):
         import pyarrow
 
@@ -52,15 +55,15 @@ def reading_version(path: str | Path) -> dict[str, int]:
         is_newer = any(re.fullmatch(f"{NAMES_3}|label", name) for name in names)
         is_newer |= "history" in names and "instruction" not in names
     else:
-        found = dict.fromkeys((NEW, NEWER, NEWEST, SEVERAL, HISTORY, ALPACA, CALLS, PAIRS), False)
+        found = dict.fromkeys((NEW, NEWER, NEWEST, SEVERAL, HISTORY, ALPACA, CALLS, PAIRS, RESULTS), False)
         for file in files_of(path):
             for part in _parts(file):
                 for pattern in [each for each, is_found in found.items() if not is_found]:
                     found[pattern] = pattern.search(part) is not None
         is_new = found[NEW]
         is_newer = found[NEWER] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
-        is_newest, has_several = found[NEWEST], found[SEVERAL]
-    version = 5 if has_several else 4 if is_newest else 3 if is_newer else 2 if is_new else None
+        is_newest, has_several, has_results = found[NEWEST], found[SEVERAL], found[RESULTS]
+    version = 6 if has_results else 5 if has_several else 4 if is_newest else 3 if is_newer else 2 if is_new else None
     return {"reading": version} if version else {}
 
 

@@ -4,6 +4,7 @@ Turns come as a list of JSON objects, as JSON text of one, or as one object of l
 """
 
 import json
+import re
 
 from dataset.records.formats import BadRecord, clean_string, list_keys
 
@@ -22,7 +23,9 @@ SHAREGPT_ROLES = {
     "observation": "tool",
     "tool": "tool",
 }
+RESULT = re.compile(r"\s*<tool_response>\n?(.*?)\n?</tool_response>\s*", re.DOTALL)  # as Hermes's data have one
 ROUNDS = (("human", "assistant"), ("input", "output"))  # of Firefly and earlier versions of ms-swift; of XTuner
+BESIDE_ARGUMENTS = ("name", "id", "type", "index", "function", "strict")  # what else a call may say
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM's names, and that of gpt-oss
 
 
@@ -103,11 +106,19 @@ def normal_turn(turn: dict) -> dict:
     if role != "assistant":
         if calls or reasoning.strip():
             raise BadRecord('"tool_calls" or "reasoning_content" stand on a turn that is not the assistant\'s')
-        return {"role": role, "content": clean_string(turn, "content", may_be_blank=role != "user")}
+        content = clean_string(turn, "content", may_be_blank=role != "user")
+        if role == "tool" and (found := RESULT.fullmatch(content)) and "<tool_response>" not in found[1]:
+            content = found[1]  # the template writes these tags
+        return {"role": role, "content": content}
     acts = calls or reasoning.strip()
     if acts:
         turn = {"content": "", **turn}
-    message = {"role": role, "content": clean_string(turn, "content", may_be_blank=bool(acts))}
+    content = clean_string(turn, "content", may_be_blank=bool(acts))
+    message = {"role": role, "content": content}
+    if reasoning.strip() and content.lstrip().startswith("<think>"):
+        raise BadRecord('"content" has a <think> beside "reasoning_content"', "one of the two is enough")
+    if calls and "<tool_call>" in content:
+        raise BadRecord('"content" has a <tool_call> beside "tool_calls"', "one of the two is enough")
     if reasoning:
         message["reasoning_content"] = reasoning
     if calls:
@@ -146,11 +157,21 @@ def _call(call: dict) -> dict:
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str) or not name.strip():
         raise BadRecord("a tool call has no name")
-    if not isinstance(arguments, dict | str | None):
-        raise BadRecord('the "arguments" of a tool call are not a JSON object')
+    if arguments is None and (others := [key for key in function if key not in BESIDE_ARGUMENTS]):
+        raise BadRecord('a tool call has no "arguments"', list_keys(others))
     if isinstance(arguments, str):
-        clean_string(function, "arguments", may_be_blank=True)
+        arguments = clean_string(function, "arguments", may_be_blank=True) if arguments.strip() else {}
+    if not isinstance(arguments, dict | None) and not _is_object(arguments):
+        raise BadRecord('the "arguments" of a tool call are not a JSON object')
     return {"name": name, "arguments": arguments or {}}
+
+
+def _is_object(value) -> bool:
+    """Whether a value is a text of one JSON object."""
+    try:
+        return isinstance(value, str) and isinstance(json.loads(value), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def json_objects(fields: dict, key: str) -> list[dict]:

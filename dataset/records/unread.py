@@ -2,10 +2,10 @@
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from dataset.records.formats import BadLine, BadRecord, RecordKind
-from dataset.records.marks import is_followed
+from dataset.records.marks import MARKS, is_followed
 from dataset.records.reading import read_records
 
 LOOKED_AT = 50  # records of a file
@@ -18,7 +18,8 @@ ABOUT = re.compile(
 
 
 def unread_keys(path: str, kind: RecordKind) -> list[str]:
-    """The keys in the first records of a file without which each of them would be read as the same document."""
+    """The keys in the first records of a file without which each of them would be read as the same document; those of
+    turns as `messages.key`."""
     read, unread = set(), {}
     records = itertools.islice(read_records(path), LOOKED_AT)
     for fields in (record.fields for record in records if not isinstance(record, BadLine)):
@@ -27,18 +28,37 @@ def unread_keys(path: str, kind: RecordKind) -> list[str]:
             whole = found and found.read(fields)
         except BadRecord:
             continue
-        for key, value in fields.items():
-            if found is None or key in found.keys | read or value in (None, "", [], {}) or is_followed(key, value):
+        for key, rest in [*_without_one(fields), *_turns_without_one(fields)] if found else ():
+            if key in found.keys | read or (key.partition(".")[0] in unread and "." in key):
                 continue
             try:
-                same = found.read({name: each for name, each in fields.items() if name != key}) == whole
+                same = found.read(rest) == whole
             except BadRecord:
                 same = False
             if same:
                 unread[key] = None
             else:
                 read.add(key)
-    return [key for key in unread if key not in read and not ABOUT.search(key)]
+    return [key for key in unread if key not in read and not ABOUT.search(key.rpartition(".")[2])]
+
+
+def _without_one(fields: dict) -> Iterator[tuple[str, dict]]:
+    """Each key that says something, and the record without it."""
+    for key, value in fields.items():
+        if value not in (None, "", [], {}) and not is_followed(key, value):
+            yield key, {name: each for name, each in fields.items() if name != key}
+
+
+def _turns_without_one(fields: dict) -> Iterator[tuple[str, dict]]:
+    """Each key of turns that says something, and the record without it in any of them."""
+    for name, turns in fields.items():
+        if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+            continue
+        said = {key: None for turn in turns for key, value in turn.items() if value not in (None, "", [], {}, False)}
+        for key in said:
+            if key.lower() not in (*MARKS, "name"):  # a mark may be one that changes nothing; a name is not shown
+                rest = [{other: value for other, value in turn.items() if other != key} for turn in turns]
+                yield f"{name}.{key}", fields | {name: rest}
 
 
 def warnings_about_keys(caches: Iterable) -> list[str]:

@@ -162,6 +162,7 @@ CALLS = {  # how a template writes arguments, and what it makes of OpenAI's form
     "given if given is string else given | tojson": '{"x":"北","n":[1,0.5]}',
     "given.items() | join(';')": "('x', '北');('n', [1, 0.5])",
     "given": '{"x":"北","n":[1,0.5]}',
+    "'' + given": '{"x":"北","n":[1,0.5]}',
 }
 
 
@@ -180,7 +181,7 @@ def test_arguments_are_given_in_the_form_that_the_template_takes(call):
         return renderer.tokenizer.decode(ours.ids[ours.trained], skip_special_tokens=False)
 
     assert said('{"x":"北","n":[1,0.5]}') == f"f{CALLS[call]}<|im_end|>z<|im_end|>"
-    if call == "given":  # which would write an object in Python's notation
+    if call.endswith("given"):  # which would write an object in Python's notation, or fails
         assert said({"x": "北"}) == 'f{"x": "北"}<|im_end|>z<|im_end|>'
     if "items" not in call:
         assert said("not JSON").count("not JSON") == 1

@@ -24,6 +24,7 @@ TURN = {"role": "user", "content": "Hi"}
         ({"instruction": "a", "output": "b", "train": "test"}, 4, 4),
         ({"instruction": "a", "output": "b", "label": "good"}, 4, 4),
         ({"prompt": "a", "chosen": "b", "rejected": ["c", "d"]}, 5, 5),
+        ({"messages": [TURN, {"role": "tool", "content": "\n <tool_response>\n22\n</tool_response>"}]}, 6, 2),
     ],
 )
 def test_only_what_is_read_otherwise_has_another_key(tmp_path, record, in_lines, in_parquet):

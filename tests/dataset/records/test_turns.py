@@ -117,6 +117,45 @@ def test_marks_that_cannot_be_followed_are_named(turn, reason):
         read({"messages": [USER, ANSWER, turn]})
 
 
+CALLED = {"role": "assistant", "content": "", "tool_calls": [{"name": "w", "arguments": {"c": 1}}]}
+WRITTEN = '<tool_call>\n{"name": "w", "arguments": {"c": 1}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    "turn, reason",
+    [
+        (CALLED | {"tool_calls": [{"name": "w", "args": {"c": 1}}]}, 'a tool call has no "arguments"'),
+        (CALLED | {"tool_calls": [{"function": {"name": "w", "parameters": {}}}]}, 'a tool call has no "arguments"'),
+        (CALLED | {"tool_calls": [{"name": "w", "arguments": "{c: 1"}]}, "are not a JSON object"),
+        (CALLED | {"tool_calls": [{"name": "w", "arguments": "[1]"}]}, "are not a JSON object"),
+        (CALLED | {"content": WRITTEN}, '"content" has a <tool_call> beside "tool_calls"'),
+        (
+            ANSWER | {"content": "<think>so</think>a", "reasoning": "so"},
+            '"content" has a <think> beside "reasoning_con',
+        ),
+    ],
+)
+def test_what_would_be_learned_wrongly_or_twice_is_refused(turn, reason):
+    with pytest.raises(BadRecord, match=reason):
+        read({"messages": [USER, turn]})
+
+
+def test_a_call_may_have_no_arguments():
+    for call in ({"name": "w"}, {"name": "w", "id": "1", "type": "function"}, {"name": "w", "arguments": " "}):
+        (_, message) = read({"messages": [USER, CALLED | {"tool_calls": [call]}]}).messages
+        assert message["tool_calls"] == [{"name": "w", "arguments": {}}]
+
+
+@pytest.mark.parametrize(
+    "content", ["22", "<tool_response>\n22\n</tool_response>", "<tool_response>22</tool_response>\n"]
+)
+def test_a_result_in_its_tags_is_read_without_them(content):
+    found = read({"messages": [USER, CALLED, {"role": "tool", "content": content}, ANSWER]})
+    assert found.messages[2] == {"role": "tool", "content": "22"}
+    two = "<tool_response>\n1\n</tool_response>\n<tool_response>\n2\n</tool_response>"
+    assert read({"messages": [USER, CALLED, {"role": "tool", "content": two}, ANSWER]}).messages[2]["content"] == two
+
+
 def test_a_mask_beside_the_turns_is_refused():
     with pytest.raises(BadRecord, match='"loss_mask" stands beside'):
         read({"messages": [USER, ANSWER], "loss_mask": [0, 1]})

@@ -22,6 +22,13 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
         (CHAT, {**CHATTED, "weight": 1, "tools": [TOOL], "language": "en"}, []),
         (CHAT, {**CHATTED, "weight": 72, "train": "test", "label": "sports"}, ["weight", "train", "label"]),
         (CHAT, {**CHATTED, "weight": 0, "train": True, "label": 1}, []),
+        (
+            CHAT,
+            {"messages": [ASKED, {"role": "assistant", "content": "b", "function_calls": [1]}]},
+            ["messages.function_calls"],
+        ),
+        (CHAT, {"messages": [ASKED, {"role": "assistant", "content": "b", "weight": 1, "id": 3, "name": "Bo"}]}, []),
+        (CHAT, {**CHATTED, "notes": [{"by": "Bo"}]}, ["notes"]),
         (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c", "margin": 2, "knowledge": "d"}, ["knowledge"]),
         (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c", "flaw": "rude"}, []),  # as the sample data has it
         (
