@@ -51,9 +51,7 @@ def ended_by_another(run) -> Iterator[None]:
     except LostProcessError as error:
         from training.report.going_on import command_to_go_on
 
-        begun = (
-            run.saved_at or run.state.step
-        )  # a file from before is moved aside then; the main process may have saved
+        begun = run.saved_at or run.state.step  # else the file there is that of an earlier run
         saved = run.args.resume or (begun and run.output.resume_file.exists())
         way = f"go on with: {command_to_go_on('--resume')}" if saved else f"begin again with: {command_to_go_on()}"
         raise LostProcessError(f"{error}, and {way}") from error
