@@ -19,6 +19,7 @@ from model.files.finite import refuse_not_finite
 from model.files.hf_config import hf_config
 from model.files.hf_import import GENERATION, WEIGHTS
 from model.files.replacing import MARK, earlier_export
+from model.processes import is_another_living_process
 from model.text.exported import MODULE, files_for
 from model.text.tokenizer import FILE_NAMES, IM_END, Tokenizer
 from model.whole import EMBEDDING, SCORE, plain_state_dict, unwrapped
@@ -103,7 +104,7 @@ def _take_place(new: Path, folder: Path) -> None:
     """Renames `new` to `folder`. A folder that was there goes only after that; if the renaming fails, it stays.
 
     No call exchanges two folders everywhere. A process killed between the renames leaves the earlier one under
-    its other name, which is not hidden.
+    its other name, which is not hidden; once there is a whole export again, that one goes, too.
     """
     earlier = folder.with_name(f"{folder.name}.earlier.{HOST}-{os.getpid()}")
     replaces = folder.exists()
@@ -116,8 +117,11 @@ def _take_place(new: Path, folder: Path) -> None:
             os.replace(earlier, folder)
         raise
     sync_folder(folder.parent)
-    if replaces:
-        shutil.rmtree(earlier, ignore_errors=True)
+    for left in folder.parent.iterdir():
+        beginning, _, process = left.name.rpartition("-")
+        is_earlier = beginning == f"{folder.name}.earlier.{HOST}" and process.isdigit()
+        if is_earlier and not is_another_living_process(int(process)):  # of this process, or of a dead one
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _files_of_others(folder: Path, ours: list[str]) -> list[str]:

@@ -259,6 +259,21 @@ def test_a_failed_replacement_leaves_the_earlier_export(folder, small_tokenizer,
     assert os.listdir(folder.parent) == ["hf"]
 
 
+def test_an_earlier_export_that_a_kill_left_beside_goes_once_there_is_a_whole_one(folder, small_tokenizer, monkeypatch):
+    dead, alive = (subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) for _ in range(2))
+    dead.communicate(b"\n")
+    names = [f"hf.earlier.{HOST}-{dead.pid}", f"hf.earlier.{HOST}-{alive.pid}", "hf.earlier.mine", "hf.earlier"]
+    for name in names:
+        (folder.parent / name).mkdir()
+    with monkeypatch.context() as patch, pytest.raises(SproutError):
+        patch.setattr("model.files.huggingface.save_file", Mock(side_effect=OSError(28, "No space left on device")))
+        export_folder(folder, random_network(SMALL, seed=1), small_tokenizer)
+    assert sorted(os.listdir(folder.parent)) == sorted(["hf", *names])
+    export_folder(folder, random_network(SMALL, seed=1), small_tokenizer)
+    assert sorted(os.listdir(folder.parent)) == sorted(["hf", *names[1:]])  # a living process may put its own back
+    alive.communicate(b"\n")
+
+
 def test_the_folder_one_is_in_and_a_link_can_be_exported_to(tmp_path, small_tokenizer, monkeypatch):
     (tmp_path / "here").mkdir()
     (tmp_path / "link").symlink_to("here")
