@@ -40,9 +40,8 @@ class Footprint:
             from training.engine.memory_of_compact import compact_parts  # only with the flag
 
             return compact_parts(self, total, activations)
-        matrices = min(
-            self.trainable, total - config.vocab_size * config.hidden_size * (2 - config.tie_word_embeddings)
-        )
+        embeddings = config.vocab_size * config.hidden_size * (2 - config.tie_word_embeddings)
+        matrices = min(self.trainable, total - embeddings)
         adam = self.trainable if self.optimizer == "adamw" else self.trainable - matrices
         return {
             "program": self.program,

@@ -266,7 +266,7 @@ def test_an_earlier_export_that_a_kill_left_beside_goes_once_there_is_a_whole_on
     for name in names:
         (folder.parent / name).mkdir()
     with monkeypatch.context() as patch, pytest.raises(SproutError):
-        patch.setattr("model.files.huggingface.save_file", Mock(side_effect=OSError(28, "No space left on device")))
+        patch.setattr("model.files.hf_export.save_file", Mock(side_effect=OSError(28, "No space left on device")))
         export_folder(folder, random_network(SMALL, seed=1), small_tokenizer)
     assert sorted(os.listdir(folder.parent)) == sorted(["hf", *names])
     export_folder(folder, random_network(SMALL, seed=1), small_tokenizer)
