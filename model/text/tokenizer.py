@@ -28,13 +28,10 @@ SPECIAL_TOKENS = (END_OF_TEXT, IM_START, IM_END, *THINK_AND_TOOLS, *RESERVED)
 
 # The files of an HF folder that belong to a tokenizer; a folder has the first and some of the others.
 FILE_NAMES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-
 ADDED_TOKENS = "added_tokens.json"  # older folders list tokens there; what is missing goes into tokenizer.json
-
 DEFAULT_FOLDER = Path(__file__).parents[1] / "default_tokenizer"
 
-# A batch of texts is enough work for all cores, and takes little memory: while it is encoded, a token takes some
-# hundred bytes.
+# A batch of texts is enough work for all cores, and takes some hundred bytes a token while it is encoded.
 MAX_CHARACTERS, MAX_TEXTS = 2**20, 4096
 Text = TypeVar("Text")
 
@@ -51,6 +48,7 @@ class Tokenizer:
         vocab_size: highest id + 1. An imported network may have more embedding rows than that.
         vocab: id by token, in the vocabulary's own spelling.
         byte_level: whether that spelling is GPT-2's byte alphabet (`Ġ` for a space, one character a byte).
+        lossy: whether the vocabulary lacks a byte of that alphabet, and leaves it out of every text.
         config: the content of tokenizer_config.json.
         backend: the `tokenizers.Tokenizer` that does the work; to be read, not changed.
     """
@@ -96,6 +94,7 @@ class Tokenizer:
         self.special_ids = frozenset(self.vocab[name] for name in controls)
         decoder = content.get("decoder") or {}  # its form is known, since the library took it
         self.byte_level = any(part["type"] == "ByteLevel" for part in [decoder, *decoder.get("decoders", [])] if part)
+        self.lossy = self.byte_level and not self.vocab.keys() >= {*tokenizers.pre_tokenizers.ByteLevel.alphabet()}
         self.bos_id, self.eos_id, self.pad_id = self._frame_ids()
         self.end_ids = frozenset({self.eos_id, self.pad_id})
 

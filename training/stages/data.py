@@ -79,7 +79,8 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
 def warnings_about(cache, tokenizer) -> list[str]:
     """Warnings about a data file, to be seen before a long training run; see `dataset.cache.texts.Cache`."""
     odd = cache.copies > MANY_COPIES, (size := cache.bytes_per_token) < FEW_BYTES, size > MANY_BYTES
-    if not any(odd) and tokenizer.unknown_id is None and not SPELLED.search(next(bytes_of(cache.source), b"")):
+    lossy = tokenizer.lossy or tokenizer.unknown_id is not None
+    if not any(odd) and not lossy and not SPELLED.search(next(bytes_of(cache.source), b"")):
         return []
     from training.stages.odd_texts import warnings_about_texts  # few files need it
 

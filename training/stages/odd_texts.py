@@ -1,7 +1,7 @@
 """Warnings about texts: many copies, and what a tokenizer takes apart or throws away, for the few files with either."""
 
 from dataset.cache.texts import TextCache
-from dataset.cache.unknown import warning_about_unknown
+from dataset.cache.unknown import warning_about_bytes, warning_about_unknown
 from dataset.rows.marked_texts import SplitTextCache, warning_about_markers
 from model.errors import SproutError
 
@@ -31,6 +31,8 @@ def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool, lost: bo
         )
     if tokenizer.unknown_id is not None:
         warnings.append(warning_about_unknown(cache, tokenizer.unknown_id))
+    elif tokenizer.lossy:
+        warnings.append(warning_about_bytes(cache.source, tokenizer))
     if plain:
         warnings.append(warning_about_markers(cache.source, tokenizer))
     return [warning for warning in warnings if warning]

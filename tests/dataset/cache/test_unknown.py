@@ -6,7 +6,7 @@ import pytest
 import tokenizers
 
 from dataset.cache.token_cache import build_or_open
-from dataset.cache.unknown import known_bytes, warning_about_unknown
+from dataset.cache.unknown import known_bytes, warning_about_bytes, warning_about_unknown
 from dataset.rows.marked_texts import SplitTextCache, warning_about_markers
 from dataset.rows.texts import TEXTS
 from model.errors import SproutError
@@ -49,6 +49,29 @@ def test_a_few_unknown_tokens_are_said_and_many_refused(tmp_path, of_words):
     with pytest.raises(SproutError, match="45% of the tokens .* are unknown"):
         warnings_about(cache, of_words)
     assert warning_about_unknown(cache_of(tmp_path, ["the river"], of_words), of_words.unknown_id) is None
+
+
+def test_bytes_that_a_vocabulary_lacks_are_said(tmp_path):
+    """`BpeTrainer` without `initial_alphabet` keeps the bytes that it saw; all others are left out of texts."""
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    def trained(**more) -> Tokenizer:
+        backend = tokenizers.Tokenizer(models.BPE())
+        backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(special_tokens=WORDS[1:4], show_progress=False, **more)
+        backend.train_from_iterator(["a small river, 你好。"] * 9, trainer)
+        return Tokenizer({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(EOS)})
+
+    texts = ["a small river, 9 * 7"] * 20
+    some, alphabet = trained(), pre_tokenizers.ByteLevel.alphabet()
+    assert some.lossy and some.decode(some.encode(texts[0])) == "a small river,   "
+    (warning,) = [said for said in warnings_about(cache_of(tmp_path, texts, some), some) if "no token for" in said]
+    assert "of the bytes that texts are made of (!\"#$%&'()*+-./01 ...)" in warning
+    whole = trained(initial_alphabet=alphabet)
+    assert not whole.lossy
+    never = {"\u00c0", "\u00ff", "\u0100"}  # the bytes 0xC0 and 0xFF, which no text has, and the character NUL
+    nearly = trained(initial_alphabet=[name for name in alphabet if name not in never])
+    assert nearly.lossy and warning_about_bytes(tmp_path, nearly) is None
 
 
 def test_a_tokenizer_that_makes_no_tokens_is_refused(tmp_path):
