@@ -69,10 +69,11 @@ class TextStream:
         return new
 
     def _leave_out(self) -> None:
-        """Keeps the last tokens alone, where bytes that are no characters go on and on, and their text stays the same.
+        """Keeps the last tokens only, where bytes that are no characters go on and on, and the text stays the same.
 
-        It must stay the same whatever comes, too. A decoder that makes U+FFFD of all bytes in a row would make a text
-        of the last ones if they were whole; they are not for want of the next byte if they are not without the last.
+        It has to stay the same whatever comes next. A decoder like Llama 2's makes U+FFFD of a whole row of bytes if
+        one of them is wrong. So one of the kept bytes has to be wrong, and not only the last character unfinished:
+        without their last one, two or three bytes, the kept ones are no text either.
         """
         kept = self._tokens[-AT_THE_END:]
         text = self._decode(kept)

@@ -14,6 +14,7 @@ attributes of a subclass of `ExampleCache`, beside their rows in `dataset/rows/`
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -205,10 +206,15 @@ class ExampleCache(Cache):
         )
 
 
+NO_CODE = re.compile(rb'"{3}[\s\S]*?"{3}|(?<!\S)#.*|\s+')  # docstrings, comments, white space
+
+
 def rendering_code() -> str:
-    """A digest of the code that decides ids and masks. It is no part of the key of a cache, since most changes of a
-    newer version change neither."""
-    return hashlib.sha256(Path(rendering.__file__).read_bytes()).hexdigest()
+    """A digest of dataset/rendering.py, which decides ids and masks, without what is no code.
+
+    It is no part of the key of a cache, since most changes of a newer version change neither.
+    """
+    return hashlib.sha256(NO_CODE.sub(b"", Path(rendering.__file__).read_bytes())).hexdigest()
 
 
 def warnings_about_edits(caches: Sequence[ExampleCache]) -> list[str]:

@@ -4,9 +4,9 @@ The second version follows marks such as `"weight": 0` and calls named `function
 on from, and leaves out the nulls of Arrow. The third reads `history` before any question, `system_prompt`, thoughts
 by other names, labels of 0 and under `kto_tag`, and refuses marks and media that it cannot follow. The fourth reads
 columns that only have the name of a mark, the fifth several rejected answers, whose chosen one counts once, the sixth
-results of tools that come in their tags, of which a table tells nothing before it is read. Files without any of these
-give the same tokens as before; the others have a version in the key of their cache. Whatever
-else is read differently one day is to be added here.
+results of tools that come in their tags; a table does not show these before it is read. Files without any of these give
+the same tokens as before; the others have a version in the key of their cache. Whatever else is read differently one
+day is to be added here.
 """
 
 import re

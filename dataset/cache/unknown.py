@@ -9,8 +9,9 @@ from model.errors import SproutError
 from model.text.vocabulary import byte_alphabet
 
 MOST_UNKNOWN = 0.02  # a larger share of the tokens says that the tokenizer is not made for the text
-# Bytes of texts in UTF-8: of control characters only a tab and ends of lines; 0xC0, 0xC1 and 0xF5 on are in no text.
-_OF_TEXTS = {*b"\t\n\r", *range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC2, 0xF5)}
+# Bytes of texts in UTF-8: of control characters only a tab and ends of lines. 0xC0, 0xC1 and 0xF5 on are in no text;
+# 0xF1, 0xF2 and 0xF4 begin planes in which Unicode has no characters.
+_OF_TEXTS = {*b"\t\n\r", *range(0x20, 0x7F), *range(0x80, 0xC0), *range(0xC2, 0xF1), 0xF3}
 
 
 def known_bytes(tokenizer, texts: Sequence[str], ids: Sequence[list[int]]) -> list[int]:

@@ -20,7 +20,7 @@ from dataset.records.turns import (
     from_sharegpt_turn,
     json_objects,
     lower,
-    normal_turn,
+    normal_messages,
     rounds_as_turns,
     turns_under,
 )
@@ -213,7 +213,7 @@ def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] 
             if not isinstance(turn, dict):
                 raise BadRecord("a turn is not a JSON object", f"found {type(turn).__name__}")
             turn = to_message(lower(turn))
-            message = normal_turn(turn)
+            message, *others = normal_messages(turn)
             of_turn = json_objects(turn, "tools")
             if of_turn and (tools or message["role"] != "system"):
                 raise BadRecord('"tools" are given twice, or on a turn that is not the system\'s')
@@ -221,15 +221,15 @@ def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] 
             if from_arrow and "tool_calls" in message and not isinstance(turn.get("tool_calls"), str):
                 message["tool_calls"] = stated(message["tool_calls"], tools)
             if not is_trained(turn, message["role"]):
-                untrained.add(number - 1)
+                untrained.add(len(messages))
         except BadRecord as error:
             raise BadRecord(error.reason, f"turn {number}" + (f", {error.detail}" if error.detail else "")) from error
-        messages.append(message)
+        messages += [message, *others]
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     if not answers:
         raise BadRecord("no turn is the assistant's", f"roles: {', '.join(m['role'] for m in messages[:12])}")
     _refuse_media(fields, messages)
-    if is_excluded(fields, len(messages), len(answers)):
+    if is_excluded(fields, len(turns), len(answers)):
         untrained |= set(answers)
     skill = fields.get("skill")
     return Conversation(

@@ -23,9 +23,8 @@ SHAREGPT_ROLES = {
     "observation": "tool",
     "tool": "tool",
 }
-RESULT = re.compile(r"\s*<tool_response>\n?(.*?)\n?</tool_response>\s*", re.DOTALL)  # as Hermes's data have one
+RESULT = re.compile(r"<tool_response>\n?(.*?)\n?</tool_response>\s*", re.DOTALL)  # as Hermes's data have them
 ROUNDS = (("human", "assistant"), ("input", "output"))  # of Firefly and earlier versions of ms-swift; of XTuner
-BESIDE_ARGUMENTS = ("name", "id", "type", "index", "function", "strict")  # what else a call may say
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM's names, and that of gpt-oss
 
 
@@ -106,10 +105,7 @@ def normal_turn(turn: dict) -> dict:
     if role != "assistant":
         if calls or reasoning.strip():
             raise BadRecord('"tool_calls" or "reasoning_content" stand on a turn that is not the assistant\'s')
-        content = clean_string(turn, "content", may_be_blank=role != "user")
-        if role == "tool" and (found := RESULT.fullmatch(content)) and "<tool_response>" not in found[1]:
-            content = found[1]  # the template writes these tags
-        return {"role": role, "content": content}
+        return {"role": role, "content": clean_string(turn, "content", may_be_blank=role != "user")}
     acts = calls or reasoning.strip()
     if acts:
         turn = {"content": "", **turn}
@@ -117,13 +113,25 @@ def normal_turn(turn: dict) -> dict:
     message = {"role": role, "content": content}
     if reasoning.strip() and content.lstrip().startswith("<think>"):
         raise BadRecord('"content" has a <think> beside "reasoning_content"', "one of the two is enough")
-    if calls and "<tool_call>" in content:
+    if calls and "</tool_call>" in content:
         raise BadRecord('"content" has a <tool_call> beside "tool_calls"', "one of the two is enough")
     if reasoning:
         message["reasoning_content"] = reasoning
     if calls:
         message["tool_calls"] = calls
     return message
+
+
+def normal_messages(turn: dict) -> list[dict]:
+    """The messages of a turn, which are one but for a turn of several results, `<tool_response>...</tool_response>`.
+
+    The template writes these tags, so the messages are without them. Raises BadRecord as `normal_turn` does.
+    """
+    message = normal_turn(turn)
+    content = message["content"].lstrip()
+    if message["role"] != "tool" or not content.startswith("<tool_response>") or RESULT.sub("", content):
+        return [message]
+    return [message | {"content": result} for result in RESULT.findall(content)]
 
 
 def _text_of_parts(parts: list) -> str:
@@ -157,13 +165,19 @@ def _call(call: dict) -> dict:
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str) or not name.strip():
         raise BadRecord("a tool call has no name")
-    if arguments is None and (others := [key for key in function if key not in BESIDE_ARGUMENTS]):
+    if arguments is None and (others := [key for key, value in function.items() if _may_be_arguments(value)]):
         raise BadRecord('a tool call has no "arguments"', list_keys(others))
+    if isinstance(arguments, str) and arguments.strip() in ("", "null"):
+        arguments = None
     if isinstance(arguments, str):
-        arguments = clean_string(function, "arguments", may_be_blank=True) if arguments.strip() else {}
+        arguments = clean_string(function, "arguments")
     if not isinstance(arguments, dict | None) and not _is_object(arguments):
         raise BadRecord('the "arguments" of a tool call are not a JSON object')
     return {"name": name, "arguments": arguments or {}}
+
+
+def _may_be_arguments(value) -> bool:
+    return bool(value) and (isinstance(value, dict | list) or _is_object(value))
 
 
 def _is_object(value) -> bool:

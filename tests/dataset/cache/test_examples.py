@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -129,6 +130,22 @@ def test_a_rendering_that_was_edited_without_another_version_is_warned_of(tmp_pa
     ]
     monkeypatch.setattr(example_cache, "VERSION", 1000)
     assert warnings() == []
+
+
+def test_an_edit_that_changes_no_code_is_not_warned_of(tmp_path, monkeypatch):
+    module, before = example_cache.rendering, example_cache.rendering_code()
+    code = Path(module.__file__).read_text()
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "rendering.py"))
+    for old, new, same in (
+        ("\n", "\r\n", True),
+        ("\ndef ", "\n# What follows is a function.\ndef ", True),
+        ("  # ", "  # Here: ", True),
+        ('"""From a', '"""Here, from a', True),
+        ("return ", "return 1 and ", False),
+    ):
+        assert old in code
+        (tmp_path / "rendering.py").write_bytes(code.replace(old, new).encode())
+        assert (example_cache.rendering_code() == before) == same, new
 
 
 ANSWERS_OF = {

@@ -217,6 +217,7 @@ def test_signals(tmp_path, build, number, code):
 def test_the_next_run_removes_what_killed_ones_left_of_other_caches(tmp_path, build, tokenizer):
     first = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
     second = write_jsonl(tmp_path / "b.jsonl", random_documents(50, seed=1))
+    age(second)  # so that its hash is remembered, in a folder of notes
     build(second)
     process = start_build(first, tmp_path / "cache", 0.5)
     (left,) = (tmp_path / "cache").glob("*.building")
@@ -225,9 +226,18 @@ def test_the_next_run_removes_what_killed_ones_left_of_other_caches(tmp_path, bu
     process.kill()
     process.communicate(timeout=20)
     (tmp_path / "cache" / "content" / ".note.json.99999999.tmp").touch()
-    age(second)  # so that its hash is remembered
+    second.touch()
+    age(second)  # another time, so that its hash is noted again
     build(second)
     assert not left.exists() and not list(tmp_path.glob("cache/content/.*"))
+
+
+def test_what_killed_runs_left_is_not_in_the_way_of_a_cache_that_can_only_be_read(tmp_path, build):
+    path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
+    before = build(path)
+    (tmp_path / "cache" / "other.building").mkdir()
+    (tmp_path / "cache" / "other.lock").mkdir()  # root may open everything but a folder
+    assert build(path) == before
 
 
 def test_a_second_process_waits_for_the_first(tmp_path, build, tokenizer, capsys):

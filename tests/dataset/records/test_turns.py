@@ -125,7 +125,10 @@ WRITTEN = '<tool_call>\n{"name": "w", "arguments": {"c": 1}}\n</tool_call>'
     "turn, reason",
     [
         (CALLED | {"tool_calls": [{"name": "w", "args": {"c": 1}}]}, 'a tool call has no "arguments"'),
-        (CALLED | {"tool_calls": [{"function": {"name": "w", "parameters": {}}}]}, 'a tool call has no "arguments"'),
+        (
+            CALLED | {"tool_calls": [{"function": {"name": "w", "parameters": {"c": 1}}}]},
+            'a tool call has no "arguments"',
+        ),
         (CALLED | {"tool_calls": [{"name": "w", "arguments": "{c: 1"}]}, "are not a JSON object"),
         (CALLED | {"tool_calls": [{"name": "w", "arguments": "[1]"}]}, "are not a JSON object"),
         (CALLED | {"content": WRITTEN}, '"content" has a <tool_call> beside "tool_calls"'),
@@ -141,7 +144,9 @@ def test_what_would_be_learned_wrongly_or_twice_is_refused(turn, reason):
 
 
 def test_a_call_may_have_no_arguments():
-    for call in ({"name": "w"}, {"name": "w", "id": "1", "type": "function"}, {"name": "w", "arguments": " "}):
+    beside = {"type": "function", "tool_call_id": "1", "description": "now", "parameters": {}}
+    for more in ({}, beside, {"arguments": " "}, {"arguments": "null"}):
+        call = {"name": "w", **more}
         (_, message) = read({"messages": [USER, CALLED | {"tool_calls": [call]}]}).messages
         assert message["tool_calls"] == [{"name": "w", "arguments": {}}]
 
@@ -152,8 +157,22 @@ def test_a_call_may_have_no_arguments():
 def test_a_result_in_its_tags_is_read_without_them(content):
     found = read({"messages": [USER, CALLED, {"role": "tool", "content": content}, ANSWER]})
     assert found.messages[2] == {"role": "tool", "content": "22"}
-    two = "<tool_response>\n1\n</tool_response>\n<tool_response>\n2\n</tool_response>"
-    assert read({"messages": [USER, CALLED, {"role": "tool", "content": two}, ANSWER]}).messages[2]["content"] == two
+
+
+def test_results_of_one_turn_are_a_message_each():
+    """As Hermes's data have those of several calls; the template puts them back into one turn."""
+    two = "<tool_response>\n1\n</tool_response>\n<tool_response>\n2\n</tool_response>\n"
+    found = read({"messages": [USER, CALLED, {"role": "tool", "content": two}, ANSWER | {"weight": 0}, USER, ANSWER]})
+    assert found.messages[2:4] == ({"role": "tool", "content": "1"}, {"role": "tool", "content": "2"})
+    assert (found.messages[4]["role"], found.untrained) == ("assistant", {4})
+    for other in (f"{two} and so on", "<tool_response>1", "I saw <tool_response>1</tool_response>"):
+        (_, _, message, _) = read({"messages": [USER, CALLED, {"role": "tool", "content": other}, ANSWER]}).messages
+        assert message == {"role": "tool", "content": other}
+
+
+def test_a_call_may_be_spoken_of_beside_calls():
+    (_, message) = read({"messages": [USER, CALLED | {"content": "I write a <tool_call> now."}]}).messages
+    assert message["content"] == "I write a <tool_call> now."
 
 
 def test_a_mask_beside_the_turns_is_refused():
