@@ -39,7 +39,10 @@ class GrowingFile:
         goes_on = resume and self._progress.exists()
         self._file = self._open("r+b" if goes_on else "ab")
         try:
-            self._go_on() if goes_on else self._begin()
+            if goes_on:
+                self._go_on()
+            else:
+                self._begin()
         except BaseException:
             self._file.close()
             raise

@@ -11,6 +11,7 @@ by part: a run that was killed goes on with --resume.
 
 import sys
 from collections import Counter
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -116,14 +117,19 @@ def main(argv=None) -> None:
         score_file(args, score, renderer, loaded)
 
 
-def identity(args, renderer, loaded) -> dict:
-    """What --resume has to find unchanged, in words that messages can use; the records are compared one by one."""
+def saving(args, renderer, loaded):
+    """The file of --save_scores as a context, or None where there is none to write.
+
+    Its identity is what --resume has to find unchanged, in words that messages can use; the records themselves are
+    compared one by one.
+    """
     if not args.save_scores:
-        return {}
+        return nullcontext()
     from model.fingerprint import fingerprint
 
     network = f"{fingerprint(loaded.model)} {loaded.model.config} {loaded.tokenizer.fingerprint} {renderer.variant}"
-    return {"reward model": network, "--max_seq_len": args.max_seq_len, "--dtype": args.dtype}
+    identity = {"reward model": network, "--max_seq_len": args.max_seq_len, "--dtype": args.dtype}
+    return GrowingFile(args.save_scores, identity, args.resume, "--save_scores")
 
 
 def open_reward(args, device):
@@ -161,8 +167,6 @@ def score_answers(args, score) -> None:
 
 def score_file(args, score, renderer, loaded) -> None:
     """Prints how well the rewards agree with a file, and writes them if asked to."""
-    from contextlib import nullcontext
-
     from dataset.records.measured import kind_of_file
     from dataset.records.reading import read_records
     from inference.scoring import SCORED_KINDS, Agreement, score_records, with_rewards
@@ -171,19 +175,14 @@ def score_file(args, score, renderer, loaded) -> None:
     if args.by and not any(args.by.lower() in getattr(one, "fields", ()) for one in read_records(args.data_path)):
         raise UsageError(f"--by {args.by} is a key that no record of {args.data_path} has: give another")
     whole, parts = Agreement(kind.name), {}
-
-    def note(document, found) -> None:
-        whole.add(document, found)
-        if args.by:
-            value = on_one_line(str(document.fields.get(args.by.lower())))
-            parts.setdefault(value, Agreement(kind.name)).add(document, found)
-
-    of_run = (args.save_scores, identity(args, renderer, loaded), args.resume, "--save_scores")
-    with GrowingFile(*of_run) if args.save_scores else nullcontext() as file:
+    with saving(args, renderer, loaded) as file:
         earlier, seen = file.earlier() if file else (), 0
         for part in score_records(args.data_path, kind, score, renderer.spans, earlier):
             for document, found in part:
-                note(document, found)
+                whole.add(document, found)
+                if args.by:
+                    value = on_one_line(str(document.fields.get(args.by.lower())))
+                    parts.setdefault(value, Agreement(kind.name)).add(document, found)
             if file and (new := part[max(0, file.done - seen) :]):
                 file.add([with_rewards(*each) for each in new], len(new), Counter())
             seen += len(part)
