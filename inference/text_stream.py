@@ -19,10 +19,6 @@ def decode_behind(tokenizer: Tokenizer, prompt: Sequence[int]) -> Callable[[list
     return tokenizer.decode
 
 
-MOST_KEPT = 64  # tokens that are decoded again for each new one; of more, those at the beginning are left out
-AT_THE_END = 16  # tokens that stay then: more than the bytes of two characters
-
-
 class TextStream:
     """Tokens in, text out as soon as it is whole.
 
@@ -41,7 +37,6 @@ class TextStream:
         # space at its beginning. So the tokens of the last whole piece are kept as context.
         self._tokens: list[int] = []
         self._context = 0  # how many of them are context
-        self._most = MOST_KEPT
         self._shown = 0  # how many characters of their text have been returned
         self._text = ""  # of all of them
         self.length = 0  # characters returned in all
@@ -61,31 +56,10 @@ class TextStream:
         self.length += len(new)
         if certain == len(text) and new:
             self._tokens = self._tokens[self._context :]
-            self._context, self._most = len(self._tokens), len(self._tokens) + MOST_KEPT
+            self._context = len(self._tokens)
             self._text, self._open = self._decode(self._tokens), []
             self._shown = len(self._text)
-        elif len(self._tokens) >= self._most:
-            self._leave_out()
         return new
-
-    def _leave_out(self) -> None:
-        """Keeps the last tokens only, where bytes that are no characters go on and on, and the text stays the same.
-
-        It has to stay the same whatever comes next. A decoder like Llama 2's makes U+FFFD of a whole row of bytes if
-        one of them is wrong. So one of the kept bytes has to be wrong, and not only the last character unfinished:
-        without their last one, two or three bytes, the kept ones are no text either.
-        """
-        kept = self._tokens[-AT_THE_END:]
-        text = self._decode(kept)
-        gone = len(self._text) - len(text)
-        broken = all(set(self._decode(kept[: len(kept) - i])) == {"\ufffd"} for i in range(4))
-        same = self._decode(self._tokens[:-AT_THE_END]) + text == self._text and gone <= self._shown
-        if broken and same and all(each[:gone] == self._text[:gone] for pair in self._open for each in pair):
-            self._tokens, self._context, self._most = kept, 0, MOST_KEPT
-            self._text, self._shown = text, self._shown - gone
-            self._open = [(one[gone:], other[gone:]) for one, other in self._open]
-        else:
-            self._most = 2 * len(self._tokens)
 
     def _place(self, before: str, text: str) -> None:
         """Places the token that makes `text` of `before`, and again those whose character it may have made whole."""

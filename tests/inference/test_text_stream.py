@@ -37,58 +37,6 @@ def test_pieces_of_random_tokens_are_their_decoding(tokenizer, ids):
     assert "".join(pieces) + rest == tokenizer.decode(ids)
 
 
-class Counting:
-    """Decodes, and counts the tokens that it was given."""
-
-    def __init__(self, decode):
-        self.decode, self.tokens = decode, 0
-
-    def __call__(self, ids):
-        self.tokens += len(ids)
-        return self.decode(ids)
-
-
-def fused(ids) -> str:
-    """The bytes `ids`, as Llama 2's decoder has them: U+FFFD for all of them where they are not UTF-8."""
-    try:
-        return bytes(ids).decode()
-    except UnicodeDecodeError:
-        return "\ufffd" * len(ids)
-
-
-@pytest.mark.parametrize("name", ["own", "fused"])
-def test_thousands_of_broken_bytes_take_linear_time(tokenizer, name):
-    byte = tokenizer.encode("龘")[0]
-    ids, decode = ([byte] * 3000, tokenizer.decode) if name == "own" else ([0xE9] * 3000, fused)
-    counting = Counting(decode)
-    stream = TextStream(counting)
-    pieces = [stream.push(token) for token in ids]
-    assert "".join(pieces) + stream.finish() == "\ufffd" * 3000 == decode(ids)
-    assert stream.places == list(range(3000))
-    assert counting.tokens < 3000 * 200
-
-
-@settings(max_examples=examples(100))
-@given(
-    parts=st.lists(
-        st.one_of(
-            st.integers(1, 200).map(lambda times: b"\xe9" * times),
-            st.text("新a芽", max_size=60).map(str.encode),
-            st.integers(1, 3).map(lambda end: "🌱".encode()[:end]),
-        ),
-        max_size=6,
-    )
-)
-@pytest.mark.parametrize("decode", [fused, lambda ids: bytes(ids).decode(errors="replace")])
-def test_pieces_of_broken_bytes_are_their_decoding(decode, parts):
-    ids = list(b"".join(parts))
-    text = TextStream(decode)
-    pieces = [text.push(token) for token in ids]
-    # A decoder that takes back what it has said is out of reach: all of a row in Llama 2's way is broken at its end.
-    if decode is not fused or not "".join(pieces).strip("\ufffd"):
-        assert "".join(pieces) + text.finish() == decode(ids)
-
-
 def places(tokenizer, ids) -> list[int]:
     text = TextStream(tokenizer.decode)
     for token in ids:
