@@ -69,7 +69,7 @@ def _refuse_another(layer: nn.Module, kind: type, model: Transformer) -> None:
     layer = copy.deepcopy(layer).float().eval()  # without dropout
     device = layer.mlp.down_proj.weight.device
     waves = torch.arange(4 * model.config.hidden_size, device=device).sin()
-    x = 1 + waves.view(1, 4, -1)  # with a mean, which not every norm takes away
+    x = 1 + waves.view(1, 4, -1)  # with a mean, since some norms take it off
     rotary = rotary_tables(torch.arange(4, device=device)[None], model.rotary_frequencies, model.rotary_factor)
     with torch.autocast(device.type, enabled=False):
         both = layer, kind(layer, torch.float32)

@@ -57,8 +57,9 @@ class LoRALinear(nn.Linear):
         nn.init.zeros_(self.lora_B.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The adapter first, so that the heap of a CPU has no holes between what the backward pass reads (docs/lora.md).
-        return self.scale * self.lora_B(self.lora_A(self.dropout(x))) + super().forward(x)
+        # In place, since copies would leave holes in the heap of a CPU, between what the backward pass reads. But not
+        # in the product of W, which `model/recomputation.py` may keep.
+        return self.lora_B(self.lora_A(self.dropout(x))).mul_(self.scale).add_(super().forward(x))
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:

@@ -158,7 +158,7 @@ def test_other_files_are_other_data(stopped, stage, record_property):
 def test_code_that_was_edited_is_named(tmp_path, monkeypatch, record_property):
     """An edit is no flag, and may be meant: the run goes on, and says so, also when it is resumed a second time."""
     workshop, run_module = Workshop.create(tmp_path), "training.engine.run"
-    code = {"train_pretrain.py": "a", "training/losses/next_token.py": "b"}
+    code = {"train_pretrain.py": "a", "training/losses/next_token.py": "b"} | {f"{n}.py": "a" for n in range(6)}
     monkeypatch.setattr(f"{run_module}.loaded_code", lambda: code)
     workshop.train("edited", "--max_steps=2", "--eval_interval=0")
     resume = ("--max_steps=2", "--eval_interval=0", "--resume")
@@ -174,7 +174,11 @@ def test_code_that_was_edited_is_named(tmp_path, monkeypatch, record_property):
         ) in longer.said
         left = json.loads((longer.logs / "run.json").read_text())
         assert left["code"] == edited | {"train_pretrain.py": "a, then c"}
-    record_property("changes", 2)
+    monkeypatch.setattr(f"{run_module}.loaded_code", lambda: dict.fromkeys(code, "of another version"))
+    newer = workshop.train("edited", "--max_steps=8", "--eval_interval=0", "--resume", "--allow_changed")
+    files = "train_pretrain.py, training/losses/next_token.py, 0.py, 1.py, 2.py and 3 more files"
+    assert f"warning: {files} changed after this run began" in newer.said
+    record_property("changes", 3)
 
 
 def test_the_state_of_another_stage(stopped, record_property):

@@ -84,10 +84,11 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
 def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> tuple[str, ...]:
     missing = []
     if run is not None and is_of_words(run) and curve.start is not None and curve.val_loss.size:
-        if 0 < ANOTHER_SCALE * curve.start < curve.val_loss[0]:  # nothing is learned at the start
+        if 0 < ANOTHER_SCALE * curve.start < curve.val_loss[0]:
             missing.append(
-                f"training begins at {curve.start:.3g} and validation at {curve.val_loss[0]:.3g}: an edited loss"
-                " has to be the sum over the tokens of a batch, since the step divides by their number"
+                f"training begins at {curve.start:.3g} and validation at {curve.val_loss[0]:.3g}: a loss that was"
+                " edited has to be the sum over the tokens of a batch, since the step divides by their number, and a"
+                " weight that already knows these texts by heart begins so, too"
             )
     if run is None:
         missing.append(

@@ -77,8 +77,8 @@ class Interrupts:
 def loaded_code() -> dict[str, str]:
     """The files of this checkout that are loaded, each with a digest of its content: what an experiment may edit."""
     root = Path(__file__).parents[2]
-    modules = (getattr(each, "__file__", None) for each in list(sys.modules.values()))
-    files = [Path(file) for file in modules if file and file.startswith(f"{root}{os.sep}") and os.path.isfile(file)]
+    paths = [os.path.abspath(file) for each in list(sys.modules.values()) if (file := getattr(each, "__file__", None))]
+    files = [Path(path) for path in paths if path.startswith(f"{root}{os.sep}") and os.path.isfile(path)]
     own = {file.relative_to(root).as_posix(): file for file in files if not INSTALLED & {*file.parts}}
     return {name: hashlib.blake2b(own[name].read_bytes(), digest_size=8).hexdigest() for name in sorted(own)}
 

@@ -19,6 +19,7 @@ from training.engine.state import FORMAT, VERSION, RunState
 from training.engine.update import Updater
 from training.report.lines import flat
 
+MOST_FILES = 5  # that changed and are named
 _TYPES = {"tokens": int, "best": dict, "updates": list, "kept": list, "networks": dict, "updaters": dict, "code": dict}
 
 
@@ -66,7 +67,8 @@ def go_on(run) -> None:
         run.machine.shards.gather(run, changing_state(run.model))  # for `mend_output`
     run.say(where_it_goes_on(run.args, run.state, run.plan, path))
     if edited := edited_since(run.state.code, run.code):
-        files = ", ".join(edited)
+        more = f" and {len(edited) - MOST_FILES} more files" if len(edited) > MOST_FILES else ""  # another version
+        files = ", ".join(edited[:MOST_FILES]) + more
         run.say(f"warning: {files} changed after this run began: the steps from here on are those of the code as it is")
         run.code = run.code | {name: f"{run.state.code[name]}, then {run.code[name]}" for name in edited}
 

@@ -109,6 +109,7 @@ def bytes_of_1b(length: int = 1024):
     ):
         for compact in (False, True):
             settings = {"program": WORKSPACE, "adapters": learns == adapters, "compact": compact}
+            settings["head_learns"] = not settings["adapters"]
             rows = 2 if name.startswith("DPO") else 1  # a pair
             parts = CudaFootprint(config, length, optimizer, learns, 2, **settings).parts(rows, checkpointing=True)
             words = ", ".join(f"{part} {size / 2**30:.2f}" for part, size in parts.items() if size)

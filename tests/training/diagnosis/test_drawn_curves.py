@@ -194,8 +194,9 @@ def test_a_loss_that_was_divided_twice_is_seen_from_its_size():
     """A script was edited, and gives the mean of a batch of 200 tokens where a sum is asked for."""
     verdict = diagnose(drawn(lambda share: typical(share) / 200, validation=typical, noise=0.0005), KNOWN)
     assert verdict.unjudged == (
-        "training begins at 0.0383 and validation at 4.57: an edited loss has to be the sum over the tokens of a"
-        " batch, since the step divides by their number",
+        "training begins at 0.0383 and validation at 4.57: a loss that was edited has to be the sum over the tokens of"
+        " a batch, since the step divides by their number, and a weight that already knows these texts by heart begins"
+        " so, too",
     )
 
 

@@ -67,10 +67,13 @@ def test_numbers_have_the_unit_that_fits():
 
 
 def test_the_code_of_a_run_is_what_it_has_loaded_of_this_checkout(monkeypatch):
-    """Not torch, and no module whose file is gone."""
+    """Not torch, and no module whose file is gone. A script is found however it was called."""
     gone = SimpleNamespace(__file__=str(Path(speed.__file__).with_name("gone.py")))
     monkeypatch.setitem(sys.modules, "gone", gone)
+    script = Path(speed.__file__).parents[1] / "stages" / ".." / ".." / "train_pretrain.py"
+    monkeypatch.setitem(sys.modules, "called", SimpleNamespace(__file__=str(script)))
     found = loaded_code()
     content = Path(speed.__file__).read_bytes()
     assert found["training/engine/speed.py"] == hashlib.blake2b(content, digest_size=8).hexdigest()
     assert not [name for name in found if "torch/" in name or "gone" in name]
+    assert "train_pretrain.py" in found and not [name for name in found if ".." in name]
