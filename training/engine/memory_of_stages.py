@@ -31,7 +31,9 @@ def of_stage(footprint, model: nn.Module, rows):
 def unread_by(layer: nn.Module, footprint) -> int:
     """Bytes per token that a `layer` keeps less than one that learns as a whole."""
     b, half = footprint.compute_bytes, footprint.compute_bytes == 2
-    linear = {name.split(".")[-1]: each for name, each in layer.named_modules() if name.endswith("_proj")}
+    # Experts, who are stacked and not linear layers, are taken to keep all.
+    layers = {name: each for name, each in layer.named_modules() if isinstance(each, nn.Linear)}
+    linear = {name.split(".")[-1]: each for name, each in layers.items() if name.endswith("_proj")}
     read = {name for name, each in linear.items() if any(p.requires_grad for p in each.parameters())}
     unread = sum(4 * each.weight.numel() for each in layer.children() if isinstance(each, RMSNorm) and frozen(each))
     for name in ("q_norm", "k_norm"):  # of whole heads
