@@ -173,7 +173,7 @@ def test_code_that_was_edited_is_named(tmp_path, monkeypatch, record_property):
             " the steps from here on are those of the code as it is"
         ) in longer.said
         left = json.loads((longer.logs / "run.json").read_text())
-        assert left["code"] == edited | {"train_pretrain.py": "a, then c"}
+        assert left["code"] == code | {"train_pretrain.py": "a, then c"}
     monkeypatch.setattr(f"{run_module}.loaded_code", lambda: dict.fromkeys(code, "of another version"))
     newer = workshop.train("edited", "--max_steps=8", "--eval_interval=0", "--resume", "--allow_changed")
     files = "train_pretrain.py, training/losses/next_token.py, 0.py, 1.py, 2.py and 3 more files"

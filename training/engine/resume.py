@@ -66,11 +66,12 @@ def go_on(run) -> None:
     if run.machine.shards and distributed.gathered(is_whole(run.output.weight_file)) != [True] * run.machine.world_size:
         run.machine.shards.gather(run, changing_state(run.model))  # for `mend_output`
     run.say(where_it_goes_on(run.args, run.state, run.plan, path))
-    if edited := edited_since(run.state.code, run.code):
+    now, run.code = run.code, run.state.code  # a run that goes on has loaded more files, and is no other for that
+    if edited := edited_since(run.code, now):
         more = f" and {len(edited) - MOST_FILES} more files" if len(edited) > MOST_FILES else ""  # another version
         files = ", ".join(edited[:MOST_FILES]) + more
         run.say(f"warning: {files} changed after this run began: the steps from here on are those of the code as it is")
-        run.code = run.code | {name: f"{run.state.code[name]}, then {run.code[name]}" for name in edited}
+        run.code = run.code | {name: f"{run.code[name]}, then {now[name]}" for name in edited}
 
 
 def edited_since(before: dict[str, str], now: dict[str, str]) -> list[str]:

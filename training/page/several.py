@@ -117,8 +117,9 @@ def _of_one_code(group: list[Left]) -> list[list[Left]]:
     """`group` in parts that ran the same code, as far as all of them have loaded it."""
     with_code = [left for left in group if left.code]
     parts = {"": [left for left in group if not left.code]}  # of earlier versions
+    files = _loaded_by_all(with_code) if with_code else []
     for left in with_code:
-        parts.setdefault(_code_of(left, _loaded_by_all(with_code)), []).append(left)
+        parts.setdefault(_code_of(left, files), []).append(left)
     return [part for part in parts.values() if part]
 
 
