@@ -17,8 +17,6 @@ Begins with out/full_sft_512.pth and writes out/dpo_512.pth every 100 steps; cha
 `python eval_model.py --model_mode 2`.
 """
 
-from dataclasses import replace
-
 from model.errors import UsageError
 from training.stages.arguments import (
     StageParser,
@@ -64,6 +62,7 @@ def main(argv=None):
     from training.engine.optimizers import optimizers_for
     from training.engine.plan import plan_for
     from training.engine.run import Run
+    from training.losses.kto import kto
     from training.losses.preference import LOSSES, Settings
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
@@ -71,13 +70,14 @@ def main(argv=None):
     from training.stages.reference import frozen_copy, precompute_reference, prepare_with_reference, with_passes
     from training.stages.starting_point import starting_point
 
-    if unpaired := args.loss_type == "kto":
+    # What the data are, and how their answers are compared with the reference: both modules have the same functions.
+    unpaired = args.loss_type == "kto"
+    if unpaired:
         from dataset.rows.answers import ANSWERS as KIND
-        from training.losses.kto import kto
-        from training.stages.unpaired import at_the_start, choose_weights, compare, margin, note, point_of, validate
+        from training.stages import unpaired as records
     else:
         from dataset.rows.pairs import PAIRS as KIND
-        from training.stages.preferences import at_the_start, compare, note, validate
+        from training.stages import preferences as records
 
     with Run(args, stage="dpo") as run:
         # Network, data, and the loss of a pair or of a single answer
@@ -88,7 +88,7 @@ def main(argv=None):
         rows, validation = open_data(KIND, args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
         if unpaired:
-            choose_weights(args, rows, run.say)
+            records.choose_weights(args, rows, run.say)
 
         def objective(answers):
             if unpaired:
@@ -96,50 +96,46 @@ def main(argv=None):
             return LOSSES[args.loss_type](answers, settings) - args.sft_weight * answers.chosen / answers.chosen_tokens
 
         # How long, in which steps, at which learning rate
-        live = needs_reference(args.loss_type) and not args.precompute_ref
+        has_reference = needs_reference(args.loss_type)
+        live = has_reference and not args.precompute_ref
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE
         copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if live else 0
         plan = plan_for(args, machine, model, rows, origin, base_rates=rates, parameters_beside=copied)
 
         # The reference: its log-probabilities, computed once; or a frozen copy of the network
-        identity, reference = identity_of(rows, validation), None
-        begins_as = fingerprint(model) if needs_reference(args.loss_type) else None
+        reference = None
+        identity = identity_of(rows, validation)
+        begins_as = fingerprint(model) if has_reference else None
         model.to(machine.device)
         prepare_with_reference(run, model, plan)
-        # The reference reads the answers; for kto both read them behind other prompts, too.
-        machine.seconds = with_passes(machine.seconds, model, live + unpaired * (1 + live))
+        machine.seconds = with_passes(machine.seconds, model, records.passes_beside(live))
         if live:
-            identity["reference"], reference = f"live, of {begins_as}", frozen_copy(model)
+            identity["reference"] = f"live, of {begins_as}"
+            reference = frozen_copy(model)
             machine.compile(reference)
-        elif needs_reference(args.loss_type):
+        elif has_reference:
             identity["reference"] = f"precomputed, of {begins_as}"
             precompute_reference(run, model, plan, rows, validation)
 
         # The optimizer, and --resume, which refuses another loss
         optimizers = optimizers_for(model, args, plan.learning_rate, machine)
-        records, description = plan.per_step(rows.packed.records_kept), describe_rows(rows)
-        run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=records)
+        description = describe_rows(rows)
+        count = plan.per_step(rows.packed.records_kept)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=count)
 
         for step in run.steps():
-            batches = step.micro_batches(rows)
-            if unpaired:  # what the answers are measured by is a mean over the whole step
-                batches = list(batches)
-                point = point_of(model, batches, machine, reference)
-            for batch in batches:
-                with run.autocast():
-                    answers, entropy = compare(model, batch, reference)
-                if unpaired:
-                    answers = replace(answers, point=point)
+            for batch, answers, entropy in records.compared(model, step.micro_batches(rows), machine, reference):
                 step.backward(objective(answers).sum(), batch.records, batch.trained)
-                note(step, batch, answers, entropy, args.beta)
+                records.note(step, batch, answers, entropy, args.beta)
             step.update()
 
             if unpaired:
-                step.record(**margin(step.metrics))
+                records.record_margin(step)
             if step.number == 1:
-                warn_of_first_loss(run, step.metrics, expected=at_the_start(args, settings))
+                warn_of_first_loss(run, step.metrics, expected=records.at_the_start(args, settings))
             if step.evaluates and validation:
-                step.report(validate(model, validation, machine, plan.batch_size, objective, args.beta, reference))
+                found = records.validate(model, validation, machine, plan.batch_size, objective, args.beta, reference)
+                step.report(found)
 
 
 if __name__ == "__main__":

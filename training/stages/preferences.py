@@ -1,6 +1,10 @@
-"""From a batch of pairs to the log-probabilities that a preference loss compares, and to the logged measures."""
+"""From a batch of pairs to the log-probabilities that a preference loss compares, and to the logged measures.
+
+`training/stages/unpaired.py` has the same functions for single answers; `train_dpo.py` calls those of one of the two.
+"""
 
 import math
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
@@ -10,6 +14,21 @@ from training.losses.preference import WITHOUT_REFERENCE, Completions, Settings
 from training.stages.checks import ValidationResult
 from training.stages.held_out import share_of, validation_means
 from training.stages.reference import answer_log_probabilities
+
+
+def passes_beside(live: bool) -> int:
+    """How many forward passes a step makes beside that of the policy: a live reference reads the answers, too."""
+    return 1 if live else 0
+
+
+def compared(
+    model, batches: Iterable[RecordBatch], machine, reference=None
+) -> Iterator[tuple[RecordBatch, Completions, Tensor]]:
+    """Each micro-batch of a step, with what `compare` returns of it."""
+    for batch in batches:
+        with machine.autocast():
+            pairs, entropy = compare(model, batch, reference)
+        yield batch, pairs, entropy
 
 
 def compare(model, batch: RecordBatch, reference=None) -> tuple[Completions, Tensor]:

@@ -1,6 +1,10 @@
-"""From a batch of single answers to what KTO compares, and to the logged measures; as `preferences` for pairs."""
+"""From a batch of single answers to what KTO compares, and to the logged measures.
 
-from collections.abc import Callable, Iterable
+`training/stages/preferences.py` has the same functions for pairs; `train_dpo.py` calls those of one of the two.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,6 +15,27 @@ from training.losses.kto import MOST_BALANCED, Answers, balanced_weights, refere
 from training.stages.checks import ValidationResult
 from training.stages.held_out import over_held_out
 from training.stages.reference import answer_log_probabilities
+
+
+def passes_beside(live: bool) -> int:
+    """How many forward passes a step makes beside that of the policy. The policy reads the answers behind other
+    prompts, too; a live reference reads both."""
+    return 3 if live else 1
+
+
+def compared(
+    model, batches: Iterable[AnswerBatch], machine, reference=None
+) -> Iterator[tuple[AnswerBatch, Answers, Tensor]]:
+    """Each micro-batch of a step, its answers with the reference point, and the sum of the entropies of their tokens.
+
+    The reference point is a mean over the whole step, so every micro-batch is read before the first one is learned.
+    """
+    batches = list(batches)
+    point = point_of(model, batches, machine, reference)
+    for batch in batches:
+        with machine.autocast():
+            answers, entropy = compare(model, batch, reference)
+        yield batch, replace(answers, point=point), entropy
 
 
 def compare(model, batch: AnswerBatch, reference=None) -> tuple[Answers, Tensor]:
@@ -61,10 +86,11 @@ def at_the_start(args, settings=None) -> float | None:
     return weights[0] / 2 if weights[0] == weights[1] else None
 
 
-def margin(metrics: dict) -> dict[str, float]:
-    """The mean reward of the good answers less that of the bad ones, where a step had both."""
-    chosen, rejected = metrics.get("rewards/chosen"), metrics.get("rewards/rejected")
-    return {} if chosen is None or rejected is None else {"rewards/margins": chosen - rejected}
+def record_margin(step) -> None:
+    """Records the mean reward of the good answers less that of the bad ones, where the step had both."""
+    chosen, rejected = step.metrics.get("rewards/chosen"), step.metrics.get("rewards/rejected")
+    if chosen is not None and rejected is not None:
+        step.record(**{"rewards/margins": chosen - rejected})
 
 
 def validate(model, rows, machine, batch_size: int, objective: Callable, beta: float, reference=None):
