@@ -76,7 +76,8 @@ def main(argv=None):
 
     with Run(args, stage="grpo") as run:
         # The policy, the prompts, and what rates an answer
-        machine, settings = run.machine, settings_of(args)
+        machine = run.machine
+        settings = settings_of(args)
         policy, tokenizer, origin = starting_point(args, chats=True)
         run.begins_with(policy, origin)
         add_adapters(args, policy, origin)
@@ -88,10 +89,16 @@ def main(argv=None):
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
 
         # How long, in which steps, at which learning rate
-        rates = ADAPTER_RATE if args.lora else LEARNING_RATE
-        size, has_reference = args.group_size, args.kl_coef > 0
+        has_reference = args.kl_coef > 0
         plan = plan_of_rollouts(
-            args, machine, policy, rows, origin, base_rates=rates, group_size=size, has_reference=has_reference
+            args,
+            machine,
+            policy,
+            rows,
+            origin,
+            base_rates=ADAPTER_RATE if args.lora else LEARNING_RATE,
+            group_size=args.group_size,
+            has_reference=has_reference,
         )
 
         # What --resume compares: the data, the rewards, and what else the policy learns from
@@ -119,10 +126,12 @@ def main(argv=None):
         for step in run.steps(Iteration):
             answers = groups.sample(step, rows)  # once; an interrupted run goes on with the same ones
             for update in step.updates(args.inner_epochs * args.mini_batches):
-                for number, (batch, old, advantages, ref_log_p) in enumerate(groups.batches(step, answers, update)):
+                for number, micro_batch in enumerate(groups.batches(step, answers, update)):
+                    batch, old, advantages, ref_log_p = micro_batch
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
-                    old = log_p.detach() if old is None else old  # one update: this is the policy that sampled
+                    if old is None:  # the step has one update: this is the policy that sampled
+                        old = log_p.detach()
                     loss = policy_loss(args.loss_type, log_p, old, advantages, batch.mask, settings, ref_log_p)
                     with run.autocast():
                         ptx_loss = mixed_in.loss(step, policy, (update, number), loss.count)

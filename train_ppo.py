@@ -82,7 +82,8 @@ def main(argv=None):
         run.begins_with(policy, origin)
         add_adapters(args, policy, origin)
         reward_model = open_reward_model(args, policy, tokenizer, machine.choice, run.say)
-        critic, watched = critic_of(reward_model), load_rewards(args.watch, tokenizer=tokenizer, device=machine.choice)
+        critic = critic_of(reward_model)
+        watched = load_rewards(args.watch, tokenizer=tokenizer, device=machine.choice)
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
 
@@ -91,13 +92,16 @@ def main(argv=None):
         beside = PARTS_BESIDE * sum(p.numel() for p in critic.parameters())
         plan = plan_of_rollouts(args, machine, policy, rows, origin, base_rates=rates, parameters_beside=beside)
         warn_of_warmup(args.critic_warmup, plan.steps, run.say)
+
+        # The reference: a frozen copy of the policy, before it learns
         begins_as = fingerprint(policy)
         policy.to(machine.device)
         prepare_with_reference(run, policy, plan)  # all three networks use the same kernels
         machine.seconds = None  # measured on updates alone, without the sampling
-        critic.recomputes_layers, reference = plan.activation_checkpointing, frozen_copy(policy)
-        for network in (critic, reference):
-            machine.compile(network)
+        reference = frozen_copy(policy)
+        machine.compile(reference)
+        critic.recomputes_layers = plan.activation_checkpointing
+        machine.compile(critic)
 
         # The optimizers, and --resume, which refuses another reward model or reference
         optimizers = optimizers_for(policy, args, plan.learning_rate, machine)
@@ -115,11 +119,13 @@ def main(argv=None):
                 break
             answers = ppo.sample(step, rows)  # once; a resumed run continues with the same answers
             for update in step.updates(args.inner_epochs * args.mini_batches):
-                for number, (batch, old, advantages, values, returns) in enumerate(ppo.batches(step, answers, update)):
+                for number, micro_batch in enumerate(ppo.batches(step, answers, update)):
+                    batch, old, advantages, old_values, returns = micro_batch
                     with run.autocast():  # the critic first: its activations are gone before those of the policy come
-                        value = ppo.values(batch)
-                    value_loss = clipped_value_loss(value, values, returns, batch.mask, args.clip_value)
+                        values = ppo.values(batch)
+                    value_loss = clipped_value_loss(values, old_values, returns, batch.mask, args.clip_value)
                     step.backward(value_loss.loss_sum, value_loss.count, network=CRITIC)
+
                     with run.autocast():
                         log_p, entropy = action_log_probabilities(policy, batch, args.temperature)
                     if not ppo.learns(step):  # in the first --critic_warmup steps
