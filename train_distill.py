@@ -75,8 +75,8 @@ def main(argv=None):
         teacher = open_teacher(args, tokenizer, machine.device)
         run.say(f"learns from {teacher}")
         kind = texts_or_chats(args)
+        texts = kind.name == "text"
         rows, validation = open_data(kind, args, tokenizer, run.say)
-        texts, description = kind.name == "text", describe_rows(rows) | {"kind": "distillation"}
         run.more_facts = lambda: {"trained_on": "texts" if texts else "chats"}
         if texts and args.on_policy:
             raise UsageError("--on_policy answers conversations, and --data_path holds texts: give one or the other")
@@ -95,40 +95,48 @@ def main(argv=None):
         def objective(ce, kl):
             return args.alpha * ce + (1 - args.alpha) * kl
 
-        lessons = lessons_of(
-            teacher, rows, args.teacher_top_k, divergence, outcomes, machine, args.out_dir, plan.batch_size
-        )
+        def objective_of_own_answers(ce, kl):
+            return kl  # the student's own answers are no labels: there, it learns from the teacher only
+
+        lessons = lessons_of(teacher, rows, args, divergence, outcomes, machine, plan.batch_size)
         del teacher  # the lessons keep it if they need it
 
         # The optimizer, and --resume, which refuses another teacher or loss
         optimizers = optimizers_for(model, args, plan.learning_rate, machine)
-        identity, renderer = identity_of(rows, validation, teacher=lessons.name), ChatRenderer(tokenizer)
+        identity = identity_of(rows, validation, teacher=lessons.name)
+        description = describe_rows(rows) | {"kind": "distillation"}
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=description)
 
+        renderer = ChatRenderer(tokenizer)
         for step in run.steps():
-            sampled = is_on_policy(args.seed, step.index, args.on_policy)
+            on_policy = is_on_policy(args.seed, step.index, args.on_policy)
+            combine = objective_of_own_answers if on_policy else objective
             batches = step.micro_batches(lessons)
-            if sampled:
-                most = {"rows": plan.batch_size, "max_new_tokens": args.max_new_tokens}
-                batches = own_answers(model, batches, renderer, machine, seed=args.seed, step=step.index, **most)
+            if on_policy:
+                batches = own_answers(
+                    model,
+                    batches,
+                    renderer,
+                    machine,
+                    seed=args.seed,
+                    step=step.index,
+                    rows=plan.batch_size,
+                    max_new_tokens=args.max_new_tokens,
+                )
             for batch in batches:
                 with run.autocast():
                     features = model.features(batch.tokens, batch.positions)
-                    # The student's own answers are no labels: there, it learns from the teacher only.
+                    head = model.lm_head.weight[:outcomes]
                     result = distillation_loss(
-                        features,
-                        model.lm_head.weight[:outcomes],
-                        batch.targets,
-                        lessons.taught(batch),
-                        divergence,
-                        (lambda ce, kl: kl) if sampled else objective,
+                        features, head, batch.targets, lessons.taught(batch), divergence, combine
                     )
                 step.backward(result.loss, batch.trained)
                 step.measure(batch.trained, kl=result.kl, teacher_agreement=result.agreed)
-                step.measure(0 if sampled else batch.trained, ce=result.ce, token_accuracy=result.correct)
+                if not on_policy:
+                    step.measure(batch.trained, ce=result.ce, token_accuracy=result.correct)
             step.update()
             if args.on_policy:
-                step.record(on_policy=int(sampled))
+                step.record(on_policy=int(on_policy))
 
             if step.evaluates and validation:
                 step.report(validate(model, validation, machine, plan.batch_size))

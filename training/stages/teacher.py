@@ -32,8 +32,8 @@ class Teacher:
     """
 
     def __init__(self, model, source: str, device: torch.device | str = "cpu"):
-        self.source, facts = source, f"{fingerprint(model)} {model.config}"
-        self.name = hashlib.sha256(facts.encode()).hexdigest()
+        self.source = source
+        self.name = hashlib.sha256(f"{fingerprint(model)} {model.config}".encode()).hexdigest()
         self.model = model.eval().requires_grad_(False).to(device)
 
     def __str__(self) -> str:
@@ -94,23 +94,14 @@ class LiveLessons:
         return self._teacher.of(batch, self._outcomes)
 
 
-def lessons_of(
-    teacher: Teacher,
-    rows: Rows,
-    top_k: int | None,
-    divergence: Divergence,
-    outcomes: int,
-    machine,
-    out_dir: str,
-    batch_size: int,
-):
+def lessons_of(teacher: Teacher, rows: Rows, args, divergence: Divergence, outcomes: int, machine, batch_size: int):
     """`rows` as lessons: an object with `batch(epoch, places)`, `taught(batch)` and `name`.
 
-    top_k: if given, the teacher predicts all rows now, and its k most probable tokens are kept on disk.
+    With --teacher_top_k, the teacher predicts all rows now, and its k most probable tokens are kept on disk.
     outcomes: the first so many tokens of the vocabulary are compared.
     """
-    if top_k is None:
+    if args.teacher_top_k is None:
         return LiveLessons(rows, teacher, outcomes)
     from training.stages.teacher_cache import cached_lessons  # a live teacher does not load it
 
-    return cached_lessons(teacher, rows, top_k, divergence, outcomes, machine, out_dir, batch_size)
+    return cached_lessons(teacher, rows, args.teacher_top_k, divergence, outcomes, machine, args.out_dir, batch_size)
