@@ -84,32 +84,44 @@ def main(argv=None):
     refuse_contradictions(args)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.command_line import parse_sources
-    from dataset.corpus import Corpus
-    from dataset.sample.files import sample_file
-    from dataset.words import count_corpus
-    from model.files.tokenizer_of import is_tokenizer_alone, refuse_folder_of_network, tokenizer_of_weight
+    from model.files.tokenizer_of import is_tokenizer_alone, refuse_folder_of_network
     from model.files.writable import refuse_unwritable
-    from model.text.extend_bpe import extend, refuse_other_kinds
-    from model.text.learn_bpe import MAX_TOKEN_BYTES, learn_from_words
-    from model.text.quality import comparison, effect_on_english, round_trip
     from model.text.replace import replace_tokenizer
-    from model.text.tokenizer import Tokenizer
 
     out_dir = Path(args.out_dir)
     refuse_unwritable(out_dir)
     refuse_folder_of_network(out_dir)
-    weight, old = args.extend, None
-    if weight:
-        from inference.weights import find_weight
+    weight, old = tokenizer_to_extend(args.extend, out_dir) if args.extend else (None, None)
+    corpus = open_corpus(args, out_dir)
+    new = learned(corpus, args) if old is None else extended(old, corpus, args, out_dir)
+    if kept := replace_tokenizer(out_dir, new):
+        print(f"kept the tokenizer that was in {out_dir} as {', '.join(path.name for path in kept)}")
+    print(f"wrote {new.vocab_size:,} tokens to {out_dir}")
+    report_quality(new, old, corpus)
+    start = ("--from_weight", weight) if weight and not is_tokenizer_alone(weight) else ()
+    print(f"next: {command_of('train_pretrain.py', *start, '--tokenizer_path', out_dir, '--data_path', 'FILE')}")
 
-        weight = find_weight(weight, "out", chosen_by="a path", say=print)
-        refuse_folder_of_network(out_dir, weight)
-        old = tokenizer_of_weight(weight)
-        refuse_other_kinds(old)  # before all data are read
-        print(f"extending the {old.vocab_size:,} tokens of {weight}")
 
-    # Data
+def tokenizer_to_extend(name: str, out_dir: Path):
+    """The path of the weight that --extend names, and its tokenizer."""
+    from inference.weights import find_weight
+    from model.files.tokenizer_of import refuse_folder_of_network, tokenizer_of_weight
+    from model.text.extend_bpe import refuse_other_kinds
+
+    weight = find_weight(name, "out", chosen_by="a path", say=print)
+    refuse_folder_of_network(out_dir, weight)
+    old = tokenizer_of_weight(weight)
+    refuse_other_kinds(old)  # before all data are read
+    print(f"extending the {old.vocab_size:,} tokens of {weight}")
+    return weight, old
+
+
+def open_corpus(args, out_dir: Path):
+    """The texts of --data_path; says how many there are."""
+    from dataset.command_line import parse_sources
+    from dataset.corpus import Corpus
+    from dataset.sample.files import sample_file
+
     paths = args.data_path
     if paths is None:
         paths = [sample_file("pretrain"), sample_file("sft")]
@@ -119,33 +131,55 @@ def main(argv=None):
         print(counted(f"{source.path}: {documents:,} documents, {size / 1e6:,.1f} MB of text"))
     if corpus.bad_lines:
         print(counted(f"left out {corpus.bad_lines.total():,} bad lines, listed in {corpus.bad_lines_path}"))
+    return corpus
 
-    # Learning
-    asked = args.sample_mb and args.sample_mb * 10**6
-    if old is None:
-        wanted = args.vocab_size or VOCAB_SIZE
-        words, max_bytes = count_corpus(corpus, asked or sys.maxsize)
-        print(f"learning from {len(words):,} different words, {words.total():,} in all")
-        new = learn_from_words(words, wanted)
-    else:
-        wanted, max_bytes = old.vocab_size + args.add, asked or EXTEND_MB * 10**6
-        unchanged = ()
-        if args.unchanged:
-            bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
-            unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).texts("keeping")
-        new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
-    if (share := corpus.taken(max_bytes)) < 1:
-        full = old is None and max_bytes != asked
-        why = "the different words of more do not fit into 3 GB" if full else "more with --sample_mb"
+
+def learned(corpus, args):
+    """A new tokenizer of --vocab_size tokens."""
+    from dataset.words import count_corpus
+    from model.text.learn_bpe import learn_from_words
+
+    wanted = args.vocab_size or VOCAB_SIZE
+    asked = args.sample_mb * 10**6 if args.sample_mb else sys.maxsize
+    words, max_bytes = count_corpus(corpus, asked)
+    print(f"learning from {len(words):,} different words, {words.total():,} in all")
+    new = learn_from_words(words, wanted)
+    why = "more with --sample_mb" if max_bytes == asked else "the different words of more do not fit into 3 GB"
+    say_what_is_missing(new, wanted, corpus.taken(max_bytes), why)
+    return new
+
+
+def extended(old, corpus, args, out_dir: Path):
+    """The tokenizer `old` with --add more tokens, none of which changes the tokens of the texts in --unchanged."""
+    from dataset.command_line import parse_sources
+    from dataset.corpus import Corpus
+    from model.text.extend_bpe import extend
+    from model.text.learn_bpe import MAX_TOKEN_BYTES
+
+    unchanged = ()
+    if args.unchanged:
+        bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
+        unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).texts("keeping")
+    max_bytes = (args.sample_mb or EXTEND_MB) * 10**6
+    new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
+    say_what_is_missing(new, old.vocab_size + args.add, corpus.taken(max_bytes), "more with --sample_mb")
+    return new
+
+
+def say_what_is_missing(new, wanted: int, share: float, why: str) -> None:
+    """Says so if only a share of the documents was learnt from, and why, or if there are fewer tokens than wanted."""
+    if share < 1:
         print(f"learnt from {share:.1%} of the documents (times their share): {why}")
     if new.vocab_size < wanted:
         why = "the texts have no more pairs that occur twice and are short enough for a token"
         print(f"only {new.vocab_size:,} tokens, not {wanted:,}: {why}")
-    if kept := replace_tokenizer(out_dir, new):
-        print(f"kept the tokenizer that was in {out_dir} as {', '.join(path.name for path in kept)}")
-    print(f"wrote {new.vocab_size:,} tokens to {out_dir}")
 
-    # Quality
+
+def report_quality(new, old, corpus) -> None:
+    """Compares the new tokenizer with the one that it extends and the shipped one, and encodes the data and back."""
+    from model.text.quality import comparison, effect_on_english, round_trip
+    from model.text.tokenizer import Tokenizer
+
     before = {} if old is None else {"before": old}
     print(comparison({"new": new, **before, "shipped": Tokenizer.load()}))
     if old is not None:
@@ -160,8 +194,6 @@ def main(argv=None):
     else:  # with --extend, where the old tokenizer normalises: Qwen's NFC rewrites a few characters
         first = back.first_changed[:80]
         print(f"warning: {back.changed:,} of {back.texts:,} texts come back changed, the first: {first!r}")
-    start = ("--from_weight", weight) if weight and not is_tokenizer_alone(weight) else ()
-    print(f"next: {command_of('train_pretrain.py', *start, '--tokenizer_path', out_dir, '--data_path', 'FILE')}")
 
 
 if __name__ == "__main__":
