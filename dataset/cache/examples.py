@@ -23,7 +23,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from dataset import rendering
-from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
+from dataset.cache.arrays import SummedFile, check_seal, has_size, map_array, token_dtype
 from dataset.cache.reading_version import reading_version
 from dataset.cache.texts import Cache
 from dataset.records.conversations import Conversation

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from dataset.cache.arrays import SummedFile, map_array, token_dtype
 from dataset.cache.examples import OFFSET, ExampleEncoder, Prepared, StreamOfFiles, WriterOfFiles
-from dataset.cache.folder import SummedFile, map_array, token_dtype
 from dataset.cache.texts import Cache
 from dataset.records.prompts import PROMPT_OR_CHAT, Prompt
 from model.errors import SproutError

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dataset.cache.folder import SummedFile, check_seal, has_size, map_array, token_dtype
+from dataset.cache.arrays import SummedFile, check_seal, has_size, map_array, token_dtype
 from dataset.records.formats import TEXT, RecordKind
 
 

@@ -18,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
-from dataset.cache.folder import content_hash, file_stamp, open_or_build, read_meta, token_dtype
+from dataset.cache.arrays import token_dtype
+from dataset.cache.folder import content_hash, file_stamp, open_or_build, read_meta
 from dataset.cache.texts import Cache
 from dataset.records.documents import Documents, FormatReader
 from dataset.records.reading import check_file
-from model.errors import SproutError, UsageError
+from model.errors import SproutError
 from model.text.tokenizer import text_batches
 
 LAYOUT = 3  # to be raised with any change of what is stored, or of which document is held out
@@ -60,14 +61,10 @@ def build_or_open(
 
     Tokenising runs on all cores, in threads of the tokenizers library, faster than processes (RAYON_NUM_THREADS limits
     them). Another process that wants the same cache waits, so whoever builds it shows a bar, also for progress=None.
-    Ctrl-C and SIGTERM leave nothing behind: they raise, as a handler of the caller's own must do while this runs.
+    An exception leaves nothing behind, so neither does Ctrl-C, nor a signal whose handler raises, as those of a run do.
 
-    Raises SproutError for a file, line or disk that cannot be used, UsageError for settings that cannot.
+    Raises SproutError for a file, line or disk that cannot be used.
     """
-    if not 0 <= val_ratio <= 1:
-        raise UsageError(f"--val_ratio must be from 0 to 1, not {val_ratio}")
-    if on_bad_line not in ("stop", "skip"):
-        raise UsageError(f"--on_bad_line must be stop or skip, not {on_bad_line!r}")
     source, cache_dir = Path(source_path), Path(cache_dir)
     encoder = cache_type.encoder(tokenizer)
     file_type = check_file(source)
@@ -116,7 +113,8 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
     tokenizer = encoder.tokenizer
     read = FormatReader(encoder.kind, encoder.prepare)
     documents = Documents(source, read, on_bad_line, folder / "bad_lines.jsonl", progress is not False)
-    copies, text_bytes, framing = Copies(), 0, 0
+    copies = Copies()
+    text_bytes = framing = 0
     last, before = [], None  # the last documents to train on, one or those of one prompt: they may have to be held out
     with encoder.writer(folder, "train") as train, encoder.writer(folder, "validation") as validation, documents:
         for batch, encoded in _encoded(text_batches(encoder.documents(documents), encoder.characters), encoder.encode):
@@ -128,9 +126,11 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
                 if is_held_out(numbers[-1], val_ratio):
                     validation.add(*parts)
                     continue
-                while last and (len(numbers) == 1 or numbers[-1] != before or len(last) == MOST_KEPT_BACK):
+                same_prompt = len(numbers) > 1 and numbers[-1] == before
+                while last and (not same_prompt or len(last) == MOST_KEPT_BACK):
                     train.add(*last.pop(0))
-                last, before = [*last, parts], numbers[-1]
+                last.append(parts)
+                before = numbers[-1]
         none_held_out = 0 < val_ratio < 1 and validation.size.documents == 0
         needs_one = none_held_out and train.size.documents + len(last) >= MIN_DOCUMENTS_TO_HOLD_OUT
         for parts in last:
@@ -144,7 +144,7 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
         return tokenise(source, encoder, folder, val_ratio=0, on_bad_line=on_bad_line, progress=progress)
     return {
         "source": str(source),
-        "format": documents.format.name,
+        "format": read.format.name,
         "dtype": token_dtype(tokenizer.vocab_size),
         "vocab_size": tokenizer.vocab_size,
         "bos_id": tokenizer.bos_id,

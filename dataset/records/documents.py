@@ -65,12 +65,9 @@ class Documents:
 
     def __init__(self, source: Path, read: FormatReader, on_bad_line: str, bad_lines_path: Path, progress: bool):
         self.source, self._read = source, read
-        self._how, self.bad_lines = (on_bad_line, bad_lines_path), None  # a `bad_lines.BadLines` from the first one on
+        self._on_bad_line, self._bad_lines_path = on_bad_line, bad_lines_path
+        self.bad_lines = None  # a `bad_lines.BadLines` from the first one on
         self._bar = bar_over(size_of(source), f"tokenising {source.name}", shown=progress)
-
-    @property
-    def format(self) -> Format | None:
-        return self._read.format
 
     def __enter__(self) -> "Documents":
         return self
@@ -91,6 +88,6 @@ class Documents:
             if self.bad_lines is None:
                 from dataset.records.bad_lines import BadLines  # good files do not load it
 
-                self.bad_lines = BadLines(*self._how)
+                self.bad_lines = BadLines(self._on_bad_line, self._bad_lines_path)
             self.bad_lines.add(item)
         show(self._bar.total)

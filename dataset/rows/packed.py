@@ -154,7 +154,7 @@ class PackedRecords:
         max_seq_len: int,
         share_rows: bool,
     ):
-        check_rows(caches, max_seq_len)
+        check_rows(caches)
         self.caches, self.streams, self.max_seq_len = list(caches), list(streams), max_seq_len
         self.per_record = caches[0].PER_RECORD
         self.row_length = self.AT_LEAST * self.per_record * max_seq_len

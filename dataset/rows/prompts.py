@@ -27,7 +27,7 @@ class PackedPrompts:
     def __init__(
         self, caches: Sequence[PromptCache], streams: Sequence[PromptStream], max_seq_len: int, share_rows: bool
     ):
-        check_rows(caches, max_seq_len)
+        check_rows(caches)
         self._caches, self._streams, self.row_length = list(caches), list(streams), max_seq_len
         # A row holds inputs, so an answer's last token takes no place.
         longest = max_seq_len + 1 - self.ROOM

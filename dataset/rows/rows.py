@@ -15,8 +15,7 @@ import torch
 
 from dataset.cache.texts import Cache
 from dataset.rows.order import shuffled_order
-from model.errors import SproutError, UsageError
-from model.likelihood import IGNORE as IGNORE
+from model.errors import SproutError
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,8 @@ class Kind:
     left_out: str = ""  # what held-out records that fit in no row are called
 
 
-def check_rows(caches: Sequence[Cache], row_length: int) -> None:
-    """Raises UsageError or SproutError for rows that cannot be made of these caches."""
-    if row_length < 1:
-        raise UsageError(f"rows must hold at least one token, not {row_length}")
+def check_rows(caches: Sequence[Cache]) -> None:
+    """Raises SproutError for caches whose records cannot share rows."""
     for cache in caches[1:]:
         if cache.tokenizer != caches[0].tokenizer:
             raise SproutError(f"{cache.source} and {caches[0].source} were tokenised with different tokenizers")

@@ -29,7 +29,7 @@ class PackedTexts:
     left_out, identity = 0, ()
 
     def __init__(self, caches: Sequence[TextCache], streams: Sequence[TokenStream], max_seq_len: int, share_rows: bool):
-        check_rows(caches, max_seq_len)
+        check_rows(caches)
         self._caches, self._streams, self.row_length = list(caches), list(streams), max_seq_len
         self.targets = np.array([max(stream.size.tokens - 1, 0) for stream in streams], np.int64)
         self.rows = -(-self.targets // max_seq_len)

@@ -42,7 +42,7 @@ def effect_on_english(before: Tokenizer, after: Tokenizer) -> str:
     old, new = before.encode(SAMPLES["English"]), after.encode(SAMPLES["English"])
     ids = "the same ids" if old == new else "other ids"
     said = f"English sample: {len(old)} tokens before, {len(new)} after, {ids}"
-    added = after.decode_batch([[index] for index in range(before.vocab_size, after.vocab_size)])
+    added = [after.decode([index], skip_special_tokens=False) for index in range(before.vocab_size, after.vocab_size)]
     ascii_tokens = [repr(text) for text in added if text.isascii()]
     if not ascii_tokens:
         return f"{said}; no new token is ASCII, so all ASCII text keeps its ids"
@@ -66,9 +66,11 @@ def round_trip(tokenizer: Tokenizer, texts: Iterable[str]) -> RoundTrip:
     first = None
     for batch in text_batches(texts):
         encoded = tokenizer.encode_batch(batch)
-        count, tokens = count + len(batch), tokens + sum(map(len, encoded))
+        count += len(batch)
+        tokens += sum(map(len, encoded))
         size += sum(len(text.encode("utf-8")) for text in batch)
-        for text, back in zip(batch, tokenizer.decode_batch(encoded)):
+        decoded = tokenizer.backend.decode_batch(encoded, skip_special_tokens=False)  # on all cores
+        for text, back in zip(batch, decoded, strict=True):
             if text != back:
                 changed += 1
                 first = first or text

@@ -186,10 +186,6 @@ class Tokenizer:
         # The library's own flag would leave out all control tokens: to it, all are special (see __init__).
         return self.backend.decode([i for i in ids if i not in hidden], skip_special_tokens=False)
 
-    def decode_batch(self, batch: Sequence[Sequence[int]]) -> list[str]:
-        """`decode(ids, skip_special_tokens=False)` of every list of ids, in parallel on all cores."""
-        return self.backend.decode_batch(batch, skip_special_tokens=False)
-
     def _frame_ids(self) -> tuple[int, int, int]:
         """bos, eos and pad, as tokenizer_config.json names them.
 

@@ -39,7 +39,7 @@ WRITES = {
     "a weight": ("training.engine.output:save_weights", 3, "pretrain_32.pth", 4, 4),
     "a state": ("training.engine.run:save_checkpoint", 3, "pretrain_32_resume.pth", 6, 4),
     "metrics.jsonl": ("training.report.metrics:Metrics.write", 5, "metrics.jsonl", 4, 4),
-    "events": ("training.report.appending:Events.flush", 7, "events.out.tfevents.", 4, 4),
+    "events": ("training.report.metrics:Events.flush", 7, "events.out.tfevents.", 4, 4),
     "loss.png": ("training.report.loss_curve:draw_loss_curve", 1, "loss.png", 4, 4),
     "metrics.jsonl that is cut": ("training.report.metrics:Metrics.__init__", 1, "metrics.jsonl", None, None),
 }

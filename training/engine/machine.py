@@ -76,11 +76,12 @@ class Interrupts:
 
 def loaded_code() -> dict[str, str]:
     """The files of this checkout that are loaded, each with a digest of its content: what an experiment may edit."""
-    root = Path(__file__).parents[2]
-    paths = [os.path.abspath(file) for each in list(sys.modules.values()) if (file := getattr(each, "__file__", None))]
-    files = [Path(path) for path in paths if path.startswith(f"{root}{os.sep}") and os.path.isfile(path)]
-    own = {file.relative_to(root).as_posix(): file for file in files if not INSTALLED & {*file.parts}}
-    return {name: hashlib.blake2b(own[name].read_bytes(), digest_size=8).hexdigest() for name in sorted(own)}
+    root, found = Path(__file__).parents[2], {}
+    for module in list(sys.modules.values()):
+        file = Path(os.path.abspath(getattr(module, "__file__", None) or root))
+        if file.is_relative_to(root) and not INSTALLED & {*file.parts} and file.is_file():
+            found[file.relative_to(root).as_posix()] = hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
+    return dict(sorted(found.items()))
 
 
 class Machine:
@@ -134,13 +135,15 @@ class Machine:
 
     def described(self) -> dict:
         """What the run computes with, for run.json; `commit`: that of our code, None where it is no checkout of git."""
-        root, device = Path(__file__).parents[2], f"{self.device}, {os.cpu_count()} cores"
-        ask, found = ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], None
+        root, commit = Path(__file__).parents[2], None
         if which("git") and (root / ".git").exists():
-            found = subprocess.run(ask, capture_output=True, text=True).stdout.strip() or None
-        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else device
+            ask = ["git", "-C", root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+            commit = subprocess.run(ask, capture_output=True, text=True).stdout.strip() or None
+        device = f"{self.device}, {os.cpu_count()} cores"
+        if self.device.type == "cuda":
+            device = torch.cuda.get_device_name(self.device)
         versions = {"torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()}
-        return {"commit": found, **versions, "device": device}
+        return {"commit": commit, **versions, "device": device}
 
     def poll(self) -> None:
         """Raises `Interrupted` after a signal. Called between micro-batches, validation batches and sampled tokens.

@@ -1,6 +1,7 @@
 """How a run describes itself: its plan before it begins, its progress, and `run.json` for tools that read it later."""
 
 import json
+import math
 import os
 import shlex
 import sys
@@ -22,13 +23,18 @@ def longer(plan) -> str:
     """Which flags give a short run of `plan` enough steps to learn, and to be judged."""
     if plan.max_steps and plan.max_steps < plan.epochs * plan.steps_per_epoch:
         return "give a larger --max_steps"
-    rows = max(1, plan.epochs * plan.rows_per_epoch // (FEWEST_JUDGED * plan.world_size))
-    batch, times = min(rows, plan.batch_size), max(1, min(rows // plan.batch_size, plan.accumulation_steps))
-    steps = -(-plan.rows_per_epoch // (batch * times * plan.world_size))
-    epochs = max(plan.epochs, min(MANY_PASSES, -(-FEWEST_JUDGED // steps)))
-    more = f" --epochs {epochs}" if epochs > plan.epochs else ""
-    more += f" --max_steps {epochs * steps}" if plan.max_steps and plan.max_steps < epochs * steps else ""
-    return f"give more text, or --batch_size {batch} --accumulation_steps {times}{more} for {epochs * steps} steps"
+    rows = max(1, plan.epochs * plan.rows_per_epoch // (FEWEST_JUDGED * plan.world_size))  # of a process in a step
+    batch = min(rows, plan.batch_size)
+    times = max(1, min(rows // plan.batch_size, plan.accumulation_steps))
+    steps_per_epoch = math.ceil(plan.rows_per_epoch / (batch * times * plan.world_size))
+    epochs = max(plan.epochs, min(MANY_PASSES, math.ceil(FEWEST_JUDGED / steps_per_epoch)))
+    steps = epochs * steps_per_epoch
+    flags = f"--batch_size {batch} --accumulation_steps {times}"
+    if epochs > plan.epochs:
+        flags += f" --epochs {epochs}"
+    if plan.max_steps and plan.max_steps < steps:
+        flags += f" --max_steps {steps}"
+    return f"give more text, or {flags} for {steps} steps"
 
 
 @dataclass(frozen=True)
@@ -77,22 +83,24 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     config, reasons = model.config, plan.reasons
     total = sum(p.numel() for p in model.parameters())
     active = f" ({config.active_parameters() / 1e6:.3f} M active for a token)" if hasattr(config, "num_experts") else ""
-    learn = sum(p[-getattr(p, "learning_rows", 0) :].numel() for p in model.parameters() if p.requires_grad)  # -0: all
-    memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
-    parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
-    recomputed = f" (recomputed: activation checkpointing, {grade})" if (grade := plan.activation_checkpointing) else ""
-    compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
-    whole, last = plan.rows_of_step(plan.steps - 1)  # the last step of an epoch may have fewer rows
+    learn = sum(_numbers_that_learn(p) for p in model.parameters() if p.requires_grad)
+    share = "" if learn == total else f", {learn / 1e6:.3f} M trained ({learn / total:.1%})"
+    dtype = str(machine.choice.dtype).removeprefix("torch.")
+    compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
+    whole, last = plan.rows_of_step(plan.steps - 1)
     epochs = whole + last.stop / plan.rows_per_epoch
     read = round(plan.rows_per_epoch * plan.row_length * epochs)
     tokens = round(tokens_per_epoch * epochs) if tokens_per_epoch else read
-    of = f" of {amount(read)}" if tokens < 0.95 * read else ""  # chats are read in whole
-    share = "" if learn == total else f", {learn / 1e6:.3f} M trained ({learn / total:.1%})"
-    dtype = str(machine.choice.dtype).removeprefix("torch.")
-    enough = -(-(plan.max_steps or 0) // plan.steps_per_epoch)
+    of = f" of {amount(read)}" if tokens < 0.95 * read else ""  # of chats, only the answers are learned
+    enough = math.ceil((plan.max_steps or 0) / plan.steps_per_epoch)
     few = f" (--max_steps needs --epochs {enough}, not {plan.epochs})" if enough > plan.epochs else ""
-    time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""  # it measures time
-    compiling = machine.why_compiles if machine.compiles else f"no: {machine.why_compiles}"
+    # A dry run says at its end what it has measured.
+    time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""
+    compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
+    memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
+    parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
+    grade = plan.activation_checkpointing
+    recomputed = f" (recomputed: activation checkpointing, {grade})" if grade else ""
     return [
         f"model     {total / 1e6:.3f} M parameters{active}{share}: {config.model_type}, hidden {config.hidden_size},"
         f" {config.num_hidden_layers} layers, {config.num_attention_heads}/{config.num_key_value_heads} heads",
@@ -106,6 +114,12 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
         f"memory    about {sum(memory.values()) / 2**30:.2f} GB: {parts}{recomputed}",
         f"writes    {output.weight_file} every {args.save_interval} steps; logs in {output.logs}",
     ]
+
+
+def _numbers_that_learn(parameter) -> int:
+    """All, unless only the last rows of a matrix learn (`training/stages/new_rows.py`)."""
+    rows = getattr(parameter, "learning_rows", None)
+    return parameter.numel() if rows is None else parameter[-rows:].numel()
 
 
 def amount(tokens: int) -> str:

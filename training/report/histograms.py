@@ -1,6 +1,6 @@
 """`--histograms`: distributions of weights and gradients, for TensorBoard."""
 
-from training.report.appending import Events
+from training.report.metrics import Events
 
 
 def write_histograms(events: Events, model, step: int) -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from model.disk import write_atomically
-from training.report.appending import as_text
+from model.json_text import json_text
 from training.report.lines import read_metrics
 
 
@@ -15,7 +15,7 @@ def keep_until(step: int, folder: Path) -> int:
     """
     metrics, samples = folder / "metrics.jsonl", folder / "samples.jsonl"
     lines = read_metrics(metrics) if metrics.exists() else []
-    kept = [as_text(line) for line in lines if line["step"] <= step]
+    kept = [json_text(line).encode() + b"\n" for line in lines if line["step"] <= step]
     write_atomically(metrics, lambda file: file.write(b"".join(kept)))
     if samples.exists():
         written = [line for line in samples.read_bytes().splitlines(keepends=True) if _step_of(line) <= step]

@@ -78,13 +78,15 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
 
 def warnings_about(cache, tokenizer) -> list[str]:
     """Warnings about a data file, to be seen before a long training run; see `dataset.cache.texts.Cache`."""
-    odd = cache.copies > MANY_COPIES, (size := cache.bytes_per_token) < FEW_BYTES, size > MANY_BYTES
+    copied = cache.copies > MANY_COPIES
+    foreign = cache.bytes_per_token < FEW_BYTES
+    lost = cache.bytes_per_token > MANY_BYTES
     lossy = tokenizer.lossy or tokenizer.unknown_id is not None
-    if not any(odd) and not lossy and not SPELLED.search(next(bytes_of(cache.source), b"")):
+    if not (copied or foreign or lost or lossy or SPELLED.search(next(bytes_of(cache.source), b""))):
         return []
     from training.stages.odd_texts import warnings_about_texts  # few files need it
 
-    return warnings_about_texts(cache, tokenizer, *odd)
+    return warnings_about_texts(cache, tokenizer, copied, foreign, lost)
 
 
 def identity_of(rows: Rows, validation: ValidationRows, **settings: str) -> dict:

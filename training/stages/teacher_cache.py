@@ -16,15 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dataset.cache.folder import (
-    SummedFile,
-    check_seal,
-    has_size,
-    map_array,
-    open_or_build,
-    read_meta,
-    token_dtype,
-)
+from dataset.cache.arrays import SummedFile, check_seal, has_size, map_array, token_dtype
+from dataset.cache.folder import open_or_build, read_meta
 from dataset.records.reading import bar_over
 from dataset.rows.rows import Batch, Rows
 from model.errors import SproutError, UsageError

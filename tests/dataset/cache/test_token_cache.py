@@ -173,7 +173,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path, build, tokenizer):
 
 
 SLOW_BUILD = """
-import resource, sys, time
+import resource, signal, sys, time
 from dataset.cache.token_cache import build_or_open
 from dataset.cache.texts import TextCache
 from model.text import tokenizer
@@ -186,6 +186,7 @@ class Slow:
         time.sleep(float(sys.argv[3]))
         return self.inner.encode_batch(texts)
 tokenizer.MAX_TEXTS = 10
+signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # a run has such a handler
 if len(sys.argv) > 4:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
 build_or_open(sys.argv[1], Slow(), TextCache, cache_dir=sys.argv[2], progress=False)

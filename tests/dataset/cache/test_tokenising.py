@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 
 from dataset.cache import folder, token_cache
-from dataset.cache.folder import SummedFile
+from dataset.cache.arrays import SummedFile
 from dataset.cache.texts import TextCache
 from dataset.cache.token_cache import held_out_share
 from dataset.records import documents, reading
