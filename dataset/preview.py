@@ -253,7 +253,9 @@ def _bad_lines(found: Survey) -> Iterator[str]:
     for reason, count in found.bad.most_common(5):
         first = found.first_bad[reason]
         detail = visible(" ".join(first.detail.split()))
-        where = f"line {first.line:,}" + (f": {detail[:100]}{'…' * (len(detail) > 100)}" if detail else "")
+        if len(detail) > 100:
+            detail = f"{detail[:100]}…"
+        where = f"line {first.line:,}" + (f": {detail}" if detail else "")
         yield _line("", count, f"{visible(reason)} ({where})")
     if len(found.bad) > 5:
         yield _line("", found.bad.total() - sum(count for _, count in found.bad.most_common(5)), "for other reasons")

@@ -156,10 +156,12 @@ def _character(before: str, character: str) -> str:
     """½ as 1/2, behind a digit as " 1/2", so that 3½ is no 31/2; ² as ^2, ⁻²³ as ^-23."""
     form = unicodedata.decomposition(character)
     if form.startswith("<fraction>"):
-        return " " * before.isdecimal() + unicodedata.normalize("NFKC", character)
+        space = " " if before.isdecimal() else ""
+        return space + unicodedata.normalize("NFKC", character)
     if form.startswith("<super>"):
         goes_on = unicodedata.decomposition(before).startswith("<super>")
-        return "^" * (not goes_on) + unicodedata.normalize("NFKC", character)
+        sign = "" if goes_on else "^"
+        return sign + unicodedata.normalize("NFKC", character)
     return character
 
 

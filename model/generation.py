@@ -116,7 +116,10 @@ class Decoding:
 
     def next(self) -> list[int | None]:
         """The newest token of each prompt, None for those that have ended."""
-        self.step() if self.cache.longest else self.read_prompts()
+        if self.cache.longest:
+            self.step()
+        else:
+            self.read_prompts()
         written = dict(zip(self.rows, self.tokens[: len(self.rows), 0].tolist(), strict=True))
         newest = [written.get(row) for row in range(len(self.prompts))]
         if -1 in newest:

@@ -76,7 +76,8 @@ def page(report: dict) -> str:
 def _sources_table(report: dict, units: str) -> str:
     mixed = report["epochs"]
     head = ["source", "read", "kept", "share kept", "validation", units]
-    head += ["passes", "share of the mixture"] * bool(mixed)
+    if mixed:
+        head += ["passes", "share of the mixture"]
     written = sum(one["tokens_written"] for one in report["sources"].values()) or 1
     rows = []
     for name, one in report["sources"].items():

@@ -75,7 +75,9 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     differs = f"{missing} missing" if missing else "but its values are of another shape"
     in_turn = (one for each in zip_longest(*(kind.formats for kind in wanted)) for one in each if one)
     names = list(dict.fromkeys(one.name for one in in_turn if one.name != nearest.name))
-    more = f"; or another format: {', '.join(names[:8])}{', ...' * (len(names) > 8)}" if names else ""
+    if len(names) > 8:
+        names[8:] = ["..."]
+    more = f"; or another format: {', '.join(names)}" if names else ""
     accepted = f"{list_keys(fields)}; accepted: {nearest.shape}"
     if others in ([], [PROMPT]):  # nearly every broken record asks something
         return BadRecord(UNKNOWN, f"{is_another}{accepted}, {differs}{more}")

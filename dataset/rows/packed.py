@@ -312,5 +312,9 @@ class PackedRecords:
     def said_of_left_out(self, what: str) -> str:
         """How many records are left out, and why. what: names those for which a row is too short, as `Kind` does."""
         excluded = sum(kept.excluded for kept in self.kept)
-        said = [f"{self.left_out - excluded:,} {what}"] if self.left_out > excluded else []
-        return " and ".join(said + [f"{excluded:,} {self.NAMES} that their own marks exclude"] * bool(excluded))
+        said = []
+        if self.left_out > excluded:
+            said.append(f"{self.left_out - excluded:,} {what}")
+        if excluded:
+            said.append(f"{excluded:,} {self.NAMES} that their own marks exclude")
+        return " and ".join(said)

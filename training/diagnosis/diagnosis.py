@@ -76,7 +76,9 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
         case = Case(curve, windows_of(curve), known, expected, *_preferred(lines))
         judgements = [_diverged, _memorised, too_high, too_low, _something_else, _still_falling, _learned_little]
         if not words:  # the loss of preferences falls for ever, since the margin may grow without bound
-            judgements = [_diverged, _memorised, _learned_little] + [_still_falling] * (known.kind == "distillation")
+            judgements = [_diverged, _memorised, _learned_little]
+            if known.kind == "distillation":
+                judgements.append(_still_falling)
         verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case, source)
     return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, run, expected))
 

@@ -61,14 +61,18 @@ class Footprint:
         # in the compute type normed inputs, q, k, v before and after rotation, what attention returns, four activations
         # as wide as the MLP, rows of experts, sorted and back, and weights of attention, or numbers made of its mask.
         sorted_rows = 3 * d * getattr(config, "num_experts_per_tok", 0)
-        seen = config.num_attention_heads * (T + QUERY_BLOCK) // 2 if self.keeps_attention else self.masked * T
+        seen = T if self.masked else 0
+        if self.keeps_attention:
+            seen = config.num_attention_heads * (T + QUERY_BLOCK) // 2
         per_layer = 4 * 9 * d + self.compute_bytes * (4 * d + 2 * heads + 4 * f + sorted_rows + seen) - self.unread
         per_token = (self.layers or config.num_hidden_layers) * per_layer
         if checkpointing:
             from training.engine.memory_of_products import with_checkpointing  # only with the flag
 
             per_token = with_checkpointing(self, per_layer, tokens, checkpointing)
-        rows_of_logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size)) * (self.head_learns is not None)
+        if self.head_learns is None:  # a reward model makes no logits
+            return tokens * per_token
+        rows_of_logits = min(tokens, max(256, LOGITS_AT_ONCE // config.vocab_size))
         return tokens * per_token + rows_of_logits * config.vocab_size * (4 + self.compute_bytes)
 
 

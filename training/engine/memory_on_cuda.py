@@ -9,6 +9,7 @@ the hidden size, q and k the widths of all query heads and all key/value heads, 
 compute type. `docs/gpu.md` sets the result against measurements.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -123,11 +124,12 @@ class CudaFootprint(Footprint):
         """Bytes kept behind the last layer: the final norm, and what the loss keeps of its gradient."""
         d, vocabulary = self.config.hidden_size, self.config.vocab_size
         if not self.compiled_as_one(checkpointing):
-            return tokens * (12 * d + 4) + 4 * d * vocabulary * bool(self.head_learns)
+            gradient_of_head = 4 * d * vocabulary if self.head_learns else 0
+            return tokens * (12 * d + 4) + gradient_of_head
         # The compiler leaves the gradient of the head to the backward pass, where that keeps less.
         logits = self._logits_at_once(tokens)
-        of_head = -(-tokens // logits) * min(logits, d) * vocabulary * self.compute_bytes
-        return tokens * (4 * d + 4) + of_head * bool(self.head_learns)
+        of_head = math.ceil(tokens / logits) * min(logits, d) * vocabulary * self.compute_bytes
+        return tokens * (4 * d + 4) + (of_head if self.head_learns else 0)
 
     def _activations(self, tokens: int, checkpointing: bool | str) -> int:
         c, b = self.config, self.compute_bytes
@@ -148,12 +150,20 @@ class CudaFootprint(Footprint):
         if self.head_learns is None:
             return 0  # rewards are a number for each answer
         c, b, logits = self.config, self.compute_bytes, self._logits_at_once(tokens)
-        # Logits and their logarithms in float32, beside the gradient of the chunk before.
-        each = 4 + b if self.compiled_as_one(checkpointing) else 8 if logits == tokens else 8 + (4 + b if b == 2 else 4)
-        # The head in half precision, and a product as large where it learns.
-        heads = (0 if self.compact else b == 2) + bool(self.head_learns)
-        half = b * c.hidden_size * (heads * c.vocab_size + (b == 2) * tokens)
-        return logits * c.vocab_size * each + half
+        half = b == 2
+        if self.compiled_as_one(checkpointing):
+            each = 4 + b
+        else:  # logits and their logarithms in float32, beside the gradient of the chunk before, if there is one
+            each = 8
+            if logits < tokens:
+                each += 4 + b if half else 4
+        # Copies in half precision of the head and of the features, and a product as large as the head where it learns.
+        rows = tokens if half else 0
+        if half and not self.compact:
+            rows += c.vocab_size
+        if self.head_learns:
+            rows += c.vocab_size
+        return logits * c.vocab_size * each + rows * c.hidden_size * b
 
     def _logits_at_once(self, tokens: int) -> int:
         return min(tokens, max(256, LOGITS_AT_ONCE // self.config.vocab_size))

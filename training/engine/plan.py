@@ -202,7 +202,8 @@ def rows_of_a_step(args, available: int, row_length: int, world_size: int) -> tu
     counted = "steps" if total < available else "rows"
     reason = f"near {TOKENS_PER_SQRT_D} times the square root of the {amount(total)} tokens in all {counted}"
     if limit := {BASE_TOKENS: "at least", MOST_TOKENS_PER_STEP: "at most"}.get(tokens):
-        reason = f"{limit}{' about' * bool(tokens % row_length)} {tokens:,}, and {reason}"  # a step has whole rows
+        about = " about" if tokens % row_length else ""  # a step has whole rows
+        reason = f"{limit}{about} {tokens:,}, and {reason}"
     if args.batch_size or args.accumulation_steps:
         reason = f"{'--batch_size' if args.batch_size else '--accumulation_steps'} as asked; {reason}"
     return max(1, round(tokens / row_length)), reason

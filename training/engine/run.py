@@ -65,7 +65,7 @@ class Run:
 
             refuse(self.args, model, self.machine.choice)
         if not self.args.resume:
-            return self.say(f"begins with {origin}")
+            return self.say(f"begins with {origin.description}")
         from training.engine.resume import check_there  # a run from the start does not load it
 
         check_there(self.args, model.config.hidden_size)

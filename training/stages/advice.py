@@ -28,16 +28,21 @@ def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:
     equal, cut = metrics.get("frac_reward_zero_std", 0.0), metrics.get("completions/clipped_ratio", 0.0)
     if equal > MOST_EQUAL:
         ways = ["prompts that are sometimes answered well", "a finer reward", "a larger --group_size"]
-        ways += ["--dynamic_sampling 2"] * (not args.dynamic_sampling)
+        if not args.dynamic_sampling:
+            ways.append("--dynamic_sampling 2")
         found["equal"] = (
             f"nearly all groups had equal rewards ({equal:.0%} in the last one), so nothing is learned from them: take"
             f" {one_of(ways)}"
         )
     if cut > MOST_CUT:
         limits = [f"--max_new_tokens {args.max_new_tokens}"]
-        limits += [f"--max_turns {args.max_turns}", f"--max_seq_len {args.max_seq_len}"] * bool(args.tools)
-        ways = ["raise it", *["add --reward overlong"] * ("overlong" not in names)]
-        ways += ["add --mask_truncated"] * (not args.mask_truncated)
+        if args.tools:
+            limits += [f"--max_turns {args.max_turns}", f"--max_seq_len {args.max_seq_len}"]
+        ways = ["raise it"]
+        if "overlong" not in names:
+            ways.append("add --reward overlong")
+        if not args.mask_truncated:
+            ways.append("add --mask_truncated")
         found["cut"] = (
             f"most answers ({cut:.0%} in the last one) reached {one_of(limits)} without an end: {one_of(ways)}"
         )

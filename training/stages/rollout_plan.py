@@ -118,13 +118,13 @@ def micro_batches(args, group_size: int, rows, world: int) -> tuple[int, int]:
         given = {"--batch_size": args.batch_size, "--accumulation_steps": args.accumulation_steps}
         flags = [f"{name} {value}" for name, value in given.items() if value]
         flags += [f"{world} processes"] if world > 1 else []
-        raise UsageError(
-            f"--prompts_per_step {asked} cannot be had with {' and '.join(flags)}: give --prompts_per_step {found}"
-            + (f", or --batch_size {math.gcd(own, size)} --accumulation_steps {own // math.gcd(own, size)}")
-            * (own * world == asked)
-        )
+        advice = f"give --prompts_per_step {found}"
+        if own * world == asked:
+            fitting = math.gcd(own, size)
+            advice += f", or --batch_size {fitting} --accumulation_steps {own // fitting}"
+        raise UsageError(f"--prompts_per_step {asked} cannot be had with {' and '.join(flags)}: {advice}")
     if args.mini_batches > size * times * group_size:
-        answers = f"{size * times * group_size} answers" + " of each process" * (world > 1)
+        answers = f"{size * times * group_size} answers" + (" of each process" if world > 1 else "")
         raise UsageError(
             f"the {answers} in a step are too few for {args.mini_batches} mini-batches: give --prompts_per_step"
             f" {world * math.ceil(args.mini_batches / group_size)} or more, or a smaller --mini_batches"

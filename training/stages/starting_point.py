@@ -19,9 +19,6 @@ class Origin:
     source: str | None = None  # the path
     imported: bool = False  # whether the network or one that it was trained from came from elsewhere
 
-    def __str__(self) -> str:
-        return self.description
-
 
 def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, Origin]:
     """The network, its tokenizer, and where they come from.

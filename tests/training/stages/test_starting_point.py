@@ -44,7 +44,7 @@ def test_a_new_network_has_the_vocabulary_and_special_tokens_of_its_tokenizer(be
     config = model.config
     assert config.vocab_size == tokenizer.vocab_size == 272
     assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (1, 2, 0)
-    assert str(origin) == "a new network" and origin.stage is None
+    assert origin.description == "a new network" and origin.stage is None
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_weight_opens_by_name_and_by_path(begin, flag):
     source = "pretrain" if flag == "--from_weight" else str(begin.folder / "pretrain_32.pth")
     model, _, origin = begin.call(flag, source)
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
-    assert "pretrain_32.pth (pretrain)" in str(origin) and origin.stage == "pretrain"
+    assert "pretrain_32.pth (pretrain)" in origin.description and origin.stage == "pretrain"
 
 
 def test_a_weight_that_another_run_is_writing_is_taken_with_a_warning(begin, capsys):
@@ -112,7 +112,7 @@ def test_a_loaded_network_is_extended_and_the_plan_says_so(begin):
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
     assert not torch.equal(model.rotary_frequencies, begin.model.rotary_frequencies)
     assert model.lm_head.weight is model.model.embed_tokens.weight
-    assert str(origin).endswith("pretrain_32.pth (pretrain), extended by YaRN from 64 to 256 positions")
+    assert origin.description.endswith("pretrain_32.pth (pretrain), extended by YaRN from 64 to 256 positions")
 
 
 def test_it_is_extended_from_the_rows_that_it_was_trained_on(begin):
