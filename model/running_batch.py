@@ -181,28 +181,15 @@ class RunningBatch:
         """The next token of each of these rows. features: [n, D]."""
         logits = self.model.lm_head(features).float()  # [n, V]
         finite = logits.amax(-1).isfinite().tolist()  # the largest of any NaN is NaN
-        drawn = logits
-        if any(row.counts is not None for row in rows):
-            drawn = logits.clone()
-            for each, row in zip(drawn, rows, strict=True):
-                if row.counts is not None:
-                    each -= row.frequency * row.counts + row.presence * (row.counts > 0)
+        penalised = _penalised(logits, rows)
         chosen = [0] * len(rows)
-        groups: dict[Sampling, list[int]] = {}
+        alike: dict[Sampling, list[int]] = {}  # the places of rows that are sampled in the same way
         for place, row in enumerate(rows):
             if finite[place]:
-                groups.setdefault(row.sampling, []).append(place)
-        for how, places in groups.items():
-            some = drawn if len(places) == len(rows) else drawn[places]
-            seen = torch.stack([rows[place].seen for place in places]) if how.repetition_penalty != 1 else None
-            if how.vocabulary:
-                some, seen = some[:, : how.vocabulary], None if seen is None else seen[:, : how.vocabulary]
-            if how.temperature == 0:
-                ids = sample(some, how, seen).tolist()
-            else:
-                probabilities = filtered(some, how, seen).softmax(dim=-1)
-                pairs = zip(probabilities.split(1), places, strict=True)
-                ids = torch.cat([draw(each, rows[place].generator) for each, place in pairs]).tolist()
+                alike.setdefault(row.sampling, []).append(place)
+        for how, places in alike.items():
+            some = penalised if len(places) == len(rows) else penalised[places]
+            ids = _drawn(some, how, [rows[place] for place in places])
             for place, token in zip(places, ids, strict=True):
                 chosen[place] = token
         for place, row in enumerate(rows):
@@ -224,6 +211,30 @@ class RunningBatch:
             part = following[start : start + height]
             logits = self.model.lm_head(features[start : start + len(part)]).float()
             row.prompt_scores += _told(logits.log_softmax(-1), part, row.top or 0)
+
+
+def _penalised(logits: Tensor, rows: Sequence[Row]) -> Tensor:
+    """Logits [n, V], less what each of n rows subtracts for the tokens that it has written."""
+    if all(row.counts is None for row in rows):
+        return logits
+    penalised = logits.clone()
+    for each, row in zip(penalised, rows, strict=True):
+        if row.counts is not None:
+            each -= row.frequency * row.counts + row.presence * (row.counts > 0)
+    return penalised
+
+
+def _drawn(logits: Tensor, how: Sampling, rows: Sequence[Row]) -> list[int]:
+    """A token for each of n rows that are sampled in one way, from logits [n, V], with the row's own random numbers."""
+    seen = torch.stack([row.seen for row in rows]) if how.repetition_penalty != 1 else None
+    if how.temperature == 0:
+        return sample(logits, how, seen).tolist()
+    if how.vocabulary:
+        logits = logits[:, : how.vocabulary]
+        seen = None if seen is None else seen[:, : how.vocabulary]
+    probabilities = filtered(logits, how, seen).softmax(dim=-1)
+    pairs = zip(probabilities.split(1), rows, strict=True)
+    return torch.cat([draw(each, row.generator) for each, row in pairs]).tolist()
 
 
 def _told(logprobs: Tensor, tokens: Sequence[int], top: int) -> list[Scored]:

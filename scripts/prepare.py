@@ -31,74 +31,45 @@ RULES = ("prose", "code", "none")
 
 def parse_arguments(argv=None):
     parser = CommandParser(__doc__)
-    parser.add_argument(
-        "sources", nargs="+", metavar="SOURCE", help="files, folders or patterns such as 'crawl/**/*.md'"
-    )
-    parser.add_argument(
-        "--save_dir", required=True, metavar="FOLDER", help="where to write; nothing is written elsewhere"
-    )
-    reading = parser.add_argument_group("reading")
-    reading.add_argument("--text_column", metavar="NAME", help="the key or column of the text (default: looked for)")
-    reading.add_argument(
-        "--txt",
-        choices=("file", "blocks"),
-        default="file",
-        help="what is one document: a whole .txt file, or each block between blank lines",
-    )
-    reading.add_argument(
-        "--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=f"what its texts are: {', '.join(KINDS)}"
-    )
-    steps = parser.add_argument_group("steps")
-    steps.add_argument("--steps", metavar="NAME,...", help=f"only these of {','.join(STEPS)}")
-    steps.add_argument("--keep_markdown", action="store_true", help="texts keep their Markdown, as chats always do")
-    steps.add_argument("--personal", action="store_true", help="replace mail addresses, phone and identity numbers")
-    steps.add_argument("--rules", choices=RULES, default="prose", help="how texts are judged (%(default)s)")
-    steps.add_argument(
-        "--rules_for",
-        nargs="+",
-        default=[],
-        metavar="SOURCE=RULES",
-        help="other rules for a source; also for its chats",
-    )
-    steps.add_argument(
-        "--threshold",
-        type=share,
-        default=0.7,
-        metavar="J",
-        help="near-duplicates have this Jaccard similarity (%(default)s)",
-    )
-    steps.add_argument(
-        "--compare",
-        choices=("both", "prompt", "answer"),
-        default="both",
-        help="what is alike in chats and pairs that are duplicates (%(default)s)",
-    )
-    steps.add_argument(
-        "--against", nargs="+", default=[], metavar="FILE", help="benchmarks that must not be in the result"
-    )
-    mixing = parser.add_argument_group("mixing and splitting")
-    mixing.add_argument(
-        "--weights", nargs="+", metavar="SOURCE=X", help="the share of each source in the tokens of the result"
-    )
-    mixing.add_argument(
-        "--temperature", type=positive, metavar="T", help="instead of --weights: a source counts size ** (1 / T)"
-    )
-    mixing.add_argument(
-        "--max_epochs",
-        type=positive,
-        default=4.0,
-        metavar="N",
-        help="at most so many passes over a source (%(default)g)",
-    )
-    mixing.add_argument("--tokenizer_path", metavar="FOLDER", help="counts tokens (default: bytes are counted)")
-    mixing.add_argument(
-        "--val_ratio", type=fraction, default=0.0, metavar="X", help="the share that becomes validation (none)"
-    )
-    running = parser.add_argument_group("running")
-    running.add_argument(
-        "--processes", type=positive_int, default=os.cpu_count(), metavar="N", help="default: all cores"
-    )
-    running.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    flag = parser.add_argument
+    flag("sources", nargs="+", metavar="SOURCE", help="files, folders or patterns such as 'crawl/**/*.md'")
+    flag("--save_dir", required=True, metavar="FOLDER", help="where to write; nothing is written elsewhere")
+
+    flag = parser.add_argument_group("reading").add_argument
+    flag("--text_column", metavar="NAME", help="the key or column of the text (default: looked for)")
+    what = "what is one document: a whole .txt file, or each block between blank lines"
+    flag("--txt", choices=("file", "blocks"), default="file", help=what)
+    what = f"what its texts are: {', '.join(KINDS)}"
+    flag("--kind_for", nargs="+", default=[], metavar="SOURCE=KIND", help=what)
+
+    flag = parser.add_argument_group("steps").add_argument
+    flag("--steps", metavar="NAME,...", help=f"only these of {','.join(STEPS)}")
+    flag("--keep_markdown", action="store_true", help="texts keep their Markdown, as chats always do")
+    flag("--personal", action="store_true", help="replace mail addresses, phone and identity numbers")
+    flag("--rules", choices=RULES, default="prose", help="how texts are judged (%(default)s)")
+    what = "other rules for a source; also for its chats"
+    flag("--rules_for", nargs="+", default=[], metavar="SOURCE=RULES", help=what)
+    what = "near-duplicates have this Jaccard similarity (%(default)s)"
+    flag("--threshold", type=share, default=0.7, metavar="J", help=what)
+    what = "what is alike in chats and pairs that are duplicates (%(default)s)"
+    flag("--compare", choices=("both", "prompt", "answer"), default="both", help=what)
+    what = "benchmarks that must not be in the result"
+    flag("--against", nargs="+", default=[], metavar="FILE", help=what)
+
+    flag = parser.add_argument_group("mixing and splitting").add_argument
+    what = "the share of each source in the tokens of the result"
+    flag("--weights", nargs="+", metavar="SOURCE=X", help=what)
+    what = "instead of --weights: a source counts size ** (1 / T)"
+    flag("--temperature", type=positive, metavar="T", help=what)
+    what = "at most so many passes over a source (%(default)g)"
+    flag("--max_epochs", type=positive, default=4.0, metavar="N", help=what)
+    flag("--tokenizer_path", metavar="FOLDER", help="counts tokens (default: bytes are counted)")
+    what = "the share that becomes validation (none)"
+    flag("--val_ratio", type=fraction, default=0.0, metavar="X", help=what)
+
+    flag = parser.add_argument_group("running").add_argument
+    flag("--processes", type=positive_int, default=os.cpu_count(), metavar="N", help="default: all cores")
+    flag("--resume", action="store_true", help="go on with a run that was stopped")
     return parser.parse_args(argv)
 
 
@@ -108,14 +79,15 @@ def main(argv=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.prepare.contamination import passages_of
     from dataset.prepare.sources import check_columns, find_files, stamp
-    from dataset.prepare.steps import PAGE, REPORT, prepare
-    from dataset.prepare.work import WorkFolder, fingerprint
+    from dataset.prepare.steps import PAGE, prepare
+    from dataset.prepare.work import WorkFolder
     from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION
 
+    # Everything that can be refused, before the work begins
     files, others = find_files(args.sources)
     check_columns(files, args.text_column)
     for path in args.against:
-        passages_of([path])  # an unreadable benchmark is named before the work begins
+        passages_of([path])  # an unreadable benchmark
     settings = settings_of(args, files)
     save_dir = Path(args.save_dir)
     inside = [file.path for file in files if file.path.resolve().is_relative_to(save_dir.resolve())]
@@ -124,20 +96,19 @@ def main(argv=None) -> None:
     if others:
         print(f"files in folders that are not read: {len(others):,}, such as {_shown(str(others[0]))}")
     save_dir.mkdir(parents=True, exist_ok=True)
+
+    # What --resume compares; a finished run only says so again
     aside = [*args.against, *([args.tokenizer_path] if args.tokenizer_path else [])]
     run = {
         "settings": vars(settings),
         "input": [stamp(file.path) for file in files],
         "benchmarks or tokenizer": [stamp(Path(path)) for path in aside],
     }
-    finished = _report_in(save_dir / REPORT) if args.resume else {}
-    whole = finished and all((save_dir / name).exists() for name in finished["files"])
-    if whole and finished.get("fingerprint") == fingerprint(run):
-        if (save_dir / "unfinished").exists():  # it was killed when the results were in place
-            with contextlib.suppress(SproutError):  # or it is of another run, which may go on
-                WorkFolder(save_dir, run, resume=True).remove()
+    if args.resume and (finished := finished_report(save_dir, run)):
         print(f"this run is finished: see {save_dir / PAGE}", flush=True)
         return refuse_nothing(finished["files"], finished["kept"], finished["read"], save_dir)
+
+    # The work
     work = WorkFolder(save_dir, run, args.resume)
     if args.resume:
         print("goes on with the unfinished run" if work.resumed else "there is no unfinished run: begins")
@@ -159,6 +130,22 @@ def main(argv=None) -> None:
     refuse_nothing(written, report.kept, report.read, save_dir)
 
 
+def finished_report(save_dir: Path, run: dict) -> dict | None:
+    """The report that this very run has left in `save_dir`, if it is finished and all of its files are there."""
+    from dataset.prepare.steps import REPORT
+    from dataset.prepare.work import WorkFolder, fingerprint
+
+    report = _report_in(save_dir / REPORT)
+    if not report or not all((save_dir / name).exists() for name in report["files"]):
+        return None
+    if report.get("fingerprint") != fingerprint(run):
+        return None
+    if (save_dir / "unfinished").exists():  # it was killed when the results were in place
+        with contextlib.suppress(SproutError):  # or it is of another run, which may go on
+            WorkFolder(save_dir, run, resume=True).remove()
+    return report
+
+
 def refuse_nothing(written: list[str], kept: int, read: int, save_dir: Path) -> None:
     """Raises `SproutError` if nothing to train on was written."""
     from dataset.prepare.writing import DROPPED, TRAINING
@@ -172,59 +159,72 @@ def refuse_nothing(written: list[str], kept: int, read: int, save_dir: Path) -> 
 
 def settings_of(args, files) -> Settings:
     """The settings of a run. Raises UsageError for flags that contradict each other or name no source."""
-    steps = tuple(args.steps.split(",")) if args.steps else STEPS
-    for name in steps:
-        if name not in STEPS:
-            raise UsageError(f"--steps {name} is no step: the steps are {', '.join(STEPS)}")
-    for flag, step in (
-        ("against", "decontaminate"),
-        ("weights", "mix"),
-        ("temperature", "mix"),
-        ("val_ratio", "split"),
-    ):
-        if getattr(args, flag) and step not in steps:
-            raise UsageError(f"--{flag} needs the step {step!r}: add it to --steps")
+    steps = _steps_of(args)
     if args.weights and args.temperature:
         raise UsageError("--weights and --temperature both say how to mix: give one of them")
     if args.max_epochs > MOST_EPOCHS:
         raise UsageError(
             f"--max_epochs {args.max_epochs:g} writes a document more than {MOST_EPOCHS:,} times: give less"
         )
-    rules, conversation_rules = dict.fromkeys(args.sources, args.rules), dict.fromkeys(args.sources, "none")
-    for source, value in _by_source("--rules_for", args.rules_for, args.sources).items():
-        if value not in RULES:
-            raise UsageError(f"--rules_for {source}={value}: the rules are {', '.join(RULES)}")
-        rules[source] = conversation_rules[source] = value
+    rules_given = _choices_by_source("--rules_for", args.rules_for, args.sources, "rules", RULES)
+    rules = dict.fromkeys(args.sources, args.rules) | rules_given
     kinds = {source: "text" if rules[source] == "code" else None for source in args.sources}  # also that of a page
-    for source, value in _by_source("--kind_for", args.kind_for, args.sources).items():
-        if value not in KINDS:
-            raise UsageError(f"--kind_for {source}={value}: the kinds are {', '.join(KINDS)}")
-        kinds[source] = value
-    weights = None
-    if args.weights:
-        weights = _by_source("--weights", args.weights, args.sources)
-        if missing := [source for source in args.sources if source not in weights]:
-            raise UsageError(f"--weights says nothing of {missing[0]}: give every source a weight, 0 to leave it out")
-        weights = tuple(_weight(source, weights[source]) for source in args.sources)
-        if not any(weights):
-            raise UsageError("--weights are all 0: give one source a weight above it")
+    kinds |= _choices_by_source("--kind_for", args.kind_for, args.sources, "kinds", KINDS)
     return Settings(
         steps=steps,
         sources=tuple(_shown(source) for source in args.sources),
         files=tuple((args.sources.index(file.source), str(file.path)) for file in files),
         rules=tuple(rules.values()),
         kinds=tuple(kinds.values()),
-        conversation_rules=tuple(conversation_rules.values()),
-        weights=weights,
+        conversation_rules=tuple((dict.fromkeys(args.sources, "none") | rules_given).values()),
+        weights=_weights_of(args) if args.weights else None,
         against=tuple(args.against),
-        **{
-            name: getattr(args, name)
-            for name in (
-                *("text_column", "txt", "keep_markdown", "personal", "threshold", "compare", "tokenizer_path"),
-                *("temperature", "max_epochs", "val_ratio"),
-            )
-        },
+        text_column=args.text_column,
+        txt=args.txt,
+        keep_markdown=args.keep_markdown,
+        personal=args.personal,
+        threshold=args.threshold,
+        compare=args.compare,
+        tokenizer_path=args.tokenizer_path,
+        temperature=args.temperature,
+        max_epochs=args.max_epochs,
+        val_ratio=args.val_ratio,
     )
+
+
+def _steps_of(args) -> tuple[str, ...]:
+    """The steps that --steps names, or all. Raises UsageError for an unknown one, or a flag of one that is left out."""
+    steps = tuple(args.steps.split(",")) if args.steps else STEPS
+    for name in steps:
+        if name not in STEPS:
+            raise UsageError(f"--steps {name} is no step: the steps are {', '.join(STEPS)}")
+    step_of = {"against": "decontaminate", "weights": "mix", "temperature": "mix", "val_ratio": "split"}
+    for flag, step in step_of.items():
+        if getattr(args, flag) and step not in steps:
+            raise UsageError(f"--{flag} needs the step {step!r}: add it to --steps")
+    return steps
+
+
+def _choices_by_source(
+    flag: str, items: list[str], sources: list[str], what: str, choices: tuple[str, ...]
+) -> dict[str, str]:
+    """`_by_source` of values that are among `choices`, which a message calls `what`."""
+    found = _by_source(flag, items, sources)
+    for source, value in found.items():
+        if value not in choices:
+            raise UsageError(f"{flag} {source}={value}: the {what} are {', '.join(choices)}")
+    return found
+
+
+def _weights_of(args) -> tuple[float, ...]:
+    """The weight that --weights gives each source."""
+    weights = _by_source("--weights", args.weights, args.sources)
+    if missing := [source for source in args.sources if source not in weights]:
+        raise UsageError(f"--weights says nothing of {missing[0]}: give every source a weight, 0 to leave it out")
+    found = tuple(_weight(source, weights[source]) for source in args.sources)
+    if not any(found):
+        raise UsageError("--weights are all 0: give one source a weight above it")
+    return found
 
 
 def _shown(name: str) -> str:
