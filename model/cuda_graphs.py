@@ -101,10 +101,8 @@ class Graphs:
 
     def __init__(self, batch):
         self.batch, kind = batch, batch.__class__
-        self.eager_step, self.eager_read = (
-            functools.partial(kind.step, batch),
-            functools.partial(kind.read_prompts, batch),
-        )
+        self.eager_step = functools.partial(kind.step, batch)
+        self.eager_read = functools.partial(kind.read_prompts, batch)
         self.graphs: dict[tuple[int, int], torch.cuda.CUDAGraph] = {}
         self.device, self.pool = batch.tokens.device, torch.cuda.graph_pool_handle()
         self.can_record = not waits_for_the_host(batch.model.config, self.device, batch.cache.keys.dtype)

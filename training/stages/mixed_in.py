@@ -28,7 +28,8 @@ class MixedIn:
     """
 
     def __init__(self, args, tokenizer, machine, say):
-        self.weight, self.machine, self.rows, self.shares, self.identity = args.ptx_weight, machine, [], [], []
+        self.weight, self.machine = args.ptx_weight, machine
+        self.rows, self.shares, self.identity = [], [], []
         if not self.weight:
             return
         sources = parse_sources(args.ptx_path or [sample_file("sft", args.out_dir)])

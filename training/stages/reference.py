@@ -118,13 +118,17 @@ def prepare_with_reference(run, model, plan) -> None:
 
 
 def with_passes(seconds: float | None, model, passes: int) -> float | None:
-    """How long a run takes, from the time of its learning alone, where a step also asks networks as large as `model`,
-    `passes` times in all. Of three equal products by which a whole network learns, each such pass makes one; where
-    little learns, as adapters, there is hardly a third one."""
+    """How long a run takes, from the time of its learning alone, where each step also makes `passes` forward passes of
+    networks as large as `model`.
+
+    To learn takes three products of equal cost for each weight: one in the forward pass, one for the gradient of its
+    input, and one for its own gradient, which weights that do not learn have none of. A forward pass is one of them.
+    """
     if seconds is None:
         return None
-    learns = sum(p.numel() for p in model.parameters() if p.requires_grad) / sum(p.numel() for p in model.parameters())
-    return seconds * (1 + passes / (2 + learns))
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    share = learning / sum(p.numel() for p in model.parameters())
+    return seconds * (1 + passes / (2 + share))
 
 
 def frozen_copy(model):

@@ -94,7 +94,8 @@ def shown(samples: list[dict]) -> str:
         lines.append(f"  {_cut(prompt)}")
         answers = [each for each in answers if each["reward"] is not None] or answers
         answers.sort(key=lambda each: -(each["reward"] or 0.0))
-        for each in answers[:1] + answers[1:][-1:]:
+        best_and_worst = answers if len(answers) < 2 else [answers[0], answers[-1]]
+        for each in best_and_worst:
             rewards = ", ".join(f"{name} {value:g}" for name, value in each["rewards"].items() if value is not None)
             lines.append(f"    [{rewards}] {_cut(each['answer'])}{'' if each['ended'] else ' (cut)'}")
     return "\n".join(lines)
@@ -109,8 +110,9 @@ def judged(answers: list[Answer], names: list[str], ratings: Tensor, total: Tens
     """Means over answers to held-out prompts; ratings: float64 [S, functions], NaN where one has not rated an answer;
     total [S]: their weighted sum."""
     count = len(answers)
-    means = {name: mean for name, mean in zip(names, ratings.nanmean(dim=0).tolist()) if mean == mean}
-    length, ended = (sum(each) / count for each in zip(*((len(a.completion), a.ended) for a in answers)))
+    means = {name: mean for name, mean in zip(names, ratings.nanmean(dim=0).tolist()) if not math.isnan(mean)}
+    length = sum(len(answer.completion) for answer in answers) / count
+    ended = sum(answer.ended for answer in answers) / count
     measures = {f"val_reward/{name}": mean for name, mean in means.items()}
     if means:
         measures["val_reward"] = total.nanmean().item()

@@ -75,12 +75,16 @@ def open_teacher(args, tokenizer, device: torch.device) -> Teacher:
 
 
 def with_teacher(seconds: float | None, teacher: Teacher, student, args) -> float | None:
-    """How long a run takes, from the time of the student alone. A teacher that is asked in every step makes one of the
-    three passes that a network of its size would learn by. How long own answers take is not known before."""
+    """How long a run takes, from the time of the student alone; None if that is not known.
+
+    A teacher that is asked in every step makes a forward pass, which is a third of what a network of its size would
+    take to learn. How long it takes to sample own answers is not known before.
+    """
     if seconds is None or args.on_policy:
         return None
-    asked, learning = (each.config.active_parameters() for each in (teacher.model, student))
-    return seconds if args.teacher_top_k else seconds * (1 + asked / (3 * learning))
+    if args.teacher_top_k:
+        return seconds
+    return seconds * (1 + teacher.model.config.active_parameters() / (3 * student.config.active_parameters()))
 
 
 class LiveLessons:

@@ -73,17 +73,18 @@ def mixed_ratios(model, batch: AnswerBatch, machine, reference=None) -> Tensor:
 
 def note(step, batch: AnswerBatch, answers: Answers, entropy: Tensor, beta: float) -> None:
     """Notes what is logged of a micro-batch. A reward is beta times the log-ratio to the reference."""
+    rewards = beta * answers.ratio.detach()
+    logps = answers.policy.detach()
     for name, here in (("chosen", answers.good), ("rejected", ~answers.good)):
-        rewards, logps = ((each.detach() * here).sum() for each in (beta * answers.ratio, answers.policy))
-        step.measure(here.sum(), **{f"rewards/{name}": rewards, f"logps/{name}": logps})
+        sums = {f"rewards/{name}": (rewards * here).sum(), f"logps/{name}": (logps * here).sum()}
+        step.measure(here.sum(), **sums)
     step.measure(batch.records, kl=answers.point * batch.records)
     step.measure(batch.trained, entropy=entropy)
 
 
 def at_the_start(args, settings=None) -> float | None:
     """The loss while policy and reference are the same; None if it depends on the data."""
-    weights = args.desirable_weight, args.undesirable_weight
-    return weights[0] / 2 if weights[0] == weights[1] else None
+    return args.desirable_weight / 2 if args.desirable_weight == args.undesirable_weight else None
 
 
 def record_margin(step) -> None:
@@ -99,15 +100,16 @@ def validate(model, rows, machine, batch_size: int, objective: Callable, beta: f
     objective(answers) -> loss of each answer [R].
     """
 
-    def score(batch: AnswerBatch):
-        found, mixed = compare(model, batch, reference)[0], mixed_ratios(model, batch, machine, reference)
-        return [each.cpu() for each in (found.policy, found.reference, found.good)], mixed.cpu()
+    def score(batch: AnswerBatch) -> list[Tensor]:
+        answers, _ = compare(model, batch, reference)
+        mixed = mixed_ratios(model, batch, machine, reference)
+        return [each.cpu() for each in (answers.policy, answers.reference, answers.good, mixed)]
 
-    every = gathered(over_held_out(model, rows, batch_size, machine, score))
-    found, mixed = zip(*(each for there in every for each in there))
+    by_process = gathered(over_held_out(model, rows, batch_size, machine, score))
+    policy, known, good, mixed = zip(*(found for of_process in by_process for found in of_process))
     point = reference_point(*torch.stack(mixed).sum(0))
-    policy, known, good = map(torch.cat, zip(*found))
-    answers = Answers(policy, known, good, point)
+    good = torch.cat(good)
+    answers = Answers(torch.cat(policy), torch.cat(known), good, point)
     rewards = beta * answers.ratio
     measures = {"val_loss": objective(answers).mean().item(), "val_kl": point.item()}
     for name, here in (("chosen", good), ("rejected", ~good)):
@@ -125,9 +127,13 @@ def choose_weights(args, rows, say) -> None:
     good, bad = (float(rows.passes @ rows.packed.count(good=kind)) for kind in (True, False))
     given = args.desirable_weight, args.undesirable_weight
     proposed = balanced_weights(good, bad)
-    chosen = proposed if given == (None, None) else tuple(1.0 if each is None else each for each in given)
+    if given == (None, None):
+        chosen = proposed
+        why = "balanced" if proposed == (1, 1) else "so that both kinds weigh alike"
+    else:
+        chosen = [1.0 if each is None else each for each in given]
+        why = "as asked"
     args.desirable_weight, args.undesirable_weight = (float(f"{each:.4g}") for each in chosen)
-    why = "as asked" if given != (None, None) else "so that both kinds weigh alike" if chosen != (1, 1) else "balanced"
     say(
         f"answers   {good:,.0f} good, {bad:,.0f} bad in an epoch; weights {args.desirable_weight:g} and"
         f" {args.undesirable_weight:g} ({why})"
