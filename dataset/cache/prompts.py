@@ -8,7 +8,7 @@ train.places.bin      where each of these begins, as offsets
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -85,20 +85,20 @@ class PromptWriter(WriterOfFiles):
     """Writes a stream prompt by prompt."""
 
     def __init__(self, path: Path, dtype: str):
-        self._dtype, self._files, self.size = np.dtype(dtype), [SummedFile(one) for one in _paths(path)], PromptSize()
-        for file in self._files[1::2]:
+        self._dtype = np.dtype(dtype)
+        self._files = [SummedFile(one) for one in _paths(path)]
+        self._ids, self._offsets, self._records, self._places = self._files
+        for file in (self._offsets, self._places):
             file.write(np.array([0], OFFSET).tobytes())
+        self.size = PromptSize()
 
     def add(self, ids: list[int], record: bytes) -> None:
-        size = self.size = replace(
-            self.size,
-            documents=self.size.documents + 1,
-            tokens=self.size.tokens + len(ids),
-            bytes=self.size.bytes + len(record),
-        )
-        written = np.array(ids, self._dtype), np.array([size.tokens], OFFSET), record, np.array([size.bytes], OFFSET)
-        for file, part in zip(self._files, written, strict=True):
-            file.write(bytes(part))
+        size = self.size
+        self.size = PromptSize(size.documents + 1, size.tokens + len(ids), size.bytes + len(record))
+        self._ids.write(np.array(ids, self._dtype).tobytes())
+        self._offsets.write(np.array([self.size.tokens], OFFSET).tobytes())
+        self._records.write(record)
+        self._places.write(np.array([self.size.bytes], OFFSET).tobytes())
 
 
 class PromptEncoder(ExampleEncoder):

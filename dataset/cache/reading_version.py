@@ -14,57 +14,60 @@ from pathlib import Path
 
 from dataset.records.reading import SAVED, TABLES, bytes_of, check_file, files_of
 
+# What in a file asks for the second version, the third, ...: SECOND to SIXTH.
 NAMES = "weight|loss|loss_mask|train|training|label|masked?|train_detail|training_detail|loss_scale|loss_weight"
-NEW = re.compile(rb'"(?:%s|function_call|functions)"\s*:|:\s*null|"prompt"\s*:\s*\[' % NAMES.encode(), re.IGNORECASE)
-NAMES_3 = (
+SECOND = re.compile(rb'"(?:%s|function_call|functions)"\s*:|:\s*null|"prompt"\s*:\s*\[' % NAMES.encode(), re.IGNORECASE)
+NAMES_OF_3 = (
     r"kto_tag|system_prompt|reasoning|thinking|trainable|(?:image|video|audio)s?|weights|[a-z_]*loss(?:es|_[a-z]+)"
     r"|[a-z_]*(?:mask|ignore|skip|learn|supervised|exclude|_train)[a-z_]*"
 )
-VALUES_3 = rb'"label"\s*:\s*(?:0|"(?:true|false|0|1|yes|no|chosen|rejected|good|bad|(?:un)?desirable)")'
-WEIGHTS_3 = rb'"(?:weight|loss_mask|train|training)"\s*:\s*(?:[2-9"\[-]|[01]\d|[01]\.0*[1-9])'
-NEWER = re.compile(rb'"(?:%s)"\s*:|%s|%s' % (NAMES_3.encode(), VALUES_3, WEIGHTS_3), re.IGNORECASE)
-MARK_4 = r"[a-z_]*(?:mask|loss|weight|train|learn|ignore|skip|supervised|exclude)[a-z_]*"
-VALUES_4 = rb'"(?:label|kto_tag)"\s*:\s*"(?:yes|no|good|bad)"'
-NEWEST = re.compile(rb'"%s"\s*:\s*(?:["\[-]|[2-9]|1\d|1\.0*[1-9])|%s' % (MARK_4.encode(), VALUES_4), re.IGNORECASE)
-SEVERAL = re.compile(rb'"(?:rejected[a-z_]*|non_preferred_output)"\s*:\s*\[\s*["\[]', re.IGNORECASE)
+VALUES_OF_3 = rb'"label"\s*:\s*(?:0|"(?:true|false|0|1|yes|no|chosen|rejected|good|bad|(?:un)?desirable)")'
+WEIGHTS_OF_3 = rb'"(?:weight|loss_mask|train|training)"\s*:\s*(?:[2-9"\[-]|[01]\d|[01]\.0*[1-9])'
+THIRD = re.compile(rb'"(?:%s)"\s*:|%s|%s' % (NAMES_OF_3.encode(), VALUES_OF_3, WEIGHTS_OF_3), re.IGNORECASE)
+MARK_OF_4 = r"[a-z_]*(?:mask|loss|weight|train|learn|ignore|skip|supervised|exclude)[a-z_]*"
+VALUES_OF_4 = rb'"(?:label|kto_tag)"\s*:\s*"(?:yes|no|good|bad)"'
+FOURTH = re.compile(
+    rb'"%s"\s*:\s*(?:["\[-]|[2-9]|1\d|1\.0*[1-9])|%s' % (MARK_OF_4.encode(), VALUES_OF_4), re.IGNORECASE
+)
+FIFTH = re.compile(rb'"(?:rejected[a-z_]*|non_preferred_output)"\s*:\s*\[\s*["\[]', re.IGNORECASE)
 # These two together, of which the second stands for records that were always read so.
 HISTORY, ALPACA = re.compile(rb'"history"\s*:', re.IGNORECASE), re.compile(rb'"instruction"\s*:', re.IGNORECASE)
 # The nulls of calls in pairs, whose turns are put together from several lists.
 CALLS, PAIRS = re.compile(rb'"arguments"\s*:\s*\{[^{}]*:\s*null'), re.compile(rb'"(?:chosen|rejected_response)"\s*:')
-RESULTS = re.compile(rb'"(?:\\[nrt]| )*<tool_response>')
+SIXTH = re.compile(rb'"(?:\\[nrt]| )*<tool_response>')
 OVERLAP = 64  # bytes, longer than any of these
 
 
 def reading_version(path: str | Path) -> dict[str, int]:
     """What the key of the file's cache has besides: nothing, or the version of the reading."""
     file_type = check_file(path)
-    has_results = False
+    sixth = False
     if file_type in (*TABLES, SAVED):
         import pyarrow
 
         names = _columns(path, file_type)
-        is_new = file_type != ".parquet" or any(
+        second = file_type != ".parquet" or any(
             any(map(pyarrow.types.is_nested, kinds)) or re.fullmatch(f"{NAMES}|functions", name)
             for name, kinds in names.items()
         )
-        is_newest = any(
-            re.fullmatch(f"{MARK_4}|label|kto_tag", name) and not all(map(pyarrow.types.is_boolean, kinds))
+        fourth = any(
+            re.fullmatch(f"{MARK_OF_4}|label|kto_tag", name) and not all(map(pyarrow.types.is_boolean, kinds))
             for name, kinds in names.items()
         )
-        has_several = any(_has_several(name, kinds) for name, kinds in names.items())
-        is_newer = any(re.fullmatch(f"{NAMES_3}|label", name) for name in names)
-        is_newer |= "history" in names and "instruction" not in names
+        fifth = any(_has_several(name, kinds) for name, kinds in names.items())
+        third = any(re.fullmatch(f"{NAMES_OF_3}|label", name) for name in names)
+        third |= "history" in names and "instruction" not in names
     else:
-        found = dict.fromkeys((NEW, NEWER, NEWEST, SEVERAL, HISTORY, ALPACA, CALLS, PAIRS, RESULTS), False)
+        found = dict.fromkeys((SECOND, THIRD, FOURTH, FIFTH, HISTORY, ALPACA, CALLS, PAIRS, SIXTH), False)
         for file in files_of(path):
             for part in _parts(file):
                 for pattern in [each for each, is_found in found.items() if not is_found]:
                     found[pattern] = pattern.search(part) is not None
-        is_new = found[NEW]
-        is_newer = found[NEWER] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
-        is_newest, has_several, has_results = found[NEWEST], found[SEVERAL], found[RESULTS]
-    version = 6 if has_results else 5 if has_several else 4 if is_newest else 3 if is_newer else 2 if is_new else None
-    return {"reading": version} if version else {}
+        second = found[SECOND]
+        third = found[THIRD] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
+        fourth, fifth, sixth = found[FOURTH], found[FIFTH], found[SIXTH]
+    met = [number for number, is_met in enumerate((second, third, fourth, fifth, sixth), 2) if is_met]
+    return {"reading": max(met)} if met else {}
 
 
 def _has_several(name: str, kinds: list) -> bool:

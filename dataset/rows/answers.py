@@ -92,7 +92,8 @@ def mix(batch: RecordBatch, limit: int) -> list[torch.Tensor]:
     """
     tokens, targets = batch.tokens.numpy(), batch.targets.numpy()
     # Left-over positions are documents of one token each: which token that is does not matter.
-    mixed = np.zeros_like(tokens), np.full_like(targets, IGNORE), np.zeros_like(tokens), np.zeros_like(tokens)
+    new_tokens, new_positions, new_sequences = (np.zeros_like(tokens) for _ in range(3))
+    new_targets = np.full_like(targets, IGNORE)
     for row, here in _spans(targets, batch.ends.numpy()).items():
         prompts = [tokens[row, start : first + 1].tobytes() for _, start, first, _ in here]
         shifts = range(1, max(2, len(here)))
@@ -103,12 +104,13 @@ def mix(batch: RecordBatch, limit: int) -> list[torch.Tensor]:
             _, _, begins, ends = here[i - shifts[best]]
             n = min(first - start + ends - begins, limit)
             span = row, slice(place, place + n)
-            mixed[0][span] = np.concatenate([tokens[row, start : first + 1], tokens[row, begins + 1 : ends]])[:n]
+            new_tokens[span] = np.concatenate([tokens[row, start : first + 1], tokens[row, begins + 1 : ends]])[:n]
             if others[best][i]:
-                mixed[1][row, place + first - start : place + n] = targets[row, begins:ends][: n - (first - start)]
-            mixed[2][span], mixed[3][span] = np.arange(n), record
+                new_targets[row, place + first - start : place + n] = targets[row, begins:ends][: n - (first - start)]
+            new_positions[span] = np.arange(n)
+            new_sequences[span] = record
             place += n
-    return [torch.from_numpy(each) for each in mixed]
+    return [torch.from_numpy(each) for each in (new_tokens, new_targets, new_positions, new_sequences)]
 
 
 def _spans(targets: np.ndarray, last: np.ndarray) -> dict[int, list[tuple[int, int, int, int]]]:

@@ -78,8 +78,10 @@ def pack(lengths: np.ndarray, capacity: int) -> Packing:
             give_back(rows[:full], room - fit * length)
             if last:
                 give_back(rows[full : full + 1], room - last * length)
-            give_back(rows[full + (last > 0) :], room)
-            placed, left = placed + taken, left - taken
+                full += 1
+            give_back(rows[full:], room)
+            placed += taken
+            left -= taken
     by_row = np.argsort(row_of, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(row_of, minlength=rows_begun))])
     return Packing(longest_first[by_row], starts.astype(np.int64))
