@@ -122,7 +122,7 @@ class BlockAttention(torch.autograd.Function):
         return grad_q.view(B, H, T, h), grad_k, grad_v.to(v.dtype).view(B, K, T, h), None
 
 
-@torch.overrides.wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # `model.recomputation` may give it back
+@torch.overrides.wrap_torch_function(lambda q, k, v, mask: (q, k, v))  # so that `model.recomputation` can keep it
 def attend_in_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> list[Tensor]:
     """Output [B K, G, T, h] and weights of each block [B K, G n, end], for q of that shape and k, v [B K, T, h]."""
     groups, G, T, h = q.shape

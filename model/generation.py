@@ -97,13 +97,13 @@ class Decoding:
 
     def __init__(self, model, prompts, steps: int, sampling: Sampling, generator: torch.Generator | None):
         device, B, dtype = model.model.embed_tokens.weight.device, len(prompts), product_type(model)
-        if device.type == "cuda" or B * steps >= 1000:  # on a CPU, fewer tokens are not worth its time and memory
+        if device.type == "cuda" or B * steps >= 1000:  # on a CPU, it does not pay for fewer tokens
             from model.decoding import rearranged
 
             model = rearranged(model, dtype)
         self.model, self.prompts, self.sampling = model, prompts, sampling
         self.generator = generator or new_generator(device)
-        capacity = -(-(max(map(len, prompts)) + steps) // 8) * 8  # kernels of a GPU take no mask of another width
+        capacity = -(-(max(map(len, prompts)) + steps) // 8) * 8  # by eights, as a GPU's kernels want masks
         self.cache = KVCache(model.config, B, capacity, device, dtype)
         self.rows: list[int | None] = list(range(B))
         self.order = torch.arange(B, device=device)  # the same on the device
@@ -132,7 +132,7 @@ class Decoding:
     def read_prompts(self) -> None:
         distinct = list(dict.fromkeys(map(tuple, self.prompts)))
         count, lengths, shared = len(distinct), torch.tensor([len(prompt) for prompt in distinct]), 0
-        if count > 1 and lengths.min() > 16:  # what fewer have in common is not worth a reading of its own
+        if count > 1 and lengths.min() > 16:  # a shorter beginning is not worth reading apart
             from model.repeated import read_shared
 
             shared = read_shared(self, distinct)
@@ -201,7 +201,8 @@ class KVCache:
         positions = self.lengths[: self.rows, None] + torch.arange(count, device=device)
         heads = torch.arange(self.rows * K, device=device).view(self.rows, K, 1)
         self._slots = (heads * self.capacity + positions[:, None]).flatten()  # [B K T]
-        self._seen = self.width if count == 1 and self.longest else end  # no mask hides what is empty at first
+        # The first reading has no mask, which would hide what is empty.
+        self._seen = self.width if count == 1 and self.longest else end
         if self.longest == 0:
             return positions, None
         hidden = torch.arange(self._seen, device=device) > positions[:, None, :, None]

@@ -23,7 +23,7 @@ from dataset.cache.folder import content_hash, file_stamp, open_or_build, read_m
 from dataset.cache.texts import Cache
 from dataset.records.documents import Documents, FormatReader
 from dataset.records.reading import check_file
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from model.text.tokenizer import text_batches
 
 LAYOUT = 3  # to be raised with any change of what is stored, or of which document is held out
@@ -35,8 +35,8 @@ MAX_VALIDATION_BYTES = 2_000_000
 # Bytes of text that a byte of a compressed file may stand for: gzip makes text 2 to 4 times smaller.
 COMPRESSION, PACKED = 4, (".gz", ".bz2", ".xz", ".zst", ".parquet")
 
-# With fewer documents than this, none is held out unless the hash happens to pick one. MOST_KEPT_BACK: answers.
-MIN_DOCUMENTS_TO_HOLD_OUT, MOST_KEPT_BACK = 10, 64
+MIN_DOCUMENTS_TO_HOLD_OUT = 10  # with fewer, none is held out unless the hash happens to pick one
+MOST_KEPT_BACK = 64  # answers to the last prompt, which wait until it is known whether it has to be held out
 
 # Hashes of documents that are kept to find copies: some 15 MB.
 MAX_HASHES = 2**17
@@ -63,8 +63,12 @@ def build_or_open(
     them). Another process that wants the same cache waits, so whoever builds it shows a bar, also for progress=None.
     An exception leaves nothing behind, so neither does Ctrl-C, nor a signal whose handler raises, as those of a run do.
 
-    Raises SproutError for a file, line or disk that cannot be used.
+    Raises SproutError for a file, line or disk that cannot be used, UsageError for settings that cannot.
     """
+    if not 0 <= val_ratio <= 1:
+        raise UsageError(f"--val_ratio must be from 0 to 1, not {val_ratio}")
+    if on_bad_line not in ("stop", "skip"):
+        raise UsageError(f"--on_bad_line must be stop or skip, not {on_bad_line!r}")
     source, cache_dir = Path(source_path), Path(cache_dir)
     encoder = cache_type.encoder(tokenizer)
     file_type = check_file(source)

@@ -22,9 +22,9 @@ class Footprint:
     keeps_attention: bool = False  # whether the attention matrix is kept for the backward pass
     program: int = 0  # bytes that the process takes without a network
     compact: bool | None = False  # --optimizer_memory; None: no, but --fit may choose it
-    adapters: bool = False  # whether compact is only what adapters are added to
+    adapters: bool = False  # whether adapters learn, and only the network under them is compact
     offload: bool = False  # --offload_states
-    rows: int = 1  # of a row of the plan, if that is a group of them
+    rows: int = 1  # that stand for one row of the plan: several where that is a group of answers
     layers: int = 0  # that learn, where those before them are frozen; 0: all
     masked: bool = False  # whether rows hold several documents that do not see each other
     head_learns: bool | None = True  # the head that makes logits; None: a reward model has none
@@ -57,9 +57,9 @@ class Footprint:
     def _activations(self, tokens: int, checkpointing: bool | str) -> int:
         config, d, f, T = self.config, self.config.hidden_size, self.config.intermediate_size, self.row_length
         heads = config.head_dim * (config.num_attention_heads + 2 * config.num_key_value_heads)
-        # Per token and layer: nine float32 copies of the residual stream (itself, each norm's square, factor, result);
-        # in the compute type normed inputs, q, k, v before and after rotation, what attention returns, four activations
-        # as wide as the MLP, rows of experts, sorted and back, and weights of attention, or numbers made of its mask.
+        # Per token and layer, in float32: nine copies of the residual stream (itself; each norm's square, factor and
+        # result). In the compute type: the normed inputs; q, k and v before and after rotation; what attention returns;
+        # four activations as wide as the MLP; rows sorted by expert, and back; attention weights, or else its mask.
         sorted_rows = 3 * d * getattr(config, "num_experts_per_tok", 0)
         seen = T if self.masked else 0
         if self.keeps_attention:

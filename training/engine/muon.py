@@ -27,7 +27,7 @@ def orthogonalize(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
         x = x.mT.contiguous()  # X'X, of the size of the shorter side, is fastest for a tall X that lies row by row
     x = x / (torch.linalg.matrix_norm(x.float(), keepdim=True) + 1e-7).to(x.dtype)
     if x.shape[1] >= TALL * x.shape[2] and x.dtype == torch.float32 and x.device.type == "cpu":
-        x = x @ _product_of_steps(x.mT @ x, steps)  # more products of X'X, but none of X until here
+        x = x @ _product_of_steps(x.mT @ x, steps)  # this takes more products of X'X, and a single one of X
     else:
         for _ in range(steps):
             gram = x.mT @ x

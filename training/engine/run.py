@@ -87,7 +87,7 @@ class Run:
                 self.metrics.close()
             if self.output:
                 self.output.release()
-            self.machine.stop(failed=isinstance(error, Exception))  # a signal is none
+            self.machine.stop(failed=isinstance(error, Exception))  # Interrupted is none
 
     def begin(
         self,

@@ -135,7 +135,7 @@ class Step:
             raise RuntimeError("a step is one update: a second one would use the gradients of the first")
         machine, state = self._machine, self._state
         asked, results = machine.interrupts.received is not None, {}
-        for name in sorted(self._updaters, key=lambda name: name == MAIN):  # last: a critic that diverges ends all
+        for name in sorted(self._updaters, key=lambda name: name == MAIN):  # MAIN last: a critic may diverge
             measures = self._measures if name == MAIN else None
             results[name] = self._updaters[name].update(self._rate_factor, measures, asked)
         self._updates_left, result = 0, results[MAIN]

@@ -130,19 +130,16 @@ class Events:
         seconds, rest = divmod(time.time_ns(), 10**9)  # the viewer reads files in the order of their names
         name = f"events.out.tfevents.{seconds:010d}.{socket.gethostname()}.{os.getpid()}.{rest:09d}"
         self._file = Appending(folder / name)
-        self._add(file_version="brain.Event:2")
+        self.add(file_version="brain.Event:2")
         if purge_step is not None:
-            self._add(step=purge_step, session_log=SessionLog(status=SessionLog.START))
+            self.add(step=purge_step, session_log=SessionLog(status=SessionLog.START))
         self.flush()
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        self._add(step=step, summary=self._summary.scalar(name, value))
+        self.add(step=step, summary=self._summary.scalar(name, value))
 
-    def histogram(self, name: str, values, step: int) -> None:
-        """values: a tensor on the CPU."""
-        self._add(step=step, summary=self._summary.histogram(name, values.numpy(), bins=64))
-
-    def _add(self, **content) -> None:
+    def add(self, **content) -> None:
+        """Adds an event; content: the fields of TensorBoard's `Event`."""
         self._records.write(self._event(wall_time=time.time(), **content).SerializeToString())
 
     def flush(self) -> None:

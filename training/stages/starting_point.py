@@ -33,7 +33,7 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
         config = config.replace(
             pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id
         )
-        if hasattr(os, "sysconf"):  # Windows never grants more memory than it has
+        if hasattr(os, "sysconf"):  # not on Windows, which unlike Linux refuses memory that it does not have
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             if 4 * config.num_parameters() > memory:
                 from training.stages.changes import too_large
