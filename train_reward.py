@@ -73,10 +73,11 @@ def main(argv=None):
         plan = plan_for(args, machine, model, rows, origin, base_rates=None if args.lora else LEARNING_RATE)
         model.to(machine.device)
         optimizers = optimizers_for(model, args, plan.learning_rate, machine)
-        identity, description = identity_of(rows, validation), describe_rows(rows)
-        records = plan.per_step(rows.packed.records_kept)
+        identity = identity_of(rows, validation)
+        description = describe_rows(rows)
+        count = plan.per_step(rows.packed.records_kept)
         run.more_facts = lambda: measured_spread(model, rows, machine, plan.batch_size).facts()
-        run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=records)
+        run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=count)
 
         for step in run.steps():
             for batch in step.micro_batches(rows):

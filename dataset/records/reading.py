@@ -146,14 +146,13 @@ def lines_of(path: str, progress: Callable[[int], None] | None = None) -> Iterat
 
 def _decoded(path: str, lines: Iterator) -> Iterator[tuple[int, str] | BadLine]:
     for item in lines:
-        text = item if isinstance(item, BadLine) else _decode(path, *item)
-        yield text if isinstance(text, BadLine) else (item[0], text)
+        yield item if isinstance(item, BadLine) else _decode(path, *item)
 
 
-def _decode(path: str, number: int, line: bytes) -> str | BadLine:
+def _decode(path: str, number: int, line: bytes) -> tuple[int, str] | BadLine:
     if not (number == 1 and OTHER_FILES.match(line)) and b"\0" not in line:
         with contextlib.suppress(UnicodeDecodeError):
-            return line.decode("utf-8")
+            return number, line.decode("utf-8")
     from dataset.records.odd_lines import no_text  # good lines do not load it
 
     return no_text(path, number, line)

@@ -51,12 +51,17 @@ def changes_since(saved: dict, expected: dict, out_dir: Path, allow_changed: boo
     known = before | {name: value for name, value in now.items() if value}
     changed = [name for name in known if before.get(name) != now.get(name)]
     refused = _refused(changed, before, now, is_rated=any(saved.get("kept") or ()))
-    as_before, of_data = _steps_as_before(changed, before, now), ""
+    as_before = _steps_as_before(changed, before, now)
+    of_data = ""
     if {"data.training", "data.validation"} & set(changed):
         of_data = "; give the data as they were, or start without --resume"
     if changed and not allow_changed:
-        hint = as_before and f"{as_before} and --allow_changed" if {*refused} <= {*ROWS_OF_A_STEP} else ""
-        hint = of_data or hint or ("" if refused else "; --allow_changed goes on all the same")
+        if of_data:
+            hint = of_data
+        elif as_before and set(refused) <= set(ROWS_OF_A_STEP):
+            hint = f"{as_before} and --allow_changed"
+        else:
+            hint = "" if refused else "; --allow_changed goes on all the same"
         found = _described(changed, before, now, out_dir)
         raise UsageError(f"--resume would not continue the same run: {found}{hint}")
     if refused:
