@@ -5,8 +5,9 @@ from pathlib import Path
 
 from model.config import TransformerConfig, preset
 from model.errors import UsageError
-from model.files.loading import load_model
+from model.files.loading import Loaded, load_model
 from model.files.state_dict import Contradiction
+from model.transformer import Transformer
 from training.engine import distributed
 from training.stages.arguments import size_overrides
 from training.stages.resumed_start import start_of_run
@@ -19,8 +20,11 @@ SHAPE = (
 ).split()
 
 
-def opened(args, source: str) -> tuple:
-    """Network, tokenizer, and the fields of `starting_point.Origin`. Raises as `starting_point`."""
+def opened(args, source: str) -> tuple[Transformer, Loaded, str]:
+    """The network that the run begins with, the weight that it was made of, and that in words, with what was changed.
+
+    Raises as `starting_point`.
+    """
     only = getattr(args, "train_only", None)
     if only and source in (None, "none"):
         raise UsageError("--train_only embeddings goes on with a network that is trained: give it with --from_weight")
@@ -57,7 +61,7 @@ def opened(args, source: str) -> tuple:
         from training.stages.new_rows import train_new_rows
 
         description += f"; {train_new_rows(model, loaded.new_tokens, args)}"
-    return model, loaded.tokenizer, (description, loaded.stage, loaded.source, loaded.imported)
+    return model, loaded, description
 
 
 def warn_of_its_run(path: str | Path, what: str) -> None:

@@ -29,22 +29,22 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
     source = args.weight_path or args.from_weight
     if source in (None, "none") and not getattr(args, "train_only", None):  # "none" is MiniMind's word
         tokenizer = Tokenizer.load(args.tokenizer_path)
-        config = new_config(args, tokenizer.vocab_size)
-        config = config.replace(
-            pad_token_id=tokenizer.pad_id, bos_token_id=tokenizer.bos_id, eos_token_id=tokenizer.eos_id
-        )
+        ids = {"pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.bos_id, "eos_token_id": tokenizer.eos_id}
+        config = new_config(args, tokenizer.vocab_size).replace(**ids)
         if hasattr(os, "sysconf"):  # not on Windows, which unlike Linux refuses memory that it does not have
             memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             if 4 * config.num_parameters() > memory:
                 from training.stages.changes import too_large
 
                 raise too_large(config, memory)
-        model, origin = Transformer(config), Origin("a new network")
+        model = Transformer(config)
+        origin = Origin("a new network")
     else:
         from training.stages.given_weight import opened  # a new network does not load it
 
-        model, tokenizer, fields = opened(args, source)
-        origin = Origin(*fields)
+        model, loaded, description = opened(args, source)
+        tokenizer = loaded.tokenizer
+        origin = Origin(description, loaded.stage, loaded.source, loaded.imported)
     if args.max_seq_len > model.config.max_position_embeddings:
         fixed = model.config.model_type == "gpt2" or model.config.rope_scaling is not None
         stretch = "" if fixed else ", or extend a trained network with --rope_scaling_factor"
