@@ -39,7 +39,8 @@ def parse_arguments(argv=None):
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="grpo")
     parser.set_defaults(compile="off")  # answers have other lengths in every step
-    args = refuse_contradictions(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    refuse_contradictions(args)
     refuse_unused(parser, args, args.loss_type)
     if args.max_turns != parser.get_default("max_turns") and not args.tools:
         raise UsageError("--max_turns is for answers with tools: give --tools, or leave it out")

@@ -38,7 +38,9 @@ def parse_arguments(argv=None):
     add_optimization_arguments(parser, optimizer="adamw", weight_decay=0.0)
     add_run_arguments(parser, weight_name="ppo")
     parser.set_defaults(compile="off")  # answers have other lengths in every step
-    return refuse_contradictions(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    refuse_contradictions(args)
+    return args
 
 
 LEARNING_RATE = {"imported": {"adamw": 1e-6, "muon": 1e-5}, "ours": {"adamw": 5e-5, "muon": 2.5e-4}}

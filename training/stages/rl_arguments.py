@@ -100,8 +100,8 @@ def add_ppo_arguments(parser: StageParser) -> None:
     flag("--stop_cut", NOTHING, type=share, default=0.3, metavar="X", help="stop if more are truncated (%(default)g)")
 
 
-def refuse_contradictions(args):
-    """The flags, unchanged. Raises `UsageError` for flags that contradict each other."""
+def refuse_contradictions(args) -> None:
+    """Raises `UsageError` for flags that contradict each other."""
     if getattr(args, "group_size", None) == 1:
         raise UsageError("--group_size 1 compares an answer with no other, so nothing is learned: give 2 or more")
     if args.max_new_tokens >= args.max_seq_len:
@@ -116,4 +116,3 @@ def refuse_contradictions(args):
         raise UsageError("--kl_target scales --kl_coef, which is 0 and would stay 0: begin with one above 0")
     if getattr(args, "ptx_path", None) and not args.ptx_weight:
         raise UsageError("--ptx_path is for --ptx_weight, which is 0")
-    return args
