@@ -105,9 +105,9 @@ def main(argv=None):
         optimizers = optimizers_for(model, args, plan.learning_rate, machine)
         identity = identity_of(rows, validation, teacher=lessons.name)
         description = describe_rows(rows) | {"kind": "distillation"}
+        renderer = ChatRenderer(tokenizer)
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=description)
 
-        renderer = ChatRenderer(tokenizer)
         for step in run.steps():
             on_policy = is_on_policy(args.seed, step.index, args.on_policy)
             combine = objective_of_own_answers if on_policy else objective
