@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.sample.files import sample_path, version
+from inference.growing_file import progress_of
 from model.config import preset
 from model.disk import write_atomically
 from model.earlier import move_to_earlier
@@ -75,7 +76,8 @@ class Place:
         asking = ("--data_path", self.sample(questions), "--answers", "--json", "--max_new_tokens", str(max_new_tokens))
         saving = ("--save_answers", str(answers)) if keep else ()
         command = ("eval_model.py", *flags.split(), *self.where, *asking, *saving)
-        return Stage(title, command, result, capture=True, leaves=answers if keep else None)
+        kept = {"leaves": answers, "resume": progress_of(str(answers))} if keep else {}
+        return Stage(title, command, result, capture=True, **kept)
 
 
 class Done:
@@ -144,8 +146,8 @@ def perform(stage: Stage, done: Done) -> None:
     resumes = done.was_begun(stage)
     if not resumes:
         done.begin(stage)
-    written = [stage.result, *([stage.leaves] if stage.leaves else [])] if stage.capture else []
-    if there := [path for path in written if path.exists()]:
+    written = (stage.result, stage.leaves, stage.resume) if stage.capture and not resumes else ()
+    if there := [path for path in written if path and path.exists()]:
         move_to_earlier(there, stage.result.parent, stage.result.stem)
     printed = call((*stage.command, *(("--resume",) if resumes else ())), capture=stage.capture)
     if stage.capture:
