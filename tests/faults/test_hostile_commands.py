@@ -91,6 +91,14 @@ def test_a_folder_that_may_not_be_written(place, tmp_path, script, flag):
     assert ended.code == 1 and str(tmp_path / "closed") in ended.sentence
 
 
+def test_a_link_to_itself_is_named(place, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for flag in ("--save_dir", "--weight_path"):
+        words = {"--weight_path": place / "start.pth", "--save_dir": tmp_path / "x"} | {flag: tmp_path / "loop"}
+        ended = python("scripts/export_hf.py", *(each for pair in words.items() for each in pair))
+        assert ended.code and str(tmp_path / "loop") in ended.sentence
+
+
 def test_what_the_machine_refuses_is_a_sentence(place, monkeypatch):
     """More memory than there is, and a path that fails only when it is used."""
     refusals = {
