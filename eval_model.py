@@ -126,8 +126,8 @@ def examine(args, loaded, device, toolbox) -> None:
         if toolbox:
             from inference.tools.answering import answer_all_with_tools, calls_in_words
 
-            def answer(some, note):
-                return answer_all_with_tools(loaded.model, some, renderer, toolbox, note=note, **settings)
+            settings |= {"renderer": renderer, "toolbox": toolbox}
+            answer = partial(answer_all_with_tools, loaded.model, **settings)
         else:
             ends = {"end_ids": loaded.tokenizer.end_ids | {renderer.end_id}, "to_the_end": file is not None}
 
