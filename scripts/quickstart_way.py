@@ -15,6 +15,7 @@ from model.config import preset
 from model.disk import write_atomically
 from model.earlier import move_to_earlier
 from model.errors import SproutError
+from model.json_text import json_text
 from training.report.description import duration
 from training.report.going_on import command_to_go_on, in_words
 
@@ -117,7 +118,7 @@ class Done:
 
     def _write(self, stage: Stage, state: str) -> None:
         self._states[stage.title] = [state, *self._mark(stage)]
-        content = json.dumps(self._states, ensure_ascii=False, indent=1).encode()
+        content = json_text(self._states, indent=1).encode()
         write_atomically(self._path, lambda file: file.write(content))
 
 

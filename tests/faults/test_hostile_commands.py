@@ -157,6 +157,30 @@ def test_paths_with_spaces_and_chinese_characters_work(place, tmp_path):
     python_ok("dataset.preview", home / "对 话.jsonl", "--tokenizer_path", home / "词 表")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the file system has to take any bytes as a name")
+def test_paths_that_are_not_utf_8_work(place, tmp_path):
+    """As folders named on a Chinese Windows are where their disk is mounted elsewhere."""
+    home = tmp_path / os.fsdecode("我的模型".encode("gbk"))
+    home.mkdir()
+    for name in ("a.jsonl", "chat_a.jsonl", "start.pth"):
+        shutil.copy(place / name, home / name)
+    shutil.copytree(place / "tokenizer", home / "tokenizer")
+    flags = [*Workshop(place).command("out", "--max_steps", "2"), "--data_path", home / "a.jsonl"]
+    flags += ["--tokenizer_path", home / "tokenizer", "--out_dir", home / "out"]
+    python_ok("train_pretrain.py", *flags)
+    python_ok("train_pretrain.py", *flags, "--max_steps", "4", "--resume", "--allow_changed")
+    assert load_model(home / "out" / "pretrain_32.pth").facts["step"] == 4
+    lora = Workshop(place, "lora").command("out", "--max_steps", "1", "--max_seq_len", "64", data=("chat_a.jsonl",))
+    python_ok("train_lora.py", *lora, "--from_weight", home / "start.pth", "--out_dir", home / "out")
+    adapters = home / "out" / "lora" / "lora_32.pth"
+    python_ok("scripts/merge_lora.py", "--lora", adapters, "--peft", home / "peft", "--out_dir", home / "out")
+    base = json.loads((home / "peft" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == str(home / "peft_base")
+    python_ok("scripts/report.py", home / "out")
+    texts = ("--data_path", home / "a.jsonl", "--out_dir", home / "compared")
+    python_ok("scripts/compare_tokenizers.py", home / "tokenizer", home / "out" / "pretrain_32.pth", *texts)
+
+
 def python_ok(*words):
     ended = python(*words)
     assert ended.code == 0, ended.err
