@@ -19,6 +19,8 @@ Lines of a pipe or a file are answered one after the other. With --prompt or --a
 import io
 import os
 import sys
+from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -32,6 +34,7 @@ from inference.arguments import (
     add_weight_arguments,
     refuse_contradictions,
 )
+from inference.growing_file import GrowingFile, refuse_taken
 from inference.terminal import figures_in_words, in_terminal, is_piped_in, piped_lines, say, typed_lines
 from model.json_text import json_text
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
@@ -44,6 +47,8 @@ def parse_arguments(argv=None):
     add_sampling_arguments(parser)
     args = parser.parse_args(argv)
     refuse_contradictions(args)
+    if args.save_answers:
+        refuse_taken("--save_answers", args.save_answers, args.resume)
     return args
 
 
@@ -106,21 +111,32 @@ def score(args, loaded, device) -> None:
 
 def examine(args, loaded, device, toolbox) -> None:
     """Prints how often the network gives exactly the last answer of a conversation in a file."""
-    from inference.answer_report import accuracies, save_answers, table, wrong_answers
-    from inference.exact_match import answer_file
+    from dataset.rendering import ChatRenderer
+    from inference.answer_report import accuracies, table, wrong_answers
+    from inference.exact_match import answer_all, read_questions
+    from inference.saved_answers import answer_in_parts
+    from inference.writer import ready_to_generate
 
+    renderer = ChatRenderer(loaded.tokenizer)
+    questions = read_questions(args.data_path, renderer, toolbox.schemas if toolbox else (), args.format)
     settings = {"max_new_tokens": args.max_new_tokens, "batch_size": args.batch_size or ANSWERED_AT_ONCE}
-    settings |= {"dtype": args.dtype, "format_name": args.format}
-    if toolbox:
-        from inference.tools.answering import answer_file_with_tools, calls_in_words
+    with saving(args, renderer, loaded, toolbox) as file:
+        precision = ready_to_generate(loaded.model, device, args.dtype)
+        settings |= {"precision": precision, "vocabulary": loaded.writable}
+        if toolbox:
+            from inference.tools.answering import answer_all_with_tools, calls_in_words
 
-        questions, answers, episodes = answer_file_with_tools(loaded, args.data_path, device, toolbox, **settings)
-        say(calls_in_words(episodes))
-    else:
-        whole = args.save_answers is not None
-        questions, answers = answer_file(loaded, args.data_path, device, to_the_end=whole, **settings)
-    if args.save_answers:
-        save_answers(args.save_answers, questions, answers)
+            settings |= {"renderer": renderer, "toolbox": toolbox}
+            answer = partial(answer_all_with_tools, loaded.model, **settings)
+        else:
+            ends = {"end_ids": loaded.tokenizer.end_ids | {renderer.end_id}, "to_the_end": file is not None}
+
+            def answer(some, note):
+                return answer_all(loaded.model, loaded.tokenizer, some, note=note, **ends, **settings), Counter()
+
+        answers, counts = answer_in_parts(questions, answer, settings["batch_size"], file)
+    if toolbox:
+        say(calls_in_words(counts, len(answers)))
     positions = loaded.model.config.max_position_embeddings
     if too_long := sum(len(question.prompt) >= positions for question in questions):
         say(f"questions that fill the {positions:,} positions of the network, and so count as wrong: {too_long:,}")
@@ -130,6 +146,23 @@ def examine(args, loaded, device, toolbox) -> None:
         print(line, file=sys.stderr if args.json else sys.stdout)
     result = accuracies(questions, answers)
     print_result(args, loaded, result, "\n".join(table(result)))
+
+
+def saving(args, renderer, loaded, toolbox):
+    """The file of --save_answers as a context, or None where there is none to write.
+
+    Its identity is what --resume has to find unchanged, in words that messages can use; the questions themselves are
+    compared one by one.
+    """
+    if not args.save_answers:
+        return nullcontext()
+    from model.fingerprint import fingerprint
+
+    weights, tokenizer = fingerprint(loaded.model, adapters=True), loaded.tokenizer.fingerprint
+    identity = {"network": f"{weights} {loaded.model.config} {tokenizer} {renderer.variant}"}
+    identity |= {f"--{name}": getattr(args, name) for name in ("lora_scale", "max_new_tokens", "dtype")}
+    identity["--tools"] = toolbox.identity if toolbox else None
+    return GrowingFile(args.save_answers, identity, args.resume, "--save_answers")
 
 
 def print_result(args, loaded, result: dict, words: str) -> None:

@@ -32,6 +32,9 @@ def exit_code_of(error: BaseException) -> int | None:
         else:
             return None
         return 1
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib before Python 3.13
+        _say(f"{error}: check the path, a link in it leads to itself")
+        return 1
     if isinstance(error, (MemoryError, RuntimeError)) and _is_out_of_memory(error):
         reason = str(error).splitlines()[0] if str(error) else "no reason is given"
         _say(

@@ -10,6 +10,8 @@ import re
 import warnings
 from collections.abc import Sequence
 
+from model.errors import on_one_line
+
 COLOURS = ("#2e7d4f", "#c0603a", "#3b6ea8", "#b08a1e", "#8659a3", "#4fa3a0", "#a8496b", "#7a7a7a")
 IN_THE_DARK = ("#5fc48a", "#e8916b", "#7fb2ec", "#dcb64d", "#bd93dd", "#72cfcb", "#e07fa3", "#a6a6a6")
 FONTS = "'DejaVu Sans', Arial, sans-serif"  # of pictures: what matplotlib measures texts with, then what a browser has
@@ -84,7 +86,7 @@ def svg(figure, salt: str, label: str | None = None) -> str:
     import matplotlib
 
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt, "text.color": INK}):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": on_one_line(salt), "text.color": INK}):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph")  # the browser has the letters
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)

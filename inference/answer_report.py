@@ -1,13 +1,10 @@
-"""Reports on the answers to the questions of a file: accuracies, a table, the wrong answers, a file of all."""
+"""Reports on the answers to the questions of a file: accuracies, a table, the wrong answers."""
 
-import json
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 
 from inference.exact_match import Answer, Question
 from inference.thoughts import conclusion, take_apart
-from model.disk import sweep_temporaries, write_atomically
 
 SHOWN_CHARACTERS = 300  # characters shown of a question
 
@@ -71,24 +68,3 @@ def wrong_answers(questions: Sequence[Question], answers: Sequence[Answer], coun
         lines.append(f"  right   {conclusion(question.right)!r}")
         lines.append(f"  wrong   {said.answer!r}" + ("" if answer.ended or not said.thought_ended else " ..."))
     return lines
-
-
-def save_answers(path: str | Path, questions: Sequence[Question], answers: Sequence[Answer]) -> None:
-    """Writes a line of JSON for each question, all of them or none. Raises `SproutError` if they cannot be written.
-
-    {"question", "right": the right answer, "answer", "thought" if there is one, "thought_ended": false if it has no
-    end, "ended": whether the network ended its answer, "correct", "skill" and "language" if the record names them}
-    """
-    lines = []
-    for question, answer in zip(questions, answers, strict=True):
-        said = take_apart(answer.text)
-        fields = {"question": question.asked, "right": conclusion(question.right), "answer": said.answer}
-        if said.thought is not None:
-            fields |= {"thought": said.thought} | ({} if said.thought_ended else {"thought_ended": False})
-        fields |= {"ended": answer.ended, "correct": answer.correct}
-        labels = {"skill": question.skill, "language": question.language}
-        fields |= {name: label for name, label in labels.items() if label is not None}
-        lines.append(json.dumps(fields, ensure_ascii=False) + "\n")
-    content = "".join(lines).encode("utf-8")
-    sweep_temporaries(Path(path).parent)
-    write_atomically(path, lambda file: file.write(content))

@@ -44,6 +44,7 @@ def add_task_arguments(parser) -> None:
     group.add_argument("--answers", action="store_true", help="with --data_path: greedy answers, by exact match")
     group.add_argument("--show", type=count, default=0, metavar="N", help="with --answers: show N wrong ones")
     group.add_argument("--save_answers", metavar="FILE", help="with --answers: each of them, whole, as lines of JSON")
+    group.add_argument("--resume", action="store_true", help="with --save_answers: go on with an interrupted run")
     group.add_argument("--json", action="store_true", help="with --data_path: the result as a line of JSON")
     group.add_argument(
         "--max_seq_len",
@@ -121,8 +122,8 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--show N shows wrong answers of --answers, which is not given")
     if args.save_answers and not args.answers:
         raise UsageError("--save_answers FILE keeps what --answers finds, which is not given")
-    if args.save_answers:
-        refuse_existing("--save_answers", args.save_answers)
+    if args.resume and not args.save_answers:
+        raise UsageError("--resume goes on with the file of --save_answers, which is not given")
     if not args.think and (args.data_path or args.model_mode == 0):
         raise UsageError("--no_think hides thoughts of a chat: give --model_mode 1 or more, and no --data_path")
     if args.tools and not args.answers and (args.data_path or args.model_mode == 0):

@@ -17,14 +17,10 @@ from dataset.records.conversations import CHAT, Conversation
 from dataset.records.documents import Document
 from dataset.records.kinds import only
 from dataset.records.measured import all_documents, at_line
-from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
 from inference.grading import grade, is_marked_number
 from inference.thoughts import THINK, conclusion, take_apart
-from inference.writer import ready_to_generate
-from model.device import Device
 from model.errors import SproutError, on_one_line
-from model.files.loading import Loaded
 from model.generation import generate_batch
 from model.sampling import GREEDY
 
@@ -68,39 +64,6 @@ class Answer:
     def lost_in_thought(self) -> bool:
         """Whether it began with a thought that never ended."""
         return not take_apart(self.text).thought_ended
-
-
-def answer_file(
-    loaded: Loaded,
-    path: str | Path,
-    device: Device,
-    *,
-    max_new_tokens: int,
-    batch_size: int,
-    dtype: str = "auto",
-    to_the_end: bool = False,
-    format_name: str | None = None,
-) -> tuple[list[Question], list[Answer]]:
-    """The questions of a chat file, and the network's answers to them; see `answer_all`.
-
-    format_name: of its records, as --format gives it. The network is changed in place and can then only generate.
-    Raises `SproutError` for a file that cannot be used.
-    """
-    renderer = ChatRenderer(loaded.tokenizer)
-    questions = read_questions(path, renderer, format_name=format_name)
-    precision = ready_to_generate(loaded.model, device, dtype)
-    answers = answer_all(
-        loaded.model,
-        loaded.tokenizer,
-        questions,
-        end_ids=loaded.tokenizer.end_ids | {renderer.end_id},
-        max_new_tokens=max_new_tokens,
-        batch_size=batch_size,
-        precision=precision,
-        to_the_end=to_the_end,
-        vocabulary=loaded.writable,
-    )
-    return questions, answers
 
 
 def read_questions(
@@ -190,10 +153,12 @@ def answer_all(
     precision: Callable[[], AbstractContextManager] = nullcontext,
     to_the_end: bool = False,
     vocabulary: int = 0,
+    note: Callable[[int], None] = lambda again: None,
 ) -> list[Answer]:
-    """The network's greedy answer to each question, `batch_size` at a time, with a progress bar.
+    """The network's greedy answer to each question, `batch_size` at a time.
 
-    vocabulary: as for `Sampling`.
+    model: ready to generate (`inference.writer.ready_to_generate`), which returns `precision`. vocabulary: as for
+    `Sampling`. note: called for each answer, with 1 if its question is asked again, with 0 if that is all.
 
     Unless `to_the_end` is set, an answer stops as soon as it is surely wrong: first, all get as many tokens as the
     right ones have; then those that may still become right get `max_new_tokens`. So a network that never ends its
@@ -203,7 +168,9 @@ def answer_all(
     answers = [Answer("", False, False)] * len(questions)
     todo = [i for i in range(len(questions)) if len(questions[i].prompt) < positions]
     todo.sort(key=lambda i: -len(questions[i].prompt))  # longest first: out of memory shows at once
-    with bar_over(len(todo), "answering", " questions") as bar, precision():
+    for _ in range(len(questions) - len(todo)):
+        note(0)
+    with precision():
         for patient in (True,) if to_the_end else (False, True):
             unfinished = []
             while todo:
@@ -218,10 +185,9 @@ def answer_all(
                 for i, ids in zip(few, written, strict=True):
                     text, ended = tokenizer.decode(ids), ids[-1] in end_ids
                     answers[i] = Answer(text, ended, ended and questions[i].is_answered_by(text))
-                    if not ended and limit < max_new_tokens and questions[i].may_be_answered_by(text):
-                        unfinished.append(i)
-                        bar.total += 1  # it comes again; not to count it now would make the time left far too long
-                    bar.update(1)
+                    again = not ended and limit < max_new_tokens and questions[i].may_be_answered_by(text)
+                    unfinished += [i] * again
+                    note(int(again))
             todo = unfinished
     return answers
 

@@ -23,15 +23,16 @@ class GrowingFile:
     """JSON lines at `path`, a context; without an exception its progress is removed, since the run has ended.
 
     identity: what a run that goes on must find as it was, by the words that messages use. resume: whether to go on;
-    where there is nothing to go on with, a run begins. flag: the one that names `path`. After an exception both files
-    stay, unless they say nothing, and how to go on is said.
+    where there is nothing to go on with, a run begins. flag: the one that names `path`. replaces: a run that begins
+    takes the place of one that did not end. After an exception both files stay, unless they say nothing, and how to go
+    on is said.
 
     Attributes: `done`, the inputs that earlier parts dealt with; `counts`, what became of them; `records` in the file.
     Raises `UsageError` for a file that is there and not gone on with, and for another identity; `SproutError` for files
     that are damaged or that another run writes.
     """
 
-    def __init__(self, path: str, identity: dict, resume: bool, flag: str = "--save_file"):
+    def __init__(self, path: str, identity: dict, resume: bool, flag: str = "--save_file", replaces: bool = False):
         self.path, self._progress, self._identity, self._flag = Path(path), progress_of(path), identity, flag
         self.done, self.records, self.counts = 0, 0, Counter()
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +43,8 @@ class GrowingFile:
             if goes_on:
                 self._go_on()
             else:
+                if replaces and self._progress.exists():
+                    self._file.truncate(0)
                 self._begin()
         except BaseException:
             self._file.close()
@@ -52,7 +55,7 @@ class GrowingFile:
         try:
             file = open(self.path, mode, buffering=0)
         except FileNotFoundError as error:
-            raise self._damaged() from error
+            raise self.damaged() from error
         if not take(file.fileno(), self.path) or not _is_at(file, self.path):
             file.close()
             raise SproutError(f"another run writes {self.path}: wait for it, or choose another {self._flag}")
@@ -76,9 +79,9 @@ class GrowingFile:
             self.counts = Counter(known["counts"])
             whole = length <= os.fstat(self._file.fileno()).st_size
         except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise self._damaged() from error
+            raise self.damaged() from error
         if not whole:
-            raise self._damaged()
+            raise self.damaged()
         if identity != self._identity:
             other = next((name for name in self._identity if identity.get(name) != self._identity[name]), "settings")
             raise UsageError(
@@ -87,7 +90,7 @@ class GrowingFile:
         self._file.truncate(length)
         self._file.seek(length)
 
-    def _damaged(self) -> SproutError:
+    def damaged(self) -> SproutError:
         return SproutError(f"{self.path} is not as its run left it: remove it and {self._progress}, and begin anew")
 
     def earlier(self) -> Iterator[str]:
@@ -104,6 +107,12 @@ class GrowingFile:
         self.done, self.records, self.counts = self.done + inputs, self.records + len(records), self.counts + counts
         os.fsync(self._file.fileno())
         self._note(self._file.tell())
+
+    def forget(self) -> None:
+        """Drops all records, since a result that has them is written: both files are removed at the end."""
+        self.done, self.records, self.counts = 0, 0, Counter()
+        self._note(0)
+        self._file.truncate(0)
 
     def _note(self, length: int) -> None:
         known = {"run": self._identity, "bytes": length, "done": self.done, "records": self.records}

@@ -34,6 +34,8 @@ def find_weight(
     if not found and not (in_folder and not _is_path(source)):
         # Unlike Path.exists, os.path.exists does not raise for an invalid name.
         if os.path.exists(source) or (not in_folder and source and os.path.exists(previous_path(Path(source)))):
+            if os.path.exists(source) and not (os.path.isfile(source) or os.path.isdir(source)):
+                raise UsageError(f"{source} is a pipe or a device, and a weight is a file or a folder: name one")
             return source  # where a file is damaged or missing, the save before it is read
     if in_folder:
         return in_folder[0]

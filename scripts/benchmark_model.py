@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import add_switch, count, positive_int
 from inference.arguments import WEIGHT_NAMES, add_weight_arguments, refuse_scale_of_nothing
+from inference.growing_file import GrowingFile
 from inference.replaced import has_keys, refuse_inputs, refuse_strangers
 from inference.terminal import say
 from model.errors import UsageError
@@ -54,6 +55,7 @@ def parse_arguments(argv=None):
         default=True,
     )
     group.add_argument("--save_file", metavar="FILE", help="the result (<out_dir>/benchmark/<weight>.json)")
+    group.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     modes = ", ".join(f"{mode} {name}" for mode, name in enumerate(WEIGHT_NAMES))
     weight = add_weight_arguments(parser)
     weight.add_argument("--model_mode", type=int, choices=range(len(WEIGHT_NAMES)), default=0, help=f"{modes} (0)")
@@ -70,12 +72,12 @@ def main(argv=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
     from inference.benchmark.report import as_json, remarks, table
-    from inference.benchmark.running import Settings, prepare, run_task, score_task
+    from inference.benchmark.running import Settings, prepare, run_in_parts, score_task
     from inference.benchmark.tasks import read_tasks
     from inference.weights import name_of, open_network, positions_read
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
-    from model.disk import sweep_temporaries, write_atomically
+    from model.disk import write_atomically
     from model.files.writable import refuse_unwritable
 
     # Refuse what cannot be done before the network is read
@@ -107,28 +109,33 @@ def main(argv=None) -> None:
     unfinished = path.with_name(f"{path.stem}.unfinished.json")
     refuse_replacing(args, unfinished)
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep_temporaries(path.parent)
     try:
-        for task in tasks:
-            if task.form.until:
-                precision = ready_to_generate(loaded.model, device, args.dtype)
-            settings = replace(settings, precision=precision)
-            outcomes = run_task(task, loaded.model, loaded.tokenizer, settings, requests.pop(task.name))
-            for remark in remarks(task, outcomes):
-                say(remark)
-            scores = score_task(task, outcomes)
-            rows += [(task.name, score) for score in scores]
-            found = overlaps.get(task.name)
-            if found:
-                apart = score_task(task, outcomes, found)
-                rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
-            # Written after each task, so that an interruption loses none that is complete, nor an earlier result.
-            written = [*results, as_json(task, outcomes, scores, found)]
-            content = json_text(result_of(args, loaded.source, positions) | {"tasks": written}, indent=1)
-            place = path if len(written) == len(tasks) else unfinished
-            write_atomically(place, lambda file, text=content: file.write(text.encode("utf-8")))
-            results = written
-        unfinished.unlink(missing_ok=True)
+        with GrowingFile(str(items_of(path)), identity(args, loaded, tasks), args.resume, replaces=True) as file:
+            if file.done:
+                say(f"going on after {file.done:,} items")
+            earlier = file.earlier()
+            for task in tasks:
+                if task.form.until:
+                    precision = ready_to_generate(loaded.model, device, args.dtype)
+                settings = replace(settings, precision=precision)
+                asked = requests.pop(task.name)
+                outcomes = run_in_parts(task, loaded.model, loaded.tokenizer, settings, asked, file, earlier)
+                for remark in remarks(task, outcomes):
+                    say(remark)
+                scores = score_task(task, outcomes)
+                rows += [(task.name, score) for score in scores]
+                found = overlaps.get(task.name)
+                if found:
+                    apart = score_task(task, outcomes, found)
+                    rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
+                # Written after each task, so that an interruption loses none that is complete, nor an earlier result.
+                written = [*results, as_json(task, outcomes, scores, found)]
+                content = json_text(result_of(args, loaded.source, positions) | {"tasks": written}, indent=1)
+                place = path if len(written) == len(tasks) else unfinished
+                write_atomically(place, lambda file, text=content: file.write(text.encode("utf-8")))
+                results = written
+            unfinished.unlink(missing_ok=True)
+            file.forget()
     finally:
         if rows:
             print("\n".join(table(rows)))
@@ -136,6 +143,25 @@ def main(argv=None) -> None:
             say(f"every item is in {path}{again}")
         elif results:
             say(f"every item of {len(results)} of {len(tasks)} benchmarks is in {unfinished}")
+
+
+def items_of(path: Path) -> Path:
+    """Where the items that are done stand until the result at `path` is complete."""
+    return path.with_name(f"{path.stem}.unfinished.jsonl")
+
+
+def identity(args, loaded, tasks) -> dict:
+    """What --resume has to find unchanged, in words that messages can use."""
+    import hashlib
+
+    from model.fingerprint import fingerprint
+
+    asked = hashlib.sha256()
+    for task in tasks:
+        asked.update(f"{task.name} {task.entries}".encode("utf-8", "backslashreplace"))
+    names = "lora_scale", "max_seq_len", "max_new_tokens", "bos", "dtype"
+    network = f"{fingerprint(loaded.model)} {loaded.model.config} {loaded.tokenizer.fingerprint}"
+    return {"network": network, "--data_path": asked.hexdigest()} | {f"--{name}": getattr(args, name) for name in names}
 
 
 def result_of(args, source: str, positions: int) -> dict:

@@ -7,14 +7,14 @@ A tokenizer is `shipped`, the folder of one, or any weight that has one: a name 
 Hugging Face folder. Texts are Chinese, English or other by their script and their words. See docs/tokenizer.md.
 """
 
-import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import positive_int
-from model.errors import UsageError
+from model.errors import UsageError, on_one_line
+from model.json_text import json_text
 from training.stages.arguments import StageParser, run_main
 
 LANGUAGES = {"zh": "Chinese", "en": "English", "other": "other"}
@@ -82,7 +82,7 @@ def main(argv=None):
     size = {name: bytes_of[name] for name in LANGUAGES if bytes_of[name] >= FEW * bytes_of.total()}
     report = {name: figures(usage, size) for name, usage in usages.items()}
     content = {"bytes": size, "meaning": MEANING, "tokenizers": report}
-    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    text = json_text(content, indent=1) + "\n"
     sweep_temporaries(out_dir)
     write_atomically(out_dir / "comparison.json", lambda file: file.write(text.encode("utf-8")))
     draw(report, {language: LANGUAGES[language] for language in size}, MEANING, out_dir / "comparison.svg")
@@ -101,8 +101,8 @@ def unlike(names, path: str) -> str:
     """A short name for a tokenizer, that none of the others has."""
     from inference.weights import name_of  # not before the arguments, so that --help answers at once
 
-    short = name_of(Path(path).resolve())
-    return path if short in names else short
+    short = on_one_line(name_of(Path(path).resolve()))  # a picture has no place for a name that is not UTF-8
+    return on_one_line(path) if short in names else short
 
 
 def language_of(text: str) -> str:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataset.sample.files import sample_path, version
+from inference.growing_file import progress_of
 from model.config import preset
 from model.disk import write_atomically
 from model.earlier import move_to_earlier
 from model.errors import SproutError
+from model.json_text import json_text
 from training.report.description import duration
 from training.report.going_on import command_to_go_on, in_words
 
@@ -75,7 +77,8 @@ class Place:
         asking = ("--data_path", self.sample(questions), "--answers", "--json", "--max_new_tokens", str(max_new_tokens))
         saving = ("--save_answers", str(answers)) if keep else ()
         command = ("eval_model.py", *flags.split(), *self.where, *asking, *saving)
-        return Stage(title, command, result, capture=True, leaves=answers if keep else None)
+        kept = {"leaves": answers, "resume": progress_of(str(answers))} if keep else {}
+        return Stage(title, command, result, capture=True, **kept)
 
 
 class Done:
@@ -115,7 +118,7 @@ class Done:
 
     def _write(self, stage: Stage, state: str) -> None:
         self._states[stage.title] = [state, *self._mark(stage)]
-        content = json.dumps(self._states, ensure_ascii=False, indent=1).encode()
+        content = json_text(self._states, indent=1).encode()
         write_atomically(self._path, lambda file: file.write(content))
 
 
@@ -144,8 +147,8 @@ def perform(stage: Stage, done: Done) -> None:
     resumes = done.was_begun(stage)
     if not resumes:
         done.begin(stage)
-    written = [stage.result, *([stage.leaves] if stage.leaves else [])] if stage.capture else []
-    if there := [path for path in written if path.exists()]:
+    written = (stage.result, stage.leaves, stage.resume) if stage.capture and not resumes else ()
+    if there := [path for path in written if path and path.exists()]:
         move_to_earlier(there, stage.result.parent, stage.result.stem)
     printed = call((*stage.command, *(("--resume",) if resumes else ())), capture=stage.capture)
     if stage.capture:

@@ -39,7 +39,7 @@ def main(argv=None) -> None:
 
     from training.page.page import page_of  # matplotlib takes a second
 
-    content = page_of(found).encode("utf-8")
+    content = page_of(found).encode("utf-8", "backslashreplace")  # a path may be not UTF-8
     sweep_temporaries(path.parent)
     write_atomically(path, lambda file: file.write(content))
     runs = "1 run" if len(found) == 1 else f"{len(found)} runs"

@@ -1,9 +1,11 @@
 """Asks a network the items of a task, and scores what comes of it."""
 
-from collections.abc import Callable, Collection, Sequence
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 
 from dataset.records.reading import bar_over
 from inference.benchmark import scores
@@ -11,6 +13,7 @@ from inference.benchmark.answers import written_answers
 from inference.benchmark.likelihood import Request, log_likelihoods, requests_for
 from inference.benchmark.scores import Score
 from inference.benchmark.tasks import PASSAGES, Entry, Task
+from inference.growing_file import GrowingFile
 from model.errors import SproutError, UsageError
 
 
@@ -43,6 +46,7 @@ class Outcome:
 
 
 ANSWERS_AT_ONCE = 32
+ITEMS_AT_ONCE = 512  # in a part: the more there are, the fuller the batches, and the more a kill loses
 
 
 def prepare(task: Task, tokenizer, settings: Settings) -> list[Request]:
@@ -53,20 +57,73 @@ def prepare(task: Task, tokenizer, settings: Settings) -> list[Request]:
     return _requests(task, tokenizer, settings) if task.entries[0].item.choices else []
 
 
-def run_task(task: Task, model, tokenizer, settings: Settings, requests: list[Request] | None = None) -> list[Outcome]:
-    """The outcome of every entry, with a progress bar. requests: what `prepare` returned; None: it is done now."""
+def run_task(
+    task: Task,
+    model,
+    tokenizer,
+    settings: Settings,
+    requests: list[Request] | None = None,
+    show: Callable[[float], None] = lambda share: None,
+) -> list[Outcome]:
+    """The outcome of every entry. requests: what `prepare` returned; None: it is done now. show: called now and then
+    with the share of the entries that is done."""
     if task.layout is PASSAGES:
-        return _score_passages(task, model, tokenizer, settings)
+        return _score_passages(task, model, tokenizer, settings, show)
     if task.form.until:
-        return _write(task, model, tokenizer, settings)
+        return _write(task, model, tokenizer, settings, show)
     requests = _requests(task, tokenizer, settings) if requests is None else requests
-    found = _likelihoods(task, model, requests, settings, " choices")
+    found = _likelihoods(model, requests, settings, show)
     cut = [len(one.context) + len(one.continuation) > settings.positions + 1 for one in requests]
     outcomes, end = [], 0
     for entry in task.entries:
         start, end = end, end + len(entry.item.choices)
         outcomes.append(Outcome(tuple(found[start:end]), cut=any(cut[start:end])))
     return outcomes
+
+
+def run_in_parts(
+    task: Task, model, tokenizer, settings: Settings, requests: list[Request], file: GrowingFile, earlier: Iterator[str]
+) -> list[Outcome]:
+    """`run_task` with a progress bar, which adds the outcomes of each part to `file`.
+
+    earlier: the lines of `file` that an interrupted run wrote, this task's first; they are taken from it.
+    """
+    try:
+        outcomes = [_outcome_of(json.loads(line)) for line in islice(earlier, len(task.entries))]
+    except (ValueError, TypeError, AttributeError) as error:
+        raise file.damaged() from error
+    known = len(outcomes)
+    asked = iter(requests[sum(len(entry.item.choices) for entry in task.entries[:known]) :])
+    with bar_over(len(task.entries), task.name, " items") as bar:
+        for start in range(known, len(task.entries), ITEMS_AT_ONCE):
+            part = replace(task, entries=task.entries[start : start + ITEMS_AT_ONCE])
+            size = len(part.entries)
+            some = list(islice(asked, sum(len(entry.item.choices) for entry in part.entries)))
+
+            def show(share: float, start=start, size=size) -> None:
+                bar.update(round(start + share * size) - bar.n)
+
+            found = run_task(part, model, tokenizer, settings, some, show)
+            file.add([asdict(outcome) for outcome in found], len(found), Counter())
+            outcomes += found
+            show(1.0)
+    return outcomes
+
+
+def _outcome_of(fields: dict) -> Outcome:
+    return Outcome(**fields | {"likelihoods": tuple(fields.get("likelihoods", ()))})
+
+
+def _progress(show: Callable[[float], None], total: int) -> Callable[[int], None]:
+    """What is called with the number of requests that are newly done."""
+    done = 0
+
+    def add(number: int) -> None:
+        nonlocal done
+        done += number
+        show(done / total)
+
+    return add
 
 
 def _requests(task: Task, tokenizer, settings: Settings) -> list[Request]:
@@ -93,13 +150,12 @@ def _requests(task: Task, tokenizer, settings: Settings) -> list[Request]:
     return requests
 
 
-def _likelihoods(task: Task, model, requests: list[Request], settings: Settings, unit: str) -> list[float]:
-    with bar_over(len(requests), task.name, unit) as bar:
-        how = {"autocast": settings.precision, "batch_size": settings.batch_size, "show": bar.update}
-        return log_likelihoods(model, requests, settings.positions, **how)
+def _likelihoods(model, requests: list[Request], settings: Settings, show: Callable[[float], None]) -> list[float]:
+    how = {"autocast": settings.precision, "batch_size": settings.batch_size}
+    return log_likelihoods(model, requests, settings.positions, **how, show=_progress(show, len(requests)))
 
 
-def _score_passages(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
+def _score_passages(task: Task, model, tokenizer, settings: Settings, show: Callable) -> list[Outcome]:
     """Documents in windows side by side: each token is predicted once, by BOS and what its window has before it.
 
     The last window, which is short, is read after as many tokens as the network sees beside it, as in lm-eval.
@@ -113,7 +169,7 @@ def _score_passages(task: Task, model, tokenizer, settings: Settings) -> list[Ou
             requests.append(Request(ids[max(0, end - size) : start + 1], ids[start + 1 : end + 1]))
             owners.append(number)
     nats = [0.0] * len(encoded)
-    for owner, found in zip(owners, _likelihoods(task, model, requests, settings, " windows"), strict=True):
+    for owner, found in zip(owners, _likelihoods(model, requests, settings, show), strict=True):
         nats[owner] -= found
     return [Outcome(nats=each, tokens=len(ids)) for each, ids in zip(nats, encoded, strict=True)]
 
@@ -129,12 +185,12 @@ def _room(settings: Settings) -> int:
     return room
 
 
-def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
+def _write(task: Task, model, tokenizer, settings: Settings, show: Callable) -> list[Outcome]:
     room = _room(settings)
     before = [tokenizer.bos_id] if settings.bos else []
     encoded = [[*before, *ids] for ids in tokenizer.encode_batch([entry.context for entry in task.entries])]
     prompts = [ids[-room:] for ids in encoded]
-    with bar_over(len(prompts), task.name, " answers") as bar, settings.precision():
+    with settings.precision():
         answers = written_answers(
             model,
             prompts,
@@ -144,7 +200,7 @@ def _write(task: Task, model, tokenizer, settings: Settings) -> list[Outcome]:
             max_new_tokens=settings.max_new_tokens,
             slots=settings.batch_size or ANSWERS_AT_ONCE,
             vocabulary=settings.vocabulary,
-            show=bar.update,
+            show=_progress(show, len(prompts)),
         )
     return [Outcome(written=answer, cut=len(ids) > room) for answer, ids in zip(answers, encoded, strict=True)]
 

@@ -69,7 +69,8 @@ class Served:
 def weights_in(out_dir: str) -> dict[str, Path]:
     """The files <out_dir>/<name>_<hidden>.pth by their stems, best first as in `BEST_FIRST`, then the newest."""
     found = [path for path in Path(out_dir).glob("*.pth") if path.stem.rpartition("_")[2].isdecimal()]
-    found = [path for path in found if path.stem.isprintable()]  # a name that is not UTF-8 fits into no reply
+    # A pipe would be waited for, and a name that is not UTF-8 fits into no reply.
+    found = [path for path in found if path.is_file() and path.stem.isprintable()]
 
     def order(path: Path) -> tuple:
         name = path.stem.rpartition("_")[0]

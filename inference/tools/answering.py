@@ -4,49 +4,45 @@ The network is asked what a user last asked in each conversation; the calls and 
 make. Its answer is its last turn.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from pathlib import Path
 
-from dataset.records.reading import bar_over
 from dataset.rendering import ChatRenderer
-from inference.exact_match import Answer, Question, read_questions
+from inference.exact_match import Answer, Question
 from inference.tools.toolbox import Toolbox
 from inference.tools.turns import Episode, converse
-from inference.writer import ready_to_generate
-from model.device import Device
-from model.files.loading import Loaded
 from model.sampling import GREEDY
 
 
-def answer_file_with_tools(
-    loaded: Loaded,
-    path: str | Path,
-    device: Device,
+def answer_all_with_tools(
+    model,
+    questions: Sequence[Question],
+    renderer: ChatRenderer,
     toolbox: Toolbox,
     *,
     max_new_tokens: int,
     batch_size: int,
-    dtype: str = "auto",
-    format_name: str | None = None,
-) -> tuple[list[Question], list[Answer], list[Episode]]:
-    """The questions of a chat file, the network's answers, and the conversations that led to them.
+    precision: Callable[[], AbstractContextManager] = nullcontext,
+    vocabulary: int = 0,
+    note: Callable[[int], None] = lambda again: None,
+) -> tuple[list[Answer], Counter]:
+    """The network's greedy answer to each question, and how many calls were made, failed and answers cut short.
 
-    max_new_tokens: of a turn. format_name: of its records, as --format gives it. The network is changed in place and
-    can then only generate. Raises `SproutError` for a file that cannot be used.
+    max_new_tokens: of a turn. The others are those of `inference.exact_match.answer_all`.
     """
-    renderer = ChatRenderer(loaded.tokenizer)
-    questions = read_questions(path, renderer, toolbox.schemas, format_name)
-    precision = ready_to_generate(loaded.model, device, dtype)
-    episodes, greedy = [], replace(GREEDY, vocabulary=loaded.writable)
-    with bar_over(len(questions), "answering", " questions") as bar, precision():
+    episodes, greedy = [], replace(GREEDY, vocabulary=vocabulary)
+    with precision():
         for start in range(0, len(questions), batch_size):
             prompts = [question.prompt for question in questions[start : start + batch_size]]
-            episodes += converse(
-                loaded.model, prompts, renderer, toolbox, max_new_tokens=max_new_tokens, sampling=greedy
-            )
-            bar.update(len(prompts))
-    return questions, _answers(questions, episodes, renderer), episodes
+            episodes += converse(model, prompts, renderer, toolbox, max_new_tokens=max_new_tokens, sampling=greedy)
+            for _ in prompts:
+                note(0)
+    counts = Counter(calls=0, failed=0, cut=0)
+    for episode in episodes:
+        counts.update(calls=episode.calls, failed=episode.failed, cut=episode.truncated)
+    return _answers(questions, episodes, renderer), counts
 
 
 def _answers(questions: Sequence[Question], episodes: Sequence[Episode], renderer: ChatRenderer) -> list[Answer]:
@@ -58,8 +54,7 @@ def _answers(questions: Sequence[Question], episodes: Sequence[Episode], rendere
     return answers
 
 
-def calls_in_words(episodes: Sequence[Episode]) -> str:
+def calls_in_words(counts: Counter, answers: int) -> str:
     """How many calls were made, and how many failed."""
-    made, failed = (sum(getattr(episode, what) for episode in episodes) for what in ("calls", "failed"))
-    cut = sum(episode.truncated for episode in episodes)
-    return f"calls: {made:,}, answered with an error: {failed:,}; answers cut short: {cut:,} of {len(episodes):,}"
+    made, failed, cut = (counts[what] for what in ("calls", "failed", "cut"))
+    return f"calls: {made:,}, answered with an error: {failed:,}; answers cut short: {cut:,} of {answers:,}"

@@ -17,6 +17,7 @@ from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.replacing import MARK, earlier_export
 from model.files.state_dict import without_wrappers
+from model.json_text import json_text
 from model.lora import TARGETS, Lora, lora_state_dict
 from model.text.tokenizer import FILE_NAMES, Tokenizer
 from model.whole import adapters_of, unwrapped
@@ -81,7 +82,7 @@ def write_peft_folder(
         "use_dora": False,
         "use_rslora": False,
     }
-    text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+    text = json_text(settings, indent=2) + "\n"
     (folder / CONFIG).unlink(missing_ok=True)  # without it, an interrupted export is not read as adapters
     write_atomically(folder / WEIGHTS, lambda file: file.write(save(weights, metadata=marks)))
     texts = tokenizer.files if tokenizer else {}

@@ -63,7 +63,9 @@ def _step_of(contents: dict) -> str:
 def _read_whole(path: Path, mmap: bool) -> dict:
     try:
         _check_records(path)
-        contents = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        named = str(path).isprintable()  # PyTorch opens no path that is not UTF-8, but reads any open file
+        with open(path, "rb") as file:
+            contents = torch.load(path if named else file, map_location="cpu", weights_only=True, mmap=mmap and named)
     except FileNotFoundError as error:
         raise _DamagedError("is missing") from error
     except pickle.UnpicklingError as error:

@@ -74,6 +74,7 @@ stray                                       | unexpected argument 'stray'
 --config {f}/null.yaml                      | max_seq_len takes one value, not ''
 --config {f}/nul.yaml                       | out_dir contains a NUL character
 --config {f}/binary.yaml                    | binary.yaml cannot be read
+--config {f}/deep.yaml                      | cannot be read: maximum recursion depth
 --config {f}/hf                             | cannot be read
 --data_path                                 | expected at least one argument
 --data_path {f}/{data}:0.5 {f}/{other}      | has no weight, and other files have one: give every file a weight, or none
@@ -137,6 +138,7 @@ TRYING = """
 --lora_scale 0.5                            | --lora_scale is for --lora, which is not given
 --lora_scale -1                             | -1 is not a finite number of at least 0
 --save_answers a                            | --save_answers FILE keeps what --answers finds
+--data_path {f}/chat_a.jsonl --answers --resume | --resume goes on with the file of --save_answers
 --data_path {f}/chat_a.jsonl --answers --save_answers {f}/file | file exists already, and is left as it is
 --system x                                  | --system begins a chat
 --no_think                                  | --no_think hides thoughts of a chat
@@ -148,6 +150,7 @@ TRYING = """
 --weight ../start                           | ../start does not exist
 --weight_path {f}/gone.pth                  | gone.pth does not exist; {f} holds
 --weight_path {f}/{long}                    | does not exist; {f} holds
+--weight_path /dev/null                     | /dev/null is a pipe or a device
 --weight *                                  | there is no weight called *
 --weight_path '' --out_dir gone             | there is no weight called pretrain in gone; there is no folder /
 --data_path {f}/a.jsonl --max_seq_len 1000  | is more than the 64 positions of the network
@@ -260,6 +263,7 @@ CONFIGS = {
     "type": b"max_seq_len: many\n",
     "null": b"max_seq_len:\n",
     "nul": b'out_dir: "a\\0b"\n',
+    "deep": b"[" * 5000,
     "binary": b"\xff\xfe",
     "gbk": "# 训练\n".encode("gbk"),
 }

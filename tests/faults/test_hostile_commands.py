@@ -91,6 +91,14 @@ def test_a_folder_that_may_not_be_written(place, tmp_path, script, flag):
     assert ended.code == 1 and str(tmp_path / "closed") in ended.sentence
 
 
+def test_a_link_to_itself_is_named(place, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for flag in ("--save_dir", "--weight_path"):
+        words = {"--weight_path": place / "start.pth", "--save_dir": tmp_path / "x"} | {flag: tmp_path / "loop"}
+        ended = python("scripts/export_hf.py", *(each for pair in words.items() for each in pair))
+        assert ended.code and str(tmp_path / "loop") in ended.sentence
+
+
 def test_what_the_machine_refuses_is_a_sentence(place, monkeypatch):
     """More memory than there is, and a path that fails only when it is used."""
     refusals = {
@@ -147,6 +155,30 @@ def test_paths_with_spaces_and_chinese_characters_work(place, tmp_path):
     )
     assert json.loads(score.out)["file"] == str(home / "文 本.jsonl")
     python_ok("dataset.preview", home / "对 话.jsonl", "--tokenizer_path", home / "词 表")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the file system has to take any bytes as a name")
+def test_paths_that_are_not_utf_8_work(place, tmp_path):
+    """As folders named on a Chinese Windows are where their disk is mounted elsewhere."""
+    home = tmp_path / os.fsdecode("我的模型".encode("gbk"))
+    home.mkdir()
+    for name in ("a.jsonl", "chat_a.jsonl", "start.pth"):
+        shutil.copy(place / name, home / name)
+    shutil.copytree(place / "tokenizer", home / "tokenizer")
+    flags = [*Workshop(place).command("out", "--max_steps", "2"), "--data_path", home / "a.jsonl"]
+    flags += ["--tokenizer_path", home / "tokenizer", "--out_dir", home / "out"]
+    python_ok("train_pretrain.py", *flags)
+    python_ok("train_pretrain.py", *flags, "--max_steps", "4", "--resume", "--allow_changed")
+    assert load_model(home / "out" / "pretrain_32.pth").facts["step"] == 4
+    lora = Workshop(place, "lora").command("out", "--max_steps", "1", "--max_seq_len", "64", data=("chat_a.jsonl",))
+    python_ok("train_lora.py", *lora, "--from_weight", home / "start.pth", "--out_dir", home / "out")
+    adapters = home / "out" / "lora" / "lora_32.pth"
+    python_ok("scripts/merge_lora.py", "--lora", adapters, "--peft", home / "peft", "--out_dir", home / "out")
+    base = json.loads((home / "peft" / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert base == str(home / "peft_base")
+    python_ok("scripts/report.py", home / "out")
+    texts = ("--data_path", home / "a.jsonl", "--out_dir", home / "compared")
+    python_ok("scripts/compare_tokenizers.py", home / "tokenizer", home / "out" / "pretrain_32.pth", *texts)
 
 
 def python_ok(*words):

@@ -110,6 +110,23 @@ def test_answers_that_were_there_are_moved_to_earlier(tmp_path):
     assert result.read_text() == "new\n" and not answers.exists()
 
 
+def test_answers_of_an_interrupted_examination_are_gone_on_with(tmp_path):
+    stage = Place(tmp_path, 42).examination("ask", "asked", "--model_mode 1", keep=True)
+    answers, progress = tmp_path / "asked.jsonl", tmp_path / "asked.jsonl.progress"
+    assert (stage.leaves, stage.resume) == (answers, progress)
+    says = f"import os, sys; print(sys.argv[1:], os.path.exists({str(answers)!r}))"
+    stage, other = (replace(stage, command=python(says + comment)) for comment in ("", "  # another command"))
+    Done(tmp_path / "done.json").begin(stage)
+    for path in (answers, progress):
+        path.write_text("half")
+    perform(stage, Done(tmp_path / "done.json"))
+    assert stage.result.read_text() == "['--resume'] True\n" and answers.read_text() == "half"
+    perform(other, Done(tmp_path / "done.json"))
+    assert stage.result.read_text() == "[] False\n" and not progress.exists()
+    (folder,) = (tmp_path / "earlier").iterdir()
+    assert {path.name for path in folder.iterdir()} == {"asked.json", answers.name, progress.name}
+
+
 @pytest.mark.parametrize("damage", ['{"first": [', "[]", '{"first": 1}', '{"first": [1]}', "\0"])
 def test_a_damaged_note_of_what_is_done_begins_anew(damage, tmp_path):
     (tmp_path / "done.json").write_text(damage)

@@ -84,6 +84,14 @@ def test_who_waits_for_an_answer_hears_of_the_end(tmp_path, monkeypatch, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_or_a_folder_among_the_weights_is_none_of_them(tmp_path):
+    os.mkfifo(tmp_path / "pipe_32.pth")
+    (tmp_path / "folder_32.pth").mkdir()
+    (tmp_path / "mine_32.pth").touch()
+    assert [*weights_in(str(tmp_path))] == ["mine_32"]
+
+
 def test_the_best_weight_is_the_chat_then_the_latest_stage(tmp_path):
     with pytest.raises(UsageError, match="train one"):
         best_weight(str(tmp_path))

@@ -37,7 +37,7 @@ def flags_in(path: str, parser, given) -> list[str]:
         raise UsageError(f"--config {path} cannot be read ({error.strerror}): check the name") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"--config {path} cannot be read, as it is not UTF-8: save it as UTF-8") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config {path} must hold lines of the form `flag: value`")
