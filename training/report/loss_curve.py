@@ -83,12 +83,13 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    trained, final = [line for line in lines if line.get("loss") is not None], ""
-    if not trained:
-        return
-    besides = [name for name in BESIDES if any({name, f"val_{name}"} & line.keys() for line in lines)]
+    found = {name for line in lines for name, value in line.items() if value is not None}
+    besides = [name for name in BESIDES if {name, f"val_{name}"} & found]
     drawn = [*besides[:2], "loss", "lr"] if besides[:1] == ["reward"] else ["loss", *besides[:2], "lr"]
-    heights = (4, *[1] * (len(drawn) - 1))
+    if drawn[0] not in found:
+        return
+    drawn = [name for name in drawn if {name, f"val_{name}"} & found or name == "lr"]  # a critic's warm-up has no loss
+    final, heights = "", (4, *[1] * (len(drawn) - 1))
     figure, panels = pyplot.subplots(
         len(drawn), 1, figsize=(8, 2 + sum(heights)), sharex=True, height_ratios=heights, layout="constrained"
     )
@@ -113,7 +114,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == drawn[0] else final
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
-    judged = any({"rewards/chosen", "mean_reward", "reward"} & line.keys() for line in trained)  # a loss per answer
+    judged = {"rewards/chosen", "mean_reward", "reward"} & found  # a loss per answer
     lost = [line["step"] for line in lines if line.get("skipped") == "non-finite"]  # overflow is normal in float16
     if lost:
         shares = panels[0].get_xaxis_transform()  # of the height of the panel

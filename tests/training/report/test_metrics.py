@@ -205,6 +205,14 @@ def test_the_picture_hides_no_skipped_step_no_lone_point_and_no_end_of_a_long_na
     assert not figures[1].axes[0].collections
 
 
+def test_while_the_critic_learns_alone_the_rewards_are_drawn(tmp_path, monkeypatch):
+    """The policy of PPO has no loss in the first steps."""
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    draw_loss_curve([line(step, loss=None, reward=0.5) for step in (1, 2, 3)], tmp_path / "loss.png", "ppo_32")
+    assert [panel.get_ylabel() for panel in figures[0].axes] == ["reward", "learning rate"]
+
+
 def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
     from matplotlib import pyplot
 
