@@ -106,8 +106,8 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
                 panel.set_ylim(bottom=0)  # else a rate that stays the same looks as if it were measured in millionths
             else:
                 panel.plot(steps, values, color=color, alpha=0.35, linewidth=0.8, label="training, each step")
-                alone = "." if len(steps) == 1 else None  # a line has two points
-                panel.plot(steps, trend(values), color=color, marker=alone, label="training, smoothed")
+                look = {"color": color, "marker": "." if len(steps) == 1 else None}  # a line has two points
+                panel.plot(steps, trend(values), label="training, smoothed", **look)
                 held_out = [line[f"val_{name}"] for line in lines if line.get(f"val_{name}") is not None]
                 hidden = show_within(panel, steps, values, held_out)
                 panel.text(0.5, 0.98, hidden, transform=panel.transAxes, ha="center", va="top", fontsize=8)
@@ -117,10 +117,9 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     judged = {"rewards/chosen", "mean_reward", "reward"} & found  # a loss per answer
     lost = [line["step"] for line in lines if line.get("skipped") == "non-finite"]  # overflow is normal in float16
     if lost:
-        shares = panels[0].get_xaxis_transform()  # of the height of the panel
-        panels[0].vlines(lost, 0, 0.03, color="tab:red", transform=shares, label="skipped: not finite")
-    heading = "\n".join(textwrap.wrap(f"{title}: {final}", TITLE_WIDTH)).replace("$", r"\$")
-    panels[0].set_title(heading)
+        look = {"color": "tab:red", "transform": panels[0].get_xaxis_transform()}  # shares of the height
+        panels[0].vlines(lost, 0, 0.03, label="skipped: not finite", **look)
+    panels[0].set_title("\n".join(textwrap.wrap(f"{title}: {final}", TITLE_WIDTH)).replace("$", r"\$"))
     if not title.isascii():
         from training.report.fonts import fonts  # most runs do not load it
 
