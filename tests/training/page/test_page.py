@@ -276,8 +276,10 @@ def test_why_there_are_no_samples(tmp_path):
 
 
 def test_where_a_run_stands(tmp_path):
-    left = what_is_left(write_run(tmp_path / "a_64", planned=80))
+    left = what_is_left(write_run(tmp_path / "logs" / "a_64", planned=80))
     assert left.state(left.changed + 5).endswith("killed shortly before: step 40 of 80")
+    assert left.state(left.changed + 5000) == "ended at step 40 of 80; beside its logs there is no save to go on from"
+    (tmp_path / "a_64_resume.pth").touch()
     assert left.state(left.changed + 5000) == (
         "ended at step 40 of 80; the same command with --resume goes on from its last save"
     )
