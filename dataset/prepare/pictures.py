@@ -61,7 +61,8 @@ def dropped_picture(sources: dict[str, dict[str, int]], rules: Sequence[str]) ->
     axes.set_yticks(range(len(names)), _shown(names))
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
-    axes.legend(frameon=False, fontsize=8, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    # Of the whole picture: beside long names of sources the panel is narrower than the names of rules.
+    figure.legend(frameon=False, fontsize=8, ncols=2, loc="outside upper left")
     return svg(figure, "dropped")
 
 

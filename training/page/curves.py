@@ -89,6 +89,11 @@ def _picture(left: Left, name: str, points: int) -> tuple[str, str]:
         if lost:
             axes.plot([], [], color=COLOURS[6], label="no loss: not finite")
             axes.legend(frameon=False, labelcolor=INK)
+    if name == "lr":
+        axes.set_ylim(bottom=0)  # as in loss.png
+    first, last = left.lines[0]["step"], left.lines[-1]["step"]
+    margin = 0.05 * (last - first) or 0.5
+    axes.set_xlim(first - margin, last + margin)  # one measure for all pictures, those of a few validations, too
     _finish(axes, "step")
     return title, svg(figure, f"{left.folder} {name}", f"{title}: {'; '.join(said)}")
 

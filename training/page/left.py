@@ -108,7 +108,10 @@ class Left:
         ago = (time.time() if now is None else now) - self.changed
         if ago < max(SOON, 10 * seconds):
             return f"going on when this page was made, or killed shortly before: step {last:,} of {planned:,}"
-        return f"ended at step {last:,} of {planned:,}; the same command with --resume goes on from its last save"
+        ended = f"ended at step {last:,} of {planned:,}"
+        if not (self.folder.parent.parent / f"{self.name}_resume.pth").exists():
+            return f"{ended}; beside its logs there is no save to go on from"
+        return f"{ended}; the same command with --resume goes on from its last save"
 
 
 def tell_apart(runs: list[Left]) -> None:

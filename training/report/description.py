@@ -166,7 +166,8 @@ class Progress:
     def start(self, step: int, steps: int) -> None:
         # Without a terminal the bar only keeps the time; its text goes out as lines.
         file = sys.stderr if self._bars else open(os.devnull, "w", encoding="utf-8")
-        looks = {"unit": "step", "dynamic_ncols": True, "smoothing": 0.05}
+        shape = "{n_fmt}/{total_fmt} {bar}| {elapsed}<{remaining}{postfix}"  # shorter than tqdm's: 80 columns show all
+        looks = {"bar_format": shape, "dynamic_ncols": True, "smoothing": 0.05}
         self._bar = tqdm(total=steps, initial=step, disable=not self.is_main, file=file, **looks)
         self._first = step
 

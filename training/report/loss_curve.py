@@ -1,7 +1,7 @@
 """`loss.png`: the loss of a run, what else matters in its stage, and the learning rate. Loaded only to draw it."""
 
-import logging
 import math
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -9,10 +9,8 @@ import numpy as np
 
 from model.disk import write_atomically
 
-# Fonts with Chinese letters, of Linux, Windows and macOS; DejaVu Sans, which matplotlib brings, has none.
-CHINESE = ("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback")
-CHINESE += ("Microsoft YaHei", "SimHei", "PingFang SC", "PingFang HK", "Hiragino Sans GB", "Heiti TC", "STHeiti")
 FEWEST_IN_VIEW, FAR_OFF = 20, 10  # values, of which none is a spike; times what is usual
+TITLE_WIDTH = 72  # characters: a wider title would be cut at both ends
 
 
 def trend(values: list[float]) -> list[float]:
@@ -75,17 +73,6 @@ def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[flo
 BESIDES = "reward objective/kl rewards/accuracies accuracy rewards/margins margin kl explained token_accuracy".split()
 
 
-def fonts(*texts: str) -> list[str]:
-    """The fonts for what a user wrote: letters that the usual one lacks come from a Chinese one, where there is one."""
-    if all(map(str.isascii, texts)):
-        return ["DejaVu Sans"]
-    from matplotlib import font_manager
-
-    logging.getLogger(font_manager.__name__).setLevel(logging.ERROR)  # it warns of a font that is a little bolder
-    known = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *(name for name in CHINESE if name in known)]
-
-
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     """Draws loss, what else matters, and learning rate over steps, of training and validation, as a PNG.
 
@@ -96,12 +83,13 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    trained, final = [line for line in lines if line.get("loss") is not None], ""
-    if not trained:
-        return
-    besides = [name for name in BESIDES if any({name, f"val_{name}"} & line.keys() for line in lines)]
+    found = {name for line in lines for name, value in line.items() if value is not None}
+    besides = [name for name in BESIDES if {name, f"val_{name}"} & found]
     drawn = [*besides[:2], "loss", "lr"] if besides[:1] == ["reward"] else ["loss", *besides[:2], "lr"]
-    heights = (4, *[1] * (len(drawn) - 1))
+    if drawn[0] not in found:
+        return
+    drawn = [name for name in drawn if {name, f"val_{name}"} & found or name == "lr"]  # a critic's warm-up has no loss
+    final, heights = "", (4, *[1] * (len(drawn) - 1))
     figure, panels = pyplot.subplots(
         len(drawn), 1, figsize=(8, 2 + sum(heights)), sharex=True, height_ratios=heights, layout="constrained"
     )
@@ -115,22 +103,33 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
                 panel.plot(steps, values, "o-", color=color, markersize=4, label="validation")
             elif name == "lr":
                 panel.plot(steps, values, color="tab:green")
+                panel.set_ylim(bottom=0)  # else a rate that stays the same looks as if it were measured in millionths
             else:
-                panel.plot(steps, values, color=color, alpha=0.25, linewidth=0.8, label="training, each step")
-                panel.plot(steps, trend(values), color=color, label="training, smoothed")
+                panel.plot(steps, values, color=color, alpha=0.35, linewidth=0.8, label="training, each step")
+                look = {"color": color, "marker": "." if len(steps) == 1 else None}  # a line has two points
+                panel.plot(steps, trend(values), label="training, smoothed", **look)
                 held_out = [line[f"val_{name}"] for line in lines if line.get(f"val_{name}") is not None]
                 hidden = show_within(panel, steps, values, held_out)
                 panel.text(0.5, 0.98, hidden, transform=panel.transAxes, ha="center", va="top", fontsize=8)
             final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == drawn[0] else final
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
-    judged = any({"rewards/chosen", "mean_reward", "reward"} & line.keys() for line in trained)  # a loss per answer
-    panels[0].set_title(f"{title}: {final}".replace("$", r"\$"), fontfamily=fonts(title))
+    judged = {"rewards/chosen", "mean_reward", "reward"} & found  # a loss per answer
+    lost = [line["step"] for line in lines if line.get("skipped") == "non-finite"]  # overflow is normal in float16
+    if lost:
+        look = {"color": "tab:red", "transform": panels[0].get_xaxis_transform()}  # shares of the height
+        panels[0].vlines(lost, 0, 0.03, label="skipped: not finite", **look)
+    panels[0].set_title("\n".join(textwrap.wrap(f"{title}: {final}", TITLE_WIDTH)).replace("$", r"\$"))
+    if not title.isascii():
+        from training.report.fonts import fonts  # most runs do not load it
+
+        panels[0].title.set_fontfamily(fonts(title))
     if drawn[0] == "loss" and not judged:
         panels[0].set_ylabel("loss (nats per token)")
     panels[0].legend()
     panels[-1].set(xlabel="step", ylabel="learning rate")
-    panels[-1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))  # there is no step 2.5
+    panels[-1].xaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10], integer=True))  # there is no step 2.5
+    panels[-1].xaxis.set_major_formatter("{x:,.0f}")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # for a Chinese name that no installed font can show
         try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dataset.pages import look_of
 from model.disk import write_atomically
-from training.report.loss_curve import fonts
+from training.report.fonts import fonts
 
 
 def draw(found: dict[str, dict], ranges: list[tuple[int, int]], path: str | Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.errors import SproutError
 from training.diagnosis.diagnosis import describe, diagnose
 from training.diagnosis.known import read_description
-from training.report.description import NAME, Description
+from training.report.description import NAME, Description, duration
 from training.report.lines import read_metrics
 from training.watch.drawing import harmless
 from training.watch.following import Following, last_line
@@ -90,7 +90,7 @@ class WatchedRun:
         if self.ended:
             return "ended"
         quiet = max(0, round(time.time() - self.changed))
-        since = f"last line {quiet} s ago" if quiet < QUIET else f"no line for {quiet:,} seconds"
+        since = f"last line {quiet} s ago" if quiet < QUIET else f"no line for {duration(quiet)}"
         if brief and quiet < QUIET and (self.process or self.was_process):
             return "runs" if self.process else "process gone"
         if brief:

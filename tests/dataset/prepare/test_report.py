@@ -2,6 +2,7 @@
 
 import pytest
 
+from dataset.prepare import pictures
 from dataset.prepare.judging.judging import thresholds
 from dataset.prepare.page import MEANINGS, meaning_of
 from dataset.prepare.report import NOT_JUDGED, NOT_LOST, percent
@@ -20,3 +21,16 @@ def test_every_rule_has_a_meaning():
     assert all(map(meaning_of, {*rules, *NOT_JUDGED, *NOT_LOST}))
     assert "sequence of 4 words" in meaning_of("top of 4 grams")
     assert len(MEANINGS) == len({*rules, *NOT_JUDGED, *NOT_LOST} - {rule for rule in rules if "grams" in rule}) + 2
+
+
+def test_beside_long_names_of_sources_the_names_of_rules_are_whole(monkeypatch):
+    figures = []
+    monkeypatch.setattr(pictures, "svg", lambda figure, name: figures.append(figure))
+    rules = ["more than its weight", "near-duplicate", "letters", "stop words", "characters of duplicate lines"]
+    counts = {"read": 9, "kept": 5, "more than its weight": 4}
+    pictures.dropped_picture({"crawled/in_may/pages_of_the_forum_of_the_town.jsonl": counts}, rules)
+    figure = figures[0]
+    figure.draw_without_rendering()
+    (legend,) = [*figure.legends, *filter(None, [axes.get_legend() for axes in figure.axes])]
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from dataset.pages import new_figure, svg
 from tests.training.page.logs import line_of, write_run
+from training.page import curves
 from training.page.curves import pictures_of
 from training.page.left import what_is_left
 from training.page.page import page_of
@@ -228,6 +229,19 @@ def test_a_picture_has_a_name_and_whole_steps(tmp_path):
     assert page.count("<svg") == page.count('<svg role="img" aria-label="')
 
 
+def test_all_pictures_of_a_run_measure_its_steps_alike(tmp_path, monkeypatch):
+    """A measure that only validation has would seem to cover the whole run."""
+    metrics, figures = write_run(tmp_path / "a_64", steps=40), []
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    lines[-1]["val_bits_per_byte"] = 2.0
+    metrics.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr(curves, "svg", lambda figure, *_: figures.append(figure))
+    titles = [title for title, _ in pictures_of(what_is_left(metrics))]
+    ends = {tuple(map(round, figure.axes[0].get_xlim(), (2, 2))) for figure in figures}
+    assert "bits_per_byte" in titles and ends == {(-0.95, 41.95)}
+    assert figures[titles.index("learning rate")].axes[0].get_ylim()[0] == 0
+
+
 def test_steps_that_overflowed_float16_are_not_called_lost(tmp_path):
     metrics = write_run(tmp_path / "a_64")
     with open(metrics, "a") as file:
@@ -262,8 +276,10 @@ def test_why_there_are_no_samples(tmp_path):
 
 
 def test_where_a_run_stands(tmp_path):
-    left = what_is_left(write_run(tmp_path / "a_64", planned=80))
+    left = what_is_left(write_run(tmp_path / "logs" / "a_64", planned=80))
     assert left.state(left.changed + 5).endswith("killed shortly before: step 40 of 80")
+    assert left.state(left.changed + 5000) == "ended at step 40 of 80; beside its logs there is no save to go on from"
+    (tmp_path / "a_64_resume.pth").touch()
     assert left.state(left.changed + 5000) == (
         "ended at step 40 of 80; the same command with --resume goes on from its last save"
     )

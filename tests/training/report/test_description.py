@@ -1,6 +1,7 @@
 """run.json: what a run says of itself."""
 
 import json
+import sys
 from unittest.mock import Mock
 
 import pytest
@@ -103,6 +104,18 @@ def test_the_time_left_does_not_count_the_first_step_which_compiles(capsys):
         progress.advance({"loss": 1.0, "lr": 0.1, "time/tokens_per_second": 1.0}, 0, True)
     progress.close()
     assert capsys.readouterr().out.splitlines()[-1].endswith("01:36 left")
+
+
+def test_a_terminal_of_80_columns_shows_the_whole_of_the_progress_bar(monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress(is_main=True)
+    progress.start(1233, 5300)
+    progress.advance({"loss": 2.754, "lr": 4.88e-4, "time/tokens_per_second": 12_750.0}, 10 << 30, True)
+    told = progress._bar.format_dict | {"ncols": 80, "elapsed": 5025, "initial": 0, "rate": 0.5}
+    shown = progress._bar.format_meter(**told)
+    progress.close()
+    assert len(shown) <= 80 and shown.startswith("1234/5300 ")
+    assert shown.endswith("| 1:23:45<2:15:32, loss 2.754  lr 4.88e-04  12,750 tokens/s  10.0 GB")
 
 
 @pytest.mark.parametrize("steps, rows, said", [(3, 12, "0.857 epochs"), (4, 14, "1 epoch"), (7, 26, "1.86 epochs")])

@@ -12,8 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from model.errors import SproutError
 from training.report import loss_curve
 from training.report import metrics as module
+from training.report.fonts import fonts
 from training.report.lines import read_metrics
-from training.report.loss_curve import draw_loss_curve, fonts, show_within, trend
+from training.report.loss_curve import draw_loss_curve, show_within, trend
 from training.report.metrics import Metrics
 
 
@@ -184,6 +185,32 @@ def test_a_name_in_chinese_is_drawn_with_a_font_that_has_its_letters(tmp_path, m
     draw_loss_curve([line(step) for step in (1, 2, 3)], tmp_path / "loss.png", "新芽$_32")
     title = figures[0].axes[0].title
     assert title.get_fontfamily() == fonts("新芽") and title.get_text().startswith(r"新芽\$_32: ")
+
+
+def test_the_picture_hides_no_skipped_step_no_lone_point_and_no_end_of_a_long_name(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    lines = [line(1), line(2, loss=None, skipped="non-finite"), line(3, loss=None, skipped="overflow")]
+    name = "a_name_of_which_all_flags_are_a_part_rate0.001_batch8_schedule_wsd_seed42_of_the_fifth_of_may_512"
+    draw_loss_curve(lines, tmp_path / "loss.png", name)
+    (figure,) = figures
+    loss, rate = figure.axes
+    assert [curve.get_marker() for curve in loss.lines if curve.get_label() == "training, smoothed"] == ["."]
+    (skipped,) = loss.collections
+    assert [place.tolist() for place in skipped.get_segments()] == [[[2, 0], [2, 0.03]]]
+    assert rate.get_ylim()[0] == 0
+    box = loss.title.get_window_extent()
+    assert loss.title.get_text().replace("\n", "").startswith(name) and box.width < figure.bbox.width
+    draw_loss_curve([line(1), line(2), line(3)], tmp_path / "loss.png", "pretrain_32")
+    assert not figures[1].axes[0].collections
+
+
+def test_while_the_critic_learns_alone_the_rewards_are_drawn(tmp_path, monkeypatch):
+    """The policy of PPO has no loss in the first steps."""
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    draw_loss_curve([line(step, loss=None, reward=0.5) for step in (1, 2, 3)], tmp_path / "loss.png", "ppo_32")
+    assert [panel.get_ylabel() for panel in figures[0].axes] == ["reward", "learning rate"]
 
 
 def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):

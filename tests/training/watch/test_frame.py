@@ -76,7 +76,7 @@ def test_a_process_that_tokenises_data_is_told_before_its_run_is_there(tmp_path)
 def test_of_a_run_that_says_nothing_the_silence_is_told(tmp_path):
     logs = write_run(tmp_path, "pretrain_64")
     os.utime(logs / "metrics.jsonl", (time.time() - 4000,) * 2)
-    assert "no line for 4,000 seconds" in shown(tmp_path)
+    assert "no line for 67 min" in shown(tmp_path)
 
 
 def test_a_run_at_its_end_has_its_verdict(tmp_path):
