@@ -27,12 +27,12 @@ def visible(query_documents: Tensor, key_documents: Tensor) -> Tensor:
 
 
 def inverse_frequencies(head_dim: int, theta: float, scaling: dict | None, max_positions: int) -> tuple[Tensor, float]:
-    """Angle per position of each pair, float32 [head_dim / 2], and the factor on cosine and sine.
+    """Angle per position of each pair, float32 [head_dim / 2] on the CPU, and the factor on cosine and sine.
 
     The order of the operations is HF's: a difference in the last bit of a frequency changes the angle at position
     30,000 by thousandths.
     """
-    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim
+    exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim
     periods = theta**exponents  # positions per radian
     if scaling is None:
         return 1.0 / periods, 1.0

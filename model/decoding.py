@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from model.attention import attend, rotary_tables, rotate
 from model.errors import UsageError
 from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer, activated
+from model.undrawn import Undrawn
 from model.whole import unwrapped
 
 LEAST_ROWS = 4  # oneDNN multiplies 4 rows in two thirds of the time of one, since one goes another way
@@ -44,7 +45,7 @@ def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
     model = unwrapped(model)
     if isinstance(model.lm_head, Product):
         return model
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         new = type(model)(model.config, initialize_weights=False)
     new.rotary_frequencies = model.rotary_frequencies
     for name, part in model.model.named_children():

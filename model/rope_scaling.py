@@ -85,7 +85,7 @@ def _yarn(periods: Tensor, head_dim: int, theta: float, scaling: dict, max_posit
 
     low = max(math.floor(pair_that_turns(scaling.get("beta_fast") or 32.0)), 0)
     high = min(math.ceil(pair_that_turns(scaling.get("beta_slow") or 1.0)), head_dim - 1)
-    ramp = (torch.arange(head_dim // 2, dtype=torch.float32) - low) / ((high - low) or 0.001)
+    ramp = (torch.arange(head_dim // 2, dtype=torch.float32, device="cpu") - low) / ((high - low) or 0.001)
     kept = 1 - ramp.clamp(0, 1)  # 1: the pair keeps its speed; 0: it is slowed by the whole factor
     frequencies = 1.0 / (factor * periods) * (1 - kept) + 1.0 / periods * kept
     attention_factor = scaling.get("attention_factor")

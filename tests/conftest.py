@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 import torch
 
+from dataset.sample import files
 from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import Workshop
 from tests.support import make_tokenizer
@@ -76,6 +77,13 @@ def signals_as_they_were():
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def few_samples(monkeypatch):
+    """Of the sample data only texts and conversations, two thousand of each: to make and read all takes seconds."""
+    few = {name: lambda world, make=files.FILES[name]: list(make(world))[:2000] for name in ("pretrain", "sft")}
+    monkeypatch.setattr(files, "FILES", few)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from model.files.resize import resize_embeddings
 from model.files.state_dict import bare_state_dict, fitting_state_dict, refuse_contradictions
 from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
+from model.undrawn import Undrawn
 from model.whole import EMBEDDING, HEAD, SCORE
 
 _KINDS = {"version": int, "config": dict, "tokenizer": dict, "stage": str, "facts": dict, "model": dict}
@@ -114,7 +115,8 @@ def load_model(
         bos_token_id=tokenizer.bos_id,
         eos_token_id=tokenizer.eos_id,
     )
-    model = network_of(config)(config, initialize_weights=False)
+    with Undrawn():
+        model = network_of(config)(config, initialize_weights=False)
     tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
     model.load_state_dict(weights | tied)  # copies into float32
     new = tokenizer.vocab_size - own.vocab_size if own is not None else 0

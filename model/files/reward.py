@@ -20,6 +20,7 @@ from model.files.reading import read_checkpoint
 from model.files.state_dict import bare_state_dict, fitting_state_dict
 from model.lora import attach_lora, merge_lora
 from model.reward import RewardModel
+from model.undrawn import Undrawn
 from model.whole import SCORE
 
 FACT = "rewards"  # among the facts of a weight
@@ -72,7 +73,8 @@ def load_reward(source: str | Path, *, device: str | torch.device = "cpu") -> Lo
     if SCORE not in weights:
         raise _no_reward_model(f"{source} ({stage}) is a language model")
     weights = fitting_state_dict(weights, config, source, RewardModel)
-    model = RewardModel(config, initialize_weights=False)
+    with Undrawn():
+        model = RewardModel(config, initialize_weights=False)
     model.load_state_dict(weights)  # copies into float32
     model.skips_padding = source.is_dir()  # as transformers does; in a folder of ours, no end pads
     return Loaded(model.to(device), tokenizer, stage, facts, str(source), exact_dtype(weights, SCORE))

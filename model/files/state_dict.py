@@ -9,6 +9,7 @@ from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.families import network_of
 from model.transformer import Transformer
+from model.undrawn import Undrawn
 from model.whole import EMBEDDING, HEAD
 
 # Tables computed from the configuration, which older programs saved beside the weights.
@@ -37,7 +38,7 @@ def fitting_state_dict(
             raise SproutError(f"{source} says that head and embedding are tied, but holds two different ones")
         del weights[HEAD]
 
-    with torch.device("meta"):  # shapes without memory
+    with torch.device("meta"), Undrawn():  # shapes without memory
         expected = (network or network_of(config))(config, initialize_weights=False).state_dict()
     if config.tie_word_embeddings:
         expected.pop(HEAD, None)

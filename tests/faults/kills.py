@@ -9,10 +9,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.faults.page import PAGE, write_part
-from tests.faults.processes import Running, left_behind, together
+from tests.faults.processes import Running, in_order, left_behind, no_curves, together
 from tests.stages.table import STAGES
 from tests.stages.workshop import Result, Workshop, assert_same_run
 
@@ -24,6 +25,7 @@ class Kind:
     stage: str
     words: tuple[str, ...]
     processes: int = 1
+    draws: bool = False  # the loss curve, too, which takes as long as all the rest, and is drawn alike in all stages
 
 
 COMMON = ("--save_interval=7", "--eval_interval=10", "--val_ratio=0.2")
@@ -31,11 +33,11 @@ COMMON = ("--save_interval=7", "--eval_interval=10", "--val_ratio=0.2")
 SHARED = ("--epochs=2", "--batch_size=1", "--max_steps=26")
 
 
-def kind(stage: str, *words: str, processes: int = 1) -> Kind:
-    return Kind(stage, (*STAGES[stage].learns, *COMMON, *words), processes)
+def kind(stage: str, *words: str, **more) -> Kind:
+    return Kind(stage, (*STAGES[stage].learns, *COMMON, *words), **more)
 
 
-KINDS = {name: kind(name) for name in STAGES} | {
+KINDS = {name: kind(name, draws=name in ("pretrain", "full_sft")) for name in STAGES} | {
     "pretrain by AdamW": kind("pretrain", "--optimizer=adamw"),
     "full_sft by AdamW": kind("full_sft", "--optimizer=adamw"),
     "distill of its own answers": kind("distill", *STAGES["distill"].variants["sampled"]),
@@ -48,8 +50,13 @@ def start(workshop: Workshop, kind: Kind, out: str, before: dict[int, Callable] 
     again = ("--resume",) if workshop.result(out).resume_file.exists() else ()
     words = workshop.command(out, *kind.words, *again)
     environments = together(kind.processes) if kind.processes > 1 else [{}]
-    firsts = [(before or {}).get(rank) for rank in range(kind.processes)]
-    return [Running(f"train_{kind.stage}", words, *each) for each in zip(firsts, environments, strict=True)]
+    firsts = [[] if kind.draws else [no_curves] for _ in range(kind.processes)]
+    for rank, action in (before or {}).items():
+        firsts[rank].append(action)
+    return [
+        Running(f"train_{kind.stage}", words, partial(in_order, *actions), environment)
+        for actions, environment in zip(firsts, environments, strict=True)
+    ]
 
 
 def whole(workshop: Workshop, kind: Kind, out: str) -> Result:

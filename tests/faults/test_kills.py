@@ -10,7 +10,7 @@ import pytest
 
 from model.files.reading import read_checkpoint
 from tests.faults.kills import KINDS, Kind, kill_at, lines_in, start, survives, whole
-from tests.faults.processes import Running, at_call, kill_itself, left_behind, pause_in_step, wait_until
+from tests.faults.processes import at_call, kill_itself, left_behind, pause_in_step, wait_until
 from tests.stages.workshop import Result, Workshop, assert_same_run
 
 KILLS = 3  # of each kind of run; many more by python -m tests.faults.kills --soak 200
@@ -73,7 +73,8 @@ def short(tmp_path_factory):
 def test_killed_at_any_moment_of_a_save_it_goes_on_from_a_whole_one(short, call, record_property):
     workshop, expected = short
     out = f"in_save_{call}"
-    ended = Running("train_pretrain", workshop.command(out, *SHORT.words), partial(kill_in_the_second_save, call)).end()
+    (running,) = start(workshop, SHORT, out, {0: partial(kill_in_the_second_save, call)})
+    ended = running.end()
     assert ended.code == -signal.SIGKILL
     killed = workshop.result(out)
     # The file of the state is renamed by the tenth call: until then it is that of the first save.
@@ -87,7 +88,8 @@ def test_killed_at_any_moment_of_a_save_it_goes_on_from_a_whole_one(short, call,
 def test_a_save_has_no_other_moments(short):
     workshop, expected = short
     beyond = partial(kill_in_the_second_save, CALLS_OF_A_SAVE + 1)
-    Running("train_pretrain", workshop.command("beyond", *SHORT.words), beyond).end()
+    (running,) = start(workshop, SHORT, "beyond", {0: beyond})
+    running.end()
     state = read_checkpoint(workshop.result("beyond").resume_file)
     assert state["step"] == 4 and state["identity"] == read_checkpoint(expected.resume_file)["identity"]
 

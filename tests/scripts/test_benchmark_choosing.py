@@ -37,6 +37,7 @@ def quickstart(tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_the_runs_of_a_table_are_made_once(quickstart, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(choosing, "FINE_TUNING", SMALL)
     monkeypatch.setattr(choosing, "PRETRAINING", f"--preset tiny --num_hidden_layers 1 {SMALL}")
@@ -59,6 +60,7 @@ def test_the_runs_of_a_table_are_made_once(quickstart, tmp_path, capsys, monkeyp
     assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == tables
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_another_name_is_taught_to_adapters_and_to_the_whole_network(quickstart, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(choosing, "TEACHING_A_NAME", f"{SMALL} --val_ratio 0")
     monkeypatch.setitem(choosing.PARTS, "lora", [NewName(True, 0.001), NewName(False, 0.0005)])

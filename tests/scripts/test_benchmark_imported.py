@@ -35,9 +35,10 @@ def words(tmp_path, monkeypatch):
     return ["imported", *given, "--data_path", *files]
 
 
-def test_each_rate_is_run_once_and_has_a_row(words, capfd, monkeypatch):
+@pytest.mark.usefixtures("in_this_process")
+def test_each_rate_is_run_once_and_has_a_row(words, capsys, monkeypatch):
     command.main([*words, "--only", "lora", "dpo"])
-    printed = capfd.readouterr().out
+    printed = capsys.readouterr().out
     assert printed.count("python train_lora.py") == printed.count("python train_dpo.py") == 1
     table = [line for line in printed.splitlines() if line.startswith("|")]
     number = r"\d+\.\d{3}"
@@ -48,7 +49,7 @@ def test_each_rate_is_run_once_and_has_a_row(words, capfd, monkeypatch):
 
     monkeypatch.setattr("scripts.benchmark.choosing.perform", lambda *_: pytest.fail("it was there"))
     command.main([*words, "--only", "lora", "dpo"])
-    assert [line for line in capfd.readouterr().out.splitlines() if line.startswith("|")] == table
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == table
 
 
 def test_no_line_is_both_trained_on_and_held_out(tmp_path, monkeypatch):

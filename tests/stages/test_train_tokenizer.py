@@ -191,6 +191,7 @@ def test_missing_files_are_explained(data, tmp_path):
         run("--data_path", *data, "--extend", tmp_path / "absent", "--add", 5, "--out_dir", tmp_path / "out")
 
 
+@pytest.mark.usefixtures("few_samples")
 def test_without_data_it_learns_from_the_sample_data_and_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     run("--vocab_size", 280)

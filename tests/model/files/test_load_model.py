@@ -1,5 +1,7 @@
 """Weights open with no flags, strictly, with their own tokenizer or one that extends it; so do MiniMind's."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint, save_weights
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
+from model.reward import RewardModel
 from model.transformer import Transformer
 from tests.support import make_tokenizer, random_network
 
@@ -34,6 +37,27 @@ def test_a_weight_opens_with_no_flags(tmp_path, small_tokenizer, changes):
     assert (loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight) == tied
     assert ("lm_head.weight" in read_checkpoint(path)["model"]) != tied
     assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+
+
+OPENS = """
+import sys, torch
+from model.decoding import rearranged
+from model.files.loading import load_model
+from model.files.reward import load_reward
+rearranged(load_model(sys.argv[1]).model, torch.float32)
+load_reward(sys.argv[2])
+print("torch._dynamo" in sys.modules)
+"""
+
+
+def test_torch_does_not_import_its_compiler_to_open_one(tmp_path, small_tokenizer):
+    """That takes a second."""
+    network, paths = random_network(SMALL), [tmp_path / "full_sft_32.pth", tmp_path / "reward_32.pth"]
+    for path, each in zip(paths, (network, RewardModel.of(network)), strict=True):
+        save_weights(path, each, small_tokenizer, stage=path.stem.removesuffix("_32"))
+    command, root = [sys.executable, "-c", OPENS, *map(str, paths)], Path(__file__).parents[3]
+    ended = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    assert ended.stdout == "False\n"
 
 
 def test_a_tied_head_a_view_and_a_transposed_matrix_are_stored_once_and_small(tmp_path, small_tokenizer):

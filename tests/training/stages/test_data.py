@@ -54,6 +54,7 @@ def test_a_file_is_not_both_trained_and_validated_on(workshop, small_tokenizer, 
     assert not (workshop.folder / "out").exists()
 
 
+@pytest.mark.usefixtures("few_samples")
 @pytest.mark.parametrize("stage, name", [("pretrain", "pretrain.jsonl"), ("full_sft", "sft.jsonl")])
 def test_without_data_a_stage_takes_the_sample_data_and_says_so(tmp_path, stage, name):
     workshop = Workshop.create(tmp_path, stage)
