@@ -53,7 +53,12 @@ def changes_since(saved: dict, expected: dict, out_dir: Path, allow_changed: boo
     refused = _refused(changed, before, now, is_rated=any(saved.get("kept") or ()))
     as_before, of_data = _steps_as_before(changed, before, now), ""
     if {"data.training", "data.validation"} & set(changed):
-        of_data = "; give the data as they were, or start without --resume"
+        adapters = any(name.startswith("lora.") for name in before)
+        begin = "merge the adapters (scripts/merge_lora.py) and begin with the result" if adapters else "begin with it"
+        of_data = (
+            "; give the data as they were, or, to teach other data to what the run has written, leave out --resume"
+        )
+        of_data += f" and {begin}, by --from_weight"
     if changed and not allow_changed:
         hint = as_before and f"{as_before} and --allow_changed" if {*refused} <= {*ROWS_OF_A_STEP} else ""
         hint = of_data or hint or ("" if refused else "; --allow_changed goes on all the same")
