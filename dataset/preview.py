@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dataset.command_line import CommandParser, run_main
+from dataset.records.controls import warning_about_controls
 from dataset.records.unread import listed
 from dataset.survey import NAMES, Example, Part, Survey, survey
 from model.errors import UsageError, counted
@@ -103,6 +104,9 @@ def report(found: Survey, tokenizer: Tokenizer, style: Style) -> Iterator[str]:
     if found.unread:
         yield ""
         yield f"  keys that are not read: {visible(listed(found.unread))}"
+    if spelled := warning_about_controls(found.path, tokenizer):
+        yield ""
+        yield f"  warning: {visible(spelled)}"
     for number, example in enumerate(found.examples, 1):
         title = f"── example {number} of {len(found.examples)}: line {example.line:,}, {_said_of(example, found.kind)} "
         yield ""

@@ -137,7 +137,7 @@ def from_inline(fields: dict, key: str = "prompt") -> Conversation:
     turns = []
     for tag, content in zip(parts[::2], parts[1::2]):
         if tag not in roles:
-            raise BadRecord("the role is unknown", f"<|{tag[:40]}|>; known: {', '.join(roles)}")
+            raise BadRecord("the role is unknown", f"<|{tag[:40]}|>; known: {', '.join(roles)}; give turns by role")
         turns.append({"role": roles[tag], "content": content.strip()})
     return _conversation(turns, fields)
 

@@ -4,18 +4,17 @@ Control tokens in a text are text to Sprout, spelled by several ordinary tokens 
 `--markers split` takes such a file as it was meant: a document ends where a marker stands.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from dataset.cache.texts import TextCache, TextEncoder
+from dataset.records.controls import MARKERS
 from dataset.records.formats import Record
 from dataset.records.reading import read_records
 from dataset.rows.rows import Kind
 
-MARKERS = re.compile(r"<\|(?:im_start|im_end|endoftext|eot_id|begin_of_text|end_of_text)\|>|</?s>")
 LOOKED_AT = 2000  # records at the beginning of a file
 WORTH_A_WARNING = 0.001  # share of the tokens
 

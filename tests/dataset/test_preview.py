@@ -272,6 +272,13 @@ def test_keys_that_are_not_read_are_named_as_in_training(write, show):
     assert "not read" not in show(write({"prompt": "q", "right": "a"}))  # a reward may ask for it
 
 
+def test_control_tokens_that_stay_text_are_named_as_in_training(write, show):
+    """They look like tokens in the example, and are not."""
+    said = show(write(chat("q", "<|reserved_0|> a")))
+    assert "warning: " in said and "(<|reserved_0|>), which are text here" in said
+    assert "warning" not in show(write(chat("q", "<think>so</think>a")))
+
+
 def test_a_chat_whose_last_answer_is_blank_is_a_prompt(write, show):
     turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": ""}]
     output = show(write([{"conversations": turns}]))

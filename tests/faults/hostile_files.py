@@ -235,6 +235,7 @@ CHATS = (
     records("an empty output", '"output" is empty', {"instruction": "a", "output": ""}),
     records("an empty completion", '"completion" is empty', {"prompt": "a", "completion": " "}),
     records("an unknown tag", "the role is unknown", {"prompt": "<|user|>hi<|robot|>ho"}),
+    records("a rendered chat", "assistant, tool; give turns by role", {"text": "<|im_start|>user\nhi<|im_end|>"}),
     records("tags without answer", "no turn is the assistant's", {"prompt": "<|user|>hi"}),
     records("an unknown speaker", "the role is unknown", {"conversations": [{"from": "alien", "value": "hi"}]}),
     records("a speaker without value", '"value" is missing', {"conversations": [{"from": "human"}]}),

@@ -150,6 +150,7 @@ def test_other_files_are_other_data(stopped, stage, record_property):
     ):
         ended, _ = resume(stopped, stage, data=data)
         assert ended.code == 2 and said in ended.sentence
+        assert "leave out --resume and begin with it, by --from_weight" in ended.sentence  # not a new network
         ended, _ = resume(stopped, stage, "--allow_changed", data=data)
         assert ended.code == 2 and "cannot go on with that changed" in ended.sentence
         record_property("changes", 1)

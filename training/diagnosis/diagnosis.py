@@ -19,7 +19,7 @@ import numpy as np
 from training.diagnosis.curve import Curve, read_curve, windows_of
 from training.diagnosis.expected_loss import expected_bits_per_byte
 from training.diagnosis.next_command import next_command
-from training.diagnosis.rate_faults import evenly, lower_rate, slow, too_high, too_low
+from training.diagnosis.rate_faults import evenly, lower_rate, slow, stood_still, too_high, too_low
 from training.diagnosis.rewarded import judged_by_reward
 from training.diagnosis.verdict import (
     DIVERGED,
@@ -76,7 +76,7 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
         case = Case(curve, windows_of(curve), known, expected, *_preferred(lines))
         judgements = [_diverged, _memorised, too_high, too_low, _something_else, _still_falling, _learned_little]
         if not words:  # the loss of preferences falls for ever, since the margin may grow without bound
-            judgements = [_diverged, _memorised, _learned_little]
+            judgements = [_diverged, _memorised, lambda case: stood_still(case, run), _learned_little]
             if known.kind == "distillation":
                 judgements.append(_still_falling)
         verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case, source)

@@ -6,12 +6,13 @@ A rate far from its default is only a suspicion; the curve must confirm it.
 import numpy as np
 
 from training.diagnosis.curve import deviation_of
-from training.diagnosis.verdict import TOO_HIGH, TOO_LOW, Case, Verdict
+from training.diagnosis.verdict import LEARNED_LITTLE, TOO_HIGH, TOO_LOW, Case, Verdict
 from training.report.description import Description
 
 FAR = 3.0  # times the default, or a third of it: such a rate is suspicious
 VERY_FAR = 10.0  # times the default: here, weak evidence is enough
 SOON = 0.25  # share of the run in which the loss may come down slowly
+NOTHING = 0.01  # of the first loss of preferences: one that fell by less has hardly moved
 
 
 def times_the_default(run: Description) -> float | None:
@@ -94,6 +95,25 @@ def too_low(case: Case) -> Verdict | None:
     if times is not None:
         sentence += f"; the rate is 1/{_factor(1 / times)} of its default"
     return Verdict(TOO_LOW, None, sentence, _rate(case.run, "raise", 3.0))
+
+
+def stood_still(case: Case, run: Description) -> Verdict | None:
+    """Whether a run on preferences ends no lower than it began, by more than its noise hides.
+
+    It begins at the same loss whatever the network knows, since the network is its own reference. Which rate is best is
+    not known, so the default of `run` only says what to try.
+    """
+    start, times = case.curve.start, times_the_default(run)
+    if run.kind != "preference" or not case.finished or start is None:
+        return None
+    nothing, error = NOTHING * start, 2 * case.error_of_median(case.latest)
+    if case.fallen + error > nothing:
+        return None
+    sentence = f"the loss began at {start:.3f} and ends at {case.level:.3f}; {case.result}"
+    if times is not None and times < 1 / FAR:
+        sentence += f"; the rate is 1/{_factor(1 / times)} of its default"
+    rose = case.fallen < -max(nothing, error)
+    return Verdict(LEARNED_LITTLE, None, sentence, lower_rate(run) if rose else _rate(run, "raise", 3.0))
 
 
 def slow(case: Case) -> bool:

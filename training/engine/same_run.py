@@ -54,7 +54,12 @@ def changes_since(saved: dict, expected: dict, out_dir: Path, allow_changed: boo
     as_before = _steps_as_before(changed, before, now)
     of_data = ""
     if {"data.training", "data.validation"} & set(changed):
-        of_data = "; give the data as they were, or start without --resume"
+        adapters = any(name.startswith("lora.") for name in before)
+        begin = "merge the adapters (scripts/merge_lora.py) and begin with the result" if adapters else "begin with it"
+        of_data = (
+            "; give the data as they were, or, to teach other data to what the run has written, leave out --resume"
+        )
+        of_data += f" and {begin}, by --from_weight"
     if changed and not allow_changed:
         if of_data:
             hint = of_data

@@ -17,7 +17,7 @@ from dataset.rows.rows import Kind, Rows, ValidationRows
 from model.errors import UsageError
 from training.engine import distributed
 
-SPELLED = re.compile(rb"<\|im_(?:start|end)\|>|<\|endoftext\|>|</?s>")  # markers, see `rows.marked_texts`
+SPELLED = re.compile(rb"<[^<>\s]{1,40}>|\[\w+\]")  # as control tokens are: see `records.controls`
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
 FEWEST_TARGETS = 200  # held out, for a validation loss that says something: with fewer, a few words decide it
 FEW_BYTES, MANY_BYTES = 1.7, 50  # a token: English and Chinese have over 3 with a fitting tokenizer, else about 1

@@ -1,7 +1,8 @@
-"""Warnings about texts: many copies, and what a tokenizer takes apart or throws away, for the few files with either."""
+"""Warnings about a file: many copies, and what a tokenizer takes apart or throws away, for the few with either."""
 
 from dataset.cache.texts import TextCache
 from dataset.cache.unknown import warning_about_bytes, warning_about_unknown
+from dataset.records.controls import warning_about_controls
 from dataset.rows.marked_texts import SplitTextCache, warning_about_markers
 from model.errors import SproutError
 
@@ -35,4 +36,5 @@ def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool, lost: bo
         warnings.append(warning_about_bytes(cache.source, tokenizer))
     if plain:
         warnings.append(warning_about_markers(cache.source, tokenizer))
+    warnings.append(warning_about_controls(cache.source, tokenizer))
     return [warning for warning in warnings if warning]

@@ -7,6 +7,7 @@ import tokenizers
 
 from dataset.cache.token_cache import build_or_open
 from dataset.cache.unknown import known_bytes, warning_about_bytes, warning_about_unknown
+from dataset.rows.chats import CHATS
 from dataset.rows.marked_texts import SplitTextCache, warning_about_markers
 from dataset.rows.texts import TEXTS
 from model.errors import SproutError
@@ -101,6 +102,26 @@ def test_markers_are_said_where_the_format_is_asked_for(tmp_path):
     tokenizer = Tokenizer.load()
     cache = cache_of(tmp_path, MARKED, tokenizer, with_format(TEXTS, "text").cache)
     assert any("--markers split" in one for one in warnings_about(cache, tokenizer))
+
+
+@pytest.mark.parametrize("kind", [TEXTS, CHATS])
+def test_tokens_of_ones_own_that_stay_text_are_said(tmp_path, kind):
+    """A control token in a text is text, so one that was added for texts would never be learned."""
+    content = json.loads(Tokenizer.load().files["tokenizer.json"])
+    for number, (token, special) in enumerate([("<|city|>", False), ("[SPEAKER]", True), ("<city>", False)], 6400):
+        content["added_tokens"].append(
+            content["added_tokens"][0] | {"id": number, "content": token, "special": special}
+        )
+    tokenizer = Tokenizer(Tokenizer.load().files | {"tokenizer.json": json.dumps(content)})
+    assert len(tokenizer.encode("<city>")) == 1 and len(tokenizer.encode("<|city|>")) > 1
+    said = "[SPEAKER] lives in <|city|>, or <city>. <think>" + "<|im_end|>" * (kind is CHATS)
+    turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": said}]
+    (path := tmp_path / "a.jsonl").write_text(json.dumps({"text": said} if kind is TEXTS else {"messages": turns}))
+    cache = build_or_open(path, tokenizer, kind.cache, val_ratio=0.0, on_bad_line="stop", cache_dir=tmp_path / "cache")
+    (warning,) = [one for one in warnings_about(cache, tokenizer) if "control tokens" in one]
+    assert "(<|city|>, [SPEAKER]), which are text here" in warning
+    cache = build_or_open(path, Tokenizer.load(), kind.cache, val_ratio=0.0, on_bad_line="stop", cache_dir=tmp_path)
+    assert not any("control tokens" in one for one in warnings_about(cache, Tokenizer.load()))
 
 
 def test_documents_end_where_markers_stand(tmp_path):

@@ -8,6 +8,7 @@ from model.disk import previous_path
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_checkpoint
 from training.engine import resume
+from training.engine.same_run import changes_since
 from training.engine.state import RunState
 
 IDENTITY = {"stage": "pretrain", "network": {"num_hidden_layers": 2, "vocab_size": 272}, "seed": 1, "epochs": 2}
@@ -135,3 +136,12 @@ def test_a_run_that_has_ended_says_so_and_how_to_train_on(tmp_path, flags, said)
         words.startswith("resumed a_resume.pth at step 12 of 12, which is its end: nothing is left") and said in words
     )
     assert resume.where_it_goes_on(args, RunState(step=3), plan, "a.pth") == "resumed a.pth at step 3 of 12"
+
+
+def test_other_data_begin_with_what_adapters_have_taught(tmp_path):
+    """Adapters are no network to begin with: they are merged first."""
+    of_a = {"lora": {"rank": 8}, "data": {"training": "a", "validation": "a"}}
+    of_b = {"lora": {"rank": 8}, "data": {"training": "b", "validation": "b"}}
+    for allow_changed in (False, True):
+        with pytest.raises(UsageError, match=r"merge the adapters .* and begin with the result, by --from_weight"):
+            changes_since({"identity": of_a, "step": 3}, of_b, tmp_path, allow_changed)

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from dataset.prepare.cleaning import markers
-from dataset.rows.marked_texts import MARKERS
+from dataset.records.controls import MARKERS
 
 
 @pytest.mark.parametrize(
