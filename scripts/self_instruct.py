@@ -24,6 +24,7 @@ from model.errors import SproutError, UsageError
 from training.stages.arguments import StageParser
 
 WAYS = ("self_instruct", "magpie")
+MOST_SECONDS = 86400  # to wait for a reply; sockets take no number of any size
 
 
 def parse_arguments(argv=None):
@@ -85,6 +86,10 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--api_key is for --endpoint, which is not given")
     if args.api_key and not os.environ.get(args.api_key):
         raise UsageError("--api_key names an environment variable, and there is none of this name: export it first")
+    if args.timeout > MOST_SECONDS:
+        raise UsageError(f"--timeout {args.timeout:g} is more than a day: give at most {MOST_SECONDS} seconds")
+    if not Path(args.save_file).name:
+        raise UsageError("--save_file is empty: give the name of a file")
     journal = journal_of(args.save_file)
     for path in (args.save_file, journal):
         if os.path.exists(path) and os.path.exists(args.seeds) and os.path.samefile(path, args.seeds):

@@ -165,6 +165,8 @@ def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):
         (["--endpoint=http://x/v1"], "belong together"),
         (["--endpoint=http://x/v1", "--model=m", "--way=magpie"], "--weight"),
         (["--endpoint=http://x/v1", "--model=m", "--api_key=NOT_THERE_7"], "export it first"),
+        (["--endpoint=http://x/v1", "--model=m", "--timeout=1e30"], "is more than a day"),
+        (["--weight=full_sft", "--save_file="], "--save_file is empty"),
         (["--endpoint=x", "--model=m"], "http://"),
         (["--weight=full_sft", "--lora_scale=0.5"], "--lora_scale is for --lora"),
         (["--endpoint=http://x/v1", "--model=m", "--tokenizer_path=x"], "--tokenizer_path is for --weight"),
