@@ -164,11 +164,10 @@ class Progress:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def start(self, step: int, steps: int) -> None:
-        # Without a terminal the bar only keeps the time; its text goes out as lines.
+        # In 80 columns it shows all. Without a terminal it only keeps the time, and its text goes out as lines.
         file = sys.stderr if self._bars else open(os.devnull, "w", encoding="utf-8")
-        shape = "{n_fmt}/{total_fmt} {bar}| {elapsed}<{remaining}{postfix}"  # shorter than tqdm's: 80 columns show all
-        looks = {"bar_format": shape, "dynamic_ncols": True, "smoothing": 0.05}
-        self._bar = tqdm(total=steps, initial=step, disable=not self.is_main, file=file, **looks)
+        how = {"file": file, "bar_format": "{n_fmt}/{total_fmt} {bar}| {elapsed}<{remaining}{postfix}"}
+        self._bar = tqdm(total=steps, initial=step, disable=not self.is_main, dynamic_ncols=True, smoothing=0.05, **how)
         self._first = step
 
     def advance(self, metrics: dict, memory: int, show_line: bool) -> None:

@@ -115,8 +115,7 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
         panel.set(ylabel=name.split("/")[-1])
         panel.grid(alpha=0.3)
     judged = {"rewards/chosen", "mean_reward", "reward"} & found  # a loss per answer
-    lost = [line["step"] for line in lines if line.get("skipped") == "non-finite"]  # overflow is normal in float16
-    if lost:
+    if lost := [line["step"] for line in lines if line.get("skipped") == "non-finite"]:  # overflows are normal
         look = {"color": "tab:red", "transform": panels[0].get_xaxis_transform()}  # shares of the height
         panels[0].vlines(lost, 0, 0.03, label="skipped: not finite", **look)
     panels[0].set_title("\n".join(textwrap.wrap(f"{title}: {final}", TITLE_WIDTH)).replace("$", r"\$"))
