@@ -22,9 +22,9 @@ _RUBY = re.compile(r"<rp\b[^>]*>[^<]*(?:</rp>)?|<rt\b[^>]*>([^<]*)(?:</rt>)?", r
 _SUPERSCRIPT = re.compile(r"<sup\b[^<>]*>\s*([0-9+\-−]+)\s*</sup\s*>", re.IGNORECASE)
 _RAISED = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 _PREFORMATTED = re.compile(r"(<pre\b(?:(?!<pre\b).)*?</pre>)", re.DOTALL | re.IGNORECASE)
-# Within a paragraph these change nothing of the text, but trafilatura leaves <time> out with all that is in it, and in
-# short pages begins a line at each of the others.
-_INLINE = re.compile(r"</?(?:b|i|em|strong|abbr|time|small|cite|dfn|u|mark|font|big)(?:\s[^>]*)?/?>", re.IGNORECASE)
+# Within a paragraph these change nothing of the text, but trafilatura leaves <time> out with all that is in it, and
+# begins a line behind <q>, in short pages at each of the others.
+_INLINE = re.compile(r"</?(?:b|i|em|strong|abbr|time|small|cite|dfn|u|mark|font|big|q)(?:\s[^>]*)?/?>", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _BLOCK_TAG = re.compile(
     r" ?(</?(?:p|div|section|h[1-6]|ul|ol|li|dl|dt|dd|table|tr|td|th|blockquote|br)\b[^>]*>) ?", re.IGNORECASE

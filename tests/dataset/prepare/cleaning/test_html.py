@@ -44,12 +44,12 @@ def test_a_page_loses_what_surrounds_its_content():
         <article><h1>A heading</h1><p>{SENTENCE}</p><pre><code>def f():
 
             pass</code></pre><p>In <time>1912</time> <b>bold</b>
-            words. {SENTENCE}</p><ul><li>
+            words, <q>quoted</q> and plain. {SENTENCE}</p><ul><li>
             <p>first</p></li></ul><table><tr><td>1</td><td>2</td></tr></table></article>
         <footer>© Somebody <a href="/privacy">Privacy</a></footer></body></html>"""
     lines = html_to_text(page).split("\n")
     assert lines[:5] == ["A heading", SENTENCE, "def f():", "", "            pass"]
-    assert lines[5] == f"In 1912 bold words. {SENTENCE}"
+    assert lines[5] == f"In 1912 bold words, quoted and plain. {SENTENCE}"
     assert lines[6] == "- first" and lines[7].startswith("| 1 | 2 |")
     assert len(lines) == 8
 
