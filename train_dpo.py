@@ -74,10 +74,10 @@ def main(argv=None):
     unpaired = args.loss_type == "kto"
     if unpaired:
         from dataset.rows.answers import ANSWERS as KIND
-        from training.stages import unpaired as records
+        from training.stages import unpaired as comparison
     else:
         from dataset.rows.pairs import PAIRS as KIND
-        from training.stages import preferences as records
+        from training.stages import preferences as comparison
 
     with Run(args, stage="dpo") as run:
         # Network, data, and the loss of a pair or of a single answer
@@ -88,7 +88,7 @@ def main(argv=None):
         rows, validation = open_data(KIND, args, tokenizer, run.say)
         settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
         if unpaired:
-            records.choose_weights(args, rows, run.say)
+            comparison.choose_weights(args, rows, run.say)
 
         def objective(answers):
             if unpaired:
@@ -108,7 +108,7 @@ def main(argv=None):
         begins_as = fingerprint(model) if has_reference else None
         model.to(machine.device)
         prepare_with_reference(run, model, plan)
-        machine.seconds = with_passes(machine.seconds, model, records.passes_beside(live))
+        machine.seconds = with_passes(machine.seconds, model, comparison.passes_beside(live))
         if live:
             identity["reference"] = f"live, of {begins_as}"
             reference = frozen_copy(model)
@@ -124,17 +124,19 @@ def main(argv=None):
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=count)
 
         for step in run.steps():
-            for batch, answers, entropy in records.compared(model, step.micro_batches(rows), machine, reference):
+            for batch, answers, entropy in comparison.compared(model, step.micro_batches(rows), machine, reference):
                 step.backward(objective(answers).sum(), batch.records, batch.trained)
-                records.note(step, batch, answers, entropy, args.beta)
+                comparison.note(step, batch, answers, entropy, args.beta)
             step.update()
 
             if unpaired:
-                records.record_margin(step)
+                comparison.record_margin(step)
             if step.number == 1:
-                warn_of_first_loss(run, step.metrics, expected=records.at_the_start(args, settings))
+                warn_of_first_loss(run, step.metrics, expected=comparison.at_the_start(args, settings))
             if step.evaluates and validation:
-                found = records.validate(model, validation, machine, plan.batch_size, objective, args.beta, reference)
+                found = comparison.validate(
+                    model, validation, machine, plan.batch_size, objective, args.beta, reference
+                )
                 step.report(found)
 
 

@@ -186,7 +186,8 @@ def answer_all(
                     text, ended = tokenizer.decode(ids), ids[-1] in end_ids
                     answers[i] = Answer(text, ended, ended and questions[i].is_answered_by(text))
                     again = not ended and limit < max_new_tokens and questions[i].may_be_answered_by(text)
-                    unfinished += [i] * again
+                    if again:
+                        unfinished.append(i)
                     note(int(again))
             todo = unfinished
     return answers

@@ -12,6 +12,7 @@ from model.errors import UsageError
 from model.json_text import json_text
 
 BATCHES = 8  # in a part: the more there are, the less of a batch is padding, and the more a kill loses
+OTHER_QUESTIONS = "go on with the file that the run began with, or choose another --save_answers"
 
 
 def answer_in_parts(
@@ -27,10 +28,15 @@ def answer_in_parts(
 
     Raises `UsageError` where the file has answers to other questions.
     """
-    answers = [_known(*each) for each in zip(questions, file.earlier())] if file else []
-    counts, size = Counter(file.counts if file else ()), BATCHES * batch_size if file else len(questions)
-    if file and len(answers) < file.records:
-        raise UsageError(f"there are fewer questions than were answered: {OTHER_QUESTIONS}")
+    answers: list[Answer] = []
+    counts: Counter = Counter()
+    size = len(questions)  # of a part
+    if file:
+        answers += [_known(question, line) for question, line in zip(questions, file.earlier())]
+        if len(answers) < file.records:
+            raise UsageError(f"there are fewer questions than were answered: {OTHER_QUESTIONS}")
+        counts += file.counts
+        size = BATCHES * batch_size
     with bar_over(len(questions), "answering", " questions") as bar:
         bar.update(len(answers))
 
@@ -42,12 +48,11 @@ def answer_in_parts(
             part = questions[start : start + size]
             new, of_them = answer(part, note=note)
             if file:
-                file.add([as_record(*each) for each in zip(part, new, strict=True)], len(part), of_them)
-            answers, counts = answers + new, counts + of_them
+                records = [as_record(question, found) for question, found in zip(part, new, strict=True)]
+                file.add(records, len(part), of_them)
+            answers += new
+            counts += of_them
     return answers, counts
-
-
-OTHER_QUESTIONS = "go on with the file that the run began with, or choose another --save_answers"
 
 
 def as_record(question: Question, answer: Answer) -> dict:
@@ -56,7 +61,9 @@ def as_record(question: Question, answer: Answer) -> dict:
     said = take_apart(answer.text)
     fields = {"question": question.asked, "right": conclusion(question.right), "answer": said.answer}
     if said.thought is not None:
-        fields |= {"thought": said.thought} | ({} if said.thought_ended else {"thought_ended": False})
+        fields["thought"] = said.thought
+        if not said.thought_ended:
+            fields["thought_ended"] = False
     fields |= {"ended": answer.ended, "correct": answer.correct}
     labels = {"skill": question.skill, "language": question.language}
     return fields | {name: label for name, label in labels.items() if label is not None}
@@ -68,7 +75,8 @@ def _known(question: Question, line: str) -> Answer:
         found = json.loads(line)
         text, ended = found["answer"], found["ended"]
         if "thought" in found:
-            text = THINK + found["thought"] + (THINK_END + text if "thought_ended" not in found else "")
+            end = "" if "thought_ended" in found else THINK_END + text  # it is there only to say that there is none
+            text = THINK + found["thought"] + end
         answer = Answer(text, ended, ended and question.is_answered_by(text))
         is_its_line = json_text(as_record(question, answer)) == line.rstrip("\n")
     except (ValueError, TypeError, KeyError, AttributeError):
