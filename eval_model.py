@@ -47,7 +47,7 @@ def parse_arguments(argv=None):
     add_sampling_arguments(parser)
     args = parser.parse_args(argv)
     refuse_contradictions(args)
-    if args.save_answers:
+    if args.save_answers is not None:
         refuse_taken("--save_answers", args.save_answers, args.resume)
     return args
 

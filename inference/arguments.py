@@ -120,9 +120,9 @@ def refuse_contradictions(args) -> None:
     refuse_scale_of_nothing(args)
     if args.show and not args.answers:
         raise UsageError("--show N shows wrong answers of --answers, which is not given")
-    if args.save_answers and not args.answers:
+    if args.save_answers is not None and not args.answers:
         raise UsageError("--save_answers FILE keeps what --answers finds, which is not given")
-    if args.resume and not args.save_answers:
+    if args.resume and args.save_answers is None:
         raise UsageError("--resume goes on with the file of --save_answers, which is not given")
     if not args.think and (args.data_path or args.model_mode == 0):
         raise UsageError("--no_think hides thoughts of a chat: give --model_mode 1 or more, and no --data_path")

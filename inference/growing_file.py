@@ -25,7 +25,7 @@ class GrowingFile:
     identity: what a run that goes on must find as it was, by the words that messages use. resume: whether to go on;
     where there is nothing to go on with, a run begins. flag: the one that names `path`. replaces: a run that begins
     takes the place of one that did not end. After an exception both files stay, unless they say nothing, and how to go
-    on is said.
+    on is said, where the same command can: not after a `UsageError`, nor if the files are damaged.
 
     Attributes: `done`, the inputs that earlier parts dealt with; `counts`, what became of them; `records` in the file.
     Raises `UsageError` for a file that is there and not gone on with, and for another identity; `SproutError` for files
@@ -35,6 +35,7 @@ class GrowingFile:
     def __init__(self, path: str, identity: dict, resume: bool, flag: str = "--save_file", replaces: bool = False):
         self.path, self._progress, self._identity, self._flag = Path(path), progress_of(path), identity, flag
         self.done, self.records, self.counts = 0, 0, Counter()
+        self._is_damaged = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sweep_temporaries(self.path.parent)
         goes_on = resume and self._progress.exists()
@@ -91,6 +92,8 @@ class GrowingFile:
         self._file.seek(length)
 
     def damaged(self) -> SproutError:
+        """The error to raise where the records in the file are not those of a run."""
+        self._is_damaged = True
         return SproutError(f"{self.path} is not as its run left it: remove it and {self._progress}, and begin anew")
 
     def earlier(self) -> Iterator[str]:
@@ -139,9 +142,11 @@ class GrowingFile:
     def __exit__(self, kind, error, traceback) -> None:
         if kind is None or not self.done:
             self._progress.unlink(missing_ok=True)
-        else:
+        elif not (self._is_damaged or isinstance(error, UsageError)):
             say(f"{self.path} keeps what was found; the same command with --resume goes on")
         if not self.records and not self._progress.exists():
+            if os.name == "nt":  # Windows removes no open file; elsewhere the lock is held until the file is gone
+                self._file.close()
             self.path.unlink(missing_ok=True)
         self._file.close()
 

@@ -161,7 +161,8 @@ def identity(args, loaded, tasks) -> dict:
         asked.update(f"{task.name} {task.entries}".encode("utf-8", "backslashreplace"))
     names = "lora_scale", "max_seq_len", "max_new_tokens", "bos", "dtype"
     network = f"{fingerprint(loaded.model)} {loaded.model.config} {loaded.tokenizer.fingerprint}"
-    return {"network": network, "--data_path": asked.hexdigest()} | {f"--{name}": getattr(args, name) for name in names}
+    items = {"--data_path, --limit, --shots_path or --shots": asked.hexdigest()}
+    return {"network": network} | items | {f"--{name}": getattr(args, name) for name in names}
 
 
 def result_of(args, source: str, positions: int) -> dict:

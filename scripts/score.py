@@ -74,7 +74,7 @@ def refuse_contradictions(args) -> None:
             )
     if args.tokenizer_path and not args.lora:
         raise UsageError("--tokenizer_path is for --lora, which is not given: a whole reward model brings its own")
-    if args.save_scores:
+    if args.save_scores is not None:
         refuse_taken("--save_scores", args.save_scores, args.resume)
     elif args.resume:
         raise UsageError("--resume goes on with the file of --save_scores, which is not given")

@@ -138,6 +138,7 @@ TRYING = """
 --lora_scale 0.5                            | --lora_scale is for --lora, which is not given
 --lora_scale -1                             | -1 is not a finite number of at least 0
 --save_answers a                            | --save_answers FILE keeps what --answers finds
+--data_path {f}/chat_a.jsonl --answers --save_answers= | --save_answers is empty: give the name of a file
 --data_path {f}/chat_a.jsonl --answers --resume | --resume goes on with the file of --save_answers
 --data_path {f}/chat_a.jsonl --answers --save_answers {f}/file | file exists already, and is left as it is
 --system x                                  | --system begins a chat

@@ -70,6 +70,20 @@ def test_a_run_that_has_just_finished_is_not_gone_on_with(tmp_path, monkeypatch)
     assert path.read_bytes() == b'{"prompt": "a"}\n'
 
 
+def test_how_to_go_on_is_said_only_where_the_same_command_can(tmp_path, capsys):
+    path = str(tmp_path / "a.jsonl")
+    said = f"{path} keeps what was found; the same command with --resume goes on"
+    with pytest.raises(KeyboardInterrupt), GrowingFile(path, {}, False) as file:
+        file.add([{"prompt": "a"}], 1, Counter())
+        raise KeyboardInterrupt
+    assert said in capsys.readouterr().err
+    with pytest.raises(UsageError), GrowingFile(path, {}, True) as file:
+        raise UsageError("the records are not those of this run")
+    with pytest.raises(SproutError, match="is not as its run left it"), GrowingFile(path, {}, True) as file:
+        raise file.damaged()
+    assert said not in capsys.readouterr().err and len(list(tmp_path.iterdir())) == 2
+
+
 def test_half_characters_are_written_as_escapes(tmp_path):
     with GrowingFile(str(tmp_path / "a.jsonl"), {}, False) as file:
         file.add([{"prompt": "\ud800 中"}], 1, Counter())
