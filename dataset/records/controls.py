@@ -16,7 +16,7 @@ def warning_about_controls(path: Path, tokenizer: Tokenizer) -> str | None:
     Left out are markers, which have a warning of their own, and what the template or an answer writes as one token.
     """
     beginning = next(bytes_of(path), b"")
-    names = {tokenizer.decode([token], skip_special_tokens=False) for token in tokenizer.special_ids}
+    names = {name for name, token in tokenizer.vocab.items() if token in tokenizer.special_ids}
     template = f"{tokenizer.files.get('chat_template.jinja')}{tokenizer.config.get('chat_template')}"
     odd = (name for name in names - {*THINK_AND_TOOLS} if not MARKERS.fullmatch(name) and name not in template)
     if not (found := sorted(name for name in odd if name.encode() in beginning)):

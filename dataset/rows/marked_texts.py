@@ -12,7 +12,7 @@ from pathlib import Path
 from dataset.cache.texts import TextCache, TextEncoder
 from dataset.records.controls import MARKERS
 from dataset.records.formats import Record
-from dataset.records.reading import read_records
+from dataset.records.reading import bytes_of, read_records
 from dataset.rows.rows import Kind
 
 LOOKED_AT = 2000  # records at the beginning of a file
@@ -21,6 +21,8 @@ WORTH_A_WARNING = 0.001  # share of the tokens
 
 def warning_about_markers(path: Path, tokenizer) -> str | None:
     """A warning that says which share of the tokens, in the first records, spells markers; None where it is small."""
+    if not MARKERS.search(next(bytes_of(path), b"").decode("utf-8", "replace")):
+        return None  # as in most files; the first records may be whole books
     records = (item for item in islice(read_records(path), LOOKED_AT) if isinstance(item, Record))
     texts = [text for item in records if isinstance(text := item.fields.get("text"), str)]
     found = [marker for text in texts for marker in MARKERS.findall(text)]

@@ -17,7 +17,7 @@ from dataset.rows.rows import Kind, Rows, ValidationRows
 from model.errors import UsageError
 from training.engine import distributed
 
-SPELLED = re.compile(rb"<[^<>\s]{1,40}>|\[\w+\]")  # as control tokens are: see `records.controls`
+SPELLED = re.compile(rb"<[^<>\s]{1,40}>|\[\w+\]")  # as control tokens are (`records.controls`), and HTML
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
 FEWEST_TARGETS = 200  # held out, for a validation loss that says something: with fewer, a few words decide it
 FEW_BYTES, MANY_BYTES = 1.7, 50  # a token: English and Chinese have over 3 with a fitting tokenizer, else about 1
@@ -84,7 +84,7 @@ def warnings_about(cache, tokenizer) -> list[str]:
     lossy = tokenizer.lossy or tokenizer.unknown_id is not None
     if not (copied or foreign or lost or lossy or SPELLED.search(next(bytes_of(cache.source), b""))):
         return []
-    from training.stages.odd_texts import warnings_about_texts  # few files need it
+    from training.stages.odd_texts import warnings_about_texts  # many files do not need it
 
     return warnings_about_texts(cache, tokenizer, copied, foreign, lost)
 

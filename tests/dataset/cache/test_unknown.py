@@ -7,6 +7,7 @@ import tokenizers
 
 from dataset.cache.token_cache import build_or_open
 from dataset.cache.unknown import known_bytes, warning_about_bytes, warning_about_unknown
+from dataset.records.controls import warning_about_controls
 from dataset.rows.chats import CHATS
 from dataset.rows.marked_texts import SplitTextCache, warning_about_markers
 from dataset.rows.texts import TEXTS
@@ -122,6 +123,26 @@ def test_tokens_of_ones_own_that_stay_text_are_said(tmp_path, kind):
     assert "(<|city|>, [SPEAKER]), which are text here" in warning
     cache = build_or_open(path, Tokenizer.load(), kind.cache, val_ratio=0.0, on_bad_line="stop", cache_dir=tmp_path)
     assert not any("control tokens" in one for one in warnings_about(cache, Tokenizer.load()))
+
+
+def test_a_control_token_is_looked_for_as_it_is_spelled(tmp_path):
+    """The decoder of a vocabulary such as Llama's makes spaces of ▁, and cuts off what begins with one."""
+    backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "</s>": 1}, unk_token="a"))
+    backend.add_special_tokens(["</s>", "<｜begin▁of▁text｜>", "▁"])
+    backend.decoder = tokenizers.decoders.Metaspace()
+    tokenizer = Tokenizer({"tokenizer.json": backend.to_str(), "tokenizer_config.json": '{"eos_token": "</s>"}'})
+    (path := tmp_path / "a.jsonl").write_text(json.dumps({"text": "no token"}))
+    assert warning_about_controls(path, tokenizer) is None
+    path.write_text(json.dumps({"text": "<｜begin▁of▁text｜> once"}, ensure_ascii=False), encoding="utf-8")
+    assert "(<｜begin▁of▁text｜>, ▁), which are text here" in warning_about_controls(path, tokenizer)
+
+
+def test_records_are_read_for_markers_only_where_some_are_near(tmp_path, monkeypatch):
+    """The first records of a file of books are hundreds of megabytes, and HTML is no marker."""
+    tokenizer = Tokenizer.load()
+    cache = cache_of(tmp_path, ["<b>once</b> [upon] a time"] * 20, tokenizer)
+    monkeypatch.setattr("dataset.rows.marked_texts.read_records", lambda path: pytest.fail("it was read"))
+    assert not any("--markers" in one for one in warnings_about(cache, tokenizer))
 
 
 def test_documents_end_where_markers_stand(tmp_path):
