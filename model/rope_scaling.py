@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from model.errors import UsageError
+from model.undrawn import Undrawn
 
 # Per type the keys of `rope_scaling`: those that must be there, and those that may.
 KEYS = {
@@ -111,7 +112,8 @@ def extended(model, factor: float, trained_on: int, source: str):
         )
     scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": trained_on}
     config = config.replace(rope_scaling=scaling, max_position_embeddings=round(trained_on * factor))
-    changed = type(model)(config, initialize_weights=False)
+    with Undrawn():
+        changed = type(model)(config, initialize_weights=False)
     changed.load_state_dict(model.state_dict())
     return changed
 

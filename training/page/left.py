@@ -109,6 +109,8 @@ class Left:
         if ago < max(SOON, 10 * seconds):
             return f"going on when this page was made, or killed shortly before: step {last:,} of {planned:,}"
         ended = f"ended at step {last:,} of {planned:,}"
+        if self.folder.name == "logs":  # an earlier run, moved aside with its save, where no command looks for it
+            return ended
         if not (self.folder.parent.parent / f"{self.name}_resume.pth").exists():
             return f"{ended}; beside its logs there is no save to go on from"
         return f"{ended}; the same command with --resume goes on from its last save"

@@ -44,6 +44,8 @@ import sys, torch
 from model.decoding import rearranged
 from model.files.loading import load_model
 from model.files.reward import load_reward
+from model.rope_scaling import extended
+extended(load_model(sys.argv[1]).model, 4, 8, "it")
 rearranged(load_model(sys.argv[1]).model, torch.float32)
 load_reward(sys.argv[2])
 print("torch._dynamo" in sys.modules)

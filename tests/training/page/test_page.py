@@ -283,6 +283,8 @@ def test_where_a_run_stands(tmp_path):
     assert left.state(left.changed + 5000) == (
         "ended at step 40 of 80; the same command with --resume goes on from its last save"
     )
+    earlier = what_is_left(write_run(tmp_path / "earlier" / "a_64_2026-01-01_120000" / "logs", planned=80))
+    assert earlier.state(earlier.changed + 5000) == "ended at step 40 of 80"  # its save lies beside its logs
     left.description = replace(left.description, stopped="a rule")
     assert left.state() == "stopped at step 40 of 80: a rule"
     assert what_is_left(write_run(tmp_path / "b_64", steps=1)).state() == "complete, 1 step"
