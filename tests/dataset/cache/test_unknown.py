@@ -126,7 +126,7 @@ def test_tokens_of_ones_own_that_stay_text_are_said(tmp_path, kind):
 
 
 def test_a_control_token_is_looked_for_as_it_is_spelled(tmp_path):
-    """The decoder of a vocabulary such as Llama's makes spaces of ▁, and cuts off what begins with one."""
+    """The decoder of a vocabulary such as Llama's reads ▁ as a space, or as nothing."""
     backend = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "</s>": 1}, unk_token="a"))
     backend.add_special_tokens(["</s>", "<｜begin▁of▁text｜>", "▁"])
     backend.decoder = tokenizers.decoders.Metaspace()
