@@ -158,7 +158,8 @@ def identity(args, loaded, tasks) -> dict:
 
     asked = hashlib.sha256()
     for task in tasks:
-        asked.update(f"{task.name} {task.entries}".encode("utf-8", "backslashreplace"))
+        for entry in task.entries:
+            asked.update(f"{task.name} {entry}".encode("utf-8", "backslashreplace"))
     names = "lora_scale", "max_seq_len", "max_new_tokens", "bos", "dtype"
     network = f"{fingerprint(loaded.model)} {loaded.model.config} {loaded.tokenizer.fingerprint}"
     items = {"--data_path, --limit, --shots_path or --shots": asked.hexdigest()}
