@@ -75,7 +75,7 @@ def _known(question: Question, line: str) -> Answer:
         found = json.loads(line)
         text, ended = found["answer"], found["ended"]
         if "thought" in found:
-            end = "" if "thought_ended" in found else THINK_END + text  # it is there only to say that there is none
+            end = "" if "thought_ended" in found else THINK_END + text  # it is only ever written as false
             text = THINK + found["thought"] + end
         answer = Answer(text, ended, ended and question.is_answered_by(text))
         is_its_line = json_text(as_record(question, answer)) == line.rstrip("\n")
