@@ -122,6 +122,8 @@ def test_what_was_interrupted_is_begun_anew_only_where_a_result_is_replaced_anyw
     again = run(workshop, "answers", tmp_path / "answers")
     assert again.code == 2 and "is of a run that did not end: go on with it by --resume" in again.sentence
     assert len(files_in(tmp_path / "answers")["answers.jsonl"].splitlines()) == 16  # 8 of them not noted
+    other = run(workshop, "benchmark", tmp_path / "benchmark", "--resume", "--limit=1")
+    assert other.code == 2 and "began with another --data_path, --limit, --shots_path or --shots:" in other.sentence
     assert run(workshop, "benchmark", tmp_path / "benchmark").code == 0
     assert set(files_in(tmp_path / "benchmark")) == {"result.json"}
     other = run(workshop, "answers", tmp_path / "answers", "--resume", "--max_new_tokens=5")
