@@ -123,8 +123,7 @@ def prepared(tmp_path_factory) -> Path:
     for name in TEXTS:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_texts(folder / f"{name}.jsonl", 60, seed=len(name))
-    pairs = write_pairs(folder / "my_preferences.jsonl", 30, seed=0)
-    pairs.write_text(pairs.read_text("utf-8").replace('{"prompt"', '{"flaw": "other letters", "prompt"'), "utf-8")
+    write_pairs(folder / "my_preferences.jsonl", 30, seed=0)
     write_pairs(folder / "my_labelled_answers.jsonl", 30, seed=1)  # each pair is a good and a bad answer
     write_scored(folder / "my_scores.jsonl", 30, seed=0)
     prompts = ({"question": f"{i} + 1?", "answer": str(i + 1)} for i in range(30))

@@ -104,17 +104,20 @@ def test_an_interrupted_writing_is_begun_again(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         real(path, write)
 
-    monkeypatch.setattr(files, "write_atomically", fails_at_questions)
-    with pytest.raises(KeyboardInterrupt):
-        write_sample(tmp_path)
-    monkeypatch.setattr(files, "write_atomically", real)
-    assert sample_file("questions", tmp_path).exists() and not (tmp_path / "earlier").exists()
-    monkeypatch.setattr(files, "write_atomically", fails_at_questions)
-    with pytest.raises(KeyboardInterrupt):
-        write_sample(tmp_path, seed=1)
-    monkeypatch.setattr(files, "write_atomically", real)
+    def interrupt(seed: int) -> None:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(files, "write_atomically", fails_at_questions)
+            write_sample(tmp_path, seed)
+
+    interrupt(seed=0)
+    assert sample_file("questions", tmp_path).exists()
+    whole = bytes_of(tmp_path)
+    interrupt(seed=1)
     write_sample(tmp_path, seed=1)
     assert not (tmp_path / "earlier").exists()
+    interrupt(seed=0)
+    sample_file("questions", tmp_path)
+    assert bytes_of(tmp_path) == whole  # and not of two worlds
 
 
 def test_a_name_that_is_no_file(tmp_path):

@@ -12,10 +12,11 @@ def in_this_process(monkeypatch):
 
     def call(command: tuple[str, ...], capture: bool = False) -> str:
         print(in_words(["python", *command]))
-        ended = python(*command)
+        ended = python(*(command[1:] if command[0] == "-m" else command))
         assert ended.code == 0, ended.err
         if not capture:
             print(ended.out)
         return ended.out
 
+    monkeypatch.setattr("scripts.quickstart.call", call)
     monkeypatch.setattr("scripts.quickstart_way.call", call)

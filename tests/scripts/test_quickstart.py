@@ -23,11 +23,13 @@ from scripts.quickstart import (
     after_the_first_chat,
     comparison,
     farewell,
+    main,
     parse_arguments,
     stages,
 )
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, ending, perform
+from training.report.going_on import GO_ON
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -292,8 +294,12 @@ def test_a_trial_says_at_its_end_that_it_was_one(steps):
     assert ("trial" in last) == (steps is not None) and "\nThis took 9 s. What next?\n" in last
 
 
-def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_path):
-    """With every sixteenth of the held-out questions: to answer all takes several times as long as all the rest."""
+@pytest.fixture
+def trial(tmp_path, monkeypatch):
+    """The flags of a trial in a folder whose files of questions keep every sixteenth line, how many those are, and the
+    commands. To answer all questions takes several times as long as all the rest."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv(GO_ON, "the command of a trial")
     place = Place(tmp_path, seed=42, max_steps=3)
     way, asked = stages(place), {}
     perform(way[0], Done(tmp_path / "quickstart.json"))
@@ -302,15 +308,15 @@ def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_pat
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[::16]
         path.write_text("".join(lines), encoding="utf-8")
         asked[name] = len(lines)
-    command = [sys.executable, "scripts/quickstart.py", "--out_dir", str(tmp_path), "--max_steps", "3"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return ["--out_dir", str(tmp_path), "--max_steps", "3"], asked, way
 
-    def run() -> str:
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
 
-    said = run()
+@pytest.mark.usefixtures("in_this_process")
+def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(trial, tmp_path, capsys):
+    words, asked, way = trial
+    capsys.readouterr()
+    main(words)
+    said = capsys.readouterr().out
     assert said.count("done before") == 1 and "question" in said and "What next?" in said
     assert "\nThis was a trial: no training went beyond 3 steps, as --max_steps asks, so the answers are poor;" in said
     weights = (tmp_path / "full_sft_256.pth").stat().st_mtime_ns
@@ -320,5 +326,9 @@ def test_the_whole_way_in_three_steps_and_what_is_done_is_not_done_again(tmp_pat
         assert re.search(rf"^{title} +[\d.]+% of {asked[name]}$", said, re.MULTILINE)
 
     (tmp_path / "chat_unknown.json").unlink()
-    assert run().count("done before") == len(way) - 1
+    command = [sys.executable, "scripts/quickstart.py", *words]  # by itself, as are the commands that it starts
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=500)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("done before") == len(way) - 1
     assert (tmp_path / "full_sft_256.pth").stat().st_mtime_ns == weights
