@@ -9,13 +9,13 @@
 # none. Give every record every key (None where it has nothing), or hand over features=; with None, map writes the
 # column.
 # Output seen (the columns of ten records; "tools" is in all but the first, or only in the first):
-#   from_list q
-#   from_generator q
+#   from_list: q
+#   from_generator: q
 #   streamed from_generator, record 9: q
-#   load_dataset of the same as JSON q, tools
-#   map, the key is in all but the first q
+#   load_dataset of the same as JSON: q, tools
+#   map, the key is in all but the first: q
 #   map, the key is in the first: KeyError 'tools'
-#   map, the key is in all, None in the first q, tools
+#   map, the key is in all, None in the first: q, tools
 #   map by batches, the key is in the second of two: KeyError 'tools'
 set -euo pipefail
 folder=$(mktemp -d)

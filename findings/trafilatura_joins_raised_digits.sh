@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# trafilatura 2.3.1, Python 3.11 (seen 2026-11-30).
+# trafilatura 2.3.1 with lxml 6.1.3, Python 3.11 (seen 2026-11-30).
 # `extract` writes a raised or lowered digit as any other digit: 10<sup>24</sup> kilograms are 1024 kilograms in the
 # text, 2<sup>10</sup> = 1024 becomes "210 = 1024", and the footnote mark 3 behind the year 1998 makes the year 19983. A
 # formula in <math> that brings no TeX with it is left out as a whole, and the sentence around it goes on as if nothing
@@ -12,12 +12,12 @@
 #   equation: text '210 = 1024, and x12 = 4', markdown '2<sup>10</sup> = 1024, and x<sub>1</sub><sup>2</sup> = 4'
 #   footnote: text '19983', markdown '1998<sup>3</sup>'
 #   formula: text '', markdown ''
-#   quotation: text 'as stop \nand', markdown 'as stop \n\nand'
+#   quotation: text 'as stop\nand', markdown 'as stop\n\nand'
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
-"$folder/env/bin/pip" install --quiet trafilatura==2.3.1 lxml_html_clean
+"$folder/env/bin/pip" install --quiet trafilatura==2.3.1 lxml==6.1.3 lxml_html_clean
 cat > "$folder/pages.py" <<'PYTHON'
 import re
 import sys

@@ -19,6 +19,7 @@ from model.errors import SproutError
 from scripts import interpolate
 from scripts.quickstart import (
     CHAT_EXAMINATIONS,
+    FIRST_CHAT_DATA,
     ROOT,
     after_the_first_chat,
     comparison,
@@ -296,16 +297,20 @@ def test_a_trial_says_at_its_end_that_it_was_one(steps):
 
 @pytest.fixture
 def trial(tmp_path, monkeypatch):
-    """The flags of a trial in a folder whose files of questions keep every sixteenth line, how many those are, and the
-    commands. To answer all questions takes several times as long as all the rest."""
+    """The flags of a trial, how many lines of each file are left, and the commands.
+
+    In its folder is every sixteenth of the questions and every fourth line to train on: all would take several times as
+    long, and three steps learn nothing.
+    """
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv(GO_ON, "the command of a trial")
     place = Place(tmp_path, seed=42, max_steps=3)
     way, asked = stages(place), {}
     perform(way[0], Done(tmp_path / "quickstart.json"))
-    for _, name in CHAT_EXAMINATIONS.values():
+    questions = [name for _, name in CHAT_EXAMINATIONS.values()]
+    for name in (*questions, "pretrain", *FIRST_CHAT_DATA):
         path = Path(place.sample(name))
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[::16]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:: 16 if name in questions else 4]
         path.write_text("".join(lines), encoding="utf-8")
         asked[name] = len(lines)
     return ["--out_dir", str(tmp_path), "--max_steps", "3"], asked, way
