@@ -118,14 +118,21 @@ def test_loss_gradient_and_measures_are_those_of_its_trainer(networks, batch, tr
     for key, parameter in policy.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[key], atol=1e-5, rtol=1e-5, msg=key)
 
-    noted = {}
-
     class Step:
-        def measure(self, count, **sums):
-            noted.update({name: float(value / count) for name, value in sums.items()})
+        def __init__(self):
+            self.metrics = {}
 
-    unpaired.note(Step(), batch, answers, entropy, BETA)
+        def measure(self, count, **sums):
+            self.record(**{name: float(value / count) for name, value in sums.items()})
+
+        def record(self, **values):
+            self.metrics.update(values)
+
+    step = Step()
+    unpaired.note(step, batch, answers, entropy, BETA)
+    unpaired.record_margin(step)
     logged = trainer._metrics["eval"]
-    for key, value in {**noted, **unpaired.margin(noted)}.items():
+    assert "rewards/margins" in step.metrics
+    for key, value in step.metrics.items():
         assert value == pytest.approx(logged[key][-1], rel=1e-4), key
     assert {"kl", "rewards/margins", "rewards/chosen", "rewards/rejected", "logps/chosen", "entropy"} <= logged.keys()
