@@ -1,6 +1,9 @@
 """The memory a run is said to take, and the two ways to make it less."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +11,7 @@ import torch
 
 from model.attention import rotary_tables
 from model.config import PRESETS
-from model.device import Device
+from model.device import PROGRAM_ON_CPU, Device
 from model.errors import UsageError
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
@@ -23,7 +26,7 @@ from training.engine.plan import make_plan
 from training.engine.speed import decide
 from training.stages.changes import freeze_layers
 
-ROWS = 3
+ROOT, ROWS = Path(__file__).parents[3], 3
 
 
 def rows_of(kind: str) -> SimpleNamespace:
@@ -122,6 +125,15 @@ def test_a_reward_model_makes_no_logits():
     gpu = CudaFootprint(**vars(rewards))
     assert gpu.parts(2)["activations"] < replace(gpu, head_learns=False).parts(2)["activations"]
     assert replace(gpu, head_learns=False).total(2) < replace(gpu, head_learns=True).total(2)
+
+
+def test_a_program_without_a_network_takes_what_is_said():
+    """Over twice as much where PyTorch brings the libraries for a GPU, on a machine without one as well."""
+    modules = "torch._dynamo, torch.utils.tensorboard, matplotlib.pyplot, training.engine.run, training.stages.data"
+    asked = f"import resource, {modules}; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert 0.6 * PROGRAM_ON_CPU < int(found.stdout) * unit < PROGRAM_ON_CPU
 
 
 def test_a_row_beside_the_micro_batch_is_kept_as_well():
