@@ -15,8 +15,8 @@ import torch
 from model.errors import UsageError
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
-# What a process takes without a network: measured 0.33 to 0.55 GB, or 0.7 to 0.8 where PyTorch has libraries for a GPU.
-PROGRAM_ON_CPU = (750 if torch.backends.cuda.is_built() else 500) * 2**20
+# A process without a network takes, measured, 0.33 to 0.55 GB, or 0.7 to 0.83 where PyTorch has libraries for a GPU.
+PROGRAM_ON_CPU = (850 if torch.backends.cuda.is_built() else 500) * 2**20
 
 
 @dataclass(frozen=True)
