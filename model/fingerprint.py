@@ -19,3 +19,12 @@ def fingerprint(model: nn.Module, adapters: bool = False) -> str:
             digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
             digest.update(tensor.view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def identity_of(model: nn.Module, tokenizer, variant: dict | None = None) -> str:
+    """All that decides what a language model answers to a text, to tell whether two answer alike.
+
+    variant: that of a `ChatRenderer`; None where no chat is rendered.
+    """
+    rendering = "" if variant is None else f" {variant}"
+    return f"{fingerprint(model, adapters=True)} {model.config} {tokenizer.fingerprint}{rendering}"

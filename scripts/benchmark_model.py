@@ -10,8 +10,6 @@ GSM8K, MGSM (zh, en), questions with short answers, and plain texts (perplexity,
 how each is asked. Where the 95 % interval of a score holds what guessing would score, the table says "chance".
 """
 
-import json
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from dataset.command_line import add_switch, count, positive_int
 from inference.arguments import WEIGHT_NAMES, add_weight_arguments, refuse_scale_of_nothing
 from inference.growing_file import GrowingFile
-from inference.replaced import has_keys, refuse_inputs, refuse_strangers
 from inference.terminal import say
 from model.errors import UsageError
-from model.json_text import json_text
 from training.stages.arguments import StageParser, add_size_arguments, run_main, size_overrides
 
 
@@ -70,123 +66,88 @@ def main(argv=None) -> None:
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.records.reading import check_file
-    from inference.benchmark.report import as_json, remarks, table
-    from inference.benchmark.running import Settings, prepare, run_in_parts, score_task
+    from inference.benchmark.report import remarks, table
+    from inference.benchmark.result import Result, refuse_replacing
+    from inference.benchmark.running import Settings, prepare, run_in_parts
     from inference.benchmark.tasks import read_tasks
-    from inference.weights import name_of, open_network, positions_read
+    from inference.weights import open_network, positions_read
     from inference.writer import ready_to_generate
     from model.device import choose_device, reuse_freed_memory
-    from model.disk import write_atomically
-    from model.files.writable import refuse_unwritable
 
     # Refuse what cannot be done before the network is read
-    for path in args.check_overlap or ():
-        check_file(path)
-    if args.save_file:
-        if Path(args.save_file).is_dir():
-            raise UsageError(f"--save_file {args.save_file} is a folder: name a file")
-        refuse_unwritable(Path(args.save_file).parent, "--save_file")
-        refuse_replacing(args, Path(args.save_file))
+    refuse_unusable_files(args)
     tasks = read_tasks(args.data_path, args.shots_path, args.shots, args.limit)
     device = choose_device(args.device, args.dtype)
     if device.device.type == "cpu":
         reuse_freed_memory()
 
+    # Refuse what this network cannot be asked before anything is computed
     loaded = open_network(args, WEIGHT_NAMES[args.model_mode], device, size_overrides(args), say)
-    name = name_of(loaded.source) + (f"+{name_of(args.lora)}" if args.lora else "")
-    path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
-    refuse_replacing(args, path)
-    if not args.save_file:
-        refuse_other_weights(args, loaded.source, path)
+    path = path_of_result(args, loaded.source)
     positions = positions_read(loaded.model.config, args.max_seq_len)
-    precision = device.autocast
-    settings = Settings(positions, args.batch_size, args.max_new_tokens, args.bos, precision, loaded.writable)
+    settings = Settings(
+        positions, args.batch_size, args.max_new_tokens, args.bos, device.autocast, vocabulary=loaded.writable
+    )
     requests = {task.name: prepare(task, loaded.tokenizer, settings) for task in tasks}
     overlaps = find_overlaps(args, tasks)
+
+    # One task after the other: every part of its items is kept for --resume, and every whole task is in the result
     tasks.sort(key=lambda task: bool(task.form.until))  # a network that is ready to generate can do nothing else
-    again, rows, results = " (replaced)" if path.exists() else "", [], []
-    unfinished = path.with_name(f"{path.stem}.unfinished.json")
-    refuse_replacing(args, unfinished)
+    result = Result(path, about(args, loaded.source, positions), len(tasks))
+    refuse_replacing(result.unfinished, files_read(args))
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with GrowingFile(str(items_of(path)), identity(args, loaded, tasks), args.resume, replaces=True) as file:
+        with GrowingFile(str(result.items), identity(args, loaded, tasks), args.resume, replaces=True) as file:
             if file.done:
                 say(f"going on after {file.done:,} items")
             earlier = file.earlier()
             for task in tasks:
                 if task.form.until:
                     precision = ready_to_generate(loaded.model, device, args.dtype)
-                settings = replace(settings, precision=precision)
+                    settings = replace(settings, precision=precision)
                 asked = requests.pop(task.name)
                 outcomes = run_in_parts(task, loaded.model, loaded.tokenizer, settings, asked, file, earlier)
                 for remark in remarks(task, outcomes):
                     say(remark)
-                scores = score_task(task, outcomes)
-                rows += [(task.name, score) for score in scores]
-                found = overlaps.get(task.name)
-                if found:
-                    apart = score_task(task, outcomes, found)
-                    rows += [(f"{task.name} without {len(found):,} seen", score) for score in apart]
-                # Written after each task, so that an interruption loses none that is complete, nor an earlier result.
-                written = [*results, as_json(task, outcomes, scores, found)]
-                content = json_text(result_of(args, loaded.source, positions) | {"tasks": written}, indent=1)
-                place = path if len(written) == len(tasks) else unfinished
-                write_atomically(place, lambda file, text=content: file.write(text.encode("utf-8")))
-                results = written
-            unfinished.unlink(missing_ok=True)
+                result.add(task, outcomes, overlaps.get(task.name))
             file.forget()
     finally:
-        if rows:
-            print("\n".join(table(rows)))
-        if len(results) == len(tasks):
-            say(f"every item is in {path}{again}")
-        elif results:
-            say(f"every item of {len(results)} of {len(tasks)} benchmarks is in {unfinished}")
+        if result.rows:
+            print("\n".join(table(result.rows)))
+        if where := result.whereabouts():
+            say(where)
 
 
-def items_of(path: Path) -> Path:
-    """Where the items that are done stand until the result at `path` is complete."""
-    return path.with_name(f"{path.stem}.unfinished.jsonl")
+def refuse_unusable_files(args) -> None:
+    """Raises `UsageError` or `SproutError` for files that the flags name and that cannot be read or written."""
+    from dataset.records.reading import check_file
+    from inference.benchmark.result import refuse_replacing
+    from model.files.writable import refuse_unwritable
+
+    for path in args.check_overlap or ():
+        check_file(path)
+    if args.save_file:
+        if Path(args.save_file).is_dir():
+            raise UsageError(f"--save_file {args.save_file} is a folder: name a file")
+        refuse_unwritable(Path(args.save_file).parent, "--save_file")
+        refuse_replacing(Path(args.save_file), files_read(args))
 
 
-def identity(args, loaded, tasks) -> dict:
-    """What --resume has to find unchanged, in words that messages can use."""
-    import hashlib
+def path_of_result(args, source: str) -> Path:
+    """Where the result of the weight at `source` is written. Raises `UsageError` if it may not take that place."""
+    from inference.benchmark.result import refuse_other_weights, refuse_replacing
+    from inference.weights import name_of
 
-    from model.fingerprint import fingerprint
-
-    asked = hashlib.sha256()
-    for task in tasks:
-        for entry in task.entries:
-            asked.update(f"{task.name} {entry}".encode("utf-8", "backslashreplace"))
-    names = "lora_scale", "max_seq_len", "max_new_tokens", "bos", "dtype"
-    network = f"{fingerprint(loaded.model)} {loaded.model.config} {loaded.tokenizer.fingerprint}"
-    items = {"--data_path, --limit, --shots_path or --shots": asked.hexdigest()}
-    return {"network": network} | items | {f"--{name}": getattr(args, name) for name in names}
+    name = name_of(source) + (f"+{name_of(args.lora)}" if args.lora else "")
+    path = Path(args.save_file or Path(args.out_dir) / "benchmark" / f"{name}.json")
+    refuse_replacing(path, files_read(args))
+    if not args.save_file:
+        refuse_other_weights(path, source, args.lora)
+    return path
 
 
-def result_of(args, source: str, positions: int) -> dict:
-    """What a result says of the network and of how it was asked."""
-    asked = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
-    names = "lora_scale", "tokenizer_path", "rope_scaling_factor", "limit"
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    return {"weight": source, "lora": args.lora, **asked, **given}
-
-
-def refuse_replacing(args, path: Path) -> None:
-    """Raises `UsageError` if the result would replace anything but an earlier result, or a file that is read."""
-    refuse_inputs("--save_file", path, [*args.data_path, *args.shots_path, *(args.check_overlap or ())])
-    refuse_strangers("--save_file", path, has_keys(path, "weight", "tasks"), "a result of scripts/benchmark_model.py")
-
-
-def refuse_other_weights(args, source: str, path: Path) -> None:
-    """Raises `UsageError` if the result there is of another weight or other adapters that have the same name."""
-    if path.exists():
-        earlier = json.loads(path.read_bytes())
-        for before, now in ((earlier["weight"], source), (earlier.get("lora"), args.lora)):
-            if before != now and os.path.realpath(str(before)) != os.path.realpath(str(now)):
-                raise UsageError(f"{path} is the result of {before}, not of {now}: name another file by --save_file")
+def files_read(args) -> list[str]:
+    return [*args.data_path, *args.shots_path, *(args.check_overlap or ())]
 
 
 def find_overlaps(args, tasks) -> dict[str, set[int]]:
@@ -195,17 +156,40 @@ def find_overlaps(args, tasks) -> dict[str, set[int]]:
         return {}
     from inference.benchmark.overlap import overlapping
 
+    texts = [[entry.item.own for entry in task.entries] for task in tasks]
     found = {}
-    for task, (seen, judged) in zip(
-        tasks, overlapping([[entry.item.own for entry in task.entries] for task in tasks], args.check_overlap)
-    ):
+    for task, (seen, judged) in zip(tasks, overlapping(texts, args.check_overlap), strict=True):
         found[task.name] = seen
         short = len(task.entries) - judged
-        say(
-            f"{task.name}: {len(seen):,} of {judged:,} items stand in the training data"
-            + (f"; {short:,} are too short to tell" if short else "")
-        )
+        untold = f"; {short:,} are too short to tell" if short else ""
+        say(f"{task.name}: {len(seen):,} of {judged:,} items stand in the training data{untold}")
     return found
+
+
+def about(args, source: str, positions: int) -> dict:
+    """What a result says of the network and of how it was asked."""
+    asked = {"max_seq_len": positions, "max_new_tokens": args.max_new_tokens, "bos": args.bos, "dtype": args.dtype}
+    names = "lora_scale", "tokenizer_path", "rope_scaling_factor", "limit"
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return {"weight": source, "lora": args.lora, **asked, **given}
+
+
+def identity(args, loaded, tasks) -> dict:
+    """What --resume has to find unchanged, in words that messages can use."""
+    import hashlib
+
+    from model.fingerprint import identity_of
+
+    items = hashlib.sha256()
+    for task in tasks:
+        for entry in task.entries:
+            items.update(f"{task.name} {entry}".encode("utf-8", "backslashreplace"))
+    names = "lora_scale", "max_seq_len", "max_new_tokens", "bos", "dtype"
+    return {
+        "network": identity_of(loaded.model, loaded.tokenizer),
+        "--data_path, --limit, --shots_path or --shots": items.hexdigest(),
+        **{f"--{name}": getattr(args, name) for name in names},
+    }
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
 
-from inference.benchmark.running import Outcome, verdicts
+from inference.benchmark.outcomes import Outcome, verdicts
 from inference.benchmark.scores import Score
 from inference.benchmark.tasks import PASSAGES, Task
 from model.errors import in_short

@@ -1,18 +1,17 @@
-"""Asks a network the items of a task, and scores what comes of it."""
+"""Asks a network the items of a task."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 
 from dataset.records.reading import bar_over
-from inference.benchmark import scores
 from inference.benchmark.answers import written_answers
 from inference.benchmark.likelihood import Request, log_likelihoods, requests_for
-from inference.benchmark.scores import Score
-from inference.benchmark.tasks import PASSAGES, Entry, Task
+from inference.benchmark.outcomes import Outcome, outcome_of
+from inference.benchmark.tasks import PASSAGES, Task
 from inference.growing_file import GrowingFile
 from model.errors import SproutError, UsageError
 
@@ -28,21 +27,6 @@ class Settings:
     bos: bool
     precision: Callable[[], AbstractContextManager]
     vocabulary: int = 0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the network made of an item: log-likelihoods of its choices, or the answer that it wrote.
-
-    nats, tokens: of a passage, -log p and the number of its tokens.
-    cut: whether it was too long for the network, and lost its beginning.
-    """
-
-    likelihoods: tuple[float, ...] = ()
-    written: str | None = None
-    nats: float = 0.0
-    tokens: int = 0
-    cut: bool = False
 
 
 ANSWERS_AT_ONCE = 32
@@ -89,7 +73,7 @@ def run_in_parts(
     earlier: the lines of `file` that an interrupted run wrote, this task's first; they are taken from it.
     """
     try:
-        outcomes = [_outcome_of(json.loads(line)) for line in islice(earlier, len(task.entries))]
+        outcomes = [outcome_of(json.loads(line)) for line in islice(earlier, len(task.entries))]
     except (ValueError, TypeError, AttributeError) as error:
         raise file.damaged() from error
     known = len(outcomes)
@@ -108,10 +92,6 @@ def run_in_parts(
             outcomes += found
             show(1.0)
     return outcomes
-
-
-def _outcome_of(fields: dict) -> Outcome:
-    return Outcome(**fields | {"likelihoods": tuple(fields.get("likelihoods", ()))})
 
 
 def _progress(show: Callable[[float], None], total: int) -> Callable[[int], None]:
@@ -203,25 +183,3 @@ def _write(task: Task, model, tokenizer, settings: Settings, show: Callable) -> 
             show=_progress(show, len(prompts)),
         )
     return [Outcome(written=answer, cut=len(ids) > room) for answer, ids in zip(answers, encoded, strict=True)]
-
-
-def verdicts(task: Task, entry: Entry, outcome: Outcome) -> dict[str, bool]:
-    """Whether an item is right, by metric."""
-    item = entry.item
-    if item.choices:
-        by_metric = ((name, scores.chosen(outcome.likelihoods, item.choices, name)) for name in task.form.metrics)
-        return {name: place == item.right for name, place in by_metric}
-    return {name: is_right(outcome.written, item.answer) for name, is_right in task.form.grades.items()}
-
-
-def score_task(task: Task, outcomes: Sequence[Outcome], without: Collection[int] = ()) -> list[Score]:
-    """The scores of a task. without: numbers of entries that do not count."""
-    kept = [pair for number, pair in enumerate(zip(task.entries, outcomes, strict=True)) if number not in without]
-    if not kept:
-        return []
-    if task.layout is PASSAGES:
-        sizes = [len(entry.item.answer.encode("utf-8")) for entry, _ in kept]
-        return scores.passages([one.nats for _, one in kept], [one.tokens for _, one in kept], sizes)
-    chance = sum(1 / len(entry.item.choices) for entry, _ in kept) / len(kept) if kept[0][0].item.choices else None
-    found = [verdicts(task, *pair) for pair in kept]
-    return [scores.share(name, [each[name] for each in found], chance) for name in task.form.metrics]

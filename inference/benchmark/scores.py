@@ -1,7 +1,7 @@
 """Scores with their 95 % confidence intervals, and whether chance alone could explain them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Z = 1.959964  # 97.5 % of a normal distribution lie below
@@ -60,13 +60,22 @@ def ratio(nats: Sequence[float], units: Sequence[int]) -> tuple[float, float | N
 
 def passages(nats: Sequence[float], tokens: Sequence[int], sizes: Sequence[int]) -> list[Score]:
     """Perplexity per token and bits per byte of documents. nats: -log p; sizes: bytes of UTF-8."""
-    scores = []
-    for metric, units, scale in (("perplexity", tokens, None), ("bits_per_byte", sizes, 1 / math.log(2))):
-        value, error = ratio(nats, units)
-        ends = (value, *((value - Z * error, value + Z * error) if error is not None else (None, None)))
-        change = _exponential if scale is None else lambda x, scale=scale: x * scale
-        scores.append(Score(metric, len(nats), *(None if end is None else change(end) for end in ends)))
-    return scores
+    return [
+        _score_of_ratio("perplexity", nats, tokens, _exponential),
+        _score_of_ratio("bits_per_byte", nats, sizes, lambda nats_per_byte: nats_per_byte * (1 / math.log(2))),
+    ]
+
+
+def _score_of_ratio(
+    metric: str, nats: Sequence[float], units: Sequence[int], change: Callable[[float], float]
+) -> Score:
+    """A score made of nats per unit by `change`, which grows with them, and so takes an interval to an interval."""
+    value, error = ratio(nats, units)
+    low = high = None
+    if error is not None:
+        low = change(value - Z * error)
+        high = change(value + Z * error)
+    return Score(metric, len(nats), change(value), low, high)
 
 
 def _exponential(nats: float) -> float:

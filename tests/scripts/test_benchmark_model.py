@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import eval_model
+from inference.benchmark import result as result_file
 from inference.benchmark import running
 from inference.benchmark.likelihood import requests_for
-from model import disk
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
@@ -230,14 +230,14 @@ def test_an_interruption_loses_no_benchmark_that_is_complete(folder, tmp_path, m
 def test_what_a_full_disk_has_kept_from_the_result_is_shown_and_not_said_to_be_in_it(
     folder, tmp_path, monkeypatch, capsys
 ):
-    path, part, write = tmp_path / "a.json", tmp_path / "a.unfinished.json", disk.write_atomically
+    path, part, write = tmp_path / "a.json", tmp_path / "a.unfinished.json", result_file.write_atomically
 
     def full_at_the_second(target, content):
         if part.exists():
             raise SproutError("the disk is full")
         write(target, content)
 
-    monkeypatch.setattr(disk, "write_atomically", full_at_the_second)
+    monkeypatch.setattr(result_file, "write_atomically", full_at_the_second)
     with pytest.raises(SproutError, match="the disk is full"):
         run(folder, "--data_path", folder / "piqa.jsonl", folder / "gsm8k.jsonl", "--save_file", path)
     out, err = capsys.readouterr()

@@ -121,7 +121,8 @@ def test_answers_of_a_running_batch_end_as_they_should(tokenizer):
 
 
 def test_passages_are_scored_in_windows_side_by_side_and_the_last_begins_earlier(tokenizer, tmp_path):
-    from inference.benchmark.running import Settings, run_task, score_task
+    from inference.benchmark.outcomes import score_task
+    from inference.benchmark.running import Settings, run_task
     from inference.benchmark.tasks import read_tasks
 
     file = tmp_path / "texts.jsonl"
