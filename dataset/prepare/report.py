@@ -9,6 +9,7 @@ import numpy as np
 
 from dataset.prepare.settings import Settings
 from dataset.prepare.sources import FROM_HERE_ON
+from model.errors import counted
 
 EXAMPLES = 3  # of each rule
 SHOWN = 300  # characters of an example
@@ -121,6 +122,19 @@ class Report:
                 )
                 found.append(f"{text}: look at the examples{hint}")
         return found
+
+    def in_words(self) -> list[str]:
+        """What the terminal says at the end."""
+        units = "tokens" if self._settings.tokenizer_path else "bytes"
+        lines = [counted(f"{self.read:,} documents in, {self.kept:,} kept, {self.read - self.kept:,} dropped")]
+        for rule, found in sorted(self.rules.items(), key=lambda each: -each[1]["documents"]):
+            lines.append(f"  {found['documents']:>9,}  {percent(found['documents'], self.read):>6}  {rule}")
+        for name, one in zip(self._settings.sources, self.sources):
+            lines.append(counted(f"{name}: {one.kept:,} of {one.read:,} documents kept, {one.tokens:,} {units}"))
+        for form, epochs in self.epochs.items():
+            passes = ", ".join(f"{name} {count:.2f}" for name, count in epochs.items())
+            lines.append(f"passes over each source ({form}): {passes}")
+        return lines + [f"warning: {each}" for each in self.warnings()]
 
     def as_json(self, files: list[str], others: list[str]) -> dict:
         """files: names of what was written; others: files in folders that nothing here reads."""

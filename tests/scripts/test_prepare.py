@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from dataset.prepare.flags import settings_of
 from model.errors import SproutError
-from scripts.prepare import parse_arguments, settings_of
+from scripts.prepare import parse_arguments
 from tests.scripts.prepared import read, run, text, write, write_sources
 
 ROOT = Path(__file__).parents[2]
