@@ -30,6 +30,8 @@ ELSEWHERE = (
     "tests/training/engine/test_update_not_finite.py",
     "tests/training/engine/test_interrupts.py",
     "tests/model/files/test_checkpoint.py",
+    "tests/model/files/test_damaged_saves.py",
+    "tests/model/test_sweeping.py",
     "tests/dataset/cache/test_token_cache.py",
 )
 
