@@ -51,14 +51,17 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.rendering import ChatRenderer
     from inference.weights import find_adapters, find_weight, network_of
-    from model.disk import sweep_temporaries
     from model.errors import SproutError
-    from model.files.checkpoint import save_weights
     from model.files.loading import load_model
     from model.files.peft import WEIGHTS, refuse_peft_folder, write_peft_folder
     from model.files.replacing import earlier_export
     from model.lora import merge_lora
     from model.text.chat_template import template_of
+    from training.engine.output import Output
+
+    def refuse_there(path: Path) -> None:
+        if path.exists():
+            raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
     source = args.from_weight or network_of(adapters, "--from_weight", args.out_dir)
@@ -68,8 +71,8 @@ def main(arguments=None) -> None:
 
     path = Path(args.out_dir) / f"{args.weight_name or 'merged'}_{loaded.model.config.hidden_size}.pth"
     merges = bool(args.weight_name or not args.peft)
-    if merges and path.exists():
-        raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
+    if merges:
+        refuse_there(path)
     if args.peft:
         refuse_peft_folder(args.peft, loaded.model)  # before the network is written
         if when := earlier_export(args.peft, WEIGHTS):
@@ -88,13 +91,16 @@ model = AutoModelForCausalLM.from_pretrained({base!r})
 model = PeftModel.from_pretrained(model, {args.peft!r})""")
     if merges:
         merge_lora(loaded.model)
+        output = Output(args.out_dir, path.stem, loaded.model)
+        output.claim()
+        refuse_there(path)  # another command may have written it while this one read
         tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
         facts = {"merged": adapters.source, "lora_scale": args.lora_scale, "network": loaded.source}
         facts["imported"] = loaded.imported
         if "arguments" in loaded.facts:  # they say how long the texts were that the network has read
             facts["arguments"] = loaded.facts["arguments"]
-        sweep_temporaries(path.parent)
-        save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
+        output.save_weights(loaded.model, tokenizer, adapters.stage, facts)
+        output.release()
         print(f"  {path}  {path.stat().st_size:,} bytes")
         print(f"next: {command_of('eval_model.py', '--model_mode', '1', '--weight_path', path)}")
 

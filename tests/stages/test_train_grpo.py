@@ -116,6 +116,26 @@ def test_what_is_left_out_of_the_conversations_is_said(workshop):
     assert any('"train": false' in each for each in said)
 
 
+ASKS = """def by_difficulty(completions, difficulty):
+    return [0.0] * len(completions)
+"""
+
+
+@pytest.mark.parametrize("reward, said", [("exact", "the records have none"), ("asks.py:by_difficulty", "difficulty")])
+def test_a_reward_without_its_column_ends_a_run_before_it_writes(tmp_path, reward, said):
+    workshop = Workshop.create(tmp_path, "grpo")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "ab"}\n' * 40)
+    (tmp_path / "asks.py").write_text(ASKS)
+    run(workshop, "out", "my_reward.py:letters", *ONE)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if "cache" not in path.parts}
+    words = workshop.command("out", *ONE, data=("prompts.jsonl",))
+    words = [word for word in words if not word.startswith("--reward")]
+    with pytest.raises(SproutError, match=said):
+        workshop.main([*words, "--reward", reward if reward == "exact" else f"{tmp_path}/{reward}"])
+    found = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if "cache" not in path.parts}
+    assert found == before
+
+
 def test_a_weight_is_the_share_of_a_file(workshop):
     """Of conversations and texts; without weights, all rows are equally likely."""
     files = [str(workshop.folder / name) for name in ("chat_b.jsonl", "b.jsonl")]

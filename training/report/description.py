@@ -155,10 +155,13 @@ class Progress:
     def say(self, text: str) -> None:
         if not self.is_main:
             return
+        text, fold = counted(text), str
         if self._bar is None:
-            self.before.append(counted(text))
+            self.before.append(text)
+            if sys.stdout.isatty():
+                from inference.folding import folded_for_terminal as fold
         try:
-            tqdm.write(counted(text), file=sys.stdout)
+            tqdm.write(fold(text), file=sys.stdout)
             sys.stdout.flush()
         except BrokenPipeError:  # the reader (`| head`) has gone; training goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
