@@ -291,13 +291,19 @@ _FORMATS = (
         for key in ("query", "input")
     ),
     Format(
+        "chosen/rejected",
+        PAIR_OF_CHATS,
+        frozenset({"chosen", "rejected"}),
+        from_pair,
+        lambda fields: not is_dialogue(fields["chosen"]),
+    ),
+    Format(
         "dialogues",
         '{"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": "\\n\\nHuman: ..."}',
         frozenset({"chosen", "rejected"}),
         from_pair,
         lambda fields: is_dialogue(fields["chosen"]),
     ),
-    Format("chosen/rejected", PAIR_OF_CHATS, frozenset({"chosen", "rejected"}), from_pair),
     Format(
         "messages/rejected_response",
         '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}], "rejected_response": ...}',

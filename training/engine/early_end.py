@@ -120,10 +120,10 @@ def _save_alone(run) -> bool:
 
     All have the same networks and optimizers, unless they are spread. An unfinished iteration has answers that each
     process knows only its own of: before its first update they are left out and sampled again, after it nothing is
-    saved. What a process of another machine writes may lie where nobody looks.
+    saved.
     """
     state = run.state
-    if run.machine.shards or os.environ.get("GROUP_RANK", "0") != "0" or (state.kept and state.updates):
+    if run.machine.shards or (state.kept and state.updates):
         return False
     if any(map(first_not_finite, run.networks.values())) or run.saved_at == (state.step, len(state.updates)):
         return False

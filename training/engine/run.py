@@ -50,7 +50,7 @@ class Run:
         self.metrics: Metrics | None = None
         self.plan: Plan | None = None
         self._open_metrics = Metrics
-        if args.tracker != "tensorboard":
+        if args.tracker != "tensorboard" or args.tracker_project != "sprout":
             from training.report.trackers import tracked  # most runs send nothing
 
             self._open_metrics = tracked(self)

@@ -159,8 +159,7 @@ class Step:
 
                 note(self, name, other, line)
         speed = max(each.trained for each in results.values()) / seconds  # a critic may learn alone
-        line |= {"time/seconds": seconds, "time/tokens_per_second": speed}
-        line["time/memory"] = machine.peak_memory()
+        line |= {"time/seconds": seconds, "time/tokens_per_second": speed, "time/memory": machine.peak_memory()}
         if machine.device.type == "cuda":
             from training.report.peak import share_of_peak  # only peaks of GPUs are known
 

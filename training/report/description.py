@@ -5,6 +5,7 @@ import math
 import os
 import shlex
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -171,6 +172,7 @@ class Progress:
         file = sys.stderr if self._bars else open(os.devnull, "w", encoding="utf-8")
         how = {"file": file, "bar_format": "{n_fmt}/{total_fmt} {bar}| {elapsed}<{remaining}{postfix}"}
         self._bar = tqdm(total=steps, initial=step, disable=not self.is_main, dynamic_ncols=True, smoothing=0.05, **how)
+        self._bar._time, self._bar.start_t = time.monotonic, time.monotonic()  # the time of day may be set anew
         self._first = step
 
     def advance(self, metrics: dict, memory: int, show_line: bool) -> None:
