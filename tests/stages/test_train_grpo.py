@@ -303,11 +303,12 @@ def test_fit_keeps_the_prompts_of_a_step(workshop):
 
 
 FLAGS = {"max_new_tokens": 9, "dynamic_sampling": 0, "mask_truncated": False, "tools": None}
+LIMITS = {"clip_low": None, "clip_high": 0.28, "dual_clip": 3.0, "inner_epochs": 1, "mini_batches": 2}
 
 
 class Said:
     def __init__(self):
-        self.args, self.lines = mock.Mock(**FLAGS), []
+        self.args, self.lines = mock.Mock(**FLAGS, **LIMITS), []
 
     def say(self, line):
         self.lines.append(line)
@@ -323,6 +324,15 @@ def test_advice_is_given_after_five_steps_in_a_row_and_once():
     for _ in range(5):
         advice.after(mock.Mock(metrics={"completions/clipped_ratio": 0.9}))
     assert len(run.lines) == 3 and "mine has rated no answer" in run.lines[1] and "--max_new_tokens 9" in run.lines[2]
+
+
+def test_limits_of_ratios_that_are_all_1_are_said_to_change_nothing():
+    run = Said()
+    Advice(run, [])
+    assert not run.lines
+    run.args.mini_batches = 1
+    Advice(run, [])
+    assert len(run.lines) == 1 and "so --clip_high or --dual_clip changes nothing: give --mini_batches" in run.lines[0]
 
 
 def test_advice_names_no_flag_that_is_given_already_and_every_limit_that_cuts():
