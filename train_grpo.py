@@ -63,13 +63,14 @@ def main(argv=None):
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
     from training.losses.policy import policy_loss
-    from training.rewards.loading import load_rewards
+    from training.rewards.loading import check_columns, load_rewards
     from training.stages.adapters import add_adapters
     from training.stages.advice import Advice
     from training.stages.answer_rows import action_log_probabilities
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.groups import Groups, settings_of
     from training.stages.mixed_in import MixedIn
+    from training.stages.rated_answers import columns_of
     from training.stages.reference import frozen_copy, prepare_with_reference
     from training.stages.rollout_plan import plan_of_rollouts, room_of_tools
     from training.stages.rollout_report import measure_policy
@@ -87,6 +88,7 @@ def main(argv=None):
         renderer = ChatRenderer(tokenizer)
         room = args.max_new_tokens + room_of_tools(toolbox, renderer)
         rows, validation = open_data(prompts_for(room, args.group_size), args, tokenizer, run.say)
+        check_columns(rewards, columns_of(rows))
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
 
         # How long, in which steps, at which learning rate

@@ -58,7 +58,7 @@ def main(argv=None):
     from training.engine.optimizers import optimizers_for
     from training.engine.run import Run
     from training.losses.ppo import clipped_policy_loss, clipped_value_loss
-    from training.rewards.loading import load_rewards
+    from training.rewards.loading import check_columns, load_rewards
     from training.stages.actor_critic import (
         CRITIC,
         PARTS_BESIDE,
@@ -72,6 +72,7 @@ def main(argv=None):
     from training.stages.answer_rows import action_log_probabilities
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.mixed_in import MixedIn
+    from training.stages.rated_answers import columns_of
     from training.stages.reference import frozen_copy, prepare_with_reference
     from training.stages.rollout_plan import plan_of_rollouts
     from training.stages.starting_point import starting_point
@@ -88,6 +89,7 @@ def main(argv=None):
         watched = load_rewards(args.watch, tokenizer=tokenizer, device=machine.choice)
         mixed_in = MixedIn(args, tokenizer, machine, run.say)
         rows, validation = open_data(prompts_for(args.max_new_tokens), args, tokenizer, run.say)
+        check_columns(watched, columns_of(rows))
 
         # How long, in which steps, at which learning rate
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE

@@ -24,7 +24,8 @@ class GrowingFile:
 
     identity: what a run that goes on must find as it was, by the words that messages use.
     resume: whether to go on; where there is nothing to go on with, a run begins.
-    flag: the one that names `path`. replaces: a run that begins takes the place of one that did not end.
+    flag: the one that names `path`. replaces: a run that begins takes the place of one that did not end, if
+    that has left no record.
 
     After an exception both files stay, unless they say nothing, and how to go on is said, where the same command can:
     not after a `UsageError`, nor if the files are damaged.
@@ -52,6 +53,7 @@ class GrowingFile:
                 self._go_on()
             else:
                 if replaces and self._progress.exists():
+                    self._refuse_losing()
                     self._file.truncate(0)
                 self._begin()
         except BaseException:
@@ -68,6 +70,18 @@ class GrowingFile:
             file.close()
             raise SproutError(f"another run writes {self.path}: wait for it, or choose another {self._flag}")
         return file
+
+    def _refuse_losing(self) -> None:
+        """Raises `UsageError` if a run that did not end has left records."""
+        try:
+            kept = json.loads(self._progress.read_bytes())["records"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return  # it is damaged: no run goes on with it
+        if kept:
+            raise UsageError(
+                f"{self.path} keeps {kept:,} records of a run that did not end: go on with it by --resume, or remove"
+                f" it and {self._progress} to begin anew"
+            )
 
     def _begin(self) -> None:
         """Raises `UsageError` if another run has made the file since the arguments were read."""

@@ -131,14 +131,7 @@ def take(descriptor: int, path: Path) -> bool:
 
 
 if os.name == "nt":
-    import msvcrt
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except PermissionError:
-            return False
-        return True
+    from model.windows import try_lock as _try_lock
 else:
     import fcntl
 

@@ -61,12 +61,18 @@ def main(arguments=None) -> None:
 
     path = Path(args.out_dir) / f"{args.weight_name or 'merged'}_{loaded.model.config.hidden_size}.pth"
     merges = bool(args.weight_name or not args.peft)
-    if merges and path.exists():
-        raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
+    if merges:
+        refuse_there(path)
     if args.peft:
         write_for_peft(args.peft, loaded)
     if merges:
         write_merged(path, loaded, adapters, args.lora_scale)
+
+
+def refuse_there(path: Path) -> None:
+    """Raises `SproutError` if there is a file at `path`."""
+    if path.exists():
+        raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
 
 
 def write_for_peft(folder: str, loaded) -> None:
@@ -115,18 +121,20 @@ def base_folder(peft_folder: str, loaded) -> str:
 def write_merged(path: Path, loaded, adapters, scale: float) -> None:
     """Merges the adapters that are attached to a network into it, in place, and writes it as one of ours."""
     from dataset.rendering import ChatRenderer
-    from model.disk import sweep_temporaries
-    from model.files.checkpoint import save_weights
     from model.lora import merge_lora
+    from training.engine.output import Output
 
     merge_lora(loaded.model)
+    output = Output(path.parent, path.stem, loaded.model)
+    output.claim()
+    refuse_there(path)  # another command may have written it while this one read
     tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
     facts = {"merged": adapters.source, "lora_scale": scale, "network": loaded.source}
     facts["imported"] = loaded.imported
     if "arguments" in loaded.facts:  # they say how long the texts were that the network has read
         facts["arguments"] = loaded.facts["arguments"]
-    sweep_temporaries(path.parent)
-    save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
+    output.save_weights(loaded.model, tokenizer, adapters.stage, facts)
+    output.release()
     print(f"  {path}  {path.stat().st_size:,} bytes")
     print(f"next: {command_of('eval_model.py', '--model_mode', '1', '--weight_path', path)}")
 

@@ -60,6 +60,8 @@ def main(argv=None) -> None:
 
 
 def nothing(runs: Runs) -> str:
+    if runs.odd:
+        return f"{runs.odd[0]} is no file, such as a run writes: move it away, or name another folder by --out_dir"
     if runs.names and (known := runs.all_names()):
         return f"{runs.out_dir} has no run called {' or '.join(runs.names)}: it has {', '.join(sorted(known))}"
     return f"{runs.out_dir} holds no run yet: begin one, or name the folder that it writes to by --out_dir"

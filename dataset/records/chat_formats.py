@@ -78,37 +78,37 @@ CHAT = RecordKind(
             "alpaca",
             '{"instruction": "...", "input": "...", "output": "..."}',
             frozenset({"instruction", "output"}),
-            from_alpaca,
+            partial(from_alpaca, thinks=True),
         ),
         Format(
             "prompt/completion",
             '{"prompt": "...", "completion": "..."}',
             frozenset({"prompt", "completion"}),
-            from_completion,
+            partial(from_completion, thinks=True),
         ),
         Format(
             "prompt/response",
             '{"prompt": "...", "response": "..."}',
             frozenset({"prompt", "response"}),
-            partial(from_completion, answer="response"),
+            partial(from_completion, answer="response", thinks=True),
         ),
         Format(
             "query/response",
             '{"query": "...", "response": "..."}',
             frozenset({"query", "response"}),
-            partial(from_completion, answer="response", prompt="query"),
+            partial(from_completion, answer="response", prompt="query", thinks=True),
         ),
         Format(
             "instruction/response",
             '{"instruction": "...", "context": "...", "response": "..."}',
             frozenset({"instruction", "response"}),
-            partial(from_alpaca, answer="response", below="context"),
+            partial(from_alpaca, answer="response", below="context", thinks=True),
         ),
         Format(
             "question/answer",
             '{"question": "...", "answer": "..."}',
             frozenset({"question", "answer"}),
-            partial(from_completion, answer="answer", prompt="question"),
+            partial(from_completion, answer="answer", prompt="question", thinks=True),
         ),
         *(
             Format(

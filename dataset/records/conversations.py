@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dataset.records.beside import answer_of, history, refuse_media, system_of
 from dataset.records.formats import BadRecord, clean_string
 from dataset.records.marks import is_excluded, is_trained
 from dataset.records.nulls import stated, stated_schema, written_by_arrow
@@ -86,7 +87,7 @@ def from_conversations(fields: dict, key: str = "conversations") -> Conversation
     message may stand beside them under `system`.
     """
     turns = turns_under(fields, key)
-    return _conversation([*_system(fields, turns), *turns], fields)
+    return _conversation([*system_of(fields, turns), *turns], fields)
 
 
 def from_sharegpt(fields: dict, key: str = "conversations") -> Conversation:
@@ -96,7 +97,7 @@ def from_sharegpt(fields: dict, key: str = "conversations") -> Conversation:
 
 def from_turns(turns: list, fields: dict) -> Conversation:
     """Turns in either form, which were put together from what `fields`, the record, says. Raises BadRecord."""
-    return _conversation([*_system(fields, turns), *turns], fields, from_sharegpt_turn)
+    return _conversation([*system_of(fields, turns), *turns], fields, from_sharegpt_turn)
 
 
 def from_rounds(fields: dict, key: str) -> Conversation:
@@ -104,25 +105,35 @@ def from_rounds(fields: dict, key: str) -> Conversation:
     return from_turns(rounds_as_turns(fields, key), fields)
 
 
-def from_alpaca(fields: dict, answer: str = "output", below: str = "input") -> Conversation:
-    """`instruction`, `input` below it if there is one, `output`; optional `system` and `history` of pairs."""
+def from_alpaca(fields: dict, answer: str = "output", below: str = "input", thinks: bool = False) -> Conversation:
+    """`instruction`, `input` below it if there is one, `output`; optional `system` and `history` of pairs.
+
+    thinks: whether the thought of the answer may stand beside it.
+    """
     keys = ("instruction",) if fields.get(below) in (None, "") else ("instruction", below)
     request = [clean_string(fields, key, may_be_blank=True) for key in keys]
-    turns = [*_system(fields), *history(fields)]
+    turns = [*system_of(fields), *history(fields)]
     turns.append({"role": "user", "content": "\n".join(text for text in request if text.strip())})
-    turns.append({"role": "assistant", "content": clean_string(fields, answer)})
+    turns.append(answer_of(fields, answer, thinks))
     return _conversation(turns, fields)
 
 
-def from_completion(fields: dict, answer: str = "completion", prompt: str = "prompt") -> Conversation:
-    """A prompt and its answer, under these keys, each a text or a list of messages; optional `system`, `history`."""
+def from_completion(
+    fields: dict, answer: str = "completion", prompt: str = "prompt", thinks: bool = False
+) -> Conversation:
+    """A prompt and its answer, under these keys, each a text or a list of messages; optional `system`, `history`.
+
+    thinks: whether the thought of an answer that is a text may stand beside it.
+    """
     turns = []
-    for key, role in ((prompt, "user"), (answer, "assistant")):
+    for key in (prompt, answer):
         if as_turns(fields.get(key)) is not None:
             turns += turns_under(fields, key)
+        elif key == prompt:
+            turns.append({"role": "user", "content": clean_string(fields, key)})
         else:
-            turns.append({"role": role, "content": clean_string(fields, key)})
-    return _conversation([*_system(fields, turns), *history(fields), *turns], fields)
+            turns.append(answer_of(fields, key, thinks))
+    return _conversation([*system_of(fields, turns), *history(fields), *turns], fields)
 
 
 def from_inline(fields: dict, key: str = "prompt") -> Conversation:
@@ -141,35 +152,6 @@ def from_inline(fields: dict, key: str = "prompt") -> Conversation:
 
 
 # From turns to a conversation.
-
-
-def _system(fields: dict, turns: list = ()) -> list[dict]:
-    """The system message that stands beside the turns, under `system`; or `system_prompt`, if they have none."""
-    first = lower(turns[0]) if turns and isinstance(turns[0], dict) else {}
-    begins = "system" in (first.get("role"), first.get("from"))
-    text = fields.get("system") or (None if begins else fields.get("system_prompt"))
-    return [{"role": "system", "content": text}] if text else []
-
-
-def history(fields: dict) -> list[dict]:
-    """The turns before the question that a record holds as pairs under `history`. Raises BadRecord."""
-    pairs = fields.get("history") or []
-    if isinstance(pairs, str):
-        try:
-            pairs = json.loads(pairs)
-        except (ValueError, RecursionError) as error:
-            raise BadRecord('"history" is not a list of pairs') from error
-    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-        raise BadRecord('"history" is not a list of pairs')
-    return [{"role": role, "content": text} for pair in pairs for role, text in zip(("user", "assistant"), pair)]
-
-
-def _refuse_media(fields: dict, messages: list[dict]) -> None:
-    """Raises BadRecord for a conversation about pictures, films or sounds, of which nothing can be learned here."""
-    for key in ("image", "video", "audio"):
-        marked = any(f"<{key}>" in message["content"] for message in messages)
-        if fields.get(f"{key}s") or (fields.get(key) and marked):
-            raise BadRecord(f'the conversation is about "{key}s"', "only text can be learned")
 
 
 def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] = lambda turn: turn) -> Conversation:
@@ -200,7 +182,7 @@ def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] 
     answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
     if not answers:
         raise BadRecord("no turn is the assistant's", f"roles: {', '.join(m['role'] for m in messages[:12])}")
-    _refuse_media(fields, messages)
+    refuse_media(fields, messages)
     if is_excluded(fields, len(turns), len(answers)):
         untrained |= set(answers)
     skill = fields.get("skill")

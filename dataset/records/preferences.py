@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dataset.records.conversations import Conversation, from_alpaca, from_turns, history
+from dataset.records.beside import history
+from dataset.records.conversations import Conversation, from_alpaca, from_turns
+from dataset.records.dialogues import is_dialogue, with_turns
 from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
 from dataset.records.marks import LABELS
 from dataset.records.numbers import finite_number
@@ -53,8 +55,10 @@ class Preference:
 def from_pair(fields: dict) -> Preference:
     """`{"chosen": [messages], "rejected": [messages]}`, or `prompt` with texts or messages under both.
 
-    With a prompt, messages go on behind it, or are the whole conversation if they repeat it. Raises BadRecord.
+    With a prompt, messages go on behind it, or are the whole conversation if they repeat it. Dialogues in one text
+    count as their turns. Raises BadRecord.
     """
+    fields = with_turns(fields)
     chosen, rejected = (_conversation(fields, key) for key in ("chosen", "rejected"))
     return Preference((_pair(chosen, rejected, _margin(fields)),))
 
@@ -286,7 +290,20 @@ _FORMATS = (
         )
         for key in ("query", "input")
     ),
-    Format("chosen/rejected", PAIR_OF_CHATS, frozenset({"chosen", "rejected"}), from_pair),
+    Format(
+        "chosen/rejected",
+        PAIR_OF_CHATS,
+        frozenset({"chosen", "rejected"}),
+        from_pair,
+        lambda fields: not is_dialogue(fields["chosen"]),
+    ),
+    Format(
+        "dialogues",
+        '{"chosen": "\\n\\nHuman: ...\\n\\nAssistant: ...", "rejected": "\\n\\nHuman: ..."}',
+        frozenset({"chosen", "rejected"}),
+        from_pair,
+        lambda fields: is_dialogue(fields["chosen"]),
+    ),
     Format(
         "messages/rejected_response",
         '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", ...}], "rejected_response": ...}',

@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from tqdm import tqdm
-
 from dataset.records.formats import MAX_LINE_BYTES, BadLine, Record
 from model.errors import SproutError
 
@@ -41,8 +39,10 @@ def size_of(path: str | Path) -> int:
     return sum(file.stat().st_size for file in files_of(path))
 
 
-def bar_over(total: int, doing: str, unit: str = "B", shown: bool = True) -> tqdm:
-    """A progress bar in a terminal; elsewhere, as in a log file, a line every ten seconds."""
+def bar_over(total: int, doing: str, unit: str = "B", shown: bool = True):
+    """A progress bar (tqdm) in a terminal; elsewhere, as in a log file, a line every ten seconds."""
+    from tqdm import tqdm  # which takes as long as all else that --help needs
+
     how = {"delay": 1, "leave": False}
     if not sys.stderr.isatty():
         line = "{desc}: {percentage:.0f} % of {total_fmt}{unit}, {remaining} left\n"

@@ -13,7 +13,7 @@ from dataset.records.conversations import Conversation
 from dataset.records.formats import BadRecord, Format, RecordKind
 from dataset.records.marks import LABELS
 from dataset.records.preferences import PREFERENCE, key_of_several
-from dataset.records.turns import as_turns
+from dataset.records.turns import REASONING, as_turns
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ def from_labelled(fields: dict, chat: Format, mark: str = "label") -> LabelledAn
     label = fields.get(mark)
     if label not in (True, False):  # 1 and 0 are equal to these
         raise BadRecord(f'"{mark}" is neither true nor false', f"found {json.dumps(label, default=str)[:40]}")
-    conversation = chat.read({**fields, mark: None})  # for fine-tuning a false label excludes the record
+    # For fine-tuning a false label excludes the record. A column of reasons may be about the label.
+    conversation = chat.read({**fields, mark: None, **dict.fromkeys(REASONING)})
     answers = [as_turns(fields[key]) for key in ("completion", "response", "answer") if key in chat.keys]
     begins = len(conversation.messages) - max([len(turns) for turns in answers if turns is not None], default=1)
     if not any(message["role"] == "assistant" for message in conversation.messages[begins:]):

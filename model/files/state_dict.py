@@ -157,4 +157,7 @@ def refuse_contradictions(found: dict, wanted: dict, source: str | Path) -> None
     """Raises `Contradiction` where the user's `wanted` differs from what was `found` in the file."""
     for name, value in wanted.items():
         if name in found and found[name] != value:
-            raise Contradiction(f"--{name} {value} contradicts {source}, which has {found[name]}: leave the flag out")
+            flag, has = f"--{name} {value}", f"has {found[name]}"
+            if isinstance(value, bool):  # a switch
+                flag, has = (f"--{name}", "goes without") if value else (f"--no_{name}", "has it")
+            raise Contradiction(f"{flag} contradicts {source}, which {has}: leave the flag out")

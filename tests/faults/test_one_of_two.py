@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from model.errors import SproutError
-from tests.faults.processes import Running, at_call, together
-from tests.stages.workshop import Workshop
+from model.files.reading import read_checkpoint
+from tests.faults.processes import Running, at_call, in_order, kill_itself, no_curves, together
+from tests.stages.workshop import Workshop, assert_same_run
 from training.engine.run import Run
 
 
@@ -71,3 +72,28 @@ def test_a_wrong_flag_is_said_once_on_each_machine(tmp_path):
     assert said[0].startswith(f"error: {words}") and said[1] == ""
     said = run_two(workshop, [None, None], "--from_weight=nothing", codes=(2, 1), machines=2)
     assert said[0].startswith(f"error: {words}") and said[1].startswith(f"error: process 2 of 2: {words}")
+
+
+RUN = ("--max_steps=6", "--epochs=4", "--eval_interval=0")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("fails, code", [(damaged, 1), (kill_itself, -9)])
+def test_no_step_is_lost_that_all_have_made(tmp_path, rank, fails, code):
+    """The fourth step has begun: the process that fails saves, and the main one where the other was killed."""
+    workshop = Workshop.create(tmp_path)
+    befores, codes = [no_curves, no_curves], [1, 1]
+    befores[rank] = partial(in_order, no_curves, partial(at_call, 7, "training.engine.step:Step.learn", fails))
+    codes[rank] = code
+    said = run_two(workshop, befores, *RUN, codes=tuple(codes))
+    out = workshop.result("out")
+    if fails is kill_itself and rank == 0:
+        assert "begin again with: " in said[1] and not out.weight_file.exists()  # nobody is left who writes
+        return
+    assert "--resume" in said[rank if fails is damaged and rank else 0] or rank == 0
+    assert (out.facts["step"], read_checkpoint(out.resume_file)["step"]) == (3, 3)
+    gone_on = [Running("train_pretrain", workshop.command("out", *RUN, "--resume"), no_curves, e) for e in together(2)]
+    assert [each.end().code for each in gone_on] == [0, 0]
+    whole = [Running("train_pretrain", workshop.command("whole", *RUN), no_curves, each) for each in together(2)]
+    assert [each.end().code for each in whole] == [0, 0]
+    assert_same_run(workshop.result("out"), workshop.result("whole"))

@@ -1,6 +1,9 @@
 """Which device and precision are chosen, on machines that are only pretended."""
 
+import os
+import sys
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -110,3 +113,19 @@ def test_a_batch_moves_with_everything_in_it():
 def test_peak_memory_of_this_process_is_plausible():
     peak = choose_device("cpu", "float32").peak_memory()
     assert 50e6 < peak < 100e9  # torch alone takes more than 50 MB
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no getrusage on Windows")
+def test_the_memory_of_the_program_that_started_this_one_does_not_count(monkeypatch):
+    """On Linux `ru_maxrss` is that of the larger one; where there is nothing else, it is taken."""
+    import resource
+
+    monkeypatch.setattr(resource, "getrusage", lambda who: SimpleNamespace(ru_maxrss=10**10))
+    if sys.platform == "linux":
+        assert 50e6 < choose_device("cpu", "float32").peak_memory() < 100e9
+
+    def hidden(*words):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("model.device.open", hidden, raising=False)
+    assert choose_device("cpu", "float32").peak_memory() in (10**10, 1024 * 10**10)

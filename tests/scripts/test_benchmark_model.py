@@ -223,8 +223,16 @@ def test_an_interruption_loses_no_benchmark_that_is_complete(folder, tmp_path, m
     assert task["task"].startswith("piqa") and len(task["items"]) == 8 and path.read_bytes() == earlier
     out, err = capsys.readouterr()
     assert "piqa" in out and f"every item of 1 of 2 benchmarks is in {part}" in err
-    run(folder, *words, "--max_new_tokens", 4)
-    assert json.loads(path.read_text())["max_new_tokens"] == 4 and not part.exists()
+    kept = tmp_path / "a.unfinished.jsonl"
+    with pytest.raises(
+        UsageError, match=f"{kept} keeps 8 records of a run that did not end: go on with it by --resume"
+    ):
+        run(folder, *words, "--max_new_tokens", 4)
+    with pytest.raises(UsageError, match="began with another --max_new_tokens"):
+        run(folder, *words, "--max_new_tokens", 5, "--resume")
+    assert len(kept.read_text().splitlines()) == 8
+    run(folder, *words, "--max_new_tokens", 4, "--resume")
+    assert json.loads(path.read_text())["max_new_tokens"] == 4 and not part.exists() and not kept.exists()
 
 
 def test_what_a_full_disk_has_kept_from_the_result_is_shown_and_not_said_to_be_in_it(

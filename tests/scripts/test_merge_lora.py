@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Co
 import eval_model
 import train_lora
 from dataset.rendering import ChatRenderer
+from model.errors import SproutError
 from model.files.adapters import open_lora, save_lora
 from model.files.checkpoint import save_weights
 from model.files.hf_export import export_folder
@@ -22,6 +23,7 @@ from scripts.merge_lora import main
 from tests.stages.workshop import SHAPE, SIZE, Workshop
 from tests.support import random_network
 from tests.training.support import SMALL
+from training.engine.output import Output
 from training.stages.arguments import run_main
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -119,6 +121,20 @@ def test_nothing_is_written_where_a_target_cannot_be(with_adapters, tmp_path, ca
     code, said = fails([*words, "--peft", str(tmp_path / "peft"), "--weight_name", "taken"], capsys)
     assert code == 1 and "taken_32.pth is there already" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "zh.jsonl"]
+
+
+def test_a_second_command_at_the_same_time_leaves_the_first_ones_file_alone(with_adapters, monkeypatch, capsys):
+    """Both have seen that there is no such file; the second waits for nothing and takes nothing's place."""
+    path, honest = with_adapters / "merged_32.pth", Output.claim
+
+    def claimed(output):
+        path.write_bytes(b"of the first")
+        honest(output)
+
+    monkeypatch.setattr(Output, "claim", claimed)
+    with pytest.raises(SproutError, match="merged_32.pth is there already: choose another --weight_name"):
+        main(["--lora", "medic", "--out_dir", str(with_adapters)])
+    assert path.read_bytes() == b"of the first" and not list(with_adapters.glob("*.previous.pth"))
 
 
 def test_half_of_the_adapters_is_half_way(trained, tmp_path, capsys):

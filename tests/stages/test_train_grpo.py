@@ -116,6 +116,26 @@ def test_what_is_left_out_of_the_conversations_is_said(workshop):
     assert any('"train": false' in each for each in said)
 
 
+ASKS = """def by_difficulty(completions, difficulty):
+    return [0.0] * len(completions)
+"""
+
+
+@pytest.mark.parametrize("reward, said", [("exact", "the records have none"), ("asks.py:by_difficulty", "difficulty")])
+def test_a_reward_without_its_column_ends_a_run_before_it_writes(tmp_path, reward, said):
+    workshop = Workshop.create(tmp_path, "grpo")
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "ab"}\n' * 40)
+    (tmp_path / "asks.py").write_text(ASKS)
+    run(workshop, "out", "my_reward.py:letters", *ONE)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if "cache" not in path.parts}
+    words = workshop.command("out", *ONE, data=("prompts.jsonl",))
+    words = [word for word in words if not word.startswith("--reward")]
+    with pytest.raises(SproutError, match=said):
+        workshop.main([*words, "--reward", reward if reward == "exact" else f"{tmp_path}/{reward}"])
+    found = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if "cache" not in path.parts}
+    assert found == before
+
+
 def test_a_weight_is_the_share_of_a_file(workshop):
     """Of conversations and texts; without weights, all rows are equally likely."""
     files = [str(workshop.folder / name) for name in ("chat_b.jsonl", "b.jsonl")]
@@ -283,11 +303,12 @@ def test_fit_keeps_the_prompts_of_a_step(workshop):
 
 
 FLAGS = {"max_new_tokens": 9, "dynamic_sampling": 0, "mask_truncated": False, "tools": None}
+LIMITS = {"clip_low": None, "clip_high": 0.28, "dual_clip": 3.0, "inner_epochs": 1, "mini_batches": 2}
 
 
 class Said:
     def __init__(self):
-        self.args, self.lines = mock.Mock(**FLAGS), []
+        self.args, self.lines = mock.Mock(**FLAGS, **LIMITS), []
 
     def say(self, line):
         self.lines.append(line)
@@ -303,6 +324,15 @@ def test_advice_is_given_after_five_steps_in_a_row_and_once():
     for _ in range(5):
         advice.after(mock.Mock(metrics={"completions/clipped_ratio": 0.9}))
     assert len(run.lines) == 3 and "mine has rated no answer" in run.lines[1] and "--max_new_tokens 9" in run.lines[2]
+
+
+def test_limits_of_ratios_that_are_all_1_are_said_to_change_nothing():
+    run = Said()
+    Advice(run, [])
+    assert not run.lines
+    run.args.mini_batches = 1
+    Advice(run, [])
+    assert len(run.lines) == 1 and "so --clip_high or --dual_clip changes nothing: give --mini_batches" in run.lines[0]
 
 
 def test_advice_names_no_flag_that_is_given_already_and_every_limit_that_cuts():

@@ -18,6 +18,7 @@ from tests.support import make_tokenizer, random_network
 from training.diagnosis.known import read_description
 from training.engine.run import Run
 from training.page.left import what_is_left
+from training.report.lines import read_metrics
 from training.stages import answer_rows, rollout_plan
 from training.stages.actor_critic import ActorCritic
 from training.stages.rollouts import Rollouts, from_kept
@@ -123,6 +124,8 @@ def test_while_the_critic_warms_up_the_policy_stays_as_it_is(workshop):
     start = load_model(workshop.folder / "start.pth").model.state_dict()
     assert all(torch.equal(tensor, start[name]) for name, tensor in result.weights.items())
     assert all(line["loss"] is None and line["critic/loss"] > 0 for line in result.metrics)
+    speeds = [line["time/tokens_per_second"] for line in read_metrics(result.logs / "metrics.jsonl")]
+    assert all(speed > 0 for speed in speeds) and " 0 tokens/s" not in result.said
     assert "the first 3 steps teach the critic alone, so in 3 the network itself learns nothing" in result.said
     last = workshop.train("warm then learns", *words, "--critic_warmup=2")
     assert any(not torch.equal(tensor, start[name]) for name, tensor in last.weights.items())

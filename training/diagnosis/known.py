@@ -17,6 +17,8 @@ def read_description(folder: Path) -> Description | None:
     if not path.exists():
         return None
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise ValueError("it is no file")
         values = json.loads(path.read_text(encoding="utf-8"))
         return Description(
             **{field.name: _checked(values.get(field.name), field.type) for field in fields(Description)}

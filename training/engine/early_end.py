@@ -10,10 +10,13 @@ import signal
 import torch
 
 from model.errors import SproutError, UsageError
+from model.files.checkpoint import save_checkpoint
+from model.whole import first_not_finite
 from training.engine import distributed
 from training.engine.machine import EXIT_CODES, Interrupted
 from training.engine.not_finite import DivergedError
 from training.engine.output import Output
+from training.engine.state import whole_state
 from training.report.description import NAME, way_to_page, write_description
 from training.report.going_on import GO_ON, command_to_go_on
 
@@ -38,10 +41,17 @@ def end_early(run, error: BaseException) -> None:
         if run.machine.shards and is_of_another(error):
             raise lost(error) from error
         if isinstance(error, LostProcessError):
+            # It may have come in the middle of a step that updates several networks, which would then not fit together.
+            if run.machine.is_main and run.metrics and len(run.updaters) == 1:
+                _save_before(run)
             raise error
+        before = run.saved_at
         _end(run, error)
         if isinstance(error, SproutError) and not _is_said_elsewhere(error):
-            raise OfOneProcessError(of_this_process(str(error))) from error
+            said = of_this_process(str(error))
+            if run.saved_at != before and not run.machine.is_main:  # else it is said already
+                said += f"; step {run.state.step} is saved, to go on with: {command_to_go_on('--resume')}"
+            raise OfOneProcessError(said) from error
 
 
 def _is_said_elsewhere(error: SproutError) -> bool:
@@ -74,7 +84,7 @@ def _end(run, error: BaseException) -> None:
     elif isinstance(error, torch.OutOfMemoryError):
         said = of_this_process(without_memory(error, run.plan, bool(run.machine.shards)))
         raise OfOneProcessError(said) from error
-    elif isinstance(error, SproutError):
+    elif isinstance(error, SproutError) and (run.machine.is_main or not getattr(error, "everywhere", False)):
         _save_before(run)
 
 
@@ -87,20 +97,42 @@ def _compiler_was_interrupted(run, error: BaseException) -> bool:
 def _save_before(run) -> None:
     """Saves the last whole update before a failure in the loop, such as that of a reward of the user's.
 
-    What the unfinished update has added up is not in a save, so --resume makes it again. Only a process that is alone
-    saves: the others take part in a save, and may be waiting elsewhere for what this one was to send.
+    What the unfinished update has added up is not in a save, so --resume makes it again.
     """
-    if run.machine.world_size > 1 or run.args.dry_run or run.metrics is None:
+    if run.args.dry_run or (run.machine.is_main and run.metrics is None):
         return
     if run.saved_at == run.place or not (run.state.step or run.state.updates):
         return
     run.progress.close()
     try:
-        run.save()
+        if run.machine.world_size == 1:
+            run.save()
+        elif not _save_alone(run):
+            return
     except (SproutError, OSError):  # the failure itself is what is said, such as a full disk
         return
     way = "" if GO_ON in os.environ else f"; with what failed mended, go on with: {command_to_go_on('--resume')}"
     run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved{way}")
+
+
+def _save_alone(run) -> bool:
+    """Saves without the other processes, which may wait elsewhere for what this one was to send. Says whether it could.
+
+    All have the same networks and optimizers, unless they are spread. An unfinished iteration has answers that each
+    process knows only its own of: before its first update they are left out and sampled again, after it nothing is
+    saved.
+    """
+    state = run.state
+    if run.machine.shards or (state.kept and state.updates):
+        return False
+    if any(map(first_not_finite, run.networks.values())) or run.saved_at == (state.step, len(state.updates)):
+        return False
+    none = [{}] * run.machine.world_size
+    contents = whole_state(run.identity, state, run.networks, run.updaters, lambda kept: none)
+    run._save_weights()
+    save_checkpoint(run.output.resume_file, contents)
+    run.saved_at = run.place
+    return True
 
 
 def _stop(run) -> None:
@@ -124,6 +156,8 @@ def _stop(run) -> None:
 def stop_here(run, why: str) -> None:
     """Ends a run whose stage wants no further step: saves, draws, and says why, in run.json too. The loop then ends."""
     run.progress.close()
+    if run.args.dry_run:  # of a run that goes on
+        return run.say(f"ends after step {run.state.step} of {run.plan.steps}: {why}")
     if run.saved_at != run.place:
         run.save()
     if run.machine.is_main:

@@ -61,11 +61,12 @@ class Interrupts:
         self._patient = True
 
     def _handle(self, number, frame):
-        if not self._patient:
-            raise SystemExit(EXIT_CODES[number])
-        if self.received is None:
+        again = self.received is not None
+        if not again:
             self.received, self._received_at = number, time.monotonic()
-        elif time.monotonic() - self._received_at >= self._echo:
+        if not self._patient:  # what is raised in a callback is lost, so that the first step has to see it
+            raise SystemExit(EXIT_CODES[number])
+        if again and time.monotonic() - self._received_at >= self._echo:
             os._exit(EXIT_CODES[number])
 
     @property

@@ -26,3 +26,11 @@ def why_skipped(updater, loss: float, norm: float) -> str:
             f" gradient norm {norm}), so the run was stopped; none of them has touched the weights"
         )
     return "non-finite"
+
+
+def wrong_rate(factor: float, number: int) -> SproutError:
+    """The error where a schedule gives step `number` a learning rate that is negative or not finite."""
+    return SproutError(
+        f"training/engine/schedules.py gives step {number} a learning rate {factor} times that of the plan: it has to"
+        " be 0 or more"
+    )

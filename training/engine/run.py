@@ -16,7 +16,7 @@ import math
 import torch
 
 from dataset.command_line import parse_sources
-from model.errors import SproutError, UsageError
+from model.errors import UsageError
 from model.files.checkpoint import save_checkpoint
 from model.whole import first_not_finite
 from training.engine import distributed
@@ -50,7 +50,7 @@ class Run:
         self.metrics: Metrics | None = None
         self.plan: Plan | None = None
         self._open_metrics = Metrics
-        if args.tracker != "tensorboard":
+        if args.tracker != "tensorboard" or args.tracker_project != "sprout":
             from training.report.trackers import tracked  # most runs send nothing
 
             self._open_metrics = tracked(self)
@@ -133,8 +133,7 @@ class Run:
         self.description = describe(stage, args.optimizer, plan, model, description or {})
         for line in describe_plan(args, plan, model, self.machine, self.output, self.description.tokens_per_epoch):
             self.say(line)
-        if not args.dry_run:
-            self._claim_output()
+        self._claim_output()
 
     def prepare(self, model, plan: Plan) -> None:
         """Compiles `model` and turns on activation checkpointing, as far as the plan says so.
@@ -150,12 +149,14 @@ class Run:
     def _claim_output(self) -> None:
         """Locks the output against a second run, then resumes it or moves the result of an earlier run aside."""
         distributed.barrier()  # another process may still be reading its starting point from the output
-        distributed.together(self._lock_output)
+        if not self.args.dry_run:
+            distributed.together(self._lock_output)
         if self.args.resume:
             from training.engine import resume
 
             resume.go_on(self)
-        distributed.together(self._open_logs)
+        if not self.args.dry_run:
+            distributed.together(self._open_logs)
 
     def _lock_output(self) -> None:
         self.output.claim()
@@ -183,14 +184,13 @@ class Run:
             self.say("compiling: the first step takes up to a minute longer; Ctrl-C waits for it, twice ends at once")
         # A dry run takes few: the first step compiles, and the second is recorded as a CUDA graph.
         few = 3 if self.machine.passes else 2 if self.machine.compiles else 1
-        last = min(plan.steps, state.step + few) if args.dry_run else plan.steps
+        first, last = state.step, min(plan.steps, state.step + few) if args.dry_run else plan.steps
         while state.step < last:
             rate = learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule)
             if not 0 <= rate < math.inf:  # of a schedule of the user's: it would spoil the weights at once
-                raise SproutError(
-                    f"training/engine/schedules.py gives step {state.step + 1} a learning rate {rate} times that of the"
-                    " plan: it has to be 0 or more"
-                )
+                from training.engine.not_finite import wrong_rate
+
+                raise wrong_rate(rate, state.step + 1)
             step = kind(
                 state,
                 plan,
@@ -208,7 +208,7 @@ class Run:
         if args.dry_run:
             from training.report.dry_run import result_of
 
-            self.say(result_of(step, self.plan, self.machine))
+            self.say(result_of(step if last > first else None, first, plan, self.machine))
         elif self.machine.is_main and self.saved_at:  # else the run had ended before it was resumed
             self._close()
 

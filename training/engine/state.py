@@ -66,15 +66,15 @@ def identity_of_run(stage: str, args, plan, model, tokenizer, machine, data: dic
     )
 
 
-def whole_state(identity: dict, state: RunState, networks: dict, updaters: dict) -> dict:
-    """The contents of <weight>_resume.pth. All processes call it, because each has its own rollouts."""
+def whole_state(identity: dict, state: RunState, networks: dict, updaters: dict, gathered=distributed.gathered) -> dict:
+    """The contents of <weight>_resume.pth. All processes call it: each has its own rollouts, which are `gathered`."""
     values = {each.name: getattr(state, each.name) for each in fields(state)}
     return {
         "format": FORMAT,
         "version": VERSION,
         "identity": identity,
         **values,  # a new field is saved and restored; `resume.restore` leaves it at its default in an older file
-        "kept": distributed.gathered(state.kept),
+        "kept": gathered(state.kept),
         "networks": {name: changing_state(network) for name, network in networks.items()},
         "updaters": {name: updater.state_dict() for name, updater in updaters.items()},
     }

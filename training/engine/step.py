@@ -158,12 +158,12 @@ class Step:
                 from training.engine.no_update import note  # most steps are applied
 
                 note(self, name, other, line)
-        line |= {"time/seconds": seconds, "time/tokens_per_second": result.trained / seconds}
-        line["time/memory"] = machine.peak_memory()
+        speed = max(each.trained for each in results.values()) / seconds  # a critic may learn alone
+        line |= {"time/seconds": seconds, "time/tokens_per_second": speed, "time/memory": machine.peak_memory()}
         if machine.device.type == "cuda":
             from training.report.peak import share_of_peak  # only peaks of GPUs are known
 
-            line |= share_of_peak(machine, self._plan, result.trained / seconds)
+            line |= share_of_peak(machine, self._plan, speed)
         state.updates.append(line)
         self.metrics = self._mean_of_updates() | self._recorded
 

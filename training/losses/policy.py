@@ -50,9 +50,11 @@ class Settings:
 
     def __post_init__(self):
         if self.cispo_cap < 1:
-            raise UsageError(f"the cap of cispo is the largest ratio that counts: {self.cispo_cap} is below 1")
+            raise UsageError(f"--cispo_cap {self.cispo_cap:g} is below 1: the largest ratio that counts is 1 or more")
         if self.dual_clip is not None and self.dual_clip <= 1:
-            raise UsageError(f"the dual clip is a limit of ratios above 1: {self.dual_clip} is not above 1")
+            raise UsageError(
+                f"--dual_clip {self.dual_clip:g} is not above 1, as a ratio that it limits is: give more, or none"
+            )
 
 
 @dataclass(frozen=True)

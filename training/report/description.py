@@ -5,6 +5,7 @@ import math
 import os
 import shlex
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -155,10 +156,13 @@ class Progress:
     def say(self, text: str) -> None:
         if not self.is_main:
             return
+        text, fold = counted(text), str
         if self._bar is None:
-            self.before.append(counted(text))
+            self.before.append(text)
+            if sys.stdout.isatty():
+                from inference.folding import folded_for_terminal as fold
         try:
-            tqdm.write(counted(text), file=sys.stdout)
+            tqdm.write(fold(text), file=sys.stdout)
             sys.stdout.flush()
         except BrokenPipeError:  # the reader (`| head`) has gone; training goes on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -168,6 +172,7 @@ class Progress:
         file = sys.stderr if self._bars else open(os.devnull, "w", encoding="utf-8")
         how = {"file": file, "bar_format": "{n_fmt}/{total_fmt} {bar}| {elapsed}<{remaining}{postfix}"}
         self._bar = tqdm(total=steps, initial=step, disable=not self.is_main, dynamic_ncols=True, smoothing=0.05, **how)
+        self._bar._time, self._bar.start_t = time.monotonic, time.monotonic()  # the time of day may be set anew
         self._first = step
 
     def advance(self, metrics: dict, memory: int, show_line: bool) -> None:

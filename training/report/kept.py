@@ -1,6 +1,10 @@
-"""What a resumed run keeps of its logs: the lines up to the step at which it goes on. Only such a run loads it."""
+"""What a resumed run keeps of its logs: the lines up to the step at which it goes on. And what a run does without them.
+
+Few runs load this.
+"""
 
 import json
+import sys
 from pathlib import Path
 
 from model.disk import write_atomically
@@ -28,3 +32,14 @@ def _step_of(line: bytes) -> float:
         return json.loads(line)["step"] if line.endswith(b"\n") else float("inf")
     except (ValueError, KeyError, TypeError):  # a line that a killed run has left half written
         return float("inf")
+
+
+def begin_anew(metrics) -> None:
+    """Opens the files of a `training.report.metrics.Metrics` again where somebody has moved or removed them: training
+    goes on, and what was written since the file went is lost with it."""
+    metrics._file.close()
+    metrics.events.close()
+    metrics.folder.mkdir(parents=True, exist_ok=True)
+    metrics._file, metrics.events = type(metrics._file)(metrics.path), type(metrics.events)(metrics.folder)
+    metrics.kept = 0
+    print(f"warning: {metrics.path} is gone while the run writes it: its curve begins anew", file=sys.stderr)

@@ -73,6 +73,17 @@ def _moving_sums(values: list[float], half_lives: list[float]) -> list[tuple[flo
 BESIDES = "reward objective/kl rewards/accuracies accuracy rewards/margins margin kl explained token_accuracy".split()
 
 
+def draw_metrics(metrics) -> None:
+    """Draws what a `training.report.metrics.Metrics` has written so far, beside it."""
+    from training.report.lines import read_metrics
+
+    if not metrics.path.exists():
+        from training.report.kept import begin_anew  # somebody has moved or removed it
+
+        return begin_anew(metrics)
+    draw_loss_curve(read_metrics(metrics.path), metrics.folder / "loss.png", metrics.folder.name)
+
+
 def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
     """Draws loss, what else matters, and learning rate over steps, of training and validation, as a PNG.
 

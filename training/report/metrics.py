@@ -52,14 +52,11 @@ class Metrics:
     def draw(self, sparingly: bool = False) -> None:
         """Redraws `loss.png` from all lines; with `sparingly`, only so often that it takes at most 2 % of the time."""
         started = time.monotonic()
-        if sparingly and started < self._next_drawing:
+        if (sparingly and started < self._next_drawing) or self.kept < 3:  # a curve has more points
             return
-        if self.kept < 3:  # a curve has more points
-            return
-        from training.report.lines import read_metrics
-        from training.report.loss_curve import draw_loss_curve
+        from training.report.loss_curve import draw_metrics
 
-        draw_loss_curve(read_metrics(self.path), self.folder / "loss.png", self.folder.name)
+        draw_metrics(self)
         self._next_drawing = started + 50 * (time.monotonic() - started)
 
     def sync(self) -> None:

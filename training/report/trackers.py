@@ -30,9 +30,13 @@ PATIENCE = 60.0  # seconds that the end of a run waits for the tracker to take t
 def tracked(run) -> Callable[..., "TrackedMetrics"]:
     """What opens the metrics of a `training.engine.run.Run`, in place of `Metrics`.
 
-    Raises `UsageError` at once, before data and network are read, if the package is missing.
+    Raises `UsageError` at once, before data and network are read, if the package is missing or no tracker is asked for.
     """
     name = run.args.tracker
+    if name == "tensorboard":  # which has no projects
+        raise UsageError(
+            "--tracker_project is for --tracker wandb, swanlab or trackio: give one of them, or leave it out"
+        )
     os.environ.setdefault("TRACKIO_DIR", str(Path(run.args.out_dir) / "trackio"))  # Trackio reads it at its import
     try:
         package = importlib.import_module(name)

@@ -21,6 +21,7 @@ from inference.thoughts import THINK, THINK_END, conclusion
 from inference.tools.calls import CALL, before_calls
 from model.errors import SproutError
 
+COMPARING = ("exact", "contains", "length")  # those that compare with a right answer
 RIGHT_COLUMNS = ("answer", "right", "solution", "ground_truth")  # the first that a record has counts
 NGRAM = 3
 OVERLONG_SHARE = 0.2  # of the limit: DAPO lets the last 4,096 of 20,480 tokens cost
@@ -131,7 +132,12 @@ def _right(columns: dict, name: str) -> Sequence:
     found = [columns[name] for name in RIGHT_COLUMNS if name in columns]
     if found:
         return [next((value for value in values if value is not None), None) for values in zip(*found)]
-    raise SproutError(
+    raise without_right(name)
+
+
+def without_right(name: str) -> SproutError:
+    """The error where no record has a right answer that the reward `name` could compare with."""
+    return SproutError(
         f"the reward {name} compares with a right answer, but the records have none: give them a field"
         f" {' or '.join(RIGHT_COLUMNS)}"
     )

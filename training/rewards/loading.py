@@ -35,9 +35,10 @@ import torch
 from torch import Tensor
 
 from model.errors import SproutError, UsageError, on_one_line
-from training.rewards.built_in import BUILT_IN
+from training.rewards.built_in import BUILT_IN, COMPARING, RIGHT_COLUMNS, without_right
 
 MODEL = "model"
+ALWAYS = ("prompts", "completions", "messages", "prompt_ids", "completion_ids", "ended", "max_new_tokens")
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,28 @@ def _wrong_signature(function) -> str | None:
 # --- rating -----------------------------------------------------------------------------------------
 
 
+def check_columns(rewards: Sequence[Reward], columns: Sequence[str]) -> None:
+    """Raises `SproutError` if a reward asks for a column that the records, which have these, do not have.
+
+    It is called before the first answer is sampled, and anything written.
+    """
+    for reward in rewards:
+        if reward.function is BUILT_IN.get(reward.name) and reward.name in COMPARING:
+            if not set(RIGHT_COLUMNS) & set(columns):
+                raise without_right(reward.name)
+        _check_asked(reward, {*ALWAYS, *columns})
+
+
+def _check_asked(reward: Reward, given) -> None:
+    """given: the names of what the function can be given."""
+    parameters = inspect.signature(reward.function).parameters.values()
+    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    if missing := next((name for name in needed if name not in given), None):
+        raise SproutError(
+            f"{reward.place} asks for {missing!r}, which the records do not have: there are {', '.join(sorted(given))}"
+        )
+
+
 def rate(
     rewards: Sequence[Reward], prompts: Sequence[str], completions: Sequence[str], columns: dict[str, Sequence]
 ) -> Tensor:
@@ -215,11 +238,7 @@ def _called(reward: Reward, given: dict):
         keywords = given
     else:
         keywords = {p.name: given[p.name] for p in parameters if p.name in given}
-    needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
-    if missing := next((name for name in needed if name not in given), None):
-        raise SproutError(
-            f"{reward.place} asks for {missing!r}, which the records do not have: there are {', '.join(sorted(given))}"
-        )
+    _check_asked(reward, given)
     try:
         with torch.enable_grad():  # it may switch them off
             return reward.function(**{name: list(values) for name, values in keywords.items()})  # it may change them

@@ -2,16 +2,24 @@
 
 STEPS = 5  # in a row
 MOST_EQUAL, MOST_CUT = 0.9, 0.5  # shares of the groups, and of the answers
+LIMITS = ("clip_low", "clip_high", "dual_clip")  # of ratios between two updates of a step; None: not given
 
 
 class Advice:
-    """Looks at the metrics of each step, and warns of a fault that lasts for `STEPS` steps in a row, once in a run."""
+    """Looks at the metrics of each step, and warns of a fault that lasts for `STEPS` steps in a row, once in a run. At
+    the beginning it warns of flags that change nothing."""
 
     def __init__(self, run, names: list[str]):
         self._run = run
         self._names = names
         self._in_a_row = {}
         self._said = set()
+        limits = [f"--{name}" for name in LIMITS if getattr(run.args, name) is not None]
+        if limits and run.args.inner_epochs * run.args.mini_batches == 1:
+            run.say(
+                f"warning: a step has one update, in which all ratios are 1, so {one_of(limits)} changes nothing: give"
+                " --mini_batches or --inner_epochs above 1"
+            )
 
     def after(self, step) -> None:
         faults = faults_in(step.metrics, self._run.args, self._names)

@@ -1,5 +1,8 @@
 """`--config FILE.yaml`: flags from a file, under their own names."""
 
+import os
+from pathlib import Path
+
 import yaml
 
 from dataset.unknown_flags import sentence_about
@@ -30,6 +33,8 @@ def flags_in(path: str, parser, given) -> list[str]:
     the flag makes the list longer, and one of two flags that exclude each other replaces the other one of the file.
     Raises `UsageError` for a file that is not one of flags.
     """
+    if is_lonely_pipe(path):
+        raise UsageError(f"--config {path} is a pipe, from which nothing may ever come: name a file")
     try:
         with open(path, encoding="utf-8") as file:
             values = yaml.load(file, _AsWritten)
@@ -64,6 +69,12 @@ def flags_in(path: str, parser, given) -> list[str]:
     except UsageError as error:
         raise UsageError(f"--config {path}: {error}") from None
     return words
+
+
+def is_lonely_pipe(path: str) -> bool:
+    """Whether this is a pipe with a name, to which nobody may ever write; one that a shell makes, `<(...)`, is read."""
+    place = Path(os.path.realpath(path))
+    return place.is_fifo() and place.parts[:2] != ("/", "dev")
 
 
 def _excluded_by(action, parser) -> list:

@@ -1,4 +1,4 @@
-"""Text on a terminal: how wide it is, and a curve of braille dots.
+"""Text on a terminal, and a curve of braille dots.
 
 Lines are made of ASCII and braille alone. Box-drawing signs take two columns in many Chinese terminals, and would break
 the frame there (https://www.unicode.org/reports/tr11: their width is ambiguous).
@@ -7,26 +7,12 @@ the frame there (https://www.unicode.org/reports/tr11: their width is ambiguous)
 import unicodedata
 from collections.abc import Sequence
 
+from inference.folding import columns_of, width_of
 from model.errors import on_one_line
 
 # The bits of the dots in a braille sign, by column and row from above (U+2800 and on).
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 EMPTY = 0x2800
-
-
-def width_of(text: str) -> int:
-    """The most columns that a terminal may take for it; what is ambiguous counts as wide."""
-    return sum(_columns(character) for character in text)
-
-
-def _columns(character: str) -> int:
-    if character.isascii():
-        return 1
-    if character == "\ufe0f":  # it makes the sign before it an emoji, which is wider
-        return 1
-    if unicodedata.category(character) in ("Mn", "Me"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WFA" else 1
 
 
 def harmless(text: str, most: int = 4000) -> str:
@@ -41,7 +27,7 @@ def cut(text: str, width: int) -> str:
         return text
     room, kept = width - 3, []
     for character in text:
-        room -= _columns(character)
+        room -= columns_of(character)
         if room < 0:
             break
         kept.append(character)
@@ -53,7 +39,7 @@ def wrapped(text: str, width: int, most: int) -> list[str]:
     lines = []
     while text and len(lines) < most - 1 and width_of(text) > width:
         end, room = 0, width
-        while room >= (columns := _columns(text[end])):
+        while room >= (columns := columns_of(text[end])):
             room -= columns
             end += 1
         space = text.rfind(" ", 0, end + 1)

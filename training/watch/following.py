@@ -164,6 +164,8 @@ def _last_with(file: BinaryIO, mark: bytes, end: int) -> bytes | None:
 
 def last_line(path: Path) -> dict | None:
     """The newest whole line of a file of JSON lines, whatever it holds; None where there is none."""
+    if not path.is_file():  # a pipe would be waited for
+        return None
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -137,12 +137,15 @@ class Runs:
     def __init__(self, out_dir: Path, names: tuple[str, ...] = ()):
         self.out_dir, self.names = out_dir, names
         self._runs: dict[Path, WatchedRun] = {}
+        self.odd: list[Path] = []  # what has the name of a run's file, and is no file, such as a pipe
 
     def look(self) -> list[WatchedRun]:
         """The runs, newest first."""
         # From within a folder of logs, "." does not name the folder of their weights.
         out_dir = self.out_dir.resolve() if self.out_dir.name in ("", "..") else self.out_dir
-        folders = [path.parent for place in PLACES for path in out_dir.glob(f"{place}/metrics.jsonl")]
+        found = [path for place in PLACES for path in out_dir.glob(f"{place}/metrics.jsonl")]
+        folders = [path.parent for path in found if path.is_file()]
+        self.odd = [path for path in found if not path.is_file()]
         self._runs = {path: self._runs.get(path) or WatchedRun(path, self._name_of(path)) for path in folders}
         chosen = [run for run in self._runs.values() if not self.names or self._is_chosen(run)]
         for run in chosen:

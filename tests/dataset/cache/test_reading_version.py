@@ -25,6 +25,11 @@ TURN = {"role": "user", "content": "Hi"}
         ({"instruction": "a", "output": "b", "label": "good"}, 4, 4),
         ({"prompt": "a", "chosen": "b", "rejected": ["c", "d"]}, 5, 5),
         ({"messages": [TURN, {"role": "tool", "content": "\n <tool_response>\n22\n</tool_response>"}]}, 6, 2),
+        ({"question": "a", "answer": "b", "reasoning": "c"}, 7, 7),
+        ({"question": "a", "answer": "b", "reasoning_content": "c"}, 7, 7),
+        ({"messages": [TURN, {"role": "assistant", "content": "b", "reasoning_content": "c"}]}, None, 2),
+        ({"prompt": "\n\nHuman: a\n\nAssistant:", "chosen": "b", "rejected": "c"}, 7, None),
+        ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}, None, None),
     ],
 )
 def test_only_what_is_read_otherwise_has_another_key(tmp_path, record, in_lines, in_parquet):

@@ -201,3 +201,48 @@ def test_pairs_of_a_file_part_at_their_last_turn(path):
         assert chosen.messages[shared] != rejected.messages[shared]
         count += 1
     assert count == 18 if path.is_relative_to(FIXTURES) else count > 500
+
+
+def said(*turns: str) -> str:
+    """Turns of a human and the assistant as hh-rlhf has them."""
+    return "".join(f"\n\n{('Human', 'Assistant')[i % 2]}: {text}" for i, text in enumerate(turns))
+
+
+@pytest.mark.parametrize(
+    "chosen, rejected, shared",
+    [
+        (("a", "b"), ("a", "c"), 1),
+        (("a", "b", "c\n\nd", "e"), ("a", "b", "c\n\nd", "f"), 3),
+        (("a", "b", "c", "e"), ("a", "x", "y", "f"), 1),  # they part in the middle: all answers from there on differ
+        (("a", "b", "c", "d"), ("a", "b", "other", "e"), 2),
+        (("a", "b"), ("a", "c", "d", "e"), 1),
+    ],
+)
+def test_dialogues_in_one_text_are_read_turn_by_turn(chosen, rejected, shared):
+    record = {"chosen": said(*chosen), "rejected": f"{said(*rejected)} \n"}
+    assert detect_format(record, PREFERENCE).name == "dialogues"
+    (pair,) = read(record).pairs
+    for found, wanted in ((pair.chosen, chosen), (pair.rejected, rejected)):
+        assert [message["content"] for message in found.messages] == list(wanted)
+        assert [message["role"] for message in found.messages] == ["user", "assistant"] * (len(wanted) // 2)
+        assert found.trained_from == shared
+
+
+def test_a_prompt_may_be_such_a_dialogue():
+    whole = read({"chosen": said("a", "b", "c", "d"), "rejected": said("a", "b", "c", "e")})
+    prompt = f"{said('a', 'b', 'c')}\n\nAssistant:"
+    assert read({"prompt": prompt, "chosen": " d", "rejected": " e\n"}) == whole
+    assert read({"prompt": prompt, "chosen": f"{prompt} d", "rejected": f"{prompt} e"}) == whole
+    assert read({"question": prompt, "chosen": "d", "rejected": ["e"]}) == whole
+
+
+def test_a_scene_of_a_play_is_an_answer():
+    scene = "Human: Hi.\n\nAssistant: Hello."
+    (pair,) = read({"prompt": "Write a scene", "chosen": scene, "rejected": "No."}).pairs
+    assert [message["content"] for message in pair.chosen.messages] == ["Write a scene", scene]
+
+
+def test_a_dialogue_without_an_answer_is_named():
+    with pytest.raises(BadRecord, match='"content" is empty') as error:
+        read({"chosen": said("a", ""), "rejected": said("a", "b")})
+    assert error.value.detail == "turn 2"

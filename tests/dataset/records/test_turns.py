@@ -54,6 +54,29 @@ def test_thoughts_have_several_names(key):
     assert read({"messages": [USER, ANSWER | {"reasoning_content": "", key: "so"}]}).messages == (USER, thought)
 
 
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"question": "Hi", "answer": "Hello!"},
+        {"prompt": "Hi", "completion": "Hello!"},
+        {"prompt": "Hi", "response": "Hello!"},
+        {"query": "Hi", "response": "Hello!"},
+        {"instruction": "Hi", "output": "Hello!"},
+        {"instruction": "Hi", "response": "Hello!"},
+    ],
+)
+def test_a_thought_may_stand_beside_a_question_and_its_answer(record, key):
+    assert read(record | {key: "so"}).messages == (USER, ANSWER | {"reasoning_content": "so"})
+    for other in (" ", None, True, ["so"]):  # blank, or another column of that name
+        assert read(record | {key: other}).messages == (USER, ANSWER)
+
+
+def test_a_thought_within_an_answer_is_not_said_twice():
+    within = "<think>\nso\n</think>\n\nHello!"
+    assert read({"question": "Hi", "answer": within, "reasoning": "so"}).messages[1]["content"] == within
+
+
 def test_an_answer_of_json_is_an_answer():
     answer = json.dumps([{"name": "Ann"}])
     assert read({"prompt": "Hi", "completion": answer}).messages[1]["content"] == answer

@@ -6,6 +6,7 @@ import pytest
 
 from dataset.records.chat_formats import CHAT
 from dataset.records.preferences import PREFERENCE
+from dataset.records.unpaired import UNPAIRED
 from dataset.records.unread import unread_keys
 
 ASKED = {"role": "user", "content": "a"}
@@ -28,6 +29,9 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
             ["messages.function_calls"],
         ),
         (CHAT, {"messages": [ASKED, {"role": "assistant", "content": "b", "weight": 1, "id": 3, "name": "Bo"}]}, []),
+        (CHAT, {"question": "a", "answer": "b", "reasoning": "c"}, []),
+        (CHAT, {"question": "a", "answer": "<think>c</think>b", "reasoning": "c"}, ["reasoning"]),
+        (UNPAIRED, {"prompt": "a", "completion": "b", "label": True, "reasoning": "why it is good"}, ["reasoning"]),
         (CHAT, {**CHATTED, "notes": [{"by": "Bo"}]}, ["notes"]),
         (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c", "margin": 2, "knowledge": "d"}, ["knowledge"]),
         (PREFERENCE, {"prompt": "a", "chosen": "b", "rejected": "c", "flaw": "rude"}, []),  # as the sample data has it

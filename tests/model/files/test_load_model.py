@@ -139,6 +139,12 @@ def test_flags_that_contradict_a_weight_are_refused_and_others_are_not(tmp_path,
     save_weights(path, random_network(SMALL), small_tokenizer, stage="pretrain")
     with pytest.raises(UsageError, match=r"--hidden_size 768 contradicts .*pretrain_32\.pth, which has 32"):
         load_model(path, overrides={"hidden_size": 768})
+    with pytest.raises(
+        UsageError, match=r"--no_tie_word_embeddings contradicts .*pretrain_32\.pth, which has it: leave"
+    ):
+        load_model(path, overrides={"tie_word_embeddings": False})
+    with pytest.raises(UsageError, match=r"--qk_norm contradicts .*pretrain_32\.pth, which goes without: leave the fl"):
+        load_model(path, overrides={"qk_norm": True})
     scaling = {"rope_type": "yarn", "factor": 2.0, "original_max_position_embeddings": 32768}
     wanted = {
         "hidden_size": 32,

@@ -79,3 +79,13 @@ def test_the_handlers_of_before_come_back():
     with Interrupts():
         assert [signal.getsignal(number) for number, _ in CODES] != before
     assert [signal.getsignal(number) for number, _ in CODES] == before
+
+
+@pytest.mark.parametrize("number, code", CODES)
+def test_a_signal_that_is_lost_while_modules_are_imported_is_seen_by_the_first_step(number, code):
+    """Python prints and drops what is raised in a callback, such as those of its import system."""
+    with Interrupts() as interrupts:
+        with pytest.raises(SystemExit):
+            os.kill(os.getpid(), number)
+        interrupts.patient()
+        assert (interrupts.received, interrupts.exit_code) == (number, code)

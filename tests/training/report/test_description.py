@@ -106,6 +106,22 @@ def test_the_time_left_does_not_count_the_first_step_which_compiles(capsys):
     assert capsys.readouterr().out.splitlines()[-1].endswith("01:36 left")
 
 
+@pytest.mark.parametrize("jump", [-3.2e9, -3600, 3.2e9])
+def test_the_time_left_does_not_follow_a_clock_that_is_set(capsys, monkeypatch, jump):
+    day, passed = [1.8e9], [5.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: day[0])
+    monkeypatch.setattr("training.report.description.time.monotonic", lambda: passed[0])
+    progress = Progress(is_main=True)
+    progress.start(0, 100)
+    for number in range(4):
+        day[0] += jump if number == 2 else 1
+        passed[0] += 1
+        progress.advance({"loss": 1.0, "lr": 0.1, "time/tokens_per_second": 1.0}, 0, True)
+    assert progress._bar.format_dict["elapsed"] == 3  # from the end of the first step
+    progress.close()
+    assert capsys.readouterr().out.splitlines()[-1].endswith("01:36 left")
+
+
 def test_a_terminal_of_80_columns_shows_the_whole_of_the_progress_bar(monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     progress = Progress(is_main=True)

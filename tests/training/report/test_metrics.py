@@ -1,7 +1,11 @@
 """metrics.jsonl, the events and the curve."""
 
+import contextlib
+import io
 import json
 import math
+import shutil
+from unittest import mock
 
 import pandas
 import pytest
@@ -10,6 +14,7 @@ from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from model.errors import SproutError
+from tests.stages.workshop import Workshop
 from training.report import loss_curve
 from training.report import metrics as module
 from training.report.fonts import fonts
@@ -233,3 +238,23 @@ def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
     assert [len(panel.lines) for panel in drawn[0].axes] == [2, 2, 3, 1]
     assert all(tick == int(tick) for tick in drawn[0].axes[-1].get_xticks())
     pyplot.close("all")
+
+
+def test_logs_that_somebody_removes_end_no_run(tmp_path):
+    """The curve begins anew, at the latest where it is drawn, and so do TensorBoard's events."""
+    workshop, write = Workshop.create(tmp_path), Metrics.write
+
+    def removed(self, line):
+        write(self, line)
+        if line["step"] == 4:
+            shutil.rmtree(self.folder)
+
+    said = io.StringIO()
+    with mock.patch.object(Metrics, "write", removed), contextlib.redirect_stderr(said):
+        words = ("--max_steps=24", "--epochs=8", "--save_interval=6", "--eval_interval=0")
+        result = workshop.train("out", *words, draws=True)
+    path = result.logs / "metrics.jsonl"
+    assert said.getvalue() == f"warning: {path} is gone while the run writes it: its curve begins anew\n"
+    assert "done: " in result.said and result.facts["step"] == 24
+    assert [line["step"] for line in result.metrics] == list(range(7, 25))
+    assert list(result.logs.glob("events.*")) and (result.logs / "loss.png").exists()

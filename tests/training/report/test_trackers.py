@@ -112,6 +112,13 @@ def test_a_run_that_is_stopped_goes_on_as_the_same_run_of_the_tracker(workshop, 
     assert config["max_steps"] == 5 and config["network"]["hidden_size"] == 32 and config["run"]["stage"] == "pretrain"
 
 
+def test_a_project_without_a_tracker_is_refused(workshop):
+    code, said = workshop.fails("none", "--tracker_project", "garden")
+    assert (code, said) == (
+        2, "error: --tracker_project is for --tracker wandb, swanlab or trackio: give one of them, or leave it out\n"
+    )  # fmt: skip
+
+
 class Fake:
     """A package like wandb. Everything that it is told is in `told`."""
 

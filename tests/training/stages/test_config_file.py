@@ -1,5 +1,7 @@
 """--config: a file of flags."""
 
+import os
+
 import pytest
 
 from tests.training.stages.command_line import parse, refusal
@@ -86,3 +88,16 @@ def test_a_weight_is_named_once_and_the_command_line_wins_over_a_file(config_fil
     assert (args.from_weight, args.weight_path) == ("pretrain", None)
     path = config_file("from_weight: a\nweight_path: b\n")
     assert f"--config {path}: argument --weight_path: not allowed" in refusal("--config", path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "run.yaml")
+    assert "run.yaml is a pipe, from which nothing may ever come: name a file" in refusal(
+        "--config", tmp_path / "run.yaml"
+    )
+    reading, writing = os.pipe()
+    os.write(writing, b"epochs: 3\n")
+    os.close(writing)
+    assert parse("--config", f"/dev/fd/{reading}").epochs == 3  # as a shell makes of <(...)
+    os.close(reading)
