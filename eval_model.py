@@ -71,7 +71,13 @@ def main(argv=None):
     if args.save_answers:
         refuse_unwritable(Path(args.save_answers).parent, "--save_answers")
     device = choose_device(args.device, args.dtype)
-    sampling = Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
+    sampling = Sampling(
+        temperature=args.temperature,
+        top_k=args.top_k,
+        top_p=args.top_p,
+        min_p=args.min_p,
+        repetition_penalty=args.repetition_penalty,
+    )
     toolbox = new_toolbox(args.tools)
 
     # The network, and one of four things done with it

@@ -86,7 +86,8 @@ def main(argv=None):
         run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
         rows, validation = open_data(KIND, args, tokenizer, run.say)
-        settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
+        constants = {"label_smoothing": args.label_smoothing, "gamma": args.gamma, "odds_weight": args.odds_weight}
+        settings = Settings(args.beta, **constants)
         if unpaired:
             comparison.choose_weights(args, rows, run.say)
 

@@ -13,7 +13,7 @@ forgetting.
     python train_grpo.py --data_path my_prompts.jsonl --reward my_reward.py:shorter_is_better
 
 Begins with out/full_sft_512.pth and writes out/grpo_512.pth every 100 steps; chat with it by
-`python eval_model.py --weight grpo`.
+`python eval_model.py --model_mode 1 --weight grpo`.
 """
 
 from model.errors import UsageError

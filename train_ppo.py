@@ -12,8 +12,8 @@ a frozen copy of the policy as training begins.
     python train_ppo.py --data_path my_prompts.jsonl
     python train_ppo.py --data_path my_prompts.jsonl --kl_target 6 --ptx_weight 0.5 --ptx_path my_chats.jsonl
 
-Begins with out/full_sft_512.pth and out/reward_512.pth and writes out/ppo_512.pth every 100 steps; chat
-with it by `python eval_model.py --weight ppo`.
+Begins with out/full_sft_512.pth and out/reward_512.pth and writes out/ppo_512.pth every 100 steps; chat with it by
+`python eval_model.py --model_mode 1 --weight ppo`.
 """
 
 from training.stages.arguments import (

@@ -167,5 +167,5 @@ def add_switch(add, name: str, meaning: str, default: bool | None = None, grades
     add: a `Flags`, or the `add_argument` of a parser. grades: how it is on, by `--name GRADE`, the first by `--name`.
     """
     on = {"nargs": "?", "choices": grades, "const": grades[0]} if grades else {"action": "store_true"}
-    add(f"--{name}", dest=name, default=default, help=meaning, **on, **settings)
+    add(f"--{name}", dest=name, default=default, help=f"{meaning}; or --no_{name}", **on, **settings)
     add(f"--no_{name}", dest=name, action="store_false", default=default, help=argparse.SUPPRESS, **settings)

@@ -34,12 +34,7 @@ def add_task_arguments(parser) -> None:
         metavar="TOOL",
         help="what it may call: calculator, lookup, a Python file (docs/tools.md)",
     )
-    add_switch(
-        group.add_argument,
-        "think",
-        "show what is thought before an answer (default); --no_think hides it",
-        default=True,
-    )
+    add_switch(group.add_argument, "think", "show what is thought before an answer (default)", default=True)
     group.add_argument("--format", metavar="NAME", help="with --data_path: its format (docs/chat_data.md)")
     group.add_argument("--answers", action="store_true", help="with --data_path: greedy answers, by exact match")
     group.add_argument("--show", type=count, default=0, metavar="N", help="with --answers: show N wrong ones")

@@ -34,8 +34,7 @@ def rearrange(model: Transformer, dtype: torch.dtype) -> None:
         return
     kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
     for number, layer in enumerate(model.model.layers):
-        if number in (0, len(model.model.layers) - 1):  # an edit may be of the first layers, the last, or every other
-            _refuse_another(layer, kind, model)
+        _refuse_another(layer, kind, model)  # each, since an edit may be of one
         model.model.layers[number] = kind(layer, dtype)
     model.lm_head = Product([model.lm_head], dtype)
 

@@ -217,4 +217,4 @@ def _initialize_one(name: str, parameter: torch.Tensor, tied: bool) -> None:
     elif kind.endswith("norm.weight"):
         parameter.fill_(1.0)
     else:
-        raise ValueError(f"no initialisation is defined for the parameter {name}")
+        raise ValueError(f"no initial values are defined for {name}: say them in _initialize_one, model/transformer.py")

@@ -44,12 +44,8 @@ def parse_arguments(argv=None):
     group.add_argument(
         "--batch_size", type=positive_int, help="choices or answers at once (default: by their length; 32 answers)"
     )
-    add_switch(
-        group.add_argument,
-        "bos",
-        "begin with BOS, as in training (default); --no_bos: only where nothing else stands before an answer",
-        default=True,
-    )
+    bos = "begin with BOS, as in training (default), not only where nothing else stands before an answer"
+    add_switch(group.add_argument, "bos", bos, default=True)
     group.add_argument("--save_file", metavar="FILE", help="the result (<out_dir>/benchmark/<weight>.json)")
     group.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     modes = ", ".join(f"{mode} {name}" for mode, name in enumerate(WEIGHT_NAMES))

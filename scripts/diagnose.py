@@ -5,8 +5,7 @@
     python scripts/diagnose.py out                                       # all runs in it, those of adapters included
 
 Takes log folders, their metrics.jsonl, weights (out/pretrain_512.pth) or names of weights in out (pretrain), and only
-reads them. docs/diagnose.md tells what each verdict means and how
-it is decided.
+reads them. docs/diagnose.md tells what each verdict means and how it is decided.
 """
 
 import glob

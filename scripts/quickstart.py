@@ -53,9 +53,8 @@ TRY_ZH = ("法国的首都是哪里？", "日本首都", "三加五等于几？"
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     parser.add_argument("--chat", action="store_true", help="open the chat at the end")
-    parser.add_argument(
-        "--full", action="store_true", help="go on through LoRA, DPO, reward model, PPO, reasoning, GRPO, distillation"
-    )
+    stages = "LoRA, DPO, reward model, PPO, reasoning, GRPO, tools, distillation"
+    parser.add_argument("--full", action="store_true", help=f"go on through {stages}")
     parser.add_argument("--seed", type=count, default=42, help="seed of the network and the data order (%(default)s)")
     parser.add_argument("--out_dir", help="default out/quickstart in the project's folder")
     parser.add_argument("--max_steps", type=positive_int, help="end each training after N steps, to try the script")

@@ -42,7 +42,7 @@ def parse_arguments(argv=None):
     group = parser.add_argument_group("weight")
     group.add_argument("--out_dir", default="out", help="where weights are (%(default)s)")
     either = group.add_mutually_exclusive_group()
-    either.add_argument("--weight", metavar="NAME|FILE|FOLDER", help="(reward)")
+    either.add_argument("--weight", metavar="NAME|FILE|FOLDER", help="its name there, a .pth, or an HF folder (reward)")
     either.add_argument("--weight_path", metavar="FILE|FOLDER", help="the same as --weight with a path")
     group.add_argument("--lora", metavar="NAME|FILE", help="adapters that train_reward.py --lora wrote, instead")
     group.add_argument("--from_weight", metavar="NAME|FILE|FOLDER", help="with --lora: their network, if it was moved")

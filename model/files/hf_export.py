@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from model.disk import HOST, sweep_temporaries, sync_folder
 from model.errors import SproutError
+from model.files.edited import refuse_edited
 from model.files.finite import refuse_not_finite
 from model.files.hf_config import hf_config
 from model.files.hf_import import GENERATION, WEIGHTS
@@ -42,7 +43,7 @@ def export_folder(
     keeps and does not read; `facts_of_folder` returns them. end_of_turn: the id that ends an answer in chats (default:
     <|im_end|>, if it is a control token), at which generation has to stop, too. The folder appears whole: it is written
     beside and renamed. An earlier export is replaced; a folder with anything else in it is refused (`SproutError`),
-    and so are weights that are not finite.
+    and so are weights that are not finite, and a network that was edited.
     """
     folder = Path(folder).resolve()  # "." has no name to write beside; a link is to stay one
     config, weights = _as_stored(model, tokenizer, dtype)
@@ -87,6 +88,7 @@ def _as_stored(model: torch.nn.Module, tokenizer: Tokenizer, dtype: torch.dtype 
     ours = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
     weights = ours if dtype is None else {name: tensor.to(dtype) for name, tensor in ours.items()}
     refuse_not_finite(ours, weights)
+    refuse_edited(model)
     config = unwrapped(model).config
     dtype = weights[EMBEDDING].dtype
     if config.model_type == "gpt2":

@@ -22,6 +22,7 @@ from model.config import TransformerConfig
 from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.files.checkpoint import save_to
+from model.files.edited import refuse_edited
 from model.files.finite import refuse_not_finite
 from model.files.state_dict import config_of_state_dict
 from model.text.tokenizer import Tokenizer
@@ -108,7 +109,7 @@ def write_bare(
 
     dtype: of the weights; None is float16, as MiniMind has it. Returns the files, and the arguments of MiniMindConfig
     that the network needs and MiniMind's own scripts do not give. Raises `SproutError` for a network that MiniMind's
-    code cannot express, and for weights that are not finite.
+    code cannot express, that was edited, or whose weights are not finite.
     """
     config = unwrapped(model).config
     if config.model_type in ("gpt2", "qwen3_moe"):
@@ -120,6 +121,7 @@ def write_bare(
     weights = plain_state_dict(model)
     stored = {name: tensor.to(dtype or torch.float16) for name, tensor in weights.items()}
     refuse_not_finite(weights, stored)
+    refuse_edited(model)
     weights = stored
     if config.tie_word_embeddings:  # MiniMind's file has the head although it is the embedding
         weights[HEAD] = weights[EMBEDDING]

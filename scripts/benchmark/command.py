@@ -66,7 +66,7 @@ def main(argv=None):
     parser.add_argument("--seeds", type=positive_int, default=3, help="learn, scale: seeds (%(default)s)")
     parser.add_argument("--recipes", nargs="+", help="learn: only these recipes")
     megabytes = {"nargs": "+", "type": positive_int, "default": [20, 200]}
-    parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory, tokenizer: sizes (%(default)s)")
+    parser.add_argument("--megabytes", **megabytes, metavar="MB", help="memory, tokenizer: sizes (20 200)")
     parser.add_argument("--minutes", type=positive, default=8, help="gpu: time for all of it (%(default)s)")
     parser.add_argument(
         "--against", metavar="FOLDER", help="gpu, decode: a checkout of an earlier commit, measured too"

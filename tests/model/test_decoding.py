@@ -273,12 +273,12 @@ def test_a_norm_that_takes_off_the_mean_is_another_at_every_width(monkeypatch):
         rearranged(random_network(SMALL.replace(hidden_size=512)), torch.float32)
 
 
-def test_an_edit_of_the_last_layer_alone_is_refused(monkeypatch):
-    network, forward = random_network(SMALL), DecoderLayer.forward
-    last = SMALL.num_hidden_layers - 1
+@pytest.mark.parametrize("number", range(4))
+def test_an_edit_of_one_layer_alone_is_refused(number, monkeypatch):
+    network, forward = random_network(SMALL.replace(num_hidden_layers=4)), DecoderLayer.forward
 
     def edited(self, x, *more):
-        return forward(self, x, *more) + (x if self.self_attn.layer == last else 0)
+        return forward(self, x, *more) + (x if self.self_attn.layer == number else 0)
 
     monkeypatch.setattr(DecoderLayer, "forward", edited)
     with pytest.raises(UsageError, match="writes with other layers"):

@@ -1,10 +1,14 @@
 """What a user may start says what it is for, and the README names all of it."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
 
 import pytest
+
+import eval_model
+import train_dpo
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted(path.relative_to(ROOT) for path in (*ROOT.glob("*.py"), *(ROOT / "scripts").rglob("*.py")))
@@ -44,3 +48,20 @@ def test_no_page_sends_a_user_to_files_that_only_developers_have():
     ]
     for path in (*pages, *code, *ROOT.glob("*.py")):
         assert "../shared" not in path.read_text(encoding="utf-8"), path
+
+
+def test_help_says_how_a_switch_is_turned_off(capsys):
+    for parse, flag in (
+        (train_dpo.parse_arguments, "--no_tie_word_embeddings"),
+        (eval_model.parse_arguments, "--no_think"),
+    ):
+        with pytest.raises(SystemExit):
+            parse(["--help"])
+        assert f"; or {flag}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("script", sorted(ROOT.glob("train_*.py")), ids=lambda path: path.stem)
+def test_a_stage_says_in_which_mode_its_network_chats(script):
+    """Without --model_mode a network goes on with texts, whatever it has learned."""
+    commands = re.findall(r"`(python eval_model\.py[^`]*)`", script.read_text(encoding="utf-8"))
+    assert all("--model_mode" in command for command in commands)

@@ -10,6 +10,7 @@ import torch
 
 from model.disk import sweep_temporaries, write_atomically
 from model.errors import SproutError
+from model.files.edited import refuse_edited
 from model.files.gguf.library import MAGIC, gguf_library
 from model.files.gguf.settings import FAMILIES, settings_of
 from model.files.gguf.tensors import ROPE_FACTORS, in_their_order, name_in_gguf
@@ -52,6 +53,7 @@ def write_gguf(
     config = network.config
     if config.model_type == "gpt2":
         raise SproutError("Sprout writes no GGUF file of a GPT-2: export it with scripts/export_hf.py, convert that")
+    refuse_edited(network)
     weights = {each: tensor for each, tensor in plain_state_dict(network).items() if ".lora_" not in each}
     settings, divisors = settings_of(config)
     vocabulary, warnings = keys_of(tokenizer, weights[EMBEDDING].shape[0], end_of_turn)

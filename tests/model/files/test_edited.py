@@ -1,0 +1,128 @@
+"""A network that was edited stays here: other programs would compute something else with its weights."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from model import transformer
+from model.config import TransformerConfig
+from model.errors import UsageError
+from model.experts import ExpertsConfig
+from model.files.edited import published_features, refuse_edited
+from model.files.gguf.writing import write_gguf
+from model.files.hf_config import hf_config
+from model.files.hf_export import export_folder
+from model.files.minimind import write_bare
+from model.lora import Lora, add_lora
+from model.reward import RewardModel
+from model.transformer import Attention, Backbone, DecoderLayer
+from tests.support import random_network
+
+SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=3)
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
+FAMILIES = {
+    "llama": SMALL,
+    "qwen2": SMALL.replace(attention_bias=True),
+    "qwen3, yarn": SMALL.replace(qk_norm=True, head_dim=16, rope_scaling=YARN),
+}
+
+
+@pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
+def test_what_is_published_is_what_transformers_computes(config, small_tokenizer):
+    network = random_network(config).eval()
+    values = hf_config(config, small_tokenizer, torch.float32)
+    theirs = AutoModelForCausalLM.from_config(AutoConfig.for_model(**values)).eval()
+    theirs.load_state_dict(network.state_dict())
+    tokens = torch.arange(60).view(2, 30)
+    with torch.no_grad():
+        expected = theirs.model(tokens).last_hidden_state
+        torch.testing.assert_close(published_features(network, tokens), expected, atol=2e-5, rtol=2e-5)
+
+
+def with_adapters(network):
+    add_lora(network, Lora(4, 8.0, dropout=0.5))
+    for name, parameter in network.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    return network
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        *(lambda config=config: random_network(config) for config in FAMILIES.values()),
+        lambda: random_network(ExpertsConfig.of(SMALL.replace(qk_norm=True))),
+        lambda: RewardModel.of(random_network(SMALL)),
+        lambda: with_adapters(random_network(SMALL)),
+        lambda: random_network(SMALL).bfloat16(),
+    ],
+)
+def test_a_network_as_it_ships_is_not_refused(made):
+    network = made()
+    refuse_edited(network)
+    assert network.training
+
+
+def another_activation(monkeypatch):
+    monkeypatch.setattr(transformer, "activated", lambda gate, up: F.gelu(gate) * up)
+
+
+def another_place_of_the_norms(monkeypatch):
+    def forward(self, x, rotary, mask, cache):
+        x = self.input_layernorm(x + self.self_attn(x, rotary, mask, cache))
+        return self.post_attention_layernorm(x + self.mlp(x))
+
+    monkeypatch.setattr(DecoderLayer, "forward", forward)
+
+
+def one_layer_without_positions(monkeypatch):
+    forward = Attention.forward
+
+    def edited(self, x, rotary, mask, cache):
+        still = torch.ones_like(rotary[0]), torch.zeros_like(rotary[1])
+        return forward(self, x, still if self.layer == 1 else rotary, mask, cache)
+
+    monkeypatch.setattr(Attention, "forward", edited)
+
+
+def a_scaled_embedding(monkeypatch):
+    monkeypatch.setattr(Backbone, "embed", lambda self, tokens, positions: 2 * self.embed_tokens(tokens))
+
+
+def one_norm_for_both(monkeypatch):
+    made = DecoderLayer.__init__
+
+    def init(self, *sizes):
+        made(self, *sizes)
+        del self.post_attention_layernorm
+
+    def forward(self, x, rotary, mask, cache):
+        y = self.input_layernorm(x)
+        return x + self.self_attn(y, rotary, mask, cache) + self.mlp(y)
+
+    monkeypatch.setattr(DecoderLayer, "__init__", init)
+    monkeypatch.setattr(DecoderLayer, "forward", forward)
+
+
+EDITS = (
+    another_activation,
+    another_place_of_the_norms,
+    one_layer_without_positions,
+    a_scaled_embedding,
+    one_norm_for_both,
+)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_network_is_not_exported(edit, monkeypatch, tmp_path, small_tokenizer):
+    edit(monkeypatch)
+    network = random_network(SMALL)
+    for write in (
+        lambda: export_folder(tmp_path / "hf", network, small_tokenizer),
+        lambda: write_gguf(tmp_path / "a.gguf", network, small_tokenizer, "f32"),
+        lambda: write_bare(tmp_path, network, small_tokenizer, "a"),
+    ):
+        with pytest.raises(UsageError, match="this network is no llama: model/transformer.py or .* was edited"):
+            write()
+    assert not [*tmp_path.iterdir()] and network.training
