@@ -244,6 +244,13 @@ def test_padding_is_no_ratio():
     assert found.ranges["ratio"].tolist() == pytest.approx(2 * [math.exp(0.5)])
 
 
+def test_without_limits_of_its_own_a_ratio_is_clipped_at_a_fifth_beside_one():
+    log_p, advantages = torch.tensor([[1.5], [0.5]]).log(), torch.tensor([1.0, -1.0])
+    found = policy_loss("dapo", log_p, torch.zeros(2, 1), advantages, torch.ones(2, 1, dtype=torch.bool))
+    assert found.loss_sum.item() == pytest.approx(-1.2 + 0.8)
+    assert Settings(cispo_cap=1.0).cispo_cap == 1  # the least that means something
+
+
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(UsageError, match="cap of cispo .* 0.2 is below 1"):
         Settings(cispo_cap=0.2)
