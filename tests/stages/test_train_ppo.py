@@ -20,6 +20,7 @@ from training.engine.run import Run
 from training.page.left import what_is_left
 from training.stages import answer_rows, rollout_plan
 from training.stages.actor_critic import ActorCritic
+from training.stages.reference import frozen_copy
 from training.stages.rollouts import Rollouts, from_kept
 from training.stages.stop_rules import FEWEST, StopRules
 
@@ -51,12 +52,30 @@ def kept_of(workshop, out, *words):
         return workshop.train(out, *words), found
 
 
+def changed_copy(found: list):
+    """What makes the reference, but with other weights: an untrained policy would be it, without any KL."""
+
+    def changed(model):
+        found.append(frozen_copy(model))
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in found[0].parameters():
+                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+        return found[0]
+
+    return mock.patch("training.stages.reference.frozen_copy", changed)
+
+
 def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
-    """Answer by answer, in float64: the critic before each action, the score at the last one, a double sum for GAE."""
+    """Answer by answer, in float64: the critic before each action, the KL at each, the score at the last one, a double
+    sum for GAE."""
     words = (f"--reward_weight={workshop.folder}/judge.pth", "--gamma=0.9", "--gae_lambda=0.7", "--critic_warmup=0")
-    result, (kept,) = kept_of(workshop, "formula", *ONE, *words)
+    copies: list = []
+    with changed_copy(copies):
+        result, (kept,) = kept_of(workshop, "formula", *ONE, *words, "--kl_coef=0.3", "--temperature=0.7")
     judge = load_reward(workshop.folder / "judge.pth").model.double()
-    advantages, gamma, lam = [], 0.9, 0.7
+    policy, reference = load_model(workshop.folder / "start.pth").model.double(), copies[0].double()
+    advantages, kls, entropies, beside, gamma, lam = [], [], [], [], 0.9, 0.7
     for index, answer in enumerate(from_kept(kept)):
         every = (judge(torch.tensor([answer.ids]))[0].double() - MEAN) / DEVIATION
         where = [i - 1 for i, action in enumerate(answer.actions) if action]
@@ -64,8 +83,17 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
         torch.testing.assert_close(kept["values"][index, :n].double(), values.detach(), atol=1e-4, rtol=1e-4)
         score = every[-1].clamp(-10, 10)
         torch.testing.assert_close(kept["scores"][index].double(), score.detach(), atol=1e-4, rtol=1e-4)
-        rewards = torch.zeros(n, dtype=torch.float64)  # the policy is the reference, so no KL
-        rewards[-1] = score - float(not answer.ended)
+        ids = torch.tensor(answer.ids)
+        old, ref_log_p = (
+            (network(ids[None, :-1])[0] / 0.7).log_softmax(dim=-1)[where, ids[1:][where]].detach()
+            for network in (policy, reference)
+        )
+        torch.testing.assert_close(kept["old"][index, :n].double(), old, atol=1e-4, rtol=1e-4)
+        kls.append((old - ref_log_p).sum())
+        entropies.append(-old.sum())
+        beside.append(-0.3 * kls[-1] - float(not answer.ended))
+        rewards = -0.3 * (old - ref_log_p)
+        rewards[-1] += score - float(not answer.ended)
         deltas = rewards + gamma * torch.cat([values[1:], values.new_zeros(1)]) - values
         own = torch.stack([sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)])
         torch.testing.assert_close(kept["returns"][index, :n].double(), (own + values).detach(), atol=1e-4, rtol=1e-4)
@@ -76,7 +104,12 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
     (line,) = result.metrics
     names = "objective/kl objective/entropy objective/scores objective/rlhf_reward objective/non_score_reward"
     names += " policy/approxkl policy/clipfrac policy/entropy loss/policy loss/value loss/ptx val/ratio val/ratio_first"
-    assert set(names.split()) <= line.keys() and abs(line["max_ratio_first"] - 1) < 1e-5 and line["objective/kl"] == 0
+    assert set(names.split()) <= line.keys() and abs(line["max_ratio_first"] - 1) < 1e-5
+    means = {"kl": kls, "entropy": entropies, "non_score_reward": beside}
+    expected = {f"objective/{name}": torch.stack(each).mean().item() for name, each in means.items()}
+    expected["objective/rlhf_reward"] = expected["objective/non_score_reward"] + kept["scores"].mean().item()
+    assert abs(expected["objective/kl"]) > 0.01
+    assert {name: line[name] for name in expected} == pytest.approx(expected, abs=1e-3)
     returns = torch.cat([kept["returns"][i, : len(own)] for i, own in enumerate(advantages)]).double()
     explained = 1 - flat.var() / returns.var()  # an advantage is R - V
     assert line["critic/explained_variance"] == pytest.approx(explained.item(), abs=1e-4)
