@@ -10,14 +10,13 @@ from dataset.cache.prompts import StoredPrompt
 from model.errors import SproutError
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
-from tests.stages.workshop import Workshop
+from tests.stages.workshop import Workshop, another_reference
 from training.rewards.loading import Reward
 from training.stages.advice import Advice, faults_in
 from training.stages.answer_rows import Answer
 from training.stages.groups import Groups
 from training.stages.mixed_in import MixedIn
 from training.stages.rated_answers import rewards_of
-from training.stages.reference import frozen_copy
 from training.stages.rollout_report import shown
 from training.stages.rollouts import from_kept
 
@@ -92,17 +91,7 @@ def test_an_update_equals_the_formula_computed_answer_by_answer(workshop):
 
 def test_the_kl_to_the_reference_joins_by_its_weight(workshop):
     """Equal rewards leave nothing else to learn. With d = log p_ref - log p, its gradient is -d times that of log p."""
-    copies = []
-
-    def changed(model):
-        copies.append(frozen_copy(model))
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for parameter in copies[0].parameters():
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-        return copies[0]
-
-    with mock.patch("training.stages.reference.frozen_copy", changed):
+    with another_reference() as copies:
         words = (*ONE, "--grad_clip=0", "--temperature=0.7", "--kl_coef=0.3")
         kept, policy = seen(workshop, "kl", *words, reward="rewards.py:same")
     network, reference, loss = load_model(workshop.folder / "start.pth").model.double(), copies[0].double(), 0.0

@@ -13,14 +13,13 @@ from model.files.loading import load_model
 from model.files.reward import Spread, load_reward
 from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
-from tests.stages.workshop import Workshop, same
+from tests.stages.workshop import Workshop, another_reference, same
 from tests.support import make_tokenizer, random_network
 from training.diagnosis.known import read_description
 from training.engine.run import Run
 from training.page.left import what_is_left
 from training.stages import answer_rows, rollout_plan
 from training.stages.actor_critic import ActorCritic
-from training.stages.reference import frozen_copy
 from training.stages.rollouts import Rollouts, from_kept
 from training.stages.stop_rules import FEWEST, StopRules
 
@@ -52,26 +51,11 @@ def kept_of(workshop, out, *words):
         return workshop.train(out, *words), found
 
 
-def changed_copy(found: list):
-    """What makes the reference, but with other weights: an untrained policy would be it, without any KL."""
-
-    def changed(model):
-        found.append(frozen_copy(model))
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for parameter in found[0].parameters():
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
-        return found[0]
-
-    return mock.patch("training.stages.reference.frozen_copy", changed)
-
-
 def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
     """Answer by answer, in float64: the critic before each action, the KL at each, the score at the last one, a double
     sum for GAE."""
     words = (f"--reward_weight={workshop.folder}/judge.pth", "--gamma=0.9", "--gae_lambda=0.7", "--critic_warmup=0")
-    copies: list = []
-    with changed_copy(copies):
+    with another_reference() as copies:
         result, (kept,) = kept_of(workshop, "formula", *ONE, *words, "--kl_coef=0.3", "--temperature=0.7")
     judge = load_reward(workshop.folder / "judge.pth").model.double()
     policy, reference = load_model(workshop.folder / "start.pth").model.double(), copies[0].double()
