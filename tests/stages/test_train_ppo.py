@@ -17,6 +17,7 @@ from tests.stages.workshop import Workshop, another_reference, same
 from tests.support import make_tokenizer, random_network
 from training.diagnosis.known import read_description
 from training.engine.run import Run
+from training.losses.ppo import clipped_policy_loss, clipped_value_loss
 from training.page.left import what_is_left
 from training.stages import answer_rows, rollout_plan
 from training.stages.actor_critic import ActorCritic
@@ -97,6 +98,20 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
     returns = torch.cat([kept["returns"][i, : len(own)] for i, own in enumerate(advantages)]).double()
     explained = 1 - flat.var() / returns.var()  # an advantage is R - V
     assert line["critic/explained_variance"] == pytest.approx(explained.item(), abs=1e-4)
+
+
+def test_policy_and_critic_are_clipped_each_by_its_own_flag(workshop):
+    limits = []
+
+    def noted(honest, first):
+        return lambda *words: limits.append(words[first:]) or honest(*words)
+
+    with (
+        mock.patch("training.losses.ppo.clipped_policy_loss", noted(clipped_policy_loss, 4)),
+        mock.patch("training.losses.ppo.clipped_value_loss", noted(clipped_value_loss, 4)),
+    ):
+        workshop.train("clipped", *ONE, "--critic_warmup=0", "--clip=0.3", "--clip_value=0.4")
+    assert set(limits) == {(0.3, 0.3), (0.4,)}
 
 
 def test_what_is_watched_is_measured_and_changes_nothing(workshop):

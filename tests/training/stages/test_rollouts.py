@@ -18,10 +18,11 @@ from train_grpo import parse_arguments
 from training.engine.fitting import ROOM
 from training.engine.memory import Footprint, footprint_of
 from training.engine.state import RunState
-from training.losses.policy import LOSSES, policy_loss
+from training.losses.policy import LOSSES, Settings, policy_loss
 from training.stages import rollouts
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
 from training.stages.changes import freeze_layers
+from training.stages.groups import settings_of
 from training.stages.rollout_plan import plan_of_rollouts
 from training.stages.rollouts import Rollouts, from_kept, sample_answers, to_keep
 from training.stages.sampling_memory import bytes_of_an_answer, cache_of_an_answer
@@ -188,6 +189,13 @@ def gradient(
         found.loss_sum.backward()
         total += int(found.count)
     return torch.cat([p.grad.flatten() for p in network.parameters()]) / total
+
+
+def test_the_flags_of_grpo_are_the_settings_of_its_loss():
+    flags = "--clip_low=0.1 --clip_high=0.3 --dual_clip=3 --kl_coef=0.2 --max_new_tokens=50".split()
+    assert settings_of(parse_arguments(flags)) == Settings(0.1, 0.3, dual_clip=3.0, longest=50, beta=0.2)
+    flags = "--loss_type=cispo --cispo_cap=4 --tools calculator --max_turns=3 --max_new_tokens=50".split()
+    assert settings_of(parse_arguments(flags)) == Settings(cispo_cap=4.0, longest=150)  # an answer has all its turns
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"bnpo", "dr_grpo"}))
