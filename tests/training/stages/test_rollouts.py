@@ -1,6 +1,7 @@
 """Answers in packed rows are scored as they are alone, and only their actions are learned from."""
 
 import copy
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -232,6 +233,50 @@ def test_the_state_of_a_run_gives_back_the_answers():
 
     kept = to_keep([Prompt] * 4, ANSWERS, make_tokenizer())
     assert from_kept(kept) == ANSWERS and sorted(kept["order"].tolist()) == [0, 1, 2, 3]
+
+
+def test_answers_are_shared_out_among_mini_batches_in_their_order_and_without_those_that_are_cut():
+    sampler = Rollouts.__new__(Rollouts)
+    kept = {"order": torch.tensor([3, 1, 0, 2]), "ended": torch.tensor([True, False, True, True])}
+    for flags, expected in (
+        ({"mini_batches": 2}, [[3, 1], [0, 2]]),
+        ({"mini_batches": 2, "mask_truncated": True}, [[3, 0], [2]]),
+    ):
+        sampler.args = SimpleNamespace(**flags)
+        assert [part.tolist() for part in sampler.parts(kept)] == expected
+
+
+def test_log_probabilities_to_keep_are_those_of_each_answer_alone_by_the_kernels_of_training(network):
+    """At the temperature of the run; and an update gets those of its own answers."""
+    sampler = Rollouts.__new__(Rollouts)
+    sampler.args = SimpleNamespace(temperature=T, mini_batches=2)
+    sampler.plan, sampler.group = SimpleNamespace(row_length=ROW, batch_size=2), 1
+    sampler.renderer = SimpleNamespace(tokenizer=SimpleNamespace(pad_id=0))
+    polls, modes, device = [], [], torch.device("cpu")
+    sampler.machine = SimpleNamespace(
+        poll=lambda: polls.append(1), autocast=nullcontext, move=lambda batch: batch, device=device
+    )
+    kept = to_keep([SimpleNamespace(messages=({"content": "x"},))] * 4, ANSWERS, make_tokenizer())
+    kept["order"] = torch.tensor([2, 0, 3, 1])
+    features, network.features = network.features, lambda *w, **n: modes.append(network.training) or features(*w, **n)
+    network.eval()
+    found = sampler.log_probabilities(network, ANSWERS, kept)
+    del network.features
+    assert set(modes) == {True} and not network.training and len(polls) >= 2
+    for number, answer in enumerate(ANSWERS):
+        wanted = alone(network, answer)[0].float()
+        torch.testing.assert_close(found[number, : len(wanted)], wanted, atol=1e-5, rtol=1e-5)
+        assert not found[number, len(wanted) :].any()
+    kept |= {"old": found, "worth": torch.arange(4.0), "reference": None}
+    step, seen = SimpleNamespace(batches=lambda rows: rows), []
+    for update in range(3):  # the third is the first part again
+        numbers = []
+        for batch, old, worth, reference in sampler.batches(step, kept, update, ("old", "worth", "reference")):
+            assert worth.tolist() == batch.numbers.tolist() and reference is None
+            assert torch.equal(old, found[batch.numbers, : batch.mask.shape[1]])
+            numbers += batch.numbers.tolist()
+        seen.append(sorted(numbers))
+    assert seen == [[0, 2], [1, 3], [0, 2]]
 
 
 class Renderer:
