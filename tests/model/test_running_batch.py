@@ -65,7 +65,7 @@ def alone(model, number: int, count: int) -> list:
 
 
 def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
-    lengths = [25, 7, 40, 12, 3, 30]
+    lengths = [25, 30, 40, 12, 3, 30]  # two that are sampled in one way are written at the same time
     batch, waiting, rows, written = RunningBatch(model), list(range(6)), {}, {number: [] for number in range(6)}
     for turn in range(100):
         if waiting and turn % 4 == 0:  # they come one by one, and a prompt is read while the others are written
@@ -156,6 +156,22 @@ def test_a_prompt_that_is_only_scored_takes_no_slot(model):
         pass
     assert [score.id for score in row.prompt_scores] == [4, 5, 6, 7] and not batch.rows
     assert not any(score.top for score in row.prompt_scores)
+
+
+def test_a_prompt_that_was_just_read_is_scored_all_the_same(model):
+    batch, first = RunningBatch(model), Row([4, 5, 6, 7], GREEDY, top=0)
+    read(batch, first)
+    again, scored = (Row([4, 5, 6, 7], GREEDY, top=0, scores_prompt=scores) for scores in (False, True))
+    assert batch.read(again)  # at once, since it is known
+    read(batch, scored)
+    assert [score.id for score in scored.prompt_scores] == [4, 5, 6, 7]
+    assert first.newest.id == again.newest.id == scored.newest.id
+
+
+def test_no_more_tokens_are_told_of_than_there_are(model):
+    batch, row = RunningBatch(model), Row([4, 5], GREEDY, top=1000)
+    read(batch, row)
+    assert len(row.newest.top) == CONFIG.vocab_size
 
 
 def test_numbers_that_are_none_do_not_spread(model):
