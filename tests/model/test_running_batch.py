@@ -81,7 +81,7 @@ def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
         for number, row in rows.items():
             if len(written[number]) >= lengths[number]:
                 batch.leave(row)
-    assert not batch.rows and batch._cache is None
+    assert not batch.rows and batch._cache is batch._latest is None  # their memory is given back
     for number, length in enumerate(lengths):
         expected = alone(model, number, length)
         assert [token.id for token in written[number]] == [token.id for token in expected]
@@ -166,6 +166,9 @@ def test_a_prompt_that_was_just_read_is_scored_all_the_same(model):
     read(batch, scored)
     assert [score.id for score in scored.prompt_scores] == [4, 5, 6, 7]
     assert first.newest.id == again.newest.id == scored.newest.id
+    for _ in range(5):
+        batch.step()
+        assert first.newest.id == again.newest.id == scored.newest.id  # each goes on behind what was read
 
 
 def test_no_more_tokens_are_told_of_than_there_are(model):

@@ -177,6 +177,17 @@ def test_a_shared_prompt_stands_in_a_row_once():
     assert seen == [True, True, False, False, True, True, True, True, False, False, False, False]
 
 
+def test_a_row_is_filled_to_its_end_with_answers_that_share_their_prompt():
+    (batch,) = batches(row_length=9, answers=[GROUPS[0], GROUPS[3], GROUPS[5]], share=True)
+    assert batch.tokens.tolist() == [[5, 6, 7, 8, 7, 8, 8, 8, 7]] and batch.actions == 2 + 4 + 1
+    (batch,) = batches(row_length=8, answers=[GROUPS[0], GROUPS[3], GROUPS[5]], share=True)
+    assert batch.tokens.tolist() == [[5, 6, 7, 8, 7, 8, 8, 8], [5, 6, 7, 0, 0, 0, 0, 0]] and batch.actions == 7
+
+
+def test_a_completion_is_all_behind_the_prompt_and_not_the_last_turn_alone():
+    assert [answer.completion for answer in ANSWERS[:2]] == [[8, 9, 2], [9, 4, 2, 30, 31, 7, 8]]
+
+
 def gradient(
     network, rows: int, name: str, answers=ANSWERS, advantages=(1.0, -2.0, 0.5, 0.25), share: bool = False
 ) -> torch.Tensor:
