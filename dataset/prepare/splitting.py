@@ -33,7 +33,7 @@ def validation_of(keys: np.ndarray, clusters: np.ndarray, tokens: np.ndarray, ra
         sizes += np.bincount(groups(here), weights=tokens[here], minlength=2**BITS)
     if not sizes.any():
         return chosen
-    wanted = max(ratio * sizes.sum(), 1)  # tokens
+    wanted = ratio * sizes.sum()  # tokens
     before = np.cumsum(sizes) - sizes
     # All groups before the last are validation, and of that one the clusters up to the highest.
     last = np.flatnonzero((before < wanted) & (sizes > 0))[-1]

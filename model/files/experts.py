@@ -56,12 +56,11 @@ def sizes_of_experts(values: dict, refuse: Callable[[str], None], folder: str | 
 
 
 def unstacked(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights by the names that files have."""
+    """The weights by the names that files have; those of experts are views of their stacks."""
     found = {}
     for name, tensor in weights.items():
         if match := _STACK.fullmatch(name):
-            # Copies: safetensors writes no views.
-            found |= {f"{match[1]}.{e}.{match[2]}": one.clone() for e, one in enumerate(tensor)}
+            found |= {f"{match[1]}.{e}.{match[2]}": one for e, one in enumerate(tensor)}
         else:
             found[name] = tensor
     return found

@@ -48,6 +48,11 @@ def test_what_two_texts_have_in_common(item, text, expected):
     assert stands_in(item, text) is expected
 
 
+def test_a_text_of_one_passage_fills_it():
+    assert fills_a_passage(CHINESE[:30]) and not fills_a_passage(CHINESE[:29])
+    assert fills_a_passage(" ".join("abcdefghijklm")) and not fills_a_passage(" ".join("abcdefghijkl"))
+
+
 def test_against_a_search_of_every_run():
     """Texts of few different words and characters, so that many runs are shared and many nearly are."""
     draw = random.Random(3)

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from inference.grading import final_answer, grade, marked_answer, right_answer, same_answer
+from inference.grading import final_answer, grade, is_marked_number, marked_answer, right_answer, same_answer
 
 SAME = [
     *[
@@ -210,6 +210,22 @@ def test_where_the_answer_is(text, answer):
 )
 def test_what_is_rated(text, right, found):
     assert grade(text, right) is found
+
+
+def test_of_a_long_text_the_end_is_read():
+    much = "so " * 10_000
+    assert marked_answer(f"{much}#### 18") == final_answer(f"{much}#### 18") == "18"
+    assert marked_answer(f"#### 17 {much}") is None and final_answer(f"17 {much}") is None
+    assert same_answer(much, much) and not same_answer(much, much + " ")  # too long to be brought into one spelling
+
+
+def test_a_mark_counts_for_the_way_to_a_number_where_it_is_in_the_last_line():
+    assert is_marked_number("3 + 15\n= 18\n#### 18\n") and is_marked_number("#### 1,800")
+    assert not any(map(is_marked_number, ("a\n#### 18\nb", "#### Paris", "18", "")))
+
+
+def test_what_is_nothing_but_spelling_is_no_answer():
+    assert not any(same_answer(*pair) for pair in (("", ""), ("**", "."), ("18", ""), ("", "18")))
 
 
 ALPHABET = [

@@ -219,6 +219,17 @@ def test_prompts_of_different_lengths_do_not_affect_each_other(shape):
     assert together == [greedy_without_cache(model, prompt, 30) for prompt in prompts]
 
 
+@pytest.mark.parametrize("shared", [0, 15, 16, 20])
+def test_long_prompts_with_and_without_a_common_beginning_are_read_as_each_alone(shared):
+    """One of them is the beginning of another, and one stands there twice."""
+    model, begin = small_model(), random_prompt(shared, seed=50)
+    prompts = [begin + random_prompt(length, seed=length) for length in (24, 20, 31)]
+    prompts += [prompts[0][:-3], prompts[1]]
+    together = generate_batch(model, prompts, max_new_tokens=8, sampling=Sampling(0, repetition_penalty=1.3))
+    for prompt, answer in zip(prompts, together, strict=True):
+        assert answer == streamed(model, prompt, max_new_tokens=8, sampling=Sampling(0, repetition_penalty=1.3))
+
+
 def test_an_answer_ends_with_its_end_token_and_the_others_go_on():
     model = small_model()
     prompts = [random_prompt(6, seed=seed) for seed in range(6)]

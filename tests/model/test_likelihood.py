@@ -8,9 +8,9 @@ import torch
 from dataset.rows.rows import Batch
 from model.config import TransformerConfig
 from model.errors import SproutError
-from model.likelihood import IGNORE, Evaluation, evaluate, next_token_scores
+from model.likelihood import IGNORE, Evaluation, compute_type, evaluate, next_token_scores
 from tests.support import random_network
-from tests.training.losses.test_next_token import example, formula
+from tests.training.losses.test_next_token import example, formula, many
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,46 @@ def test_scores_are_the_loss_and_the_targets_with_the_largest_logit(monkeypatch,
     torch.testing.assert_close(loss, formula(features, head, targets), rtol=1e-12, atol=0)
     assert correct.item() == expected > 0
     assert not loss.requires_grad
+
+
+def test_of_many_targets_only_those_that_count_are_scored():
+    """So many that others are left out before; and token 0, which stands in for a target, is none."""
+    features, head, targets = many()
+    flat = (features.detach() @ head.detach().T).flatten(0, 1)
+    loss, correct = next_token_scores(features, head, targets)
+    torch.testing.assert_close(loss, formula(features, head, targets).detach(), rtol=1e-12, atol=0)
+    assert correct == ((flat.argmax(-1) == targets.flatten()) & (targets.flatten() != IGNORE)).sum() > 0
+    features, head, targets = example()
+    head = head.detach().clone()
+    head[0] = 100 * features[0, 1].detach()
+    targets[0, 1] = 0
+    assert next_token_scores(features, head, targets)[1] == 1
+    targets[0, 1] = IGNORE
+    assert next_token_scores(features, head, targets)[1] == 0
+
+
+def test_a_product_has_the_wider_type_of_its_factors():
+    """The features of a compact network are float32, and its head is not."""
+    wide, narrow = torch.ones(1, 1), torch.ones(1, 1, dtype=torch.bfloat16)
+    assert compute_type(wide, narrow) == compute_type(narrow, wide) == torch.float32
+    assert compute_type(narrow, narrow) == torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compute_type(wide, wide) == torch.bfloat16
+
+
+def test_targets_that_do_not_count_and_dropout_are_left_out_of_an_evaluation(network):
+    tokens = torch.tensor([[1, 20, 21, 30]])
+    targets = torch.tensor([[20, IGNORE, 30, IGNORE]])
+    modes, features = [], network.features
+    network.train().features = lambda *words: modes.append(network.training) or features(*words)
+    try:
+        found = evaluate(network, [Batch(tokens, targets, None, 2)], device=torch.device("cpu"))
+    finally:
+        del network.features
+    assert modes == [False] and network.training and found.targets == 2
+    with torch.no_grad():
+        log_p = network(tokens)[0].log_softmax(-1)
+    assert found.loss == pytest.approx(-(log_p[0, 20] + log_p[2, 30]).item() / 2, rel=1e-5)
 
 
 def test_scores_of_no_target_are_zero():

@@ -36,6 +36,30 @@ def test_values_and_gradients_are_those_of_the_formula(chunk):
     torch.testing.assert_close(gradients, wanted, atol=1e-12, rtol=1e-12)
 
 
+def test_of_many_targets_every_value_and_gradient_is_at_its_place():
+    """So many that ignored ones are left out before logits are made."""
+    features, head, targets = problem(tokens=(4, 50))
+    targets[torch.rand(targets.shape, generator=torch.Generator().manual_seed(1)) < 2 / 3] = IGNORE
+    assert 0 < (targets != IGNORE).sum() < 128 < targets.numel()
+    weights = torch.randn(targets.shape, dtype=torch.float64)
+    found, entropy = token_log_probabilities(features, head, targets, 50)
+    expected = formula(features, head, targets)
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    spread = -((features @ head.T).softmax(-1) * (features @ head.T).log_softmax(-1)).sum(-1)
+    torch.testing.assert_close(entropy, torch.where(targets == IGNORE, 0, spread), atol=1e-12, rtol=1e-12)
+    gradients = torch.autograd.grad((found * weights).sum(), (features, head))
+    wanted = torch.autograd.grad((expected * weights).sum(), (features, head))
+    torch.testing.assert_close(gradients, wanted, atol=1e-12, rtol=1e-12)
+
+
+def test_a_bfloat16_head_has_its_gradient_summed_in_float32():
+    """In bfloat16 a sum of equal parts stops growing at 256 times one of them."""
+    features = torch.ones(2000, 1, dtype=torch.bfloat16)
+    head = torch.zeros(2, 1, dtype=torch.bfloat16, requires_grad=True)
+    token_log_probabilities(features, head, torch.zeros(2000, dtype=torch.long), 1)[0].sum().backward()
+    assert head.grad.dtype == torch.bfloat16 and head.grad.flatten().tolist() == [1000, -1000]
+
+
 def test_a_frozen_head_gets_no_gradient_and_the_features_still_do():
     features, head, targets = problem()
     token_log_probabilities(features, head.detach(), targets)[0].sum().backward()

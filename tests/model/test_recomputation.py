@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.experts import ExpertsConfig
 from model.lora import Lora, add_lora
+from model.recomputation import Kept
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.losses.next_token import next_token_loss
@@ -107,3 +108,33 @@ def test_what_is_kept_is_given_back_during_the_backward_pass():
 
     everything, cheap, layers = kept(False), kept("cheap"), kept("layers")
     assert layers < cheap < 0.6 * everything
+
+
+def test_what_is_kept_holds_no_graph_and_is_given_back_in_order_once():
+    kept, leaf = Kept(needs_last=True), torch.ones(2, requires_grad=True)
+    results = [kept.keep(lambda factor=factor: factor * leaf) for factor in (2, 3)]
+    kept.complete()
+    assert all(result.requires_grad for result in results)
+    back = [kept.take(lambda: pytest.fail("it was kept")) for _ in range(2)]
+    assert [one.tolist() for one in back] == [[2, 2], [3, 3]] and not any(one.requires_grad for one in back)
+    assert kept.take(lambda: "computed") == "computed"
+
+
+def test_the_last_product_is_kept_only_where_its_result_is_read_and_nothing_beyond_one_repetition():
+    kept = Kept(needs_last=False)
+    for value in (1.0, 2.0):
+        kept.keep(lambda value=value: torch.tensor(value))
+    kept.complete()
+    assert kept.take(lambda: "computed") == 1 and kept.take(lambda: "computed") == "computed"
+    kept = Kept(needs_last=True)
+    kept.keep(lambda: torch.tensor(1.0))
+    kept.complete()
+    kept.discard()
+    assert kept.take(lambda: "computed") == "computed"
+
+
+def test_a_result_that_was_changed_in_place_is_not_given_back():
+    kept = Kept(needs_last=True)
+    kept.keep(lambda: torch.ones(2)).add_(1)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        kept.take(lambda: None)

@@ -6,7 +6,7 @@ import torch
 from model import running_batch
 from model.config import TransformerConfig
 from model.decoding import rearrange
-from model.generation import generate_batch
+from model.generation import generate_batch, new_generator
 from model.running_batch import Row, RunningBatch
 from model.sampling import GREEDY, Sampling
 from tests.support import random_network
@@ -65,7 +65,7 @@ def alone(model, number: int, count: int) -> list:
 
 
 def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
-    lengths = [25, 7, 40, 12, 3, 30]
+    lengths = [25, 30, 40, 12, 3, 30]  # two that are sampled in one way are written at the same time
     batch, waiting, rows, written = RunningBatch(model), list(range(6)), {}, {number: [] for number in range(6)}
     for turn in range(100):
         if waiting and turn % 4 == 0:  # they come one by one, and a prompt is read while the others are written
@@ -81,7 +81,7 @@ def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
         for number, row in rows.items():
             if len(written[number]) >= lengths[number]:
                 batch.leave(row)
-    assert not batch.rows and batch._cache is None
+    assert not batch.rows and batch._cache is batch._latest is None  # their memory is given back
     for number, length in enumerate(lengths):
         expected = alone(model, number, length)
         assert [token.id for token in written[number]] == [token.id for token in expected]
@@ -89,15 +89,17 @@ def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
             assert here.logprob == pytest.approx(there.logprob, abs=1e-4)
 
 
-def test_greedy_tokens_are_those_of_the_decoding_engine(model, network):
-    prompt = list(range(3, 20))
-    batch, row = RunningBatch(model), Row(prompt, GREEDY)
+@pytest.mark.parametrize("number", [number for number, way in enumerate(WAYS) if way.keys() == {"sampling"}])
+def test_tokens_are_those_of_the_decoding_engine_with_the_same_random_numbers(model, network, number):
+    prompt, how = [*range(3, 20), 5, 5], WAYS[number]["sampling"]
+    batch, row = RunningBatch(model), Row(prompt, how, seed=number)
     read(batch, row)
     ids = [row.newest.id]
     for _ in range(19):
         batch.step()
         ids.append(row.newest.id)
-    assert [ids] == generate_batch(network, [prompt], max_new_tokens=20, sampling=GREEDY)
+    settings = {"max_new_tokens": 20, "sampling": how, "generator": new_generator(seed=number)}
+    assert [ids] == generate_batch(network, [prompt], **settings)
 
 
 def test_probabilities_are_those_of_the_network(model, network):
@@ -120,10 +122,11 @@ def test_probabilities_are_those_of_the_network(model, network):
 
 
 def test_the_other_penalties_are_openais(network):
-    """logits - frequency * count - presence * (count > 0), of what the answer has so far."""
+    """logits - frequency * count - presence * (count > 0), of what the answer has so far. What is told of a token is
+    what the network thought of it without them."""
     model = random_network(CONFIG)
     rearrange(model, torch.float32)
-    batch, row = RunningBatch(model), Row([7, 7], GREEDY, presence=0.7, frequency=0.4)
+    batch, row = RunningBatch(model), Row([7, 7], GREEDY, presence=0.7, frequency=0.4, top=1)
     read(batch, row)
     ids = [7, 7, row.newest.id]
     for _ in range(25):
@@ -132,6 +135,8 @@ def test_the_other_penalties_are_openais(network):
         counts = torch.bincount(torch.tensor(ids[2:]), minlength=CONFIG.vocab_size)
         batch.step()
         assert row.newest.id == int((logits - 0.4 * counts - 0.7 * (counts > 0)).argmax())
+        assert row.newest.logprob == pytest.approx(logits.log_softmax(-1)[row.newest.id].item(), abs=1e-4)
+        assert row.newest.top[0][0] == logits.argmax()
         ids.append(row.newest.id)
 
 
@@ -149,7 +154,27 @@ def test_a_prompt_that_is_only_scored_takes_no_slot(model):
     batch, row = RunningBatch(model), Row([4, 5, 6, 7], top=0, scores_prompt=True)
     while not batch.read(row, joins=False):
         pass
-    assert len(row.prompt_scores) == 4 and not batch.rows
+    assert [score.id for score in row.prompt_scores] == [4, 5, 6, 7] and not batch.rows
+    assert not any(score.top for score in row.prompt_scores)
+
+
+def test_a_prompt_that_was_just_read_is_scored_all_the_same(model):
+    batch, first = RunningBatch(model), Row([4, 5, 6, 7], GREEDY, top=0)
+    read(batch, first)
+    again, scored = (Row([4, 5, 6, 7], GREEDY, top=0, scores_prompt=scores) for scores in (False, True))
+    assert batch.read(again)  # at once, since it is known
+    read(batch, scored)
+    assert [score.id for score in scored.prompt_scores] == [4, 5, 6, 7]
+    assert first.newest.id == again.newest.id == scored.newest.id
+    for _ in range(5):
+        batch.step()
+        assert first.newest.id == again.newest.id == scored.newest.id  # each goes on behind what was read
+
+
+def test_no_more_tokens_are_told_of_than_there_are(model):
+    batch, row = RunningBatch(model), Row([4, 5], GREEDY, top=1000)
+    read(batch, row)
+    assert len(row.newest.top) == CONFIG.vocab_size
 
 
 def test_numbers_that_are_none_do_not_spread(model):

@@ -15,10 +15,10 @@ from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.faults.processes import Running, no_curves, together
-from tests.stages.workshop import Workshop, assert_same_run, signal_at
+from tests.stages.workshop import Workshop, another_reference, assert_same_run, signal_at
 from training.engine.speed import _has_compiler as has_compiler
 from training.engine.step import Step
-from training.losses.preference import Settings, at_the_start
+from training.losses.preference import LOSSES, WITHOUT_REFERENCE, Completions, Settings, at_the_start
 from training.stages.held_out import share_of
 
 RUN = ("--epochs=6", "--eval_interval=4", "--val_ratio=0.2", "--learning_rate=0.003")
@@ -43,14 +43,14 @@ def records(workshop, *names) -> list[dict]:
     return [json.loads(line) for name in names for line in (workshop.folder / name).read_text("utf-8").splitlines()]
 
 
-def answer_log_probabilities(workshop, record) -> list[float]:
-    """log p of the chosen and the rejected answer under the starting network, each conversation on its own."""
+def answer_log_probabilities(workshop, record, network=None) -> list[float]:
+    """log p of the chosen and the rejected answer, each conversation on its own. network: None is the starting one."""
     loaded = load_model(workshop.folder / "start.pth")
-    found = []
+    network, found = network or loaded.model, []
     for one in ChatRenderer(loaded.tokenizer).render(from_pair(record).conversations):
         ids, trained = torch.tensor(one.ids).long(), torch.tensor(one.trained)
         with torch.no_grad():
-            scores = loaded.model(ids[None, :-1])[0].log_softmax(-1).gather(1, ids[1:, None])[:, 0]
+            scores = network(ids[None, :-1])[0].log_softmax(-1).gather(1, ids[1:, None])[:, 0]
         found.append(scores[trained[1:]].sum().item())
     return found
 
@@ -74,6 +74,51 @@ def test_the_first_log_probabilities_are_those_of_the_answers_each_scored_alone(
     alone = [answer_log_probabilities(workshop, record) for record in records(workshop, "pairs_a.jsonl")]
     for name, column in zip(("logps/chosen", "logps/rejected"), zip(*alone)):
         assert result.metrics[0][name] == pytest.approx(sum(column) / len(column), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "name, settings",
+    [
+        ("sigmoid", {"beta": 0.7}),
+        ("cdpo", {"beta": 0.7, "label_smoothing": 0.2}),
+        ("simpo", {"beta": 2.0, "gamma": 1.3}),
+        ("orpo", {"odds_weight": 0.6}),
+    ],
+)
+def test_loss_and_measures_are_those_of_the_formula_with_the_constants_that_flags_give(workshop, name, settings):
+    """Of answers scored one by one, under a reference that differs: else no constant would show in the first step."""
+    flags = [f"--{key}={value}" for key, value in settings.items()]
+    flags += [] if name in WITHOUT_REFERENCE else ["--no_precompute_ref"]
+    words = ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--max_seq_len=64")
+    with another_reference() as copies:
+        result = workshop.train(f"constants_{name}", *words, f"--loss_type={name}", *flags, data=("pairs_a.jsonl",))
+    every, tokenizer = records(workshop, "pairs_a.jsonl"), Tokenizer.load(workshop.folder / "tokenizer")
+    sums = [answer_log_probabilities(workshop, record) for record in every]
+    known = [answer_log_probabilities(workshop, record, copies[0]) for record in every] if copies else None
+    counts = [[len(tokenizer.encode(record[key])) + 1 for key in ("chosen", "rejected")] for record in every]
+    columns = [list(map(torch.tensor, zip(*each))) for each in (sums, counts, *([known] if known else []))]
+    pair, s, (line,) = (
+        Completions(*(one.double() for each in columns for one in each)),
+        Settings(**settings),
+        result.metrics,
+    )
+    assert line["loss"] == pytest.approx(LOSSES[name](pair, s).mean().item(), rel=1e-4)
+    if known:
+        chosen, rejected = s.beta * pair.chosen_ratio, s.beta * pair.rejected_ratio
+    else:
+        chosen, rejected = s.beta * pair.chosen / pair.chosen_tokens, s.beta * pair.rejected / pair.rejected_tokens
+    expected = {
+        "rewards/chosen": chosen,
+        "rewards/rejected": rejected,
+        "rewards/margins": chosen - rejected,
+        "rewards/accuracies": (chosen > rejected).double(),
+        "logps/chosen": pair.chosen,
+        "logps/rejected": pair.rejected,
+        "nll_loss": -pair.chosen / pair.chosen_tokens,
+    }
+    means = {key: value.mean().item() for key, value in expected.items()}
+    assert abs(means["rewards/margins"]) > 0.01
+    assert {key: line[key] for key in means} == pytest.approx(means, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "cdpo", "apo_zero"])

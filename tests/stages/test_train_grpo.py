@@ -10,7 +10,7 @@ from dataset.cache.prompts import StoredPrompt
 from model.errors import SproutError
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
-from tests.stages.workshop import Workshop
+from tests.stages.workshop import Workshop, another_reference
 from training.rewards.loading import Reward
 from training.stages.advice import Advice, faults_in
 from training.stages.answer_rows import Answer
@@ -61,9 +61,17 @@ def run(workshop, out: str, reward: str, *words):
     return workshop.result(out)
 
 
+def log_p_of(network, answer) -> torch.Tensor:
+    """log p of the actions of an answer at a temperature of 0.7."""
+    log_p = (network(torch.tensor([answer.ids[:-1]]))[0] / 0.7).log_softmax(dim=-1)
+    where = [i - 1 for i, action in enumerate(answer.actions) if action]
+    return log_p[where, torch.tensor(answer.ids)[1:][where]]
+
+
 def test_an_update_equals_the_formula_computed_answer_by_answer(workshop):
     """By the code of the stage: packed rows, micro-batches, advantages with answers that are not rated."""
-    kept, policy = seen(workshop, "formula", *ONE, "--grad_clip=0", reward="rewards.py:first_byte")
+    words = ("--grad_clip=0", "--temperature=0.7")
+    kept, policy = seen(workshop, "formula", *ONE, *words, reward="rewards.py:first_byte")
     network = load_model(workshop.folder / "start.pth").model.double()
     answers, size, loss = from_kept(kept), 4, 0.0
     worth = [a.completion[0] % 7 if a.completion[0] % 5 else None for a in answers]
@@ -74,13 +82,29 @@ def test_an_update_equals_the_formula_computed_answer_by_answer(workshop):
             if value is None or len(rated) < 2 or rated.std() == 0:
                 continue
             advantage = (value - rated.mean()) / (rated.std() + 1e-4)
-            log_p = network(torch.tensor([answer.ids[:-1]]))[0].log_softmax(dim=-1)
-            where = [i - 1 for i, action in enumerate(answer.actions) if action]
-            loss -= advantage * log_p[where, torch.tensor(answer.ids)[1:][where]].sum()
+            loss -= advantage * log_p_of(network, answer).sum()
     (loss / sum(sum(answer.actions) for answer in answers)).backward()
     wanted = torch.cat([p.grad.flatten() for p in network.parameters()])
     found = torch.cat([p.grad.flatten() for p in policy.parameters()])
     torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-5 * wanted.abs().max().item())
+
+
+def test_the_kl_to_the_reference_joins_by_its_weight(workshop):
+    """Equal rewards leave nothing else to learn. With d = log p_ref - log p, its gradient is -d times that of log p."""
+    with another_reference() as copies:
+        words = (*ONE, "--grad_clip=0", "--temperature=0.7", "--kl_coef=0.3")
+        kept, policy = seen(workshop, "kl", *words, reward="rewards.py:same")
+    network, reference, loss = load_model(workshop.folder / "start.pth").model.double(), copies[0].double(), 0.0
+    answers = from_kept(kept)
+    for index, answer in enumerate(answers):
+        log_p, wanted = log_p_of(network, answer), log_p_of(reference, answer).detach()
+        torch.testing.assert_close(kept["reference"][index, : len(wanted)].double(), wanted, atol=1e-4, rtol=1e-4)
+        loss -= 0.3 * ((wanted - log_p).detach() * log_p).sum()
+    (loss / sum(sum(answer.actions) for answer in answers)).backward()
+    wanted = torch.cat([p.grad.flatten() for p in network.parameters()])
+    found = torch.cat([p.grad.flatten() for p in policy.parameters()])
+    assert wanted.norm() > 1e-3
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-4 * wanted.abs().max().item())
 
 
 @pytest.mark.parametrize("source", ["chat_b.jsonl", "b.jsonl"], ids=["fine-tuning", "pretraining"])
@@ -196,7 +220,7 @@ def test_rewards_see_the_calls_and_results_of_an_answer_as_turns(workshop):
 
 @pytest.mark.parametrize("more", [(), ("--lora", "--lora_rank=4")])
 def test_the_first_ratio_is_1_and_the_reference_is_the_first_policy(workshop, more):
-    words = ("--mini_batches=2", "--inner_epochs=2", "--kl_coef=0.1", *more)
+    words = ("--mini_batches=2", "--inner_epochs=2", "--kl_coef=0.1", "--temperature=0.7", *more)
     kept, _ = seen(workshop, f"first{len(more)}", *ONE, *words, reward="rewards.py:first_byte")
     assert torch.equal(kept["old"], kept["reference"])
     (line,) = workshop.result(f"first{len(more)}").metrics

@@ -5,8 +5,12 @@ import math
 import random
 
 import pytest
+import torch
 
-from tests.stages.workshop import Workshop
+from dataset.records.conversations import from_completion
+from dataset.rendering import ChatRenderer
+from model.files.loading import load_model
+from tests.stages.workshop import Workshop, another_reference
 
 RUN = ("--loss_type=kto", "--epochs=4", "--eval_interval=8", "--learning_rate=0.003", "--warmup_steps=1")
 DATA = ("answers.jsonl",)
@@ -63,6 +67,26 @@ def test_neither_micro_batches_nor_packing_into_them_change_the_curve(workshop):
 def test_pairs_are_two_answers_each(workshop):
     result = workshop.train("pairs", *RUN, "--val_ratio=0", "--max_steps=1")
     assert result.losses[0] == 0.5 and "28 good, 28 bad in an epoch; weights 1 and 1 (balanced)" in result.said
+
+
+def test_the_loss_is_that_of_the_formula_with_the_constants_that_flags_give(workshop):
+    """Of answers scored one by one, under a reference that differs; the reference point is that of the line."""
+    words = ("--loss_type=kto", "--beta=0.7", "--desirable_weight=1.5", "--undesirable_weight=0.4", "--max_seq_len=64")
+    words += ("--val_ratio=0", "--batch_size=64", "--accumulation_steps=1", "--max_steps=1", "--no_precompute_ref")
+    with another_reference() as copies:
+        (line,) = workshop.train("constants", *words, data=DATA).metrics
+    loaded, losses, z = load_model(workshop.folder / "start.pth"), [], line["kl"]
+    records = [json.loads(text) for text in (workshop.folder / DATA[0]).read_text().splitlines()]
+    for record in records:
+        (one,) = ChatRenderer(loaded.tokenizer).render([from_completion(record | {"label": None})])
+        ids, trained, sums = torch.tensor(one.ids).long(), torch.tensor(one.trained)[1:], []
+        for network in (loaded.model, copies[0]):
+            with torch.no_grad():
+                scores = network(ids[None, :-1])[0].log_softmax(-1).gather(1, ids[1:, None])[:, 0]
+            sums.append(scores[trained].sum().item())
+        sign, weight = (1, 1.5) if record["label"] else (-1, 0.4)
+        losses.append(weight * (1 - 1 / (1 + math.exp(-0.7 * sign * (sums[0] - sums[1] - z)))))
+    assert line["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
 def test_weights_that_were_asked_for_are_kept_and_judged(workshop):

@@ -13,10 +13,11 @@ from model.files.loading import load_model
 from model.files.reward import Spread, load_reward
 from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
-from tests.stages.workshop import Workshop, same
+from tests.stages.workshop import Workshop, another_reference, same
 from tests.support import make_tokenizer, random_network
 from training.diagnosis.known import read_description
 from training.engine.run import Run
+from training.losses.ppo import clipped_policy_loss, clipped_value_loss
 from training.page.left import what_is_left
 from training.report.lines import read_metrics
 from training.stages import answer_rows, rollout_plan
@@ -53,11 +54,14 @@ def kept_of(workshop, out, *words):
 
 
 def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
-    """Answer by answer, in float64: the critic before each action, the score at the last one, a double sum for GAE."""
+    """Answer by answer, in float64: the critic before each action, the KL at each, the score at the last one, a double
+    sum for GAE."""
     words = (f"--reward_weight={workshop.folder}/judge.pth", "--gamma=0.9", "--gae_lambda=0.7", "--critic_warmup=0")
-    result, (kept,) = kept_of(workshop, "formula", *ONE, *words)
+    with another_reference() as copies:
+        result, (kept,) = kept_of(workshop, "formula", *ONE, *words, "--kl_coef=0.3", "--temperature=0.7")
     judge = load_reward(workshop.folder / "judge.pth").model.double()
-    advantages, gamma, lam = [], 0.9, 0.7
+    policy, reference = load_model(workshop.folder / "start.pth").model.double(), copies[0].double()
+    advantages, kls, entropies, beside, gamma, lam = [], [], [], [], 0.9, 0.7
     for index, answer in enumerate(from_kept(kept)):
         every = (judge(torch.tensor([answer.ids]))[0].double() - MEAN) / DEVIATION
         where = [i - 1 for i, action in enumerate(answer.actions) if action]
@@ -65,8 +69,17 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
         torch.testing.assert_close(kept["values"][index, :n].double(), values.detach(), atol=1e-4, rtol=1e-4)
         score = every[-1].clamp(-10, 10)
         torch.testing.assert_close(kept["scores"][index].double(), score.detach(), atol=1e-4, rtol=1e-4)
-        rewards = torch.zeros(n, dtype=torch.float64)  # the policy is the reference, so no KL
-        rewards[-1] = score - float(not answer.ended)
+        ids = torch.tensor(answer.ids)
+        old, ref_log_p = (
+            (network(ids[None, :-1])[0] / 0.7).log_softmax(dim=-1)[where, ids[1:][where]].detach()
+            for network in (policy, reference)
+        )
+        torch.testing.assert_close(kept["old"][index, :n].double(), old, atol=1e-4, rtol=1e-4)
+        kls.append((old - ref_log_p).sum())
+        entropies.append(-old.sum())
+        beside.append(-0.3 * kls[-1] - float(not answer.ended))
+        rewards = -0.3 * (old - ref_log_p)
+        rewards[-1] += score - float(not answer.ended)
         deltas = rewards + gamma * torch.cat([values[1:], values.new_zeros(1)]) - values
         own = torch.stack([sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, n)) for t in range(n)])
         torch.testing.assert_close(kept["returns"][index, :n].double(), (own + values).detach(), atol=1e-4, rtol=1e-4)
@@ -77,10 +90,29 @@ def test_values_advantages_and_returns_are_those_of_the_formulas(workshop):
     (line,) = result.metrics
     names = "objective/kl objective/entropy objective/scores objective/rlhf_reward objective/non_score_reward"
     names += " policy/approxkl policy/clipfrac policy/entropy loss/policy loss/value loss/ptx val/ratio val/ratio_first"
-    assert set(names.split()) <= line.keys() and abs(line["max_ratio_first"] - 1) < 1e-5 and line["objective/kl"] == 0
+    assert set(names.split()) <= line.keys() and abs(line["max_ratio_first"] - 1) < 1e-5
+    means = {"kl": kls, "entropy": entropies, "non_score_reward": beside}
+    expected = {f"objective/{name}": torch.stack(each).mean().item() for name, each in means.items()}
+    expected["objective/rlhf_reward"] = expected["objective/non_score_reward"] + kept["scores"].mean().item()
+    assert abs(expected["objective/kl"]) > 0.01
+    assert {name: line[name] for name in expected} == pytest.approx(expected, abs=1e-3)
     returns = torch.cat([kept["returns"][i, : len(own)] for i, own in enumerate(advantages)]).double()
     explained = 1 - flat.var() / returns.var()  # an advantage is R - V
     assert line["critic/explained_variance"] == pytest.approx(explained.item(), abs=1e-4)
+
+
+def test_policy_and_critic_are_clipped_each_by_its_own_flag(workshop):
+    limits = []
+
+    def noted(honest, first):
+        return lambda *words: limits.append(words[first:]) or honest(*words)
+
+    with (
+        mock.patch("training.losses.ppo.clipped_policy_loss", noted(clipped_policy_loss, 4)),
+        mock.patch("training.losses.ppo.clipped_value_loss", noted(clipped_value_loss, 4)),
+    ):
+        workshop.train("clipped", *ONE, "--critic_warmup=0", "--clip=0.3", "--clip_value=0.4")
+    assert set(limits) == {(0.3, 0.3), (0.4,)}
 
 
 def test_what_is_watched_is_measured_and_changes_nothing(workshop):

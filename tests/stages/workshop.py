@@ -27,6 +27,7 @@ from tests.support import make_tokenizer, random_network
 from training.engine.machine import EXIT_CODES
 from training.report.lines import read_metrics
 from training.stages.arguments import run_main
+from training.stages.reference import frozen_copy
 
 ROOT = Path(__file__).parents[2]
 SMALL = """--max_seq_len 32 --batch_size 2 --accumulation_steps 2 --sample_interval 0
@@ -242,6 +243,24 @@ def assert_same_run(result: Result, expected: Result) -> None:
     state, wanted = read_checkpoint(result.resume_file), read_checkpoint(expected.resume_file)
     for name in ("step", "tokens", "best", "networks", "updaters"):
         assert same(state[name], wanted[name]), name
+
+
+@contextlib.contextmanager
+def another_reference():
+    """Context in which a reference has other weights than the network that a run begins with: else nothing would be
+    seen of it in the first step. Gives a list, in which the reference then is."""
+    found = []
+
+    def changed(model):
+        found.append(frozen_copy(model))
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in found[0].parameters():
+                parameter += 0.05 * torch.randn(parameter.shape, generator=generator)
+        return found[0]
+
+    with mock.patch("training.stages.reference.frozen_copy", changed):
+        yield found
 
 
 @contextlib.contextmanager

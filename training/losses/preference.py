@@ -113,10 +113,8 @@ def log1mexp(x: Tensor) -> Tensor:
     """
     x = x.clamp(max=-torch.finfo(x.dtype).tiny)
     near = x > -math.log(2)
-    # Each branch gets a safe x where the other one is chosen: `where` would pass on its non-finite gradient.
-    return torch.where(
-        near, torch.log(-torch.expm1(torch.where(near, x, -1.0))), torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
-    )
+    # The second branch gets a safe x where the first is chosen: `where` would pass on its non-finite gradient.
+    return torch.where(near, torch.log(-torch.expm1(x)), torch.log1p(-torch.exp(torch.where(near, -1.0, x))))
 
 
 LOSSES: dict[str, Callable[[Completions, Settings], Tensor]] = {

@@ -6,6 +6,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from dataset.cache import reading_version as module
 from dataset.cache.reading_version import reading_version
 
 TURN = {"role": "user", "content": "Hi"}
@@ -30,6 +31,15 @@ TURN = {"role": "user", "content": "Hi"}
         ({"messages": [TURN, {"role": "assistant", "content": "b", "reasoning_content": "c"}]}, None, 2),
         ({"prompt": "\n\nHuman: a\n\nAssistant:", "chosen": "b", "rejected": "c"}, 7, None),
         ({"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}, None, None),
+        ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, None, 2),  # always read so; a list is nested
+        ({"query": "a", "response": "b", "history": "c"}, 3, 3),
+        ({"instruction": "a", "output": "b", "history": "c"}, None, None),
+        ({"messages": [TURN], "calls": [{"arguments": {"x": None}}]}, 2, 2),
+        ({"messages": [TURN], "rejected_response": "a", "calls": [{"arguments": {"x": None}}]}, 3, 2),
+        ({"instruction": "a", "output": None}, 2, None),
+        ({"instruction": "a", "output": "b", "reasoning": "c"}, 7, 7),
+        ({"prompt": "a", "chosen": "b", "rejected_response": ["c"]}, 5, 5),
+        ({"prompt": "a", "chosen": "b", "rejected": [TURN]}, None, 2),
     ],
 )
 def test_only_what_is_read_otherwise_has_another_key(tmp_path, record, in_lines, in_parquet):
@@ -37,3 +47,17 @@ def test_only_what_is_read_otherwise_has_another_key(tmp_path, record, in_lines,
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([record]), tmp_path / "a.parquet")
     found = [reading_version(tmp_path / name).get("reading") for name in ("a.jsonl", "a.parquet")]
     assert found == [in_lines, in_parquet]
+
+
+def test_a_mark_is_found_where_two_blocks_of_a_file_meet(tmp_path, monkeypatch):
+    content = b'{"instruction": "a", "output": "b", "train": true}\n'
+    (tmp_path / "a.jsonl").write_bytes(content)
+    for cut in range(1, len(content)):
+        monkeypatch.setattr(module, "bytes_of", lambda path, cut=cut: iter([content[:cut], content[cut:]]))
+        assert reading_version(tmp_path / "a.jsonl") == {"reading": 2}, cut
+
+
+def test_tables_without_types_are_read_by_their_names_alone(tmp_path):
+    """As nothing says whether their cells are nested, they are always read anew."""
+    (tmp_path / "a.csv").write_text("instruction,output\na,b\n")
+    assert reading_version(tmp_path / "a.csv") == {"reading": 2}

@@ -21,10 +21,13 @@ def test_whole_clusters_of_about_the_ratio_whatever_the_order():
 
 @pytest.mark.parametrize("ratio", [0.0001, 0.1, 0.37, 0.999])
 @pytest.mark.parametrize("count", [2, 7, 3000])
-def test_the_clusters_are_those_of_one_sort(count, ratio, monkeypatch):
-    """Also where documents are gone through in parts, and duplicates count no tokens."""
+@pytest.mark.parametrize("groups", ["many", "one"])
+def test_the_clusters_are_those_of_one_sort(count, ratio, groups, monkeypatch):
+    """Also where documents are gone through in parts, duplicates count no tokens, and hashes begin with the same bits,
+    by which clusters are grouped."""
     random = np.random.default_rng(count)
     keys = random.integers(0, 256, (count, 16), dtype=np.uint8)
+    keys[:, 6:8] = 7 if groups == "one" else keys[:, 6:8]
     clusters = np.minimum(random.integers(0, count, count), np.arange(count))
     clusters[clusters != clusters[clusters]] = 0
     tokens = random.integers(1, 100, count) * (random.random(count) < 0.8)
@@ -40,8 +43,15 @@ def test_the_clusters_are_those_of_one_sort(count, ratio, monkeypatch):
     assert set(clusters[chosen]) == expected and not expected & set(clusters[~chosen])
 
 
+def test_a_share_that_whole_clusters_have_exactly_takes_no_further_one():
+    keys = np.zeros((4, 16), np.uint8)
+    keys[:, 7] = [10, 20, 30, 40]  # the highest byte of a hash
+    assert validation_of(keys, np.arange(4), np.ones(4), 0.5).tolist() == [True, True, False, False]
+
+
 def test_little_data():
     keys = np.zeros((2, 16), np.uint8)
     assert validation_of(keys, np.arange(2), np.ones(2), 0.01).sum() == 1
+    assert validation_of(np.zeros((3, 16), np.uint8), np.arange(3), np.ones(3), 0.01).tolist() == [True, False, False]
     assert not validation_of(keys[:1], np.arange(1), np.ones(1), 0.5).any()
     assert not validation_of(keys, np.zeros(2, int), np.ones(2), 0.5).any()

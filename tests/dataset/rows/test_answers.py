@@ -80,9 +80,12 @@ def test_every_prompt_has_the_answer_of_another_one_in_its_row(rows_of, tokenize
     assert sorted(seen) == list(range(len(records))) and alone <= 1 and (cut > 0) == (limit == 45)
 
 
-def test_answers_to_the_same_prompt_do_not_stand_in_for_one_another(rows_of):
-    """Both answers of a pair, say."""
-    records = [{"prompt": p, "chosen": p * 3, "rejected": p * 4} for p in "ab"]
+@pytest.mark.parametrize("longer", [0, 9])
+def test_answers_to_the_same_prompt_do_not_stand_in_for_one_another(rows_of, longer):
+    """Both answers of a pair, say: beside each other, the longest first, or in turn with those of another prompt."""
+    records = [
+        {"prompt": p, "chosen": p * (3 + more), "rejected": p * (4 + more)} for p, more in (("a", longer), ("b", 0))
+    ]
     (batch,) = (rows_of(records, 100).batch(0, [0]),)
     assert batch.records == 4 and sorted(batch.labels.tolist()) == [0, 0, 1, 1]
     for record in range(4):
@@ -90,3 +93,12 @@ def test_answers_to_the_same_prompt_do_not_stand_in_for_one_another(rows_of):
         assert mixed != own and any(target != IGNORE for target in targets)
     alone = rows_of(records[:1], 100).batch(0, [0])
     assert (alone.mixed.targets == IGNORE).all() and (alone.targets != IGNORE).any()
+
+
+def test_only_answers_that_are_in_the_rows_are_counted(rows_of):
+    """Of these, the first begins too late."""
+    records = [
+        {"prompt": "a" * n, "completion": "b", "label": label} for n, label in ((80, True), (4, True), (5, False))
+    ]
+    packed = rows_of(records, 40).packed
+    assert packed.left_out == 1 and (packed.count(good=True), packed.count(good=False)) == ([1], [1])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.rows.order import derive_key, permuted
+from dataset.rows.order import derive_key, permuted, shuffled_order
 from tests.support import examples
 
 
@@ -45,6 +45,12 @@ def test_neighbours_are_not_neighbours():
     # As many of the first tenth come from each tenth as chance would have it (standard deviation 30).
     tenths = np.bincount(order[: n // 10] * 10 // n, minlength=10)
     assert np.all(np.abs(tenths - n // 100) < 150)
+
+
+def test_an_epoch_has_an_order_of_its_own():
+    orders = [shuffled_order(np.arange(100), 100, seed, epoch).tolist() for seed, epoch in ((0, 0), (0, 1), (1, 0))]
+    assert all(sorted(order) == list(range(100)) for order in orders)
+    assert orders[0] != orders[1] and orders[0] != orders[2] and orders[1] != orders[2]
 
 
 def test_epochs_and_seeds_give_unrelated_orders():

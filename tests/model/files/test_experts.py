@@ -6,9 +6,11 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Qwen3MoeConfig
 
 from model.errors import SproutError, UsageError
 from model.experts import ExpertsConfig
+from model.files.experts import sizes_of_experts, stacked, unstacked
 from model.files.gguf.settings import settings_of
 from model.files.hf_export import export_folder
 from model.files.loading import load_model
@@ -62,6 +64,22 @@ def test_keys_of_transformers_are_understood(folder):
     (folder / "config.json").write_text(json.dumps(values))
     expected = CONFIG.replace(norm_topk_prob=False, router_aux_loss_coef=0.001)
     assert load_model(folder).model.config == expected
+
+
+def test_sizes_that_are_absent_are_those_of_transformers():
+    theirs, (_, sizes) = Qwen3MoeConfig(), sizes_of_experts({}, pytest.fail, "folder")
+    for name in ("num_experts", "num_experts_per_tok", "moe_intermediate_size", "norm_topk_prob"):
+        assert sizes[name] == getattr(theirs, name), name
+    assert sizes["router_aux_loss_coef"] == theirs.router_aux_loss_coef
+
+
+def test_experts_are_stacked_by_their_numbers_in_whatever_order_they_come():
+    """By name, the tenth comes before the second."""
+    stack = {"model.layers.0.mlp.experts.up_proj.weight": torch.arange(24.0).view(12, 2, 1), "other": torch.ones(1)}
+    apart = unstacked(stack)
+    assert torch.equal(apart["model.layers.0.mlp.experts.10.up_proj.weight"], torch.tensor([[20.0], [21.0]]))
+    again = stacked({name: apart[name] for name in sorted(apart)}, 12, "folder")
+    assert again.keys() == stack.keys() and all(torch.equal(again[name], stack[name]) for name in stack)
 
 
 def test_an_expert_that_is_missing_or_misshapen_is_named(folder):

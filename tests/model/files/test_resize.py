@@ -140,6 +140,33 @@ def test_a_token_put_into_a_gap_of_the_ids_is_refused(old):
         resize_embeddings(some_weights(old.vocab_size + 2), changed(old, gap), changed(old, filled))
 
 
+def test_an_id_without_a_token_begins_as_the_mean_of_all_rows(old):
+    def gap(content):
+        content["model"]["vocab"]["ab"] = old.vocab_size + 1
+
+    for dtype in (torch.float32, torch.bfloat16):
+        weights = {name: rows.to(dtype) for name, rows in some_weights(old.vocab_size).items()}
+        for name, rows in resize_embeddings(weights, old, changed(old, gap)).items():
+            expected = weights[name].double().mean(dim=0)
+            assert rows.shape[0] == old.vocab_size + 2
+            torch.testing.assert_close(rows[old.vocab_size], expected.to(dtype))
+
+
+def test_more_tokens_are_for_byte_level_tokenizers_alone(old):
+    def of_words(content):
+        content.update(pre_tokenizer={"type": "Whitespace"}, decoder=None)
+
+    def with_another(content):
+        of_words(content)
+        content["model"]["vocab"]["ab"] = old.vocab_size
+
+    of_words, with_another = changed(old, of_words), changed(old, with_another)
+    weights = some_weights(old.vocab_size)
+    assert torch.equal(resize_embeddings(weights, of_words, of_words)[HEAD], weights[HEAD])
+    with pytest.raises(SproutError, match="only networks with a byte-level tokenizer"):
+        resize_embeddings(weights, of_words, with_another)
+
+
 def test_the_same_tokenizer_written_another_way_is_accepted(new):
     def as_older_programs_write(content):
         content["model"]["merges"] = [" ".join(pair) for pair in content["model"]["merges"]]

@@ -6,7 +6,7 @@ import torch
 from model.experts import ExpertsConfig
 from model.likelihood import IGNORE
 from tests.support import random_network
-from training.engine.balance import Balance
+from training.engine.balance import Balance, has_text
 from training.engine.muon import orthogonalize
 from training.engine.optimizers import build_optimizers, parameter_groups
 from training.engine.resume import restore_updater
@@ -230,3 +230,40 @@ def test_every_expert_is_a_matrix_to_muon():
         return [parameter.detach() for parameter in network.parameters()]
 
     torch.testing.assert_close(stepped([stack[0]])[0], torch.stack(stepped(list(stack[0]))), rtol=1e-5, atol=1e-6)
+
+
+def test_a_position_is_of_a_text_unless_it_is_a_document_of_one_token_among_such():
+    """Which at the end of a row only the one before can tell."""
+    positions = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 2]])
+    found = has_text(torch.sin(positions[..., None] * torch.tensor([1.0, 0.1])))
+    assert found.tolist() == [
+        [True, True, True, True],
+        [True, True, True, True],
+        [True, True, False, False],
+        [False, False, False, False],
+        [False, True, True, True],
+    ]
+
+
+def test_what_is_measured_and_asked_for_follows_from_the_counts_of_an_update():
+    """Four tokens of two layers: one leaves two of four experts idle, the other one none but hardly."""
+    network, measures = random_network(SMALL), Measures()
+    balance = Balance(network)
+    chosen = torch.tensor([[5.0, 3.0, 0.0, 0.0], [4.0, 2.0, 1.0, 1.0]])
+    probability = torch.tensor([[2.0, 1.0, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0]])
+    entropy = torch.tensor([[1.0, 0.5, 0.25, 0.25], [0.5, 0.5, 0.5, 0.5]])
+    for tally, *found in zip(balance._tallies, chosen, probability, entropy, strict=True):
+        tally.grad = torch.stack(found)
+    balance.count(12, measures)  # an update of 12 things, such as trained tokens
+    f, p = chosen / 4, probability / 4
+    torch.testing.assert_close(balance.weights, 0.5 / 2 * 4 * f * 12 / 4)
+    assert not any(tally.grad.any() for tally in balance._tallies)
+    found = measures.read([0.0], [], torch.device("cpu"))[1]
+    assert found == pytest.approx(
+        {
+            "experts/aux_loss": 4 * (f * p).sum().item() / 2,
+            "experts/load_max": 5 / 4 * 4 / 2,
+            "experts/router_entropy": (2.0 + 2.0) / 4 / 2,
+            "experts/dead": 2,
+        }
+    )

@@ -19,7 +19,7 @@ from model.reward import RewardModel
 from model.transformer import Transformer
 from tests.support import random_network
 from tests.training.support import SMALL, flags
-from training.engine.fitting import ROOM, fit
+from training.engine.fitting import ROOM, fit, fitted
 from training.engine.memory import Footprint, footprint_of
 from training.engine.memory_on_cuda import CudaFootprint
 from training.engine.optimizers import build_optimizers
@@ -195,6 +195,16 @@ def kept_by_a_layer(network, dtype, mask=None) -> int:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             layer(x, rotary, mask, None)
     return sum(each.untyped_storage().nbytes() for place, each in kept.items() if place not in own)
+
+
+@pytest.mark.parametrize("gigabytes, size, times", [(10, 6, 2), (5, 4, 3), (4, 3, 4), (3, 2, 6)])
+def test_a_fitted_micro_batch_divides_the_rows_of_a_step(gigabytes, size, times):
+    """A GB for each row and a fifth kept free: of four rows that fit into 5 GB all are taken, of five only four."""
+    footprint = SimpleNamespace(total=lambda rows, grade=False: rows * 2**30, compact=False, rows=1, row_length=1)
+    args = SimpleNamespace(batch_size=None, accumulation_steps=None, activation_checkpointing=False, fit=gigabytes)
+    reasons = {"batch": "as asked"}
+    assert fitted(footprint, args, 6, 2, reasons)[:3] == (size, times, False)
+    assert reasons["batch"] == f"as asked; micro-batch as --fit {gigabytes} allows"
 
 
 def test_recomputed_activations_give_the_same_gradients_and_keep_less():

@@ -162,6 +162,15 @@ def test_measures_are_means_over_all_micro_batches_and_begin_anew_with_each_upda
     assert measured(measures) == {"surprise": 1.5, "min_ratio": 1.0, "max_ratio": 2.0}
 
 
+def test_measures_of_a_thousand_micro_batches_are_summed_in_float32_and_those_of_nothing_left_out():
+    """In bfloat16 the sum would stop growing at 256."""
+    measures = Measures()
+    for _ in range(1000):
+        measures.add(1, accuracy=torch.ones((), dtype=torch.bfloat16))
+    measures.add(0, margin=torch.tensor(0.0))
+    assert measured(measures) == {"accuracy": 1.0}
+
+
 def test_a_request_to_stop_is_passed_on():
     updater = updater_of([torch.nn.Parameter(torch.ones(1))])
     assert updater.update(1.0, interrupted=True).interrupted
@@ -177,7 +186,7 @@ def test_a_step_without_trained_tokens_changes_nothing():
     updater.backward(loss_sum, 0)
     result = updater.update(1.0)
     assert (result.trained, result.skipped) == (0, None)
-    assert math.isnan(result.loss)  # the mean of nothing
+    assert math.isnan(result.loss) and not result.is_finite  # the mean of nothing, which is not written down
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
     assert not any(optimizer.state for optimizer in updater.optimizers)
 
@@ -204,11 +213,12 @@ def test_clipping_is_by_the_norm_of_all_gradients_together(grad_clip):
 def test_each_group_learns_at_its_own_peak_times_the_schedule():
     model = random_network(SMALL)
     updater = Updater(build_optimizers(model, "muon", 0.02, 0.1), 100, 1.0, False)
-    updater.backward(model(torch.tensor([[1, 2, 3]])).square().sum(), 3)
-    updater.update(0.25)
-    for optimizer in updater.optimizers:
-        for group in optimizer.param_groups:
-            assert group["lr"] == 0.25 * group["peak_lr"]
+    for factor in (0.25, 0.5):
+        updater.backward(model(torch.tensor([[1, 2, 3]])).square().sum(), 3)
+        updater.update(factor)
+        for optimizer in updater.optimizers:
+            for group in optimizer.param_groups:
+                assert group["lr"] == factor * group["peak_lr"]
 
 
 # --- waiting for the device -------------------------------------------------------------------------

@@ -31,6 +31,8 @@ class Line:
             loss = loss * math.inf
         if kind == "infinite gradient":  # of a loss that is finite: sqrt(0) has an infinite slope
             loss = loss + (model.model.norm.weight.sum() * 0).sqrt()
+        if kind == "infinite loss with a finite gradient":
+            loss = loss + math.inf
         self.updater.backward(loss, 3)
         return self.updater.update(1.0)
 
@@ -45,7 +47,7 @@ class Line:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("kind", ["infinite loss", "infinite gradient"])
+@pytest.mark.parametrize("kind", ["infinite loss", "infinite gradient", "infinite loss with a finite gradient"])
 def test_a_step_that_is_not_finite_leaves_everything_as_it_was(optimizer, kind):
     line = Line(optimizer)
     line.step()
@@ -111,6 +113,14 @@ def test_an_overflow_halves_the_scale_and_is_counted_apart():
     assert half.updater.skipped == {"non-finite": 0, "overflow": 1}
     assert half.step().skipped is None
     assert half.updater.scale == 2**15
+
+
+def test_other_types_have_no_scale_that_could_double(monkeypatch):
+    monkeypatch.setattr(update, "SCALE_DOUBLES_AFTER", 2)
+    line = Line("adamw")
+    for _ in range(3):
+        line.step()
+    assert line.updater.scale == 1
 
 
 def test_any_number_of_overflows_lets_the_run_go_on():

@@ -73,6 +73,16 @@ def test_whitening_one_action_changes_nothing_and_equal_ones_become_0():
     assert whiten(values, torch.tensor([[True, False], [True, False]])).tolist() == [[0, 0], [0, 0]]
 
 
+def test_a_spread_that_is_small_next_to_the_values_is_not_lost_in_their_squares():
+    """In float32 the squares of values near 1000 are known to 0.06, and the variance here is 0.01."""
+    values = 1000 + 0.1 * torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(values, dtype=torch.bool)
+    wide = values.double()
+    torch.testing.assert_close(whiten(values, mask).double(), (wide - wide.mean()) / wide.std(), rtol=1e-3, atol=1e-3)
+    equal = torch.full((1, 3), 1000000.3, dtype=torch.float64)  # by rounding, their variance is negative
+    assert whiten(equal, torch.ones_like(equal, dtype=torch.bool)).abs().max() < 1e-3
+
+
 def test_processes_whiten_by_the_moments_of_all():
     _, values, mask = drawn()
     halves = [(values[rows], mask[rows]) for rows in (slice(0, 1), slice(1, 4))]
@@ -112,6 +122,12 @@ def test_a_constant_reward_moves_nothing(scale):
     advantages, spread = group_advantages(rewards, torch.arange(21) // 7, scale)
     assert not advantages.any() and not spread.any()
     assert not group_advantages(torch.zeros(0), torch.zeros(0, dtype=torch.long), scale)[0].numel()
+
+
+def test_rewards_in_float32_are_compared_in_float64():
+    """Three equal ones have a mean in float32 that is a little off, which is no spread."""
+    rewards = torch.tensor([0.1, 0.1, 0.1, 1000.1, 1000.1, 1000.1])
+    assert group_advantages(rewards, torch.arange(6) // 3)[1].tolist() == [False, False]
 
 
 def test_an_unknown_scale_is_refused():

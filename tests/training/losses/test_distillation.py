@@ -258,6 +258,29 @@ def test_nothing_to_train_is_a_zero_that_can_be_differentiated():
         assert all(torch.count_nonzero(gradient) == 0 for gradient in gradients)
 
 
+def test_tokens_that_student_teacher_and_data_agree_on_are_counted_each_by_itself():
+    eye, likeliest = torch.eye(4, dtype=torch.float64), [0, 1, 2, 3, 0, 1]
+    student, teacher = (5 * eye[each] for each in (likeliest, [0, 1, 2, 0, 1, 2]))
+    targets = torch.tensor([0, 1, 3, 3, 3, 3])  # two that all agree on, one of the two alone, one of the data alone
+    taught = Whole(teacher, eye)
+    for each in (taught, taught.top(2, Divergence())):
+        found = distillation_loss(student, eye, targets, each, Divergence(), half_and_half, chunk=4)
+        assert (found.correct, found.agreed) == (3, 3)
+    targets[3] = 1
+    found = distillation_loss(student, eye, targets, taught, Divergence(), half_and_half, chunk=4)
+    assert (found.correct, found.agreed) == (2, 3)
+
+
+def test_a_bfloat16_head_has_its_gradient_summed_in_float32():
+    """In bfloat16 a sum of equal parts stops growing at 256 times one of them."""
+    features = torch.ones(2000, 1, dtype=torch.bfloat16)
+    head = torch.zeros(2, 1, dtype=torch.bfloat16, requires_grad=True)
+    targets = torch.zeros(2000, dtype=torch.long)
+    taught = Whole(features, torch.zeros(2, 1, dtype=torch.bfloat16))
+    distillation_loss(features, head, targets, taught, Divergence(), lambda ce, kl: ce, chunk=1).loss.backward()
+    assert head.grad.dtype == torch.bfloat16 and head.grad.flatten().tolist() == [-1000, 1000]
+
+
 def test_untrained_positions_get_no_gradient_and_do_not_count():
     features, head, targets, teacher = example()
     taught = taught_by(teacher, targets)

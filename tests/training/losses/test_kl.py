@@ -1,5 +1,7 @@
 """Estimates of a KL divergence: their means over all actions, by enumeration, against the divergence itself."""
 
+import math
+
 import pytest
 import torch
 
@@ -63,6 +65,14 @@ def test_k1_and_k3_as_losses_have_other_gradients(policies):
         slopes["k3"], torch.autograd.grad(reversed_divergence, logits, retain_graph=True)[0], atol=1e-12, rtol=1e-9
     )
     torch.testing.assert_close(slopes["k2"], torch.autograd.grad(divergence(logits, reference), logits)[0])
+
+
+def test_far_from_the_reference_k3_has_a_limit_and_a_finite_gradient():
+    log_p = torch.tensor([0.0, 0.0, -1.0], requires_grad=True)
+    found = k3(log_p, torch.tensor([1e4, -1e4, 0.0]))
+    assert found.tolist() == pytest.approx([10, 10, math.e - 2])
+    found.sum().backward()
+    assert log_p.grad.tolist() == pytest.approx([0, 0, 1 - math.e])
 
 
 def test_far_from_the_reference_the_penalty_still_pulls_towards_it():

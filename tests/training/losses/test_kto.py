@@ -46,7 +46,14 @@ def test_the_reference_point_is_a_mean_that_is_never_negative_and_has_no_gradien
 
 @pytest.mark.parametrize(
     "good, bad, weights",
-    [(10, 10, (1, 1)), (13, 10, (1, 1)), (20, 10, (1, 2)), (10, 40, (4, 1)), (9, 10, (10 / 9, 1)), (5, 0, (1, 1))],
+    [
+        (10, 10, (1, 1)),
+        (12, 9, (1, 1)),  # the limit itself
+        (20, 10, (1, 2)),
+        (10, 40, (4, 1)),
+        (9, 10, (10 / 9, 1)),
+        (5, 0, (1, 1)),
+    ],
 )
 def test_the_fewer_answers_weigh_as_much_as_the_others_together(good, bad, weights):
     assert balanced_weights(good, bad) == weights

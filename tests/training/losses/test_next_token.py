@@ -145,6 +145,54 @@ def test_large_logits_do_not_overflow():
     assert all(torch.isfinite(g).all() for g in torch.autograd.grad(loss, (features, head)))
 
 
+def many(dtype=torch.float64, count: int = 200):
+    """As `example`, with so many targets that ignored ones are left out before logits are made; a third stays."""
+    generator = torch.Generator().manual_seed(1)
+    features = torch.randn(count // 10, 10, SIZE, generator=generator, dtype=torch.float64)
+    head = torch.randn(VOCABULARY, SIZE, generator=generator, dtype=torch.float64)
+    targets = torch.randint(0, VOCABULARY, (count // 10, 10), generator=generator)
+    targets[torch.rand(targets.shape, generator=generator) < 2 / 3] = IGNORE
+    return features.to(dtype).requires_grad_(), head.to(dtype).requires_grad_(), targets
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_of_many_targets_the_trained_ones_keep_their_features_weights_and_places(weighted):
+    features, head, targets = many()
+    assert 0 < (targets != IGNORE).sum() < 128 < targets.numel()
+    weights = torch.rand(targets.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    weights = weights if weighted else torch.ones_like(weights)
+    expected = weighted_formula(features, head, targets, weights)
+    given = weights if weighted else None
+    loss, correct, entropy = next_token_loss_and_measures(features, head, targets, chunk=50, weights=given)
+    torch.testing.assert_close(loss, expected, rtol=1e-12, atol=0)
+    wanted = torch.autograd.grad(expected, (features, head))
+    torch.testing.assert_close(torch.autograd.grad(loss, (features, head)), wanted, rtol=1e-12, atol=1e-12)
+    logits = (features @ head.T)[targets != IGNORE]
+    assert correct == (logits.argmax(-1) == targets[targets != IGNORE]).sum() > 0
+    spread = -(logits.softmax(-1) * logits.log_softmax(-1)).sum()
+    torch.testing.assert_close(entropy, spread, rtol=1e-12, atol=0)
+
+
+def test_an_ignored_target_is_not_correct_whatever_is_most_probable_there():
+    """Not token 0 either, which stands in for the target where there is none."""
+    features, head, targets = example()
+    head = head.detach().clone()
+    head[0] = 100 * features[0, 1].detach()
+    targets[0, 1] = 0
+    assert next_token_loss_and_measures(features, head, targets)[1] == 1
+    targets[0, 1] = IGNORE
+    assert next_token_loss_and_measures(features, head, targets)[1] == 0
+
+
+def test_a_bfloat16_head_has_its_gradient_summed_in_float32():
+    """In bfloat16 a sum of equal parts stops growing at 256 times one of them."""
+    features = torch.ones(2000, 1, dtype=torch.bfloat16)
+    head = torch.zeros(2, 1, dtype=torch.bfloat16, requires_grad=True)
+    targets = torch.zeros(2000, dtype=torch.long)
+    next_token_loss(features, head, targets, chunk=1).backward()
+    assert head.grad.dtype == torch.bfloat16 and head.grad.flatten().tolist() == [-1000, 1000]
+
+
 # --- weights ----------------------------------------------------------------------------------------
 
 

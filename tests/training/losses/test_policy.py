@@ -244,6 +244,33 @@ def test_padding_is_no_ratio():
     assert found.ranges["ratio"].tolist() == pytest.approx(2 * [math.exp(0.5)])
 
 
+def test_without_limits_of_its_own_a_ratio_is_clipped_at_a_fifth_beside_one():
+    log_p, advantages = torch.tensor([[1.5], [0.5]]).log(), torch.tensor([1.0, -1.0])
+    found = policy_loss("dapo", log_p, torch.zeros(2, 1), advantages, torch.ones(2, 1, dtype=torch.bool))
+    assert found.loss_sum.item() == pytest.approx(-1.2 + 0.8)
+    assert Settings(cispo_cap=1.0).cispo_cap == 1  # the least that means something
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_logged_holds_no_graph(name):
+    log_p, old, advantages, mask = drawn()
+    found = policy_loss(name, log_p, old, advantages, mask, SETTINGS, old)
+    assert found.loss_sum.requires_grad
+    logged = [total for total, _ in found.measures.values()] + list(found.ranges.values())
+    assert len(logged) >= 3 and not any(each.requires_grad for each in logged)
+
+
+def test_an_answer_far_from_the_policy_that_sampled_it_has_a_limit_in_gspo():
+    """Beyond a mean log-ratio of 10 there is no gradient, as a bad answer would otherwise outweigh all others."""
+    log_p = torch.tensor([[15.0, 15.0], [9.0, 9.0]], requires_grad=True)
+    found = policy_loss(
+        "gspo", log_p, torch.zeros(2, 2), torch.tensor([-1.0, -1.0]), torch.ones(2, 2, dtype=torch.bool)
+    )
+    assert found.loss_sum.item() == pytest.approx(math.exp(10) + math.exp(9), rel=1e-5)
+    (slope,) = torch.autograd.grad(found.loss_sum, log_p)
+    assert slope[0].tolist() == [0, 0] and slope[1].tolist() == pytest.approx(2 * [math.exp(9) / 2], rel=1e-5)
+
+
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(UsageError, match="--cispo_cap 0.2 is below 1"):
         Settings(cispo_cap=0.2)

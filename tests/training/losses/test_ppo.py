@@ -105,6 +105,17 @@ def test_explained_variance():
     assert explained(returns, torch.full((3, 5), 0.1)) == 0
 
 
+def test_what_is_only_rounding_is_neither_a_variance_nor_a_negative_one():
+    """Returns that differ in the last digit of float32 vary by nothing; a constant error leaves nothing unexplained."""
+    mask = torch.ones(1, 7, dtype=torch.bool)
+    returns = torch.full((1, 7), 1000.0)
+    returns[0, 0] = torch.nextafter(returns[0, 0], torch.tensor(2000.0))
+    errors = torch.randn(1, 7, generator=torch.Generator().manual_seed(0))
+    assert explained_variance(moments(errors, mask), moments(returns, mask)) == 0
+    constant = torch.full((1, 7), 1000.1, dtype=torch.float64)  # by rounding, its squares have a negative variance
+    assert explained_variance(moments(constant, mask), moments(1e-3 * errors, mask)) == 1
+
+
 def test_what_a_critic_explains_is_of_the_actions_of_all_processes():
     """The mean over processes is another number; and one without prompts, in the last step of an epoch, has none."""
     values, returns = (each.detach() for each in drawn(2))

@@ -97,10 +97,13 @@ def test_losses_without_a_reference_need_none():
 
 
 def test_log1mexp_keeps_its_digits_at_both_ends():
-    x = torch.tensor([-1e-12, -1e-3, -0.5, -math.log(2), -1.0, -40.0, -700.0], dtype=torch.float64, requires_grad=True)
-    expected = [math.log(-math.expm1(v)) if v > -0.5 else math.log1p(-math.exp(v)) for v in x.tolist()]
-    assert log1mexp(x).tolist() == pytest.approx(expected, rel=1e-12)
-    log1mexp(x).sum().backward()
-    assert x.grad.isfinite().all()
+    for dtype, tolerance in ((torch.float64, 1e-12), (torch.float32, 1e-5)):
+        values = [-1e-12, -1e-9, -1e-6, -1e-3, -0.5, -math.log(2), -1.0, -5.0, -15.0, -40.0, -80.0]
+        x = torch.tensor(values, dtype=dtype, requires_grad=True)
+        values = x.tolist()
+        expected = [math.log(-math.expm1(v)) if v > -0.5 else math.log1p(-math.exp(v)) for v in values]
+        assert log1mexp(x).tolist() == pytest.approx(expected, rel=tolerance, abs=0)
+        log1mexp(x).sum().backward()
+        assert x.grad.tolist() == pytest.approx([-1 / math.expm1(-v) for v in values], rel=tolerance, abs=0)
     certain = log1mexp(torch.zeros(1))
     assert certain.isfinite().all()

@@ -104,7 +104,7 @@ def test_length_is_a_cosine():
         wanted = 0.75 + 0.25 * math.cos(math.pi * tokens / 100)
         assert cosine_length(tokens, 100, True) == pytest.approx(wanted)
         assert cosine_length(tokens, 100, False) == pytest.approx(-wanted)
-    assert cosine_length(500, 100, True) == 0.5
+    assert cosine_length(450, 100, True) == 0.5 == -cosine_length(150, 100, False)
     columns = {"completion_ids": [1, 2], "max_new_tokens": 4, "answer": "5"}
     assert of("length", "5", **columns) == pytest.approx(0.75) and of("length", "6", **columns) == pytest.approx(-0.75)
     assert of("length", "5", **columns | {"answer": None}) is None

@@ -74,6 +74,18 @@ def test_it_is_the_normalised_reward_of_score(folder, capsys):
     ].isnan()
 
 
+def test_ids_of_a_policy_with_another_tokenizer_are_not_read(folder, capsys):
+    """They are other tokens to the model: it reads the messages."""
+    messages = [
+        [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+        for prompt, answer in zip(PROMPTS, ANSWERS, strict=True)
+    ]
+    columns = {"messages": messages, "prompt_ids": [[5], [6]], "completion_ids": [[7], [8]]}
+    rewards = load_rewards([f"model:{folder}/old.pth"], tokenizer=make_tokenizer(("ab",)), say=lambda text: None)
+    wanted = torch.tensor(by_score(folder, capsys), dtype=torch.float64)
+    torch.testing.assert_close(rate(rewards, PROMPTS, ANSWERS, columns)[:, 0], wanted, atol=1e-4, rtol=1e-4)
+
+
 def test_another_head_is_another_reward(folder):
     (reward,) = load_rewards([f"model:{folder}/reward.pth"], say=lambda text: None)
     before = reward.function.identity

@@ -44,6 +44,21 @@ def test_an_answer_ends_with_its_turn_whatever_ends_a_text(monkeypatch, eos):
     assert tokenizer.vocab["<|im_end|>"] in ends[0] and tokenizer.eos_id in ends[0]
 
 
+def test_a_text_to_be_continued_begins_as_in_training_and_ends_as_the_tokenizer_says(monkeypatch):
+    tokenizer, asked = make_tokenizer(), []
+
+    def generate(model, prompts, *, eos_ids, max_new_tokens, **settings):
+        asked.append((prompts, eos_ids, max_new_tokens))
+        return [tokenizer.encode("home") for _ in prompts]
+
+    monkeypatch.setattr(checks, "generate_batch", generate)
+    machine = SimpleNamespace(inference=contextlib.nullcontext, device="cpu", poll=None)
+    samples = checks.continue_prompts(None, tokenizer, machine, seed=0, max_new_tokens=7)
+    assert samples == [{"prompt": prompt, "answer": "home"} for prompt in checks.PROMPTS]
+    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in checks.PROMPTS]
+    assert asked == [(prompts, tokenizer.end_ids, 7)]
+
+
 @pytest.mark.parametrize(
     ("total_bytes", "measure", "words"),
     [(40, "val_bits_per_byte", " bits per byte"), (0, "val_token_accuracy", ", token accuracy ")],

@@ -2,9 +2,10 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 
-from training.stages import preferences, rewards
+from training.stages import held_out, preferences, rewards
 
 
 class Rows:
@@ -28,3 +29,19 @@ def test_pairs_are_counted_that_were_compared(monkeypatch):
     monkeypatch.setattr(rewards, "judge", lambda *_: scores.view(2, -1))
     result = rewards.validate_rewards(model, Rows(), MACHINE, 2, lambda found, labels: found[0])
     assert "preferred in 1 of 2 pairs" in result.words
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_held_out_records_are_scored_without_dropout_and_gradients_and_training_goes_on_with_both(fails):
+    model, seen = torch.nn.Linear(1, 1).train(), []
+
+    def score(batch):
+        seen.append((model.training, torch.is_grad_enabled()))
+        if fails:
+            raise KeyboardInterrupt
+
+    try:
+        held_out.over_held_out(model, Rows(), 2, MACHINE, score)
+    except KeyboardInterrupt:
+        assert fails
+    assert seen == [(False, False)] and model.training and torch.is_grad_enabled()

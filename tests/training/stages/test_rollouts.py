@@ -1,6 +1,7 @@
 """Answers in packed rows are scored as they are alone, and only their actions are learned from."""
 
 import copy
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,10 +19,11 @@ from train_grpo import parse_arguments
 from training.engine.fitting import ROOM
 from training.engine.memory import Footprint, footprint_of
 from training.engine.state import RunState
-from training.losses.policy import LOSSES, policy_loss
+from training.losses.policy import LOSSES, Settings, policy_loss
 from training.stages import rollouts
 from training.stages.answer_rows import Answer, action_log_probabilities, answer_batches
 from training.stages.changes import freeze_layers
+from training.stages.groups import settings_of
 from training.stages.rollout_plan import plan_of_rollouts
 from training.stages.rollouts import Rollouts, from_kept, sample_answers, to_keep
 from training.stages.sampling_memory import bytes_of_an_answer, cache_of_an_answer
@@ -175,6 +177,17 @@ def test_a_shared_prompt_stands_in_a_row_once():
     assert seen == [True, True, False, False, True, True, True, True, False, False, False, False]
 
 
+def test_a_row_is_filled_to_its_end_with_answers_that_share_their_prompt():
+    (batch,) = batches(row_length=9, answers=[GROUPS[0], GROUPS[3], GROUPS[5]], share=True)
+    assert batch.tokens.tolist() == [[5, 6, 7, 8, 7, 8, 8, 8, 7]] and batch.actions == 2 + 4 + 1
+    (batch,) = batches(row_length=8, answers=[GROUPS[0], GROUPS[3], GROUPS[5]], share=True)
+    assert batch.tokens.tolist() == [[5, 6, 7, 8, 7, 8, 8, 8], [5, 6, 7, 0, 0, 0, 0, 0]] and batch.actions == 7
+
+
+def test_a_completion_is_all_behind_the_prompt_and_not_the_last_turn_alone():
+    assert [answer.completion for answer in ANSWERS[:2]] == [[8, 9, 2], [9, 4, 2, 30, 31, 7, 8]]
+
+
 def gradient(
     network, rows: int, name: str, answers=ANSWERS, advantages=(1.0, -2.0, 0.5, 0.25), share: bool = False
 ) -> torch.Tensor:
@@ -188,6 +201,13 @@ def gradient(
         found.loss_sum.backward()
         total += int(found.count)
     return torch.cat([p.grad.flatten() for p in network.parameters()]) / total
+
+
+def test_the_flags_of_grpo_are_the_settings_of_its_loss():
+    flags = "--clip_low=0.1 --clip_high=0.3 --dual_clip=3 --kl_coef=0.2 --max_new_tokens=50".split()
+    assert settings_of(parse_arguments(flags)) == Settings(0.1, 0.3, dual_clip=3.0, longest=50, beta=0.2)
+    flags = "--loss_type=cispo --cispo_cap=4 --tools calculator --max_turns=3 --max_new_tokens=50".split()
+    assert settings_of(parse_arguments(flags)) == Settings(cispo_cap=4.0, longest=150)  # an answer has all its turns
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"bnpo", "dr_grpo"}))
@@ -224,6 +244,50 @@ def test_the_state_of_a_run_gives_back_the_answers():
 
     kept = to_keep([Prompt] * 4, ANSWERS, make_tokenizer())
     assert from_kept(kept) == ANSWERS and sorted(kept["order"].tolist()) == [0, 1, 2, 3]
+
+
+def test_answers_are_shared_out_among_mini_batches_in_their_order_and_without_those_that_are_cut():
+    sampler = Rollouts.__new__(Rollouts)
+    kept = {"order": torch.tensor([3, 1, 0, 2]), "ended": torch.tensor([True, False, True, True])}
+    for flags, expected in (
+        ({"mini_batches": 2}, [[3, 1], [0, 2]]),
+        ({"mini_batches": 2, "mask_truncated": True}, [[3, 0], [2]]),
+    ):
+        sampler.args = SimpleNamespace(**flags)
+        assert [part.tolist() for part in sampler.parts(kept)] == expected
+
+
+def test_log_probabilities_to_keep_are_those_of_each_answer_alone_by_the_kernels_of_training(network):
+    """At the temperature of the run; and an update gets those of its own answers."""
+    sampler = Rollouts.__new__(Rollouts)
+    sampler.args = SimpleNamespace(temperature=T, mini_batches=2)
+    sampler.plan, sampler.group = SimpleNamespace(row_length=ROW, batch_size=2), 1
+    sampler.renderer = SimpleNamespace(tokenizer=SimpleNamespace(pad_id=0))
+    polls, modes, device = [], [], torch.device("cpu")
+    sampler.machine = SimpleNamespace(
+        poll=lambda: polls.append(1), autocast=nullcontext, move=lambda batch: batch, device=device
+    )
+    kept = to_keep([SimpleNamespace(messages=({"content": "x"},))] * 4, ANSWERS, make_tokenizer())
+    kept["order"] = torch.tensor([2, 0, 3, 1])
+    features, network.features = network.features, lambda *w, **n: modes.append(network.training) or features(*w, **n)
+    network.eval()
+    found = sampler.log_probabilities(network, ANSWERS, kept)
+    del network.features
+    assert set(modes) == {True} and not network.training and len(polls) >= 2
+    for number, answer in enumerate(ANSWERS):
+        wanted = alone(network, answer)[0].float()
+        torch.testing.assert_close(found[number, : len(wanted)], wanted, atol=1e-5, rtol=1e-5)
+        assert not found[number, len(wanted) :].any()
+    kept |= {"old": found, "worth": torch.arange(4.0), "reference": None}
+    step, seen = SimpleNamespace(batches=lambda rows: rows), []
+    for update in range(3):  # the third is the first part again
+        numbers = []
+        for batch, old, worth, reference in sampler.batches(step, kept, update, ("old", "worth", "reference")):
+            assert worth.tolist() == batch.numbers.tolist() and reference is None
+            assert torch.equal(old, found[batch.numbers, : batch.mask.shape[1]])
+            numbers += batch.numbers.tolist()
+        seen.append(sorted(numbers))
+    assert seen == [[0, 2], [1, 3], [0, 2]]
 
 
 class Renderer:
