@@ -4,6 +4,7 @@
     python scripts/benchmark.py sft --data_path chats.jsonl           the same for fine-tuning
     python scripts/benchmark.py learn --data_path a.jsonl b.jsonl     what 2 M tokens teach, recipe against recipe
     python scripts/benchmark.py memory --megabytes 20 2000            peak memory of reading a corpus, by its size
+    python scripts/benchmark.py busy                                  training and writing beside busy programs
     python scripts/benchmark.py muon                                  Muon's matrices in float32 on a CPU, two ways
     python scripts/benchmark.py plan --data_path a.jsonl              what a plan says of memory against a real step
     python scripts/benchmark.py gpu --data_path a.jsonl chats.jsonl   all of docs/gpu.md, on a CUDA GPU, in 8 minutes
@@ -49,6 +50,7 @@ MODULES = {
     "choosing": "choosing",
     "imported": "imported",
     "muon": "muon",
+    "busy": "busy",
 }
 
 
@@ -87,7 +89,7 @@ def main(argv=None):
     parser.add_argument("--threads", type=positive_int, help="decode: threads of the CPU (default: torch's choice)")
     args = parser.parse_args(argv)
     without = args.only in (["shard"], ["stages"], ["recomputation"])
-    if args.what not in ("memory", "gpu", "decode", "muon") and not without and not args.data_path:
+    if args.what not in ("memory", "gpu", "decode", "muon", "busy") and not without and not args.data_path:
         raise UsageError(f"{args.what} needs --data_path FILE ...")
     if args.what in ("rollouts", "harness", "imported") and not args.weight_path:
         raise UsageError(f"{args.what} needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")

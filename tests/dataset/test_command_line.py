@@ -1,6 +1,7 @@
 """What all commands do alike with their flags, and with what they print to."""
 
 import io
+import os
 import sys
 
 import pytest
@@ -42,3 +43,18 @@ def test_closed_outputs_stop_nothing(monkeypatch):
     done = []
     run_main(lambda: (sys.stdout.flush(), print("a", file=sys.stderr), done.append(sys.stderr.isatty())))
     assert done == [False]
+
+
+@pytest.mark.parametrize(
+    "environment, spins",
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+)
+def test_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch, environment, spins):
+    """That PyTorch is loaded only afterwards, as GNU's OpenMP asks for, is a test of tests/test_architecture.py."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+        if name in environment:
+            monkeypatch.setenv(name, environment[name])
+    found = []
+    run_main(lambda: found.append(os.environ.get("GOMP_SPINCOUNT")))
+    assert found == [spins]
