@@ -89,7 +89,9 @@ def _parse_source(item: str) -> Source:
 
 def run_main(main) -> None:
     """Runs a script's `main`; what stops it is said in one sentence, with an exit code (`dataset/failures.py`)."""
-    let_threads_sleep()
+    # PyTorch, which is not loaded yet: its threads wait for each other asleep, not on cores that other programs need.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # times to look before; GNU's OpenMP would look 300,000 times
     sys.stdout, sys.stderr = (each or open(os.devnull, "w") for each in (sys.stdout, sys.stderr))  # None: closed
     if getattr(sys.stdout, "errors", None) == "strict":  # a terminal or a file may have no sign for a text
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -103,18 +105,6 @@ def run_main(main) -> None:
         if code is None:  # a mistake of ours: the traceback says more
             raise
         sys.exit(code)
-
-
-def let_threads_sleep() -> None:
-    """Lets threads of PyTorch that wait for each other sleep soon. To be called before PyTorch is loaded.
-
-    Those of GNU's OpenMP, in PyTorch's builds for Linux, first look 300,000 times whether they may go on. If another
-    program has the core that the last of them needs, they keep it and all other cores busy with that. Set
-    `GOMP_SPINCOUNT` or `OMP_WAIT_POLICY` to choose otherwise:
-    https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html. `scripts/benchmark.py busy` measures it.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def positive_int(text: str) -> int:

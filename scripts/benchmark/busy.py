@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from dataset.command_line import run_main  # which lets threads sleep, unless the environment says otherwise
 from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
@@ -86,9 +87,6 @@ def _print(name: str, unit: str, found: dict[str, list[dict]]) -> None:
 
 def work(what: str) -> None:
     """The process of a side: measures once for each line of standard input, and answers it with a line."""
-    from dataset.command_line import let_threads_sleep
-
-    let_threads_sleep()  # keeps to the number that the environment has
     once = _step() if what == "train" else _token()
     once()
     for _ in sys.stdin:
@@ -140,4 +138,4 @@ def _token():
 
 
 if __name__ == "__main__":
-    run_program(__doc__, work)
+    run_program(__doc__, lambda what: run_main(lambda: work(what)))
