@@ -145,8 +145,7 @@ def share(text: str) -> float:
 
 
 def _number(text: str, fits: Callable[[float], bool], complaint: str) -> float:
-    value = float(text)
-    if not fits(value):
+    if not fits(value := float(text)):
         raise argparse.ArgumentTypeError(complaint)
     return value
 
