@@ -14,14 +14,15 @@ from model.attention import rotary_tables
 from model.errors import UsageError
 from model.whole import unwrapped
 
-TOKENS, MOST_APART = 8, 0.01  # of a text that is computed in both ways; relative to its last hidden states
+TOKENS, MOST_APART = 32, 0.01  # of a text that is computed in both ways; relative to its last hidden states
 
 
 @torch.no_grad()
 def refuse_edited(model: nn.Module) -> None:
     """Raises `UsageError` for a network that computes something else than the Llama, Qwen2 or Qwen3 of its sizes.
 
-    The experts of a Qwen3-MoE, rotary frequencies, and a GPT-2 are taken as they are.
+    The experts of a Qwen3-MoE, rotary frequencies, and a GPT-2 are taken as they are, and nothing is noticed that only
+    shows in longer texts, such as a window of attention.
     """
     network = unwrapped(model)
     kind = network.config.model_type
