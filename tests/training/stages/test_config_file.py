@@ -93,9 +93,8 @@ def test_a_weight_is_named_once_and_the_command_line_wins_over_a_file(config_fil
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "run.yaml")
-    assert "run.yaml is a pipe, from which nothing may ever come: name a file" in refusal(
-        "--config", tmp_path / "run.yaml"
-    )
+    said = refusal("--config", str(tmp_path / "run.yaml"))
+    assert "run.yaml is a pipe, from which nothing may ever come: name a file" in said
     reading, writing = os.pipe()
     os.write(writing, b"epochs: 3\n")
     os.close(writing)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.disk import exclusive
+from model.errors import SproutError
 from scripts import watch
 from tests.support import examples
 from training.report.description import Description, write_description
@@ -236,3 +237,16 @@ def test_a_curve_stands_where_its_values_are():
     assert columns == sorted(columns) and columns[0] == 1
     flat = curve([(1, 2.0), (2, 2.0)], [], 40, 5)
     assert sum(any("\u2800" < sign <= "\u28ff" for sign in line) for line in flat) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path):
+    logs = write_run(tmp_path, "odd_32")
+    for name in ("run.json", "samples.jsonl"):
+        (logs / name).unlink(missing_ok=True)
+        os.mkfifo(logs / name)
+    assert "run.json is damaged (it is no file)" in "\n".join(frame(Runs(tmp_path).look(), tmp_path, 200, None))
+    (logs / "metrics.jsonl").unlink()
+    os.mkfifo(logs / "metrics.jsonl")
+    with pytest.raises(SproutError, match="metrics.jsonl is no file, such as a run writes: move it away"):
+        watch.main(["--out_dir", str(tmp_path)])
