@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dataset.command_line import Source
 from dataset.records.bad_lines import BadLines
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.documents import read_documents
 from dataset.records.formats import TEXT, BadLine, BadRecord, clean_string
 from dataset.records.kinds import unknown_shape

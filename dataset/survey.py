@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from dataset.cache.examples import Prepared
-from dataset.records.conversations import CHAT, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import Conversation
 from dataset.records.documents import detect_format, read_documents
 from dataset.records.formats import TEXT, BadLine, Format
 from dataset.records.kinds import find_kind, unknown_shape

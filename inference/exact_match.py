@@ -6,14 +6,15 @@ network ends it there. If it thinks first, only the text after `</think>` is com
 Where a record lists further answers under `also_right`, each of them is as good as that of its last turn.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from dataset.records.conversations import CHAT, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import Conversation
 from dataset.records.documents import Document
 from dataset.records.kinds import only
 from dataset.records.measured import all_documents, at_line
@@ -164,33 +165,50 @@ def answer_all(
     right ones have; then those that may still become right get `max_new_tokens`. So a network that never ends its
     answers takes little more time than others. A prompt that leaves no position for an answer gets an empty, wrong one.
     """
-    positions, greedy = model.config.max_position_embeddings, replace(GREEDY, vocabulary=vocabulary)
+    positions = model.config.max_position_embeddings
+    settings = {"sampling": replace(GREEDY, vocabulary=vocabulary), "eos_ids": end_ids}
+    lengths = [len(question.prompt) for question in questions]
     answers = [Answer("", False, False)] * len(questions)
-    todo = [i for i in range(len(questions)) if len(questions[i].prompt) < positions]
-    todo.sort(key=lambda i: -len(questions[i].prompt))  # longest first: out of memory shows at once
+
+    def ask(places: list[int], patient: bool) -> list[int]:
+        """Answers the questions at these places; returns those that are to be asked again, with patience."""
+        unfinished = []
+        for few in _batches(lengths, places, batch_size, room=positions - max_new_tokens):
+            enough = max(questions[i].right_tokens for i in few) + SPARE_TOKENS
+            limit = max_new_tokens if patient else min(max_new_tokens, enough)
+            written = generate_batch(model, [questions[i].prompt for i in few], max_new_tokens=limit, **settings)
+            for i, ids in zip(few, written, strict=True):
+                text = tokenizer.decode(ids)
+                ended = ids[-1] in end_ids
+                answers[i] = Answer(text, ended, ended and questions[i].is_answered_by(text))
+                again = not ended and limit < max_new_tokens and questions[i].may_be_answered_by(text)
+                if again:
+                    unfinished.append(i)
+                note(int(again))
+        return unfinished
+
+    todo = [i for i, length in enumerate(lengths) if length < positions]
     for _ in range(len(questions) - len(todo)):
         note(0)
+    todo.sort(key=lambda i: -lengths[i])  # longest first: out of memory shows at once
     with precision():
-        for patient in (True,) if to_the_end else (False, True):
-            unfinished = []
-            while todo:
-                # A prompt too long for `max_new_tokens` would shorten the answers of its whole batch, so it is alone.
-                alone = len(questions[todo[0]].prompt) + max_new_tokens > positions
-                size = 1 if alone else min(batch_size, max(1, PROMPT_TOKENS_AT_ONCE // len(questions[todo[0]].prompt)))
-                few, todo = todo[:size], todo[size:]
-                enough = max(questions[i].right_tokens for i in few) + SPARE_TOKENS
-                limit = max_new_tokens if patient else min(max_new_tokens, enough)
-                prompts = [questions[i].prompt for i in few]
-                written = generate_batch(model, prompts, max_new_tokens=limit, sampling=greedy, eos_ids=end_ids)
-                for i, ids in zip(few, written, strict=True):
-                    text, ended = tokenizer.decode(ids), ids[-1] in end_ids
-                    answers[i] = Answer(text, ended, ended and questions[i].is_answered_by(text))
-                    again = not ended and limit < max_new_tokens and questions[i].may_be_answered_by(text)
-                    if again:
-                        unfinished.append(i)
-                    note(int(again))
-            todo = unfinished
+        if not to_the_end:
+            todo = ask(todo, patient=False)
+        ask(todo, patient=True)
     return answers
+
+
+def _batches(lengths: Sequence[int], places: list[int], batch_size: int, room: int) -> Iterator[list[int]]:
+    """The places, in their order, in parts that are answered together. lengths: of all prompts, in tokens.
+
+    room: tokens that leave space for a whole answer. A longer prompt would shorten the answers of its whole batch, so
+    it is alone.
+    """
+    while places:
+        length = lengths[places[0]]
+        size = 1 if length > room else min(batch_size, max(1, PROMPT_TOKENS_AT_ONCE // length))
+        yield places[:size]
+        places = places[size:]
 
 
 def is_right(text: str, right: str) -> bool:

@@ -8,7 +8,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from dataset.records.conversations import CHAT, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import Conversation
 from dataset.records.kinds import KINDS, find_kind, in_english
 from dataset.records.preferences import PREFERENCE, Pair
 

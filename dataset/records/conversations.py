@@ -8,14 +8,12 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
-from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
+from dataset.records.formats import BadRecord, clean_string
 from dataset.records.marks import is_excluded, is_trained
 from dataset.records.nulls import stated, stated_schema, written_by_arrow
 from dataset.records.turns import (
     ROLES,
-    ROUNDS,
     as_turns,
     from_sharegpt_turn,
     json_objects,
@@ -142,32 +140,6 @@ def from_inline(fields: dict, key: str = "prompt") -> Conversation:
     return _conversation(turns, fields)
 
 
-# How the formats that share keys are told apart: by the first turn, or the first tag.
-
-
-def has_roles(fields: dict, key: str = "conversations") -> bool:
-    return "role" in _first_turn(fields, key)
-
-
-def is_sharegpt(fields: dict, key: str = "conversations") -> bool:
-    return "from" in _first_turn(fields, key)
-
-
-def has_rounds(fields: dict, key: str) -> bool:
-    return any(question in _first_turn(fields, key) for question, _ in ROUNDS)
-
-
-def has_role_tags(fields: dict, key: str = "prompt") -> bool:
-    text = fields.get(key)
-    return isinstance(text, str) and bool(ANGLE_TAG.match(text.lstrip()) or CHINESE_TAG.match(text.lstrip()))
-
-
-def _first_turn(fields: dict, key: str) -> dict:
-    """The first turn with its keys in lower case; empty if there is none."""
-    turns = as_turns(fields.get(key))
-    return lower(turns[0]) if turns and isinstance(turns[0], dict) else {}
-
-
 # From turns to a conversation.
 
 
@@ -238,113 +210,3 @@ def _conversation(turns: list, fields: dict, to_message: Callable[[dict], dict] 
         skill if isinstance(skill, str) else None,
         untrained=frozenset(untrained.intersection(answers)),
     )
-
-
-CHAT = RecordKind(
-    "chat",
-    "a conversation, for train_full_sft.py",
-    (
-        Format(
-            "conversations",
-            '{"conversations": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
-            frozenset({"conversations"}),
-            from_conversations,
-            has_roles,
-        ),
-        Format(
-            "sharegpt",
-            '{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
-            frozenset({"conversations"}),
-            from_sharegpt,
-            is_sharegpt,
-        ),
-        Format(
-            "messages",
-            '{"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
-            frozenset({"messages"}),
-            partial(from_conversations, key="messages"),
-            partial(has_roles, key="messages"),
-        ),
-        Format(
-            "sharegpt",
-            '{"messages": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
-            frozenset({"messages"}),
-            partial(from_sharegpt, key="messages"),
-            partial(is_sharegpt, key="messages"),
-        ),
-        Format(
-            "alpaca",
-            '{"instruction": "...", "input": "...", "output": "..."}',
-            frozenset({"instruction", "output"}),
-            from_alpaca,
-        ),
-        Format(
-            "prompt/completion",
-            '{"prompt": "...", "completion": "..."}',
-            frozenset({"prompt", "completion"}),
-            from_completion,
-        ),
-        Format(
-            "prompt/response",
-            '{"prompt": "...", "response": "..."}',
-            frozenset({"prompt", "response"}),
-            partial(from_completion, answer="response"),
-        ),
-        Format(
-            "query/response",
-            '{"query": "...", "response": "..."}',
-            frozenset({"query", "response"}),
-            partial(from_completion, answer="response", prompt="query"),
-        ),
-        Format(
-            "instruction/response",
-            '{"instruction": "...", "context": "...", "response": "..."}',
-            frozenset({"instruction", "response"}),
-            partial(from_alpaca, answer="response", below="context"),
-        ),
-        Format(
-            "question/answer",
-            '{"question": "...", "answer": "..."}',
-            frozenset({"question", "answer"}),
-            partial(from_completion, answer="answer", prompt="question"),
-        ),
-        *(
-            Format(
-                "human/assistant",
-                f'{{"{key}": [{{"human": "...", "assistant": "..."}}]}}',
-                frozenset({key}),
-                partial(from_rounds, key=key),
-                partial(has_rounds, key=key),
-            )
-            for key in ("conversation", "conversations")
-        ),
-        Format(
-            "conversation",
-            '{"conversation": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}',
-            frozenset({"conversation"}),
-            partial(from_conversations, key="conversation"),
-            partial(has_roles, key="conversation"),
-        ),
-        Format(
-            "sharegpt",
-            '{"conversation": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}',
-            frozenset({"conversation"}),
-            partial(from_sharegpt, key="conversation"),
-            partial(is_sharegpt, key="conversation"),
-        ),
-        Format(
-            "inline",
-            '{"prompt": "<|user|> ... <|assistant|> ..."}',
-            frozenset({"prompt"}),
-            from_inline,
-            has_role_tags,
-        ),
-        Format(
-            "inline",
-            '{"text": "用户：...\\n助手：..."}',
-            frozenset({"text"}),
-            partial(from_inline, key="text"),
-            partial(has_role_tags, key="text"),
-        ),
-    ),
-)

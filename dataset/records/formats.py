@@ -2,7 +2,7 @@
 
 A kind of record (text, chat, preference, ...) comes in one or several formats; which one a file has is seen from the
 keys of its first record (`dataset.records.documents.detect_format`). The kinds other than text stand beside their
-readers: `conversations.CHAT`, `preferences.PREFERENCE`, `scored.SCORED`; all of them are listed in `kinds`.
+readers: `chat_formats.CHAT`, `preferences.PREFERENCE`, `scored.SCORED`; all of them are listed in `kinds`.
 """
 
 from collections.abc import Callable, Iterable

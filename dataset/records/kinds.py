@@ -7,7 +7,7 @@ loads the readers of that one.
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
 from dataset.records.odd_lines import OTHER_KIND, UNKNOWN
 from dataset.records.preferences import PREFERENCE

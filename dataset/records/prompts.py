@@ -9,14 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dataset.records.conversations import (
-    CHAT,
-    Conversation,
-    from_alpaca,
-    from_completion,
-    from_conversations,
-    has_rounds,
-)
+from dataset.records.chat_formats import CHAT, has_rounds
+from dataset.records.conversations import Conversation, from_alpaca, from_completion, from_conversations
 from dataset.records.formats import BadRecord, Format, RecordKind
 from dataset.records.marks import without_marks
 from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower, rounds_as_turns

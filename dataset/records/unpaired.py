@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from dataset.records.conversations import CHAT, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import Conversation
 from dataset.records.formats import BadRecord, Format, RecordKind
 from dataset.records.marks import LABELS
 from dataset.records.preferences import PREFERENCE, key_of_several

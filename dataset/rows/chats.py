@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from dataset.cache.examples import ExampleCache, ExampleStream, warnings_about_edits
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.unread import warnings_about_keys
 from dataset.rows.packed import EXAMPLES_AT_ONCE, PackedRecords
 from dataset.rows.rows import Kind

@@ -45,7 +45,7 @@ def document_tokens(records: list[dict], tokenizer) -> list[tuple[list[int], lis
 
 def chat_tokens(records: list[dict], tokenizer) -> list[tuple[list[int], list[bool]]]:
     """(ids, whether each is trained) of conversations: the answers."""
-    from dataset.records.conversations import CHAT
+    from dataset.records.chat_formats import CHAT
     from dataset.records.documents import detect_format
     from dataset.rendering import ChatRenderer
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dataset import preview
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.rendering import ChatRenderer
 from dataset.rows.chats import CHATS
 from dataset.rows.first_turns import FIRST_TURNS

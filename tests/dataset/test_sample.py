@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.formats import TEXT
 from dataset.sample import files
 from dataset.sample.files import FILES, sample_file, write_sample

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.documents import FormatReader
 from dataset.records.prompts import PROMPT_OR_CHAT
 from dataset.sample.products import calculator, product_prompts, tool_chats

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dataset.corpus import texts_of
-from dataset.records.conversations import CHAT, ROLES, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import ROLES, Conversation
 from dataset.records.documents import detect_format
 from dataset.records.formats import TEXT, BadLine, BadRecord, Record, RecordKind
 from dataset.records.reading import read_records

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import eval_model
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.documents import detect_format
 from inference.built_in import QUESTIONS
 from inference.terminal import DIM, PLAIN

@@ -6,7 +6,7 @@ The first record of the first file decides for all files.
 from dataclasses import replace
 
 from dataset.command_line import parse_sources
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.formats import BadLine, BadRecord
 from dataset.records.kinds import only
 from dataset.records.measured import kind_of_file

@@ -5,7 +5,7 @@ from collections import Counter
 from types import SimpleNamespace
 
 from dataset.prepare.conversations import clean_record, reader_of_conversations, said_in
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.preferences import PREFERENCE
 
 

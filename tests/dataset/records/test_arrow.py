@@ -6,7 +6,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from dataset.records.conversations import CHAT, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import Conversation
 from dataset.records.documents import FormatReader, detect_format, read_documents
 from dataset.records.reading import read_records
 

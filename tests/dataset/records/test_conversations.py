@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from dataset.records.conversations import CHAT, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import Conversation
 from dataset.records.documents import detect_format
 from dataset.records.formats import BadRecord
 from dataset.records.reading import read_records

@@ -7,7 +7,7 @@ import pytest
 
 from dataset.command_line import Source
 from dataset.corpus import Corpus
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.formats import TEXT
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
 from dataset.records.measured import all_documents, kind_of_file, parts_of

@@ -5,7 +5,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.records.conversations import CHAT, Conversation
+from dataset.records.chat_formats import CHAT
+from dataset.records.conversations import Conversation
 from dataset.records.formats import BadRecord
 from dataset.rendering import ChatRenderer
 from tests.support import examples

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.formats import BadRecord
 
 TOOL = {"name": "weather", "parameters": {"type": "object"}}

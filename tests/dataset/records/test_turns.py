@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.documents import detect_format
 from dataset.records.formats import BadRecord
 from dataset.rendering import ChatRenderer

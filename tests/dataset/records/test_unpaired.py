@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.formats import BadRecord
 from dataset.records.kinds import unknown_shape
 from dataset.records.preferences import PREFERENCE

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dataset.records.conversations import CHAT
+from dataset.records.chat_formats import CHAT
 from dataset.records.preferences import PREFERENCE
 from dataset.records.unread import unread_keys
 
