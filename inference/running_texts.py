@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from inference.server.stops import StopStrings
+from inference.stops import StopStrings
 from inference.text_stream import TextStream
 from model.errors import SproutError
 from model.running_batch import Row, RunningBatch

@@ -5,10 +5,11 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from inference.server.engine import Busy, Engine, Part, Writing
+from inference.server.engine import Busy, Engine
 from inference.server.parameters import BadRequest
 from inference.server.requests import Asked, Chat, Completion
 from inference.server.shelf import Served
+from inference.server.writing import Part, Writing
 from inference.text_stream import TextStream, decode_behind
 from inference.tools.calls import CALL
 from model.running_batch import Row
@@ -46,7 +47,8 @@ def completion_prompts(served: Served, asked: Completion) -> list[Prompt]:
     Raises `SproutError` for a text that cannot be encoded, `BadRequest` for an id outside the vocabulary and for a text
     that is too long, however few tokens it may have.
     """
-    tokenizer, prompts = served.tokenizer, []
+    tokenizer = served.tokenizer
+    prompts = []
     size = served.loaded.model.config.vocab_size
     texts = [given for given in asked.prompts if isinstance(given, str)]
     _refuse_far_too_long(served, max(map(len, texts), default=0))
@@ -92,12 +94,17 @@ def offsets_of(tokenizer, ids: list[int]) -> list[int]:
 class Exchange:
     """Submits the texts, hands out their parts, and frees their places whatever happens (`close`).
 
+    default: the most tokens of an answer where the request names no limit. seconds: that the request may take.
+
     Raises `BadRequest` for a prompt without room for an answer, and where too many texts wait.
     """
 
     def __init__(self, engine: Engine, served: Served, asked: Asked, prompts: list[Prompt], default: int, seconds: int):
-        self.served, self.asked, self.prompts = served, asked, prompts
-        self._engine, self._queue = engine, asyncio.Queue()
+        self.served = served
+        self.asked = asked
+        self.prompts = prompts
+        self._engine = engine
+        self._queue = asyncio.Queue()
         self.writings = [
             self._writing(number * asked.n + answer, answer, prompt, default, seconds)
             for number, prompt in enumerate(prompts)
@@ -110,7 +117,8 @@ class Exchange:
         served.users += 1
 
     def _writing(self, choice: int, answer: int, prompt: Prompt, default: int, seconds: int) -> Writing:
-        asked, room = self.asked, self.served.positions - len(prompt.ids)
+        asked = self.asked
+        room = self.served.positions - len(prompt.ids)
         wanted = default if asked.max_tokens is None else asked.max_tokens
         if room < min(wanted, 1):
             raise _too_long(len(prompt.ids), self.served)

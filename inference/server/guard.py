@@ -24,7 +24,8 @@ class Guard:
     key); if there is none, those that call the server by another name than `OWN_NAMES`."""
 
     def __init__(self, app: Callable, api_key: str | None):
-        self._app, self._key = app, api_key
+        self._app = app
+        self._key = api_key
 
     async def __call__(self, scope, receive, send) -> None:
         if scope["type"] != "http":
@@ -61,7 +62,8 @@ async def body_of(request: Request, most: int) -> bytes:
     one that is compressed."""
     if (packed := request.headers.get("content-encoding", "identity").strip()).lower() not in ("", "identity"):
         raise BadRequest(f"the body is in {packed[:80]}: send it uncompressed, without Content-Encoding", status=415)
-    parts, size = [], 0
+    parts = []
+    size = 0
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for part in request.stream():

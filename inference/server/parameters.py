@@ -8,7 +8,9 @@ class BadRequest(Exception):
 
     def __init__(self, message: str, param: str | None = None, status: int = 400, code: str | None = None):
         super().__init__(message)
-        self.param, self.status, self.code = param, status, code
+        self.param = param
+        self.status = status
+        self.code = code
 
 
 def flag(body: dict, name: str, inside: str | None = None) -> bool:

@@ -108,7 +108,10 @@ class Shelf:
 
     def __init__(self, first: Served, out_dir: str, device: Device, dtype: str, max_seq_len: int):
         self.first = first
-        self._out_dir, self._device, self._dtype, self._max_seq_len = out_dir, device, dtype, max_seq_len
+        self._out_dir = out_dir
+        self._device = device
+        self._dtype = dtype
+        self._max_seq_len = max_seq_len
         self._open: dict[object, Served] = {}  # by path and time of change, the one asked last at the end
         self._opens = asyncio.Lock()
         self._kinds: dict[object, bool] = {}  # which files are language models

@@ -265,7 +265,7 @@ def test_a_queue_is_bounded_and_a_key_is_asked_for(weights, monkeypatch):
 
 
 def test_a_request_that_fails_inside_is_alone(address, monkeypatch):
-    from inference.server.engine import Writing
+    from inference.server.writing import Writing
 
     take = Writing.take
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from inference.server.engine import Writing
 from inference.server.exchange import offsets_of
+from inference.server.writing import Writing
 from model.text.tokenizer import Tokenizer
 
 

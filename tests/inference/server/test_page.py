@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 
-from inference.server.engine import Writing
+from inference.server.writing import Writing
 from tests.inference.server.conftest import running
 from tests.stages.talker import tokenizer_that_shows_thinking
 

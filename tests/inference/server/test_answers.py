@@ -1,34 +1,10 @@
-"""Stop strings, and the parts of a chat answer, in text that comes in pieces."""
+"""The parts of a chat answer, in text that comes in pieces."""
 
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from inference.server.answers import ChatAnswer, message_of
-from inference.server.stops import StopStrings
-
-SHORT = st.text("ab", max_size=4)
-
-
-@given(st.lists(st.text("ab", max_size=3), max_size=8), st.lists(SHORT.filter(len), max_size=4))
-def test_a_text_ends_before_the_first_stop_string(pieces, stops):
-    stream, said = StopStrings(stops), ""
-    for number, piece in enumerate(pieces):
-        said += stream.push(piece)
-        come = "".join(pieces[: number + 1])
-        assert come.startswith(said)
-        if stream.found:
-            break
-        assert not any(stop in come for stop in stops)  # it is found as soon as it has come
-        held = come[len(said) :]
-        assert not held or any(stop.startswith(held) for stop in stops)  # nothing is held back without need
-    else:
-        assert said + stream.finish() == "".join(pieces)
-        return
-    assert said == come[: min(place for stop in stops if (place := come.find(stop)) >= 0)]
-
 
 CALL = '<tool_call>\n{"name": "f", "arguments": {"x": "你"}}\n</tool_call>'
 
