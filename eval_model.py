@@ -113,29 +113,18 @@ def examine(args, loaded, device, toolbox) -> None:
     """Prints how often the network gives exactly the last answer of a conversation in a file."""
     from dataset.rendering import ChatRenderer
     from inference.answer_report import accuracies, table, wrong_answers
-    from inference.exact_match import answer_all, read_questions
+    from inference.exact_match import read_questions
     from inference.saved_answers import answer_in_parts
-    from inference.writer import ready_to_generate
 
     renderer = ChatRenderer(loaded.tokenizer)
     questions = read_questions(args.data_path, renderer, toolbox.schemas if toolbox else (), args.format)
-    settings = {"max_new_tokens": args.max_new_tokens, "batch_size": args.batch_size or ANSWERED_AT_ONCE}
+    batch_size = args.batch_size or ANSWERED_AT_ONCE
     with saving(args, renderer, loaded, toolbox) as file:
-        precision = ready_to_generate(loaded.model, device, args.dtype)
-        settings |= {"precision": precision, "vocabulary": loaded.writable}
-        if toolbox:
-            from inference.tools.answering import answer_all_with_tools, calls_in_words
-
-            settings |= {"renderer": renderer, "toolbox": toolbox}
-            answer = partial(answer_all_with_tools, loaded.model, **settings)
-        else:
-            ends = {"end_ids": loaded.tokenizer.end_ids | {renderer.end_id}, "to_the_end": file is not None}
-
-            def answer(some, note):
-                return answer_all(loaded.model, loaded.tokenizer, some, note=note, **ends, **settings), Counter()
-
-        answers, counts = answer_in_parts(questions, answer, settings["batch_size"], file)
+        answer = answering(args, loaded, device, renderer, toolbox, batch_size, to_the_end=file is not None)
+        answers, counts = answer_in_parts(questions, answer, batch_size, file)
     if toolbox:
+        from inference.tools.answering import calls_in_words
+
         say(calls_in_words(counts, len(answers)))
     positions = loaded.model.config.max_position_embeddings
     if too_long := sum(len(question.prompt) >= positions for question in questions):
@@ -148,6 +137,29 @@ def examine(args, loaded, device, toolbox) -> None:
     print_result(args, loaded, result, "\n".join(table(result)))
 
 
+def answering(args, loaded, device, renderer, toolbox, batch_size: int, to_the_end: bool):
+    """A function from questions to the network's answers and counts of its calls, as `answer_in_parts` takes it."""
+    from inference.exact_match import answer_all
+    from inference.writer import ready_to_generate
+
+    settings = {
+        "max_new_tokens": args.max_new_tokens,
+        "batch_size": batch_size,
+        "precision": ready_to_generate(loaded.model, device, args.dtype),
+        "vocabulary": loaded.writable,
+    }
+    if toolbox:
+        from inference.tools.answering import answer_all_with_tools
+
+        return partial(answer_all_with_tools, loaded.model, renderer=renderer, toolbox=toolbox, **settings)
+    settings |= {"end_ids": loaded.tokenizer.end_ids | {renderer.end_id}, "to_the_end": to_the_end}
+
+    def answer(some, note):
+        return answer_all(loaded.model, loaded.tokenizer, some, note=note, **settings), Counter()
+
+    return answer
+
+
 def saving(args, renderer, loaded, toolbox):
     """The file of --save_answers as a context, or None where there is none to write.
 
@@ -156,10 +168,9 @@ def saving(args, renderer, loaded, toolbox):
     """
     if not args.save_answers:
         return nullcontext()
-    from model.fingerprint import fingerprint
+    from model.fingerprint import identity_of
 
-    weights, tokenizer = fingerprint(loaded.model, adapters=True), loaded.tokenizer.fingerprint
-    identity = {"network": f"{weights} {loaded.model.config} {tokenizer} {renderer.variant}"}
+    identity = {"network": identity_of(loaded.model, loaded.tokenizer, renderer.variant)}
     identity |= {f"--{name}": getattr(args, name) for name in ("lora_scale", "max_new_tokens", "dtype")}
     identity["--tools"] = toolbox.identity if toolbox else None
     return GrowingFile(args.save_answers, identity, args.resume, "--save_answers")

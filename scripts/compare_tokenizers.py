@@ -49,26 +49,14 @@ def main(argv=None):
     from dataset.command_line import parse_sources
     from dataset.corpus import Corpus
     from dataset.sample.files import sample_file
-    from inference.weights import find_weight
     from model.disk import sweep_temporaries, write_atomically
-    from model.files.tokenizer_of import tokenizer_of_weight
     from model.files.writable import refuse_unwritable
-    from model.text.tokenizer import DEFAULT_FOLDER, Tokenizer, text_batches
-    from model.text.usage import Usage
+    from model.text.tokenizer import text_batches
     from training.report.tokenizers import draw
 
     out_dir = Path(args.out_dir)
     refuse_unwritable(out_dir)
-    usages, taken = {}, set()
-    for source in args.tokenizers:
-        if source == "shipped":
-            refuse_second(taken, source, DEFAULT_FOLDER.resolve())
-            usages[source] = Usage(Tokenizer.load())
-        else:
-            path = find_weight(source, "out", chosen_by="a path", say=print)
-            refuse_second(taken, path, Path(path).resolve())
-            usages[unlike(usages, path)] = Usage(tokenizer_of_weight(path))
-
+    usages = usages_of(args.tokenizers)
     corpus = Corpus(parse_sources(args.data_path or [sample_file("pretrain")]), args.on_bad_line, out_dir / "bad.jsonl")
     for batch in text_batches(corpus.texts("comparing on", args.sample_mb * 10**6)):
         by_language = {}
@@ -90,6 +78,25 @@ def main(argv=None):
     print(f"wrote {out_dir / 'comparison.svg'} (open it in a browser) and {out_dir / 'comparison.json'}")
 
 
+def usages_of(sources: list[str]) -> dict:
+    """An empty `Usage` of each tokenizer, by a short name. Raises `UsageError` for one that is named twice."""
+    from inference.weights import find_weight
+    from model.files.tokenizer_of import tokenizer_of_weight
+    from model.text.tokenizer import DEFAULT_FOLDER, Tokenizer
+    from model.text.usage import Usage
+
+    usages, taken = {}, set()
+    for source in sources:
+        if source == "shipped":
+            refuse_second(taken, source, DEFAULT_FOLDER.resolve())
+            usages[source] = Usage(Tokenizer.load())
+        else:
+            path = find_weight(source, "out", chosen_by="a path", say=print)
+            refuse_second(taken, path, Path(path).resolve())
+            usages[unlike(usages, path)] = Usage(tokenizer_of_weight(path))
+    return usages
+
+
 def refuse_second(taken: set, source: str, place: str | Path) -> None:
     """Adds `place` to those taken. Raises `UsageError` where it is one of them, by whatever name."""
     if place in taken:
@@ -109,7 +116,9 @@ def language_of(text: str) -> str:
     from dataset.prepare.judging.language import is_english, script
 
     found = script(text)
-    return "zh" if found == "han" else "en" if found == "latin" and is_english(text) else "other"
+    if found == "han":
+        return "zh"
+    return "en" if found == "latin" and is_english(text) else "other"
 
 
 def figures(usage, languages) -> dict:

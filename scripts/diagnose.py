@@ -78,7 +78,10 @@ def metrics_in(path: str) -> Path:
         found = logs[-1] if logs else found
     if found.is_file() and found.suffix == ".jsonl":
         return with_folders(found)
-    what = "holds no metrics.jsonl" if Path(path).is_dir() else "is no log folder" if found.exists() else "is not there"
+    if Path(path).is_dir():
+        what = "holds no metrics.jsonl"
+    else:
+        what = "is no log folder" if found.exists() else "is not there"
     raise UsageError(f"{path} {what}: give the log folder of a run, such as out/logs/pretrain_512")
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from dataset.command_line import nonnegative
 from dataset.unheard import to_its_end
 from inference.arguments import refuse_scale_of_nothing
-from model.errors import in_short
+from model.errors import UsageError, in_short
 from training.report.going_on import in_words
 from training.stages.arguments import StageParser, run_main, size_overrides
 from training.stages.bare_weight import add_bare_weight_arguments
@@ -53,30 +53,25 @@ def main(arguments=None) -> None:
     args = parse_arguments(arguments)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.records.reading import check_file
     from dataset.rendering import ChatRenderer
     from inference.weights import open_network
     from model.device import choose_device
-    from model.errors import UsageError
     from model.files.gguf.library import gguf_library
     from model.files.gguf.modelfile import modelfile, refuse_foreign, weights_of, write_modelfile
     from model.files.gguf.writing import earlier_gguf
     from model.text.exported import beginning_texts
 
+    # Refuse what cannot be done before the network is read
     gguf_library()
-    if not args.weight_path and not args.lora:
-        raise UsageError("nothing to export: give a weight by --weight_path, or adapters by --lora")
-    refuse_scale_of_nothing(args)
-    if args.data_path:
-        check_file(args.data_path)
+    refuse_unusable(args)
     save_file = Path(args.save_file)
-    if save_file.suffix != ".gguf":
-        raise UsageError(f"--save_file {save_file} does not end in .gguf")
     types = list(dict.fromkeys(args.type))
     files = {kind: save_file if len(types) == 1 else save_file.with_stem(f"{save_file.stem}-{kind}") for kind in types}
-    refuse_foreign(save_file.with_name("Modelfile"))
+    path = save_file.with_name("Modelfile")
+    refuse_foreign(path)
     replaced = [file for file in files.values() if earlier_gguf(file)]
-    args.weight = None
+
+    args.weight = None  # here the flag is another name of --weight_path
     loaded = open_network(args, "", choose_device("cpu", "float32"), size_overrides(args), print)
     if Path(loaded.source).resolve() in [file.resolve() for file in files.values()]:
         raise UsageError(f"{loaded.source} is what is exported: choose another --save_file")
@@ -88,13 +83,26 @@ def main(arguments=None) -> None:
     renderer = ChatRenderer(loaded.tokenizer)
     tokenizer = beginning_texts(loaded.tokenizer) if is_base else renderer.tokenizer
     export(args, loaded, tokenizer, renderer.end_id, files)
-    path = save_file.with_name("Modelfile")
+
     first = next(iter(files.values()))
     before = weights_of(path)
     write_modelfile(path, modelfile(first.name, tokenizer, loaded.model.config.max_position_embeddings, not is_base))
     if before not in (None, first.name):
         print(f"\nnote: {path} was for {before}, and is for {first.name} now")
     print(f"\n{path}  for {first.name}: {in_words(['ollama', 'create', save_file.stem, '-f', path])}")
+
+
+def refuse_unusable(args) -> None:
+    """Raises `UsageError` for flags that mean nothing together, and for --data_path where it cannot be read."""
+    from dataset.records.reading import check_file
+
+    if not args.weight_path and not args.lora:
+        raise UsageError("nothing to export: give a weight by --weight_path, or adapters by --lora")
+    refuse_scale_of_nothing(args)
+    if args.data_path:
+        check_file(args.data_path)
+    if Path(args.save_file).suffix != ".gguf":
+        raise UsageError(f"--save_file {args.save_file} does not end in .gguf")
 
 
 def export(args, loaded, tokenizer, end_of_turn, files) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.unheard import to_its_end
+from model.errors import UsageError
 from training.stages.arguments import StageParser, run_main, size_overrides
 from training.stages.bare_weight import add_bare_weight_arguments
 
@@ -51,70 +52,100 @@ def main(arguments=None) -> None:
     args = parse_arguments(arguments)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    import torch
-
-    from dataset.rendering import ChatRenderer
     from inference.weights import find_weight, name_of
-    from model.errors import UsageError
-    from model.files.hf_export import export_folder
-    from model.files.loading import load_model
-    from model.files.replacing import earlier_export
-    from model.files.reward import Spread, is_reward_model, load_reward
+    from model.files.minimind import write_bare
     from model.reward import RewardModel
-    from model.text.exported import beginning_texts, padding_apart_from
 
     source = find_weight(args.weight_path, args.out_dir, args.hidden_size)
     if Path(source).resolve() == Path(args.save_dir).resolve():
         raise UsageError(f"--save_dir {args.save_dir} is what is exported: choose another folder")
-    if is_reward_model(source):
-        given = [name for name in ("tokenizer_path", *size_overrides(args)) if getattr(args, name)]
-        if idle := [name for name in given if name != "hidden_size"]:  # it chooses among several weights of a name
-            raise UsageError(
-                f"{source} is a reward model, which brings its own sizes and tokenizer: leave out --{idle[0]}"
-            )
-        loaded = load_reward(source)
-    else:
-        loaded = load_model(source, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
-    dtype = getattr(torch, args.dtype) if args.dtype else torch.float16 if args.minimind else loaded.stored_dtype
-    config, needed, reward = loaded.model.config, [], isinstance(loaded.model, RewardModel)
-    if args.minimind and reward:
+    loaded = open_weight(args, source)
+    if args.minimind and isinstance(loaded.model, RewardModel):
         raise UsageError("MiniMind has no reward model of this kind: export it without --minimind")
-    if args.minimind:
-        from model.files.minimind import write_bare
 
+    dtype = type_of_weights(args, loaded)
+    if args.minimind:
         name = name_of(Path(source).resolve())
         files, needed = write_bare(args.save_dir, loaded.model, loaded.tokenizer, name, dtype)
     else:
-        if when := earlier_export(args.save_dir):
-            print(f"replaces the export of {when} in {args.save_dir}")
-        # A base model saw every text after BOS; chats bring their first token with them.
-        tokenizer = beginning_texts(loaded.tokenizer) if loaded.is_base else loaded.tokenizer
-        spread, end = Spread.of(loaded.facts), ChatRenderer(tokenizer).end_id
-        if reward and not loaded.model.skips_padding:  # one of another program keeps the padding that it learned with
-            tokenizer = padding_apart_from(end, tokenizer)
-        files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts(), end)
+        files, tokenizer, end_id = write_folder(args, loaded, dtype)
+    config = loaded.model.config
     size = f"{config.num_parameters() / 1e6:.3f} M parameters, {str(dtype).removeprefix('torch.')}"
     print(f"{config.model_type}, {size}, from {loaded.source}")
     for file in files:
         print(f"  {file}  {file.stat().st_size:,} bytes")
     if args.minimind:
-        year = "" if config.qk_norm else " of April 2025 to March 2026, before its networks had q_norm"
-        sizes = f"hidden_size={config.hidden_size}, num_hidden_layers={config.num_hidden_layers}"
-        print(f"\nMiniMindConfig({', '.join([sizes, *needed])})  # for MiniMind's code{year}")
-        if needed:
-            print(
-                f"warning: MiniMind's scripts give hidden_size and num_hidden_layers alone: write {', '.join(needed)}"
-                " into them, or they compute something else",
-                file=sys.stderr,
-            )
-        return
-    kind = "AutoModelForSequenceClassification" if reward else "AutoModelForCausalLM"
+        show_minimind_config(config, needed)
+    else:
+        show_code_that_opens(args.save_dir, isinstance(loaded.model, RewardModel), tokenizer, end_id)
+
+
+def open_weight(args, source: str):
+    """The network or the reward model at `source`. Raises `UsageError` for flags that a reward model does not take."""
+    from model.files.loading import load_model
+    from model.files.reward import is_reward_model, load_reward
+
+    if not is_reward_model(source):
+        return load_model(source, tokenizer_path=args.tokenizer_path, overrides=size_overrides(args))
+    given = [name for name in ("tokenizer_path", *size_overrides(args)) if getattr(args, name)]
+    if idle := [name for name in given if name != "hidden_size"]:  # it chooses among several weights of a name
+        raise UsageError(f"{source} is a reward model, which brings its own sizes and tokenizer: leave out --{idle[0]}")
+    return load_reward(source)
+
+
+def type_of_weights(args, loaded):
+    """The torch type in which the weights are written."""
+    import torch
+
+    if args.dtype:
+        return getattr(torch, args.dtype)
+    return torch.float16 if args.minimind else loaded.stored_dtype
+
+
+def write_folder(args, loaded, dtype) -> tuple:
+    """Writes the Hugging Face folder; returns its files, the tokenizer in it, and the id that ends a turn."""
+    from dataset.rendering import ChatRenderer
+    from model.files.hf_export import export_folder
+    from model.files.replacing import earlier_export
+    from model.files.reward import Spread
+    from model.reward import RewardModel
+    from model.text.exported import beginning_texts, padding_apart_from
+
+    if when := earlier_export(args.save_dir):
+        print(f"replaces the export of {when} in {args.save_dir}")
+    # A base model saw every text after BOS; chats bring their first token with them.
+    tokenizer = beginning_texts(loaded.tokenizer) if loaded.is_base else loaded.tokenizer
+    end_id = ChatRenderer(tokenizer).end_id
+    if isinstance(loaded.model, RewardModel) and not loaded.model.skips_padding:
+        # One that skips it learned in another program, and keeps the padding that it learned with.
+        tokenizer = padding_apart_from(end_id, tokenizer)
+    spread = Spread.of(loaded.facts)
+    files = export_folder(args.save_dir, loaded.model, tokenizer, dtype, spread and spread.facts(), end_id)
+    return files, tokenizer, end_id
+
+
+def show_minimind_config(config, needed: list[str]) -> None:
+    """Prints the config that MiniMind's code needs. needed: settings beyond those that its scripts give."""
+    year = "" if config.qk_norm else " of April 2025 to March 2026, before its networks had q_norm"
+    sizes = f"hidden_size={config.hidden_size}, num_hidden_layers={config.num_hidden_layers}"
+    print(f"\nMiniMindConfig({', '.join([sizes, *needed])})  # for MiniMind's code{year}")
+    if needed:
+        print(
+            f"warning: MiniMind's scripts give hidden_size and num_hidden_layers alone: write {', '.join(needed)}"
+            " into them, or they compute something else",
+            file=sys.stderr,
+        )
+
+
+def show_code_that_opens(folder: str, is_reward: bool, tokenizer, end_id: int) -> None:
+    """Prints the Python by which transformers opens the folder."""
+    kind = "AutoModelForSequenceClassification" if is_reward else "AutoModelForCausalLM"
     print(f"""
 from transformers import {kind}, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained({args.save_dir!r})
-model = {kind}.from_pretrained({args.save_dir!r})""")
-    if reward:
-        name = next(token for token, index in tokenizer.vocab.items() if index == end)
+tokenizer = AutoTokenizer.from_pretrained({folder!r})
+model = {kind}.from_pretrained({folder!r})""")
+    if is_reward:
+        name = next(token for token, index in tokenizer.vocab.items() if index == end_id)
         print(f"# The reward of a chat is model(ids).logits at its last {name}: end the ids with it.")
 
 

@@ -39,11 +39,13 @@ def parse_arguments(argv=None):
         "--save_file", metavar="FILE.png", default="out/loss_by_position.png", help="picture (%(default)s)"
     )
     add_device_arguments(parser)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    refuse_contradictions(args)
+    return args
 
 
-def main(argv=None):
-    args = parse_arguments(argv)
+def refuse_contradictions(args) -> None:
+    """Raises `UsageError` for flags that mean nothing together, or would replace what is no result of this script."""
     picture = Path(args.save_file)
     if picture.suffix not in (".png", ".svg"):
         raise UsageError(f"--save_file {picture} is the picture: let its name end in .png or .svg")
@@ -61,6 +63,10 @@ def main(argv=None):
     if args.rope_scaling_factor is not None and args.rope_scaling_factor <= 1:
         raise UsageError(f"--rope_scaling_factor {args.rope_scaling_factor:g} extends nothing: give more than 1")
 
+
+def main(argv=None):
+    args = parse_arguments(argv)
+
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from dataset.records.reading import check_file
     from inference.positions import buckets, long_texts, loss_by_position, mean_by_bucket
@@ -71,15 +77,17 @@ def main(argv=None):
     from model.files.writable import refuse_unwritable
     from training.report.positions import draw
 
+    picture = Path(args.save_file)
+    data = picture.with_suffix(".json")
     check_file(args.data_path)
     refuse_unwritable(picture.parent, "--save_file")
     device = choose_device(args.device, args.dtype)
     paths = [find_weight(source, args.out_dir, chosen_by="a path", say=print) for source in args.weight_path]
-    tokenizer, found = tokenizer_of_all(paths), {}
-    texts = long_texts(args.data_path, tokenizer, args.max_seq_len, args.documents)
+    texts = long_texts(args.data_path, tokenizer_of_all(paths), args.max_seq_len, args.documents)
     found_in = f"{len(texts.rows):,} documents of at least {args.max_seq_len:,} tokens"
     passed = f"on the way to the last of them, passed over {texts.shorter:,} documents as too short"
     print(counted(f"{found_in}; {passed}"))
+    found = {}
     for path in paths:
         loaded = load_model(path)
         for name, network in networks_of(loaded, args.rope_scaling_factor, args.max_seq_len):

@@ -126,7 +126,8 @@ def make_pairs(args, kind, answering: "Answering", file: GrowingFile) -> None:
     from dataset.records.measured import at_line, parts_of
     from training.rewards.pairs import pairs_of
 
-    at_once, seen = max(1, ANSWERS_AT_ONCE // args.group_size), 0
+    at_once = max(1, ANSWERS_AT_ONCE // args.group_size)
+    seen = 0
     for documents, show in parts_of(args.data_path, kind, "answering"):
         seen += len(documents)
         if seen <= file.done:
@@ -163,7 +164,10 @@ class Answering:
             raise UsageError(
                 f"--max_new_tokens {args.max_new_tokens} leaves no room for a prompt in {positions} tokens"
             )
-        self._args, self._model, self._rewards, self._writable = args, loaded.model, rewards, loaded.writable
+        self._args = args
+        self._model = loaded.model
+        self._rewards = rewards
+        self._writable = loaded.writable
         self._renderer = ChatRenderer(loaded.tokenizer)
         self._precision = ready_to_generate(loaded.model, device, args.dtype)
         self._device = device.device
@@ -171,10 +175,9 @@ class Answering:
     @property
     def identity(self) -> str:
         """What the ids of an answer depend on: the network, its tokenizer and its template."""
-        from model.fingerprint import fingerprint
+        from model.fingerprint import identity_of
 
-        weights, tokenizer = fingerprint(self._model, adapters=True), self._renderer.tokenizer.fingerprint
-        return f"{weights} {self._model.config} {tokenizer} {self._renderer.variant}"
+        return identity_of(self._model, self._renderer.tokenizer, self._renderer.variant)
 
     def asked(self, prompt):
         """A prompt of a file with its ids, as the rewards take it. Raises `BadRecord`."""

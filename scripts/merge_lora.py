@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import file_name, nonnegative, positive_int
 from dataset.unheard import to_its_end
+from model.errors import SproutError
 from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
@@ -49,16 +50,8 @@ def main(arguments=None) -> None:
     args = parse_arguments(arguments)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.rendering import ChatRenderer
     from inference.weights import find_adapters, find_weight, network_of
-    from model.disk import sweep_temporaries
-    from model.errors import SproutError
-    from model.files.checkpoint import save_weights
     from model.files.loading import load_model
-    from model.files.peft import WEIGHTS, refuse_peft_folder, write_peft_folder
-    from model.files.replacing import earlier_export
-    from model.lora import merge_lora
-    from model.text.chat_template import template_of
 
     adapters = find_adapters(args.lora, args.out_dir, args.hidden_size).scaled(args.lora_scale)
     source = args.from_weight or network_of(adapters, "--from_weight", args.out_dir)
@@ -71,36 +64,38 @@ def main(arguments=None) -> None:
     if merges and path.exists():
         raise SproutError(f"{path} is there already: choose another --weight_name, or move it away")
     if args.peft:
-        refuse_peft_folder(args.peft, loaded.model)  # before the network is written
-        if when := earlier_export(args.peft, WEIGHTS):
-            print(f"replaces the adapters of {when} in {args.peft}")
-        base, renderer = base_folder(args, loaded), ChatRenderer(loaded.tokenizer)
-        # The network's own folder may have no chat template, or another than the adapters learned with.
-        lacks_template = base == loaded.source and (renderer.replaced or template_of(loaded.tokenizer) is None)
-        tokenizer = renderer.tokenizer if lacks_template else None
-        for file in write_peft_folder(args.peft, loaded.model, base, tokenizer):
-            print(f"  {file}  {file.stat().st_size:,} bytes")
-        print(f"""
+        write_for_peft(args.peft, loaded)
+    if merges:
+        write_merged(path, loaded, adapters, args.lora_scale)
+
+
+def write_for_peft(folder: str, loaded) -> None:
+    """Writes the adapters that are attached to a network into a folder of peft, and prints how they are opened."""
+    from dataset.rendering import ChatRenderer
+    from model.files.peft import WEIGHTS, refuse_peft_folder, write_peft_folder
+    from model.files.replacing import earlier_export
+    from model.text.chat_template import template_of
+
+    refuse_peft_folder(folder, loaded.model)  # before the network is written
+    if when := earlier_export(folder, WEIGHTS):
+        print(f"replaces the adapters of {when} in {folder}")
+    base = base_folder(folder, loaded)
+    renderer = ChatRenderer(loaded.tokenizer)
+    # The network's own folder may have no chat template, or another than the adapters learned with.
+    lacks_template = base == loaded.source and (renderer.replaced or template_of(loaded.tokenizer) is None)
+    tokenizer = renderer.tokenizer if lacks_template else None
+    for file in write_peft_folder(folder, loaded.model, base, tokenizer):
+        print(f"  {file}  {file.stat().st_size:,} bytes")
+    print(f"""
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained({args.peft if tokenizer else base!r})
+tokenizer = AutoTokenizer.from_pretrained({folder if tokenizer else base!r})
 model = AutoModelForCausalLM.from_pretrained({base!r})
-model = PeftModel.from_pretrained(model, {args.peft!r})""")
-    if merges:
-        merge_lora(loaded.model)
-        tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
-        facts = {"merged": adapters.source, "lora_scale": args.lora_scale, "network": loaded.source}
-        facts["imported"] = loaded.imported
-        if "arguments" in loaded.facts:  # they say how long the texts were that the network has read
-            facts["arguments"] = loaded.facts["arguments"]
-        sweep_temporaries(path.parent)
-        save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
-        print(f"  {path}  {path.stat().st_size:,} bytes")
-        print(f"next: {command_of('eval_model.py', '--model_mode', '1', '--weight_path', path)}")
+model = PeftModel.from_pretrained(model, {folder!r})""")
 
 
-def base_folder(args, loaded) -> str:
-    """The Hugging Face folder that the adapters belong to; written as <--peft>_base where there is none yet."""
+def base_folder(peft_folder: str, loaded) -> str:
+    """The Hugging Face folder of the network that adapters belong to; where there is none yet, writes FOLDER_base."""
     from dataset.rendering import ChatRenderer
     from model.files.hf_export import export_folder
     from model.files.replacing import earlier_export
@@ -108,13 +103,32 @@ def base_folder(args, loaded) -> str:
 
     if Path(loaded.source).is_dir() and Tokenizer.load(loaded.source).fingerprint == loaded.tokenizer.fingerprint:
         return loaded.source
-    base = f"{args.peft.rstrip('/')}_base"
+    base = f"{peft_folder.rstrip('/')}_base"
     if when := earlier_export(base):
         print(f"replaces the export of {when} in {base}")
     renderer = ChatRenderer(loaded.tokenizer)
     export_folder(base, loaded.model, renderer.tokenizer, loaded.stored_dtype, end_of_turn=renderer.end_id)
     print(f"  {base}  the network they belong to, as Hugging Face has it")
     return base
+
+
+def write_merged(path: Path, loaded, adapters, scale: float) -> None:
+    """Merges the adapters that are attached to a network into it, in place, and writes it as one of ours."""
+    from dataset.rendering import ChatRenderer
+    from model.disk import sweep_temporaries
+    from model.files.checkpoint import save_weights
+    from model.lora import merge_lora
+
+    merge_lora(loaded.model)
+    tokenizer = ChatRenderer(loaded.tokenizer).tokenizer  # with the chat template they were trained on
+    facts = {"merged": adapters.source, "lora_scale": scale, "network": loaded.source}
+    facts["imported"] = loaded.imported
+    if "arguments" in loaded.facts:  # they say how long the texts were that the network has read
+        facts["arguments"] = loaded.facts["arguments"]
+    sweep_temporaries(path.parent)
+    save_weights(path, loaded.model, tokenizer, stage=adapters.stage, facts=facts)
+    print(f"  {path}  {path.stat().st_size:,} bytes")
+    print(f"next: {command_of('eval_model.py', '--model_mode', '1', '--weight_path', path)}")
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ def main(argv=None) -> None:
     )
     model, name, who = open_model(args)
     journal = Journal(journal_of(args.save_file), identity(settings, seeds, who), args.resume)
-    records, progress = [], Progress(say, args.number)
+    records = []
+    progress = Progress(say, args.number)
     growing = Growing(model, journal, seeds, settings, lambda: progress.show(len(records), growing.counts))
     try:
         for record in growing.records():
@@ -180,16 +181,15 @@ def open_model(args):
     from inference.instruct.decoded import Decoded
     from inference.weights import name_of, open_network
     from model.device import choose_device
-    from model.fingerprint import fingerprint
+    from model.fingerprint import identity_of
 
     device = choose_device(args.device, args.dtype)
     loaded = open_network(args, "full_sft", device, {}, say)
-    name, weights = name_of(loaded.source), fingerprint(loaded.model, adapters=True)
     variant = ChatRenderer(loaded.tokenizer).variant
-    weight = f"{weights} {loaded.model.config} {loaded.tokenizer.fingerprint} {variant}"
+    weight = identity_of(loaded.model, loaded.tokenizer, variant)  # `Decoded` changes the network
     model = Decoded(loaded, device, args.dtype, args.in_flight)
     known_as = Path(loaded.source).stem  # in journals of earlier versions, also for a folder with a dot in its name
-    return model, name, {"model": known_as, "weight": weight, "dtype": args.dtype}
+    return model, name_of(loaded.source), {"model": known_as, "weight": weight, "dtype": args.dtype}
 
 
 def identity(settings, seeds: list[str], who: dict) -> dict:

@@ -23,36 +23,38 @@
 Compare ratios: both sides run on the same machine, one after the other, several times.
 """
 
+from importlib import import_module
+
 from dataset.command_line import positive, positive_int
 from model.config import PRESETS
 from model.errors import UsageError
 from scripts.benchmark.program import run_program
 from training.stages.arguments import StageParser
 
+# What is measured, and the module that does: its `compare` takes the arguments.
+MODULES = {
+    "train": "speed",
+    "sft": "speed",
+    "learn": "learn",
+    "memory": "memory",
+    "plan": "plan",
+    "gpu": "gpu.measure",
+    "decode": "decode",
+    "rollouts": "rollouts",
+    "harness": "harness",
+    "duplicates": "duplicates",
+    "prepare": "prepare",
+    "scale": "scale.measure",
+    "tokenizer": "tokenizer",
+    "choosing": "choosing",
+    "imported": "imported",
+    "muon": "muon",
+}
+
 
 def main(argv=None):
     parser = StageParser(__doc__)
-    parser.add_argument(
-        "what",
-        choices=(
-            "train",
-            "sft",
-            "learn",
-            "memory",
-            "plan",
-            "gpu",
-            "decode",
-            "rollouts",
-            "harness",
-            "duplicates",
-            "prepare",
-            "scale",
-            "tokenizer",
-            "choosing",
-            "imported",
-            "muon",
-        ),
-    )
+    parser.add_argument("what", choices=MODULES)
     what = "train, learn, plan, prepare, scale, tokenizer: texts; sft: conversations; gpu: both; choosing: folders;"
     what += " imported: conversations, pairs and texts"
     parser.add_argument("--data_path", nargs="+", metavar="FILE", help=what)
@@ -91,37 +93,8 @@ def main(argv=None):
         raise UsageError(f"{args.what} needs --weight_path FILE, such as out/quickstart/full_sft_256.pth")
     if args.profile and args.what != "train":
         raise UsageError(f"--profile is for pretraining: python scripts/benchmark.py train --profile, not {args.what}")
-    if args.what in ("train", "sft"):
-        from scripts.benchmark.speed import compare
-    elif args.what == "memory":
-        from scripts.benchmark.memory import compare
-    elif args.what == "gpu":
-        from scripts.benchmark.gpu.measure import compare
-    elif args.what == "rollouts":
-        from scripts.benchmark.rollouts import compare
-    elif args.what == "harness":
-        from scripts.benchmark.harness import compare
-    elif args.what == "duplicates":
-        from scripts.benchmark.duplicates import compare
-    elif args.what == "prepare":
-        from scripts.benchmark.prepare import compare
-    elif args.what == "scale":
-        from scripts.benchmark.scale.measure import compare
-    elif args.what == "tokenizer":
-        from scripts.benchmark.tokenizer import compare
-    elif args.what == "decode":
-        from scripts.benchmark.decode import compare
-    elif args.what == "plan":
-        from scripts.benchmark.plan import compare
-    elif args.what == "choosing":
-        from scripts.benchmark.choosing import compare
-    elif args.what == "imported":
-        from scripts.benchmark.imported import compare
-    elif args.what == "muon":
-        from scripts.benchmark.muon import compare
-    else:
-        from scripts.benchmark.learn import compare
-    compare(args)
+    # Imported only now: each brings its own libraries, and --help answers at once.
+    import_module(f"scripts.benchmark.{MODULES[args.what]}").compare(args)
 
 
 if __name__ == "__main__":
