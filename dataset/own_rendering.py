@@ -20,6 +20,14 @@ _TAGS = THINK_AND_TOOLS[:4]  # an assistant writes these itself
 _THOUGHT = re.compile(r"\s*(</?think>\s*)*")  # nothing, or an empty thought, or the beginning of one
 _FIRST_STAND_IN = 0x10F000  # private characters, for control tokens that a message spells while the template is at work
 
+# Turns by which a template is tried out.
+_SYSTEM = {"role": "system", "content": "s1"}
+_ASKED, _ASKED_AGAIN = ({"role": "user", "content": text} for text in ("q1", "q2"))
+_ANSWERED, _ANSWERED_AGAIN = ({"role": "assistant", "content": text} for text in ("a1", "a2"))
+_TRIED_CALL = {"name": "f1", "arguments": {"x": "v1"}}
+_CALLS = {"role": "assistant", "content": ""}  # with "tool_calls"
+_RESULT = {"role": "tool", "content": "t1"}
+
 
 class OwnRendering:
     """The template of one tokenizer. Raises `SproutError` that says why it cannot be used.
@@ -125,7 +133,8 @@ class OwnRendering:
                 chat.insert(0, {"role": "system", "content": ""})
             signatures = "".join(json.dumps(tool, ensure_ascii=False) + "\n" for tool in tools)
             before = chat[0]["content"] + "\n\n" if chat[0]["content"] else ""
-            chat[0]["content"], tools = before + TOOLS_BEFORE + signatures + TOOLS_AFTER, []
+            chat[0]["content"] = before + TOOLS_BEFORE + signatures + TOOLS_AFTER
+            tools = []
         if "system" in self._lacks and [message["role"] for message in chat[:2]] == ["system", "user"]:
             system = chat.pop(0)["content"]
             chat[0]["content"] = f"{system}\n\n{chat[0]['content']}" if system else chat[0]["content"]
@@ -146,54 +155,68 @@ class OwnRendering:
 
         Raises `SproutError` where it loses a message, or where what is trained cannot be found.
         """
-        user, other = {"role": "user", "content": "q1"}, {"role": "user", "content": "q2"}
-        answer, second = {"role": "assistant", "content": "a1"}, {"role": "assistant", "content": "a2"}
-        system = {"role": "system", "content": "s1"}
-        begun, asked = (self._template.render([user], [], prompt) for prompt in (False, True))
+        begun, asked = (self._template.render([_ASKED], [], prompt) for prompt in (False, True))
         if not asked.startswith(begun):
             raise SproutError("its prompt does not begin with the messages before it")
         self._header = asked[len(begun) :]
-        call, result = {"name": "f1", "arguments": {"x": "v1"}}, {"role": "tool", "content": "t1"}
-        calling = answer | {"content": "", "tool_calls": [call]}
-        as_text = calling | {"tool_calls": [call | {"arguments": json.dumps(call["arguments"])}]}
-        by_object, by_text = (self._writes([user, one, result, second], [], ["f1", "v1"]) for one in (calling, as_text))
-        if by_text and not by_object:  # as it joins them to the text before them
-            calling, self._form_of_arguments = as_text, _json
+        with_call = self._with_a_call()
+        self._note_lacks(with_call)
+        turns = [_ASKED, _ANSWERED, _ASKED_AGAIN, _ANSWERED_AGAIN]
+        ends = set()
+        for chat in (turns, [_SYSTEM, *turns], [*with_call, _ASKED_AGAIN, _ANSWERED], _with_thoughts(turns)):
+            ends |= self._ends_of_turns(chat, is_plain=chat is turns)
+        if len(ends) != 1:
+            raise SproutError("its turns of the assistant end in several ways")
+        return ends.pop()
+
+    def _with_a_call(self) -> list[dict]:
+        """A conversation with a call, whose arguments are in a form that the template takes, and the call's result."""
+        as_object = _CALLS | {"tool_calls": [_TRIED_CALL]}
+        as_text = _CALLS | {"tool_calls": [_TRIED_CALL | {"arguments": json.dumps(_TRIED_CALL["arguments"])}]}
+        by_object, by_text = ([_ASKED, one, _RESULT, _ANSWERED_AGAIN] for one in (as_object, as_text))
+        if self._writes(by_text, [], ["f1", "v1"]) and not self._writes(by_object, [], ["f1", "v1"]):
+            self._form_of_arguments = _json  # as it joins them to the text before them
+            return by_text
+        return by_object
+
+    def _note_lacks(self, with_call: list[dict]) -> None:
+        """Notes what the template has no place for, and in which form it takes the arguments of calls."""
+        tool = {"type": "function", "function": {"name": "g1"}}
         for lacked, chat, tools, words in (
-            ("reasoning_content", [user, answer | {"reasoning_content": "r1"}], [], ["r1"]),
-            ("tool_calls", [user, calling, result, second], [], ["f1", "v1"]),
-            ("tool", [user, calling, result, second], [], ["t1"]),
-            ("tools", [user, answer], [{"type": "function", "function": {"name": "g1"}}], ["g1"]),
+            ("reasoning_content", [_ASKED, _ANSWERED | {"reasoning_content": "r1"}], [], ["r1"]),
+            ("tool_calls", with_call, [], ["f1", "v1"]),
+            ("tool", with_call, [], ["t1"]),
+            ("tools", [_ASKED, _ANSWERED], [tool], ["g1"]),
         ):
             if not self._writes(chat, tools, words):
                 self._lacks.add(lacked)
         if "tool_calls" not in self._lacks:
-            form = self._form_of_arguments or self._form([user, calling, result, second], call)
+            form = self._form_of_arguments or self._form(with_call, _TRIED_CALL)
             self._form_of_arguments = form
             self.source += {None: "", _object: "arguments as objects", _json: "arguments as text"}[form]
-        turns = [user, answer, other, second]
         try:
-            self._template.render([system, *turns], [])
+            self._template.render([_SYSTEM, _ASKED, _ANSWERED, _ASKED_AGAIN, _ANSWERED_AGAIN], [])
         except SproutError:
             self._lacks.add("system")
-        ends = set()
-        for chat in (turns, [system, *turns], [user, calling, result, second, other, answer], _with_thoughts(turns)):
-            said = self.pieces(chat, [], lambda index: True)
-            text = "".join(part for part, trained in said if trained and isinstance(part, str))
-            lost = [message["content"] for message in chat if message["content"] not in _text(said)]
-            spoken = [message for message in chat if message["role"] == "assistant"]
-            thoughts = [message for message in spoken if "reasoning_content" in message]
-            if lost or not all(message["content"] in text for message in spoken) or text.count("r1") < len(thoughts):
-                raise SproutError("it leaves out what a message says")
-            opened = [part for part, trained in said if trained and isinstance(part, int)]
-            if chat is turns and len(opened) > len(spoken) + sum(
-                self._controls.get(tag, -1) in opened for tag in _TAGS
-            ):
-                raise SproutError("its prompt for an answer does not open the answer's turn")
-            ends |= {said[i][0] for i in range(len(said)) if said[i][1] and (i + 1 == len(said) or not said[i + 1][1])}
-        if len(ends) != 1:
-            raise SproutError("its turns of the assistant end in several ways")
-        return ends.pop()
+
+    def _ends_of_turns(self, chat: list[dict], is_plain: bool) -> set[str | int]:
+        """What the assistant's turns of a conversation end with. Raises `SproutError` where one is not found whole.
+
+        is_plain: whether it has neither thoughts nor calls, so that its turns hold no control token but their ends.
+        """
+        said = self.pieces(chat, [], lambda index: True)
+        text = "".join(part for part, trained in said if trained and isinstance(part, str))
+        lost = [message["content"] for message in chat if message["content"] not in _text(said)]
+        spoken = [message for message in chat if message["role"] == "assistant"]
+        thoughts = [message for message in spoken if "reasoning_content" in message]
+        if lost or not all(message["content"] in text for message in spoken) or text.count("r1") < len(thoughts):
+            raise SproutError("it leaves out what a message says")
+        controls = [part for part, trained in said if trained and isinstance(part, int)]
+        tags = sum(self._controls.get(tag, -1) in controls for tag in _TAGS)  # of an empty thought
+        if is_plain and len(controls) > len(spoken) + tags:
+            raise SproutError("its prompt for an answer does not open the answer's turn")
+        following = [*said[1:], ("", False)]
+        return {part for (part, trained), (_, goes_on) in zip(said, following, strict=True) if trained and not goes_on}
 
     def _writes(self, chat: list[dict], tools: list[dict], words: list[str]) -> bool:
         """Whether the template writes a conversation with these words in it."""
@@ -206,7 +229,8 @@ class OwnRendering:
     def _form(self, chat: list[dict], call: dict) -> Callable | None:
         """What brings the arguments of `call`, in turn 1 of `chat`, into the form that the template takes: an object or
         a text of JSON, OpenAI's form; None where it takes both alike."""
-        text, by_object = json.dumps(call["arguments"]), self._template.render(chat, [])
+        text = json.dumps(call["arguments"])
+        by_object = self._template.render(chat, [])
         as_text = chat[1] | {"tool_calls": [call | {"arguments": text}]}
         try:
             by_text = self._template.render([chat[0], as_text, *chat[2:]], [])

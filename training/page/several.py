@@ -159,39 +159,63 @@ def _apart_from_seed(left: Left, flag: str) -> str:
 def sentences(runs: list[Left], name: str) -> list[str]:
     """What the ends of the runs say, and what they do not."""
     finished = [left for left in runs if left.steps[1] is None or left.steps[0] >= left.steps[1]]
-    said = [f"{left.label} has not come to its end and is not compared." for left in runs if left not in finished]
-    held_out = all(left.series(f"val_{name}")[1] for left in finished)
-    by_seed: dict[str, dict[str, list[float]]] = {}
-    for group in settings_of(finished):
-        for left in group:
-            if (end := end_of(left, name)) is not None:
-                seed = in_words(left.flags.get("seed", left.label))
-                by_seed.setdefault(_called(group), {}).setdefault(seed, []).append(end)
+    by_seed = _ends_by_seed(finished, name)
     # Runs of one seed are not independent: they count as one, by their mean.
     ends = {called: [sum(each) / len(each) for each in seeds.values()] for called, seeds in by_seed.items()}
-    if not held_out and finished:
-        said.append(f"Not every run has validation: where there is none, the {name} of training stands for it.")
-    for flag in OF_THE_MEASURE:
-        if len({_apart_from_seed(left, flag) for left in finished}) > 1:
-            said.append(f"The runs differ in --{flag}: their {name} may be measured on other text, or in other tokens.")
-    spread = pooled_deviation(ends) if ends else None
+    said = [f"{left.label} has not come to its end and is not compared." for left in runs if left not in finished]
+    said += _of_the_measure(finished, name)
     for called, values in ends.items():
-        if len(values) > 1:
-            mean = sum(values) / len(values)
-            bounds = _bounds([end for each in by_seed[called].values() for end in each])
-            said.append(f"{called}: {len(values)} seeds, {name} {bounds}, mean {mean:.4f}.")
-        for seed, several in by_seed[called].items():
-            if len(several) > 1:
-                runs_of_it = f"{called}: seed {seed} was run {len(several)} times"
-                said.append(f"{runs_of_it}, {name} {_bounds(several)}; their mean counts as one seed.")
+        said += _of_a_setting(called, values, by_seed[called], name)
     for left in finished:
         if left.flags.get("allow_changed"):
             said.append(f"{left.label} was changed on the way (--allow_changed) and is a setting of its own.")
-    if spread is None and ends:
+    if ends and pooled_deviation(ends) is None:
         said.append(
             "Every setting was trained with one seed. One seed says nothing about how much of a difference is chance:"
             " train each setting again with --seed 1 and --seed 2, and look again."
         )
+    return said + _of_pairs(ends, name)
+
+
+def _ends_by_seed(finished: list[Left], name: str) -> dict[str, dict[str, list[float]]]:
+    """Where the runs ended, by setting and by seed."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for group in settings_of(finished):
+        for left in group:
+            if (end := end_of(left, name)) is not None:
+                seed = in_words(left.flags.get("seed", left.label))
+                found.setdefault(_called(group), {}).setdefault(seed, []).append(end)
+    return found
+
+
+def _of_the_measure(finished: list[Left], name: str) -> list[str]:
+    """Why the ends of the runs may not measure the same."""
+    said = []
+    if finished and not all(left.series(f"val_{name}")[1] for left in finished):
+        said.append(f"Not every run has validation: where there is none, the {name} of training stands for it.")
+    for flag in OF_THE_MEASURE:
+        if len({_apart_from_seed(left, flag) for left in finished}) > 1:
+            said.append(f"The runs differ in --{flag}: their {name} may be measured on other text, or in other tokens.")
+    return said
+
+
+def _of_a_setting(called: str, values: list[float], by_seed: dict[str, list[float]], name: str) -> list[str]:
+    """What its seeds say. values: an end for each seed."""
+    said = []
+    if len(values) > 1:
+        mean = sum(values) / len(values)
+        bounds = _bounds([end for each in by_seed.values() for end in each])
+        said.append(f"{called}: {len(values)} seeds, {name} {bounds}, mean {mean:.4f}.")
+    for seed, several in by_seed.items():
+        if len(several) > 1:
+            runs_of_it = f"{called}: seed {seed} was run {len(several)} times"
+            said.append(f"{runs_of_it}, {name} {_bounds(several)}; their mean counts as one seed.")
+    return said
+
+
+def _of_pairs(ends: dict[str, list[float]], name: str) -> list[str]:
+    """For every two settings whether they differ by more than chance."""
+    said = []
     pairs = list(combinations(ends, 2))
     for first, second in pairs[:MOST_PAIRS]:
         found = compare(ends, first, second)

@@ -78,54 +78,33 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
 
     Of a run that learns from rewards the large panel is the reward: its loss says nothing.
     """
+    found = {name for line in lines for name, value in line.items() if value is not None}
+    drawn = _to_be_drawn(found)
+    if not drawn:
+        return
     import matplotlib  # here: it takes a second to import
 
     matplotlib.use("Agg")
     from matplotlib import pyplot, ticker
 
-    found = {name for line in lines for name, value in line.items() if value is not None}
-    besides = [name for name in BESIDES if {name, f"val_{name}"} & found]
-    drawn = [*besides[:2], "loss", "lr"] if besides[:1] == ["reward"] else ["loss", *besides[:2], "lr"]
-    if drawn[0] not in found:
-        return
-    drawn = [name for name in drawn if {name, f"val_{name}"} & found or name == "lr"]  # a critic's warm-up has no loss
-    final, heights = "", (4, *[1] * (len(drawn) - 1))
+    heights = (4, *[1] * (len(drawn) - 1))
     figure, panels = pyplot.subplots(
         len(drawn), 1, figsize=(8, 2 + sum(heights)), sharex=True, height_ratios=heights, layout="constrained"
     )
-    for name, panel in zip(drawn, panels):
-        for key, color, kind in ((name, "tab:blue", "training"), (f"val_{name}", "tab:orange", "validation")):
-            points = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
-            if not points:
-                continue
-            steps, values = zip(*points)
-            if kind == "validation":
-                panel.plot(steps, values, "o-", color=color, markersize=4, label="validation")
-            elif name == "lr":
-                panel.plot(steps, values, color="tab:green")
-                panel.set_ylim(bottom=0)  # else a rate that stays the same looks as if it were measured in millionths
-            else:
-                panel.plot(steps, values, color=color, alpha=0.35, linewidth=0.8, label="training, each step")
-                look = {"color": color, "marker": "." if len(steps) == 1 else None}  # a line has two points
-                panel.plot(steps, trend(values), label="training, smoothed", **look)
-                held_out = [line[f"val_{name}"] for line in lines if line.get(f"val_{name}") is not None]
-                hidden = show_within(panel, steps, values, held_out)
-                panel.text(0.5, 0.98, hidden, transform=panel.transAxes, ha="center", va="top", fontsize=8)
-            final = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}" if name == drawn[0] else final
-        panel.set(ylabel=name.split("/")[-1])
-        panel.grid(alpha=0.3)
-    judged = {"rewards/chosen", "mean_reward", "reward"} & found  # a loss per answer
+    final, *_ = [_draw_panel(panel, name, lines) for name, panel in zip(drawn, panels)]
+    large = panels[0]
     if lost := [line["step"] for line in lines if line.get("skipped") == "non-finite"]:  # overflows are normal
-        look = {"color": "tab:red", "transform": panels[0].get_xaxis_transform()}  # shares of the height
-        panels[0].vlines(lost, 0, 0.03, label="skipped: not finite", **look)
-    panels[0].set_title("\n".join(textwrap.wrap(f"{title}: {final}", TITLE_WIDTH)).replace("$", r"\$"))
+        look = {"color": "tab:red", "transform": large.get_xaxis_transform()}  # shares of the height
+        large.vlines(lost, 0, 0.03, label="skipped: not finite", **look)
+    large.set_title("\n".join(textwrap.wrap(f"{title}: {final}", TITLE_WIDTH)).replace("$", r"\$"))
     if not title.isascii():
         from training.report.fonts import fonts  # most runs do not load it
 
-        panels[0].title.set_fontfamily(fonts(title))
-    if drawn[0] == "loss" and not judged:
-        panels[0].set_ylabel("loss (nats per token)")
-    panels[0].legend()
+        large.title.set_fontfamily(fonts(title))
+    is_per_answer = {"rewards/chosen", "mean_reward", "reward"} & found
+    if drawn[0] == "loss" and not is_per_answer:
+        large.set_ylabel("loss (nats per token)")
+    large.legend()
     panels[-1].set(xlabel="step", ylabel="learning rate")
     panels[-1].xaxis.set_major_locator(ticker.MaxNLocator(steps=[1, 2, 5, 10], integer=True))  # there is no step 2.5
     panels[-1].xaxis.set_major_formatter("{x:,.0f}")
@@ -135,3 +114,39 @@ def draw_loss_curve(lines: list[dict], path: str | Path, title: str) -> None:
             write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
         finally:
             pyplot.close(figure)
+
+
+def _to_be_drawn(found: set[str]) -> list[str]:
+    """What has a panel, the large one first; nothing where the run has nothing to show in that."""
+    besides = [name for name in BESIDES if {name, f"val_{name}"} & found][:2]
+    drawn = [*besides, "loss"] if besides[:1] == ["reward"] else ["loss", *besides]
+    if drawn[0] not in found:
+        return []
+    drawn = [name for name in drawn if {name, f"val_{name}"} & found]  # a critic's warm-up has no loss
+    return [*drawn, "lr"]
+
+
+def _draw_panel(panel, name: str, lines: list[dict]) -> str:
+    """Draws one metric of training and of validation; says in words where the last of the two ends."""
+    end = ""
+    for key, color, kind in ((name, "tab:blue", "training"), (f"val_{name}", "tab:orange", "validation")):
+        points = [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+        if not points:
+            continue
+        steps, values = zip(*points)
+        if kind == "validation":
+            panel.plot(steps, values, "o-", color=color, markersize=4, label="validation")
+        elif name == "lr":
+            panel.plot(steps, values, color="tab:green")
+            panel.set_ylim(bottom=0)  # else a rate that stays the same looks as if it were measured in millionths
+        else:
+            panel.plot(steps, values, color=color, alpha=0.35, linewidth=0.8, label="training, each step")
+            look = {"color": color, "marker": "." if len(steps) == 1 else None}  # a line has two points
+            panel.plot(steps, trend(values), label="training, smoothed", **look)
+            held_out = [line[f"val_{name}"] for line in lines if line.get(f"val_{name}") is not None]
+            hidden = show_within(panel, steps, values, held_out)
+            panel.text(0.5, 0.98, hidden, transform=panel.transAxes, ha="center", va="top", fontsize=8)
+        end = f"{kind} {values[-1]:.3f} at step {steps[-1]:,}"
+    panel.set(ylabel=name.split("/")[-1])
+    panel.grid(alpha=0.3)
+    return end
