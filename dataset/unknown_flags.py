@@ -241,7 +241,8 @@ def in_our_names(words: Sequence[str], flags: Sequence[str]) -> list[str]:
         name, equals, value = word.partition("=")
         name = _spelling(name)
         followed = bool(equals) or (bool(left) and not left[0].startswith("--"))
-        value = value if equals else left[0] if followed else ""
+        if followed and not equals:
+            value = left[0]
         read = VALUES.get(name, {}).get(value) if name not in flags else None
         if read is None and name not in flags and followed and SAME.get(name) in flags:
             read = f"{SAME[name]} {value}"

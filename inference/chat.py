@@ -22,7 +22,9 @@ class Chat:
     def __init__(
         self, renderer, positions: int, max_new_tokens: int, system: str | None = None, tools: Sequence[dict] = ()
     ):
-        self.renderer, self.positions, self._tools = renderer, positions, list(tools)
+        self.renderer = renderer
+        self.positions = positions
+        self._tools = list(tools)
         self.context = positions - min(max_new_tokens, positions // 2)
         self._system = [] if system is None else [{"role": "system", "content": system}]
         self._turns: list[dict] = []

@@ -27,7 +27,8 @@ _COMMAND = re.compile(rf"(?:/|[／、](?={_WHOLE}))([a-z][\w-]*|\?)(?:\s+(.*))?"
 
 def continue_text(writer: Writer, tokenizer: Tokenizer, beginning: str, texts: Texts | None = None) -> None:
     """Shows a text and its continuation as it comes, and adds them to `texts`; it begins a document."""
-    screen, written = Screen(), beginning
+    screen = Screen()
+    written = beginning
     screen.show(beginning)
     try:
         for piece in writer.write([tokenizer.bos_id, *tokenizer.encode(beginning)], goes_on=True):
@@ -87,11 +88,15 @@ def show_turn(
 ) -> Shown:
     """Shows what the network writes, as it comes. visible: what to show of what is said so far, of a whole turn or not;
     it begins with what it was before."""
-    screen, parts, turn, shown = Screen(), ThoughtStream(), Shown(), 0
+    screen = Screen()
+    parts = ThoughtStream()
+    turn = Shown()
+    shown = 0  # characters of what is visible
 
     def show(new_thought: str, new_words: str, whole: bool = False) -> None:
         nonlocal shown
-        turn.thought, turn.said = turn.thought + new_thought, turn.said + new_words
+        turn.thought += new_thought
+        turn.said += new_words
         if show_thought:
             screen.show(new_thought, thought=True)
         words = visible(turn.said, whole)

@@ -44,7 +44,7 @@ def evaluate_file(
 
     Raises `SproutError` for a file or line that cannot be used, and for a loss that is not finite.
     """
-    model, positions = loaded.model, positions_read(loaded.model.config, max_seq_len)
+    positions = positions_read(loaded.model.config, max_seq_len)
     length = max_seq_len or min(ROW_LENGTHS[kind.name], positions)
     if device.device.type == "cpu":
         reuse_freed_memory()
@@ -54,7 +54,7 @@ def evaluate_file(
     else:
         counts = {"conversations": 0, "cut": 0, "left_out": 0}
         batches = chat_rows(path, kind, ChatRenderer(loaded.tokenizer), length, batch_size, counts)
-    found = evaluate(model, batches, device=device.device, autocast=device.autocast)
+    found = evaluate(loaded.model, batches, device=device.device, autocast=device.autocast)
     if not math.isfinite(found.nats):
         raise SproutError(f"the loss on {path} is not a number: {loaded.source} is damaged or diverged")
     if kind.name == "text":
@@ -155,7 +155,8 @@ def right_padded(rows: Sequence[Sequence[int]], pad_id: int) -> Batch:
 def shared_out(rows: list, length_of, batch_size: int | None) -> Iterator[tuple[list, float]]:
     """The rows in batches, shortest first, each with the share of all tokens that are dealt with after it."""
     rows = sorted(rows, key=length_of)
-    total, start, tokens = sum(map(length_of, rows)), 0, 0
+    total = sum(map(length_of, rows))
+    start = tokens = 0
     while start < len(rows):
         if batch_size:
             end = min(start + batch_size, len(rows))

@@ -22,10 +22,12 @@ from model.json_text import json_text
 class GrowingFile:
     """JSON lines at `path`, a context; without an exception its progress is removed, since the run has ended.
 
-    identity: what a run that goes on must find as it was, by the words that messages use. resume: whether to go on;
-    where there is nothing to go on with, a run begins. flag: the one that names `path`. replaces: a run that begins
-    takes the place of one that did not end. After an exception both files stay, unless they say nothing, and how to go
-    on is said, where the same command can: not after a `UsageError`, nor if the files are damaged.
+    identity: what a run that goes on must find as it was, by the words that messages use.
+    resume: whether to go on; where there is nothing to go on with, a run begins.
+    flag: the one that names `path`. replaces: a run that begins takes the place of one that did not end.
+
+    After an exception both files stay, unless they say nothing, and how to go on is said, where the same command can:
+    not after a `UsageError`, nor if the files are damaged.
 
     Attributes: `done`, the inputs that earlier parts dealt with; `counts`, what became of them; `records` in the file.
     Raises `UsageError` for a file that is there and not gone on with, and for another identity; `SproutError` for files
@@ -33,8 +35,13 @@ class GrowingFile:
     """
 
     def __init__(self, path: str, identity: dict, resume: bool, flag: str = "--save_file", replaces: bool = False):
-        self.path, self._progress, self._identity, self._flag = Path(path), progress_of(path), identity, flag
-        self.done, self.records, self.counts = 0, 0, Counter()
+        self.path = Path(path)
+        self.done = 0
+        self.records = 0
+        self.counts = Counter()
+        self._progress = progress_of(path)
+        self._identity = identity
+        self._flag = flag
         self._is_damaged = False
         self.path.parent.mkdir(parents=True, exist_ok=True)
         sweep_temporaries(self.path.parent)
@@ -107,13 +114,16 @@ class GrowingFile:
         Raises `SproutError` if the disk is full or cannot be written.
         """
         self._write("".join(json_text(record) + "\n" for record in records).encode("utf-8"))
-        self.done, self.records, self.counts = self.done + inputs, self.records + len(records), self.counts + counts
+        self.done += inputs
+        self.records += len(records)
+        self.counts = self.counts + counts
         os.fsync(self._file.fileno())
         self._note(self._file.tell())
 
     def forget(self) -> None:
         """Drops all records, since a result that has them is written: both files are removed at the end."""
-        self.done, self.records, self.counts = 0, 0, Counter()
+        self.done = self.records = 0
+        self.counts = Counter()
         self._note(0)
         self._file.truncate(0)
 

@@ -201,13 +201,17 @@ def _chinese_whole(text: str) -> int | None:
         before, found, after = text.rpartition(name)
         if found:
             high = _chinese_whole(before)
-            low = _DIGITS[after] * lower if after in _DIGITS else _chinese_whole(after) if after else 0  # 一万二
+            if after in _DIGITS:  # 一万二 is 12000
+                low = _DIGITS[after] * lower
+            else:
+                low = _chinese_whole(after) if after else 0
             return None if high is None or low is None or low >= scale else high * scale + low
     found = _SECTION.fullmatch(text)
     if not text or not found:
         return None
     thousands, hundreds, tens, ones = found.groups()
     value = 1000 * _DIGITS.get(thousands, 0) + 100 * _DIGITS.get(hundreds, 0)
-    value += 10 * (_DIGITS[tens] if tens else 1) if tens is not None else 0
+    if tens is not None:
+        value += 10 * (_DIGITS[tens] if tens else 1)
     short = {"千": 100, "百": 10}.get(text[-2:-1], 1) if ones else 1  # 一百五 is 150
     return value + short * _DIGITS.get(ones, 0)

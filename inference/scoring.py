@@ -68,7 +68,8 @@ def score_ids(
     if model.skips_padding:
         every = [ids[:-1] if len(ids) > 1 and ids[-1] == pad_id else ids for ids in every]
     was_training = model.training
-    total, scored = sum(len(every[i]) for i in fitting), 0
+    total = sum(len(every[i]) for i in fitting)
+    scored = 0
     model.eval()
     for start in range(0, len(fitting), batch_size):
         few = fitting[start : start + batch_size]
@@ -189,7 +190,8 @@ class Agreement:
 
     def figures(self) -> dict[str, float | int]:
         """Means and counts by name; counts alone if no record fitted."""
-        n, counts = self.count, {SCORED_KINDS[self.kind]: self.count, "left_out": self.left_out}
+        n = self.count
+        counts = {SCORED_KINDS[self.kind]: n, "left_out": self.left_out}
         if n == 0:
             return counts
         found = {}

@@ -46,8 +46,12 @@ class Writer:
         max_new_tokens: int = 256,
         seed: int | None = None,
     ):
-        self._model, self._tokenizer, self._device = model, tokenizer, device.device
-        self._end_ids, self._sampling, self._max_new_tokens = end_ids, sampling, max_new_tokens
+        self._model = model
+        self._tokenizer = tokenizer
+        self._device = device.device
+        self._end_ids = end_ids
+        self._sampling = sampling
+        self._max_new_tokens = max_new_tokens
         self._seed = seed
         self._precision = ready_to_generate(model, device, dtype)
 
@@ -60,7 +64,9 @@ class Writer:
         something that is not a number.
         """
         decode = decode_behind(self._tokenizer, prompt) if goes_on else self._tokenizer.decode
-        text, count, started = TextStream(decode), 0, time.perf_counter()
+        text = TextStream(decode)
+        count = 0
+        started = time.perf_counter()
         tokens = new_tokens(
             self._model,
             [prompt],

@@ -6,7 +6,8 @@ from model.transformer import Transformer
 
 def config_from_dict(values: dict) -> TransformerConfig:
     """The configuration that `to_dict` made these values of. Raises `UsageError` as `TransformerConfig` does."""
-    kind, Config = values.get("model_type"), TransformerConfig
+    kind = values.get("model_type")
+    Config = TransformerConfig
     if kind == "gpt2":
         from model.gpt2 import GPT2Config as Config
     elif kind == "qwen3_moe":

@@ -32,7 +32,8 @@ def recomputed(network: nn.Module, layer: nn.Module, *inputs) -> Tensor:
     """
     contexts = noop_context_fn
     if network.recomputes_layers == CHEAP:
-        rank, has_experts = network.lora.rank if network.lora else 0, hasattr(network.config, "num_experts")
+        rank = network.lora.rank if network.lora else 0
+        has_experts = hasattr(network.config, "num_experts")
         contexts = partial(_contexts, rank, has_experts)
     return checkpoint(layer, *inputs, use_reentrant=False, context_fn=contexts)
 
@@ -118,7 +119,8 @@ class _OfOperations(TorchDispatchMode):
         self._answer, self._rank = answer, rank
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        compute, name = partial(function, *args, **(kwargs or {})), function.overloadpacket.__name__
+        compute = partial(function, *args, **(kwargs or {}))
+        name = function.overloadpacket.__name__
         expensive = name.startswith("_scaled_dot_product")
         if name in PRODUCTS:
             expensive = args[PRODUCTS[name]].shape[-1] > self._rank

@@ -252,7 +252,10 @@ class ExampleEncoder:
     """From documents of conversations to what an `ExampleWriter` takes, as `texts.TextEncoder` does."""
 
     def __init__(self, tokenizer, kind: RecordKind, label: str | None, by_prompt: bool = False):
-        self.tokenizer, self.kind, self._label, self._by_prompt = tokenizer, kind, label, by_prompt
+        self.tokenizer = tokenizer
+        self.kind = kind
+        self._label = label
+        self._by_prompt = by_prompt
         self._renderer = ChatRenderer(tokenizer)
         self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
         template = hashlib.sha256(unmarked(CHAT_TEMPLATE).encode("utf-8")).hexdigest()

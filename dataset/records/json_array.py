@@ -182,8 +182,10 @@ class _Text:
 
     def __init__(self, file, before: bytes = b""):
         """before: what was read of the file already."""
-        self._file, self._decoder = file, codecs.getincrementaldecoder("utf-8-sig")()
-        self._text, self.is_over = self._decoder.decode(before), False
+        self._file = file
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self._text = self._decoder.decode(before)
+        self.is_over = False
         self._at = 0  # up to where the text is read: what is behind it is not copied for each element
         self.twice: KeyTwice | None = None  # of the value that was read last
         self._json = json.JSONDecoder(parse_constant=_refuse, object_pairs_hook=self._object)

@@ -1,5 +1,7 @@
 """Reads the fields of a record of a benchmark, none of which is trusted."""
 
+import math
+
 from dataset.records.formats import BadRecord, clean_string
 
 LETTERS = "ABCD"
@@ -27,7 +29,10 @@ def place_of(fields: dict, key: str, count: int) -> int:
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 99:  # int takes thousands at most
         value = int(value)
     if isinstance(value, float):  # a column of a table with gaps, which are NaN or null in it
-        value = None if value != value else int(value) if value.is_integer() else value
+        if math.isnan(value):
+            value = None
+        elif value.is_integer():
+            value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
         withheld = value in NO_ANSWER
         why = "is withheld" if withheld else f"is none of 0 to {count - 1}"

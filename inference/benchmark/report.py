@@ -41,7 +41,8 @@ def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], se
 
     seen: the numbers of the entries that stand in training data; None: nobody asked.
     """
-    items, shots = [], max(entry.shots for entry in task.entries)
+    shots = max(entry.shots for entry in task.entries)
+    items = []
     for number, (entry, outcome) in enumerate(zip(task.entries, outcomes, strict=True)):
         one = {"file": entry.path, "line": entry.line}
         if entry.subject is not None:

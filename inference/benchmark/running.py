@@ -58,7 +58,8 @@ def run_task(
     requests = _requests(task, tokenizer, settings) if requests is None else requests
     found = _likelihoods(model, requests, settings, show)
     cut = [len(one.context) + len(one.continuation) > settings.positions + 1 for one in requests]
-    outcomes, end = [], 0
+    outcomes = []
+    end = 0
     for entry in task.entries:
         start, end = end, end + len(entry.item.choices)
         outcomes.append(Outcome(tuple(found[start:end]), cut=any(cut[start:end])))
@@ -141,7 +142,8 @@ def _score_passages(task: Task, model, tokenizer, settings: Settings, show: Call
     The last window, which is short, is read after as many tokens as the network sees beside it, as in lm-eval.
     """
     encoded = tokenizer.encode_batch([entry.item.answer for entry in task.entries])
-    requests, owners, size = [], [], settings.positions
+    requests, owners = [], []
+    size = settings.positions
     for number, ids in enumerate(encoded):
         ids = (tokenizer.bos_id, *ids)
         for start in range(0, len(ids) - 1, size):

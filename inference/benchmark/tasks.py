@@ -116,7 +116,8 @@ def _refuse_overlap(paths: Sequence[str], shots_paths: Sequence[str]) -> None:
 
 def _read(path: str, limit: int | None = None) -> tuple[Layout, list[Record]]:
     """The layout that the first record of a file reveals, and its records."""
-    layout, records = None, []
+    layout = None
+    records = []
     for record in read_records(path):
         if isinstance(record, BadLine):
             raise SproutError(f"{record}: correct it, or remove the line")

@@ -20,7 +20,8 @@ class Decoded:
     retried = 0
 
     def __init__(self, loaded: Loaded, device: Device, dtype: str, slots: int):
-        self._model, self._slots = loaded.model, slots
+        self._model = loaded.model
+        self._slots = slots
         self._renderer = ChatRenderer(loaded.tokenizer)
         self._end_ids = loaded.tokenizer.end_ids | self._renderer.end_ids
         self._precision = ready_to_generate(loaded.model, device, dtype)

@@ -56,16 +56,24 @@ class Endpoint:
             raise UsageError("--endpoint is the address of a server, such as http://127.0.0.1:8998/v1")
         if api_key is not None and (not api_key.isascii() or not api_key.isprintable() or not api_key.strip()):
             raise UsageError("the API key in the environment is not made of plain letters and digits: set it anew")
-        self._http, self.address, self.model = httpx, address.rstrip("/"), model
-        self._in_flight, self._timeout, self._retries, self._pause = in_flight, timeout, retries, pause
+        self.address = address.rstrip("/")
+        self.model = model
+        self.retried = 0
+        self._http = httpx
+        self._in_flight = in_flight
+        self._timeout = timeout
+        self._retries = retries
+        self._pause = pause
         headers = {"Authorization": f"Bearer {api_key.strip()}"} if api_key else {}
         limits = httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
         try:
             self._client = httpx.Client(headers=headers, limits=limits, timeout=timeout)
         except (ValueError, ImportError) as error:  # a proxy of the environment that cannot be used
             raise SproutError("the proxy that the environment names cannot be used: unset it") from error
-        self._ends, self._lock, self.retried = threading.Event(), threading.Lock(), 0
-        self._accepted, self._refused = False, 0
+        self._ends = threading.Event()
+        self._lock = threading.Lock()
+        self._accepted = False  # whether any request has had a usable reply
+        self._refused = 0
 
     def replies(self, requests: Sequence[Request]) -> Iterator[tuple[int, Reply]]:
         """Raises `SproutError` when a request fails for good, `KeyboardInterrupt` at Ctrl-C: in both cases after the

@@ -62,13 +62,18 @@ class Growing:
     def __init__(
         self, model: Model, journal: Journal, seeds: Sequence[str], settings: Settings, note: Callable[[], None]
     ):
-        self._model, self._journal, self._seeds, self._set, self._note = model, journal, seeds, settings, note
+        self._model = model
+        self._journal = journal
+        self._seeds = seeds
+        self._set = settings
+        self._note = note
         self._language = "zh" if settings.languages == {"zh"} else "en"
         self._kept: list[_Kept] = []
         self._similar = Similar(settings.novelty)
         for seed in seeds:
             self._similar.add(seed)
-        self.counts, self.barren = Counts(), False
+        self.counts = Counts()
+        self.barren = False
 
     def records(self) -> Iterator[dict]:
         """Records without end; or until `MOST_BARREN` rounds in a row gave none, which sets `barren`."""
@@ -155,7 +160,9 @@ class Progress:
     """Says every few seconds how many records there are, what was asked, and the time left."""
 
     def __init__(self, say: Callable[[str], None], wanted: int, every: float = 10.0):
-        self._say, self._wanted, self._every = say, wanted, every
+        self._say = say
+        self._wanted = wanted
+        self._every = every
         self._begun = self._said = time.monotonic()
         self._known: int | None = None  # records that the journal gave
 

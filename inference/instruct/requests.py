@@ -67,7 +67,8 @@ class Journal:
         """Raises `UsageError` for a file with replies without `resume`, and for settings that are not those of it."""
         self._replies: dict[str, Reply] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._file = path, open(path, "a+b", buffering=0)  # a buffer would fail once more when it is closed
+        self._path = path
+        self._file = open(path, "a+b", buffering=0)  # a buffer would fail once more when it is closed
         if not take(self._file.fileno(), path):
             raise SproutError(f"another run writes {path}: wait for it, or choose another --save_file")
         self._file.seek(0)

@@ -32,7 +32,8 @@ def answer_all_with_tools(
 
     max_new_tokens: of a turn. The others are those of `inference.exact_match.answer_all`.
     """
-    episodes, greedy = [], replace(GREEDY, vocabulary=vocabulary)
+    episodes = []
+    greedy = replace(GREEDY, vocabulary=vocabulary)
     with precision():
         for start in range(0, len(questions), batch_size):
             prompts = [question.prompt for question in questions[start : start + batch_size]]

@@ -23,7 +23,8 @@ def answer_with_tools(
     The conversation keeps the calls and results of an answer with it. A call that is not answered any more, for want of
     turns or of room, is left out.
     """
-    renderer, calls = chat.renderer, []
+    renderer = chat.renderer
+    calls = []
     results = ResultTurns(renderer)
     ids = ask(chat, question)
     for turns in range(1, MAX_TURNS + 1):

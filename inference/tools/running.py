@@ -40,7 +40,9 @@ class Worker:
     def __init__(self, sources: Sequence[str], seconds: float, characters: int):
         settings = {"start_seconds": START_SECONDS, "call_seconds": seconds, "characters": characters}
         self._command = [*_COMMAND, json.dumps({"sources": list(sources)} | settings)]
-        self._seconds, self._lock, self._process = seconds, threading.Lock(), None
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen | None = None
         self.schemas: list[dict] = self._start()
 
     def call(self, name: str, arguments: dict) -> tuple[str, bool]:

@@ -111,7 +111,8 @@ def converse(
             settings = {"sampling": sampling, "eos_ids": renderer.end_ids, "generator": generator, "stop": stop}
             turns = generate_batch(model, [episode.ids for episode in batch], max_new_tokens=most, **settings)
             for episode, turn in zip(batch, turns, strict=True):
-                episode.last, episode.turns = len(episode.ids), episode.turns + bool(turn)
+                episode.last = len(episode.ids)
+                episode.turns += bool(turn)
                 episode.add(turn[: limit - len(episode.ids)], action=True)
         going_on = [one for one in going_on if _goes_on(one, renderer, toolbox, results, max_turns, limit, stop)]
     return episodes

@@ -23,7 +23,8 @@ SPARE_SECONDS = 1.0  # the parent stops a call first; this is for when there is 
 def main(sources: list[str], start_seconds: float, call_seconds: float, characters: int) -> None:
     """Serves calls until the input ends. characters: how long a result may be; the rest is cut."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
-    calls, answers, own = *_own_pipes(), os.getpid()
+    calls, answers = _own_pipes()
+    own = os.getpid()
     nowhere = open(os.devnull, "w")
 
     def answer(value: dict) -> None:

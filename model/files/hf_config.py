@@ -126,7 +126,8 @@ def config_from_hf(values: dict, tokenizer: Tokenizer, folder: str | Path) -> Tr
     _refuse_others(values, refuse)
     kind = values["model_type"]
     theta, scaling = _rope_from_hf(values, refuse, folder)
-    Config, sizes = TransformerConfig, {}
+    Config = TransformerConfig
+    sizes = {}
     if kind == "qwen3_moe":
         from model.files.experts import sizes_of_experts
 

@@ -87,7 +87,8 @@ def _as_stored(model: torch.nn.Module, tokenizer: Tokenizer, dtype: torch.dtype 
     ours = {name: tensor for name, tensor in plain_state_dict(model).items() if ".lora_" not in name}
     weights = ours if dtype is None else {name: tensor.to(dtype) for name, tensor in ours.items()}
     refuse_not_finite(ours, weights)
-    config, dtype = unwrapped(model).config, weights[EMBEDDING].dtype
+    config = unwrapped(model).config
+    dtype = weights[EMBEDDING].dtype
     if config.model_type == "gpt2":
         from model.files.gpt2 import hf_config_of_gpt2, weights_to_hf  # no other network needs it
 

@@ -115,13 +115,15 @@ def load_reward_adapters(
     of_network = {name: tensor for name, tensor in adapters.weights.items() if name != SCORE}
     attach_lora(loaded.model, adapters.lora, of_network, adapters.source, tokenizer_path=adapters.tokenizer_path)
     merge_lora(loaded.model)
-    model, head = RewardModel.of(loaded.model), adapters.weights[SCORE]
+    model = RewardModel.of(loaded.model)
+    head = adapters.weights[SCORE]
     shape = model.score.weight.shape
     if not isinstance(head, torch.Tensor) or not head.is_floating_point() or head.shape != shape:
         raise SproutError(f"{adapters.source} does not fit the network: {SCORE} is not a tensor of shape {list(shape)}")
     with torch.no_grad():
         model.score.weight.copy_(head)
-    tokenizer, dtype = loaded.tokenizer, loaded.stored_dtype
+    tokenizer = loaded.tokenizer
+    dtype = loaded.stored_dtype
     return Loaded(model.to(device), tokenizer, adapters.stage, adapters.facts, adapters.source, dtype)
 
 

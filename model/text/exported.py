@@ -113,7 +113,8 @@ def rebuilding_class(config: dict, tokenizer: Tokenizer, model_type: str) -> str
             return None
     if model_type == "mistral" or name in ("", "PreTrainedTokenizer", "TokenizersBackend"):
         return None
-    content, space = definition(tokenizer), config.get("add_prefix_space")
+    content = definition(tokenizer)
+    space = config.get("add_prefix_space")
     by_bytes = {"type": "ByteLevel", "add_prefix_space": bool(space)}
     words = {"type": "Split", "pattern": {"Regex": QWEN2_PATTERN}, "behavior": "Isolated", "invert": False}
     first = "never" if space is False else "always" if config.get("legacy") else "first"

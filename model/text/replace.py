@@ -44,7 +44,8 @@ def put_back(old: dict[Path, bytes], earlier: set[Path], new: set[Path]) -> None
     for path in new - old.keys():
         path.unlink(missing_ok=True)
     for path, content in old.items():
-        is_changed, kept = not holds(path, content), previous_path(path)
+        is_changed = not holds(path, content)
+        kept = previous_path(path)
         if holds(kept, content) and (is_changed or kept not in earlier):
             os.replace(kept, path)
         elif is_changed:

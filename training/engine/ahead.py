@@ -12,7 +12,8 @@ class Ahead:
     """
 
     def __init__(self, calls: Iterator[Callable], depth: int):
-        self._calls, self._depth = calls, depth
+        self._calls = calls
+        self._depth = depth
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead")
         self._made = deque()
 

@@ -96,7 +96,8 @@ class _OfOneLayer:
     """
 
     def __init__(self, tally: Tensor, pressure: Tensor):
-        self._tally, self._pressure = tally, pressure
+        self._tally = tally
+        self._pressure = pressure
         self._has_text: Tensor | None = None  # bool [N]
 
     def look(self, layer, arguments) -> None:

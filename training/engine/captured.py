@@ -47,8 +47,13 @@ class Passes:
     """
 
     def __init__(self, device, rows: int, compiles: bool, as_one: bool, generator: torch.Generator, say, record=record):
-        self.device, self._rows, self.say = device, rows, say
-        self.compiles, self.as_one, self.generator, self.record = compiles, as_one, generator, record
+        self.device = device
+        self._rows = rows
+        self.say = say
+        self.compiles = compiles
+        self.as_one = as_one
+        self.generator = generator
+        self.record = record
         self._recurring: dict[tuple, _Recurring] = {}  # by the function of the loss, and the shape of its batches
 
     def __call__(self, loss_of: Callable, batch, autocast: Callable, updater: Updater) -> list[Tensor]:
@@ -90,10 +95,14 @@ class _Recurring:
     """The passes of one loss: the first is only compiled, a later one that begins a step is recorded as well."""
 
     def __init__(self, owner: Passes, loss_of: Callable, autocast: Callable, updater: Updater):
-        self._owner, self._plain, self._autocast, self._updater = owner, loss_of, autocast, updater
+        self._owner = owner
+        self._plain = loss_of
+        self._autocast = autocast
+        self._updater = updater
         self._loss_of = torch.compile(loss_of, dynamic=False) if owner.as_one else loss_of
         self._around = contextlib.nullcontext  # the context of every pass
-        self._has_run, self._records = False, True
+        self._has_run = False
+        self._records = True
         self._replay: Callable[[], None] | None = None
         self._renewals = 0  # those of `cuda_graphs` when it was recorded; after another one it is recorded again
 
@@ -118,7 +127,8 @@ class _Recurring:
 
     def _first(self, batch) -> list[Tensor]:
         """Compiles. A compiler that is not there or fails costs speed, not the run."""
-        self._has_run, randomness = True, self._owner.generator.get_state()
+        self._has_run = True
+        randomness = self._owner.generator.get_state()
         try:
             found = self._unrecorded(batch)
             loss, norm = self._summary(found)
@@ -129,7 +139,8 @@ class _Recurring:
             raise
         except Exception as error:
             self._owner.say(f"warning: the network cannot be compiled ({reason_of(error)}); it trains without")
-            self._loss_of, self._around = self._plain, self._owner.uncompiled
+            self._loss_of = self._plain
+            self._around = self._owner.uncompiled
             self._forget()  # a backward pass compiles only when it runs, behind parts that have run
             self._owner.generator.set_state(randomness)
             return self._unrecorded(batch)
@@ -164,7 +175,8 @@ class _Recurring:
                 f"warning: a CUDA graph of the step computes loss and gradient norm {replayed} instead of {expected},"
                 " so the step runs without"
             )
-        self._records, replay = False, None
+        self._records = False
+        replay = None
         self.let_go()
         self._forget()
         generator.set_state(randomness)

@@ -60,7 +60,8 @@ class CompactMuon(Muon):
 
     def __init__(self, exact: Muon, masters, offload: bool):
         super().__init__(exact.param_groups, **exact.defaults, compute_dtype=exact.compute_dtype)
-        self._masters, self._offload = masters, offload
+        self._masters = masters
+        self._offload = offload
         self.at_once = 1 if self.param_groups[0]["params"][0].device.type == "cpu" else AT_ONCE_ON_A_GPU
 
     def _update(self, parameters, shape, group):
@@ -94,7 +95,8 @@ class CompactAdamW(torch.optim.Optimizer):
 
     def __init__(self, exact: torch.optim.AdamW, masters, offload: bool):
         super().__init__(exact.param_groups, exact.defaults)
-        self._masters, self._home = masters, "cpu" if offload else None
+        self._masters = masters
+        self._home = "cpu" if offload else None
 
     @torch.no_grad()
     def step(self, closure=None):

@@ -70,7 +70,8 @@ class Masters:
             self._names[name] = parameter
             if parameter in self._low:  # a tied head
                 continue
-            values, home = parameter.data.flatten(), "cpu" if offload else parameter.device
+            values = parameter.data.flatten()
+            home = "cpu" if offload else parameter.device
             low = torch.empty(parameter.numel(), dtype=torch.int16, device=home)
             self._low[parameter] = low.pin_memory() if home == "cpu" and parameter.is_cuda else low
             parameter.data = torch.empty_like(

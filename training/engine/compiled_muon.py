@@ -22,7 +22,8 @@ class CompiledArithmetic:
     """
 
     def __init__(self, plain, machine, backend: str = "inductor"):
-        self._plain, self._machine = plain, machine
+        self._plain = plain
+        self._machine = machine
         self._compiled = torch.compile(_update_matrices, dynamic=False, backend=backend)
         self._fails = False
 

@@ -166,7 +166,8 @@ def without_memory(error: Exception, plan, shards: bool = False) -> str:
 
 def not_saved(run, spoilt: str) -> SproutError:
     """The error of a run whose parameter `spoilt` is not finite."""
-    step, way = run.state.step, way_back(run.output)
+    step = run.state.step
+    way = way_back(run.output)
     error = SproutError(f"{spoilt} is not finite after step {step}, so nothing was saved: {way}")
     error.everywhere = True
     return error

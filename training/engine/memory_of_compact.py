@@ -16,9 +16,10 @@ def possibly_compact(footprint, model, args, choice: Device):
     """`footprint`, a `training.engine.memory.Footprint`, with what the flags say of its optimizers."""
     possible = choice.dtype == torch.bfloat16 and choice.device.type != "mps"
     possible = possible and not hasattr(model.config, "num_experts") and args.optimizer_memory is None
+    decided = args.optimizer_memory == "compact"
     return replace(
         footprint,
-        compact=True if args.optimizer_memory == "compact" else None if possible else False,
+        compact=None if possible else decided,
         adapters=adapters_of(model) is not None,
         offload=args.offload_states and choice.device.type != "cpu",
     )

@@ -104,7 +104,8 @@ class CudaFootprint(Footprint):
             kept += 8 * d + b * (5 if half else 2) * d + b * 4 * f
         if c.qk_norm:
             kept += 4 * (heads + c.num_key_value_heads)
-            kept += (q + k) * (b if self.compiled else 10 if half else 8)
+            eager = 10 if half else 8
+            kept += (q + k) * (b if self.compiled else eager)
         return kept if self.compiled else kept - self.unread
 
     def kept_weights(self) -> int:

@@ -26,7 +26,8 @@ def equip(machine, model, plan) -> None:
     # Checkpointing has to save and restore random numbers in the middle of a pass, and Python adds compact gradients.
     waits = waits_for_the_host(model.config, machine.device, machine.choice.dtype)
     if not plan.activation_checkpointing and plan.optimizer_memory == "exact" and not waits:
-        rows, generator = min(plan.batch_size, plan.rows_per_epoch), torch.cuda.default_generators[machine.device.index]
+        rows = min(plan.batch_size, plan.rows_per_epoch)
+        generator = torch.cuda.default_generators[machine.device.index]
         as_one = machine.compiles and model.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
         machine.passes = Passes(machine.device, rows, machine.compiles, as_one, generator, machine.say)
 
@@ -44,7 +45,8 @@ class Copies:
     """Copies batches to the GPU on a stream of their own, beside the computation."""
 
     def __init__(self, choice: Device):
-        self._choice, self._stream = choice, torch.cuda.Stream(choice.device)
+        self._choice = choice
+        self._stream = torch.cuda.Stream(choice.device)
 
     def __call__(self, batch) -> Callable:
         """Begins to copy; returns a function that returns the batch when the current stream may use it."""
@@ -68,7 +70,8 @@ class BatchesAhead:
     """The micro-batches of a process in the order of the steps, made by a thread a step before they are due."""
 
     def __init__(self, plan, copy: Callable):
-        self._plan, self._copy = plan, copy
+        self._plan = plan
+        self._copy = copy
         self._ahead: Ahead | None = None
         self._due = None  # what the thread goes on with: (rows, step)
 

@@ -69,11 +69,14 @@ class Shards:
     def __init__(self, args, machine):
         """Raises `UsageError` where flags do not go together."""
         refuse(args)
-        self.mode, self.machine = args.shard, machine
+        self.mode = args.shard
+        self.machine = machine
         self._networks: list[nn.Module] = []
         self._skeletons: dict[nn.Module, nn.Module] = {}
-        self._depth, self._mesh = 0, None
-        self._stand_in, self._facts = None, {}
+        self._depth = 0
+        self._mesh = None
+        self._stand_in = None
+        self._facts = {}
 
     # --- how a network is spread ---
 

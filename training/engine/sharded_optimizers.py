@@ -74,7 +74,8 @@ class ShardedMuon(Muon):
 
     def __init__(self, exact: Muon):
         super().__init__(exact.param_groups, **exact.defaults, compute_dtype=exact.compute_dtype)
-        self.state_bytes, self._stepped = 4 * distributed.world_size(), False
+        self.state_bytes = 4 * distributed.world_size()
+        self._stepped = False
 
     def _owner(self, index: int) -> int:
         return index % distributed.world_size()

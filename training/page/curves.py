@@ -59,7 +59,8 @@ def title_of(name: str) -> str:
 
 def _picture(left: Left, name: str, points: int) -> tuple[str, str]:
     figure, axes = new_figure(2.3, 4.6)
-    title, said = title_of(name), []
+    title = title_of(name)
+    said = []
     scale = 2**-30 if name == "time/memory" else 1.0
     steps, values = left.series(name)
     held_out = left.series(f"val_{name}")

@@ -219,11 +219,15 @@ def _samples(path: Path, missing: list[str]) -> list[dict]:
 def _questions(left: Left) -> list[dict]:
     """The results of `eval_model.py --answers --json` about the weight of this run, kept beside its logs or weight."""
     folder = left.folder.parent if left.folder.name == "logs" else left.folder.parent.parent
-    of_adapters, found = folder.name == ADAPTERS, []
+    of_adapters = folder.name == ADAPTERS
+    found = []
     places = [left.folder, folder, *([folder.parent] if of_adapters else [])]
     for path in sorted(path for place in places for path in place.glob("*.json")):
-        result = _result(path)
-        name = result and (result.get("lora") if of_adapters else None if "lora" in result else result["weight"])
+        result = _result(path) or {}
+        if of_adapters:
+            name = result.get("lora")
+        else:
+            name = None if "lora" in result else result.get("weight")
         if isinstance(name, str) and left.name in (Path(name).stem, f"{name}_{left.name.rpartition('_')[2]}"):
             found.append({"path": path, **result})
     return found

@@ -85,9 +85,16 @@ class ActorCritic:
     """
 
     def __init__(self, run, policy, critic, reference, reward_model: ModelReward, renderer, watched=()):
-        self.args, self.machine, self.state = run.args, run.machine, run.state
-        self.policy, self.critic, self.reference, self.reward_model = policy, critic, reference, reward_model
-        self.tokenizer, self.watched, self.columns = renderer.tokenizer, watched, None
+        self.args = run.args
+        self.machine = run.machine
+        self.state = run.state
+        self.policy = policy
+        self.critic = critic
+        self.reference = reference
+        self.reward_model = reward_model
+        self.tokenizer = renderer.tokenizer
+        self.watched = watched
+        self.columns = None
         self.names = ["score", *(reward.name for reward in watched)]
         self.rollouts = Rollouts(run, policy, renderer)
         self.mean = reward_model.spread.mean / reward_model.spread.deviation if reward_model.spread else 0.0
@@ -115,7 +122,8 @@ class ActorCritic:
         return step.keep("answers", lambda: self._sample(step, rows))
 
     def _sample(self, step, rows) -> dict:
-        args, prompts = self.args, self.rollouts.prompts_of(step, rows, step.epoch)
+        args = self.args
+        prompts = self.rollouts.prompts_of(step, rows, step.epoch)
         answers = self.rollouts.answers_to(prompts, (step.number,))
         kept = to_keep(prompts, answers, self.tokenizer)
         old, ref_log_p = (self.rollouts.log_probabilities(net, answers, kept) for net in (self.policy, self.reference))

@@ -8,7 +8,10 @@ class Advice:
     """Looks at the metrics of each step, and warns of a fault that lasts for `STEPS` steps in a row, once in a run."""
 
     def __init__(self, run, names: list[str]):
-        self._run, self._names, self._in_a_row, self._said = run, names, {}, set()
+        self._run = run
+        self._names = names
+        self._in_a_row = {}
+        self._said = set()
 
     def after(self, step) -> None:
         faults = faults_in(step.metrics, self._run.args, self._names)

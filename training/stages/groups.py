@@ -23,13 +23,18 @@ class Groups:
     """
 
     def __init__(self, run, policy, reference, renderer, rewards, toolbox=None):
-        self.args, self.plan, self.rewards, self.reference = run.args, run.plan, rewards, reference
-        self.policy, self.tokenizer = policy, renderer.tokenizer
+        self.args = run.args
+        self.plan = run.plan
+        self.rewards = rewards
+        self.reference = reference
+        self.policy = policy
+        self.tokenizer = renderer.tokenizer
         self.rollouts = Rollouts(run, policy, renderer, run.args.group_size, toolbox)
         for reward in rewards:
             if model := getattr(reward.function, "loaded", None):
                 warn_of_its_run(model.source, REPLACED)
-        self.names, self.columns = [reward.name for reward in rewards], None
+        self.names = [reward.name for reward in rewards]
+        self.columns = None
 
     def sample(self, step, rows) -> dict:
         """The answers of this iteration and what is computed from them; made once, and saved with the run.

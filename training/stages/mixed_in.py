@@ -28,7 +28,8 @@ class MixedIn:
     """
 
     def __init__(self, args, tokenizer, machine, say):
-        self.weight, self.machine = args.ptx_weight, machine
+        self.weight = args.ptx_weight
+        self.machine = machine
         self.rows, self.shares, self.identity = [], [], []
         if not self.weight:
             return

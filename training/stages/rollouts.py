@@ -77,17 +77,24 @@ class Rollouts:
     """
 
     def __init__(self, run, policy, renderer, group: int = 1, toolbox=None):
-        self.args, self.plan, self.machine = run.args, run.plan, run.machine
-        self.policy, self.renderer, self.group, self.toolbox = policy, renderer, group, toolbox
+        self.args = run.args
+        self.plan = run.plan
+        self.machine = run.machine
+        self.policy = policy
+        self.renderer = renderer
+        self.group = group
+        self.toolbox = toolbox
         # Tokens of prompt and answer; a row holds inputs, so the last token takes no place.
-        wanted, positions = self.plan.row_length // group + 1, policy.config.max_position_embeddings
+        wanted = self.plan.row_length // group + 1
+        positions = policy.config.max_position_embeddings
         if wanted > positions and self.args.max_new_tokens == 1:
             raise UsageError(
                 f"a prompt of all {positions} positions of the network leaves none to its answer: give --max_seq_len"
                 f" {positions - 1}"
             )
         self.max_length = min(wanted, positions)
-        fit, answers = self.args.fit, self.plan.batch_size * self.plan.accumulation_steps * group
+        fit = self.args.fit
+        answers = self.plan.batch_size * self.plan.accumulation_steps * group
         # With tools, the later turns of an answer are read like a prompt.
         longest = self.max_length if toolbox else max(1, self.max_length - self.args.max_new_tokens)
         fitting = answers_at_once(self.plan.footprint, fit, self.max_length, longest, group)
@@ -145,7 +152,8 @@ class Rollouts:
 
     def rows_of(self, answers: Sequence[Answer], part: np.ndarray) -> Iterator[AnswerBatch]:
         """The micro-batches of a mini-batch, the same in each epoch: so both parts of the first ratio are equal."""
-        length, pad_id = self.plan.row_length // self.group, self.renderer.tokenizer.pad_id
+        length = self.plan.row_length // self.group
+        pad_id = self.renderer.tokenizer.pad_id
         return answer_batches(answers, part, length, self.plan.batch_size * self.group, pad_id, self.group > 1)
 
     def scored(self, network, score: Callable[[AnswerBatch], Tensor], answers: list[Answer], kept: dict) -> Tensor:
@@ -175,7 +183,8 @@ class Rollouts:
         [S] or [S, A]; None where none were kept."""
         answers, part = from_kept(kept), self.parts(kept)[update % self.args.mini_batches]
         for batch in step.batches(self.rows_of(answers, part)):
-            numbers, found = batch.numbers.cpu(), []
+            numbers = batch.numbers.cpu()
+            found = []
             for name in names:
                 values = kept[name]
                 if values is not None:

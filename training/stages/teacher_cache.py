@@ -43,8 +43,12 @@ class CachedLessons:
     """
 
     def __init__(self, rows: Rows, folder: Path, meta: dict):
-        self._rows, self._folder, self.name = rows, folder, folder.name
-        self._k, self.tokens, self._ids = meta["k"], meta["tokens"], meta["ids"]
+        self._rows = rows
+        self._folder = folder
+        self.name = folder.name
+        self._k = meta["k"]
+        self.tokens = meta["tokens"]
+        self._ids = meta["ids"]
         self._first = np.concatenate([[0], np.cumsum(rows.packed.rows)])
 
     def batch(self, epoch: int, places) -> TaughtBatch:

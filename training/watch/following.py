@@ -54,7 +54,9 @@ class Following:
         self.recent: list[dict] = []
         self.curve, self.validations = Points(), Points()
         self.validated: dict = {}
-        self.name, self.not_finite, self.damaged = "loss", 0, 0
+        self.name = "loss"
+        self.not_finite = 0
+        self.damaged = 0
 
     def look(self) -> bool:
         """Reads what was added, and returns whether anything changed. A file that was replaced is read anew."""

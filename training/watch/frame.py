@@ -86,7 +86,8 @@ def _within(following: Following, drawn: list[tuple[int, float]]) -> list[tuple[
 
 
 def _title(run: WatchedRun) -> str:
-    facts, said = run.description, []
+    facts = run.description
+    said = []
     if facts.stage:
         said.append(harmless(facts.stage))
     if facts.parameters:
@@ -97,7 +98,8 @@ def _title(run: WatchedRun) -> str:
 
 
 def _below(run: WatchedRun, width: int) -> list[str]:
-    following, lines = run.following, []
+    following = run.following
+    lines = []
     value = following.latest(following.name)
     if value is None:
         lines.append("no step has ended yet" if not run.step else f"no {following.name} that is a number")
@@ -120,7 +122,8 @@ def _below(run: WatchedRun, width: int) -> list[str]:
 
 
 def _figures(run: WatchedRun) -> str:
-    following, found = run.following, []
+    following = run.following
+    found = []
     if (rate := following.latest("lr")) is not None:
         found.append(f"learning rate {rate:.2e}")
     if (speed := following.usual("time/tokens_per_second")) is not None:

@@ -34,7 +34,8 @@ def newest_place(out: Path, names: tuple[str, ...] = ()) -> Path:
 
 def other_places(out: Path, shown: Path, names: tuple[str, ...] = ()) -> list[Path]:
     """Of the places that `newest_place` looks at those which have more runs of these names than the shown one."""
-    seen, found = {run.folder for run in Runs(shown, names).look()}, []
+    seen = {run.folder for run in Runs(shown, names).look()}
+    found = []
     for place in [out, *sorted(path for path in out.glob("*") if path.is_dir())]:
         folders = {run.folder for run in Runs(place, names).look()}  # out/logs has those of out once more
         found += [place] if folders - seen else []

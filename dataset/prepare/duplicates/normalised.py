@@ -85,8 +85,12 @@ def _table() -> np.ndarray:
             continue  # nearly all code points, and all of them stay as they are
         became = unicodedata.normalize("NFKC", character).lower()
         kept = [one for one in became if unicodedata.category(one)[0] != "P"]
-        alone = len(kept) == 1 and not _joins(kept[0]) and character != "Σ"
-        table[code] = _DROPPED if not kept else _CONTEXT if not alone else SPACE if kept[0].isspace() else ord(kept[0])
+        if not kept:
+            table[code] = _DROPPED
+        elif len(kept) > 1 or _joins(kept[0]) or character == "Σ":
+            table[code] = _CONTEXT
+        else:
+            table[code] = SPACE if kept[0].isspace() else ord(kept[0])
     return table
 
 

@@ -46,7 +46,8 @@ def keys_of(tokenizer: Tokenizer, rows: int, end_of_turn: int | None = None) -> 
     Raises `SproutError` for a tokenizer that would give other ids in llama.cpp.
     """
     content = definition(tokenizer)
-    pre, warnings = _name_of_split(content, tokenizer), []
+    pre = _name_of_split(content, tokenizer)
+    warnings = []
     if content["normalizer"] == {"type": "NFC"}:
         warnings.append(
             "the tokenizer composes letters and their accents (NFC), and llama.cpp does not: a text with decomposed"
