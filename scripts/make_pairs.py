@@ -9,11 +9,9 @@ differ, the best and the worst answer become a pair. An answer that --max_new_to
 is a blank one. Pairs are written as they are found: a run that was killed goes on with --resume, to the same pairs.
 """
 
-import json
 import math
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
@@ -83,6 +81,7 @@ def main(argv=None) -> None:
     from inference.weights import open_network
     from model.device import choose_device
     from training.rewards.loading import load_rewards
+    from training.stages.paired_answers import Answering
 
     # What can be wrong about the files is said before the network is read.
     check_file(args.data_path)
@@ -121,10 +120,11 @@ def identity(args, answering, rewards) -> dict:
     }
 
 
-def make_pairs(args, kind, answering: "Answering", file: GrowingFile) -> None:
+def make_pairs(args, kind, answering, file: GrowingFile) -> None:
     """Adds the pairs of all prompts that `file` has not dealt with, as records."""
     from dataset.records.measured import at_line, parts_of
     from training.rewards.pairs import pairs_of
+    from training.stages.paired_answers import record_of_pair
 
     at_once = max(1, ANSWERS_AT_ONCE // args.group_size)
     seen = 0
@@ -143,107 +143,9 @@ def make_pairs(args, kind, answering: "Answering", file: GrowingFile) -> None:
                 found = pairs_of(values, args.pairs_per_prompt)
                 few = sum(not math.isnan(value) for value in values) < 2
                 counts.update(too_few=few, equal=not found and not few)
-                records += [record(prompt, texts, values, *pair) for pair in found]
+                records += [record_of_pair(prompt, texts, values, *pair) for pair in found]
             file.add(records, len(some), counts)
             show(min(1.0, (start + at_once) / len(prompts)))
-
-
-class Answering:
-    """Samples and rates groups of answers. room: the most tokens that a prompt may have.
-
-    Raises `UsageError` for answers so long that the positions of the network leave no room for a prompt.
-    """
-
-    def __init__(self, args, loaded, device, rewards):
-        from dataset.rendering import ChatRenderer
-        from inference.writer import ready_to_generate
-
-        positions = loaded.model.config.max_position_embeddings
-        self.room = positions - args.max_new_tokens
-        if self.room < 1:
-            raise UsageError(
-                f"--max_new_tokens {args.max_new_tokens} leaves no room for a prompt in {positions} tokens"
-            )
-        self._args = args
-        self._model = loaded.model
-        self._rewards = rewards
-        self._writable = loaded.writable
-        self._renderer = ChatRenderer(loaded.tokenizer)
-        self._precision = ready_to_generate(loaded.model, device, args.dtype)
-        self._device = device.device
-
-    @property
-    def identity(self) -> str:
-        """What the ids of an answer depend on: the network, its tokenizer and its template."""
-        from model.fingerprint import identity_of
-
-        return identity_of(self._model, self._renderer.tokenizer, self._renderer.variant)
-
-    def asked(self, prompt):
-        """A prompt of a file with its ids, as the rewards take it. Raises `BadRecord`."""
-        from dataset.cache.prompts import StoredPrompt
-
-        messages, tools = [dict(message) for message in prompt.conversation.messages], list(prompt.conversation.tools)
-        columns = json.loads(json.dumps(prompt.columns, default=str))  # a date is a text to rewards, as in GRPO
-        (rendered,) = self._renderer.encode([self._renderer.prompt_spans(prompt.conversation)])
-        return StoredPrompt(rendered.ids.tolist(), messages, tools, columns)
-
-    def groups(self, prompts: list, columns: list[str], number: int) -> Iterator[tuple]:
-        """Each prompt, the texts of its answers and their rewards. Random numbers follow from seed and `number`.
-
-        None stands for an answer that is no side of a pair: it was cut off, says nothing, or was given before by the
-        same prompt. Its reward is NaN. columns: what the rewards are given, whether these prompts have it or not.
-        """
-        from inference.tools.turns import converse
-        from model.sampling import Sampling
-        from training.losses.advantages import weighted_sum
-        from training.stages.rated_answers import rewards_of
-        from training.stages.rollouts import generator_of
-
-        size, tokenizer = self._args.group_size, self._renderer.tokenizer
-        every = [prompt for prompt in prompts for _ in range(size)]
-        with self._precision():
-            answers = converse(
-                self._model,
-                [prompt.ids for prompt in every],
-                self._renderer,
-                None,
-                max_new_tokens=self._args.max_new_tokens,
-                sampling=Sampling(temperature=self._args.temperature, vocabulary=self._writable),
-                generator=generator_of(self._device, self._args.seed, number),
-            )
-        rated = rewards_of(self._rewards, every, answers, self._args, tokenizer, columns)
-        total = weighted_sum(rated, [reward.weight for reward in self._rewards]).tolist()
-        for place, prompt in enumerate(prompts):
-            texts, said = [], {""}
-            for one in answers[place * size : (place + 1) * size]:
-                text = tokenizer.decode(one.last_turn[:-1]) if one.ended else ""
-                is_new = text.strip() not in said and "\0" not in text
-                texts.append(text if is_new else None)
-                said.add(text.strip())
-            values = total[place * size : (place + 1) * size]
-            yield prompt, texts, [math.nan if text is None else value for text, value in zip(texts, values)]
-
-
-def record(prompt, texts: list[str], values: list[float], better: int, worse: int) -> dict:
-    """A pair as train_dpo.py reads it; the prompt's own columns, such as its skill, come last.
-
-    A column that would say something about the pair is left out: it is about an answer that the record had before.
-    """
-    from dataset.records.marks import LABELS, OTHER_MARK, without_marks
-    from dataset.records.preferences import REJECTED
-
-    messages = prompt.messages
-    alone = len(messages) == 1 and messages[0]["role"] == "user"
-    found = {"prompt": messages[0]["content"] if alone else messages, "chosen": texts[better]}
-    found |= {"rejected": texts[worse], "chosen_reward": values[better], "rejected_reward": values[worse]}
-    if prompt.tools:
-        found["tools"] = prompt.tools
-    about_another = {"margin", "history", "messages", "conversations", *LABELS, *REJECTED}
-    for name, value in without_marks(prompt.columns).items():
-        if name not in found and name not in about_another and not OTHER_MARK.search(name):
-            found[name] = value
-    return found
 
 
 def report(args, file: GrowingFile) -> None:

@@ -13,6 +13,7 @@ from scripts import make_pairs
 from scripts.make_pairs import main
 from tests.stages.workshop import Workshop
 from training.rewards.pairs import pairs_of
+from training.stages import paired_answers
 
 NAN = math.nan
 FLAGS = ("--max_new_tokens=6", "--group_size=6", "--device=cpu")
@@ -212,7 +213,7 @@ def test_the_file_of_a_run_that_was_faster_stays(workshop, tmp_path):
 
 def killed_after(monkeypatch, batches: int) -> None:
     """A run ends as if by Ctrl-C when it begins the batch after so many; batches are of two prompts."""
-    groups, begun = make_pairs.Answering.groups, []
+    groups, begun = paired_answers.Answering.groups, []
 
     def counted(*args):
         begun.append(args)
@@ -220,7 +221,7 @@ def killed_after(monkeypatch, batches: int) -> None:
             raise KeyboardInterrupt
         return groups(*args)
 
-    monkeypatch.setattr(make_pairs.Answering, "groups", counted)
+    monkeypatch.setattr(paired_answers.Answering, "groups", counted)
     monkeypatch.setattr(make_pairs, "ANSWERS_AT_ONCE", 12)
 
 
