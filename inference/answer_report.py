@@ -1,8 +1,8 @@
 """Reports on the answers to the questions of a file: accuracies, a table, the wrong answers."""
 
-import unicodedata
 from collections.abc import Sequence
 
+from inference.columns import in_columns
 from inference.exact_match import Answer, Question
 from inference.thoughts import conclusion, take_apart
 
@@ -35,22 +35,11 @@ def table(result: dict) -> list[str]:
     for name, skill in [*result["skills"].items(), ("all", result)]:
         of_each = skill.get("languages", {})
         rows.append([name, *(_cell(of_each.get(language)) for language in languages), _cell(skill)])
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(_pad(cell, width, i > 0) for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+    return in_columns(rows)
 
 
 def _cell(share: dict | None) -> str:
     return "-" if share is None else f"{share['accuracy']:.1%} of {share['questions']:,}"
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-
-
-def _pad(text: str, width: int, right: bool) -> str:
-    blanks = " " * (width - _width(text))
-    return blanks + text if right else text + blanks
 
 
 def wrong_answers(questions: Sequence[Question], answers: Sequence[Answer], count: int) -> list[str]:

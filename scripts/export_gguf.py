@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 from dataset.command_line import nonnegative
 from dataset.unheard import to_its_end
 from inference.arguments import refuse_scale_of_nothing
+from inference.columns import in_columns
 from model.errors import UsageError, in_short
 from training.report.going_on import in_words
 from training.stages.arguments import StageParser, run_main, size_overrides
@@ -128,9 +129,7 @@ def export(args, loaded, tokenizer, end_of_turn, files) -> None:
         rows.append((kind, f"{written.size / 1e6:.1f}", f"{written.bits:.2f}", *figures(loss), str(file)))
     for line in sorted(said):
         print(line, file=sys.stderr)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    print("\n".join(in_columns(rows, left=range(len(rows[0])))))
 
 
 def figures(loss: dict | None) -> tuple[str, ...]:

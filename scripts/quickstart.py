@@ -21,6 +21,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import count, positive_int
+from inference.columns import in_columns
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, perform, stop
 from training.report.description import duration
@@ -181,8 +182,7 @@ def comparison(before: dict, after: dict) -> list[str]:
         pair = [each["skills"][skill] if skill else each for each in (before, after)]
         cells = [_change(*(each["languages"].get(language) for each in pair)) for language in languages]
         rows.append([skill or "all", f"{pair[1]['questions']:,}", *cells, _change(*pair)])
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    return in_columns(rows)
 
 
 def after_the_first_chat(found: list[dict]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dataset.sample.manners import count_flawed
+from inference.columns import in_columns
 from scripts.quickstart_way import Place, Stage
 from training.report.going_on import ROOT
 
@@ -193,8 +194,7 @@ def _distillation(place: Place) -> Iterator[Stage]:
 def table_after(place: Place) -> list[str]:
     """A line for each thing measured: before and after the stage that is about it."""
     cells = [("stage", "measured on what was held out", "before", "after"), *_measured(place)]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return ["  ".join([*map(str.ljust, row[:2], widths), *map(str.rjust, row[2:], widths[2:])]) for row in cells]
+    return in_columns(cells, left=(0, 1))
 
 
 def _measured(place: Place) -> Iterator[tuple[str, str, str, str]]:

@@ -77,30 +77,13 @@ def log_likelihoods(
     show: called with the number of requests that have been dealt with since the last call.
     """
     device = model.model.embed_tokens.weight.device
-    groups: dict[tuple[int, ...], Group] = {}
-    for number, request in enumerate(requests):
-        ids = (request.context + request.continuation)[-positions - 1 :]
-        context = ids[: -len(request.continuation)]
-        if not context:
-            raise SproutError(
-                f"an answer has {len(ids)} tokens, more than the {positions} that the network sees at once"
-            )
-        group = groups.setdefault(context, Group(context, {}))
-        # What the network reads last; the answers A to D, of one token each, differ only in what is looked up.
-        tail = context[-1:] + ids[len(context) : -1]
-        group.tails.setdefault(tail, []).append((number, ids[len(context) :]))
+    whole, shared = _by_way(_grouped(requests, positions))
     found = [0.0] * len(requests)
     was_training = model.training
     model.eval()
     try:
         with autocast():
-            plain, shared = [], []
-            for group in groups.values():
-                if (len(group.tails) - 1) * len(group.prefix) < LEAST_SHARED:
-                    plain += [Group(group.context, {tail: asked}) for tail, asked in group.tails.items()]
-                else:
-                    shared.append(group)
-            for some, compute in ((plain, _whole), (shared, _after_prefixes)):
+            for some, compute in ((whole, _whole), (shared, _after_prefixes)):
                 for few in _batches(some, batch_size, TOKENS_AT_ONCE.get(device.type, 16384)):
                     features, rows = compute(model, few, device)
                     _look_up(model, features, rows, found)
@@ -127,6 +110,34 @@ class Group:
     def size(self) -> int:
         """Tokens that keys and values are kept of."""
         return len(self.tails) * (len(self.prefix) + max(map(len, self.tails)))
+
+
+def _grouped(requests: Sequence[Request], positions: int) -> list[Group]:
+    """The requests by what the network reads for them. Raises `SproutError` for an answer that leaves no context."""
+    groups: dict[tuple[int, ...], Group] = {}
+    for number, request in enumerate(requests):
+        ids = (request.context + request.continuation)[-positions - 1 :]
+        context = ids[: -len(request.continuation)]
+        if not context:
+            raise SproutError(
+                f"an answer has {len(ids)} tokens, more than the {positions} that the network sees at once"
+            )
+        group = groups.setdefault(context, Group(context, {}))
+        # What the network reads last; the answers A to D, of one token each, differ only in what is looked up.
+        tail = context[-1:] + ids[len(context) : -1]
+        group.tails.setdefault(tail, []).append((number, ids[len(context) :]))
+    return list(groups.values())
+
+
+def _by_way(groups: list[Group]) -> tuple[list[Group], list[Group]]:
+    """Groups of one tail each, to be read as a whole, and those whose prefix is worth reading once for all tails."""
+    whole, shared = [], []
+    for group in groups:
+        if (len(group.tails) - 1) * len(group.prefix) < LEAST_SHARED:
+            whole += [Group(group.context, {tail: asked}) for tail, asked in group.tails.items()]
+        else:
+            shared.append(group)
+    return whole, shared
 
 
 def _batches(groups: list[Group], batch_size: int | None, most: int) -> Iterator[list[Group]]:

@@ -7,6 +7,7 @@ from functools import partial
 from inference.benchmark.outcomes import Outcome, verdicts
 from inference.benchmark.scores import Score
 from inference.benchmark.tasks import PASSAGES, Task
+from inference.columns import in_columns
 from model.errors import in_short
 
 HEAD = ("task", "items", "metric", "value", "95 % interval", "chance")
@@ -14,26 +15,16 @@ HEAD = ("task", "items", "metric", "value", "95 % interval", "chance")
 
 def table(rows: Sequence[tuple[str, Score]]) -> list[str]:
     """Lines of a table; "chance" stands at the end of those where guessing could have scored the same."""
-    cells = [HEAD]
+    cells = [(*HEAD, "")]
     for name, score in rows:
         form = partial(in_short, decimals=4 if score.metric == "bits_per_byte" else 2)
         if score.metric not in ("perplexity", "bits_per_byte"):
             form = "{:.1%}".format
         between = "-" if score.low is None else f"{form(score.low)} to {form(score.high)}"
         guess = "-" if score.chance is None else form(score.chance)
-        cells.append(
-            (name, f"{score.items:,}", score.metric, form(score.value), between, guess)
-            + (("chance",) if score.is_chance else ())
-        )
-    widths = [max(len(row[i]) for row in cells) for i in range(len(HEAD))]
-    lines = []
-    for row in cells:
-        padded = [
-            cell.ljust(width) if i in (0, 2) else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
-        ]
-        lines.append("  ".join([*padded, *row[len(HEAD) :]]).rstrip())
-    return lines
+        mark = "chance" if score.is_chance else ""
+        cells.append((name, f"{score.items:,}", score.metric, form(score.value), between, guess, mark))
+    return in_columns(cells, left=(0, 2, len(HEAD)))
 
 
 def as_json(task: Task, outcomes: Sequence[Outcome], scores: Sequence[Score], seen: Collection[int] | None) -> dict:
