@@ -15,11 +15,18 @@ from inference.benchmark.tasks import PASSAGES, Task
 from inference.growing_file import GrowingFile
 from model.errors import SproutError, UsageError
 
+ANSWERS_AT_ONCE = 32
+ITEMS_AT_ONCE = 512  # in a part: the more there are, the fuller the batches, and the more a kill loses
+
 
 @dataclass(frozen=True)
 class Settings:
-    """How items are asked. positions: tokens that the network sees; precision: context in which it computes;
-    vocabulary: as for `Sampling`, of the answers that it writes."""
+    """How items are asked.
+
+    positions: tokens that the network sees. batch_size: of choices, or of answers that are written; None: as is usual.
+    max_new_tokens: of an answer. bos: whether BOS begins every context, or only an empty one.
+    precision: context in which it computes. vocabulary: as for `Sampling`, of the answers that it writes.
+    """
 
     positions: int
     batch_size: int | None
@@ -27,10 +34,6 @@ class Settings:
     bos: bool
     precision: Callable[[], AbstractContextManager]
     vocabulary: int = 0
-
-
-ANSWERS_AT_ONCE = 32
-ITEMS_AT_ONCE = 512  # in a part: the more there are, the fuller the batches, and the more a kill loses
 
 
 def prepare(task: Task, tokenizer, settings: Settings) -> list[Request]:
