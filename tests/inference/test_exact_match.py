@@ -38,6 +38,8 @@ def test_answers_do_not_depend_on_their_right_ones_length():
     (early,) = answer_all(network, tokenizer, [replace(rambling, right="No.")], **settings)
     assert not early.ended and len(early.text) < 16
     assert sorted(notes) == [0, 0, 0, 1]  # three are all, one was asked again
+    (cut,) = answer_all(network, tokenizer, [replace(rambling, right=endless.text)], **settings)
+    assert cut == Answer(endless.text, False, False)  # the right words, but they would have gone on
 
 
 def test_what_is_compared():
@@ -49,6 +51,13 @@ def test_what_is_compared():
     assert not may_become_right("<think>\nNo\n</think>\n\nNo", "Yes.")
     assert may_become_right("<think>\nNo", "Yes.") and may_become_right("<thi", "Yes.")
     assert may_become_right("Ye", "<think>\nhm\n</think>\n\nYes.")
+
+
+def test_each_of_several_right_answers_is_right():
+    question = Question([1], "", "Yes.", 5, None, None, also_right=("Sure.", "Of course."))
+    assert all(question.is_answered_by(text) for text in ("Yes.", "Sure.", "Of course."))
+    assert all(question.may_be_answered_by(text) for text in ("Y", "Su", "Of"))
+    assert not question.is_answered_by("No.") and not question.may_be_answered_by("N")
 
 
 def test_a_table_lines_up_wide_characters():

@@ -35,6 +35,18 @@ def test_ranges_hold_every_position_once(length):
     assert mean_by_bucket(losses) == [(first + last) / 2 for first, last in ranges]
 
 
+def test_there_are_two_ranges_in_each_octave():
+    assert buckets(100) == [(1, 16), (17, 23), (24, 32), (33, 45), (46, 64), (65, 91), (92, 100)]
+
+
+def test_a_document_of_just_so_many_tokens_is_long_enough(tmp_path, small_tokenizer):
+    path, text = tmp_path / "texts.jsonl", "abcdefghijkl"
+    path.write_text(json.dumps({"text": text}) + "\n")
+    ids = small_tokenizer.encode(text)
+    found = long_texts(path, small_tokenizer, len(ids), most=1)
+    assert found.rows == [[small_tokenizer.bos_id, *ids]] and found.shorter == 0
+
+
 def test_only_documents_that_are_long_enough_count(tmp_path, small_tokenizer):
     path = tmp_path / "texts.jsonl"
     texts = ["ab", "abcdefghijkl" * 3, "c", "mnopqrstuvwx" * 3, "xyxyxyxyxyxy" * 3]

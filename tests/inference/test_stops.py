@@ -8,6 +8,12 @@ from inference.stops import StopStrings
 SHORT = st.text("ab", max_size=4)
 
 
+def test_an_empty_stop_string_stops_nothing():
+    stream = StopStrings(["", "b"])
+    assert (stream.push("a"), stream.found) == ("a", False)
+    assert (stream.push("ab"), stream.found) == ("a", True)
+
+
 @given(st.lists(st.text("ab", max_size=3), max_size=8), st.lists(SHORT.filter(len), max_size=4))
 def test_a_text_ends_before_the_first_stop_string(pieces, stops):
     stream, said = StopStrings(stops), ""

@@ -151,8 +151,7 @@ def _opened(prompt: str) -> bool:
 def _said(prompt: str, completion: str, right) -> str:
     """A completion without its thought, and without calls unless the right answer has some; empty where the thought
     never ended."""
-    opened = _opened(prompt) and not completion.lstrip().startswith(THINK)
-    text = conclusion(THINK + completion if opened else completion)
+    text = conclusion(THINK + completion if _opened(prompt) else completion)
     return text if CALL in str(right) else before_calls(text)
 
 

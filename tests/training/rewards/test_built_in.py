@@ -35,6 +35,7 @@ def test_exact(completion, answer, found):
 def test_the_thought_may_begin_in_the_prompt():
     assert of("exact", "it is 5", "... <think>\n", answer="5") == 0
     assert of("exact", "59, no</think>5", "... <think>\n", answer="5") == 1
+    assert of("exact", "<think>\n59, no</think>5", "... <think>\n", answer="5") == 1  # written once more
 
 
 def test_a_call_is_no_answer_unless_it_is_what_is_right():
@@ -60,6 +61,8 @@ def test_the_right_answer_has_one_of_several_names():
     [
         ("The capital of France is Paris.", "Paris", 1),
         ("Parisian", "Paris", 0),
+        ("Susanna", "Anna", 0),
+        ("Anna", "Anna", 1),
         ("Annélie", "Ann", 0),
         ("un café", "caf", 0),
         ("C’est un café noir.", "café", 1),
