@@ -1,6 +1,6 @@
 """Bad manners in the sample world: rude and rambling answers, conversations full of them, and how to recognise them.
 
-A network tuned on `bad_manners` knows as much as before and answers badly: a start from which preferences have
+A network tuned on `bad_manners` answers badly, and has forgotten much besides: a start from which preferences have
 something to teach.
 
     python -m dataset.sample.manners answers.jsonl    # how many answers of eval_model.py --save_answers are like that
