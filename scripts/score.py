@@ -125,9 +125,9 @@ def saving(args, renderer, loaded):
     """
     if not args.save_scores:
         return nullcontext()
-    from model.fingerprint import fingerprint
+    from model.fingerprint import identity_of
 
-    network = f"{fingerprint(loaded.model)} {loaded.model.config} {loaded.tokenizer.fingerprint} {renderer.variant}"
+    network = identity_of(loaded.model, loaded.tokenizer, renderer.variant)
     identity = {"reward model": network, "--max_seq_len": args.max_seq_len, "--dtype": args.dtype}
     return GrowingFile(args.save_scores, identity, args.resume, "--save_scores")
 

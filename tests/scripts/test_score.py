@@ -11,6 +11,7 @@ from inference.scoring import score_conversations
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
+from model.files.reward import load_reward
 from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
@@ -218,6 +219,13 @@ def test_a_run_goes_on_only_with_the_records_and_the_model_that_it_began_with(
         assert code == 2 and named in sentence and path.read_bytes() == before
     code, sentence = refusal(folder, capsys, *words, "--resume", "--dtype", "bfloat16")
     assert code == 2 and "began with another --dtype" in sentence
+    other = load_reward(folder / "out" / "reward_32.pth")
+    with torch.no_grad():
+        other.model.score.weight.neg_()
+    save_weights(tmp_path / "reward_32.pth", other.model, other.tokenizer, stage="reward")
+    weight = ("--weight_path", tmp_path / "reward_32.pth", "--dtype", "float32")
+    code, sentence = refusal(folder, capsys, *words, "--resume", *weight)  # the same network under another head
+    assert code == 2 and "began with another reward model" in sentence
     data.write_text("".join(records[:12]))  # what was mended behind the scored ones may be another
     run(*words, "--resume")
     assert len(lines(path)) == 12 and path.read_bytes().startswith(before)
