@@ -8,16 +8,16 @@ import torch
 
 from tests.support import make_tokenizer
 from training.stages.answer_rows import Answer
-from training.stages.rollout_report import judged, measure, measure_policy, table
+from training.stages.rollout_report import judged, measure, measure_policy, shown, table
 from training.stages.rollouts import to_keep
 
 NAN = float("nan")
-# Two groups of two answers, of 3, 1, 4 and 2 tokens behind prompts of 2; two have an end, and two called tools.
+# Two groups of two answers, of 3, 1, 4 and 2 tokens behind prompts of 2; three have an end, and two called tools.
 ANSWERS = [
-    Answer([5, 6, 7, 8, 2], [False, False, True, True, True], True, 2, calls=3, failed=1),
+    Answer([5, 6, 7, 8, 2], [False, False, True, True, True], True, 2, calls=4, failed=1),
     Answer([5, 6, 7], [False, False, True], False, 2),
     Answer([9, 9, 30, 31, 7, 2], [False, False, True, False, True, True], True, 4, calls=1, failed=0),
-    Answer([9, 9, 4, 4], [False, False, True, True], False, 2),
+    Answer([9, 9, 4, 4], [False, False, True, True], True, 2),
 ]
 REWARDS = torch.tensor([[1.0, NAN], [0.0, 3.0], [0.5, NAN], [0.5, 5.0]], dtype=torch.float64)
 TOTAL = torch.tensor([1.0, 2.0, NAN, 0.5], dtype=torch.float64)
@@ -26,7 +26,7 @@ TOTAL = torch.tensor([1.0, 2.0, NAN, 0.5], dtype=torch.float64)
 def kept() -> dict:
     prompts = [SimpleNamespace(messages=({"role": "user", "content": f"q{i // 2}"},)) for i in range(4)]
     found = to_keep(prompts, ANSWERS, make_tokenizer())
-    return found | {"rewards": REWARDS, "total": TOTAL, "spread": torch.tensor([True, False])}
+    return found | {"rewards": REWARDS, "total": TOTAL, "spread": torch.tensor([True, True])}
 
 
 class Noted:
@@ -50,17 +50,17 @@ def test_lengths_ends_calls_and_rewards():
             "completions/mean_length": 2.5,
             "completions/min_length": 1,
             "completions/max_length": 4,
-            "completions/clipped_ratio": 0.5,
-            "completions/mean_terminated_length": 3.5,
-            "tools/calls": 1.0,
-            "tools/failed": 0.25,  # of the calls
+            "completions/clipped_ratio": 0.25,
+            "completions/mean_terminated_length": 3.0,
+            "tools/calls": 1.25,
+            "tools/failed": 0.2,  # of the calls
             "rewards/one/mean": 0.5,
             "rewards/one/std": statistics.stdev([1, 0, 0.5, 0.5]),
             "rewards/other/mean": 4.0,
             "rewards/other/std": statistics.stdev([3, 5]),
             "reward": 3.5 / 3,
             "reward_std": (statistics.stdev([1, 2]) + 0) / 2,  # of the answers to a prompt, then over prompts
-            "frac_reward_zero_std": 0.5,
+            "frac_reward_zero_std": 0.0,
         }
     )
 
@@ -82,9 +82,9 @@ def test_the_first_ratio_is_noted_in_the_first_update_alone():
 def test_held_out_answers_are_judged_by_their_means():
     found = judged(ANSWERS, ["one", "other"], REWARDS, TOTAL)
     assert found.measures == pytest.approx(
-        {"val_reward/one": 0.5, "val_reward/other": 4.0, "val_reward": 3.5 / 3, "val_length": 2.5, "val_ended": 0.5}
+        {"val_reward/one": 0.5, "val_reward/other": 4.0, "val_reward": 3.5 / 3, "val_length": 2.5, "val_ended": 0.75}
     )
-    assert found.words == "4 held-out prompts: one 0.500, other 4.000; 2 tokens an answer, 50% ended"
+    assert found.words == "4 held-out prompts: one 0.500, other 4.000; 2 tokens an answer, 75% ended"
 
 
 def test_the_table_has_each_answer_with_its_own_numbers():
@@ -95,3 +95,11 @@ def test_the_table_has_each_answer_with_its_own_numbers():
         ("q1", None, 4, True),
     ]
     assert [row["rewards"] for row in rows][:2] == [{"one": 1.0, "other": None}, {"one": 0.0, "other": 3.0}]
+
+
+def test_the_best_and_the_worst_answer_to_a_prompt_are_shown():
+    rewards = {"low": -1.0, "best": 2.0, "unrated": None, "middle": 0.5}
+    samples = [
+        {"prompt": "q", "answer": a, "reward": r, "rewards": {"one": r}, "ended": True} for a, r in rewards.items()
+    ]
+    assert shown(samples).splitlines() == ["  q", "    [one 2] best", "    [one -1] low"]
