@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # pandas 3.1.1, Python 3.11 (seen 2026-11-30).
 # JSON says by quotation marks what is a text. pandas.read_json takes them off: where every text of a column can be read
-# as a number, the column becomes one of numbers. So it is with the answers of arithmetic ("007", "1.50", "1/2" is safe)
+# as a number, the column becomes one of numbers. So it is with the answers of arithmetic ("007", "1.50"; "1/2" is safe)
 # and with numbers of files, versions and postcodes. It reads as Python's int() and float() do: "1_000" and "１２" and
 # " 7" are numbers as well, and "nan" and "inf", which to_json writes as null. One number with a point makes all others
 # floats, so 18 comes back as 18.0, and an identifier of 17 digits as another one. No warning is given, and one answer

@@ -6,6 +6,7 @@ import sys
 import unicodedata
 
 LABEL = re.compile(r"[a-z]+ +(?<=^.{10})(?=\S)")  # of a line of a plan: what goes on stands below what it says
+COMMAND = re.compile(r"\b(?:python[\w.]*|torchrun) ")
 NARROWEST = 40
 
 
@@ -38,7 +39,7 @@ def folded(line: str, width: int) -> str:
 
     A line with a command stays whole, since it is to be pasted.
     """
-    if width_of(line) <= width or "python " in line:
+    if width_of(line) <= width or COMMAND.search(line):
         return line
     label = LABEL.match(line)
     begin = label.end() if label else len(line) - len(line.lstrip())

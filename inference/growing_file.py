@@ -72,7 +72,9 @@ class GrowingFile:
         return file
 
     def _refuse_losing(self) -> None:
-        """Raises `UsageError` if a run that did not end has left records."""
+        """Raises `UsageError` if a run that did not end has left records, and nobody has removed them since."""
+        if not os.fstat(self._file.fileno()).st_size:
+            return
         try:
             kept = json.loads(self._progress.read_bytes())["records"]
         except (ValueError, TypeError, KeyError, RecursionError):

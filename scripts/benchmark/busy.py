@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dataset.command_line import run_main  # which lets threads sleep, unless the environment says otherwise
+from model.errors import SproutError
 from scripts.benchmark.program import run_program
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,13 @@ SPINS = {OURS: None, DEFAULT: "300000"}  # GOMP_SPINCOUNT; the default stands in
 BESIDE = 0, 1, 2  # busy programs
 SECONDS = 3.0  # of a measurement
 PRESET, ROWS, LENGTH = "tiny", 8, 256  # of a step of training
+# A busy program. It looks now and then whether the one that started it is there: one that is killed cannot end it.
+LOOP = """
+import os, sys
+while os.getppid() == int(sys.argv[1]):
+    for _ in range(1_000_000):
+        pass
+"""
 
 
 def compare(args) -> None:
@@ -37,28 +45,31 @@ def compare(args) -> None:
             for programs in BESIDE:
                 with _busy(programs):
                     found = _take_turns(sides, args.rounds)
-                _print(f"{what}, beside {programs}", unit, found)
+                _print(f"{what}, busy programs: {programs}", unit, found)
         finally:
             for process in sides.values():
-                process.stdin.close()
+                process.kill()  # it has nothing to save, and may be gone already
                 process.wait()
 
 
 def _start(what: str, spins: str | None) -> subprocess.Popen:
+    """The process of a side, once it is ready: what it loads must not slow the other side."""
     environment = {
         name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
     }
     environment |= {"PYTHONPATH": str(ROOT)} | ({"GOMP_SPINCOUNT": spins} if spins else {})
     command = [sys.executable, "-P", str(Path(__file__).resolve()), what]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    return process
 
 
 @contextmanager
 def _busy(number: int):
     """A context in which so many programs keep a core busy each."""
-    programs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
+    programs = [subprocess.Popen([sys.executable, "-c", LOOP, str(os.getpid())]) for _ in range(number)]
     try:
-        yield
+        yield programs
     finally:
         for program in programs:
             program.kill()
@@ -69,9 +80,22 @@ def _take_turns(sides: dict[str, subprocess.Popen], rounds: int) -> dict[str, li
     found: dict[str, list[dict]] = {side: [] for side in sides}
     for _ in range(rounds):
         for side, process in sides.items():
-            print("go", file=process.stdin, flush=True)
-            found[side].append(json.loads(process.stdout.readline()))
+            found[side].append(_measured(side, process))
     return found
+
+
+def _measured(side: str, process: subprocess.Popen) -> dict:
+    """What a side measures now. Raises `SproutError` if its process has ended."""
+    try:
+        print("go", file=process.stdin, flush=True)
+        line = process.stdout.readline()
+    except BrokenPipeError:
+        line = ""
+    if not line:
+        raise SproutError(
+            f"the process that measures {side} has ended with code {process.wait()}: see what it has said"
+        )
+    return json.loads(line)
 
 
 def _print(name: str, unit: str, found: dict[str, list[dict]]) -> None:
@@ -86,9 +110,10 @@ def _print(name: str, unit: str, found: dict[str, list[dict]]) -> None:
 
 
 def work(what: str) -> None:
-    """The process of a side: measures once for each line of standard input, and answers it with a line."""
+    """The process of a side: says that it is ready; then answers each line of standard input by a measurement."""
     once = _step() if what == "train" else _token()
     once()
+    print("ready", flush=True)
     for _ in sys.stdin:
         units, started, processor = 0, time.perf_counter(), time.process_time()
         while (seconds := time.perf_counter() - started) < SECONDS:

@@ -34,9 +34,16 @@ def test_no_word_is_lost_and_no_line_is_too_long(line, width):
     assert all(width_of(each.rstrip()) <= width for each in lines)
 
 
-def test_a_command_and_a_long_path_stay_whole():
-    command = f"report    python scripts/report.py {'a' * 90}"
+@pytest.mark.parametrize("program", ["python", "python3.11", "/usr/bin/python3", "python.exe", "torchrun"])
+def test_a_command_stays_whole(program):
+    command = f"report    {program} scripts/report.py {'a' * 90}"
     assert folded(command, 80) == command
+
+
+def test_a_line_of_just_the_width_and_a_long_path_stay_whole():
+    for line in (BATCH, "data      新芽 的 语料"):
+        assert folded(line, width_of(line)) == line
+        assert len(folded(line, width_of(line) - 1).split("\n")) == 2
     assert folded(f"writes    {'a' * 90}", 80) == f"writes    {'a' * 90}"
 
 

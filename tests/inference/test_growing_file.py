@@ -132,3 +132,20 @@ def test_a_file_that_another_run_has_just_finished_is_left_as_it_is(tmp_path):
     with pytest.raises(UsageError, match="exists already"):
         GrowingFile(str(path), {}, False)
     assert path.read_text() == "{}\n" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_records_are_not_replaced_unless_they_are_removed(tmp_path):
+    path, progress = tmp_path / "items.jsonl", tmp_path / "items.jsonl.progress"
+    with pytest.raises(KeyboardInterrupt), GrowingFile(str(path), {}, False, replaces=True) as file:
+        file.add([{"item": 1}], 1, Counter())
+        raise KeyboardInterrupt
+    with pytest.raises(
+        UsageError, match="items.jsonl keeps 1 records? of a run that did not end: go on with it by --res"
+    ):
+        GrowingFile(str(path), {}, False, replaces=True)
+    assert path.read_text() == '{"item": 1}\n' and progress.exists()
+    path.unlink()
+    with GrowingFile(str(path), {}, False, replaces=True) as file:
+        assert (file.done, file.records) == (0, 0)
+        file.add([{"item": 2}], 1, Counter())
+    assert path.read_text() == '{"item": 2}\n' and not progress.exists()

@@ -3,13 +3,14 @@ import json
 import os
 import random
 import re
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from model.errors import UsageError
-from scripts.benchmark import command, decode, duplicates, learn
+from model.errors import SproutError, UsageError
+from scripts.benchmark import busy, command, decode, duplicates, learn
 from scripts.benchmark import muon as benchmark_muon
 from scripts.benchmark import plan as benchmark_plan
 from scripts.benchmark.scale.experts import price_of_steps
@@ -113,3 +114,22 @@ def test_the_price_of_experts_is_taken_at_equal_active_parameters():
     dense, experts = found["dense"], found["experts"]
     assert dense["active"] == dense["parameters"] < experts["active"] < 1.01 * dense["active"] < experts["parameters"]
     assert all(len(each[kind]) == 1 and each[kind][0] > 0 for each in found.values() for kind in ("clock", "processor"))
+
+
+def test_a_busy_program_ends_with_the_one_that_started_it():
+    assert (
+        subprocess.run([sys.executable, "-c", busy.LOOP, "0"], timeout=60).returncode == 0
+    )  # no process is its parent
+    with busy._busy(1) as (program,):
+        with pytest.raises(subprocess.TimeoutExpired):
+            program.wait(0.5)
+    assert program.returncode is not None
+
+
+def test_a_side_that_has_ended_is_named():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(3)"], **pipes) as process:
+        process.wait()
+        with pytest.raises(SproutError, match="the process that measures ours has ended with code 3"):
+            busy._take_turns({busy.OURS: process}, 1)
+        process.stdin = None  # its buffer still has what nobody read
