@@ -54,6 +54,7 @@ def test_the_process_that_fails_says_why(tmp_path, rank, fails, words):
 def test_what_all_processes_meet_is_said_once(tmp_path):
     said = run_two(Workshop.create(tmp_path), [spoilt, spoilt], "--max_steps=2")
     assert said[0].startswith("error: lm_head.weight is not finite after step 2") and said[1] == ""
+    assert not [*(tmp_path / "out").glob("*.pth")]  # although those of the main process are finite
     fails = partial(at_call, 3, "training.engine.step:Step.learn", damaged)
     said = run_two(Workshop.create(tmp_path / "file"), [fails, fails], "--max_steps=6")
     assert said == ["error: the cache is bad: delete it\n", ""]

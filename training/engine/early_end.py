@@ -204,7 +204,8 @@ def without_memory(error: Exception, plan, shards: bool = False) -> str:
 
 
 def not_saved(run, spoilt: str) -> SproutError:
-    """The error of a run whose parameter `spoilt` is not finite."""
+    """The error of a run whose parameter `spoilt` is not finite, perhaps in another process. Nothing saves it later."""
+    run.saved_at = run.place
     step = run.state.step
     way = way_back(run.output)
     error = SproutError(f"{spoilt} is not finite after step {step}, so nothing was saved: {way}")
