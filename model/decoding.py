@@ -34,8 +34,9 @@ def rearrange(model: Transformer, dtype: torch.dtype) -> None:
         return
     kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
     for number, layer in enumerate(model.model.layers):
-        _refuse_another(layer, kind, model)  # each, since an edit may be of one
-        model.model.layers[number] = kind(layer, dtype)
+        new = kind(layer, dtype)
+        _refuse_another(layer, new, model, dtype)  # each, since an edit may be of one
+        model.model.layers[number] = new
     model.lm_head = Product([model.lm_head], dtype)
 
 
@@ -58,22 +59,24 @@ MOST_APART = 0.01  # relative to what a layer adds
 
 
 @torch.no_grad()
-def _refuse_another(layer: nn.Module, kind: type, model: Transformer) -> None:
-    """Raises `UsageError` if `kind(layer)` adds something else than `layer` to the hidden states of four tokens.
+def _refuse_another(layer: nn.Module, new: nn.Module, model: Transformer, dtype: torch.dtype) -> None:
+    """Raises `UsageError` if `new`, with products in `dtype`, adds something else than `layer` to four hidden states.
 
-    A copy in float32 is compared, since scores of some networks are so large that less precise ones choose other
+    They are compared in float32, since scores of some networks are so large that less precise ones choose other
     tokens. Experts are not compared: rounding may choose others of them.
     """
     if hasattr(layer.mlp, "experts"):
         return
-    layer = copy.deepcopy(layer).float().eval()  # without dropout
     device = layer.mlp.down_proj.weight.device
+    is_exact = not layer.training and all(each.dtype == torch.float32 for each in layer.parameters())
+    exact = layer if is_exact else copy.deepcopy(layer).float().eval()  # without dropout
+    if not is_exact or dtype != torch.float32:
+        new = type(new)(exact, torch.float32)
     waves = torch.arange(4 * model.config.hidden_size, device=device).sin()
     x = 1 + waves.view(1, 4, -1)  # with a mean, since some norms take it off
     rotary = rotary_tables(torch.arange(4, device=device)[None], model.rotary_frequencies, model.rotary_factor)
     with torch.autocast(device.type, enabled=False):
-        both = layer, kind(layer, torch.float32)
-        added, added_by_new = (type(one).forward(one, x, rotary, None, None) - x for one in both)
+        added, added_by_new = (type(one).forward(one, x, rotary, None, None) - x for one in (exact, new))
     if (added - added_by_new).norm() > MOST_APART * added.norm():
         raise UsageError(
             "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same way"

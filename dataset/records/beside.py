@@ -38,9 +38,11 @@ def refuse_media(fields: dict, messages: list[dict]) -> None:
 def answer_of(fields: dict, key: str, thinks: bool) -> dict:
     """The turn of the text under `key`, with the thought that a record has by a name of `REASONING`, if it `thinks`.
 
-    What is no text is another column of that name, and an answer that begins with `<think>` has its thought already.
+    What is no text is another column of that name. An answer with a `<think>` or `</think>` has its thought already:
+    the prompt of some networks opens it, so that the answer only closes it.
     """
     said = clean_string(fields, key)
     thoughts = [each for name in REASONING if isinstance(each := fields.get(name), str) and each.strip()]
-    has_thought = thinks and thoughts and not said.lstrip().startswith("<think>")
-    return {"role": "assistant", "content": said} | ({"reasoning_content": thoughts[0]} if has_thought else {})
+    holds_one = said.lstrip().startswith("<think>") or "</think>" in said
+    thought = {"reasoning_content": thoughts[0]} if thinks and thoughts and not holds_one else {}
+    return {"role": "assistant", "content": said} | thought

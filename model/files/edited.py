@@ -28,23 +28,31 @@ def refuse_edited(model: nn.Module) -> None:
     kind = network.config.model_type
     if kind == "gpt2":
         return
-    if network.model.embed_tokens.weight.dtype != torch.float32:  # their rounding would look like an edit
+    if network.model.embed_tokens.weight.dtype != torch.float32:  # its rounding would look like an edit
         network = copy.deepcopy(network).float()
     was_training = network.training
     network.eval()  # without dropout
     try:
         tokens = torch.arange(TOKENS, device=network.model.embed_tokens.weight.device)[None] % network.config.vocab_size
-        ours, published = network.features(tokens), published_features(network, tokens)
-        is_edited = (ours - published).norm() > MOST_APART * published.norm()
-    except AttributeError:  # a part of the network has another name, or is gone
-        is_edited = True
+        ours = network.features(tokens)
+        published = _published_features_if_it_fits(network, tokens)
     finally:
         network.train(was_training)
-    if is_edited:
+    if published is None or (ours - published).norm() > MOST_APART * published.norm():
         raise UsageError(
             f"this network is no {kind}: model/transformer.py or model/attention.py was edited, and other programs"
             " would compute something else with its weights; take the edit back, or keep the network here"
         )
+
+
+def _published_features_if_it_fits(network: nn.Module, tokens: Tensor) -> Tensor | None:
+    """`published_features`; None where a part of the network has another name or another shape, or is gone."""
+    try:
+        return published_features(network, tokens)
+    except torch.OutOfMemoryError:
+        raise
+    except (AttributeError, TypeError, RuntimeError):  # torch's error of shapes is a RuntimeError
+        return None
 
 
 def published_features(network: nn.Module, tokens: Tensor) -> Tensor:

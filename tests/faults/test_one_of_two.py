@@ -54,6 +54,7 @@ def test_the_process_that_fails_says_why(tmp_path, rank, fails, words):
 def test_what_all_processes_meet_is_said_once(tmp_path):
     said = run_two(Workshop.create(tmp_path), [spoilt, spoilt], "--max_steps=2")
     assert said[0].startswith("error: lm_head.weight is not finite after step 2") and said[1] == ""
+    assert not [*(tmp_path / "out").glob("*.pth")]  # although those of the main process are finite
     fails = partial(at_call, 3, "training.engine.step:Step.learn", damaged)
     said = run_two(Workshop.create(tmp_path / "file"), [fails, fails], "--max_steps=6")
     assert said == ["error: the cache is bad: delete it\n", ""]
@@ -90,10 +91,21 @@ def test_no_step_is_lost_that_all_have_made(tmp_path, rank, fails, code):
     if fails is kill_itself and rank == 0:
         assert "begin again with: " in said[1] and not out.weight_file.exists()  # nobody is left who writes
         return
-    assert "--resume" in said[rank if fails is damaged and rank else 0] or rank == 0
+    if rank == 1:  # the main one says it as it saves, before its error
+        assert "--resume" in said[rank if fails is damaged else 0]
     assert (out.facts["step"], read_checkpoint(out.resume_file)["step"]) == (3, 3)
     gone_on = [Running("train_pretrain", workshop.command("out", *RUN, "--resume"), no_curves, e) for e in together(2)]
     assert [each.end().code for each in gone_on] == [0, 0]
     whole = [Running("train_pretrain", workshop.command("whole", *RUN), no_curves, each) for each in together(2)]
     assert [each.end().code for each in whole] == [0, 0]
     assert_same_run(workshop.result("out"), workshop.result("whole"))
+
+
+def test_a_save_that_the_end_of_another_process_breaks_off_is_made_all_the_same(tmp_path):
+    """The processes tell each other whether their weights are finite before the main one writes them."""
+    workshop = Workshop.create(tmp_path)
+    killed = partial(in_order, no_curves, partial(at_call, 1, "training.engine.run:Run.spoilt", kill_itself))
+    said = run_two(workshop, [no_curves, killed], *RUN, "--save_interval=3", codes=(1, -9))
+    assert "go on with: " in said[0]
+    out = workshop.result("out")
+    assert (out.facts["step"], read_checkpoint(out.resume_file)["step"]) == (3, 3)

@@ -97,11 +97,9 @@ def test_loss_and_measures_are_those_of_the_formula_with_the_constants_that_flag
     known = [answer_log_probabilities(workshop, record, copies[0]) for record in every] if copies else None
     counts = [[len(tokenizer.encode(record[key])) + 1 for key in ("chosen", "rejected")] for record in every]
     columns = [list(map(torch.tensor, zip(*each))) for each in (sums, counts, *([known] if known else []))]
-    pair, s, (line,) = (
-        Completions(*(one.double() for each in columns for one in each)),
-        Settings(**settings),
-        result.metrics,
-    )
+    pair = Completions(*(one.double() for each in columns for one in each))
+    s = Settings(**settings)
+    (line,) = result.metrics
     assert line["loss"] == pytest.approx(LOSSES[name](pair, s).mean().item(), rel=1e-4)
     if known:
         chosen, rejected = s.beta * pair.chosen_ratio, s.beta * pair.rejected_ratio

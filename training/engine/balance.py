@@ -42,6 +42,7 @@ class Balance:
         self._chosen, self._experts = config.num_experts_per_tok, config.num_experts
         self._coefficient = config.router_aux_loss_coef / max(1, len(layers))
         self.weights = torch.zeros(len(layers), self._experts, device=device)
+        self._next: Tensor | None = None  # the weights that `press` puts in their place
         self._pressure = torch.zeros_like(self.weights)
         self._tallies = [torch.zeros(3, self._experts, device=device, requires_grad=True) for _ in layers]
         for experts, tally, pressure in zip(layers, self._tallies, self._pressure):
@@ -53,6 +54,7 @@ class Balance:
     def count(self, count: int | Tensor, measures) -> None:
         """Ends an update of `count` things, as `Updater.backward` counted them; does not wait for the device.
 
+        The weights stay those of this update until `press`: another process may be lost before the update is made.
         measures: the `training.engine.update.Measures` of the update; None: nothing is noted.
         """
         if not self._tallies:
@@ -66,7 +68,7 @@ class Balance:
         any_token = tokens[0, 0] > 0
         f, p = chosen / tokens, probability / tokens
         # The updater divides the sum of all gradients by the count of the step, and this term by its tokens.
-        self.weights = torch.where(any_token, self._coefficient * self._experts * f * (flat[-1] / tokens), self.weights)
+        self._next = torch.where(any_token, self._coefficient * self._experts * f * (flat[-1] / tokens), self.weights)
         if measures is None:
             return
         values = {
@@ -86,6 +88,8 @@ class Balance:
 
     def press(self, factor: float) -> None:
         """Makes the weights hold from here on. factor: what the updater multiplies a loss by."""
+        if self._next is not None:
+            self.weights, self._next = self._next, None
         torch.mul(self.weights, factor, out=self._pressure)
 
 

@@ -109,7 +109,11 @@ def _save_before(run) -> None:
             run.save()
         elif not _save_alone(run):
             return
-    except (SproutError, OSError):  # the failure itself is what is said, such as a full disk
+    except (
+        SproutError,
+        OSError,
+        RuntimeError,
+    ):  # a full disk, a GPU that has failed: the first failure is what is said
         return
     way = "" if GO_ON in os.environ else f"; with what failed mended, go on with: {command_to_go_on('--resume')}"
     run.say(f"stopped at step {run.state.step} of {run.plan.steps}, saved{way}")
@@ -162,7 +166,8 @@ def stop_here(run, why: str) -> None:
         run.save()
     if run.machine.is_main:
         run.metrics.draw()
-        facts = json.loads((run.output.logs / NAME).read_text(encoding="utf-8"))
+        path = run.output.logs / NAME
+        facts = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}  # the logs may have been removed
         write_description(run.output.logs, run.description, **facts | {"stopped": why})
     run.say(way_to_page(run.output.logs))
     run.say(f"stopped after step {run.state.step} of {run.plan.steps}: {why}; {run.output.weight_file} is saved")
@@ -199,7 +204,8 @@ def without_memory(error: Exception, plan, shards: bool = False) -> str:
 
 
 def not_saved(run, spoilt: str) -> SproutError:
-    """The error of a run whose parameter `spoilt` is not finite."""
+    """The error of a run whose parameter `spoilt` is not finite, perhaps in another process. Nothing saves it later."""
+    run.saved_at = run.place
     step = run.state.step
     way = way_back(run.output)
     error = SproutError(f"{spoilt} is not finite after step {step}, so nothing was saved: {way}")

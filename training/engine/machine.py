@@ -64,7 +64,7 @@ class Interrupts:
         again = self.received is not None
         if not again:
             self.received, self._received_at = number, time.monotonic()
-        if not self._patient:  # what is raised in a callback is lost, so that the first step has to see it
+        if not self._patient:  # Python drops what is raised in a callback; the first step then sees the signal
             raise SystemExit(EXIT_CODES[number])
         if again and time.monotonic() - self._received_at >= self._echo:
             os._exit(EXIT_CODES[number])

@@ -263,11 +263,11 @@ class Run:
         if self.args.dry_run:
             return
         contents = whole_state(self.identity, self.state, self.networks, self.updaters)
-        self.saved_at = self.place
         if spoilt := self.spoilt():
             from training.engine.early_end import not_saved
 
             raise not_saved(self, spoilt)
+        self.saved_at = self.place
         if self.machine.shards:
             self.machine.shards.gather(self, contents["networks"][MAIN])
         if not self.machine.is_main:

@@ -67,7 +67,7 @@ def identity_of_run(stage: str, args, plan, model, tokenizer, machine, data: dic
 
 
 def whole_state(identity: dict, state: RunState, networks: dict, updaters: dict, gathered=distributed.gathered) -> dict:
-    """The contents of <weight>_resume.pth. All processes call it: each has its own rollouts, which are `gathered`."""
+    """The contents of <weight>_resume.pth. All call this: each has its own rollouts, which `gathered` collects."""
     values = {each.name: getattr(state, each.name) for each in fields(state)}
     return {
         "format": FORMAT,

@@ -53,7 +53,7 @@ class Settings:
             raise UsageError(f"--cispo_cap {self.cispo_cap:g} is below 1: the largest ratio that counts is 1 or more")
         if self.dual_clip is not None and self.dual_clip <= 1:
             raise UsageError(
-                f"--dual_clip {self.dual_clip:g} is not above 1, as a ratio that it limits is: give more, or none"
+                f"--dual_clip {self.dual_clip:g} is not above 1: it limits ratios that are; give more, or leave it out"
             )
 
 

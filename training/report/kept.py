@@ -39,7 +39,6 @@ def begin_anew(metrics) -> None:
     goes on, and what was written since the file went is lost with it."""
     metrics._file.close()
     metrics.events.close()
-    metrics.folder.mkdir(parents=True, exist_ok=True)
     metrics._file, metrics.events = type(metrics._file)(metrics.path), type(metrics.events)(metrics.folder)
     metrics.kept = 0
     print(f"warning: {metrics.path} is gone while the run writes it: its curve begins anew", file=sys.stderr)

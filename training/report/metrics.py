@@ -19,7 +19,6 @@ class Metrics:
 
     def __init__(self, folder: str | Path, resume_step: int = 0):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.path = self.folder / "metrics.jsonl"
         self._next_drawing = 0.0
         self.kept = 0  # lines in the file
@@ -80,6 +79,7 @@ class Appending:
     def __init__(self, path: Path):
         self.path = path
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed it: see `kept.begin_anew`
             self._file = open(path, "ab", buffering=0)
         except OSError as error:
             raise self._failed(error) from error

@@ -195,9 +195,9 @@ def _wrong_signature(function) -> str | None:
 
 
 def check_columns(rewards: Sequence[Reward], columns: Sequence[str]) -> None:
-    """Raises `SproutError` if a reward asks for a column that the records, which have these, do not have.
+    """Raises `SproutError` if a reward asks for a column that is not among `columns`, those of the records.
 
-    It is called before the first answer is sampled, and anything written.
+    A run calls it before it samples the first answer and writes anything.
     """
     for reward in rewards:
         if reward.function is BUILT_IN.get(reward.name) and reward.name in COMPARING:
@@ -207,7 +207,7 @@ def check_columns(rewards: Sequence[Reward], columns: Sequence[str]) -> None:
 
 
 def _check_asked(reward: Reward, given) -> None:
-    """given: the names of what the function can be given."""
+    """Raises `SproutError` if the function of a reward has to be given what is not among the names `given`."""
     parameters = inspect.signature(reward.function).parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     if missing := next((name for name in needed if name not in given), None):

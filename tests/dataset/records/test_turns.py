@@ -72,8 +72,8 @@ def test_a_thought_may_stand_beside_a_question_and_its_answer(record, key):
         assert read(record | {key: other}).messages == (USER, ANSWER)
 
 
-def test_a_thought_within_an_answer_is_not_said_twice():
-    within = "<think>\nso\n</think>\n\nHello!"
+@pytest.mark.parametrize("within", ["<think>\nso\n</think>\n\nHello!", "so\n</think>\n\nHello!"])
+def test_a_thought_within_an_answer_is_not_said_twice(within):
     assert read({"question": "Hi", "answer": within, "reasoning": "so"}).messages[1]["content"] == within
 
 

@@ -16,7 +16,7 @@ from model.files.hf_export import export_folder
 from model.files.minimind import write_bare
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
-from model.transformer import Attention, Backbone, DecoderLayer
+from model.transformer import MLP, Attention, Backbone, DecoderLayer
 from tests.support import random_network
 
 SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=3)
@@ -105,12 +105,28 @@ def one_norm_for_both(monkeypatch):
     monkeypatch.setattr(DecoderLayer, "forward", forward)
 
 
+def a_gate_of_another_width(monkeypatch):
+    made = MLP.__init__
+
+    def init(self, config):
+        made(self, config)
+        self.gate_proj = torch.nn.Linear(config.hidden_size, 1, bias=False)
+        self.up_proj = torch.nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
+
+    def forward(self, x):
+        return self.down_proj(self.gate_proj(x).sigmoid() * self.up_proj(x).unflatten(-1, (2, -1)).amax(-2))
+
+    monkeypatch.setattr(MLP, "__init__", init)
+    monkeypatch.setattr(MLP, "forward", forward)
+
+
 EDITS = (
     another_activation,
     another_place_of_the_norms,
     one_layer_without_positions,
     a_scaled_embedding,
     one_norm_for_both,
+    a_gate_of_another_width,
 )
 
 

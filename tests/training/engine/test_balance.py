@@ -255,6 +255,8 @@ def test_what_is_measured_and_asked_for_follows_from_the_counts_of_an_update():
     for tally, *found in zip(balance._tallies, chosen, probability, entropy, strict=True):
         tally.grad = torch.stack(found)
     balance.count(12, measures)  # an update of 12 things, such as trained tokens
+    assert not balance.weights.any()  # what is saved if the update is not made after all
+    balance.press(1.0)
     f, p = chosen / 4, probability / 4
     torch.testing.assert_close(balance.weights, 0.5 / 2 * 4 * f * 12 / 4)
     assert not any(tally.grad.any() for tally in balance._tallies)

@@ -1,17 +1,23 @@
 """What is said when the GPU's memory is used up in a step; other signals and divergence are in tests/faults."""
 
 import os
+import shutil
 import signal
 
 import pytest
 import torch
 from torch._inductor.exc import CppCompileError
 
+from model.errors import SproutError
 from model.files.reading import read_checkpoint
 from tests.stages.workshop import Workshop, assert_same_run
 from tests.training.support import flags
+from training.diagnosis.known import read_description
 from training.engine.early_end import without_memory
 from training.engine.plan import make_plan
+from training.engine.run import Run
+from training.engine.step import Step
+from training.report.metrics import Metrics
 
 ERROR = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore lines")
 
@@ -109,3 +115,36 @@ def test_a_reward_that_fails_loses_no_step_and_the_mended_one_goes_on(tmp_path):
     gone_on = workshop.train("out", *words, "--resume", "--allow_changed")
     assert "answers are rated by these from the next step on" in gone_on.said
     assert_same_run(gone_on, whole)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: device-side assert triggered"), OSError(28, "full")])
+def test_a_failure_is_said_although_the_save_that_follows_it_fails_too(tmp_path, monkeypatch, error):
+    update, calls = Step.update, []
+
+    def fails(step):
+        calls.append(step)
+        if len(calls) == 2:
+            raise SproutError("the second update fails")
+        update(step)
+
+    def cannot_save(run):
+        raise error
+
+    monkeypatch.setattr(Step, "update", fails)
+    monkeypatch.setattr(Run, "save", cannot_save)
+    assert Workshop.create(tmp_path).fails("out", "--max_steps=3") == (1, "error: the second update fails\n")
+
+
+def test_a_rule_stops_a_run_whose_logs_somebody_has_removed(tmp_path, monkeypatch):
+    workshop, write = Workshop.create(tmp_path, "ppo"), Metrics.write
+
+    def removed(metrics, line):
+        write(metrics, line)
+        shutil.rmtree(metrics.folder)
+
+    monkeypatch.setattr(Metrics, "write", removed)
+    monkeypatch.setattr("training.stages.stop_rules.FEWEST", 1)
+    monkeypatch.setattr("training.stages.stop_rules.why_stop", lambda *facts: "it is enough")
+    result = workshop.train("out", "--max_steps=3", "--epochs=4", "--eval_interval=0", "--critic_warmup=0")
+    assert "stopped after step 1 of 3: it is enough" in result.said
+    assert read_description(result.logs).stopped == "it is enough"

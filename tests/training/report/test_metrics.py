@@ -240,7 +240,8 @@ def test_what_matters_in_a_stage_is_drawn_too(tmp_path, monkeypatch):
     pyplot.close("all")
 
 
-def test_logs_that_somebody_removes_end_no_run(tmp_path):
+@pytest.mark.parametrize("samples", [0, 5])
+def test_logs_that_somebody_removes_end_no_run(tmp_path, samples):
     """The curve begins anew, at the latest where it is drawn, and so do TensorBoard's events."""
     workshop, write = Workshop.create(tmp_path), Metrics.write
 
@@ -251,7 +252,13 @@ def test_logs_that_somebody_removes_end_no_run(tmp_path):
 
     said = io.StringIO()
     with mock.patch.object(Metrics, "write", removed), contextlib.redirect_stderr(said):
-        words = ("--max_steps=24", "--epochs=8", "--save_interval=6", "--eval_interval=0")
+        words = (
+            "--max_steps=24",
+            "--epochs=8",
+            "--save_interval=6",
+            "--eval_interval=0",
+            f"--sample_interval={samples}",
+        )
         result = workshop.train("out", *words, draws=True)
     path = result.logs / "metrics.jsonl"
     assert said.getvalue() == f"warning: {path} is gone while the run writes it: its curve begins anew\n"
