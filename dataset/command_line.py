@@ -89,9 +89,9 @@ def _parse_source(item: str) -> Source:
 
 def run_main(main) -> None:
     """Runs a script's `main`; what stops it is said in one sentence, with an exit code (`dataset/failures.py`)."""
-    # PyTorch, which is not loaded yet: its threads wait for each other asleep, not on cores that other programs need.
+    # PyTorch, which is not loaded yet: its threads are to wait for each other asleep, as other programs need the cores.
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # times to look before; GNU's OpenMP would look 300,000 times
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # times to look before; GNU's OpenMP would look 300,000 times
     sys.stdout, sys.stderr = (each or open(os.devnull, "w") for each in (sys.stdout, sys.stderr))  # None: closed
     if getattr(sys.stdout, "errors", None) == "strict":  # a terminal or a file may have no sign for a text
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -47,7 +47,7 @@ def test_closed_outputs_stop_nothing(monkeypatch):
 
 @pytest.mark.parametrize(
     "environment, spins",
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
 )
 def test_threads_sleep_soon_unless_the_user_says_otherwise(monkeypatch, environment, spins):
     """That PyTorch is loaded only afterwards, as GNU's OpenMP asks for, is a test of tests/test_architecture.py."""

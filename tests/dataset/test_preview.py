@@ -266,8 +266,8 @@ def test_what_becomes_of_other_kinds_is_what_training_makes_of_them(write, token
 
 
 def test_keys_that_are_not_read_are_named_as_in_training(write, show):
-    lines = [{"instruction": "q", "output": "a", "reasoning_content": "so", "id": i} for i in range(2)]
-    assert '  keys that are not read: "reasoning_content"' in show(write(*lines)).splitlines()
+    lines = [{"instruction": "q", "output": "a", "remarks": "so", "id": i} for i in range(2)]
+    assert '  keys that are not read: "remarks"' in show(write(*lines)).splitlines()
     assert "not read" not in show(write(chat("q", "a")))
     assert "not read" not in show(write({"prompt": "q", "right": "a"}))  # a reward may ask for it
 

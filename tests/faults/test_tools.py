@@ -116,7 +116,7 @@ def test_killed_later_it_goes_on_with_what_it_has_found(workshop, tmp_path, name
     assert files_in(killed) == files_in(whole)
 
 
-def test_what_was_interrupted_is_begun_anew_only_where_a_result_is_replaced_anyway(workshop, tmp_path):
+def test_what_an_interrupted_command_keeps_is_replaced_by_none_that_begins_anew(workshop, tmp_path):
     for name in ("answers", "benchmark"):
         assert run(workshop, name, tmp_path / name, before=killed_at(3)).code == -9
     again = run(workshop, "answers", tmp_path / "answers")
@@ -124,6 +124,10 @@ def test_what_was_interrupted_is_begun_anew_only_where_a_result_is_replaced_anyw
     assert len(files_in(tmp_path / "answers")["answers.jsonl"].splitlines()) == 16  # 8 of them not noted
     other = run(workshop, "benchmark", tmp_path / "benchmark", "--resume", "--limit=1")
     assert other.code == 2 and "began with another --data_path, --limit, --shots_path or --shots:" in other.sentence
+    again = run(workshop, "benchmark", tmp_path / "benchmark")
+    assert again.code == 2 and "keeps 4 records of a run that did not end: go on with it by --resume" in again.sentence
+    for name in ("result.unfinished.jsonl", "result.unfinished.jsonl.progress"):
+        (tmp_path / "benchmark" / name).unlink()
     assert run(workshop, "benchmark", tmp_path / "benchmark").code == 0
     assert set(files_in(tmp_path / "benchmark")) == {"result.json"}
     other = run(workshop, "answers", tmp_path / "answers", "--resume", "--max_new_tokens=5")

@@ -202,13 +202,18 @@ def test_a_killed_process_ends_the_run_and_it_goes_on_to_the_bit(workshop, sprea
     assert_same_run(resumed, spread)
 
 
-@pytest.mark.parametrize("words, method", [(("--shard=full",), "sharded:ShardedUpdater"), ((), "update:Updater")])
-def test_before_the_first_save_there_is_nothing_to_resume(workshop, words, method):
-    """Also where an earlier run has left a state, which the run has moved aside."""
-    out, words = f"killed_early_{len(words)}", (*words, *RUN)
+@pytest.mark.parametrize(
+    "step, method, words",
+    [(2, "sharded:ShardedUpdater", ("--shard=full",)), (1, "update:Updater", ())],
+    ids=["spread", "in the first step"],
+)
+def test_before_the_first_save_there_is_nothing_to_resume(workshop, step, method, words):
+    """Also where an earlier run has left a state, which the run has moved aside. Spread over processes, nothing can be
+    saved when one of them is lost; else the main one saves the last step that all have made."""
+    out = f"killed_early_{step}"
     by(workshop, out, 1, *RUN, "--max_steps=1", data=DATA)
-    dies = partial(at_call, 2, f"training.engine.{method}.update", kill_itself)
-    running = begin(workshop, out, 2, *words, before=[no_curves, dies], data=DATA)
+    dies = partial(at_call, step, f"training.engine.{method}.update", kill_itself)
+    running = begin(workshop, out, 2, *words, *RUN, before=[no_curves, dies], data=DATA)
     assert running[1].end(120).code == -signal.SIGKILL
     said = running[0].end(30).sentence
     assert "see what it said, and begin again with: " in said and "--resume" not in said
