@@ -6,8 +6,7 @@
 # the core of one thread, all others keep their cores busy by looking. So programs beside torch cost it not only their
 # share of the cores: it computes half of what it could beside them, for three times the processor time. Fewer looks
 # (GOMP_SPINCOUNT=1000 in the environment, before torch is imported) cure it, and so does Intel's OpenMP, preloaded,
-# whose threads hand over their cores while they wait. (Alone on the machine, 1,000 looks cost texts that are written
-# one by one a fifth of their speed, 10,000 nothing.)
+# whose threads hand over their cores while they wait.
 # What is usually advised is fewer threads (OMP_NUM_THREADS, as in pytorch/pytorch#19163).
 # Output seen (on two cores, beside four loops):
 #   as installed                  75.9 products a second,    8.60 ms of processor time each

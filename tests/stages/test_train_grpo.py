@@ -12,7 +12,6 @@ from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from tests.stages.workshop import Workshop, another_reference
 from training.rewards.loading import Reward
-from training.stages.advice import Advice, faults_in
 from training.stages.answer_rows import Answer
 from training.stages.groups import Groups
 from training.stages.mixed_in import MixedIn
@@ -324,49 +323,3 @@ def test_fit_keeps_the_prompts_of_a_step(workshop):
         place = command.index(flag)
         del command[place : place + 2]
     workshop.main([*command, "--prompts_per_step=3"])
-
-
-FLAGS = {"max_new_tokens": 9, "dynamic_sampling": 0, "mask_truncated": False, "tools": None}
-LIMITS = {"clip_low": None, "clip_high": 0.28, "dual_clip": 3.0, "inner_epochs": 1, "mini_batches": 2}
-
-
-class Said:
-    def __init__(self):
-        self.args, self.lines = mock.Mock(**FLAGS, **LIMITS), []
-
-    def say(self, line):
-        self.lines.append(line)
-
-
-def test_advice_is_given_after_five_steps_in_a_row_and_once():
-    run = Said()
-    advice = Advice(run, ["mine"])
-    equal = {"frac_reward_zero_std": 1.0, "completions/clipped_ratio": 0.2, "rewards/mine/mean": 0.0}
-    for metrics in (*[equal] * 4, equal | {"frac_reward_zero_std": 0.1}, *[equal] * 12):
-        advice.after(mock.Mock(metrics=metrics))
-    assert len(run.lines) == 1 and "--dynamic_sampling" in run.lines[0]
-    for _ in range(5):
-        advice.after(mock.Mock(metrics={"completions/clipped_ratio": 0.9}))
-    assert len(run.lines) == 3 and "mine has rated no answer" in run.lines[1] and "--max_new_tokens 9" in run.lines[2]
-
-
-def test_limits_of_ratios_that_are_all_1_are_said_to_change_nothing():
-    run = Said()
-    Advice(run, [])
-    assert not run.lines
-    run.args.mini_batches = 1
-    Advice(run, [])
-    assert len(run.lines) == 1 and "so --clip_high or --dual_clip changes nothing: give --mini_batches" in run.lines[0]
-
-
-def test_advice_names_no_flag_that_is_given_already_and_every_limit_that_cuts():
-    metrics = {"frac_reward_zero_std": 1.0, "completions/clipped_ratio": 0.9}
-    equal, cut = (faults_in(metrics, mock.Mock(**FLAGS), [])[fault] for fault in ("equal", "cut"))
-    assert equal.endswith("a finer reward, a larger --group_size or --dynamic_sampling 2")
-    assert "reached --max_new_tokens 9 without" in cut
-    assert cut.endswith(": raise it, add --reward overlong or add --mask_truncated")
-    given = FLAGS | {"dynamic_sampling": 1, "mask_truncated": True, "tools": ["a"], "max_turns": 2, "max_seq_len": 64}
-    found = faults_in(metrics | {"rewards/overlong/mean": 0.0}, mock.Mock(**given), ["overlong"])
-    assert found["equal"].endswith("a finer reward or a larger --group_size")
-    assert "reached --max_new_tokens 9, --max_turns 2 or --max_seq_len 64 without an end: raise it" in found["cut"]
-    assert "overlong" not in found["cut"] and "--mask_truncated" not in found["cut"]
