@@ -86,7 +86,7 @@ def main(argv=None):
         plan = plan_for(args, machine, model, rows, origin, parameters_beside=beside)
         model.to(machine.device)
         run.prepare(model, plan)
-        machine.seconds = with_teacher(machine.seconds, teacher, model, args)
+        machine.run_seconds = with_teacher(machine.run_seconds, teacher, model, args)
 
         # The loss of a token, and the lessons: the teacher predicts in every step, or everything now
         divergence = Divergence(args.loss_type, args.temperature, args.jsd_beta)

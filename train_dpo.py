@@ -73,10 +73,10 @@ def main(argv=None):
     # What the data are, and how their answers are compared with the reference: both modules have the same functions.
     unpaired = args.loss_type == "kto"
     if unpaired:
-        from dataset.rows.answers import ANSWERS as KIND
+        from dataset.rows.answers import ANSWERS as kind
         from training.stages import unpaired as comparison
     else:
-        from dataset.rows.pairs import PAIRS as KIND
+        from dataset.rows.pairs import PAIRS as kind
         from training.stages import preferences as comparison
 
     with Run(args, stage="dpo") as run:
@@ -85,7 +85,7 @@ def main(argv=None):
         model, tokenizer, origin = starting_point(args, chats=True)
         run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
-        rows, validation = open_data(KIND, args, tokenizer, run.say)
+        rows, validation = open_data(kind, args, tokenizer, run.say)
         constants = {"label_smoothing": args.label_smoothing, "gamma": args.gamma, "odds_weight": args.odds_weight}
         settings = Settings(args.beta, **constants)
         if unpaired:
@@ -98,9 +98,9 @@ def main(argv=None):
 
         # How long, in which steps, at which learning rate
         has_reference = needs_reference(args.loss_type)
-        live = has_reference and not args.precompute_ref
+        is_live = has_reference and not args.precompute_ref  # else its log-probabilities are computed beforehand
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE
-        copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if live else 0
+        copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if is_live else 0
         plan = plan_for(args, machine, model, rows, origin, base_rates=rates, parameters_beside=copied)
 
         # The reference: its log-probabilities, computed once; or a frozen copy of the network
@@ -109,8 +109,8 @@ def main(argv=None):
         begins_as = fingerprint(model) if has_reference else None
         model.to(machine.device)
         prepare_with_reference(run, model, plan)
-        machine.seconds = with_passes(machine.seconds, model, comparison.passes_beside(live))
-        if live:
+        machine.run_seconds = with_passes(machine.run_seconds, model, comparison.passes_beside(is_live))
+        if is_live:
             identity["reference"] = f"live, of {begins_as}"
             reference = frozen_copy(model)
             machine.compile(reference)
@@ -125,7 +125,8 @@ def main(argv=None):
         run.begin(model, tokenizer, plan, optimizers, data=identity, description=description, nominal_count=count)
 
         for step in run.steps():
-            for batch, answers, entropy in comparison.compared(model, step.micro_batches(rows), machine, reference):
+            batches = step.micro_batches(rows)
+            for batch, answers, entropy in comparison.compare_batches(model, batches, machine, reference):
                 step.backward(objective(answers).sum(), batch.records, batch.trained)
                 comparison.note(step, batch, answers, entropy, args.beta)
             step.update()

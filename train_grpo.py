@@ -116,7 +116,7 @@ def main(argv=None):
         # The reference, and the optimizer
         policy.to(machine.device)
         prepare_with_reference(run, policy, plan)
-        machine.seconds = None  # measured on updates alone, without the sampling
+        machine.run_seconds = None  # measured on updates alone, without the sampling
         reference = None
         if has_reference:
             reference = frozen_copy(policy)

@@ -101,7 +101,7 @@ def main(argv=None):
         begins_as = fingerprint(policy)
         policy.to(machine.device)
         prepare_with_reference(run, policy, plan)  # all three networks use the same kernels
-        machine.seconds = None  # measured on updates alone, without the sampling
+        machine.run_seconds = None  # measured on updates alone, without the sampling
         reference = frozen_copy(policy)
         machine.compile(reference)
         critic.recomputes_layers = plan.activation_checkpointing
@@ -141,7 +141,7 @@ def main(argv=None):
                         step.backward(policy_loss.loss_sum + ptx_loss, policy_loss.count)
                     ppo.measure_update(step, update, batch, policy_loss, value_loss, log_p, old, entropy)
                 step.update()
-            ppo.follow(step, answers)
+            ppo.adapt_kl_coef(step, answers)
             rules.note(step)
 
             if step.evaluates and validation:

@@ -208,7 +208,7 @@ def test_a_step_that_is_ended_twice_moves_the_weight_of_the_kl_once(workshop):
     ppo = ActorCritic.__new__(ActorCritic)
     ppo.args, ppo.state = SimpleNamespace(kl_target=1.0), SimpleNamespace(remembered={})
     for _ in range(2):
-        ppo.follow(SimpleNamespace(metrics={"objective/kl": 5.0}), {"kl_coef": 0.1})
+        ppo.adapt_kl_coef(SimpleNamespace(metrics={"objective/kl": 5.0}), {"kl_coef": 0.1})
     assert ppo.state.remembered["kl_coef"] == pytest.approx(0.1 * 1.02)
 
 

@@ -35,7 +35,7 @@ class Interrupted(SystemExit):
 class Interrupts:
     """A context that remembers signals, so that the loop can react to them between micro-batches.
 
-    Before `patient` is called there is nothing to save: a signal then ends the program at once, by `SystemExit`, so
+    Before `defer` is called there is nothing to save: a signal then ends the program at once, by `SystemExit`, so
     that files being written are cleaned up.
     """
 
@@ -43,7 +43,7 @@ class Interrupts:
         self._echo = ECHO_SECONDS if several_processes else 0.0
         self.received: int | None = None
         self._received_at = 0.0
-        self._patient = False
+        self._defers = False
         self.before = {}
 
     def __enter__(self):
@@ -56,15 +56,15 @@ class Interrupts:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def patient(self) -> None:
-        """From here on a first signal is only remembered."""
-        self._patient = True
+    def defer(self) -> None:
+        """From here on a first signal is only remembered; a second one still ends the program at once."""
+        self._defers = True
 
     def _handle(self, number, frame):
         again = self.received is not None
         if not again:
             self.received, self._received_at = number, time.monotonic()
-        if not self._patient:  # Python drops what is raised in a callback; the first step then sees the signal
+        if not self._defers:  # Python drops what is raised in a callback; the first step then sees the signal
             raise SystemExit(EXIT_CODES[number])
         if again and time.monotonic() - self._received_at >= self._echo:
             os._exit(EXIT_CODES[number])
@@ -104,8 +104,8 @@ class Machine:
         self.interrupts = Interrupts(several_processes=self.world_size > 1)
         self.ends = False  # whether all processes know that one of them was asked to end
         self.compiles, self.why_compiles = False, ""
-        self.seconds: float | None = None  # that the run takes, where that was measured
-        self.passes = self.ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
+        self.run_seconds: float | None = None  # how long the run takes, where that was measured
+        self.recorded_passes = self.batches_ahead = None  # on a CUDA GPU: see training/engine/on_cuda.py
         self.compile_choice, self._deterministic = args.compile, args.deterministic
         self._contexts, self._lenient = contextlib.ExitStack(), contextlib.nullcontext
         self.shards = None  # with --shard
@@ -124,8 +124,8 @@ class Machine:
         distributed.start(self.device)
 
     def stop(self, failed: bool = False) -> None:
-        if self.ahead:
-            self.ahead.close()
+        if self.batches_ahead:
+            self.batches_ahead.close()
         distributed.stop(failed)
         self._contexts.close()
 
@@ -164,7 +164,7 @@ class Machine:
         if self.shards or operations > FEW_OPERATIONS or self.compile_choice != "auto" or self.device.type != "cpu":
             from training.engine.speed import decide  # a run of seconds does not load it
 
-            self.compiles, self.why_compiles, self.seconds = decide(self, model, plan, resume_file)
+            self.compiles, self.why_compiles, self.run_seconds = decide(self, model, plan, resume_file)
         self.compile(model)
         if self.device.type == "cuda":
             from training.engine.on_cuda import equip  # no other device loads it

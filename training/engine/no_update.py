@@ -5,7 +5,7 @@ def note(step, name: str, result, line: dict) -> None:
     """Warns about the update of the network `name`, and adds what was skipped to the step's `line` of metrics."""
     updaters, say = step._updaters, step._machine.say
     of_what = "" if name == "model" else f" of the {name}"
-    if result.still and updaters[name].still == 1:
+    if result.no_gradient and updaters[name].without_gradient == 1:
         found = "only rounding" if result.grad_norm else "0"
         say(f"warning: the gradient{of_what} in step {step.number} is {found}: such updates change nothing")
     if result.skipped:

@@ -22,14 +22,14 @@ def equip(machine, model, plan) -> None:
     allow_tf32(machine.choice)
     if machine.shards:  # they gather weights in the midst of a pass, and make their batches beforehand
         return
-    machine.ahead = BatchesAhead(plan, Copies(machine.choice))
+    machine.batches_ahead = BatchesAhead(plan, Copies(machine.choice))
     # Checkpointing has to save and restore random numbers in the middle of a pass, and Python adds compact gradients.
     waits = waits_for_the_host(model.config, machine.device, machine.choice.dtype)
     if not plan.activation_checkpointing and plan.optimizer_memory == "exact" and not waits:
         rows = min(plan.batch_size, plan.rows_per_epoch)
         generator = torch.cuda.default_generators[machine.device.index]
         as_one = machine.compiles and model.config.num_hidden_layers <= MOST_LAYERS_AS_ONE
-        machine.passes = Passes(machine.device, rows, machine.compiles, as_one, generator, machine.say)
+        machine.recorded_passes = Passes(machine.device, rows, machine.compiles, as_one, generator, machine.say)
 
 
 def allow_tf32(choice: Device) -> None:

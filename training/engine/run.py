@@ -56,7 +56,7 @@ class Run:
             self._open_metrics = tracked(self)
         self._prepared = None  # the network that `prepare` was called with
         self.saved_at = None
-        self._trained, self._beside, self._can_afford_samples = 0.0, 0.0, False  # seconds in updates, and beside them
+        self._seconds_of_updates, self._seconds_beside, self._can_afford_samples = 0.0, 0.0, False
 
     def begins_with(self, model, origin) -> None:
         """Says what the network begins with. Raises `UsageError` at once for flags that cannot work."""
@@ -178,12 +178,12 @@ class Run:
     def steps(self, kind: type[Step] = Step):
         """Yields the remaining steps, each a `kind`; between them writes metrics, checkpoints and the loss curve."""
         args, state, plan = self.args, self.state, self.plan
-        self.machine.interrupts.patient()
+        self.machine.interrupts.defer()
         self.progress.start(state.step, plan.steps)
         if self.machine.compiles:
             self.say("compiling: the first step takes up to a minute longer; Ctrl-C waits for it, twice ends at once")
         # A dry run takes few: the first step compiles, and the second is recorded as a CUDA graph.
-        few = 3 if self.machine.passes else 2 if self.machine.compiles else 1
+        few = 3 if self.machine.recorded_passes else 2 if self.machine.compiles else 1
         first, last = state.step, min(plan.steps, state.step + few) if args.dry_run else plan.steps
         while state.step < last:
             rate = learning_rate_factor(state.step, plan.steps, plan.warmup_steps, plan.schedule)
@@ -217,9 +217,9 @@ class Run:
             raise RuntimeError("a stage script must call step.update() once in every step")
         # Samples change nothing that is saved, so they may depend on the clock. One is taken to last as long as a step.
         seconds = step.metrics["time/seconds"]
-        self._trained += seconds
-        self._beside += max(0.0, step.age - seconds)
-        affords = self._beside + seconds <= self._trained / 10  # with --shard, where all take part, by one clock
+        self._seconds_of_updates += seconds
+        self._seconds_beside += max(0.0, step.age - seconds)
+        affords = self._seconds_beside + seconds <= self._seconds_of_updates / 10  # with --shard, by one clock for all
         self._can_afford_samples = distributed.gathered(affords)[0] if self.machine.shards else affords
         self.state.complete({} if self.args.dry_run else step.metrics)
         finished = self.state.step == self.plan.steps
@@ -282,13 +282,14 @@ class Run:
         return self.state.step, len(self.state.updates), *self.state.kept
 
     def _save_weights(self) -> None:
+        whole = self.machine.shards or self  # with --shard, the network and its facts as they were gathered
         facts = {
             "step": self.state.step,
             "tokens": self.state.tokens,
             "best": self.state.best,
             "imported": self.plan.imported,
             "arguments": {key: value for key, value in vars(self.args).items() if value is not None},
-        } | (whole := self.machine.shards or self).more_facts()
+        } | whole.more_facts()
         self.output.save_weights(whole.model, self.tokenizer, self.stage, facts)
 
     def spoilt(self) -> str | None:

@@ -84,7 +84,7 @@ class Step:
 
         rows: anything with `batch(epoch, places) -> batch`, a dataclass of tensors.
         """
-        ahead = self._machine.ahead
+        ahead = self._machine.batches_ahead
         made = ahead.of_step(self.index, rows) if ahead else (rows.batch(self.epoch, at) for at in self.own_places)
         if not self._machine.compiles:
             return self.batches(made)
@@ -107,7 +107,7 @@ class Step:
         that begins with it. A GPU records it with its gradient and replays both, also with rows added that have no
         target: nothing else may go into it, and it must be the same in every step. Returns the rest of the tuple.
         """
-        updater, run = self._updaters[MAIN], self._machine.passes or forward_backward
+        updater, run = self._updaters[MAIN], self._machine.recorded_passes or forward_backward
         loss_sum, *measures = run(loss_of, batch, self._machine.autocast, updater)
         updater.add(loss_sum, count, trained)
         return measures
@@ -154,7 +154,7 @@ class Step:
         for name, other in results.items():
             if name != MAIN and other.is_finite:
                 line |= {f"{name}/loss": other.loss, f"{name}/grad_norm": other.grad_norm}
-            if other.still or other.skipped:
+            if other.no_gradient or other.skipped:
                 from training.engine.no_update import note  # most steps are applied
 
                 note(self, name, other, line)

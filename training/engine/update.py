@@ -27,7 +27,7 @@ class UpdateResult:
     skipped: str | None
     measures: dict[str, float]  # means and extremes by name, as `Measures` collected them
     interrupted: bool  # whether any process wants to stop
-    still: bool = False  # whether there was no gradient, so that nothing was updated
+    no_gradient: bool = False  # whether it was zero but for rounding, so that nothing was updated
 
     @property
     def is_finite(self) -> bool:
@@ -134,7 +134,7 @@ class Updater:
         self.bad_in_a_row = 0
         self.skipped = {"non-finite": 0, "overflow": 0}
         self.rounding = max(SMALLEST_NORM, SMALLEST * math.sqrt(sum(p.numel() for p in self.parameters)))
-        self.still = 0  # updates without a gradient
+        self.without_gradient = 0  # how many updates were
         self.balance = None  # of a network with experts: `training.engine.balance.Balance`
         self.discard()
 
@@ -196,9 +196,9 @@ class Updater:
         correction = self.nominal_count / (max(1.0, count) * self.scale)
         norm = norm * correction
         skipped = self._verdict(loss_sum, norm)
-        still = skipped is None and count > 0 and norm <= self.rounding
-        self.still += still
-        if skipped is None and count > 0 and not still:
+        no_gradient = skipped is None and count > 0 and norm <= self.rounding
+        self.without_gradient += no_gradient
+        if skipped is None and count > 0 and not no_gradient:
             clip = min(1.0, self.grad_clip / (norm + 1e-6)) if self.grad_clip else 1.0
             torch._foreach_mul_(gradients, correction * clip)
             for optimizer in self.optimizers:
@@ -208,7 +208,7 @@ class Updater:
         if self.balance:
             self.balance.press(self.factor)
         loss = loss_sum / count if count else math.nan
-        return UpdateResult(loss, round(trained), norm, skipped, measured, signals > 0, still)
+        return UpdateResult(loss, round(trained), norm, skipped, measured, signals > 0, no_gradient)
 
     def _summed(self) -> tuple[list[Tensor], Tensor]:
         """The gradients over all processes, and their norm."""

@@ -96,7 +96,7 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     enough = math.ceil((plan.max_steps or 0) / plan.steps_per_epoch)
     few = f" (--max_steps needs --epochs {enough}, not {plan.epochs})" if enough > plan.epochs else ""
     # A dry run says at its end what it has measured.
-    time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""
+    time = f", about {duration(machine.run_seconds)}" if machine.run_seconds and not args.dry_run else ""
     compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
     memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)

@@ -139,7 +139,7 @@ class ActorCritic:
         return kept | {
             "kl_coef": self.kl_coef,
             "scores": scores,
-            "rewards": self._beside(prompts, answers, scores),
+            "rewards": self._with_watched(prompts, answers, scores),
             "names": self.names,  # a resumed run may watch others from the next iteration on
             "kl": kl,
             "old": old,
@@ -182,8 +182,8 @@ class ActorCritic:
         }
         step.measure(batch.actions, **found)
 
-    def follow(self, step, kept: dict) -> None:
-        """Changes the weight of the KL so that the KL follows --kl_target, after the updates of a step. It starts from
+    def adapt_kl_coef(self, step, kept: dict) -> None:
+        """Changes the weight of the KL after the updates of a step, so that the KL follows --kl_target. It starts from
         the weight that the answers were made with, so a step that is interrupted after this changes it only once."""
         kl, args = step.metrics.get("objective/kl"), self.args
         if args.kl_target and kl is not None:
@@ -194,14 +194,14 @@ class ActorCritic:
         prompts = validation.batch(range(len(validation))).prompts
         answers = self.rollouts.greedy(prompts)
         scores = self._scores(answers)
-        return judged(answers, self.names, self._beside(prompts, answers, scores), scores.double())
+        return judged(answers, self.names, self._with_watched(prompts, answers, scores), scores.double())
 
     def show(self, step, kept: dict) -> None:
         """Prints a few answers with their scores, and writes them into samples.jsonl."""
         samples = table(kept, kept["names"], kept["scores"], self.args.table_rows)
         step.show(samples, shown(samples))
 
-    def _beside(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:
+    def _with_watched(self, prompts, answers: list[Answer], scores: Tensor) -> Tensor:
         """The scores and the watched rewards: float64 [S, names], NaN where a reward has not rated an answer."""
         watched = rewards_of(self.watched, prompts, answers, self.args, self.tokenizer, self.columns)
         return torch.cat([scores[:, None].double(), watched], dim=1)

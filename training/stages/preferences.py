@@ -21,7 +21,7 @@ def passes_beside(live: bool) -> int:
     return 1 if live else 0
 
 
-def compared(
+def compare_batches(
     model, batches: Iterable[RecordBatch], machine, reference=None
 ) -> Iterator[tuple[RecordBatch, Completions, Tensor]]:
     """Each micro-batch of a step, with what `compare` returns of it."""

@@ -23,7 +23,7 @@ def passes_beside(live: bool) -> int:
     return 3 if live else 1
 
 
-def compared(
+def compare_batches(
     model, batches: Iterable[AnswerBatch], machine, reference=None
 ) -> Iterator[tuple[AnswerBatch, Answers, Tensor]]:
     """Each micro-batch of a step, its answers with the reference point, and the sum of the entropies of their tokens.

@@ -42,8 +42,8 @@ def fake_gpu(compiles: bool = False):
 
     def prepare(machine, model, plan, resume_file=None):
         honest(machine, model, plan)
-        machine.ahead = BatchesAhead(plan, lambda batch: lambda: batch)
-        machine.passes = graphs.passes(min(plan.batch_size, plan.rows_per_epoch), machine.say, compiles)
+        machine.batches_ahead = BatchesAhead(plan, lambda batch: lambda: batch)
+        machine.recorded_passes = graphs.passes(min(plan.batch_size, plan.rows_per_epoch), machine.say, compiles)
 
     with mock.patch.object(Machine, "prepare", prepare):
         yield graphs

@@ -16,7 +16,7 @@ CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 @pytest.mark.parametrize("number, code", CODES)
 def test_a_patient_run_remembers_the_first_signal(number, code):
     with Interrupts() as interrupts:
-        interrupts.patient()
+        interrupts.defer()
         assert interrupts.received is None
         os.kill(os.getpid(), number)
         assert interrupts.received == number
@@ -36,7 +36,7 @@ def test_with_nothing_to_save_it_ends_at_once_and_cleans_up(number, code):
 
 def test_under_torchrun_the_echo_of_a_signal_is_the_same_request():
     with Interrupts(several_processes=True) as interrupts:
-        interrupts.patient()
+        interrupts.defer()
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert interrupts.received == signal.SIGTERM
@@ -48,7 +48,7 @@ def test_a_second_signal_ends_it_at_once(number, code):
 import os
 from training.engine.machine import Interrupts
 with Interrupts() as interrupts:
-    interrupts.patient()
+    interrupts.defer()
     os.kill(os.getpid(), {number})
     print("first", flush=True)
     try:
@@ -66,7 +66,7 @@ def test_what_nohup_ignores_stays_ignored():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Interrupts() as interrupts:
         os.kill(os.getpid(), signal.SIGHUP)  # not patient yet: it would end at once
-        interrupts.patient()
+        interrupts.defer()
         os.kill(os.getpid(), signal.SIGHUP)
         assert interrupts.received is None
         os.kill(os.getpid(), signal.SIGTERM)
@@ -87,5 +87,5 @@ def test_a_signal_that_is_lost_while_modules_are_imported_is_seen_by_the_first_s
     with Interrupts() as interrupts:
         with pytest.raises(SystemExit):
             os.kill(os.getpid(), number)
-        interrupts.patient()
+        interrupts.defer()
         assert (interrupts.received, interrupts.exit_code) == (number, code)

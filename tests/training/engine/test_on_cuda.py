@@ -85,13 +85,14 @@ def test_what_a_gpu_gets_is_what_the_plan_allows(monkeypatch, layers, words, pas
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
     monkeypatch.setattr(torch.cuda, "default_generators", [None, torch.default_generator])
     choice = Device(torch.device("cuda:1"), torch.float32, "")
-    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, passes=None, ahead=None, shards=None)
+    nothing = dict.fromkeys(("recorded_passes", "batches_ahead", "shards"))
+    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, **nothing)
     machine.say = print
     model = SimpleNamespace(config=SimpleNamespace(num_hidden_layers=layers, model_type="qwen3"))
     plan = make_plan(flags("--batch_size=4", *words), rows_per_epoch=3, row_length=8, world_size=1)
     on_cuda.equip(machine, model, plan)
-    assert machine.ahead is not None and (machine.passes and machine.passes.as_one) == passes
-    assert passes is None or machine.passes._rows == 3  # of no more in an epoch
+    assert machine.batches_ahead is not None and (machine.recorded_passes and machine.recorded_passes.as_one) == passes
+    assert passes is None or machine.recorded_passes._rows == 3  # of no more in an epoch
 
 
 @pytest.mark.parametrize(
@@ -112,14 +113,15 @@ def test_experts_are_recorded_where_the_host_does_not_read_how_many_rows_each_ge
     monkeypatch.setattr(torch.cuda, "default_generators", [torch.default_generator])
     monkeypatch.setattr(grouped, "_one_kernel", lambda device, dtype: True)  # PyTorch has a loop of its own
     choice = Device(torch.device("cuda:0"), dtype, "")
-    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, passes=None, ahead=None, shards=None)
+    nothing = dict.fromkeys(("recorded_passes", "batches_ahead", "shards"))
+    machine = SimpleNamespace(choice=choice, device=choice.device, compiles=True, **nothing)
     machine.say = print
     model = SimpleNamespace(config=ExpertsConfig(vocab_size=100, hidden_size=64, intermediate_size=128))
     plan = make_plan(flags("--batch_size=4"), rows_per_epoch=3, row_length=8, world_size=1)
     before = torch.get_float32_matmul_precision()
     on_cuda.equip(machine, model, plan)
     torch.set_float32_matmul_precision(before)
-    assert (machine.passes is not None) == recorded and machine.ahead is not None
+    assert (machine.recorded_passes is not None) == recorded and machine.batches_ahead is not None
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,12 @@ def test_pairs_that_contradict_one_another_move_no_weight(line):
     """Their gradients cancel out, but for the order in which sums are made."""
     answers = torch.randint(0, SMALL.vocab_size, (4, 30), generator=torch.Generator().manual_seed(0))
     result, moved = step(line, preference(line[0], answers, answers.flip(0)))
-    assert 0 < result.grad_norm < line[1].rounding and result.still and not moved and result.is_finite
+    assert 0 < result.grad_norm < line[1].rounding and result.no_gradient and not moved and result.is_finite
     result, moved = step(line, preference(line[0], answers[:2], answers[2:]), count=2)
-    assert moved and not result.still and line[1].still == 1
+    assert moved and not result.no_gradient and line[1].without_gradient == 1
     # No momentum goes on in its place.
     result, moved = step(line, 0 * preference(line[0], answers, answers.flip(0)))
-    assert result.grad_norm == 0 and result.still and not moved
+    assert result.grad_norm == 0 and result.no_gradient and not moved
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_pairs_that_contradict_one_another_move_no_weight(line):
 )
 def test_the_first_such_update_of_a_network_is_said(name, norm, words):
     """In PPO those of the policy go on while all values of the critic are clipped."""
-    said, updater = [], SimpleNamespace(still=0)
+    said, updater = [], SimpleNamespace(without_gradient=0)
     step = SimpleNamespace(number=7, _updaters={name: updater}, _machine=SimpleNamespace(say=said.append))
-    for updater.still in (1, 2):
-        note(step, name, SimpleNamespace(still=True, skipped=None, grad_norm=norm), {})
+    for updater.without_gradient in (1, 2):
+        note(step, name, SimpleNamespace(no_gradient=True, skipped=None, grad_norm=norm), {})
     assert len(said) == 1 and words in said[0]
 
 

@@ -143,7 +143,7 @@ def test_a_plan_counts_the_tokens_of_the_rows_that_its_steps_have(steps, rows, s
         reasons=dict.fromkeys(("batch", "warmup", "learning_rate"), ""),
     )  # fmt: skip
     model = Mock(parameters=lambda: [torch.zeros(3)], config=Mock(active_parameters=lambda: 3))
-    lines = describe_plan(Mock(dry_run=False), plan, model, Mock(seconds=None), Mock(), tokens_per_epoch=1400)
+    lines = describe_plan(Mock(dry_run=False), plan, model, Mock(run_seconds=None), Mock(), tokens_per_epoch=1400)
     assert sum(len(plan.rows_of_step(step)[1]) for step in range(steps)) == rows
     assert any(f"about {100 * rows:,} tokens to learn, in rows of 10, {said}" in line for line in lines)
 
@@ -155,5 +155,5 @@ def test_a_plan_tells_tokens_to_learn_from_those_that_are_read():
         reasons=dict.fromkeys(("batch", "warmup", "learning_rate"), ""),
     )  # fmt: skip
     model = Mock(parameters=lambda: [torch.zeros(3)], config=Mock(active_parameters=lambda: 3))
-    lines = describe_plan(Mock(dry_run=False), plan, model, Mock(seconds=None), Mock(), tokens_per_epoch=60)
+    lines = describe_plan(Mock(dry_run=False), plan, model, Mock(run_seconds=None), Mock(), tokens_per_epoch=60)
     assert any("about 120 tokens to learn of 280, in rows of 10, 2 epochs" in line for line in lines)
