@@ -57,7 +57,7 @@ class AnswerCache(ExampleCache):
 class PackedAnswers(PackedRecords):
     """The rows of single answers; any two fit into one, so that hardly any answer is alone in its row."""
 
-    AT_LEAST, NAMES = 2, "answers"
+    LONGEST_IN_A_ROW, NAMES = 2, "answers"
 
     def describe(self, file: int, share: float, passes: float) -> list[str]:
         kept = self.kept[file]

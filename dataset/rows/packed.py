@@ -105,10 +105,10 @@ def keep_cut(stream: ExampleStream, limit: int, end_id: int) -> KeptRecords:
     return KeptRecords(by_record, trained, after_turn, inside_turn)
 
 
-def without_alike(kept: KeptRecords, stream: ExampleStream, apart: int) -> KeptRecords:
+def without_alike(kept: KeptRecords, stream: ExampleStream, shift: int) -> KeptRecords:
     """Leaves out records whose two conversations are the same tokens, as far as they are kept.
 
-    They teach nothing: the gradients of both cancel out except for rounding, which AdamW would magnify. `apart`: 1 if
+    They teach nothing: the gradients of both cancel out except for rounding, which AdamW would magnify. `shift`: 1 if
     targets are counted, as for `keep_cut`; 0 if all tokens are.
     """
     lengths, alike, targets = kept.lengths, [], kept.targets
@@ -121,7 +121,7 @@ def without_alike(kept: KeptRecords, stream: ExampleStream, apart: int) -> KeptR
             if np.array_equal(ids[:n], others[:n]):
                 alike.append(record)
                 flags = (trained[:n], others_trained[:n])
-                targets -= sum(int(np.count_nonzero(each[1:])) for each in flags) if apart else 2 * int(n)
+                targets -= sum(int(np.count_nonzero(each[1:])) for each in flags) if shift else 2 * int(n)
     lengths[alike] = 0
     return replace(kept, targets=targets, alike=len(alike))
 
@@ -136,14 +136,14 @@ def keep_whole(stream: ExampleStream, limit: int) -> KeptRecords:
 class PackedRecords:
     """The rows of records of conversations, `rows.PackedRows`; records are numbered through all files.
 
-    A row is E times as long as the longest conversation may be, so that any record fits, or several times as long:
-    `AT_LEAST`. A subclass says what is printed: `describe`, `why_empty`, and `warnings` if there are any.
+    A row is E times as long as the longest conversation may be, so that any record fits, or `LONGEST_IN_A_ROW` times
+    as long as that. A subclass says what is printed: `describe`, `why_empty`, and `warnings` if there are any.
 
     Attributes: `kept` of each file; `reference`, None or float32 [records, E], log p of every answer under a reference.
     """
 
     WHOLE = False  # whether rows hold whole conversations and no targets, instead of inputs and targets one apart
-    AT_LEAST = 1  # so many of the longest records fit into a row
+    LONGEST_IN_A_ROW = 1  # how many of the longest records fit into a row
     NAMES, WHEN_TOO_LONG = "records", "cut or left out"  # what a warning calls records, and those that are too long
     bytes = 0
 
@@ -157,7 +157,7 @@ class PackedRecords:
         check_rows(caches)
         self.caches, self.streams, self.max_seq_len = list(caches), list(streams), max_seq_len
         self.per_record = caches[0].PER_RECORD
-        self.row_length = self.AT_LEAST * self.per_record * max_seq_len
+        self.row_length = self.LONGEST_IN_A_ROW * self.per_record * max_seq_len
         self.kept = [self._keep(cache, stream) for cache, stream in zip(caches, streams, strict=True)]
         files = range(len(caches))
         self._parts = [list(files)] if share_rows else [[file] for file in files]
@@ -189,11 +189,11 @@ class PackedRecords:
     def positions(self, file: int) -> int:
         """How many positions of rows a file takes."""
         lengths = self.kept[file].lengths
-        return int(lengths.sum(dtype=np.int64)) - self._apart * int(np.count_nonzero(lengths))
+        return int(lengths.sum(dtype=np.int64)) - self._shift * int(np.count_nonzero(lengths))
 
     @property
-    def _apart(self) -> int:
-        """How far inputs and targets are apart: a conversation takes that many positions fewer than it has tokens."""
+    def _shift(self) -> int:
+        """How far targets are ahead of inputs: a conversation takes that many positions fewer than it has tokens."""
         return 0 if self.WHOLE else 1
 
     def _keep(self, cache: ExampleCache, stream: ExampleStream) -> KeptRecords:
@@ -201,7 +201,7 @@ class PackedRecords:
             kept = keep_whole(stream, self.max_seq_len)
         else:
             kept = keep_cut(stream, self.max_seq_len + 1, cache.end_id)
-        kept = without_alike(kept, stream, self._apart) if self.per_record == 2 else kept
+        kept = without_alike(kept, stream, self._shift) if self.per_record == 2 else kept
         no_target = (stream.lengths().reshape(-1, self.per_record) == 0).any(axis=1)  # at any length of a row
         return replace(kept, excluded=int(np.count_nonzero(no_target)))
 
@@ -209,7 +209,7 @@ class PackedRecords:
         """The rows of some files that follow each other, as numbers of records."""
         lengths = np.concatenate([self.kept[file].lengths for file in part])
         here = np.flatnonzero(lengths[:, 0]).astype(np.int32 if self.records < 2**31 else np.int64)
-        packing = pack((lengths[here] - self._apart).sum(axis=1, dtype=np.int32), self.row_length)
+        packing = pack((lengths[here] - self._shift).sum(axis=1, dtype=np.int32), self.row_length)
         return packing.renumbered(here + here.dtype.type(self._first[part[0]]))
 
     def numbers(self, part: int, row: int) -> np.ndarray:
@@ -217,7 +217,7 @@ class PackedRecords:
         return self._packings[part][row]
 
     def gather(self, parts: np.ndarray, rows: np.ndarray) -> RecordBatch:
-        shape, apart = (len(parts), self.row_length), self._apart
+        shape, shift = (len(parts), self.row_length), self._shift
         tokens, targets = np.full(shape, self.caches[0].pad_id, np.int64), np.full(shape, IGNORE, np.int64)
         positions, sequences = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         numbers = [self.numbers(part, row) for part, row in zip(parts, rows, strict=True)]
@@ -236,13 +236,13 @@ class PackedRecords:
                     n = int(self.kept[file].lengths[index, each])
                     ids, trained = (array[:n] for array in examples[self.per_record * index + each])
                     check_ids(ids, self.caches[file])
-                    span = place, slice(start, start + n - apart)
-                    tokens[span] = ids[: n - apart]
-                    if apart:
+                    span = place, slice(start, start + n - shift)
+                    tokens[span] = ids[: n - shift]
+                    if shift:
                         np.copyto(targets[span], ids[1:], where=trained[1:])
-                    positions[span] = np.arange(n - apart)
+                    positions[span] = np.arange(n - shift)
                     sequences[span] = each * count + record
-                    start += n - apart
+                    start += n - shift
                     ends[each, record] = place * self.row_length + start - 1
                 record += 1
             taken += start
@@ -290,7 +290,7 @@ class PackedRecords:
         records something is not read."""
         warnings = warnings_about_edits(self.caches) + warnings_about_keys(self.caches) + self.warnings_about_marks()
         for cache, stream, kept in zip(self.caches, self.streams, self.kept, strict=True):
-            needed = stream.lengths().reshape(-1, self.per_record).max(axis=1, initial=0) - self._apart
+            needed = stream.lengths().reshape(-1, self.per_record).max(axis=1, initial=0) - self._shift
             too_long = int(np.count_nonzero(needed > self.max_seq_len))
             if too_long > MANY_TOO_LONG * kept.records:
                 nearly = int(np.percentile(needed, 99, method="inverted_cdf"))
