@@ -25,9 +25,8 @@ from training.stages.arguments import (
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    add_data_arguments(
-        parser, "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
-    )
+    what = "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
+    add_data_arguments(parser, what)
     parser.flags("data", COMPARED)(
         "--markers", choices=("keep", "split"), default="keep", help="chat markers: keep, or split texts there (keep)"
     )

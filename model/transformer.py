@@ -106,7 +106,7 @@ class Backbone(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
 
     def embed(self, tokens, positions):
-        return self.embed_tokens(tokens)  # positions turn heads later
+        return self.embed_tokens(tokens)  # positions enter later, as rotations of queries and keys
 
 
 class Transformer(nn.Module):
