@@ -128,6 +128,8 @@ def another_device() -> Iterator[list[str]]:
         (import_module("torch.optim.optimizer"), "_get_fused_kernels_supported_devices", lambda: ["meta"]),
     ]
     waits.clear()
+    with DEVICE:  # the first time, torch notes which functions make tensors: to be the real ones, for later tests
+        torch.empty(0)
     with contextlib.ExitStack() as stack:
         for owner, name, changed in changes:
             stack.enter_context(mock.patch.object(owner, name, changed))
