@@ -26,7 +26,15 @@ SAVES = ("--save_interval=7", "--eval_interval=10", "--val_ratio=0.2")
 SHORT = ("--max_steps=2", "--eval_interval=0")
 BY_TWO = ("--max_steps=7", "--val_ratio=0.2", "--eval_interval=3", "--batch_size=1")
 
+# A variant need only be stopped, so it ends soon after its first validation.
+STOPPED = ("--max_steps=13",)
+
 RUNS = [(stage, variant) for stage in STAGES.values() for variant in ("", *stage.variants)]
+
+
+def whole_run(stage: Stage, variant: str) -> tuple[str, ...]:
+    """The flags of a run to its end."""
+    return (*stage.learns, *SAVES, *((*STOPPED, *stage.variants[variant]) if variant else ()))
 
 
 def over(runs):
@@ -59,9 +67,8 @@ def whole(folder):
 
     def result_of(stage: Stage, variant: str = "") -> Result:
         if (stage.name, variant) not in results:
-            words = (*stage.learns, *SAVES, *stage.variants.get(variant, ()))
             workshop, out = Workshop(folder, stage.name), f"whole_{stage.name}_{variant}"
-            results[stage.name, variant] = workshop.train(out, *words, draws=not variant)
+            results[stage.name, variant] = workshop.train(out, *whole_run(stage, variant), draws=not variant)
         return results[stage.name, variant]
 
     return result_of
@@ -160,7 +167,7 @@ def signal_in_validation(number: int):
 def test_stopped_by_signals_it_saves_and_goes_on_to_the_bit(stage, variant, whole, folder):
     """SIGTERM comes in the first of two micro-batches, Ctrl-C while it validates."""
     expected, workshop, out = whole(stage, variant), Workshop(folder, stage.name), f"stopped_{stage.name}_{variant}"
-    words, last = (*stage.learns, *SAVES, *stage.variants.get(variant, ())), 0
+    words, last = whole_run(stage, variant), 0
     for stopped_by, code in ((signal_at(torch.Tensor, "backward", 7), 143), (signal_in_validation(signal.SIGINT), 130)):
         with stopped_by:
             ended, errors = workshop.fails(out, *words, *(["--resume"] if last else []))
