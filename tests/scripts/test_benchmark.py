@@ -5,22 +5,37 @@ import random
 import re
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from model.errors import SproutError, UsageError
-from scripts.benchmark import busy, command, decode, duplicates, learn
+from scripts.benchmark import busy, command, decode, duplicates, learn, memory
 from scripts.benchmark import muon as benchmark_muon
 from scripts.benchmark import plan as benchmark_plan
 from scripts.benchmark.scale.experts import price_of_steps
 from tests.dataset.prepare.duplicates.texts import pair_at
+from tests.faults.processes import Running
 from tests.stages.workshop import write_texts
 from training.engine import muon
 
 
+def main(words: list[str]) -> None:
+    """What a process of the next test prints."""
+    print(json.dumps(memory.use(Path(*words))))
+
+
+def in_a_fork(path: Path) -> dict:
+    """`memory.in_another_process`, without the imports of a new one."""
+    ended = Running("tests.scripts.test_benchmark", [path]).end()
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="the peak is not known on Windows")
-def test_memory_does_not_grow_with_the_corpus(tmp_path, capsys):
+def test_memory_does_not_grow_with_the_corpus(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(memory, "in_another_process", in_a_fork)
     command.main(["memory", "--megabytes", "1", "5", "--out_dir", str(tmp_path)])
     printed = capsys.readouterr().out
     peaks = [int(peak.replace(",", "")) for peak in re.findall(r"peak ([\d,]+) MB", printed)]
