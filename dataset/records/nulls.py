@@ -2,7 +2,7 @@
 
 A file that passed through Arrow (parquet, or JSON lines written by `datasets`) says
 `{"city": "Bonn", "a": null, "b": null}` where its source said `{"city": "Bonn"}`, in arguments and in the schemas of
-tools. `dataset.records.parquet` leaves such keys out. In JSON a null may also be meant. It is taken as filled in where
+tools. `dataset.records.arrow` leaves such keys out. In JSON a null may also be meant. It is taken as filled in where
 the record looks as Arrow writes it, and the schema of the tool does not allow null; never in JSON text within a record.
 """
 
