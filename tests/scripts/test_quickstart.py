@@ -226,9 +226,16 @@ def test_a_line_for_each_examination_of_the_first_chat():
     assert [line.split("  ")[0] for line in lines] == [title for title, _ in CHAT_EXAMINATIONS.values()]
 
 
-def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tmp_path):
-    write_sample(tmp_path)
-    way = stages(Place(tmp_path, seed=42))
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Place:
+    """A folder with the sample data, in which nothing is written."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder)
+    return Place(folder, seed=42)
+
+
+def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(place):
+    way = stages(place)
     for stage in way:
         for word in stage.command:
             if word.endswith(".jsonl"):
@@ -240,10 +247,8 @@ def test_the_examined_questions_and_the_trained_chats_are_those_of_the_sample(tm
     assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
 
 
-def test_the_full_way_asks_scripts_for_what_they_have(tmp_path):
+def test_the_full_way_asks_scripts_for_what_they_have(place):
     """Every flag is known to its script, every file of data is there, every network is made before it is asked for."""
-    write_sample(tmp_path)
-    place = Place(tmp_path, seed=42)
     way = [*stages(place), *stages_after(place)]
     assert len({stage.result for stage in way}) == len({stage.title for stage in way}) == len(way)
     made = set()
