@@ -25,7 +25,7 @@ SAID = {
     "Write code.": f"So:\n\n```html\n{EVIL}\n```\n\nDone.",
     "Go on.": "na " * 150,
     "Think on.": f"<think>\n{'hm ' * 150}\n</think>\n\nYes.",
-}
+} | dict.fromkeys("123", "Yes.")
 
 
 def answer(prompt: str) -> str:
@@ -251,22 +251,20 @@ def test_two_tabs_with_one_conversation_lose_no_turn(server, visit):
     other = page.context.new_page()
     other.on("dialog", lambda dialog: dialog.accept())
     other.goto(server)
-    ask(page, "2")
-    other.wait_for_selector(".user:has-text('2')")
-    ask(other, "3")
-    page.wait_for_selector(".user:has-text('3')")
+    ask(other, "2")
+    page.wait_for_selector(".user:has-text('2')")
     page.fill("#question", "Go on.")
     page.click("#send")
     other.wait_for_selector(".user:has-text('Go on.')")
-    ask(other, "4")
+    ask(other, "3")
     page.click("#send")
     wait(page)
-    for tab, last in ((page, ["Go on."]), (other, ["Go on.", "4"])):  # two conversations from here on
-        assert texts(tab, ".user") == ["1", "2", "3", *last] and chats(tab) == ["1", "1"]
+    for tab, last in ((page, ["Go on."]), (other, ["Go on.", "3"])):  # two conversations from here on
+        assert texts(tab, ".user") == ["1", "2", *last] and chats(tab) == ["1", "1"]
     other.click("#chats li.current button[title=Delete]")
     page.wait_for_selector("#chats li:only-child")
     page.reload()
-    assert texts(page, ".user") == ["1", "2", "3", "Go on."]
+    assert texts(page, ".user") == ["1", "2", "Go on."]
 
 
 def test_a_thought_opens_by_a_click_while_it_is_written(server, visit):
