@@ -72,14 +72,14 @@ def main(argv=None):
         machine = run.machine
         model, tokenizer, origin = starting_point(args, chats=True)
         run.begins_with(model, origin)
-        teacher = open_teacher(args, tokenizer, machine.device)
+        teacher = open_teacher(args, model, tokenizer, machine.device)
         run.say(f"learns from {teacher}")
         kind = texts_or_chats(args)
         texts = kind.name == "text"
-        rows, validation = open_data(kind, args, tokenizer, run.say)
         run.more_facts = lambda: {"trained_on": "texts" if texts else "chats"}
         if texts and args.on_policy:
             raise UsageError("--on_policy answers conversations, and --data_path holds texts: give one or the other")
+        rows, validation = open_data(kind, args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate
         beside = 0 if args.teacher_top_k else teacher.parameters

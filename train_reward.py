@@ -66,8 +66,8 @@ def main(argv=None):
         add_adapters(args, model, origin)
         model = RewardModel.of(model)
         kind = pairs_or_scores(args)
-        rows, validation = open_data(kind, args, tokenizer, run.say)
         args.loss_type, objective = loss_for(args, kind.cache.RECORDS.name)
+        rows, validation = open_data(kind, args, tokenizer, run.say)
 
         # How long, in which steps, at which learning rate; then the optimizer, and --resume, which refuses another loss
         plan = plan_for(args, machine, model, rows, origin, base_rates=None if args.lora else LEARNING_RATE)

@@ -50,8 +50,10 @@ def main(arguments=None) -> None:
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from inference.weights import find_weight
     from model.files.loading import load_model
+    from model.files.writable import refuse_unwritable
     from training.engine.output import Output
 
+    refuse_unwritable(args.out_dir)
     files = [find_weight(name, args.out_dir, args.hidden_size) for name in (args.from_weight, args.to_weight)]
     first, second = map(load_model, files)
     output = Output(args.out_dir, f"{args.weight_name}_{second.model.config.hidden_size}", second.model)

@@ -20,6 +20,7 @@ from dataset.command_line import CommandParser, run_main  # not training.stages.
 from inference.replaced import refuse_strangers
 from model.disk import sweep_temporaries, write_atomically
 from model.errors import UsageError
+from model.files.writable import refuse_unwritable
 from scripts.diagnose import logs_in, metrics_in
 
 
@@ -36,6 +37,7 @@ def main(argv=None) -> None:
     if path.is_dir():
         raise UsageError(f"--save_path {path} is a folder: name the file in it, such as {path / 'report.html'}")
     refuse_strangers("--save_path", path, is_page(path), "a page of scripts/report.py")
+    refuse_unwritable(path.parent, "--save_path")
 
     from training.page.page import page_of  # matplotlib takes a second
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from model.experts import ExpertsConfig
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
@@ -94,6 +94,8 @@ def test_what_is_not_of_one_way_is_refused(tmp_path):
     saved(tmp_path, "b")
     with pytest.raises(UsageError, match="is one of the two networks"):
         interpolated(tmp_path, 0.5, "b")
+    with pytest.raises(SproutError, match="is not a folder: choose another --out_dir"):  # before networks are read
+        interpolated(tmp_path / f"a_{SMALL.hidden_size}.pth", 0.5)
     with pytest.raises(UsageError, match="1.5 is not between 0 and 1"):
         interpolated(tmp_path, 1.5)
     (tmp_path / f"b_{SMALL.hidden_size}.pth").write_bytes((tmp_path / f"a_{SMALL.hidden_size}.pth").read_bytes())

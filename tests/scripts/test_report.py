@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.errors import UsageError
+from model.errors import SproutError, UsageError
 from scripts import diagnose, report
 from tests.stages.workshop import Workshop
 from tests.training.page.logs import write_run
@@ -74,6 +74,8 @@ def test_a_page_replaces_only_a_page(here):
         ):
             report.main(["out/logs/a_64", "--save_path", str(path)])
     assert metrics.read_bytes() == before
+    with pytest.raises(SproutError, match="mine.html is not a folder: choose another --save_path"):
+        report.main(["out/logs/a_64", "--save_path", "mine.html/page.html"])
     report.main(["out/logs/a_64"])
     metrics.with_name("report.html").write_text("mine")
     with pytest.raises(UsageError, match="report.html exists already .* give another name with --save_path"):

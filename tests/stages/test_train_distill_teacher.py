@@ -125,6 +125,7 @@ def test_another_loss_or_teacher_is_refused_on_resuming_by_name(workshop, words,
 def refusal(workshop, *words) -> str:
     code, message = workshop.fails("refused", "--max_steps=1", *words)
     assert code == 2 and message.count("\n") == 1, message
+    assert not (workshop.folder / "refused" / "cache").exists()  # before data are read, which may take minutes
     return message
 
 
@@ -142,6 +143,7 @@ def test_a_teacher_with_another_tokenizer_is_refused(workshop):
     [
         (("--on_policy=0.5", "--teacher_top_k=4"), "give one of the two"),
         (("--teacher_top_k=272",), "not less than all 272 tokens"),
+        (("--fit=2", "--batch_size=2"), "--fit chooses --batch_size and --accumulation_steps: give it, or these"),
         (("--loss_type=jsd", "--jsd_beta=0"), "--jsd_beta 0"),
         (("--max_new_tokens=9",), "--max_new_tokens is for sampled answers: give --on_policy"),
         (("--alpha=1.5",), "--alpha"),
@@ -178,6 +180,7 @@ def test_several_teachers_of_a_name_want_a_path(workshop):
 def test_own_answers_to_texts_are_refused(workshop):
     code, message = workshop.fails("texts_own", "--max_steps=1", "--on_policy=0.5", data=("a.jsonl",))
     assert code == 2 and "--on_policy answers conversations" in message and message.count("\n") == 1
+    assert not (workshop.folder / "texts_own" / "cache").exists()
 
 
 def test_a_teacher_that_rotates_otherwise_is_another_one():

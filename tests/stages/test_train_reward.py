@@ -223,6 +223,7 @@ def test_preferences_by_dpo_take_no_scores(workshop):
 def test_a_loss_for_other_data_is_refused(workshop, data, loss, named):
     code, message = workshop.fails("other", f"--loss_type={loss}", data=(data,))
     assert code == 2 and named in message and message.count("\n") == 1
+    assert not (workshop.folder / "other" / "cache").exists()  # before data are read, which may take minutes
 
 
 def test_a_flag_of_pairs_is_refused_with_scored_answers(workshop):

@@ -37,9 +37,13 @@ def made_compact(optimizers: list, model: nn.Module, offload: bool) -> list[torc
 
 
 def refuse(args, model: nn.Module, choice: Device) -> None:
-    """Raises `UsageError` where flags of compact optimizers cannot work."""
+    """Raises `UsageError` where flags of compact optimizers cannot work, or of --fit, which may choose them."""
+    if args.fit and (args.batch_size or args.accumulation_steps):
+        raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
     if args.optimizer_memory != "compact":
-        raise UsageError("--offload_states is for --optimizer_memory compact: give both")
+        if args.offload_states:
+            raise UsageError("--offload_states is for --optimizer_memory compact: give both")
+        return
     if choice.device.type == "mps":
         raise UsageError("--optimizer_memory compact is for a CPU or a CUDA GPU: leave it out on an Apple GPU")
     if choice.dtype != torch.bfloat16:

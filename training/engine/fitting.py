@@ -38,8 +38,6 @@ def fitted(
     reasons: those of the plan; what is chosen here is added. The rows of this process in a step stay those of the
     micro-batches given. Raises `UsageError`.
     """
-    if args.batch_size or args.accumulation_steps:
-        raise UsageError("--fit chooses --batch_size and --accumulation_steps: give it, or these")
     choice = getattr(args, "compile", "auto")
     if args.activation_checkpointing == CHEAP:
         refuse_compiled(choice)

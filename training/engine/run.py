@@ -60,7 +60,7 @@ class Run:
 
     def begins_with(self, model, origin) -> None:
         """Says what the network begins with. Raises `UsageError` at once for flags that cannot work."""
-        if self.args.optimizer_memory == "compact" or self.args.offload_states:
+        if self.args.optimizer_memory == "compact" or self.args.offload_states or self.args.fit:
             from training.engine.compact import refuse  # only with these flags
 
             refuse(self.args, model, self.machine.choice)

@@ -1,6 +1,6 @@
 """The teacher of a distillation, and lessons: training rows with the teacher's prediction of every trained token.
 
-    teacher = open_teacher(args, tokenizer, device)
+    teacher = open_teacher(args, student, tokenizer, device)
     lessons = lessons_of(teacher, rows, ...)
     for batch in step.micro_batches(lessons):
         taught = lessons.taught(batch)
@@ -56,7 +56,7 @@ class Teacher:
         return Whole(features[trained_places(batch.targets)], self.model.lm_head.weight[:outcomes])
 
 
-def open_teacher(args, tokenizer, device: torch.device) -> Teacher:
+def open_teacher(args, student, tokenizer, device: torch.device) -> Teacher:
     """The network that `--teacher_weight` names. Raises `UsageError` or `SproutError` for one that cannot teach."""
     source = as_it_began(find_weight(args.teacher_weight, args.out_dir, chosen_by="a path"), args)
     warn_of_its_run(source, "the teacher of this one, so that --resume would refuse it")
@@ -71,7 +71,12 @@ def open_teacher(args, tokenizer, device: torch.device) -> Teacher:
             f"--max_seq_len {args.max_seq_len} is more than the {loaded.model.config.max_position_embeddings}"
             f" positions of --teacher_weight {source}: give at most that"
         )
-    return Teacher(loaded.model, loaded.source, device)
+    teacher = Teacher(loaded.model, loaded.source, device)
+    if (args.teacher_top_k or 0) >= (outcomes := teacher.outcomes(student)):
+        raise UsageError(
+            f"--teacher_top_k {args.teacher_top_k} is not less than all {outcomes} tokens: drop it, or give fewer"
+        )
+    return teacher
 
 
 def with_teacher(seconds: float | None, teacher: Teacher, student, args) -> float | None:

@@ -20,7 +20,7 @@ from dataset.cache.arrays import SummedFile, check_seal, has_size, map_array, to
 from dataset.cache.folder import open_or_build, read_meta
 from dataset.records.reading import bar_over
 from dataset.rows.rows import Batch, Rows
-from model.errors import SproutError, UsageError
+from model.errors import SproutError
 from model.likelihood import IGNORE
 from training.losses.distillation import Divergence, Top
 
@@ -76,11 +76,9 @@ def cached_lessons(
 ) -> CachedLessons:
     """`rows` with the teacher's k most probable tokens of each trained one, from the cache if they are there.
 
-    outcomes: the first so many tokens of the vocabulary are compared. Raises `UsageError` unless k is less than that,
-    `SproutError` if the cache cannot be written.
+    outcomes: the first so many tokens of the vocabulary are compared; k is less. Raises `SproutError` if the cache
+    cannot be written.
     """
-    if k >= outcomes:
-        raise UsageError(f"--teacher_top_k {k} is not less than all {outcomes} tokens: drop it, or give fewer")
     identity = {
         "version": VERSION,
         "teacher": teacher.name,

@@ -24,7 +24,8 @@ SAID = {
     "Think evil.": f"<think>\n{EVIL}\n</think>\n\nI did.",
     "Write code.": f"So:\n\n```html\n{EVIL}\n```\n\nDone.",
     "Go on.": "na " * 150,
-}
+    "Think on.": f"<think>\n{'hm ' * 150}\n</think>\n\nYes.",
+} | dict.fromkeys("123", "Yes.")
 
 
 def answer(prompt: str) -> str:
@@ -216,9 +217,68 @@ def test_a_phone_shows_all_of_it(server, visit):
 def test_a_key_is_asked_for(weights, visit):
     with running(weights, api_key="secret") as address:
         page = visit.page(address)
-        page.wait_for_selector("#models .failed")
-        page.click("#open-settings")
-        page.fill("#s-key", "secret")
-        page.click("#close-settings")
+        page.wait_for_selector("#models .failed:has-text('the key is missing')")
+        page.fill("#question", "Hello")
+        with page.expect_response("**/v1/models"):
+            page.press("#question", "Enter")
+        page.wait_for_function("() => $('question').value")  # what could not be asked stays there
+        give_key(page, "secret")
         page.wait_for_selector("#models input")
-        assert len(visit.wrong) == 1 and "401" in visit.wrong.pop()
+        ask(page, page.input_value("#question"))
+        give_key(page, "wrong")
+        page.reload()
+        page.wait_for_selector("#models .failed")
+        with page.expect_response("**/v1/models"):
+            page.click("#again")
+        give_key(page, "secret")
+        page.wait_for_selector("#models input")
+        ask(page, "你好")
+        assert texts(page, ".user") == ["Hello", "你好"]
+        assert all("401" in each for each in visit.wrong), visit.wrong
+        visit.wrong.clear()
+
+
+def give_key(page, key: str) -> None:
+    page.click("#open-settings")
+    page.fill("#s-key", key)
+    with page.expect_response("**/v1/models"):
+        page.click("#close-settings")
+
+
+def test_two_tabs_with_one_conversation_lose_no_turn(server, visit):
+    page = visit.page(server)
+    ask(page, "1")
+    other = page.context.new_page()
+    other.on("dialog", lambda dialog: dialog.accept())
+    other.goto(server)
+    ask(other, "2")
+    page.wait_for_selector(".user:has-text('2')")
+    page.fill("#question", "Go on.")
+    page.click("#send")
+    other.wait_for_selector(".user:has-text('Go on.')")
+    ask(other, "3")
+    page.click("#send")
+    wait(page)
+    for tab, last in ((page, ["Go on."]), (other, ["Go on.", "3"])):  # two conversations from here on
+        assert texts(tab, ".user") == ["1", "2", *last] and chats(tab) == ["1", "1"]
+    other.click("#chats li.current button[title=Delete]")
+    page.wait_for_selector("#chats li:only-child")
+    page.reload()
+    assert texts(page, ".user") == ["1", "2", "Go on."]
+
+
+def test_a_thought_opens_by_a_click_while_it_is_written(server, visit):
+    page = visit.page(server)
+    page.fill("#question", "Think on.")
+    page.click("#send")
+    page.wait_for_selector("details:has-text('hm hm')")
+    left, top = page.evaluate("() => { const box = $('log').querySelector('summary').getBoundingClientRect();"
+                              " return [box.left + 9, box.top + 9]; }")  # fmt: skip
+    page.mouse.move(left, top)
+    page.mouse.down()
+    said = page.text_content("details")
+    page.wait_for_function("(said) => $('log').querySelector('details').textContent !== said", arg=said)
+    page.mouse.up()
+    assert page.get_attribute("details", "open") is not None and page.inner_text("#send") == "Stop"
+    page.click("#send")
+    page.wait_for_selector("footer:has-text('stopped')")

@@ -235,7 +235,7 @@ def test_adapters_stay_float32_on_a_bfloat16_network():
 
 
 def test_it_is_refused_where_it_cannot_be():
-    model, args = Transformer(CONFIG), SimpleNamespace(optimizer_memory="compact", offload_states=False)
+    model, args = Transformer(CONFIG), SimpleNamespace(optimizer_memory="compact", offload_states=False, fit=None)
     cpu, apple = torch.device("cpu"), torch.device("mps")
     refuse(args, model, Device(cpu, torch.bfloat16, ""))
     with pytest.raises(UsageError, match="in float32: give --dtype bfloat16"):
@@ -246,7 +246,8 @@ def test_it_is_refused_where_it_cannot_be():
     with pytest.raises(UsageError, match="experts"):
         refuse(args, model, Device(cpu, torch.bfloat16, ""))
     with pytest.raises(UsageError, match="--offload_states is for"):
-        refuse(SimpleNamespace(optimizer_memory=None, offload_states=True), model, Device(cpu, torch.bfloat16, ""))
+        args.optimizer_memory, args.offload_states = None, True
+        refuse(args, model, Device(cpu, torch.bfloat16, ""))
 
 
 def test_muon_keeps_its_momentum_in_two_bytes():

@@ -26,12 +26,13 @@ def needed(tmp_path, small_tokenizer):
     save_weights(tmp_path / "teacher_32.pth", network, small_tokenizer, stage="pretrain")
     save_weights(tmp_path / "reward_32.pth", RewardModel.of(network), small_tokenizer, stage="reward")
     args = SimpleNamespace(out_dir=str(tmp_path), hidden_size=None, resume=False, max_seq_len=32, group_size=2)
+    args.teacher_top_k = None
     args.teacher_weight, args.reward_weight = "teacher", "reward"
     device, renderer = choose_device("cpu", "float32"), ChatRenderer(small_tokenizer)
 
     def open_needed(what: str) -> None:
         if what == "teacher":
-            open_teacher(args, small_tokenizer, device.device)
+            open_teacher(args, network, small_tokenizer, device.device)
         elif what == "reward model of PPO":
             open_reward_model(args, network, small_tokenizer, device, lambda text: None)
         else:
