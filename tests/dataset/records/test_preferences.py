@@ -75,7 +75,7 @@ def test_several_rejected_answers_make_a_pair_each(record):
         ("messages/rejected_response", {"messages": [USER, GOOD], "rejected_response": "What?"}),
         ("messages/chosen/rejected", {"messages": [USER, GOOD], "chosen": "Hello!", "rejected": BAD}),
         ("query/chosen/rejected", {"query": "Hi", "chosen": "Hello!", "rejected": "What?"}),
-        ("input/chosen/rejected", {"input": "Hi", "chosen": "Hello!", "rejected": "What?", "label": 0}),
+        ("input/chosen/rejected", {"input": "Hi", "chosen": "Hello!", "rejected": "What?"}),
         (
             "query/response/rejected_response",
             {"query": "Hi", "response": "Hello!", "rejected_response": "What?"},
@@ -96,6 +96,7 @@ def test_each_format_gives_the_same_pair(name, record):
     assert detect_format(record, PREFERENCE).name == name
     pair = Pair(Conversation((USER, GOOD), trained_from=1), Conversation((USER, BAD), trained_from=1))
     assert read(record).pairs == (pair,)
+    assert read({**record, "label": 0}).pairs == (pair,), "the label of a class, and no mark"
 
 
 def test_nulls_of_arrow_are_left_out_where_turns_are_put_together():
