@@ -320,11 +320,10 @@ def test_generation_under_autocast():
 
 
 def test_what_a_network_computes_behind_an_end_stops_no_other_text():
-    model, prompts = small_model(), [[5, 6], [7, 8]]
+    model, prompts = small_model(tie_word_embeddings=False), [[5, 6], [7, 8]]
     (first, *_), expected = generate_batch(model, prompts, max_new_tokens=6, sampling=GREEDY)
     assert first not in expected
     with torch.no_grad():
         model.model.embed_tokens.weight[first] = math.nan  # the first text has ended, and goes on in its slot
-        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.nan_to_num())
     found = generate_batch(model, prompts, max_new_tokens=6, sampling=GREEDY, eos_ids={first})
     assert found[1] == expected
