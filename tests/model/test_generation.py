@@ -155,6 +155,18 @@ def test_greedy_takes_the_largest_and_respects_the_penalty():
     assert sample(logits, Sampling(0, repetition_penalty=4.0), seen).tolist() == [2, 2]
 
 
+def test_tokens_that_reach_p_exactly_are_enough():
+    logits = torch.tensor([[0.25, 0.5, 0.25]]).log()
+    assert filtered(logits, Sampling(top_p=0.5)).softmax(-1).tolist() == [[0, 1, 0]]
+    assert filtered(logits, Sampling(top_p=0.51)).softmax(-1).count_nonzero() == 2
+
+
+def test_logits_in_half_precision_are_filtered_in_float32():
+    logits, seen = torch.randn(2, 40, generator=new_generator(seed=1)).bfloat16(), torch.ones(2, 40, dtype=torch.bool)
+    how = Sampling(0.7, top_p=0.9, repetition_penalty=1.3)
+    assert torch.equal(filtered(logits, how, seen), filtered(logits.float(), how, seen))
+
+
 def test_a_huge_temperature_range_stays_finite():
     logits = torch.tensor([[50.0, -50.0, 0.0]])
     for temperature in (1e-3, 1e3):

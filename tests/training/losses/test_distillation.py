@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from model.likelihood import IGNORE
 from training.losses.distillation import (
@@ -317,6 +318,9 @@ def test_bfloat16_autocast_keeps_sums_in_float32_and_gradients_in_the_type_of_th
         top = taught.top(4, Divergence())
     assert found.loss.dtype == found.kl.dtype == top.log_probabilities.dtype == torch.float32
     assert abs(found.loss / exact.loss - 1) < 0.02
+    logits = F.linear(features.bfloat16(), head.bfloat16()).float()  # rounded, but no softmax of them is
+    ce = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    assert found.ce.item() == pytest.approx(ce.item(), rel=1e-5)
     for gradient, other in zip(torch.autograd.grad(found.loss, (features, head)), wanted, strict=True):
         assert gradient.dtype == torch.float32 and (gradient - other).norm() < 0.02 * other.norm()
 
