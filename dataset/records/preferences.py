@@ -167,6 +167,8 @@ def _conversation(fields: dict, key: str) -> Conversation:
         answer = [{"role": "assistant", "content": clean_string(fields, key)}]
         if prompt is None:
             raise BadRecord('the key "prompt" is missing')
+    if not answer:
+        raise BadRecord(f'"{key}" is empty')
     if not prompt:
         messages = answer
     elif (turns := as_turns(prompt)) is not None:
