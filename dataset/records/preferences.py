@@ -139,7 +139,7 @@ def from_rejected_response(fields: dict) -> Preference:
     if fields.get("rejected_messages") is not None:
         rejected = turns_under(fields, "rejected_messages")
     else:
-        answer = _no_alternatives("rejected_response", as_turns(fields["rejected_response"]))
+        answer = _no_alternatives("rejected_response", as_turns(fields.get("rejected_response")))
         if answer is None:
             answer = [{"role": "assistant", "content": clean_string(fields, "rejected_response")}]
         if _speaker(messages[-1]) != "assistant":
@@ -197,7 +197,7 @@ def _no_alternatives(key: str, turns: list | None) -> list | None:
 def _behind(prompt: list, answer: list) -> list:
     """The turns of both. An answer that repeats the prompt, with or without its system message, is already whole."""
     system, asked = [], prompt
-    if _speaker(prompt[0]) == "system":
+    if prompt and _speaker(prompt[0]) == "system":
         system, asked = prompt[:1], prompt[1:]
     said = answer[1:] if _speaker(answer[0]) == "system" else answer
     repeats = asked and list(map(_key, said[: len(asked)])) == list(map(_key, asked))

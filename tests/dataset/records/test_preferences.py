@@ -190,6 +190,8 @@ def test_ranked_choices_are_all_pairs_of_different_ranks():
         ({"prompt": [USER], "chosen": "Hello!", "rejected": []}, '"rejected" is empty'),
         ({"messages": [USER], "chosen": [], "rejected": "What?"}, '"chosen" is empty'),
         ({"prompt": [USER], "chosen": "Hello!", "rejected": [[BAD], []]}, '"rejected" is empty'),
+        ({"messages": [USER, GOOD], "rejected_messages": None}, '"rejected_response" is missing'),
+        ({"prompt": {"role": [], "content": []}, "chosen": "Hello!", "rejected": "What?"}, "no prompt in common"),
         ({"prompt": "Hi", "chosen": "Hello!", "rejected": " "}, '"rejected" is empty'),
         ({"prompt": "Hi", "chosen": "Hello!", "rejected": 3}, '"rejected" is not a string'),
         ({"prompt": "Hi", "chosen": "a", "rejected": "b", "margin": "much"}, '"margin" is not a number'),
