@@ -283,6 +283,7 @@ def test_we_open_what_peft_trained(model, tmp_path, small_tokenizer, peft, setti
     opened = open_lora(tmp_path / "peft")
     opened.attach(model.eval())
     assert opened.lora.base_path == str(tmp_path / "hf")
+    assert set(opened.lora.targets) == {name.split(".")[-3] for name in opened.weights}
     with torch.no_grad():
         expected = theirs(TOKENS[1:]).logits[0]
     torch.testing.assert_close(logits(model)[1], expected, rtol=0, atol=1e-5)
@@ -301,6 +302,8 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
         ({"r": 0}, "r 0"),
         ({"lora_alpha": "x"}, "lora_alpha 'x'"),
+        ({"lora_alpha": 0}, "lora_alpha 0"),
+        ({"lora_dropout": 1.0}, "lora_dropout 1.0"),
     ):
         (folder / CONFIG).write_text(json.dumps(settings | change))
         with pytest.raises(SproutError, match=words):
@@ -319,6 +322,22 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(SproutError, match=r"holds notes.txt, which no export writes"):
         write_peft_folder(folder, model)
+
+
+def test_an_export_replaces_an_earlier_one_whole_and_no_adapters_of_others(tmp_path, small_tokenizer, monkeypatch):
+    model, folder = adapted(random_network(SMALL)), tmp_path / "peft"
+    write_peft_folder(folder, model, tokenizer=small_tokenizer)
+    write_peft_folder(folder, model)
+    assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS}
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr("model.files.peft.write_atomically", lambda *_: open(tmp_path))  # fails, as on a full disk
+        write_peft_folder(folder, model)
+    assert not (folder / CONFIG).exists()  # half an export is none
+    save_file(load_file(folder / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})  # as peft itself writes it
+    before = (folder / WEIGHTS).read_bytes()
+    with pytest.raises(SproutError, match="not an earlier export of Sprout"):
+        write_peft_folder(folder, model)
+    assert (folder / WEIGHTS).read_bytes() == before
 
 
 def test_a_new_network_is_initialised_as_ever():
