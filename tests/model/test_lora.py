@@ -214,6 +214,10 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     torch.save(contents | {"rank": 64}, tmp_path / "odd.pth")
     with pytest.raises(SproutError, match="odd.pth: adapters of rank 64"):
         open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
+    fewer = {name: tensor for name, tensor in contents["adapters"].items() if ".1.self_attn.q_proj" not in name}
+    torch.save(contents | {"adapters": fewer}, tmp_path / "odd.pth")
+    with pytest.raises(SproutError, match=r"layers.1.self_attn.q_proj.lora_A.weight is missing"):
+        open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
     save_weights(tmp_path / "whole.pth", random_network(SMALL), small_tokenizer, stage="pretrain")
     with pytest.raises(SproutError, match="holds no adapters"):
         open_lora(tmp_path / "whole.pth")
@@ -301,6 +305,7 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
         ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
         ({"r": 0}, "r 0"),
+        ({"r": 2.5}, "r 2.5"),
         ({"lora_alpha": "x"}, "lora_alpha 'x'"),
         ({"lora_alpha": 0}, "lora_alpha 0"),
         ({"lora_dropout": 1.0}, "lora_dropout 1.0"),
@@ -328,6 +333,7 @@ def test_an_export_replaces_an_earlier_one_whole_and_no_adapters_of_others(tmp_p
     model, folder = adapted(random_network(SMALL)), tmp_path / "peft"
     write_peft_folder(folder, model, tokenizer=small_tokenizer)
     write_peft_folder(folder, model)
+    assert open_lora(folder).lora.base == fingerprint(model)
     assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS}
     with monkeypatch.context() as patch, pytest.raises(OSError):
         patch.setattr("model.files.peft.write_atomically", lambda *_: open(tmp_path))  # fails, as on a full disk
