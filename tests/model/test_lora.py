@@ -211,13 +211,11 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):
             open_lora(tmp_path / "odd.pth")
-    torch.save(contents | {"rank": 64}, tmp_path / "odd.pth")
-    with pytest.raises(SproutError, match="odd.pth: adapters of rank 64"):
-        open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
     fewer = {name: tensor for name, tensor in contents["adapters"].items() if ".1.self_attn.q_proj" not in name}
-    torch.save(contents | {"adapters": fewer}, tmp_path / "odd.pth")
-    with pytest.raises(SproutError, match=r"layers.1.self_attn.q_proj.lora_A.weight is missing"):
-        open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
+    for change, words in (({"rank": 64}, "odd.pth: adapters of rank 64"), ({"adapters": fewer}, "A.weight is missing")):
+        torch.save(contents | change, tmp_path / "odd.pth")
+        with pytest.raises(SproutError, match=words):
+            open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
     save_weights(tmp_path / "whole.pth", random_network(SMALL), small_tokenizer, stage="pretrain")
     with pytest.raises(SproutError, match="holds no adapters"):
         open_lora(tmp_path / "whole.pth")
@@ -335,15 +333,13 @@ def test_an_export_replaces_an_earlier_one_whole_and_no_adapters_of_others(tmp_p
     write_peft_folder(folder, model)
     assert open_lora(folder).lora.base == fingerprint(model)
     assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS}
-    with monkeypatch.context() as patch, pytest.raises(OSError):
-        patch.setattr("model.files.peft.write_atomically", lambda *_: open(tmp_path))  # fails, as on a full disk
+    with monkeypatch.context() as patch, pytest.raises(OSError):  # as on a full disk
+        patch.setattr("model.files.peft.write_atomically", lambda *_: open(tmp_path))
         write_peft_folder(folder, model)
     assert not (folder / CONFIG).exists()  # half an export is none
     save_file(load_file(folder / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})  # as peft itself writes it
-    before = (folder / WEIGHTS).read_bytes()
     with pytest.raises(SproutError, match="not an earlier export of Sprout"):
         write_peft_folder(folder, model)
-    assert (folder / WEIGHTS).read_bytes() == before
 
 
 def test_a_new_network_is_initialised_as_ever():
