@@ -152,7 +152,7 @@ class Decoding:
 
     def step(self) -> Tensor:
         """The next token of every slot, on the device alone: nothing here waits for it. Returns the logits."""
-        tokens = self.tokens[: len(self.rows)]
+        tokens = self.tokens[: len(self.rows)].clamp(min=0)  # what stands behind an end may be no number
         self.seen[: len(self.rows)].scatter_(1, tokens, True)
         return self.choose(self.model.features(tokens, cache=self.cache)[:, -1])
 

@@ -59,14 +59,13 @@ def keep_top_k(logits: Tensor, k: int) -> Tensor:
 
 
 def keep_top_p(logits: Tensor, p: float) -> Tensor:
-    """Leaves the smallest set of most probable tokens whose probability reaches p, always at least one.
+    """Leaves the smallest set of most probable tokens whose probability reaches p > 0, so at least one.
 
     Nucleus sampling, https://arxiv.org/abs/1904.09751, section 3.1.
     """
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
     probabilities = ordered.softmax(dim=-1)
     unneeded = probabilities.cumsum(dim=-1) - probabilities >= p  # all tokens before this one reach p already
-    unneeded[:, 0] = False
     return logits.masked_fill(torch.zeros_like(unneeded).scatter(-1, order, unneeded), -math.inf)
 
 

@@ -81,3 +81,8 @@ def _is_share(value) -> bool:
 def without_marks(fields: dict) -> dict:
     """The record without marks beside its turns, for what is not trained on."""
     return {key: value for key, value in fields.items() if key not in (*MARKS, *LABELS)}
+
+
+def without_classes(fields: dict) -> dict:
+    """A record with two answers, or a score, in which only false is a label: any other is a column, as of a class."""
+    return {key: None if key in LABELS and value is not False else value for key, value in fields.items()}

@@ -13,7 +13,7 @@ from dataset.records.beside import history
 from dataset.records.conversations import Conversation, from_alpaca, from_turns
 from dataset.records.dialogues import is_dialogue, with_turns
 from dataset.records.formats import BadRecord, Format, RecordKind, clean_string
-from dataset.records.marks import LABELS
+from dataset.records.marks import without_classes
 from dataset.records.numbers import finite_number
 from dataset.records.turns import SHAREGPT_ROLES, as_turns, lower, turns_under
 
@@ -128,6 +128,7 @@ def from_preferred_output(fields: dict) -> Preference:
 
 def from_instruction(fields: dict) -> Preference:
     """LLaMA-Factory's other shape: as `conversations.from_alpaca`, with two answers in place of `output`."""
+    fields = without_classes(fields)
     chosen, rejected = (from_alpaca({**fields, "output": fields[key]}) for key in ("chosen", "rejected"))
     return Preference((_pair(chosen, rejected, _margin(fields)),))
 
@@ -138,13 +139,14 @@ def from_rejected_response(fields: dict) -> Preference:
     if fields.get("rejected_messages") is not None:
         rejected = turns_under(fields, "rejected_messages")
     else:
-        answer = _no_alternatives("rejected_response", as_turns(fields["rejected_response"]))
+        answer = _no_alternatives("rejected_response", as_turns(fields.get("rejected_response")))
         if answer is None:
             answer = [{"role": "assistant", "content": clean_string(fields, "rejected_response")}]
         if _speaker(messages[-1]) != "assistant":
             raise BadRecord('"messages" do not end with the better answer')
         rejected = [*messages[:-1], *answer]
-    return Preference((_pair(*(_turns_of_a_pair(turns, fields) for turns in (messages, rejected)), _margin(fields)),))
+    fields = without_classes(fields)
+    return Preference((_pair(*(from_turns(turns, fields) for turns in (messages, rejected)), _margin(fields)),))
 
 
 def from_response(fields: dict) -> Preference:
@@ -165,6 +167,8 @@ def _conversation(fields: dict, key: str) -> Conversation:
         answer = [{"role": "assistant", "content": clean_string(fields, key)}]
         if prompt is None:
             raise BadRecord('the key "prompt" is missing')
+    if not answer:
+        raise BadRecord(f'"{key}" is empty')
     if not prompt:
         messages = answer
     elif (turns := as_turns(prompt)) is not None:
@@ -179,7 +183,7 @@ def _conversation(fields: dict, key: str) -> Conversation:
                 f'"{key}" begins with a turn that is not the assistant\'s, and does not repeat "prompt"',
                 'give the turns of the prompt as a list under "prompt"',
             )
-    return _turns_of_a_pair([*history(fields), *messages], fields)
+    return from_turns([*history(fields), *messages], without_classes(fields))
 
 
 def _no_alternatives(key: str, turns: list | None) -> list | None:
@@ -190,17 +194,10 @@ def _no_alternatives(key: str, turns: list | None) -> list | None:
     return turns
 
 
-def _turns_of_a_pair(turns: list, fields: dict) -> Conversation:
-    """Of a record with two answers only false is a mark: any other label is some column, such as a class."""
-    return from_turns(
-        turns, {key: None if key in LABELS and value is not False else value for key, value in fields.items()}
-    )
-
-
 def _behind(prompt: list, answer: list) -> list:
     """The turns of both. An answer that repeats the prompt, with or without its system message, is already whole."""
     system, asked = [], prompt
-    if _speaker(prompt[0]) == "system":
+    if prompt and _speaker(prompt[0]) == "system":
         system, asked = prompt[:1], prompt[1:]
     said = answer[1:] if _speaker(answer[0]) == "system" else answer
     repeats = asked and list(map(_key, said[: len(asked)])) == list(map(_key, asked))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dataset.records.conversations import Conversation, from_completion
 from dataset.records.formats import BadRecord, Format, RecordKind
+from dataset.records.marks import without_classes
 from dataset.records.numbers import finite_number
 
 LARGEST = 1e6  # the largest score: its square has to stay well within float32
@@ -39,7 +40,7 @@ def from_scored(fields: dict) -> ScoredAnswer:
     """`{"input": "...", "output": "...", "score": 4.5}`, input and output texts or lists of messages; optional
     `system`. Raises BadRecord.
     """
-    conversation = from_completion(fields, answer="output", prompt="input")
+    conversation = from_completion(without_classes(fields), answer="output", prompt="input")
     if conversation.messages[-1]["role"] != "assistant":
         raise BadRecord("the last turn is not the assistant's")
     if fields.get("score") is None:

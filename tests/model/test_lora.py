@@ -211,9 +211,11 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):
             open_lora(tmp_path / "odd.pth")
-    torch.save(contents | {"rank": 64}, tmp_path / "odd.pth")
-    with pytest.raises(SproutError, match="odd.pth: adapters of rank 64"):
-        open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
+    fewer = {name: tensor for name, tensor in contents["adapters"].items() if ".1.self_attn.q_proj" not in name}
+    for change, words in (({"rank": 64}, "odd.pth: adapters of rank 64"), ({"adapters": fewer}, "A.weight is missing")):
+        torch.save(contents | change, tmp_path / "odd.pth")
+        with pytest.raises(SproutError, match=words):
+            open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
     save_weights(tmp_path / "whole.pth", random_network(SMALL), small_tokenizer, stage="pretrain")
     with pytest.raises(SproutError, match="holds no adapters"):
         open_lora(tmp_path / "whole.pth")
@@ -283,6 +285,7 @@ def test_we_open_what_peft_trained(model, tmp_path, small_tokenizer, peft, setti
     opened = open_lora(tmp_path / "peft")
     opened.attach(model.eval())
     assert opened.lora.base_path == str(tmp_path / "hf")
+    assert set(opened.lora.targets) == {name.split(".")[-3] for name in opened.weights}
     with torch.no_grad():
         expected = theirs(TOKENS[1:]).logits[0]
     torch.testing.assert_close(logits(model)[1], expected, rtol=0, atol=1e-5)
@@ -300,7 +303,10 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
         ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
         ({"r": 0}, "r 0"),
+        ({"r": 2.5}, "r 2.5"),
         ({"lora_alpha": "x"}, "lora_alpha 'x'"),
+        ({"lora_alpha": 0}, "lora_alpha 0"),
+        ({"lora_dropout": 1.0}, "lora_dropout 1.0"),
     ):
         (folder / CONFIG).write_text(json.dumps(settings | change))
         with pytest.raises(SproutError, match=words):
@@ -318,6 +324,21 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         open_lora(folder)
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(SproutError, match=r"holds notes.txt, which no export writes"):
+        write_peft_folder(folder, model)
+
+
+def test_an_export_replaces_an_earlier_one_whole_and_no_adapters_of_others(tmp_path, small_tokenizer, monkeypatch):
+    model, folder = adapted(random_network(SMALL)), tmp_path / "peft"
+    write_peft_folder(folder, model, tokenizer=small_tokenizer)
+    write_peft_folder(folder, model)
+    assert open_lora(folder).lora.base == fingerprint(model)
+    assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS}
+    with monkeypatch.context() as patch, pytest.raises(OSError):  # as on a full disk
+        patch.setattr("model.files.peft.write_atomically", lambda *_: open(tmp_path))
+        write_peft_folder(folder, model)
+    assert not (folder / CONFIG).exists()  # half an export is none
+    save_file(load_file(folder / WEIGHTS), folder / WEIGHTS, metadata={"format": "pt"})  # as peft itself writes it
+    with pytest.raises(SproutError, match="not an earlier export of Sprout"):
         write_peft_folder(folder, model)
 
 

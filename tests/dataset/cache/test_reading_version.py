@@ -40,6 +40,10 @@ TURN = {"role": "user", "content": "Hi"}
         ({"instruction": "a", "output": "b", "reasoning": "c"}, 7, 7),
         ({"prompt": "a", "chosen": "b", "rejected_response": ["c"]}, 5, 5),
         ({"prompt": "a", "chosen": "b", "rejected": [TURN]}, None, 2),
+        ({"instruction": "a", "chosen": "b", "rejected": "c", "label": 0}, 8, 8),
+        ({"input": "a", "output": "b", "score": 0.5, "label": "chosen"}, 8, 8),
+        ({"input": "a", "output": "b", "score": 0.5, "label": False}, 2, 3),
+        ({"input": "a", "output": "b", "score": 0.5}, None, None),
     ],
 )
 def test_only_what_is_read_otherwise_has_another_key(tmp_path, record, in_lines, in_parquet):

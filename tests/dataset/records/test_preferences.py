@@ -75,7 +75,7 @@ def test_several_rejected_answers_make_a_pair_each(record):
         ("messages/rejected_response", {"messages": [USER, GOOD], "rejected_response": "What?"}),
         ("messages/chosen/rejected", {"messages": [USER, GOOD], "chosen": "Hello!", "rejected": BAD}),
         ("query/chosen/rejected", {"query": "Hi", "chosen": "Hello!", "rejected": "What?"}),
-        ("input/chosen/rejected", {"input": "Hi", "chosen": "Hello!", "rejected": "What?", "label": 0}),
+        ("input/chosen/rejected", {"input": "Hi", "chosen": "Hello!", "rejected": "What?"}),
         (
             "query/response/rejected_response",
             {"query": "Hi", "response": "Hello!", "rejected_response": "What?"},
@@ -96,6 +96,11 @@ def test_each_format_gives_the_same_pair(name, record):
     assert detect_format(record, PREFERENCE).name == name
     pair = Pair(Conversation((USER, GOOD), trained_from=1), Conversation((USER, BAD), trained_from=1))
     assert read(record).pairs == (pair,)
+    assert read({**record, "label": 0}).pairs == (pair,), "the label of a class, and no mark"
+
+
+def calling(name: str) -> dict:
+    return {"role": "assistant", "content": "", "tool_calls": [{"name": name, "arguments": {}}]}
 
 
 def test_nulls_of_arrow_are_left_out_where_turns_are_put_together():
@@ -145,6 +150,21 @@ def test_a_system_message_a_margin_and_turns_before_are_kept():
     assert pair.chosen.trained_from == pair.rejected.trained_from == 4 and pair.margin == 2.0
 
 
+def test_tools_of_the_prompt_and_calls_in_a_row_are_kept():
+    tool, calls = {"type": "function", "function": {"name": "w"}}, [calling("w"), calling("v")]
+    asked = {"messages": [USER], "tools": [tool]}
+    (pair,) = read({"input": asked, "preferred_output": calls, "non_preferred_output": [BAD]}).pairs
+    assert pair.chosen.tools == pair.rejected.tools == (tool,)
+    assert [message["tool_calls"][0]["name"] for message in pair.chosen.messages[1:]] == ["w", "v"]
+
+
+def test_space_around_a_prompt_that_is_repeated_does_not_matter():
+    spaced = USER | {"content": "Hi\n"}
+    for prompt in ("Hi ", [USER]):
+        (pair,) = read({"prompt": prompt, "chosen": [spaced, GOOD], "rejected": [spaced, BAD]}).pairs
+        assert pair.chosen.messages == (spaced, GOOD) and pair.rejected.messages == (spaced, BAD)
+
+
 def test_ranked_choices_are_all_pairs_of_different_ranks():
     choices = [{"text": text, "rank": rank} for text, rank in (("a", 1), ("b", 2), ("c", 2), ("d", 3))]
     pairs = read({"input": "Hi", "choices": choices}).pairs
@@ -163,6 +183,15 @@ def test_ranked_choices_are_all_pairs_of_different_ranks():
         ({"chosen": [USER, GOOD, USER], "rejected": [USER, GOOD]}, "no turn is the assistant's"),
         ({"prompt": "Hi", "chosen": GOOD, "rejected": [BAD, BAD]}, "several turns of the assistant in a row"),
         ({"messages": [USER, GOOD], "rejected_response": [BAD, BAD]}, "several turns of the assistant in a row"),
+        ({"chosen": [USER, GOOD, USER, GOOD], "rejected": [USER, GOOD]}, "no turn is the assistant's"),
+        ({"messages": [USER, GOOD, USER], "rejected_response": "What?"}, "do not end with the better answer"),
+        ({"messages": [USER, calling("w")], "chosen": [calling("v")], "rejected": "What?"}, "not the chosen one"),
+        ({"prompt": "Hi", "chosen": "Hello!", "rejected": []}, '"rejected" is empty'),
+        ({"prompt": [USER], "chosen": "Hello!", "rejected": []}, '"rejected" is empty'),
+        ({"messages": [USER], "chosen": [], "rejected": "What?"}, '"chosen" is empty'),
+        ({"prompt": [USER], "chosen": "Hello!", "rejected": [[BAD], []]}, '"rejected" is empty'),
+        ({"messages": [USER, GOOD], "rejected_messages": None}, '"rejected_response" is missing'),
+        ({"prompt": {"role": [], "content": []}, "chosen": "Hello!", "rejected": "What?"}, "no prompt in common"),
         ({"prompt": "Hi", "chosen": "Hello!", "rejected": " "}, '"rejected" is empty'),
         ({"prompt": "Hi", "chosen": "Hello!", "rejected": 3}, '"rejected" is not a string'),
         ({"prompt": "Hi", "chosen": "a", "rejected": "b", "margin": "much"}, '"margin" is not a number'),

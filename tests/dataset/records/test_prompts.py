@@ -67,6 +67,7 @@ def test_a_prompt_ends_before_the_answer_and_all_other_columns_stay(record, mess
         ({"prompt": ""}, "is empty"),
         ({"prompt": []}, "the conversation is empty"),
         ({"messages": [SAID]}, "nothing is asked"),
+        ({"messages": [ASKED, SAID, SAID]}, "nothing is asked"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "role is unknown"),
         ({"text": "x"}, "the record is of another kind"),
     ],
@@ -79,3 +80,7 @@ def test_what_asks_nothing_is_refused(record, reason):
 def test_equal_prompts_are_one_whatever_is_right():
     first, second = (FormatReader(PROMPT_OR_CHAT)({"question": "x", "answer": answer}) for answer in "12")
     assert first.to_json() == second.to_json()
+    turns = [ASKED, SAID, ASKED]
+    marked = [ASKED, SAID | {"train": False}, ASKED]
+    one, other = (FormatReader(PROMPT_OR_CHAT)({"messages": each}) for each in (turns, marked))
+    assert one.to_json() == other.to_json()

@@ -1,6 +1,7 @@
 """Any record, whatever stands under the keys of the formats, is a conversation that can be rendered, or a bad one."""
 
 import json
+import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,10 @@ from hypothesis import strategies as st
 from dataset.records.chat_formats import CHAT
 from dataset.records.conversations import Conversation
 from dataset.records.formats import BadRecord
+from dataset.records.preferences import PREFERENCE
+from dataset.records.prompts import PROMPT_OR_CHAT
+from dataset.records.scored import SCORED
+from dataset.records.unpaired import UNPAIRED_OR_PAIRS
 from dataset.rendering import ChatRenderer
 from tests.support import examples
 
@@ -69,3 +74,55 @@ def test_any_record_is_a_conversation_or_bad(small_tokenizer, fields):
         assert isinstance(conversation, Conversation) and json.loads(conversation.to_json())
         (rendered,) = ChatRenderer(small_tokenizer).render([conversation])
         assert rendered.trained.any()
+
+
+USER, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "a"}
+CALLING = ANSWER | {"content": "", "tool_calls": [CALL]}
+ANYTHING = [
+    None,
+    True,
+    0,
+    0.5,
+    10**400,
+    "",
+    "Hi",
+    "[]",
+    "\n\nHuman: a\n\nAssistant: b",
+    USER,
+    ANSWER,
+    {},
+    {"role": None},
+]
+ANYTHING += [
+    [],
+    [None],
+    [[]],
+    ["x", "y"],
+    [USER],
+    [ANSWER],
+    [USER, ANSWER],
+    [CALLING, CALLING],
+    [[ANSWER], []],
+    [["a", "b"]],
+]
+ANYTHING += [
+    {"role": [], "content": []},
+    {"role": ["user"], "content": ["a"]},
+    {"messages": [USER]},
+    {"messages": None},
+]
+ANYTHING += [[{"human": "a", "assistant": "b"}], [{"text": "a", "rank": 1}, {"text": "b", "rank": 2}]]
+BESIDE_ANSWERS = ("system", "history", "tools", "label", "margin", "train", "prompt", "input", "reasoning")
+
+
+def test_any_record_of_answers_or_prompts_is_read_or_bad():
+    drawn = random.Random(0)
+    for kind in (PREFERENCE, SCORED, UNPAIRED_OR_PAIRS, PROMPT_OR_CHAT):
+        for one in kind.formats * 50:
+            keys = sorted({*one.keys, *drawn.sample(BESIDE_ANSWERS, drawn.choice([0, 0, 1, 2]))})
+            fields = {key: drawn.choice(ANYTHING) for key in keys}
+            try:
+                if one.looks_right(fields):
+                    one.read(fields).to_json()
+            except BadRecord as error:
+                assert error.reason and "\n" not in f"{error.reason} {error.detail}"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dataset.records.conversations import Conversation
 from dataset.records.documents import detect_format
 from dataset.records.formats import BadRecord
 from dataset.records.preferences import PREFERENCE
@@ -20,11 +21,12 @@ def read(record):
         {"input": "Hi", "output": "Hello!", "score": 4.5},
         {"input": [USER], "output": [ANSWER], "score": 4.5},
         {"input": [USER], "output": "Hello!", "score": 4.5, "id": 7},
+        {"input": "Hi", "output": "Hello!", "score": 4.5, "label": 0},
     ],
 )
 def test_a_scored_record_is_a_conversation_and_a_number(record):
     answer = read(record)
-    assert answer.conversation.messages == (USER, ANSWER) and answer.score == 4.5
+    assert answer.conversation == Conversation((USER, ANSWER)) and answer.score == 4.5
     assert read({**record, "system": "Be brief."}).conversation.messages[0]["role"] == "system"
 
 

@@ -99,7 +99,8 @@ def test_a_marked_turn_is_read_but_not_trained(small_tokenizer, mark):
 
 
 @pytest.mark.parametrize(
-    "record", [{"label": False}, {"label": 0}, {"kto_tag": False}, {"weight": 0}, {"train": False}]
+    "record",
+    [{"label": False}, {"label": 0}, {"kto_tag": False}, {"weight": 0}, {"train": False}, {"train": True, "label": 0}],
 )
 def test_nothing_is_learned_from_an_excluded_record(small_tokenizer, record):
     found = read({"prompt": "Hi", "completion": "Go away.", **record})
@@ -110,7 +111,14 @@ def test_nothing_is_learned_from_an_excluded_record(small_tokenizer, record):
     "column",
     [
         *({"label": value} for value in (True, 2, "sports", "good", None)),
-        *({"loss": 2.3}, {"weight": "a lot"}, {"weight": 72}, {"weight": 1.5}, {"weight": [72, 80.5, 3]}),
+        *(
+            {"loss": 2.3},
+            {"loss": 0.37},
+            {"weight": "a lot"},
+            {"weight": 72},
+            {"weight": 1.5},
+            {"weight": [72, 80.5, 3]},
+        ),
         *({"train": "train"}, {"train": "test"}, {"train": ["ICE 5", "RE 7"]}, {"skip_words": ["a", "b"]}),
     ],
 )
@@ -127,6 +135,7 @@ def test_a_text_on_a_turn_is_no_mark():
     "turn, reason",
     [
         (ANSWER | {"weight": 0.5}, '"weight" of a turn is neither 0 nor 1'),
+        (ANSWER | {"weight": 2}, '"weight" of a turn is neither 0 nor 1'),
         (ANSWER | {"loss_mask": [0, 1]}, '"loss_mask" of a turn is neither 0 nor 1'),
         (ANSWER | {"train_detail": []}, '"train_detail" of a turn is not supported'),
         (ANSWER | {"masked": True}, '"masked" of a turn is not supported'),
@@ -239,6 +248,7 @@ def test_calls_in_turns_of_their_own_as_ms_swift_has_them():
         {"weight": 0.5},
         {"weights": [0, 1]},
         {"weights": [2.0, 1.0]},
+        {"weights": [2.0]},
         {"loss_mask": [1]},
         {"train": [False, True, True]},
         {"train": ["false", "true"]},

@@ -43,6 +43,16 @@ def test_the_answer_is_judged_and_what_stands_before_it_is_not(fields, judged, l
     assert conversation.trains(len(conversation.messages) - 1)  # of a bad answer, too
 
 
+def test_where_a_completion_and_a_chat_are_there_the_completion_is_judged():
+    found = read({"messages": [*BEFORE, ASKED, SAID], "prompt": "Hi", "completion": "Hello!", "label": True})
+    assert found.conversations[0].messages == (ASKED, SAID)
+
+
+def test_a_column_of_reasons_is_about_the_label():
+    found = read({"prompt": "Hi", "completion": "Hello!", "label": True, "reasoning": "It is polite."})
+    assert found.conversations[0].messages == (ASKED, SAID)
+
+
 def test_a_label_has_another_name():
     assert read({"instruction": "Hi", "output": "Hello!", "kto_tag": False}).labels == [0]
 

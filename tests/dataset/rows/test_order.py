@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.rows.order import derive_key, permuted, shuffled_order
+from dataset.rows.mixing import BLOCK, weighted_order
+from dataset.rows.order import PLACES_OF_A_BLOCK, derive_key, permuted, shuffled_order
 from tests.support import examples
 
 
@@ -87,3 +88,19 @@ def test_the_order_is_the_same_on_every_machine_and_in_every_version():
 def test_an_index_outside_is_an_error(index):
     with pytest.raises(IndexError):
         permuted([index], 10, derive_key(0))
+
+
+def test_weights_hold_in_every_block_and_each_block_mixes_the_files_anew():
+    files, rows = weighted_order(np.arange(2 * BLOCK), np.array([7, 5000]), np.array([250, 750]), seed=1)
+    first, second = files.reshape(2, BLOCK)
+    assert np.bincount(first).tolist() == np.bincount(second).tolist() == [250, 750]
+    assert abs((first == second).mean() - (0.25**2 + 0.75**2)) < 0.1  # as by chance
+    assert len(set(rows[files == 1])) == 1500 and np.ptp(np.bincount(rows[files == 0])) <= 1
+
+
+def test_every_file_and_every_pass_over_it_has_an_order_of_its_own():
+    _, rows = weighted_order(np.arange(BLOCK), np.array([250, 250]), np.array([500, 500]), seed=1)
+    place = permuted(np.arange(BLOCK), BLOCK, derive_key(1, PLACES_OF_A_BLOCK, 0))
+    passes = rows[np.argsort(place)].reshape(4, 250).tolist()  # two over each file
+    assert all(sorted(each) == list(range(250)) for each in passes)
+    assert len(set(map(tuple, passes))) == 4

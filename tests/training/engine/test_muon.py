@@ -56,6 +56,14 @@ def test_float32_gives_what_float64_gives(shape):
     assert (orthogonalize(matrices.float()).double() - expected).norm() < 2e-3 * expected.norm()
 
 
+def test_bfloat16_keeps_small_singular_values():
+    """The steps of a tall matrix are made on itself there: made on X'X they would be wrong a hundred times over."""
+    u, _, vh = torch.linalg.svd(random_matrices(3, (48, 16)).double(), full_matrices=False)
+    matrices = (u * torch.logspace(0, -2, 16, dtype=torch.float64) @ vh).bfloat16()
+    expected = orthogonalize(matrices.double())
+    assert (orthogonalize(matrices).double() - expected).norm() < 0.05 * expected.norm()
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_zero_stays_zero(dtype):
     matrices = random_matrices(2, (8, 6)).to(dtype)
@@ -98,7 +106,8 @@ def test_steps_are_those_of_the_reference(dtype, tolerance):
         optimizer.step()
     for parameter, start, (wanted, momentum) in zip(parameters, before, expected, strict=True):
         torch.testing.assert_close(optimizer.state[parameter]["momentum"].double(), momentum, rtol=1e-5, atol=1e-6)
-        assert (parameter.double() - wanted).norm() < tolerance * (parameter - start).norm()
+        apart = (parameter.double() - wanted).norm() / (parameter - start).norm()
+        assert apart < tolerance and (dtype == torch.float32 or apart > 1e-3)  # it is computed in `dtype`
 
 
 def trained(steps: int, dtype=torch.float32, prepare=lambda optimizer: None, counts=(5, 2)) -> list[torch.Tensor]:

@@ -1,6 +1,7 @@
 """Which parameter is updated, by what, and what decays."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from training.engine.optimizers import (
     NORM_TIMES_MUON,
     OTHERS_TIMES_MUON,
     build_optimizers,
+    optimizers_for,
     parameter_groups,
 )
 from training.stages.changes import freeze_layers
@@ -88,6 +90,17 @@ def test_adamw_is_set_as_documented():
     (adamw,) = build_optimizers(Transformer(SMALL), "adamw", 3e-4, 0.1)
     for group in adamw.param_groups:
         assert (group["betas"], group["eps"], group["peak_lr"]) == ((0.9, 0.95), 1e-8, 3e-4)
+
+
+@pytest.mark.parametrize("dtype, of_muon", [("bfloat16", "bfloat16"), ("float16", "float32"), ("float32", "float32")])
+def test_the_flags_and_the_precision_of_the_run_reach_the_optimizers(dtype, of_muon):
+    choice = SimpleNamespace(dtype=getattr(torch, dtype))
+    machine = SimpleNamespace(choice=choice, device=torch.device("cpu"), shards=None)
+    args = SimpleNamespace(optimizer="muon", weight_decay=0.3, adam_beta2=0.8, optimizer_memory="exact")
+    muon, adamw = optimizers_for(Transformer(NETWORKS["untied"]), args, 0.02, machine)
+    assert muon.compute_dtype == getattr(torch, of_muon) and muon.param_groups[0]["weight_decay"] == 0.3
+    assert {group["betas"] for group in adamw.param_groups} == {(0.9, 0.8)}
+    assert {group["weight_decay"] for group in adamw.param_groups} == {0.3, 0.0}
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

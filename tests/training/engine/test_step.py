@@ -54,6 +54,7 @@ def test_a_line_has_the_rate_the_loss_and_the_share_of_the_rows_that_the_step_ha
     assert step.is_complete
     expected = {"step": 4, "tokens": 103, "loss": 1.0, "lr": 0.025, "trained_share": 3 / 5, "accuracy": 0.75}
     assert {name: step.metrics[name] for name in expected} == pytest.approx(expected)
+    assert step.parameter.tolist() == step.other.tolist() == [1 - 0.25 * 0.5] * 2
     assert step.metrics["grad_norm"] == pytest.approx(2 / 4 * 2**0.5) and step.metrics["before"] == 1.5
     assert step.metrics["critic/loss"] == pytest.approx(1.0) and step.metrics["critic/grad_norm"] == pytest.approx(
         2**-0.5

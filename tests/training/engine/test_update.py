@@ -1,6 +1,7 @@
 """Accumulation, clipping, learning rates, and how often a step waits for the device."""
 
 import math
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from model.likelihood import IGNORE
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.engine.optimizers import build_optimizers
-from training.engine.update import Measures, Updater
+from training.engine.update import Measures, Updater, forward_backward
 from training.losses.next_token import next_token_loss
 
 
@@ -47,6 +48,16 @@ def accumulated(batch_size: int, nominal_tokens: int = 96):
         updater.backward(loss_sum, int((targets != IGNORE).sum()))
     result = updater.update(1.0)
     return result, {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def test_the_gradient_of_a_loss_function_is_scaled_as_that_of_a_given_loss():
+    weight, batch = torch.nn.Parameter(torch.tensor([2.0, -1.0])), torch.tensor([1.0, 3.0])
+    updater = updater_of([weight], nominal_tokens=8)
+    found = forward_backward(lambda given: ((weight * given).sum(), given.sum()), batch, nullcontext, updater)
+    assert [each.item() for each in found] == [-1, 4] and not found[0].requires_grad
+    assert weight.grad.tolist() == [1 / 8, 3 / 8]
+    forward_backward(lambda given: (weight * given).sum(), batch, nullcontext, updater, factor=2.0)
+    assert weight.grad.tolist() == [2 + 1 / 8, 6 + 3 / 8]
 
 
 @pytest.mark.parametrize("batch_size", [4, 2, 1])

@@ -131,6 +131,14 @@ def test_rewards_in_float32_are_compared_in_float64():
     assert group_advantages(rewards, torch.arange(6) // 3)[1].tolist() == [False, False]
 
 
+def test_a_small_spread_of_two_answers_counts():
+    rewards = torch.tensor([0.5, 0.5001], dtype=torch.float64)
+    for scale in ("group", "batch"):
+        advantages, spread = group_advantages(rewards, torch.zeros(2, dtype=torch.long), scale)
+        half = 5e-5 / (1e-4 / math.sqrt(2) + 1e-4)
+        assert spread.all() and advantages.tolist() == pytest.approx([-half, half], rel=1e-9)
+
+
 def test_an_unknown_scale_is_refused():
     with pytest.raises(ValueError, match="not by groups"):
         group_advantages(torch.zeros(2), torch.zeros(2, dtype=torch.long), "groups")

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from model.likelihood import IGNORE
 from training.losses.distillation import (
@@ -319,6 +320,15 @@ def test_bfloat16_autocast_keeps_sums_in_float32_and_gradients_in_the_type_of_th
     assert abs(found.loss / exact.loss - 1) < 0.02
     for gradient, other in zip(torch.autograd.grad(found.loss, (features, head)), wanted, strict=True):
         assert gradient.dtype == torch.float32 and (gradient - other).norm() < 0.02 * other.norm()
+
+
+def test_of_logits_in_bfloat16_the_softmax_is_in_float32():
+    features, head, targets, teacher = example(torch.float32)
+    x, output = features.bfloat16(), head.bfloat16()
+    found = distillation_loss(x, output, targets, taught_by(teacher, targets), Divergence(), half_and_half)
+    logits = F.linear(x, output).float().flatten(0, -2)
+    expected = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    assert found.ce.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_top_needs_no_more_of_the_teacher():

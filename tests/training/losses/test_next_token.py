@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from model.likelihood import IGNORE
 from training.losses.next_token import _LinearCrossEntropy, next_token_loss, next_token_loss_and_measures
@@ -136,6 +137,14 @@ def test_bfloat16_autocast_keeps_the_sum_in_float32_and_the_gradients_in_the_typ
     for gradient, wanted in zip(torch.autograd.grad(loss, (features, head)), expected_gradients, strict=True):
         assert gradient.dtype == torch.float32
         assert (gradient - wanted).norm() < 0.02 * wanted.norm()
+
+
+def test_of_logits_in_bfloat16_the_softmax_is_in_float32():
+    features, head, targets = example(torch.float32)
+    x, output = features.bfloat16(), head.bfloat16()
+    logits = F.linear(x, output).float().flatten(0, -2)
+    expected = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    assert next_token_loss(x, output, targets).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_large_logits_do_not_overflow():

@@ -86,6 +86,8 @@ def test_a_likelier_chosen_and_an_unlikelier_rejected_answer_cost_less(name):
 )
 def test_the_loss_while_policy_and_reference_are_one(name, value):
     assert at_the_start(name, Settings()) == pytest.approx(value, rel=1e-12)
+    if name == "ipo":
+        assert at_the_start(name, Settings(beta=0.2)) == pytest.approx(6.25, rel=1e-12)
 
 
 def test_losses_without_a_reference_need_none():

@@ -1,0 +1,68 @@
+"""The cache of a teacher: each row gets what was said of it, and whatever changes that changes the key."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from dataset.rows.rows import Batch, locate
+from model.likelihood import IGNORE
+from training.losses.distillation import Divergence, Whole
+from training.stages.teacher_cache import cached_lessons
+
+ROWS, LENGTH, TOKENS = np.array([3, 2]), 4, 12  # rows of two files
+
+
+def gather(parts, numbers) -> Batch:
+    """Row r of file p holds 6p + r, and has r + 1 targets."""
+    tokens = torch.tensor([[6 * part + number] * LENGTH for part, number in zip(parts, numbers)])
+    targets = torch.where(torch.arange(LENGTH) <= torch.tensor(numbers)[:, None], tokens, IGNORE)
+    return Batch(tokens, targets, None, int((targets != IGNORE).sum()))
+
+
+def lessons(folder, *, name="t", data="d", length=LENGTH, dtype=torch.float32, k=3, temperature=1.0, outcomes=TOKENS):
+    """Lessons of a teacher whose prediction is a row of a table: that of the token it reads."""
+    table = torch.randn(TOKENS, TOKENS, generator=torch.Generator().manual_seed(0))
+    starts = np.concatenate([[0], np.cumsum(ROWS)])
+
+    def order(epoch, places):
+        return locate(starts, (np.asarray(places) + epoch) % starts[-1])
+
+    def said(batch, count=outcomes) -> Whole:
+        return Whole(table[batch.tokens[batch.targets != IGNORE]], torch.eye(TOKENS)[:count])
+
+    packed = SimpleNamespace(rows=ROWS, row_length=length, gather=gather)
+    rows = SimpleNamespace(packed=packed, identity=[data], order=order)
+    teacher = SimpleNamespace(name=name, source=name, of=said)
+    choice = SimpleNamespace(dtype=dtype)
+    machine = SimpleNamespace(choice=choice, autocast=nullcontext, move=lambda batch: batch, say=lambda text: None)
+    divergence = Divergence(temperature=temperature)
+    found = cached_lessons(teacher, rows, k, divergence, outcomes, machine, str(folder), batch_size=2)
+    return found, lambda batch: said(batch).top(k, divergence)
+
+
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_each_row_has_what_the_teacher_says_of_it(tmp_path, epoch):
+    found, asked = lessons(tmp_path)
+    batch = found.batch(epoch, [4, 0, 3, 1])
+    assert batch.tokens[:, 0].tolist() == {0: [7, 0, 6, 1], 3: [2, 6, 1, 7]}[epoch]
+    expected, cached = asked(batch), found.taught(batch)
+    assert torch.equal(cached.ids, expected.ids)
+    assert torch.equal(cached.log_probabilities, expected.log_probabilities)
+    assert found.tokens == 1 + 2 + 3 + 1 + 2
+
+
+def test_whatever_changes_the_predictions_changes_the_key(tmp_path):
+    others = (
+        {"name": "u"},
+        {"data": "e"},
+        {"length": 5},
+        {"dtype": torch.bfloat16},
+        {"k": 4},
+        {"temperature": 2.0},
+        {"outcomes": 11},
+    )
+    names = {lessons(tmp_path, **each)[0].name for each in ({}, {}, *others)}
+    assert len(names) == 1 + len(others)
