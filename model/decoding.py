@@ -8,7 +8,7 @@ So attention and MLP stand here a second time, and whoever changes them in `mode
 too. Otherwise a network would be trained as one and written with as another; that is refused.
 """
 
-import copy
+import dataclasses
 
 import torch
 import torch.nn.functional as F
@@ -33,10 +33,9 @@ def rearrange(model: Transformer, dtype: torch.dtype) -> None:
             raise ValueError(f"the network is rearranged already, for products in {model.lm_head.dtype}")
         return
     kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
+    _refuse_another(model, kind)
     for number, layer in enumerate(model.model.layers):
-        new = kind(layer, dtype)
-        _refuse_another(layer, new, model, dtype)  # each, since an edit may be of one
-        model.model.layers[number] = new
+        model.model.layers[number] = kind(layer, dtype)
     model.lm_head = Product([model.lm_head], dtype)
 
 
@@ -47,7 +46,7 @@ def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
         return model
     with torch.device("meta"), Undrawn():
         new = type(model)(model.config, initialize_weights=False)
-    new.rotary_frequencies = model.rotary_frequencies
+    new.rotary_frequencies, new.lora = model.rotary_frequencies, model.lora
     for name, part in model.model.named_children():
         setattr(new.model, name, part)
     new.model.layers, new.lm_head = nn.ModuleList(model.model.layers), model.lm_head
@@ -59,28 +58,51 @@ MOST_APART = 0.01  # relative to what a layer adds
 
 
 @torch.no_grad()
-def _refuse_another(layer: nn.Module, new: nn.Module, model: Transformer, dtype: torch.dtype) -> None:
-    """Raises `UsageError` if `new`, with products in `dtype`, adds something else than `layer` to four hidden states.
+def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
+    """Raises `UsageError` if a layer of `kind` adds something else to four hidden states than the one it is made of.
 
-    They are compared in float32, since scores of some networks are so large that less precise ones choose other
-    tokens. Experts are not compared: rounding may choose others of them.
+    What is compared are the layers of a tiny network that the same code makes, as deep, with weights drawn at random:
+    those of a billion parameters take seconds. So nothing is noticed of a layer that a script exchanges in a finished
+    network, nor of an edit that does nothing at these widths. All is float32, since scores may be so large that less
+    precise ones choose other tokens, and a token takes all experts, since rounding might choose others.
     """
-    if hasattr(layer.mlp, "experts"):
-        return
-    device = layer.mlp.down_proj.weight.device
-    is_exact = not layer.training and all(each.dtype == torch.float32 for each in layer.parameters())
-    exact = layer if is_exact else copy.deepcopy(layer).float().eval()  # without dropout
-    if not is_exact or dtype != torch.float32:
-        new = type(new)(exact, torch.float32)
-    waves = torch.arange(4 * model.config.hidden_size, device=device).sin()
-    x = 1 + waves.view(1, 4, -1)  # with a mean, since some norms take it off
-    rotary = rotary_tables(torch.arange(4, device=device)[None], model.rotary_frequencies, model.rotary_factor)
-    with torch.autocast(device.type, enabled=False):
-        added, added_by_new = (type(one).forward(one, x, rotary, None, None) - x for one in (exact, new))
-    if (added - added_by_new).norm() > MOST_APART * added.norm():
-        raise UsageError(
-            "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same way"
-        )
+    device = model.model.embed_tokens.weight.device
+    twin = _tiny(model)
+    size, pairs = twin.config.hidden_size, twin.config.head_dim // 2
+    x = 1 + torch.arange(4 * size, device=device).sin().view(1, 4, -1)  # with a mean, since some norms take it off
+    positions = torch.arange(4, device=device)[None]
+    rotary = rotary_tables(positions, model.rotary_frequencies[:pairs], model.rotary_factor)
+    generator = torch.Generator().manual_seed(0)
+    for layer in twin.model.layers:  # each, since an edit may be of one
+        layer.to_empty(device=device)
+        for parameter in layer.parameters():
+            values = torch.randn(parameter.shape, generator=generator)
+            parameter.copy_(values / parameter.shape[-1] ** 0.5 if parameter.dim() > 1 else 1 + values / 5)
+        with torch.autocast(device.type, enabled=False):
+            added, added_by_new = (one(x, rotary, None, None) - x for one in (layer, kind(layer, torch.float32)))
+        if (added - added_by_new).norm() > MOST_APART * added.norm():
+            raise UsageError(
+                "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same"
+                " way"
+            )
+
+
+def _tiny(model: Transformer) -> Transformer:
+    """A network of the same depth, kind and adapters with two groups of small heads, on the device "meta"."""
+    config, head_dim, lora = model.config, min(model.config.head_dim, 8), model.lora
+    groups = min(config.num_key_value_heads, 2)
+    heads = config.num_attention_heads // config.num_key_value_heads * groups
+    sizes = {"hidden_size": 2 * head_dim, "intermediate_size": 16, "head_dim": head_dim, "vocab_size": 1}
+    if hasattr(config, "num_experts"):
+        sizes |= {"num_experts": 2, "num_experts_per_tok": 2}
+    config = config.replace(num_attention_heads=heads, num_key_value_heads=groups, **sizes)
+    with torch.device("meta"), Undrawn():
+        twin = type(model)(config, initialize_weights=False).eval()
+        if lora is not None:
+            from model.lora import add_lora  # others do not load it
+
+            add_lora(twin, dataclasses.replace(lora, rank=2, alpha=2 * lora.scale))
+    return twin
 
 
 class Product(nn.Module):
