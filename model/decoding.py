@@ -8,8 +8,6 @@ So attention and MLP stand here a second time, and whoever changes them in `mode
 too. Otherwise a network would be trained as one and written with as another; that is refused.
 """
 
-import dataclasses
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from model.attention import attend, rotary_tables, rotate
 from model.errors import UsageError
 from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer, activated
+from model.twin import twin_of
 from model.undrawn import Undrawn
 from model.whole import unwrapped
 
@@ -61,48 +60,26 @@ MOST_APART = 0.01  # relative to what a layer adds
 def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
     """Raises `UsageError` if a layer of `kind` adds something else to four hidden states than the one it is made of.
 
-    What is compared are the layers of a tiny network that the same code makes, as deep, with weights drawn at random:
-    those of a billion parameters take seconds. So nothing is noticed of a layer that a script exchanges in a finished
-    network, nor of an edit that does nothing at these widths. All is float32, since scores may be so large that less
-    precise ones choose other tokens, and a token takes all experts, since rounding might choose others.
+    What is compared are the layers of a tiny twin (`model/twin.py`), since those of a billion parameters take seconds.
+    All is float32, since scores may be so large that less precise ones choose other tokens.
     """
-    device = model.model.embed_tokens.weight.device
-    twin = _tiny(model)
-    size, pairs = twin.config.hidden_size, twin.config.head_dim // 2
-    x = 1 + torch.arange(4 * size, device=device).sin().view(1, 4, -1)  # with a mean, since some norms take it off
-    positions = torch.arange(4, device=device)[None]
-    rotary = rotary_tables(positions, model.rotary_frequencies[:pairs], model.rotary_factor)
-    generator = torch.Generator().manual_seed(0)
+    twin = twin_of(model)
+    x = 1 + torch.arange(4 * twin.config.hidden_size).sin().view(1, 4, -1)  # with a mean, since some norms take it off
+    rotary = rotary_tables(torch.arange(4)[None], twin.rotary_frequencies, twin.rotary_factor)
     for layer in twin.model.layers:  # each, since an edit may be of one
-        layer.to_empty(device=device)
-        for parameter in layer.parameters():
-            values = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(values / parameter.shape[-1] ** 0.5 if parameter.dim() > 1 else 1 + values / 5)
-        with torch.autocast(device.type, enabled=False):
-            added, added_by_new = (one(x, rotary, None, None) - x for one in (layer, kind(layer, torch.float32)))
+        try:
+            with torch.autocast("cpu", enabled=False):
+                added, added_by_new = (one(x, rotary, None, None) - x for one in (layer, kind(layer, torch.float32)))
+        except RuntimeError as error:  # torch's error of shapes
+            raise UsageError(
+                f"a layer in model/transformer.py or model/decoding.py cannot be made smaller ({error}): take all sizes"
+                " from the config, so that both are compared before writing"
+            ) from error
         if (added - added_by_new).norm() > MOST_APART * added.norm():
             raise UsageError(
                 "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same"
                 " way"
             )
-
-
-def _tiny(model: Transformer) -> Transformer:
-    """A network of the same depth, kind and adapters with two groups of small heads, on the device "meta"."""
-    config, head_dim, lora = model.config, min(model.config.head_dim, 8), model.lora
-    groups = min(config.num_key_value_heads, 2)
-    heads = config.num_attention_heads // config.num_key_value_heads * groups
-    sizes = {"hidden_size": 2 * head_dim, "intermediate_size": 16, "head_dim": head_dim, "vocab_size": 1}
-    if hasattr(config, "num_experts"):
-        sizes |= {"num_experts": 2, "num_experts_per_tok": 2}
-    config = config.replace(num_attention_heads=heads, num_key_value_heads=groups, **sizes)
-    with torch.device("meta"), Undrawn():
-        twin = type(model)(config, initialize_weights=False).eval()
-        if lora is not None:
-            from model.lora import add_lora  # others do not load it
-
-            add_lora(twin, dataclasses.replace(lora, rank=2, alpha=2 * lora.scale))
-    return twin
 
 
 class Product(nn.Module):

@@ -299,6 +299,12 @@ def twice_the_values(monkeypatch):
     monkeypatch.setattr(Attention, "forward", lambda self, *more: 2 * forward(self, *more))
 
 
+def test_a_layer_of_one_size_alone_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(MLP, "forward", lambda self, x: self.down_proj(self.gate_proj(x) + torch.ones(48)))
+    with pytest.raises(UsageError, match="cannot be made smaller .*: take all sizes from the config"):
+        rearranged(random_network(SMALL), torch.float32)
+
+
 @pytest.mark.parametrize(
     "config",
     [SMALL.replace(qk_norm=True, head_dim=2, num_key_value_heads=1), SMALL.replace(hidden_size=64, head_dim=64)],
