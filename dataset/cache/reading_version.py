@@ -5,16 +5,18 @@ on from, and leaves out the nulls of Arrow. The third reads `history` before any
 by other names, labels of 0 and under `kto_tag`, and refuses marks and media that it cannot follow. The fourth reads
 columns that only have the name of a mark, the fifth several rejected answers, whose chosen one counts once, the sixth
 results of tools that come in their tags; a table does not show these before it is read. The seventh reads a thought
-beside an answer, and prompts that are dialogues in one text. Files without any of these give the same tokens as before;
-the others have a version in the key of their cache. Whatever else is read differently one day is to be added here.
+beside an answer, the eighth no switch as a thought, and every dialogue in one text. Files without any of these give the
+same tokens as before; the others have a version in the key of their cache. Whatever else is read differently one day is
+to be added here.
 """
 
 import re
 from pathlib import Path
 
 from dataset.records.reading import SAVED, TABLES, bytes_of, check_file, files_of
+from dataset.records.turns import REASONING, SWITCHES
 
-# What in a file asks for the second version, the third, ...: SECOND to SEVENTH.
+# What in a file asks for the second version, the third, ...: SECOND to EIGHTH.
 NAMES = "weight|loss|loss_mask|train|training|label|masked?|train_detail|training_detail|loss_scale|loss_weight"
 SECOND = re.compile(rb'"(?:%s|function_call|functions)"\s*:|:\s*null|"prompt"\s*:\s*\[' % NAMES.encode(), re.IGNORECASE)
 NAMES_OF_3 = (
@@ -35,10 +37,14 @@ HISTORY, ALPACA = re.compile(rb'"history"\s*:', re.IGNORECASE), re.compile(rb'"i
 # The nulls of calls in pairs, whose turns are put together from several lists.
 CALLS, PAIRS = re.compile(rb'"arguments"\s*:\s*\{[^{}]*:\s*null'), re.compile(rb'"(?:chosen|rejected_response)"\s*:')
 SIXTH = re.compile(rb'"(?:\\[nrt]| )*<tool_response>')
-SEVENTH = re.compile(rb'"(?:prompt|question|query|input)"\s*:\s*"(?:\\n| )*Human:', re.IGNORECASE)
-THOUGHTS, ANSWERS = ("reasoning_content", "reasoning", "thinking"), ("output", "completion", "response", "answer")
+DIALOGUE = r'"(?:prompt|question|problem|query|input)"\s*:\s*"(?:\\[nr]| )*Human:'
+EIGHTH = re.compile(rb"%s|\\r\\n\\r\\n(?:Human|Assistant):" % DIALOGUE.encode(), re.IGNORECASE)
+SWITCH = re.compile(
+    rb'"(?:reasoning|thinking)"\s*:\s*"\s*(?:%s)\s*"' % "|".join(sorted(SWITCHES)).encode(), re.IGNORECASE
+)
+ANSWERS = ("output", "completion", "response", "answer")
 THOUGHT, ANSWER = (
-    re.compile(rb'"(?:%s)"\s*:' % "|".join(names).encode(), re.IGNORECASE) for names in (THOUGHTS, ANSWERS)
+    re.compile(rb'"(?:%s)"\s*:' % "|".join(names).encode(), re.IGNORECASE) for names in (REASONING, ANSWERS)
 )
 OVERLAP = 64  # bytes, longer than any of these
 
@@ -46,7 +52,7 @@ OVERLAP = 64  # bytes, longer than any of these
 def reading_version(path: str | Path) -> dict[str, int]:
     """What the key of the file's cache has besides: nothing, or the version of the reading."""
     file_type = check_file(path)
-    sixth = seventh = False
+    sixth = False
     if file_type in (*TABLES, SAVED):
         import pyarrow
 
@@ -62,10 +68,11 @@ def reading_version(path: str | Path) -> dict[str, int]:
         fifth = any(_has_several(name, kinds) for name, kinds in names.items())
         third = any(re.fullmatch(f"{NAMES_OF_3}|label", name) for name in names)
         third |= "history" in names and "instruction" not in names
-        seventh = not names.keys().isdisjoint(THOUGHTS) and not names.keys().isdisjoint(ANSWERS)
+        seventh = not names.keys().isdisjoint(REASONING) and not names.keys().isdisjoint(ANSWERS)
+        eighth = seventh and not names.keys().isdisjoint(REASONING[1:])
     else:
-        together = (HISTORY, ALPACA, CALLS, PAIRS, THOUGHT, ANSWER)
-        found = dict.fromkeys((SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, *together), False)
+        together = (HISTORY, ALPACA, CALLS, PAIRS, THOUGHT, SWITCH, ANSWER)
+        found = dict.fromkeys((SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, *together), False)
         for file in files_of(path):
             for part in _parts(file):
                 for pattern in [each for each, is_found in found.items() if not is_found]:
@@ -73,8 +80,10 @@ def reading_version(path: str | Path) -> dict[str, int]:
         second = found[SECOND]
         third = found[THIRD] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
         fourth, fifth, sixth = found[FOURTH], found[FIFTH], found[SIXTH]
-        seventh = found[SEVENTH] or (found[THOUGHT] and found[ANSWER])
-    met = [number for number, is_met in enumerate((second, third, fourth, fifth, sixth, seventh), 2) if is_met]
+        seventh = found[THOUGHT] and found[ANSWER]
+        eighth = found[EIGHTH] or (found[SWITCH] and found[ANSWER])
+    all_of_them = (second, third, fourth, fifth, sixth, seventh, eighth)
+    met = [number for number, is_met in enumerate(all_of_them, 2) if is_met]
     return {"reading": max(met)} if met else {}
 
 
