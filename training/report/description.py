@@ -16,6 +16,7 @@ from model.errors import counted
 
 NAME = "run.json"
 OF_THE_PLAN = "epochs tokens_per_step steps warmup_steps schedule learning_rate default_learning_rate".split()
+FEWEST_TARGETS, FEWEST_RECORDS = 200, 20  # held out: of fewer, a few words or pairs decide the validation loss
 FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
 MANY_PASSES = 20  # over the same text: with more it may be learned by heart
 
@@ -51,6 +52,8 @@ class Description:
     bytes_per_token: float | None = None  # mean UTF-8 bytes of text per token
     tokens_per_epoch: int | None = None  # targets in an epoch
     different_tokens: int | None = None  # targets in an epoch, each counted once
+    held_out_targets: int | None = None
+    held_out_records: int | None = None
     epochs: int | None = None
     tokens_per_step: int | None = None  # in its rows, with those that are only read; at most
     steps: int | None = None  # planned
