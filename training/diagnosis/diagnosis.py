@@ -33,8 +33,9 @@ from training.diagnosis.verdict import (
     TOO_EARLY,
     Case,
     Verdict,
+    few_held_out,
 )
-from training.report.description import FEWEST_JUDGED, FEWEST_RECORDS, FEWEST_TARGETS, MANY_PASSES, Description
+from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description
 from training.report.lines import finite, read_metrics
 
 FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
@@ -61,7 +62,7 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     curve = read_curve(lines, source)
     whole = curve.tokens * max(1.0, (known.steps or 0) / max(1, curve.last))  # tokens, at the end of the run
     expected = expected_bits_per_byte(known, whole)
-    verdict, few = _not_finite(curve, known), _few_held_out(known)
+    verdict, few = _not_finite(curve, known), few_held_out(known)
     if few:
         lines = [{name: value for name, value in line.items() if not name.startswith("val_")} for line in lines]
         curve = read_curve(lines, source)
@@ -85,15 +86,6 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
                 judgements.append(_still_falling)
         verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case, source)
     return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, run, expected, few))
-
-
-def _few_held_out(run: Description) -> str | None:
-    """What is held out, in words, where it is so little that chance decides its loss; a pair is one, however long."""
-    targets, records = run.held_out_targets, run.held_out_records
-    if targets and targets < FEWEST_TARGETS:
-        return f"{targets} tokens"
-    of_records = not is_of_words(run) and run.kind not in ("distillation", "prompt")
-    return f"{records} records" if of_records and records and records < FEWEST_RECORDS else None
 
 
 def _unjudged(curve: Curve, run: Description | None, expected: float | None, few: str | None) -> tuple[str, ...]:

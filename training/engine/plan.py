@@ -241,8 +241,6 @@ def rate_by_rule(
         from training.engine.rates import rates_of  # a new network does not load it
 
         rates, why = rates_of(imported, adapters)
-    if optimizer not in rates:
-        raise UsageError(f"no default rate of {optimizer} is known here: say one beside {', '.join(rates)} in the code")
     base = rates[optimizer]
     factor, reason = 1.0, f"{optimizer}: {base:g}{why}"
     if step_tokens < BASE_TOKENS:

@@ -169,9 +169,7 @@ class Run:
         self.metrics = self._open_metrics(output.logs, step)
         flags = {name: value for name, value in vars(self.args).items() if value is not None}
         said = {"flags": flags, "said": self.progress.before, "code": self.code}
-        said["environment"] = self.machine.described()
-        self.metrics.describe = lambda: write_description(output.logs, self.description, **said)
-        self.metrics.describe()
+        write_description(output.logs, self.description, **said, environment=self.machine.described())
         if self.args.resume:
             from training.engine.resume import mend_output
 

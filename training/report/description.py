@@ -16,7 +16,6 @@ from model.errors import counted
 
 NAME = "run.json"
 OF_THE_PLAN = "epochs tokens_per_step steps warmup_steps schedule learning_rate default_learning_rate".split()
-FEWEST_TARGETS, FEWEST_RECORDS = 200, 20  # held out: of fewer, a few words or pairs decide the validation loss
 FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
 MANY_PASSES = 20  # over the same text: with more it may be learned by heart
 
@@ -52,8 +51,7 @@ class Description:
     bytes_per_token: float | None = None  # mean UTF-8 bytes of text per token
     tokens_per_epoch: int | None = None  # targets in an epoch
     different_tokens: int | None = None  # targets in an epoch, each counted once
-    held_out_targets: int | None = None
-    held_out_records: int | None = None
+    held_out: int | None = None  # targets of texts and chats, else records, such as pairs
     epochs: int | None = None
     tokens_per_step: int | None = None  # in its rows, with those that are only read; at most
     steps: int | None = None  # planned
@@ -101,9 +99,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     # A dry run says at its end what it has measured.
     time = f", about {duration(machine.seconds)}" if machine.seconds and not args.dry_run else ""
     compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
-    memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
+    memory = plan.footprint.parts(plan.batch_size, grade := plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
-    grade = plan.activation_checkpointing
     recomputed = f" (recomputed: activation checkpointing, {grade})" if grade else ""
     return [
         f"model     {total / 1e6:.3f} M parameters{active}{share}: {config.model_type}, hidden {config.hidden_size},"

@@ -22,7 +22,6 @@ class Metrics:
         self.path = self.folder / "metrics.jsonl"
         self._next_drawing = 0.0
         self.kept = 0  # lines in the file
-        self.describe = lambda: None  # writes what else is in the folder, where that was removed
         if any(self.folder.glob("*.jsonl")):
             from training.report.kept import keep_until  # a run that begins anew does not load it
 

@@ -242,7 +242,7 @@ def test_preferences_and_rewards_have_verdicts_too():
 
 @pytest.mark.parametrize("count, name", [(20, OVERFITTING), (1, HEALTHY)])
 def test_a_held_out_pair_is_too_little_to_judge_by(count, name):
-    facts = Description(stage="dpo", kind="preference", steps=400, held_out_targets=900, held_out_records=count)
+    facts = Description(stage="dpo", kind="preference", steps=400, held_out=count)
     turned = pairs(0.8, validation=lambda share: 0.69 - 0.3 * min(share, 0.3) + 0.4 * max(0.0, share - 0.3))
     verdict = diagnose(turned, facts)
     assert verdict.name == name
@@ -253,7 +253,7 @@ def test_a_held_out_pair_is_too_little_to_judge_by(count, name):
 def test_a_few_held_out_words_are_too_little_to_judge_by():
     turned = drawn(validation=lambda share: 5.0 - 2 * min(share, 0.3) + 4 * max(0.0, share - 0.3))
     assert diagnose(turned, KNOWN).name == OVERFITTING
-    verdict = diagnose(turned, replace(KNOWN, held_out_targets=199, held_out_records=1))
+    verdict = diagnose(turned, replace(KNOWN, kind="text", held_out=199))
     assert verdict.name == HEALTHY and "validation" not in verdict.sentence and "199 tokens" in verdict.unjudged[0]
 
 

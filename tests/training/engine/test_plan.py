@@ -156,11 +156,6 @@ def test_a_stage_may_bring_base_rates_of_its_own():
     assert make_plan(arguments, **rows, base_rates={"muon": 3e-4}).learning_rate == pytest.approx(3e-4, rel=0.5)
 
 
-def test_an_optimizer_without_a_rate_here_is_refused_in_a_sentence():
-    with pytest.raises(UsageError, match="no default rate of sgd is known here: say one beside muon, adamw"):
-        rules.rate_by_rule("sgd", 4096, None, False, {"muon": 3e-4, "adamw": 1e-4}, False)
-
-
 def test_fewer_steps_than_an_epoch_plan_for_the_tokens_that_will_be_seen():
     whole, short = planned(rows=10**6), planned("--max_steps", "200", rows=10**6)
     assert short.steps == 200
