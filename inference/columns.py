@@ -1,7 +1,11 @@
 """Rows of cells as lines of text, with every column as wide as its widest cell."""
 
-import unicodedata
 from collections.abc import Collection, Sequence
+from functools import partial
+
+from inference.folding import width_of
+
+_width = partial(width_of, ambiguous=1)  # as most fonts have it, since what stands in columns cannot keep clear of both
 
 
 def in_columns(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
@@ -15,11 +19,6 @@ def in_columns(rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> l
         cells = [_padded(cell, width, i in left) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
         lines.append("  ".join(cells).rstrip())
     return lines
-
-
-def _width(text: str) -> int:
-    """Columns of a terminal: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def _padded(text: str, width: int, left: bool) -> str:

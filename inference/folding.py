@@ -10,19 +10,20 @@ COMMAND = re.compile(r"\b(?:python[\w.]*|torchrun) ")
 NARROWEST = 40
 
 
-def width_of(text: str) -> int:
-    """The most columns that a terminal may take for it; what is ambiguous counts as wide."""
-    return sum(map(columns_of, text))
+def width_of(text: str, ambiguous: int = 2) -> int:
+    """The columns that a terminal takes for it. `ambiguous`: for a sign that is wide in some Chinese fonts alone."""
+    return sum(columns_of(character, ambiguous) for character in text)
 
 
-def columns_of(character: str) -> int:
+def columns_of(character: str, ambiguous: int = 2) -> int:
     if character.isascii():
         return 1
     if character == "\ufe0f":  # it makes the sign before it an emoji, which is wider
         return 1
     if unicodedata.category(character) in ("Mn", "Me"):
         return 0
-    return 2 if unicodedata.east_asian_width(character) in "WFA" else 1
+    width = unicodedata.east_asian_width(character)
+    return ambiguous if width == "A" else 2 if width in "WF" else 1
 
 
 def folded_for_terminal(text: str) -> str:

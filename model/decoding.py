@@ -8,8 +8,6 @@ So attention and MLP stand here a second time, and whoever changes them in `mode
 too. Otherwise a network would be trained as one and written with as another; that is refused.
 """
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 from model.attention import attend, rotary_tables, rotate
 from model.errors import UsageError
 from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer, activated
+from model.twin import twin_of
 from model.undrawn import Undrawn
 from model.whole import unwrapped
 
@@ -33,10 +32,9 @@ def rearrange(model: Transformer, dtype: torch.dtype) -> None:
             raise ValueError(f"the network is rearranged already, for products in {model.lm_head.dtype}")
         return
     kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
+    _refuse_another(model, kind)
     for number, layer in enumerate(model.model.layers):
-        new = kind(layer, dtype)
-        _refuse_another(layer, new, model, dtype)  # each, since an edit may be of one
-        model.model.layers[number] = new
+        model.model.layers[number] = kind(layer, dtype)
     model.lm_head = Product([model.lm_head], dtype)
 
 
@@ -47,7 +45,7 @@ def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
         return model
     with torch.device("meta"), Undrawn():
         new = type(model)(model.config, initialize_weights=False)
-    new.rotary_frequencies = model.rotary_frequencies
+    new.rotary_frequencies, new.lora = model.rotary_frequencies, model.lora
     for name, part in model.model.named_children():
         setattr(new.model, name, part)
     new.model.layers, new.lm_head = nn.ModuleList(model.model.layers), model.lm_head
@@ -59,28 +57,29 @@ MOST_APART = 0.01  # relative to what a layer adds
 
 
 @torch.no_grad()
-def _refuse_another(layer: nn.Module, new: nn.Module, model: Transformer, dtype: torch.dtype) -> None:
-    """Raises `UsageError` if `new`, with products in `dtype`, adds something else than `layer` to four hidden states.
+def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
+    """Raises `UsageError` if a layer of `kind` adds something else to four hidden states than the one it is made of.
 
-    They are compared in float32, since scores of some networks are so large that less precise ones choose other
-    tokens. Experts are not compared: rounding may choose others of them.
+    What is compared are the layers of a tiny twin (`model/twin.py`), since those of a billion parameters take seconds.
+    All is float32, since scores may be so large that less precise ones choose other tokens.
     """
-    if hasattr(layer.mlp, "experts"):
-        return
-    device = layer.mlp.down_proj.weight.device
-    is_exact = not layer.training and all(each.dtype == torch.float32 for each in layer.parameters())
-    exact = layer if is_exact else copy.deepcopy(layer).float().eval()  # without dropout
-    if not is_exact or dtype != torch.float32:
-        new = type(new)(exact, torch.float32)
-    waves = torch.arange(4 * model.config.hidden_size, device=device).sin()
-    x = 1 + waves.view(1, 4, -1)  # with a mean, since some norms take it off
-    rotary = rotary_tables(torch.arange(4, device=device)[None], model.rotary_frequencies, model.rotary_factor)
-    with torch.autocast(device.type, enabled=False):
-        added, added_by_new = (type(one).forward(one, x, rotary, None, None) - x for one in (exact, new))
-    if (added - added_by_new).norm() > MOST_APART * added.norm():
-        raise UsageError(
-            "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same way"
-        )
+    twin = twin_of(model)
+    x = 1 + torch.arange(4 * twin.config.hidden_size).sin().view(1, 4, -1)  # with a mean, since some norms take it off
+    rotary = rotary_tables(torch.arange(4)[None], twin.rotary_frequencies, twin.rotary_factor)
+    for layer in twin.model.layers:  # each, since an edit may be of one
+        try:
+            with torch.autocast("cpu", enabled=False):
+                added, added_by_new = (one(x, rotary, None, None) - x for one in (layer, kind(layer, torch.float32)))
+        except RuntimeError as error:  # torch's error of shapes
+            raise UsageError(
+                f"a layer in model/transformer.py or model/decoding.py cannot be made smaller ({error}): take all sizes"
+                " from the config, so that both are compared before writing"
+            ) from error
+        if (added - added_by_new).norm() > MOST_APART * added.norm():
+            raise UsageError(
+                "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same"
+                " way"
+            )
 
 
 class Product(nn.Module):

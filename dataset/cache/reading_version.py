@@ -5,15 +5,16 @@ on from, and leaves out the nulls of Arrow. The third reads `history` before any
 by other names, labels of 0 and under `kto_tag`, and refuses marks and media that it cannot follow. The fourth reads
 columns that only have the name of a mark, the fifth several rejected answers, whose chosen one counts once, the sixth
 results of tools that come in their tags; a table does not show these before it is read. The seventh reads a thought
-beside an answer, and prompts that are dialogues in one text; to the eighth a label of 0 or a text beside two answers,
-or a score, is a class in every format. Files without any of these give the same tokens as before; the others have a
-version in the key of their cache. Whatever else is read differently one day is to be added here.
+beside an answer. To the eighth no switch is a thought, every dialogue in one text is read, and a label of 0 or a text
+beside two answers, or a score, is a class in every format. Files without any of these give the same tokens as before;
+the others have a version in the key of their cache. Whatever else is read differently one day is to be added here.
 """
 
 import re
 from pathlib import Path
 
 from dataset.records.reading import SAVED, TABLES, bytes_of, check_file, files_of
+from dataset.records.turns import REASONING, SWITCHES
 
 # What in a file asks for the second version, the third, ...: SECOND to EIGHTH.
 NAMES = "weight|loss|loss_mask|train|training|label|masked?|train_detail|training_detail|loss_scale|loss_weight"
@@ -36,12 +37,16 @@ HISTORY, ALPACA = re.compile(rb'"history"\s*:', re.IGNORECASE), re.compile(rb'"i
 # The nulls of calls in pairs, whose turns are put together from several lists.
 CALLS, PAIRS = re.compile(rb'"arguments"\s*:\s*\{[^{}]*:\s*null'), re.compile(rb'"(?:chosen|rejected_response)"\s*:')
 SIXTH = re.compile(rb'"(?:\\[nrt]| )*<tool_response>')
-SEVENTH = re.compile(rb'"(?:prompt|question|query|input)"\s*:\s*"(?:\\n| )*Human:', re.IGNORECASE)
+DIALOGUE = r'"(?:prompt|question|problem|query|input)"\s*:\s*"(?:\\[nr]| )*Human:'
+EIGHTH = re.compile(rb"%s|\\r\\n\\r\\n(?:Human|Assistant):" % DIALOGUE.encode(), re.IGNORECASE)
+SWITCH = re.compile(
+    rb'"(?:reasoning|thinking)"\s*:\s*"\s*(?:%s)\s*"' % "|".join(sorted(SWITCHES)).encode(), re.IGNORECASE
+)
 # These two together, too.
-EIGHTH, JUDGED = re.compile(rb'"(?:label|kto_tag)"\s*:\s*[0"]', re.IGNORECASE), re.compile(rb'"(?:rejected|score)"\s*:')
-THOUGHTS, ANSWERS = ("reasoning_content", "reasoning", "thinking"), ("output", "completion", "response", "answer")
+CLASS, JUDGED = re.compile(rb'"(?:label|kto_tag)"\s*:\s*[0"]', re.IGNORECASE), re.compile(rb'"(?:rejected|score)"\s*:')
+ANSWERS = ("output", "completion", "response", "answer")
 THOUGHT, ANSWER = (
-    re.compile(rb'"(?:%s)"\s*:' % "|".join(names).encode(), re.IGNORECASE) for names in (THOUGHTS, ANSWERS)
+    re.compile(rb'"(?:%s)"\s*:' % "|".join(names).encode(), re.IGNORECASE) for names in (REASONING, ANSWERS)
 )
 OVERLAP = 64  # bytes, longer than any of these
 
@@ -65,13 +70,14 @@ def reading_version(path: str | Path) -> dict[str, int]:
         fifth = any(_has_several(name, kinds) for name, kinds in names.items())
         third = any(re.fullmatch(f"{NAMES_OF_3}|label", name) for name in names)
         third |= "history" in names and "instruction" not in names
-        seventh = not names.keys().isdisjoint(THOUGHTS) and not names.keys().isdisjoint(ANSWERS)
+        seventh = not names.keys().isdisjoint(REASONING) and not names.keys().isdisjoint(ANSWERS)
         labels = [kind for name in ("label", "kto_tag") for kind in names.get(name, ())]
         judged = not names.keys().isdisjoint(("rejected", "score"))
-        eighth = judged and not all(map(pyarrow.types.is_boolean, labels))
+        eighth = seventh and not names.keys().isdisjoint(REASONING[1:])
+        eighth |= judged and not all(map(pyarrow.types.is_boolean, labels))
     else:
-        together = (HISTORY, ALPACA, CALLS, PAIRS, THOUGHT, ANSWER, JUDGED)
-        found = dict.fromkeys((SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH, EIGHTH, *together), False)
+        together = (HISTORY, ALPACA, CALLS, PAIRS, THOUGHT, SWITCH, ANSWER, CLASS, JUDGED)
+        found = dict.fromkeys((SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, *together), False)
         for file in files_of(path):
             for part in _parts(file):
                 for pattern in [each for each, is_found in found.items() if not is_found]:
@@ -79,8 +85,8 @@ def reading_version(path: str | Path) -> dict[str, int]:
         second = found[SECOND]
         third = found[THIRD] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
         fourth, fifth, sixth = found[FOURTH], found[FIFTH], found[SIXTH]
-        seventh = found[SEVENTH] or (found[THOUGHT] and found[ANSWER])
-        eighth = found[EIGHTH] and found[JUDGED]
+        seventh = found[THOUGHT] and found[ANSWER]
+        eighth = found[EIGHTH] or (found[SWITCH] and found[ANSWER]) or (found[CLASS] and found[JUDGED])
     versions = (second, third, fourth, fifth, sixth, seventh, eighth)
     return {"reading": max(number for number, is_met in enumerate(versions, 2) if is_met)} if any(versions) else {}
 

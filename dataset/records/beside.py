@@ -3,7 +3,7 @@
 import json
 
 from dataset.records.formats import BadRecord, clean_string
-from dataset.records.turns import REASONING, lower
+from dataset.records.turns import REASONING, is_thought, lower
 
 
 def system_of(fields: dict, turns: list = ()) -> list[dict]:
@@ -38,11 +38,12 @@ def refuse_media(fields: dict, messages: list[dict]) -> None:
 def answer_of(fields: dict, key: str, thinks: bool) -> dict:
     """The turn of the text under `key`, with the thought that a record has by a name of `REASONING`, if it `thinks`.
 
-    What is no text is another column of that name. An answer with a `<think>` or `</think>` has its thought already:
-    the prompt of some networks opens it, so that the answer only closes it.
+    What is no text, or only a switch, is another column of that name. An answer with a `<think>` or `</think>` has its
+    thought already: the prompt of some networks opens it, so that the answer only closes it.
     """
     said = clean_string(fields, key)
-    thoughts = [each for name in REASONING if isinstance(each := fields.get(name), str) and each.strip()]
+    texts = [each for name in REASONING if isinstance(each := fields.get(name), str) and each.strip()]
+    thoughts = [text for text in texts if is_thought(text)]
     holds_one = said.lstrip().startswith("<think>") or "</think>" in said
     thought = {"reasoning_content": thoughts[0]} if thinks and thoughts and not holds_one else {}
     return {"role": "assistant", "content": said} | thought

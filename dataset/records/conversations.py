@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from dataset.records.beside import answer_of, history, refuse_media, system_of
+from dataset.records.dialogues import opened
 from dataset.records.formats import BadRecord, clean_string
 from dataset.records.marks import is_excluded, is_trained
 from dataset.records.nulls import stated, stated_schema, written_by_arrow
@@ -123,9 +124,10 @@ def from_completion(
 ) -> Conversation:
     """A prompt and its answer, under these keys, each a text or a list of messages; optional `system`, `history`.
 
-    thinks: whether the thought of an answer that is a text may stand beside it.
+    A prompt may also be a dialogue in one text. thinks: whether the thought of an answer that is a text may stand
+    beside it.
     """
-    turns = []
+    turns, fields = [], opened(fields, prompt, (answer,)) or fields
     for key in (prompt, answer):
         if as_turns(fields.get(key)) is not None:
             turns += turns_under(fields, key)

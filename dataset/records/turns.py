@@ -26,6 +26,8 @@ SHAREGPT_ROLES = {
 RESULT = re.compile(r"<tool_response>\n?(.*?)\n?</tool_response>\s*", re.DOTALL)  # as Hermes's data have them
 ROUNDS = (("human", "assistant"), ("input", "output"))  # of Firefly and earlier versions of ms-swift; of XTuner
 REASONING = ("reasoning_content", "reasoning", "thinking")  # vLLM's names, and that of gpt-oss
+# What columns of these names hold where they only say whether, or how much, was thought, as in Nemotron's data.
+SWITCHES = frozenset("on off true false yes no none auto enabled disabled minimal low medium high detailed".split())
 
 
 def as_turns(value) -> list | None:
@@ -81,6 +83,11 @@ def rounds_as_turns(fields: dict, key: str) -> list[dict]:
     return turns
 
 
+def is_thought(value) -> bool:
+    """Whether this says something, and is no switch."""
+    return bool(value) and not (isinstance(value, str) and value.strip().lower() in SWITCHES)
+
+
 def lower(turn: dict) -> dict:
     """The turn with keys in lower case, and without those that are null, which a parquet file fills in."""
     return {key.lower(): value for key, value in turn.items() if value is not None}
@@ -99,7 +106,7 @@ def normal_turn(turn: dict) -> dict:
         turn = turn | {"content": _text_of_parts(turn["content"])}
     # `function_call` is OpenAI's earlier name for a single call.
     calls = [_call(call) for key in ("tool_calls", "function_call") for call in json_objects(turn, key)]
-    if role == "assistant" and (thought := next((turn[key] for key in REASONING if turn.get(key)), None)):
+    if role == "assistant" and (thought := next((turn[key] for key in REASONING if is_thought(turn.get(key))), None)):
         turn = turn | {"reasoning_content": thought}
     reasoning = clean_string({"reasoning_content": "", **turn}, "reasoning_content", may_be_blank=True)
     if role != "assistant":

@@ -4,55 +4,46 @@ An export holds sizes and weights, no code: transformers, vLLM and llama.cpp com
 down here, whatever an experiment has made of `model/transformer.py` and `model/attention.py`.
 """
 
-import copy
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.attention import rotary_tables
 from model.errors import UsageError
+from model.twin import twin_of
 from model.whole import unwrapped
 
-TOKENS, MOST_APART = 32, 0.01  # of a text that is computed in both ways; relative to its last hidden states
+TOKENS = 640  # of a text that is computed in both ways: a window of 512 tokens shows
+MOST_APART = 0.01  # relative to the last hidden state of a token, of nine tenths of the tokens
+CODE = {"gpt2": "model/gpt2.py", "qwen3_moe": "model/transformer.py, model/attention.py or model/experts.py"}
 
 
 @torch.no_grad()
 def refuse_edited(model: nn.Module) -> None:
-    """Raises `UsageError` for a network that computes something else than the Llama, Qwen2 or Qwen3 of its sizes.
+    """Raises `UsageError` for a network whose code computes something else than the Llama, ... that it is called.
 
-    The experts of a Qwen3-MoE, rotary frequencies, and a GPT-2 are taken as they are, and nothing is noticed that only
-    shows in longer texts, such as a window of attention.
+    What is computed is a tiny twin (`model/twin.py`). Not noticed are attention windows of more than some 550 tokens,
+    another eps, the frequencies by which Llama 3 and YaRN stretch positions, and what becomes of the last states.
     """
-    network = unwrapped(model)
-    kind = network.config.model_type
-    if kind == "gpt2":
-        return
-    if network.model.embed_tokens.weight.dtype != torch.float32:  # its rounding would look like an edit
-        network = copy.deepcopy(network).float()
-    was_training = network.training
-    network.eval()  # without dropout
+    kind = unwrapped(model).config.model_type
+    twin = twin_of(unwrapped(model))
+    generator = torch.Generator().manual_seed(0)
+    count = min(TOKENS, twin.config.max_position_embeddings)
+    tokens = torch.randint(twin.config.vocab_size, (1, count), generator=generator)
     try:
-        tokens = torch.arange(TOKENS, device=network.model.embed_tokens.weight.device)[None] % network.config.vocab_size
-        ours = network.features(tokens)
-        published = _published_features_if_it_fits(network, tokens)
-    finally:
-        network.train(was_training)
-    if published is None or (ours - published).norm() > MOST_APART * published.norm():
-        raise UsageError(
-            f"this network is no {kind}: model/transformer.py or model/attention.py was edited, and other programs"
-            " would compute something else with its weights; take the edit back, or keep the network here"
-        )
-
-
-def _published_features_if_it_fits(network: nn.Module, tokens: Tensor) -> Tensor | None:
-    """`published_features`; None where a part of the network has another name or another shape, or is gone."""
-    try:
-        return published_features(network, tokens)
+        ours, published = twin.features(tokens), published_features(twin, tokens)
     except torch.OutOfMemoryError:
         raise
-    except (AttributeError, TypeError, RuntimeError):  # torch's error of shapes is a RuntimeError
-        return None
+    except (AttributeError, TypeError, RuntimeError):  # a part is gone, or has another name or shape
+        is_edited = True
+    else:
+        apart = (ours - published).norm(dim=-1) / published.norm(dim=-1)
+        is_edited = apart.quantile(0.9) > MOST_APART  # rounding may give a token other experts
+    if is_edited:
+        code = CODE.get(kind, "model/transformer.py or model/attention.py")
+        raise UsageError(
+            f"this network is no {kind}: {code} was edited, and other programs would compute something else with its"
+            " weights; take the edit back, or keep the network here"
+        )
 
 
 def published_features(network: nn.Module, tokens: Tensor) -> Tensor:
@@ -61,8 +52,11 @@ def published_features(network: nn.Module, tokens: Tensor) -> Tensor:
     The matrices compute by themselves, so that adapters on them count.
     """
     config, (_, T), h = network.config, tokens.shape, network.config.head_dim
+    is_gpt2 = config.model_type == "gpt2"
 
     def normed(x, norm):
+        if is_gpt2:
+            return F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, config.layer_norm_eps)
         return norm.weight * x * torch.rsqrt(x.square().mean(-1, keepdim=True) + config.rms_norm_eps)
 
     def heads(product, x):
@@ -71,20 +65,44 @@ def published_features(network: nn.Module, tokens: Tensor) -> Tensor:
     def turned(x):
         return x * cosine + torch.cat((-x[..., h // 2 :], x[..., : h // 2]), dim=-1) * sine
 
-    positions = torch.arange(T, device=tokens.device)[None]
-    cosine, sine = rotary_tables(positions, network.rotary_frequencies, network.rotary_factor)
     future = torch.ones(T, T, dtype=torch.bool, device=tokens.device).triu(1)
     x = F.embedding(tokens, network.model.embed_tokens.weight)
+    if is_gpt2:
+        x = x + network.model.embed_positions.weight[:T]
+    else:
+        cosine, sine = _published_angles(network, T)
     for layer in network.model.layers:
         attention, y = layer.self_attn, normed(x, layer.input_layernorm)
         q, k, v = heads(attention.q_proj, y), heads(attention.k_proj, y), heads(attention.v_proj, y)
         if config.qk_norm:
             q, k = normed(q, attention.q_norm), normed(k, attention.k_norm)
-        q, k = turned(q), turned(k)
+        if not is_gpt2:
+            q, k = turned(q), turned(k)
         k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
         scores = (q @ k.mT / h**0.5).masked_fill(future, -torch.inf)
         x = x + attention.o_proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(-2))
-        y, mlp = normed(x, layer.post_attention_layernorm), layer.mlp
-        is_dense = config.model_type != "qwen3_moe"
-        x = x + (mlp.down_proj(F.silu(mlp.gate_proj(y)) * mlp.up_proj(y)) if is_dense else mlp(y))
+        x = x + _published_mlp(layer.mlp, normed(x, layer.post_attention_layernorm), config)
     return normed(x, network.model.norm)
+
+
+def _published_angles(network: nn.Module, T: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine [T, h] of the angles by which heads are turned."""
+    config, h = network.config, network.config.head_dim
+    frequencies = network.rotary_frequencies
+    if config.rope_scaling is None:
+        frequencies = config.rope_theta ** -(torch.arange(0, h, 2, device=frequencies.device) / h)
+    angles = (torch.arange(T, device=frequencies.device)[:, None] * frequencies).repeat(1, 2)
+    return angles.cos() * network.rotary_factor, angles.sin() * network.rotary_factor
+
+
+def _published_mlp(mlp: nn.Module, x: Tensor, config) -> Tensor:
+    if config.model_type == "gpt2":
+        return mlp.down_proj(F.gelu(mlp.up_proj(x), approximate="tanh"))
+    if config.model_type != "qwen3_moe":
+        return mlp.down_proj(F.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+    weights, chosen = mlp.gate(x).softmax(-1).topk(config.num_experts_per_tok)
+    if config.norm_topk_prob:
+        weights = weights / weights.sum(-1, keepdim=True)
+    gate, up = (torch.einsum("btd,efd->btef", x, each.weight) for each in (mlp.experts.gate_proj, mlp.experts.up_proj))
+    written = torch.einsum("btef,edf->bted", F.silu(gate) * up, mlp.experts.down_proj.weight)  # by all experts
+    return (written.gather(2, chosen[..., None].expand(-1, -1, -1, x.shape[-1])) * weights[..., None]).sum(2)

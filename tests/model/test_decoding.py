@@ -7,12 +7,13 @@ import torch.nn.functional as F
 from model import decoding
 from model.decoding import Norm, Product, rearrange, rearranged
 from model.errors import UsageError
+from model.experts import ExpertsConfig
 from model.generation import Decoding, KVCache, generate_batch, new_generator, new_tokens
-from model.lora import Lora, add_lora
+from model.lora import Lora, LoRALinear, add_lora
 from model.retiring import retire
 from model.running_batch import Row, RunningBatch
 from model.sampling import GREEDY, Sampling, draw, filtered
-from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer
+from model.transformer import MLP, Attention, DecoderLayer, RMSNorm, Transformer
 from tests.model.small_decoding import ENDS, NUCLEUS, PENALISED, PROMPTS, SMALL
 from tests.support import random_network
 
@@ -281,5 +282,54 @@ def test_an_edit_of_one_layer_alone_is_refused(number, monkeypatch):
         return forward(self, x, *more) + (x if self.self_attn.layer == number else 0)
 
     monkeypatch.setattr(DecoderLayer, "forward", edited)
+    with pytest.raises(UsageError, match="writes with other layers"):
+        rearranged(network, torch.float32)
+
+
+def test_layers_that_write_are_compared_at_small_widths(monkeypatch):
+    """Those of a billion parameters would take seconds."""
+    network, forward, widths = random_network(SMALL.replace(hidden_size=64)), MLP.forward, []
+    monkeypatch.setattr(MLP, "forward", lambda self, x: widths.append(x.shape[-1]) or forward(self, x))
+    rearranged(network, torch.bfloat16)
+    assert widths == [16] * SMALL.num_hidden_layers
+
+
+def twice_the_values(monkeypatch):
+    forward = Attention.forward
+    monkeypatch.setattr(Attention, "forward", lambda self, *more: 2 * forward(self, *more))
+
+
+def test_a_layer_of_one_size_alone_is_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(MLP, "forward", lambda self, x: self.down_proj(self.gate_proj(x) + torch.ones(48)))
+    with pytest.raises(UsageError, match="cannot be made smaller .*: take all sizes from the config"):
+        rearranged(random_network(SMALL), torch.float32)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [SMALL.replace(qk_norm=True, head_dim=2, num_key_value_heads=1), SMALL.replace(hidden_size=64, head_dim=64)],
+    ids=["smaller than the compared", "larger"],
+)
+def test_networks_of_any_sizes_are_compared(config, monkeypatch):
+    network = random_network(config)
+    rearranged(network, torch.float32)
+    twice_the_values(monkeypatch)
+    with pytest.raises(UsageError, match="writes with other layers"):
+        rearranged(network, torch.float32)
+
+
+def test_an_edit_beside_experts_is_refused(monkeypatch):
+    network = random_network(ExpertsConfig.of(SMALL))
+    rearranged(network, torch.float32)
+    twice_the_values(monkeypatch)
+    with pytest.raises(UsageError, match="writes with other layers"):
+        rearranged(network, torch.float32)
+
+
+def test_an_edit_of_adapters_is_refused(monkeypatch):
+    network, forward = random_network(SMALL), LoRALinear.forward
+    add_lora(network, Lora(rank=16, alpha=4.0))
+    rearranged(network, torch.float32)
+    monkeypatch.setattr(LoRALinear, "forward", lambda self, x: forward(self, x) + self.lora_B(self.lora_A(x)))
     with pytest.raises(UsageError, match="writes with other layers"):
         rearranged(network, torch.float32)

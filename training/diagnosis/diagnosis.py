@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.errors import counted
 from training.diagnosis.curve import Curve, read_curve, windows_of
 from training.diagnosis.expected_loss import expected_bits_per_byte
 from training.diagnosis.next_command import next_command
@@ -32,6 +33,7 @@ from training.diagnosis.verdict import (
     TOO_EARLY,
     Case,
     Verdict,
+    few_held_out,
 )
 from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description
 from training.report.lines import finite, read_metrics
@@ -60,7 +62,10 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     curve = read_curve(lines, source)
     whole = curve.tokens * max(1.0, (known.steps or 0) / max(1, curve.last))  # tokens, at the end of the run
     expected = expected_bits_per_byte(known, whole)
-    verdict = _not_finite(curve, known)
+    verdict, few = _not_finite(curve, known), few_held_out(known)
+    if few:
+        lines = [{name: value for name, value in line.items() if not name.startswith("val_")} for line in lines]
+        curve = read_curve(lines, source)
     # In what learns from rewards the policy may have no loss for many steps, as in PPO while its critic warms up.
     rewarded = known.kind == "prompt"
     seen, what = (len(lines), "steps") if rewarded else (len(curve.loss), "losses")
@@ -80,10 +85,10 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
             if known.kind == "distillation":
                 judgements.append(_still_falling)
         verdict = next((found for judge in judgements if (found := judge(case))), None) or _healthy(case, source)
-    return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, run, expected))
+    return replace(verdict, expected_bits_per_byte=expected, unjudged=_unjudged(curve, run, expected, few))
 
 
-def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> tuple[str, ...]:
+def _unjudged(curve: Curve, run: Description | None, expected: float | None, few: str | None) -> tuple[str, ...]:
     missing = []
     if run is not None and is_of_words(run) and curve.start is not None and curve.val_loss.size:
         if 0 < ANOTHER_SCALE * curve.start < curve.val_loss[0]:
@@ -99,7 +104,9 @@ def _unjudged(curve: Curve, run: Description | None, expected: float | None) -> 
         )
     elif expected is None and run.stage == "pretrain" and run.begins_with == "nothing":
         missing.append("what loss to expect is not known for a run of this size, length and vocabulary")
-    if not curve.val_loss.size and (run is None or run.kind != "prompt"):
+    if few:
+        missing.append(counted(f"what is held out are {few}, too few to judge by, so overfitting cannot be seen"))
+    elif not curve.val_loss.size and (run is None or run.kind != "prompt"):
         missing.append("nothing held out was scored, so overfitting cannot be seen")
     return tuple(missing)
 

@@ -14,6 +14,7 @@ from training.report.lines import finite
 # Up or down: chance alone, as each step has other prompts, rises so much in 1 of 40 runs, and falls in 1 of 200.
 ROSE, FELL = 0.05, 0.01
 EQUAL = 0.9  # share of the groups
+MANY_DISTINCT, FEW_DISTINCT = 0.5, 0.05  # shares of the answers of a step; from above the one to below the other
 
 
 def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
@@ -42,14 +43,26 @@ def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
         since, before = (None, "") if best is parts[0] else (int(best[-1, 0]), f"rose from {begins:.3f} and ")
         sentence = f"the reward {before}fell from {highest:.3f} to {ends:.3f}{of_held_out}"
         return Verdict(DIVERGED, since, sentence, lower_rate(run))
+    alike = _alike(lines, part)
     if ends - begins > point_of(ROSE, freedom) * error(parts[0]):
         command = next_command(run.stage, source)
         advice = f"go on with: {command}" if command else "nothing: use it"
-        return Verdict(HEALTHY, None, f"the reward rose from {begins:.3f} to {ends:.3f}{of_held_out}", advice)
-    sentence = f"the reward was {begins:.3f} and is {ends:.3f}, no more than chance{of_held_out}"
+        if alike:
+            advice = f"read the answers in samples.jsonl: if many prompts should get the same one, {advice}"
+        return Verdict(HEALTHY, None, f"the reward rose from {begins:.3f} to {ends:.3f}{of_held_out}{alike}", advice)
+    sentence = f"the reward was {begins:.3f} and is {ends:.3f}, no more than chance{of_held_out}{alike}"
     advice = "look at the answers in samples.jsonl; train longer, or with a larger --learning_rate"
     equal = [finite(line.get("frac_reward_zero_std")) or 0.0 for line in lines[-part:]]
     if (share := sum(equal) / len(equal)) > EQUAL:  # no step and no rate is large enough
         sentence += f"; in {share:.0%} of the last groups all answers have the same reward, which teaches nothing"
         advice = "take prompts that are answered well sometimes, not always, or a finer reward"
     return Verdict(LEARNED_LITTLE, None, sentence, advice)
+
+
+def _alike(lines: list, part: int) -> str:
+    """In words, how few of the last answers are distinct, where many once were: one phrase is said to many prompts."""
+    shares = [value for line in lines if (value := finite(line.get("distinct"))) is not None]
+    before, now = (np.mean(each) for each in (shares[:part] or [0], shares[-part:] or [0]))
+    if not before > MANY_DISTINCT or not now < FEW_DISTINCT:
+        return ""
+    return f"; of the answers of a step, {now:.0%} are distinct, where {before:.0%} were at the beginning"

@@ -19,6 +19,7 @@ LEARNED_LITTLE = "learned little"
 LEARNED_SOMETHING_ELSE = "learned something else"
 TOO_EARLY = "too early to tell"
 
+FEWEST_TARGETS, FEWEST_RECORDS = 200, 20  # held out: of fewer, a few words or pairs decide the validation loss
 MUCH = 1.25  # times the expected bits per byte: more than text of another kind explains
 
 
@@ -32,6 +33,16 @@ class Verdict:
     advice: str
     expected_bits_per_byte: float | None = None  # expected at the end of the run
     unjudged: tuple[str, ...] = ()  # what could not be looked at, and why
+
+
+def few_held_out(run: Description) -> str | None:
+    """What is held out, in words, where it is so little that chance decides its loss; a pair is one, however long."""
+    if not run.held_out or run.kind in (None, "prompt"):
+        return None
+    fewest, what = FEWEST_RECORDS, "records"
+    if run.kind in ("text", "chat", "distillation"):
+        fewest, what = FEWEST_TARGETS, "tokens"
+    return f"{run.held_out} {what}" if run.held_out < fewest else None
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ class Description:
     bytes_per_token: float | None = None  # mean UTF-8 bytes of text per token
     tokens_per_epoch: int | None = None  # targets in an epoch
     different_tokens: int | None = None  # targets in an epoch, each counted once
+    held_out: int | None = None  # targets of texts and chats, else records, such as pairs
     epochs: int | None = None
     tokens_per_step: int | None = None  # in its rows, with those that are only read; at most
     steps: int | None = None  # planned
@@ -98,9 +99,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     # A dry run says at its end what it has measured.
     time = f", about {duration(machine.run_seconds)}" if machine.run_seconds and not args.dry_run else ""
     compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
-    memory = plan.footprint.parts(plan.batch_size, plan.activation_checkpointing)
+    memory = plan.footprint.parts(plan.batch_size, grade := plan.activation_checkpointing)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
-    grade = plan.activation_checkpointing
     recomputed = f" (recomputed: activation checkpointing, {grade})" if grade else ""
     return [
         f"model     {total / 1e6:.3f} M parameters{active}{share}: {config.model_type}, hidden {config.hidden_size},"

@@ -17,10 +17,12 @@ from training.losses.advantages import gae, moments, whiten
 from training.losses.kl import k1
 from training.losses.ppo import explained_variance, next_kl_coef, shaped_rewards
 from training.rewards.reward_model import ModelReward
+from training.stages.advice import warn_of_limits
 from training.stages.answer_rows import Answer, AnswerBatch, by_answer
 from training.stages.checks import ValidationResult
 from training.stages.given_weight import warn_of_its_run
 from training.stages.rated_answers import REPLACED, columns_of, rewards_of
+from training.stages.rl_arguments import CLIP
 from training.stages.rollout_report import judged, measure, measure_policy, shown, table
 from training.stages.rollouts import Rollouts, to_keep
 
@@ -96,6 +98,7 @@ class ActorCritic:
         self.watched = watched
         self.columns = None
         self.names = ["score", *(reward.name for reward in watched)]
+        warn_of_limits(run, [f"--{name}" for name in ("clip", "clip_value") if getattr(run.args, name) != CLIP])
         self.rollouts = Rollouts(run, policy, renderer)
         self.mean = reward_model.spread.mean / reward_model.spread.deviation if reward_model.spread else 0.0
 

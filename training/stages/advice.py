@@ -1,4 +1,4 @@
-"""What a run of GRPO tells its user: why nothing is learned, and the flag that helps."""
+"""What a run of GRPO tells its user: why nothing is learned, and the flag that helps; of PPO, idle flags."""
 
 STEPS = 5  # in a row
 MOST_EQUAL, MOST_CUT = 0.9, 0.5  # shares of the groups, and of the answers
@@ -14,12 +14,7 @@ class Advice:
         self._names = names
         self._in_a_row = {}
         self._said = set()
-        limits = [f"--{name}" for name in LIMITS if getattr(run.args, name) is not None]
-        if limits and run.args.inner_epochs * run.args.mini_batches == 1:
-            run.say(
-                f"warning: a step has one update, in which all ratios are 1, so {one_of(limits)} changes nothing: give"
-                " --mini_batches or --inner_epochs above 1"
-            )
+        warn_of_limits(run, [f"--{name}" for name in LIMITS if getattr(run.args, name) is not None])
 
     def after(self, step) -> None:
         faults = faults_in(step.metrics, self._run.args, self._names)
@@ -28,6 +23,15 @@ class Advice:
             if self._in_a_row[fault] == STEPS and fault not in self._said:
                 self._said.add(fault)
                 self._run.say(f"warning: for {STEPS} steps, {sentence}")
+
+
+def warn_of_limits(run, limits: list[str]) -> None:
+    """Says of flags that limit what a further update of a step may change that there is none."""
+    if limits and run.args.inner_epochs * run.args.mini_batches == 1:
+        run.say(
+            f"warning: a step has one update, in which all ratios are 1, so {one_of(limits)} changes nothing: give"
+            " --mini_batches or --inner_epochs above 1"
+        )
 
 
 def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ from model.errors import UsageError
 from training.stages.arguments import COMPARED, NOTHING, RESULT, StageParser
 from training.stages.stage_arguments import POLICY_LOSSES
 
+CLIP = 0.2  # in PPO, of ratios and of values
+
 
 def add_rollout_arguments(parser: StageParser, mini_batches: int = 1) -> None:
     flag = parser.flags("rollouts", RESULT)
@@ -78,8 +80,8 @@ def add_ppo_arguments(parser: StageParser) -> None:
     )
     flag("--gamma", type=share, default=1.0, help="discount (%(default)g)")
     flag("--gae_lambda", type=share, default=0.95, help="default %(default)g")
-    flag("--clip", type=positive, default=0.2, metavar="X", help="how far rho may leave 1 (%(default)g)")
-    flag("--clip_value", type=positive, default=0.2, metavar="X", help="how far a value may move (%(default)g)")
+    flag("--clip", type=positive, default=CLIP, metavar="X", help="how far rho may leave 1 (%(default)g)")
+    flag("--clip_value", type=positive, default=CLIP, metavar="X", help="how far a value may move (%(default)g)")
     flag(
         "--no_end_penalty", type=nonnegative, default=1.0, metavar="X", help="for answers without an end (%(default)g)"
     )

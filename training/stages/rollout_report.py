@@ -27,6 +27,7 @@ def measure(step, kept: dict, names: Sequence[str]) -> None:
     ended, lengths, calls, failed = map(every, (kept["ended"], lengths_of(kept), kept["calls"], kept["failed"]))
     found = {f"completions/{name}_length": getattr(lengths.double(), name)() for name in ("mean", "min", "max")}
     found["completions/clipped_ratio"] = (~ended).double().mean()
+    found["distinct"] = distinct_share([text for texts in distributed.gathered(kept["texts"]) for text in texts])
     if ended.any():
         found["completions/mean_terminated_length"] = lengths[ended].double().mean()
     if calls.any():
@@ -42,6 +43,11 @@ def measure(step, kept: dict, names: Sequence[str]) -> None:
         deviations = [deviation(group[~group.isnan()]) for group in total.view(len(spread), -1)]
         found |= {"reward_std": sum(deviations) / len(spread), "frac_reward_zero_std": (~spread).double().mean()}
     step.measure(1, **found)  # the same in every process
+
+
+def distinct_share(texts: Sequence[str]) -> float:
+    """How many different texts there are, as a share of all: 1 where no two are equal."""
+    return len(set(texts)) / len(texts)
 
 
 def measure_policy(step, update: int, batch: AnswerBatch, found: PolicyLoss, log_p, old, entropy: Tensor) -> None:

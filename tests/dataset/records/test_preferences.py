@@ -265,6 +265,19 @@ def test_a_prompt_may_be_such_a_dialogue():
     assert read({"question": prompt, "chosen": "d", "rejected": ["e"]}) == whole
 
 
+def test_lines_of_a_dialogue_may_end_as_on_windows():
+    record = {"chosen": said("a", "b\n\nb", "c", "d"), "rejected": said("a", "b\n\nb", "c", "e")}
+    (pair,), (of_windows,) = (read(one).pairs for one in (record, _with_crlf(record)))
+    assert len(pair.chosen.messages) == 4
+    assert [one["content"].split() for one in of_windows.chosen.messages] == [["a"], ["b", "b"], ["c"], ["d"]]
+    prompt = {"prompt": f"{said('a')}\n\nAssistant:", "chosen": "b", "rejected": "c"}
+    assert read(_with_crlf(prompt)) == read(prompt)
+
+
+def _with_crlf(record: dict) -> dict:
+    return {key: text.replace("\n", "\r\n") for key, text in record.items()}
+
+
 def test_a_scene_of_a_play_is_an_answer():
     scene = "Human: Hi.\n\nAssistant: Hello."
     (pair,) = read({"prompt": "Write a scene", "chosen": scene, "rejected": "No."}).pairs

@@ -20,6 +20,7 @@ def read(record):
     [
         {"input": "Hi", "output": "Hello!", "score": 4.5},
         {"input": [USER], "output": [ANSWER], "score": 4.5},
+        {"input": "\n\nHuman: Hi\n\nAssistant:", "output": " Hello!", "score": 4.5},
         {"input": [USER], "output": "Hello!", "score": 4.5, "id": 7},
         {"input": "Hi", "output": "Hello!", "score": 4.5, "label": 0},
     ],

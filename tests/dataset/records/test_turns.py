@@ -68,7 +68,7 @@ def test_thoughts_have_several_names(key):
 )
 def test_a_thought_may_stand_beside_a_question_and_its_answer(record, key):
     assert read(record | {key: "so"}).messages == (USER, ANSWER | {"reasoning_content": "so"})
-    for other in (" ", None, True, ["so"]):  # blank, or another column of that name
+    for other in (" ", None, True, ["so"], "on", "Off", "detailed"):  # blank, or another column of that name
         assert read(record | {key: other}).messages == (USER, ANSWER)
 
 

@@ -25,6 +25,7 @@ def read(fields: dict):
         ({"prompt": [*BEFORE, ASKED], "completion": [SAID]}, 3),
         ({"prompt": [ASKED], "completion": [SAID, ASKED, SAID]}, 1),
         ({"prompt": "Hi", "response": "Hello!"}, 1),
+        ({"prompt": "\n\nHuman: a\n\nAssistant: b\n\nHuman: Hi\n\nAssistant:", "completion": " Hello!\n"}, 3),
         ({"messages": [*BEFORE, ASKED, SAID]}, 3),
         ({"conversations": [ASKED, SAID], "system": "s"}, 2),
         ({"conversations": [FROM, GPT]}, 1),

@@ -8,12 +8,13 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from model import transformer
 from model.config import TransformerConfig
 from model.errors import UsageError
-from model.experts import ExpertsConfig
+from model.experts import Experts, ExpertsConfig
 from model.files.edited import published_features, refuse_edited
 from model.files.gguf.writing import write_gguf
 from model.files.hf_config import hf_config
 from model.files.hf_export import export_folder
 from model.files.minimind import write_bare
+from model.gpt2 import GPT2, GPT2MLP, GPT2Backbone, GPT2Config
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
 from model.transformer import MLP, Attention, Backbone, DecoderLayer
@@ -26,6 +27,13 @@ FAMILIES = {
     "qwen2": SMALL.replace(attention_bias=True),
     "qwen3, yarn": SMALL.replace(qk_norm=True, head_dim=16, rope_scaling=YARN),
 }
+
+
+def gpt2():
+    network = GPT2(GPT2Config(**SMALL.replace(num_key_value_heads=8).to_dict()), initialize_weights=False)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    return network
 
 
 @pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
@@ -52,7 +60,10 @@ def with_adapters(network):
     "made",
     [
         *(lambda config=config: random_network(config) for config in FAMILIES.values()),
-        lambda: random_network(ExpertsConfig.of(SMALL.replace(qk_norm=True))),
+        lambda: random_network(ExpertsConfig.of(SMALL)),
+        lambda: random_network(ExpertsConfig.of(SMALL).replace(num_experts_per_tok=1, norm_topk_prob=False)),
+        lambda: random_network(SMALL.replace(num_hidden_layers=24, max_position_embeddings=100)),
+        gpt2,
         lambda: RewardModel.of(random_network(SMALL)),
         lambda: with_adapters(random_network(SMALL)),
         lambda: random_network(SMALL).bfloat16(),
@@ -120,7 +131,28 @@ def a_gate_of_another_width(monkeypatch):
     monkeypatch.setattr(MLP, "forward", forward)
 
 
+def a_window(monkeypatch):
+    def attend(q, k, v, mask):
+        order = torch.arange(q.shape[2])
+        seen = (order <= order[:, None]) & (order[:, None] - order < 512)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)
+
+    monkeypatch.setattr(transformer, "attend", attend)
+
+
+def slower_positions(monkeypatch):
+    inverse = transformer.inverse_frequencies
+
+    def edited(*shape):
+        frequencies, factor = inverse(*shape)
+        return frequencies / 2, factor
+
+    monkeypatch.setattr(transformer, "inverse_frequencies", edited)
+
+
 EDITS = (
+    a_window,
+    slower_positions,
     another_activation,
     another_place_of_the_norms,
     one_layer_without_positions,
@@ -131,14 +163,40 @@ EDITS = (
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edited_network_is_not_exported(edit, monkeypatch, tmp_path, small_tokenizer):
+def test_an_edited_network_is_noticed(edit, monkeypatch):
     edit(monkeypatch)
+    with pytest.raises(UsageError, match="this network is no llama: model/transformer.py or .* was edited"):
+        refuse_edited(random_network(SMALL))
+
+
+def test_an_edited_network_is_not_exported(monkeypatch, tmp_path, small_tokenizer):
+    another_activation(monkeypatch)
     network = random_network(SMALL)
     for write in (
         lambda: export_folder(tmp_path / "hf", network, small_tokenizer),
         lambda: write_gguf(tmp_path / "a.gguf", network, small_tokenizer, "f32"),
         lambda: write_bare(tmp_path, network, small_tokenizer, "a"),
     ):
-        with pytest.raises(UsageError, match="this network is no llama: model/transformer.py or .* was edited"):
+        with pytest.raises(UsageError, match="this network is no llama"):
             write()
     assert not [*tmp_path.iterdir()] and network.training
+
+
+def test_edited_experts_are_not_exported(monkeypatch):
+    forward = Experts.probabilities
+    monkeypatch.setattr(Experts, "probabilities", lambda self, rows: forward(self, rows).sqrt())
+    with pytest.raises(UsageError, match="this network is no qwen3_moe: .*model/experts.py was edited"):
+        refuse_edited(random_network(ExpertsConfig.of(SMALL)))
+
+
+@pytest.mark.parametrize(
+    "kind, edited",
+    [
+        (GPT2MLP, lambda self, x: self.down_proj(self.up_proj(x).relu())),
+        (GPT2Backbone, lambda self, x, _: self.embed_tokens(x)),
+    ],
+)
+def test_an_edited_gpt2_is_not_exported(kind, edited, monkeypatch):
+    monkeypatch.setattr(kind, "embed" if kind is GPT2Backbone else "forward", edited)
+    with pytest.raises(UsageError, match="this network is no gpt2: model/gpt2.py was edited"):
+        refuse_edited(gpt2())

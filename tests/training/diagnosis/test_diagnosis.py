@@ -158,6 +158,19 @@ def test_a_run_that_a_rule_stopped_is_not_healthy():
     assert diagnose(few, replace(facts, stage="pretrain", kind="text")).name == TOO_EARLY
 
 
+@pytest.mark.parametrize("rises", [0.0, 0.4])
+def test_answers_that_become_one_phrase_are_said(rises):
+    facts = Description(stage="ppo", kind="prompt", steps=80, learning_rate=1e-4)
+    lines = rewarded(lambda share: 0.4 + rises * share)
+    for ends, said in ((0.01, True), (0.3, False)):
+        falling = [line | {"distinct": max(ends, 0.9 - number / 60)} for number, line in enumerate(lines)]
+        verdict = diagnose(falling, facts)
+        assert ("1% are distinct, where 82% were at the beginning" in verdict.sentence) == said
+        assert "samples.jsonl" in verdict.advice or not said
+    always = [line | {"distinct": 0.03} for line in lines]  # such as yes and no
+    assert "distinct" not in diagnose(always, facts).sentence
+
+
 def test_a_short_run_of_rewards_counts_its_steps_and_not_its_losses():
     """While its critic warms up, the policy has none."""
     facts = Description(stage="ppo", kind="prompt", steps=24, learning_rate=1e-4)
@@ -225,6 +238,23 @@ def test_preferences_and_rewards_have_verdicts_too():
     assert diagnose(turned, facts).name == OVERFITTING
     line = {"val_accuracy": 0.8, "accuracy": 0.5}
     assert "preferred in 80%" in diagnose(drawn(upto=150, **line), Description(kind="reward", steps=400)).sentence
+
+
+@pytest.mark.parametrize("count, name", [(20, OVERFITTING), (1, HEALTHY)])
+def test_a_held_out_pair_is_too_little_to_judge_by(count, name):
+    facts = Description(stage="dpo", kind="preference", steps=400, held_out=count)
+    turned = pairs(0.8, validation=lambda share: 0.69 - 0.3 * min(share, 0.3) + 0.4 * max(0.0, share - 0.3))
+    verdict = diagnose(turned, facts)
+    assert verdict.name == name
+    said = "what is held out are 1 record, too few to judge by, so overfitting cannot be seen"
+    assert (said in verdict.unjudged) == (name == HEALTHY)
+
+
+def test_a_few_held_out_words_are_too_little_to_judge_by():
+    turned = drawn(validation=lambda share: 5.0 - 2 * min(share, 0.3) + 4 * max(0.0, share - 0.3))
+    assert diagnose(turned, KNOWN).name == OVERFITTING
+    verdict = diagnose(turned, replace(KNOWN, kind="text", held_out=199))
+    assert verdict.name == HEALTHY and "validation" not in verdict.sentence and "199 tokens" in verdict.unjudged[0]
 
 
 def test_a_student_still_falls():

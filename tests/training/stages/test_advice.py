@@ -2,7 +2,12 @@
 
 from unittest import mock
 
+import pytest
+
+from training.stages.actor_critic import ActorCritic
 from training.stages.advice import Advice, faults_in
+from training.stages.arguments import StageParser
+from training.stages.rl_arguments import add_ppo_arguments, add_rollout_arguments
 
 FLAGS = {"max_new_tokens": 9, "dynamic_sampling": 0, "mask_truncated": False, "tools": None}
 LIMITS = {"clip_low": None, "clip_high": 0.28, "dual_clip": 3.0, "inner_epochs": 1, "mini_batches": 2}
@@ -35,6 +40,19 @@ def test_limits_of_ratios_that_are_all_1_are_said_to_change_nothing():
     run.args.mini_batches = 1
     Advice(run, [])
     assert len(run.lines) == 1 and "so --clip_high or --dual_clip changes nothing: give --mini_batches" in run.lines[0]
+
+
+@pytest.mark.parametrize(
+    "words, says", [("--clip 0.1", False), ("--mini_batches 1", False), ("--mini_batches 1 --clip_value 0.3", True)]
+)
+def test_limits_of_ppo_are_said_to_change_nothing_too(words, says, monkeypatch):
+    monkeypatch.setattr("training.stages.actor_critic.Rollouts", mock.Mock())
+    parser, run = StageParser(""), mock.Mock()
+    add_rollout_arguments(parser, mini_batches=4)
+    add_ppo_arguments(parser)
+    run.args = parser.parse_args(words.split())
+    ActorCritic(run, None, None, None, mock.Mock(spread=None), mock.Mock())
+    assert ["so --clip_value changes nothing" in call.args[0] for call in run.say.call_args_list] == [True] * says
 
 
 def test_advice_names_no_flag_that_is_given_already_and_every_limit_that_cuts():

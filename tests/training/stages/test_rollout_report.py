@@ -1,5 +1,6 @@
 """What is measured of rollouts, number by number."""
 
+import random
 import statistics
 from types import SimpleNamespace
 
@@ -8,7 +9,7 @@ import torch
 
 from tests.support import make_tokenizer
 from training.stages.answer_rows import Answer
-from training.stages.rollout_report import judged, measure, measure_policy, shown, table
+from training.stages.rollout_report import distinct_share, judged, measure, measure_policy, shown, table
 from training.stages.rollouts import to_keep
 
 NAN = float("nan")
@@ -52,6 +53,7 @@ def test_lengths_ends_calls_and_rewards():
             "completions/max_length": 4,
             "completions/clipped_ratio": 0.25,
             "completions/mean_terminated_length": 3.0,
+            "distinct": 2 / 4,  # three are decoded to nothing
             "tools/calls": 1.25,
             "tools/failed": 0.2,  # of the calls
             "rewards/one/mean": 0.5,
@@ -63,6 +65,14 @@ def test_lengths_ends_calls_and_rewards():
             "frac_reward_zero_std": 0.0,
         }
     )
+
+
+def test_distinct_answers_are_those_that_equal_no_earlier_one():
+    rng = random.Random(0)
+    for _ in range(200):
+        texts = [rng.choice(["", "a", "b", "ab", "a b"]) for _ in range(rng.randint(1, 9))]
+        new = [all(text != earlier for earlier in texts[:i]) for i, text in enumerate(texts)]
+        assert distinct_share(texts) == sum(new) / len(texts)
 
 
 def test_the_first_ratio_is_noted_in_the_first_update_alone():
