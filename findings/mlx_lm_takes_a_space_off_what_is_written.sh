@@ -20,12 +20,12 @@ python3 -m venv env
 env/bin/pip install --quiet "mlx[cpu]==0.32.4" mlx-lm==0.32.2 transformers==5.24.0 tokenizers==0.23.3 numpy==2.3.4
 cat > space.py <<'PYTHON'
 import sys
+from pathlib import Path
 
 import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm import stream_generate
 from mlx_lm.tokenizer_utils import load
-from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
