@@ -20,19 +20,24 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv env
-env/bin/pip install --quiet datatrove==0.10.1 spacy==3.8.18 jieba==0.42.1 xxhash==3.6.0 fasteners==0.20 numpy==2.3.4
+env/bin/pip install --quiet datatrove==0.10.1 spacy==3.8.18 jieba==0.42.1 xxhash==3.6.0 fasteners==0.20 \
+    regex==2026.11.19 numpy==2.3.4
 cat > copies.py <<'PYTHON'
 import sys
 
 from datatrove.data import Document
 from datatrove.pipeline.dedup import (
-    MinhashConfig, MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature,
-)  # fmt: skip
+    MinhashConfig,
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
 from datatrove.utils.typeshelper import Languages
 
 texts = {
     "Chinese": ["今天的天气很好，我们一起去公园散步，看见很多人在放风筝。", "人工智能是一门科学，研究机器如何思考。"],
-    "English": ["The weather is fine, so we walk in the park and watch kites.", "A small model learns from many texts."],
+    "English": ["The weather is fine, so we walk in the park and watch kites.", "A small model learns from texts."],
 }
 
 

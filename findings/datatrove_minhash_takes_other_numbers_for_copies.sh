@@ -15,15 +15,20 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv env
-env/bin/pip install --quiet datatrove==0.10.1 spacy==3.8.18 xxhash==3.6.0 fasteners==0.20 numpy==2.3.4
+env/bin/pip install --quiet datatrove==0.10.1 spacy==3.8.18 xxhash==3.6.0 fasteners==0.20 regex==2026.11.19 \
+    numpy==2.3.4
 cat > numbers.py <<'PYTHON'
 import random
 import sys
 
 from datatrove.data import Document
 from datatrove.pipeline.dedup import (
-    MinhashConfig, MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature,
-)  # fmt: skip
+    MinhashConfig,
+    MinhashDedupBuckets,
+    MinhashDedupCluster,
+    MinhashDedupFilter,
+    MinhashDedupSignature,
+)
 from datatrove.utils.text import TextNormConfig
 
 drawn = random.Random(0)

@@ -41,7 +41,7 @@ def moves(kind: str, combination: str) -> tuple[torch.Tensor, torch.Tensor]:
     switches = {} if kind == "plain" else {kind: True}
     settings = LoraConfig(r=16, lora_alpha=16, target_modules=["0"], **switches)
     model = get_peft_model(base, settings, adapter_name="one")
-    for name, parameter in model.named_parameters():  # as if it had been trained
+    for parameter in model.parameters():  # as if it had been trained
         if parameter.requires_grad:
             parameter += 0.05 * torch.randn_like(parameter)
     moved = model(inputs) - before
