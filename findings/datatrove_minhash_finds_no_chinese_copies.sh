@@ -21,7 +21,7 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv env
 env/bin/pip install --quiet datatrove==0.10.1 spacy==3.8.18 jieba==0.42.1 xxhash==3.6.0 fasteners==0.20 \
-    regex==2026.11.19 numpy==2.3.4
+    regex==2026.11.19 tokenizers==0.23.3 numpy==2.3.4
 cat > copies.py <<'PYTHON'
 import sys
 

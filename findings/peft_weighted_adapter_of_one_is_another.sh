@@ -22,7 +22,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/env"
 "$folder/env/bin/pip" install --quiet peft==0.21.2 torch==2.13.0 transformers==5.24.0 numpy==2.3.4
-cat > "$folder/copy.py" <<'PYTHON'
+cat > "$folder/combine.py" <<'PYTHON'
 import sys
 
 import torch
@@ -61,4 +61,4 @@ for kind in ("plain", "use_rslora", "use_dora", "lora_bias"):
         if kind == "use_rslora" and abs(length - 4) > 0.01:
             sys.exit("no longer so: the scale of rsLoRA is another")
 PYTHON
-HF_HUB_OFFLINE=1 "$folder/env/bin/python" "$folder/copy.py" 2> "$folder/errors" || { cat "$folder/errors"; exit 1; }
+HF_HUB_OFFLINE=1 "$folder/env/bin/python" "$folder/combine.py" 2> "$folder/errors" || { cat "$folder/errors"; exit 1; }
