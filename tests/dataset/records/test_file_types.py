@@ -28,6 +28,14 @@ def zstd(content: bytes) -> bytes:
     return pyarrow.Codec("zstd").compress(content, asbytes=True)
 
 
+def joined(compress, between: bytes = b"") -> bytes:
+    """A file of several parts, as `cat` makes it of compressed ones and pigz, pbzip2 and pzstd write it."""
+    return between + compress(LINES[:1000]) + between + compress(LINES[1000:])
+
+
+SKIPPED = b"\x50\x2a\x4d\x18\x04\x00\x00\x00\x00\x00\x00\x00"  # pzstd writes such a frame before each part
+
+
 def ipc(path, kind) -> None:
     table = pyarrow.Table.from_pylist(RECORDS)
     with kind(str(path), table.schema) as writer:
@@ -52,6 +60,11 @@ FILES = {
     "a.jsonl.bz2": bz2.compress(LINES),
     "a.jsonl.xz": lzma.compress(LINES),
     "a.jsonl.zst": zstd(LINES),
+    "b.jsonl.gz": joined(gzip.compress),
+    "b.jsonl.bz2": joined(bz2.compress),
+    "b.jsonl.xz": joined(lzma.compress),
+    "b.jsonl.zst": joined(zstd),
+    "c.jsonl.zst": joined(zstd, SKIPPED),
     "a.json.gz": gzip.compress(json.dumps(RECORDS).encode()),
     "b.json.xz": lzma.compress(json.dumps({"examples": RECORDS}, indent=1).encode()),
 }
