@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from model.attention import attend, rotary_tables, rotate
 from model.errors import UsageError
 from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer, activated
-from model.twin import twin_of
+from model.twin import functions_of, twin_of
 from model.undrawn import Undrawn
 from model.whole import unwrapped
 
@@ -54,6 +54,7 @@ def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
 
 
 MOST_APART = 0.01  # relative to what a layer adds
+ANOTHER = "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same way"
 
 
 @torch.no_grad()
@@ -64,22 +65,26 @@ def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
     All is float32, since scores may be so large that less precise ones choose other tokens.
     """
     twin = twin_of(model)
+    if any(functions_of(one) != functions_of(other) for one, other in zip(model.model.layers, twin.model.layers)):
+        raise UsageError(
+            "a part of a layer was exchanged after the network was made, and model/decoding.py would write without it:"
+            " change model/transformer.py and model/decoding.py in the same way instead"
+        )
     x = 1 + torch.arange(4 * twin.config.hidden_size).sin().view(1, 4, -1)  # with a mean, since some norms take it off
     rotary = rotary_tables(torch.arange(4)[None], twin.rotary_frequencies, twin.rotary_factor)
     for layer in twin.model.layers:  # each, since an edit may be of one
         try:
             with torch.autocast("cpu", enabled=False):
                 added, added_by_new = (one(x, rotary, None, None) - x for one in (layer, kind(layer, torch.float32)))
+        except (AttributeError, TypeError) as error:  # a part is gone, or has another name
+            raise UsageError(ANOTHER) from error
         except RuntimeError as error:  # torch's error of shapes
             raise UsageError(
                 f"a layer in model/transformer.py or model/decoding.py cannot be made smaller ({error}): take all sizes"
                 " from the config, so that both are compared before writing"
             ) from error
-        if (added - added_by_new).norm() > MOST_APART * added.norm():
-            raise UsageError(
-                "model/decoding.py writes with other layers than model/transformer.py trains: change both in the same"
-                " way"
-            )
+        if not (added - added_by_new).norm() <= MOST_APART * added.norm():  # NaN is another
+            raise UsageError(ANOTHER)
 
 
 class Product(nn.Module):

@@ -1,11 +1,12 @@
 """A tiny network made by the same code as another: an edit of the code shows in it at once, at any size of the other.
 
-It says nothing of the weights, nor of what a script changes in a network that is made already.
+It says nothing of the weights. What a script exchanges in a network that is made already, `functions_of` shows.
 """
 
 import dataclasses
 
 import torch
+from torch import nn
 
 from model.transformer import Transformer
 from model.undrawn import Undrawn
@@ -37,3 +38,12 @@ def twin_of(model: Transformer) -> Transformer:
         values = torch.randn(parameter.shape, generator=generator)
         parameter.copy_(2 * values / parameter.shape[-1] ** 0.5 if parameter.dim() > 1 else 1 + values / 5)
     return twin.eval()  # without dropout
+
+
+def functions_of(network: nn.Module) -> list:
+    """What each of its parts computes with: as in its twin, unless a part or its `forward` is another one by now.
+
+    Not the classes of the parts, for FSDP gives them others, which compute with the same functions.
+    """
+    parts = (part for _, part in network.named_modules(remove_duplicate=False))
+    return [getattr(part.forward, "__func__", part.forward) for part in parts]

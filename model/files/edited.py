@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.errors import UsageError
-from model.twin import twin_of
+from model.twin import functions_of, twin_of
 from model.whole import unwrapped
 
 TOKENS = 640  # of a text that is computed in both ways: a window of 512 tokens shows
@@ -24,8 +24,21 @@ def refuse_edited(model: nn.Module) -> None:
     What is computed is a tiny twin (`model/twin.py`). Not noticed are attention windows of more than some 550 tokens,
     another eps, the frequencies by which Llama 3 and YaRN stretch positions, and what becomes of the last states.
     """
-    kind = unwrapped(model).config.model_type
-    twin = twin_of(unwrapped(model))
+    network = unwrapped(model)
+    kind, twin = network.config.model_type, twin_of(network)
+    if functions_of(network) != functions_of(twin):
+        why = "a part of it was exchanged"
+    elif _computes_another(twin):
+        why = f"{CODE.get(kind, 'model/transformer.py or model/attention.py')} was edited"
+    else:
+        return
+    raise UsageError(
+        f"this network is no {kind}: {why}, and other programs would compute something else with its weights; take the"
+        " edit back, or keep the network here"
+    )
+
+
+def _computes_another(twin: nn.Module) -> bool:
     generator = torch.Generator().manual_seed(0)
     count = min(TOKENS, twin.config.max_position_embeddings)
     tokens = torch.randint(twin.config.vocab_size, (1, count), generator=generator)
@@ -34,16 +47,9 @@ def refuse_edited(model: nn.Module) -> None:
     except torch.OutOfMemoryError:
         raise
     except (AttributeError, TypeError, RuntimeError):  # a part is gone, or has another name or shape
-        is_edited = True
-    else:
-        apart = (ours - published).norm(dim=-1) / published.norm(dim=-1)
-        is_edited = apart.quantile(0.9) > MOST_APART  # rounding may give a token other experts
-    if is_edited:
-        code = CODE.get(kind, "model/transformer.py or model/attention.py")
-        raise UsageError(
-            f"this network is no {kind}: {code} was edited, and other programs would compute something else with its"
-            " weights; take the edit back, or keep the network here"
-        )
+        return True
+    apart = (ours - published).norm(dim=-1) / published.norm(dim=-1)
+    return not apart.quantile(0.9) <= MOST_APART  # NaN is another; rounding may give a token other experts
 
 
 def published_features(network: nn.Module, tokens: Tensor) -> Tensor:

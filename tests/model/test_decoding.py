@@ -265,6 +265,40 @@ def test_a_network_that_was_edited_writes_with_its_own_layers_or_not_at_all(dtyp
     assert network.training and torch.equal(torch.get_rng_state(), before)
 
 
+class Halved(MLP):
+    def forward(self, x):
+        return super().forward(x) / 2
+
+
+def another_part(network):
+    network.model.layers[1].mlp = Halved(network.config)
+
+
+def another_forward(network):
+    network.model.layers[1].self_attn.forward = lambda x, *more: x
+
+
+@pytest.mark.parametrize("exchange", [another_part, another_forward])
+def test_a_network_that_a_script_changed_when_it_was_made_is_refused(exchange):
+    network = random_network(SMALL)
+    exchange(network)
+    with pytest.raises(UsageError, match="a part of a layer was exchanged"):
+        rearranged(network, torch.float32)
+
+
+def test_an_mlp_of_two_matrices_is_refused_in_a_sentence(monkeypatch):
+    made = MLP.__init__
+
+    def init(self, config):
+        made(self, config)
+        del self.gate_proj
+
+    monkeypatch.setattr(MLP, "__init__", init)
+    monkeypatch.setattr(MLP, "forward", lambda self, x: self.down_proj(self.up_proj(x).relu()))
+    with pytest.raises(UsageError, match="writes with other layers"):
+        rearranged(random_network(SMALL), torch.float32)
+
+
 def test_a_norm_that_takes_off_the_mean_is_another_at_every_width(monkeypatch):
     def layer_norm(self, x):
         return F.layer_norm(x, x.shape[-1:], self.weight, eps=self.eps)

@@ -200,3 +200,10 @@ def test_an_edited_gpt2_is_not_exported(kind, edited, monkeypatch):
     monkeypatch.setattr(kind, "embed" if kind is GPT2Backbone else "forward", edited)
     with pytest.raises(UsageError, match="this network is no gpt2: model/gpt2.py was edited"):
         refuse_edited(gpt2())
+
+
+def test_a_network_with_a_part_of_another_class_is_not_exported():
+    network = random_network(SMALL)
+    network.model.layers[1].self_attn.q_norm = torch.nn.Tanh()
+    with pytest.raises(UsageError, match="this network is no llama: a part of it was exchanged"):
+        refuse_edited(network)
