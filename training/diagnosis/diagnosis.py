@@ -70,11 +70,11 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     rewarded = known.kind == "prompt"
     seen, what = (len(lines), "steps") if rewarded else (len(curve.loss), "losses")
     if verdict is None and seen < FEWEST_JUDGED and not (rewarded and known.stopped):
-        few = f"{what} so far: {seen}, too few to judge"
+        sentence = f"{what} so far: {seen}, too few to judge"
         ended = known.steps and curve.last >= known.steps
         advice = f"train for {FEWEST_JUDGED} steps or more: more text or --epochs, a larger --max_steps, or a smaller"
         advice = f"{advice} --batch_size" if ended else f"look again after {FEWEST_JUDGED} steps"
-        verdict = Verdict(TOO_EARLY, None, few, advice)
+        verdict = Verdict(TOO_EARLY, None, sentence, advice)
     if verdict is None and rewarded:
         verdict = judged_by_reward(lines, known, Path(source))
     if verdict is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.diagnosis.curve import Curve, Windows, deviation_of
-from training.report.description import Description
+from training.report.description import FEWEST_TARGETS, Description
 
 HEALTHY = "healthy"
 STILL_FALLING = "still falling"
@@ -19,7 +19,7 @@ LEARNED_LITTLE = "learned little"
 LEARNED_SOMETHING_ELSE = "learned something else"
 TOO_EARLY = "too early to tell"
 
-FEWEST_TARGETS, FEWEST_RECORDS = 200, 20  # held out: of fewer, a few words or pairs decide the validation loss
+FEWEST_RECORDS = 20  # held out: of fewer, a few pairs decide the validation loss
 MUCH = 1.25  # times the expected bits per byte: more than text of another kind explains
 
 

@@ -17,6 +17,7 @@ from model.errors import counted
 NAME = "run.json"
 OF_THE_PLAN = "epochs tokens_per_step steps warmup_steps schedule learning_rate default_learning_rate".split()
 FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
+FEWEST_TARGETS = 200  # held out: of fewer, a few words decide the validation loss
 MANY_PASSES = 20  # over the same text: with more it may be learned by heart
 
 

@@ -16,9 +16,9 @@ from dataset.records.reading import bytes_of
 from dataset.rows.rows import Kind, Rows, ValidationRows
 from model.errors import UsageError
 from training.engine import distributed
+from training.report.description import FEWEST_TARGETS
 
 SPELLED = re.compile(rb"<[^<>\s]{1,40}>|\[\w+\]")  # as control tokens are (`records.controls`), and HTML
-FEWEST_TARGETS = 200  # held out, for a validation loss that says something: with fewer, a few words decide it
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
 FEW_BYTES, MANY_BYTES = 1.7, 50  # a token: English and Chinese have over 3 with a fitting tokenizer, else about 1
 

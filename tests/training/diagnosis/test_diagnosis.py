@@ -255,6 +255,7 @@ def test_a_few_held_out_words_are_too_little_to_judge_by():
     assert diagnose(turned, KNOWN).name == OVERFITTING
     verdict = diagnose(turned, replace(KNOWN, kind="text", held_out=199))
     assert verdict.name == HEALTHY and "validation" not in verdict.sentence and "199 tokens" in verdict.unjudged[0]
+    assert "held out are" not in str(diagnose(turned[:5], KNOWN).unjudged)  # few losses are another thing
 
 
 def test_a_student_still_falls():
