@@ -38,12 +38,11 @@ HISTORY, ALPACA = re.compile(rb'"history"\s*:', re.IGNORECASE), re.compile(rb'"i
 CALLS, PAIRS = re.compile(rb'"arguments"\s*:\s*\{[^{}]*:\s*null'), re.compile(rb'"(?:chosen|rejected_response)"\s*:')
 SIXTH = re.compile(rb'"(?:\\[nrt]| )*<tool_response>')
 DIALOGUE = r'"(?:prompt|question|problem|query|input)"\s*:\s*"(?:\\[nr]| )*Human:'
-EIGHTH = re.compile(rb"%s|\\r\\n\\r\\n(?:Human|Assistant):" % DIALOGUE.encode(), re.IGNORECASE)
-SWITCH = re.compile(
-    rb'"(?:reasoning|thinking)"\s*:\s*"\s*(?:%s)\s*"' % "|".join(sorted(SWITCHES)).encode(), re.IGNORECASE
-)
+SWITCH = rf'"(?:{"|".join(REASONING)})"\s*:\s*"\s*(?:{"|".join(sorted(SWITCHES))})\s*"'
+EIGHTH = re.compile(rf"{DIALOGUE}|\\n\\r\\n(?:Human|Assistant):|{SWITCH}".encode(), re.IGNORECASE)
 # These two together, too.
-CLASS, JUDGED = re.compile(rb'"(?:label|kto_tag)"\s*:\s*[0"]', re.IGNORECASE), re.compile(rb'"(?:rejected|score)"\s*:')
+CLASS = re.compile(rb'"(?:label|kto_tag)"\s*:\s*[0"]', re.IGNORECASE)
+JUDGED = re.compile(rb'"(?:rejected|score)"\s*:', re.IGNORECASE)
 ANSWERS = ("output", "completion", "response", "answer")
 THOUGHT, ANSWER = (
     re.compile(rb'"(?:%s)"\s*:' % "|".join(names).encode(), re.IGNORECASE) for names in (REASONING, ANSWERS)
@@ -73,10 +72,10 @@ def reading_version(path: str | Path) -> dict[str, int]:
         seventh = not names.keys().isdisjoint(REASONING) and not names.keys().isdisjoint(ANSWERS)
         labels = [kind for name in ("label", "kto_tag") for kind in names.get(name, ())]
         judged = not names.keys().isdisjoint(("rejected", "score"))
-        eighth = seventh and not names.keys().isdisjoint(REASONING[1:])
+        eighth = not names.keys().isdisjoint(REASONING[1:])  # a switch is hardly called `reasoning_content`
         eighth |= judged and not all(map(pyarrow.types.is_boolean, labels))
     else:
-        together = (HISTORY, ALPACA, CALLS, PAIRS, THOUGHT, SWITCH, ANSWER, CLASS, JUDGED)
+        together = (HISTORY, ALPACA, CALLS, PAIRS, THOUGHT, ANSWER, CLASS, JUDGED)
         found = dict.fromkeys((SECOND, THIRD, FOURTH, FIFTH, SIXTH, EIGHTH, *together), False)
         for file in files_of(path):
             for part in _parts(file):
@@ -86,7 +85,7 @@ def reading_version(path: str | Path) -> dict[str, int]:
         third = found[THIRD] or (found[HISTORY] and not found[ALPACA]) or (found[CALLS] and found[PAIRS])
         fourth, fifth, sixth = found[FOURTH], found[FIFTH], found[SIXTH]
         seventh = found[THOUGHT] and found[ANSWER]
-        eighth = found[EIGHTH] or (found[SWITCH] and found[ANSWER]) or (found[CLASS] and found[JUDGED])
+        eighth = found[EIGHTH] or (found[CLASS] and found[JUDGED])
     versions = (second, third, fourth, fifth, sixth, seventh, eighth)
     return {"reading": max(number for number, is_met in enumerate(versions, 2) if is_met)} if any(versions) else {}
 

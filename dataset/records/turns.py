@@ -106,8 +106,8 @@ def normal_turn(turn: dict) -> dict:
         turn = turn | {"content": _text_of_parts(turn["content"])}
     # `function_call` is OpenAI's earlier name for a single call.
     calls = [_call(call) for key in ("tool_calls", "function_call") for call in json_objects(turn, key)]
-    if role == "assistant" and (thought := next((turn[key] for key in REASONING if is_thought(turn.get(key))), None)):
-        turn = turn | {"reasoning_content": thought}
+    if role == "assistant":
+        turn = turn | {"reasoning_content": next((turn[key] for key in REASONING if is_thought(turn.get(key))), "")}
     reasoning = clean_string({"reasoning_content": "", **turn}, "reasoning_content", may_be_blank=True)
     if role != "assistant":
         if calls or reasoning.strip():

@@ -52,6 +52,7 @@ def test_what_was_said_before_a_question_is_read(question, answer):
 def test_thoughts_have_several_names(key):
     thought = ANSWER | {"reasoning_content": "so"}
     assert read({"messages": [USER, ANSWER | {"reasoning_content": "", key: "so"}]}).messages == (USER, thought)
+    assert read({"messages": [USER, ANSWER | {key: "None"}]}).messages == (USER, ANSWER)  # a switch
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
