@@ -105,7 +105,7 @@ def _unjudged(curve: Curve, run: Description | None, expected: float | None, few
     elif expected is None and run.stage == "pretrain" and run.begins_with == "nothing":
         missing.append("what loss to expect is not known for a run of this size, length and vocabulary")
     if few:
-        missing.append(counted(f"what is held out are {few}, too few to judge by, so overfitting cannot be seen"))
+        missing.append(counted(f"what is held out has {few}, too few to judge by, so overfitting cannot be seen"))
     elif not curve.val_loss.size and (run is None or run.kind != "prompt"):
         missing.append("nothing held out was scored, so overfitting cannot be seen")
     return tuple(missing)

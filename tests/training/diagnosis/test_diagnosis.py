@@ -246,7 +246,7 @@ def test_a_held_out_pair_is_too_little_to_judge_by(count, name):
     turned = pairs(0.8, validation=lambda share: 0.69 - 0.3 * min(share, 0.3) + 0.4 * max(0.0, share - 0.3))
     verdict = diagnose(turned, facts)
     assert verdict.name == name
-    said = "what is held out are 1 record, too few to judge by, so overfitting cannot be seen"
+    said = "what is held out has 1 record, too few to judge by, so overfitting cannot be seen"
     assert (said in verdict.unjudged) == (name == HEALTHY)
 
 
