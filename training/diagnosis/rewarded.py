@@ -14,7 +14,7 @@ from training.report.lines import finite
 # Up or down: chance alone, as each step has other prompts, rises so much in 1 of 40 runs, and falls in 1 of 200.
 ROSE, FELL = 0.05, 0.01
 EQUAL = 0.9  # share of the groups
-MANY_DISTINCT, FEW_DISTINCT = 0.5, 0.05  # shares of the answers of a step; from above the one to below the other
+MANY_DISTINCT, FEW_DISTINCT = 0.5, 0.1  # of an answer to each prompt of a step; from above the one to below the other
 
 
 def judged_by_reward(lines: list, run: Description, source: Path) -> Verdict:
@@ -65,4 +65,4 @@ def _alike(lines: list, part: int) -> str:
     before, now = (np.mean(each) for each in (shares[:part] or [0], shares[-part:] or [0]))
     if not before > MANY_DISTINCT or not now < FEW_DISTINCT:
         return ""
-    return f"; of the answers of a step, {now:.0%} are distinct, where {before:.0%} were at the beginning"
+    return f"; of an answer to each prompt, {now:.0%} are distinct, where {before:.0%} were at the beginning"

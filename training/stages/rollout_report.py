@@ -27,7 +27,9 @@ def measure(step, kept: dict, names: Sequence[str]) -> None:
     ended, lengths, calls, failed = map(every, (kept["ended"], lengths_of(kept), kept["calls"], kept["failed"]))
     found = {f"completions/{name}_length": getattr(lengths.double(), name)() for name in ("mean", "min", "max")}
     found["completions/clipped_ratio"] = (~ended).double().mean()
-    found["distinct"] = distinct_share([text for texts in distributed.gathered(kept["texts"]) for text in texts])
+    texts = [text for each in distributed.gathered(kept["texts"]) for text in each]
+    groups = len(every(kept["spread"])) if "spread" in kept else len(texts)
+    found["distinct"] = distinct_share(texts[:: len(texts) // groups])  # an answer to each prompt
     if ended.any():
         found["completions/mean_terminated_length"] = lengths[ended].double().mean()
     if calls.any():

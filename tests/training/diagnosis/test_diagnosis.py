@@ -165,7 +165,9 @@ def test_answers_that_become_one_phrase_are_said(rises):
     for ends, said in ((0.01, True), (0.3, False)):
         falling = [line | {"distinct": max(ends, 0.9 - number / 60)} for number, line in enumerate(lines)]
         verdict = diagnose(falling, facts)
-        assert ("1% are distinct, where 82% were at the beginning" in verdict.sentence) == said
+        assert (
+            "an answer to each prompt, 1% are distinct, where 82% were at the beginning" in verdict.sentence
+        ) == said
         assert "samples.jsonl" in verdict.advice or not said
     always = [line | {"distinct": 0.03} for line in lines]  # such as yes and no
     assert "distinct" not in diagnose(always, facts).sentence

@@ -53,7 +53,7 @@ def test_lengths_ends_calls_and_rewards():
             "completions/max_length": 4,
             "completions/clipped_ratio": 0.25,
             "completions/mean_terminated_length": 3.0,
-            "distinct": 2 / 4,  # three are decoded to nothing
+            "distinct": 1.0,  # of the first answers to both prompts
             "tools/calls": 1.25,
             "tools/failed": 0.2,  # of the calls
             "rewards/one/mean": 0.5,
@@ -65,6 +65,15 @@ def test_lengths_ends_calls_and_rewards():
             "frac_reward_zero_std": 0.0,
         }
     )
+
+
+def test_answers_are_distinct_among_prompts_and_not_among_those_to_one():
+    """However large a group is, one answer each to two prompts is distinct; without groups every answer counts."""
+    answers = kept() | {"texts": ["a", "b", "c", "b"]}
+    one_each, all_of_them = Noted(), Noted()
+    measure(one_each, answers, ["one", "other"])
+    measure(all_of_them, {name: value for name, value in answers.items() if name != "spread"}, ["one", "other"])
+    assert (one_each.means["distinct"], all_of_them.means["distinct"]) == (1.0, 0.75)
 
 
 def test_distinct_answers_are_those_that_equal_no_earlier_one():
