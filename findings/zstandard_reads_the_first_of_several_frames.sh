@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # zstandard 0.25.0, beside backports.zstd 1.8.0, pyarrow 26.0.1 and datasets 5.2.0, Python 3.11 (seen 2026-11-30).
-# A .zst file may be several frames, one behind the other: pzstd writes it so, a program that appends to a file does, and
-# `cat part1.zst part2.zst` makes one, which is how shards of a corpus are put together. Of such a file three of six ways
-# of the package zstandard give the first frame as if it were all: decompress, decompressobj and read_to_iter. The other
-# three, stream_reader, copy_stream and open, go on. Nothing is raised, lines are whole, and whoever tries the code on a
-# file of one frame sees no fault; of the real one the most is never trained on. decompress has an argument for it,
-# read_across_frames, which is not implemented. What reads by streams (datasets, pandas), pyarrow, the command zstd and
-# Python's own module from 3.14 on (here as backports.zstd) read everything. Issues 59 and 196 of python-zstandard, of
-# 2018 and 2023, are open.
+# A .zst file may be several frames, one behind the other: pzstd writes it so, a program that appends to a file does,
+# and `cat part1.zst part2.zst` makes one, which is how shards of a corpus are put together. Of such a file three of six
+# ways of the package zstandard give the first frame as if it were all: decompress, decompressobj and read_to_iter. The
+# other three, stream_reader, copy_stream and open, go on. Nothing is raised, lines are whole, and whoever tries the
+# code on a file of one frame sees no fault; of the real one the most is never trained on. decompress has an argument
+# for it, read_across_frames, which is not implemented. What reads by streams (datasets, pandas), pyarrow, the command
+# zstd and Python's own module from 3.14 on (here as backports.zstd) read everything. Issues 59 and 196 of
+# python-zstandard, of 2018 and 2023, are open.
 # Output seen (lines read of three frames of 100 lines):
 #   zstandard: decompress 100, decompressobj 100, read_to_iter 100
 #   zstandard: stream_reader 300, copy_stream 300, open 300
