@@ -158,8 +158,7 @@ class ValidationRows:
     """
 
     def __init__(self, kind: Kind, caches: Sequence[Cache], max_seq_len: int):
-        streams = [cache.validation for cache in caches]
-        self.packed = kind.packed(caches, streams, max_seq_len, share_rows=True)
+        self.packed = kind.packed(caches, [cache.validation for cache in caches], max_seq_len, share_rows=True)
         self.documents, self.left_out = self.packed.records_kept, self.packed.left_out
         self.identity = [cache.folder.name for cache in caches] + [*self.packed.identity]
         self.tokens, self.bytes = int(self.packed.targets.sum()), self.packed.bytes

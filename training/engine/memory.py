@@ -83,5 +83,5 @@ def footprint_of(model, rows, optimizer: str, choice: Device, beside: int = 0) -
     if rows.kind.name != "text" or not all(p.requires_grad for p in model.parameters()):
         from training.engine.memory_of_stages import of_stage  # pretraining does not load it
 
-        found = of_stage(found, model, rows)
+        return of_stage(found, model, rows)
     return found

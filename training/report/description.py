@@ -100,7 +100,8 @@ def describe_plan(args, plan, model, machine, output, tokens_per_epoch: int | No
     # A dry run says at its end what it has measured.
     time = f", about {duration(machine.run_seconds)}" if machine.run_seconds and not args.dry_run else ""
     compact = f", compact{reasons.get('compact', '')}" if plan.optimizer_memory == "compact" else ""
-    memory = plan.footprint.parts(plan.batch_size, grade := plan.activation_checkpointing)
+    grade = plan.activation_checkpointing
+    memory = plan.footprint.parts(plan.batch_size, grade)
     parts = ", ".join(f"{name} {size / 2**30:.2f}" for name, size in memory.items() if size)
     recomputed = f" (recomputed: activation checkpointing, {grade})" if grade else ""
     return [

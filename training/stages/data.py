@@ -99,9 +99,10 @@ def describe_rows(rows: Rows) -> dict:
     """What run.json says about the training data (`training.report.description.Description`)."""
     caches, targets = rows.caches, rows.packed.targets
     copies = sum(cache.copies * cache.tokens for cache in caches) / max(1, sum(cache.tokens for cache in caches))
+    text_tokens = sum(cache.tokens - cache.framing for cache in caches)
     return {
         "kind": rows.kind.name,
-        "bytes_per_token": sum(c.text_bytes for c in caches) / max(1, sum(c.tokens - c.framing for c in caches)),
+        "bytes_per_token": sum(cache.text_bytes for cache in caches) / max(1, text_tokens),
         "tokens_per_epoch": rows.tokens_per_epoch,
         "held_out": rows.held_out.tokens if rows.kind.name in ("text", "chat") else rows.held_out.documents,
         "different_tokens": round((1 - copies) * float(np.minimum(rows.passes, 1) @ targets)),
