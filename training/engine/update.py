@@ -110,8 +110,7 @@ class Measures:
             parts.append(distributed.largest_over_processes(largest))
         numbers = torch.cat(parts).tolist()
         measured, rest = numbers[len(totals) : len(values)], numbers[len(values) :]
-        sums_and_counts = zip(names, measured[::2], measured[1::2])
-        measures = {name: total / count for name, total, count in sums_and_counts if count}
+        measures = {name: total / count for name, total, count in zip(names, measured[::2], measured[1::2]) if count}
         largest = zip(ranges, rest[len(scalars) :])  # infinite where no process has measured any
         measures |= {n: -v if n.startswith("min_") else v for n, v in largest if not math.isinf(v)}
         return numbers[: len(totals)] + rest[: len(scalars)], measures
