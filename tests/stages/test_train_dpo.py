@@ -280,10 +280,13 @@ def test_a_reference_of_another_network_is_warned_of():
     assert first_loss_warning("simpo", 3.0, None) is None
 
 
-def test_preferences_have_a_verdict_of_their_own(finished, capsys):
-    diagnose.main([str(finished.logs)])
+def test_preferences_have_a_verdict_of_their_own(finished, tmp_path, capsys):
+    assert "verdict   " in finished.said and "has 8 records, too few to judge by" in finished.said
+    logs = shutil.copytree(finished.logs, tmp_path / "logs")
+    (logs / "run.json").write_text(json.dumps(json.loads((logs / "run.json").read_text()) | {"held_out": 80}))
+    diagnose.main([str(logs)])
     said = capsys.readouterr().out
-    assert "verdict   " in finished.said and "perplexity" not in said and "the better answer preferred in" in said
+    assert "perplexity" not in said and "the better answer preferred in" in said and "too few" not in said
 
 
 def test_a_second_round_of_the_same_name_goes_on_with_its_reference(workshop):

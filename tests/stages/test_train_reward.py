@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import statistics
 
 import pytest
@@ -250,8 +251,13 @@ def test_what_is_neither_is_said_with_its_place(workshop, line, words):
     assert code == 1 and "bad.jsonl:1" in message and words in message and message.count("\n") == 1
 
 
-def test_the_curve_of_rewards_has_a_verdict(finished, capsys):
+def test_the_curve_of_rewards_has_a_verdict(finished, tmp_path, capsys):
     diagnose.main([str(finished.logs)])
     said = capsys.readouterr().out
-    assert "healthy" in said and "the better answer preferred in 100% of the pairs" in said
+    assert "healthy" in said and "has 8 records, too few to judge by" in said
     assert f"scripts/score.py --prompt 'Who are you?' --answer 'A fox.' --weight_path {finished.weight_file}" in said
+
+    logs = shutil.copytree(finished.logs, tmp_path / "logs")
+    (logs / "run.json").write_text(json.dumps(json.loads((logs / "run.json").read_text()) | {"held_out": 80}))
+    diagnose.main([str(logs)])
+    assert "the better answer preferred in 100% of the pairs" in capsys.readouterr().out
