@@ -14,7 +14,7 @@ CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
 @pytest.mark.parametrize("number, code", CODES)
-def test_a_patient_run_remembers_the_first_signal(number, code):
+def test_a_run_that_defers_signals_remembers_the_first(number, code):
     with Interrupts() as interrupts:
         interrupts.defer()
         assert interrupts.received is None
@@ -65,7 +65,7 @@ with Interrupts() as interrupts:
 def test_what_nohup_ignores_stays_ignored():
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with Interrupts() as interrupts:
-        os.kill(os.getpid(), signal.SIGHUP)  # not patient yet: it would end at once
+        os.kill(os.getpid(), signal.SIGHUP)  # not deferred yet: it would end at once
         interrupts.defer()
         os.kill(os.getpid(), signal.SIGHUP)
         assert interrupts.received is None
