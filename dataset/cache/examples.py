@@ -24,13 +24,16 @@ import numpy as np
 
 from dataset import rendering
 from dataset.cache.arrays import SummedFile, check_seal, has_size, map_array, token_dtype
-from dataset.cache.reading_version import reading_version
 from dataset.cache.texts import Cache
 from dataset.records.conversations import Conversation
 from dataset.records.formats import RecordKind
 from dataset.rendering import VERSION, ChatRenderer, Rendered, Span
 from model.errors import SproutError
 from model.text.chat_template import CHAT_TEMPLATE, unmarked
+
+# To be raised with any change of what `dataset/records` make of a record of conversations: it is in the key of a cache,
+# so files are tokenised anew. A run that goes on sees that its tokens are the same (`training/engine/changed_data.py`).
+READING = 9
 
 FLAG, OFFSET, NUMBER = "|u1", "<i8", "<f4"
 
@@ -259,13 +262,13 @@ class ExampleEncoder:
         self._renderer = ChatRenderer(tokenizer)
         self._framing = len(self._renderer.prompt([])) + 2  # a header, the end of the turn and of the line
         template = hashlib.sha256(unmarked(CHAT_TEMPLATE).encode("utf-8")).hexdigest()
-        self._version = {"rendering": VERSION, "chat_template": template, "end_id": self._renderer.end_id}
-        self._version |= self._renderer.variant
+        self._version = {"reading": READING, "rendering": VERSION, "chat_template": template}
+        self._version |= {"end_id": self._renderer.end_id} | self._renderer.variant
         self._version |= {"held_out": "by prompt"} if by_prompt else {}
         self.more_facts = {"rendered_by": rendering_code()}  # in meta.json, beside what its key covers
 
     def version(self, source: Path) -> dict:
-        return self._version | reading_version(source)
+        return self._version
 
     def prepare(self, document: ExampleDocument) -> Prepared:
         """Raises `BadRecord`."""

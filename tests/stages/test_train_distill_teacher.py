@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config, Qwen3Config
 
+from dataset.cache import examples
 from model.files.checkpoint import save_weights
 from model.files.hf_export import export_folder
 from model.files.loading import load_model
@@ -44,6 +45,16 @@ def test_what_the_teacher_said_is_found_again_and_made_anew_when_damaged(worksho
     for other in (("--temperature=2",), ("--teacher_top_k=5",), ("--max_seq_len=40",)):
         workshop.train("cached", *words, *other)
     assert sum(path.is_dir() for path in cache.iterdir()) == 4
+
+
+def test_data_that_are_tokenised_anew_to_the_same_tokens_leave_the_run_the_same(workshop, monkeypatch):
+    words = ("--max_steps=2", "--teacher_top_k=3")
+    before = workshop.train("anew", *words)
+    monkeypatch.setattr(examples, "READING", examples.READING + 1)  # as a newer version of Sprout
+    code, message = workshop.fails("anew", *words, "--temperature=2", "--resume")
+    assert code == 2 and "data.teacher was" in message and "data.training" not in message
+    again = workshop.train("anew", *words, "--resume")
+    assert "at step 2 of 2" in again.said and same(again.weights, before.weights)
 
 
 def test_the_cache_of_a_teacher_is_not_that_of_another(workshop):

@@ -7,6 +7,8 @@ is in its meta.json. The cache of before may have been deleted: then the file is
 import json
 from pathlib import Path
 
+from dataset.cache.folder import read_meta
+
 ALIKE = "pairs left out as alike"  # `PackedRecords.identity`: not a cache, but what rows leave out of them
 # Settings in meta.json that a cache depends on, in the words of the command line.
 _SETTINGS = {
@@ -18,10 +20,64 @@ _SETTINGS = {
 }
 
 
+# What the tokens of a cache mean, beside the streams.
+_MEANING = ("kind", "tokenizer", "dtype", "bos_id", "eos_id", "pad_id", "end_id")
+
+
+def same_tokens(before: dict, now: dict, caches: Path) -> dict:
+    """Those entries of `now` that stand for the tokens of `before`, although their caches have other names.
+
+    A newer version of Sprout, which reads some records otherwise, tokenises all of them anew; and a compressed file is
+    another file. before, now: flattened identities of runs. A cache of before that was deleted is not compared.
+    """
+    equal = {}
+    for name, files in now.items():
+        if name.startswith("data.") and _are_lists(before.get(name), files):
+            if _renamed(before[name], files, caches) == files:
+                equal[name] = files
+    if "data.training" in equal:
+        lessons, lessons_now = (_lessons(caches, each.get("data.teacher")) for each in (before, now))
+        if lessons is not None and lessons == lessons_now:
+            equal["data.teacher"] = now["data.teacher"]
+    return equal
+
+
+def _are_lists(*values) -> bool:
+    return all(isinstance(each, list) and all(isinstance(one, str) for one in each) for each in values)
+
+
+def _renamed(before: list[str], now: list[str], caches: Path) -> list[str]:
+    """The list of before, in which a cache has its name of now if another of the same tokens took its place."""
+    caches_before, caches_now = ({one.partition(":")[0] for one in each} for each in (before, now))
+    names = {_tokens(caches, name): name for name in sorted(caches_now - caches_before)}
+    renamed = []
+    for one in before:
+        cache, colon, weight = one.partition(":")
+        tokens = None if cache in caches_now else _tokens(caches, cache)
+        renamed.append(one if tokens is None else names.get(tokens, cache) + colon + weight)
+    return renamed
+
+
+def _tokens(caches: Path, name: str) -> tuple | None:
+    """What is equal for caches of the same tokens; None for one that cannot tell, as it is of an early version."""
+    meta = _meta(caches, name)
+    if meta is None or not (checksums := _checksums(meta)):
+        return None
+    counts = [meta[part].get(count) for part in ("train", "validation") for count in ("documents", "tokens")]
+    return (*(meta.get(fact) for fact in _MEANING), *counts, *checksums)
+
+
+def _lessons(caches: Path, name: str | None) -> dict | None:
+    """What the cached predictions of a teacher depend on, but for the names of the caches that it read."""
+    meta = read_meta(caches / "teacher" / name) if isinstance(name, str) else None
+    return meta and {fact: value for fact, value in meta.items() if fact not in ("data", "seals")}
+
+
 def changes_of_data(before, now, caches: Path) -> str | None:
     """What differs between two lists of `<cache>:<weight>`, in words; None where it cannot be told."""
-    if not all(isinstance(each, list) and all(isinstance(one, str) for one in each) for each in (before, now)):
+    if not _are_lists(before, now):
         return None
+    before = _renamed(before, now, caches)
     alike, alike_now = ([one for one in each if one.startswith(ALIKE)] for each in (before, now))
     before, now = ([one.partition(":")[::2] for one in each if not one.startswith(ALIKE)] for each in (before, now))
     gone = [cache for cache, _ in before if cache not in dict(now)]
@@ -69,8 +125,6 @@ def _between(before: dict | None, now: dict | None) -> str | None:
         ]
         return f"{now['source']} is read otherwise: {', '.join(words) or 'by another version or with another --format'}"
     name = now["source"] if now["source"] == before["source"] else f"{before['source']} became {now['source']}, which"
-    if _checksums(before) and _checksums(before) == _checksums(now):
-        return f"{name} holds the same {_size(now)}, but is another file, as one that was compressed"
     if _size(before) == _size(now):
         return f"{name} has changed: as before it has {_size(now)}, but not the same"
     return f"{name} has changed: it had {_size(before)}, and has {_size(now)}"

@@ -47,6 +47,10 @@ def changes_since(saved: dict, expected: dict, out_dir: Path, allow_changed: boo
     """
     before, now = flattened(saved["identity"]), flattened(expected)
     before.setdefault("data.scored_rows", now.get("data.scored_rows"))  # states of earlier versions do not say it
+    if any(name.startswith("data.") and before.get(name) != value for name, value in now.items()):
+        from training.engine.changed_data import same_tokens
+
+        before |= same_tokens(before, now, out_dir / "cache")
     # A flag that is newer than the state, and off (0, False, None), changes nothing.
     known = before | {name: value for name, value in now.items() if value}
     changed = [name for name in known if before.get(name) != now.get(name)]

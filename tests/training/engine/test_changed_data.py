@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from training.engine.changed_data import changes_of_data
+from training.engine.changed_data import changes_of_data, same_tokens
 
 OLD, GROWN = "300 records with 30,000 bytes of text", "305 records with 30,500 bytes of text"
 META = {
@@ -47,11 +47,8 @@ def caches(tmp_path):
         ),
         (["old"], ["split"], "a.jsonl is read otherwise: --val_ratio was 0.01, is 0.2"),
         (["old"], ["renamed"], "a.ndjson is read otherwise: the end of its name was .jsonl, is .ndjson"),
-        (
-            ["sealed"],
-            ["compressed"],
-            f"a.jsonl became a.jsonl.gz, which holds the same {OLD}, but is another file, as one that was compressed",
-        ),
+        (["sealed:0.5"], ["compressed:0.7"], "the weight of a.jsonl.gz was 0.5, is 0.7"),
+        (["sealed:", "old:"], ["compressed:", "grown:"], f"a.jsonl has changed: it had {OLD}, and has {GROWN}"),
         (["sealed"], ["edited"], f"a.jsonl has changed: as before it has {OLD}, but not the same"),
         (
             ["old:0.5", "other:0.5"],
@@ -79,6 +76,27 @@ def caches(tmp_path):
 )
 def test_what_changed_is_said_in_words(caches, before, now, said):
     assert changes_of_data(before, now, caches) == said
+
+
+@pytest.mark.parametrize(
+    "before, now, is_same",
+    [
+        (["sealed:0.5", "old:0.5"], ["compressed:0.5", "old:0.5"], True),
+        (["sealed:0.5", "old:0.5"], ["old:0.5", "compressed:0.5"], False),
+        (["sealed:0.5"], ["compressed:0.7"], False),
+        (["sealed"], ["edited"], False),
+        (["sealed"], ["sealed_of_pairs"], False),  # the same bytes, with another meaning
+        (["sealed"], ["sealed", "compressed"], False),
+        (["old"], ["renamed"], False),  # of an early version: nothing is known of its tokens
+        (["deleted"], ["compressed"], False),
+    ],
+)
+def test_a_cache_of_the_same_tokens_is_the_same_data(caches, before, now, is_same):
+    meta = json.loads((caches / "sealed" / "meta.json").read_text())
+    (caches / "sealed_of_pairs").mkdir()
+    (caches / "sealed_of_pairs" / "meta.json").write_text(json.dumps(meta | {"kind": "preference"}))
+    found = same_tokens({"data.training": before}, {"data.training": now}, caches)
+    assert found == ({"data.training": now} if is_same else {})
 
 
 def test_of_preferences_the_answers_are_counted(caches):
