@@ -113,16 +113,7 @@ def main(argv=None):
             combine = objective_of_own_answers if on_policy else objective
             batches = step.micro_batches(lessons)
             if on_policy:
-                batches = own_answers(
-                    model,
-                    batches,
-                    renderer,
-                    machine,
-                    seed=args.seed,
-                    step=step.index,
-                    rows=plan.batch_size,
-                    max_new_tokens=args.max_new_tokens,
-                )
+                batches = own_answers(model, batches, renderer, machine, args, step=step.index, rows=plan.batch_size)
             for batch in batches:
                 with run.autocast():
                     features = model.features(batch.tokens, batch.positions)

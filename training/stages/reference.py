@@ -126,8 +126,8 @@ def with_passes(seconds: float | None, model, passes: int) -> float | None:
     """
     if seconds is None:
         return None
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    share = learning / sum(p.numel() for p in model.parameters())
+    parameters = list(model.parameters())
+    share = sum(p.numel() for p in parameters if p.requires_grad) / sum(p.numel() for p in parameters)
     return seconds * (1 + passes / (2 + share))
 
 
@@ -135,6 +135,11 @@ def frozen_copy(model):
     """A copy of the network for a live reference; it shares the frozen parameters. No optimizer updates the copy."""
     shared = {id(parameter): parameter for parameter in model.parameters() if not parameter.requires_grad}
     return copy.deepcopy(model, shared).eval()
+
+
+def parameters_copied(model) -> int:
+    """How many parameters `frozen_copy` copies: those that learn."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _missing(found: np.ndarray, packed: PackedRecords, seen) -> list[tuple[int, int]]:
