@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.errors import SproutError
+from model.whole import in_mode
 
 IGNORE = -100  # the target that stands for nothing; `torch.nn.functional.cross_entropy` ignores it by default
 LOGITS_AT_ONCE = 2**24  # 64 MB in float32
@@ -67,20 +68,15 @@ def evaluate(
     The model is back in its mode (train, eval) afterwards. Raises `SproutError` if there is nothing to score.
     """
     nats, targets, correct = 0.0, 0, 0  # Python's float64: float32 would lose digits over millions of targets
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), autocast():
-            for batch in batches:
-                poll()
-                positions = None if batch.positions is None else batch.positions.to(device)
-                features = model.features(batch.tokens.to(device), positions)
-                loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
-                nats += loss.item()
-                correct += hits.item()
-                targets += batch.trained
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=False), torch.no_grad(), autocast():
+        for batch in batches:
+            poll()
+            positions = None if batch.positions is None else batch.positions.to(device)
+            features = model.features(batch.tokens.to(device), positions)
+            loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
+            nats += loss.item()
+            correct += hits.item()
+            targets += batch.trained
     nats, targets, correct = map(sum, zip(*gathered([nats, targets, correct])))
     if targets == 0:
         raise SproutError("there is no text to evaluate on")

@@ -27,6 +27,7 @@ from model.disk import exclusive, sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.fingerprint import fingerprint
 from model.log_probabilities import sequence_sums, token_log_probabilities
+from model.whole import in_mode
 
 VERSION = 4  # raise it with any change of the numbers or of the file, which holds a digest and the numbers
 FLOAT, DIGEST_BYTES = "<f4", 16
@@ -154,10 +155,9 @@ def _compute(found: np.ndarray, places: list, model, packed, machine, batch_size
     """Writes the log-probabilities of the records in these rows into `found`, float32 [records, 2]: those of both
     answers of a pair, or of a single answer to its own prompt and to another one.
     """
-    was_training = model.training
-    model.train(not validation)
     with (
         bar_over(len(places), "log-probabilities of the reference", " rows") as bar,
+        in_mode(model, training=not validation),
         torch.set_grad_enabled(not validation),
         machine.inference() if validation else machine.autocast(),
     ):
@@ -173,7 +173,6 @@ def _compute(found: np.ndarray, places: list, model, packed, machine, batch_size
                     sums = torch.cat([sums, answer_log_probabilities(model, batch.mixed)[0]])
             found[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
             bar.update(len(few))
-    model.train(was_training)
 
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:

@@ -8,6 +8,7 @@ Ids are never decoded and encoded again. Only the log-probabilities that the tra
 sampler's own probabilities, which other kernels compute, do not.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from inference.tools.turns import converse
 from model.errors import SproutError, UsageError
 from model.generation import new_generator
 from model.sampling import Sampling
+from model.whole import in_mode
 from training.engine import distributed
 from training.stages.answer_rows import Answer, AnswerBatch, action_log_probabilities, answer_batches
 from training.stages.sampling_memory import MOST, answers_at_once
@@ -159,17 +161,15 @@ class Rollouts:
     def scored(self, network, score: Callable[[AnswerBatch], Tensor], answers: list[Answer], kept: dict) -> Tensor:
         """score(batch) [S, A] of all answers, float32 [answers, most actions] on the CPU, computed by the kernels of
         training, but without a gradient. network: the one that `score` uses."""
-        found, was_training = [], network.training
-        network.train()
-        for part in self.parts(kept):
-            for batch in self.rows_of(answers, part):
+        scores = []
+        with in_mode(network, training=True):
+            for batch in itertools.chain.from_iterable(self.rows_of(answers, part) for part in self.parts(kept)):
                 self.machine.poll()
                 with self.machine.autocast():  # with gradients: attention without them has other kernels
                     values = score(self.machine.move(batch)).detach().float().cpu()
-                found.append((batch.numbers, values))
-        network.train(was_training)
-        every = torch.zeros(len(answers), max((values.shape[1] for _, values in found), default=1))
-        for numbers, values in found:
+                scores.append((batch.numbers, values))
+        every = torch.zeros(len(answers), max((values.shape[1] for _, values in scores), default=1))
+        for numbers, values in scores:
             every[numbers, : values.shape[1]] = values
         return every
 
