@@ -29,7 +29,6 @@ class Evaluation:
 
     nats: float  # sum of -log p(target)
     targets: int
-    bytes: int  # UTF-8 bytes of the text that the targets stand for; 0 where only part of a text is scored
     correct: int  # targets that were the most probable token
 
     @property
@@ -41,9 +40,9 @@ class Evaluation:
     def perplexity(self) -> float:
         return math.exp(self.loss) if self.loss < 700 else math.inf
 
-    @property
-    def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / self.bytes
+    def bits_per_byte(self, text_bytes: int) -> float:
+        """text_bytes: UTF-8 bytes of the text that the targets stand for."""
+        return self.nats / math.log(2) / text_bytes
 
     @property
     def token_accuracy(self) -> float:
@@ -53,14 +52,13 @@ class Evaluation:
 def evaluate(
     model,
     batches: Iterable,
-    total_bytes: int = 0,
     *,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     poll: Callable[[], None] = lambda: None,
     gathered: Callable[[list], list[list]] = lambda sums: [sums],
 ) -> Evaluation:
-    """Scores every target of `batches`, which stand for `total_bytes` of text (0: bits per byte have no meaning).
+    """Scores every target of `batches`.
 
     batches: anything with `tokens`, `targets` and `positions` (all int64 [B, T]; positions may be None) and `trained`,
         the number of targets that are not IGNORE. poll: called before each of them. gathered: the sums of each process.
@@ -80,7 +78,7 @@ def evaluate(
     nats, targets, correct = map(sum, zip(*gathered([nats, targets, correct])))
     if targets == 0:
         raise SproutError("there is no text to evaluate on")
-    return Evaluation(nats, targets, total_bytes, correct)
+    return Evaluation(nats, targets, correct)
 
 
 @torch.no_grad()
