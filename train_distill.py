@@ -30,8 +30,8 @@ from training.stages.stage_arguments import add_distillation_arguments, refuse_u
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    what = "conversations or texts: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
-    add_data_arguments(parser, what, max_seq_len=768)
+    data_help = "conversations or texts: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
+    add_data_arguments(parser, data_help, max_seq_len=768)
     add_model_arguments(parser, start_from="pretrain")
     parser.set_defaults(from_weight=None)  # set to the default below, unless --preset asks for a new student
     add_distillation_arguments(parser)
