@@ -31,12 +31,15 @@ def loss_for(args, kind: str) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
         raise UsageError(f"--loss_type {name} is not for {what}, which the data are: give {other}, or drop the flag")
     if name == "mse" and args.center != CENTER:
         raise UsageError("--center means nothing to scored answers, which the data are: it is for pairs, so drop it")
-    losses = {
-        "bt": lambda found, margins: bt(*found, margins, args.center),
-        "hinge": lambda found, margins: hinge(*found, margins, args.hinge_margin),
-        "mse": lambda found, scores: mse(*found, scores),
-    }
-    return name, losses[name]
+
+    def objective(judged: Tensor, labels: Tensor) -> Tensor:
+        if name == "bt":
+            return bt(*judged, labels, args.center)
+        if name == "hinge":
+            return hinge(*judged, labels, args.hinge_margin)
+        return mse(*judged, labels)
+
+    return name, objective
 
 
 def judge(model: RewardModel, batch: RecordBatch) -> Tensor:
