@@ -30,8 +30,8 @@ from training.stages.stage_arguments import add_distillation_arguments, refuse_u
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    what = "conversations or texts: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
-    add_data_arguments(parser, what, max_seq_len=768)
+    data_help = "conversations or texts: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
+    add_data_arguments(parser, data_help, max_seq_len=768)
     add_model_arguments(parser, start_from="pretrain")
     parser.set_defaults(from_weight=None)  # set to the default below, unless --preset asks for a new student
     add_distillation_arguments(parser)
@@ -113,16 +113,7 @@ def main(argv=None):
             combine = objective_of_own_answers if on_policy else objective
             batches = step.micro_batches(lessons)
             if on_policy:
-                batches = own_answers(
-                    model,
-                    batches,
-                    renderer,
-                    machine,
-                    seed=args.seed,
-                    step=step.index,
-                    rows=plan.batch_size,
-                    max_new_tokens=args.max_new_tokens,
-                )
+                batches = own_answers(model, batches, renderer, machine, args, step=step.index, rows=plan.batch_size)
             for batch in batches:
                 with run.autocast():
                     features = model.features(batch.tokens, batch.positions)

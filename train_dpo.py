@@ -67,7 +67,13 @@ def main(argv=None):
     from training.stages.adapters import add_adapters
     from training.stages.data import describe_rows, identity_of, open_data
     from training.stages.preferences import needs_reference, warn_of_first_loss
-    from training.stages.reference import frozen_copy, precompute_reference, prepare_with_reference, with_passes
+    from training.stages.reference import (
+        frozen_copy,
+        parameters_copied,
+        precompute_reference,
+        prepare_with_reference,
+        with_passes,
+    )
     from training.stages.starting_point import starting_point
 
     # What the data are, and how their answers are compared with the reference: both modules have the same functions.
@@ -86,8 +92,7 @@ def main(argv=None):
         run.begins_with(model, origin)
         add_adapters(args, model, origin)  # with --lora, only they learn from here on
         rows, validation = open_data(kind, args, tokenizer, run.say)
-        constants = {"label_smoothing": args.label_smoothing, "gamma": args.gamma, "odds_weight": args.odds_weight}
-        settings = Settings(args.beta, **constants)
+        settings = Settings(args.beta, args.label_smoothing, args.gamma, args.odds_weight)
         if unpaired:
             comparison.choose_weights(args, rows, run.say)
 
@@ -100,7 +105,7 @@ def main(argv=None):
         has_reference = needs_reference(args.loss_type)
         is_live = has_reference and not args.precompute_ref  # else its log-probabilities are computed beforehand
         rates = ADAPTER_RATE if args.lora else LEARNING_RATE
-        copied = sum(p.numel() for p in model.parameters() if p.requires_grad) if is_live else 0
+        copied = parameters_copied(model) if is_live else 0
         plan = plan_for(args, machine, model, rows, origin, base_rates=rates, parameters_beside=copied)
 
         # The reference: its log-probabilities, computed once; or a frozen copy of the network
@@ -136,10 +141,9 @@ def main(argv=None):
             if step.number == 1:
                 warn_of_first_loss(run, step.metrics, expected=comparison.at_the_start(args, settings))
             if step.evaluates and validation:
-                found = comparison.validate(
-                    model, validation, machine, plan.batch_size, objective, args.beta, reference
+                step.report(
+                    comparison.validate(model, validation, machine, plan.batch_size, objective, args.beta, reference)
                 )
-                step.report(found)
 
 
 if __name__ == "__main__":

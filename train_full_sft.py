@@ -27,8 +27,8 @@ from training.stages.stage_arguments import add_chat_arguments, add_lora_argumen
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
     # Rows are longer than for texts, because a conversation that does not fit is cut, while a text is only split.
-    what = "conversations: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
-    add_data_arguments(parser, what, max_seq_len=768)
+    data_help = "conversations: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
+    add_data_arguments(parser, data_help, max_seq_len=768)
     add_chat_arguments(parser)
     add_model_arguments(parser, start_from="pretrain")
     add_lora_arguments(parser)

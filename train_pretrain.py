@@ -25,8 +25,8 @@ from training.stages.arguments import (
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    what = "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
-    add_data_arguments(parser, what)
+    data_help = "texts: JSON lines, plain text, parquet, ... (docs/pretrain.md), each with an optional weight"
+    add_data_arguments(parser, data_help)
     parser.flags("data", COMPARED)(
         "--markers", choices=("keep", "split"), default="keep", help="chat markers: keep, or split texts there (keep)"
     )

@@ -28,8 +28,8 @@ from training.stages.stage_arguments import add_lora_arguments, add_reason_argum
 
 def parse_arguments(argv=None):
     parser = StageParser(__doc__)
-    what = "conversations that think: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
-    add_data_arguments(parser, what, max_seq_len=768)
+    data_help = "conversations that think: JSON lines, parquet, ... (docs/chat_data.md), each with an optional weight"
+    add_data_arguments(parser, data_help, max_seq_len=768)
     add_model_arguments(parser, start_from="full_sft")
     add_reason_arguments(parser)
     add_lora_arguments(parser)

@@ -19,30 +19,39 @@ def exit_code_of(error: BaseException) -> int | None:
     if isinstance(error, BrokenPipeError):  # the reader (`| head`) has gone: nothing is left to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    sentence = _refused_by_machine(error)
+    if sentence is None:
+        return None
+    _say(sentence)
+    return 1
+
+
+def _refused_by_machine(error: BaseException) -> str | None:
+    """What disk, file system or memory would not do, and what to do about it; None for a mistake in our own code."""
     if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            _say(f"the disk is full ({error}): make room; what was saved before is intact")
-        elif error.errno in (errno.EIO, errno.ESTALE) or (error.errno == errno.EROFS and error.filename is None):
-            _say(f"the disk or network drive fails ({error}): check it; what was saved before is intact")
-        elif error.errno is not None and error.filename is not None:  # a place that cannot be used, not a mistake here
-            advice = "check the path and the rights to it"
-            if isinstance(error, FileExistsError):
-                advice = "choose another folder, since a file is in its place"
-            _say(f"{error.filename}: {error.strerror}: {advice}")
-        else:
-            return None
-        return 1
+        return _refused_by_files(error)
     if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # pathlib before Python 3.13
-        _say(f"{error}: check the path, a link in it leads to itself")
-        return 1
+        return f"{error}: check the path, a link in it leads to itself"
     if isinstance(error, (MemoryError, RuntimeError)) and _is_out_of_memory(error):
         reason = str(error).splitlines()[0] if str(error) else "no reason is given"
-        _say(
+        return (
             f"the memory is used up ({reason}): make --batch_size, --max_seq_len or the network smaller;"
             " what was saved before is intact"
         )
-        return 1
     return None
+
+
+def _refused_by_files(error: OSError) -> str | None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the disk is full ({error}): make room; what was saved before is intact"
+    if error.errno in (errno.EIO, errno.ESTALE) or (error.errno == errno.EROFS and error.filename is None):
+        return f"the disk or network drive fails ({error}): check it; what was saved before is intact"
+    if error.errno is None or error.filename is None:
+        return None
+    advice = "check the path and the rights to it"
+    if isinstance(error, FileExistsError):
+        advice = "choose another folder, since a file is in its place"
+    return f"{error.filename}: {error.strerror}: {advice}"
 
 
 def cannot_tokenise(source: Path, cache_dir: Path, error: OSError) -> SproutError:

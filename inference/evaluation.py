@@ -7,7 +7,6 @@ padding: rows that are packed as for training need a mask, which takes a CPU a q
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -58,7 +57,7 @@ def evaluate_file(
     if not math.isfinite(found.nats):
         raise SproutError(f"the loss on {path} is not a number: {loaded.source} is damaged or diverged")
     if kind.name == "text":
-        measure = {"bits_per_byte": replace(found, bytes=counts["bytes"]).bits_per_byte}
+        measure = {"bits_per_byte": found.bits_per_byte(counts["bytes"])}
     else:
         measure = {"token_accuracy": found.token_accuracy}
     return {"loss": found.loss, "perplexity": found.perplexity} | measure | {"tokens": found.targets} | counts

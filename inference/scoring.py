@@ -21,6 +21,7 @@ from dataset.rendering import ChatRenderer, cut_length
 from model.errors import SproutError, UsageError
 from model.json_text import json_text
 from model.reward import RewardModel, rewards
+from model.whole import in_mode
 
 # The kinds that can be scored, and what their records are called; the first kind that fits a file wins.
 SCORED_KINDS = {"preference": "pairs", "scored": "answers", "chat": "conversations"}
@@ -67,10 +68,8 @@ def score_ids(
     fitting = sorted((i for i, ids in enumerate(every) if 0 < len(ids) <= max_seq_len), key=lambda i: len(every[i]))
     if model.skips_padding:
         every = [ids[:-1] if len(ids) > 1 and ids[-1] == pad_id else ids for ids in every]
-    was_training = model.training
     total = sum(len(every[i]) for i in fitting)
     scored = 0
-    model.eval()
     for start in range(0, len(fitting), batch_size):
         few = fitting[start : start + batch_size]
         width = max(len(every[i]) for i in few)
@@ -78,7 +77,7 @@ def score_ids(
         for row, i in zip(tokens, few):
             row[: len(every[i])] = every[i]
         ends = torch.tensor([place * width + len(every[i]) - 1 for place, i in enumerate(few)], device=device)
-        with torch.no_grad(), autocast():
+        with in_mode(model, training=False), torch.no_grad(), autocast():
             values = rewards(model, torch.from_numpy(tokens).to(device), None, ends)
         for i, value in zip(few, values.tolist()):
             if not math.isfinite(value):
@@ -86,7 +85,6 @@ def score_ids(
             found[i] = value
         scored += sum(len(every[i]) for i in few)
         show(scored / total)
-    model.train(was_training)
     return found
 
 

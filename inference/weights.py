@@ -29,27 +29,26 @@ def find_weight(
     hidden_size: chooses among several; chosen_by: the flag that chooses, for the error. say: takes the newest of
     several, and prints so. Raises `UsageError` if there is no such weight, or several and no choice.
     """
+    is_path = _is_path(source)
     in_folder = [path for end in ("", ".pth") if os.path.isfile(path := os.path.join(out_dir, source + end))]
-    found = [] if _is_path(source) else _weights_called(source, Path(out_dir))
-    if not found and not (in_folder and not _is_path(source)):
-        # Unlike Path.exists, os.path.exists does not raise for an invalid name.
-        if os.path.exists(source) or (not in_folder and source and os.path.exists(previous_path(Path(source)))):
-            if os.path.exists(source) and not (os.path.isfile(source) or os.path.isdir(source)):
+    found = [] if is_path else _weights_called(source, Path(out_dir))
+    if not found and (is_path or not in_folder):
+        if os.path.exists(source):  # unlike Path.exists, it does not raise for an invalid name
+            if not (os.path.isfile(source) or os.path.isdir(source)):
                 raise UsageError(f"{source} is a pipe or a device, and a weight is a file or a folder: name one")
-            return source  # where a file is damaged or missing, the save before it is read
+            return source
+        if source and not in_folder and os.path.exists(previous_path(Path(source))):
+            return source  # where a file is missing, the save before it is read
     if in_folder:
         return in_folder[0]
-    # A run that began from this file and writes the same name moves it there, and may end before its first save.
-    pattern = f"earlier/*/{glob.escape(Path(source).name)}"
-    kept = sorted(Path(source).parent.glob(pattern), key=lambda path: path.stat().st_mtime) if source else []
-    if kept:
-        return str(kept[-1])
-    if not found and not _is_path(source):
+    if kept := _kept_aside(source):
+        return kept
+    if not found and not is_path:
         found = _weights_called(source, Path(out_dir, "earlier"), "*/")
     if not found:
         from inference.missing import MissingWeightError, sentences_about  # needed only now
 
-        raise MissingWeightError(sentences_about(source, out_dir, _is_path(source)))
+        raise MissingWeightError(sentences_about(source, out_dir, is_path))
     chosen = [path for path in found if path.stem == f"{source}_{hidden_size}"] if len(found) > 1 else found
     if say and not chosen and not hidden_size:
         say(f"{len(found)} sizes of {source} are in {out_dir}; this is the newest (or choose by {chosen_by})")
@@ -68,6 +67,16 @@ def name_of(source: str | Path) -> str:
 def _is_path(source: str) -> bool:
     """Whether it is the path of a file or a folder, not a name."""
     return "/" in source or os.sep in source or Path(source).suffix in (".pth", ".pt", ".bin", ".safetensors", ".gguf")
+
+
+def _kept_aside(source: str) -> str | None:
+    """The latest file of this name that was moved to `earlier`: a run that began from it and writes the same name does
+    so, and may end before its first save."""
+    if not source:
+        return None
+    moved = Path(source).parent.glob(f"earlier/*/{glob.escape(Path(source).name)}")
+    latest = max(moved, key=lambda path: path.stat().st_mtime, default=None)
+    return None if latest is None else str(latest)
 
 
 def _weights_called(name: str, folder: Path, below: str = "") -> list[Path]:

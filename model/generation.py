@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from model.config import TransformerConfig
 from model.errors import SproutError
 from model.sampling import PLAIN, Sampling, sample
+from model.whole import in_mode
 
 
 def generate_batch(model: nn.Module, prompts: Sequence[Sequence[int]], **settings) -> list[list[int]]:
@@ -58,9 +59,7 @@ def new_tokens(
     steps = min(max_new_tokens, free_positions(prompts, model.config.max_position_embeddings)) if prompts else 0
     if steps == 0:
         return
-    was_training = model.training
-    model.eval()
-    try:
+    with in_mode(model, training=False):
         batch = Decoding(model, prompts, steps, sampling, generator)
         for _ in range(steps):
             if stop is not None and stop():
@@ -72,8 +71,6 @@ def new_tokens(
 
                 if not retire(batch, ended):
                     return
-    finally:
-        model.train(was_training)
 
 
 def free_positions(prompts: Sequence[Sequence[int]], positions: int) -> int:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.errors import SproutError
+from model.whole import in_mode
 
 IGNORE = -100  # the target that stands for nothing; `torch.nn.functional.cross_entropy` ignores it by default
 LOGITS_AT_ONCE = 2**24  # 64 MB in float32
@@ -28,7 +29,6 @@ class Evaluation:
 
     nats: float  # sum of -log p(target)
     targets: int
-    bytes: int  # UTF-8 bytes of the text that the targets stand for; 0 where only part of a text is scored
     correct: int  # targets that were the most probable token
 
     @property
@@ -40,9 +40,9 @@ class Evaluation:
     def perplexity(self) -> float:
         return math.exp(self.loss) if self.loss < 700 else math.inf
 
-    @property
-    def bits_per_byte(self) -> float:
-        return self.nats / math.log(2) / self.bytes
+    def bits_per_byte(self, text_bytes: int) -> float:
+        """text_bytes: UTF-8 bytes of the text that the targets stand for."""
+        return self.nats / math.log(2) / text_bytes
 
     @property
     def token_accuracy(self) -> float:
@@ -52,14 +52,13 @@ class Evaluation:
 def evaluate(
     model,
     batches: Iterable,
-    total_bytes: int = 0,
     *,
     device: torch.device,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     poll: Callable[[], None] = lambda: None,
     gathered: Callable[[list], list[list]] = lambda sums: [sums],
 ) -> Evaluation:
-    """Scores every target of `batches`, which stand for `total_bytes` of text (0: bits per byte have no meaning).
+    """Scores every target of `batches`.
 
     batches: anything with `tokens`, `targets` and `positions` (all int64 [B, T]; positions may be None) and `trained`,
         the number of targets that are not IGNORE. poll: called before each of them. gathered: the sums of each process.
@@ -67,24 +66,19 @@ def evaluate(
     The model is back in its mode (train, eval) afterwards. Raises `SproutError` if there is nothing to score.
     """
     nats, targets, correct = 0.0, 0, 0  # Python's float64: float32 would lose digits over millions of targets
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), autocast():
-            for batch in batches:
-                poll()
-                positions = None if batch.positions is None else batch.positions.to(device)
-                features = model.features(batch.tokens.to(device), positions)
-                loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
-                nats += loss.item()
-                correct += hits.item()
-                targets += batch.trained
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=False), torch.no_grad(), autocast():
+        for batch in batches:
+            poll()
+            positions = None if batch.positions is None else batch.positions.to(device)
+            features = model.features(batch.tokens.to(device), positions)
+            loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
+            nats += loss.item()
+            correct += hits.item()
+            targets += batch.trained
     nats, targets, correct = map(sum, zip(*gathered([nats, targets, correct])))
     if targets == 0:
         raise SproutError("there is no text to evaluate on")
-    return Evaluation(nats, targets, total_bytes, correct)
+    return Evaluation(nats, targets, correct)
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from model.errors import SproutError, UsageError
 from model.fingerprint import fingerprint
+from model.misfit import misfit
 from model.whole import adapters_of, is_adapter, unwrapped
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -128,16 +129,8 @@ def load_lora(model: nn.Module, weights: Mapping[str, Tensor], source: str, part
     if partial:
         present = {name.rsplit(".lora_", 1)[0] for name in weights}
         own = {name: parameter for name, parameter in own.items() if name.rsplit(".lora_", 1)[0] in present}
-    problems = [f"{name} is missing" for name in own if name not in weights]
-    problems += [f"{name} is unknown" for name in weights if name not in own]
-    for name, tensor in weights.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            problems.append(f"{name} is not a tensor of floating point numbers")
-        elif name in own and tensor.shape != own[name].shape:
-            problems.append(f"{name} has shape {list(tensor.shape)}, not {list(own[name].shape)}")
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise SproutError(f"{source} does not fit the network: {', '.join(problems[:3])}{more}")
+    if problems := misfit(weights, own):
+        raise SproutError(f"{source} does not fit the network: {problems}")
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(weights[name])

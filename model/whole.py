@@ -1,6 +1,7 @@
 """A network as a whole: its parameters by name, their gradients. `training/engine/sharded.py` gathers spread ones."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,17 @@ def unwrapped(model: nn.Module) -> nn.Module:
     while (inner := getattr(model, "_orig_mod", getattr(model, "module", None))) is not None:
         model = inner
     return model
+
+
+@contextlib.contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """A context in which the network is in this mode; afterwards it is in its own again."""
+    own = model.training
+    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(own)
 
 
 def plain_state_dict(model: nn.Module) -> dict[str, Tensor]:

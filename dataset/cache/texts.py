@@ -58,10 +58,6 @@ class Cache:
         return self.train.size.tokens + self.validation.size.tokens
 
     @property
-    def bad_lines_path(self) -> Path | None:
-        return self.folder / "bad_lines.jsonl" if self.bad_lines else None
-
-    @property
     def bytes_per_token(self) -> float:
         """UTF-8 bytes of text for each of its tokens; tokens that frame it are not counted."""
         return self.text_bytes / max(self.tokens - self.framing, 1)
@@ -74,7 +70,7 @@ class Cache:
         if self.bad_lines:
             reasons = "; ".join(f"{count:,} {reason}" for reason, count in self.bad_lines.items())
             count = sum(self.bad_lines.values())
-            line += f"; left out {count:,} bad lines ({reasons}), see {self.bad_lines_path}"
+            line += f"; left out {count:,} bad lines ({reasons}), see {self.folder / 'bad_lines.jsonl'}"
         return line
 
 

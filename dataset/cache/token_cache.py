@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from itertools import chain, pairwise
 from pathlib import Path
 
 from dataset.cache.arrays import token_dtype
@@ -165,14 +166,9 @@ def tokenise(source: Path, encoder, folder: Path, *, val_ratio: float, on_bad_li
 def _encoded(batches: Iterable[list], encode: Callable[[list], list]) -> Iterator[tuple[list, list]]:
     """Yield every batch with its tokens, while the next one is encoded: all cores work while the caller writes."""
     with ThreadPoolExecutor(max_workers=1) as encoder:
-        before = None
-        for batch in batches:
-            following = batch, encoder.submit(encode, batch)
-            if before is not None:
-                yield before[0], before[1].result()
-            before = following
-        if before is not None:
-            yield before[0], before[1].result()
+        under_way = ((batch, encoder.submit(encode, batch)) for batch in batches)
+        for (batch, encoded), _the_next in pairwise(chain(under_way, [None])):
+            yield batch, encoded.result()
 
 
 def held_out_share(paths: Sequence[Path], val_ratio: float) -> float:

@@ -29,35 +29,49 @@ def text_blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLin
 
 
 def _blocks(path: str, numbered_lines: Iterator) -> Iterator[Record | BadLine]:
-    first, size, lines, bad = 0, 0, [], None
-
-    def block() -> Record | BadLine:
-        return bad or Record(path, first, {"text": "\n".join(lines)})
-
-    for item in numbered_lines:
-        if isinstance(item, BadLine):
-            bad = bad or item
-        elif not item[1].strip():
-            if lines or bad:
-                yield block()
-            first, size, lines, bad = 0, 0, [], None
-            continue
+    block = _Block(path)
+    for line in numbered_lines:
+        if not isinstance(line, BadLine) and not line[1].strip():
+            yield from block.finished()
+            block = _Block(path)
+        elif isinstance(line, BadLine):
+            block.spoil(line)
         else:
-            number, text = item
-            first = first or number
-            size += len(text.encode())
-            if size > MAX_LINE_BYTES and not bad:
-                reason, detail = NOT_DATA, HOLDS_JSON
-                if not is_json(lines):
-                    reason = f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB"
-                    detail = "documents are separated by blank lines"
-                bad = BadLine(path, first, reason, detail)
-        if bad:
-            lines.clear()
-        else:
-            lines.append(text.rstrip("\r\n"))
-    if lines or bad:
-        yield block()
+            block.add(*line)
+    yield from block.finished()
+
+
+class _Block:
+    """Lines that no blank line parts; once one is bad, the first that was, and no text any more."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._first, self._size = 0, 0  # number of the first line, and bytes
+        self._lines: list[str] = []
+        self._bad: BadLine | None = None
+
+    def add(self, number: int, text: str) -> None:
+        self._first = self._first or number
+        self._size += len(text.encode())
+        if self._size > MAX_LINE_BYTES and not self._bad:
+            reason, detail = NOT_DATA, HOLDS_JSON
+            if not is_json(self._lines):
+                reason = f"the document is longer than {MAX_LINE_BYTES // 2**20} MiB"
+                detail = "documents are separated by blank lines"
+            self.spoil(BadLine(self._path, self._first, reason, detail))
+        if not self._bad:
+            self._lines.append(text.rstrip("\r\n"))
+
+    def spoil(self, line: BadLine) -> None:
+        self._bad = self._bad or line
+        self._lines.clear()
+
+    def finished(self) -> Iterator[Record | BadLine]:
+        """What it comes to; nothing if it has no line."""
+        if self._bad:
+            yield self._bad
+        elif self._lines:
+            yield Record(self._path, self._first, {"text": "\n".join(self._lines)})
 
 
 def is_json(lines: Sequence[str]) -> bool:

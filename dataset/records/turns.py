@@ -109,19 +109,22 @@ def normal_turn(turn: dict) -> dict:
     if role == "assistant":
         turn = turn | {"reasoning_content": next((turn[key] for key in REASONING if is_thought(turn.get(key))), "")}
     reasoning = clean_string({"reasoning_content": "", **turn}, "reasoning_content", may_be_blank=True)
-    if role != "assistant":
-        if calls or reasoning.strip():
-            raise BadRecord('"tool_calls" or "reasoning_content" stand on a turn that is not the assistant\'s')
-        return {"role": role, "content": clean_string(turn, "content", may_be_blank=role != "user")}
-    acts = calls or reasoning.strip()
-    if acts:
-        turn = {"content": "", **turn}
-    content = clean_string(turn, "content", may_be_blank=bool(acts))
-    message = {"role": role, "content": content}
+    if role == "assistant":
+        return _normal_answer(turn, reasoning, calls)
+    if calls or reasoning.strip():
+        raise BadRecord('"tool_calls" or "reasoning_content" stand on a turn that is not the assistant\'s')
+    return {"role": role, "content": clean_string(turn, "content", may_be_blank=role != "user")}
+
+
+def _normal_answer(turn: dict, reasoning: str, calls: list[dict]) -> dict:
+    """The normal form of a turn of the assistant. Where it thinks or calls, its content may be missing or blank."""
+    may_be_blank = bool(calls or reasoning.strip())
+    content = clean_string({"content": "", **turn} if may_be_blank else turn, "content", may_be_blank)
     if reasoning.strip() and content.lstrip().startswith("<think>"):
         raise BadRecord('"content" has a <think> beside "reasoning_content"', "one of the two is enough")
     if calls and "</tool_call>" in content:
         raise BadRecord('"content" has a <tool_call> beside "tool_calls"', "one of the two is enough")
+    message = {"role": "assistant", "content": content}
     if reasoning:
         message["reasoning_content"] = reasoning
     if calls:

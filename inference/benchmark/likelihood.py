@@ -16,6 +16,7 @@ from torch import Tensor
 from model.errors import SproutError
 from model.generation import KVCache, product_type
 from model.likelihood import chunk_length
+from model.whole import in_mode
 
 TOKENS_AT_ONCE = {"cpu": 1024}  # what a CPU computes of more does not stay in its caches; a GPU takes 16,384
 PAIRS_AT_ONCE = 1024  # encoded at a time: with examples, the ids of a whole benchmark would take gigabytes
@@ -79,17 +80,12 @@ def log_likelihoods(
     device = model.model.embed_tokens.weight.device
     whole, shared = _by_way(_grouped(requests, positions))
     found = [0.0] * len(requests)
-    was_training = model.training
-    model.eval()
-    try:
-        with autocast():
-            for some, compute in ((whole, _whole), (shared, _after_prefixes)):
-                for few in _batches(some, batch_size, TOKENS_AT_ONCE.get(device.type, 16384)):
-                    features, rows = compute(model, few, device)
-                    _look_up(model, features, rows, found)
-                    show(sum(len(asked) for asked in rows))
-    finally:
-        model.train(was_training)
+    with in_mode(model, training=False), autocast():
+        for some, compute in ((whole, _whole), (shared, _after_prefixes)):
+            for few in _batches(some, batch_size, TOKENS_AT_ONCE.get(device.type, 16384)):
+                features, rows = compute(model, few, device)
+                _look_up(model, features, rows, found)
+                show(sum(len(asked) for asked in rows))
     if not all(map(math.isfinite, found)):
         raise SproutError("the network computes values that are not numbers: its weights are damaged or it diverged")
     return found

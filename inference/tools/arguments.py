@@ -28,45 +28,62 @@ def checked(name: str, parameters: dict, arguments: dict) -> dict:
 
 def _value(value, schema: dict, place: str):
     """`value` as the type of `schema`. The schema, written by a user, is as deep as the value is looked into."""
-    kind = schema["type"]
     if value is None and schema.get("nullable"):
         return None
     if "enum" in schema:
-        # In Python 1 == True and 1 == 1.0, in JSON they differ.
-        if not any(type(value) is type(one) and value == one for one in schema["enum"]):
-            raise _wrong(
-                place, f"one of {', '.join(json.dumps(one, ensure_ascii=False) for one in schema['enum'])}", value
-            )
-        return value
-    if kind == "integer":
-        if isinstance(value, float) and value.is_integer():
-            return int(value)
-        if type(value) is not int:
-            raise _wrong(place, "a whole number", value)
-    elif kind == "number":
-        if type(value) not in (int, float):
-            raise _wrong(place, "a number", value)
-        try:
-            value = float(value)
-        except OverflowError:
-            value = math.inf
-        if not math.isfinite(value):
-            raise BadCall(f"{place} is too large a number")
-    elif kind == "string" and not isinstance(value, str):
-        raise _wrong(place, "a string", value)
-    elif kind == "boolean" and not isinstance(value, bool):
-        raise _wrong(place, "true or false", value)
-    elif kind == "array":
-        if not isinstance(value, list):
-            raise _wrong(place, "a list", value)
-        if "items" in schema:
-            return [_value(one, schema["items"], f"{place}[{number}]") for number, one in enumerate(value)]
-    elif kind == "object":
-        if not isinstance(value, dict):
-            raise _wrong(place, "an object", value)
-        if "additionalProperties" in schema:
+        return _one_of(value, schema["enum"], place)
+    match schema["type"]:
+        case "integer":
+            return _whole_number(value, place)
+        case "number":
+            return _finite_number(value, place)
+        case "string":
+            return _instance(value, str, "a string", place)
+        case "boolean":
+            return _instance(value, bool, "true or false", place)
+        case "array":
+            items = _instance(value, list, "a list", place)
+            if "items" not in schema:
+                return items
+            return [_value(item, schema["items"], f"{place}[{number}]") for number, item in enumerate(items)]
+        case _:  # an object
+            members = _instance(value, dict, "an object", place)
+            if "additionalProperties" not in schema:
+                return members
             inner = schema["additionalProperties"]
-            return {key: _value(one, inner, f"{place}.{quoted(key)}") for key, one in value.items()}
+            return {key: _value(member, inner, f"{place}.{quoted(key)}") for key, member in members.items()}
+
+
+def _one_of(value, allowed: list, place: str):
+    # In Python 1 == True and 1 == 1.0, in JSON they differ.
+    if not any(type(value) is type(other) and value == other for other in allowed):
+        raise _wrong(place, f"one of {', '.join(json.dumps(other, ensure_ascii=False) for other in allowed)}", value)
+    return value
+
+
+def _whole_number(value, place: str) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if type(value) is not int:
+        raise _wrong(place, "a whole number", value)
+    return value
+
+
+def _finite_number(value, place: str) -> float:
+    if type(value) not in (int, float):
+        raise _wrong(place, "a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise BadCall(f"{place} is too large a number")
+    return number
+
+
+def _instance(value, of: type, wanted: str, place: str):
+    if not isinstance(value, of):
+        raise _wrong(place, wanted, value)
     return value
 
 

@@ -83,32 +83,14 @@ def load_model(
     """
     source = Path(source)
     wanted = {key: value for key, value in (overrides or {}).items() if value is not None}
-    stage, facts, tokenizer = "imported", {}, None
-    if source.is_dir():
-        if (source / "adapter_config.json").exists() and not (source / "config.json").exists():
-            raise _without_network(source)
-        config, weights, tokenizer = import_folder(source)
-        config = _agree(config, wanted, source)
-    elif is_gguf(source):
-        from model.files.gguf.reading import import_gguf  # needed only now
-
-        config, weights, tokenizer = import_gguf(source)
-        config = _agree(config, wanted, source)
-    else:
-        contents = read_checkpoint(source, mmap=True)
-        if (bare := bare_state_dict(contents, source)) is not None:
-            config, weights = open_bare(bare, wanted, source)
-        else:
-            config, weights, tokenizer, stage, facts = open_own(contents, source)
-            config = _agree(config, wanted, source)
+    config, weights, own_tokenizer, stage, facts = _read(source, wanted)
     if SCORE in weights:
         raise SproutError(
             f"{source} is a reward model, which scores answers and writes none: use it with"
             " scripts/score.py, and give a language model here"
         )
     weights = fitting_state_dict(weights, config, source)
-    own = tokenizer
-    tokenizer, weights = _choose_tokenizer(own, tokenizer_path, weights, source)
+    tokenizer, weights = _choose_tokenizer(own_tokenizer, tokenizer_path, weights, source)
     config = config.replace(
         vocab_size=weights[EMBEDDING].shape[0],
         pad_token_id=tokenizer.pad_id,
@@ -119,8 +101,30 @@ def load_model(
         model = network_of(config)(config, initialize_weights=False)
     tied = {HEAD: weights[EMBEDDING]} if config.tie_word_embeddings else {}
     model.load_state_dict(weights | tied)  # copies into float32
-    new = tokenizer.vocab_size - own.vocab_size if own is not None else 0
+    new = 0 if own_tokenizer is None else tokenizer.vocab_size - own_tokenizer.vocab_size
     return Loaded(model.to(device), tokenizer, stage, facts, str(source), exact_dtype(weights, EMBEDDING), new)
+
+
+def _read(source: Path, wanted: dict) -> tuple[TransformerConfig, dict, Tokenizer | None, str, dict]:
+    """Configuration, weights, tokenizer (None: the file has none), stage and facts, whatever kind of weight it is.
+
+    wanted: what the user says of the configuration.
+    """
+    stage, facts, tokenizer = "imported", {}, None
+    if source.is_dir():
+        if (source / "adapter_config.json").exists() and not (source / "config.json").exists():
+            raise _without_network(source)
+        config, weights, tokenizer = import_folder(source)
+    elif is_gguf(source):
+        from model.files.gguf.reading import import_gguf  # needed only now
+
+        config, weights, tokenizer = import_gguf(source)
+    else:
+        contents = read_checkpoint(source, mmap=True)
+        if (bare := bare_state_dict(contents, source)) is not None:
+            return *open_bare(bare, wanted, source), tokenizer, stage, facts  # it refuses contradictions itself
+        config, weights, tokenizer, stage, facts = open_own(contents, source)
+    return _agree(config, wanted, source), weights, tokenizer, stage, facts
 
 
 def exact_dtype(weights: dict[str, torch.Tensor], name: str) -> torch.dtype:

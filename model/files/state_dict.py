@@ -8,6 +8,7 @@ import torch
 from model.config import TransformerConfig
 from model.errors import SproutError, UsageError
 from model.families import network_of
+from model.misfit import misfit
 from model.transformer import Transformer
 from model.undrawn import Undrawn
 from model.whole import EMBEDDING, HEAD
@@ -42,16 +43,8 @@ def fitting_state_dict(
         expected = (network or network_of(config))(config, initialize_weights=False).state_dict()
     if config.tie_word_embeddings:
         expected.pop(HEAD, None)
-    problems = [f"{name} is missing" for name in expected if name not in weights]
-    problems += [f"{name} is unknown" for name in weights if name not in expected]
-    for name, tensor in weights.items():
-        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
-            problems.append(f"{name} is not a tensor of floating point numbers")
-        elif name in expected and tensor.shape != expected[name].shape:
-            problems.append(f"{name} has shape {list(tensor.shape)}, not {list(expected[name].shape)}")
-    if problems:
-        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
-        raise SproutError(f"{source} does not hold its {config.model_type} network: {', '.join(problems[:3])}{more}")
+    if problems := misfit(weights, expected):
+        raise SproutError(f"{source} does not hold its {config.model_type} network: {problems}")
     return weights
 
 

@@ -97,17 +97,17 @@ def test_evaluation_restores_the_mode_polls_and_keeps_documents_apart(network):
     apart = [Batch(tokens[:, s], targets[:, s], None, 3) for s in (slice(0, 3), slice(3, 6))]
     polls, cpu = [], torch.device("cpu")
     network.train()
-    result = evaluate(network, apart, 4, device=cpu, poll=lambda: polls.append(1))
+    result = evaluate(network, apart, device=cpu, poll=lambda: polls.append(1))
     assert network.training and len(polls) == 2 and result.targets == 6
     likeliest = [network(batch.tokens).argmax(-1) for batch in apart]
     assert result.correct == sum(int((a == batch.targets).sum()) for a, batch in zip(likeliest, apart))
-    assert evaluate(network, [packed], 4, device=cpu).nats == pytest.approx(result.nats, rel=1e-6)
+    assert evaluate(network, [packed], device=cpu).nats == pytest.approx(result.nats, rel=1e-6)
     with pytest.raises(SproutError, match="no text"):
-        evaluate(network, [], 0, device=cpu)
+        evaluate(network, [], device=cpu)
 
 
 def test_the_measures_of_an_evaluation():
-    result = Evaluation(nats=8 * math.log(2), targets=4, bytes=16, correct=3)
-    assert (result.bits_per_byte, result.perplexity) == (pytest.approx(0.5), pytest.approx(4))
+    result = Evaluation(nats=8 * math.log(2), targets=4, correct=3)
+    assert (result.bits_per_byte(16), result.perplexity) == (pytest.approx(0.5), pytest.approx(4))
     assert result.token_accuracy == 0.75
-    assert Evaluation(nats=1e6, targets=1, bytes=1, correct=0).perplexity == math.inf
+    assert Evaluation(nats=1e6, targets=1, correct=0).perplexity == math.inf

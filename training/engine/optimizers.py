@@ -25,8 +25,7 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
 
     Raises ValueError for a parameter of an unknown name or shape: its optimizer and rate must be chosen here first.
     """
-    kinds = ("matrices", "head", "embeddings", "norms", "biases")
-    groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in kinds}
+    groups = {name: [] for name in ("matrices", "head", "embeddings", "norms", "biases")}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups[_group_of(name, parameter)].append(parameter)

@@ -15,7 +15,7 @@ from training.engine import distributed
 from training.engine.machine import Machine
 from training.engine.plan import Plan
 from training.engine.state import RunState, seed_everything
-from training.engine.update import Measures, Updater, forward_backward
+from training.engine.update import Measures, Updater, UpdateResult, forward_backward
 
 MAIN = "model"  # the network that the run writes; others, such as a critic, have their own names
 
@@ -133,18 +133,22 @@ class Step:
             return
         if not self._updates_left:
             raise RuntimeError("a step is one update: a second one would use the gradients of the first")
-        machine, state = self._machine, self._state
-        asked, results = machine.interrupts.received is not None, {}
+        asked, results = self._machine.interrupts.received is not None, {}
         for name in sorted(self._updaters, key=lambda name: name == MAIN):  # MAIN last: a critic may diverge
             measures = self._measures if name == MAIN else None
             results[name] = self._updaters[name].update(self._rate_factor, measures, asked)
-        self._updates_left, result = 0, results[MAIN]
-        state.tokens += result.trained
-        machine.ends = result.interrupted
-        seconds = self.age
+        self._updates_left = 0
+        self._state.tokens += results[MAIN].trained
+        self._machine.ends = results[MAIN].interrupted
+        self._state.updates.append(self._line_of(results))
+        self.metrics = self._mean_of_updates() | self._recorded
+
+    def _line_of(self, results: dict[str, UpdateResult]) -> dict:
+        """What metrics.jsonl says of an update."""
+        result, seconds = results[MAIN], self.age
         line = {
             "step": self.number,
-            "tokens": state.tokens,
+            "tokens": self._state.tokens,
             "loss": result.loss if result.is_finite else None,
             "lr": self._plan.learning_rate * self._rate_factor,
             "grad_norm": result.grad_norm if result.is_finite else None,
@@ -159,13 +163,12 @@ class Step:
 
                 note(self, name, other, line)
         speed = max(each.trained for each in results.values()) / seconds  # a critic may learn alone
-        line |= {"time/seconds": seconds, "time/tokens_per_second": speed, "time/memory": machine.peak_memory()}
-        if machine.device.type == "cuda":
+        line |= {"time/seconds": seconds, "time/tokens_per_second": speed, "time/memory": self._machine.peak_memory()}
+        if self._machine.device.type == "cuda":
             from training.report.peak import share_of_peak  # only peaks of GPUs are known
 
-            line |= share_of_peak(machine, self._plan, speed)
-        state.updates.append(line)
-        self.metrics = self._mean_of_updates() | self._recorded
+            line |= share_of_peak(self._machine, self._plan, speed)
+        return line
 
     def report(self, scores) -> None:
         """Writes the `measures` of a validation to metrics.jsonl, and prints its `words`."""

@@ -102,18 +102,20 @@ class Measures:
         # All numbers of the host in one copy, which is not waited for.
         numbers = torch.tensor([0.0 if isinstance(v, Tensor) else v for v in values], dtype=torch.float32)
         pairs = zip(values, numbers.to(device, non_blocking=True))
-        sums = torch.stack([v.to(device, torch.float32) if isinstance(v, Tensor) else n for v, n in pairs])
-        parts = [distributed.sum_over_processes(sums), *(scalar.float()[None] for scalar in scalars)]
+        summed = torch.stack([v.to(device, torch.float32) if isinstance(v, Tensor) else n for v, n in pairs])
+        parts = [distributed.sum_over_processes(summed), *(scalar.float()[None] for scalar in scalars)]
         if ranges:
             none = torch.full((), -math.inf, device=device)
             largest = torch.stack([self._extremes.get(name, none).to(device) for name in ranges])
             parts.append(distributed.largest_over_processes(largest))
-        numbers = torch.cat(parts).tolist()
-        measured, rest = numbers[len(totals) : len(values)], numbers[len(values) :]
-        measures = {name: total / count for name, total, count in zip(names, measured[::2], measured[1::2]) if count}
-        largest = zip(ranges, rest[len(scalars) :])  # infinite where no process has measured any
-        measures |= {n: -v if n.startswith("min_") else v for n, v in largest if not math.isinf(v)}
-        return numbers[: len(totals)] + rest[: len(scalars)], measures
+        numbers = iter(torch.cat(parts).tolist())  # read in the order in which they were put together
+        found = [next(numbers) for _ in totals]
+        sums = {name: (next(numbers), next(numbers)) for name in names}
+        found += [next(numbers) for _ in scalars]
+        extremes = {name: next(numbers) for name in ranges}  # infinite where no process has measured any
+        measures = {name: total / count for name, (total, count) in sums.items() if count}
+        measures |= {name: -x if name.startswith("min_") else x for name, x in extremes.items() if not math.isinf(x)}
+        return found, measures
 
 
 class Updater:

@@ -172,8 +172,8 @@ class ActorCritic:
     def measure_update(self, step, update: int, batch: AnswerBatch, policy_loss, value_loss, log_p, old, entropy):
         """Notes the losses of a micro-batch, and what is known of them, by the names of trl's PPO."""
         measure_policy(step, update, batch, policy_loss, log_p, old, entropy)
-        sums = {name: found for name, (found, _) in (policy_loss.measures | value_loss.measures).items()}
-        found = {
+        sums = {name: total for name, (total, _) in (policy_loss.measures | value_loss.measures).items()}
+        measured = {
             "loss/policy": policy_loss.loss_sum,
             "loss/value": value_loss.loss_sum,
             "policy/entropy": entropy.sum(),
@@ -183,7 +183,7 @@ class ActorCritic:
             "val/clipfrac": sums["value/clip_ratio"],
             "critic/value": sums["value/mean"],
         }
-        step.measure(batch.actions, **found)
+        step.measure(batch.actions, **measured)
 
     def adapt_kl_coef(self, step, kept: dict) -> None:
         """Changes the weight of the KL after the updates of a step, so that the KL follows --kl_target. It starts from
@@ -213,5 +213,5 @@ class ActorCritic:
         """The normalised score of each answer, float32 [S]; no answer is too long for the reward model."""
         completions = [answer.completion for answer in answers]
         prompts = [answer.ids[: -len(answer.completion)] for answer in answers]
-        found = self.reward_model([], [], prompt_ids=prompts, completion_ids=completions)
-        return torch.tensor(found, dtype=torch.float32).clamp(-MOST_SCORE, MOST_SCORE)
+        scores = self.reward_model([], [], prompt_ids=prompts, completion_ids=completions)
+        return torch.tensor(scores, dtype=torch.float32).clamp(-MOST_SCORE, MOST_SCORE)

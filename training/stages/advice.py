@@ -36,16 +36,16 @@ def warn_of_limits(run, limits: list[str]) -> None:
 
 def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:
     """The faults of a step, each by its name with a sentence about it; names: those of the rewards."""
-    found = {}
+    faults = {}
     for name in names:
         if f"rewards/{name}/mean" not in metrics:
-            found[name] = f"the reward {name} has rated no answer: do the records hold what it compares with?"
+            faults[name] = f"the reward {name} has rated no answer: do the records hold what it compares with?"
     equal, cut = metrics.get("frac_reward_zero_std", 0.0), metrics.get("completions/clipped_ratio", 0.0)
     if equal > MOST_EQUAL:
         ways = ["prompts that are sometimes answered well", "a finer reward", "a larger --group_size"]
         if not args.dynamic_sampling:
             ways.append("--dynamic_sampling 2")
-        found["equal"] = (
+        faults["equal"] = (
             f"nearly all groups had equal rewards ({equal:.0%} in the last one), so nothing is learned from them: take"
             f" {one_of(ways)}"
         )
@@ -58,12 +58,13 @@ def faults_in(metrics: dict, args, names: list[str]) -> dict[str, str]:
             ways.append("add --reward overlong")
         if not args.mask_truncated:
             ways.append("add --mask_truncated")
-        found["cut"] = (
+        faults["cut"] = (
             f"most answers ({cut:.0%} in the last one) reached {one_of(limits)} without an end: {one_of(ways)}"
         )
-    return found
+    return faults
 
 
 def one_of(ways: list[str]) -> str:
     """Words to choose from: `a, b or c`."""
-    return " or ".join(filter(None, (", ".join(ways[:-1]), ways[-1])))
+    *others, last = ways
+    return f"{', '.join(others)} or {last}" if others else last

@@ -119,26 +119,30 @@ def _batch(answers: Sequence[Answer], rows: list[list[_Cluster]], row_length: in
     places, numbers = [], []
     for row, clusters in enumerate(rows):
         start, branch = 0, 0
-        for shared, members in ((cluster.shared, cluster.numbers) for cluster in clusters):
-            branch += 1
+        for cluster in clusters:
+            # The prompt that the answers share, which is their trunk
+            shared, branch = cluster.shared, branch + 1
             trunk, span = branch, (row, slice(start, start + shared))
-            tokens[span], positions[span] = answers[members[0]].ids[:shared], np.arange(shared)
+            tokens[span] = answers[cluster.numbers[0]].ids[:shared]
+            positions[span] = np.arange(shared)
             branches[span] = trunks[span] = trunk
             start += shared
-            for number in members:
+            for number in cluster.numbers:
+                # An answer, and what of the prompt it does not share: inputs and targets one apart
                 branch += 1
                 ids, actions = np.array(answers[number].ids), np.array(answers[number].actions)
-                n = len(ids) - 1 - shared
-                span = row, slice(start, start + n)
-                tokens[span], positions[span] = ids[shared:-1], np.arange(shared, shared + n)
+                inputs, outputs, learned = ids[shared:-1], ids[shared + 1 :], actions[shared + 1 :]
+                span = row, slice(start, start + len(inputs))
+                tokens[span] = inputs
+                positions[span] = shared + np.arange(len(inputs))
                 branches[span], trunks[span] = branch, trunk
-                np.copyto(targets[span], ids[shared + 1 :], where=actions[shared + 1 :])
-                places.append(row * row_length + start + np.flatnonzero(actions[shared + 1 :]))
+                np.copyto(targets[span], outputs, where=learned)
+                places.append(row * row_length + start + np.flatnonzero(learned))
                 numbers.append(number)
-                start += n
-    most = max(map(len, places))
-    padded = np.zeros((len(places), most), np.int64)
-    mask = np.arange(most) < np.array([[len(each)] for each in places])
+                start += len(inputs)
+    counts = np.array([len(of_answer) for of_answer in places])
+    mask = np.arange(counts.max()) < counts[:, None]
+    padded = np.zeros(mask.shape, np.int64)
     padded[mask] = np.concatenate(places)
     shares = any(cluster.shared for clusters in rows for cluster in clusters)
     seen = (branches, trunks) if shares else ()

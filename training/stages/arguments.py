@@ -31,7 +31,7 @@ class Arguments(argparse.Namespace):
     __slots__ = ("decides",)  # what each flag decides, by name; not a flag itself
 
     def changing_the_result(self) -> dict:
-        return {name: getattr(self, name) for name, what in self.decides.items() if what == RESULT}
+        return {name: getattr(self, name) for name, decided in self.decides.items() if decided == RESULT}
 
 
 class Flags:
@@ -58,7 +58,7 @@ class StageParser(CommandParser):
 
     def flags(self, title: str, decides: str) -> Flags:
         """The group of flags under a title; `decides` holds for every flag that does not give its own."""
-        group = next((each for each in self._action_groups if each.title == title), None)
+        group = next((group for group in self._action_groups if group.title == title), None)
         return Flags(group or self.add_argument_group(title), decides)
 
     def set_defaults_under(self, switch: str, **defaults) -> None:
@@ -79,14 +79,14 @@ class StageParser(CommandParser):
                 known = super().parse_args(given + args, Arguments())
         if getattr(known, "val_path", []) and known.val_ratio and known.val_ratio is not self.get_default("val_ratio"):
             self.error("--val_ratio holds out a part of the data, and --val_path names files instead: give one of them")
-        known.decides = {each.dest: each.decides for each in self._actions if hasattr(each, "decides")}
+        known.decides = {flag.dest: flag.decides for flag in self._actions if hasattr(flag, "decides")}
         return known
 
 
-def add_data_arguments(parser: StageParser, what: str, max_seq_len: int = 512) -> None:
-    """`what` names the accepted files in the help, say 'texts: JSON lines, parquet'."""
+def add_data_arguments(parser: StageParser, data_help: str, max_seq_len: int = 512) -> None:
+    """`data_help` says in the help which files are accepted, say 'texts: JSON lines, parquet'."""
     flag = parser.flags("data", COMPARED)
-    flag("--data_path", nargs="+", metavar="FILE[:WEIGHT]", help=what)
+    flag("--data_path", nargs="+", metavar="FILE[:WEIGHT]", help=data_help)
     flag("--val_path", nargs="+", metavar="FILE", help="validation files (default: a part of the data)")
     flag("--val_ratio", type=fraction, default=0.01, help="share of documents held out (%(default)s)")
     flag("--max_seq_len", type=positive_int, default=max_seq_len, help="tokens in a row (%(default)s)")

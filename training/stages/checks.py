@@ -1,6 +1,6 @@
 """What a stage checks from time to time during training: the validation loss, and samples of the network's text."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from model.errors import in_short
 from model.generation import generate_batch, new_generator
@@ -23,14 +23,15 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     """Scores the held-out rows, shared out among the processes; a signal ends the run between two batches."""
     batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
     settings = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
-    found = evaluate(model, batches, gathered=distributed.gathered, **settings)
+    scored = evaluate(model, batches, gathered=distributed.gathered, **settings)
     if rows.bytes:
-        found = replace(found, bytes=rows.bytes_of(found.targets))
-        name, value, words = "val_bits_per_byte", found.bits_per_byte, f"{found.bits_per_byte:.4f} bits per byte"
+        name, value = "val_bits_per_byte", scored.bits_per_byte(rows.bytes_of(scored.targets))
+        words = f"{value:.4f} bits per byte"
     else:
-        name, value, words = "val_token_accuracy", found.token_accuracy, f"token accuracy {found.token_accuracy:.1%}"
-    words = f"validation loss {found.loss:.4f}, perplexity {in_short(found.perplexity, 2)}, {words}"
-    return ValidationResult({"val_loss": found.loss, name: value}, words)
+        name, value = "val_token_accuracy", scored.token_accuracy
+        words = f"token accuracy {value:.1%}"
+    words = f"validation loss {scored.loss:.4f}, perplexity {in_short(scored.perplexity, 2)}, {words}"
+    return ValidationResult({"val_loss": scored.loss, name: value}, words)
 
 
 def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> list[dict]:

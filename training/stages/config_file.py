@@ -33,6 +33,30 @@ def flags_in(path: str, parser, given) -> list[str]:
     the flag makes the list longer, and one of two flags that exclude each other replaces the other one of the file.
     Raises `UsageError` for a file that is not one of flags.
     """
+    values = _values_in(path)
+    actions = {
+        option.removeprefix("--"): action
+        for action in parser._actions
+        for option in action.option_strings
+        if action.dest not in ("help", "config") and not option.startswith("--no_")
+    }
+    words = []
+    for name, value in values.items():
+        if name == "config":
+            raise UsageError(f"--config {path}: a file of flags cannot name another one: leave out config")
+        if name not in actions:
+            raise UsageError(f"--config {path}: {sentence_about(f'--{name}', list(parser._option_string_actions))}")
+        if not _is_replaced(actions[name], parser, given):
+            words += _as_on_command_line(name, actions[name], value, path, parser)
+    try:
+        parser.parse_known_args(words)
+    except UsageError as error:
+        raise UsageError(f"--config {path}: {error}") from None
+    return words
+
+
+def _values_in(path: str) -> dict:
+    """What stands in the file, by name. Raises `UsageError` where it is no file of flags."""
     if is_lonely_pipe(path):
         raise UsageError(f"--config {path} is a pipe, from which nothing may ever come: name a file")
     try:
@@ -46,35 +70,21 @@ def flags_in(path: str, parser, given) -> list[str]:
         raise UsageError(f"--config {path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config {path} must hold lines of the form `flag: value`")
-    actions = {
-        option.removeprefix("--"): action
-        for action in parser._actions
-        for option in action.option_strings
-        if action.dest not in ("help", "config") and not option.startswith("--no_")
-    }
-    words = []
-    for name, value in values.items():
-        if name == "config":
-            raise UsageError(f"--config {path}: a file of flags cannot name another one: leave out config")
-        if name not in actions:
-            raise UsageError(f"--config {path}: {sentence_about(f'--{name}', list(parser._option_string_actions))}")
-        if type(actions[name]).__name__ == "_ExtendAction" and getattr(given, actions[name].dest) is not None:
-            continue
-        # By identity, as argparse does: a flag may be given with the value that it has by default.
-        if any(getattr(given, other.dest) is not other.default for other in _excluded_by(actions[name], parser)):
-            continue
-        words += _as_on_command_line(name, actions[name], value, path, parser)
-    try:
-        parser.parse_known_args(words)
-    except UsageError as error:
-        raise UsageError(f"--config {path}: {error}") from None
-    return words
+    return values
 
 
 def is_lonely_pipe(path: str) -> bool:
     """Whether this is a pipe with a name, to which nobody may ever write; one that a shell makes, `<(...)`, is read."""
     place = Path(os.path.realpath(path))
     return place.is_fifo() and place.parts[:2] != ("/", "dev")
+
+
+def _is_replaced(action, parser, given) -> bool:
+    """Whether the command line itself gives a list that the flag would only make longer, or a flag that excludes it."""
+    if type(action).__name__ == "_ExtendAction" and getattr(given, action.dest) is not None:
+        return True
+    # By identity, as argparse does: a flag may be given with the value that it has by default.
+    return any(getattr(given, other.dest) is not other.default for other in _excluded_by(action, parser))
 
 
 def _excluded_by(action, parser) -> list:

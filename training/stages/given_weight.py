@@ -20,7 +20,7 @@ SHAPE = (
 ).split()
 
 
-def opened(args, source: str) -> tuple[Transformer, Loaded, str]:
+def open_given_weight(args, source: str) -> tuple[Transformer, Loaded, str]:
     """The network that the run begins with, the weight that it was made of, and that in words, with what was changed.
 
     Raises as `starting_point`.
@@ -28,12 +28,29 @@ def opened(args, source: str) -> tuple[Transformer, Loaded, str]:
     only = getattr(args, "train_only", None)
     if only and source in (None, "none"):
         raise UsageError("--train_only embeddings goes on with a network that is trained: give it with --from_weight")
-    sizes = size_overrides(args)
-    if args.rope_scaling_factor:
-        sizes.pop("max_position_embeddings", None)  # it says how far the weight has read before its extension
     path = start_of_run(source, args)
     what = "the network that this one begins with; adapters then lack theirs, and --resume may lack its reference"
     warn_of_its_run(path, what)
+    loaded = _load(path, args)
+    model, description = loaded.model, f"{loaded.source} ({loaded.stage})"
+    if args.rope_scaling_factor:
+        from model.rope_scaling import in_words
+        from training.stages.changes import extended_for_training
+
+        model = extended_for_training(loaded, args)
+        description += f", {in_words(model.config)}"
+    if only:
+        from training.stages.new_rows import train_new_rows
+
+        description += f"; {train_new_rows(model, loaded.new_tokens, args)}"
+    return model, loaded, description
+
+
+def _load(path: str | Path, args) -> Loaded:
+    """The weight in a file or folder. Raises `UsageError` for flags that contradict what it is."""
+    sizes = size_overrides(args)
+    if args.rope_scaling_factor:
+        sizes.pop("max_position_embeddings", None)  # it says how far the weight has read before its extension
     try:
         loaded = load_model(path, tokenizer_path=args.tokenizer_path, overrides=sizes)
     except Contradiction as error:
@@ -50,18 +67,7 @@ def opened(args, source: str) -> tuple[Transformer, Loaded, str]:
             f"{args.tokenizer_path} adds {loaded.new_tokens:,} tokens, and this stage learns from what the network"
             " writes: train them first, with train_pretrain.py or train_full_sft.py"
         )
-    model, description = loaded.model, f"{loaded.source} ({loaded.stage})"
-    if args.rope_scaling_factor:
-        from model.rope_scaling import in_words
-        from training.stages.changes import extended_for_training
-
-        model = extended_for_training(loaded, args)
-        description += f", {in_words(model.config)}"
-    if only:
-        from training.stages.new_rows import train_new_rows
-
-        description += f"; {train_new_rows(model, loaded.new_tokens, args)}"
-    return model, loaded, description
+    return loaded
 
 
 def warn_of_its_run(path: str | Path, what: str) -> None:

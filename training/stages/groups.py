@@ -76,14 +76,14 @@ class Groups:
                 break
             new, rated = self._rated(others, (step.number, attempt))
             for place, index in enumerate(equal):
-                there, here = slice(place * size, (place + 1) * size), slice(index * size, (index + 1) * size)
-                prompts[index], answers[here], rewards[here] = others[place], new[there], rated[there]
+                taken, replaced = (slice(group * size, (group + 1) * size) for group in (place, index))
+                prompts[index], answers[replaced], rewards[replaced] = others[place], new[taken], rated[taken]
         return [prompt for prompt in prompts for _ in range(size)], answers, rewards
 
     def _rated(self, prompts: list, key: tuple) -> tuple[list[Answer], Tensor]:
-        every = [prompt for prompt in prompts for _ in range(self.args.group_size)]
-        answers = self.rollouts.answers_to(every, key)
-        return answers, rewards_of(self.rewards, every, answers, self.args, self.tokenizer, self.columns)
+        prompts = [prompt for prompt in prompts for _ in range(self.args.group_size)]
+        answers = self.rollouts.answers_to(prompts, key)
+        return answers, rewards_of(self.rewards, prompts, answers, self.args, self.tokenizer, self.columns)
 
     def _total(self, rewards: Tensor) -> Tensor:
         """The weighted sum of each answer's rewards, float64 [S]."""

@@ -4,22 +4,18 @@ from collections.abc import Callable
 
 import torch
 
+from model.whole import in_mode
 from training.engine import distributed
 
 
 def over_held_out(model, rows, batch_size: int, machine, score: Callable) -> list:
     """score(batch) of this process's held-out batches, without gradients and in the precision of the run."""
-    batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
-    found, was_training = [], model.training
-    model.eval()
-    try:
-        with torch.no_grad(), machine.inference():
-            for batch in batches:
-                machine.poll()
-                found.append(score(machine.move(batch)))
-    finally:
-        model.train(was_training)
-    return found
+    scores = []
+    with in_mode(model, training=False), torch.no_grad(), machine.inference():
+        for batch in rows.batches(batch_size, distributed.rank(), distributed.world_size()):
+            machine.poll()
+            scores.append(score(machine.move(batch)))
+    return scores
 
 
 FEWEST_FOR_PERCENT = 100  # records; of fewer, one is more than a percent
@@ -42,8 +38,8 @@ def validation_means(model, rows, batch_size: int, machine, sums_of: Callable) -
     def numbers_of(batch):
         return {name: value.item() for name, value in sums_of(batch).items()}, batch.records
 
-    for found in distributed.gathered(over_held_out(model, rows, batch_size, machine, numbers_of)):
-        for sums, records in found:
+    for of_process in distributed.gathered(over_held_out(model, rows, batch_size, machine, numbers_of)):
+        for sums, records in of_process:
             for name, value in sums.items():
                 totals[name] = totals.get(name, 0.0) + value
             count += records

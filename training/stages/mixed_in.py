@@ -4,14 +4,16 @@ Of conversations it is that of fine-tuning, of plain texts that of pretraining (
 """
 
 import random
+from pathlib import Path
 
 import torch
 
+from dataset.cache.texts import Cache
 from dataset.cache.token_cache import build_or_open
 from dataset.command_line import parse_sources
 from dataset.records.measured import kind_of_file
 from dataset.rows.chats import CHATS
-from dataset.rows.rows import Rows
+from dataset.rows.rows import Kind, Rows
 from dataset.rows.texts import TEXTS
 from dataset.sample.files import sample_file
 from training.engine import distributed
@@ -36,23 +38,12 @@ class MixedIn:
         sources = parse_sources(args.ptx_path or [sample_file("sft", args.out_dir)])
         kinds = {source: kind_of_file(source.path, ("chat", "text"))[0].name for source in sources}
         self.identity.append(f"{self.weight:g}")
-        cache_dir = f"{args.out_dir}/cache"
-        for kind, what in ((CHATS, "conversations"), (TEXTS, "texts")):
-            files = []
-            for source in sources:
-                if kinds[source] == kind.name:
-                    cache = build_or_open(
-                        source.path,
-                        tokenizer,
-                        kind.cache,
-                        val_ratio=0.0,
-                        on_bad_line=args.on_bad_line,
-                        cache_dir=cache_dir,
-                        progress=distributed.is_main() or None,
-                    )
-                    for warning in warnings_about(cache, tokenizer):
-                        say(f"warning: {warning}")
-                    files.append((cache, source.weight))
+        for kind, called in ((CHATS, "conversations"), (TEXTS, "texts")):
+            files = [
+                (_cache_of(source.path, kind, args, tokenizer, say), source.weight)
+                for source in sources
+                if kinds[source] == kind.name
+            ]
             if not files:
                 continue
             rows = Rows(kind, files, args.max_seq_len, args.seed)
@@ -61,7 +52,7 @@ class MixedIn:
             self.identity += rows.identity
             for warning in rows.packed.warnings():
                 say(f"warning: {warning}")
-            say(f"mixes in {rows.tokens_per_epoch:,} tokens of {what}, weight {self.weight:g}")
+            say(f"mixes in {rows.tokens_per_epoch:,} tokens of {called}, weight {self.weight:g}")
 
     def loss(self, step, model, key: tuple, count: int) -> torch.Tensor | float:
         """`weight` times the mean loss of the tokens of a row, in nats, times `count`, since an update divides by the
@@ -78,3 +69,19 @@ class MixedIn:
         loss = next_token_loss(features, model.lm_head.weight, batch.targets)
         step.measure(batch.trained, **{"loss/ptx": loss})
         return self.weight * count / batch.trained * loss
+
+
+def _cache_of(path: Path, kind: Kind, args, tokenizer, say) -> Cache:
+    """The tokens of a file, none of which is held out; says what is odd about it."""
+    cache = build_or_open(
+        path,
+        tokenizer,
+        kind.cache,
+        val_ratio=0.0,
+        on_bad_line=args.on_bad_line,
+        cache_dir=f"{args.out_dir}/cache",
+        progress=distributed.is_main() or None,
+    )
+    for warning in warnings_about(cache, tokenizer):
+        say(f"warning: {warning}")
+    return cache

@@ -22,12 +22,10 @@ def is_on_policy(seed: int, step: int, share: float) -> bool:
     return random.Random(f"on policy {seed} {step}").random() < share
 
 
-def own_answers(
-    model, batches: Iterable[Batch], renderer, machine, *, seed: int, step: int, rows: int, max_new_tokens: int
-) -> Iterator[Batch]:
+def own_answers(model, batches: Iterable[Batch], renderer, machine, args, *, step: int, rows: int) -> Iterator[Batch]:
     """The micro-batches of a step, each conversation with a last answer that the network samples at temperature 1.
 
-    Only the sampled tokens are trained. They include the end of the turn, unless `max_new_tokens` or the row ends
+    Only the sampled tokens are trained. They include the end of the turn, unless --max_new_tokens or the row ends
     before it. A prompt that fills all positions of the network is left out. The seed and the index `step` determine the
     random numbers. rows: the most rows in a micro-batch; answers may be longer than those of the data, and so need
     more rows than these.
@@ -39,14 +37,14 @@ def own_answers(
             [prompt for prompt in prompts_of(batch) if len(prompt) < positions],
             renderer,
             machine,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=args.max_new_tokens,
             temperature=1.0,
-            generator=generator_of(machine.device, seed, distributed.rank(), step, number),
+            generator=generator_of(machine.device, args.seed, distributed.rank(), step, number),
             max_length=length + 1,  # a row holds inputs, so the last token takes no place
         )
-        for found in answer_batches(answers, range(len(answers)), length, rows, model.config.pad_token_id):
-            if found.actions:
-                yield machine.move(Batch(found.tokens, found.targets, found.positions, found.actions))
+        for sampled in answer_batches(answers, range(len(answers)), length, rows, model.config.pad_token_id):
+            if sampled.actions:
+                yield machine.move(Batch(sampled.tokens, sampled.targets, sampled.positions, sampled.actions))
 
 
 def prompts_of(batch: Batch) -> list[list[int]]:
@@ -62,7 +60,7 @@ def prompts_of(batch: Batch) -> list[list[int]]:
         # Beginnings of runs of trained targets. A run ends before the next conversation, which begins with a header.
         begins = np.flatnonzero(trained & ~np.concatenate([[False], trained[:-1]]))
         for start, end in zip(starts, [*starts[1:], len(tokens)]):
-            here = begins[(begins >= start) & (begins < end)]
-            if here.size:
-                prompts.append(tokens[start : here[-1] + 1].tolist())
+            answers = begins[(begins >= start) & (begins < end)]
+            if answers.size:
+                prompts.append(tokens[start : answers[-1] + 1].tolist())
     return prompts

@@ -27,6 +27,7 @@ from model.disk import exclusive, sweep_temporaries, write_atomically
 from model.errors import SproutError
 from model.fingerprint import fingerprint
 from model.log_probabilities import sequence_sums, token_log_probabilities
+from model.whole import in_mode
 
 VERSION = 4  # raise it with any change of the numbers or of the file, which holds a digest and the numbers
 FLOAT, DIGEST_BYTES = "<f4", 16
@@ -72,7 +73,7 @@ def add_reference(
     Adapters of the network must not be trained yet. Raises `SproutError` if the cache cannot be written.
     """
     path = Path(out_dir) / "cache" / "reference" / f"{_name(model, packed, identity, machine)}.bin"
-    wanted = (packed.records, 2)
+    shape = (packed.records, 2)
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,19 +81,19 @@ def add_reference(
         raise SproutError(f"{path.parent} cannot be made ({error.strerror}): choose another --out_dir") from error
     # One process computes; the others wait for its lock, which, unlike a barrier, has no time limit.
     with exclusive(path.parent / ".lock", lambda: machine.say("waiting for the reference's log-probabilities")):
-        found = _read(path, wanted)
-        if found is None and path.exists():
+        cached = _read(path, shape)
+        if cached is None and path.exists():
             machine.say(f"warning: {path} is damaged; the reference's log-probabilities are computed again")
         # What was not computed is NaN, so that using it by mistake is noticed.
-        found = np.full(wanted, np.nan, FLOAT) if found is None else found.copy()
-        missing = _missing(found, packed, seen)
+        log_p = np.full(shape, np.nan, FLOAT) if cached is None else cached.copy()
+        missing = _missing(log_p, packed, seen)
         if missing:
             machine.say(f"computes the reference's log-probabilities in {len(missing):,} rows")
-            _compute(found, missing, model, packed, machine, batch_size, validation=held_out)
-            content = found.tobytes()
+            _compute(log_p, missing, model, packed, machine, batch_size, validation=held_out)
+            content = log_p.tobytes()
             sweep_temporaries(path.parent)
             write_atomically(path, lambda file: file.write(_digest(content) + content))
-        packed.reference = found
+        packed.reference = log_p
 
 
 def rows_seen(rows: Rows, plan) -> tuple[np.ndarray, np.ndarray]:
@@ -126,8 +127,8 @@ def with_passes(seconds: float | None, model, passes: int) -> float | None:
     """
     if seconds is None:
         return None
-    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    share = learning / sum(p.numel() for p in model.parameters())
+    parameters = list(model.parameters())
+    share = sum(p.numel() for p in parameters if p.requires_grad) / sum(p.numel() for p in parameters)
     return seconds * (1 + passes / (2 + share))
 
 
@@ -137,22 +138,26 @@ def frozen_copy(model):
     return copy.deepcopy(model, shared).eval()
 
 
-def _missing(found: np.ndarray, packed: PackedRecords, seen) -> list[tuple[int, int]]:
+def parameters_copied(model) -> int:
+    """How many parameters `frozen_copy` copies: those that learn."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def _missing(log_p: np.ndarray, packed: PackedRecords, seen) -> list[tuple[int, int]]:
     """The parts and rows, of those in `seen`, that have records without their log-probabilities."""
-    unknown = np.isnan(found).any(axis=1)
+    unknown = np.isnan(log_p).any(axis=1)
     parts = range(len(packed.rows))
     places = zip(*seen) if seen else ((part, row) for part in parts for row in range(packed.rows[part]))
     return [(part, row) for part, row in places if unknown[packed.numbers(part, row)].any()]
 
 
-def _compute(found: np.ndarray, places: list, model, packed, machine, batch_size: int, validation: bool) -> None:
-    """Writes the log-probabilities of the records in these rows into `found`, float32 [records, 2]: those of both
+def _compute(log_p: np.ndarray, places: list, model, packed, machine, batch_size: int, validation: bool) -> None:
+    """Writes the log-probabilities of the records in these rows into `log_p`, float32 [records, 2]: those of both
     answers of a pair, or of a single answer to its own prompt and to another one.
     """
-    was_training = model.training
-    model.train(not validation)
     with (
         bar_over(len(places), "log-probabilities of the reference", " rows") as bar,
+        in_mode(model, training=not validation),
         torch.set_grad_enabled(not validation),
         machine.inference() if validation else machine.autocast(),
     ):
@@ -166,19 +171,18 @@ def _compute(found: np.ndarray, places: list, model, packed, machine, batch_size
             if batch.mixed is not None:
                 with torch.no_grad(), machine.inference():  # as it is computed in training
                     sums = torch.cat([sums, answer_log_probabilities(model, batch.mixed)[0]])
-            found[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
+            log_p[batch.numbers] = sums.view(2, -1).T.float().cpu().numpy()
             bar.update(len(few))
-    model.train(was_training)
 
 
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """The array, or None if it is missing or damaged."""
     try:
-        found = path.read_bytes()
+        digest_and_content = path.read_bytes()
     except OSError:
         return None
-    content = found[DIGEST_BYTES:]
-    if found[:DIGEST_BYTES] != _digest(content) or len(content) != 4 * math.prod(shape):
+    content = digest_and_content[DIGEST_BYTES:]
+    if digest_and_content[:DIGEST_BYTES] != _digest(content) or len(content) != 4 * math.prod(shape):
         return None
     return np.frombuffer(content, FLOAT).reshape(shape)
 

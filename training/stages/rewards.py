@@ -9,6 +9,7 @@ from dataset.rows.packed import RecordBatch
 from model.errors import UsageError
 from model.files.reward import Spread
 from model.reward import RewardModel, rewards
+from model.whole import in_mode
 from training.engine.distributed import gathered
 from training.losses.reward import bt, hinge, mse
 from training.stages.checks import ValidationResult
@@ -30,12 +31,15 @@ def loss_for(args, kind: str) -> tuple[str, Callable[[Tensor, Tensor], Tensor]]:
         raise UsageError(f"--loss_type {name} is not for {what}, which the data are: give {other}, or drop the flag")
     if name == "mse" and args.center != CENTER:
         raise UsageError("--center means nothing to scored answers, which the data are: it is for pairs, so drop it")
-    losses = {
-        "bt": lambda found, margins: bt(*found, margins, args.center),
-        "hinge": lambda found, margins: hinge(*found, margins, args.hinge_margin),
-        "mse": lambda found, scores: mse(*found, scores),
-    }
-    return name, losses[name]
+
+    def objective(judged: Tensor, labels: Tensor) -> Tensor:
+        if name == "bt":
+            return bt(*judged, labels, args.center)
+        if name == "hinge":
+            return hinge(*judged, labels, args.hinge_margin)
+        return mse(*judged, labels)
+
+    return name, objective
 
 
 def judge(model: RewardModel, batch: RecordBatch) -> Tensor:
@@ -59,18 +63,14 @@ def measured_spread(model: RewardModel, rows, machine, batch_size: int) -> Sprea
 
     It never polls for a signal: a run that has received one is saved, too.
     """
-    found, count, was_training = [], 0, model.training
-    model.eval()
-    with torch.no_grad(), machine.inference():
+    values = torch.zeros(0, dtype=torch.float64)
+    with in_mode(model, training=False), torch.no_grad(), machine.inference():
         for start in range(0, rows.rows_per_epoch, batch_size):
             batch = rows.batch(0, range(start, min(start + batch_size, rows.rows_per_epoch)))
-            found.append(judge(model, machine.move(batch)).flatten().double().cpu())
-            count += len(found[-1])
-            if count >= ANSWERS_MEASURED:
+            values = torch.cat([values, judge(model, machine.move(batch)).flatten().double().cpu()])
+            if len(values) >= ANSWERS_MEASURED:
                 break
-    model.train(was_training)
-    values = torch.cat(found)
-    return Spread(values.mean().item(), values.std(unbiased=False).item(), count)
+    return Spread(values.mean().item(), values.std(unbiased=False).item(), len(values))
 
 
 def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objective) -> ValidationResult:
@@ -94,7 +94,7 @@ def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objecti
     if "val_accuracy" in found:
         preferred = share_of(found["val_accuracy"], count, "pairs")
         words += f", chosen answer preferred in {preferred}, by {found['val_margin']:.3f}"
-    scores = [each for found_there in gathered(scores) for each in found_there]
+    scores = [batch for of_process in gathered(scores) for batch in of_process]
     if scores:
         error, variance = found.pop("val_error"), torch.cat(scores).var(unbiased=False).item()
         if variance:

@@ -9,6 +9,7 @@ import numpy as np
 from dataset.rows.rows import Kind, ValidationRows
 from model.errors import UsageError
 from training.engine.plan import MICRO_BATCH_TOKENS, VALIDATION, Plan, plan_for
+from training.stages.reference import parameters_copied
 
 MOST_HELD_OUT = 256  # prompts that are answered in a validation
 PROMPTS_PER_STEP = 32  # unless --prompts_per_step, or both --batch_size and --accumulation_steps say otherwise
@@ -49,7 +50,7 @@ def plan_of_rollouts(
     given.fit = None  # --fit would choose these two
     has_critic = parameters_beside > 0
     if has_reference:
-        parameters_beside += sum(p.numel() for p in model.parameters() if p.requires_grad)
+        parameters_beside += parameters_copied(model)
     groups = _Groups(rows.rows_per_epoch, group_size * rows.row_length, rows.kind, rows.passes, rows.caches)
     how = {"base_rates": base_rates, "parameters_beside": parameters_beside}
     plan = plan_for(given, machine, model, groups, origin, **how)

@@ -8,6 +8,7 @@ Ids are never decoded and encoded again. Only the log-probabilities that the tra
 sampler's own probabilities, which other kernels compute, do not.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from inference.tools.turns import converse
 from model.errors import SproutError, UsageError
 from model.generation import new_generator
 from model.sampling import Sampling
+from model.whole import in_mode
 from training.engine import distributed
 from training.stages.answer_rows import Answer, AnswerBatch, action_log_probabilities, answer_batches
 from training.stages.sampling_memory import MOST, answers_at_once
@@ -93,17 +95,22 @@ class Rollouts:
                 f" {positions - 1}"
             )
         self.max_length = min(wanted, positions)
+        self.at_once = self._answers_at_once(run)
+
+    def _answers_at_once(self, run) -> int:
+        """How many answers are sampled at a time. That changes what is drawn, so a resumed run keeps to it, unless
+        fewer fit by now."""
         fit = self.args.fit
-        answers = self.plan.batch_size * self.plan.accumulation_steps * group
         # With tools, the later turns of an answer are read like a prompt.
-        longest = self.max_length if toolbox else max(1, self.max_length - self.args.max_new_tokens)
-        fitting = answers_at_once(self.plan.footprint, fit, self.max_length, longest, group)
-        # How many are sampled at a time changes what is drawn: a resumed run keeps to it, unless fewer fit by now.
+        longest = self.max_length if self.toolbox else max(1, self.max_length - self.args.max_new_tokens)
+        fitting = answers_at_once(self.plan.footprint, fit, self.max_length, longest, self.group)
         fitting = min(distributed.gathered(min(fitting, run.state.remembered.get(AT_ONCE, MOST))))
-        self.at_once = run.state.remembered[AT_ONCE] = fitting
-        if self.at_once < min(MOST, answers):
+        run.state.remembered[AT_ONCE] = fitting
+        answers = self.plan.batch_size * self.plan.accumulation_steps * self.group
+        if fitting < min(MOST, answers):
             allows = f"--fit {fit:g}" if fit else "the GPU's memory"
-            run.say(f"sampling  {self.at_once} of the {answers} answers of a step at a time, as {allows} allows")
+            run.say(f"sampling  {fitting} of the {answers} answers of a step at a time, as {allows} allows")
+        return fitting
 
     def prompts_of(self, step, rows, epoch: int) -> list[StoredPrompt]:
         """This process's prompts of the step, in the order of `epoch`."""
@@ -159,17 +166,15 @@ class Rollouts:
     def scored(self, network, score: Callable[[AnswerBatch], Tensor], answers: list[Answer], kept: dict) -> Tensor:
         """score(batch) [S, A] of all answers, float32 [answers, most actions] on the CPU, computed by the kernels of
         training, but without a gradient. network: the one that `score` uses."""
-        found, was_training = [], network.training
-        network.train()
-        for part in self.parts(kept):
-            for batch in self.rows_of(answers, part):
+        scores = []
+        with in_mode(network, training=True):
+            for batch in itertools.chain.from_iterable(self.rows_of(answers, part) for part in self.parts(kept)):
                 self.machine.poll()
                 with self.machine.autocast():  # with gradients: attention without them has other kernels
                     values = score(self.machine.move(batch)).detach().float().cpu()
-                found.append((batch.numbers, values))
-        network.train(was_training)
-        every = torch.zeros(len(answers), max((values.shape[1] for _, values in found), default=1))
-        for numbers, values in found:
+                scores.append((batch.numbers, values))
+        every = torch.zeros(len(answers), max((values.shape[1] for _, values in scores), default=1))
+        for numbers, values in scores:
             every[numbers, : values.shape[1]] = values
         return every
 
@@ -183,17 +188,18 @@ class Rollouts:
         [S] or [S, A]; None where none were kept."""
         answers, part = from_kept(kept), self.parts(kept)[update % self.args.mini_batches]
         for batch in step.batches(self.rows_of(answers, part)):
-            numbers = batch.numbers.cpu()
-            found = []
-            for name in names:
-                values = kept[name]
-                if values is not None:
-                    if getattr(step, "lends", False):  # with --shard, of another process, and without effect
-                        values = values.new_zeros((int(numbers.max()) + 1, *batch.mask.shape[1 : values.dim()]))
-                    values = values[numbers] if values.dim() == 1 else values[numbers, : batch.mask.shape[1]]
-                    values = values.to(self.machine.device)
-                found.append(values)
-            yield batch, *found
+            lent = getattr(step, "lends", False)  # with --shard: rows of another process, without effect
+            yield batch, *(self._values_of(batch, kept[name], lent) for name in names)
+
+    def _values_of(self, batch: AnswerBatch, values: Tensor | None, lent: bool) -> Tensor | None:
+        """What was kept of the answers of a batch, out of the `values` of all; of lent rows, zeros."""
+        if values is None:
+            return None
+        numbers, actions = batch.numbers.cpu(), batch.mask.shape[1]
+        if lent:
+            values = values.new_zeros((int(numbers.max()) + 1, *batch.mask.shape[1 : values.dim()]))
+        values = values[numbers] if values.dim() == 1 else values[numbers, :actions]
+        return values.to(self.machine.device)
 
 
 def to_keep(prompts: Sequence[StoredPrompt], answers: Sequence[Answer], tokenizer) -> dict:

@@ -40,10 +40,11 @@ def refuse_unused(parser: StageParser, args, loss_type: str) -> None:
     """Raises `UsageError` for a given flag that the loss does not use, instead of ignoring it silently."""
     for name, losses in LOSSES_OF.items():
         if hasattr(args, name) and loss_type not in losses and getattr(args, name) != parser.get_default(name):
-            others = " and ".join(filter(None, (", ".join(losses[:-1]), losses[-1])))
+            *others, last = losses
+            users = f"{', '.join(others)} and {last}" if others else last
             flag = f"--no_{name}" if getattr(args, name) is False else f"--{name}"
             raise UsageError(
-                f"{flag} means nothing to --loss_type {loss_type}: it is for {others}, so drop it or choose such a loss"
+                f"{flag} means nothing to --loss_type {loss_type}: it is for {users}, so drop it or choose such a loss"
             )
 
 

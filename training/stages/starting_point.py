@@ -40,9 +40,9 @@ def starting_point(args, chats: bool = False) -> tuple[Transformer, Tokenizer, O
         model = Transformer(config)
         origin = Origin("a new network")
     else:
-        from training.stages.given_weight import opened  # a new network does not load it
+        from training.stages.given_weight import open_given_weight  # a new network does not load it
 
-        model, loaded, description = opened(args, source)
+        model, loaded, description = open_given_weight(args, source)
         tokenizer = loaded.tokenizer
         origin = Origin(description, loaded.stage, loaded.source, loaded.imported)
     if args.max_seq_len > model.config.max_position_embeddings:

@@ -3,6 +3,7 @@
 `training/stages/preferences.py` has the same functions for pairs; `train_dpo.py` calls those of one of the two.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -75,9 +76,9 @@ def note(step, batch: AnswerBatch, answers: Answers, entropy: Tensor, beta: floa
     """Notes what is logged of a micro-batch. A reward is beta times the log-ratio to the reference."""
     rewards = beta * answers.ratio.detach()
     logps = answers.policy.detach()
-    for name, here in (("chosen", answers.good), ("rejected", ~answers.good)):
-        sums = {f"rewards/{name}": (rewards * here).sum(), f"logps/{name}": (logps * here).sum()}
-        step.measure(here.sum(), **sums)
+    for name, which in (("chosen", answers.good), ("rejected", ~answers.good)):
+        sums = {f"rewards/{name}": (rewards * which).sum(), f"logps/{name}": (logps * which).sum()}
+        step.measure(which.sum(), **sums)
     step.measure(batch.records, kl=answers.point * batch.records)
     step.measure(batch.trained, entropy=entropy)
 
@@ -105,16 +106,16 @@ def validate(model, rows, machine, batch_size: int, objective: Callable, beta: f
         mixed = mixed_ratios(model, batch, machine, reference)
         return [each.cpu() for each in (answers.policy, answers.reference, answers.good, mixed)]
 
-    by_process = gathered(over_held_out(model, rows, batch_size, machine, score))
-    policy, known, good, mixed = zip(*(found for of_process in by_process for found in of_process))
+    of_processes = gathered(over_held_out(model, rows, batch_size, machine, score))
+    policy, known, good, mixed = zip(*itertools.chain.from_iterable(of_processes), strict=True)  # each of all batches
     point = reference_point(*torch.stack(mixed).sum(0))
     good = torch.cat(good)
     answers = Answers(torch.cat(policy), torch.cat(known), good, point)
     rewards = beta * answers.ratio
     measures = {"val_loss": objective(answers).mean().item(), "val_kl": point.item()}
-    for name, here in (("chosen", good), ("rejected", ~good)):
-        if here.any():
-            measures[f"val_rewards/{name}"] = rewards[here].mean().item()
+    for name, which in (("chosen", good), ("rejected", ~good)):
+        if which.any():
+            measures[f"val_rewards/{name}"] = rewards[which].mean().item()
     words = f"validation loss {measures['val_loss']:.4f}"
     if good.any() and not good.all():
         measures["val_rewards/margins"] = measures["val_rewards/chosen"] - measures["val_rewards/rejected"]
@@ -124,16 +125,17 @@ def validate(model, rows, machine, batch_size: int, objective: Callable, beta: f
 
 def choose_weights(args, rows, say) -> None:
     """Sets --desirable_weight and --undesirable_weight where neither is given, and says what they weigh."""
-    good, bad = (float(rows.passes @ rows.packed.count(good=kind)) for kind in (True, False))
+    good = float(rows.passes @ rows.packed.count(good=True))
+    bad = float(rows.passes @ rows.packed.count(good=False))
     given = args.desirable_weight, args.undesirable_weight
     proposed = balanced_weights(good, bad)
     if given == (None, None):
         chosen = proposed
         why = "balanced" if proposed == (1, 1) else "so that both kinds weigh alike"
     else:
-        chosen = [1.0 if each is None else each for each in given]
+        chosen = [1.0 if weight is None else weight for weight in given]
         why = "as asked"
-    args.desirable_weight, args.undesirable_weight = (float(f"{each:.4g}") for each in chosen)
+    args.desirable_weight, args.undesirable_weight = (float(f"{weight:.4g}") for weight in chosen)
     say(
         f"answers   {good:,.0f} good, {bad:,.0f} bad in an epoch; weights {args.desirable_weight:g} and"
         f" {args.undesirable_weight:g} ({why})"

@@ -24,7 +24,7 @@ def test_documents_are_stored_as_bos_ids_eos(tmp_path, build, tokenizer):
     cache = build(write_jsonl(tmp_path / "a.jsonl", documents), val_ratio=0)
     assert documents_of(cache.train, tokenizer) == [tokenizer.encode(text) for text in documents]
     assert cache.validation.size.documents == cache.validation.size.tokens == 0
-    assert cache.documents == 120 and cache.format == "text" and cache.bad_lines_path is None
+    assert cache.documents == 120 and cache.format == "text" and not (cache.folder / "bad_lines.jsonl").exists()
     assert cache.bytes == sum(len(text.encode()) for text in documents)
     assert cache.tokens == cache.train.map().size == cache.train.size.text_tokens + 2 * 120
     assert cache.bytes_per_token == pytest.approx(cache.bytes / sum(map(len, map(tokenizer.encode, documents))))
@@ -146,7 +146,7 @@ def test_skip_counts_and_lists_what_it_left_out(tmp_path, build, tokenizer):
             'the key "text" is missing': 1,
         }
         assert 'left out 6 bad lines (2 "text" is not a string;' in cache.summary()
-        listed = [json.loads(line) for line in cache.bad_lines_path.read_text().splitlines()]
+        listed = [json.loads(line) for line in (cache.folder / "bad_lines.jsonl").read_text().splitlines()]
         assert [entry["line"] for entry in listed] == [2, 3, 4, 5, 6, 7]
         assert {entry["file"] for entry in listed} == {str(path)}
         assert (listed[0]["reason"], listed[0]["detail"]) == ('"text" is not a string', "found int")

@@ -64,18 +64,18 @@ def test_a_text_to_be_continued_begins_as_in_training_and_ends_as_the_tokenizer_
     [(40, "val_bits_per_byte", " bits per byte"), (0, "val_token_accuracy", ", token accuracy ")],
 )
 def test_a_validation_says_what_it_found(monkeypatch, total_bytes, measure, words):
-    found = Evaluation(nats=8.0, targets=4, bytes=total_bytes, correct=3)
+    found = Evaluation(nats=8.0, targets=4, correct=3)
     monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: found)
     machine = SimpleNamespace(device=None, inference=None, poll=None)
     rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=total_bytes, bytes_of=lambda targets: 40)
     result = checks.validate(None, rows, machine, 2)
-    value = found.bits_per_byte if total_bytes else 0.75
+    value = found.bits_per_byte(40) if total_bytes else 0.75
     assert result.measures == {"val_loss": 2.0, measure: value}
     assert result.words.startswith("validation loss 2.0000, perplexity 7.39, ") and words in result.words
 
 
 def test_a_perplexity_beyond_all_bounds_stays_short(monkeypatch):
-    monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: Evaluation(2400.0, 4, 40, 3))
+    monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: Evaluation(2400.0, 4, 3))
     rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=0)
     result = checks.validate(None, rows, SimpleNamespace(device=None, inference=None, poll=None), 2)
     assert result.words.startswith("validation loss 600.0000, perplexity 3.77e+260, token accuracy")
