@@ -312,9 +312,14 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         with pytest.raises(SproutError, match=words):
             open_lora(folder)
     (folder / CONFIG).write_text(json.dumps(settings))
-    save_file(weights | {"base_model.model.lm_head.weight": torch.ones(2)}, folder / WEIGHTS)
-    with pytest.raises(SproutError, match="lm_head.weight, which is not an adapter"):
-        open_lora(folder)
+    for name, words in (
+        ("base_model.model.lm_head.weight", "lm_head.weight, which is not an adapter"),
+        ("model.layers.0.self_attn.q_proj.lora_A.weight", "holds model.layers.0.*, which is not an adapter"),
+        ("base_model.model.lm_head.lora_A.weight", "adapts lm_head: Sprout has adapters on q_proj"),
+    ):
+        save_file(weights | {name: torch.ones(2)}, folder / WEIGHTS)
+        with pytest.raises(SproutError, match=words):
+            open_lora(folder)
     first = next(name for name in weights if ".layers.1." in name)
     save_file({name: tensor for name, tensor in weights.items() if name != first}, folder / WEIGHTS)
     with pytest.raises(SproutError, match="is missing"):

@@ -204,6 +204,7 @@ def test_a_tokenizer_that_extends_the_old_one_gets_new_rows(tmp_path, small_toke
     make_tokenizer(("he", "ll")).save(tmp_path / "tokenizer")
     loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
     assert loaded.model.config.vocab_size == loaded.tokenizer.vocab_size == 274
+    assert loaded.new_tokens == 2 and loaded.writable == 272
     h, e = small_tokenizer.encode("he")
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         old, new = network.state_dict()[name], loaded.model.state_dict()[name]
