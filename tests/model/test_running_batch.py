@@ -15,7 +15,7 @@ CONFIG = TransformerConfig(
     vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, max_position_embeddings=700, qk_norm=True, tie_word_embeddings=False,
 )  # fmt: skip
-PROMPTS = [[5], [1, 2, 3, 4, 5, 6, 7], [9, 8], [80, 3, 3, 11], [5], [17] * 12]
+PROMPTS = [[5], [1, 2, 3, 4, 5, 6, 7], [9, 8], [80, 3, 3, 11], [5], [17] * 20]
 WAYS = [
     {"sampling": GREEDY},
     {"sampling": Sampling(0.8, top_p=0.9), "presence": 0.5, "frequency": 0.3},
@@ -65,7 +65,8 @@ def alone(model, number: int, count: int) -> list:
 
 
 def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
-    lengths = [25, 30, 40, 12, 3, 30]  # two that are sampled in one way are written at the same time
+    # Two that are sampled in one way are written at the same time, and a long text takes the slot of a short one.
+    lengths = [25, 30, 40, 12, 3, 30]
     batch, waiting, rows, written = RunningBatch(model), list(range(6)), {}, {number: [] for number in range(6)}
     for turn in range(100):
         if waiting and turn % 4 == 0:  # they come one by one, and a prompt is read while the others are written
