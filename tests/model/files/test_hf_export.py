@@ -38,7 +38,7 @@ FAMILIES = {
     "llama": SMALL,
     "llama, untied": SMALL.replace(tie_word_embeddings=False, vocab_size=300),
     "qwen2": SMALL.replace(attention_bias=True),
-    "qwen3, yarn": SMALL.replace(qk_norm=True, head_dim=16, rope_scaling=YARN),
+    "qwen3, yarn": SMALL.replace(qk_norm=True, num_attention_heads=6, head_dim=16, rope_scaling=YARN),
 }
 
 
