@@ -11,13 +11,11 @@ import torch
 
 from dataset.records.preferences import from_pair
 from dataset.rendering import ChatRenderer
-from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.text.tokenizer import Tokenizer
 from scripts import diagnose
 from tests.faults.processes import Running, no_curves, together
 from tests.stages.workshop import Workshop, another_reference, assert_same_run, signal_at
-from tests.support import random_network
 from training.engine.speed import _has_compiler as has_compiler
 from training.engine.step import Step
 from training.losses.preference import LOSSES, WITHOUT_REFERENCE, Completions, Settings, at_the_start
@@ -178,13 +176,9 @@ def test_the_weight_of_fine_tuning_adds_the_chosen_answers_loss(workshop):
 @pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("precompute", ["--precompute_ref", "--no_precompute_ref"])
 def test_compiled_in_half_precision_it_begins_at_ln_2_too(workshop, precompute):
-    """Where the reference went through other kernels, its log-probabilities would be others. One layer takes half as
-    long to compile as two."""
-    start = load_model(workshop.folder / "start.pth")
-    network = random_network(start.model.config.replace(num_hidden_layers=1))
-    save_weights(workshop.folder / "one_layer.pth", network, start.tokenizer, stage="pretrain")
+    """Where the reference went through other kernels, its log-probabilities would be others."""
     words = ("--compile=on", "--dtype=bfloat16", "--max_steps=1", "--val_ratio=0", precompute)
-    result = workshop.train(f"compiled{precompute}", *words, begins=("--from_weight={folder}/one_layer.pth",))
+    result = workshop.train(f"compiled{precompute}", *words)
     assert "compile as asked" in result.said and result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
 
 
