@@ -165,11 +165,11 @@ def test_what_cannot_be_adapted_is_refused(model):
 
 
 def test_a_file_gives_back_the_same_adapters_and_holds_no_more(model, tmp_path):
-    adapted(model, targets=("q_proj", "up_proj"))
+    adapted(model, targets=("q_proj", "up_proj"), dropout=0.1)
     path = tmp_path / "medic_32.pth"
-    save_lora(path, model, stage="lora", facts={"step": 3})
+    save_lora(path, model, stage="reason", facts={"arguments": {"tokenizer_path": "my"}})
     opened = open_lora(path)
-    assert opened.lora == adapters_of(model) and opened.stage == "lora"
+    assert (opened.lora, opened.stage, opened.tokenizer_path) == (adapters_of(model), "reason", "my")
     assert all(is_adapter(name) for name in opened.weights) and len(opened.weights) == 8
     other = random_network(model.config).eval()
     opened.attach(other)
