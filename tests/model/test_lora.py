@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 
 import pytest
@@ -165,7 +166,7 @@ def test_what_cannot_be_adapted_is_refused(model):
 
 
 def test_a_file_gives_back_the_same_adapters_and_holds_no_more(model, tmp_path):
-    adapted(model, targets=("q_proj", "up_proj"), dropout=0.1)
+    adapted(model, targets=("q_proj", "up_proj"), dropout=0.1, base_path="here")
     path = tmp_path / "medic_32.pth"
     save_lora(path, model, stage="reason", facts={"arguments": {"tokenizer_path": "my"}})
     opened = open_lora(path)
@@ -207,7 +208,8 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     assert not plain.model.layers[0].self_attn.q_proj.lora_B.weight.any()
 
     contents = torch.load(path, weights_only=True)
-    for change in ({"rank": "4"}, {"targets": [1]}, {"base": {}}, {"alpha": float("nan")}, {"adapters": None}):
+    wrong = [{"rank": "4"}, {"targets": [1]}, {"base": {}}, {"adapters": None}, {"dropout": 1.0}]
+    for change in (*wrong, *({"alpha": alpha} for alpha in (0, math.inf, math.nan))):
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):
             open_lora(tmp_path / "odd.pth")
