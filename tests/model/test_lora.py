@@ -334,6 +334,18 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         write_peft_folder(folder, model)
 
 
+def test_absent_settings_are_those_of_peft(tmp_path, peft):
+    folder, usual = tmp_path / "peft", peft.LoraConfig()
+    write_peft_folder(folder, adapted(random_network(SMALL), targets=("q_proj",), dropout=0.1))
+    settings = json.loads((folder / CONFIG).read_text())
+    assert settings["target_modules"] == ["q_proj"]
+    for name in ("r", "lora_alpha", "lora_dropout"):
+        del settings[name]
+    (folder / CONFIG).write_text(json.dumps(settings))
+    opened = open_lora(folder).lora
+    assert (opened.rank, opened.alpha, opened.dropout) == (usual.r, usual.lora_alpha, usual.lora_dropout)
+
+
 def test_an_export_replaces_an_earlier_one_whole_and_no_adapters_of_others(tmp_path, small_tokenizer, monkeypatch):
     model, folder = adapted(random_network(SMALL)), tmp_path / "peft"
     write_peft_folder(folder, model, tokenizer=small_tokenizer)
