@@ -287,6 +287,7 @@ def test_we_open_what_peft_trained(model, tmp_path, small_tokenizer, peft, setti
     opened = open_lora(tmp_path / "peft")
     opened.attach(model.eval())
     assert opened.lora.base_path == str(tmp_path / "hf")
+    assert opened.lora.dropout == settings.get("lora_dropout", 0)
     assert set(opened.lora.targets) == {name.split(".")[-3] for name in opened.weights}
     with torch.no_grad():
         expected = theirs(TOKENS[1:]).logits[0]

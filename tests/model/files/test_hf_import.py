@@ -232,6 +232,12 @@ def test_weights_of_another_shape_are_refused(folder):
         load_model(folder)
 
 
+def test_adapters_beside_a_network_are_not_overlooked(folder):
+    (folder / "adapter_config.json").write_text("{}")  # transformers would put them on
+    with pytest.raises(SproutError, match="beside the network: move them into a folder of their own"):
+        load_model(folder)
+
+
 def test_flags_change_how_far_the_positions_reach_and_contradict_all_else(folder):
     assert load_model(folder, overrides={"max_position_embeddings": 99}).model.config.max_position_embeddings == 99
     with pytest.raises(UsageError, match="--hidden_size 64 contradicts"):
