@@ -89,10 +89,7 @@ def _yarn(periods: Tensor, head_dim: int, theta: float, scaling: dict, max_posit
     ramp = (torch.arange(head_dim // 2, dtype=torch.float32, device="cpu") - low) / ((high - low) or 0.001)
     kept = 1 - ramp.clamp(0, 1)  # 1: the pair keeps its speed; 0: it is slowed by the whole factor
     frequencies = 1.0 / (factor * periods) * (1 - kept) + 1.0 / periods * kept
-    attention_factor = scaling.get("attention_factor")
-    if attention_factor is None:
-        attention_factor = sharpening(factor)
-    return frequencies, float(attention_factor)
+    return frequencies, float(scaling.get("attention_factor") or sharpening(factor))
 
 
 def extended(model, factor: float, trained_on: int, source: str):
@@ -125,6 +122,6 @@ def in_words(config) -> str:
     return f"extended by YaRN from {before:,} to {reach:,} positions"
 
 
-def sharpening(factor: float, scale: float = 1.0) -> float:
+def sharpening(factor: float) -> float:
     """By how much YaRN multiplies cosine and sine, and so the attention by its square."""
-    return 0.1 * scale * math.log(factor) + 1.0 if factor > 1 else 1.0
+    return 0.1 * math.log(factor) + 1.0 if factor > 1 else 1.0

@@ -154,7 +154,7 @@ def walk(args, here: Path) -> tuple[str, ...]:
     print("\na few conversations", flush=True)
     chat = ("eval_model.py", *CHAT_MODE.split(), *place.where)
     prompts = [word for question in TRY_EN + TRY_ZH for word in ("--prompt", question)]
-    call((*chat, "--temperature", "0", *prompts))
+    call((*chat, "--temperature", "0", "--max_new_tokens", "128", *prompts))  # those of a trial have no end
 
     for number, stage in enumerate(further, len(way) + 1):
         do(stage, f"[{number}/{count}]", done)

@@ -83,5 +83,5 @@ def pack(lengths: np.ndarray, capacity: int) -> Packing:
             placed += taken
             left -= taken
     by_row = np.argsort(row_of, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(row_of, minlength=rows_begun))])
+    starts = np.concatenate([[0], np.cumsum(np.bincount(row_of))])
     return Packing(longest_first[by_row], starts.astype(np.int64))

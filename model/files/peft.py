@@ -149,6 +149,6 @@ def _read_weights(path: Path) -> tuple[dict[str, torch.Tensor], str | None]:
 
 def _own_name(name: str, folder: Path) -> str:
     own = name.removeprefix(PREFIX)
-    if own == name or len(own.split(".")) < 4 or not own.endswith((".lora_A.weight", ".lora_B.weight")):
+    if own == name or not own.endswith((".lora_A.weight", ".lora_B.weight")):
         raise SproutError(f"{folder / WEIGHTS} holds {name}, which is not an adapter of a linear layer")
     return own

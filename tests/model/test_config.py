@@ -42,3 +42,4 @@ def test_stretching_that_cannot_be_computed(changes, words):
     with pytest.raises(UsageError, match=words):
         TransformerConfig(rope_scaling=YARN | changes)
     TransformerConfig(rope_scaling=YARN | {"beta_fast": None, "attention_factor": 1.25})
+    TransformerConfig(rope_scaling={"type": "linear", "factor": 1})  # as older files have it

@@ -161,7 +161,7 @@ def test_the_last_rows_take_the_slots_of_those_that_have_ended(network, fixed, e
     batch.cache.fixed = fixed
     with torch.inference_mode():
         batch.next()
-        lengths, keys = batch.cache.lengths.clone(), batch.cache.keys.clone()
+        lengths, keys, seen = batch.cache.lengths.clone(), batch.cache.keys.clone(), batch.seen.clone()
         assert retire(batch, ended) == len(prompts) - len(ended)
         assert batch.rows == rows and batch.cache.rows == len(rows)
         for slot, row in enumerate(rows):
@@ -170,6 +170,7 @@ def test_the_last_rows_take_the_slots_of_those_that_have_ended(network, fixed, e
             length = int(lengths[row])
             assert batch.order[slot] == row and batch.cache.lengths[slot] == length
             assert torch.equal(batch.cache.keys[:, slot, :, :length], keys[:, row, :, :length])
+            assert torch.equal(batch.seen[slot], seen[row])  # for the repetition penalty
 
 
 # --- a rearranged network ----------------------------------------------------------------------------

@@ -94,6 +94,8 @@ def test_long_prompts_with_and_without_a_common_beginning_are_read_as_each_alone
     model, begin = small_model(), random_prompt(shared, seed=50)
     prompts = [begin + random_prompt(length, seed=length) for length in (24, 20, 31)]
     prompts += [prompts[0][:-3], prompts[1]]
+    if shared == 20:
+        prompts.append(begin)  # which all others begin with
     together = generate_batch(model, prompts, max_new_tokens=8, sampling=Sampling(0, repetition_penalty=1.3))
     for prompt, answer in zip(prompts, together, strict=True):
         assert answer == streamed(model, prompt, max_new_tokens=8, sampling=Sampling(0, repetition_penalty=1.3))

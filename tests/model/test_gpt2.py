@@ -24,7 +24,7 @@ from training.stages.changes import freeze_layers
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 transformers = pytest.importorskip("transformers")
-TOKENS = torch.randint(1, 250, (2, 24), generator=torch.Generator().manual_seed(1))
+TOKENS = torch.randint(1, 250, (2, 32), generator=torch.Generator().manual_seed(1))
 
 
 def write_tokenizer(folder) -> None:
@@ -48,6 +48,7 @@ def peer(request, tmp_path_factory):
         n_head=4,
         n_positions=32,
         n_inner=None if request.param else 80,
+        layer_norm_epsilon=1e-5 if request.param else 1e-3,
         tie_word_embeddings=request.param,
         bos_token_id=258,
         eos_token_id=258,
@@ -59,6 +60,10 @@ def peer(request, tmp_path_factory):
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
     model.save_pretrained(folder)
+    if request.param:  # as in folders that say nothing of what is usual
+        values = json.loads((folder / "config.json").read_text())
+        usual = ("tie_word_embeddings", "layer_norm_epsilon", "n_inner")
+        (folder / "config.json").write_text(json.dumps({key: values[key] for key in values if key not in usual}))
     write_tokenizer(folder)
     return model.double().eval(), folder
 
@@ -123,9 +128,11 @@ def test_the_folder_comes_back_and_a_weight_reopens(peer, network, tmp_path):
     for name, tensor in again.state_dict().items():
         assert torch.equal(tensor, theirs.state_dict()[name].float()), name
     assert again.config.n_positions == 32 and again.config.eos_token_id == tokenizer.eos_id
+    assert again.config.layer_norm_epsilon == theirs.config.layer_norm_epsilon
     text = "the <|endoftext|> then 新芽 12"
     opened = transformers.AutoTokenizer.from_pretrained(tmp_path / "hf")
     assert opened("the then 新芽")["input_ids"] == tokenizer.encode("the then 新芽")
+    assert tokenizer.decode(tokenizer.encode("the then 新芽")) == "the then 新芽"
     assert tokenizer.special_ids == {258} and 258 not in tokenizer.encode(text) and tokenizer.decode([256]) == "th"
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.pad_id) == (258, 258, 258)
 

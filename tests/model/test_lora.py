@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import os
 
 import pytest
@@ -165,11 +166,11 @@ def test_what_cannot_be_adapted_is_refused(model):
 
 
 def test_a_file_gives_back_the_same_adapters_and_holds_no_more(model, tmp_path):
-    adapted(model, targets=("q_proj", "up_proj"))
+    adapted(model, targets=("q_proj", "up_proj"), dropout=0.1, base_path="here")
     path = tmp_path / "medic_32.pth"
-    save_lora(path, model, stage="lora", facts={"step": 3})
+    save_lora(path, model, stage="reason", facts={"arguments": {"tokenizer_path": "my"}})
     opened = open_lora(path)
-    assert opened.lora == adapters_of(model) and opened.stage == "lora"
+    assert (opened.lora, opened.stage, opened.tokenizer_path) == (adapters_of(model), "reason", "my")
     assert all(is_adapter(name) for name in opened.weights) and len(opened.weights) == 8
     other = random_network(model.config).eval()
     opened.attach(other)
@@ -207,7 +208,8 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     assert not plain.model.layers[0].self_attn.q_proj.lora_B.weight.any()
 
     contents = torch.load(path, weights_only=True)
-    for change in ({"rank": "4"}, {"targets": [1]}, {"base": {}}, {"alpha": float("nan")}, {"adapters": None}):
+    wrong = [{"rank": "4"}, {"targets": [1]}, {"base": {}}, {"adapters": None}, {"dropout": 1.0}]
+    for change in (*wrong, *({"alpha": alpha} for alpha in (0, math.inf, math.nan))):
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):
             open_lora(tmp_path / "odd.pth")
@@ -285,6 +287,7 @@ def test_we_open_what_peft_trained(model, tmp_path, small_tokenizer, peft, setti
     opened = open_lora(tmp_path / "peft")
     opened.attach(model.eval())
     assert opened.lora.base_path == str(tmp_path / "hf")
+    assert opened.lora.dropout == settings.get("lora_dropout", 0)
     assert set(opened.lora.targets) == {name.split(".")[-3] for name in opened.weights}
     with torch.no_grad():
         expected = theirs(TOKENS[1:]).logits[0]
@@ -312,9 +315,14 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         with pytest.raises(SproutError, match=words):
             open_lora(folder)
     (folder / CONFIG).write_text(json.dumps(settings))
-    save_file(weights | {"base_model.model.lm_head.weight": torch.ones(2)}, folder / WEIGHTS)
-    with pytest.raises(SproutError, match="lm_head.weight, which is not an adapter"):
-        open_lora(folder)
+    for name, words in (
+        ("base_model.model.lm_head.weight", "lm_head.weight, which is not an adapter"),
+        ("model.layers.0.self_attn.q_proj.lora_A.weight", "holds model.layers.0.*, which is not an adapter"),
+        ("base_model.model.lm_head.lora_A.weight", "adapts lm_head: Sprout has adapters on q_proj"),
+    ):
+        save_file(weights | {name: torch.ones(2)}, folder / WEIGHTS)
+        with pytest.raises(SproutError, match=words):
+            open_lora(folder)
     first = next(name for name in weights if ".layers.1." in name)
     save_file({name: tensor for name, tensor in weights.items() if name != first}, folder / WEIGHTS)
     with pytest.raises(SproutError, match="is missing"):
@@ -325,6 +333,18 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(SproutError, match=r"holds notes.txt, which no export writes"):
         write_peft_folder(folder, model)
+
+
+def test_absent_settings_are_those_of_peft(tmp_path, peft):
+    folder, usual = tmp_path / "peft", peft.LoraConfig()
+    write_peft_folder(folder, adapted(random_network(SMALL), targets=("q_proj",), dropout=0.1))
+    settings = json.loads((folder / CONFIG).read_text())
+    assert settings["target_modules"] == ["q_proj"]
+    for name in ("r", "lora_alpha", "lora_dropout"):
+        del settings[name]
+    (folder / CONFIG).write_text(json.dumps(settings))
+    opened = open_lora(folder).lora
+    assert (opened.rank, opened.alpha, opened.dropout) == (usual.r, usual.lora_alpha, usual.lora_dropout)
 
 
 def test_an_export_replaces_an_earlier_one_whole_and_no_adapters_of_others(tmp_path, small_tokenizer, monkeypatch):

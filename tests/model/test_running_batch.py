@@ -1,5 +1,7 @@
 """A batch that is joined and left: what a text becomes does not depend on which others run beside it."""
 
+import math
+
 import pytest
 import torch
 
@@ -15,11 +17,11 @@ CONFIG = TransformerConfig(
     vocab_size=90, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, max_position_embeddings=700, qk_norm=True, tie_word_embeddings=False,
 )  # fmt: skip
-PROMPTS = [[5], [1, 2, 3, 4, 5, 6, 7], [9, 8], [80, 3, 3, 11], [5], [17] * 12]
+PROMPTS = [[5], [1, 2, 3, 4, 5, 6, 7], [9, 8], [80, 3, 3, 11], [5], [17] * 20]
 WAYS = [
     {"sampling": GREEDY},
     {"sampling": Sampling(0.8, top_p=0.9), "presence": 0.5, "frequency": 0.3},
-    {"sampling": Sampling(1.2, top_k=20)},
+    {"sampling": Sampling(1.2, top_k=20, repetition_penalty=0.8)},
     {"sampling": Sampling(0.0, repetition_penalty=1.5)},
     {"sampling": Sampling(0.8, top_p=0.9)},
     {"sampling": Sampling(1.0, min_p=0.1, repetition_penalty=1.3), "frequency": 1.0},
@@ -40,8 +42,9 @@ def model():
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch):
-    """Prompts are read in parts, and the cache grows."""
+    """Prompts are read in parts, and scored in smaller ones, and the cache grows."""
     monkeypatch.setattr(running_batch, "READ_AT_ONCE", 3)
+    monkeypatch.setattr(running_batch, "MOST_LOGITS", 2 * CONFIG.vocab_size)
     monkeypatch.setattr(running_batch, "LEAST_CAPACITY", 8)
 
 
@@ -65,7 +68,8 @@ def alone(model, number: int, count: int) -> list:
 
 
 def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
-    lengths = [25, 30, 40, 12, 3, 30]  # two that are sampled in one way are written at the same time
+    # Two that are sampled in one way are written at the same time, and a long text takes the slot of a short one.
+    lengths = [25, 30, 40, 12, 3, 30]
     batch, waiting, rows, written = RunningBatch(model), list(range(6)), {}, {number: [] for number in range(6)}
     for turn in range(100):
         if waiting and turn % 4 == 0:  # they come one by one, and a prompt is read while the others are written
@@ -86,7 +90,7 @@ def test_what_a_text_becomes_does_not_depend_on_its_neighbours(model):
         expected = alone(model, number, length)
         assert [token.id for token in written[number]] == [token.id for token in expected]
         for here, there in zip(written[number], expected):
-            assert here.logprob == pytest.approx(there.logprob, abs=1e-4)
+            assert here.logprob == pytest.approx(there.logprob, abs=1e-4) and here.logprob < 0
 
 
 @pytest.mark.parametrize("number", [number for number, way in enumerate(WAYS) if way.keys() == {"sampling"}])
@@ -121,12 +125,22 @@ def test_probabilities_are_those_of_the_network(model, network):
         assert [value for _, value in token.top] == pytest.approx(values.tolist(), abs=1e-5)
 
 
-def test_the_other_penalties_are_openais(network):
+def test_half_precision_is_of_the_products_alone():
+    """What is told of a token adds up to one, and is not rounded to three digits."""
+    model = random_network(CONFIG)
+    rearrange(model, torch.bfloat16)
+    batch, row = RunningBatch(model), Row([4, 70, 8], GREEDY, top=CONFIG.vocab_size)
+    read(batch, row)
+    assert math.fsum(math.exp(logprob) for _, logprob in row.newest.top) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("presence, frequency", [(0.7, 0.4), (3.0, 0.0), (0.0, 0.4)])
+def test_the_other_penalties_are_openais(network, presence, frequency):
     """logits - frequency * count - presence * (count > 0), of what the answer has so far. What is told of a token is
     what the network thought of it without them."""
     model = random_network(CONFIG)
     rearrange(model, torch.float32)
-    batch, row = RunningBatch(model), Row([7, 7], GREEDY, presence=0.7, frequency=0.4, top=1)
+    batch, row = RunningBatch(model), Row([7, 7], GREEDY, presence=presence, frequency=frequency, top=1)
     read(batch, row)
     ids = [7, 7, row.newest.id]
     for _ in range(25):
@@ -134,7 +148,7 @@ def test_the_other_penalties_are_openais(network):
             logits = network(torch.tensor([ids]))[0, -1]
         counts = torch.bincount(torch.tensor(ids[2:]), minlength=CONFIG.vocab_size)
         batch.step()
-        assert row.newest.id == int((logits - 0.4 * counts - 0.7 * (counts > 0)).argmax())
+        assert row.newest.id == int((logits - frequency * counts - presence * (counts > 0)).argmax())
         assert row.newest.logprob == pytest.approx(logits.log_softmax(-1)[row.newest.id].item(), abs=1e-4)
         assert row.newest.top[0][0] == logits.argmax()
         ids.append(row.newest.id)

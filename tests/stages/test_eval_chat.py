@@ -36,6 +36,21 @@ def chat(out, *flags, **environment) -> Session:
     return session
 
 
+@pytest.fixture(scope="module")
+def shared(out):
+    """A chat for several tests, since each start takes two seconds."""
+    with chat(out, "--max_new_tokens", 1900) as session:
+        yield session
+        session.type("\x04")  # Ctrl-D
+        assert session.end() == 0
+
+
+@pytest.fixture
+def session(shared) -> Session:
+    ask(shared, "/clear")
+    return shared
+
+
 def ask(session: Session, question: str) -> str:
     """What is shown between the question and the next."""
     session.type(f"{question}\n")
@@ -132,22 +147,19 @@ def test_a_prompt_longer_than_the_network_is_refused(out):
 
 
 @in_terminal
-def test_a_chat_remembers_until_it_is_cleared(out, tmp_path):
+def test_a_chat_remembers_until_it_is_cleared(session, tmp_path):
     file = tmp_path / "chat 1.jsonl"
-    with chat(out) as session:
-        assert "error: nothing has been said" in ask(session, f"/save {file}")
-        assert "Hello!" in ask(session, "I am Bo.")
-        assert "You are Bo." in ask(session, "Who am I?")
-        assert f"[saved as {file}]" in ask(session, f"/save {file}")
-        saved = file.read_bytes()
-        assert "[a new conversation]" in ask(session, "/clear")
-        assert "No idea." in ask(session, "Who am I?")
-        assert "exists already" in ask(session, f"/save {file}")
-        assert "error: /save needs" in ask(session, "/save")
-        assert "/save FILE" in ask(session, "/help")
-        assert "error: there is no command /hepl" in ask(session, "/hepl me")
-        session.type("/exit\n")
-        assert session.end() == 0
+    assert "error: nothing has been said" in ask(session, f"/save {file}")
+    assert "Hello!" in ask(session, "I am Bo.")
+    assert "You are Bo." in ask(session, "Who am I?")
+    assert f"[saved as {file}]" in ask(session, f"/save {file}")
+    saved = file.read_bytes()
+    assert "[a new conversation]" in ask(session, "/clear")
+    assert "No idea." in ask(session, "Who am I?")
+    assert "exists already" in ask(session, f"/save {file}")
+    assert "error: /save needs" in ask(session, "/save")
+    assert "/save FILE" in ask(session, "/help")
+    assert "error: there is no command /hepl" in ask(session, "/hepl me")
     record = json.loads(saved)
     assert file.read_bytes() == saved and saved.endswith(b"}\n")
     assert record == {"conversations": LEARNED[2][0]}
@@ -155,25 +167,37 @@ def test_a_chat_remembers_until_it_is_cleared(out, tmp_path):
 
 
 @in_terminal
-def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(out, tmp_path):
+def test_ctrl_c_stops_an_answer_and_the_chat_goes_on(session, tmp_path):
     file = tmp_path / "chat.jsonl"
-    with chat(out, "--max_new_tokens", 1900) as session:
-        session.type(f"{GO_ON}\n")
-        session.until("na na na")
-        session.interrupt()
-        assert "tokens/s" not in session.until("[stopped")
-        session.until("> ")
-        session.type("half a li")
-        session.until("half a li")
-        session.interrupt_prompt()
-        session.until("> ")
-        ask(session, f"/save {file}")
-        assert "[a new conversation]" in ask(session, "/clear")
-        assert "Paris." in ask(session, "Capital of France?")
-        session.type("\x04")
-        assert session.end() == 0
+    session.type(f"{GO_ON}\n")
+    session.until("na na na")
+    session.interrupt()
+    assert "tokens/s" not in session.until("[stopped")
+    session.until("> ")
+    session.type("half a li")
+    session.until("half a li")
+    session.interrupt_prompt()
+    session.until("> ")
+    ask(session, f"/save {file}")
+    assert "[a new conversation]" in ask(session, "/clear")
+    assert "Paris." in ask(session, "Capital of France?")
     (_, answer) = json.loads(file.read_bytes())["conversations"]
     assert answer["content"].startswith("na na na") and len(answer["content"]) < 1900
+
+
+@in_terminal
+def test_wide_characters_are_edited_whole_and_broken_ones_refused(session):
+    assert "巴黎。" in ask(session, "法国的首都吗\x7f？")  # the last character is taken back
+    session.type(b"\xff\xfe\n")
+    session.until("error: that line is not UTF-8")
+    session.until("> ")
+    ask(session, "/clear")
+    assert "巴黎。" in ask(session, "法国的首都？")
+
+
+@in_terminal
+def test_thoughts_are_dim_in_a_terminal_that_can(session):
+    assert f"{DIM}hm{PLAIN}\r\nYes." in ask(session, "Think.")
 
 
 @in_terminal
@@ -187,23 +211,5 @@ def test_old_turns_are_forgotten_when_the_context_is_full(out):
         assert "forgotten" not in ask(session, "/clear")
         assert "Hello!" in ask(session, "I am Cy.")
         assert "You are Cy." in ask(session, "Who am I?")
-
-
-@in_terminal
-def test_wide_characters_are_edited_whole_and_broken_ones_refused(out):
-    with chat(out) as session:
-        assert "巴黎。" in ask(session, "法国的首都吗\x7f？")  # the last character is taken back
-        session.type(b"\xff\xfe\n")
-        session.until("error: that line is not UTF-8")
-        session.until("> ")
-        ask(session, "/clear")
-        assert "巴黎。" in ask(session, "法国的首都？")
-
-
-@in_terminal
-def test_thoughts_are_dim_in_a_terminal_that_can(out):
-    with chat(out) as session:
-        shown = ask(session, "Think.")
-        assert f"{DIM}hm{PLAIN}\r\nYes." in shown
-    with chat(out, TERM="dumb") as session:
-        assert "thinking: hm\r\nYes." in ask(session, "Think.")
+        session.type("/exit\n")
+        assert session.end() == 0

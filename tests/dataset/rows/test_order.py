@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.rows.mixing import BLOCK, weighted_order
+from dataset.rows.mixing import BLOCK, places_in_block, weighted_order
 from dataset.rows.order import PLACES_OF_A_BLOCK, derive_key, permuted, shuffled_order
 from tests.support import examples
 
@@ -82,6 +82,9 @@ def test_the_order_is_the_same_on_every_machine_and_in_every_version():
         569,
     ]
     assert int(derive_key(42, 0)[0]) == 6332618229526065668
+    assert shuffled_order(np.arange(4), 1000, 42, 1).tolist() == [263, 523, 860, 502]
+    files, rows = weighted_order(np.array([0, 1, 2, 1500, 4000]), np.array([30, 50]), places_in_block([0.25, 0.75]), 42)
+    assert files.tolist() == [0, 1, 1, 1, 0] and rows.tolist() == [16, 24, 28, 16, 10]
 
 
 @pytest.mark.parametrize("index", [-1, 10])

@@ -94,6 +94,8 @@ def test_every_pair_once_an_epoch_as_made_by_hand(cached_pairs, tokenizer, max_s
     assert found == expected and len(expected) == rows.packed.records_kept
     assert rows.packed.left_out == len(records) - len(expected)
     assert trained == rows.tokens_per_epoch
+    taken = sum(len(inputs) for sides in expected.values() for inputs, _ in sides)
+    assert f" {1 - taken / (rows.rows_per_epoch * 2 * max_seq_len):.1%} of the positions empty" in rows.summary()
     if max_seq_len == 40:
         assert 0 < len(expected) < len(records)
 
@@ -166,19 +168,21 @@ def test_rows_too_short_for_any_answer_are_refused(cached_pairs):
 
 @pytest.mark.parametrize("kind", [PAIRS, JUDGED_PAIRS, ANSWERS])
 def test_a_count_of_what_is_left_out_gives_the_true_reason(tmp_path, build, kind):
-    """One pair too long, one with a marked answer, one with a mark beside its turns, one that stays."""
+    """One pair too long, two with a marked answer, one with a mark beside its turns, one that stays."""
     answer = {"role": "assistant", "content": "good"}
     records = [
         {"prompt": "a?", "chosen": [answer], "rejected": "bad"},
         {"prompt": "b?", "chosen": [answer | {"weight": 0}], "rejected": "bad"},
         {"prompt": "c?", "chosen": [answer], "rejected": "bad", "train": False},
+        {"prompt": "d?", "chosen": [answer], "rejected": [answer | {"content": "bad", "weight": 0}]},
         {"prompt": "long " * 60, "chosen": [answer], "rejected": "bad"},
     ]
     path = tmp_path / "marked.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     rows = Rows(kind, [(build(path, kind=kind), None)], 50, seed=0)
-    one, excluded = (1, 2) if kind is not ANSWERS else (2, 3)  # apart, the bad answer to b? is one to learn from
-    found = rows.packed.kept[0]
+    one, excluded = (1, 3) if kind is not ANSWERS else (2, 4)  # apart, the other answers to b? and d? are to learn from
+    batch, found = rows.batch(0, range(rows.rows_per_epoch)), rows.packed.kept[0]
+    assert batch.trained == rows.tokens_per_epoch and batch.records == (4 if kind is ANSWERS else 1)
     assert (found.too_long, found.excluded, found.left_out) == (one, excluded, one + excluded)
     assert f"{one} " in rows.summary() and f", {excluded} as their own marks exclude them" in rows.summary()
     (warning,) = rows.packed.warnings_about_marks()

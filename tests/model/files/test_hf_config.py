@@ -72,6 +72,17 @@ def test_rotary_settings_are_found_where_transformers_finds_them(small_tokenizer
         assert factor == theirs.attention_scaling
 
 
+@pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2", "qwen3", "qwen3_moe"])
+def test_absent_keys_mean_what_they_mean_to_transformers(small_tokenizer, kind):
+    values = {"vocab_size": 272, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 32}
+    values |= {} if kind == "qwen3_moe" else {"intermediate_size": 48}
+    theirs = transformers.AutoConfig.for_model(kind, **values)
+    ours = config_from_hf(values | {"model_type": kind, "sliding_window": None}, small_tokenizer, "")
+    for name in ("num_key_value_heads", "max_position_embeddings", "rms_norm_eps", "tie_word_embeddings"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.head_dim == (getattr(theirs, "head_dim", None) or 64 // 32)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -36,9 +36,9 @@ SMALL = TransformerConfig(
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
 FAMILIES = {
     "llama": SMALL,
-    "llama, untied": SMALL.replace(tie_word_embeddings=False, vocab_size=300),
+    "llama, untied": SMALL.replace(tie_word_embeddings=False, vocab_size=300, rms_norm_eps=1e-6),
     "qwen2": SMALL.replace(attention_bias=True),
-    "qwen3, yarn": SMALL.replace(qk_norm=True, head_dim=16, rope_scaling=YARN),
+    "qwen3, yarn": SMALL.replace(qk_norm=True, num_attention_heads=6, head_dim=16, rope_scaling=YARN),
 }
 
 
@@ -127,10 +127,15 @@ def test_config_json_serves_readers_of_both_generations(exported):
     assert "auto_map" not in values
 
 
-@pytest.mark.parametrize("positions", [64, 100, 512])
-def test_the_three_numbers_of_yarn_agree_in_the_folder(tmp_path, small_tokenizer, positions, warnings_of_transformers):
+@pytest.mark.parametrize(
+    "positions, scaling",
+    [(64, YARN), (100, YARN), (512, YARN), (64, {"rope_type": "yarn", "factor": 4.0})],  # the last: of all positions
+)
+def test_the_three_numbers_of_yarn_agree_in_the_folder(
+    tmp_path, small_tokenizer, positions, scaling, warnings_of_transformers
+):
     # Qwen2.5's documentation has one add a factor of 4 without changing max_position_embeddings.
-    network = random_network(SMALL.replace(rope_scaling=YARN, max_position_embeddings=positions))
+    network = random_network(SMALL.replace(rope_scaling=scaling, max_position_embeddings=positions))
     export_folder(tmp_path / "hf", network, small_tokenizer)
     values = json.loads((tmp_path / "hf" / "config.json").read_text())
     scaling = values["rope_scaling"]

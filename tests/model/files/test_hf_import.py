@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.config import TransformerConfig
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from model.files.hf_config import config_from_hf
 from model.files.hf_export import export_folder
 from model.files.hf_import import import_folder
@@ -230,6 +230,18 @@ def test_weights_of_another_shape_are_refused(folder):
     edit_config(folder, intermediate_size=48, num_hidden_layers=3)
     with pytest.raises(SproutError, match=r"model\.layers\.2.* is missing.* and 6 more"):
         load_model(folder)
+
+
+def test_adapters_beside_a_network_are_not_overlooked(folder):
+    (folder / "adapter_config.json").write_text("{}")  # transformers would put them on
+    with pytest.raises(SproutError, match="beside the network: move them into a folder of their own"):
+        load_model(folder)
+
+
+def test_flags_change_how_far_the_positions_reach_and_contradict_all_else(folder):
+    assert load_model(folder, overrides={"max_position_embeddings": 99}).model.config.max_position_embeddings == 99
+    with pytest.raises(UsageError, match="--hidden_size 64 contradicts"):
+        load_model(folder, overrides={"hidden_size": 64})
 
 
 def test_tables_that_old_programs_saved_are_left_out(folder):

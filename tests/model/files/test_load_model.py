@@ -156,6 +156,30 @@ def test_flags_that_contradict_a_weight_are_refused_and_others_are_not(tmp_path,
     assert config == SMALL.replace(max_position_embeddings=65536, rope_scaling=scaling)
 
 
+@pytest.mark.parametrize("flag", [{"rope_theta": 1e4}, {"rms_norm_eps": 1e-6}, {"num_attention_heads": 4}])
+def test_what_the_shapes_of_a_weight_do_not_tell_is_not_changed_by_a_flag(tmp_path, small_tokenizer, flag):
+    save_weights(tmp_path / "a.pth", random_network(SMALL), small_tokenizer, stage="pretrain")
+    with pytest.raises(UsageError, match=f"--{next(iter(flag))} .* contradicts"):
+        load_model(tmp_path / "a.pth", overrides=flag)
+
+
+@pytest.mark.parametrize(
+    ("stage", "facts", "is_base", "read"),
+    [
+        ("pretrain", {}, True, 256),  # nothing is said: all positions
+        ("full_sft", {"arguments": {"max_seq_len": 48}}, False, 48),
+        ("distill", {"arguments": {"max_seq_len": 48}, "trained_on": "texts", "imported": True}, True, 256),
+        ("full_sft", {"arguments": {"max_seq_len": 999}}, False, 256),
+        ("full_sft", {"arguments": {"max_seq_len": 0}}, False, 256),
+    ],
+)
+def test_a_weight_tells_what_it_was_trained_on(tmp_path, small_tokenizer, stage, facts, is_base, read):
+    network = random_network(SMALL.replace(max_position_embeddings=256))
+    save_weights(tmp_path / "a.pth", network, small_tokenizer, stage=stage, facts=facts)
+    loaded = load_model(tmp_path / "a.pth")
+    assert (loaded.is_base, loaded.trained_positions, loaded.imported) == (is_base, read, "imported" in facts)
+
+
 def test_files_that_are_not_weights_of_ours_are_refused(tmp_path):
     path = tmp_path / "resume.pth"
     save_checkpoint(path, {"format": "sprout-resume", "step": 3})
@@ -204,6 +228,7 @@ def test_a_tokenizer_that_extends_the_old_one_gets_new_rows(tmp_path, small_toke
     make_tokenizer(("he", "ll")).save(tmp_path / "tokenizer")
     loaded = load_model(tmp_path / "a.pth", tokenizer_path=tmp_path / "tokenizer")
     assert loaded.model.config.vocab_size == loaded.tokenizer.vocab_size == 274
+    assert loaded.new_tokens == 2 and loaded.writable == 272
     h, e = small_tokenizer.encode("he")
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         old, new = network.state_dict()[name], loaded.model.state_dict()[name]

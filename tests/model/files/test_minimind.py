@@ -74,7 +74,9 @@ def early(network: Transformer) -> dict[str, Tensor]:
         sizes = {"w1": (inner, d), "w2": (d, inner), "w3": (inner, d)}
         shapes |= {f"layers.{layer}.feed_forward.{name}": size for name, size in sizes.items()}
     weights = {f"{name}.weight": torch.randn(size, generator=generator).half() * 0.2 for name, size in shapes.items()}
-    return weights | {"output.weight": weights["tok_embeddings.weight"], "pos_cis": torch.zeros(4, dtype=torch.cfloat)}
+    tables = {"pos_cis": torch.zeros(4, dtype=torch.cfloat), "freqs_cis": torch.zeros(4, dtype=torch.cfloat)}
+    tables |= {"rope.freqs": torch.zeros(4), "layers.0.attention.mask": torch.zeros(1, 1, 4, 4)}  # not all in one file
+    return weights | {"output.weight": weights["tok_embeddings.weight"]} | tables
 
 
 @pytest.mark.parametrize("flags", [{}, {"rope_theta": 1e4, "num_attention_heads": 4, "head_dim": 8}])
@@ -119,7 +121,7 @@ def test_a_network_with_q_norm_is_of_the_present_with_its_eps(tmp_path, small_to
 def test_prefixes_of_wrappers_are_understood(tmp_path, small_tokenizer, prefix):
     network = random_network(PRESENT)
     torch.save({prefix + name: tensor for name, tensor in half(network).items()}, tmp_path / "a.pth")
-    small_tokenizer.save(tmp_path)
+    small_tokenizer.save(tmp_path / "tokenizer")
     assert load_model(tmp_path / "a.pth").model.config == PRESENT
     inside = {name.replace(".self_attn", "._orig_mod.self_attn"): tensor for name, tensor in half(network).items()}
     torch.save(inside, tmp_path / "b.pth")  # of layers that were compiled each for itself
@@ -187,11 +189,31 @@ def test_what_is_written_is_what_minimind_loads(tmp_path, small_tokenizer):
         "rms_norm_eps=1e-05"
         in write_bare(tmp_path, random_network(SMALL.replace(qk_norm=True)), small_tokenizer, "c")[1]
     )
-    with pytest.raises(SproutError, match="is there already"):
-        write_bare(tmp_path, network, small_tokenizer, "full_sft")
+    write_bare(tmp_path, network, small_tokenizer, "exact", torch.float32)
+    assert {tensor.dtype for tensor in torch.load(tmp_path / "exact_32.pth").values()} == {torch.float32}
+    others = make_tokenizer(("he",))
+    for tokenizer, name, found in ((small_tokenizer, "full_sft", "full_sft_32.pth"), (others, "d", "tokenizer.json")):
+        with pytest.raises(SproutError, match=f"{found} is there already"):
+            write_bare(tmp_path, network, tokenizer, name)
     for changes in ({"attention_bias": True}, {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}):
         with pytest.raises(SproutError, match="MiniMind's network has no"):
             write_bare(tmp_path, random_network(SMALL.replace(**changes)), small_tokenizer, "d")
+
+
+@pytest.mark.parametrize(
+    "changes, needed",
+    [
+        ({}, []),
+        ({"qk_norm": False, "rms_norm_eps": 1e-5, "num_key_value_heads": 2, "intermediate_size": 192}, []),
+        ({"num_attention_heads": 4}, ["num_attention_heads=4"]),
+        ({"tie_word_embeddings": False}, ["tie_word_embeddings=False"]),
+    ],
+)
+def test_what_minimind_has_by_default_need_not_be_given(tmp_path, changes, needed):
+    sizes = {"vocab_size": 6400, "hidden_size": 64, "intermediate_size": 256, "num_hidden_layers": 1}
+    present = {"qk_norm": True, "rms_norm_eps": 1e-6, "num_key_value_heads": 4}
+    network = random_network(TransformerConfig(**sizes | present | changes))
+    assert write_bare(tmp_path, network, Tokenizer.load(), "a")[1] == needed
 
 
 def test_export_for_minimind(tmp_path, small_tokenizer, capsys):

@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from model.experts import ExpertsConfig
+from model.reward import RewardModel
 from model.transformer import Transformer
 from tests.training.support import SMALL
 from training.engine.optimizers import (
@@ -75,6 +77,22 @@ def test_muon_has_the_matrices_of_the_blocks_and_nothing_else(model):
         else:
             assert all(name == "lm_head.weight" or name.endswith(".bias") for name in names)
             assert group["peak_lr"] == 0.02 * OTHERS_TIMES_MUON
+
+
+@pytest.mark.parametrize(
+    "kind, config, heads",
+    [
+        (RewardModel, SMALL, ["score.weight"]),
+        (Transformer, ExpertsConfig.of(SMALL), [f"model.layers.{i}.mlp.gate.weight" for i in range(2)]),
+    ],
+    ids=["reward model", "experts"],
+)
+def test_a_scalar_head_and_routers_learn_as_a_head_and_experts_as_matrices(kind, config, heads):
+    network = kind(config)
+    muon, adamw = build_optimizers(network, "muon", 0.02, 0.1)
+    assert len(muon.param_groups[0]["params"]) == 7 * SMALL.num_hidden_layers
+    (head,) = (group for group in adamw.param_groups if group["weight_decay"])
+    assert names_of(network, head["params"]) == heads and head["peak_lr"] == 0.02 * OTHERS_TIMES_MUON
 
 
 def test_embeddings_of_wide_networks_take_proportionally_less():
