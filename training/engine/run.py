@@ -168,8 +168,10 @@ class Run:
             self.say(f"an earlier result was moved to {kept}")
         self.metrics = self._open_metrics(output.logs, step)
         flags = {name: value for name, value in vars(self.args).items() if value is not None}
-        said = {"flags": flags, "said": self.progress.before, "code": self.code}
-        write_description(output.logs, self.description, **said, environment=self.machine.described())
+        facts = {"flags": flags, "said": self.progress.before, "code": self.code}
+        facts["environment"] = self.machine.described()
+        self.metrics.describe = lambda: write_description(output.logs, self.description, **facts)
+        self.metrics.describe()
         if self.args.resume:
             from training.engine.resume import mend_output
 
