@@ -17,8 +17,15 @@ from model.errors import counted
 NAME = "run.json"
 OF_THE_PLAN = "epochs tokens_per_step steps warmup_steps schedule learning_rate default_learning_rate".split()
 FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
-FEWEST_TARGETS = 200  # held out: of fewer, a few words decide the validation loss
+FEWEST_TARGETS, FEWEST_RECORDS = 200, 20  # held out: of fewer, a few words or pairs decide the validation loss
+OF_WORDS = ("text", "chat", "distillation")  # kinds of data of which targets count; of others, records, however long
 MANY_PASSES = 20  # over the same text: with more it may be learned by heart
+
+
+def few_held_out(kind: str | None, count: int | None) -> str | None:
+    """`count` targets or records in words, if they are too few to judge a run of that kind by; rewards are none."""
+    fewest, what = (FEWEST_TARGETS, "tokens") if kind in OF_WORDS else (FEWEST_RECORDS, "records")
+    return f"{count} {what}" if count and count < fewest and kind not in (None, "prompt") else None
 
 
 def longer(plan) -> str:
