@@ -32,18 +32,9 @@ def longer(plan) -> str:
     """Which flags give a short run of `plan` enough steps to learn, and to be judged."""
     if plan.max_steps and plan.max_steps < plan.epochs * plan.steps_per_epoch:
         return "give a larger --max_steps"
-    rows = max(1, plan.epochs * plan.rows_per_epoch // (FEWEST_JUDGED * plan.world_size))  # of a process in a step
-    batch = min(rows, plan.batch_size)
-    times = max(1, min(rows // plan.batch_size, plan.accumulation_steps))
-    steps_per_epoch = math.ceil(plan.rows_per_epoch / (batch * times * plan.world_size))
-    epochs = max(plan.epochs, min(MANY_PASSES, math.ceil(FEWEST_JUDGED / steps_per_epoch)))
-    steps = epochs * steps_per_epoch
-    flags = f"--batch_size {batch} --accumulation_steps {times}"
-    if epochs > plan.epochs:
-        flags += f" --epochs {epochs}"
-    if plan.max_steps and plan.max_steps < steps:
-        flags += f" --max_steps {steps}"
-    return f"give more text, or {flags} for {steps} steps"
+    from training.report.going_on import flags_for_steps  # few runs are short for want of data
+
+    return f"give more text, or {flags_for_steps(plan, FEWEST_JUDGED, MANY_PASSES)}"
 
 
 @dataclass(frozen=True)
