@@ -29,8 +29,10 @@ class CommandParser(argparse.ArgumentParser):
             from dataset.unknown_flags import read_again  # needed only now
 
             known = read_again(self, args, type(namespace))
-        if empty := [name for name in ("out_dir", "save_dir") if getattr(known, name, None) == ""]:
-            raise UsageError(f"--{empty[0]} is empty, as an unset variable is: name a folder (. is the one you are in)")
+        if "" in [each for value in vars(known).values() for each in (value if isinstance(value, list) else [value])]:
+            from dataset.empty_flags import refuse_empty  # needed only now
+
+            refuse_empty(self, known)
         return known
 
     def error(self, message):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dataset.command_line import CommandParser, run_main
+from dataset.command_line import CommandParser, parse_sources, run_main
 from dataset.records.controls import warning_about_controls
 from dataset.records.unread import listed
 from dataset.survey import NAMES, Example, Part, Survey, survey
@@ -69,6 +69,9 @@ def _parse_arguments(argv):
     args = parser.parse_args(argv)
     if (args.max_seq_len is not None and args.max_seq_len < 1) or args.examples < 0:
         raise UsageError("--max_seq_len must be at least 1 and --examples at least 0")
+    (source,) = parse_sources([args.file])
+    if source.weight is not None:
+        raise UsageError(f"{args.file}: a preview is of one file, without a weight: give {source.path}")
     return args
 
 

@@ -15,24 +15,25 @@ from torch import Tensor, nn
 from model.attention import attend, rotary_tables, rotate
 from model.errors import UsageError
 from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer, activated
-from model.twin import functions_of, twin_of
+from model.twin import functions_of, no_twin, twin_of
 from model.undrawn import Undrawn
 from model.whole import unwrapped
 
 LEAST_ROWS = 4  # oneDNN multiplies 4 rows in two thirds of the time of one, since one goes another way
 
 
-def rearrange(model: Transformer, dtype: torch.dtype) -> None:
+def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | None = None) -> None:
     """Rearranges a network in place, layer by layer, so that memory never holds two of it.
 
     dtype: of the products; the sum that runs through the layers keeps the type of the embedding.
+    trained: the network that `model` is a copy of, if it is one.
     """
     if isinstance(model.lm_head, Product):
         if model.lm_head.dtype != dtype:
             raise ValueError(f"the network is rearranged already, for products in {model.lm_head.dtype}")
         return
     kind = DecodingLayer if isinstance(model.model.layers[0], DecoderLayer) else DecodingGPT2Layer
-    _refuse_another(model, kind)
+    _refuse_another(trained or model, kind)
     for number, layer in enumerate(model.model.layers):
         model.model.layers[number] = kind(layer, dtype)
     model.lm_head = Product([model.lm_head], dtype)
@@ -45,11 +46,11 @@ def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
         return model
     with torch.device("meta"), Undrawn():
         new = type(model)(model.config, initialize_weights=False)
-    new.rotary_frequencies, new.lora = model.rotary_frequencies, model.lora
+    new.rotary_frequencies, new.rotary_factor, new.lora = model.rotary_frequencies, model.rotary_factor, model.lora
     for name, part in model.model.named_children():
         setattr(new.model, name, part)
     new.model.layers, new.lm_head = nn.ModuleList(model.model.layers), model.lm_head
-    rearrange(new, dtype)
+    rearrange(new, dtype, model)
     return new
 
 
@@ -65,9 +66,10 @@ def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
     All is float32, since scores may be so large that less precise ones choose other tokens.
     """
     twin = twin_of(model)
-    if any(functions_of(one) != functions_of(other) for one, other in zip(model.model.layers, twin.model.layers)):
+    pairs = (model.model, twin.model), (model.lm_head, twin.lm_head)
+    if any(functions_of(one) != functions_of(other) for one, other in pairs):
         raise UsageError(
-            "a part of a layer was exchanged after the network was made, and model/decoding.py would write without it:"
+            "a part of the network was exchanged after it was made, and model/decoding.py would write without it:"
             " change model/transformer.py and model/decoding.py in the same way instead"
         )
     x = 1 + torch.arange(4 * twin.config.hidden_size).sin().view(1, 4, -1)  # with a mean, since some norms take it off
@@ -78,11 +80,8 @@ def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
                 added, added_by_new = (one(x, rotary, None, None) - x for one in (layer, kind(layer, torch.float32)))
         except (AttributeError, TypeError) as error:  # a part is gone, or has another name
             raise UsageError(ANOTHER) from error
-        except RuntimeError as error:  # torch's error of shapes
-            raise UsageError(
-                f"a layer in model/transformer.py or model/decoding.py cannot be made smaller ({error}): take all sizes"
-                " from the config, so that both are compared before writing"
-            ) from error
+        except Exception as error:  # torch's of shapes, and whatever edited code raises
+            raise no_twin(error) from error
         if not (added - added_by_new).norm() <= MOST_APART * added.norm():  # NaN is another
             raise UsageError(ANOTHER)
 

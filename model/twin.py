@@ -8,21 +8,51 @@ import dataclasses
 import torch
 from torch import nn
 
+from model.errors import UsageError
 from model.transformer import Transformer
 from model.undrawn import Undrawn
+
+HOOKS = [f"_forward_{kind}hooks{more}" for kind in ("pre_", "") for more in ("", "_with_kwargs")]  # of an `nn.Module`
 
 
 @torch.no_grad()
 def twin_of(model: Transformer) -> Transformer:
-    """A network of the same class, depth, options and adapters: two groups of two small heads, float32, on the CPU.
+    """A network of the same class, depth, options, hooks and adapters: two groups of two small heads, float32, CPU.
 
     Every parameter is drawn at random, from a generator of its own, so that none is without effect, as zeros would be.
-    The matrices are large enough that each token attends to a few others, near and far.
+    The matrices are large enough that each token attends to a few others, near and far, and the eps of the norms is so
+    large that another one shows. Raises `UsageError` for a network that its code makes in one size alone.
     """
+    try:
+        twin = _made_small(model)
+    except Exception as error:  # of whatever kind the edited code raises
+        raise no_twin(error) from error
+    generator = torch.Generator().manual_seed(0)
+    for parameter in twin.parameters():
+        values = torch.randn(parameter.shape, generator=generator)
+        parameter.copy_(2 * values / parameter.shape[-1] ** 0.5 if parameter.dim() > 1 else 1 + values / 5)
+    parts = dict(twin.named_modules())
+    for name, part in model.named_modules():
+        for hooks in HOOKS if name in parts else ():
+            own = {key: hook for key, hook in getattr(part, hooks).items() if not _of_fsdp(hook)}
+            getattr(parts[name], hooks).update(own)
+    return twin.eval()  # without dropout
+
+
+def no_twin(error: Exception) -> UsageError:
+    """error: what the code of a network raises in another size than its own."""
+    return UsageError(
+        f"the network cannot be made smaller ({error!r}): take all sizes in its code from the config, so that a small"
+        " one can be compared with what writes and with what other programs compute"
+    )
+
+
+def _made_small(model: Transformer) -> Transformer:
     config, lora = model.config, model.lora
     head_dim, groups = min(config.head_dim, 8), min(config.num_key_value_heads, 2)
     heads = groups * min(config.num_attention_heads // config.num_key_value_heads, 2)
     sizes = {"vocab_size": 64, "hidden_size": 2 * head_dim, "intermediate_size": 16, "head_dim": head_dim}
+    sizes |= {name: 0.5 for name in ("rms_norm_eps", "layer_norm_eps") if hasattr(config, name)}
     if hasattr(config, "num_experts"):
         sizes |= {"num_experts": 4, "num_experts_per_tok": min(config.num_experts_per_tok, 2)}
     with torch.device("cpu"), Undrawn():
@@ -33,17 +63,21 @@ def twin_of(model: Transformer) -> Transformer:
             from model.lora import add_lora  # other networks do not load it
 
             add_lora(twin, dataclasses.replace(lora, rank=2, alpha=2 * lora.scale))
-    generator = torch.Generator().manual_seed(0)
-    for parameter in twin.parameters():
-        values = torch.randn(parameter.shape, generator=generator)
-        parameter.copy_(2 * values / parameter.shape[-1] ** 0.5 if parameter.dim() > 1 else 1 + values / 5)
-    return twin.eval()  # without dropout
+    return twin
 
 
 def functions_of(network: nn.Module) -> list:
-    """What each of its parts computes with: as in its twin, unless a part or its `forward` is another one by now.
+    """What each of its parts computes with: as in its twin, unless a part or a method of it is another one by now.
 
-    Not the classes of the parts, for FSDP gives them others, which compute with the same functions.
+    Without the classes by which FSDP wraps the parts, for they compute with the same functions.
     """
-    parts = (part for _, part in network.named_modules(remove_duplicate=False))
-    return [getattr(part.forward, "__func__", part.forward) for part in parts]
+    found = []
+    for _, part in network.named_modules(remove_duplicate=False):
+        kinds = [kind for kind in type(part).__mro__ if not _of_fsdp(kind)]
+        own = {name: value for name, value in vars(part).items() if callable(getattr(type(part), name, None))}
+        found.append((kinds, {name: getattr(value, "__func__", value) for name, value in own.items()}))
+    return found
+
+
+def _of_fsdp(function) -> bool:
+    return (getattr(function, "__module__", None) or "").startswith("torch.distributed.")

@@ -31,10 +31,14 @@ def main(argv=None) -> None:
     parser.add_argument("logs", nargs="+", metavar="FOLDER", help="log folders, weights, or names in out")
     parser.add_argument("--json", action="store_true", help="print each verdict as a line of JSON")
     args = parser.parse_args(argv)
-    failures = []
+    failures, judged = [], set()
     for path in [log for each in args.logs for log in logs_in(each)]:
         try:
-            verdict = verdict_on(path)
+            metrics = metrics_in(path)
+            if metrics.resolve() in judged:  # it is named twice, say in `out out/logs`
+                continue
+            judged.add(metrics.resolve())
+            verdict = verdict_on(metrics)
         except SproutError as error:  # the others are judged all the same
             failures.append(error)
             continue
@@ -47,8 +51,7 @@ def main(argv=None) -> None:
         raise type(failures[0])("; ".join(map(str, failures)))
 
 
-def verdict_on(path: str) -> Verdict:
-    metrics = metrics_in(path)
+def verdict_on(metrics: Path) -> Verdict:
     lines = read_metrics(metrics)
     if not lines:
         raise SproutError(f"{metrics} holds no step yet: look again when the run has begun")

@@ -55,6 +55,10 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
 
     It says first what the record is, if it is of another kind, then which accepted shape is nearest and what differs.
     """
+    for kind in wanted:
+        whole, _, asked = kind.name.partition(" as ")
+        if asked and (said := of_another_format(fields, [one for one in KINDS if one.name == whole], asked)):
+            return BadRecord(OTHER_KIND, said)
     others = [other for other in KINDS if other not in wanted and other.find_format(fields) is not None]
     if len(others) > 1:
         others = [other for other in others if other is not PROMPT]  # a part of what the others are
@@ -82,6 +86,12 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     if others in ([], [PROMPT]):  # nearly every broken record asks something
         return BadRecord(UNKNOWN, f"{is_another}{accepted}, {differs}{more}")
     return BadRecord(OTHER_KIND, f"{is_another}{accepted}{more}")
+
+
+def of_another_format(fields: dict, kinds: Sequence[RecordKind], asked: str) -> str:
+    """What is said of a record that a command could read but for `--format asked`; "" where it could not."""
+    found = find_kind(fields, kinds)
+    return f"this is {found[0].what}, in the format {found[1].name}: leave out --format {asked}" if found else ""
 
 
 def in_english(fields: dict) -> str:

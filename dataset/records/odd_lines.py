@@ -47,6 +47,8 @@ OTHER_TEXTS = {
 
 def refused(line: BadLine, advice: str = "correct it, or leave such lines out with --on_bad_line skip") -> SproutError:
     """The error for a line at which a run stops, and what to do about it: the advice, where it is about one line."""
+    if "--format" in line.detail:
+        return SproutError(str(line))
     # No record before had a known shape, and the others are likely to have the same.
     if line.reason in (UNKNOWN, OTHER_KIND) or (line.reason == NO_TEXT and line.line == 1):
         return SproutError(f"{line}: {another_file(line.path)}")

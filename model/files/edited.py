@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.attention import inverse_frequencies
 from model.errors import UsageError
 from model.twin import functions_of, twin_of
 from model.whole import unwrapped
@@ -22,7 +23,7 @@ def refuse_edited(model: nn.Module) -> None:
     """Raises `UsageError` for a network whose code computes something else than the Llama, ... that it is called.
 
     What is computed is a tiny twin (`model/twin.py`). Not noticed are attention windows of more than some 550 tokens,
-    another eps, the frequencies by which Llama 3 and YaRN stretch positions, and what becomes of the last states.
+    an edit of how Llama 3 and YaRN stretch positions, and what becomes of the last states.
     """
     network = unwrapped(model)
     kind, twin = network.config.model_type, twin_of(network)
@@ -30,12 +31,27 @@ def refuse_edited(model: nn.Module) -> None:
         why = "a part of it was exchanged"
     elif _computes_another(twin):
         why = f"{CODE.get(kind, 'model/transformer.py or model/attention.py')} was edited"
+    elif _has_other_numbers(network):
+        why = "the eps of a norm or the angles of its heads are not those of its config"
     else:
         return
     raise UsageError(
         f"this network is no {kind}: {why}, and other programs would compute something else with its weights; take the"
         " edit back, or keep the network here"
     )
+
+
+def _has_other_numbers(network: nn.Module) -> bool:
+    """Of those that its parts keep beside the weights: other programs take them from the config."""
+    config = network.config
+    eps = config.layer_norm_eps if config.model_type == "gpt2" else config.rms_norm_eps
+    if any(getattr(part, "eps", eps) != eps for part in network.modules()):
+        return True
+    if config.model_type == "gpt2":  # turns no heads
+        return False
+    shape = config.head_dim, config.rope_theta, config.rope_scaling, config.max_position_embeddings
+    frequencies, factor = inverse_frequencies(*shape)
+    return network.rotary_factor != factor or not torch.equal(network.rotary_frequencies.cpu(), frequencies)
 
 
 def _computes_another(twin: nn.Module) -> bool:
@@ -46,7 +62,7 @@ def _computes_another(twin: nn.Module) -> bool:
         ours, published = twin.features(tokens), published_features(twin, tokens)
     except torch.OutOfMemoryError:
         raise
-    except (AttributeError, TypeError, RuntimeError):  # a part is gone, or has another name or shape
+    except Exception:  # a part is gone, or has another name or shape
         return True
     apart = (ours - published).norm(dim=-1) / published.norm(dim=-1)
     return not apart.quantile(0.9) <= MOST_APART  # NaN is another; rounding may give a token other experts

@@ -17,6 +17,7 @@ from dataset.rows.pairs import PAIRS
 from dataset.rows.rows import Rows
 from dataset.rows.texts import TEXTS
 from dataset.survey import survey
+from model.errors import UsageError
 from tests.dataset.support import random_documents, write_jsonl
 from tests.fixtures import samples
 
@@ -218,6 +219,12 @@ def test_errors_are_one_sentence(write, monkeypatch, capsys, lines, flags, code,
     assert caught.value.code == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and message in line
+
+
+def test_a_preview_takes_no_weight(write):
+    path = write({"text": "once"})
+    with pytest.raises(UsageError, match=f"a preview is of one file, without a weight: give {re.escape(str(path))}$"):
+        preview.main([f"{path}:0.5"])
 
 
 def test_as_a_command(write):

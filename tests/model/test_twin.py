@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from model.decoding import rearranged
 from model.errors import UsageError
 from model.experts import ExpertsConfig
+from model.files.edited import refuse_edited
 from model.lora import Lora, LoRALinear, add_lora
 from model.transformer import MLP, Attention, DecoderLayer, RMSNorm
 from tests.model.small_decoding import SMALL
@@ -45,11 +46,24 @@ def another_forward(network):
     network.model.layers[1].self_attn.forward = lambda x, *more: x
 
 
-@pytest.mark.parametrize("exchange", [another_part, another_forward])
+def another_embedding(network):
+    network.model.embed = lambda tokens, positions: 2 * network.model.embed_tokens(tokens)
+
+
+class Capped(torch.nn.Linear):
+    def forward(self, x):
+        return super().forward(x).tanh()
+
+
+def another_head(network):
+    network.lm_head = Capped(32, 61, bias=False)
+
+
+@pytest.mark.parametrize("exchange", [another_part, another_forward, another_embedding, another_head])
 def test_a_network_that_a_script_changed_when_it_was_made_is_refused(exchange):
     network = random_network(SMALL)
     exchange(network)
-    with pytest.raises(UsageError, match="a part of a layer was exchanged"):
+    with pytest.raises(UsageError, match="a part of the network was exchanged"):
         rearranged(network, torch.float32)
 
 
@@ -100,9 +114,59 @@ def twice_the_values(monkeypatch):
     monkeypatch.setattr(Attention, "forward", lambda self, *more: 2 * forward(self, *more))
 
 
-def test_a_layer_of_one_size_alone_is_refused_in_a_sentence(monkeypatch):
-    monkeypatch.setattr(MLP, "forward", lambda self, x: self.down_proj(self.gate_proj(x) + torch.ones(48)))
-    with pytest.raises(UsageError, match="cannot be made smaller .*: take all sizes from the config"):
+def added_to(self, x):
+    return self.down_proj(self.gate_proj(x) + torch.ones(48))
+
+
+def asserted_in(self, x):
+    assert x.shape[-1] == 32
+    return self.down_proj(self.gate_proj(x))
+
+
+@pytest.mark.parametrize("edited", [added_to, asserted_in])
+def test_a_layer_of_one_size_alone_is_refused_in_a_sentence(edited, monkeypatch):
+    monkeypatch.setattr(MLP, "forward", edited)
+    with pytest.raises(UsageError, match="cannot be made smaller .*: take all sizes in its code from the config"):
+        rearranged(random_network(SMALL), torch.float32)
+
+
+def test_a_network_made_in_one_size_alone_is_refused_in_a_sentence(monkeypatch):
+    made = MLP.__init__
+
+    def init(self, config):
+        made(self, config)
+        assert config.intermediate_size == 48, "kernels of 48"
+
+    monkeypatch.setattr(MLP, "__init__", init)
+    for refuses in (lambda network: rearranged(network, torch.float32), refuse_edited):
+        with pytest.raises(UsageError, match=r"cannot be made smaller \(AssertionError\('kernels of 48"):
+            refuses(random_network(SMALL))
+
+
+def test_what_hooks_make_of_a_layer_counts_and_what_they_see_does_not():
+    network, seen = random_network(SMALL), []
+    network.model.layers[0].mlp.register_forward_hook(lambda part, inputs, output: seen.append(output))
+    network.model.layers[1].register_forward_pre_hook(lambda part, inputs, named: None, with_kwargs=True)
+    rearranged(network, torch.float32)
+    refuse_edited(network)
+    network.model.layers[1].self_attn.register_forward_hook(lambda part, inputs, output: output / 2)
+    with pytest.raises(UsageError, match="writes with other layers"):
+        rearranged(network, torch.float32)
+    with pytest.raises(UsageError, match="was edited"):
+        refuse_edited(network)
+
+
+def test_positions_and_norms_that_a_script_changed_are_those_that_write():
+    network, tokens = random_network(SMALL), torch.arange(12)[None]
+    network.rotary_factor, network.model.layers[0].input_layernorm.eps = 2.0, 0.3
+    network.rotary_frequencies *= 0.5
+    with torch.no_grad():
+        torch.testing.assert_close(rearranged(network, torch.float32)(tokens), network(tokens))
+
+
+def test_another_eps_is_another_norm(monkeypatch):
+    monkeypatch.setattr(RMSNorm, "forward", lambda self, x: F.rms_norm(x, x.shape[-1:], self.weight))
+    with pytest.raises(UsageError, match="writes with other layers"):
         rearranged(random_network(SMALL), torch.float32)
 
 

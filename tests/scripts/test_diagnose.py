@@ -82,6 +82,13 @@ def test_an_output_folder_and_the_name_of_adapters_lead_to_their_logs(tmp_path, 
     assert list(map(Path, diagnose.logs_in("out/lora"))) == [adapters.relative_to(tmp_path)]
 
 
+def test_a_run_that_is_named_twice_is_judged_once(tmp_path, monkeypatch, capsys):
+    write_log(tmp_path / "out" / "logs" / "full_sft_64", facts=FACTS)
+    monkeypatch.chdir(tmp_path)
+    diagnose.main(["out", "out/logs", "full_sft", "out/logs/full_sft_64/metrics.jsonl"])
+    assert capsys.readouterr().out.count("verdict   ") == 1
+
+
 def test_what_comes_next_can_be_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     logs = tmp_path / "my runs" / "logs" / "base_64" / "metrics.jsonl"
@@ -151,7 +158,7 @@ def test_what_is_no_log_of_a_run_ends_with_one_sentence(tmp_path, files, sentenc
     assert (ended.code, ended.out) == (code, "") and sentence in ended.sentence
 
 
-@pytest.mark.parametrize("path, sentence", [("gone", "gone is not there"), ("a.pth", "is no log folder"), ("", "")])
+@pytest.mark.parametrize("path, sentence", [("gone", "gone is not there"), ("a.pth", "is no log folder")])
 def test_paths_that_lead_elsewhere(tmp_path, monkeypatch, path, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.pth").write_bytes(b"PK")

@@ -33,9 +33,8 @@ from training.diagnosis.verdict import (
     TOO_EARLY,
     Case,
     Verdict,
-    few_held_out,
 )
-from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description
+from training.report.description import FEWEST_JUDGED, MANY_PASSES, Description, few_held_out
 from training.report.lines import finite, read_metrics
 
 FEW_TOKENS = 5  # per parameter; with more than 20, a larger network would gain more (arXiv:2203.15556)
@@ -62,7 +61,7 @@ def diagnose(lines: list, run: Description | None = None, source: str | Path = "
     curve = read_curve(lines, source)
     whole = curve.tokens * max(1.0, (known.steps or 0) / max(1, curve.last))  # tokens, at the end of the run
     expected = expected_bits_per_byte(known, whole)
-    verdict, few = _not_finite(curve, known), few_held_out(known)
+    verdict, few = _not_finite(curve, known), few_held_out(known.kind, known.held_out)
     if few:
         lines = [{name: value for name, value in line.items() if not name.startswith("val_")} for line in lines]
         curve = read_curve(lines, source)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.diagnosis.curve import Curve, Windows, deviation_of
-from training.report.description import FEWEST_TARGETS, Description
+from training.report.description import Description
 
 HEALTHY = "healthy"
 STILL_FALLING = "still falling"
@@ -19,7 +19,6 @@ LEARNED_LITTLE = "learned little"
 LEARNED_SOMETHING_ELSE = "learned something else"
 TOO_EARLY = "too early to tell"
 
-FEWEST_RECORDS = 20  # held out: of fewer, a few pairs decide the validation loss
 MUCH = 1.25  # times the expected bits per byte: more than text of another kind explains
 
 
@@ -33,16 +32,6 @@ class Verdict:
     advice: str
     expected_bits_per_byte: float | None = None  # expected at the end of the run
     unjudged: tuple[str, ...] = ()  # what could not be looked at, and why
-
-
-def few_held_out(run: Description) -> str | None:
-    """What is held out, in words, where it is so little that chance decides its loss; a pair is one, however long."""
-    if not run.held_out or run.kind in (None, "prompt"):
-        return None
-    fewest, what = FEWEST_RECORDS, "records"
-    if run.kind in ("text", "chat", "distillation"):
-        fewest, what = FEWEST_TARGETS, "tokens"
-    return f"{run.held_out} {what}" if run.held_out < fewest else None
 
 
 @dataclass(frozen=True)

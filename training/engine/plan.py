@@ -156,13 +156,13 @@ def make_plan(
 
     step_tokens = batch_size * accumulation * world_size * row_length
     steps = min(args.max_steps or math.inf, args.epochs * math.ceil(rows_per_epoch * row_length / step_tokens))
-    default_rate, reasons["learning_rate"] = rate_by_rule(
-        args.optimizer, step_tokens, begins_with, imported, base_rates, adapters=getattr(args, "lora", False)
-    )
-    rate = default_rate
-    if args.learning_rate is not None:
+    adapters, rate = getattr(args, "lora", False), args.learning_rate
+    default_rate, why = rate_by_rule(args.optimizer, step_tokens, begins_with, imported, base_rates, adapters)
+    if rate is not None:
         why = "as --train_only or --learning_rate asks" if getattr(args, "train_only", None) else "as asked"
-        rate, reasons["learning_rate"] = args.learning_rate, why
+    elif (rate := default_rate) is None:
+        raise UsageError(f"there is no default rate for --optimizer {args.optimizer}: give --learning_rate")
+    reasons["learning_rate"] = why
     warmup, reasons["warmup"] = warm_up(args, steps)
     return Plan(
         epochs=args.epochs,
@@ -233,15 +233,16 @@ def warm_up(args, steps: int) -> tuple[int, str]:
 
 def rate_by_rule(
     optimizer: str, step_tokens: int, begins_with: str | None, imported: bool, base_rates: dict | None, adapters: bool
-) -> tuple[float, str]:
-    """The learning rate by the rule, and the rule in words."""
+) -> tuple[float | None, str]:
+    """The learning rate by the rule, None for an optimizer that the rates do not name; and the rule in words."""
     if base_rates or (begins_with is None and not adapters):
         rates, why = base_rates or BASE_LEARNING_RATE, ""
     else:
         from training.engine.rates import rates_of  # a new network does not load it
 
         rates, why = rates_of(imported, adapters)
-    base = rates[optimizer]
+    if (base := rates.get(optimizer)) is None:
+        return None, ""
     factor, reason = 1.0, f"{optimizer}: {base:g}{why}"
     if step_tokens < BASE_TOKENS:
         factor, reason = math.sqrt(step_tokens / BASE_TOKENS), f"{reason} x sqrt({step_tokens} / {BASE_TOKENS} tokens)"

@@ -49,11 +49,11 @@ class Run:
         self.output: Output | None = None
         self.metrics: Metrics | None = None
         self.plan: Plan | None = None
-        self._open_metrics = Metrics
+        self._tracked = None
         if args.tracker != "tensorboard" or args.tracker_project != "sprout":
             from training.report.trackers import tracked  # most runs send nothing
 
-            self._open_metrics = tracked(self)
+            self._tracked = tracked(self)
         self._prepared = None  # the network that `prepare` was called with
         self.saved_at = None
         self._seconds_of_updates, self._seconds_beside, self._can_afford_samples = 0.0, 0.0, False
@@ -164,12 +164,15 @@ class Run:
 
     def _open_logs(self) -> None:
         output, step = self.output, self.state.step
+        open_metrics = self._tracked(output.logs, step) if self._tracked else Metrics  # a tracker may refuse to begin
         if not self.args.resume and (kept := output.keep_aside()):
             self.say(f"an earlier result was moved to {kept}")
-        self.metrics = self._open_metrics(output.logs, step)
+        self.metrics = open_metrics(output.logs, step)
         flags = {name: value for name, value in vars(self.args).items() if value is not None}
-        said = {"flags": flags, "said": self.progress.before, "code": self.code}
-        write_description(output.logs, self.description, **said, environment=self.machine.described())
+        facts = {"flags": flags, "said": self.progress.before, "code": self.code}
+        facts["environment"] = self.machine.described()
+        self.metrics.describe = lambda: write_description(output.logs, self.description, **facts)
+        self.metrics.describe()
         if self.args.resume:
             from training.engine.resume import mend_output
 

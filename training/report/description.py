@@ -17,26 +17,24 @@ from model.errors import counted
 NAME = "run.json"
 OF_THE_PLAN = "epochs tokens_per_step steps warmup_steps schedule learning_rate default_learning_rate".split()
 FEWEST_JUDGED = 20  # losses that a curve needs for a verdict (`training/diagnosis`)
-FEWEST_TARGETS = 200  # held out: of fewer, a few words decide the validation loss
+FEWEST_TARGETS, FEWEST_RECORDS = 200, 20  # held out: of fewer, a few words or pairs decide the validation loss
+OF_WORDS = ("text", "chat", "distillation")  # kinds of data of which targets count; of others, records, however long
 MANY_PASSES = 20  # over the same text: with more it may be learned by heart
+
+
+def few_held_out(kind: str | None, count: int | None) -> str | None:
+    """`count` targets or records in words, if they are too few to judge a run of that kind by; rewards are none."""
+    fewest, what = (FEWEST_TARGETS, "tokens") if kind in OF_WORDS else (FEWEST_RECORDS, "records")
+    return f"{count} {what}" if count and count < fewest and kind not in (None, "prompt") else None
 
 
 def longer(plan) -> str:
     """Which flags give a short run of `plan` enough steps to learn, and to be judged."""
     if plan.max_steps and plan.max_steps < plan.epochs * plan.steps_per_epoch:
         return "give a larger --max_steps"
-    rows = max(1, plan.epochs * plan.rows_per_epoch // (FEWEST_JUDGED * plan.world_size))  # of a process in a step
-    batch = min(rows, plan.batch_size)
-    times = max(1, min(rows // plan.batch_size, plan.accumulation_steps))
-    steps_per_epoch = math.ceil(plan.rows_per_epoch / (batch * times * plan.world_size))
-    epochs = max(plan.epochs, min(MANY_PASSES, math.ceil(FEWEST_JUDGED / steps_per_epoch)))
-    steps = epochs * steps_per_epoch
-    flags = f"--batch_size {batch} --accumulation_steps {times}"
-    if epochs > plan.epochs:
-        flags += f" --epochs {epochs}"
-    if plan.max_steps and plan.max_steps < steps:
-        flags += f" --max_steps {steps}"
-    return f"give more text, or {flags} for {steps} steps"
+    from training.report.going_on import flags_for_steps  # few runs are short for want of data
+
+    return f"give more text, or {flags_for_steps(plan, FEWEST_JUDGED, MANY_PASSES)}"
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Command lines that a message proposes: each can be pasted where the user stands. Loaded only to say one."""
 
+import math
 import os
 import shlex
 import subprocess
@@ -34,6 +35,22 @@ def command_to_go_on(*flags: str) -> str:
 def command_of(script: str, *flags, here: Path | None = None) -> str:
     """The command that runs a script of ours, such as `eval_model.py`. here: where the user stands, if not here."""
     return in_words(["python", script if (here or Path.cwd()) == ROOT else ROOT / script, *flags])
+
+
+def flags_for_steps(plan, fewest: int, most_passes: int) -> str:
+    """Flags that make at least `fewest` steps of the data of a run's `plan`, by as many passes over them at most."""
+    rows = max(1, plan.epochs * plan.rows_per_epoch // (fewest * plan.world_size))  # of a process in a step
+    batch = min(rows, plan.batch_size)
+    times = max(1, min(rows // plan.batch_size, plan.accumulation_steps))
+    steps_per_epoch = math.ceil(plan.rows_per_epoch / (batch * times * plan.world_size))
+    epochs = max(plan.epochs, min(most_passes, math.ceil(fewest / steps_per_epoch)))
+    steps = epochs * steps_per_epoch
+    flags = f"--batch_size {batch} --accumulation_steps {times}"
+    if epochs > plan.epochs:
+        flags += f" --epochs {epochs}"
+    if plan.max_steps and plan.max_steps < steps:
+        flags += f" --max_steps {steps}"
+    return f"{flags} for {steps} steps"
 
 
 def cannot_append(path: Path, error: OSError) -> SproutError:

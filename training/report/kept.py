@@ -41,4 +41,5 @@ def begin_anew(metrics) -> None:
     metrics.events.close()
     metrics._file, metrics.events = type(metrics._file)(metrics.path), type(metrics.events)(metrics.folder)
     metrics.kept = 0
+    metrics.describe()
     print(f"warning: {metrics.path} is gone while the run writes it: its curve begins anew", file=sys.stderr)

@@ -27,8 +27,8 @@ MOST_WAITING = 10_000  # lines that the tracker has not taken; further ones are 
 PATIENCE = 60.0  # seconds that the end of a run waits for the tracker to take the last lines
 
 
-def tracked(run) -> Callable[..., "TrackedMetrics"]:
-    """What opens the metrics of a `training.engine.run.Run`, in place of `Metrics`.
+def tracked(run) -> Callable[..., Callable[..., "TrackedMetrics"]]:
+    """What begins the tracker for a `training.engine.run.Run`; that returns what opens its metrics, for `Metrics`.
 
     Raises `UsageError` at once, before data and network are read, if the package is missing or no tracker is asked for.
     """
@@ -44,39 +44,42 @@ def tracked(run) -> Callable[..., "TrackedMetrics"]:
         raise UsageError(
             f'--tracker {name} needs {error.name}, which is not installed: pip install -e ".[{name}]" brings it'
         ) from error
-    return partial(TrackedMetrics, run, package)
+    return partial(begin, run, package)
 
 
-class TrackedMetrics(Metrics):
-    """`Metrics` that go to the tracker `package`, too. The id of the run there is kept beside them in `tracker.json`.
+def begin(run, package, folder: Path, resume_step: int) -> Callable[..., "TrackedMetrics"]:
+    """Begins the tracker's run of the logs `folder`, before anything of an earlier result is moved.
 
-    Raises `SproutError` if the tracker cannot begin. What fails later is said once, and training goes on.
+    Raises `SproutError` if the tracker cannot begin.
     """
+    return partial(TrackedMetrics, Tracker(run, package, folder, resume_step))
 
-    def __init__(self, run, package, folder: str | Path, resume_step: int = 0):
-        name, args, path = package.__name__, run.args, Path(folder) / "tracker.json"
-        ids = _ids_in(path)
+
+class Tracker:
+    """The run of the tracker `package`. What fails after its beginning is said once, and training goes on."""
+
+    def __init__(self, run, package, folder: Path, resume_step: int):
+        self.name, args = package.__name__, run.args
+        self.ids = _ids_in(folder / "tracker.json") if args.resume else {}  # else it is of an earlier result
         # A run that was killed repeats steps, to the bit, that it has sent already.
-        sent = read_metrics(path.with_name("metrics.jsonl")) if name in ids else []
-        self._sent = sent[-1]["step"] if sent else resume_step
-        super().__init__(folder, resume_step)
-        ids.setdefault(name, secrets.token_hex(4))
+        sent = read_metrics(folder / "metrics.jsonl") if self.name in self.ids else []
+        self.sent = sent[-1]["step"] if sent else resume_step
+        id = self.ids.setdefault(self.name, secrets.token_hex(4))
         config = {key: value for key, value in vars(args).items() if value is not None}
         config |= {"network": run.model.config.to_dict(), "run": asdict(run.description)}
-        self._name, self._say, self._failed, self._warned = name, run.say, False, False
+        self._say, self._failed, self._warned, self._folder = run.say, False, False, folder
         self._lines = queue.SimpleQueue()  # (numbers, step); None is the end
         began = queue.SimpleQueue()
-        begin = partial(_begin, package, args.tracker_project, self.folder.name, ids[name], args.out_dir, config)
-        self._thread = threading.Thread(target=self._send, args=(begin, began.put), name=name, daemon=True)
+        start = partial(_begin, package, args.tracker_project, folder.name, id, args.out_dir, config)
+        self._thread = threading.Thread(target=self._send, args=(start, began.put), name=self.name, daemon=True)
         self._thread.start()
         if (error := began.get()) is not None:
-            raise SproutError(f"{name} cannot begin ({error}): {_ADVICE[name]}, or leave out --tracker") from error
-        write_atomically(path, lambda file: file.write(json.dumps(ids).encode() + b"\n"))
-        self._say(f"tracker   {name}: project {args.tracker_project}, run {self.folder.name} ({ids[name]})")
+            advice = f"{_ADVICE[self.name]}, or leave out --tracker"
+            raise SproutError(f"{self.name} cannot begin ({error}): {advice}") from error
+        self._say(f"tracker   {self.name}: project {args.tracker_project}, run {folder.name} ({id})")
 
     def write(self, line: dict) -> None:
-        super().write(line)
-        if line["step"] <= self._sent:
+        if line["step"] <= self.sent:
             return
         if self._lines.qsize() < MOST_WAITING:
             numbers = {name: value for name, value in numbers_of(line).items() if math.isfinite(value)}
@@ -85,7 +88,6 @@ class TrackedMetrics(Metrics):
             self._warn(f"it does not answer, and {MOST_WAITING:,} lines wait already")
 
     def close(self) -> None:
-        super().close()
         self._failed = sys.exception() is not None  # a run that ends early is closed while its exception passes
         self._lines.put(None)
         self._thread.join(PATIENCE)
@@ -105,14 +107,32 @@ class TrackedMetrics(Metrics):
             except Exception as error:
                 self._warn(error)
         try:
-            _finish(self._name, tracker, self._failed)
+            _finish(self.name, tracker, self._failed)
         except Exception as error:
             self._warn(error)
 
     def _warn(self, why) -> None:
         if not self._warned:
             self._warned = True
-            self._say(f"warning: {self._name} fails ({why}); training continues, and {self.path} has every line")
+            path = self._folder / "metrics.jsonl"
+            self._say(f"warning: {self.name} fails ({why}); training continues, and {path} has every line")
+
+
+class TrackedMetrics(Metrics):
+    """`Metrics` that go to a tracker, too. The id of the run there is kept beside them in `tracker.json`."""
+
+    def __init__(self, tracker: Tracker, folder: str | Path, resume_step: int = 0):
+        super().__init__(folder, resume_step)
+        self._tracker, ids = tracker, json.dumps(tracker.ids).encode()
+        write_atomically(self.folder / "tracker.json", lambda file: file.write(ids + b"\n"))
+
+    def write(self, line: dict) -> None:
+        super().write(line)
+        self._tracker.write(line)
+
+    def close(self) -> None:
+        super().close()
+        self._tracker.close()
 
 
 def _ids_in(path: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from dataset.records.reading import bytes_of
 from dataset.rows.rows import Kind, Rows, ValidationRows
 from model.errors import UsageError
 from training.engine import distributed
-from training.report.description import FEWEST_TARGETS
+from training.report.description import OF_WORDS, few_held_out
 
 SPELLED = re.compile(rb"<[^<>\s]{1,40}>|\[\w+\]")  # as control tokens are (`records.controls`), and HTML
 MANY_COPIES = 0.05  # a larger share of the documents is worth a warning
@@ -70,10 +70,15 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
     elif args.eval_interval == 0:  # they stay held out, so that --resume may score them after all
         instead = "" if val_paths else "; --val_ratio 0 would hold out nothing"
         say(f"what is held out is never scored, as --eval_interval 0 asks{instead}")
-    elif validation.tokens < FEWEST_TARGETS:
+    elif few := few_held_out(kind.name, size_of(kind, validation)):
         more = "more text in --val_path" if val_paths else "a larger --val_ratio, or files of its own by --val_path"
-        say(f"warning: what is held out has {validation.tokens} {kind.targets}, too few to judge by: give {more}")
+        say(f"warning: what is held out has {few}, too few to judge by: give {more}")
     return rows, validation
+
+
+def size_of(kind: Kind, validation: ValidationRows) -> int:
+    """What is held out, in the number that decides whether a run can be judged by it."""
+    return validation.tokens if kind.name in OF_WORDS else validation.documents
 
 
 def warnings_about(cache, tokenizer) -> list[str]:
@@ -104,6 +109,6 @@ def describe_rows(rows: Rows) -> dict:
         "kind": rows.kind.name,
         "bytes_per_token": sum(cache.text_bytes for cache in caches) / max(1, text_tokens),
         "tokens_per_epoch": rows.tokens_per_epoch,
-        "held_out": rows.held_out.tokens if rows.kind.name in ("text", "chat") else rows.held_out.documents,
+        "held_out": size_of(rows.kind, rows.held_out),
         "different_tokens": round((1 - copies) * float(np.minimum(rows.passes, 1) @ targets)),
     }

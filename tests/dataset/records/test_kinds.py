@@ -61,6 +61,17 @@ def test_a_format_that_is_asked_for_is_the_one_that_is_read(tmp_path):
     assert only(CHAT, "alpaca").name != CHAT.name  # so its caches are others
 
 
+@pytest.mark.parametrize("kinds", [("text", "chat"), ("chat",)], ids=str)
+def test_a_format_that_does_not_fit_is_to_be_left_out(kinds, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(ALPACA) + "\n")
+    for name in ("text", "messages")[2 - len(kinds) :]:
+        expected = f"this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format {name}"
+        with pytest.raises(SproutError, match=rf"a\.jsonl:1: .* \({expected}\)$"):
+            kind_of_file(path, kinds, name)
+        assert len(kinds) == 2 or unknown_shape(ALPACA, [only(CHAT, name)]).detail == expected
+
+
 WANTED = [(TEXT,), (CHAT,), (PREFERENCE,), (UNPAIRED,), (SCORED,), (TEXT, CHAT)]
 
 

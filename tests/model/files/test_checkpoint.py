@@ -114,6 +114,12 @@ def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_folder_that_somebody_moves_meanwhile_is_named(tmp_path):
+    folder = tmp_path / "out"
+    with pytest.raises(SproutError, match=r"a\.pth \(.*\): somebody has moved or removed its folder, so put it back"):
+        write_atomically(folder / "a.pth", lambda file: folder.rename(tmp_path / "moved"))
+
+
 def test_killed_at_any_moment_a_whole_file_is_there_and_the_next_run_cleans_up(tmp_path):
     path = tmp_path / "pretrain_512.pth"
     code = """

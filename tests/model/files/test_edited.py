@@ -17,7 +17,7 @@ from model.files.minimind import write_bare
 from model.gpt2 import GPT2, GPT2MLP, GPT2Backbone, GPT2Config
 from model.lora import Lora, add_lora
 from model.reward import RewardModel
-from model.transformer import MLP, Attention, Backbone, DecoderLayer
+from model.transformer import MLP, Attention, Backbone, DecoderLayer, RMSNorm
 from tests.support import random_network
 
 SMALL = TransformerConfig(vocab_size=272, hidden_size=32, intermediate_size=48, num_hidden_layers=3)
@@ -150,7 +150,21 @@ def slower_positions(monkeypatch):
     monkeypatch.setattr(transformer, "inverse_frequencies", edited)
 
 
+def another_eps(monkeypatch):
+    monkeypatch.setattr(RMSNorm, "forward", lambda self, x: F.rms_norm(x, x.shape[-1:], self.weight))
+
+
+def an_assertion(monkeypatch):
+    def forward(self, x):
+        assert x.shape[-1] == 32
+        return self.down_proj(self.up_proj(x))
+
+    monkeypatch.setattr(MLP, "forward", forward)
+
+
 EDITS = (
+    another_eps,
+    an_assertion,
     a_window,
     slower_positions,
     another_activation,
@@ -206,4 +220,36 @@ def test_a_network_with_a_part_of_another_class_is_not_exported():
     network = random_network(SMALL)
     network.model.layers[1].self_attn.q_norm = torch.nn.Tanh()
     with pytest.raises(UsageError, match="this network is no llama: a part of it was exchanged"):
+        refuse_edited(network)
+
+
+class Sharper(Experts):
+    def probabilities(self, rows):
+        return super().probabilities(rows).square()
+
+
+def test_a_part_that_differs_in_one_method_alone_is_another():
+    network = random_network(ExpertsConfig.of(SMALL))
+    network.model.layers[1].mlp = Sharper(network.config)
+    with pytest.raises(UsageError, match="this network is no qwen3_moe: a part of it was exchanged"):
+        refuse_edited(network)
+
+
+def another_eps_of_one(network):
+    network.model.layers[2].input_layernorm.eps = 1e-3
+
+
+def slower(network):
+    network.rotary_frequencies *= 0.5
+
+
+def longer(network):
+    network.rotary_factor = 1.1
+
+
+@pytest.mark.parametrize("change", [another_eps_of_one, slower, longer])
+def test_numbers_that_a_script_changed_and_the_config_does_not_name_are_not_exported(change):
+    network = random_network(SMALL)
+    change(network)
+    with pytest.raises(UsageError, match="no llama: the eps of a norm or the angles of its heads are not those of its"):
         refuse_edited(network)

@@ -156,6 +156,18 @@ def test_a_stage_may_bring_base_rates_of_its_own():
     assert make_plan(arguments, **rows, base_rates={"muon": 3e-4}).learning_rate == pytest.approx(3e-4, rel=0.5)
 
 
+def test_an_added_optimizer_has_no_default_rate():
+    rows = {"rows_per_epoch": 100, "row_length": 512, "world_size": 1}
+    for begins_with in (None, "pretrain"):
+        args = flags()
+        args.optimizer = "lion"
+        with pytest.raises(UsageError, match="no default rate for --optimizer lion: give --learning_rate"):
+            make_plan(args, **rows, begins_with=begins_with)
+        args.learning_rate = 1e-4
+        plan = make_plan(args, **rows, begins_with=begins_with)
+        assert (plan.learning_rate, plan.default_learning_rate) == (1e-4, None)
+
+
 def test_fewer_steps_than_an_epoch_plan_for_the_tokens_that_will_be_seen():
     whole, short = planned(rows=10**6), planned("--max_steps", "200", rows=10**6)
     assert short.steps == 200

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from model.errors import SproutError
 from tests.stages.workshop import Workshop
+from training.diagnosis.known import read_description
 from training.report import loss_curve
 from training.report import metrics as module
 from training.report.fonts import fonts
@@ -265,3 +266,4 @@ def test_logs_that_somebody_removes_end_no_run(tmp_path, samples):
     assert "done: " in result.said and result.facts["step"] == 24
     assert [line["step"] for line in result.metrics] == list(range(7, 25))
     assert list(result.logs.glob("events.*")) and (result.logs / "loss.png").exists()
+    assert read_description(result.logs).steps == 24

@@ -159,10 +159,11 @@ def test_a_tracker_that_fails_is_warned_of_once_and_changes_nothing(workshop, mo
 @pytest.fixture
 def opened(tmp_path):
     """A function that opens tracked metrics in a folder of their own, with what was said."""
-    said, args = [], SimpleNamespace(tracker_project="garden", out_dir=str(tmp_path))
+    said, args = [], SimpleNamespace(tracker_project="garden", out_dir=str(tmp_path), resume=True)
     model = SimpleNamespace(config=SimpleNamespace(to_dict=dict))
     run = SimpleNamespace(args=args, say=said.append, model=model, description=Description())
-    return lambda fake, step=0: trackers.TrackedMetrics(run, fake, tmp_path / "pretrain_32", step), said
+    folder = tmp_path / "pretrain_32"
+    return lambda fake, step=0: trackers.begin(run, fake, folder, step)(folder, step), said
 
 
 def test_a_tracker_that_hangs_holds_up_neither_the_steps_nor_the_end(opened, monkeypatch):
@@ -179,7 +180,7 @@ def test_a_tracker_that_hangs_holds_up_neither_the_steps_nor_the_end(opened, mon
         " has every line"
     ]
     awakened.set()
-    metrics._thread.join(60)
+    metrics._tracker._thread.join(60)
     assert len(fake.told) <= 5 and fake.told[-1] == 0  # what had waited is sent all the same
 
 
@@ -205,6 +206,7 @@ def test_what_cannot_begin_is_said_with_what_to_do(opened, tmp_path, monkeypatch
     fake.init = lambda **settings: fail()
     with pytest.raises(SproutError, match=r"wandb cannot begin \(the network is gone\): log in with"):
         opened[0](fake)
+    (tmp_path / "pretrain_32").mkdir(exist_ok=True)
     for content in (b"{", b"[]", b"\xff", b'{"wandb": 1}'):
         (tmp_path / "pretrain_32" / "tracker.json").write_bytes(content)
         with pytest.raises(SproutError, match=r"tracker.json is damaged .*: delete it"):
@@ -212,3 +214,11 @@ def test_what_cannot_begin_is_said_with_what_to_do(opened, tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "swanlab", None)
     with pytest.raises(UsageError, match=r'needs swanlab, .*: pip install -e "\.\[swanlab\]" brings it'):
         trackers.tracked(SimpleNamespace(args=SimpleNamespace(tracker="swanlab", out_dir="out")))
+
+
+def test_a_tracker_that_cannot_begin_moves_no_earlier_result(workshop, monkeypatch):
+    earlier = workshop.train("earlier", "--max_steps", 1)
+    monkeypatch.setitem(sys.modules, "wandb", fake := Fake())
+    fake.init = lambda **settings: fail()
+    assert "wandb cannot begin" in workshop.fails("earlier", "--tracker", "wandb", "--max_steps", 1)[1]
+    assert earlier.weight_file.exists() and not (earlier.weight_file.parent / "earlier").exists()

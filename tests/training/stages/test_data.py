@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+import train_dpo
 import train_full_sft
 from dataset.cache import token_cache
 from dataset.rows.chats import CHATS
+from dataset.rows.pairs import PAIRS
 from dataset.rows.texts import TEXTS
 from model.errors import UsageError
 from tests.stages.workshop import Workshop, write_texts
 from train_pretrain import parse_arguments
-from training.stages.data import open_data
+from training.report.description import few_held_out
+from training.stages.data import describe_rows, open_data
 
 ROOT = Path(__file__).parents[3]
 
@@ -114,10 +117,24 @@ def test_too_few_held_out_tokens_to_judge_by_are_a_warning(workshop, small_token
     assert len(said) == 1 and said[0].endswith("give a larger --val_ratio, or files of its own by --val_path")
 
 
+@pytest.mark.parametrize("pairs", [19, 20])
+def test_pairs_are_counted_however_long_they_are(workshop, small_tokenizer, pairs):
+    pair = {"prompt": "a", "chosen": "b" * 20, "rejected": "c" * 20}
+    lines = "".join(json.dumps(pair | {"prompt": f"{i}?"}) + "\n" for i in range(pairs))
+    (workshop.folder / "held.jsonl").write_text(lines)
+    command = Workshop(workshop.folder, "dpo").command("out", f"--val_path={workshop.folder / 'held.jsonl'}")
+    said = []
+    rows, _ = open_data(PAIRS, train_dpo.parse_arguments(command), small_tokenizer, said.append)
+    few = "warning: what is held out has 19 records, too few to judge by: give more text in --val_path"
+    assert (few in said) == (pairs == 19) and describe_rows(rows)["held_out"] == pairs
+    assert bool(few_held_out("preference", pairs)) == (pairs == 19)
+
+
 PRETRAINS = """
 import sys
 from dataset.rows.texts import TEXTS
-from training.stages.data import open_data
+from training.report.description import few_held_out
+from training.stages.data import describe_rows, open_data
 from train_pretrain import parse_arguments
 from tests.support import make_tokenizer
 open_data(TEXTS, parse_arguments(sys.argv[1:]), make_tokenizer(), say=lambda line: None)
