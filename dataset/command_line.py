@@ -16,12 +16,8 @@ class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are `UsageError`s of one sentence; an unknown flag gets a hint."""
 
     def __init__(self, description: str | None = None, **settings):
-        super().__init__(
-            description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-            **settings,
-        )
+        settings |= {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+        super().__init__(description=description, **settings)
 
     def parse_args(self, args=None, namespace=None):
         known, unknown = self.parse_known_args(args, namespace)
@@ -29,8 +25,11 @@ class CommandParser(argparse.ArgumentParser):
             from dataset.unknown_flags import read_again  # needed only now
 
             known = read_again(self, args, type(namespace))
-        if empty := [name for name in ("out_dir", "save_dir") if getattr(known, name, None) == ""]:
-            raise UsageError(f"--{empty[0]} is empty, as an unset variable is: name a folder (. is the one you are in)")
+        for flag in self._actions:
+            value = getattr(known, flag.dest, None)
+            if flag.metavar != "TEXT" and "" in (value if isinstance(value, list) else [value]):
+                name = (*flag.option_strings, flag.metavar)[0]
+                raise UsageError(f"{name} is empty, as an unset variable is: give it a value, or leave it out")
         return known
 
     def error(self, message):
