@@ -10,6 +10,8 @@ import train_ppo
 from dataset.unknown_flags import MEANT, SAME, sentence_about
 from model.errors import UsageError
 from tests.training.stages.command_line import parse, refusal
+from training.stages.arguments import StageParser
+from training.stages.rl_arguments import add_rollout_arguments
 from training.stages.starting_point import new_config
 
 ROOT = Path(__file__).parents[3]
@@ -169,3 +171,12 @@ def test_sizes_change_a_preset():
 def test_a_new_network_is_not_extended():
     with pytest.raises(UsageError, match="extends a network that is trained: name it with --from_weight"):
         new_config(parse("--preset", "tiny", "--rope_scaling_factor", "2"), 300)
+
+
+def test_a_temperature_that_nothing_is_sampled_at_is_refused_before_an_earlier_result_is_moved():
+    """It was refused at the first step, when the earlier result was aside, with the advice to give 0."""
+    parser = StageParser("")
+    add_rollout_arguments(parser)
+    assert parser.parse_args(["--temperature", "0.00001"]).temperature == 1e-5
+    with pytest.raises(UsageError, match="--temperature: 1e-9 is too near to 0, where answers no longer differ"):
+        parser.parse_args(["--temperature", "1e-9"])
