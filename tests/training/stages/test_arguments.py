@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import train_grpo
+import train_lora
 import train_ppo
 from dataset.unknown_flags import MEANT, SAME, sentence_about
 from model.errors import UsageError
@@ -96,6 +97,16 @@ def test_minimind_flags_with_the_same_meaning_are_understood(config_file, capsys
     assert (args.tracker, args.tracker_project) == ("wandb", "MiniMind-Pretrain")
     assert "read as ours: --use_wandb as --tracker wandb, --wandb_project" in capsys.readouterr().err
     assert "not a whole number" in refusal("--dim", "0")
+
+
+def test_the_name_of_a_result_is_found_where_it_is_called_otherwise():
+    """`--lora_name y` of a stage whose --lora is a switch was read as `--lora y`, and y was a stray argument."""
+    for words in (["--lora", "--lora_name", "y"], ["--lora_name=y"]):
+        with pytest.raises(UsageError, match="unknown flag --lora_name(=y)?: did you mean --weight_name[?]"):
+            train_grpo.parse_arguments(words)
+    for flag in ("--weight_name", "--run_name"):
+        with pytest.raises(UsageError, match=f"unknown flag {flag}: did you mean --lora_name[?]"):
+            train_lora.parse_arguments([flag, "y"])
 
 
 def test_the_table_names_flags_that_exist():
