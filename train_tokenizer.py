@@ -130,7 +130,7 @@ def open_corpus(args, out_dir: Path):
     for source, documents, size in zip(corpus.sources, corpus.documents, corpus.bytes):
         print(counted(f"{source.path}: {documents:,} documents, {size / 1e6:,.1f} MB of text"))
     if corpus.bad_lines:
-        print(counted(f"left out {corpus.bad_lines.total():,} bad lines, listed in {corpus.bad_lines_path}"))
+        print(corpus.left_out())
     return corpus
 
 
@@ -151,15 +151,15 @@ def learned(corpus, args):
 
 def extended(old, corpus, args, out_dir: Path):
     """The tokenizer `old` with --add more tokens, none of which changes the tokens of the texts in --unchanged."""
-    from dataset.command_line import parse_sources
-    from dataset.corpus import Corpus
+    from dataset.corpus import Corpus, whole_sources
     from model.text.extend_bpe import extend
     from model.text.learn_bpe import MAX_TOKEN_BYTES
 
     unchanged = ()
     if args.unchanged:
         bad_lines_path = out_dir / "bad_lines_unchanged.jsonl"
-        unchanged = Corpus(parse_sources(args.unchanged), args.on_bad_line, bad_lines_path).texts("keeping")
+        unchanged = Corpus(whole_sources("--unchanged", args.unchanged), args.on_bad_line, bad_lines_path)
+        unchanged = unchanged.texts("keeping")
     max_bytes = (args.sample_mb or EXTEND_MB) * 10**6
     new = extend(old, corpus.sample(max_bytes), args.add, MAX_TOKEN_BYTES, unchanged)
     say_what_is_missing(new, old.vocab_size + args.add, corpus.taken(max_bytes), "more with --sample_mb")

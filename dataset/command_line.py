@@ -16,12 +16,8 @@ class CommandParser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are `UsageError`s of one sentence; an unknown flag gets a hint."""
 
     def __init__(self, description: str | None = None, **settings):
-        super().__init__(
-            description=description,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-            **settings,
-        )
+        settings |= {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+        super().__init__(description=description, **settings)
 
     def parse_args(self, args=None, namespace=None):
         known, unknown = self.parse_known_args(args, namespace)
@@ -29,10 +25,11 @@ class CommandParser(argparse.ArgumentParser):
             from dataset.unknown_flags import read_again  # needed only now
 
             known = read_again(self, args, type(namespace))
-        if "" in [each for value in vars(known).values() for each in (value if isinstance(value, list) else [value])]:
-            from dataset.empty_flags import refuse_empty  # needed only now
-
-            refuse_empty(self, known)
+        for flag in self._actions:
+            value = getattr(known, flag.dest, None)
+            if flag.metavar != "TEXT" and "" in (value if isinstance(value, list) else [value]):
+                name = (*flag.option_strings, flag.metavar or flag.dest)[0]
+                raise UsageError(f"{name} is empty, as an unset variable is: give it a value, or leave it out")
         return known
 
     def error(self, message):

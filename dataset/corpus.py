@@ -1,10 +1,11 @@
 """Every text in some files, whatever the format of their records: what a tokenizer learns from."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from dataset.command_line import Source
+from dataset.command_line import Source, parse_sources
 from dataset.records.bad_lines import BadLines
 from dataset.records.chat_formats import CHAT
 from dataset.records.documents import read_documents
@@ -13,7 +14,7 @@ from dataset.records.kinds import unknown_shape
 from dataset.records.odd_lines import NO_TEXT
 from dataset.records.reading import bar_over, size_of
 from dataset.records.turns import as_turns
-from model.errors import SproutError, UsageError
+from model.errors import SproutError, UsageError, counted
 
 # The keys whose strings are text, in all formats and at any depth; strings under others (`role`, `id`) are not.
 TEXT_KEYS = frozenset(
@@ -52,17 +53,28 @@ def texts_of_record(fields: dict) -> list[str]:
     return texts
 
 
+def whole_sources(flag: str, items: Sequence[str | Path]) -> list[Source]:
+    """`parse_sources` for a flag whose files count whole. Raises `UsageError` for one with a share."""
+    sources = parse_sources(items)
+    if any(source.weight is not None for source in sources):
+        raise UsageError(f"{flag} takes no share: give each file without one, for all of it counts")
+    return sources
+
+
 class Corpus:
     """The texts of several files, to be gone through as often as needed; memory does not grow with them.
 
     The weight of a source is the share of its documents that `sample` takes: 0.1 every tenth, 2 each twice.
     Creating one reads everything once, to count and to find bad lines. With `on_bad_line="stop"` the first
     raises SproutError; with "skip" they are counted in `bad_lines` and listed in the file `bad_lines_path`.
-    A weight beyond `MOST_TIMES` raises UsageError, and so does one that takes none of a file's documents.
+    A weight beyond `MOST_TIMES` raises UsageError, and so does one that takes none of a file's documents, and a source
+    that is the file of bad lines.
     """
 
     def __init__(self, sources: Sequence[Source], on_bad_line: str, bad_lines_path: str | Path):
         for source in sources:
+            if os.path.exists(bad_lines_path) and os.path.samefile(source.path, bad_lines_path):
+                raise UsageError(f"{source.path} is where bad lines would be listed: choose another --out_dir")
             if _weight(source) > MOST_TIMES:
                 raise UsageError(
                     f"{source.path}: a weight of {source.weight:g} is more than {MOST_TIMES:,} times: give less"
@@ -82,6 +94,10 @@ class Corpus:
                 self.documents.append(documents)
                 self.bytes.append(size)
         self.bad_lines = bad_lines.counts
+
+    def left_out(self) -> str:
+        """How many bad lines there are, in words."""
+        return counted(f"left out {self.bad_lines.total():,} bad lines, listed in {self.bad_lines_path}")
 
     def _survey(self, source: Source, bad_lines: BadLines) -> tuple[int, int]:
         """Documents and bytes of a file."""

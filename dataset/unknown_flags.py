@@ -75,7 +75,9 @@ MEANT = {
     "--export_dir": "--save_dir",
     "--ckp_dir": "--out_dir",
     "--checkpoint_dir": "--out_dir",
-    "--run_name": "--weight_name",
+    "--run_name": "--weight_name|--lora_name",
+    "--weight_name": "--lora_name|--weight",
+    "--lora_name": "--weight_name",  # where --lora is a switch
     "--data": "--data_path",
     "--dataset": "--data_path",
     "--dataset_name": "--data_path",
@@ -223,8 +225,9 @@ def read_again(parser, words: list[str] | None, kind: type):
     A list is changed in place, so that who parses it once more finds our names. kind: of the namespace. Raises
     `UsageError` for a flag that is still unknown.
     """
-    flags = list(parser._option_string_actions)
-    ours = in_our_names(sys.argv[1:] if words is None else words, flags)
+    actions = parser._option_string_actions
+    flags, valued = list(actions), [name for name, action in actions.items() if action.nargs != 0]
+    ours = in_our_names(sys.argv[1:] if words is None else words, flags, valued)
     known, unknown = parser.parse_known_args(ours, None if kind is type(None) else kind())
     if unknown:
         raise UsageError(sentences_about(unknown, flags))
@@ -233,8 +236,11 @@ def read_again(parser, words: list[str] | None, kind: type):
     return known
 
 
-def in_our_names(words: Sequence[str], flags: Sequence[str]) -> list[str]:
-    """The command line with the flags of MiniMind that mean the same as one of `flags`; says which they are."""
+def in_our_names(words: Sequence[str], flags: Sequence[str], valued: Sequence[str]) -> list[str]:
+    """The command line with the flags of MiniMind that mean the same as one of `flags`; says which they are.
+
+    valued: those of `flags` that take a value.
+    """
     ours, said, left = [], [], list(words)
     while left:
         word = left.pop(0)
@@ -244,7 +250,7 @@ def in_our_names(words: Sequence[str], flags: Sequence[str]) -> list[str]:
         if followed and not equals:
             value = left[0]
         read = VALUES.get(name, {}).get(value) if name not in flags else None
-        if read is None and name not in flags and followed and SAME.get(name) in flags:
+        if read is None and name not in flags and followed and SAME.get(name) in valued:
             read = f"{SAME[name]} {value}"
             ours += [SAME[name], value]
         elif read is None or (read and read.split()[0] not in flags):
@@ -278,7 +284,7 @@ def sentence_about(flag: str, flags: Sequence[str]) -> str:
         hint = f": values follow a flag such as {where}" if where in flags else ""
         return f"unexpected argument {flag!r}{hint} (see --help)"
     name = _spelling(flag.split("=")[0])
-    for meant in [SAME.get(name, ""), *MEANT.get(name, "").split("|")]:
+    for meant in [*MEANT.get(name, "").split("|"), SAME.get(name, "")]:
         if meant and meant.split()[0] in flags:
             return f"unknown flag {flag}: did you mean {meant}?"
     if name in INSTEAD:

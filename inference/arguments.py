@@ -1,5 +1,6 @@
 """The flags of eval_model.py, and which of them contradict each other. No torch is loaded, so --help is fast."""
 
+import argparse
 import os
 
 from dataset.command_line import (
@@ -87,6 +88,16 @@ def add_weight_arguments(parser, default: str = "the name of --model_mode"):
 def add_device_arguments(group) -> None:
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     group.add_argument("--dtype", choices=("auto", "float32", "bfloat16", "float16"), default="auto")
+
+
+def above_zero(text: str) -> float:
+    """A temperature that `Sampling` takes, without 0: all answers to a prompt would be one."""
+    if (value := positive(text)) < 1e-5:
+        raise argparse.ArgumentTypeError(f"{text} is too near to 0, where answers no longer differ: give more")
+    return value
+
+
+above_zero.__name__ = "number"  # argparse says "invalid <name> value"
 
 
 def add_sampling_arguments(parser) -> None:

@@ -26,7 +26,7 @@ def find_weight(
 
     A folder of that name where the command runs, of data perhaps, counts only if there is no such weight.
 
-    hidden_size: chooses among several; chosen_by: the flag that chooses, for the error. say: takes the newest of
+    hidden_size: of the weight, for a name; chosen_by: the flag that chooses, for the error. say: takes the newest of
     several, and prints so. Raises `UsageError` if there is no such weight, or several and no choice.
     """
     is_path = _is_path(source)
@@ -49,13 +49,18 @@ def find_weight(
         from inference.missing import MissingWeightError, sentences_about  # needed only now
 
         raise MissingWeightError(sentences_about(source, out_dir, is_path))
-    chosen = [path for path in found if path.stem == f"{source}_{hidden_size}"] if len(found) > 1 else found
-    if say and not chosen and not hidden_size:
+    if hidden_size:
+        several, found = found, [path for path in found if path.stem == f"{source}_{hidden_size}"]
+        if not found:
+            from inference.missing import MissingWeightError  # needed only now
+
+            is_there = f"{source} is {' or '.join(map(str, several))}, not of --hidden_size {hidden_size}"
+            raise MissingWeightError(f"{is_there}: name its file, or leave the flag out")
+    if len(found) > 1:
+        if not say:
+            raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by {chosen_by}")
         say(f"{len(found)} sizes of {source} are in {out_dir}; this is the newest (or choose by {chosen_by})")
-        chosen = found[:1]
-    if len(chosen) != 1:
-        raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by {chosen_by}")
-    return str(chosen[0])
+    return str(found[0])
 
 
 def name_of(source: str | Path) -> str:

@@ -46,18 +46,25 @@ def main(argv=None):
     args = parse_arguments(argv)
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
-    from dataset.command_line import parse_sources
-    from dataset.corpus import Corpus
+    from dataset.corpus import Corpus, whole_sources
     from dataset.sample.files import sample_file
+    from inference.replaced import has_keys, refuse_strangers
     from model.disk import sweep_temporaries, write_atomically
     from model.files.writable import refuse_unwritable
     from model.text.tokenizer import text_batches
     from training.report.tokenizers import draw
 
     out_dir = Path(args.out_dir)
+    figures_file, picture = out_dir / "comparison.json", out_dir / "comparison.svg"
     refuse_unwritable(out_dir)
+    is_ours = has_keys(figures_file, "bytes", "meaning", "tokenizers")
+    for path in (figures_file, picture):  # a picture is known by the figures beside it
+        refuse_strangers("--out_dir", path, is_ours, "a result of scripts/compare_tokenizers.py")
+    sources = whole_sources("--data_path", args.data_path or [sample_file("pretrain")])
     usages = usages_of(args.tokenizers)
-    corpus = Corpus(parse_sources(args.data_path or [sample_file("pretrain")]), args.on_bad_line, out_dir / "bad.jsonl")
+    corpus = Corpus(sources, args.on_bad_line, out_dir / "bad_lines.jsonl")
+    if corpus.bad_lines:
+        print(corpus.left_out())
     for batch in text_batches(corpus.texts("comparing on", args.sample_mb * 10**6)):
         by_language = {}
         for text in batch:
@@ -72,10 +79,10 @@ def main(argv=None):
     content = {"bytes": size, "meaning": MEANING, "tokenizers": report}
     text = json_text(content, indent=1) + "\n"
     sweep_temporaries(out_dir)
-    write_atomically(out_dir / "comparison.json", lambda file: file.write(text.encode("utf-8")))
-    draw(report, {language: LANGUAGES[language] for language in size}, MEANING, out_dir / "comparison.svg")
+    write_atomically(figures_file, lambda file: file.write(text.encode("utf-8")))
+    draw(report, {language: LANGUAGES[language] for language in size}, MEANING, picture)
     print("\n".join(lines_of(report, size)))
-    print(f"wrote {out_dir / 'comparison.svg'} (open it in a browser) and {out_dir / 'comparison.json'}")
+    print(f"wrote {picture} (open it in a browser) and {figures_file}")
 
 
 def usages_of(sources: list[str]) -> dict:

@@ -78,7 +78,7 @@ def metrics_in(path: str) -> Path:
         logs = sorted((each for place in places for each in weight.parent.glob(place)), key=os.path.getmtime)
         logs = [each for each in logs if re.fullmatch(r"(_\d+)?", each.parent.name.removeprefix(weight.name))]
         found = logs[-1] if logs else found
-    if found.is_file() and found.suffix == ".jsonl":
+    if found.is_file() and found.name == "metrics.jsonl":
         return with_folders(found)
     if Path(path).is_dir():
         what = "holds no metrics.jsonl"

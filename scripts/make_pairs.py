@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from dataset.command_line import count, positive, positive_int, run_main
-from inference.arguments import add_weight_arguments, refuse_scale_of_nothing
+from dataset.command_line import count, positive_int, run_main
+from inference.arguments import above_zero, add_weight_arguments, refuse_scale_of_nothing
 from inference.growing_file import GrowingFile, refuse_taken
 from inference.terminal import say
 from model.errors import SproutError, UsageError
@@ -43,7 +43,7 @@ def parse_arguments(argv=None):
         "--group_size", type=positive_int, default=8, metavar="G", help="answers to a prompt (%(default)s)"
     )
     group.add_argument("--pairs_per_prompt", type=positive_int, default=1, metavar="N", help="at most (%(default)s)")
-    group.add_argument("--temperature", type=positive, default=1.0, metavar="X", help="of sampling (%(default)g)")
+    group.add_argument("--temperature", type=above_zero, default=1.0, metavar="X", help="of sampling (%(default)g)")
     group.add_argument(
         "--max_new_tokens", type=positive_int, default=128, metavar="N", help="of an answer (%(default)s)"
     )

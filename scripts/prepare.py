@@ -78,12 +78,15 @@ def main(argv=None) -> None:
     from dataset.prepare.steps import PAGE, prepare
     from dataset.prepare.work import WorkFolder
     from dataset.prepare.writing import DROPPED, TRAINING, VALIDATION
+    from model.text.tokenizer import Tokenizer
 
     # Everything that can be refused, before the work begins
     files, others = find_files(args.sources)
     check_columns(files, args.text_column)
     for path in args.against:
         passages_of([path])  # an unreadable benchmark
+    if args.tokenizer_path:
+        Tokenizer.load(args.tokenizer_path)
     settings = settings_of(args, files)
     save_dir = Path(args.save_dir)
     inside = [file.path for file in files if file.path.resolve().is_relative_to(save_dir.resolve())]

@@ -18,12 +18,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
 from dataset.command_line import count, positive, positive_int, run_main, share
-from inference.arguments import add_weight_arguments, refuse_existing, refuse_scale_of_nothing
+from inference.arguments import above_zero, add_weight_arguments, refuse_existing, refuse_scale_of_nothing
 from inference.terminal import say
 from model.errors import SproutError, UsageError
 from training.stages.arguments import StageParser
 
 WAYS = ("self_instruct", "magpie")
+TIMEOUT, RETRIES = 120.0, 6
 MOST_SECONDS = 86400  # to wait for a reply; sockets take no number of any size
 
 
@@ -44,7 +45,7 @@ def parse_arguments(argv=None):
         metavar="X",
         help="a new instruction has less ROUGE-L than this (%(default)s)",
     )
-    group.add_argument("--temperature", type=positive, default=0.8, metavar="X", help="of sampling (%(default)s)")
+    group.add_argument("--temperature", type=above_zero, default=0.8, metavar="X", help="of sampling (%(default)s)")
     group.add_argument("--top_p", type=share, default=0.95, metavar="X", help="of sampling (%(default)s)")
     group.add_argument("--max_new_tokens", type=positive_int, default=512, metavar="N", help="of a reply (%(default)s)")
     group.add_argument("--seed", type=count, default=42, metavar="N", help="of examples and sampling (%(default)s)")
@@ -56,9 +57,11 @@ def parse_arguments(argv=None):
     group.add_argument(
         "--api_key", metavar="VARIABLE", help="the environment variable that holds the key (not the key itself)"
     )
-    group.add_argument("--timeout", type=positive, default=120.0, metavar="S", help="seconds for a reply (%(default)g)")
     group.add_argument(
-        "--retries", type=count, default=6, metavar="N", help="times that a request is sent again (%(default)s)"
+        "--timeout", type=positive, default=TIMEOUT, metavar="S", help="seconds for a reply (%(default)g)"
+    )
+    group.add_argument(
+        "--retries", type=count, default=RETRIES, metavar="N", help="times that a request is sent again (%(default)s)"
     )
     group = add_weight_arguments(parser, default="none")
     group.add_argument("--hidden_size", type=positive_int, metavar="N", help="where a name fits several sizes")
@@ -75,8 +78,8 @@ def refuse_contradictions(args) -> None:
     if bool(args.endpoint) != bool(args.model):
         raise UsageError("--endpoint URL and --model NAME belong together: give both")
     refuse_scale_of_nothing(args)
-    for flag in ("tokenizer_path", "rope_scaling_factor", "hidden_size"):
-        if args.endpoint and getattr(args, flag) is not None:
+    for flag in ("tokenizer_path", "rope_scaling_factor", "hidden_size", "device", "dtype"):
+        if args.endpoint and getattr(args, flag) not in (None, "auto"):
             raise UsageError(f"--{flag} is for --weight, and a server opens its own weight: leave it out")
     if args.endpoint and args.way == "magpie":
         raise UsageError(
@@ -86,10 +89,15 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--api_key is for --endpoint, which is not given")
     if args.api_key and not os.environ.get(args.api_key):
         raise UsageError("--api_key names an environment variable, and there is none of this name: export it first")
+    if not args.endpoint and (args.timeout, args.retries) != (TIMEOUT, RETRIES):
+        raise UsageError("--timeout and --retries are for --endpoint, which is not given")
     if args.timeout > MOST_SECONDS:
         raise UsageError(f"--timeout {args.timeout:g} is more than a day: give at most {MOST_SECONDS} seconds")
+    for flag in ("top_p", "novelty"):
+        if not getattr(args, flag):
+            raise UsageError(f"--{flag} 0 lets nothing through: give more, at most 1")
     if not Path(args.save_file).name:
-        raise UsageError("--save_file is empty: give the name of a file")
+        raise UsageError(f"--save_file {args.save_file} is a folder: name a file in it")
     journal = journal_of(args.save_file)
     for path in (args.save_file, journal):
         if os.path.exists(path) and os.path.exists(args.seeds) and os.path.samefile(path, args.seeds):

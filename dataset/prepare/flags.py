@@ -8,6 +8,13 @@ from model.errors import UsageError
 MOST_EPOCHS = 10_000
 KINDS = ("text", "markdown", "html")
 RULES = ("prose", "code", "none")
+FLAGS_OF = {  # a step: without it they would change nothing
+    "clean": ("keep_markdown", "personal"),
+    "decontaminate": ("against",),
+    "deduplicate": ("threshold", "compare"),
+    "mix": ("weights", "temperature"),
+    "split": ("val_ratio",),
+}
 EXAMPLES = {"--rules_for": "code", "--kind_for": "markdown", "--weights": "0.5"}  # of a value, for messages
 
 
@@ -16,6 +23,10 @@ def settings_of(args, files) -> Settings:
     steps = _steps_of(args)
     if args.weights and args.temperature:
         raise UsageError("--weights and --temperature both say how to mix: give one of them")
+    if args.max_epochs != Settings.max_epochs and not (args.weights or args.temperature):
+        raise UsageError(
+            "--max_epochs limits how often a mixture repeats a source: give --weights or --temperature, too"
+        )
     if args.max_epochs > MOST_EPOCHS:
         raise UsageError(
             f"--max_epochs {args.max_epochs:g} writes a document more than {MOST_EPOCHS:,} times: give less"
@@ -52,10 +63,10 @@ def _steps_of(args) -> tuple[str, ...]:
     for name in steps:
         if name not in STEPS:
             raise UsageError(f"--steps {name} is no step: the steps are {', '.join(STEPS)}")
-    step_of = {"against": "decontaminate", "weights": "mix", "temperature": "mix", "val_ratio": "split"}
-    for flag, step in step_of.items():
-        if getattr(args, flag) and step not in steps:
-            raise UsageError(f"--{flag} needs the step {step!r}: add it to --steps")
+    for step, flags in FLAGS_OF.items():
+        for flag in flags:
+            if step not in steps and (given := getattr(args, flag)) and given != getattr(Settings, flag):
+                raise UsageError(f"--{flag} needs the step {step!r}: add it to --steps")
     return steps
 
 

@@ -36,7 +36,7 @@ def test_of_two_runs_on_one_output_the_second_is_refused_and_the_first_undisturb
     for words in ((), ("--resume",), ("--epochs=2",)):
         ended = Running("train_pretrain", workshop.command("one", "--epochs=60", *words)).end()
         assert ended.code == 1 and f"another run is writing {result.weight_file}" in ended.sentence
-        assert "choose another --weight_name or --out_dir" in ended.sentence
+        assert "choose another name or --out_dir" in ended.sentence
         record_property("runs", 1)
     other = Running("train_pretrain", workshop.command("one", *RUN, "--weight_name=other"), no_curves).end()
     assert other.code == 0, other.err  # another name is another output

@@ -28,6 +28,15 @@ def test_a_name_finds_one_weight_or_says_why_not(tmp_path):
     assert "pretrain_32.pth" in str(error.value) and "pretrain_64.pth" in str(error.value)
 
 
+def test_a_size_that_is_not_there_is_not_another_one(tmp_path):
+    """A single weight of the name was taken whatever --hidden_size said, and merged, scored or mixed."""
+    (tmp_path / "full_sft_32.pth").write_text("")
+    with pytest.raises(UsageError, match="full_sft_32.pth, not of --hidden_size 64: name its file, or leave the flag"):
+        find_weight("full_sft", str(tmp_path), hidden_size=64)
+    assert find_weight("full_sft", str(tmp_path), hidden_size=32) == str(tmp_path / "full_sft_32.pth")
+    assert find_weight("full_sft_32", str(tmp_path), hidden_size=64) == str(tmp_path / "full_sft_32.pth")  # a file's
+
+
 def test_a_folder_of_that_name_does_not_hide_the_weight(tmp_path, monkeypatch):
     """Users have folders of data, or exports, that are called pretrain or full_sft."""
     monkeypatch.chdir(tmp_path)

@@ -53,6 +53,32 @@ def test_a_tokenizer_is_named_once(tmp_path, small_tokenizer, monkeypatch):
             compare_tokenizers.main(names)
 
 
+def test_what_is_read_and_what_is_not_its_own_is_never_written_over(tmp_path, capsys):
+    """Bad lines were listed over the very file that they stood in, and figures over a user's comparison.json."""
+    files = {name: tmp_path / name for name in ("bad_lines.jsonl", "comparison.json", "texts.jsonl")}
+    for file in files.values():
+        file.write_text(json.dumps({"text": ENGLISH}) + '\n{"text": \n')
+    before = files["texts.jsonl"].read_bytes()
+
+    def compare(data):
+        flags = ["--on_bad_line", "skip", "--out_dir", str(tmp_path)]
+        compare_tokenizers.main(["shipped", "--data_path", str(data), *flags])
+
+    with pytest.raises(UsageError, match="comparison.json exists already and is not a result of scripts/compare_tok"):
+        compare(files["texts.jsonl"])
+    files["comparison.json"].unlink()
+    with pytest.raises(
+        UsageError, match="bad_lines.jsonl is where bad lines would be listed: choose another --out_dir"
+    ):
+        compare(files["bad_lines.jsonl"])
+    assert {file.read_bytes() for file in files.values() if file.exists()} == {before}
+    with pytest.raises(UsageError, match="--data_path takes no share"):
+        compare(f"{files['texts.jsonl']}:0.5")
+    for _ in range(2):  # the second time over the first result
+        compare(files["texts.jsonl"])
+    assert f"left out 1 bad line, listed in {files['bad_lines.jsonl']}" in capsys.readouterr().out
+
+
 def test_the_picture_has_chinese_as_text(compared):
     _, folder, said = compared
     picture = (folder / "comparison.svg").read_text("utf-8")

@@ -158,10 +158,13 @@ def test_what_is_no_log_of_a_run_ends_with_one_sentence(tmp_path, files, sentenc
     assert (ended.code, ended.out) == (code, "") and sentence in ended.sentence
 
 
-@pytest.mark.parametrize("path, sentence", [("gone", "gone is not there"), ("a.pth", "is no log folder")])
+@pytest.mark.parametrize(
+    "path, sentence", [("gone", "gone is not there"), ("a.pth", "is no log folder"), ("a.jsonl", "is no log folder")]
+)
 def test_paths_that_lead_elsewhere(tmp_path, monkeypatch, path, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.pth").write_bytes(b"PK")
+    (tmp_path / "a.jsonl").write_text('{"text": "data, of which report.py made an empty page"}\n')
     with pytest.raises(UsageError, match=f"{sentence}.*give the log folder of a run, such as out/logs/pretrain_512"):
         diagnose.main([path])
 

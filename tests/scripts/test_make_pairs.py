@@ -177,6 +177,7 @@ def test_what_cannot_be_made_is_refused_before_anything_is_sampled(workshop, tmp
         ((), "exists already"),
         (("--group_size=1",), "compares an answer with no other"),
         (("--pairs_per_prompt=4",), "takes 8 answers, and --group_size is 6"),
+        (("--temperature=1e-9",), "1e-9 is too near to 0, where answers no longer differ: give more"),
         (("--group_size=513",), "is more than the 512 answers of a batch"),
         (("--lora_scale=0.5",), "--lora_scale is for --lora"),
         (("--max_new_tokens=64",), "leaves no room for a prompt in 64 tokens"),

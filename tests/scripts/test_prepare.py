@@ -106,6 +106,13 @@ def test_a_benchmark_that_is_not_whole_is_refused(sources, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_tokenizer_that_cannot_be_used_is_refused_before_the_work(sources, tmp_path):
+    for wrong in ("gone", "texts.jsonl"):
+        with pytest.raises(SproutError, match=f"{wrong}.*tokenizer|no tokenizer at .*{wrong}"):
+            run(sources[:1], tmp_path / "out", "--tokenizer_path", str(tmp_path / wrong))
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_file_is_warned_of(tmp_path, capsys):
     (tmp_path / "a.csv").write_text(f'text\n{text(2)}\n"cut')
     run([str(tmp_path / "a.csv")], tmp_path / "out", "--rules", "none")
@@ -211,6 +218,10 @@ def test_a_file_in_gbk_is_named_with_the_command_that_converts_it(tmp_path, caps
         ("--rules_for a=poem", "the rules are"),
         ("--weights a=1 b=1 --temperature 2", "give one of them"),
         ("--against x --steps clean", "needs the step"),
+        ("--personal --steps lines,deduplicate", "--personal needs the step 'clean': add it to --steps"),
+        ("--threshold 0.9 --steps clean", "--threshold needs the step 'deduplicate'"),
+        ("--compare prompt --steps clean,split", "--compare needs the step 'deduplicate'"),
+        ("--max_epochs 2", "--max_epochs limits how often a mixture repeats a source: give --weights or --temperature"),
         ("--weights a=1 b=1 --max_epochs 1e9", "--max_epochs 1e.09 writes a document more than 10,000 times"),
         ("--step clean", "did you mean --steps"),
     ],

@@ -170,11 +170,17 @@ def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):
         (["--endpoint=x", "--model=m"], "http://"),
         (["--weight=full_sft", "--lora_scale=0.5"], "--lora_scale is for --lora"),
         (["--endpoint=http://x/v1", "--model=m", "--tokenizer_path=x"], "--tokenizer_path is for --weight"),
+        (["--endpoint=http://x/v1", "--model=m", "--dtype=bfloat16"], "--dtype is for --weight"),
+        (["--weight=full_sft", "--retries=0"], "--timeout and --retries are for --endpoint, which is not given"),
+        (["--weight=full_sft", "--top_p=0"], "--top_p 0 lets nothing through: give more, at most 1"),
+        (["--weight=full_sft", "--novelty=0"], "--novelty 0 lets nothing through"),
+        (["--weight=full_sft", "--temperature=1e-9"], "1e-9 is too near to 0"),
     ],
 )
 def test_contradictions(seeds, tmp_path, flags, message):
     with pytest.raises(UsageError, match=message):
         main([f"--seeds={seeds}", f"--save_file={tmp_path / 'a.jsonl'}", *flags])
+    assert not list(tmp_path.glob("*.journal"))
 
 
 def test_resume_writes_over_no_file_that_it_never_made(seeds, tmp_path):

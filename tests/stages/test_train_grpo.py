@@ -302,7 +302,7 @@ def test_another_reward_of_the_same_name_is_refused(workshop):
         (("--group_size=1",), "compares an answer with no other"),
         (("--max_new_tokens=32",), "leaves no room for a prompt"),
         (("--max_new_tokens=31",), "no prompt leaves 31 tokens to its answer"),
-        (("--mini_batches=17",), "the 16 answers in a step are too few for 17 mini-batches: give --prompts_per_step 5"),
+        (("--mini_batches=17",), "a step of 16 answers has too few for 17 mini-batches: give --prompts_per_step 5"),
         (
             ("--prompts_per_step=5",),
             "--prompts_per_step 5 cannot be had with --batch_size 2 and --accumulation_steps 2: give --prompts_per_step"

@@ -34,7 +34,7 @@ class Output:
         if not take(self._lock.fileno(), path):
             self.release()
             raise SproutError(
-                f"another run is writing {self.weight_file}: wait for it, or choose another --weight_name or --out_dir"
+                f"another run is writing {self.weight_file}: wait for it, or choose another name or --out_dir"
             )
         for folder in (self.folder, self.logs):  # runs that were killed while saving leave files behind
             sweep_temporaries(folder)

@@ -33,7 +33,7 @@ def check_there(args, hidden_size: int) -> None:
     there = f", which holds {', '.join(others)}" if others else ""
     raise UsageError(
         f"--resume: there is no {path.name} in {folder}{there}: give the flags of the run that is to go on (--out_dir,"
-        " --weight_name, --preset, --hidden_size), or start without --resume"
+        " its name, --preset, --hidden_size), or start without --resume"
     )
 
 

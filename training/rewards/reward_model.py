@@ -35,7 +35,7 @@ class ModelReward:
     def open(cls, path: str, policy_tokenizer, device: Device, say: Callable[[str], None]) -> "ModelReward":
         """path: a whole reward model, the adapters of one, or a folder. Raises `SproutError` for anything else."""
         if not Path(path).exists():
-            raise UsageError(f"--reward model: there is no {path}")
+            raise UsageError(f"--reward model:{path}: there is no file or folder {path}")
         if adapters := adapters_of_reward(path):
             loaded = load_reward_adapters(adapters, network_of(adapters, "scripts/merge_lora.py"), device=device.device)
         else:

@@ -1,6 +1,7 @@
 """Flags of the stages that learn from their own answers."""
 
 from dataset.command_line import count, nonnegative, positive, positive_int, share
+from inference.arguments import above_zero
 from model.errors import UsageError
 from training.stages.arguments import COMPARED, NOTHING, RESULT, StageParser
 from training.stages.stage_arguments import POLICY_LOSSES
@@ -12,7 +13,7 @@ def add_rollout_arguments(parser: StageParser, mini_batches: int = 1) -> None:
     flag = parser.flags("rollouts", RESULT)
     flag("--prompts_per_step", COMPARED, type=positive_int, metavar="N", help="default 32, or what --batch_size makes")
     flag("--max_new_tokens", type=positive_int, default=128, metavar="N", help="limit of an answer (%(default)s)")
-    flag("--temperature", type=positive, default=1.0, help="for sampling and for learning (%(default)g)")
+    flag("--temperature", type=above_zero, default=1.0, help="for sampling and for learning (%(default)g)")
     flag(
         "--mini_batches",
         type=positive_int,

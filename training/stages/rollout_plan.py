@@ -127,7 +127,7 @@ def micro_batches(args, group_size: int, rows, world: int) -> tuple[int, int]:
     if args.mini_batches > size * times * group_size:
         answers = f"{size * times * group_size} answers" + (" of each process" if world > 1 else "")
         raise UsageError(
-            f"the {answers} in a step are too few for {args.mini_batches} mini-batches: give --prompts_per_step"
+            f"a step of {answers} has too few for {args.mini_batches} mini-batches: give --prompts_per_step"
             f" {world * math.ceil(args.mini_batches / group_size)} or more, or a smaller --mini_batches"
         )
     return size, times

@@ -96,7 +96,7 @@ def test_a_drive_is_no_function(mine, monkeypatch):
         ("{f}:Judge", "is no function"),
         ("{f}:other", "is no function"),
         ("model", "name the reward model, as in model:out/reward_512.pth:0.5"),
-        ("model:nowhere.pth", "there is no nowhere.pth"),
+        ("model:reward", "--reward model:reward: there is no file or folder reward"),
     ],
 )
 def test_what_names_no_reward_is_said_in_a_sentence(mine, item, said):

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 import train_grpo
+import train_lora
 import train_ppo
 from dataset.unknown_flags import MEANT, SAME, sentence_about
 from model.errors import UsageError
 from tests.training.stages.command_line import parse, refusal
+from training.stages.arguments import StageParser
+from training.stages.rl_arguments import add_rollout_arguments
 from training.stages.starting_point import new_config
 
 ROOT = Path(__file__).parents[3]
@@ -96,6 +99,16 @@ def test_minimind_flags_with_the_same_meaning_are_understood(config_file, capsys
     assert "not a whole number" in refusal("--dim", "0")
 
 
+def test_the_name_of_a_result_is_found_where_it_is_called_otherwise():
+    """`--lora_name y` of a stage whose --lora is a switch was read as `--lora y`, and y was a stray argument."""
+    for words in (["--lora", "--lora_name", "y"], ["--lora_name=y"]):
+        with pytest.raises(UsageError, match="unknown flag --lora_name(=y)?: did you mean --weight_name[?]"):
+            train_grpo.parse_arguments(words)
+    for flag in ("--weight_name", "--run_name"):
+        with pytest.raises(UsageError, match=f"unknown flag {flag}: did you mean --lora_name[?]"):
+            train_lora.parse_arguments([flag, "y"])
+
+
 def test_the_table_names_flags_that_exist():
     folders = ("training/stages", "inference", "scripts", "dataset")
     files = [*ROOT.glob("*.py"), *(file for folder in folders for file in (ROOT / folder).glob("*.py"))]
@@ -169,3 +182,12 @@ def test_sizes_change_a_preset():
 def test_a_new_network_is_not_extended():
     with pytest.raises(UsageError, match="extends a network that is trained: name it with --from_weight"):
         new_config(parse("--preset", "tiny", "--rope_scaling_factor", "2"), 300)
+
+
+def test_a_temperature_that_nothing_is_sampled_at_is_refused_before_an_earlier_result_is_moved():
+    """It was refused at the first step, when the earlier result was aside, with the advice to give 0."""
+    parser = StageParser("")
+    add_rollout_arguments(parser)
+    assert parser.parse_args(["--temperature", "0.00001"]).temperature == 1e-5
+    with pytest.raises(UsageError, match="--temperature: 1e-9 is too near to 0, where answers no longer differ"):
+        parser.parse_args(["--temperature", "1e-9"])
