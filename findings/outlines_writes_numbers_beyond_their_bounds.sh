@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# outlines 1.3.3 with outlines-core 0.2.14, beside llguidance 1.5.0 and jsonschema 4.26.0, Python 3.11 (seen 2026-11-30).
-# Given a Pydantic model or a JSON schema, outlines lets a network write such JSON only. It makes a regular expression of
-# the schema, and what that maker (outlines-core, the default for networks of transformers, llama.cpp and MLX) does not
-# know it leaves out in silence: an int from 1 to 5 may be -40, a price above 0 may be negative, multiple_of and the
-# set that Pydantic writes as uniqueItems count for nothing. A pattern is obeyed alone, and dropped as soon as min_length
-# or max_length stands beside it. allOf becomes one part after the other, so that the right answer cannot be written, and
-# what can is no JSON. Nobody looks for a mark of -40 where the form is guaranteed. outlines-core was asked for an error
-# instead of silence (its issue 147), which this version does not have. With backend="llguidance" outlines obeys all of
-# these but the set, which is refused by a message. Or validate each answer by Pydantic.
+# outlines 1.3.3, outlines-core 0.2.14, beside llguidance 1.5.0 and jsonschema 4.26.0, Python 3.11 (seen 2026-11-30).
+# Given a Pydantic model or a JSON schema, outlines lets a network write such JSON only. It makes a regular expression
+# of the schema, and what that maker (outlines-core, the default for networks of transformers, llama.cpp and MLX) does
+# not know it leaves out in silence: an int from 1 to 5 may be -40, a price above 0 may be negative, multiple_of and the
+# set that Pydantic writes as uniqueItems count for nothing. A pattern is obeyed alone, and dropped as soon as
+# min_length or max_length stands beside it. allOf becomes one part after the other, so that the right answer cannot be
+# written, and what can is no JSON. Nobody looks for a mark of -40 where the form is guaranteed. outlines-core was asked
+# for an error instead of silence (its issue 147), which this version does not have. With backend="llguidance" outlines
+# obeys all of these but the set, which is refused by a message. Or validate each answer by Pydantic.
 # Output seen (right by jsonschema; what outlines and llguidance let a network write):
 #   1 to 5: {"stars": 4} is right; outlines yes, llguidance yes
 #   1 to 5: {"stars": -40} is wrong; outlines yes, llguidance no

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # trl 1.16.0 with transformers 5.24.0, torch 2.13.0, Python 3.11 (seen 2026-11-30).
-# DPO starts at a loss of ln 2 and rewards of zero, since the network is its own reference before the first step. Without
-# a ref_model, DPOTrainer "will automatically use the initial policy", by its docstring. Up to trl 0.28 it copied the
-# network that it was given; from 0.29 on it opens anew the folder or repository that the network once came from. Whoever
-# fine-tunes a network and hands it on to DPO in the same script, or merged an adapter or edited a weight before, has the
-# network of before as a reference: rewards begin with what fine-tuning has learned, pairs that it has learned count as
-# done, and the penalty draws back to the network of before. No message says so; a loss below 0.69 in the first line of
-# the log is all that shows. In version 1.16, KTOTrainer does it by the same lines, and GRPOTrainer and RLOOTrainer do if
-# beta is not 0. With precompute_ref_log_probs=True the reference is the network that was given. Hand over a copy as
-# ref_model, or save the network and open it again.
+# DPO starts at a loss of ln 2 and rewards of zero, since the network is its own reference before the first step.
+# Without a ref_model, DPOTrainer takes the state before training for it, says its docstring. Up to trl 0.28 it copied
+# the network that it was given; from 0.29 on it opens anew the folder or repository that the network once came from.
+# Whoever fine-tunes a network and hands it on to DPO in the same script, or merged an adapter or edited a weight
+# before, has the network of before as a reference: rewards begin with what fine-tuning has learned, pairs that it has
+# learned count as done, and the penalty draws back to the network of before. No message says so; a loss below 0.69 in
+# the first line of the log is all that shows. In version 1.16, KTOTrainer does it by the same lines, and GRPOTrainer
+# and RLOOTrainer do if beta is not 0. With precompute_ref_log_probs=True the reference is the network that was given.
+# Hand over a copy as ref_model, or save the network and open it again.
 # Output seen (a network that was fine-tuned on the chosen answers; the first step of DPO):
 #   the network as it is in memory: loss 0.2383, rewards 0.198 and -1.114
 #   the same, precompute_ref_log_probs: loss 0.6931, rewards 0.000 and 0.000
