@@ -192,6 +192,11 @@ def test_a_count_of_what_is_left_out_gives_the_true_reason(tmp_path, build, kind
 
 
 def test_a_file_of_excluded_pairs_says_so(cached_pairs):
-    cache = cached_pairs([{"prompt": "a?", "chosen": "b", "rejected": "c", "train": False}])
-    with pytest.raises(SproutError, match="all 1 pairs are excluded by their own marks: give other data"):
-        Rows(PAIRS, [(cache, None)], 50, seed=0)
+    excluded = {"prompt": "a?", "chosen": "b", "rejected": "c", "train": False}
+    long = {"prompt": "long " * 60, "chosen": "b", "rejected": "c"}
+    for records, why in (
+        ([excluded], "all 1 pairs are excluded by their own marks: give other data"),
+        ([excluded, long], "no pair has two answers that begin within 51 tokens"),
+    ):
+        with pytest.raises(SproutError, match=why):
+            Rows(PAIRS, [(cached_pairs(records), None)], 50, seed=0)

@@ -237,6 +237,18 @@ def test_bytes_for_bits_per_byte_are_those_of_the_raw_text(cached):
     assert rows.documents == 3
 
 
+def test_held_out_rows_are_shared_by_processes_and_those_kept_are_spread(cached):
+    rows = ValidationRows(TEXTS, [cached(random_documents(100), val_ratio=1)], 16)
+    every, count = rows.batch(range(len(rows))).tokens, len(rows)
+    assert rows.documents == 100 and rows.bytes_of(9) == rows.bytes
+    second_of_three = torch.cat([batch.tokens for batch in rows.batches(4, first=1, every=3)])
+    assert torch.equal(second_of_three, torch.cat(every.split(4)[1::3]))
+    rows.keep(count // 4)
+    assert torch.equal(rows.batch(range(len(rows))).tokens, every[torch.arange(count // 4) * count // (count // 4)])
+    assert rows.documents == round(100 * (count // 4) / count)
+    assert rows.bytes_of(rows.tokens // 2) == round(rows.bytes * (rows.tokens // 2) / rows.tokens)
+
+
 def test_nothing_held_out(cached):
     rows = ValidationRows(TEXTS, [cached(["one document"], val_ratio=0)], 8)
     assert len(rows) == 0 and rows.bytes == 0 and list(rows.batches(4)) == []
