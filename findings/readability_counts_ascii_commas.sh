@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # readability-lxml 0.9, Python 3.11 (seen 2026-11-30).
 # Document(page).summary() of readability-lxml tells text from menus by commas: a part of a page that has ten of them is
-# text and stays, one with fewer goes if it has many links, or more pictures than paragraphs. Only the ASCII comma counts,
-# and Chinese has another one. So what is kept in English is taken out in Chinese: a passage whose words are linked as in
-# an encyclopedia, or a journey told in pictures with a paragraph between them. The rest of the page comes as ever, so a
-# corpus gets articles with holes, and an empty text where the article is one such part. The same pages with an ASCII
-# comma for each ， lose nothing. Mozilla's Readability.js, its relative, counts the commas of other scripts, too. A comma
-# that is marked before the call and taken back behind it, as at the end here, avoids it.
+# text and stays, one with fewer goes if it has many links, or more pictures than paragraphs. Only the ASCII comma
+# counts, and Chinese has another one. So what is kept in English is taken out in Chinese: a passage whose words are
+# linked as in an encyclopedia, or a journey told in pictures with a paragraph between them. The rest of the page comes
+# as ever, so a corpus gets articles with holes, and an empty text where the article is one such part. The same pages
+# with an ASCII comma for each ， lose nothing. Mozilla's Readability.js, its relative, counts the commas of other
+# scripts, too. A comma that is marked before the call and taken back behind it, as at the end here, avoids it.
 # Output seen (characters of the text that are kept; Chinese, the same with ASCII commas, Chinese with marked commas):
 #   links: 276 of 483, 483 of 483, 483 of 483
 #   pictures: 276 of 483, 483 of 483, 483 of 483
@@ -44,7 +44,9 @@ def text_of(page: str) -> str:
 
 for name, body in pages.items():
     page = f"<html><head><title>春天</title></head><body><div>{body}</div></body></html>"
-    kept = [text_of(Document(page.replace(FULL, comma)).summary()).replace(comma, FULL) for comma in (FULL, ",", MARKED)]
+    kept = []
+    for comma in (FULL, ",", MARKED):
+        kept.append(text_of(Document(page.replace(FULL, comma)).summary()).replace(comma, FULL))
     whole = text_of(body)
     print(f"{name}: {', '.join(f'{len(text)} of {len(whole)}' for text in kept)}")
     if kept != [text_of(article) if article in body else "", whole, whole]:
