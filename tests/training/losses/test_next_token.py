@@ -141,8 +141,10 @@ def test_bfloat16_autocast_keeps_the_sum_in_float32_and_the_gradients_in_the_typ
 
 def test_of_logits_in_bfloat16_the_softmax_is_in_float32():
     features, head, targets = example(torch.float32)
-    x, output = features.bfloat16(), head.bfloat16()
-    logits = F.linear(x, output).float().flatten(0, -2)
+    # Whole numbers over 16, whose products and sums have few digits: so no kernel rounds a logit.
+    x, output = (4 * features).round().bfloat16(), (4 * head).round().bfloat16() / 16
+    logits = F.linear(x.float(), output.float()).flatten(0, -2)
+    assert torch.equal(logits, logits.bfloat16().float())
     expected = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORE, reduction="sum")
     assert next_token_loss(x, output, targets).item() == pytest.approx(expected.item(), rel=1e-5)
 
