@@ -249,8 +249,8 @@ def peft():
 
 def test_peft_opens_ours(model, tmp_path, small_tokenizer, peft):
     transformers = pytest.importorskip("transformers")
-    export_folder(tmp_path / "hf", model, small_tokenizer)
     expected = logits(adapted(model, rank=3, alpha=7.5))[1]
+    export_folder(tmp_path / "hf", model, small_tokenizer)  # without its adapters
     write_peft_folder(tmp_path / "peft", model, str(tmp_path / "hf"))
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "peft").eval()

@@ -205,7 +205,10 @@ def test_it_travels_as_a_sequence_classification(tmp_path, capsys, kind):
         torch.testing.assert_close(theirs(tokens).logits[:, 0], model(tokens)[:, -1], rtol=0, atol=1e-5)
         tokens[0, 8:] = TOKENIZER.pad_id  # there the last token before the padding counts
         torch.testing.assert_close(theirs(tokens).logits[0, 0], model(tokens)[0, 7], rtol=0, atol=1e-5)
-    again = load_reward(tmp_path / "hf").model
+    export_folder(tmp_path / "hf", model, TOKENIZER, facts={"mean": 1.5})
+    loaded = load_reward(tmp_path / "hf")
+    again = loaded.model
+    assert loaded.facts == {"mean": 1.5}  # by which scores are normalised
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())
     with pytest.raises(SproutError, match="is a reward model"):
         load_model(tmp_path / "hf")

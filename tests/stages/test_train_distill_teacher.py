@@ -149,6 +149,14 @@ def test_a_teacher_with_another_tokenizer_is_refused(workshop):
     assert "foreign.pth has another tokenizer than the student" in message
 
 
+def test_a_teacher_that_reads_less_far_than_the_rows_is_refused(workshop):
+    loaded = load_model(workshop.folder / "teacher.pth")
+    short = random_network(loaded.model.config.replace(max_position_embeddings=16))
+    save_weights(workshop.folder / "short.pth", short, loaded.tokenizer, stage="full_sft")
+    message = refusal(workshop, f"--teacher_weight={workshop.folder / 'short.pth'}")
+    assert "--max_seq_len 32 is more than the 16 positions of --teacher_weight" in message
+
+
 @pytest.mark.parametrize(
     "words, named",
     [

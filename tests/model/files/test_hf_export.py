@@ -110,9 +110,10 @@ def test_transformers_opens_the_folder_without_code_or_warning(exported, small_t
 def test_generating_ends_with_the_turn_where_that_is_not_the_end_of_a_text(tmp_path, small_tokenizer):
     settings = json.loads(small_tokenizer.files["tokenizer_config.json"]) | {"eos_token": "<|endoftext|>"}
     base = Tokenizer.from_files(small_tokenizer.files | {"tokenizer_config.json": json.dumps(settings)})
-    export_folder(tmp_path / "hf", random_network(SMALL), base)
-    values = json.loads((tmp_path / "hf" / "generation_config.json").read_text())
-    assert values["eos_token_id"] == [0, 2]
+    for end_of_turn, ends in ((None, [0, 2]), (base.encode("a")[0], 0)):  # an ordinary token ends nothing
+        export_folder(tmp_path / "hf", random_network(SMALL), base, end_of_turn=end_of_turn)
+        values = json.loads((tmp_path / "hf" / "generation_config.json").read_text())
+        assert values["eos_token_id"] == ends
 
 
 def test_config_json_serves_readers_of_both_generations(exported):
