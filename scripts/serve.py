@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs from a checkout as it stands
 
-from dataset.command_line import positive_int
+from dataset.command_line import count, positive_int
 from inference.arguments import add_weight_arguments, refuse_scale_of_nothing
 from inference.terminal import say
 from model.errors import UsageError
@@ -33,7 +33,7 @@ def parse_arguments(argv=None):
     group.add_argument(
         "--host", default="127.0.0.1", help="another than this machine's own needs --api_key (%(default)s)"
     )
-    group.add_argument("--port", type=int, default=8998, help="0: a free one (%(default)s)")
+    group.add_argument("--port", type=count, default=8998, help="0: a free one (%(default)s)")
     group.add_argument("--api_key", metavar="KEY", help="what clients must know")
     group.add_argument("--batch_size", type=positive_int, default=16, help="texts written at a time (%(default)s)")
     group.add_argument("--queue", type=positive_int, default=256, help="texts that may wait (%(default)s)")
@@ -52,7 +52,7 @@ def parse_arguments(argv=None):
     key = args.api_key
     if key is not None and not (key.isascii() and key.isprintable() and key == key.strip() != ""):
         raise UsageError("--api_key needs plain letters and digits, at least one, and no blank or line end around them")
-    if not 0 <= args.port < 65536:
+    if args.port >= 65536:
         raise UsageError(f"--port {args.port}: give a number from 0 to 65535")
     refuse_scale_of_nothing(args)
     return args
