@@ -188,7 +188,7 @@ def _is_at(file, path: Path) -> bool:
 def refuse_taken(flag: str, path: str, resume: bool) -> None:
     """Raises `UsageError` if a run with or without `resume` would not write the file that `flag` names."""
     if not Path(path).name:
-        raise UsageError(f"{flag} is empty: give the name of a file")
+        raise UsageError(f"{flag} {path} is a folder: give the name of a file")
     if progress_of(path).exists():
         if not resume:
             raise UsageError(f"{flag} {path} is of a run that did not end: go on with it by --resume")

@@ -89,7 +89,7 @@ def refuse_contradictions(args) -> None:
     if args.timeout > MOST_SECONDS:
         raise UsageError(f"--timeout {args.timeout:g} is more than a day: give at most {MOST_SECONDS} seconds")
     if not Path(args.save_file).name:
-        raise UsageError("--save_file is empty: give the name of a file")
+        raise UsageError(f"--save_file {args.save_file} is a folder: give the name of a file")
     journal = journal_of(args.save_file)
     for path in (args.save_file, journal):
         if os.path.exists(path) and os.path.exists(args.seeds) and os.path.samefile(path, args.seeds):

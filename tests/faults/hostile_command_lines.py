@@ -16,6 +16,7 @@ TRAINING = """
 stray                                       | unexpected argument 'stray'
 --epochs                                    | --epochs: expected one argument
 --epochs=                                   | invalid whole number value: ''
+--data_path ''                              | --data_path is empty, as an unset variable is
 --epochs 0                                  | 0 is not a whole number of at least 1
 --epochs 1.5                                | invalid whole number value: '1.5'
 --epochs many                               | invalid whole number value: 'many'
@@ -138,7 +139,8 @@ TRYING = """
 --lora_scale 0.5                            | --lora_scale is for --lora, which is not given
 --lora_scale -1                             | -1 is not a finite number of at least 0
 --save_answers a                            | --save_answers FILE keeps what --answers finds
---data_path {f}/chat_a.jsonl --answers --save_answers= | --save_answers is empty: give the name of a file
+--data_path {f}/chat_a.jsonl --answers --save_answers= | --save_answers is empty, as an unset variable is
+--data_path {f}/chat_a.jsonl --answers --save_answers . | --save_answers . is a folder: give the name of a file
 --data_path {f}/chat_a.jsonl --answers --resume | --resume goes on with the file of --save_answers
 --data_path {f}/chat_a.jsonl --answers --save_answers {f}/file | file exists already, and is left as it is
 --system x                                  | --system begins a chat
@@ -153,7 +155,7 @@ TRYING = """
 --weight_path {f}/{long}                    | does not exist; {f} holds
 --weight_path /dev/null                     | /dev/null is a pipe or a device
 --weight *                                  | there is no weight called *
---weight_path '' --out_dir gone             | there is no weight called pretrain in gone; there is no folder /
+--weight_path '' --out_dir gone             | --weight_path is empty, as an unset variable is
 --data_path {f}/a.jsonl --max_seq_len 1000  | is more than the 64 positions of the network
 --data_path {f}/start.pth                   | is not a data file: its name must end in .jsonl
 """
@@ -189,13 +191,12 @@ PREVIEW = """
 {f}/a.jsonl --max_seq_len 0                 | must be at least 1
 {f}/a.jsonl --examples -1                   | at least 0
 {f}/a.xlsx                                  | save the table as CSV
-{f}/a.jsonl:0.5                             | must end in .jsonl
+{f}/a.jsonl:0.5                             | a preview is of one file, without a weight: give
 """
 
 # What the command line names cannot be used: exit code 1.
 DATA = [
     ("train_pretrain.py", "--val_path {f}/gone.jsonl", "gone.jsonl: there is no such file"),
-    ("train_pretrain.py", "--data_path ''", "is a folder: name the files in it"),
     ("train_pretrain.py", "--out_dir {f}/file", "Not a directory"),
     ("train_pretrain.py", "--out_dir /dev/null", "choose another folder"),
     ("train_pretrain.py", "--out_dir /proc/sprout", "choose another folder"),

@@ -252,7 +252,7 @@ def test_adapters_find_their_network(run, folder):
         (("--data_path", "{f}/pairs_a.jsonl", "--answer", "a"), 2, "--answer is for --prompt"),
         (("--prompt", "a", "--answer", "b", "--by", "skill"), 2, "--by is for --data_path"),
         (("--data_path", "{f}/scored.jsonl", "--resume"), 2, "--resume goes on with the file of --save_scores"),
-        (("--data_path", "{f}/scored.jsonl", "--save_scores="), 2, "--save_scores is empty: give the name of a file"),
+        (("--data_path", "{f}/scored.jsonl", "--save_scores="), 2, "--save_scores is empty, as an unset variable is"),
         (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight_path", "x"), 2, "give one of them"),
         (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight", "x"), 2, "give one of them"),
         (("--prompt", "a", "--answer", "b", "--weight", "x", "--weight_path", "y"), 2, "not allowed with"),
