@@ -15,7 +15,7 @@ def remedy(error: Exception, room: str = ROOM, rights: str = RIGHTS) -> str:
         **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), rights),
         **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "choose another folder, since a file is in its place"),
         **dict.fromkeys((errno.EIO, errno.ESTALE), "check the disk or network drive"),
-        errno.ENOENT: "somebody has moved or removed its folder, so put it back or choose another",
+        errno.ENOENT: "its folder was moved away or cannot be made, so put it back or choose another folder",
     }
     return others.get(getattr(error, "errno", None), room)
 

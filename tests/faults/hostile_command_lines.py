@@ -16,6 +16,7 @@ TRAINING = """
 stray                                       | unexpected argument 'stray'
 --epochs                                    | --epochs: expected one argument
 --epochs=                                   | invalid whole number value: ''
+--data_path ''                              | --data_path is empty, as an unset variable is
 --epochs 0                                  | 0 is not a whole number of at least 1
 --epochs 1.5                                | invalid whole number value: '1.5'
 --epochs many                               | invalid whole number value: 'many'
@@ -141,6 +142,7 @@ TRYING = """
 --lora_scale -1                             | -1 is not a finite number of at least 0
 --save_answers a                            | --save_answers FILE keeps what --answers finds
 --data_path {f}/chat_a.jsonl --answers --save_answers= | --save_answers is empty, as an unset variable is
+--data_path {f}/chat_a.jsonl --answers --save_answers . | --save_answers . is a folder: name a file in it
 --data_path {f}/chat_a.jsonl --answers --resume | --resume goes on with the file of --save_answers
 --data_path {f}/chat_a.jsonl --answers --save_answers {f}/file | file exists already, and is left as it is
 --system x                                  | --system begins a chat
@@ -191,7 +193,7 @@ PREVIEW = """
 {f}/a.jsonl --max_seq_len 0                 | must be at least 1
 {f}/a.jsonl --examples -1                   | at least 0
 {f}/a.xlsx                                  | save the table as CSV
-{f}/a.jsonl:0.5                             | must end in .jsonl
+{f}/a.jsonl:0.5                             | a preview is of one file, without a weight: give
 """
 
 # What the command line names cannot be used: exit code 1.

@@ -116,7 +116,7 @@ def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_a_folder_that_somebody_moves_meanwhile_is_named(tmp_path):
     folder = tmp_path / "out"
-    with pytest.raises(SproutError, match=r"a\.pth \(.*\): somebody has moved or removed its folder, so put it back"):
+    with pytest.raises(SproutError, match=r"a\.pth \(.*\): its folder was moved away or cannot be made"):
         write_atomically(folder / "a.pth", lambda file: folder.rename(tmp_path / "moved"))
 
 
