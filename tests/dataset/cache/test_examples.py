@@ -248,13 +248,8 @@ def test_bad_lines_stop_or_are_listed(tmp_path, build):
     cache = build(path, kind=CHATS, on_bad_line="skip")
     assert cache.train.records + cache.validation.records == 2 and sum(cache.bad_lines.values()) == 5
     assert "left out 5 bad lines" in cache.summary()
-    assert [json.loads(line)["line"] for line in (cache.folder / "bad_lines.jsonl").read_text().splitlines()] == [
-        2,
-        3,
-        4,
-        5,
-        6,
-    ]
+    listed = (cache.folder / "bad_lines.jsonl").read_text().splitlines()
+    assert [json.loads(line)["line"] for line in listed] == [2, 3, 4, 5, 6]
 
 
 def test_a_file_without_conversations(tmp_path, build):

@@ -61,15 +61,20 @@ def test_a_format_that_is_asked_for_is_the_one_that_is_read(tmp_path):
     assert only(CHAT, "alpaca").name != CHAT.name  # so its caches are others
 
 
-@pytest.mark.parametrize("kinds", [("text", "chat"), ("chat",)], ids=str)
-def test_a_format_that_does_not_fit_is_to_be_left_out(kinds, tmp_path):
+@pytest.mark.parametrize(
+    "kinds, name", [(["text", "chat"], "text"), (["text", "chat"], "messages"), (["chat"], "messages")]
+)
+def test_a_format_that_does_not_fit_is_to_be_left_out(kinds, name, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(ALPACA) + "\n")
-    for name in ("text", "messages")[2 - len(kinds) :]:
-        expected = f"this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format {name}"
-        with pytest.raises(SproutError, match=rf"a\.jsonl:1: .* \({expected}\)$"):
-            kind_of_file(path, kinds, name)
-        assert len(kinds) == 2 or unknown_shape(ALPACA, [only(CHAT, name)]).detail == expected
+    expected = f"this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format {name}"
+    with pytest.raises(SproutError, match=rf"a\.jsonl:1: .* \({expected}\)$"):
+        kind_of_file(path, kinds, name)
+
+
+def test_a_line_that_the_format_asked_for_does_not_fit_says_the_same():
+    expected = "this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format messages"
+    assert unknown_shape(ALPACA, [only(CHAT, "messages")]).detail == expected
 
 
 WANTED = [(TEXT,), (CHAT,), (PREFERENCE,), (UNPAIRED,), (SCORED,), (TEXT, CHAT)]

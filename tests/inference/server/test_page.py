@@ -46,7 +46,7 @@ def server(weights):
             told[self] = [*tokenizer.encode(text), tokenizer.eos_id]
         self.row.newest = self.row.newest._replace(id=told[self][self.count])
         if self.count > 100:
-            time.sleep(0.05)  # until a button is pressed: the page is waited for as long, some 20 seconds
+            time.sleep(0.05)  # so that it is still written when a button is pressed, even on a busy machine
         return honest(self, late)
 
     with pytest.MonkeyPatch.context() as patch, running(weights) as address:

@@ -113,13 +113,14 @@ def test_room_is_not_what_a_folder_that_may_not_be_written_lacks(tmp_path):
     assert "GB are free there): make room or" in str(cannot_write(tmp_path / "a.pth", full, is_intact=False))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere no folder of an open file can be moved")
 def test_a_folder_that_somebody_moves_meanwhile_is_named(tmp_path):
     folder = tmp_path / "out"
     with pytest.raises(SproutError, match=r"a\.pth \(.*\): its folder was moved away or cannot be made"):
         write_atomically(folder / "a.pth", lambda file: folder.rename(tmp_path / "moved"))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_killed_at_any_moment_a_whole_file_is_there_and_the_next_run_cleans_up(tmp_path):
     path = tmp_path / "pretrain_512.pth"
     code = """

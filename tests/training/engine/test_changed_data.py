@@ -1,9 +1,13 @@
 """A data file that changed before a run was resumed is named, with what it held and holds."""
 
+import gzip
 import json
 
 import pytest
 
+from dataset.cache.token_cache import build_or_open
+from dataset.rows.chats import CHATS
+from dataset.rows.texts import TEXTS
 from training.engine.changed_data import changes_of_data, same_tokens
 
 OLD, GROWN = "300 records with 30,000 bytes of text", "305 records with 30,500 bytes of text"
@@ -97,6 +101,23 @@ def test_a_cache_of_the_same_tokens_is_the_same_data(caches, before, now, is_sam
     (caches / "sealed_of_pairs" / "meta.json").write_text(json.dumps(meta | {"kind": "preference"}))
     found = same_tokens({"data.training": before}, {"data.training": now}, caches)
     assert found == ({"data.training": now} if is_same else {})
+
+
+@pytest.mark.parametrize(
+    "kind, record",
+    [(TEXTS, {"text": "Hello."}), (CHATS, {"instruction": "Hi", "output": "Hello."})],
+    ids=["texts", "chats"],
+)
+def test_a_file_that_was_compressed_is_the_same_data(tmp_path, small_tokenizer, kind, record):
+    content = json.dumps(record).encode() + b"\n"
+    names = []
+    for file, written in (("a.jsonl", content), ("a.jsonl.gz", gzip.compress(content)), ("b.jsonl", 2 * content)):
+        (tmp_path / file).write_bytes(written)
+        settings = {"val_ratio": 0, "cache_dir": tmp_path / "cache", "progress": False}
+        names.append(build_or_open(tmp_path / file, small_tokenizer, kind.cache, **settings).folder.name)
+    before, compressed, doubled = ({"data.training": [f"{name}:0.5"]} for name in names)
+    assert before != compressed and same_tokens(before, compressed, tmp_path / "cache") == compressed
+    assert same_tokens(before, doubled, tmp_path / "cache") == {}
 
 
 def test_of_preferences_the_answers_are_counted(caches):

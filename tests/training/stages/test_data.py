@@ -133,8 +133,7 @@ def test_pairs_are_counted_however_long_they_are(workshop, small_tokenizer, pair
 PRETRAINS = """
 import sys
 from dataset.rows.texts import TEXTS
-from training.report.description import few_held_out
-from training.stages.data import describe_rows, open_data
+from training.stages.data import open_data
 from train_pretrain import parse_arguments
 from tests.support import make_tokenizer
 open_data(TEXTS, parse_arguments(sys.argv[1:]), make_tokenizer(), say=lambda line: None)
