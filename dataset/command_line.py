@@ -29,7 +29,8 @@ class CommandParser(argparse.ArgumentParser):
             value = getattr(known, flag.dest, None)
             if flag.metavar != "TEXT" and "" in (value if isinstance(value, list) else [value]):
                 name = (*flag.option_strings, flag.metavar or flag.dest)[0]
-                raise UsageError(f"{name} is empty, as an unset variable is: give it a value, or leave it out")
+                advice = "give it a value" + ("" if flag.required else ", or leave it out")
+                raise UsageError(f"{name} is empty, as an unset variable is: {advice}")
         return known
 
     def error(self, message):

@@ -267,7 +267,7 @@ class ExampleEncoder:
         self._version |= {"held_out": "by prompt"} if by_prompt else {}
         self.more_facts = {"rendered_by": rendering_code()}  # in meta.json, beside what its key covers
 
-    def version(self, source: Path) -> dict:
+    def version(self) -> dict:
         return self._version
 
     def prepare(self, document: ExampleDocument) -> Prepared:

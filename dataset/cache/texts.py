@@ -192,7 +192,7 @@ class TextEncoder:
     def __init__(self, tokenizer):
         self.tokenizer = tokenizer
 
-    def version(self, source: Path) -> dict:
+    def version(self) -> dict:
         """What decides the tokens besides the tokenizer."""
         return {}
 

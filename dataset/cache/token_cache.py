@@ -83,7 +83,7 @@ def build_or_open(
             "kind": encoder.kind.name,
             "val_ratio": val_ratio,
             "on_bad_line": on_bad_line,
-            **encoder.version(source),
+            **encoder.version(),
         }
         key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 

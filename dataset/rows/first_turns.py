@@ -17,8 +17,8 @@ def first_turn(conversation: Conversation) -> Conversation:
 class FirstTurnEncoder(ExampleEncoder):
     """Shortens conversations before it encodes them. The label of one is 1 if something was left out, else 0."""
 
-    def version(self, source) -> dict:
-        return super().version(source) | {"first_turn": True}
+    def version(self) -> dict:
+        return super().version() | {"first_turn": True}
 
     def prepare(self, document: Conversation) -> Prepared:
         return Prepared(document, super().prepare(first_turn(document)).spans)

@@ -42,7 +42,7 @@ def warning_about_markers(path: Path, tokenizer) -> str | None:
 class SplitTextEncoder(TextEncoder):
     """A `TextEncoder` for which a document ends at each marker."""
 
-    def version(self, source: Path) -> dict:
+    def version(self) -> dict:
         return {"markers": "split"}
 
     def documents(self, texts: Iterable[str]) -> Iterator[str]:

@@ -29,17 +29,17 @@ def test_no_folder_is_named_by_an_unset_variable(flag, words):
 
 def test_no_file_is_named_by_an_unset_variable_and_a_text_may_be_empty():
     parser = CommandParser()
-    parser.add_argument("logs", nargs="*", metavar="FOLDER")
+    parser.add_argument("logs", nargs="+", metavar="FOLDER")
     parser.add_argument("--save_path", metavar="FILE")
     parser.add_argument("--data_path", nargs="+", metavar="FILE[:WEIGHT]")
     parser.add_argument("--prompt", metavar="TEXT", default="")
-    assert parser.parse_args(["--prompt", ""]).prompt == ""
-    for words, name in (
-        ([""], "FOLDER"),
-        (["--save_path", ""], "--save_path"),
-        (["--data_path", "a", ""], "--data_path"),
+    assert parser.parse_args(["a", "--prompt", ""]).prompt == ""
+    for words, name, advice in (
+        ([""], "FOLDER", "give it a value"),
+        (["a", "--save_path", ""], "--save_path", "give it a value, or leave it out"),
+        (["a", "--data_path", "a", ""], "--data_path", "give it a value, or leave it out"),
     ):
-        with pytest.raises(UsageError, match=f"^{name} is empty, as an unset variable is: give it a value"):
+        with pytest.raises(UsageError, match=f"^{name} is empty, as an unset variable is: {advice}$"):
             parser.parse_args(words)
 
 

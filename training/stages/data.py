@@ -71,7 +71,7 @@ def open_data(kind: Kind, args, tokenizer, say) -> tuple[Rows, ValidationRows]:
         instead = "" if val_paths else "; --val_ratio 0 would hold out nothing"
         say(f"what is held out is never scored, as --eval_interval 0 asks{instead}")
     elif few := few_held_out(kind.name, size_of(kind, validation)):
-        more = "more text in --val_path" if val_paths else "a larger --val_ratio, or files of its own by --val_path"
+        more = "more records in --val_path" if val_paths else "a larger --val_ratio, or files of its own by --val_path"
         say(f"warning: what is held out has {few}, too few to judge by: give {more}")
     return rows, validation
 

@@ -111,7 +111,7 @@ def test_too_few_held_out_tokens_to_judge_by_are_a_warning(workshop, small_token
     (workshop.folder / "v.jsonl").write_text(json.dumps({"text": "a" * letters}) + "\n")
     said = said_of(workshop, small_tokenizer, "--val_path", workshop.folder / "v.jsonl")
     few = "warning: what is held out has 199 tokens, too few to judge by: give"
-    assert said == [f"{few} more text in --val_path"] * warns  # a letter is a token, and so is the end
+    assert said == [f"{few} more records in --val_path"] * warns  # a letter is a token, and so is the end
     (workshop.folder / "short.jsonl").write_text("".join(json.dumps({"text": f"a {i}"}) + "\n" for i in range(12)))
     said = said_of(workshop, small_tokenizer, data=["short.jsonl"])
     assert len(said) == 1 and said[0].endswith("give a larger --val_ratio, or files of its own by --val_path")
@@ -125,7 +125,7 @@ def test_pairs_are_counted_however_long_they_are(workshop, small_tokenizer, pair
     command = Workshop(workshop.folder, "dpo").command("out", f"--val_path={workshop.folder / 'held.jsonl'}")
     said = []
     rows, _ = open_data(PAIRS, train_dpo.parse_arguments(command), small_tokenizer, said.append)
-    few = "warning: what is held out has 19 records, too few to judge by: give more text in --val_path"
+    few = "warning: what is held out has 19 records, too few to judge by: give more records in --val_path"
     assert (few in said) == (pairs == 19) and describe_rows(rows)["held_out"] == pairs
     assert bool(few_held_out("preference", pairs)) == (pairs == 19)
 
