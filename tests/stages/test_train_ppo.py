@@ -15,13 +15,14 @@ from model.reward import RewardModel
 from model.text.tokenizer import Tokenizer
 from tests.stages.workshop import Workshop, another_reference, same
 from tests.support import make_tokenizer, random_network
+from train_ppo import LEARNING_RATE
 from training.diagnosis.known import read_description
 from training.engine.run import Run
 from training.losses.ppo import clipped_policy_loss, clipped_value_loss
 from training.page.left import what_is_left
 from training.report.lines import read_metrics
 from training.stages import answer_rows, rollout_plan
-from training.stages.actor_critic import ActorCritic
+from training.stages.actor_critic import ActorCritic, rate_of_critic
 from training.stages.rollouts import Rollouts, from_kept
 from training.stages.stop_rules import FEWEST, StopRules
 
@@ -202,6 +203,13 @@ def test_the_critic_learns_at_the_rate_of_a_whole_network(workshop, words, expec
     with mock.patch.object(Run, "begin", begun), mock.patch("training.engine.plan.BASE_TOKENS", 1):
         workshop.train(f"rates_{len(words)}{'--lora' in words}", "--max_steps=1", "--eval_interval=0", *words)
     assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_with_an_added_optimizer_the_critic_follows_the_rate_that_is_given(lora):
+    args = SimpleNamespace(optimizer="lion", lora=lora, critic_rate=3.0)
+    plan = SimpleNamespace(learning_rate=0.5, tokens_per_step=4096, begins_with="full_sft", imported=False)
+    assert rate_of_critic(args, plan, LEARNING_RATE) == 1.5
 
 
 def test_a_step_that_is_ended_twice_moves_the_weight_of_the_kl_once(workshop):

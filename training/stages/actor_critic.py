@@ -61,12 +61,14 @@ def critic_of(reward_model: ModelReward) -> RewardModel:
 
 def rate_of_critic(args, plan: Plan, base_rates: dict) -> float:
     """The learning rate of the critic: --critic_rate times that of the policy. Where the policy learns by adapters,
-    whose rates are of another order, it is --critic_rate times the rate by `base_rates`, as in `plan_for`.
+    whose rates are of another order, it is --critic_rate times the rate by `base_rates`, as in `plan_for`; unless these
+    lack the optimizer.
     """
     rate = plan.learning_rate
     if args.lora:
         base = base_rates["imported" if plan.imported else "ours"]
-        rate, _ = rate_by_rule(args.optimizer, plan.tokens_per_step, plan.begins_with, plan.imported, base, False)
+        by_rule, _ = rate_by_rule(args.optimizer, plan.tokens_per_step, plan.begins_with, plan.imported, base, False)
+        rate = by_rule or rate
     return args.critic_rate * rate
 
 
