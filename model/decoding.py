@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from model.attention import attend, rotary_tables, rotate
 from model.errors import UsageError
 from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer, activated
-from model.twin import functions_of, no_twin, twin_of
+from model.twin import HOOKS, functions_of, no_twin, twin_of
 from model.undrawn import Undrawn
 from model.whole import unwrapped
 
@@ -36,7 +36,9 @@ def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | Non
     _refuse_another(trained or model, kind)
     for number, layer in enumerate(model.model.layers):
         model.model.layers[number] = kind(layer, dtype)
-    model.lm_head = Product([model.lm_head], dtype)
+    head, model.lm_head = model.lm_head, Product([model.lm_head], dtype)
+    for hooks in HOOKS:
+        getattr(model.lm_head, hooks).update(getattr(head, hooks))
 
 
 def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:

@@ -164,6 +164,13 @@ def test_positions_and_norms_that_a_script_changed_are_those_that_write():
         torch.testing.assert_close(rearranged(network, torch.float32)(tokens), network(tokens))
 
 
+def test_a_hook_on_the_head_writes():
+    network, tokens = random_network(SMALL), torch.arange(12)[None]
+    network.lm_head.register_forward_hook(lambda head, inputs, logits: logits.tanh())
+    with torch.no_grad():
+        torch.testing.assert_close(rearranged(network, torch.float32)(tokens), network(tokens))
+
+
 def test_another_eps_is_another_norm(monkeypatch):
     monkeypatch.setattr(RMSNorm, "forward", lambda self, x: F.rms_norm(x, x.shape[-1:], self.weight))
     with pytest.raises(UsageError, match="writes with other layers"):
