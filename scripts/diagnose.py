@@ -78,13 +78,21 @@ def metrics_in(path: str) -> Path:
         logs = sorted((each for place in places for each in weight.parent.glob(place)), key=os.path.getmtime)
         logs = [each for each in logs if re.fullmatch(r"(_\d+)?", each.parent.name.removeprefix(weight.name))]
         found = logs[-1] if logs else found
-    if found.is_file() and found.name == "metrics.jsonl":
+    if found.is_file() and _is_log(found):
         return with_folders(found)
     if Path(path).is_dir():
         what = "holds no metrics.jsonl"
     else:
         what = "is no log folder" if found.exists() else "is not there"
     raise UsageError(f"{path} {what}: give the log folder of a run, such as out/logs/pretrain_512")
+
+
+def _is_log(file: Path) -> bool:
+    """Whether it is a metrics.jsonl, or a copy of one under another name."""
+    if file.name == "metrics.jsonl":
+        return True
+    with open(file, "rb") as lines:
+        return file.suffix == ".jsonl" and b'"step"' in lines.readline(10_000)
 
 
 def with_folders(metrics: Path) -> Path:

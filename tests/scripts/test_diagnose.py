@@ -169,6 +169,13 @@ def test_paths_that_lead_elsewhere(tmp_path, monkeypatch, path, sentence):
         diagnose.main([path])
 
 
+def test_a_copy_of_a_log_has_any_name(tmp_path):
+    folder = write_log(tmp_path / "logs", facts=FACTS)
+    copy = tmp_path / "first_try.jsonl"
+    copy.write_bytes((folder / "metrics.jsonl").read_bytes())
+    assert diagnose.metrics_in(str(copy)) == copy
+
+
 def test_wrong_flags():
     assert python("scripts/diagnose.py").code == 2
     assert "did you mean --json?" in python("scripts/diagnose.py", "x", "--jsn").sentence
