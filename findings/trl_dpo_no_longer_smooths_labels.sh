@@ -69,9 +69,9 @@ for smoothing in (0.0, 0.1):
     if not math.isclose(found, right, abs_tol=0.03):
         sys.exit(f"no longer so: {right} was expected")
 PYTHON
-for pins in "trl==0.28.0 transformers==4.57.6" "trl==1.16.0 transformers==5.24.0"; do
+for pins in "trl==0.28.0 transformers==4.57.6 datasets==5.0.1" "trl==1.16.0 transformers==5.24.0 datasets==5.2.0"; do
     python3 -m venv --clear env
     # shellcheck disable=SC2086
-    env/bin/pip install --quiet --no-compile $pins torch==2.13.0 numpy==2.3.4
+    env/bin/pip install --quiet --no-compile $pins accelerate==1.15.0 torch==2.13.0 numpy==2.3.4
     HF_HOME="$folder/home" HF_HUB_OFFLINE=1 env/bin/python smooth.py 2> errors | grep "^trl" || { cat errors; exit 1; }
 done

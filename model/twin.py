@@ -42,8 +42,8 @@ def twin_of(model: Transformer) -> Transformer:
 def no_twin(error: Exception) -> UsageError:
     """error: what the code of a network raises in another size than its own."""
     return UsageError(
-        f"the network cannot be made smaller ({error!r}): take all sizes in its code from the config, so that a small"
-        " one can be compared with what writes and with what other programs compute"
+        f"the network cannot be made smaller ({error!r}): take all sizes in its code and hooks from the config, so that"
+        " a small one can be compared with what writes and with what other programs compute"
     )
 
 
