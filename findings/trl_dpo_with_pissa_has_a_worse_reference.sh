@@ -19,7 +19,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv env
-env/bin/pip install --quiet trl==1.16.0 peft==0.21.2 transformers==5.24.0 datasets==5.2.0 accelerate==1.15.0 torch==2.13.0 numpy==2.3.4
+env/bin/pip install --quiet trl==1.16.0 peft==0.21.2 \
+    transformers==5.24.0 datasets==5.2.0 accelerate==1.15.0 torch==2.13.0 numpy==2.3.4
 cat > adapters.py <<'PYTHON'
 import copy
 import math
