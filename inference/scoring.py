@@ -70,21 +70,21 @@ def score_ids(
         every = [ids[:-1] if len(ids) > 1 and ids[-1] == pad_id else ids for ids in every]
     total = sum(len(every[i]) for i in fitting)
     scored = 0
-    for start in range(0, len(fitting), batch_size):
-        few = fitting[start : start + batch_size]
-        width = max(len(every[i]) for i in few)
-        tokens = np.full((len(few), width), pad_id, np.int64)  # padding is on the right, where no token sees it
-        for row, i in zip(tokens, few):
-            row[: len(every[i])] = every[i]
-        ends = torch.tensor([place * width + len(every[i]) - 1 for place, i in enumerate(few)], device=device)
-        with in_mode(model, training=False), torch.no_grad(), autocast():
+    with in_mode(model, training=False), torch.no_grad(), autocast():
+        for start in range(0, len(fitting), batch_size):
+            few = fitting[start : start + batch_size]
+            width = max(len(every[i]) for i in few)
+            tokens = np.full((len(few), width), pad_id, np.int64)  # padding is on the right, where no token sees it
+            for row, i in zip(tokens, few):
+                row[: len(every[i])] = every[i]
+            ends = torch.tensor([place * width + len(every[i]) - 1 for place, i in enumerate(few)], device=device)
             values = rewards(model, torch.from_numpy(tokens).to(device), None, ends)
-        for i, value in zip(few, values.tolist()):
-            if not math.isfinite(value):
-                raise SproutError("the reward model computes values that are not numbers: its weights are damaged")
-            found[i] = value
-        scored += sum(len(every[i]) for i in few)
-        show(scored / total)
+            for i, value in zip(few, values.tolist()):
+                if not math.isfinite(value):
+                    raise SproutError("the reward model computes values that are not numbers: its weights are damaged")
+                found[i] = value
+            scored += sum(len(every[i]) for i in few)
+            show(scored / total)
     return found
 
 

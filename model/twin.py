@@ -33,7 +33,9 @@ def twin_of(model: Transformer) -> Transformer:
         parameter.copy_(2 * values / parameter.shape[-1] ** 0.5 if parameter.dim() > 1 else 1 + values / 5)
     parts = dict(twin.named_modules())
     for name, part in model.named_modules():
-        for hooks in HOOKS if name in parts else ():
+        if name not in parts:
+            continue
+        for hooks in HOOKS:
             own = {key: hook for key, hook in getattr(part, hooks).items() if not _of_fsdp(hook)}
             getattr(parts[name], hooks).update(own)
     return twin.eval()  # without dropout

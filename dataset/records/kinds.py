@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from dataset.records.chat_formats import CHAT
 from dataset.records.formats import TEXT, BadRecord, Format, RecordKind, list_keys
-from dataset.records.odd_lines import OTHER_KIND, UNKNOWN
+from dataset.records.odd_lines import OTHER_FORMAT, OTHER_KIND, UNKNOWN
 from dataset.records.preferences import PREFERENCE
 from dataset.records.prompts import PROMPT, TURNS
 from dataset.records.scored import SCORED
@@ -58,7 +58,7 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     for kind in wanted:
         whole, _, asked = kind.name.partition(" as ")
         if asked and (said := of_another_format(fields, [one for one in KINDS if one.name == whole], asked)):
-            return BadRecord(OTHER_KIND, said)
+            return BadRecord(OTHER_FORMAT, said)
     others = [other for other in KINDS if other not in wanted and other.find_format(fields) is not None]
     if len(others) > 1:
         others = [other for other in others if other is not PROMPT]  # a part of what the others are

@@ -6,7 +6,7 @@ from pathlib import Path
 from dataset.records.documents import Document, FormatReader, read_documents
 from dataset.records.formats import BadLine, BadRecord, Format, RecordKind
 from dataset.records.kinds import KINDS, find_kind, of_another_format, only, unknown_shape
-from dataset.records.odd_lines import OTHER_KIND, refused
+from dataset.records.odd_lines import OTHER_FORMAT, refused
 from dataset.records.reading import bar_over, check_file, read_records, size_of
 from model.errors import SproutError, UsageError
 from model.text.tokenizer import text_batches
@@ -34,7 +34,7 @@ def kind_of_file(path: str | Path, kinds: Sequence[str], name: str | None = None
             return RecordKind(kind.name.split(" as ")[0], kind.what, (one,)), one
         unknown = unknown_shape(item.fields, wanted)
         if name is not None and (said := of_another_format(item.fields, [KIND[kind] for kind in kinds], name)):
-            unknown = BadRecord(OTHER_KIND, said)
+            unknown = BadRecord(OTHER_FORMAT, said)
         raise refused(BadLine(item.path, item.line, unknown.reason, unknown.detail))
     raise SproutError(f"{path} holds no record")
 

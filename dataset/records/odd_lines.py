@@ -15,6 +15,7 @@ UNPACKS = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd"}
 
 UNKNOWN, NO_TEXT, NOT_TEXT = "the shape is unknown", "there is no text", "not a text file"
 OTHER_KIND, NOT_DATA = "the record is of another kind", "not a data file"
+OTHER_FORMAT = "the record is of another format"
 HOLDS_JSON = "it holds JSON: end its name in .jsonl, or in .json if it is one array"
 
 # How files with a wrong name begin, and what to do about them.
@@ -47,7 +48,7 @@ OTHER_TEXTS = {
 
 def refused(line: BadLine, advice: str = "correct it, or leave such lines out with --on_bad_line skip") -> SproutError:
     """The error for a line at which a run stops, and what to do about it: the advice, where it is about one line."""
-    if "--format" in line.detail:
+    if line.reason == OTHER_FORMAT:  # its detail says what to do
         return SproutError(str(line))
     # No record before had a known shape, and the others are likely to have the same.
     if line.reason in (UNKNOWN, OTHER_KIND) or (line.reason == NO_TEXT and line.line == 1):
