@@ -13,6 +13,7 @@ from model.disk import previous_path
 from model.errors import SproutError
 from model.files.checkpoint import save_checkpoint
 from model.files.reading import read_checkpoint
+from tests.faults.processes import Running, kill_itself
 from tests.stages.workshop import Result, Workshop, assert_same_run, signal_at, write_texts
 from training.engine import resume
 from training.report.metrics import Metrics
@@ -37,27 +38,24 @@ def uninterrupted(workshop):
 # --- kill -9 ----------------------------------------------------------------------------------------
 
 
-def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(workshop, uninterrupted, monkeypatch):
+def die_in_the_second_save() -> None:
+    """From here on the second save ends this process with half a file written."""
+    honest, saves = training.engine.run.save_checkpoint, []
+
+    def save(path, contents):
+        saves.append(path)
+        if len(saves) == 2:
+            path.with_name(f".{path.name}.{os.getpid()}.tmp").write_bytes(b"half")
+            kill_itself()
+        honest(path, contents)
+
+    training.engine.run.save_checkpoint = save
+
+
+def test_killed_in_the_middle_of_a_save_it_goes_on_from_the_one_before(workshop, uninterrupted):
     """The state is being written, the weights of the same step are there already."""
-    pid = os.fork()
-    if pid == 0:  # a child that dies at the second save, with half a file written
-        saves = []
-
-        def half_save(path, contents):
-            saves.append(path)
-            if len(saves) == 2:
-                path.with_name(f".{path.name}.{os.getpid()}.tmp").write_bytes(b"half")
-                os.kill(os.getpid(), signal.SIGKILL)
-            honest(path, contents)
-
-        honest = training.engine.run.save_checkpoint
-        training.engine.run.save_checkpoint = half_save
-        try:
-            workshop.train("half", "--optimizer=muon", *RUN)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
+    words = workshop.command("half", "--optimizer=muon", *RUN)
+    assert Running("train_pretrain", words, die_in_the_second_save).end().code == -signal.SIGKILL
     half = workshop.result("half")
     assert (half.facts["step"], read_checkpoint(half.resume_file)["step"]) == (14, 7)
     assert list(half.folder.glob(".*.tmp"))
