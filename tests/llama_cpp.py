@@ -20,6 +20,9 @@ class LlamaCpp:
         settings.flash_attn_type = library.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED  # it takes float16
         settings.warmup = settings.fit_params = False
         self._server = library.Server(settings)  # stops when it is collected
+        # Its loop answers this, so it runs. A server that stops before its loop has begun waits for that loop for ever,
+        # and holds the GIL (xllamacpp 2026.10); other requests are answered without the loop.
+        urllib.request.urlopen(self._server.listening_address + "/slots", timeout=60).close()
 
     def ask(self, where: str, **body) -> dict:
         request = urllib.request.Request(
