@@ -164,22 +164,25 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
     such a signal, raises `SystemExit` after one line that says how to go on; raises `SproutError` if the command fails.
     """
     print(f"    {in_words(['python', *command])}\n", flush=True)
-    process = subprocess.Popen(
-        [sys.executable, *command],
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
-        stdout=subprocess.PIPE if capture else None,
-        encoding="utf-8",
-        start_new_session=True,
-    )
-    received: list[int] = []
+    process, received = None, []
 
     def forward(number, frame):
         received.append(number)
-        process.send_signal(number)
+        if process is not None:
+            process.send_signal(number)
 
     heard = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
     before = {number: signal.signal(number, forward) for number in heard}
     try:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            stdout=subprocess.PIPE if capture else None,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+        for number in received[:]:  # that came while it began: nobody else would end it
+            process.send_signal(number)
         printed, _ = process.communicate()
     finally:
         for number, handler in before.items():

@@ -1,6 +1,8 @@
-"""What several tests build: a tokenizer of 272 tokens, and networks whose every weight matters."""
+"""What several tests need: a tokenizer of 272 tokens, networks whose every weight matters, and a way to wait."""
 
 import json
+import time
+from collections.abc import Callable
 
 import hypothesis
 import torch
@@ -16,6 +18,13 @@ def examples(count: int) -> int:
     """How many examples a test draws that needs more or fewer than the usual 100; a search at random draws as many
     times more as of all tests."""
     return count * hypothesis.settings().max_examples // 100
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"it did not come about within {seconds} s"
+        time.sleep(0.002)
 
 
 def make_tokenizer(extra_tokens: tuple[str, ...] = ()) -> Tokenizer:

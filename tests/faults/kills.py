@@ -16,6 +16,7 @@ from tests.faults.page import PAGE, write_part
 from tests.faults.processes import Running, in_order, left_behind, no_curves, together
 from tests.stages.table import STAGES
 from tests.stages.workshop import Result, Workshop, assert_same_run
+from tests.support import wait_until
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,8 @@ def lines_in(metrics: Path) -> int:
 
 def kill_at(running: list[Running], metrics: Path, line: int, delay: float) -> bool:
     """Kills all processes `delay` seconds after the metrics have `line` lines; False if the run ended before."""
-    while running[0].is_alive():
-        if lines_in(metrics) >= line:
-            time.sleep(delay)
-            break
-        time.sleep(0.002)
+    wait_until(lambda: lines_in(metrics) >= line or not running[0].is_alive(), seconds=240)
+    time.sleep(delay)
     hits = [each.kill() for each in running]
     return all(hits)
 

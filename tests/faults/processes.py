@@ -13,7 +13,6 @@ import resource
 import signal
 import socket
 import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from tqdm import tqdm
 from tests.faults.scripts import Ended
 from tests.stages.table import STAGES
 from tests.stages.workshop import Workshop
+from tests.support import wait_until
 from training.stages.arguments import run_main
 
 # What the scripts import when they are at work; a module that is not here only costs time.
@@ -94,10 +94,16 @@ class Running:
         out = err = ""
         # What it said comes first: the process does not end before that is taken.
         with contextlib.suppress(EOFError):
-            assert self._answer.poll(timeout), "the process does not end"
+            if not self._answer.poll(timeout):
+                self.send(signal.SIGKILL)
+                raise AssertionError(f"the process did not end within {timeout} s")
             out, err = self._answer.recv()
         self._process.join(timeout)
         return Ended(self._process.exitcode, out, err)
+
+    def __del__(self):
+        """What nobody waits for any more, as after a failure, would go on, and could hold up the end of the tests."""
+        self.send(signal.SIGKILL)
 
     def kill(self) -> bool:
         """kill -9; False if it had ended before."""
@@ -135,13 +141,6 @@ def together(count: int) -> list[dict]:
         port = free.getsockname()[1]
     common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.002)
 
 
 # --- what may be done in a process first ------------------------------------------------------------

@@ -10,8 +10,9 @@ import pytest
 
 from model.files.reading import read_checkpoint
 from tests.faults.kills import KINDS, Kind, kill_at, lines_in, start, survives, whole
-from tests.faults.processes import at_call, kill_itself, left_behind, pause_in_step, wait_until
+from tests.faults.processes import at_call, kill_itself, left_behind, pause_in_step
 from tests.stages.workshop import Result, Workshop, assert_same_run
+from tests.support import wait_until
 
 KILLS = 3  # of each kind of run; many more by python -m tests.faults.kills --soak 200
 

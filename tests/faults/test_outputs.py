@@ -16,8 +16,9 @@ import pytest
 from model.disk import exclusive
 from model.files.reading import read_checkpoint
 from tests.dataset.support import leftovers
-from tests.faults.processes import Running, at_call, in_order, left_behind, no_curves, pause_in_step, wait_until
+from tests.faults.processes import Running, at_call, in_order, left_behind, no_curves, pause_in_step
 from tests.stages.workshop import Workshop, assert_same_run
+from tests.support import wait_until
 
 RUN = ("--max_steps=6", "--save_interval=2", "--eval_interval=0")
 

@@ -20,9 +20,9 @@ from tests.faults.processes import (
     no_curves,
     signal_itself,
     together,
-    wait_until,
 )
 from tests.stages.workshop import Result, Workshop, assert_same_run, write_chats, write_texts
+from tests.support import wait_until
 
 SIGNALS = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 RUN = (

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from dataset.prepare import steps
 from model.errors import SproutError, UsageError
 from tests.scripts.prepared import read, results, run, text, write, write_sources
+from tests.support import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,9 +50,10 @@ def test_killed_and_resumed_in_two_processes_and_other_chunks(sources, result, t
     command = [sys.executable, str(script), *sources, *flags]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([*command, "--processes", "1"], env=environment) as process:
-        while process.poll() is None and len(list(unfinished.glob("judged/*.json"))) < 3:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
+        try:
+            wait_until(lambda: process.poll() is not None or len(list(unfinished.glob("judged/*.json"))) >= 3)
+        finally:
+            process.kill()
     assert process.returncode == -signal.SIGKILL and (unfinished / "run.json").exists()
     with pytest.raises(UsageError, match="add --resume"):
         run(sources, folder, "--rules", "none", "--val_ratio", "0.1")

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from scripts.quickstart import (
 )
 from scripts.quickstart_full import stages_after, table_after
 from scripts.quickstart_way import Done, Place, Stage, call, ending, perform
+from tests.support import wait_until
 from training.report.going_on import GO_ON
 
 
@@ -182,7 +182,7 @@ def test_a_signal_reaches_the_stage_once_which_ends_by_itself(tmp_path, number):
     )
     outer = f"from scripts.quickstart_way import call; call(('-c', {inner!r}))"
     process = subprocess.Popen([sys.executable, "-c", outer], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    wait_for(tmp_path / "ready")
+    wait_until((tmp_path / "ready").exists)
     process.send_signal(number)
     said, _ = process.communicate(timeout=20)
     assert process.returncode == 128 + number
@@ -197,11 +197,21 @@ def test_a_signal_that_nohup_ignores_ends_no_stage():
     assert call(python(ours), capture=True) == "1\n"
 
 
-def wait_for(path: Path, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, f"{path} did not come"
-        time.sleep(0.02)
+def test_a_signal_that_comes_while_a_stage_begins_reaches_it(monkeypatch):
+    begun, begin = [], subprocess.Popen
+
+    def interrupted(*words, **named):
+        begun.append(begin(*words, **named))
+        signal.raise_signal(signal.SIGINT)
+        return begun[0]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    try:
+        with pytest.raises((SystemExit, KeyboardInterrupt), match="130"):
+            call(python("import time; time.sleep(60)"))
+        assert begun[0].returncode
+    finally:
+        begun[0].kill()
 
 
 def share(right: float, count: int, **languages) -> dict:

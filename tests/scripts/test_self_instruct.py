@@ -2,11 +2,9 @@
 
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +15,10 @@ from model.errors import SproutError, UsageError
 from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from scripts.self_instruct import main
+from tests.faults.kills import lines_in
 from tests.inference.instruct.stub import Stub, serving
 from tests.inference.server.conftest import address, save_network, weights  # noqa: F401
+from tests.support import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,11 +78,11 @@ def test_killed_and_resumed_it_asks_nothing_twice(seeds, tmp_path):
             stderr=subprocess.DEVNULL,
         )
         journal = Path(f"{path}.journal")
-        while not journal.exists() or journal.read_bytes().count(b"\n") < 9:
-            assert process.poll() is None
-            time.sleep(0.005)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            wait_until(lambda: process.poll() is not None or lines_in(journal) >= 9)
+        finally:
+            process.kill()
+        assert process.wait(60) == -signal.SIGKILL
         journal.write_bytes(journal.read_bytes() + b'{"key": "cut o')
         known = journal.read_bytes().count(b"\n") - 1
         before = len(stub.bodies)

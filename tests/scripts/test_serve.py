@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,64 +22,78 @@ from model.errors import SproutError, UsageError
 from model.running_batch import RunningBatch
 from scripts.serve import listening, main, parse_arguments
 from tests.inference.server.conftest import CPU, save_network
+from tests.support import wait_until
 
 
-def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
-    save_network(tmp_path / "pretrain_32.pth", 0, "pretrain")
-    answers, said = [], []
+def served(out: Path, monkeypatch, use: Callable[[str, Callable[[], None]], None]) -> list[str]:
+    """What the server says while a thread calls `use(url, end)`, where `end()` is Ctrl-C. The server is ended after it
+    in any case, and what it raises is raised here."""
+    said, threads, errors, over = [], [], [], threading.Event()
 
-    def use(url: str) -> None:
-        try:
-            body = {"prompt": "Once", "max_tokens": 4}
-            answers.append(httpx.post(f"{url}/v1/completions", json=body, timeout=30).json())
-            body |= {"max_tokens": 400, "stream": True}
-            with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=30):
-                os.kill(os.getpid(), signal.SIGINT)
-        except BaseException:
+    def end() -> None:
+        if not over.is_set():  # a second Ctrl-C, or one after the end, would be that of the tests
+            over.set()
             os.kill(os.getpid(), signal.SIGINT)
-            raise
+
+    def work(url: str) -> None:
+        try:
+            use(url, end)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            end()
 
     def say(line: str) -> None:
         said.append(line)
         if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            threading.Thread(target=use, args=[found[0]]).start()
+            threads.append(threading.Thread(target=work, args=[found[0]]))
+            threads[0].start()
 
     monkeypatch.setattr("scripts.serve.say", say)
-    main(["--out_dir", str(tmp_path), "--port", "0", "--device", "cpu"])
+    try:
+        main(["--out_dir", str(out), "--port", "0", "--device", "cpu"])
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(60)
+    for error in errors:
+        raise error
+    return said
+
+
+def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
+    save_network(tmp_path / "pretrain_32.pth", 0, "pretrain")
+    answers = []
+
+    def use(url: str, end) -> None:
+        body = {"prompt": "Once", "max_tokens": 4}
+        answers.append(httpx.post(f"{url}/v1/completions", json=body, timeout=30).json())
+        body |= {"max_tokens": 400, "stream": True}
+        with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=30):
+            end()
+
+    said = served(tmp_path, monkeypatch, use)
     assert answers[0]["model"] == "pretrain_32" and answers[0]["usage"]["prompt_tokens"] == 5  # after BOS
     assert said[-1] == "ended"
 
 
 def test_who_waits_for_an_answer_hears_of_the_end(tmp_path, monkeypatch, capfd):
     save_network(tmp_path / "full_sft_32.pth", 0, "full_sft")
-    step, said = RunningBatch.step, []
+    step, found = RunningBatch.step, []
     monkeypatch.setattr(RunningBatch, "step", lambda batch: (time.sleep(0.1), step(batch)))
 
-    def use(url: str) -> None:
+    def use(url: str, end) -> None:
         body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 400, "temperature": 0}  # 92 tokens
         with ThreadPoolExecutor() as others, httpx.Client(base_url=url, timeout=30) as client:
-            try:
-                asked = others.submit(client.post, "/v1/chat/completions", json=body)
-                with client.stream("POST", "/v1/chat/completions", json=body | {"stream": True}) as stream:
-                    while client.get("/health").json()["running"] < 2:
-                        time.sleep(0.05)
-                    os.kill(os.getpid(), signal.SIGINT)
-                    said.extend(line for line in stream.iter_lines() if line)
-                said.append(asked.result())
-            except BaseException as error:
-                said.append(error)
-                os.kill(os.getpid(), signal.SIGINT)
+            asked = others.submit(client.post, "/v1/chat/completions", json=body)
+            with client.stream("POST", "/v1/chat/completions", json=body | {"stream": True}) as stream:
+                wait_until(lambda: client.get("/health").json()["running"] == 2)
+                end()
+                found.extend(line for line in stream.iter_lines() if line)
+            found.append(asked.result())
 
-    def say(line: str) -> None:
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            threads.append(threading.Thread(target=use, args=[found[0]]))
-            threads[0].start()
-
-    threads = []
-    monkeypatch.setattr("scripts.serve.say", say)
-    main(["--out_dir", str(tmp_path), "--port", "0", "--device", "cpu"])
-    threads[0].join()
-    *_, error, done, answer = said
+    served(tmp_path, monkeypatch, use)
+    *_, error, done, answer = found
     assert "the server ends" in error and done == "data: [DONE]"
     assert answer.status_code == 503 and "the server ends" in answer.json()["error"]["message"]
     assert "Traceback" not in capfd.readouterr().err

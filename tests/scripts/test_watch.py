@@ -15,20 +15,17 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.faults.kills import lines_in
 from tests.faults.scripts import ROOT, python
 from tests.stages.table import SHAPE
 from tests.stages.workshop import write_texts
+from tests.support import wait_until
 from tests.training.watch.test_frame import write_run
 from training.watch.drawing import width_of
 
 
-def obey_ctrl_c() -> None:
-    """A shell turns the signal off in what it runs behind."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 class Terminal:
-    """`scripts/watch.py` in a terminal of its own."""
+    """`scripts/watch.py` in a terminal of its own. Use as a context; what still runs at its end is killed."""
 
     def __init__(self, *words, size=(24, 80), **environment):
         self._end, theirs = pty.openpty()
@@ -38,8 +35,16 @@ class Terminal:
         variables |= {"TERM": "xterm"} | environment
         command = [sys.executable, "scripts/watch.py", *map(str, words)]
         streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-        self.process = subprocess.Popen(command, cwd=ROOT, env=variables, preexec_fn=obey_ctrl_c, **streams)
+        self.process = subprocess.Popen(command, cwd=ROOT, env=variables, **streams)
         os.close(theirs)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._end)
 
     def resize(self, lines: int, columns: int) -> None:
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -65,19 +70,18 @@ class Terminal:
             if "\033[J" in part
         ]
 
-    def wait_for(self, text: str, seconds: float = 60) -> list[str]:
-        """The first frame that says `text` after those that were seen before."""
+    def wait_for(self, text: str, lines: int = 24, seconds: float = 60) -> list[str]:
+        """The first frame of at most so many lines that says `text`, after those that were seen before."""
         seen, until = len(self.frames()), time.monotonic() + seconds
         while time.monotonic() < until and self.process.poll() is None:
             for found in self.frames()[max(0, seen - 1) :]:
-                if text in "\n".join(found):
+                if text in "\n".join(found) and len(found) <= lines:
                     return found
         raise AssertionError(f"{text!r} is not shown:\n{self.seen[-3000:]}")
 
     def end(self, number: int = signal.SIGINT) -> int:
         self.process.send_signal(number)
-        while self.process.poll() is None:
-            self.read()
+        wait_until(lambda: (self.read(), self.process.poll())[1] is not None)
         self.read()
         return self.process.returncode
 
@@ -91,20 +95,19 @@ def training(out, steps: int):
     words += " ".join(f"--{name} {value}" for name, value in SHAPE.items())
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "train_pretrain.py", *words.split()]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # It prints more than a pipe holds that nobody reads, and would wait.
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
     try:
-        logs = out / "logs" / "tiny_32" / "metrics.jsonl"
-        while not (logs.exists() and logs.stat().st_size) and process.poll() is None:
-            time.sleep(0.1)
+        wait_until(lambda: process.poll() is not None or lines_in(out / "logs" / "tiny_32" / "metrics.jsonl"))
         yield process
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def test_a_run_is_followed_until_its_process_is_gone(tmp_path):
-    with training(tmp_path, steps=10**6) as run:
-        watching = Terminal("--out_dir", tmp_path, "--interval", "0.3")
+    words = ("--out_dir", tmp_path, "--interval", "0.3")
+    with training(tmp_path, steps=10**6) as run, Terminal(*words) as watching:
         found = watching.wait_for(f"process {run.pid} runs")
         assert found[0].startswith("tiny_32: pretrain") and len(found) <= 24
         assert all(width_of(line) <= 80 for line in found) and re.search(
@@ -112,14 +115,12 @@ def test_a_run_is_followed_until_its_process_is_gone(tmp_path):
         )
         step = int(re.search(r"step ([\d,]+) of 1,000,000", found[1])[1].replace(",", ""))
         watching.resize(12, 50)
-        small = found
-        while len(small) > 12:  # those that were drawn before
-            small = watching.wait_for("tokens/s")
+        small = watching.wait_for("tokens/s", lines=12)
         assert all(width_of(line) <= 50 for line in small)
         run.kill()
         last = watching.wait_for(f"process {run.pid} has gone")
         assert int(re.search(r"step ([\d,]+)", last[1])[1].replace(",", "")) > step
-    assert watching.end() == 130
+        assert watching.end() == 130
     assert watching.seen.endswith("\033[?7h\033[?25h\033[?1049l") and "Traceback" not in watching.seen
 
 
@@ -127,18 +128,18 @@ def test_a_run_is_followed_until_its_process_is_gone(tmp_path):
 def test_no_colour_where_none_is_wanted_and_the_screen_comes_back(tmp_path, environment, styled):
     write_run(tmp_path, "a_64")
     write_run(tmp_path, "b_64")
-    watching = Terminal("--out_dir", tmp_path, "--interval", "0.1", **environment)
-    watching.wait_for("> ")
-    assert watching.end(signal.SIGTERM) == 143 and watching.seen.endswith("\033[?1049l")
+    with Terminal("--out_dir", tmp_path, "--interval", "0.1", **environment) as watching:
+        watching.wait_for("> ")
+        assert watching.end(signal.SIGTERM) == 143 and watching.seen.endswith("\033[?1049l")
     assert ("\033[1m" in watching.seen) == styled
 
 
 def test_a_terminal_that_cannot_go_back_and_once(tmp_path):
     write_run(tmp_path, "a_64")
     for words, environment in ((("--once",), {}), ((), {"TERM": "dumb"})):
-        watching = Terminal("--out_dir", tmp_path, *words, **environment)
-        assert watching.process.wait(60) == 0
-        assert "a_64: pretrain" in watching.read() and "\033" not in watching.seen
+        with Terminal("--out_dir", tmp_path, *words, **environment) as watching:
+            assert watching.process.wait(60) == 0
+            assert "a_64: pretrain" in watching.read() and "\033" not in watching.seen
 
 
 def test_without_a_terminal_it_looks_once(tmp_path):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from scripts.benchmark.program import run_program
@@ -64,7 +65,8 @@ class Program:
         self.deadline, self._printed = deadline, printed
         printed.parent.mkdir(parents=True, exist_ok=True)
         words, paths = list(map(str, words)), os.pathsep.join([str(folder), *map(str, modules)])
-        libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        # Looked up here: between fork and exec a lock may be held for ever by a thread that is not there any more.
+        prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
         with open(printed, "ab") as file:
             file.write(f"$ python {shlex.join(words)}\n".encode())
             file.flush()
@@ -77,7 +79,7 @@ class Program:
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 process_group=0,
-                preexec_fn=(lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)) if libc else None,
+                preexec_fn=prctl and partial(prctl, _PR_SET_PDEATHSIG, signal.SIGKILL),
             )
 
     def __enter__(self):

@@ -3,7 +3,6 @@
 import contextlib
 import socket
 import threading
-import time
 
 import pytest
 import torch
@@ -16,7 +15,7 @@ from model.device import Device
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from tests.stages.talker import tokenizer_that_shows_thinking
-from tests.support import random_network
+from tests.support import random_network, wait_until
 
 LIMITS = Limits(slots=8, queue=24, body=100_000, seconds=60, max_new_tokens=64)
 CPU = Device(torch.device("cpu"), torch.float32, "of the tests")
@@ -42,13 +41,13 @@ def running(folder, limits: Limits = LIMITS, api_key: str | None = None):
         listening.listen(256)
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
-        while not runner.started:
-            time.sleep(0.01)
+        wait_until(lambda: runner.started)
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             runner.should_exit = True
-            thread.join()
+            thread.join(60)
+            assert not thread.is_alive(), "the server does not end"
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from scripts.benchmark.gpu.session import Session
 from tests.stages.workshop import write_chats, write_texts
 
 
-def limits(tmp_path, seconds: float = 30) -> dict:
+def limits(tmp_path, seconds: float = 120) -> dict:
     return {"printed": tmp_path / "printed.txt", "deadline": time.monotonic() + seconds}
 
 

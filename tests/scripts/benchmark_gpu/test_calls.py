@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,12 +97,12 @@ def test_each_side_has_a_limit_of_its_own(tmp_path):
 
     def rows_of(side):
         limits.append(here.limit - time.monotonic())
-        time.sleep(0.05)
+        here.limit -= 9  # seconds that it takes
         yield Row("speed", 1.0, "", side)
 
     here.begin("speed", 10)
     assert len(list(here.sides("speed", "", rows_of))) == 2
-    assert min(limits) == pytest.approx(max(limits), abs=0.04)
+    assert min(limits) == pytest.approx(max(limits), abs=8)
 
 
 def test_nothing_is_begun_that_cannot_end_and_that_is_said(tmp_path, with_measurements):
@@ -120,7 +121,8 @@ def test_nothing_is_begun_that_cannot_end_and_that_is_said(tmp_path, with_measur
         yield Row("speed", 1.0, "", side)
 
     here, other = on_a_card.sides("speed", "", rows_of)
-    assert here.value == 1 and other.value is None and other.note == "skipped: it needs 50 s, and 35 s are left"
+    assert here.value == 1 and other.value is None
+    assert re.fullmatch("skipped: it needs 50 s, and [1-3][0-9] s are left", other.note)  # 35 on an idle machine
 
 
 def test_the_call_itself_does_not_read_pytorch():
