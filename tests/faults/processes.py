@@ -10,6 +10,7 @@ import io
 import multiprocessing
 import os
 import resource
+import secrets
 import signal
 import socket
 import threading
@@ -136,11 +137,18 @@ def together(count: int) -> list[dict]:
     """The environments of `count` processes of one run, as torchrun would set them; skips a test without the GPUs."""
     if Workshop.device != "cpu" and torch.cuda.device_count() < count:
         pytest.skip(f"{count} processes need as many GPUs")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+
+
+def free_port() -> int:
+    """A port for a process that begins to listen in a moment. It is below those that the system gives to whoever asks
+    for any: one of these could be given to another test meanwhile."""
+    for _ in range(100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", 20_000 + secrets.randbelow(10_000)))
+            return free.getsockname()[1]
+    raise AssertionError("no port is free")
 
 
 # --- what may be done in a process first ------------------------------------------------------------
