@@ -26,6 +26,7 @@ from training.stages.arguments import StageParser
 WAYS = ("self_instruct", "magpie")
 TIMEOUT, RETRIES = 120.0, 6
 MOST_SECONDS = 86400  # to wait for a reply; sockets take no number of any size
+MOST_IN_FLIGHT = 1000  # each is a thread and an open connection, and Linux lets a program open 1,024 files
 
 
 def parse_arguments(argv=None):
@@ -93,6 +94,8 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--timeout and --retries are for --endpoint, which is not given")
     if args.timeout > MOST_SECONDS:
         raise UsageError(f"--timeout {args.timeout:g} is more than a day: give at most {MOST_SECONDS} seconds")
+    if args.endpoint and args.in_flight > MOST_IN_FLIGHT:
+        raise UsageError(f"--in_flight {args.in_flight} takes as many connections: give at most {MOST_IN_FLIGHT}")
     for flag in ("top_p", "novelty"):
         if not getattr(args, flag):
             raise UsageError(f"--{flag} 0 lets nothing through: give more, at most 1")
@@ -141,6 +144,8 @@ def main(argv=None) -> None:
     )
     model, name, who = open_model(args)
     journal = Journal(journal_of(args.save_file), identity(settings, seeds, who), args.resume)
+    if args.resume and not len(journal):
+        say(f"there is no unfinished run of {args.save_file}: begins")
     records = []
     progress = Progress(say, args.number)
     growing = Growing(model, journal, seeds, settings, lambda: progress.show(len(records), growing.counts))

@@ -92,13 +92,14 @@ def test_killed_and_resumed_it_asks_nothing_twice(seeds, tmp_path):
         assert sum(stub.answered.values()) - len(stub.answered) <= before - known <= 4
 
 
-def test_a_run_that_got_no_reply_leaves_nothing_in_the_way_of_the_next(seeds, tmp_path):
+def test_a_run_that_got_no_reply_leaves_nothing_in_the_way_of_the_next(seeds, tmp_path, capfd):
     with serving(Stub()) as url:
         pass
     with pytest.raises(SproutError, match="there is no server at"):
         main(words(seeds, url, tmp_path / "a.jsonl"))
     with serving(Stub()) as url:
-        main(words(seeds, url, tmp_path / "a.jsonl", model="another", number=2))
+        main([*words(seeds, url, tmp_path / "a.jsonl", model="another", number=2), "--resume"])
+        assert f"there is no unfinished run of {tmp_path / 'a.jsonl'}: begins" in capfd.readouterr().err
         with pytest.raises(UsageError, match="replies of an earlier run"):
             (tmp_path / "a.jsonl").unlink()
             main(words(seeds, url, tmp_path / "a.jsonl", model="another", number=2))
@@ -168,6 +169,8 @@ def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):
         (["--endpoint=http://x/v1", "--model=m", "--timeout=1e30"], "is more than a day"),
         (["--weight=full_sft", "--save_file="], "--save_file is empty"),
         (["--endpoint=x", "--model=m"], "http://"),
+        (["--endpoint=http://", "--model=m"], "--endpoint is the address of a server"),
+        (["--endpoint=http://x/v1", "--model=m", "--in_flight=100000"], "as many connections: give at most 1000"),
         (["--weight=full_sft", "--lora_scale=0.5"], "--lora_scale is for --lora"),
         (["--endpoint=http://x/v1", "--model=m", "--tokenizer_path=x"], "--tokenizer_path is for --weight"),
         (["--endpoint=http://x/v1", "--model=m", "--dtype=bfloat16"], "--dtype is for --weight"),
