@@ -165,8 +165,7 @@ class Run:
 
     def _open_logs(self) -> None:
         output, step = self.output, self.state.step
-        begun = self._tracked(output.logs, step) if self._tracked else nullcontext(Metrics)
-        with begun as open_metrics:  # a tracker that refuses to begin leaves the earlier result where it is
+        with self._tracked(output.logs, step) if self._tracked else nullcontext(Metrics) as open_metrics:
             if not self.args.resume and (kept := output.keep_aside()):
                 self.say(f"an earlier result was moved to {kept}")
             self.metrics = open_metrics(output.logs, step)
