@@ -154,6 +154,9 @@ def main(argv=None) -> None:
             records.append(record | {"model": name})
             if len(records) == args.number:
                 break
+    except KeyboardInterrupt:
+        say(f"{journal_of(args.save_file)} keeps every reply; the same command with --resume goes on")
+        raise
     finally:
         journal.close()
         report(growing.counts, model.retried, len(records))
@@ -224,17 +227,19 @@ def report(counts, retried: int, records: int) -> None:
 
 
 def save(path: str, records: list[dict]) -> None:
-    """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read."""
-    from model.disk import sweep_temporaries, write_atomically
+    """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read. Where
+    the records do not begin with it, since somebody has edited it, it is kept beside them."""
+    from model.disk import previous_path, sweep_temporaries, write_atomically
 
-    there = Path(path).read_bytes().count(b"\n") if os.path.exists(path) else 0
-    if there > len(records):
-        say(f"{path} holds {there:,} records, more than the {len(records):,} of this run, and is left as it is")
+    there = Path(path).read_bytes() if os.path.exists(path) else b""
+    if (held := there.count(b"\n")) > len(records):
+        say(f"{path} holds {held:,} records, more than the {len(records):,} of this run, and is left as it is")
         return
-    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    content = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode("utf-8")
+    was_edited = not content.startswith(there)
     sweep_temporaries(Path(path).parent)
-    write_atomically(path, lambda file: file.write(lines.encode("utf-8")))
-    say(f"saved {path}")
+    write_atomically(path, lambda file: file.write(content), keep_previous=was_edited)
+    say(f"saved {path}" + (f"; what was there is kept as {previous_path(path)}" if was_edited else ""))
 
 
 if __name__ == "__main__":

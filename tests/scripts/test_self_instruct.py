@@ -220,3 +220,17 @@ def test_fewer_records_do_not_replace_more(seeds, tmp_path, monkeypatch, capfd):
         with pytest.raises(KeyboardInterrupt):
             main([*words(seeds, url, file, number=9), "--resume"])
     assert file.read_bytes() == before
+    assert f"{file}.journal keeps every reply; the same command with --resume goes on" in capfd.readouterr().err
+
+
+def test_a_file_that_was_edited_is_kept_beside_the_records_of_a_larger_run(seeds, tmp_path, capfd):
+    file = tmp_path / "a.jsonl"
+    with serving(Stub()) as url:
+        main(words(seeds, url, file, number=4))
+        main([*words(seeds, url, file, number=5), "--resume"])
+        assert "is kept as" not in capfd.readouterr().err
+        edited = b"".join(file.read_bytes().splitlines(keepends=True)[1:])
+        file.write_bytes(edited)
+        main([*words(seeds, url, file, number=6), "--resume"])
+    assert file.read_bytes().count(b"\n") == 6 and (tmp_path / "a.previous.jsonl").read_bytes() == edited
+    assert f"what was there is kept as {tmp_path / 'a.previous.jsonl'}" in capfd.readouterr().err
