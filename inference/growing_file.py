@@ -23,7 +23,7 @@ class GrowingFile:
     """JSON lines at `path`, a context; without an exception its progress is removed, since the run has ended.
 
     identity: what a run that goes on must find as it was, by the words that messages use.
-    resume: whether to go on; where there is nothing to go on with, a run begins.
+    resume: whether to go on; where there is nothing to go on with, a run begins, and says so.
     flag: the one that names `path`. replaces: a run that begins takes the place of one that did not end, if
     that has left no record.
 
@@ -52,6 +52,8 @@ class GrowingFile:
             if goes_on:
                 self._go_on()
             else:
+                if resume:
+                    say(f"there is no unfinished run of {path}: begins")
                 if replaces and self._progress.exists():
                     self._refuse_losing()
                     self._file.truncate(0)

@@ -8,7 +8,7 @@ import stat
 import sys
 from collections.abc import Iterator
 
-from model.errors import in_short
+from model.errors import counted, in_short
 
 BOLD, DIM, PLAIN = "\033[1m", "\033[2m", "\033[0m"
 THINKING = "thinking: "
@@ -33,7 +33,7 @@ def is_piped_in() -> bool:
 
 def say(line: str) -> None:
     """Prints a message to standard error; standard output is for the text of the network."""
-    print(line, file=sys.stderr, flush=True)
+    print(counted(line), file=sys.stderr, flush=True)
 
 
 def new_line() -> None:

@@ -85,10 +85,13 @@ def _kept_aside(source: str) -> str | None:
 
 
 def _weights_called(name: str, folder: Path, below: str = "") -> list[Path]:
-    """All <folder>/<below><name>_<hidden>.pth, the newest first. below: a pattern of folders."""
+    """The newest <folder>/<below><name>_<hidden>.pth of each size, the newest first. below: a pattern of folders."""
     found = folder.glob(f"{below}{glob.escape(name)}_*.pth")
     found = [path for path in found if path.stem.removeprefix(f"{name}_").isdecimal()]
-    return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+    by_size: dict[str, Path] = {}
+    for path in sorted(found, key=lambda path: path.stat().st_mtime, reverse=True):
+        by_size.setdefault(path.stem, path)
+    return list(by_size.values())
 
 
 def find_adapters(name: str, out_dir: str, hidden_size: int | None = None) -> Adapters:

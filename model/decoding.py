@@ -68,8 +68,7 @@ def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
     All is float32, since scores may be so large that less precise ones choose other tokens.
     """
     twin = twin_of(model)
-    pairs = (model.model, twin.model), (model.lm_head, twin.lm_head)
-    if any(functions_of(one) != functions_of(other) for one, other in pairs):
+    if functions_of(model) != functions_of(twin):
         raise UsageError(
             "a part of the network was exchanged after it was made, and model/decoding.py would write without it:"
             " change model/transformer.py and model/decoding.py in the same way instead"

@@ -17,6 +17,7 @@ from torch import Tensor
 from model.errors import UsageError
 from model.undrawn import Undrawn
 
+MOST_POSITIONS = 2**24  # `attention.rotary_tables` has positions in float32, which beyond this skips whole numbers
 # Per type the keys of `rope_scaling`: those that must be there, and those that may.
 KEYS = {
     "linear": (("factor",), ()),
@@ -98,9 +99,14 @@ def extended(model, factor: float, trained_on: int, source: str):
     It gets used to them by a short training on long texts. trained_on: how many positions it knows. source: what the
     network is called in errors. Raises `UsageError` for a factor or a network that cannot be.
     """
-    config, before = model.config, model.config.rope_scaling
-    if round(trained_on * factor) <= trained_on:
+    config, before, reach = model.config, model.config.rope_scaling, round(trained_on * factor)
+    if reach <= trained_on:
         raise UsageError(f"--rope_scaling_factor {factor:g} extends nothing: give more than 1, such as 4")
+    if reach > MOST_POSITIONS:
+        raise UsageError(
+            f"--rope_scaling_factor {factor:g} makes of {trained_on:,} positions more than the {MOST_POSITIONS:,} that"
+            " angles in float32 tell apart: give less"
+        )
     if before is not None:
         raise UsageError(
             f"{source} is extended already, by {kind_of(before)} and factor {before['factor']:g} to"
@@ -108,7 +114,7 @@ def extended(model, factor: float, trained_on: int, source: str):
             " begin with the weight from before that"
         )
     scaling = {"rope_type": "yarn", "factor": factor, "original_max_position_embeddings": trained_on}
-    config = config.replace(rope_scaling=scaling, max_position_embeddings=round(trained_on * factor))
+    config = config.replace(rope_scaling=scaling, max_position_embeddings=reach)
     with Undrawn():
         changed = type(model)(config, initialize_weights=False)
     changed.load_state_dict(model.state_dict())

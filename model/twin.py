@@ -71,14 +71,23 @@ def _made_small(model: Transformer) -> Transformer:
 def functions_of(network: nn.Module) -> list:
     """What each of its parts computes with: as in its twin, unless a part or a method of it is another one by now.
 
-    Without the classes by which FSDP wraps the parts, for they compute with the same functions.
+    Without the classes and methods by which FSDP wraps the parts, for they compute with the same functions.
     """
     found = []
     for _, part in network.named_modules(remove_duplicate=False):
         kinds = [kind for kind in type(part).__mro__ if not _of_fsdp(kind)]
-        own = {name: value for name, value in vars(part).items() if callable(getattr(type(part), name, None))}
-        found.append((kinds, {name: getattr(value, "__func__", value) for name, value in own.items()}))
+        methods = {name: getattr(type(part), name, None) for name in vars(part)}
+        own = {name: _function(getattr(part, name)) for name, method in methods.items() if callable(method)}
+        found.append((kinds, {name: each for name, each in own.items() if each is not methods[name]}))
     return found
+
+
+def _function(method):
+    """That of a method, under what FSDP has put around it."""
+    function = getattr(method, "__func__", method)
+    if getattr(function, "__globals__", {}).get("__name__", "").startswith("torch.distributed."):
+        return _function(function.__wrapped__)
+    return function
 
 
 def _of_fsdp(function) -> bool:

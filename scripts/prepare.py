@@ -110,7 +110,8 @@ def main(argv=None) -> None:
     # The work
     work = WorkFolder(save_dir, run, args.resume)
     if args.resume:
-        print("goes on with the unfinished run" if work.resumed else "there is no unfinished run: begins")
+        begins = f"there is no unfinished run of {save_dir}: begins"
+        print("goes on with the unfinished run" if work.resumed else begins)
     try:
         report = prepare(settings, save_dir, work, args.processes, [str(path) for path in others])
     except KeyboardInterrupt:

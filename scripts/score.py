@@ -186,6 +186,8 @@ def score_file(args, score, renderer, loaded) -> None:
             if file and (new := part[max(0, file.done - seen) :]):
                 file.add([with_rewards(*each) for each in new], len(new), Counter())
             seen += len(part)
+        if file and not whole.count:
+            file.forget()  # no record has a reward
     if not whole.count:
         raise SproutError(f"every record of {args.data_path} is too long: give a larger --max_seq_len")
     figures = whole.figures()

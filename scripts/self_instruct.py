@@ -26,6 +26,7 @@ from training.stages.arguments import StageParser
 WAYS = ("self_instruct", "magpie")
 TIMEOUT, RETRIES = 120.0, 6
 MOST_SECONDS = 86400  # to wait for a reply; sockets take no number of any size
+MOST_IN_FLIGHT = 1000  # each is a thread and an open connection, and Linux lets a program open 1,024 files
 
 
 def parse_arguments(argv=None):
@@ -93,6 +94,8 @@ def refuse_contradictions(args) -> None:
         raise UsageError("--timeout and --retries are for --endpoint, which is not given")
     if args.timeout > MOST_SECONDS:
         raise UsageError(f"--timeout {args.timeout:g} is more than a day: give at most {MOST_SECONDS} seconds")
+    if args.endpoint and args.in_flight > MOST_IN_FLIGHT:
+        raise UsageError(f"--in_flight {args.in_flight} takes as many connections: give at most {MOST_IN_FLIGHT}")
     for flag in ("top_p", "novelty"):
         if not getattr(args, flag):
             raise UsageError(f"--{flag} 0 lets nothing through: give more, at most 1")
@@ -141,6 +144,8 @@ def main(argv=None) -> None:
     )
     model, name, who = open_model(args)
     journal = Journal(journal_of(args.save_file), identity(settings, seeds, who), args.resume)
+    if args.resume and not len(journal):
+        say(f"there is no unfinished run of {args.save_file}: begins")
     records = []
     progress = Progress(say, args.number)
     growing = Growing(model, journal, seeds, settings, lambda: progress.show(len(records), growing.counts))
@@ -149,6 +154,9 @@ def main(argv=None) -> None:
             records.append(record | {"model": name})
             if len(records) == args.number:
                 break
+    except KeyboardInterrupt:
+        say(f"{journal_of(args.save_file)} keeps every reply; the same command with --resume goes on")
+        raise
     finally:
         journal.close()
         report(growing.counts, model.retried, len(records))
@@ -219,17 +227,19 @@ def report(counts, retried: int, records: int) -> None:
 
 
 def save(path: str, records: list[dict]) -> None:
-    """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read."""
-    from model.disk import sweep_temporaries, write_atomically
+    """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read. Where
+    the records do not begin with it, since somebody has edited it, it is kept beside them."""
+    from model.disk import previous_path, sweep_temporaries, write_atomically
 
-    there = Path(path).read_bytes().count(b"\n") if os.path.exists(path) else 0
-    if there > len(records):
-        say(f"{path} holds {there:,} records, more than the {len(records):,} of this run, and is left as it is")
+    there = Path(path).read_bytes() if os.path.exists(path) else b""
+    if (held := there.count(b"\n")) > len(records):
+        say(f"{path} holds {held:,} records, more than the {len(records):,} of this run, and is left as it is")
         return
-    lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    content = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode("utf-8")
+    was_edited = not content.startswith(there)
     sweep_temporaries(Path(path).parent)
-    write_atomically(path, lambda file: file.write(lines.encode("utf-8")))
-    say(f"saved {path}")
+    write_atomically(path, lambda file: file.write(content), keep_previous=was_edited)
+    say(f"saved {path}" + (f"; what was there is kept as {previous_path(path)}" if was_edited else ""))
 
 
 if __name__ == "__main__":

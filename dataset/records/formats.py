@@ -56,11 +56,13 @@ class RecordKind:
     name: it goes into the key of a token cache, so it must never change.
     what: says it to somebody who gave such a file to a command that reads another kind.
     formats: the first one that fits a record wins.
+    whole: the kind with all its formats, where --format asks for these alone.
     """
 
     name: str
     what: str
     formats: tuple[Format, ...]
+    whole: "RecordKind | None" = None
 
     def find_format(self, fields: dict) -> Format | None:
         """The format of a record with these fields, keys in lower case; None if none fits."""

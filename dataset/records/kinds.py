@@ -42,12 +42,17 @@ def only(kind: RecordKind, name: str | None) -> RecordKind:
     """The kind with the formats of this name alone, as --format asks; all of it for None. Raises UsageError."""
     if name is None:
         return kind
-    formats = tuple(one for one in kind.formats if one.name == name)
-    if not formats:
+    if not (found := narrowed(kind, name)).formats:
         known = ", ".join(dict.fromkeys(one.name for one in kind.formats))
         raise UsageError(f"--format {name} is no format of {kind.what}: give one of {known}")
+    return found
+
+
+def narrowed(kind: RecordKind, name: str) -> RecordKind:
+    """The kind with its formats of this name alone, perhaps none."""
+    formats = tuple(one for one in kind.formats if one.name == name)
     # Its caches are others, since the same record may be read as something else.
-    return RecordKind(f"{kind.name} as {name}", kind.what, formats)
+    return RecordKind(f"{kind.name} as {name}", kind.what, formats, whole=kind)
 
 
 def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
@@ -55,10 +60,9 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
 
     It says first what the record is, if it is of another kind, then which accepted shape is nearest and what differs.
     """
-    for kind in wanted:
-        whole, _, asked = kind.name.partition(" as ")
-        if asked and (said := of_another_format(fields, [one for one in KINDS if one.name == whole], asked)):
-            return BadRecord(OTHER_FORMAT, said)
+    if found := find_kind(fields, [kind.whole for kind in wanted if kind.whole]):
+        kind, one = found
+        return BadRecord(OTHER_FORMAT, f"this is {kind.what}, in the format {one.name}: leave out --format")
     others = [other for other in KINDS if other not in wanted and other.find_format(fields) is not None]
     if len(others) > 1:
         others = [other for other in others if other is not PROMPT]  # a part of what the others are
@@ -86,12 +90,6 @@ def unknown_shape(fields: dict, wanted: Sequence[RecordKind]) -> BadRecord:
     if others in ([], [PROMPT]):  # nearly every broken record asks something
         return BadRecord(UNKNOWN, f"{is_another}{accepted}, {differs}{more}")
     return BadRecord(OTHER_KIND, f"{is_another}{accepted}{more}")
-
-
-def of_another_format(fields: dict, kinds: Sequence[RecordKind], asked: str) -> str:
-    """What is said of a record that a command could read but for `--format asked`; "" where it could not."""
-    found = find_kind(fields, kinds)
-    return f"this is {found[0].what}, in the format {found[1].name}: leave out --format {asked}" if found else ""
 
 
 def in_english(fields: dict) -> str:

@@ -1,12 +1,13 @@
 """Files that something is measured on: every line of them counts, so one that cannot be used is an error."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dataset.records.documents import Document, FormatReader, read_documents
 from dataset.records.formats import BadLine, BadRecord, Format, RecordKind
-from dataset.records.kinds import KINDS, find_kind, of_another_format, only, unknown_shape
-from dataset.records.odd_lines import OTHER_FORMAT, refused
+from dataset.records.kinds import KINDS, find_kind, narrowed, unknown_shape
+from dataset.records.odd_lines import refused
 from dataset.records.reading import bar_over, check_file, read_records, size_of
 from model.errors import SproutError, UsageError
 from model.text.tokenizer import text_batches
@@ -22,19 +23,17 @@ def kind_of_file(path: str | Path, kinds: Sequence[str], name: str | None = None
     """
     wanted = [KIND[kind] for kind in kinds]
     if name is not None:
-        wanted = [only(kind, name) for kind in wanted if any(one.name == name for one in kind.formats)]
-        if not wanted:
-            known = dict.fromkeys(one.name for kind in kinds for one in KIND[kind].formats)
+        known = dict.fromkeys(one.name for kind in wanted for one in kind.formats)
+        if name not in known:
             raise UsageError(f"--format {name} is not known here: give one of {', '.join(known)}")
+        wanted = [narrowed(kind, name) for kind in wanted]
     for item in read_records(path):
         if isinstance(item, BadLine):
             raise _unusable(item)
         if (found := find_kind(item.fields, wanted)) is not None:
             kind, one = found
-            return RecordKind(kind.name.split(" as ")[0], kind.what, (one,)), one
+            return replace(kind.whole or kind, formats=(one,)), one
         unknown = unknown_shape(item.fields, wanted)
-        if name is not None and (said := of_another_format(item.fields, [KIND[kind] for kind in kinds], name)):
-            unknown = BadRecord(OTHER_FORMAT, said)
         raise refused(BadLine(item.path, item.line, unknown.reason, unknown.detail))
     raise SproutError(f"{path} holds no record")
 

@@ -52,7 +52,7 @@ class Endpoint:
             import httpx
         except ImportError as error:
             raise UsageError('--endpoint needs the package httpx: pip install -e ".[instruct]"') from error
-        if not address.startswith(("http://", "https://")):
+        if not _has_host(httpx, address):
             raise UsageError("--endpoint is the address of a server, such as http://127.0.0.1:8998/v1")
         if api_key is not None and (not api_key.isascii() or not api_key.isprintable() or not api_key.strip()):
             raise UsageError("the API key in the environment is not made of plain letters and digits: set it anew")
@@ -175,8 +175,6 @@ class Endpoint:
                     if len(content) > LARGEST_BODY:
                         return 200, {}, b""  # no answer of the length that was asked for
                 return response.status_code, response.headers, content
-        except self._http.InvalidURL as error:
-            raise UsageError("--endpoint is the address of a server, such as http://127.0.0.1:8998/v1") from error
         except self._http.ConnectError as error:
             if not self._accepted:  # more likely a wrong address than a server that will come back
                 raise SproutError(
@@ -185,6 +183,13 @@ class Endpoint:
             raise _Again("no connection") from error
         except (self._http.HTTPError, OSError) as error:
             raise _Again(type(error).__name__) from error
+
+
+def _has_host(httpx, address: str) -> bool:
+    try:
+        return address.startswith(("http://", "https://")) and bool(httpx.URL(address).host)
+    except httpx.InvalidURL:
+        return False
 
 
 def reply_of(content: bytes) -> Reply:

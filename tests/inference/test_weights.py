@@ -63,6 +63,21 @@ def test_of_several_sizes_the_newest_is_taken_where_that_is_said(tmp_path):
     assert said == [f"2 sizes of pretrain are in {tmp_path}; this is the newest (or choose by --hidden_size)"]
 
 
+def test_of_those_that_were_moved_aside_the_newest_of_a_size_is_taken(tmp_path):
+    """It was asked to choose between two of one size by --hidden_size."""
+    for age, name in enumerate(("3/dpo_32", "1/dpo_32", "2/dpo_64")):
+        path = tmp_path / "earlier" / f"{name}.pth"
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+        os.utime(path, (100 - age, 100 - age))
+    newest = str(tmp_path / "earlier" / "3" / "dpo_32.pth")
+    assert find_weight("dpo", str(tmp_path), hidden_size=32) == newest
+    with pytest.raises(UsageError, match="could be .*earlier/3/dpo_32.pth or .*earlier/2/dpo_64.pth: name one"):
+        find_weight("dpo", str(tmp_path))
+    (tmp_path / "earlier" / "2" / "dpo_64.pth").unlink()
+    assert find_weight("dpo", str(tmp_path)) == newest
+
+
 def test_the_name_of_a_folder_is_whole_and_that_of_a_file_without_its_ending(tmp_path, monkeypatch):
     folder = tmp_path / "Qwen3-0.6B"
     folder.mkdir()

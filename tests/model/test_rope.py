@@ -9,7 +9,7 @@ import torch
 from model.attention import inverse_frequencies, rotary_tables, rotate
 from model.config import TransformerConfig
 from model.errors import UsageError
-from model.rope_scaling import extended, in_words
+from model.rope_scaling import MOST_POSITIONS, extended, in_words
 from model.transformer import Transformer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -109,6 +109,17 @@ def test_an_extended_network_has_the_same_weights_and_says_what_it_was():
 def test_a_factor_that_extends_nothing_is_refused(factor):
     with pytest.raises(UsageError, match=f"--rope_scaling_factor {factor} extends nothing"):
         extended(small(), factor, 512, "a.pth")
+
+
+def test_a_network_is_extended_only_as_far_as_angles_tell_positions_apart():
+    longest = extended(small(), MOST_POSITIONS / 512, 512, "a.pth")
+    positions = torch.arange(MOST_POSITIONS - 1, MOST_POSITIONS + 2)[None]
+    cosine, _ = rotary_tables(positions, longest.rotary_frequencies, longest.rotary_factor)
+    before, last, beyond = cosine[0, 0]
+    assert not torch.equal(before, last) and torch.equal(last, beyond)
+    for factor in (MOST_POSITIONS / 511, 1e30):
+        with pytest.raises(UsageError, match="512 positions more than the 16,777,216 that angles .* give less"):
+            extended(small(), factor, 512, "a.pth")
 
 
 @pytest.mark.parametrize("kind", ["yarn", "linear"])

@@ -1,8 +1,11 @@
 """What writes and what trains are compared in a tiny network of the same code: an edit of one of them is refused."""
 
+import functools
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.distributed.fsdp import FSDPModule, register_fsdp_forward_method
 
 from model.decoding import rearranged
 from model.errors import UsageError
@@ -59,12 +62,39 @@ def another_head(network):
     network.lm_head = Capped(32, 61, bias=False)
 
 
-@pytest.mark.parametrize("exchange", [another_part, another_forward, another_embedding, another_head])
+def other_features(network):
+    made = network.features
+    network.features = functools.wraps(made)(lambda *given, **more: 2 * made(*given, **more))
+
+
+def spread(network):
+    """As `fully_shard` does, and --shard after it, but for the processes."""
+    kind = type(network)
+    network.__class__ = type(f"FSDP{kind.__name__}", (FSDPModule, kind), {"__module__": FSDPModule.__module__})
+    register_fsdp_forward_method(network, "features")
+
+
+def other_features_spread(network):
+    other_features(network)
+    spread(network)
+
+
+EXCHANGES = [another_part, another_forward, another_embedding, another_head, other_features, other_features_spread]
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
 def test_a_network_that_a_script_changed_when_it_was_made_is_refused(exchange):
     network = random_network(SMALL)
     exchange(network)
     with pytest.raises(UsageError, match="a part of the network was exchanged"):
         rearranged(network, torch.float32)
+
+
+def test_what_fsdp_wraps_is_no_exchange():
+    network = random_network(SMALL)
+    spread(network)
+    rearranged(network, torch.float32)
+    refuse_edited(network)
 
 
 def test_an_mlp_of_two_matrices_is_refused_in_a_sentence(monkeypatch):

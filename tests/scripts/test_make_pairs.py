@@ -272,9 +272,10 @@ def test_a_run_goes_on_only_as_it_began(workshop, tmp_path, monkeypatch):
         made(workshop, path, "--resume")
 
 
-def test_a_run_that_got_nowhere_leaves_nothing(workshop, tmp_path, monkeypatch):
+def test_a_run_that_got_nowhere_leaves_nothing(workshop, tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         killed_after(patch, 0)
         made(workshop, tmp_path / "none.jsonl")
     assert not list(tmp_path.iterdir())
-    assert made(workshop, tmp_path / "none.jsonl", "--resume")  # nothing to go on with: it begins
+    assert made(workshop, tmp_path / "none.jsonl", "--resume")
+    assert f"there is no unfinished run of {tmp_path / 'none.jsonl'}: begins" in capsys.readouterr().err

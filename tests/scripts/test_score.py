@@ -112,11 +112,13 @@ def test_chats_and_groups_of_them(run, folder):
     assert len(shown) == 6 and shown[0].startswith("score 1: ")
 
 
-def test_what_is_too_long_is_counted_and_none_at_all_an_error(run, folder, capsys):
+def test_what_is_too_long_is_counted_and_none_at_all_an_error(run, folder, capsys, tmp_path):
     result = json.loads(run("--data_path", folder / "scored.jsonl", "--max_seq_len", 28, "--json"))
     assert result["left_out"] > 0 and result["answers"] + result["left_out"] == 5
-    code, sentence = refusal(folder, capsys, "--data_path", folder / "scored.jsonl", "--max_seq_len", 3)
+    words = ("--data_path", folder / "scored.jsonl", "--save_scores", tmp_path / "a.jsonl")
+    code, sentence = refusal(folder, capsys, *words, "--max_seq_len", 3)
     assert code == 1 and "give a larger --max_seq_len" in sentence
+    assert not list(tmp_path.iterdir())  # or the next run would be refused
 
 
 def test_equal_scores_have_no_variance_that_could_be_explained(run, tmp_path):

@@ -92,13 +92,14 @@ def test_killed_and_resumed_it_asks_nothing_twice(seeds, tmp_path):
         assert sum(stub.answered.values()) - len(stub.answered) <= before - known <= 4
 
 
-def test_a_run_that_got_no_reply_leaves_nothing_in_the_way_of_the_next(seeds, tmp_path):
+def test_a_run_that_got_no_reply_leaves_nothing_in_the_way_of_the_next(seeds, tmp_path, capfd):
     with serving(Stub()) as url:
         pass
     with pytest.raises(SproutError, match="there is no server at"):
         main(words(seeds, url, tmp_path / "a.jsonl"))
     with serving(Stub()) as url:
-        main(words(seeds, url, tmp_path / "a.jsonl", model="another", number=2))
+        main([*words(seeds, url, tmp_path / "a.jsonl", model="another", number=2), "--resume"])
+        assert f"there is no unfinished run of {tmp_path / 'a.jsonl'}: begins" in capfd.readouterr().err
         with pytest.raises(UsageError, match="replies of an earlier run"):
             (tmp_path / "a.jsonl").unlink()
             main(words(seeds, url, tmp_path / "a.jsonl", model="another", number=2))
@@ -168,6 +169,8 @@ def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):
         (["--endpoint=http://x/v1", "--model=m", "--timeout=1e30"], "is more than a day"),
         (["--weight=full_sft", "--save_file="], "--save_file is empty"),
         (["--endpoint=x", "--model=m"], "http://"),
+        (["--endpoint=http://", "--model=m"], "--endpoint is the address of a server"),
+        (["--endpoint=http://x/v1", "--model=m", "--in_flight=100000"], "as many connections: give at most 1000"),
         (["--weight=full_sft", "--lora_scale=0.5"], "--lora_scale is for --lora"),
         (["--endpoint=http://x/v1", "--model=m", "--tokenizer_path=x"], "--tokenizer_path is for --weight"),
         (["--endpoint=http://x/v1", "--model=m", "--dtype=bfloat16"], "--dtype is for --weight"),
@@ -217,3 +220,17 @@ def test_fewer_records_do_not_replace_more(seeds, tmp_path, monkeypatch, capfd):
         with pytest.raises(KeyboardInterrupt):
             main([*words(seeds, url, file, number=9), "--resume"])
     assert file.read_bytes() == before
+    assert f"{file}.journal keeps every reply; the same command with --resume goes on" in capfd.readouterr().err
+
+
+def test_a_file_that_was_edited_is_kept_beside_the_records_of_a_larger_run(seeds, tmp_path, capfd):
+    file = tmp_path / "a.jsonl"
+    with serving(Stub()) as url:
+        main(words(seeds, url, file, number=4))
+        main([*words(seeds, url, file, number=5), "--resume"])
+        assert "is kept as" not in capfd.readouterr().err
+        edited = b"".join(file.read_bytes().splitlines(keepends=True)[1:])
+        file.write_bytes(edited)
+        main([*words(seeds, url, file, number=6), "--resume"])
+    assert file.read_bytes().count(b"\n") == 6 and (tmp_path / "a.previous.jsonl").read_bytes() == edited
+    assert f"what was there is kept as {tmp_path / 'a.previous.jsonl'}" in capfd.readouterr().err

@@ -47,14 +47,18 @@ def _are_lists(*values) -> bool:
 
 
 def _renamed(before: list[str], now: list[str], caches: Path) -> list[str]:
-    """The list of before, in which a cache has its name of now if another of the same tokens took its place."""
-    caches_before, caches_now = ({one.partition(":")[0] for one in each} for each in (before, now))
-    names = {_tokens(caches, name): name for name in sorted(caches_now - caches_before)}
+    """The list of before, in which a cache has its name of now if another of the same tokens took its place: of several
+    of the same tokens the first that of the first."""
+    caches_before, caches_now = ([one.partition(":")[0] for one in each] for each in (before, now))
+    names: dict[tuple, list[str]] = {}
+    for cache in caches_now:
+        if cache not in caches_before and (tokens := _tokens(caches, cache)):
+            names.setdefault(tokens, []).append(cache)
     renamed = []
     for one in before:
         cache, colon, weight = one.partition(":")
-        tokens = None if cache in caches_now else _tokens(caches, cache)
-        renamed.append(one if tokens is None else names.get(tokens, cache) + colon + weight)
+        alike = None if cache in caches_now else names.get(_tokens(caches, cache))
+        renamed.append(alike.pop(0) + colon + weight if alike else one)
     return renamed
 
 

@@ -12,6 +12,7 @@ A stage script shows its loop, data, loss and parameters, and leaves the mechani
 """
 
 import math
+from contextlib import nullcontext
 
 import torch
 
@@ -164,10 +165,10 @@ class Run:
 
     def _open_logs(self) -> None:
         output, step = self.output, self.state.step
-        open_metrics = self._tracked(output.logs, step) if self._tracked else Metrics  # a tracker may refuse to begin
-        if not self.args.resume and (kept := output.keep_aside()):
-            self.say(f"an earlier result was moved to {kept}")
-        self.metrics = open_metrics(output.logs, step)
+        with self._tracked(output.logs, step) if self._tracked else nullcontext(Metrics) as open_metrics:
+            if not self.args.resume and (kept := output.keep_aside()):
+                self.say(f"an earlier result was moved to {kept}")
+            self.metrics = open_metrics(output.logs, step)
         flags = {name: value for name, value in vars(self.args).items() if value is not None}
         facts = {"flags": flags, "said": self.progress.before, "code": self.code}
         facts["environment"] = self.machine.described()

@@ -13,7 +13,8 @@ import queue
 import secrets
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,8 +28,8 @@ MOST_WAITING = 10_000  # lines that the tracker has not taken; further ones are 
 PATIENCE = 60.0  # seconds that the end of a run waits for the tracker to take the last lines
 
 
-def tracked(run) -> Callable[..., Callable[..., "TrackedMetrics"]]:
-    """What begins the tracker for a `training.engine.run.Run`; that returns what opens its metrics, for `Metrics`.
+def tracked(run) -> Callable[..., AbstractContextManager[Callable[..., "TrackedMetrics"]]]:
+    """What begins the tracker for a `training.engine.run.Run`: a context of what opens its metrics, for `Metrics`.
 
     Raises `UsageError` at once, before data and network are read, if the package is missing or no tracker is asked for.
     """
@@ -47,12 +48,19 @@ def tracked(run) -> Callable[..., Callable[..., "TrackedMetrics"]]:
     return partial(begin, run, package)
 
 
-def begin(run, package, folder: Path, resume_step: int) -> Callable[..., "TrackedMetrics"]:
-    """Begins the tracker's run of the logs `folder`, before anything of an earlier result is moved.
+@contextmanager
+def begin(run, package, folder: Path, resume_step: int) -> Iterator[Callable[..., "TrackedMetrics"]]:
+    """Begins the tracker's run of the logs `folder`, before anything of an earlier result is moved, and ends it where
+    the metrics then cannot be opened.
 
     Raises `SproutError` if the tracker cannot begin.
     """
-    return partial(TrackedMetrics, Tracker(run, package, folder, resume_step))
+    tracker = Tracker(run, package, folder, resume_step)
+    try:
+        yield partial(TrackedMetrics, tracker)
+    except BaseException:
+        tracker.close()
+        raise
 
 
 class Tracker:

@@ -37,7 +37,7 @@ def open_reward_model(args, policy, tokenizer: Tokenizer, device, say) -> ModelR
 
     Raises `SproutError` if the same ids are other tokens to it, or it reads fewer tokens than the policy may write.
     """
-    path = find_weight(args.reward_weight, args.out_dir, args.hidden_size)
+    path = find_weight(args.reward_weight, args.out_dir, chosen_by="a path")  # its size need not be the policy's
     warn_of_its_run(path, REPLACED)
     reward_model = ModelReward.open(str(path), tokenizer, device, say)
     if not same_ids(reward_model.loaded.tokenizer, tokenizer):

@@ -12,7 +12,7 @@ from dataset.records.formats import TEXT
 from dataset.records.kinds import KINDS, find_kind, only, unknown_shape
 from dataset.records.measured import all_documents, kind_of_file, parts_of
 from dataset.records.preferences import PREFERENCE
-from dataset.records.prompts import PROMPT
+from dataset.records.prompts import PROMPT, PROMPT_OR_CHAT
 from dataset.records.scored import SCORED
 from dataset.records.unpaired import UNPAIRED
 from model.errors import SproutError, UsageError
@@ -67,14 +67,17 @@ def test_a_format_that_is_asked_for_is_the_one_that_is_read(tmp_path):
 def test_a_format_that_does_not_fit_is_to_be_left_out(kinds, name, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(ALPACA) + "\n")
-    expected = f"this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format {name}"
+    expected = "this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format"
     with pytest.raises(SproutError, match=rf"a\.jsonl:1: .* \({expected}\)$"):
         kind_of_file(path, kinds, name)
 
 
 def test_a_line_that_the_format_asked_for_does_not_fit_says_the_same():
-    expected = "this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format messages"
+    expected = "this is a conversation, for train_full_sft.py, in the format alpaca: leave out --format"
     assert unknown_shape(ALPACA, [only(CHAT, "messages")]).detail == expected
+    for name in ("prompt", "messages"):  # prompts are read of chats, too
+        said = unknown_shape(ALPACA, [only(PROMPT_OR_CHAT, name)]).detail
+        assert said.startswith("this is a prompt, ") and said.endswith("in the format alpaca: leave out --format")
 
 
 WANTED = [(TEXT,), (CHAT,), (PREFERENCE,), (UNPAIRED,), (SCORED,), (TEXT, CHAT)]

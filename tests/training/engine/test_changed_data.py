@@ -36,6 +36,8 @@ def caches(tmp_path):
     sealed = {"train": {"documents": 297, "seal": [1, 5]}, "validation": {"documents": 3, "seal": [2, 5]}}
     add("sealed", **sealed)
     add("compressed", content="c6", source="a.jsonl.gz", **json.loads(json.dumps(sealed).replace("5", "6")))
+    add("twin", content="c8", source="t.jsonl", **sealed)
+    add("compressed_twin", content="c9", source="t.jsonl.gz", **sealed)
     add("edited", content="c7", **json.loads(json.dumps(sealed).replace("[2", "[3")))
     add("other", 7, source="b.jsonl", content="c3")
     return tmp_path
@@ -88,6 +90,10 @@ def test_what_changed_is_said_in_words(caches, before, now, said):
         (["sealed:0.5", "old:0.5"], ["compressed:0.5", "old:0.5"], True),
         (["sealed:0.5", "old:0.5"], ["old:0.5", "compressed:0.5"], False),
         (["sealed:0.5"], ["compressed:0.7"], False),
+        (["sealed:1", "twin:1"], ["compressed:1", "compressed_twin:1"], True),
+        (["sealed:1", "twin:1"], ["compressed_twin:1", "compressed:1"], True),
+        (["sealed:1", "twin:2"], ["compressed:1", "compressed_twin:1"], False),
+        (["sealed:1", "twin:1"], ["compressed:1"], False),
         (["sealed"], ["edited"], False),
         (["sealed"], ["sealed_of_pairs"], False),  # the same bytes, with another meaning
         (["sealed"], ["sealed", "compressed"], False),

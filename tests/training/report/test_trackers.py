@@ -163,7 +163,12 @@ def opened(tmp_path):
     model = SimpleNamespace(config=SimpleNamespace(to_dict=dict))
     run = SimpleNamespace(args=args, say=said.append, model=model, description=Description())
     folder = tmp_path / "pretrain_32"
-    return lambda fake, step=0: trackers.begin(run, fake, folder, step)(folder, step), said
+
+    def open_metrics(fake, step=0):
+        with trackers.begin(run, fake, folder, step) as of_tracker:
+            return of_tracker(folder, step)
+
+    return open_metrics, said
 
 
 def test_a_tracker_that_hangs_holds_up_neither_the_steps_nor_the_end(opened, monkeypatch):
@@ -222,3 +227,11 @@ def test_a_tracker_that_cannot_begin_moves_no_earlier_result(workshop, monkeypat
     fake.init = lambda **settings: fail()
     assert "wandb cannot begin" in workshop.fails("earlier", "--tracker", "wandb", "--max_steps", 1)[1]
     assert earlier.weight_file.exists() and not (earlier.weight_file.parent / "earlier").exists()
+
+
+def test_a_run_whose_earlier_result_cannot_be_moved_ends_at_the_tracker_too(workshop, monkeypatch):
+    earlier = workshop.train("unmoved", "--max_steps", 1)
+    (earlier.weight_file.parent / "earlier").write_text("a file where the folder is to be")
+    monkeypatch.setitem(sys.modules, "wandb", fake := Fake())
+    assert "earlier" in workshop.fails("unmoved", "--tracker", "wandb", "--max_steps", 1)[1]
+    assert fake.told[1:] == [1]  # its exit code, after its settings

@@ -25,8 +25,8 @@ def needed(tmp_path, small_tokenizer):
     network = random_network(SMALL.replace(vocab_size=small_tokenizer.vocab_size))
     save_weights(tmp_path / "teacher_32.pth", network, small_tokenizer, stage="pretrain")
     save_weights(tmp_path / "reward_32.pth", RewardModel.of(network), small_tokenizer, stage="reward")
-    args = SimpleNamespace(out_dir=str(tmp_path), hidden_size=None, resume=False, max_seq_len=32, group_size=2)
-    args.teacher_top_k = None
+    args = SimpleNamespace(out_dir=str(tmp_path), resume=False, max_seq_len=32, group_size=2, teacher_top_k=None)
+    args.hidden_size = 64  # that of the network that learns: it says nothing of another one
     args.teacher_weight, args.reward_weight = "teacher", "reward"
     device, renderer = choose_device("cpu", "float32"), ChatRenderer(small_tokenizer)
 
