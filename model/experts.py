@@ -157,7 +157,8 @@ class Experts(nn.Module):
             return F.linear(rows.to(wide), self.gate.weight.to(wide)).softmax(-1)
 
     def converted(self, dtype: torch.dtype) -> "Experts":
-        """The same for decoding: the experts in `dtype`, the router shared."""
+        """The same for decoding: the experts in `dtype`, the router shared, and no balance, which only training has."""
         converted = copy.copy(self)
+        converted.balance = None
         converted._modules = {"gate": self.gate, "experts": copy.deepcopy(self.experts).requires_grad_(False).to(dtype)}
         return converted

@@ -71,11 +71,12 @@ def _made_small(model: Transformer) -> Transformer:
 def functions_of(network: nn.Module) -> list:
     """What each of its parts computes with: as in its twin, unless a part or a method of it is another one by now.
 
-    Without the classes and methods by which FSDP wraps the parts, for they compute with the same functions.
+    Without the classes and methods by which FSDP wraps the parts, for they compute with the same functions; and a class
+    of training may say whose values it computes (`computes_as`).
     """
     found = []
     for _, part in network.named_modules(remove_duplicate=False):
-        kinds = [kind for kind in type(part).__mro__ if not _of_fsdp(kind)]
+        kinds = [kind for kind in getattr(part, "computes_as", type(part)).__mro__ if not _of_fsdp(kind)]
         methods = {name: getattr(type(part), name, None) for name in vars(part)}
         own = {name: _function(getattr(part, name)) for name, method in methods.items() if callable(method)}
         found.append((kinds, {name: each for name, each in own.items() if each is not methods[name]}))

@@ -45,7 +45,8 @@ class Loaded:
     @property
     def writable(self) -> int:
         """So many tokens, the first of the vocabulary, it can have learned to write; 0 for all."""
-        return self.tokenizer.vocab_size - self.new_tokens if self.new_tokens else 0
+        tokens = self.tokenizer.vocab_size - self.new_tokens
+        return tokens if tokens < self.model.config.vocab_size else 0  # there may be rows that no token has
 
     @property
     def is_base(self) -> bool:

@@ -1,4 +1,4 @@
-"""Tokens that `--tokenizer_path` added and nothing has trained are not written, whoever lets the network write."""
+"""Tokens that `--tokenizer_path` added, trained by nothing, are not written, whoever lets the network write."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,9 +11,13 @@ from inference.instruct.requests import Request
 from inference.server.exchange import Exchange, Prompt
 from inference.server.requests import completion
 from inference.server.shelf import serve
+from model.config import TransformerConfig
+from model.files.checkpoint import save_weights
 from model.files.loading import load_model
 from model.running_batch import Row
 from tests.inference.server.conftest import CPU, save_network
+from tests.stages.table import SHAPE
+from tests.support import make_tokenizer, random_network
 
 LIMIT = 40
 
@@ -27,6 +31,14 @@ def loaded(tmp_path):
     loaded = replace(loaded, new_tokens=loaded.tokenizer.vocab_size - LIMIT)
     assert loaded.writable == LIMIT
     return loaded
+
+
+def test_nor_is_an_id_without_a_token(tmp_path):
+    """Networks may have more rows than tokens (Qwen's have). scripts/make_pairs.py gave such ids to a reward model."""
+    tokenizer = make_tokenizer()
+    config = TransformerConfig(vocab_size=tokenizer.vocab_size + 9, max_position_embeddings=32, **SHAPE)
+    save_weights(tmp_path / "padded.pth", random_network(config), tokenizer, stage="full_sft")
+    assert load_model(tmp_path / "padded.pth").writable == tokenizer.vocab_size
 
 
 def test_by_the_server(loaded):

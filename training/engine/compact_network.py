@@ -143,6 +143,8 @@ class Masters:
 class WideEmbedding(nn.Embedding):
     """An embedding in bfloat16 whose output is float32. Takes over the weight of `embedding`."""
 
+    computes_as = nn.Embedding  # for `model.twin.functions_of`: a sample must not take it for an edit
+
     def __init__(self, embedding: nn.Embedding):
         with torch.device("meta"):  # no memory for a weight that is replaced at once
             super().__init__(*embedding.weight.shape)

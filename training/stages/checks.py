@@ -42,11 +42,13 @@ def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int =
 
 
 def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], machine, seed: int) -> list[list[int]]:
-    """The ids of a continuation of each prompt, which is given as ids."""
+    """The ids of a continuation of each prompt, which is given as ids; none of one that takes all positions."""
+    fitting = [prompt for prompt in prompts if len(prompt) < model.config.max_position_embeddings]
     settings = {"sampling": Sampling(temperature=0.8, top_p=0.9), "max_new_tokens": max_new_tokens, "eos_ids": end_ids}
     generator = new_generator(machine.device, seed=seed)
     with machine.inference():  # `poll` never stops the sampling; it raises after a signal
-        return generate_batch(model, prompts, generator=generator, stop=machine.poll, **settings)
+        written = iter(generate_batch(model, fitting, generator=generator, stop=machine.poll, **settings))
+    return [next(written) if prompt in fitting else [] for prompt in prompts]
 
 
 def samples_of(prompts, answers, tokenizer) -> list[dict]:

@@ -46,10 +46,11 @@ def sample_answers(
     at_once: int = MOST,
 ) -> list[Answer]:
     """An answer to each of `prompts`, drawn from the full softmax(logits / temperature): top-k or top-p would sample
-    from another distribution than the one that learns. With tools, an answer has up to `max_turns` turns of at most
-    `max_new_tokens` each. at_once: how many are sampled at a time.
+    from another distribution than the one that learns. Only what an imported network has beyond its tokenizer's tokens
+    is left out: it means nothing, and a reward model, a critic or a teacher may not have it. With tools, an answer has
+    up to `max_turns` turns of at most `max_new_tokens` each. at_once: how many are sampled at a time.
     """
-    found = []
+    found, sampling = [], Sampling(temperature=temperature, vocabulary=renderer.tokenizer.vocab_size)
     for start in range(0, len(prompts), at_once):
         with machine.inference():
             found += converse(
@@ -60,7 +61,7 @@ def sample_answers(
                 max_new_tokens=max_new_tokens,
                 max_turns=max_turns,
                 max_length=max_length,
-                sampling=Sampling(temperature=temperature),
+                sampling=sampling,
                 generator=generator,
                 stop=machine.poll,  # never stops the sampling; raises after a signal
             )

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from model.experts import ExpertsConfig
+from model.generation import generate_batch
 from model.likelihood import IGNORE
+from model.sampling import GREEDY
 from tests.support import random_network
 from training.engine.balance import Balance, has_text
 from training.engine.muon import orthogonalize
@@ -188,6 +190,14 @@ def test_frozen_layers_have_no_part_in_it():
     assert updater.balance.weights.shape == (1, 4)
     network.requires_grad_(False)
     assert Balance(network).count(3, Measures()) is None
+
+
+def test_a_network_in_training_writes_what_it_would_without_its_balance():
+    """So many tokens that a rearranged copy writes them, as it writes every sample on a GPU."""
+    *_, network = two_steps()
+    prompts = [[number, 5, 9][: 1 + number % 3] for number in range(1, 31)]
+    written = generate_batch(network, prompts, max_new_tokens=40, sampling=GREEDY)
+    assert written == generate_batch(random_network(SMALL), prompts, max_new_tokens=40, sampling=GREEDY)
 
 
 def test_a_resumed_updater_goes_on_with_the_same_shares():

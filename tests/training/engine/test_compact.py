@@ -10,7 +10,9 @@ from model.config import TransformerConfig
 from model.device import Device
 from model.errors import UsageError
 from model.experts import ExpertsConfig
+from model.generation import generate_batch
 from model.lora import Lora, add_lora
+from model.sampling import GREEDY
 from model.transformer import Transformer
 from model.whole import changing_state, plain_state_dict
 from tests.support import random_network
@@ -208,6 +210,14 @@ def test_a_frozen_copy_computes_the_same_and_does_not_learn():
         assert not torch.equal(before, learner.model.features(tokens))
     held = {**dict(reference.named_parameters()), **reference.state_dict()}
     assert held["lm_head.weight"].dtype == torch.bfloat16, "two bytes a parameter, and no lower halves"
+
+
+def test_it_writes_many_tokens_as_few():
+    """Many by a rearranged copy, for which its embedding is not that of another network."""
+    model, prompts = Learner("adamw", True).model, [[number, 5, 9][: 1 + number % 3] for number in range(1, 61)]
+    with torch.autocast("cpu", torch.bfloat16):
+        many, few = (generate_batch(model, some, max_new_tokens=20, sampling=GREEDY) for some in (prompts, prompts[:8]))
+    assert many[:8] == few
 
 
 def test_what_is_not_finite_touches_nothing():

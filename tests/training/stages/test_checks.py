@@ -18,11 +18,15 @@ from dataset.rows.texts import TEXTS
 from inference.benchmark.report import table
 from inference.benchmark.scores import Score
 from inference.terminal import figures_in_words
+from model.config import TransformerConfig
 from model.errors import in_short
 from model.likelihood import Evaluation
 from model.text.tokenizer import Tokenizer
-from tests.support import make_tokenizer
+from tests.stages.table import SHAPE
+from tests.support import make_tokenizer, random_network
 from training.stages import chat_samples, checks
+
+NETWORK = SimpleNamespace(config=TransformerConfig())  # as far as samples ask
 
 
 @pytest.mark.parametrize("eos", ["<|im_end|>", "<|endoftext|>"])
@@ -39,7 +43,7 @@ def test_an_answer_ends_with_its_turn_whatever_ends_a_text(monkeypatch, eos):
     monkeypatch.setattr(checks, "generate_batch", generate)
     monkeypatch.setattr(checks, "new_generator", lambda device, seed: None)
     machine = SimpleNamespace(inference=contextlib.nullcontext, device=None, poll=None)
-    samples = chat_samples.answer_questions(None, ChatRenderer(tokenizer), machine, seed=0)
+    samples = chat_samples.answer_questions(NETWORK, ChatRenderer(tokenizer), machine, seed=0)
     assert [each["answer"] for each in samples] == ["Yes"] * 4 and samples[3]["prompt"] == "法国的首都是哪里？"
     assert tokenizer.vocab["<|im_end|>"] in ends[0] and tokenizer.eos_id in ends[0]
 
@@ -53,10 +57,19 @@ def test_a_text_to_be_continued_begins_as_in_training_and_ends_as_the_tokenizer_
 
     monkeypatch.setattr(checks, "generate_batch", generate)
     machine = SimpleNamespace(inference=contextlib.nullcontext, device="cpu", poll=None)
-    samples = checks.continue_prompts(None, tokenizer, machine, seed=0, max_new_tokens=7)
+    samples = checks.continue_prompts(NETWORK, tokenizer, machine, seed=0, max_new_tokens=7)
     assert samples == [{"prompt": prompt, "answer": "home"} for prompt in checks.PROMPTS]
     prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in checks.PROMPTS]
     assert asked == [(prompts, tokenizer.end_ids, 7)]
+
+
+def test_a_network_too_short_for_one_question_answers_the_others():
+    """Its run ended at the first sample, with the request to shorten a prompt that no user had chosen."""
+    network = random_network(TransformerConfig(vocab_size=16, max_position_embeddings=4, **SHAPE))
+    machine = SimpleNamespace(inference=contextlib.nullcontext, device="cpu", poll=None)
+    prompts = [[5, 6], [5, 6, 7, 8], [9]]
+    assert list(map(len, checks.write_samples(network, prompts, 9, frozenset(), machine, seed=0))) == [2, 0, 2]
+    assert checks.write_samples(network, prompts[1:2], 9, frozenset(), machine, seed=0) == [[]]
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ MACHINE = SimpleNamespace(device="cpu", move=lambda batch: batch, inference=null
 
 
 def sampled(network, *batches: Batch, ends=(END,), rows=10_000, max_new_tokens=100, seed=0) -> list[Batch]:
-    renderer = SimpleNamespace(end_ids=set(ends))
+    renderer = SimpleNamespace(end_ids=set(ends), tokenizer=SimpleNamespace(vocab_size=32))
     args = SimpleNamespace(seed=seed, max_new_tokens=max_new_tokens)
     return list(own_answers(network, batches, renderer, MACHINE, args, step=5, rows=rows))
 

@@ -49,6 +49,11 @@ class Machine:
         return torch.no_grad()
 
 
+class Renderer:
+    tokenizer = make_tokenizer()
+    end_ids = frozenset(range(40))
+
+
 @pytest.fixture(scope="module")
 def network():
     config = TransformerConfig(vocab_size=make_tokenizer().vocab_size, max_position_embeddings=64, **SHAPE)
@@ -83,7 +88,7 @@ def test_no_more_answers_are_sampled_at_a_time_than_fit(network, monkeypatch):
         assert sampler.at_once == most
         said = [f"sampling  {most} of the 8 answers of a step at a time, as --fit {fit:g} allows"] if most < 8 else []
         assert run.said == said
-    sample_answers(network, [[5]] * 12, None, Machine(), max_new_tokens=8, temperature=1.0, at_once=5)
+    sample_answers(network, [[5]] * 12, Renderer, Machine(), max_new_tokens=8, temperature=1.0, at_once=5)
     assert asked == [5, 5, 2]
 
 
@@ -290,10 +295,6 @@ def test_log_probabilities_to_keep_are_those_of_each_answer_alone_by_the_kernels
     assert seen == [[0, 2], [1, 3], [0, 2]]
 
 
-class Renderer:
-    end_ids = frozenset(range(40))
-
-
 def test_sampled_answers_end_with_an_end_or_without_room(network):
     prompts = [[5, 6], [7], [8, 9, 10]] * 8
     settings = {"max_new_tokens": 6, "temperature": 1.0, "generator": new_generator(seed=0)}
@@ -304,6 +305,14 @@ def test_sampled_answers_end_with_an_end_or_without_room(network):
         assert answer.ended == (answer.ids[-1] < 40) and (answer.ended or len(answer.completion) == 6)
         assert not any(token < 40 for token in answer.completion[:-1])
     assert 0 < np.mean([answer.ended for answer in answers]) < 1
+
+
+def test_no_answer_has_what_is_no_token_of_the_tokenizer(network):
+    """An imported network may have more outputs than that, and a reward model, a critic or a teacher fewer inputs."""
+    tokens = network.config.vocab_size
+    wide = random_network(network.config.replace(vocab_size=2 * tokens))
+    answers = sample_answers(wide, [[5, 6]] * 20, Renderer, Machine(), max_new_tokens=6, temperature=1.0)
+    assert max(token for answer in answers for token in answer.ids) < tokens
 
 
 def test_actions_are_drawn_as_likely_as_they_are_scored(network):
