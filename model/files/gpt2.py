@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from model.errors import SproutError, UsageError
@@ -161,9 +161,8 @@ def tokenizer_of_gpt2(folder: Path) -> Tokenizer:
     except Exception as error:  # the library raises nothing more specific
         raise SproutError(f"the vocabulary of {folder} cannot be read ({error}): download it again") from error
     prefix = bool(settings.get("add_prefix_space"))
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix, trim_offsets=False)
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False)])
     settings |= {key: settings.get(key, END_OF_TEXT) for key in ("bos_token", "eos_token", "unk_token")}
     settings.setdefault("tokenizer_class", "GPT2Tokenizer")
     return Tokenizer.from_files({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(settings)})

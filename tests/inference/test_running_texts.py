@@ -4,8 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from inference.running_texts import RunningText
+from inference.running_texts import RunningText, completed
+from model.config import TransformerConfig
 from model.errors import SproutError
+from model.running_batch import Row, RunningBatch
+from model.sampling import GREEDY
+from tests.stages.table import SHAPE
+from tests.support import random_network
 
 END = 0
 
@@ -43,9 +48,32 @@ def test_it_ends_with_an_end_or_a_stop_string_which_are_no_part_of_it(content, e
     assert written(content) == (*expected, True)
 
 
+def test_what_a_token_has_behind_a_stop_string_is_no_part_of_it():
+    """Not even the beginning of a character, whose rest the network would have written."""
+    row = SimpleNamespace(newest=SimpleNamespace(id=7))
+    one = RunningText(0, row, lambda ids: "so 4\n\ufffd", end_ids={END}, max_new_tokens=9, stops=("\n",))
+    assert one.take() and one.text == "so 4"
+
+
 def test_it_ends_at_the_most_tokens_with_all_that_they_spell():
     assert written(b"so ## 4 and on", most=5) == ("so ##", 5, False)
     assert written(b"so \xe6\x96\xb0", most=4) == ("so \ufffd", 4, False)
+
+
+def test_no_more_texts_than_there_are_slots_are_written_at_once(monkeypatch):
+    """The memory of keys and values follows from it."""
+    network, widths = random_network(TransformerConfig(vocab_size=40, **SHAPE)), []
+    step = RunningBatch.step
+    monkeypatch.setattr(RunningBatch, "step", lambda batch: widths.append(len(batch.rows)) or step(batch))
+    lengths = [1, 3, 2, 5, 1, 4, 2]
+    texts = [
+        RunningText(place, Row([5, 6], GREEDY), decode, end_ids=(), max_new_tokens=most)
+        for place, most in enumerate(lengths)
+    ]
+    found = list(completed(network.eval(), texts, slots=2))
+    assert sorted(one.place for one in found) == list(range(7)) and [one.tokens for one in texts] == lengths
+    # The first token of each is that of its prompt; the others fill steps of two, until a single text is left.
+    assert sum(widths) == sum(length - 1 for length in lengths) and max(widths) == 2
 
 
 def test_numbers_that_are_none_are_an_error():

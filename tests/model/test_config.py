@@ -30,6 +30,7 @@ def test_a_head_has_an_even_number_of_dimensions(value):
         ({"factor": math.nan}, "finite factor of at least 1"),
         ({"factor": "4"}, "finite factor of at least 1"),
         ({"factor": 0.5}, "finite factor of at least 1"),
+        ({"factor": True}, "finite factor of at least 1"),
         ({"rope_type": "dynamic"}, "give rope_type 'yarn', 'llama3' or 'linear'"),
         ({"rope_type": "llama3"}, "low_freq_factor of rope_scaling is None"),
         ({"rope_type": "llama3", "low_freq_factor": 4.0, "high_freq_factor": 4.0}, "must be below its high_freq"),

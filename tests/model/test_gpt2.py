@@ -10,7 +10,7 @@ from model.decoding import rearranged
 from model.errors import SproutError, UsageError
 from model.files.checkpoint import save_weights
 from model.files.gguf.writing import write_gguf
-from model.files.gpt2 import weights_from_hf, weights_to_hf
+from model.files.gpt2 import tokenizer_of_gpt2, weights_from_hf, weights_to_hf
 from model.files.hf_export import export_folder
 from model.files.hf_import import import_folder
 from model.files.loading import load_model
@@ -139,6 +139,26 @@ def test_the_folder_comes_back_and_a_weight_reopens(peer, network, tmp_path):
     save_weights(tmp_path / "w.pth", model, tokenizer, stage="imported")
     loaded = load_model(tmp_path / "w.pth")
     assert loaded.model.config == model.config and torch.equal(loaded.model(TOKENS), model(TOKENS))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"add_prefix_space": True},
+        {"eos_token": "th"},
+        {"bos_token": "th", "eos_token": "th"},
+        {"bos_token": "th", "eos_token": "th", "unk_token": "th"},
+    ],
+)
+def test_the_tokenizer_of_an_old_folder_has_the_roles_that_its_settings_name(tmp_path, settings):
+    write_tokenizer(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    vocab, merges = json.loads((tmp_path / "vocab.json").read_text()), [("t", "h"), ("Ġ", "th")]
+    theirs, ours = transformers.GPT2Tokenizer(vocab=vocab, merges=merges, **settings), tokenizer_of_gpt2(tmp_path)
+    assert ours.special_ids == set(theirs.all_special_ids)
+    assert (ours.bos_id, ours.eos_id) == (theirs.bos_token_id, theirs.eos_token_id)
+    assert ours.encode("hate 新") == theirs("hate 新")["input_ids"]
 
 
 def test_weights_as_openai_named_them_open(peer):

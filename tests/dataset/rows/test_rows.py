@@ -5,6 +5,7 @@ import pickle
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from dataset.cache.token_cache import build_or_open
 from dataset.records.reading import read_records
+from dataset.rows.chats import CHATS
 from dataset.rows.mixing import BLOCK, places_in_block
 from dataset.rows.rows import Rows, ValidationRows
 from dataset.rows.texts import TEXTS
@@ -97,13 +99,21 @@ def test_every_token_of_the_texts_of_a_file_is_a_target_once(cached, tokenizer, 
     check_every_token_is_a_target_once(rows, [tokenizer.encode(text) for text in texts], tokenizer)
 
 
-def test_ids_outside_the_vocabulary_are_reported(cached):
-    good, cache = cached(random_documents(40), name="good"), cached(random_documents(40, seed=1), name="bad")
-    with open(cache.train.path, "r+b") as file:
+@pytest.mark.parametrize("kind, record", [(TEXTS, {"text": "a" * 30}), (CHATS, {"prompt": "a", "completion": "b"})])
+def test_ids_outside_the_vocabulary_are_reported(tmp_path, build, kind, record):
+    """Those of a cache of an early version, too, which has no checksums."""
+    caches = []
+    for name, count in (("good", 40), ("bad", 41)):
+        (tmp_path / f"{name}.jsonl").write_text(count * f"{json.dumps(record)}\n")
+        caches.append(build(tmp_path / f"{name}.jsonl", kind=kind, val_ratio=0))
+    bad = caches[1]
+    with open(bad.train.path, "r+b") as file:
         file.seek(21)  # the upper byte of an id
         file.write(b"\xff")
-    rows = Rows(TEXTS, [(good, None), (cache, None)], 16, seed=0)
-    with pytest.raises(SproutError, match=rf"{re.escape(str(cache.folder))} is damaged: .* delete this folder"):
+    size = replace(bad.train.size, **{name: None for name in ("seal", "seals") if hasattr(bad.train.size, name)})
+    caches[1] = replace(bad, train=replace(bad.train, size=size))
+    rows = Rows(kind, [(cache, None) for cache in caches], 32, seed=0)
+    with pytest.raises(SproutError, match=rf"{re.escape(str(bad.folder))} is damaged: .* outside the vocabulary"):
         list(epoch_batches(rows))
 
 

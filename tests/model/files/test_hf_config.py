@@ -25,6 +25,7 @@ SIZES |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embe
 YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64}
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 SHORT = {key: value for key, value in YARN.items() if key != "original_max_position_embeddings"}
+NO_LENGTH = {"max_position_embeddings": "absent"}
 
 
 # Where the settings of rotary embeddings stand, in files of either generation and in those that people have edited.
@@ -37,6 +38,7 @@ ROPE = {
     "yarn, older": {"rope_scaling": {"type": "yarn", "factor": 4.0}, "rope_theta": 1e6},
     "yarn, new": {"rope_parameters": YARN | {"rope_theta": 1e6}},
     "yarn, length of the network": {"rope_scaling": SHORT, "rope_theta": 1e6},
+    "yarn, no length at all": {"rope_scaling": SHORT} | NO_LENGTH,
     "yarn, length beside": {"rope_scaling": SHORT, "rope_theta": 1e6, "original_max_position_embeddings": 32},
     "yarn, length beside and within": {"rope_scaling": YARN, "original_max_position_embeddings": 32},
     "yarn, truncate": {"rope_scaling": YARN | {"truncate": True}},
@@ -52,13 +54,14 @@ ROPE = {
     "llama3": {"rope_scaling": LLAMA3 | {"original_max_position_embeddings": 64}, "rope_theta": 5e5},
     "llama3, new": {"rope_parameters": LLAMA3 | {"original_max_position_embeddings": 64, "rope_theta": 5e5}},
     "llama3, length of the network": {"rope_scaling": LLAMA3},
+    "llama3, no length at all": {"rope_scaling": LLAMA3} | NO_LENGTH,
     "llama3, length beside": {"rope_scaling": LLAMA3, "original_max_position_embeddings": 32},
 }
 
 
 @pytest.mark.parametrize("name", ROPE)
 def test_rotary_settings_are_found_where_transformers_finds_them(small_tokenizer, name):
-    values = SIZES | ROPE[name]
+    values = {key: value for key, value in (SIZES | ROPE[name]).items() if value != "absent"}
     for kind in ("llama", "qwen2", "qwen3", "mistral"):
         given = json.loads(json.dumps(values))  # transformers changes what it is given
         theirs = LlamaRotaryEmbedding(transformers.AutoConfig.for_model(kind, head_dim=16, **given))
@@ -129,6 +132,7 @@ def test_a_window_is_refused_where_a_layer_has_one(small_tokenizer, kind, change
         ({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}, "type llama3 without low_freq_factor"),
         ({"rope_scaling": {"rope_type": "linear"}}, "type linear without factor"),
         ({"rope_scaling": {"rope_type": ["linear"], "factor": 2.0}}, "type .*linear"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": True}}, "factor is True"),
         ({"rope_parameters": {"full_attention": YARN}}, "type default with full_attention"),
         ({"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor 0.5"),
     ],
@@ -144,6 +148,7 @@ def test_what_cannot_be_followed_is_refused_by_name(small_tokenizer, changes, wo
         {"rope_type": "linear", "factor": 4.0},
         LLAMA3 | {"original_max_position_embeddings": 64},
         YARN,
+        SHORT,
     ],
 )
 def test_stretched_networks_travel_both_ways_with_the_same_logits(tmp_path, small_tokenizer, scaling):

@@ -1,5 +1,6 @@
 """Weights open with no flags, strictly, with their own tokenizer or one that extends it; so do MiniMind's."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from model.files.checkpoint import save_checkpoint, save_weights
 from model.files.loading import load_model
 from model.files.reading import read_checkpoint
 from model.reward import RewardModel
+from model.text.tokenizer import Tokenizer
 from model.transformer import Transformer
 from tests.support import make_tokenizer, random_network
 
@@ -37,6 +39,16 @@ def test_a_weight_opens_with_no_flags(tmp_path, small_tokenizer, changes):
     assert (loaded.model.lm_head.weight is loaded.model.model.embed_tokens.weight) == tied
     assert ("lm_head.weight" in read_checkpoint(path)["model"]) != tied
     assert all(parameter.requires_grad for parameter in loaded.model.parameters())
+
+
+def test_the_ids_of_its_configuration_are_those_of_the_tokenizer_in_use(tmp_path, small_tokenizer):
+    """The ids in a bare state dict may have any roles, and `config.pad_token_id` fills rows."""
+    torch.save(random_network(SMALL).state_dict(), tmp_path / "pretrain_32.pth")
+    roles = {"bos_token": "<|endoftext|>", "eos_token": "<|endoftext|>", "pad_token": "<|im_end|>"}
+    other = Tokenizer.from_files(small_tokenizer.files | {"tokenizer_config.json": json.dumps(roles)})
+    other.save(tmp_path / "other")
+    config = load_model(tmp_path / "pretrain_32.pth", tokenizer_path=tmp_path / "other").model.config
+    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (0, 0, 2)
 
 
 OPENS = """
