@@ -6,8 +6,8 @@
 # of HTML advises, or just simply, loses its bulleted lists, and pages with one more <div> around them keep theirs.
 # Numbered lists stay. Of a recipe the steps come through and the ingredients do not; a sentence that ends with a colon
 # is followed by the next paragraph, and a network that is trained on it learns to announce what never comes. Nothing is
-# counted or raised. The documentation speaks of simple heuristics, not of this one.
-# A <div> around each <ul>, or twice around all of the body, before the call avoids it.
+# counted or raised. The documentation speaks of simple heuristics, not of this one. A <div> around each <ul>, or twice
+# around all of the body, before the call avoids it.
 # Output seen (of the text of the page, what comes through):
 #   <ul> in body: Bring: | Then go.
 #   <ul> in main, article: Bring: | Then go.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # sacrebleu 2.6.0, Python 3.11 (seen 2026-12-01).
 # TER of sacrebleu counts edits of words, which it splits at spaces, and Chinese has none. For that it has an option,
-# asian_support (--ter-asian-support, "Enables special treatment of Asian characters"). By itself the option does nothing:
-# each sentence stays one word, so an answer of which one character differs has the same TER, 100, as one that has nothing
-# in common. The signature says asian:yes, and a run over a file gives a number between 0 and 100, in essence the share
-# of answers that are not the reference to the letter. Characters are compared only with normalized=True beside it, which
-# alone leaves Chinese as it is. The comment of the class says so; the README has both as options of their own, of which
-# "both will be applied" if both are given, and the help of the command says nothing.
+# asian_support (--ter-asian-support, "Enables special treatment of Asian characters"). By itself the option does
+# nothing: each sentence stays one word, so an answer of which one character differs has the same TER, 100, as one that
+# has nothing in common. The signature says asian:yes, and a run over a file gives a number between 0 and 100, in
+# essence the share of answers that are not the reference to the letter. Characters are compared only with
+# normalized=True beside it, which alone leaves Chinese as it is. The comment of the class says so; the README has both
+# as options of their own, of which "both will be applied" if both are given, and the help of the command says nothing.
 # Output seen (TER: one character differs, one character is added, nothing in common):
 #   {}: 100.0, 100.0, 100.0
 #   {'asian_support': True}: 100.0, 100.0, 100.0
