@@ -9,7 +9,7 @@
 # Output seen (SGD, gradients of 1, CosineDecay(0.1, 10); how far a weight moves in each update):
 #   no accumulation: 0.100, 0.098, 0.090, 0.079, 0.065, 0.050, 0.035, 0.021, 0.010, 0.002
 #   4 batches an update: 0.079, 0.021, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000
-#   4 batches an update, CosineDecay(0.1, 40): 0.099, 0.093, 0.083, 0.069, 0.054, 0.038, 0.024, 0.011, 0.003, 0.000
+#   4 batches an update, CosineDecay(0.1, 40): 0.099, 0.093, 0.082, 0.069, 0.054, 0.038, 0.024, 0.012, 0.004, 0.000
 #   optimizer.iterations at the end: 10, 10, 10
 set -euo pipefail
 folder=$(mktemp -d)

@@ -3,9 +3,9 @@
 # Muon is for the matrices inside of a network, and Adam for embeddings and head, at another learning rate. Muon of
 # optax.contrib decides by the number of dimensions alone: what has two goes to Muon, all else to Adam, says its
 # documentation, at the rate of Muon unless adam_learning_rate is given. In PyTorch that would nearly be the split that
-# one wants. Flax keeps the kernels of attention with a dimension for the heads, [width, heads, size], which makes three.
+# one wants. Flax keeps the kernels of attention with a dimension for the heads, [width, heads, size], which is three.
 # So queries, keys, values and outputs, the matrices that Muon is for, get Adam at a rate of 0.02, twenty times what
-# Adam is used with: each of their numbers moves by up to 0.02 in a step, and the matrix, in its largest direction,
+# Adam is used with: each of their numbers moves by some 0.02 in a step, and the matrix, in its largest direction,
 # twenty times as far as one that Muon steps. Embedding and head, which have two, get Muon. No message says so;
 # torch.optim.Muon refuses what has not two dimensions. muon_weight_dimension_numbers, which names the dimensions of
 # each weight, mends both.
