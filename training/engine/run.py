@@ -169,9 +169,8 @@ class Run:
             if not self.args.resume and (kept := output.keep_aside()):
                 self.say(f"an earlier result was moved to {kept}")
             self.metrics = open_metrics(output.logs, step)
-        flags = {name: value for name, value in vars(self.args).items() if value is not None}
-        facts = {"flags": flags, "said": self.progress.before, "code": self.code}
-        facts["environment"] = self.machine.described()
+        facts = {"said": self.progress.before, "code": self.code, "environment": self.machine.described()}
+        facts["flags"] = {name: value for name, value in vars(self.args).items() if value is not None}
         self.metrics.describe = lambda: write_description(output.logs, self.description, **facts)
         self.metrics.describe()
         if self.args.resume:

@@ -36,9 +36,8 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
 
 def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> list[dict]:
     """A continuation of each of `PROMPTS`, for `Step.show`; its random numbers do not affect those of training."""
-    prompts = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
-    answers = write_samples(model, prompts, max_new_tokens, tokenizer.end_ids, machine, seed)
-    return samples_of(PROMPTS, answers, tokenizer)
+    ids = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
+    return samples_of(PROMPTS, write_samples(model, ids, max_new_tokens, tokenizer.end_ids, machine, seed), tokenizer)
 
 
 def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], machine, seed: int) -> list[list[int]]:
