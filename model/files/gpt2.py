@@ -9,8 +9,8 @@ import re
 from pathlib import Path
 
 import torch
-from tokenizers import decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
+from tokenizers import decoders, models, pre_tokenizers
 
 from model.errors import SproutError, UsageError
 from model.gpt2 import GPT2Config

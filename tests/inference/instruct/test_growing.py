@@ -36,14 +36,14 @@ class Scripted:
 @pytest.fixture
 def grow(tmp_path):
     """A run; the one before it has ended."""
-    journals = []
+    journals, in_lines = [], [seed.replace(" a ", " a\n") for seed in SEEDS]
 
     def grow(model, way="self_instruct", languages=frozenset(), in_flight=2, resume=False):
         settings = Settings(way, languages, in_flight, 7, 1.0, 0.9, 64, novelty=0.95)
         for journal in journals:
             journal.close()
         journals.append(Journal(tmp_path / "journal", {"seeds": "x"}, resume))
-        return Growing(model, journals[-1], SEEDS, settings, lambda: None)
+        return Growing(model, journals[-1], in_lines, settings, lambda: None)
 
     yield grow
     journals[-1].close()
@@ -56,7 +56,7 @@ def script() -> Scripted:
         Reply("", "garbage"),
         Reply("No tasks.", STOP, 100, 10),
         Reply("9. Name a cave today.", STOP, 100, 10),
-        Reply("9. Name a gate today.", "tool_calls", 100, 10),
+        Reply("9. Name a gate today.\n10. Name a door today.", "tool_calls", 100, 10),
     ]
     answers = {
         "Name a coast today.": Reply("<think>9. hm</think>\nThe west coast.", STOP, 20, 3),
@@ -151,7 +151,7 @@ def test_it_asks_in_the_language_that_is_wanted(grow, languages, begins):
 
 
 def test_the_numbered_tasks_of_a_reply():
-    reply = "<think>1. not this</think>Here:\n" + "\n".join(f"{n}. **Task** {n}\n of two lines" for n in range(9, 21))
+    reply = "<think>\n1. not this</think>Here:\n" + "\n".join(f"{n}. **Task** {n}\n of two lines" for n in range(9, 21))
     assert instructions_in(reply, True) == [f"Task {n} of two lines" for n in range(9, 17)]
     assert instructions_in("9. one\n10. two\n11. thr", False) == ["one", "two"]
 
