@@ -76,7 +76,7 @@ def functions_of(network: nn.Module) -> list:
     """
     found = []
     for _, part in network.named_modules(remove_duplicate=False):
-        kinds = [kind for kind in getattr(part, "computes_as", type(part)).__mro__ if not _of_fsdp(kind)]
+        kinds = [kind for kind in vars(type(part)).get("computes_as", type(part)).__mro__ if not _of_fsdp(kind)]
         methods = {name: getattr(type(part), name, None) for name in vars(part)}
         own = {name: _function(getattr(part, name)) for name, method in methods.items() if callable(method)}
         found.append((kinds, {name: each for name, each in own.items() if each is not methods[name]}))

@@ -26,7 +26,7 @@ from training.stages.arguments import StageParser
 WAYS = ("self_instruct", "magpie")
 TIMEOUT, RETRIES = 120.0, 6
 MOST_SECONDS = 86400  # to wait for a reply; sockets take no number of any size
-MOST_IN_FLIGHT = 1000  # each is a thread and an open connection, and Linux lets a program open 1,024 files
+MOST_IN_FLIGHT = 1000  # each is a thread and an open connection, and Linux lets a program open 1,024 files by default
 
 
 def parse_arguments(argv=None):
@@ -155,7 +155,8 @@ def main(argv=None) -> None:
             if len(records) == args.number:
                 break
     except KeyboardInterrupt:
-        say(f"{journal_of(args.save_file)} keeps every reply; the same command with --resume goes on")
+        if len(journal):
+            say(f"{journal_of(args.save_file)} keeps every reply; the same command with --resume goes on")
         raise
     finally:
         journal.close()
@@ -219,7 +220,7 @@ def identity(settings, seeds: list[str], who: dict) -> dict:
 
 def report(counts, retried: int, records: int) -> None:
     say(
-        f"{records:,} records from {counts.requests:,} requests ({retried:,} sent again, {counts.known:,} replies known"
+        f"{records:,} records from {counts.requests:,} requests ({retried:,} sent again, {counts.known:,} known"
         f" before); {counts.tokens_in:,} tokens in, {counts.tokens_out:,} out"
     )
     for reason, times in counts.rejected.most_common():
@@ -227,8 +228,8 @@ def report(counts, retried: int, records: int) -> None:
 
 
 def save(path: str, records: list[dict]) -> None:
-    """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read. Where
-    the records do not begin with it, since somebody has edited it, it is kept beside them."""
+    """Writes the records, unless the file holds more of them, as after Ctrl-C before all known replies were read. What
+    the records do not begin with was edited, and is kept beside them."""
     from model.disk import previous_path, sweep_temporaries, write_atomically
 
     there = Path(path).read_bytes() if os.path.exists(path) else b""

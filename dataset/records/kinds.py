@@ -49,7 +49,7 @@ def only(kind: RecordKind, name: str | None) -> RecordKind:
 
 
 def narrowed(kind: RecordKind, name: str) -> RecordKind:
-    """The kind with its formats of this name alone, perhaps none."""
+    """As `only`, which refuses a name that no format has: the kind is without formats then."""
     formats = tuple(one for one in kind.formats if one.name == name)
     # Its caches are others, since the same record may be read as something else.
     return RecordKind(f"{kind.name} as {name}", kind.what, formats, whole=kind)

@@ -187,9 +187,11 @@ class Endpoint:
 
 def _has_host(httpx, address: str) -> bool:
     try:
-        return address.startswith(("http://", "https://")) and bool(httpx.URL(address).host)
-    except httpx.InvalidURL:
+        host = httpx.URL(address).host
+        host.encode("idna")  # as a connection does
+    except (httpx.InvalidURL, ValueError):
         return False
+    return address.startswith(("http://", "https://")) and bool(host)
 
 
 def reply_of(content: bytes) -> Reply:

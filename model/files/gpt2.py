@@ -163,6 +163,7 @@ def tokenizer_of_gpt2(folder: Path) -> Tokenizer:
     prefix = bool(settings.get("add_prefix_space"))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     backend.decoder = decoders.ByteLevel()
-    settings |= {key: settings.get(key, END_OF_TEXT) for key in ("bos_token", "eos_token", "unk_token")}
+    if backend.token_to_id(END_OF_TEXT) is not None:
+        settings |= {key: settings.get(key, END_OF_TEXT) for key in ("bos_token", "eos_token", "unk_token")}
     settings.setdefault("tokenizer_class", "GPT2Tokenizer")
     return Tokenizer.from_files({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(settings)})

@@ -161,6 +161,15 @@ def test_the_tokenizer_of_an_old_folder_has_the_roles_that_its_settings_name(tmp
     assert ours.encode("hate 新") == theirs("hate 新")["input_ids"]
 
 
+def test_an_old_folder_that_names_no_end_says_what_to_do(tmp_path):
+    write_tokenizer(tmp_path)
+    vocab = json.loads((tmp_path / "vocab.json").read_text())
+    del vocab["<|endoftext|>"]
+    (tmp_path / "vocab.json").write_text(json.dumps(vocab))
+    with pytest.raises(SproutError, match="name one as eos_token in tokenizer_config.json"):
+        tokenizer_of_gpt2(tmp_path)
+
+
 def test_weights_as_openai_named_them_open(peer):
     _, folder = peer
     _, weights, _ = import_folder(folder)

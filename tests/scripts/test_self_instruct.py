@@ -170,6 +170,8 @@ def test_resume_refuses_another_weight_of_the_same_name(seeds, tmp_path):
         (["--weight=full_sft", "--save_file="], "--save_file is empty"),
         (["--endpoint=x", "--model=m"], "http://"),
         (["--endpoint=http://", "--model=m"], "--endpoint is the address of a server"),
+        (["--endpoint=http://a..b/v1", "--model=m"], "--endpoint is the address of a server"),
+        (["--endpoint=http://xn--/v1", "--model=m"], "--endpoint is the address of a server"),
         (["--endpoint=http://x/v1", "--model=m", "--in_flight=100000"], "as many connections: give at most 1000"),
         (["--weight=full_sft", "--lora_scale=0.5"], "--lora_scale is for --lora"),
         (["--endpoint=http://x/v1", "--model=m", "--tokenizer_path=x"], "--tokenizer_path is for --weight"),

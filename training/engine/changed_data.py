@@ -47,8 +47,8 @@ def _are_lists(*values) -> bool:
 
 
 def _renamed(before: list[str], now: list[str], caches: Path) -> list[str]:
-    """The list of before, in which a cache has its name of now if another of the same tokens took its place: of several
-    of the same tokens the first that of the first."""
+    """The list of before, in which a cache has its name of now if another of the same tokens took its place. Where
+    several have the same tokens, they take their places in order."""
     caches_before, caches_now = ([one.partition(":")[0] for one in each] for each in (before, now))
     names: dict[tuple, list[str]] = {}
     for cache in caches_now:

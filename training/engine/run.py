@@ -164,7 +164,7 @@ class Run:
         self.output.check_space(self.networks, self.updaters, resumes=self.args.resume)
 
     def _open_logs(self) -> None:
-        output, step = self.output, self.state.step
+        output, step = self.output, self.state.step  # a tracker may refuse to begin, so it comes before the move
         with self._tracked(output.logs, step) if self._tracked else nullcontext(Metrics) as open_metrics:
             if not self.args.resume and (kept := output.keep_aside()):
                 self.say(f"an earlier result was moved to {kept}")

@@ -51,7 +51,7 @@ def tracked(run) -> Callable[..., AbstractContextManager[Callable[..., "TrackedM
 @contextmanager
 def begin(run, package, folder: Path, resume_step: int) -> Iterator[Callable[..., "TrackedMetrics"]]:
     """Begins the tracker's run of the logs `folder`, before anything of an earlier result is moved, and ends it where
-    the metrics then cannot be opened.
+    that, or the opening of the metrics, fails.
 
     Raises `SproutError` if the tracker cannot begin.
     """
