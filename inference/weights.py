@@ -58,7 +58,7 @@ def find_weight(
             raise MissingWeightError(f"{is_there}: name its file, or leave the flag out")
     if len(found) > 1:
         if not say:
-            raise UsageError(f"{source} could be {' or '.join(map(str, found))}: choose by {chosen_by}")
+            raise UsageError(f"{source} could be {' or '.join(map(str, found))}: name one, or choose by {chosen_by}")
         say(f"{len(found)} sizes of {source} are in {out_dir}; this is the newest (or choose by {chosen_by})")
     return str(found[0])
 

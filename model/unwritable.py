@@ -25,7 +25,7 @@ def cannot_write(path: Path, error: OSError, is_intact: bool) -> SproutError:
     intact = "; the file of the last save is intact" if is_intact else ""
     reason = error.strerror or str(error)
     if error.errno == errno.ENOENT and (gone := [each for each in path.parents if not each.exists()]):
-        advice = f"the folder {gone[-1]} was moved away or cannot be made, so put it back or choose another"
+        advice = f"the folder {gone[-1]} was moved away or cannot be made, so put it back or choose another folder"
         return SproutError(f"cannot write {path} ({reason}): {advice}{intact}")
     if (advice := remedy(error)) != ROOM:
         return SproutError(f"cannot write {path} ({reason}): {advice}{intact}")

@@ -193,7 +193,7 @@ def test_several_teachers_of_a_name_want_a_path(workshop):
     folder.mkdir(exist_ok=True)
     for size in (32, 40):
         (folder / f"mentor_{size}.pth").write_bytes((workshop.folder / "teacher.pth").read_bytes())
-    assert ": choose by a path" in refusal(workshop, "--teacher_weight=mentor")
+    assert "or choose by a path" in refusal(workshop, "--teacher_weight=mentor")
 
 
 def test_own_answers_to_texts_are_refused(workshop):
