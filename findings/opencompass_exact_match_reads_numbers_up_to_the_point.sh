@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# opencompass 0.5.4, Python 3.11 (seen 2026-12-01).
+# opencompass 0.5.4 with mmengine-lite 0.11.0rc3, Python 3.11 (seen 2026-12-01).
 # EMEvaluator of OpenCompass, "exact match", by which its configurations of CMRC, DRCD and ReCoRD score, cuts the answer
 # and the right answers off at the first ASCII full stop, comma or line break before it compares them. A decimal point
 # and the comma of thousands are such signs: whoever answers 3.99 where 3.14 is right, or 1,999 for 1,000, or U.K. for
@@ -8,14 +8,14 @@
 # ASCII ones is right. So the score is too high for numbers, and depends on which comma an answer has. The documentation
 # of the evaluator says "Exact match evaluator." and no more. The package's __init__ files, which load torch and much
 # else, are left out here; the evaluator is the package's own.
-# Output seen (answer, right answer):
-#   3.99, 3.14: correct
-#   1,999, 1,000: correct
-#   U.K., U.S.: correct
-#   约3.5万人, 约3.9万人: correct
-#   399, 314: wrong
-#   Paris, I think, Paris: correct
-#   巴黎，我想, 巴黎: wrong
+# Output seen (answer | right answer):
+#   3.99 | 3.14: correct
+#   1,999 | 1,000: correct
+#   U.K. | U.S.: correct
+#   约3.5万人 | 约3.9万人: correct
+#   399 | 314: wrong
+#   Paris, I think | Paris: correct
+#   巴黎，我想 | 巴黎: wrong
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -52,7 +52,7 @@ for answer, right, expected in (
     ("巴黎，我想", "巴黎", False),
 ):
     correct = EMEvaluator().score([answer], [[right]])["details"][0]["correct"]
-    print(f"{answer}, {right}: {'correct' if correct else 'wrong'}")
+    print(f"{answer} | {right}: {'correct' if correct else 'wrong'}")
     if correct != expected:
         sys.exit("no longer so: answers are compared otherwise")
 PYTHON

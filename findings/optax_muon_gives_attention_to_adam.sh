@@ -6,7 +6,7 @@
 # one wants. Flax keeps the kernels of attention with a dimension for the heads, [width, heads, size], which is three.
 # So queries, keys, values and outputs, the matrices that Muon is for, get Adam at a rate of 0.02, twenty times what
 # Adam is used with: each of their numbers moves by some 0.02 in a step, and the matrix, in its largest direction,
-# twenty times as far as one that Muon steps. Embedding and head, which have two, get Muon. No message says so;
+# twenty to fifty times as far as one that Muon steps. Embedding and head, which have two, get Muon. No message says so;
 # torch.optim.Muon refuses what has not two dimensions. muon_weight_dimension_numbers, which names the dimensions of
 # each weight, mends both.
 # Output seen (the first step of a block of 128 numbers and 4 heads, in parts of the rate; largest singular value):
@@ -95,4 +95,4 @@ for name, (whose, reach) in default.items():
         sys.exit("no longer so: named dimensions")
 PYTHON
 JAX_PLATFORMS=cpu env/bin/python split.py 2> errors || { cat errors; exit 1; }
-if [ -s errors ]; then cat errors; echo "no longer so: something is said"; exit 1; fi
+if grep -i "muon\|adam\|dimension" errors; then echo "no longer so: something is said"; exit 1; fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# resiliparse 2.0.1, and as well 0.15.2, Python 3.11 (seen 2026-12-01).
+# resiliparse 2.0.1, Python 3.11 (seen 2026-12-01).
 # extract_plain_text(page, main_content=True) of resiliparse is how DCLM and NeMo Curator make text of pages. It takes
 # out what holds nothing but one character of an icon font, which such fonts keep in Unicode's area for private use. The
 # check reads the three bytes of UTF-8 as a number in which the last byte weighs most, and so takes nearly every

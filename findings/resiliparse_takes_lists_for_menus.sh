@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# resiliparse 2.0.1, and as well 0.15.2, Python 3.11 (seen 2026-12-01).
+# resiliparse 2.0.1, Python 3.11 (seen 2026-12-01).
 # extract_plain_text(page, main_content=True) of resiliparse, by which DCLM and NeMo Curator make text of pages, leaves
 # menus out. A <ul> of which fewer than three elements lie between it and <body> counts as one, whatever is in it and
 # wherever it stands: in <main>, in <article>, between two paragraphs of text. So a page that is written as the standard
 # of HTML advises, or just simply, loses its bulleted lists, and pages with one more <div> around them keep theirs.
 # Numbered lists stay. Of a recipe the steps come through and the ingredients do not; a sentence that ends with a colon
 # is followed by the next paragraph, and a network that is trained on it learns to announce what never comes. Nothing is
-# counted or raised. The documentation speaks of simple heuristics, not of this one. A <div> around each <ul>, or twice
-# around all of the body, before the call avoids it.
+# counted or raised. The documentation speaks of simple heuristics, not of this one. Three <div>, one in another, around
+# all that the body holds, before the call, avoid it.
 # Output seen (of the text of the page, what comes through):
 #   <ul> in body: Bring: | Then go.
 #   <ul> in main, article: Bring: | Then go.

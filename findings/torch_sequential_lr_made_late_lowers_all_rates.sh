@@ -3,11 +3,12 @@
 # To go on from a checkpoint one makes an optimizer and a schedule, and loads both. Making a schedule sets the learning
 # rate to that of step 0, so if the optimizer was loaded before, its rate is lost. The schedule, loaded afterwards,
 # knows its step and yet writes no rate. What follows depends on the kind. StepLR and CosineAnnealingLR are right in
-# either order. LambdaLR and OneCycleLR compute each rate anew: one step is wrong, here one at twice the rate. But in
-# SequentialLR and ChainedScheduler, by which a warm-up is put before a cosine, the cosine makes each rate of the last
-# one, so all rates to the end keep the ratio of the first: here a quarter and a tenth of what was planned, in a curve
-# of the right shape, without a warning. The documentation of Optimizer.load_state_dict says that it is to come after
-# the schedule was made (since issue 119168 of PyTorch); whoever tried the order with another schedule saw no harm.
+# either order. LambdaLR and OneCycleLR compute each rate anew: one step is wrong, here at 2.5 times its rate and at a
+# fifteenth. But in SequentialLR and ChainedScheduler, which put a warm-up before a cosine, the cosine makes each rate
+# of the last one, so all rates to the end keep the ratio of the first: here a quarter and a tenth of what was planned,
+# in a curve of the right shape, without a warning. The documentation of Optimizer.load_state_dict says that it is to
+# come after the schedule was made (since issue 119168 of PyTorch); whoever tried the order with another schedule saw no
+# harm.
 # Output seen (40 steps after a checkpoint at step 60 of 100; the rates of steps 61, 62, 71 and 81):
 #   CosineAnnealingLR: 0.345, 0.331, 0.206, 0.095; made after loading: 0.345, 0.331, 0.206, 0.095
 #   StepLR: 0.010, 0.010, 0.010, 0.010; made after loading: 0.010, 0.010, 0.010, 0.010

@@ -1,4 +1,4 @@
-"""Tokens that `--tokenizer_path` added, trained by nothing, are not written, whoever lets the network write."""
+"""Tokens that nothing has trained, and ids without a token, are not written, whoever lets the network write."""
 
 from dataclasses import replace
 from types import SimpleNamespace

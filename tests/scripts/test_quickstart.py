@@ -184,7 +184,7 @@ def test_a_signal_reaches_the_stage_once_which_ends_by_itself(tmp_path, number):
     process = subprocess.Popen([sys.executable, "-c", outer], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     wait_until((tmp_path / "ready").exists)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert (tmp_path / "saved").read_text() == "1"
     assert said.splitlines()[-1].startswith(f"stopped; go on with: {sys.executable} -c ")
@@ -209,9 +209,10 @@ def test_a_signal_that_comes_while_a_stage_begins_reaches_it(monkeypatch):
     try:
         with pytest.raises((SystemExit, KeyboardInterrupt), match="130"):
             call(python("import time; time.sleep(60)"))
-        assert begun[0].returncode
+        assert begun[0].returncode in (-signal.SIGINT, 1, 130)
     finally:
-        begun[0].kill()
+        for process in begun:
+            process.kill()
 
 
 def share(right: float, count: int, **languages) -> dict:

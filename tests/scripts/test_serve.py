@@ -58,6 +58,7 @@ def served(out: Path, monkeypatch, use: Callable[[str, Callable[[], None]], None
             thread.join(60)
     for error in errors:
         raise error
+    assert not any(thread.is_alive() for thread in threads), "the client does not end"
     return said
 
 
@@ -67,9 +68,9 @@ def test_it_answers_and_ends_on_ctrl_c(tmp_path, monkeypatch):
 
     def use(url: str, end) -> None:
         body = {"prompt": "Once", "max_tokens": 4}
-        answers.append(httpx.post(f"{url}/v1/completions", json=body, timeout=30).json())
+        answers.append(httpx.post(f"{url}/v1/completions", json=body, timeout=60).json())
         body |= {"max_tokens": 400, "stream": True}
-        with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=30):
+        with httpx.stream("POST", f"{url}/v1/completions", json=body, timeout=60):
             end()
 
     said = served(tmp_path, monkeypatch, use)
@@ -84,7 +85,7 @@ def test_who_waits_for_an_answer_hears_of_the_end(tmp_path, monkeypatch, capfd):
 
     def use(url: str, end) -> None:
         body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 400, "temperature": 0}  # 92 tokens
-        with ThreadPoolExecutor() as others, httpx.Client(base_url=url, timeout=30) as client:
+        with ThreadPoolExecutor() as others, httpx.Client(base_url=url, timeout=60) as client:
             asked = others.submit(client.post, "/v1/chat/completions", json=body)
             with client.stream("POST", "/v1/chat/completions", json=body | {"stream": True}) as stream:
                 wait_until(lambda: client.get("/health").json()["running"] == 2)
