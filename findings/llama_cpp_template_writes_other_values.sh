@@ -66,7 +66,9 @@ def serve(template: str) -> xllamacpp.Server:
     settings.n_ctx, settings.n_parallel, settings.port, settings.verbosity = 512, 1, 0, 0
     settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
     settings.warmup = settings.fit_params = False
-    return xllamacpp.Server(settings)
+    server = xllamacpp.Server(settings)
+    urllib.request.urlopen(server.listening_address + "/slots", timeout=60).close()  # its loop has begun, so it can end
+    return server
 
 
 parts = [line.split("  ")[0] for line in EXPECTED.splitlines()]
