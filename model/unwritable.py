@@ -24,10 +24,10 @@ def cannot_write(path: Path, error: OSError, is_intact: bool) -> SproutError:
     """is_intact: whether the file of an earlier save is there."""
     intact = "; the file of the last save is intact" if is_intact else ""
     reason = error.strerror or str(error)
+    advice = remedy(error)
     if error.errno == errno.ENOENT and (gone := [each for each in path.parents if not each.exists()]):
-        advice = f"the folder {gone[-1]} was moved away or cannot be made, so put it back or choose another folder"
-        return SproutError(f"cannot write {path} ({reason}): {advice}{intact}")
-    if (advice := remedy(error)) != ROOM:
+        advice = advice.replace("its folder", f"the folder {gone[-1]}")
+    if advice != ROOM:
         return SproutError(f"cannot write {path} ({reason}): {advice}{intact}")
     try:
         free = f"{shutil.disk_usage(path.parent).free / 1e9:.2f} GB are free there"

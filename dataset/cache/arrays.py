@@ -23,7 +23,7 @@ def map_array(path: Path, dtype: str, length: int) -> np.ndarray:
         # A plain array over the map: slices of numpy's own subclass cost several times as much.
         return np.asarray(np.memmap(path, dtype, mode="r", shape=(length,)))
     except (OSError, ValueError) as error:
-        raise SproutError(f"{path} cannot be read ({error}): put it back if it was moved, or begin anew") from error
+        raise SproutError(f"{path} cannot be read ({error}): put it back, or start again to build it") from error
 
 
 def has_size(path: Path, dtype: str, length: int) -> bool:

@@ -14,6 +14,6 @@ def check_content(path: Path, crc32: int) -> None:
             while block := file.read(2**20):
                 found = zlib.crc32(block, found)
     except OSError as error:
-        raise SproutError(f"{path} cannot be read ({error}): put it back if it was moved, or begin anew") from error
+        raise SproutError(f"{path} cannot be read ({error}): put it back, or start again to build it") from error
     if found != crc32:
         raise SproutError(f"{path.parent} is damaged: {path.name} has another checksum; delete this folder")
