@@ -25,7 +25,7 @@ from x_transformers import Decoder, TransformerWrapper
 from x_transformers.dpo import DPO
 
 torch.set_num_threads(1)
-WORDS = "pad question yes no sir end".split()
+WORDS = ["pad", "question", "yes", "no", "sir", "end"]
 
 
 def rows(answer: str) -> torch.Tensor:
