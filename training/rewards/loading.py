@@ -276,7 +276,8 @@ def _as_reward(reward: Reward, index: int, value) -> float:
     if not math.isfinite(number):
         raise SproutError(f"{reward.place} returned {number} for answer {index}: return None where it has no opinion")
     if math.fabs(number) > LARGEST_REWARD:
-        raise SproutError(f"{reward.place} returned {number:g} for answer {index}: no reward may exceed {LARGEST_REWARD:g} in size")
+        most = f"no reward may exceed {LARGEST_REWARD:g} in size"
+        raise SproutError(f"{reward.place} returned {number:g} for answer {index}: {most}")
     return number
 
 
