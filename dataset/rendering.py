@@ -70,6 +70,7 @@ class ChatRenderer:
     Attributes:
         end_id: the control id that ends a turn.
         end_ids: what a network ends an answer with: that, or the end of a document.
+        vocab_size: that of the tokenizer.
         think_ids: those of <think> and </think>; fewer where the tokenizer lacks them and spells them as text.
         variant: what decides the rendering besides the tokenizer and `VERSION`; caches depend on it.
         replaced: why the template that the tokenizer came with is not what is rendered here; None if it is, or if it
@@ -81,6 +82,7 @@ class ChatRenderer:
         names = [name for name in (IM_START, IM_END, *THINK_AND_TOOLS) if name in tokenizer.vocab]
         controls = {name: tokenizer.vocab[name] for name in names if tokenizer.vocab[name] in tokenizer.special_ids}
         self._controls = {IM_END: tokenizer.eos_id} | controls
+        self.vocab_size = tokenizer.vocab_size
         self.end_id: int = self._controls[IM_END]
         self.end_ids = tokenizer.end_ids | {self.end_id}
         self.think_ids = [self._controls[tag] for tag in ("<think>", "</think>") if tag in self._controls]

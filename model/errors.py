@@ -10,9 +10,9 @@ import re
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 # What messages count. Verbs stay as they are: a message says what was counted without one, or in the past tense.
-_NOUNS = "document|conversation|pair|answer|record|text|question|prompt|row|step|token|layer|byte|line|file|epoch"
+_NOUNS = "document|conversation|pair|answer|record|text|question|prompt|row|step|token|layer|byte|line|file|epoch|item"
 _ONE = re.compile(
-    rf"(?<![\w.,-])1 ((?:bad |scored |labelled |held-out )?(?:{_NOUNS}|(?:micro-)?batch(?=e)|process(?=e)))e?s\b"
+    rf"(?<![\w.,-])1 ((?:bad |scored |labelled |held-out )?(?:{_NOUNS}|request|tensor|process|(?:micro-)?batch))e?s\b"
 )
 
 

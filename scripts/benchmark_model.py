@@ -157,8 +157,8 @@ def find_overlaps(args, tasks) -> dict[str, set[int]]:
     for task, (seen, judged) in zip(tasks, overlapping(texts, args.check_overlap), strict=True):
         found[task.name] = seen
         short = len(task.entries) - judged
-        untold = f"; {short:,} are too short to tell" if short else ""
-        say(f"{task.name}: {len(seen):,} of {judged:,} items stand in the training data{untold}")
+        untold = f"; too short to tell: {short:,}" if short else ""
+        say(f"{task.name}: in the training data {len(seen):,} of {judged:,} items{untold}")
     return found
 
 

@@ -18,7 +18,7 @@ from dataset.command_line import nonnegative
 from dataset.unheard import to_its_end
 from inference.arguments import refuse_scale_of_nothing
 from inference.columns import in_columns
-from model.errors import UsageError, in_short
+from model.errors import UsageError, counted, in_short
 from training.report.going_on import in_words
 from training.stages.arguments import StageParser, run_main, size_overrides
 from training.stages.bare_weight import add_bare_weight_arguments
@@ -124,7 +124,8 @@ def export(args, loaded, tokenizer, end_of_turn, files) -> None:
             written = write_gguf(file, loaded.model, tokenizer, kind, end_of_turn=end_of_turn, **shown)
         said.update(f"warning: {warning}" for warning in written.warnings)
         for (wanted, got), count in Counter(written.too_short.values()).items():
-            said.add(f"note: {kind}: {count} tensors with rows that are no whole number of {wanted} blocks are {got}")
+            note = f"note: {kind}: {got} for {count} tensors with rows of no whole number of {wanted} blocks"
+            said.add(counted(note))
         loss = loss_of(file)
         rows.append((kind, f"{written.size / 1e6:.1f}", f"{written.bits:.2f}", *figures(loss), str(file)))
     for line in sorted(said):

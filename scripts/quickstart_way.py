@@ -164,11 +164,13 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
     such a signal, raises `SystemExit` after one line that says how to go on; raises `SproutError` if the command fails.
     """
     print(f"    {in_words(['python', *command])}\n", flush=True)
-    process, received = None, []
+    process, received, early = None, [], []
 
     def forward(number, frame):
         received.append(number)
-        if process is not None:
+        if process is None:
+            early.append(number)
+        else:
             process.send_signal(number)
 
     heard = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]  # nohup ignores one
@@ -181,7 +183,7 @@ def call(command: tuple[str, ...], capture: bool = False) -> str:
             encoding="utf-8",
             start_new_session=True,
         )
-        for number in received[:]:  # that came while it began: nobody else would end it
+        for number in early:  # while it began: nobody else would end it
             process.send_signal(number)
         printed, _ = process.communicate()
     finally:

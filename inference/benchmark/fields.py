@@ -1,6 +1,7 @@
 """Reads the fields of a record of a benchmark, none of which is trusted."""
 
 import math
+from unicodedata import normalize
 
 from dataset.records.formats import BadRecord, clean_string
 
@@ -40,14 +41,19 @@ def place_of(fields: dict, key: str, count: int) -> int:
     return value
 
 
+def is_letter(value) -> bool:
+    """Whether a value is A, B, C or D, also as a full-width letter or with blanks around it."""
+    return isinstance(value, str) and normalize("NFKC", value).strip() in tuple(LETTERS)
+
+
 def letter_of(fields: dict, key: str) -> int:
     """The place of the right choice, which stands under `key` as a letter."""
     value = fields.get(key)
-    if not isinstance(value, str) or value.strip() not in tuple(LETTERS):
+    if not is_letter(value):
         withheld = value in NO_ANSWER
         why = "is withheld" if withheld else "is none of A to D"
         raise BadRecord(f'the right choice under "{key}" {why}', WITHHELD if withheld else "")
-    return LETTERS.index(value.strip())
+    return LETTERS.index(normalize("NFKC", value).strip())
 
 
 def answer_of(fields: dict, key: str = "answer") -> str:

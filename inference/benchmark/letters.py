@@ -8,7 +8,7 @@ likelihood of each answer behind the bare question, which shows much earlier wha
 import re
 
 from inference.benchmark.choices import BY_LIKELIHOOD, chosen
-from inference.benchmark.fields import LETTERS, letter_of, place_of, text_of, texts_of
+from inference.benchmark.fields import LETTERS, is_letter, letter_of, place_of, text_of, texts_of
 from inference.benchmark.items import Form, Item, Layout, has
 from inference.benchmark.subjects import C_EVAL, CMMLU
 
@@ -37,7 +37,7 @@ def _chinese_texts(fields: dict) -> Item:
 
 
 def _mmlu(fields: dict) -> tuple[str, tuple[str, ...], int]:
-    letter = fields.get("answer") in tuple(LETTERS)  # a ClassLabel is a number in a table, and some write its name
+    letter = is_letter(fields.get("answer"))  # a ClassLabel is a number in a table, and some write its name
     right = letter_of(fields, "answer") if letter else place_of(fields, "answer", 4)
     return text_of(fields, "question").strip(), texts_of(fields, "choices", 4), right
 
@@ -52,7 +52,8 @@ def _mmlu_texts(fields: dict) -> Item:
 
 
 # An option may begin right behind the Chinese text of the one before it, where \b sees no boundary.
-OPTIONS = re.compile(r"(.*?)".join(rf"(?<![A-Za-z]){letter}\s*[.．、]" for letter in LETTERS) + "(.*)", re.DOTALL)
+_MARKS = [rf"(?<![A-Za-zＡ-Ｚ])[{letter}{wide}]\s*[.．、]" for letter, wide in zip(LETTERS, "ＡＢＣＤ", strict=True)]
+OPTIONS = re.compile(r"(.*?)".join(_MARKS) + "(.*)", re.DOTALL)
 
 
 def _gaokao_letters(fields: dict) -> Item:
@@ -74,7 +75,7 @@ def _gaokao_texts(fields: dict) -> Item | None:
 
 def _is_gaokao(fields: dict) -> bool:
     question, answer = fields.get("question"), fields.get("answer")
-    return isinstance(question, str) and answer in tuple(LETTERS) and re.search(r"A\s*[.．、]", question) is not None
+    return isinstance(question, str) and is_letter(answer) and re.search(r"[AＡ]\s*[.．、]", question) is not None
 
 
 def _says(sentence: str, names: dict[str, str] | None = None):

@@ -69,11 +69,11 @@ def remarks(task: Task, outcomes: Sequence[Outcome]) -> list[str]:
     found = []
     if few := [entry.shots for entry in task.entries if entry.shots < task.shots]:
         found.append(
-            f"{task.name}: {len(few):,} items have fewer examples before them than the usual {task.shots}, the least"
+            f"{task.name}: {len(few):,} items with fewer examples before them than the usual {task.shots}, the least"
             f" {min(few)}, since --shots_path holds no more for them"
         )
     if task.left_out:
-        found.append(f"{task.name}: {task.left_out:,} items cannot be asked so and are left out")
+        found.append(f"{task.name}: left out {task.left_out:,} items, which cannot be asked so")
     if cut := sum(outcome.cut for outcome in outcomes):
-        found.append(f"{task.name}: {cut:,} items are longer than the network sees and lost their beginning")
+        found.append(f"{task.name}: {cut:,} items lost their beginning, longer than the network sees")
     return found

@@ -14,7 +14,7 @@ from tokenizers import decoders, models, pre_tokenizers
 
 from model.errors import SproutError, UsageError
 from model.gpt2 import GPT2Config
-from model.text.tokenizer import END_OF_TEXT, Tokenizer
+from model.text.tokenizer import ADDED_TOKENS, END_OF_TEXT, FILE_NAMES, Tokenizer
 from model.whole import EMBEDDING, HEAD
 
 # Ours: theirs, without `transformer.`, which OpenAI's own folders lack; in a layer, without `h.0.`.
@@ -156,8 +156,9 @@ def tokenizer_of_gpt2(folder: Path) -> Tokenizer:
         return Tokenizer.load(folder)
     try:
         backend = Backend(models.BPE.from_file(str(vocabulary), str(merges)))
-        config = folder / "tokenizer_config.json"
-        settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        names = (*FILE_NAMES, ADDED_TOKENS)
+        files = {name: (folder / name).read_text(encoding="utf-8") for name in names if (folder / name).is_file()}
+        settings = json.loads(files.get("tokenizer_config.json", "{}"))
     except Exception as error:  # the library raises nothing more specific
         raise SproutError(f"the vocabulary of {folder} cannot be read ({error}): download it again") from error
     prefix = bool(settings.get("add_prefix_space"))
@@ -166,4 +167,6 @@ def tokenizer_of_gpt2(folder: Path) -> Tokenizer:
     if backend.token_to_id(END_OF_TEXT) is not None:
         settings |= {key: settings.get(key, END_OF_TEXT) for key in ("bos_token", "eos_token", "unk_token")}
     settings.setdefault("tokenizer_class", "GPT2Tokenizer")
-    return Tokenizer.from_files({"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(settings)})
+    return Tokenizer.from_files(
+        files | {"tokenizer.json": backend.to_str(), "tokenizer_config.json": json.dumps(settings)}
+    )

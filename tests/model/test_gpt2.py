@@ -161,6 +161,22 @@ def test_the_tokenizer_of_an_old_folder_has_the_roles_that_its_settings_name(tmp
     assert ours.encode("hate 新") == theirs("hate 新")["input_ids"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "roles"),
+    [({}, {}), ({"pad_token": "<|pad|>"}, {}), ({}, {"pad_token": "<|pad|>"})],
+    ids=["no role", "in the settings", "in special_tokens_map.json"],
+)
+def test_an_old_folder_has_the_tokens_that_were_added_to_it(tmp_path, settings, roles):
+    write_tokenizer(tmp_path)
+    contents = {"tokenizer_config": {"tokenizer_class": "GPT2Tokenizer"} | settings, "special_tokens_map": roles}
+    for name, content in (contents | {"added_tokens": {"<|user|>": 260, "<|pad|>": 259}}).items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(tmp_path), tokenizer_of_gpt2(tmp_path)
+    assert ours.vocab == theirs.get_vocab() and ours.vocab_size == 261
+    assert ours.pad_id == (theirs.pad_token_id or ours.eos_id)
+    assert ours.decode([260, 220, 258]) == theirs.decode([260, 220, 258], skip_special_tokens=True)
+
+
 def test_an_old_folder_that_names_no_end_says_what_to_do(tmp_path):
     write_tokenizer(tmp_path)
     vocab = json.loads((tmp_path / "vocab.json").read_text())

@@ -71,7 +71,7 @@ def test_the_result_counts_the_examples_that_there_were(folder, tmp_path, capsys
     words = ("--data_path", *files[:2], "--save_file", tmp_path / "a.json")
     run(folder, *words, "--shots_path", files[2])
     assert (
-        "ceval letters: 2 items have fewer examples before them than the usual 5, the least 0"
+        "ceval letters: 2 items with fewer examples before them than the usual 5, the least 0"
         in capsys.readouterr().err
     )
     letters, _ = json.loads((tmp_path / "a.json").read_text())["tasks"]
@@ -125,7 +125,7 @@ def test_items_in_training_data_are_counted_and_left_out(folder, capsys):
         folder / "x.json",
     )
     out, err = capsys.readouterr()
-    assert "piqa: 1 of 4 items stand in the training data" in err
+    assert "piqa: in the training data 1 of 4 items" in err
     assert "piqa without 1 seen      3  acc " in out
     items = json.loads((folder / "x.json").read_text())["tasks"][0]["items"]
     assert [item["overlaps"] for item in items] == [False, False, False, True]

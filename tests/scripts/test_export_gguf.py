@@ -46,7 +46,7 @@ def test_several_types_in_one_table(weights, tmp_path, capsys):
     (whole,) = [row for row in table if row[:2] == ["the", "weight"]]
     assert rows["f32"][1] == "32.00" and rows["f32"][2] == whole[2]  # bits a weight, loss
     assert 8.5 <= float(rows["q8_0"][1]) < 9 and 0 < abs(float(rows["q8_0"][2]) - float(whole[2])) < 0.05
-    assert "tensors with rows that are no whole number of Q4_K blocks are Q5_1" in said.err  # 64 numbers a row
+    assert "Q5_1 for 12 tensors with rows of no whole number of Q4_K blocks" in said.err  # 64 numbers a row
     for kind, row in rows.items():
         assert row[-1] == str(tmp_path / f"m-{kind}.gguf")
         assert load_model(row[-1]).tokenizer.config["add_bos_token"]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -64,3 +65,24 @@ def test_a_signal_that_comes_while_a_stage_begins_reaches_it(monkeypatch):
     finally:
         for process in begun:
             process.kill()
+
+
+def test_a_signal_that_comes_when_a_stage_has_just_begun_reaches_it_once(monkeypatch):
+    """Between two lines of `call`: that by which it has the process, and that which sends on what came before."""
+    sent = []
+    process = SimpleNamespace(send_signal=sent.append, communicate=lambda: ("", None), returncode=130)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: process)
+
+    def trace(frame, event, argument):
+        if frame.f_code is call.__code__ and frame.f_locals.get("process") is process and not sent:
+            signal.raise_signal(signal.SIGINT)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(SystemExit, match="130"):
+            call(python("pass"))
+    finally:
+        sys.settrace(before)
+    assert sent == [signal.SIGINT]

@@ -179,7 +179,7 @@ def test_compiled_in_half_precision_it_begins_at_ln_2_too(workshop, precompute):
     """Where the reference went through other kernels, its log-probabilities would be others."""
     words = ("--compile=on", "--dtype=bfloat16", "--max_steps=1", "--val_ratio=0", precompute)
     result = workshop.train(f"compiled{precompute}", *words)
-    assert "compile as asked" in result.said and result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
+    assert "compile as --compile says" in result.said and result.losses[0] == pytest.approx(math.log(2), abs=1e-6)
 
 
 def test_a_run_goes_on_where_the_reference_is_computed_anew_by_other_kernels(workshop):

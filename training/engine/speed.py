@@ -87,7 +87,7 @@ def compiles(device: torch.device, choice: str, seconds: float) -> tuple[bool, s
     if device.type == "cuda" and choice != "off" and not _has_triton(device):
         return False, "Triton is not installed, or not for such an old GPU"
     if choice != "auto":
-        return choice == "on", "as asked"
+        return choice == "on", "as --compile says"
     if device.type == "mps":
         return False, "not on Apple GPUs"
     if device.type == "cpu" and not _has_compiler():

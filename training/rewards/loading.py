@@ -38,6 +38,7 @@ from model.errors import SproutError, UsageError, on_one_line
 from training.rewards.built_in import BUILT_IN, COMPARING, RIGHT_COLUMNS, without_right
 
 MODEL = "model"
+LARGEST_WEIGHT, LARGEST_REWARD = 1e6, 1e12  # the square of their product is far below what float32 can hold
 ALWAYS = ("prompts", "completions", "messages", "prompt_ids", "completion_ids", "ended", "max_new_tokens")
 
 
@@ -118,6 +119,8 @@ def _weight(text: str | None, item: str) -> float:
     weight = 1.0 if text is None else _as_number(text)
     if weight is None:
         raise UsageError(f"--reward {item}: {text!r} is no weight: give a number, as in exact:0.5")
+    if math.fabs(weight) > LARGEST_WEIGHT:
+        raise UsageError(f"--reward {item}: the weight {weight:g} is beyond {LARGEST_WEIGHT:,.0f}: give a smaller one")
     return weight
 
 
@@ -272,6 +275,9 @@ def _as_reward(reward: Reward, index: int, value) -> float:
         raise SproutError(f"{reward.place} returned {_kind(value)} for answer {index}, not a number or None") from error
     if not math.isfinite(number):
         raise SproutError(f"{reward.place} returned {number} for answer {index}: return None where it has no opinion")
+    if math.fabs(number) > LARGEST_REWARD:
+        most = f"no reward may exceed {LARGEST_REWARD:g} in size"
+        raise SproutError(f"{reward.place} returned {number:g} for answer {index}: {most}")
     return number
 
 

@@ -8,5 +8,5 @@ QUESTIONS = ("Hello! Who are you?", "What is the capital of France?", "你好！
 def answer_questions(model, renderer, machine, seed: int, max_new_tokens: int = 48) -> list[dict]:
     """An answer to each of `QUESTIONS`, for `Step.show`; `renderer` is a `dataset.rendering.ChatRenderer`."""
     prompts = [renderer.prompt([{"role": "user", "content": question}]) for question in QUESTIONS]
-    answers = write_samples(model, prompts, max_new_tokens, renderer.end_ids, machine, seed)
+    answers = write_samples(model, prompts, max_new_tokens, renderer, machine, seed)
     return samples_of(QUESTIONS, answers, renderer.tokenizer)

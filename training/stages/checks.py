@@ -37,16 +37,16 @@ def validate(model, rows, machine, batch_size: int) -> ValidationResult:
 def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int = 48) -> list[dict]:
     """A continuation of each of `PROMPTS`, for `Step.show`; its random numbers do not affect those of training."""
     ids = [[tokenizer.bos_id, *tokenizer.encode(prompt)] for prompt in PROMPTS]
-    return samples_of(PROMPTS, write_samples(model, ids, max_new_tokens, tokenizer.end_ids, machine, seed), tokenizer)
+    return samples_of(PROMPTS, write_samples(model, ids, max_new_tokens, tokenizer, machine, seed), tokenizer)
 
 
-def write_samples(model, prompts, max_new_tokens: int, end_ids: frozenset[int], machine, seed: int) -> list[list[int]]:
+def write_samples(model, prompts, max_new_tokens: int, spelling, machine, seed: int) -> list[list[int]]:
     """The ids of a continuation of each prompt, which is given as ids; none of one that takes all positions."""
     fitting = [prompt for prompt in prompts if len(prompt) < model.config.max_position_embeddings]
-    settings = {"sampling": Sampling(temperature=0.8, top_p=0.9), "max_new_tokens": max_new_tokens, "eos_ids": end_ids}
-    generator = new_generator(machine.device, seed=seed)
+    sampling = Sampling(temperature=0.8, top_p=0.9, vocabulary=spelling.vocab_size)  # a network may have more rows
+    drawn = {"sampling": sampling, "eos_ids": spelling.end_ids, "generator": new_generator(machine.device, seed=seed)}
     with machine.inference():  # `poll` never stops the sampling; it raises after a signal
-        written = iter(generate_batch(model, fitting, generator=generator, stop=machine.poll, **settings))
+        written = iter(generate_batch(model, fitting, max_new_tokens=max_new_tokens, stop=machine.poll, **drawn))
     return [next(written) if prompt in fitting else [] for prompt in prompts]
 
 

@@ -27,8 +27,8 @@ def warnings_about_texts(cache, tokenizer, copied: bool, foreign: bool, lost: bo
         )
     if foreign:
         warnings.append(
-            f"the tokenizer has only {cache.bytes_per_token:.2f} bytes a token on {cache.source}: it may not know the"
-            " language; train one on your text, or extend it (docs/tokenizer.md)"
+            f"the tokenizer has only {cache.bytes_per_token:.2f} bytes a token on {cache.source}: unless most of"
+            " that is numbers, it may not know the language; train one on your text, or extend it (docs/tokenizer.md)"
         )
     if tokenizer.unknown_id is not None:
         warnings.append(warning_about_unknown(cache, tokenizer.unknown_id))

@@ -22,9 +22,15 @@ _RUBY = re.compile(r"<rp\b[^>]*>[^<]*(?:</rp>)?|<rt\b[^>]*>([^<]*)(?:</rt>)?", r
 _SUPERSCRIPT = re.compile(r"<sup\b[^<>]*>\s*([0-9+\-−]+)\s*</sup\s*>", re.IGNORECASE)
 _RAISED = str.maketrans("0123456789+-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻")
 _PREFORMATTED = re.compile(r"(<pre\b(?:(?!<pre\b).)*?</pre>)", re.DOTALL | re.IGNORECASE)
-# Within a paragraph these change nothing of the text, but trafilatura leaves <time> out with all that is in it, and
-# begins a line behind <q>, in short pages at each of the others.
-_INLINE = re.compile(r"</?(?:b|i|em|strong|abbr|time|small|cite|dfn|u|mark|font|big|q)(?:\s[^>]*)?/?>", re.IGNORECASE)
+# Within a paragraph these change nothing of the text, but trafilatura leaves <time> out with all that is in it, and in
+# some pages what stands before <code>; it begins a line behind <q>, in short pages at each of the others.
+_INLINE = re.compile(
+    r"</?(?:b|i|em|strong|abbr|time|small|cite|dfn|u|mark|font|big|q|code|kbd|samp|var|tt|ins|sup|sub|bdo)"
+    r"(?:\s[^>]*)?/?>",
+    re.IGNORECASE,
+)
+_LINKED = re.compile(r"</?(?:a|span)(?:\s[^>]*)?>", re.IGNORECASE)  # by these trafilatura tells menus, where it can
+_SHORT = 250  # characters, trafilatura's own measure: of less it may take each piece between two tags for a line
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _BLOCK_TAG = re.compile(
     r" ?(</?(?:p|div|section|h[1-6]|ul|ol|li|dl|dt|dd|table|tr|td|th|blockquote|br)\b[^>]*>) ?", re.IGNORECASE
@@ -74,8 +80,20 @@ def _content_of(page: str) -> str | None:
     parts = _PREFORMATTED.split(_XML_DECLARATION.sub("", page))  # every second one is code
     parts[::2] = [_BLOCK_TAG.sub(r"\1", _BLANKS.sub(" ", _INLINE.sub("", part))) for part in parts[::2]]
     parts[1::2] = [_BLANK_LINE.sub(f"\n{_KEPT_LINE}", part) for part in parts[1::2]]
-    found = trafilatura.extract("".join(parts), include_comments=False, include_tables=True)
+    found = _extracted(trafilatura, parts)
+    if found and len(found) < _SHORT:
+        parts[::2] = [_LINKED.sub("", part) for part in parts[::2]]
+        whole = _extracted(trafilatura, parts)
+        found = whole if whole and _letters(whole) == _letters(found) else found
     return found and found.replace(_KEPT_LINE, "")
+
+
+def _extracted(trafilatura, parts: list[str]) -> str | None:
+    return trafilatura.extract("".join(parts), include_comments=False, include_tables=True)
+
+
+def _letters(text: str) -> str:
+    return "".join(text.split())
 
 
 class _Writer(HTMLParser):

@@ -106,6 +106,13 @@ CASES = [
         tuple("甲乙丙丁"),
         2,
     ),
+    (
+        "gaokao texts",
+        {"question": "谁？\nＡ．甲 Ｂ．乙\nＣ．丙 Ｄ．丁\n", "answer": "Ｃ "},
+        "谁？\n答案：",
+        tuple("甲乙丙丁"),
+        2,
+    ),
     ("gsm8k", {"question": "2+2?", "answer": "so\n#### 4"}, "Question: 2+2?\nAnswer:", (), 0),
     ("mgsm_zh", {"question": "几？", "answer": None, "answer_number": 4}, "问题： 几？\n逐步解答:", (), 0),
     ("mgsm_en", {"question": "2?", "answer": None, "answer_number": 4}, "Question: 2?\nStep-by-Step Answer:", (), 0),

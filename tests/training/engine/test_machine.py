@@ -23,8 +23,8 @@ def test_compiling_is_for_long_runs_where_it_works(monkeypatch):
     monkeypatch.setattr(speed, "_has_compiler", lambda: True)
     assert speed.compiles(cpu, "auto", seconds=3600)[0]
     assert not speed.compiles(cpu, "auto", seconds=60)[0]
-    assert speed.compiles(cpu, "on", seconds=1) == (True, "as asked")
-    assert speed.compiles(cpu, "off", seconds=1e6) == (False, "as asked")
+    assert speed.compiles(cpu, "on", seconds=1) == (True, "as --compile says")
+    assert speed.compiles(cpu, "off", seconds=1e6) == (False, "as --compile says")
     monkeypatch.setattr(speed, "_has_compiler", lambda: False)
     assert speed.compiles(cpu, "auto", seconds=3600) == (False, "no C++ compiler")
     monkeypatch.setattr(speed, "_has_triton", lambda device: False)

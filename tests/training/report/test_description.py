@@ -87,6 +87,7 @@ def test_damage_is_named(tmp_path, text):
         ("1 steps of 1 rows", "1 step of 1 row"),
         ("1 micro-batches x 1 processes, 1 bad lines", "1 micro-batch x 1 process, 1 bad line"),
         ("left out 1 pairs, 21 pairs, 1,001 pairs, 0.1 tokens", "left out 1 pair, 21 pairs, 1,001 pairs, 0.1 tokens"),
+        ("1 records from 1 requests; 1 items, 1 tensors", "1 record from 1 request; 1 item, 1 tensor"),
         ("step 1 of 2 steps; --max_steps=1 steps; v1 layers", "step 1 of 2 steps; --max_steps=1 step; v1 layers"),
     ],
 )

@@ -68,8 +68,19 @@ def test_a_network_too_short_for_one_question_answers_the_others():
     network = random_network(TransformerConfig(vocab_size=16, max_position_embeddings=4, **SHAPE))
     machine = SimpleNamespace(inference=contextlib.nullcontext, device="cpu", poll=None)
     prompts = [[5, 6], [5, 6, 7, 8], [9]]
-    assert list(map(len, checks.write_samples(network, prompts, 9, frozenset(), machine, seed=0))) == [2, 0, 2]
-    assert checks.write_samples(network, prompts[1:2], 9, frozenset(), machine, seed=0) == [[]]
+    spelling = SimpleNamespace(vocab_size=16, end_ids=frozenset())
+    assert list(map(len, checks.write_samples(network, prompts, 9, spelling, machine, seed=0))) == [2, 0, 2]
+    assert checks.write_samples(network, prompts[1:2], 9, spelling, machine, seed=0) == [[]]
+
+
+@pytest.mark.parametrize("wrap", [lambda tokenizer: tokenizer, ChatRenderer])
+def test_samples_hold_tokens_alone_of_a_network_with_more_rows(wrap):
+    spelling = wrap(make_tokenizer())
+    rows = 4 * spelling.vocab_size
+    network = random_network(TransformerConfig(vocab_size=rows, max_position_embeddings=32, **SHAPE))
+    machine = SimpleNamespace(inference=contextlib.nullcontext, device="cpu", poll=None)
+    written = checks.write_samples(network, [[5, 6]] * 4, 16, spelling, machine, seed=0)
+    assert max(map(max, written)) < spelling.vocab_size
 
 
 @pytest.mark.parametrize(

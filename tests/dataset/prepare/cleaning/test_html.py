@@ -54,6 +54,21 @@ def test_a_page_loses_what_surrounds_its_content():
     assert len(lines) == 8
 
 
+@pytest.mark.parametrize("tag", ["a href='/n'", "span", "code", "sub", "kbd"])
+def test_a_word_in_a_tag_stays_in_its_line_in_a_short_page_and_in_a_long_one(tag):
+    pytest.importorskip("trafilatura", reason="needs the extra data")
+    words = f"The <{tag}>n</{tag.split()[0]}>th value of it."
+    assert html_to_text(f"<html><body><p>{words}</p></body></html>") == "The nth value of it."
+    page = f"<html><body><div>{words} {SENTENCE * 4}</div></body></html>"
+    assert html_to_text(page) == f"The nth value of it. {SENTENCE * 4}"
+
+
+def test_a_short_page_keeps_a_line_for_each_item_of_its_menu():
+    pytest.importorskip("trafilatura", reason="needs the extra data")
+    menu = "<ul><li><a href='/'>Start</a></li><li><a href='/a'>About us</a></li></ul>"
+    assert html_to_text(f"<html><body><p>A short text.</p>{menu}</body></html>").endswith("Start\nAbout us")
+
+
 def test_a_page_without_content_is_written_out():
     pytest.importorskip("trafilatura", reason="needs the extra data")
     assert html_to_text("<html><body>short</body></html>") == "short"
