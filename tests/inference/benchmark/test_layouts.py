@@ -176,6 +176,55 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         read_tasks([asked], [write(tmp_path / "g.jsonl", {"question": "2?", "answer": "#### 2"})])
 
 
+WHY = {"question": " Why? ", "choices": ["p", "q", "r", "s"], "answer": 2}
+ZH = {"question": "问题：几？", "answer": "逐步解答: 一加一。答案是 2。", "answer_number": 2}
+EN = {"question": "Question: 2?", "answer": "Step-by-Step Answer: 1 + 1. The answer is 2.", "answer_number": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "shown", "answer", "own"),
+    [
+        ("blimp", CASES[0][1], " She sees.", "She sees.", " She sees."),
+        ("hellaswag", CASES[1][1], "Roof: A man is up. He sings.", "sings.", "Roof: A man is up. He sings."),
+        ("piqa", CASES[2][1], "Question: Boil\nAnswer: fire", "fire", "Boil fire"),
+        ("arc", CASES[3][1], "Question: Hot?\nAnswer: ice", "ice", "Hot? ice"),
+        ("xcopa_zh", CASES[4][1], "天黑了 所以 他走了。", "他走了。", "天黑了。 他走了。"),
+        ("copa", CASES[5][1], "It rained because i ran.", "i ran.", "It rained. I ran."),
+        ("mmlu letters", WHY, "Why?\nA. p\nB. q\nC. r\nD. s\nAnswer: C", "C", "Why? r"),
+        ("mmlu texts", WHY, "Question: Why?\nAnswer: r", "r", "Why? r"),
+        ("cmmlu texts", CASES[10][1], "谁？\n答案：乙", "乙", "谁？ 乙"),
+        ("gaokao texts", CASES[12][1], "谁？\n答案：丙", "丙", "谁？\nA．甲 B．乙\nC．丙 D．丁 丙"),
+        ("gsm8k", CASES[13][1], "Question: 2+2?\nAnswer: so\n#### 4", "so\n#### 4", "2+2? so\n#### 4"),
+        ("mgsm_zh", ZH, "问题：几？\n逐步解答: 一加一。答案是 2。", "2", "问题：几？"),
+        ("mgsm_en", EN, "Question: 2?\nStep-by-Step Answer: 1 + 1. The answer is 2.", "2", "Question: 2?"),
+        (
+            "mgsm_zh",
+            {"question": "几？", "answer": "两个。", "final": "2.0"},
+            "问题： 几？\n逐步解答: 两个。",
+            "2",
+            "几？",
+        ),
+        ("short_answers", {"question": "谁？", "answer": "我"}, "问题：谁？\n答案：我", "我", "谁？ 我"),
+        ("short_answers", {"question": "Who?", "answer": "me"}, "Question: Who?\nAnswer: me", "me", "Who? me"),
+    ],
+)
+def test_an_example_shows_its_answer(tmp_path, name, record, shown, answer, own):
+    files = [write(tmp_path / f"{part}.jsonl", record) for part in ("asked", "shots")]
+    (bare,) = {task.name: task for task in read_tasks(files[:1])}[name].entries
+    (entry,) = {task.name: task for task in read_tasks(files[:1], files[1:])}[name].entries
+    assert entry.context == f"{shown}\n\n{bare.context}" and shown.startswith(bare.context)
+    assert (entry.item.answer, entry.item.own) == (answer, own)
+
+
+def test_as_many_examples_as_are_usual_or_wanted_and_no_more(tmp_path):
+    asked = [write(tmp_path / "zh.jsonl", CASES[14][1]), write(tmp_path / "gsm8k.jsonl", CASES[13][1])]
+    shots = [write(tmp_path / "z.jsonl", *[ZH] * 9), write(tmp_path / "g.jsonl", *[CASES[13][1]] * 9)]
+    for given, counts in ((None, [8, 5]), (0, [0, 0]), (9, [9, 9])):
+        entries = [task.entries[0] for task in read_tasks(asked, shots, given, limit=1)]
+        assert [entry.shots for entry in entries] == counts
+        assert [entry.context.count("答案是 2") + entry.context.count("#### 4") for entry in entries] == counts
+
+
 @pytest.mark.parametrize(
     ("records", "reason"),
     [
@@ -200,7 +249,14 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         ([{"question": "Mayai mangapi ya bata?", "answer_number": 18}], "mgsm_en \\(question in English"),
         ([{"question": "Combien d'œufs ?", "answer_number": 18}], "mgsm_en \\(question in English, answer_number\\)"),
         ([{"question": "Сколько яиц?", "answer_number": 18}], "mgsm_en \\(question in English, answer_number\\)"),
-        ([{"question": "2?", "answer_number": "none"}], ":1: there is no number that is the answer"),
+        *(
+            ([{"question": "2?", "answer_number": wrong}], ":1: there is no number that is the answer")
+            for wrong in ("none", True, [4], "4 apples", None)
+        ),
+        *(
+            ([{"question": "2?", "answer": wrong}], ":1: nothing but a number must stand behind")
+            for wrong in ("2\n####2", "#### two", "#### 2 apples", "#### ")
+        ),
         ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
         (
             [{"premise": "Io.", "choice1": "a", "choice2": "b", "question": "cause", "label": 0, "changed": False}],
