@@ -44,7 +44,7 @@ _IN_TEXT = re.compile(
 
 _WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^\{?[23]\}?)?"  # other single letters are variables: 3x is no 3
 _WORD_ZH = "[\u4e00-\u9fff]{1,6}"
-_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}\.?|{_WORD_ZH}(?: ?/ ?{_WORD_ZH})?|%|°[CF]?|{_CURRENCY}")
+_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}|{_WORD_ZH}(?: ?/ ?{_WORD_ZH})?|%|°[CF]?|{_CURRENCY}")
 # Words that make another number, or several, of the one before them.
 _NO_UNIT = frozenset("and or to not plus minus half third quarter dozen squared cubed factorial pi sqrt point".split())
 _NO_UNIT_ZH = re.compile("[零一二三四五六七八九十百千万亿半几多余又和或到至不]")
@@ -146,7 +146,7 @@ def _unit(text: str) -> str | None:
 
 
 def _unit_name(text: str) -> str:
-    name = text.lower().rstrip(".").replace(" / ", "/")
+    name = text.lower().replace(" / ", "/")
     if name not in _UNIT_NAMES and len(name) > 3:
         name = name.removesuffix("s")
     return _UNIT_NAMES.get(name, name)
@@ -204,7 +204,7 @@ def _chinese_decimal(text: str) -> Fraction | None:
 
 
 def _chinese_whole(text: str) -> int | None:
-    if len(text) > 1 and re.fullmatch(rf"{_D}+", text):  # digit by digit, as years are
+    if re.fullmatch(rf"{_D}+", text):  # digit by digit, as years are
         return int("".join(str(_DIGITS[digit]) for digit in text))
     for name, scale, lower in (("亿", 10**8, 10**7), ("万", 10**4, 10**3)):
         before, found, after = text.rpartition(name)
