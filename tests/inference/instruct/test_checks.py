@@ -132,10 +132,19 @@ def test_examples_are_a_function_of_seed_and_number():
             b"1" * 10**5,
         ),
         b'{"choices": [{"message": {"content": ["a"]}, "finish_reason": "stop"}]}',
+        b'{"choices": [{"message": {"content": "a"}, "finish_reason": 3}]}',
+        b'{"choices": [{"message": {"content": "a"}}]}',
     ],
 )
 def test_a_body_that_is_no_reply(body):
     assert reply_of(body) == Reply("", "garbage")
+
+
+def test_a_reply_without_a_text_and_with_counts_that_are_none():
+    body = b'{"choices": [{"message": {"content": null}, "finish_reason": "%s"}], "usage": %s}'
+    counts = b'{"prompt_tokens": true, "completion_tokens": 2147483648}'
+    assert reply_of(body % (b"length", counts)) == Reply("", "length", 0, 0)
+    assert reply_of(body % (b"x" * 99, b"null")) == Reply("", "x" * 20, 0, 0)
 
 
 def test_a_reply_is_bounded_whatever_its_counts_say():
