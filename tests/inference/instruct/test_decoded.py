@@ -23,13 +23,14 @@ def decoded():
 
 
 def test_replies(decoded):
-    asked = ["Capital of France?", GO_ON, "法国的首都？", "x" * 3000, "Capital of France?"]
+    model, tokenizer = talker()
+    prompt = ChatRenderer(tokenizer).prompt([{"role": "user", "content": "Capital of France?"}])
+    full = "x" * (model.config.max_position_embeddings - len(prompt) + len("Capital of France?"))
+    asked = ["Capital of France?", GO_ON, "法国的首都？", full, "Capital of France?"]
     found = dict(decoded.replies([Request(text, 0.01, 1.0, 24, seed) for seed, text in enumerate(asked)]))
     assert [found[place].text for place in (0, 2, 4)] == ["Paris.", "巴黎。", "Paris."]
     assert [found[place].finish for place in range(5)] == ["stop", "length", "stop", "refused", "stop"]
     assert found[1].tokens_out == 24
-    _, tokenizer = talker()
-    prompt = ChatRenderer(tokenizer).prompt([{"role": "user", "content": asked[0]}])
     assert (found[0].tokens_in, found[0].tokens_out) == (len(prompt), len("Paris.") + 1)
 
 
