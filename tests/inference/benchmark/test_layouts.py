@@ -136,6 +136,54 @@ def test_options_are_found_where_no_blank_stands_before_them(tmp_path):
     assert letters.entries[0].item.right == entry.item.right == 2 and texts.left_out == 0
 
 
+def test_files_of_one_layout_are_one_task_and_are_limited_each(tmp_path):
+    record = {"question": "A. 没有选项", "answer": "A"}
+    paths = [write(tmp_path / f"{name}.jsonl", *[record] * 3) for name in "ab"]
+    (letters,) = read_tasks(paths, limit=2, shots=0)
+    assert [(entry.path, entry.line) for entry in letters.entries] == [
+        (path, line) for path in paths for line in (1, 2)
+    ]
+    mixed = write(tmp_path / "c.jsonl", record, {"question": "谁？\nA．甲 B．乙\nC．丙 D．丁", "answer": "C"})
+    letters, texts = read_tasks([*paths, mixed])
+    assert (len(letters.entries), letters.left_out, len(texts.entries), texts.left_out) == (8, 0, 1, 7)
+
+
+@pytest.mark.parametrize(
+    "name, subject",
+    [
+        ("high_school_physics.jsonl", "高中物理"),
+        ("high_school_physics_dev.jsonl", "高中物理"),
+        ("law/val.jsonl", "法学"),
+        ("logic/law.jsonl", "法学"),
+        ("my_law.jsonl", None),
+    ],
+)
+def test_the_subject_is_that_of_the_file_or_of_its_folder(tmp_path, name, subject):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    task, _ = read_tasks([write(tmp_path / name, {"id": 0, "question": "谁？", **ABCD, "answer": "D"})])
+    about = f"以下是中国关于{subject}的单项选择题，请选出其中的正确答案。\n\n" if subject else ""
+    assert task.entries[0].context == f"{about}谁？\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案："
+
+
+@pytest.mark.parametrize(
+    "record, right",
+    [
+        ({"premise": "It rained.", "choices": ["I ran.", "I sat."], "question": "effect", "answer": 1}, 1),
+        ({"goal": "x", "sol1": "a", "sol2": "b", "label": " 1 "}, 1),
+        ({"question": "?", "choices": list("pqrs"), "answer": "2"}, 2),
+        ({"Question": "?", **ABCD, "Answer": " C "}, 2),
+    ],
+)
+def test_other_spellings_of_the_right_choice(tmp_path, record, right):
+    tasks = read_tasks([write(tmp_path / "data.jsonl", record)])
+    assert {entry.item.right for task in tasks for entry in task.entries} == {right}
+
+
+def test_minus_one_may_be_an_answer(tmp_path):
+    (task,) = read_tasks([write(tmp_path / "data.jsonl", {"question": "3 - 4?", "answer": "-1"})])
+    assert task.entries[0].item.answer == "-1"
+
+
 def test_a_table_is_read_as_lines_of_json_are(tmp_path):
     record = {"question": "Hot?", "choices": {"text": ["sun", "ice"], "label": ["A", "B"]}, "answerKey": "A"}
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([record]), tmp_path / "arc.parquet")
@@ -230,7 +278,14 @@ def test_as_many_examples_as_are_usual_or_wanted_and_no_more(tmp_path):
     [
         ([{"a": 1}], "no benchmark has the keys a: the known ones are blimp"),
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": -1}], "is withheld \\(take a split with answers\\)"),
-        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "none of 0 to 1 \\(count from 0\\)"),
+        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": "-1"}], "is withheld \\(take a split with answers\\)"),
+        *(
+            ([{"goal": "x", "sol1": "a", "sol2": "b", "label": wrong}], "none of 0 to 1 \\(count from 0\\)")
+            for wrong in (2, -2, True, 0.5, "A", [1])
+        ),
+        ([{"Question": "?", **ABCD, "Answer": "a"}], ":1: the right choice under .* is none of A to D"),
+        ([{"activity_label": "a", "ctx_a": "b", "endings": ["c"], "label": 0}], "has 1 texts, not two or more"),
+        ([{"question": "?", "choices": ["a", "b", "c"], "answer": 0}], "has 3 texts, not 4"),
         ([{"question": "几？", "answer": 5, "answer_number": 4}], '"answer" is not a string'),
         ([{"activity_label": "a", "ctx_a": "b", "endings": ["c", "[x]"], "label": 0}], "a choice is empty"),
         (

@@ -8,6 +8,7 @@ import pytest
 
 from inference.benchmark.outcomes import Outcome, score_task
 from inference.benchmark.overlap import overlapping
+from inference.benchmark.report import remarks, table
 from inference.benchmark.scores import Score, chosen, passages, share, wilson
 from inference.benchmark.tasks import read_tasks
 from inference.benchmark.word_problems import WRITTEN
@@ -80,6 +81,35 @@ def test_items_are_right_by_their_own_choice_and_guessing_is_rated_by_their_numb
     found = score_task(task, outcomes, without={0})[0]
     assert (found.items, found.value, found.chance) == (2, 0.5, 0.25)
     assert score_task(task, outcomes, without={0, 1, 2}) == []
+
+
+def test_the_table_says_what_a_score_is_of_and_where_it_may_be_chance():
+    rows = [
+        ("piqa", Score("acc", 1234, 0.5, 0.2, 0.81234, 0.5)),
+        ("gsm8k", Score("strict", 8, 0.0, 0.0, 0.3)),
+        ("text", Score("perplexity", 2, 12.3456, 1.0, 20.0)),
+        ("text", Score("bits_per_byte", 1, 1.23456)),
+    ]
+    assert [line.split() for line in table(rows)[1:]] == [
+        ["piqa", "1,234", "acc", "50.0%", "20.0%", "to", "81.2%", "50.0%", "chance"],
+        ["gsm8k", "8", "strict", "0.0%", "0.0%", "to", "30.0%", "-"],
+        ["text", "2", "perplexity", "12.35", "1.00", "to", "20.00", "-"],
+        ["text", "1", "bits_per_byte", "1.2346", "-", "-"],
+    ]
+
+
+def test_what_a_reader_should_know_of_the_items_is_said(tmp_path):
+    paths = [tmp_path / f"{name}.jsonl" for name in ("asked", "shots")]
+    for path, count in zip(paths, (3, 2)):
+        path.write_text('{"question": "2+2?", "answer": "#### 4"}\n' * count)
+    (task,) = read_tasks([str(paths[0])], [str(paths[1])])
+    assert remarks(task, [Outcome(written="4", cut=cut) for cut in (True, False, True)]) == [
+        "gsm8k: 3 items have fewer examples before them than the usual 5, the least 2, since --shots_path holds no more"
+        " for them",
+        "gsm8k: 2 items are longer than the network sees and lost their beginning",
+    ]
+    task.left_out, task.shots = 1, 2
+    assert remarks(task, []) == ["gsm8k: 1 items cannot be asked so and are left out"]
 
 
 @pytest.mark.parametrize(
