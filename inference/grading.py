@@ -135,6 +135,7 @@ _RULES = [  # each takes time in proportion to the text
         (r"\\[()\[\]]", ""),
         (r"\u2044", "/"),
         (r"\s+", " "),
+        (r"\^\{([0-9A-Za-z])\}", r"^\1"),
         (r"(?<![A-Za-z])([cdkm]?m)([23])(?![A-Za-z0-9])", r"\1^\2"),  # 18 m2, and ㎡ in NFKC
     )
 ]

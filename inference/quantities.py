@@ -42,7 +42,7 @@ _IN_TEXT = re.compile(
 
 # --- units ------------------------------------------------------------------------------------------
 
-_WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^\{?[23]\}?)?"  # other single letters are variables: 3x is no 3
+_WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^[23])?"  # other single letters are variables: 3x is no 3
 _WORD_ZH = "[\u4e00-\u9fff]{1,6}"
 _UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}|{_WORD_ZH}(?: ?/ ?{_WORD_ZH})?|%|°[CF]?|{_CURRENCY}")
 # Words that make another number, or several, of the one before them.

@@ -179,6 +179,12 @@ def test_other_spellings_of_the_right_choice(tmp_path, record, right):
     assert {entry.item.right for task in tasks for entry in task.entries} == {right}
 
 
+def test_a_name_of_another_language_makes_no_english_question_foreign(tmp_path):
+    record = {"question": "How far is Los Angeles?", "answer_number": 4}
+    (task,) = read_tasks([write(tmp_path / "data.jsonl", record)])
+    assert task.name == "mgsm_en"
+
+
 def test_minus_one_may_be_an_answer(tmp_path):
     (task,) = read_tasks([write(tmp_path / "data.jsonl", {"question": "3 - 4?", "answer": "-1"})])
     assert task.entries[0].item.answer == "-1"
