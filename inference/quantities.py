@@ -18,7 +18,8 @@ _POWER = r"(?:e(?P<exponent>[-+]?[0-9]{1,4})(?![0-9])| ?[×x*] ?10\^\{?(?P<ten>[
 _CURRENCY = "[$¥€£₹]"
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALES |= {"百": 100, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12}
-_SCALE = rf"(?: ?(?P<scale>{'|'.join(sorted(_SCALES, key=len, reverse=True))})(?![米克瓦卡A-Za-z]))"  # 3千米 is 3 km
+_NO_KILO = "(?!(?<=千)[米克瓦卡])"  # 千 belongs to the unit: 3千米 is 3 km
+_SCALE = rf"(?: ?(?P<scale>{'|'.join(sorted(_SCALES, key=len, reverse=True))}){_NO_KILO}(?!(?<=[a-z])[a-z]))"
 _MINUS = "(?:minus |negative |负|零下)"
 _NUMBER = re.compile(
     rf"(?P<sign>{_MINUS}|[-+]?) ?(?P<currency>{_CURRENCY}?) ?(?P<inner>[-+]?)"
@@ -28,7 +29,7 @@ _NUMBER = re.compile(
 # Digits and Chinese scales by turns: 1亿2000万, 3万5千, 3万500; but no 3万5, whose 5 may be thousands.
 _PART = r"[0-9]+(?:\.[0-9]+)?[亿万千百]"
 _REST = r"[0-9]{3,4}(?![0-9.])"
-_PARTS = rf"(?:(?:{_PART}){{2,}}(?:{_REST}|(?![0-9米克瓦卡]))|{_PART}{_REST})"
+_PARTS = rf"(?:(?:{_PART}){{2,}}(?:{_REST}|{_NO_KILO}(?![0-9]))|{_PART}{_REST})"
 _PARTED = re.compile(rf"(?P<minus>{_MINUS}|-)?(?P<parts>{_PARTS})")
 # In running text a sign belongs to a number only if nothing stands before it: 7-5 is no -5. A $ may be that of LaTeX.
 _IN_TEXT = re.compile(
@@ -41,11 +42,13 @@ _IN_TEXT = re.compile(
 
 # --- units ------------------------------------------------------------------------------------------
 
-_WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^\{?[23]\}?)?"  # other single letters are variables: 3x is no 3
-_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}\.?|[\u4e00-\u9fff]{{1,6}}|%|°[CF]?|{_CURRENCY}")
+_WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^[23])?"  # other single letters are variables: 3x is no 3
+_WORD_ZH = "[\u4e00-\u9fff]{1,6}"
+_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}|{_WORD_ZH}(?: ?/ ?{_WORD_ZH})?|%|°[CF]?|{_CURRENCY}")
 # Words that make another number, or several, of the one before them.
 _NO_UNIT = frozenset("and or to not plus minus half third quarter dozen squared cubed factorial pi sqrt point".split())
 _NO_UNIT_ZH = re.compile("[零一二三四五六七八九十百千万亿半几多余又和或到至不]")
+_KILO = re.compile("千(?=[米克瓦卡])")
 _SAME_UNIT = {
     "dollar": ("$", "usd", "buck", "美元"),
     "yuan": ("¥", "rmb", "cny", "元", "块", "块钱", "元钱", "人民币"),
@@ -84,13 +87,18 @@ def read_quantity(text: str) -> Quantity | None:
 
 
 def last_number(text: str) -> str | None:
-    """The last number in running text; one in Chinese numerals only where there is none in digits."""
-    if found := list(_IN_TEXT.finditer(text)):
-        return found[-1].group()
+    """The last number in running text; one in Chinese numerals only where there is none in digits. Neither part of a
+    power is one: the exponent of 18 cm^2 says nothing of how many there are."""
+    if found := [one.group() for one in _IN_TEXT.finditer(text) if not _is_of_a_power(text, *one.span())]:
+        return found[-1]
     # 十几 and 几十 are no certain numbers. The match must not look for 几 itself: that would take very long.
     places = [one.span() for one in _CHINESE_IN_TEXT.finditer(text)]
     numerals = [text[start:end] for start, end in places if "几" not in (text[start - 1 : start], text[end : end + 1])]
     return next((one for one in reversed(numerals) if len(one) <= LONGEST and _chinese(one) is not None), None)
+
+
+def _is_of_a_power(text: str, start: int, end: int) -> bool:
+    return text[max(0, start - 2) : start].endswith(("^", "^{")) or text[end : end + 1] == "^"
 
 
 def _value(found: re.Match) -> Fraction | None:
@@ -131,14 +139,14 @@ def _unit(text: str) -> str | None:
     if (
         not _UNIT.fullmatch(text)
         or _NO_UNIT & set(re.split("[ /]+", text.lower()))
-        or _NO_UNIT_ZH.search(text.removeprefix("千"))
+        or _NO_UNIT_ZH.search(_KILO.sub("", text))
     ):
         return None
     return _unit_name(text)
 
 
 def _unit_name(text: str) -> str:
-    name = text.lower().rstrip(".").replace(" / ", "/")
+    name = text.lower().replace(" / ", "/")
     if name not in _UNIT_NAMES and len(name) > 3:
         name = name.removesuffix("s")
     return _UNIT_NAMES.get(name, name)
@@ -148,10 +156,11 @@ def _unit_name(text: str) -> str:
 
 _DIGITS = {character: value for value, character in enumerate("零一二三四五六七八九")}
 _D, _NUMERALS = "[零一二三四五六七八九]", "零一二三四五六七八九十百千万亿"
-_CHINESE = rf"(?:负|零下)?(?:(?:分之|又|点(?={_D}))?(?:[{_NUMERALS}]|半(?!径))(?![米克瓦卡]))+"
+_CHINESE = rf"(?:负|零下)?(?:(?:分之|又|点(?={_D}))?(?:[{_NUMERALS}]|半(?!径)){_NO_KILO})+"
 _CHINESE_START = re.compile(_CHINESE)
 # 一 is also the beginning of words that are no numbers: 一共, 一起, ...
 _CHINESE_IN_TEXT = re.compile(rf"(?!一[共起样定般直些切])(?<![统第唯每]){_CHINESE}")
+_ONE_OF = {"百": "一百", "千": "一千", "万": "一万"}
 _SECTION = re.compile(rf"(?:({_D})千)?零?(?:({_D})百)?零?(?:({_D}?)十)?零?({_D})?")
 
 
@@ -176,7 +185,7 @@ def _chinese(text: str) -> Fraction | None:
     whole, _, part = text.rpartition("又")
     under, has_under, over = part.partition("分之")
     if has_under:
-        under = {"百": "一百", "千": "一千", "万": "一万"}.get(under, under)
+        under, over = (_ONE_OF.get(part, part) for part in (under, over))  # 百分之百
         values = [_chinese_decimal(whole) if whole else Fraction(0), _chinese_decimal(over), _chinese_decimal(under)]
         return None if None in values or values[2] == 0 else values[0] + values[1] / values[2]
     return None if whole else _chinese_decimal(text)
@@ -195,7 +204,7 @@ def _chinese_decimal(text: str) -> Fraction | None:
 
 
 def _chinese_whole(text: str) -> int | None:
-    if len(text) > 1 and re.fullmatch(rf"{_D}+", text):  # digit by digit, as years are
+    if re.fullmatch(rf"{_D}+", text):  # digit by digit, as years are
         return int("".join(str(_DIGITS[digit]) for digit in text))
     for name, scale, lower in (("亿", 10**8, 10**7), ("万", 10**4, 10**3)):
         before, found, after = text.rpartition(name)

@@ -9,7 +9,8 @@ class Item:
     """One thing that is asked. What the network reads is `context`; an answer follows after `delimiter`.
 
     choices: the answers among which the likelihood chooses; empty where the network writes the answer itself.
-    right: the place of the right choice. answer: what the right answer is, as an example of it (a shot) shows it.
+    right: the place of the right choice. answer: what the right answer is.
+    shown: how an example of it (a shot) shows its answer; empty: as `answer`.
     own: the text of the item without the words that all items share; overlap with training data is judged by it.
     """
 
@@ -19,6 +20,7 @@ class Item:
     choices: tuple[str, ...] = ()
     right: int = 0
     delimiter: str = " "
+    shown: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,12 @@ class Outcome:
     cut: bool = False
 
 
-def outcome_of(fields: dict) -> Outcome:
-    """The outcome that was written as JSON. Raises `TypeError` for fields that are not those of one."""
-    return Outcome(**fields | {"likelihoods": tuple(fields.get("likelihoods", ()))})
+def outcome_of(entry: Entry, fields: dict) -> Outcome:
+    """The outcome that was written as JSON. Raises `TypeError` or `ValueError` for fields that are not those of one."""
+    outcome = Outcome(**fields | {"likelihoods": tuple(fields.get("likelihoods", ()))})
+    if len(outcome.likelihoods) != len(entry.item.choices):
+        raise ValueError("one for each choice is wanted")
+    return outcome
 
 
 def verdicts(task: Task, entry: Entry, outcome: Outcome) -> dict[str, bool]:

@@ -77,7 +77,7 @@ def run_in_parts(
     earlier: the lines of `file` that an interrupted run wrote, this task's first; they are taken from it.
     """
     try:
-        outcomes = [outcome_of(json.loads(line)) for line in islice(earlier, len(task.entries))]
+        outcomes = [outcome_of(entry, json.loads(line)) for entry, line in zip(task.entries, earlier)]
     except (ValueError, TypeError, AttributeError) as error:
         raise file.damaged() from error
     known = len(outcomes)

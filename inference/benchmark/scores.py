@@ -69,11 +69,12 @@ def passages(nats: Sequence[float], tokens: Sequence[int], sizes: Sequence[int])
 def _score_of_ratio(
     metric: str, nats: Sequence[float], units: Sequence[int], change: Callable[[float], float]
 ) -> Score:
-    """A score made of nats per unit by `change`, which grows with them, and so takes an interval to an interval."""
+    """A score made of nats per unit by `change`, which grows with them, and so takes an interval to an interval; it
+    begins at no less than 0 nats, as no text is more than certain."""
     value, error = ratio(nats, units)
     low = high = None
     if error is not None:
-        low = change(value - Z * error)
+        low = change(max(0.0, value - Z * error))
         high = change(value + Z * error)
     return Score(metric, len(nats), change(value), low, high)
 

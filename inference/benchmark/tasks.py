@@ -162,4 +162,4 @@ def subject_of(layout: Layout, record: Record) -> str | None:
 def _shown(form: Form, records: Sequence[Record], count: int) -> list[str]:
     """The first `count` examples that can be asked in this form, each with its answer."""
     items = (item for record in records if (item := _item(form, record)) is not None)
-    return [f"{item.context}{item.delimiter}{item.answer}\n\n" for item in islice(items, count)]
+    return [f"{item.context}{item.delimiter}{item.shown or item.answer}\n\n" for item in islice(items, count)]

@@ -44,12 +44,12 @@ def same_amount(said: str, right: str) -> bool:
 
 def _amount(text: str) -> str:
     text = text.replace(",", "").replace("$", "")
-    return re.sub(r"\.$", "", re.sub("(?s).*#### ", "", text)).lower()
+    return re.sub(r"\.$", "", re.sub("(?s).*#### ", "", text).strip())
 
 
 def same_without_marks(said: str, right: str) -> bool:
     """Equality in MGSM: without any punctuation, and so without decimal points and signs."""
-    return said.lower().translate(_PUNCTUATION) == right.lower().translate(_PUNCTUATION)
+    return said.translate(_PUNCTUATION) == right.translate(_PUNCTUATION)
 
 
 def _graded(extract: Callable[[str], str | None], same: Callable[[str, str], bool]) -> Callable[[str, str], bool]:
@@ -62,24 +62,28 @@ def _graded(extract: Callable[[str], str | None], same: Callable[[str, str], boo
 
 def _gsm8k(fields: dict) -> Item:
     question, answer = text_of(fields, "question"), answer_of(fields)
+    if not re.fullmatch(r"-?[0-9.]+", _amount(answer)):  # no answer would be right
+        raise BadRecord('nothing but a number must stand behind the last "#### " of the answer')
     return Item(f"Question: {question}\nAnswer:", answer, f"{question} {answer}")
 
 
 def _mgsm(mark: str, asks: str, introduced: int):
-    """introduced: how many characters of a written-out answer are words like `asks`, which are not shown twice."""
+    """mark: what stands before a question. introduced: how many characters of a written-out answer are words like
+    `asks`, which are not shown twice."""
 
     def read(fields: dict) -> Item:
         question = text_of(fields, "question")
         way = text_of(fields, "answer") if fields.get("answer") else ""
         number = fields.get("answer_number", fields.get("final"))
-        numeric = isinstance(number, (int, float, str)) and not isinstance(number, bool)
-        if not numeric or not re.search("[0-9]", str(number)):  # NaN, say, which stands in tables with gaps
-            raise BadRecord("there is no number that is the answer")
         if isinstance(number, float) and number.is_integer():  # a column of a table with gaps
             number = int(number)
-        if way:  # an example of the training split, whose texts begin with the marks
-            return Item(f"{question}\n{asks}", way[introduced:], question)
-        return Item(f"{mark}{question}\n{asks}", str(number), question)
+        number = re.sub(r"\.0+$", "", str(number).strip())
+        if not re.fullmatch(r"-?\$?[0-9][0-9.,]*", number):  # NaN, say, which stands in tables with gaps
+            raise BadRecord("there is no number that is the answer")
+        # The texts of the training split, which has the way to the answer, begin with these words already.
+        led = question if way and question.startswith(mark[:-2]) else mark + question
+        shown = way[introduced:] if way.startswith(asks[:-1]) else way
+        return Item(f"{led}\n{asks}", number, question, shown=shown)
 
     return read
 

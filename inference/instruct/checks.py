@@ -30,7 +30,7 @@ _MEDIA = re.compile(
 _REFUSAL = re.compile(
     r"\b(?:i['’]?m sorry|i am sorry|i apologi[sz]e|as an ai|as a language model|"
     r"i (?:can ?not|can['’]?t) (?:help|assist|provide|fulfil|do that|answer)|i(?:['’]?m| am) (?:unable|not able) to)\b|"
-    r"抱歉|对不起|很遗憾|作为一个?(?:人工智能|AI|语言模型)|我(?:无法|不能)(?:回答|提供|帮助|满足|完成|协助)",
+    r"抱歉|对不起|很遗憾|作为一[个名款]?(?:人工智能|AI|语言模型)|作为(?:人工智能|AI)(?:语言模型|模型|助手)|我(?:无法|不能)(?:回答|提供|帮助|满足|完成|协助)",
     re.IGNORECASE,
 )
 
@@ -94,7 +94,7 @@ def answer_fault(question: str, answer: str, finish: str, languages: frozenset[s
     if _loops(answer):
         return "repeats itself"
     said = tokens_of(answer[: 2 * len(question) + 100])
-    if answer.strip() == question.strip() or rouge_l(tokens_of(question), said) >= SAME:
+    if rouge_l(tokens_of(question), said) >= SAME:
         return "repeats the question"
     # Numbers, code and names are fine in any language: only an answer of some length has one.
     if languages and len(tokens_of(_prose(answer))) >= 8 and language_of(answer) not in languages | {"none"}:

@@ -74,7 +74,7 @@ class Similar:
         if not found:
             return None
         common = np.bincount(np.concatenate([np.array(one) for one in found]), minlength=len(self))
-        bound = 2 * common / np.maximum(np.array(self._lengths) + len(tokens), 1)
+        bound = 2 * common / (np.array(self._lengths) + len(tokens))
         for number in np.flatnonzero(bound >= self._threshold).tolist():
             if rouge_l(tokens, self._texts[number]) >= self._threshold:
                 return number

@@ -19,9 +19,12 @@ def test_a_question_longer_than_the_network_is_wrong_and_disturbs_no_other():
         return Question(renderer.prompt(turns(text)), text, right, len(right.encode()) + 1, None, None)
 
     questions = [question("x" * 3000, "x"), question("y" * 2025, "y" * 99), question("Capital of France?", "Paris.")]
-    settings = {"end_ids": {2}, "max_new_tokens": 100, "batch_size": 8}
-    answers = answer_all(network, tokenizer, questions, **settings)
-    assert answers[0] == Answer("", False, False) and not answers[1].correct and answers[2].correct
+    notes = []
+    settings = {"end_ids": {2}, "max_new_tokens": 100, "batch_size": 8, "note": notes.append}
+    full = replace(questions[0], prompt=[1] * network.config.max_position_embeddings)  # no position is left
+    answers = answer_all(network, tokenizer, [*questions, full], **settings)
+    assert notes[:2] == [0, 0] and len(notes) - sum(notes) == 4  # each is counted once, and once more if asked again
+    assert answers[0] == answers[3] == Answer("", False, False) and not answers[1].correct and answers[2].correct
 
 
 def test_answers_do_not_depend_on_their_right_ones_length():
@@ -38,6 +41,10 @@ def test_answers_do_not_depend_on_their_right_ones_length():
     (early,) = answer_all(network, tokenizer, [replace(rambling, right="No.")], **settings)
     assert not early.ended and len(early.text) < 16
     assert sorted(notes) == [0, 0, 0, 1]  # three are all, one was asked again
+    notes.clear()
+    short = settings | {"max_new_tokens": 8}
+    (few,) = answer_all(network, tokenizer, [replace(rambling, right_tokens=30)], **short)
+    assert few.text == endless.text[:8] and notes == [0]  # a long right answer makes no answer longer than all may be
     (cut,) = answer_all(network, tokenizer, [replace(rambling, right=endless.text)], **settings)
     assert cut == Answer(endless.text, False, False)  # the right words, but they would have gone on
 
@@ -50,6 +57,8 @@ def test_what_is_compared():
     assert may_become_right(" 巴\ufffd", "巴黎。") and not may_become_right("里", "巴黎。")
     assert not may_become_right("<think>\nNo\n</think>\n\nNo", "Yes.")
     assert may_become_right("<think>\nNo", "Yes.") and may_become_right("<thi", "Yes.")
+    thoughts = [("<think>Yes.", True), ("<think>No?</think>Yes.", False), ("Yes.", False)]
+    assert all(Answer(text, True, False).lost_in_thought is lost for text, lost in thoughts)
     assert may_become_right("Ye", "<think>\nhm\n</think>\n\nYes.")
 
 

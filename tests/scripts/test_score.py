@@ -7,7 +7,7 @@ import torch
 
 from dataset.records import measured
 from inference import scoring
-from inference.scoring import score_conversations
+from inference.scoring import Agreement, score_conversations, score_ids
 from model.files.adapters import save_lora
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
@@ -64,6 +64,51 @@ def refusal(folder, capsys, *words) -> tuple[int, str]:
 
 def lines(path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_rewards_do_not_depend_on_what_is_scored_together(folder):
+    model, shares = load_reward(folder / "out" / "reward_32.pth").model.train(), []
+    every = [[5] * 8, [6, 7], [], [8] * 9, [9, 0], [0], [9]]
+    settings = {"max_seq_len": 8, "batch_size": 3}
+    found = score_ids(model, every, 0, **settings, show=shares.append)
+    assert [place for place, value in enumerate(found) if value is None] == [2, 3]  # empty, and longer than 8
+    alone = [score_ids(model, [ids], 0, **settings)[0] for ids in every]
+    assert [found[place] for place in (0, 1, 4, 5, 6)] == pytest.approx([alone[place] for place in (0, 1, 4, 5, 6)])
+    assert shares == sorted(shares) and len(shares) == 2 and shares[-1] == 1 and model.training
+    model.skips_padding = True
+    skipping = score_ids(model, every, 0, **settings)
+    assert skipping[4] == pytest.approx(found[6]) != found[4] and skipping[5] == pytest.approx(found[5])
+
+
+def test_figures_of_pairs_count_a_tie_as_wrong_and_leave_out_what_is_too_long():
+    figures = Agreement("preference")
+    for rewards in ([2.0, -1.0], [0.5, 0.5, 1.0, 4.0], [9.0, None]):
+        figures.add(None, rewards)
+    assert figures.figures() == {
+        "accuracy": pytest.approx(1 / 3),
+        "margin": pytest.approx((3 + 0 - 3) / 3),
+        "min_reward": -1.0,
+        "mean_reward": pytest.approx((2 - 1 + 0.5 + 0.5 + 1 + 4) / 6),
+        "max_reward": 4.0,
+        "pairs": 3,
+        "left_out": 1,
+    }
+
+
+def test_a_field_called_reward_is_replaced_and_rewards_have_six_digits(run, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"input": "a", "output": "b", "score": 1, "reward": "old"}\n')
+    run("--data_path", path, "--save_scores", tmp_path / "b.jsonl")
+    (saved,), alone = lines(tmp_path / "b.jsonl"), json.loads(run("--prompt", "a", "--answer", "b", "--json"))["reward"]
+    assert saved["reward"] == float(f"{alone:.6g}") != float(f"{alone:.3g}")
+
+
+def test_where_no_record_fits_no_file_is_left(folder, capsys, tmp_path):
+    words = ("--data_path", folder / "scored.jsonl", "--max_seq_len", 2, "--save_scores", tmp_path / "b.jsonl")
+    code, sentence = refusal(folder, capsys, *words)
+    assert code == 1 and "is too long: give a larger --max_seq_len" in sentence and not list(tmp_path.iterdir())
+    code, sentence = refusal(folder, capsys, "--prompt", "a", "--answer", "b", "--max_seq_len", 2)
+    assert code == 1 and "the conversation is longer than --max_seq_len" in sentence
 
 
 def test_answers_of_a_prompt(run):
@@ -135,11 +180,11 @@ def test_equal_scores_have_no_variance_that_could_be_explained(run, tmp_path):
 
 def test_groups_are_named_on_one_line_and_what_is_too_long_is_counted_in_them(run, folder, capsys, tmp_path):
     path, record = tmp_path / "a.jsonl", {"input": "a", "output": "c", "score": 1}
-    groups = [record | {"g": "a\n\x1b[31m\ud800"}, record | {"g": "long", "input": "a" * 99}]
+    groups = [record | {"G": "long", "input": "a" * 99}, record | {"G": "a\n\x1b[31m\ud800"}]
     path.write_text("".join(json.dumps(one) + "\n" for one in groups))
-    shown = run("--data_path", path, "--by", "g", "--max_seq_len", 64).splitlines()
-    assert len(shown) == 3 and shown[0].startswith(r"g a\n\x1b[31m\ud800: mean_square_error ")
-    assert shown[1] == "g long: answers 0  left_out 1"
+    shown = run("--data_path", path, "--by", "G", "--max_seq_len", 64).splitlines()
+    assert len(shown) == 3 and shown[0].startswith(r"G a\n\x1b[31m\ud800: mean_square_error ")
+    assert shown[1] == "G long: answers 0  left_out 1"
     code, sentence = refusal(folder, capsys, "--data_path", path, "--by", "flaw")
     assert code == 2 and "--by flaw is a key that no record of" in sentence
 

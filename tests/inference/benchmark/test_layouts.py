@@ -143,6 +143,60 @@ def test_options_are_found_where_no_blank_stands_before_them(tmp_path):
     assert letters.entries[0].item.right == entry.item.right == 2 and texts.left_out == 0
 
 
+def test_files_of_one_layout_are_one_task_and_are_limited_each(tmp_path):
+    record = {"question": "A. 没有选项", "answer": "A"}
+    paths = [write(tmp_path / f"{name}.jsonl", *[record] * 3) for name in "ab"]
+    (letters,) = read_tasks(paths, limit=2, shots=0)
+    assert [(entry.path, entry.line) for entry in letters.entries] == [
+        (path, line) for path in paths for line in (1, 2)
+    ]
+    mixed = write(tmp_path / "c.jsonl", record, {"question": "谁？\nA．甲 B．乙\nC．丙 D．丁", "answer": "C"})
+    letters, texts = read_tasks([*paths, mixed])
+    assert (len(letters.entries), letters.left_out, len(texts.entries), texts.left_out) == (8, 0, 1, 7)
+
+
+@pytest.mark.parametrize(
+    "name, subject",
+    [
+        ("high_school_physics.jsonl", "高中物理"),
+        ("high_school_physics_dev.jsonl", "高中物理"),
+        ("law/val.jsonl", "法学"),
+        ("logic/law.jsonl", "法学"),
+        ("my_law.jsonl", None),
+    ],
+)
+def test_the_subject_is_that_of_the_file_or_of_its_folder(tmp_path, name, subject):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    task, _ = read_tasks([write(tmp_path / name, {"id": 0, "question": "谁？", **ABCD, "answer": "D"})])
+    about = f"以下是中国关于{subject}的单项选择题，请选出其中的正确答案。\n\n" if subject else ""
+    assert task.entries[0].context == f"{about}谁？\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案："
+
+
+@pytest.mark.parametrize(
+    "record, right",
+    [
+        ({"premise": "It rained.", "choices": ["I ran.", "I sat."], "question": "effect", "answer": 1}, 1),
+        ({"goal": "x", "sol1": "a", "sol2": "b", "label": " 1 "}, 1),
+        ({"question": "?", "choices": list("pqrs"), "answer": "2"}, 2),
+        ({"Question": "?", **ABCD, "Answer": " C "}, 2),
+    ],
+)
+def test_other_spellings_of_the_right_choice(tmp_path, record, right):
+    tasks = read_tasks([write(tmp_path / "data.jsonl", record)])
+    assert {entry.item.right for task in tasks for entry in task.entries} == {right}
+
+
+def test_a_name_of_another_language_makes_no_english_question_foreign(tmp_path):
+    record = {"question": "How far is Los Angeles?", "answer_number": 4}
+    (task,) = read_tasks([write(tmp_path / "data.jsonl", record)])
+    assert task.name == "mgsm_en"
+
+
+def test_minus_one_may_be_an_answer(tmp_path):
+    (task,) = read_tasks([write(tmp_path / "data.jsonl", {"question": "3 - 4?", "answer": "-1"})])
+    assert task.entries[0].item.answer == "-1"
+
+
 def test_a_table_is_read_as_lines_of_json_are(tmp_path):
     record = {"question": "Hot?", "choices": {"text": ["sun", "ice"], "label": ["A", "B"]}, "answerKey": "A"}
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist([record]), tmp_path / "arc.parquet")
@@ -183,12 +237,68 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         read_tasks([asked], [write(tmp_path / "g.jsonl", {"question": "2?", "answer": "#### 2"})])
 
 
+WHY = {"question": " Why? ", "choices": ["p", "q", "r", "s"], "answer": 2}
+ZH = {"question": "问题：几？", "answer": "逐步解答: 一加一。答案是 2。", "answer_number": 2}
+EN = {"question": "Question: 2?", "answer": "Step-by-Step Answer: 1 + 1. The answer is 2.", "answer_number": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "shown", "answer", "own"),
+    [
+        ("blimp", CASES[0][1], " She sees.", "She sees.", " She sees."),
+        ("hellaswag", CASES[1][1], "Roof: A man is up. He sings.", "sings.", "Roof: A man is up. He sings."),
+        ("piqa", CASES[2][1], "Question: Boil\nAnswer: fire", "fire", "Boil fire"),
+        ("arc", CASES[3][1], "Question: Hot?\nAnswer: ice", "ice", "Hot? ice"),
+        ("xcopa_zh", CASES[4][1], "天黑了 所以 他走了。", "他走了。", "天黑了。 他走了。"),
+        ("copa", CASES[5][1], "It rained because i ran.", "i ran.", "It rained. I ran."),
+        ("mmlu letters", WHY, "Why?\nA. p\nB. q\nC. r\nD. s\nAnswer: C", "C", "Why? r"),
+        ("mmlu texts", WHY, "Question: Why?\nAnswer: r", "r", "Why? r"),
+        ("cmmlu texts", CASES[10][1], "谁？\n答案：乙", "乙", "谁？ 乙"),
+        ("gaokao texts", CASES[12][1], "谁？\n答案：丙", "丙", "谁？\nA．甲 B．乙\nC．丙 D．丁 丙"),
+        ("gsm8k", CASES[13][1], "Question: 2+2?\nAnswer: so\n#### 4", "so\n#### 4", "2+2? so\n#### 4"),
+        ("mgsm_zh", ZH, "问题：几？\n逐步解答: 一加一。答案是 2。", "2", "问题：几？"),
+        ("mgsm_en", EN, "Question: 2?\nStep-by-Step Answer: 1 + 1. The answer is 2.", "2", "Question: 2?"),
+        (
+            "mgsm_zh",
+            {"question": "几？", "answer": "两个。", "final": "2.0"},
+            "问题： 几？\n逐步解答: 两个。",
+            "2",
+            "几？",
+        ),
+        ("short_answers", {"question": "谁？", "answer": "我"}, "问题：谁？\n答案：我", "我", "谁？ 我"),
+        ("short_answers", {"question": "Who?", "answer": "me"}, "Question: Who?\nAnswer: me", "me", "Who? me"),
+    ],
+)
+def test_an_example_shows_its_answer(tmp_path, name, record, shown, answer, own):
+    files = [write(tmp_path / f"{part}.jsonl", record) for part in ("asked", "shots")]
+    (bare,) = {task.name: task for task in read_tasks(files[:1])}[name].entries
+    (entry,) = {task.name: task for task in read_tasks(files[:1], files[1:])}[name].entries
+    assert entry.context == f"{shown}\n\n{bare.context}" and shown.startswith(bare.context)
+    assert (entry.item.answer, entry.item.own) == (answer, own)
+
+
+def test_as_many_examples_as_are_usual_or_wanted_and_no_more(tmp_path):
+    asked = [write(tmp_path / "zh.jsonl", CASES[14][1]), write(tmp_path / "gsm8k.jsonl", CASES[13][1])]
+    shots = [write(tmp_path / "z.jsonl", *[ZH] * 9), write(tmp_path / "g.jsonl", *[CASES[13][1]] * 9)]
+    for given, counts in ((None, [8, 5]), (0, [0, 0]), (9, [9, 9])):
+        entries = [task.entries[0] for task in read_tasks(asked, shots, given, limit=1)]
+        assert [entry.shots for entry in entries] == counts
+        assert [entry.context.count("答案是 2") + entry.context.count("#### 4") for entry in entries] == counts
+
+
 @pytest.mark.parametrize(
     ("records", "reason"),
     [
         ([{"a": 1}], "no benchmark has the keys a: the known ones are blimp"),
         ([{"goal": "x", "sol1": "a", "sol2": "b", "label": -1}], "is withheld \\(take a split with answers\\)"),
-        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": 2}], "none of 0 to 1 \\(count from 0\\)"),
+        ([{"goal": "x", "sol1": "a", "sol2": "b", "label": "-1"}], "is withheld \\(take a split with answers\\)"),
+        *(
+            ([{"goal": "x", "sol1": "a", "sol2": "b", "label": wrong}], "none of 0 to 1 \\(count from 0\\)")
+            for wrong in (2, -2, True, 0.5, "A", [1])
+        ),
+        ([{"Question": "?", **ABCD, "Answer": "a"}], ":1: the right choice under .* is none of A to D"),
+        ([{"activity_label": "a", "ctx_a": "b", "endings": ["c"], "label": 0}], "has 1 texts, not two or more"),
+        ([{"question": "?", "choices": ["a", "b", "c"], "answer": 0}], "has 3 texts, not 4"),
         ([{"question": "几？", "answer": 5, "answer_number": 4}], '"answer" is not a string'),
         ([{"activity_label": "a", "ctx_a": "b", "endings": ["c", "[x]"], "label": 0}], "a choice is empty"),
         (
@@ -207,7 +317,14 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         ([{"question": "Mayai mangapi ya bata?", "answer_number": 18}], "mgsm_en \\(question in English"),
         ([{"question": "Combien d'œufs ?", "answer_number": 18}], "mgsm_en \\(question in English, answer_number\\)"),
         ([{"question": "Сколько яиц?", "answer_number": 18}], "mgsm_en \\(question in English, answer_number\\)"),
-        ([{"question": "2?", "answer_number": "none"}], ":1: there is no number that is the answer"),
+        *(
+            ([{"question": "2?", "answer_number": wrong}], ":1: there is no number that is the answer")
+            for wrong in ("none", True, [4], "4 apples", None)
+        ),
+        *(
+            ([{"question": "2?", "answer": wrong}], ":1: nothing but a number must stand behind")
+            for wrong in ("2\n####2", "#### two", "#### 2 apples", "#### ")
+        ),
         ([{"text": "x"}, {"txt": "x"}], ":2: the keys \\(txt\\) are not those of text"),
         (
             [{"premise": "Io.", "choice1": "a", "choice2": "b", "question": "cause", "label": 0, "changed": False}],

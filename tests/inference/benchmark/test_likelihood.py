@@ -120,7 +120,8 @@ def test_answers_of_a_running_batch_end_as_they_should(tokenizer):
         assert text == whole.split(stop)[0]
 
 
-def test_passages_are_scored_in_windows_side_by_side_and_the_last_begins_earlier(tokenizer, tmp_path):
+@pytest.mark.parametrize("bos", [True, False])
+def test_passages_are_scored_in_windows_side_by_side_and_the_last_begins_earlier(tokenizer, tmp_path, bos):
     from inference.benchmark.outcomes import score_task
     from inference.benchmark.running import Settings, run_task
     from inference.benchmark.tasks import read_tasks
@@ -128,7 +129,7 @@ def test_passages_are_scored_in_windows_side_by_side_and_the_last_begins_earlier
     file = tmp_path / "texts.jsonl"
     file.write_text('{"text": "A text of some length, é."}\n{"text": "Short."}\n', encoding="utf-8")
     (task,), model = read_tasks([str(file)]), network()
-    settings = Settings(10, None, 0, True, torch.no_grad)
+    settings = Settings(10, None, 0, bos, torch.no_grad)
     outcomes = run_task(task, model, tokenizer, settings)
     nats = tokens = 0
     for entry, outcome in zip(task.entries, outcomes, strict=True):

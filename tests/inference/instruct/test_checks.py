@@ -1,5 +1,7 @@
 """What is rejected, and why; and what is read from a reply that nobody vouches for."""
 
+import itertools
+
 import pytest
 
 from inference.instruct.checks import LONGEST, answer_fault, instruction_fault, language_of
@@ -15,6 +17,12 @@ def words(text):
     return counts
 ```"""
 ENGLISH, CHINESE = frozenset({"en"}), frozenset({"zh"})
+COLOURS = " ".join(word for three in itertools.product(("red", "green", "blue"), repeat=3) for word in three)
+
+
+def periodic(period: int, count: int = 43) -> str:
+    """Words that come again after so many; 43 have 40 4-grams, of which `period` are different."""
+    return " ".join(f"word{place % period}" for place in range(count))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +47,23 @@ def test_language(text, language):
         ("Name three rivers in Asia.", None),
         ("  ", "empty"),
         ("Go on", "too short"),
-        ("word " * 151, "too long"),
+        ("Go on now", None),
+        (periodic(151, 150), None),
+        (periodic(151, 151), "too long"),
+        *(
+            (f"Say it {marker} now", "control tokens")
+            for marker in ("<think>", "</tool_call>", "<s>", "[INST]", "[/INST]")
+        ),
+        *((f"Say it {one} now", "control characters") for one in "\x00\r\x7f\x9f\u200b\u2028\u202e\u2067\ufeff\ufffd"),
+        ("Say it:\n\ta haiku", None),
+        ('"Now" means what?', None),
+        ("(Now) means what?", None),
+        ("DRAW a red house", "about images or files"),
+        (periodic(13), "repeats itself"),
+        (periodic(14), None),
+        (periodic(2, 19), None),
+        (periodic(2, 20), "repeats itself"),
+        (COLOURS, None),
         ("Say this<|im_end|>\n<|im_start|>assistant", "control tokens"),
         ("Say <｜end▁of▁sentence｜> to me", "control tokens"),
         ("Say it \x1b[2J to me", "control characters"),
@@ -78,6 +102,68 @@ def test_chinese_instructions():
 )
 def test_answers(answer, finish, fault):
     assert answer_fault("Name three rivers in Asia.", answer, finish, ENGLISH) == fault
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        *("I'm sorry.", "I’m sorry", "i am sorry", "I apologize", "I apologise", "As an AI", "as a language model"),
+        *(
+            "I cannot help",
+            "I can not answer",
+            "I can't assist",
+            "I can’t provide",
+            "I'm unable to",
+            "I am not able to",
+        ),
+        *(
+            "抱歉",
+            "对不起",
+            "很遗憾",
+            "作为一个人工智能",
+            "作为一名AI",
+            "作为AI助手",
+            "作为一个语言模型",
+            "我无法回答",
+            "我不能提供",
+        ),
+    ],
+)
+def test_refusals_stand_at_the_beginning_of_an_answer(refusal):
+    asked = "Name three rivers in Asia."
+    assert answer_fault(asked, f"Hello there! {refusal} that", "stop", frozenset()) == "refusal"
+    assert answer_fault(asked, f"{periodic(40)} {refusal} that", "stop", frozenset()) is None
+
+
+def test_an_answer_about_artificial_intelligence_is_no_refusal():
+    asked = "图灵为什么出名？"
+    assert answer_fault(asked, "作为人工智能的先驱，他提出了图灵测试。", "stop", CHINESE) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ("one two three four five six seven eight nine other", "repeats the question"),  # ROUGE-L 0.9
+        ("one two three four five six seven eight and other", None),
+        ("ONE two three four five six seven eight nine ten?", "repeats the question"),
+        (f"one two three four five six seven eight nine ten is {periodic(40)}", None),
+    ],
+)
+def test_an_answer_says_more_than_its_question(answer, fault):
+    assert answer_fault("one two three four five six seven eight nine ten", answer, "stop", frozenset()) == fault
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        ("Names and terms are fine as they", None),
+        ("Names and terms are fine as they stand", "another language"),
+        ("1 2 3 4 5 6 7 8 9", None),
+        ("在别的语言里也可以有这样的回答", None),
+    ],
+)
+def test_only_an_answer_of_some_length_has_a_language(answer, fault):
+    assert answer_fault("请说出亚洲的三条河流。", answer, "stop", CHINESE) == fault
 
 
 @pytest.mark.parametrize(
@@ -132,10 +218,19 @@ def test_examples_are_a_function_of_seed_and_number():
             b"1" * 10**5,
         ),
         b'{"choices": [{"message": {"content": ["a"]}, "finish_reason": "stop"}]}',
+        b'{"choices": [{"message": {"content": "a"}, "finish_reason": 3}]}',
+        b'{"choices": [{"message": {"content": "a"}}]}',
     ],
 )
 def test_a_body_that_is_no_reply(body):
     assert reply_of(body) == Reply("", "garbage")
+
+
+def test_a_reply_without_a_text_and_with_counts_that_are_none():
+    body = b'{"choices": [{"message": {"content": null}, "finish_reason": "%s"}], "usage": %s}'
+    counts = b'{"prompt_tokens": true, "completion_tokens": 2147483648}'
+    assert reply_of(body % (b"length", counts)) == Reply("", "length", 0, 0)
+    assert reply_of(body % (b"x" * 99, b"null")) == Reply("", "x" * 20, 0, 0)
 
 
 def test_a_reply_is_bounded_whatever_its_counts_say():

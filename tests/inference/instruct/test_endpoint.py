@@ -1,5 +1,6 @@
 """An endpoint that is busy, fails, is slow or writes garbage; and how many requests are open at once."""
 
+import re
 import sys
 import time
 from email.utils import formatdate
@@ -31,6 +32,17 @@ def test_requests_in_flight_are_bounded():
     found, _ = replies(stub)
     assert stub.most == 3 and sorted(found) == list(range(12)) and len(stub.bodies) == 12
     assert {(one.finish, one.tokens_in, one.tokens_out) for one in found.values()} == {("stop", 5, 3)}
+    assert sorted(stub.bodies, key=lambda body: body["seed"]) == [
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": f"Question {number}"}],
+            "temperature": 0.8,
+            "top_p": 0.95,
+            "max_tokens": 64,
+            "seed": number,
+        }
+        for number in range(12)
+    ]
 
 
 def test_busy_and_failing_servers_are_asked_again():
@@ -41,11 +53,13 @@ def test_busy_and_failing_servers_are_asked_again():
             handler.reply(500, "oops")
         elif number == 3:
             handler.close_connection = True  # no reply at all
-        return number in (1, 2, 3, 4)
+        elif number == 5:
+            handler.reply(408, "too slow")
+        return 1 <= number <= 5
 
     stub = Stub(misbehave)
     found, endpoint = replies(stub)
-    assert sorted(found) == list(range(12)) and endpoint.retried == 4
+    assert sorted(found) == list(range(12)) and endpoint.retried == 5
     assert len(stub.answered) == 12
 
 
@@ -78,6 +92,41 @@ def test_garbage_is_a_reply_without_a_text():
     assert {one.finish for one in found.values()} == {"garbage"}
     found, _ = replies(Stub(lambda number, handler: handler.reply(200, "x" * 5_000_000) or True), REQUESTS[:1])
     assert found[0].finish == "garbage"
+
+
+def test_each_pause_is_twice_the_one_before_and_never_shorter_than_asked(monkeypatch):
+    pauses = []
+    monkeypatch.setattr("inference.instruct.endpoint.pause_of", lambda asked, own: pauses.append((asked, own)) or 0)
+    stub = Stub(lambda number, handler: handler.reply(503, "", **{"Retry-After": str(number)}) or True)
+    with pytest.raises(SproutError, match="gave no answer in 4 attempts .status 503.: see whether the server runs"):
+        replies(stub, REQUESTS[:1], retries=3, pause=0.5)
+    assert pauses == [(0, 0.5), (1, 1), (2, 2), (3, 4)] and len(stub.bodies) == 4
+
+
+def test_a_server_that_has_answered_is_waited_for_where_a_wrong_address_ends_the_run():
+    with serving(Stub(lambda number, handler: setattr(handler, "close_connection", True))) as address:
+        settings = {"in_flight": 1, "retries": 1, "pause": 0.01}
+        known, unknown = (Endpoint(f"{address}/", "m", **settings) for _ in range(2))
+        assert len(list(known.replies(REQUESTS[:2]))) == 2
+    with pytest.raises(SproutError, match="gave no answer in 2 attempts .no connection."):
+        list(known.replies(REQUESTS[2:3]))
+    with pytest.raises(SproutError, match="there is no server at .*/v1 .*: start it, or correct --endpoint"):
+        list(unknown.replies(REQUESTS[2:3]))
+    assert (known.retried, unknown.retried) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "status, found",
+    [(400, "refused"), (413, "refused"), (422, "refused"), (403, "is the API key right?"), (404, "and --model right?")],
+)
+def test_a_status_that_no_second_attempt_helps(status, found):
+    stub = Stub(lambda number, handler: number == 1 and (handler.reply(status, "no") or True))
+    if found == "refused":
+        assert [one.finish for one in replies(stub, REQUESTS[:3], in_flight=1)[0].values()] == ["stop", found, "stop"]
+    else:
+        with pytest.raises(SproutError, match=rf"answered with status {status} .no.: .*{re.escape(found)}"):
+            replies(stub, REQUESTS[:3], in_flight=1)
+    assert max(stub.answered.values()) == 1
 
 
 def test_only_a_server_that_accepts_no_request_ends_the_run():

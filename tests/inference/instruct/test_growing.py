@@ -38,12 +38,12 @@ def grow(tmp_path):
     """A run; the one before it has ended."""
     journals, in_lines = [], [seed.replace(" a ", " a\n") for seed in SEEDS]
 
-    def grow(model, way="self_instruct", languages=frozenset(), in_flight=2, resume=False):
-        settings = Settings(way, languages, in_flight, 7, 1.0, 0.9, 64, novelty=0.95)
+    def grow(model, way="self_instruct", languages=frozenset(), in_flight=2, resume=False, **more):
+        settings = Settings(way, languages, in_flight, more.get("seed", 7), 1.0, 0.9, 64, novelty=0.95)
         for journal in journals:
             journal.close()
-        journals.append(Journal(tmp_path / "journal", {"seeds": "x"}, resume))
-        return Growing(model, journals[-1], in_lines, settings, lambda: None)
+        journals.append(Journal(tmp_path / more.get("journal", "journal"), {"seeds": "x"}, resume))
+        return Growing(model, journals[-1], in_lines, settings, more.get("note", lambda: None))
 
     yield grow
     journals[-1].close()
@@ -110,6 +110,18 @@ def test_a_request_shows_the_instructions_that_its_record_names(grow):
     assert any(order != sorted(order) for order in orders)
     seeds = [request.seed for request in (*model.asked, *model.questions)]
     assert len(set(seeds)) == len(seeds) and max(seeds) < 2**31
+
+
+def test_requests_are_asked_as_the_settings_say_and_each_reply_is_noted_once(grow):
+    model, notes = script(), []
+    list(grow(model, note=lambda: notes.append(1)).records())
+    every = [*model.asked, *model.questions]
+    assert {(one.temperature, one.top_p, one.max_tokens) for one in every} == {(1.0, 0.9, 64)}
+    assert len(notes) == len(every)
+    other = script()
+    list(grow(other, seed=8, journal="other").records())
+    assert not {one.seed for one in every} & {one.seed for one in (*other.asked, *other.questions)}
+    assert model.asked[0].message != other.asked[0].message
 
 
 def test_the_journal_gives_the_same_records_without_a_request(grow):

@@ -3,11 +3,12 @@
 import errno
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
 from inference.instruct.requests import Journal, Reply, Request
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 
 
 @pytest.mark.parametrize("damage", [{"text": 5}, {"finish": None}, {"tokens_in": "many"}, {"other": 1}])
@@ -21,6 +22,33 @@ def test_a_reply_with_a_value_of_another_type_is_damage(damage, tmp_path):
     path.write_text('{"seed": 1}\n' + json.dumps(reply | damage) + "\n")
     with pytest.raises(SproutError, match="replies.jsonl is damaged: remove it, and begin anew"):
         Journal(path, {"seed": 1}, resume=True)
+
+
+def test_every_reply_is_known_to_the_next_run_of_the_same_settings(tmp_path):
+    path, settings = tmp_path / "replies.jsonl", {"model": "m", "seeds": "x"}
+    one = Request("你好", 1.0, 0.9, 8, 0)
+    changes = ({}, {"message": None}, {"temperature": 0.5}, {"top_p": 1.0}, {"max_tokens": 9}, {"seed": 1})
+    replies = {replace(one, **change): Reply(f"好 \ud800 {change}", "stop", 3, 2) for change in changes}
+    journal = Journal(path, settings, resume=False)
+    for request, reply in replies.items():
+        assert journal.get(request) is None
+        journal.add(request, reply)
+        assert journal.get(request) == reply
+    with pytest.raises(SproutError, match="another run writes .*replies.jsonl: wait for it"):
+        Journal(path, settings, resume=True)
+    journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"key": "cut o')
+    with pytest.raises(UsageError, match="holds the replies of an earlier run: go on with --resume"):
+        Journal(path, settings, resume=False)
+    with pytest.raises(UsageError, match="began with another model: give the same, or choose another file"):
+        Journal(path, settings | {"model": "n"}, resume=True)
+    for known in (len(replies), len(replies) + 1):
+        journal = Journal(path, settings, resume=True)
+        assert len(journal) == known and all(journal.get(request) == reply for request, reply in replies.items())
+        journal.add(replace(one, seed=known), Reply("", "length"))
+        journal.close()
+    assert path.read_bytes().startswith(whole) and b"cut o" not in path.read_bytes()
 
 
 @pytest.mark.parametrize("content", ["my notes", "my notes\nwithout an end"])

@@ -35,6 +35,17 @@ def test_rouge_l_of_known_pairs():
 
 def test_tokens_are_words_and_chinese_characters():
     assert tokens_of("Write 3 Haikus about 北京, naïve!") == ["write", "3", "haikus", "about", "北", "京", "naïve"]
+    assert tokens_of("snake_case") == ["snake", "case"]
+    for one in "かナ㐀豈𠀀":  # kana, and Chinese beyond the usual characters
+        assert tokens_of(f"a{one}{one}") == ["a", one, one]
+
+
+def test_a_text_as_similar_as_the_threshold_is_not_new():
+    similar = Similar(0.5)
+    for text in ("a b c d", "x x x x"):
+        similar.add(text)
+    assert (similar.like("a b e f"), similar.like("a e f g"), similar.like("a b e f g")) == (0, None, None)
+    assert (similar.like("x x y z"), similar.like("x y z w")) == (1, None)
 
 
 def test_the_index_loses_no_similar_text():
