@@ -95,18 +95,25 @@ def test_what_changed_is_said_in_words(caches, before, now, said):
         (["sealed:1", "twin:2"], ["compressed:1", "compressed_twin:1"], False),
         (["sealed:1", "twin:1"], ["compressed:1"], False),
         (["sealed"], ["edited"], False),
-        (["sealed"], ["sealed_of_pairs"], False),  # the same bytes, with another meaning
         (["sealed"], ["sealed", "compressed"], False),
         (["old"], ["renamed"], False),  # of an early version: nothing is known of its tokens
         (["deleted"], ["compressed"], False),
     ],
 )
 def test_a_cache_of_the_same_tokens_is_the_same_data(caches, before, now, is_same):
-    meta = json.loads((caches / "sealed" / "meta.json").read_text())
-    (caches / "sealed_of_pairs").mkdir()
-    (caches / "sealed_of_pairs" / "meta.json").write_text(json.dumps(meta | {"kind": "preference"}))
     found = same_tokens({"data.training": before}, {"data.training": now}, caches)
     assert found == ({"data.training": now} if is_same else {})
+
+
+@pytest.mark.parametrize("fact", ["kind", "tokenizer", "dtype", "bos_id", "eos_id", "pad_id", "end_id"])
+def test_the_same_bytes_with_another_meaning_are_other_data(caches, fact):
+    meta = json.loads((caches / "sealed" / "meta.json").read_text())
+    for name, means in (("again", meta), ("otherwise", meta | {fact: "another"})):
+        (caches / name).mkdir()
+        (caches / name / "meta.json").write_text(json.dumps(means))
+    data = {name: {"data.training": [name]} for name in ("sealed", "again", "otherwise")}
+    assert same_tokens(data["sealed"], data["again"], caches) == data["again"]
+    assert same_tokens(data["sealed"], data["otherwise"], caches) == {}
 
 
 @pytest.mark.parametrize(
