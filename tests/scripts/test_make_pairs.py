@@ -55,13 +55,15 @@ def made(workshop, save_file, *flags, data="prompts.jsonl", reward="my_reward.py
         lines.append({"prompt": [{"role": "system", "content": "b"}, {"role": "user", "content": "a"}], "skill": "two"})
         (folder / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     files = [f"--data_path={folder / data}", f"--save_file={save_file}", f"--out_dir={folder / 'out'}"]
-    main([*files, f"--reward={folder / reward}", *FLAGS, *flags])
+    rewards = [f"--reward={folder / reward}"] if reward else []
+    main([*files, *rewards, *FLAGS, *flags])
     return [json.loads(line) for line in save_file.read_text().splitlines()]
 
 
 def test_answers_are_rated_as_in_grpo_and_read_by_dpo_as_they_were_written(workshop, tmp_path, capsys):
     """The reward counts letters, twice."""
-    records = made(workshop, tmp_path / "new" / "pairs.jsonl", reward="my_reward.py:letters:2")
+    tokenizer = f"--tokenizer_path={workshop.folder / 'tokenizer'}"
+    records = made(workshop, tmp_path / "new" / "pairs.jsonl", tokenizer, reward="my_reward.py:letters:2")
     assert 2 <= len(records) <= 5
     for record in records:
         chosen, rejected = (2 * record[side].count("a") / 6 for side in ("chosen", "rejected"))
@@ -69,7 +71,7 @@ def test_answers_are_rated_as_in_grpo_and_read_by_dpo_as_they_were_written(works
     assert records[0]["skill"] == "word" and records[0]["answer"] == records[0]["prompt"]
     said = capsys.readouterr().err
     assert f"{len(records)} pairs from 5 prompts with 6 answers each" in said
-    assert "train_dpo.py --from_weight" in said
+    assert "train_dpo.py --from_weight" in said and tokenizer.replace("=", " ") in said
 
     loaded = load_model(workshop.result("out").weight_file)
     renderer = ChatRenderer(loaded.tokenizer)
@@ -101,9 +103,7 @@ def with_reward(workshop, name: str, code) -> str:
 
 def test_the_last_answer_of_a_chat_is_the_right_one(workshop, tmp_path):
     chats = [json.loads(line)["conversations"] for line in (workshop.folder / "chat_a.jsonl").read_text().splitlines()]
-    code = "[float(text == right) for text, right in zip(completions, columns['answer'])]"
-    reward = with_reward(workshop, "same", code)
-    records = made(workshop, tmp_path / "pairs.jsonl", data="chat_a.jsonl", reward=reward)
+    records = made(workshop, tmp_path / "pairs.jsonl", data="chat_a.jsonl", reward=None)  # the usual one: exact
     assert records
     right = {json.dumps(turns[:-1]): turns[-1]["content"] for turns in chats}
     for record in records:
@@ -138,14 +138,21 @@ def test_columns_about_an_older_answer_stay_out_of_the_pair(workshop, tmp_path):
         "weight": 0,
         "margin": 7.0,
         "rejected": "x",
+        "rejected_response": "x",
+        "chosen_reward": 7.0,
+        "history": [["x", "y"]],
+        "conversations": [],
         "loss_mask": [0],
+        "sample_weight": 0.5,
         "skill": "word",
     }
-    (workshop.folder / "about.jsonl").write_text(
-        "".join(json.dumps({"prompt": w} | about) + "\n" for w in ("ab", "ca"))
-    )
+    chats = ([{"role": "user", "content": word}, {"role": "assistant", "content": "y"}] for word in ("ab", "ca"))
+    lines = (json.dumps({"messages": chat} | about) for chat in chats)
+    (workshop.folder / "about.jsonl").write_text("\n".join(lines))
     records = made(workshop, tmp_path / "about.jsonl", data="about.jsonl")
-    assert records and all(record.keys() & about.keys() == {"rejected", "skill"} for record in records)
+    kept = {"rejected", "chosen_reward", "skill"}
+    assert records and all(record.keys() & about.keys() == kept for record in records)
+    assert all(record["chosen_reward"] <= 1 for record in records)
     kind, _ = kind_of_file(tmp_path / "about.jsonl", ("preference",))
     for document in all_documents(tmp_path / "about.jsonl", kind, "reading"):
         (pair,) = document.content.pairs
@@ -231,11 +238,13 @@ def batches(monkeypatch) -> list:
     return seen
 
 
-def test_the_same_prompt_has_other_answers_in_each_batch(workshop, tmp_path, batches):
+@pytest.mark.parametrize("characters, number", [(10**6, 2), (1, 4)])
+def test_the_same_prompt_has_other_answers_in_each_batch(workshop, tmp_path, batches, monkeypatch, characters, number):
+    """Whether a batch is of as many prompts as there may be or, in a large file, of those that were read together."""
+    monkeypatch.setattr("model.text.tokenizer.MAX_CHARACTERS", characters)
     (workshop.folder / "same.jsonl").write_text('{"prompt": "ab"}\n' * 4)
     made(workshop, tmp_path / "same.jsonl", data="same.jsonl")
-    first, second = ([one.ids for one in batch] for batch in batches)
-    assert first != second
+    assert len({str([one.ids for one in batch[:6]]) for batch in batches}) == len(batches) == number
 
 
 def test_tokens_that_were_never_trained_are_not_written(workshop, tmp_path, batches):
@@ -314,6 +323,11 @@ def test_a_run_goes_on_only_as_it_began(workshop, tmp_path, monkeypatch):
         ({"data": "chat_a.jsonl"}, "--data_path"),
         ("--seed=1", "--seed"),
         ("--pairs_per_prompt=2", "--pairs_per_prompt"),
+        ("--group_size=8", "--group_size"),
+        ("--temperature=0.5", "--temperature"),
+        ("--max_new_tokens=5", "--max_new_tokens"),
+        ("--dtype=bfloat16", "--dtype"),
+        ("--format=prompt", "--format"),
         ("--rope_scaling_factor=2", "network"),
     ):
         words, files = ((flags,), {}) if isinstance(flags, str) else ((), flags)
