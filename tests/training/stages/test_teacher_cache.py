@@ -1,4 +1,4 @@
-"""The cache of a teacher: each row gets what was said of it, and whatever changes that changes the key."""
+"""A teacher and its cache: each row gets what was said of it, and whatever changes that changes the key."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -9,7 +9,10 @@ import torch
 
 from dataset.rows.rows import Batch, locate
 from model.likelihood import IGNORE
+from tests.support import random_network
+from tests.training.support import SMALL
 from training.losses.distillation import Divergence, Whole
+from training.stages.teacher import Teacher
 from training.stages.teacher_cache import cached_lessons
 
 ROWS, LENGTH, TOKENS = np.array([3, 2]), 4, 12  # rows of two files
@@ -66,3 +69,24 @@ def test_whatever_changes_the_predictions_changes_the_key(tmp_path):
     )
     names = {lessons(tmp_path, **each)[0].name for each in ({}, {}, *others)}
     assert len(names) == 1 + len(others)
+
+
+@pytest.mark.parametrize("outcomes", [None, 11])
+def test_a_teacher_says_of_each_trained_token_what_its_network_predicts(outcomes):
+    """Packed documents do not see each other, nothing is dropped, and the network does not learn."""
+    config = SMALL.replace(vocab_size=TOKENS)
+    network = random_network(config)
+    teacher = Teacher(random_network(config).train(), "somewhere")
+    tokens = torch.tensor([[3, 7, 1, 4, 9, 2], [5, 5, 8, 0, 0, 0]])
+    targets = torch.tensor([[7, IGNORE, 4, 9, 2, IGNORE], [IGNORE, 8, 6, IGNORE, IGNORE, IGNORE]])
+    positions = torch.tensor([[0, 1, 0, 1, 2, 3], [0, 1, 2, 0, 0, 0]])
+    said = teacher.of(Batch(tokens, targets, positions, 6), outcomes)
+    predictions, _, likeliest = said.predictions(slice(None), torch.empty(0), Divergence(temperature=2.0))
+    with torch.no_grad():
+        logits = [network(each[None])[0] for each in (tokens[0, :2], tokens[0, 2:], tokens[1])]
+    places = torch.stack([logits[0][0], *logits[1][:3], *logits[2][1:3]])[:, :outcomes]
+    torch.testing.assert_close(predictions, (places / 2).log_softmax(-1))
+    assert torch.equal(likeliest, places.argmax(-1))
+    assert not teacher.model.training and not any(p.requires_grad for p in teacher.model.parameters())
+    assert teacher.outcomes(random_network(SMALL.replace(vocab_size=20))) == TOKENS
+    assert teacher.outcomes(random_network(SMALL.replace(vocab_size=9))) == 9
