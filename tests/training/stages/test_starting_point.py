@@ -91,10 +91,10 @@ def test_flags_of_experts_are_not_for_a_new_dense_network(begin, words):
         begin.call("--preset", "tiny", "--tokenizer_path", path, *words.split())
 
 
-@pytest.mark.parametrize("flag", ["--from_weight", "--weight_path"])
-def test_a_weight_opens_by_name_and_by_path(begin, flag):
-    source = "pretrain" if flag == "--from_weight" else str(begin.folder / "pretrain_32.pth")
-    model, _, origin = begin.call(flag, source)
+@pytest.mark.parametrize("words", ["--from_weight pretrain", "--from_weight none --weight_path {}/pretrain_32.pth"])
+def test_a_weight_opens_by_name_and_by_path(begin, words):
+    """A path goes before a name, which is the usual one of most stages."""
+    model, _, origin = begin.call(*words.format(begin.folder).split())
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
     assert "pretrain_32.pth (pretrain)" in origin.description and origin.stage == "pretrain"
 
