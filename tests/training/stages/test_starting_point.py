@@ -28,10 +28,10 @@ def begin(tmp_path, small_tokenizer):
     model = random_network(config)
     save_weights(tmp_path / "pretrain_32.pth", model, small_tokenizer, stage="pretrain")
 
-    def call(*words, chats=False):
+    def call(*words, chats=False, usual=None):
         parser = StageParser()
         add_data_arguments(parser, "texts")
-        add_model_arguments(parser, start_from=None)
+        add_model_arguments(parser, start_from=usual)
         parser.add_argument("--out_dir", default=str(tmp_path))
         parser.add_argument("--resume", action="store_true")
         parser.add_argument("--weight_name", default="pretrain")
@@ -91,10 +91,10 @@ def test_flags_of_experts_are_not_for_a_new_dense_network(begin, words):
         begin.call("--preset", "tiny", "--tokenizer_path", path, *words.split())
 
 
-@pytest.mark.parametrize("words", ["--from_weight pretrain", "--from_weight none --weight_path {}/pretrain_32.pth"])
+@pytest.mark.parametrize("words", ["--from_weight pretrain", "--weight_path {}/pretrain_32.pth"])
 def test_a_weight_opens_by_name_and_by_path(begin, words):
-    """A path goes before a name, which is the usual one of most stages."""
-    model, _, origin = begin.call(*words.format(begin.folder).split())
+    """Each goes before the name that is usual for a stage."""
+    model, _, origin = begin.call(*words.format(begin.folder).split(), usual="full_sft")
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
     assert "pretrain_32.pth (pretrain)" in origin.description and origin.stage == "pretrain"
 
