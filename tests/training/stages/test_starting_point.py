@@ -16,6 +16,7 @@ from model.text.tokenizer import Tokenizer
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.stages.arguments import StageParser, add_data_arguments, add_model_arguments
+from training.stages.given_weight import SHAPE
 from training.stages.starting_point import Origin, starting_point
 from training.watch.locks import owner_of
 
@@ -121,14 +122,33 @@ def test_a_preset_of_the_size_that_the_weight_has_is_taken(begin, small_tokenize
 
     other = "moe" if name == "tiny" else "tiny"  # the other one has experts, or none
     monkeypatch.setitem(PRESETS, other, small)
-    with pytest.raises(UsageError, match=f"--preset {other} makes a new network .* or give --from_weight none$"):
+    said = rf"--preset {other} makes a new network \(.*\), but .* or give --from_weight none$"
+    with pytest.raises(UsageError, match=said) as refused:
         begin.call("--from_weight", "again", "--preset", other)
+    assert (
+        ("(num_experts 8, " in str(refused.value)) == ("(num_experts none, " in str(refused.value)) == (other == "moe")
+    )
+
+
+@pytest.mark.parametrize("size", SHAPE)
+def test_a_preset_of_any_other_size_than_the_weight_has_is_refused(begin, small_tokenizer, monkeypatch, size):
+    """And what differs is said: a dense network and one with experts may be as wide and as deep."""
+    config = ExpertsConfig.of(SMALL).replace(vocab_size=small_tokenizer.vocab_size)
+    save_weights(begin.folder / "again_32.pth", random_network(config), small_tokenizer, stage="pretrain")
+    own = getattr(config, size)
+    other = SMALL if size == "model_type" else ExpertsConfig.of(SMALL)
+    if size != "model_type":
+        object.__setattr__(other, size, 2 * own)
+    monkeypatch.setitem(PRESETS, "tiny", other)
+    name = getattr(other, size)
+    with pytest.raises(UsageError, match=rf"new network \({size} {name}\).* has its own size \({size} {own}\)"):
+        begin.call("--from_weight", "again", "--preset", "tiny")
 
 
 def test_a_weight_and_a_shape_that_contradict_are_refused(begin):
-    for words in (("--preset", "tiny"), ("--hidden_size", "64")):
-        with pytest.raises(UsageError):
-            begin.call("--from_weight", "pretrain", *words)
+    for words, said in (("--hidden_size 64", "not of --hidden_size 64"), ("--num_hidden_layers 3", "which has 2")):
+        with pytest.raises(UsageError, match=said):
+            begin.call("--from_weight", "pretrain", *words.split())
 
 
 @pytest.mark.parametrize("words", [("--preset", "tiny"), ("--from_weight", "pretrain")])
