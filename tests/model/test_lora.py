@@ -192,7 +192,7 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     assert not plain.model.layers[0].self_attn.q_proj.lora_B.weight.any()
 
     contents = torch.load(path, weights_only=True)
-    wrong = [{"rank": "4"}, {"targets": [1]}, {"base": {}}, {"adapters": None}, {"dropout": 1.0}]
+    wrong = [{"rank": "4"}, {"rank": True}, {"targets": [1]}, {"base": {}}, {"adapters": None}, {"dropout": 1.0}]
     for change in (*wrong, *({"alpha": alpha} for alpha in (0, math.inf, math.nan))):
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):
