@@ -67,7 +67,7 @@ class LoRALinear(nn.Linear):
         """The plain layer W + (alpha / rank) B A, which computes the same. Changes `weight` in place."""
         with torch.device("meta"):
             linear = nn.Linear(self.in_features, self.out_features, bias=self.bias is not None)
-        self.weight += (self.scale * self.lora_B.weight @ self.lora_A.weight).to(self.weight.dtype)
+        self.weight += self.scale * self.lora_B.weight @ self.lora_A.weight
         linear.weight, linear.bias = self.weight, self.bias
         return linear
 

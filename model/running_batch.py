@@ -130,9 +130,6 @@ class RunningBatch:
             return
         slot, last = self.rows.index(row), len(self.rows) - 1
         cache, moved = self._cache, self.rows[last]
-        if row.newest is None:  # what is left of it must be numbers, since 0 x NaN is NaN
-            cache.keys[:, slot].zero_()
-            cache.values[:, slot].zero_()
         if slot < last:
             for store in (cache.keys, cache.values):
                 store[:, slot, :, : moved.length] = store[:, last, :, : moved.length]
@@ -194,6 +191,10 @@ class RunningBatch:
                 chosen[place] = token
         for place, row in enumerate(rows):
             row.newest = self._scored(logits[place], chosen[place], row.top) if finite[place] else None
+            if row.newest is None:  # what is left in its slot must be numbers, since 0 x NaN is NaN
+                slot = self.rows.index(row)
+                for store in (self._cache.keys, self._cache.values):
+                    store[:, slot].zero_()
             if row.seen is not None:
                 row.seen[chosen[place]] = True
             if row.counts is not None:

@@ -126,7 +126,7 @@ def make_pairs(args, kind, answering, file: GrowingFile) -> None:
     from training.rewards.pairs import pairs_of
     from training.stages.paired_answers import record_of_pair
 
-    at_once = max(1, ANSWERS_AT_ONCE // args.group_size)
+    at_once = ANSWERS_AT_ONCE // args.group_size
     seen = 0
     for documents, show in parts_of(args.data_path, kind, "answering"):
         seen += len(documents)

@@ -113,6 +113,7 @@ def open_lora(source: str | Path) -> Adapters:
         wrong += ["adapters"] * (not all(isinstance(name, str) for name in adapters))
         wrong += ["targets"] * (not all(isinstance(name, str) for name in targets))
         wrong += ["stage"] * (not contents["stage"].isprintable())  # it is shown, and must not steer the terminal
+        wrong += ["rank"] * isinstance(contents["rank"], bool)  # to Python an int, to torch no size
         wrong += ["alpha"] * (not 0 < contents["alpha"] < float("inf"))
         wrong += ["dropout"] * (not 0 <= contents["dropout"] < 1)
     if wrong:

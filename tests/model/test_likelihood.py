@@ -1,6 +1,7 @@
 """How well a network predicts targets, against the formula in float64."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -106,8 +107,29 @@ def test_evaluation_restores_the_mode_polls_and_keeps_documents_apart(network):
         evaluate(network, [], device=cpu)
 
 
+def test_half_precision_is_of_the_products_and_not_of_the_sum(network):
+    """400 targets of about 6 nats: in bfloat16 a sum of 2048 is a multiple of 16."""
+    tokens = torch.arange(400).view(4, 100) % 272
+    targets = (7 * tokens + 1) % 272
+    batches = [Batch(tokens, targets, None, 400)]
+    half = partial(torch.autocast, "cpu", torch.bfloat16)
+    with torch.no_grad(), half():
+        logits = network.eval()(tokens)
+    assert logits.dtype == torch.bfloat16
+    expected = -logits.double().log_softmax(-1).gather(-1, targets[..., None]).sum().item()
+    assert evaluate(network, batches, device=torch.device("cpu"), autocast=half).nats == pytest.approx(expected, 1e-5)
+
+
+def test_the_sums_of_all_processes_are_added(network):
+    batches = [Batch(torch.tensor([[1, 20]]), torch.tensor([[20, 30]]), None, 2)]
+    one, sums = evaluate(network, batches, device=torch.device("cpu")), [3.5, 7, 4]
+    both = evaluate(network, batches, device=torch.device("cpu"), gathered=lambda own: [own, sums])
+    assert (both.nats, both.targets, both.correct) == (one.nats + 3.5, 9, one.correct + 4)
+
+
 def test_the_measures_of_an_evaluation():
     result = Evaluation(nats=8 * math.log(2), targets=4, correct=3)
     assert (result.bits_per_byte(16), result.perplexity) == (pytest.approx(0.5), pytest.approx(4))
     assert result.token_accuracy == 0.75
+    assert Evaluation(nats=20, targets=2, correct=0).perplexity == pytest.approx(math.exp(10))
     assert Evaluation(nats=1e6, targets=1, correct=0).perplexity == math.inf

@@ -66,12 +66,16 @@ def test_a_frozen_head_gets_no_gradient_and_the_features_still_do():
     assert head.grad is None and features.grad.abs().sum() > 0
 
 
-def test_under_autocast_values_are_float32_and_near():
+def test_under_autocast_values_are_float32_and_near_and_so_are_gradients():
     features, head, targets = problem(torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         found, _ = token_log_probabilities(features, head, targets)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, formula(features, head, targets), atol=0.05, rtol=0.02)
+    expected = formula(features, head, targets)
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.02)
+    gradients = torch.autograd.grad(found.sum(), (features, head))
+    assert [each.dtype for each in gradients] == 2 * [torch.float32]
+    torch.testing.assert_close(gradients, torch.autograd.grad(expected.sum(), (features, head)), atol=0.05, rtol=0.02)
 
 
 def test_nothing_but_ignored_targets_is_a_zero_with_a_graph():

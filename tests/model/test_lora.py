@@ -81,6 +81,17 @@ def test_merged_it_computes_the_same_and_is_a_plain_network(model):
     assert adapters_of(model) is None and not any(isinstance(module, LoRALinear) for module in model.modules())
 
 
+def test_on_a_bfloat16_network_adapters_are_float32_and_their_sum_with_it_is_rounded_once():
+    model = random_network(SMALL).bfloat16()
+    before = model.model.layers[1].mlp.up_proj.weight.double()
+    layer = adapted(model).model.layers[1].mlp.up_proj
+    a, b = layer.lora_A.weight, layer.lora_B.weight
+    assert a.dtype == b.dtype == torch.float32
+    merge_lora(model)
+    expected = before + 2 * b.double() @ a.double()
+    assert torch.equal(model.model.layers[1].mlp.up_proj.weight, expected.bfloat16())
+
+
 def test_token_by_token_with_a_cache_is_the_same(model):
     adapted(model)
     cache = KVCache(model.config, 1, 20, torch.device("cpu"), torch.float32)
@@ -181,7 +192,7 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     assert not plain.model.layers[0].self_attn.q_proj.lora_B.weight.any()
 
     contents = torch.load(path, weights_only=True)
-    wrong = [{"rank": "4"}, {"targets": [1]}, {"base": {}}, {"adapters": None}, {"dropout": 1.0}]
+    wrong = [{"rank": "4"}, {"rank": True}, {"targets": [1]}, {"base": {}}, {"adapters": None}, {"dropout": 1.0}]
     for change in (*wrong, *({"alpha": alpha} for alpha in (0, math.inf, math.nan))):
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):

@@ -1,6 +1,7 @@
 """Folders of adapters for peft: it opens ours, and we open its own, or say what we cannot compute."""
 
 import json
+import math
 import os
 
 import pytest
@@ -82,15 +83,14 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
     write_peft_folder(folder, model)
     settings, weights = json.loads((folder / CONFIG).read_text()), load_file(folder / WEIGHTS)
     for change, words in (
-        ({"use_dora": True}, "use_dora True, which Sprout cannot compute"),
-        ({"bias": "all"}, "bias 'all'"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa'"),
-        ({"rank_pattern": {"q_proj": 8}}, "rank_pattern"),
         ({"peft_type": "IA3"}, "peft_type is 'IA3'"),
         ({"r": 0}, "r 0"),
         ({"r": 2.5}, "r 2.5"),
+        ({"r": True}, "r True"),
         ({"lora_alpha": "x"}, "lora_alpha 'x'"),
         ({"lora_alpha": 0}, "lora_alpha 0"),
+        ({"lora_alpha": math.inf}, "lora_alpha inf"),
         ({"lora_dropout": 1.0}, "lora_dropout 1.0"),
     ):
         (folder / CONFIG).write_text(json.dumps(settings | change))
@@ -117,11 +117,29 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         write_peft_folder(folder, model)
 
 
+# Settings of peft that are read, and those that change nothing of what its plain adapters compute.
+READ = {"peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "base_model_name_or_path"}
+IDLE = {"task_type", "auto_mapping", "peft_version", "revision", "inference_mode", "megatron_core", "qalora_group_size"}
+IDLE |= {"target_modules", "exclude_modules", "layers_to_transform", "layers_pattern"}  # the weights say where they are
+IDLE |= {"ensure_weight_tying"}  # of embeddings with adapters
+
+
+def test_every_other_setting_of_peft_is_refused(tmp_path, peft):
+    folder = tmp_path / "peft"
+    write_peft_folder(folder, adapted(random_network(SMALL)))
+    settings, others = json.loads((folder / CONFIG).read_text()), peft.LoraConfig().to_dict().keys() - READ - IDLE
+    assert {"use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "bias"} < others
+    for name in others:
+        (folder / CONFIG).write_text(json.dumps(settings | {name: "another"}))
+        with pytest.raises(SproutError, match=f"has {name} 'another', which Sprout cannot compute"):
+            open_lora(folder)
+
+
 def test_absent_settings_are_those_of_peft(tmp_path, peft):
     folder, usual = tmp_path / "peft", peft.LoraConfig()
     write_peft_folder(folder, adapted(random_network(SMALL), targets=("q_proj",), dropout=0.1))
     settings = json.loads((folder / CONFIG).read_text())
-    assert settings["target_modules"] == ["q_proj"]
+    assert (settings["target_modules"], settings["lora_dropout"]) == (["q_proj"], 0.1)
     for name in ("r", "lora_alpha", "lora_dropout"):
         del settings[name]
     (folder / CONFIG).write_text(json.dumps(settings))

@@ -191,26 +191,32 @@ def test_no_more_tokens_are_told_of_than_there_are(model):
     assert len(row.newest.top) == CONFIG.vocab_size
 
 
-def test_numbers_that_are_none_do_not_spread(model):
-    """A row that computes NaN fails alone, and the next text in its slot is sound."""
-    batch, broken = RunningBatch(model), Row(PROMPTS[1], seed=1)
-    read(batch, broken)
-    sound = new_row(2)
-    read(batch, sound)
-    tokens = [sound.newest]
+@pytest.mark.parametrize("moves", [False, True])
+def test_numbers_that_are_none_do_not_spread(model, moves):
+    """A row that computes NaN fails alone, and the next text in its slot is sound, as is that in the slot that it had
+    before it took the one of a text that left in the same step."""
+    batch, gone, broken, sound = RunningBatch(model), new_row(0), Row(PROMPTS[1], seed=1), new_row(2)
+    before = [sound, gone, broken] if moves else [broken, sound]
+    for row in before:
+        read(batch, row)
+    tokens, place = [sound.newest], before.index(broken)
     with torch.inference_mode():
-        batch._cache.keys[:, 0].fill_(torch.nan)
-        batch._cache.values[:, 0].fill_(torch.nan)
+        batch._cache.keys[:, place].fill_(torch.nan)
+        batch._cache.values[:, place].fill_(torch.nan)
     batch.step()
     tokens.append(sound.newest)
     assert broken.newest is None
-    batch.leave(broken)
-    other = new_row(3)
-    read(batch, other)
-    others = [other.newest]
+    for row in (gone, broken):
+        batch.leave(row)
+    after = [new_row(number) for number in (3, 4, 5)]
+    others = [[], [], []]
+    for row, written in zip(after, others):
+        read(batch, row)
+        written.append(row.newest)
     for _ in range(5):
         batch.step()
         tokens.append(sound.newest)
-        others.append(other.newest)
-    assert [t.id for t in tokens] == [t.id for t in alone(model, 2, 7)]
-    assert [t.id for t in others] == [t.id for t in alone(model, 3, 6)]
+        for row, written in zip(after, others):
+            written.append(row.newest)
+    for number, written in ((2, tokens), (3, others[0]), (4, others[1]), (5, others[2])):
+        assert [t.id for t in written] == [t.id for t in alone(model, number, len(written))]

@@ -9,6 +9,7 @@ from model.errors import SproutError, UsageError
 from model.experts import ExpertsConfig
 from model.files.checkpoint import save_weights
 from model.files.loading import load_model
+from model.rope_scaling import extended
 from model.text.learn_bpe import learn
 from model.text.tokenizer import Tokenizer
 from scripts.interpolate import main
@@ -16,10 +17,10 @@ from tests.support import random_network
 from tests.training.support import SMALL
 
 
-def saved(folder, name, config=SMALL, text="one two three, one two three"):
+def saved(folder, name, config=SMALL, text="one two three, one two three", **facts):
     tokenizer = learn([text], 300)
     network = random_network(config.replace(vocab_size=tokenizer.vocab_size), seed=ord(name[0]))
-    facts = {"arguments": {"max_seq_len": 48}}
+    facts |= {"arguments": {"max_seq_len": 48}}
     save_weights(folder / f"{name}_{config.hidden_size}.pth", network, tokenizer, stage=name, facts=facts)
     return load_model(folder / f"{name}_{config.hidden_size}.pth")
 
@@ -96,6 +97,11 @@ def test_what_is_not_of_one_way_is_refused(tmp_path):
         interpolated(tmp_path, 0.5, "b")
     with pytest.raises(SproutError, match="is not a folder: choose another --out_dir"):  # before networks are read
         interpolated(tmp_path / f"a_{SMALL.hidden_size}.pth", 0.5)
+    broken = saved(tmp_path, "b")
+    torch.nn.init.constant_(broken.model.model.norm.weight, torch.nan)
+    save_weights(tmp_path / f"b_{SMALL.hidden_size}.pth", broken.model, broken.tokenizer, stage="b")
+    with pytest.raises(UsageError, match="hold numbers that are not finite"):
+        interpolated(tmp_path, 0.5)
     with pytest.raises(UsageError, match="1.5 is not between 0 and 1"):
         interpolated(tmp_path, 1.5)
     (tmp_path / f"b_{SMALL.hidden_size}.pth").write_bytes((tmp_path / f"a_{SMALL.hidden_size}.pth").read_bytes())
@@ -103,10 +109,25 @@ def test_what_is_not_of_one_way_is_refused(tmp_path):
         interpolated(tmp_path, 0.5)
 
 
+def test_what_the_second_learned_from_is_what_is_known_of_the_result(tmp_path, capsys):
+    saved(tmp_path, "a"), saved(tmp_path, "b", imported=True, trained_on="texts")
+    for name, way in (("there", "--from_weight a --to_weight b"), ("back", "--from_weight b --to_weight a")):
+        main(f"{way} --share 0.5 --weight_name {name} --out_dir {tmp_path}".split())
+        mixed, said = load_model(tmp_path / f"{name}_{SMALL.hidden_size}.pth"), capsys.readouterr().out
+        assert mixed.imported == mixed.is_base == (name == "there")
+        assert ("eval_model.py --model_mode 1 --weight_path" in said) == (name == "back")
+
+
 def test_an_earlier_weight_is_moved_and_positions_are_those_of_the_second(tmp_path, capsys):
-    saved(tmp_path, "a"), saved(tmp_path, "b", SMALL.replace(max_position_embeddings=4096))
+    loaded = saved(tmp_path, "a")
+    extension = extended(loaded.model, 8, 32, "a")
+    save_weights(tmp_path / f"b_{SMALL.hidden_size}.pth", extension, loaded.tokenizer, stage="b")
     before = saved(tmp_path, "mixed")
-    assert interpolated(tmp_path, 0.5).model.config.max_position_embeddings == 4096
+    with pytest.raises(UsageError, match="hold the same numbers"):
+        interpolated(tmp_path, 0.5)
+    torch.nn.init.ones_(extension.model.layers[0].mlp.up_proj.weight)
+    save_weights(tmp_path / f"b_{SMALL.hidden_size}.pth", extension, loaded.tokenizer, stage="b")
+    assert interpolated(tmp_path, 0.5).model.config == extension.config
     (moved,) = (tmp_path / "earlier").glob(f"*/mixed_{SMALL.hidden_size}.pth")
     for ours, theirs in zip(load_model(moved).model.parameters(), before.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)

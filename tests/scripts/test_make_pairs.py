@@ -1,5 +1,6 @@
 """scripts/make_pairs.py: pairs of a better and a worse answer that the network itself gave."""
 
+import contextlib
 import json
 import math
 
@@ -7,8 +8,10 @@ import pytest
 
 from dataset.records.measured import all_documents, kind_of_file
 from dataset.rendering import ChatRenderer
+from inference.tools.turns import Episode
 from model.errors import SproutError, UsageError
 from model.files.loading import load_model
+from model.text.extend_bpe import extend
 from scripts import make_pairs
 from scripts.make_pairs import main
 from tests.stages.workshop import Workshop
@@ -52,21 +55,23 @@ def made(workshop, save_file, *flags, data="prompts.jsonl", reward="my_reward.py
         lines.append({"prompt": [{"role": "system", "content": "b"}, {"role": "user", "content": "a"}], "skill": "two"})
         (folder / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     files = [f"--data_path={folder / data}", f"--save_file={save_file}", f"--out_dir={folder / 'out'}"]
-    main([*files, f"--reward={folder / reward}", *FLAGS, *flags])
+    rewards = [f"--reward={folder / reward}"] if reward else []
+    main([*files, *rewards, *FLAGS, *flags])
     return [json.loads(line) for line in save_file.read_text().splitlines()]
 
 
 def test_answers_are_rated_as_in_grpo_and_read_by_dpo_as_they_were_written(workshop, tmp_path, capsys):
-    """The reward counts letters."""
-    records = made(workshop, tmp_path / "new" / "pairs.jsonl")
+    """The reward counts letters, twice."""
+    tokenizer = f"--tokenizer_path={workshop.folder / 'tokenizer'}"
+    records = made(workshop, tmp_path / "new" / "pairs.jsonl", tokenizer, reward="my_reward.py:letters:2")
     assert 2 <= len(records) <= 5
     for record in records:
-        chosen, rejected = (record[side].count("a") / 6 for side in ("chosen", "rejected"))
+        chosen, rejected = (2 * record[side].count("a") / 6 for side in ("chosen", "rejected"))
         assert record["chosen_reward"] == chosen > rejected == record["rejected_reward"]
     assert records[0]["skill"] == "word" and records[0]["answer"] == records[0]["prompt"]
     said = capsys.readouterr().err
     assert f"{len(records)} pairs from 5 prompts with 6 answers each" in said
-    assert "train_dpo.py --from_weight" in said
+    assert "train_dpo.py --from_weight" in said and tokenizer.replace("=", " ") in said
 
     loaded = load_model(workshop.result("out").weight_file)
     renderer = ChatRenderer(loaded.tokenizer)
@@ -91,16 +96,14 @@ def test_the_same_seed_gives_the_same_pairs_and_another_one_others(workshop, tmp
     assert len(first) > len({json.dumps(record["prompt"]) for record in first})  # several of a prompt
 
 
-def with_reward(workshop, name: str, code: str) -> str:
+def with_reward(workshop, name: str, code) -> str:
     (workshop.folder / f"{name}.py").write_text(f"def {name}(prompts, completions, **columns):\n    return {code}\n")
     return f"{name}.py:{name}"
 
 
 def test_the_last_answer_of_a_chat_is_the_right_one(workshop, tmp_path):
     chats = [json.loads(line)["conversations"] for line in (workshop.folder / "chat_a.jsonl").read_text().splitlines()]
-    code = "[float(text == right) for text, right in zip(completions, columns['answer'])]"
-    reward = with_reward(workshop, "same", code)
-    records = made(workshop, tmp_path / "pairs.jsonl", data="chat_a.jsonl", reward=reward)
+    records = made(workshop, tmp_path / "pairs.jsonl", data="chat_a.jsonl", reward=None)  # the usual one: exact
     assert records
     right = {json.dumps(turns[:-1]): turns[-1]["content"] for turns in chats}
     for record in records:
@@ -109,14 +112,23 @@ def test_the_last_answer_of_a_chat_is_the_right_one(workshop, tmp_path):
         assert record["chosen"] == right[json.dumps(turns)] != record["rejected"]
 
 
-def test_the_same_answer_twice_is_no_pair_however_its_reward_is_rounded(workshop, tmp_path):
-    """Nor is a blank one, which no reader of pairs takes."""
-    reward = with_reward(workshop, "noise", "[place * 0.01 - 9 * (not t) for place, t in enumerate(completions)]")
-    records = made(workshop, tmp_path / "noise.jsonl", "--pairs_per_prompt=3", "--temperature=0.7", reward=reward)
-    assert records and all(record["chosen"] != record["rejected"] for record in records)
-    assert all(record[side].strip() for record in records for side in ("chosen", "rejected"))
-    kind, _ = kind_of_file(tmp_path / "noise.jsonl", ("preference",))
-    assert len(list(all_documents(tmp_path / "noise.jsonl", kind, "reading"))) == len(records)
+GIVEN = {"b": 2, "": -9, " ": -8, "a\0": 8, " b": -7, "ca": 1, "cb": 1.5, "aaa": 9}  # with their rewards
+
+
+def test_an_answer_that_is_blank_given_before_or_cut_off_is_in_no_pair(workshop, tmp_path, monkeypatch):
+    """Though it has the best reward, or the worst; no reader of pairs takes a blank one or a NUL."""
+
+    def converse(model, prompts, renderer, *_, **settings):
+        for prompt, text in zip(prompts, GIVEN, strict=True):
+            ids, whole = renderer.tokenizer.encode(text), text != "aaa"
+            ids += [renderer.end_id] if whole else []
+            yield Episode([*prompt, *ids], [False] * len(prompt) + [True] * len(ids), ended=whole, last=len(prompt))
+
+    monkeypatch.setattr(paired_answers, "converse", lambda *args, **more: list(converse(*args, **more)))
+    (workshop.folder / "one.jsonl").write_text('{"prompt": "ab"}\n')
+    words = {"data": "one.jsonl", "reward": with_reward(workshop, "given", list(GIVEN.values()))}
+    (record,) = made(workshop, tmp_path / "one.jsonl", "--group_size=8", **words)
+    assert record == {"prompt": "ab", "chosen": "b", "rejected": "ca", "chosen_reward": 2, "rejected_reward": 1}
 
 
 def test_columns_about_an_older_answer_stay_out_of_the_pair(workshop, tmp_path):
@@ -126,14 +138,21 @@ def test_columns_about_an_older_answer_stay_out_of_the_pair(workshop, tmp_path):
         "weight": 0,
         "margin": 7.0,
         "rejected": "x",
+        "rejected_response": "x",
+        "chosen_reward": 7.0,
+        "history": [["x", "y"]],
+        "conversations": [],
         "loss_mask": [0],
+        "sample_weight": 0.5,
         "skill": "word",
     }
-    (workshop.folder / "about.jsonl").write_text(
-        "".join(json.dumps({"prompt": w} | about) + "\n" for w in ("ab", "ca"))
-    )
+    chats = ([{"role": "user", "content": word}, {"role": "assistant", "content": "y"}] for word in ("ab", "ca"))
+    lines = (json.dumps({"messages": chat} | about) for chat in chats)
+    (workshop.folder / "about.jsonl").write_text("\n".join(lines))
     records = made(workshop, tmp_path / "about.jsonl", data="about.jsonl")
-    assert records and all(record.keys() & about.keys() == {"rejected", "skill"} for record in records)
+    kept = {"rejected", "chosen_reward", "skill"}
+    assert records and all(record.keys() & about.keys() == kept for record in records)
+    assert all(record["chosen_reward"] <= 1 for record in records)
     kind, _ = kind_of_file(tmp_path / "about.jsonl", ("preference",))
     for document in all_documents(tmp_path / "about.jsonl", kind, "reading"):
         (pair,) = document.content.pairs
@@ -153,6 +172,7 @@ def test_without_a_pair_the_reason_is_said_and_no_file_is_left(workshop, tmp_pat
     for reward, flags, reason in (
         (with_reward(workshop, "equal", "[1] * len(completions)"), (), "the answers to a prompt have equal rewards"),
         (with_reward(workshop, "none", "[None] * len(completions)"), (), "hardly a prompt has two different whole"),
+        ("my_reward.py:letters", ("--temperature=0.001",), "hardly a prompt has two different whole"),  # one answer
         ("my_reward.py:letters", ("--max_new_tokens=62",), "the prompts are too long"),
     ):
         with pytest.raises(SproutError, match=f"there is no pair, since {reason}"):
@@ -195,11 +215,53 @@ def test_a_file_of_another_kind_leaves_nothing_behind(workshop, tmp_path, capsys
 
 
 def test_a_prompt_without_room_is_left_out_and_counted(workshop, tmp_path, capsys):
-    lines = [{"prompt": "abc " * 40}, {"prompt": "ab"}, {"prompt": "cab"}, {"prompt": "bb"}]
+    """The prompt and the longest answer have the 64 positions of the network, and not one more."""
+    renderer = ChatRenderer(load_model(workshop.result("out").weight_file).tokenizer)
+    texts = ["a" + "b" * count for count in range(60)]
+    lengths = {len(renderer.prompt([{"role": "user", "content": text}])): text for text in texts}
+    fits, too_long = lengths[64 - 6], lengths[64 - 6 + 1]
+    lines = [{"prompt": text} for text in (fits, too_long, "ab", "cab", "bb")]
     (workshop.folder / "long.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    records = made(workshop, tmp_path / "short.jsonl", data="long.jsonl")
-    assert records and all(len(record["prompt"]) < 5 for record in records)
+    reward = with_reward(workshop, "places", "list(range(len(completions)))")
+    records = made(workshop, tmp_path / "short.jsonl", data="long.jsonl", reward=reward)
+    asked = {record["prompt"] for record in records}
+    assert fits in asked and too_long not in asked
     assert "and 1 are too long" in capsys.readouterr().err
+
+
+@pytest.fixture
+def batches(monkeypatch) -> list:
+    """What `converse` returned for the prompts of each batch: two prompts with six answers."""
+    rewards_of, seen = paired_answers.rewards_of, []
+    monkeypatch.setattr(paired_answers, "rewards_of", lambda *args: seen.append(args[2]) or rewards_of(*args))
+    monkeypatch.setattr(make_pairs, "ANSWERS_AT_ONCE", 12)
+    return seen
+
+
+@pytest.mark.parametrize("characters, number", [(10**6, 2), (1, 4)])
+def test_the_same_prompt_has_other_answers_in_each_batch(workshop, tmp_path, batches, monkeypatch, characters, number):
+    """Whether a batch is of as many prompts as there may be or, in a large file, of those that were read together."""
+    monkeypatch.setattr("model.text.tokenizer.MAX_CHARACTERS", characters)
+    (workshop.folder / "same.jsonl").write_text('{"prompt": "ab"}\n' * 4)
+    made(workshop, tmp_path / "same.jsonl", data="same.jsonl")
+    assert len({str([one.ids for one in batch[:6]]) for batch in batches}) == len(batches) == number
+
+
+def test_tokens_that_were_never_trained_are_not_written(workshop, tmp_path, batches):
+    tokenizer = load_model(workshop.result("out").weight_file).tokenizer
+    extend(tokenizer, ["Sprout grows, Sprout grows"] * 3, 40, 16).save(tmp_path / "more")
+    with contextlib.suppress(SproutError):  # few answers are whole, at that temperature
+        made(workshop, tmp_path / "more.jsonl", "--temperature=5", f"--tokenizer_path={tmp_path / 'more'}")
+    ids = [token for batch in batches for one in batch for token in one.last_turn]
+    assert len(ids) > 50 and max(ids) < tokenizer.vocab_size
+
+
+def test_a_prompt_with_tools_keeps_them(workshop, tmp_path):
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    (workshop.folder / "tools.jsonl").write_text(json.dumps({"prompt": "ab", "tools": tools}) + "\n")
+    reward = with_reward(workshop, "places", "list(range(len(completions)))")
+    (record,) = made(workshop, tmp_path / "tools.jsonl", "--rope_scaling_factor=64", data="tools.jsonl", reward=reward)
+    assert record["tools"] == tools
 
 
 def test_the_file_of_a_run_that_was_faster_stays(workshop, tmp_path):
@@ -261,6 +323,11 @@ def test_a_run_goes_on_only_as_it_began(workshop, tmp_path, monkeypatch):
         ({"data": "chat_a.jsonl"}, "--data_path"),
         ("--seed=1", "--seed"),
         ("--pairs_per_prompt=2", "--pairs_per_prompt"),
+        ("--group_size=8", "--group_size"),
+        ("--temperature=0.5", "--temperature"),
+        ("--max_new_tokens=5", "--max_new_tokens"),
+        ("--dtype=bfloat16", "--dtype"),
+        ("--format=prompt", "--format"),
         ("--rope_scaling_factor=2", "network"),
     ):
         words, files = ((flags,), {}) if isinstance(flags, str) else ((), flags)

@@ -71,14 +71,19 @@ def test_the_merged_weight_is_network_and_adapters_and_exports(trained, expected
     torch.testing.assert_close(logits(theirs), expected, rtol=0, atol=1e-5)
 
 
-def test_the_merged_weight_knows_how_far_its_network_has_read(tmp_path, small_tokenizer):
+@pytest.mark.parametrize("imported", [False, True])
+def test_the_merged_weight_knows_how_far_its_network_has_read_and_where_it_comes_from(
+    tmp_path, small_tokenizer, imported
+):
     model = random_network(SMALL.replace(vocab_size=small_tokenizer.vocab_size, max_position_embeddings=32768))
-    path, facts = tmp_path / "short_32.pth", {"arguments": {"max_seq_len": 48}}
+    path, facts = tmp_path / "short_32.pth", {"arguments": {"max_seq_len": 48}, "imported": imported}
     save_weights(path, model, small_tokenizer, stage="full_sft", facts=facts)
     add_lora(model, Lora(4, 8.0, base=fingerprint(model), base_path=str(path)))
-    save_lora(tmp_path / "lora" / "medic_32.pth", model, stage="lora")
-    main(["--lora", "medic", "--out_dir", str(tmp_path)])
-    assert load_model(tmp_path / "merged_32.pth").trained_positions == 48
+    save_lora(tmp_path / "lora" / "medic_32.pth", model, stage="dpo")
+    main(["--lora", "medic", "--lora_scale", "0.5", "--out_dir", str(tmp_path)])
+    merged = load_model(tmp_path / "merged_32.pth")
+    assert merged.trained_positions == (32768 if imported else 48)  # of others' networks nobody knows it
+    assert (merged.stage, merged.imported, merged.facts["lora_scale"]) == ("dpo", imported, 0.5)
 
 
 @pytest.fixture

@@ -179,8 +179,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(workshop, words, named):
 
 def test_a_preset_beside_a_weight_names_both_sizes(workshop):
     message = refusal(workshop, "--preset=tiny", f"--from_weight={workshop.folder / 'teacher.pth'}")
-    assert "--preset tiny makes a new network (hidden 256, 4 layers), but " in message
-    assert "teacher.pth has its own size (hidden " in message and "leave out --preset to go on with it" in message
+    assert "--preset tiny makes a new network (hidden_size 256, num_hidden_layers 4), but " in message
+    assert "teacher.pth has its own size (hidden_size " in message and "leave out --preset to go on with it" in message
 
 
 def test_a_size_beside_a_weight_names_the_way_to_a_smaller_student(workshop):

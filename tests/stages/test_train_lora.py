@@ -121,6 +121,7 @@ def test_dropout_drops_the_same_again_where_activations_are_recomputed(workshop)
         (["--optimizer", "muon"], "drop --optimizer muon"),
         (["--lora_name", "a/b"], "not a plain name"),
         (["--from_weight", "nothing"], "no weight called nothing"),
+        (["--from_weight", "none", "--preset", "tiny"], "adapters need a network that is trained already"),
     ],
 )
 def test_flags_that_make_no_sense_are_one_sentence(workshop, words, named):

@@ -15,8 +15,8 @@ from training.watch.locks import owner_of
 
 # What a preset decides; the vocabulary is the tokenizer's
 SHAPE = (
-    "model_type hidden_size intermediate_size num_hidden_layers num_attention_heads num_key_value_heads head_dim"
-    " num_experts num_experts_per_tok"
+    "hidden_size num_hidden_layers num_experts model_type intermediate_size num_attention_heads num_key_value_heads"
+    " head_dim num_experts_per_tok"
 ).split()
 
 
@@ -57,10 +57,11 @@ def _load(path: str | Path, args) -> Loaded:
         if not hasattr(args, "teacher_weight"):
             raise
         raise UsageError(f"{error}, or give --from_weight none for a student that begins anew") from error
-    if args.preset and not _is_of(args.preset, loaded.model.config):
+    if args.preset and (differ := _differences(args.preset, loaded.model.config)):
+        wanted, own = (", ".join(f"{name} {values[which]}" for name, *values in differ[:2]) for which in (0, 1))
         raise UsageError(
-            f"--preset {args.preset} makes a new network ({_size(preset(args.preset))}), but {loaded.source} has its"
-            f" own size ({_size(loaded.model.config)}): leave out --preset to go on with it, or give --from_weight none"
+            f"--preset {args.preset} makes a new network ({wanted}), but {loaded.source} has its own size ({own}):"
+            " leave out --preset to go on with it, or give --from_weight none"
         )
     if loaded.new_tokens and hasattr(args, "prompts_per_step"):
         raise UsageError(
@@ -84,15 +85,12 @@ def warn_of_its_run(path: str | Path, what: str) -> None:
         )
 
 
-def _is_of(name: str, config: TransformerConfig) -> bool:
-    """Whether a network has the size of this preset, so that the preset contradicts nothing."""
+def _differences(name: str, config: TransformerConfig) -> list[tuple]:
+    """The sizes in which a network is not of this preset: their names, those of the preset, those of the network."""
     wanted = preset(name)
     if name.lower() == "moe":
         from model.experts import ExpertsConfig  # few networks have experts
 
         wanted = ExpertsConfig.of(wanted)
-    return all(getattr(config, key, None) == getattr(wanted, key) for key in SHAPE if hasattr(wanted, key))
-
-
-def _size(config: TransformerConfig) -> str:
-    return f"hidden {config.hidden_size}, {config.num_hidden_layers} layers"
+    sizes = ((key, getattr(wanted, key), getattr(config, key, "none")) for key in SHAPE if hasattr(wanted, key))
+    return [each for each in sizes if each[1] != each[2]]

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator
 
 from dataset.cache.prompts import StoredPrompt
-from dataset.records.marks import LABELS, OTHER_MARK, without_marks
+from dataset.records.marks import OTHER_MARK, without_marks
 from dataset.records.preferences import REJECTED
 from dataset.rendering import ChatRenderer
 from inference.tools.turns import converse
@@ -95,7 +95,7 @@ def record_of_pair(prompt, texts: list[str], values: list[float], better: int, w
     found |= {"rejected": texts[worse], "chosen_reward": values[better], "rejected_reward": values[worse]}
     if prompt.tools:
         found["tools"] = prompt.tools
-    about_another = {"margin", "history", "messages", "conversations", *LABELS, *REJECTED}
+    about_another = {"margin", "history", "messages", "conversations", *REJECTED}
     for name, value in without_marks(prompt.columns).items():
         if name not in found and name not in about_another and not OTHER_MARK.search(name):
             found[name] = value

@@ -52,6 +52,13 @@ def test_conversations_are_stored_as_they_are_rendered(tmp_path, build, tokenize
     assert f"120 conversations, {cache.tokens:,} tokens ({share} of them trained)" in cache.summary()
 
 
+def test_the_first_token_of_an_example_is_not_counted_as_trained(tmp_path):
+    """Nothing predicts it."""
+    with example_cache.ExampleWriter(tmp_path / "train.bin", "<u2", "margin") as writer:
+        writer.add([(np.array([5, 6, 7]), np.array([True, False, True])), (np.array([8]), np.array([True]))], [0.5])
+        assert writer.finish() == example_cache.ExampleSize(documents=2, tokens=4, trained=1)
+
+
 def test_many_small_batches_give_what_one_gives(tmp_path, build, monkeypatch):
     chats = random_chats(60)
     expected = examples_of(build(write_chats(tmp_path / "a.jsonl", chats), kind=CHATS).train)

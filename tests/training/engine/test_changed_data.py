@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from dataset.cache.folder import open_or_build, read_meta
 from dataset.cache.token_cache import build_or_open
 from dataset.rows.chats import CHATS
 from dataset.rows.texts import TEXTS
@@ -32,6 +33,7 @@ def caches(tmp_path):
     add("old")
     add("grown", 305, content="c2")
     add("split", val_ratio=0.2)
+    add("anew", tokenizer="u", on_bad_line="skip", kind="chat")
     add("renamed", source="a.ndjson", file_kind=".ndjson")
     sealed = {"train": {"documents": 297, "seal": [1, 5]}, "validation": {"documents": 3, "seal": [2, 5]}}
     add("sealed", **sealed)
@@ -52,6 +54,12 @@ def caches(tmp_path):
             f"a.jsonl has changed: it had {OLD}, and has {GROWN}",
         ),
         (["old"], ["split"], "a.jsonl is read otherwise: --val_ratio was 0.01, is 0.2"),
+        (
+            ["old"],
+            ["anew"],
+            "a.jsonl is read otherwise: the tokenizer is another, --on_bad_line was stop, is skip, the kind was text,"
+            " is chat",
+        ),
         (["old"], ["renamed"], "a.ndjson is read otherwise: the end of its name was .jsonl, is .ndjson"),
         (["sealed:0.5"], ["compressed:0.7"], "the weight of a.jsonl.gz was 0.5, is 0.7"),
         (["sealed:", "old:"], ["compressed:", "grown:"], f"a.jsonl has changed: it had {OLD}, and has {GROWN}"),
@@ -95,18 +103,46 @@ def test_what_changed_is_said_in_words(caches, before, now, said):
         (["sealed:1", "twin:2"], ["compressed:1", "compressed_twin:1"], False),
         (["sealed:1", "twin:1"], ["compressed:1"], False),
         (["sealed"], ["edited"], False),
-        (["sealed"], ["sealed_of_pairs"], False),  # the same bytes, with another meaning
         (["sealed"], ["sealed", "compressed"], False),
         (["old"], ["renamed"], False),  # of an early version: nothing is known of its tokens
         (["deleted"], ["compressed"], False),
     ],
 )
 def test_a_cache_of_the_same_tokens_is_the_same_data(caches, before, now, is_same):
-    meta = json.loads((caches / "sealed" / "meta.json").read_text())
-    (caches / "sealed_of_pairs").mkdir()
-    (caches / "sealed_of_pairs" / "meta.json").write_text(json.dumps(meta | {"kind": "preference"}))
     found = same_tokens({"data.training": before}, {"data.training": now}, caches)
     assert found == ({"data.training": now} if is_same else {})
+
+
+@pytest.mark.parametrize("fact", ["kind", "tokenizer", "dtype", "bos_id", "eos_id", "pad_id", "end_id"])
+def test_the_same_bytes_with_another_meaning_are_other_data(caches, fact):
+    meta = json.loads((caches / "sealed" / "meta.json").read_text())
+    for name, means in (("again", meta), ("otherwise", meta | {fact: "another"})):
+        (caches / name).mkdir()
+        (caches / name / "meta.json").write_text(json.dumps(means))
+    data = {name: {"data.training": [name]} for name in ("sealed", "again", "otherwise")}
+    assert same_tokens(data["sealed"], data["again"], caches) == data["again"]
+    assert same_tokens(data["sealed"], data["otherwise"], caches) == {}
+
+
+@pytest.mark.parametrize(
+    "change, data, is_same",
+    [
+        ({"data": ["compressed:"], "seals": {"ids": [1, 6]}}, "compressed", True),
+        ({"k": 5}, "compressed", False),
+        ({"teacher": "u"}, "compressed", False),
+        ({}, "edited", False),  # the same lessons are none of other data
+        (None, "compressed", False),  # what the teacher said before was deleted
+    ],
+)
+def test_what_a_teacher_said_of_the_same_tokens_is_the_same(caches, change, data, is_same):
+    lessons = {"teacher": "t", "k": 4, "data": ["sealed:"], "seals": {"ids": [1, 5]}}
+    for name, meta in (("before", lessons if change is not None else None), ("now", lessons | (change or {}))):
+        if meta:
+            folder = caches / "teacher" / name
+            open_or_build(folder, read_meta, lambda _, meta=meta: dict(meta), caches, what="cache", verb="asked")
+    before = {"data.training": ["sealed:"], "data.teacher": "before"}
+    now = {"data.training": [f"{data}:"], "data.teacher": "now"}
+    assert ("data.teacher" in same_tokens(before, now, caches)) == is_same
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Where a stage begins: a new network, a weight by name or path, stretched or partly frozen."""
 
+import json
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +16,8 @@ from model.text.tokenizer import Tokenizer
 from tests.support import random_network
 from tests.training.support import SMALL
 from training.stages.arguments import StageParser, add_data_arguments, add_model_arguments
-from training.stages.starting_point import starting_point
+from training.stages.given_weight import SHAPE
+from training.stages.starting_point import Origin, starting_point
 from training.watch.locks import owner_of
 
 
@@ -26,25 +29,57 @@ def begin(tmp_path, small_tokenizer):
     model = random_network(config)
     save_weights(tmp_path / "pretrain_32.pth", model, small_tokenizer, stage="pretrain")
 
-    def call(*words):
+    def call(*words, chats=False, usual=None):
         parser = StageParser()
         add_data_arguments(parser, "texts")
-        add_model_arguments(parser, start_from=None)
+        add_model_arguments(parser, start_from=usual)
         parser.add_argument("--out_dir", default=str(tmp_path))
         parser.add_argument("--resume", action="store_true")
         parser.add_argument("--weight_name", default="pretrain")
-        return starting_point(parser.parse_args(["--max_seq_len", "64", *words]))
+        return starting_point(parser.parse_args(["--max_seq_len", "64", *words]), chats)
 
     return SimpleNamespace(call=call, model=model, folder=tmp_path)
 
 
-def test_a_new_network_has_the_vocabulary_and_special_tokens_of_its_tokenizer(begin):
+@pytest.mark.parametrize("words", ["", "--from_weight none --num_hidden_layers 1 --num_key_value_heads 1"])
+def test_a_new_network_has_the_vocabulary_and_special_tokens_of_its_tokenizer(begin, words):
     path = str(begin.folder / "tokenizer")
-    model, tokenizer, origin = begin.call("--preset", "tiny", "--tokenizer_path", path)
-    config = model.config
-    assert config.vocab_size == tokenizer.vocab_size == 272
-    assert (config.bos_token_id, config.eos_token_id, config.pad_token_id) == (1, 2, 0)
-    assert origin.description == "a new network" and origin.stage is None
+    model, tokenizer, origin = begin.call("--preset", "tiny", "--tokenizer_path", path, *words.split())
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "vocab_size": 272}
+    expected = PRESETS["tiny"].replace(**ids)
+    assert model.config == (expected.replace(num_hidden_layers=1, num_key_value_heads=1) if words else expected)
+    assert origin == Origin("a new network") and tokenizer.vocab_size == 272
+
+
+def test_a_new_network_is_the_default_one_and_has_not_been_extended(begin, monkeypatch):
+    monkeypatch.setitem(PRESETS, "26m", SMALL)
+    words = ("--tokenizer_path", str(begin.folder / "tokenizer"))
+    assert begin.call(*words)[0].config.hidden_size == SMALL.hidden_size
+    with pytest.raises(UsageError, match="--rope_scaling_factor extends a network that is trained: name it with"):
+        begin.call(*words, "--rope_scaling_factor", "4")
+
+
+def test_a_new_network_that_does_not_fit_into_memory_is_refused(begin, monkeypatch):
+    words = ("--preset", "tiny", "--tokenizer_path", str(begin.folder / "tokenizer"))
+    needed = 4 * begin.call(*words)[0].config.num_parameters()
+    for free in (0, 1):
+        sizes = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": needed - 1 + free}
+        with monkeypatch.context() as patch:
+            patch.setattr("os.sysconf", sizes.__getitem__)
+            with nullcontext() if free else pytest.raises(UsageError, match="memory"):
+                begin.call(*words)
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_that_a_network_came_from_elsewhere_is_known_and_its_template_is_said_to_be_replaced(begin, capsys, imported):
+    tokenizer = Tokenizer.load(begin.folder / "tokenizer")
+    config = json.dumps(tokenizer.config | {"chat_template": "{{ messages[0].content }}"})
+    tokenizer = Tokenizer.from_files(tokenizer.files | {"tokenizer_config.json": config})
+    path = begin.folder / "other.pth"
+    save_weights(path, begin.model, tokenizer, stage="full_sft", facts={"imported": imported})
+    origin = begin.call("--from_weight", str(path), chats=True)[2]
+    assert (origin.stage, origin.source, origin.imported) == ("full_sft", str(path), imported)
+    assert ("note: the model's own chat template is replaced" in capsys.readouterr().err) == imported
 
 
 @pytest.mark.parametrize(
@@ -57,10 +92,10 @@ def test_flags_of_experts_are_not_for_a_new_dense_network(begin, words):
         begin.call("--preset", "tiny", "--tokenizer_path", path, *words.split())
 
 
-@pytest.mark.parametrize("flag", ["--from_weight", "--weight_path"])
-def test_a_weight_opens_by_name_and_by_path(begin, flag):
-    source = "pretrain" if flag == "--from_weight" else str(begin.folder / "pretrain_32.pth")
-    model, _, origin = begin.call(flag, source)
+@pytest.mark.parametrize("words", ["--from_weight pretrain", "--weight_path {}/pretrain_32.pth"])
+def test_a_weight_opens_by_name_and_by_path(begin, words):
+    """Each goes before the name that is usual for a stage."""
+    model, _, origin = begin.call(*words.format(begin.folder).split(), usual="full_sft")
     assert all(map(torch.equal, model.parameters(), begin.model.parameters()))
     assert "pretrain_32.pth (pretrain)" in origin.description and origin.stage == "pretrain"
 
@@ -87,14 +122,33 @@ def test_a_preset_of_the_size_that_the_weight_has_is_taken(begin, small_tokenize
 
     other = "moe" if name == "tiny" else "tiny"  # the other one has experts, or none
     monkeypatch.setitem(PRESETS, other, small)
-    with pytest.raises(UsageError, match=f"--preset {other} makes a new network .* or give --from_weight none$"):
+    said = rf"--preset {other} makes a new network \(.*\), but .* or give --from_weight none$"
+    with pytest.raises(UsageError, match=said) as refused:
         begin.call("--from_weight", "again", "--preset", other)
+    assert (
+        ("(num_experts 8, " in str(refused.value)) == ("(num_experts none, " in str(refused.value)) == (other == "moe")
+    )
+
+
+@pytest.mark.parametrize("size", SHAPE)
+def test_a_preset_of_any_other_size_than_the_weight_has_is_refused(begin, small_tokenizer, monkeypatch, size):
+    """And what differs is said: a dense network and one with experts may be as wide and as deep."""
+    config = ExpertsConfig.of(SMALL).replace(vocab_size=small_tokenizer.vocab_size)
+    save_weights(begin.folder / "again_32.pth", random_network(config), small_tokenizer, stage="pretrain")
+    own = getattr(config, size)
+    other = SMALL if size == "model_type" else ExpertsConfig.of(SMALL)
+    if size != "model_type":
+        object.__setattr__(other, size, 2 * own)
+    monkeypatch.setitem(PRESETS, "tiny", other)
+    name = getattr(other, size)
+    with pytest.raises(UsageError, match=rf"new network \({size} {name}\).* has its own size \({size} {own}\)"):
+        begin.call("--from_weight", "again", "--preset", "tiny")
 
 
 def test_a_weight_and_a_shape_that_contradict_are_refused(begin):
-    for words in (("--preset", "tiny"), ("--hidden_size", "64")):
-        with pytest.raises(UsageError):
-            begin.call("--from_weight", "pretrain", *words)
+    for words, said in (("--hidden_size 64", "not of --hidden_size 64"), ("--num_hidden_layers 3", "which has 2")):
+        with pytest.raises(UsageError, match=said):
+            begin.call("--from_weight", "pretrain", *words.split())
 
 
 @pytest.mark.parametrize("words", [("--preset", "tiny"), ("--from_weight", "pretrain")])
