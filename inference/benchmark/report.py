@@ -75,5 +75,5 @@ def remarks(task: Task, outcomes: Sequence[Outcome]) -> list[str]:
     if task.left_out:
         found.append(f"{task.name}: left out {task.left_out:,} items, which cannot be asked so")
     if cut := sum(outcome.cut for outcome in outcomes):
-        found.append(f"{task.name}: {cut:,} items lost their beginning, longer than the network sees")
+        found.append(f"{task.name}: cut at the beginning {cut:,} items longer than the network sees")
     return found

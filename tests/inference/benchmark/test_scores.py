@@ -104,12 +104,12 @@ def test_what_a_reader_should_know_of_the_items_is_said(tmp_path):
         path.write_text('{"question": "2+2?", "answer": "#### 4"}\n' * count)
     (task,) = read_tasks([str(paths[0])], [str(paths[1])])
     assert remarks(task, [Outcome(written="4", cut=cut) for cut in (True, False, True)]) == [
-        "gsm8k: 3 items have fewer examples before them than the usual 5, the least 2, since --shots_path holds no more"
+        "gsm8k: 3 items with fewer examples before them than the usual 5, the least 2, since --shots_path holds no more"
         " for them",
-        "gsm8k: 2 items are longer than the network sees and lost their beginning",
+        "gsm8k: cut at the beginning 2 items longer than the network sees",
     ]
     task.left_out, task.shots = 1, 2
-    assert remarks(task, []) == ["gsm8k: 1 items cannot be asked so and are left out"]
+    assert remarks(task, []) == ["gsm8k: left out 1 items, which cannot be asked so"]
 
 
 @pytest.mark.parametrize(
