@@ -192,13 +192,26 @@ def test_another_network_another_rank_and_damage_are_one_sentence(tmp_path, smal
     assert not plain.model.layers[0].self_attn.q_proj.lora_B.weight.any()
 
     contents = torch.load(path, weights_only=True)
-    wrong = [{"rank": "4"}, {"rank": True}, {"targets": [1]}, {"base": {}}, {"adapters": None}, {"dropout": 1.0}]
+    wrong = [
+        {"rank": "4"},
+        {"rank": True},
+        {"stage": "a\x1b[2J"},
+        {"targets": [1]},
+        {"base": {}},
+        {"adapters": None},
+        {"dropout": 1.0},
+    ]
     for change in (*wrong, *({"alpha": alpha} for alpha in (0, math.inf, math.nan))):
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=f"its {next(iter(change))} is missing or wrong"):
             open_lora(tmp_path / "odd.pth")
     fewer = {name: tensor for name, tensor in contents["adapters"].items() if ".1.self_attn.q_proj" not in name}
-    for change, words in (({"rank": 64}, "odd.pth: adapters of rank 64"), ({"adapters": fewer}, "A.weight is missing")):
+    for change, words in (
+        ({"rank": 64}, "odd.pth: adapters of rank 64"),
+        ({"rank": 0}, "of rank 0"),
+        ({"version": 2}, "by a newer Sprout"),
+        ({"adapters": fewer}, "A.weight is missing"),
+    ):
         torch.save(contents | change, tmp_path / "odd.pth")
         with pytest.raises(SproutError, match=words):
             open_lora(tmp_path / "odd.pth").attach(random_network(SMALL))
