@@ -237,6 +237,7 @@ def test_shots_stand_before_an_item_by_subject(tmp_path):
         read_tasks([asked], [write(tmp_path / "g.jsonl", {"question": "2?", "answer": "#### 2"})])
 
 
+RECORDS = {name: record for name, record, *_ in reversed(CASES)}  # the first one of each name
 WHY = {"question": " Why? ", "choices": ["p", "q", "r", "s"], "answer": 2}
 ZH = {"question": "问题：几？", "answer": "逐步解答: 一加一。答案是 2。", "answer_number": 2}
 EN = {"question": "Question: 2?", "answer": "Step-by-Step Answer: 1 + 1. The answer is 2.", "answer_number": 2}
@@ -245,17 +246,17 @@ EN = {"question": "Question: 2?", "answer": "Step-by-Step Answer: 1 + 1. The ans
 @pytest.mark.parametrize(
     ("name", "record", "shown", "answer", "own"),
     [
-        ("blimp", CASES[0][1], " She sees.", "She sees.", " She sees."),
-        ("hellaswag", CASES[1][1], "Roof: A man is up. He sings.", "sings.", "Roof: A man is up. He sings."),
-        ("piqa", CASES[2][1], "Question: Boil\nAnswer: fire", "fire", "Boil fire"),
-        ("arc", CASES[3][1], "Question: Hot?\nAnswer: ice", "ice", "Hot? ice"),
-        ("xcopa_zh", CASES[4][1], "天黑了 所以 他走了。", "他走了。", "天黑了。 他走了。"),
-        ("copa", CASES[5][1], "It rained because i ran.", "i ran.", "It rained. I ran."),
+        ("blimp", RECORDS["blimp"], " She sees.", "She sees.", " She sees."),
+        ("hellaswag", RECORDS["hellaswag"], "Roof: A man is up. He sings.", "sings.", "Roof: A man is up. He sings."),
+        ("piqa", RECORDS["piqa"], "Question: Boil\nAnswer: fire", "fire", "Boil fire"),
+        ("arc", RECORDS["arc"], "Question: Hot?\nAnswer: ice", "ice", "Hot? ice"),
+        ("xcopa_zh", RECORDS["xcopa_zh"], "天黑了 所以 他走了。", "他走了。", "天黑了。 他走了。"),
+        ("copa", RECORDS["copa"], "It rained because i ran.", "i ran.", "It rained. I ran."),
         ("mmlu letters", WHY, "Why?\nA. p\nB. q\nC. r\nD. s\nAnswer: C", "C", "Why? r"),
         ("mmlu texts", WHY, "Question: Why?\nAnswer: r", "r", "Why? r"),
-        ("cmmlu texts", CASES[10][1], "谁？\n答案：乙", "乙", "谁？ 乙"),
-        ("gaokao texts", CASES[12][1], "谁？\n答案：丙", "丙", "谁？\nA．甲 B．乙\nC．丙 D．丁 丙"),
-        ("gsm8k", CASES[13][1], "Question: 2+2?\nAnswer: so\n#### 4", "so\n#### 4", "2+2? so\n#### 4"),
+        ("cmmlu texts", RECORDS["cmmlu texts"], "谁？\n答案：乙", "乙", "谁？ 乙"),
+        ("gaokao texts", RECORDS["gaokao texts"], "谁？\n答案：丙", "丙", "谁？\nA．甲 B．乙\nC．丙 D．丁 丙"),
+        ("gsm8k", RECORDS["gsm8k"], "Question: 2+2?\nAnswer: so\n#### 4", "so\n#### 4", "2+2? so\n#### 4"),
         ("mgsm_zh", ZH, "问题：几？\n逐步解答: 一加一。答案是 2。", "2", "问题：几？"),
         ("mgsm_en", EN, "Question: 2?\nStep-by-Step Answer: 1 + 1. The answer is 2.", "2", "Question: 2?"),
         (
@@ -278,8 +279,8 @@ def test_an_example_shows_its_answer(tmp_path, name, record, shown, answer, own)
 
 
 def test_as_many_examples_as_are_usual_or_wanted_and_no_more(tmp_path):
-    asked = [write(tmp_path / "zh.jsonl", CASES[14][1]), write(tmp_path / "gsm8k.jsonl", CASES[13][1])]
-    shots = [write(tmp_path / "z.jsonl", *[ZH] * 9), write(tmp_path / "g.jsonl", *[CASES[13][1]] * 9)]
+    asked = [write(tmp_path / "zh.jsonl", RECORDS["mgsm_zh"]), write(tmp_path / "gsm8k.jsonl", RECORDS["gsm8k"])]
+    shots = [write(tmp_path / "z.jsonl", *[ZH] * 9), write(tmp_path / "g.jsonl", *[RECORDS["gsm8k"]] * 9)]
     for given, counts in ((None, [8, 5]), (0, [0, 0]), (9, [9, 9])):
         entries = [task.entries[0] for task in read_tasks(asked, shots, given, limit=1)]
         assert [entry.shots for entry in entries] == counts
