@@ -129,6 +129,16 @@ def test_a_status_that_no_second_attempt_helps(status, found):
     assert max(stub.answered.values()) == 1
 
 
+def test_a_long_reply_comes_whole_and_a_long_complaint_is_cut():
+    stub = Stub()
+    stub.text_for = lambda body: "x" * 15_000
+    found, _ = replies(stub, REQUESTS[:1])
+    assert found[0].text == "x" * 15_000
+    with pytest.raises(SproutError, match="status 404 .y{200}.: ") as told:
+        replies(Stub(lambda number, handler: handler.reply(404, "y" * 5000) or True), REQUESTS[:1])
+    assert len(str(told.value)) < 400
+
+
 def test_only_a_server_that_accepts_no_request_ends_the_run():
     stub = Stub(lambda number, handler: number != 3 and (handler.reply(400, "prompt too long") or True))
     found, _ = replies(stub, in_flight=1)
