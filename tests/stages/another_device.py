@@ -103,8 +103,6 @@ def _refuse(name: str, args, kwargs, tensors: list[torch.Tensor], of_device: boo
     strangers = [list(t.shape) for t in tensors if not isinstance(t, There) and t.dim() > 0]
     if of_device and strangers and name not in CROSSING:
         raise RuntimeError(f"{name}: a tensor {strangers[0]} of the host meets those of the device")
-    if any(isinstance(each, torch.Generator) and each.device != DEVICE for each in tree_leaves((args, kwargs))):
-        raise RuntimeError(f"{name}: a generator of the host draws for the device")
     floats = name == "aten::cumsum" and tensors[0].is_floating_point()
     if (floats or name in UNORDERED) and torch.get_deterministic_debug_mode() == 2:
         raise RuntimeError(f"{name} does not have a deterministic implementation")
@@ -135,17 +133,10 @@ class _Operations(TorchDispatchMode):
 
 
 class _Generator(torch.Generator):
-    """Random numbers, from the CPU."""
+    """Random numbers for the device, from the CPU."""
 
     def __new__(cls, device="cpu"):
-        generator = super().__new__(cls, "cpu")
-        generator.home = torch.device(device)
-        return generator
-
-    def __init__(self, device="cpu"):
-        super().__init__()
-
-    device = property(lambda generator: generator.home)
+        return super().__new__(cls, "cpu")
 
 
 def _tensor(*args, honest=torch.tensor, device=None, **more):
@@ -182,6 +173,7 @@ def another_device() -> Iterator[list[str]]:
             **dict.fromkeys(("stream", "device"), lambda which: contextlib.nullcontext()),
             "is_available": lambda: True,
             "device_count": lambda: 1,
+            "is_current_stream_capturing": lambda: False,
             "get_device_capability": lambda device=None: (8, 0),
             "get_device_name": lambda device=None: "a card that pretends",
             "mem_get_info": lambda device=None: (CARD, CARD),

@@ -5,9 +5,11 @@ from itertools import pairwise
 import pytest
 import torch
 
+from model.cuda_graphs import Graphs, record
 from tests.stages.another_device import another_device
 from tests.stages.table import STAGES
 from tests.stages.workshop import Workshop
+from training.engine.determinism import strict
 from training.engine.run import Run
 
 OTHERS = ("experts", "live", "kto", "sampled", "several")  # which compute in ways of their own
@@ -37,6 +39,7 @@ def test_nothing_of_the_host_meets_what_is_on_the_device(name, variant, tmp_path
         found = shop.train("out", "--max_steps=3", "--resume", "--allow_changed", *words)
     assert len(found.metrics) == (3 if resumes else 2)
     assert all(weight.isfinite().all() for weight in found.weights.values())
+    assert "CUDA graph" not in found.said and not Graphs.failed  # what is recorded computes the same
 
 
 @pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if not stage.samples])
@@ -60,3 +63,20 @@ def test_a_mistake_is_seen(elsewhere):
     with pytest.raises(RuntimeError, match="of the host"):
         there + torch.ones(2)
     assert (there + 1).tolist() == [2.0, 2.0] and there.sum().item() == 2.0 and len(elsewhere) == 2
+    assert there[there > 0].cpu().sum() == 2.0 and len(elsewhere) == 4
+    with strict(), pytest.raises(RuntimeError, match="deterministic"):
+        there.cumsum(0)
+    with pytest.raises(RuntimeError, match="capturing"):
+        record(there.tolist, there.device)
+
+
+def test_a_graph_replays_what_was_recorded(elsewhere):
+    there = torch.ones(2, device="cuda:0")
+    graph, sums = record(lambda: there.add_(1) + torch.rand(2, device="cuda:0"), there.device)
+    assert there.tolist() == [1.0, 1.0]  # nothing runs while it is recorded
+    torch.manual_seed(0)
+    graph.replay()
+    first = sums.clone()
+    torch.manual_seed(0)
+    graph.replay()
+    assert there.tolist() == [3.0, 3.0] and torch.allclose(sums.here, first.here + 1)
