@@ -69,6 +69,13 @@ def test_a_short_page_keeps_a_line_for_each_item_of_its_menu():
     assert html_to_text(f"<html><body><p>A short text.</p>{menu}</body></html>").endswith("Start\nAbout us")
 
 
+@pytest.mark.parametrize("tag", ["a href='/'", "span"])
+def test_words_in_tags_side_by_side_stay_words_in_a_short_page(tag):
+    pytest.importorskip("trafilatura", reason="needs the extra data")
+    words = "".join(f"<{tag}>{word}</{tag.split()[0]}>" for word in ("Name", "Value"))
+    assert html_to_text(f"<html><body><div>{words}</div><p>A text.</p></body></html>").split()[:2] == ["Name", "Value"]
+
+
 def test_a_page_without_content_is_written_out():
     pytest.importorskip("trafilatura", reason="needs the extra data")
     assert html_to_text("<html><body>short</body></html>") == "short"
