@@ -114,9 +114,7 @@ def same_answer(given: str, right: str) -> bool:
 LETTERS = "a-z\u00df-\u00f6\u00f8-\u024f\u0400-\u052f\u1e00-\u1eff"
 _BLANKS = re.compile(f"(?<![{LETTERS}]) +| +(?![{LETTERS}])")
 _NAME = re.compile(r"([A-Za-z]) ?= ?(?=[^ =])")
-_CHARACTERS = str.maketrans(
-    "−–—﹣〇○两兩負點萬億壹贰叁肆伍陆柒捌玖拾佰仟", "----零零二二负点万亿一二三四五六七八九十百千"
-)
+_CHARACTERS = str.maketrans("−–—﹣〇两兩負點萬億壹贰叁肆伍陆柒捌玖拾佰仟", "----零二二负点万亿一二三四五六七八九十百千")
 _RULES = [  # each takes time in proportion to the text
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -137,6 +135,7 @@ _RULES = [  # each takes time in proportion to the text
         (r"\s+", " "),
         (r"\^\{([0-9A-Za-z])\}", r"^\1"),
         (r"(?<![A-Za-z])([cdkm]?m)([23])(?![A-Za-z0-9])", r"\1^\2"),  # 18 m2, and ㎡ in NFKC
+        (r"(?<=[一二三四五六七八九百千万亿])○+", lambda circles: "零" * len(circles[0])),  # alone it is a blank to fill
     )
 ]
 

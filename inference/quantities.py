@@ -39,6 +39,7 @@ _IN_TEXT = re.compile(
     rf"{_SCALE.replace('?P<scale>', '?:')}?%?",
     re.IGNORECASE,
 )
+_EXPONENT = re.compile(r"\^[{(]?[-+]?(?:[0-9]|[A-Za-z](?![A-Za-z]))")  # but 18^{th} is 18
 
 # --- units ------------------------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ def last_number(text: str) -> str | None:
 
 
 def _is_of_a_power(text: str, start: int, end: int) -> bool:
-    return text[max(0, start - 2) : start].endswith(("^", "^{")) or text[end : end + 1] == "^"
+    return text[max(0, start - 2) : start].endswith(("^", "^{")) or bool(_EXPONENT.match(text, end))
 
 
 def _value(found: re.Match) -> Fraction | None:

@@ -67,9 +67,9 @@ def _gsm8k(fields: dict) -> Item:
     return Item(f"Question: {question}\nAnswer:", answer, f"{question} {answer}")
 
 
-def _mgsm(mark: str, asks: str, introduced: int):
-    """mark: what stands before a question. introduced: how many characters of a written-out answer are words like
-    `asks`, which are not shown twice."""
+def _mgsm(mark: str, asks: str):
+    """mark: what stands before a question. asks: what stands before its answer, and is not shown twice where the answer
+    is written out."""
 
     def read(fields: dict) -> Item:
         question = text_of(fields, "question")
@@ -78,11 +78,11 @@ def _mgsm(mark: str, asks: str, introduced: int):
         if isinstance(number, float) and number.is_integer():  # a column of a table with gaps
             number = int(number)
         number = re.sub(r"\.0+$", "", str(number).strip())
-        if not re.fullmatch(r"-?\$?[0-9][0-9.,]*", number):  # NaN, say, which stands in tables with gaps
+        if not re.fullmatch(r"[-+$]*[0-9][0-9.,]*%?", number):  # NaN, say, which stands in tables with gaps
             raise BadRecord("there is no number that is the answer")
         # The texts of the training split, which has the way to the answer, begin with these words already.
         led = question if way and question.startswith(mark[:-2]) else mark + question
-        shown = way[introduced:] if way.startswith(asks[:-1]) else way
+        shown = re.sub(rf"^{asks[:-1]}[:：]\s*", "", way)
         return Item(f"{led}\n{asks}", number, question, shown=shown)
 
     return read
@@ -136,9 +136,9 @@ WRITTEN = (
             ),
         ),
     ),
-    _mgsm_layout("mgsm_zh", True, _mgsm("问题： ", "逐步解答:", 6), "问题：", r"答案是 (\-?[0-9\.\,]+)。"),
+    _mgsm_layout("mgsm_zh", True, _mgsm("问题： ", "逐步解答:"), "问题：", r"答案是 (\-?[0-9\.\,]+)。"),
     _mgsm_layout(
-        "mgsm_en", False, _mgsm("Question: ", "Step-by-Step Answer:", 21), "Question:", r"The answer is (\-?[0-9\.\,]+)"
+        "mgsm_en", False, _mgsm("Question: ", "Step-by-Step Answer:"), "Question:", r"The answer is (\-?[0-9\.\,]+)"
     ),
     Layout(
         "short_answers",

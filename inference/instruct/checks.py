@@ -30,7 +30,8 @@ _MEDIA = re.compile(
 _REFUSAL = re.compile(
     r"\b(?:i['’]?m sorry|i am sorry|i apologi[sz]e|as an ai|as a language model|"
     r"i (?:can ?not|can['’]?t) (?:help|assist|provide|fulfil|do that|answer)|i(?:['’]?m| am) (?:unable|not able) to)\b|"
-    r"抱歉|对不起|很遗憾|作为一[个名款]?(?:人工智能|AI|语言模型)|作为(?:人工智能|AI)(?:语言模型|模型|助手)|我(?:无法|不能)(?:回答|提供|帮助|满足|完成|协助)",
+    r"抱歉|对不起|很遗憾|作为一[个款]?(?:人工智能|AI|语言模型)|作为一名(?:人工智能|AI)(?!\w)|"  # no 一名AI工程师
+    r"作为(?:一名)?(?:人工智能|AI)(?:语言模型|模型|助手)|我(?:无法|不能)(?:回答|提供|帮助|满足|完成|协助)",
     re.IGNORECASE,
 )
 

@@ -158,7 +158,7 @@ def tokenizer_of_gpt2(folder: Path) -> Tokenizer:
         backend = Backend(models.BPE.from_file(str(vocabulary), str(merges)))
         names = (*FILE_NAMES, ADDED_TOKENS)
         files = {name: (folder / name).read_text(encoding="utf-8") for name in names if (folder / name).is_file()}
-        settings = json.loads(files.get("tokenizer_config.json", "{}"))
+        settings = {**json.loads(files.get("tokenizer_config.json", "{}"))}
     except Exception as error:  # the library raises nothing more specific
         raise SproutError(f"the vocabulary of {folder} cannot be read ({error}): download it again") from error
     prefix = bool(settings.get("add_prefix_space"))

@@ -177,6 +177,15 @@ def test_an_old_folder_has_the_tokens_that_were_added_to_it(tmp_path, settings, 
     assert ours.decode([260, 220, 258]) == theirs.decode([260, 220, 258], skip_special_tokens=True)
 
 
+@pytest.mark.parametrize("name", ["tokenizer_config", "added_tokens", "special_tokens_map"])
+@pytest.mark.parametrize("content", ["[]", "{"])
+def test_a_damaged_file_of_an_old_folder_is_refused_in_a_sentence(tmp_path, name, content):
+    write_tokenizer(tmp_path)
+    (tmp_path / f"{name}.json").write_text(content)
+    with pytest.raises(SproutError, match=f"the vocabulary of .* cannot be read|{name}.json is not"):
+        tokenizer_of_gpt2(tmp_path)
+
+
 def test_an_old_folder_that_names_no_end_says_what_to_do(tmp_path):
     write_tokenizer(tmp_path)
     vocab = json.loads((tmp_path / "vocab.json").read_text())

@@ -30,6 +30,7 @@ _INLINE = re.compile(
     re.IGNORECASE,
 )
 _LINKED = re.compile(r"</?(?:a|span)(?:\s[^>]*)?>", re.IGNORECASE)  # by these trafilatura tells menus, where it can
+_SIDE_BY_SIDE = re.compile(r"(?<=</a>)(?=<a\s)|(?<=</span>)(?=<span\b)", re.IGNORECASE)  # each its own words
 _SHORT = 250  # characters, trafilatura's own measure: of less it may take each piece between two tags for a line
 _BLANKS = re.compile(r"[ \t\r\n\f]+")
 _BLOCK_TAG = re.compile(
@@ -82,7 +83,7 @@ def _content_of(page: str) -> str | None:
     parts[1::2] = [_BLANK_LINE.sub(f"\n{_KEPT_LINE}", part) for part in parts[1::2]]
     found = _extracted(trafilatura, parts)
     if found and len(found) < _SHORT:
-        parts[::2] = [_LINKED.sub("", part) for part in parts[::2]]
+        parts[::2] = [_LINKED.sub("", _SIDE_BY_SIDE.sub(" ", part)) for part in parts[::2]]
         whole = _extracted(trafilatura, parts)
         found = whole if whole and _letters(whole) == _letters(found) else found
     return found and found.replace(_KEPT_LINE, "")

@@ -192,6 +192,12 @@ def test_a_name_of_another_language_makes_no_english_question_foreign(tmp_path):
     assert task.name == "mgsm_en"
 
 
+@pytest.mark.parametrize("number", [5, 5.0, " 5.00", "+5", "-5", "$-5", "5%"])
+def test_a_number_is_taken_for_an_answer_however_it_is_written(tmp_path, number):
+    (task,) = read_tasks([write(tmp_path / "data.jsonl", {"question": "How many?", "answer_number": number})])
+    assert task.form.grades["flexible"]("It is 5", task.entries[0].item.answer)
+
+
 def test_minus_one_may_be_an_answer(tmp_path):
     (task,) = read_tasks([write(tmp_path / "data.jsonl", {"question": "3 - 4?", "answer": "-1"})])
     assert task.entries[0].item.answer == "-1"
@@ -259,6 +265,7 @@ EN = {"question": "Question: 2?", "answer": "Step-by-Step Answer: 1 + 1. The ans
         ("gsm8k", RECORDS["gsm8k"], "Question: 2+2?\nAnswer: so\n#### 4", "so\n#### 4", "2+2? so\n#### 4"),
         ("mgsm_zh", ZH, "问题：几？\n逐步解答: 一加一。答案是 2。", "2", "问题：几？"),
         ("mgsm_en", EN, "Question: 2?\nStep-by-Step Answer: 1 + 1. The answer is 2.", "2", "Question: 2?"),
+        ("mgsm_zh", ZH | {"answer": "逐步解答：一加一。"}, "问题：几？\n逐步解答: 一加一。", "2", "问题：几？"),
         (
             "mgsm_zh",
             {"question": "几？", "answer": "两个。", "final": "2.0"},

@@ -107,26 +107,29 @@ def test_answers(answer, finish, fault):
 @pytest.mark.parametrize(
     "refusal",
     [
-        *("I'm sorry.", "I’m sorry", "i am sorry", "I apologize", "I apologise", "As an AI", "as a language model"),
-        *(
-            "I cannot help",
-            "I can not answer",
-            "I can't assist",
-            "I can’t provide",
-            "I'm unable to",
-            "I am not able to",
-        ),
-        *(
-            "抱歉",
-            "对不起",
-            "很遗憾",
-            "作为一个人工智能",
-            "作为一名AI",
-            "作为AI助手",
-            "作为一个语言模型",
-            "我无法回答",
-            "我不能提供",
-        ),
+        "I'm sorry.",
+        "I’m sorry",
+        "i am sorry",
+        "I apologize",
+        "I apologise",
+        "As an AI",
+        "as a language model",
+        "I cannot help",
+        "I can not answer",
+        "I can't assist",
+        "I can’t provide",
+        "I'm unable to",
+        "I am not able to",
+        "抱歉",
+        "对不起",
+        "很遗憾",
+        "作为一个人工智能",
+        "作为一名AI",
+        "作为一名AI助手",
+        "作为AI助手",
+        "作为一个语言模型",
+        "我无法回答",
+        "我不能提供",
     ],
 )
 def test_refusals_stand_at_the_beginning_of_an_answer(refusal):
@@ -135,9 +138,11 @@ def test_refusals_stand_at_the_beginning_of_an_answer(refusal):
     assert answer_fault(asked, f"{periodic(40)} {refusal} that", "stop", frozenset()) is None
 
 
-def test_an_answer_about_artificial_intelligence_is_no_refusal():
-    asked = "图灵为什么出名？"
-    assert answer_fault(asked, "作为人工智能的先驱，他提出了图灵测试。", "stop", CHINESE) is None
+@pytest.mark.parametrize(
+    "answer", ["作为人工智能的先驱，他提出了图灵测试。", "作为一名AI工程师，他开发了第一个象棋程序。"]
+)
+def test_an_answer_about_artificial_intelligence_is_no_refusal(answer):
+    assert answer_fault("图灵为什么出名？", answer, "stop", CHINESE) is None
 
 
 @pytest.mark.parametrize(

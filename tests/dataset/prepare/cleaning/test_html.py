@@ -55,11 +55,15 @@ def test_a_page_loses_what_surrounds_its_content():
 
 
 @pytest.mark.parametrize("tag", ["a href='/n'", "span", "code", "sub", "kbd"])
-def test_a_word_in_a_tag_stays_in_its_line_in_a_short_page_and_in_a_long_one(tag):
+def test_a_word_in_a_tag_stays_in_its_line_in_a_short_page(tag):
     pytest.importorskip("trafilatura", reason="needs the extra data")
     words = f"The <{tag}>n</{tag.split()[0]}>th value of it."
     assert html_to_text(f"<html><body><p>{words}</p></body></html>") == "The nth value of it."
-    page = f"<html><body><div>{words} {SENTENCE * 4}</div></body></html>"
+
+
+def test_what_stands_before_code_stays_in_a_long_page():
+    pytest.importorskip("trafilatura", reason="needs the extra data")
+    page = f"<html><body><div>The <code>n</code>th value of it. {SENTENCE * 4}</div></body></html>"
     assert html_to_text(page) == f"The nth value of it. {SENTENCE * 4}"
 
 
@@ -67,6 +71,13 @@ def test_a_short_page_keeps_a_line_for_each_item_of_its_menu():
     pytest.importorskip("trafilatura", reason="needs the extra data")
     menu = "<ul><li><a href='/'>Start</a></li><li><a href='/a'>About us</a></li></ul>"
     assert html_to_text(f"<html><body><p>A short text.</p>{menu}</body></html>").endswith("Start\nAbout us")
+
+
+@pytest.mark.parametrize("tag", ["a href='/'", "span"])
+def test_words_in_tags_side_by_side_stay_words_in_a_short_page(tag):
+    pytest.importorskip("trafilatura", reason="needs the extra data")
+    words = "".join(f"<{tag}>{word}</{tag.split()[0]}>" for word in ("Name", "Value"))
+    assert html_to_text(f"<html><body><div>{words}</div><p>A text.</p></body></html>").split()[:2] == ["Name", "Value"]
 
 
 def test_a_page_without_content_is_written_out():
