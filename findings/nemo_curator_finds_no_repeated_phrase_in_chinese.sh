@@ -3,7 +3,7 @@
 # Two filters of NeMo Curator drop texts that say the same again and again, by rules of Gopher (arXiv:2112.11446). With
 # lang="zh" they cut words by jieba, as their docstrings say. RepeatingTopNGramsFilter then writes the most frequent run
 # of words with spaces between them, and looks how much of the text that is. Chinese has no such spaces, so it is found
-# nowhere: the score is 0 whatever the text is, and a page of one sentence, fifty times, is kept.
+# nowhere: the score is 0 however often it is there, and a page of one sentence, fifty times, is kept.
 # RepeatingDuplicateNGramsFilter counts the spaces that a run would have in English as parts of it. Its share of the
 # text goes beyond 1, and a text of which 12 % is repeated counts as 21 %, more than the fifth that is allowed. So one
 # of them drops no Chinese and the other too much of it, and nothing is said. In English, a run over a line break is not
