@@ -69,4 +69,4 @@ if english[:2] != (False, False) or not chinese[0] or not twice[0]:
 if chinese[2] < 1.3 or twice[1] or twice[2] < 1.5 * twice[3]:
     sys.exit("no longer so: the second filter counts no spaces that are not there")
 PYTHON
-env/bin/python phrases.py 2> errors || { cat errors; exit 1; }
+TMPDIR=$folder env/bin/python phrases.py 2> errors || { cat errors; exit 1; }
