@@ -33,6 +33,7 @@ from mergekit.options import MergeOptions
 from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+torch.manual_seed(0)
 config = LlamaConfig(hidden_size=64, intermediate_size=128, num_attention_heads=4, num_hidden_layers=1, vocab_size=100)
 start = LlamaForCausalLM(config).state_dict()
 

@@ -3,7 +3,7 @@
 # Two filters of NeMo Curator drop texts that say the same again and again, by rules of Gopher (arXiv:2112.11446). With
 # lang="zh" they cut words by jieba, as their docstrings say. RepeatingTopNGramsFilter then writes the most frequent run
 # of words with spaces between them, and looks how much of the text that is. Chinese has no such spaces, so it is found
-# nowhere: the score is 0 whatever the text is, and a page of one sentence, fifty times, is kept.
+# nowhere: the score is 0 however often it is there, and a page of one sentence, fifty times, is kept.
 # RepeatingDuplicateNGramsFilter counts the spaces that a run would have in English as parts of it. Its share of the
 # text goes beyond 1, and a text of which 12 % is repeated counts as 21 %, more than the fifth that is allowed. So one
 # of them drops no Chinese and the other too much of it, and nothing is said. In English, a run over a line break is not
@@ -69,4 +69,4 @@ if english[:2] != (False, False) or not chinese[0] or not twice[0]:
 if chinese[2] < 1.3 or twice[1] or twice[2] < 1.5 * twice[3]:
     sys.exit("no longer so: the second filter counts no spaces that are not there")
 PYTHON
-env/bin/python phrases.py 2> errors || { cat errors; exit 1; }
+TMPDIR=$folder env/bin/python phrases.py 2> errors || { cat errors; exit 1; }

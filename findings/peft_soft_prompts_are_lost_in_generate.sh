@@ -7,7 +7,7 @@
 # other two are set before every new token again. Nothing is raised, and the losses of training and evaluation are
 # right; only the answers are as if nothing, or something else, had been learned. All that shows is a FutureWarning
 # about the name, with a prefix. With use_cache=False, prompt tuning and p-tuning answer rightly, prefix tuning does
-# not. Stay with transformers 5.23, where all three answer rightly, or use LoRA.
+# not. Stay with transformers 5.23, where all three answer rightly with the cache, or use LoRA.
 # Output seen (each learns to answer 1 2 3 4 5 6 7 8; the likeliest tokens one by one without generate() | with it |
 # with it and use_cache=False):
 #   the network itself: 5 25 9 1 20 20 4 21

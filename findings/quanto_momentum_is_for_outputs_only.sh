@@ -2,11 +2,11 @@
 # optimum-quanto 0.2.7 with torch 2.13.0, Python 3.11 (seen 2026-12-01).
 # To compute in int8, quanto shows a network some batches and notes how large the inputs and outputs of its layers are.
 # Calibration(momentum=...) says how much of what was noted each batch leaves: at 0.9, the default, about the last ten
-# batches count, at 0.999 hundreds, at 1 the first. Its documentation promises it for the scales of inputs and outputs.
-# It goes to those of outputs only: for inputs, the function has a momentum of 0.9 of its own, which nothing sets. Where
-# loud batches come first and quiet ones last, as in data sorted by source or length, 0.999 therefore keeps the range of
-# outputs and not that of inputs: what lies beyond the last batches' range is cut off, and the network answers
-# otherwise, without a word. Looking at input_scale shows it; shuffled batches hide it.
+# batches count, at 0.999 the last thousand, at 1 the first. Its documentation promises it for the scales of inputs and
+# outputs. It goes to those of outputs only: for inputs, the function has a momentum of 0.9 of its own, which nothing
+# sets. Where loud batches come first and quiet ones last, as in data sorted by source or length, 0.999 therefore keeps
+# the range of outputs and not that of inputs: what lies beyond the last batches' range is cut off, and the network
+# answers otherwise, without a word. Looking at input_scale shows it; shuffled batches hide it.
 # Output seen (range of int8 after 20 batches of numbers up to 10 and 20 of numbers up to 1, in parts of the first):
 #   momentum 0.5: inputs 0.21, outputs 0.10
 #   momentum 0.9: inputs 0.21, outputs 0.21

@@ -2,12 +2,12 @@
 # text-dedup 0.4.0 with datasets 5.2.0, Python 3.11 (seen 2026-12-01).
 # text_dedup.minhash removes copies from a corpus. Before it looks for any it takes out each text of fewer than five
 # tokens (min_length), and what it calls tokens is what stands between spaces and punctuation. In English these are
-# words; in Chinese, clauses. So every Chinese text of up to three signs is lost, with no copy of it anywhere: a verse,
-# a question with a short answer, an instruction of 25 characters. Of data for a chat that is much. The report at the
-# end does not show it, since its "Before" is counted behind that step: it is equal to "After" where half of the corpus
-# is gone. The help of --min_length says that all short documents but one will be removed (issue 77), and all are; that
-# Chinese would need words cut first stands only in the talk of pull request 25. --min_length 1 keeps them, and still
-# finds copies.
+# words; in Chinese, clauses. So every Chinese text of up to three punctuation marks is lost, with no copy of it
+# anywhere: a verse, an instruction of 25 characters. Of data for a chat that is much. The report at the end does not
+# show it, since its "Before" is counted behind that step: it is equal to "After" where half of the corpus is gone. The
+# help of --min_length says that all short documents but one will be removed (issue 77), and all are; that Chinese would
+# need words cut first is said in answers to users only (pull request 25, issue 103). --min_length 1 keeps them, and
+# still finds copies.
 # Output seen (six different texts, the last two of them in English, then the first once more; characters of each text):
 #   min_length by default: reported 4 before, 4 after; left: 37, 15, 31, 30
 #   min_length 1: reported 7 before, 6 after; left: 12, 25, 37, 15, 31, 30

@@ -3,12 +3,12 @@
 # With precompute_ref_log_probs=True, DPOTrainer sums up the reference's log-probabilities of every answer once, and
 # keeps the sums in a file beside the data, which later runs take. The file's name is made of the weights and the
 # tokenised pairs. But pairs are cut to max_length only afterwards, and so is ld_alpha applied, which weighs the tokens
-# of an answer. Whoever cuts at the front (truncation_mode="keep_end") or not at all (max_length=None), and changes
-# max_length or ld_alpha, gets the sums of the first run: sums over other tokens. Nothing is printed. Rewards, margins
-# and the loss are off by the tokens that one sum has and the other lacks: after a shorter cut, a long answer counts as
-# one that the network likes less than the reference does, from the first step on. With the default cut ("keep_start")
-# all settings happen to be in the name. A first loss other than 0.6931 shows it. Set HF_DATASETS_CACHE to a new folder
-# after such a change, or let the reference be computed in each step.
+# of an answer. Whoever does not cut at all (max_length=None), or cuts at the front (truncation_mode="keep_end", which
+# is deprecated), and changes max_length or ld_alpha, gets the sums of the first run: sums over other tokens. Nothing is
+# said about it. Rewards, margins and the loss are off by the tokens that one sum has and the other lacks: after a
+# shorter cut, a long answer counts as one that the network likes less than the reference does, from the first step on.
+# With the default cut ("keep_start") all settings happen to be in the name. A first loss other than 0.6931 shows it.
+# Set HF_DATASETS_CACHE to a new folder after such a change, or let the reference be computed in each step.
 # Output seen (the first step of DPO on the network that is its own reference; one run after the other):
 #   max_length 16: loss 0.6931, rewards 0.000 and 0.000
 #   max_length 32: loss 2.7041, rewards -2.635 and 0.000

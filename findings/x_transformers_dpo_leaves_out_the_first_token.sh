@@ -6,7 +6,7 @@
 # nothing at all is learned, the loss stays at 0.6931, and of answers that differ in it alone, DPO learns after which of
 # them to end. The log-probabilities are averaged over the answer, besides, where the paper sums them. Nothing is
 # printed, and the loss of longer answers falls. Give masks of the tokens that are to be predicted, one shorter than the
-# rows (prompt_mask[:, 1:] and so on), and no pad_id.
+# rows (prompt_mask[:, 1:] and so on), in place of pad_id.
 # Output seen (the tokens of the two answers that have a gradient; the loss before and after 50 steps):
 #   yes sir end pad, no end pad pad: sir end pad and end pad; 0.6931 to 0.0002
 #   yes, no: nothing and nothing; 0.6931 to 0.6931
