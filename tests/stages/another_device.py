@@ -15,7 +15,7 @@ from unittest import mock
 
 import torch
 import torch._dynamo  # it looks at functions that are changed below
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 
 import model.files.checkpoint
@@ -36,7 +36,8 @@ class There(torch.Tensor):
     which is all that every build of it knows beside the CPU."""
 
     def __new__(cls, here: torch.Tensor):
-        shape = torch.empty_strided(here.shape, here.stride(), dtype=here.dtype, device="meta")
+        with _disable_current_modes():
+            shape = torch.empty_strided(here.shape, here.stride(), dtype=here.dtype, device="meta")
         tensor = torch.Tensor._make_subclass(cls, shape, False, device_for_backend_keys=DEVICE)
         tensor.here = here
         return tensor
@@ -184,6 +185,7 @@ def another_device() -> Iterator[list[str]]:
             "Stream": Stream,
             "CUDAGraph": Graph,
         },
+        torch.accelerator: {"current_stream": Stream},
         torch: {
             "tensor": _tensor,
             "save": _save,

@@ -59,6 +59,9 @@ class Stream:
     def __init__(self, device=None):
         pass
 
+    def is_capturing(self) -> bool:
+        return bool(recording)
+
     def record_event(self):
         return self
 
