@@ -41,7 +41,7 @@ def continue_prompts(model, tokenizer, machine, seed: int, max_new_tokens: int =
 
 
 def write_samples(model, prompts, max_new_tokens: int, spelling, machine, seed: int) -> list[list[int]]:
-    """Ids that continue each prompt of ids; none where it takes all positions. spelling: tokenizer or `ChatRenderer`."""
+    """Ids that continue each prompt of ids; none where it takes all positions. spelling: tokenizer, `ChatRenderer`."""
     fitting = [prompt for prompt in prompts if len(prompt) < model.config.max_position_embeddings]
     sampling = Sampling(temperature=0.8, top_p=0.9, vocabulary=spelling.vocab_size)  # a network may have more rows
     drawn = {"sampling": sampling, "eos_ids": spelling.end_ids, "generator": new_generator(machine.device, seed=seed)}
