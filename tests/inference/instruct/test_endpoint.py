@@ -108,11 +108,12 @@ def test_a_server_that_has_answered_is_waited_for_where_a_wrong_address_ends_the
         settings = {"in_flight": 1, "retries": 1, "pause": 0.01}
         known, unknown = (Endpoint(f"{address}/", "m", **settings) for _ in range(2))
         assert len(list(known.replies(REQUESTS[:2]))) == 2
+    before = known.retried  # the second request may have met the first one's connection as it was closed
     with pytest.raises(SproutError, match="gave no answer in 2 attempts .no connection."):
         list(known.replies(REQUESTS[2:3]))
     with pytest.raises(SproutError, match="there is no server at .*/v1 .*: start it, or correct --endpoint"):
         list(unknown.replies(REQUESTS[2:3]))
-    assert (known.retried, unknown.retried) == (1, 0)
+    assert (known.retried - before, unknown.retried) == (1, 0)
 
 
 @pytest.mark.parametrize(
