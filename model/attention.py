@@ -64,7 +64,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     if T == 1:
         # One new token: the queries that share a key/value head are stacked as if they were tokens, so that the
         # cache is read in place instead of being repeated for each of them.
-        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v, attn_mask=mask).reshape(B, H, 1, h)
+        q = q.view(B, K, H // K, h)
+        if k.stride(-1) == 1:
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(B, H, 1, h)
+        # The cache holds keys by columns, as products of few queries and many keys like them on a CPU.
+        scores = h**-0.5 * q @ k.mT
+        return ((scores if mask is None else scores + mask).softmax(dim=-1) @ v).view(B, H, 1, h)
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
         # Training on a CPU: twice as fast as the built-in kernel, whose backward does not use bfloat16 instructions.
         return BlockAttention.apply(q, k, v, mask)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from model import running_batch
+from model import generation, running_batch
 from model.config import TransformerConfig
 from model.decoding import rearrange
 from model.generation import generate_batch, new_generator
@@ -40,9 +40,10 @@ def model():
     return model
 
 
-@pytest.fixture(autouse=True)
-def small_steps(monkeypatch):
+@pytest.fixture(autouse=True, params=[16, 1], ids=["keys by rows", "keys by columns"])
+def small_steps(request, monkeypatch):
     """Prompts are read in parts, and scored in smaller ones, and the cache grows."""
+    monkeypatch.setattr(generation, "LEAST_ROWS_BY_COLUMNS", request.param)
     monkeypatch.setattr(running_batch, "READ_AT_ONCE", 3)
     monkeypatch.setattr(running_batch, "MOST_LOGITS", 2 * CONFIG.vocab_size)
     monkeypatch.setattr(running_batch, "LEAST_CAPACITY", 8)
