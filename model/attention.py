@@ -64,12 +64,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     if T == 1:
         # One new token: the queries that share a key/value head are stacked as if they were tokens, so that the
         # cache is read in place instead of being repeated for each of them.
-        q = q.view(B, K, H // K, h)
-        if k.stride(-1) == 1:
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).reshape(B, H, 1, h)
-        # The cache holds keys by columns, as products of few queries and many keys like them on a CPU.
-        scores = h**-0.5 * q @ k.mT
-        return ((scores if mask is None else scores + mask).softmax(dim=-1) @ v).view(B, H, 1, h)
+        return F.scaled_dot_product_attention(q.view(B, K, H // K, h), k, v, attn_mask=mask).reshape(B, H, 1, h)
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and q.requires_grad:
         # Training on a CPU: twice as fast as the built-in kernel, whose backward does not use bfloat16 instructions.
         return BlockAttention.apply(q, k, v, mask)
@@ -85,6 +80,53 @@ def _flash_attention_runs(q: Tensor) -> bool:
     """Flash attention needs an Ampere GPU or newer and 16-bit numbers."""
     half = q.dtype in (torch.float16, torch.bfloat16)
     return half and q.device.type == "cuda" and torch.cuda.get_device_capability(q.device) >= (8, 0)
+
+
+class KVCache:
+    """Keys and values of up to `capacity` tokens of every row for every layer, and how many each row has.
+
+    Allocated once: growing a cache by concatenation would copy it at every token. The rows may be of different
+    lengths; what lies behind the end of one is hidden from it, and zero at first, since 0 x NaN is NaN.
+    """
+
+    def __init__(self, config, batch_size: int, capacity: int, device=None, dtype=torch.float32):
+        shape = (config.num_hidden_layers, batch_size, config.num_key_value_heads, capacity, config.head_dim)
+        self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
+        self.lengths = torch.zeros(batch_size, dtype=torch.long, device=device)
+        self.capacity, self.rows, self.longest, self.fixed = capacity, batch_size, 0, self.keys.is_cuda
+
+    @property
+    def width(self) -> int:
+        """How many tokens attention looks at when the next token of each row comes. On a GPU one of few numbers: so a
+        CUDA graph serves many steps, and no kernel is planned for each length anew."""
+        return min(max(256, 1 << self.longest.bit_length()), self.capacity) if self.fixed else self.longest + 1
+
+    def place(self, count: int) -> tuple[Tensor, Tensor | None]:
+        """Positions [B, T] of the next T = `count` tokens of each row, and a mask [B, 1, T, S] that hides what they do
+        not see; None where each sees all before it. To be followed by a `write` for every layer, then by `advance`.
+        """
+        end, device, K = self.longest + count, self.keys.device, self.keys.shape[2]
+        if end > self.capacity:
+            raise ValueError(f"the cache holds {self.capacity} tokens, {end} were asked of it")
+        positions = self.lengths[: self.rows, None] + torch.arange(count, device=device)
+        heads = torch.arange(self.rows * K, device=device).view(self.rows, K, 1)
+        self._slots = (heads * self.capacity + positions[:, None]).flatten()  # [B K T]
+        # The first reading has no mask, which would hide what is empty.
+        self._seen = self.width if count == 1 and self.longest else end
+        if self.longest == 0:
+            return positions, None
+        hidden = torch.arange(self._seen, device=device) > positions[:, None, :, None]
+        return positions, torch.zeros_like(hidden, dtype=self.keys.dtype).masked_fill_(hidden, -torch.inf)
+
+    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores [B, K, T, h] behind what each row has and returns all, [B, K, S, h], as views."""
+        for store, new in ((self.keys[layer], keys), (self.values[layer], values)):
+            store.view(-1, store.shape[-1]).index_copy_(0, self._slots, new.reshape(-1, store.shape[-1]))
+        return tuple(store[layer, : self.rows, :, : self._seen] for store in (self.keys, self.values))
+
+    def advance(self, count: int) -> None:
+        self.lengths[: self.rows] += count
+        self.longest += count
 
 
 class BlockAttention(torch.autograd.Function):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from model.attention import attend, rotary_tables, rotate
 from model.errors import UsageError
+from model.key_columns import DecodingCache, attend_to_cache
 from model.transformer import MLP, DecoderLayer, RMSNorm, Transformer, activated
 from model.twin import HOOKS, functions_of, no_twin, twin_of
 from model.undrawn import Undrawn
@@ -36,6 +37,7 @@ def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | Non
     _refuse_another(trained or model, kind)
     for number, layer in enumerate(model.model.layers):
         model.model.layers[number] = kind(layer, dtype)
+    model.Cache = DecodingCache
     head, model.lm_head = model.lm_head, Product([model.lm_head], dtype)
     for hooks in HOOKS:
         getattr(model.lm_head, hooks).update(getattr(head, hooks))
@@ -191,7 +193,7 @@ class DecodingLayer(nn.Module):
         q, k = turned.to(v.dtype).split((H, K), dim=1)
         if cache is not None:
             k, v = cache.write(self.layer, k, v)
-        x = x + self.o(attend(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
+        x = x + self.o(attend_to_cache(q, k, v, mask).transpose(1, 2).reshape(B, T, -1))
         return x + self.mlp(self.mlp_norm(x))
 
 

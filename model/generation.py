@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from model.config import TransformerConfig
+from model.attention import KVCache
 from model.errors import SproutError
 from model.sampling import PLAIN, Sampling, sample
 from model.whole import in_mode
@@ -101,7 +101,7 @@ class Decoding:
         self.model, self.prompts, self.sampling = model, prompts, sampling
         self.generator = generator or new_generator(device)
         capacity = -(-(max(map(len, prompts)) + steps) // 8) * 8  # by eights, as a GPU's kernels want masks
-        self.cache = KVCache(model.config, B, capacity, device, dtype)
+        self.cache = getattr(model, "Cache", KVCache)(model.config, B, capacity, device, dtype)
         self.rows: list[int | None] = list(range(B))
         self.order = torch.arange(B, device=device)  # the same on the device
         self.tokens = torch.zeros(B, 1, dtype=torch.long, device=device)  # the newest; -1: not a number
@@ -167,65 +167,3 @@ def product_type(model: nn.Module) -> torch.dtype:
     kind = weight.device.type
     plain = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
     return getattr(model.lm_head, "dtype", plain)
-
-
-LEAST_ROWS_BY_COLUMNS = 16  # two cores with AVX-512 attend to 64 rows 1.3 times as fast so, to 8 rows not
-
-
-class KVCache:
-    """Keys and values of up to `capacity` tokens of every row for every layer, and how many each row has.
-
-    Allocated once: growing a cache by concatenation would copy it at every token. The rows may be of different
-    lengths; what lies behind the end of one is hidden from it, and zero at first, since 0 x NaN is NaN.
-
-    For many rows on a CPU, keys lie by columns, the tokens side by side: `attend` reads them faster then.
-    """
-
-    def __init__(self, config: TransformerConfig, batch_size: int, capacity: int, device=None, dtype=torch.float32):
-        shape = (config.num_hidden_layers, batch_size, config.num_key_value_heads, capacity, config.head_dim)
-        self.keys, self.values = (torch.zeros(shape, device=device, dtype=dtype) for _ in range(2))
-        grouped = config.num_key_value_heads < config.num_attention_heads
-        if self.keys.is_cpu and dtype == torch.float32 and grouped and batch_size >= LEAST_ROWS_BY_COLUMNS:
-            self.keys = self.keys.view(*shape[:3], config.head_dim, capacity).mT
-        self.lengths = torch.zeros(batch_size, dtype=torch.long, device=device)
-        self.capacity, self.rows, self.longest, self.fixed = capacity, batch_size, 0, self.keys.is_cuda
-
-    @property
-    def width(self) -> int:
-        """How many tokens attention looks at when the next token of each row comes. On a GPU one of few numbers: so a
-        CUDA graph serves many steps, and no kernel is planned for each length anew."""
-        return min(max(256, 1 << self.longest.bit_length()), self.capacity) if self.fixed else self.longest + 1
-
-    def place(self, count: int) -> tuple[Tensor, Tensor | None]:
-        """Positions [B, T] of the next T = `count` tokens of each row, and a mask [B, 1, T, S] that hides what they do
-        not see; None where each sees all before it. To be followed by a `write` for every layer, then by `advance`.
-        """
-        end, device, K = self.longest + count, self.keys.device, self.keys.shape[2]
-        if end > self.capacity:
-            raise ValueError(f"the cache holds {self.capacity} tokens, {end} were asked of it")
-        positions = self.lengths[: self.rows, None] + torch.arange(count, device=device)
-        heads = torch.arange(self.rows * K, device=device).view(self.rows, K, 1)
-        self._slots = (heads * self.capacity + positions[:, None]).flatten()  # [B K T]
-        self._positions = positions
-        # The first reading has no mask, which would hide what is empty.
-        self._seen = self.width if count == 1 and self.longest else end
-        if self.longest == 0:
-            return positions, None
-        hidden = torch.arange(self._seen, device=device) > positions[:, None, :, None]
-        return positions, torch.zeros_like(hidden, dtype=self.keys.dtype).masked_fill_(hidden, -torch.inf)
-
-    def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores [B, K, T, h] behind what each row has and returns all, [B, K, S, h], as views if T is 1."""
-        for store, new in ((self.keys[layer], keys), (self.values[layer], values)):
-            if store.stride(-1) == 1:
-                store.view(-1, store.shape[-1]).index_copy_(0, self._slots, new.reshape(-1, store.shape[-1]))
-            else:
-                store[torch.arange(self.rows)[:, None], :, self._positions] = new.transpose(1, 2)
-        keys, values = (store[layer, : self.rows, :, : self._seen] for store in (self.keys, self.values))
-        if keys.stride(-1) > 1 and new.shape[2] > 1:
-            keys = keys.contiguous()  # the kernel for several queries wants whole keys
-        return keys, values
-
-    def advance(self, count: int) -> None:
-        self.lengths[: self.rows] += count
-        self.longest += count

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.generation import KVCache, new_generator, product_type
+from model.attention import KVCache
+from model.generation import new_generator, product_type
 from model.sampling import PLAIN, Sampling, draw, filtered, sample
 
 READ_AT_ONCE = 512  # tokens of a prompt, so that a long one does not hold up the texts that are being written
@@ -140,7 +141,8 @@ class RunningBatch:
             self._cache = self._latest = None
 
     def _new_cache(self, rows: int, capacity: int) -> KVCache:
-        return KVCache(self.model.config, rows, capacity, self._device, product_type(self.model))
+        Cache = getattr(self.model, "Cache", KVCache)
+        return Cache(self.model.config, rows, capacity, self._device, product_type(self.model))
 
     def _reserve(self, slots: int, length: int) -> None:
         """Makes room for so many rows of this length."""

@@ -159,7 +159,7 @@ class Transformer(nn.Module):
         """The last hidden states [B, T, D], normed, from which `lm_head` makes logits.
 
         tokens: [B, T] integers. positions: [B, T], or None where each row is one document. mask: who sees whom, as for
-        `attend`; without one, a position 0 begins a new document. cache: a `model.generation.KVCache`, read, extended.
+        `attend`; without one, a position 0 begins a new document. cache: a `model.attention.KVCache`, read, extended.
         """
         T = tokens.shape[1]
         if cache is not None:

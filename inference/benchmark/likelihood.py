@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from model.attention import KVCache
 from model.errors import SproutError
-from model.generation import KVCache, product_type
+from model.generation import product_type
 from model.likelihood import chunk_length
 from model.whole import in_mode
 

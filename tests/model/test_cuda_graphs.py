@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from model import cuda_graphs
-from model.generation import Decoding, KVCache, generate_batch, new_generator
+from model.attention import KVCache
+from model.generation import Decoding, generate_batch, new_generator
 from model.retiring import retire
 from model.sampling import GREEDY
 from model.transformer import Transformer

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from model import decoding
+from model import decoding, key_columns
+from model.attention import KVCache
 from model.decoding import Norm, Product, rearrange, rearranged
-from model.generation import Decoding, KVCache, generate_batch, new_generator, new_tokens
+from model.generation import Decoding, generate_batch, new_generator, new_tokens
 from model.lora import Lora, add_lora
 from model.retiring import retire
 from model.running_batch import Row, RunningBatch
@@ -45,14 +46,24 @@ def reference(network, prompts, steps: int, how: Sampling, ends, generator) -> l
     return [text[len(prompt) :] for text, prompt in zip(texts, prompts)]
 
 
+PREPARED = pytest.mark.parametrize("prepared", ["as it is", "rearranged", "with keys by columns"])
+
+
+def ready(network, prepared: str, monkeypatch) -> Transformer:
+    if prepared == "as it is":
+        return network
+    monkeypatch.setattr(key_columns, "LEAST_ROWS", 1 if prepared == "with keys by columns" else 1000)
+    return rearranged(network, torch.float32)
+
+
 HOW = [GREEDY, Sampling(0, repetition_penalty=1.4), Sampling(), NUCLEUS, PENALISED]
 
 
 @pytest.mark.parametrize("how", HOW, ids=str)
-@pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])
-def test_the_tokens_are_those_of_the_whole_text_at_every_step(network, how, prepared):
+@PREPARED
+def test_the_tokens_are_those_of_the_whole_text_at_every_step(network, how, prepared, monkeypatch):
     expected = reference(network, PROMPTS, 24, how, ENDS, new_generator(seed=3))
-    model = rearranged(network, torch.float32) if prepared else network
+    model = ready(network, prepared, monkeypatch)
     settings = {"max_new_tokens": 24, "sampling": how, "eos_ids": ENDS, "generator": new_generator(seed=3)}
     assert generate_batch(model, PROMPTS, **settings) == expected
     assert len({len(answer) for answer in expected}) > 2  # they end at different times
@@ -83,12 +94,12 @@ def test_widths_of_a_gpu_hide_what_is_empty(network, prompts, monkeypatch):
         assert answer[: len(text)] == text[:9]
 
 
-@pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])
+@PREPARED
 def test_prompts_that_occur_several_times_are_read_once(network, prepared, monkeypatch):
     """And answered each on its own."""
     repeated, read = [PROMPTS[i] for i in (1, 0, 1, 3, 3, 1)], []
     expected = reference(network, repeated, 20, PENALISED, ENDS, new_generator(seed=5))
-    model = rearranged(network, torch.float32) if prepared else network
+    model = ready(network, prepared, monkeypatch)
     features = model.features
     monkeypatch.setattr(model, "features", lambda tokens, **more: read.append(tokens.shape) or features(tokens, **more))
     settings = {"max_new_tokens": 20, "sampling": PENALISED, "eos_ids": ENDS, "generator": new_generator(seed=5)}
@@ -97,13 +108,13 @@ def test_prompts_that_occur_several_times_are_read_once(network, prepared, monke
     assert len(set(map(tuple, expected))) > 3
 
 
-@pytest.mark.parametrize("prepared", [False, True], ids=["as it is", "rearranged"])
+@PREPARED
 def test_a_beginning_that_all_prompts_share_is_read_once(network, prepared, monkeypatch):
     beginning, read = [(7 * i + 3) % 61 for i in range(20)], []
     prompts = [beginning + PROMPTS[i] for i in (1, 0, 1, 3, 4)]
     prompts.append(beginning)  # of which the last token is read with the others', for what follows it
     expected = reference(network, prompts, 15, PENALISED, ENDS, new_generator(seed=5))
-    model = rearranged(network, torch.float32) if prepared else network
+    model = ready(network, prepared, monkeypatch)
     features = model.features
     monkeypatch.setattr(model, "features", lambda tokens, **more: read.append(tokens.shape) or features(tokens, **more))
     settings = {"max_new_tokens": 15, "sampling": PENALISED, "eos_ids": ENDS, "generator": new_generator(seed=5)}
@@ -178,7 +189,7 @@ def test_the_last_rows_take_the_slots_of_those_that_have_ended(network, fixed, e
 
 def chunks(network, tokens) -> torch.Tensor:
     """Logits of tokens that come in pieces, with a cache."""
-    cache = KVCache(network.config, len(tokens), tokens.shape[1])
+    cache = getattr(network, "Cache", KVCache)(network.config, len(tokens), tokens.shape[1])
     with torch.no_grad():
         return torch.cat([network(part, cache=cache) for part in tokens.split([7, 1, 1, 5, 1], dim=1)], dim=1)
 
@@ -188,6 +199,7 @@ def chunks(network, tokens) -> torch.Tensor:
 def test_a_rearranged_network_computes_the_same(shape, packs, monkeypatch):
     if not packs:
         monkeypatch.setattr(decoding, "_packs", lambda weight: False)
+    monkeypatch.setattr(key_columns, "LEAST_ROWS", 3)
     network = random_network(SMALL.replace(**shape))
     tokens = torch.randint(0, 61, (3, 15), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

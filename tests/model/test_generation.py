@@ -5,20 +5,14 @@ import math
 import pytest
 import torch
 
-from model import generation
+from model.attention import KVCache
 from model.config import TransformerConfig
 from model.errors import SproutError
-from model.generation import KVCache, generate_batch, new_generator, new_tokens
+from model.generation import generate_batch, new_generator, new_tokens
 from model.sampling import GREEDY, Sampling
 from model.transformer import Transformer
 
 EOS = 2
-
-
-@pytest.fixture(autouse=True, params=[16, 1], ids=["keys by rows", "keys by columns"])
-def layout(request, monkeypatch):
-    """The cache of a batch so small has its keys by rows; one of many rows has them by columns."""
-    monkeypatch.setattr(generation, "LEAST_ROWS_BY_COLUMNS", request.param)
 
 
 def small_model(seed=0, **changes):

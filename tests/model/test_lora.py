@@ -7,13 +7,13 @@ import os
 import pytest
 import torch
 
+from model.attention import KVCache
 from model.errors import SproutError, UsageError
 from model.files.adapters import open_lora, save_lora
 from model.files.checkpoint import save_weights
 from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.fingerprint import fingerprint
-from model.generation import KVCache
 from model.lora import TARGETS, Lora, LoRALinear, add_lora, load_lora, lora_state_dict, merge_lora, targets_called
 from model.transformer import initialize
 from model.whole import adapters_of, is_adapter

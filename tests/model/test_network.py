@@ -12,10 +12,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from model.attention import KVCache
 from model.config import PRESETS, TransformerConfig
 from model.errors import UsageError
 from model.files.hf_export import export_folder
-from model.generation import KVCache
 from model.transformer import Transformer, initialize
 from tests.support import random_network
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from model.attention import KVCache
 from model.config import TransformerConfig
 from model.files.hf_export import export_folder
-from model.generation import KVCache
 from model.transformer import visible
 from tests.support import random_network
 

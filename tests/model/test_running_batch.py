@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from model import generation, running_batch
+from model import key_columns, running_batch
 from model.config import TransformerConfig
 from model.decoding import rearrange
 from model.generation import generate_batch, new_generator
@@ -43,7 +43,7 @@ def model():
 @pytest.fixture(autouse=True, params=[16, 1], ids=["keys by rows", "keys by columns"])
 def small_steps(request, monkeypatch):
     """Prompts are read in parts, and scored in smaller ones, and the cache grows."""
-    monkeypatch.setattr(generation, "LEAST_ROWS_BY_COLUMNS", request.param)
+    monkeypatch.setattr(key_columns, "LEAST_ROWS", request.param)
     monkeypatch.setattr(running_batch, "READ_AT_ONCE", 3)
     monkeypatch.setattr(running_batch, "MOST_LOGITS", 2 * CONFIG.vocab_size)
     monkeypatch.setattr(running_batch, "LEAST_CAPACITY", 8)

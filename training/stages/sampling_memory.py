@@ -40,7 +40,7 @@ def bytes_of_an_answer(footprint: Footprint, length: int, prompt_length: int, gr
 
 
 def cache_of_an_answer(footprint: Footprint, length: int) -> int:
-    """Keys and values of one row of `model.generation.KVCache`."""
+    """Keys and values of one row of `model.attention.KVCache`."""
     config, capacity = footprint.config, -(-length // 8) * 8
     width = config.num_key_value_heads * config.head_dim
     return 2 * config.num_hidden_layers * capacity * width * footprint.compute_bytes

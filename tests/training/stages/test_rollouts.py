@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from dataset.rows.prompts import PROMPTS
+from model.attention import KVCache
 from model.config import TransformerConfig
 from model.device import Device
 from model.errors import UsageError
-from model.generation import KVCache, new_generator
+from model.generation import new_generator
 from tests.stages.table import SHAPE
 from tests.support import make_tokenizer, random_network
 from train_grpo import parse_arguments
