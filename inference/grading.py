@@ -119,7 +119,7 @@ _DIGITS = "一二三四五六七八九十百"
 # 两个半小时, 3小时半, 2 and a half; but 两个半圆 are two things, and 三点半 is a time.
 _AND_A_HALF = (
     r"(?: and a half(?![a-z])| ?(个|个?小时|个?钟头|分钟|年|天|岁|周|元|块|公里|斤|公斤|倍|度)半"
-    r"(?=小时|钟头|月(?![亮形牙])|世纪|[后前内左以的之了]|[^\u4e00-\u9fff]|$))"
+    r"(?=小时|钟头|月(?![亮形牙])|世纪|[后前内左右以的之了才就来]|[^\u4e00-\u9fff]|$))"
 )
 _RULES = [  # each takes time in proportion to the text
     (re.compile(pattern), replacement)

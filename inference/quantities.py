@@ -46,8 +46,9 @@ _EXPONENT = re.compile(r"\^[{(]?[-+]?(?:[0-9]|[A-Za-z](?![A-Za-z]))")  # but 18^
 
 _WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^[23])?"  # other single letters are variables: 3x is no 3
 _WORD_ZH = "[\u4e00-\u9fff]{1,6}"
-_PER = re.compile(" ?[/每] ?| (?:per|an?) ")
-_OF = rf" (?:(?:per|an?) )?{_WORD}| ?[/每] ?(?:{_WORD}|{_WORD_ZH})"
+_PER = re.compile(" ?[/每] ?| per ")
+_A = re.compile("^(dollars?|bucks?|yuan|euros?|pounds?|cents?|miles?|km) an? ", re.IGNORECASE)  # $5 an hour
+_OF = rf" (?:per )?{_WORD}| ?[/每] ?(?:{_WORD}|{_WORD_ZH})"
 _UNIT = re.compile(rf"(?:{_WORD}|{_WORD_ZH})(?:{_OF}){{0,2}}|%|°[CF]?|{_CURRENCY}")
 # Words that make another number, or several, of the one before them.
 _NO_UNIT = frozenset("and or to not plus minus half third quarter dozen squared cubed factorial pi sqrt point".split())
@@ -155,8 +156,8 @@ def _value_of_parts(text: str) -> Fraction | None:
     for scale in "亿万千百":  # 3千5百万 are 3500万
         high, found, low = text.rpartition(scale)
         if found:
-            values = _value_of_parts(high), _value_of_parts(low or "0")
-            if None in values or scale in high or values[1] >= _SCALES[scale]:
+            values = None if scale in high else _value_of_parts(high), _value_of_parts(low or "0")
+            if None in values or values[1] >= _SCALES[scale]:
                 return None  # 3万2万
             return values[0] * _SCALES[scale] + values[1]
     return Fraction(text)
@@ -170,6 +171,7 @@ def _unit(text: str) -> str | None:
     """The name of a unit; empty for none, None for what is no unit."""
     if not text:
         return ""
+    text = _A.sub(r"\1/", text)
     if (
         not _UNIT.fullmatch(text)
         or _NO_UNIT & set(re.split("[ /]+", text.lower()))
