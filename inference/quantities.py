@@ -182,13 +182,15 @@ def _unit(text: str) -> str | None:
 
 
 def _unit_name(text: str) -> str:
-    return "/".join(map(_word_of_unit, _PER.split(text.lower())))
+    return "/".join(map(_unit_of, _PER.split(text.lower())))
 
 
-def _word_of_unit(word: str) -> str:
-    if word not in _UNIT_NAMES and len(word) > 3:
-        word = word.removesuffix("s")
-    return _UNIT_NAMES.get(word, word.removeprefix("个") or word)  # 3个小时 are 3小时
+def _unit_of(words: str) -> str:
+    if words not in _UNIT_NAMES and " " in words:
+        return " ".join(map(_unit_of, words.split(" ")))
+    if words not in _UNIT_NAMES and len(words) > 3:
+        words = words.removesuffix("s")
+    return _UNIT_NAMES.get(words, words.removeprefix("个") or words)  # 3个小时 are 3小时
 
 
 # --- Chinese numerals -------------------------------------------------------------------------------
