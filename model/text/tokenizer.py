@@ -213,10 +213,10 @@ class Tokenizer:
     def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
         """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
         token = self.declared.get(key)
-        if token is None:
+        token = token.get("content") or token if isinstance(token, dict) else token  # {"content": "</s>", ...}
+        # Padding that stands in no vocabulary gets an id behind it in transformers, which no network knows.
+        if token is None or (key == "pad_token" and isinstance(token, str) and token not in self.vocab):
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
-        if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}
-            token = token.get("content")
         if not isinstance(token, str) or token not in self.vocab:
             raise SproutError(f"The tokenizer's {key} is {token!r}, which is not in its tokenizer.json.")
         return self.vocab[token]
