@@ -191,8 +191,8 @@ class Tokenizer:
 
         Families without a BOS (Qwen2, Qwen3) were trained on documents separated by `<|endoftext|>`, so that
         token is put in front; where there is none, EOS serves. Padding is never seen nor trained, so any
-        control token will do: `<|endoftext|>`, else EOS. A tokenizer.json that comes alone names nothing, and
-        the families' usual names are tried.
+        control token will do: `<|endoftext|>`, else EOS, also for a declared one that the vocabulary lacks. A
+        tokenizer.json that comes alone names nothing, and the families' usual names are tried.
         """
         alone = "tokenizer_config.json" not in self.files and "special_tokens_map.json" not in self.files
         usual_bos = (IM_START, "<|begin_of_text|>", "<s>") if alone else ()
@@ -214,7 +214,6 @@ class Tokenizer:
         """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
         token = self.declared.get(key)
         token = token.get("content") or token if isinstance(token, dict) else token  # {"content": "</s>", ...}
-        # Padding that stands in no vocabulary gets an id behind it in transformers, which no network knows.
         if token is None or (key == "pad_token" and isinstance(token, str) and token not in self.vocab):
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
         if not isinstance(token, str) or token not in self.vocab:

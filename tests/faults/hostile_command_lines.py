@@ -14,23 +14,23 @@ TRAINING = """
 --data_path {f}/a.jsonl：0.7                | its weight follows a plain colon, {f}/a.jsonl:0.7
 --data_path {f}/my file.jsonl               | a name with spaces stands in quotes
 stray                                       | unexpected argument 'stray'
---epochs                                    | --epochs: expected one argument
---epochs=                                   | invalid whole number value: ''
+--epochs                                    | --epochs needs a value
+--epochs=                                   | '' is not a whole number
 --data_path ''                              | --data_path is empty, as an unset variable is
 --epochs 0                                  | 0 is not a whole number of at least 1
---epochs 1.5                                | invalid whole number value: '1.5'
---epochs many                               | invalid whole number value: 'many'
+--epochs 1.5                                | '1.5' is not a whole number
+--epochs many                               | 'many' is not a whole number
 --epochs 99999999999999999999               | is more than 2147483647
 --max_seq_len 0                             | not a whole number of at least 1
 --max_seq_len -5                            | not a whole number of at least 1
 --max_seq_len 100000                        | positions: shorten it, or extend a trained network with
---batch_size 1e3                            | invalid whole number value: '1e3'
+--batch_size 1e3                            | '1e3' is not a whole number
 --batch_size 99999999999999999999           | is more than 2147483647
 --learning_rate 0                           | 0 is not allowed here
 --learning_rate -1                          | not a finite number of at least 0
 --learning_rate nan                         | not a finite number of at least 0
 --learning_rate 1e300                       | not a finite number of at least 0
---learning_rate 1,5                         | invalid number value: '1,5'
+--learning_rate 1,5                         | '1,5' is not a number
 --weight_decay inf                          | not a finite number of at least 0
 --adam_beta2 1                              | 1 is not between 0 and 1
 --grad_clip nan                             | not a finite number of at least 0
@@ -71,13 +71,13 @@ stray                                       | unexpected argument 'stray'
 --config {f}/open.yaml                      | open.yaml cannot be read: while parsing
 --config {f}/list.yaml                      | must hold lines of the form `flag: value`
 --config {f}/typo.yaml                      | did you mean --max_seq_len?
---config {f}/type.yaml                      | invalid whole number value: 'many'
+--config {f}/type.yaml                      | 'many' is not a whole number
 --config {f}/null.yaml                      | max_seq_len takes one value, not ''
 --config {f}/nul.yaml                       | out_dir contains a NUL character
 --config {f}/binary.yaml                    | binary.yaml cannot be read
 --config {f}/deep.yaml                      | cannot be read: maximum recursion depth
 --config {f}/hf                             | cannot be read
---data_path                                 | expected at least one argument
+--data_path                                 | --data_path needs a value
 --data_path {f}/{data}:0.5 {f}/{other}      | has no weight, and other files have one: give every file a weight, or none
 --data_path {f}/{data}:0                    | a weight must be greater than zero, and finite
 --data_path {f}/{data}:-1                   | a weight must be greater than zero, and finite
@@ -112,7 +112,7 @@ NEW_NETWORK = """
 
 TOKENIZER = """
 --vocab_size 5                              | must be at least 272: the 256 bytes and the special tokens
---vocab_size ten                            | invalid whole number value: 'ten'
+--vocab_size ten                            | 'ten' is not a whole number
 --vocab_size 2000000000                     | must be at most 1,000,000
 --vocab 300                                 | did you mean --vocab_size?
 --sample_mb 0                               | not a whole number of at least 1
@@ -165,7 +165,7 @@ TRYING = """
 REASONING = """
 --tag_weight 0                              | 0 is not allowed here
 --tag_weight -1                             | not a finite number of at least 0
---tag_weight many                           | invalid number value: 'many'
+--tag_weight many                           | 'many' is not a number
 --tag_wieght 10                             | --tag_weight
 --lora_rank 4                               | --lora_rank is for --lora, which is not given
 """
@@ -183,10 +183,10 @@ REWARD = """
 
 EXPORT = """
 --save_dir ''                               | --weight_path
---weight_path {f}/start.pth                 | required: --save_dir
+--weight_path {f}/start.pth                 | missing: --save_dir
 --weight_path {f}/start.pth --save_dir {f}/e --dtype int8 | choose from 'float32'
 --weight_path {f}/start.pth --save_dir {f}/e --hidden_size 8 | contradicts
---weight_pth {f}/start.pth                  | required
+--weight_pth {f}/start.pth                  | missing: --weight_path
 """
 
 PREVIEW = """
