@@ -40,8 +40,8 @@ stray                                       | unexpected argument 'stray'
 --schedule linear                           | choose from 'wsd', 'cosine'
 --dtype fp16                                | choose from 'auto', 'float32', 'bfloat16', 'float16'
 --dtype float16                             | is not for a CPU: choose bfloat16 or float32
---device gpu                                | is not a device: auto, cpu, cuda, cuda:1 or mps
---device meta                               | is not supported: auto, cpu
+--device gpu                                | is not a device: choose auto, cpu, cuda, cuda:1 or mps
+--device meta                               | is not supported: choose auto, cpu
 --compile yes                               | choose from 'auto', 'on', 'off'
 --on_bad_line ignore                        | choose from 'stop', 'skip'
 --seed -1                                   | -1 is negative
@@ -203,7 +203,7 @@ DATA = [
     ("train_pretrain.py", "--out_dir /dev/null", "choose another folder"),
     ("train_pretrain.py", "--out_dir /proc/sprout", "choose another folder"),
     ("train_pretrain.py", "--out_dir {long}", "File name too long"),
-    ("train_pretrain.py", "--tokenizer_path gone", "There is no tokenizer at gone: give a folder"),
+    ("train_pretrain.py", "--tokenizer_path gone", "there is no tokenizer at gone: give a folder"),
     ("train_pretrain.py", "--tokenizer_path {f}/a.jsonl", "is not JSON"),
     ("train_pretrain.py", "--tokenizer_path {f}/start.pth", "cannot be read"),
     ("train_pretrain.py", "--from_weight {f}/chat_a.jsonl", "not a file of torch.save"),
@@ -237,7 +237,7 @@ DATA = [
     ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir {f}/{long}", "File name too long"),
     ("dataset.preview", "{f}/gone.jsonl", "there is no such file"),
     ("dataset.preview", "{f}", "is a folder"),
-    ("dataset.preview", "{f}/a.jsonl --tokenizer_path gone", "There is no tokenizer at gone"),
+    ("dataset.preview", "{f}/a.jsonl --tokenizer_path gone", "there is no tokenizer at gone"),
     ("dataset.preview", "{f}/a.jsonl --kind chat", "the record is of another kind"),
     ("dataset.sample", "--out_dir {f}/file", "choose another --out_dir"),
     ("dataset.sample", "--out_dir /proc/sprout", "choose another --out_dir"),
