@@ -12,6 +12,7 @@ _PLAINER = (
     (r"\Aargument ([^:]+): ", r"\1: "),
     (r": invalid ((?:whole )?number) value: (.*)\Z", r": \2 is not a \1"),
     (r": expected (?:one|at least one) argument\Z", " needs a value"),
+    (r": not allowed with argument (.*)\Z", r" does not go with \1: give one of them"),
     (r": ignored explicit argument (.*)\Z", r" takes no value, and \1 is given"),
     (r"\Athe following arguments are required: ", "missing: "),
     (r"\Aone of the arguments (.*) is required\Z", r"one of these is needed: \1"),

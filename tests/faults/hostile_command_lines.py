@@ -62,7 +62,7 @@ stray                                       | unexpected argument 'stray'
 --from_weight **                            | there is no weight called **
 --from_weight [                             | there is no weight called [
 --from_weight {long}                        | there is no weight called
---from_weight a --weight_path gone.pth      | --weight_path: not allowed with argument --from_weight
+--from_weight a --weight_path gone.pth      | --weight_path does not go with --from_weight
 --from_weight {f}/start.pth --preset 26m    | --preset 26m makes a new network
 --from_weight {f}/start.pth --hidden_size 8 | contradicts {f}/start.pth, which has 32: leave the flag out
 --from_weight {f}/start.pth --num_hidden_layers 3 | which has 2: leave the flag out
@@ -149,7 +149,7 @@ TRYING = """
 --no_think                                  | --no_think hides thoughts of a chat
 --tools calculator                          | --tools are called in a chat
 --model_mode 1 --tools {f}/gone.py          | gone.py: name a Python file, or calculator or lookup
---prompt a --auto_test                      | not allowed with argument --prompt
+--prompt a --auto_test                      | does not go with --prompt
 --hidden_size 64                            | contradicts {f}/start.pth, which has 32
 --device tpu                                | is not a device
 --weight ../start                           | ../start does not exist
