@@ -34,7 +34,9 @@ class CommandParser(argparse.ArgumentParser):
         return known
 
     def error(self, message):
-        raise UsageError(f"{message} (see --help)")
+        from dataset.failures import usage_error  # needed only now
+
+        raise usage_error(message)
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ def refuse_same_file(paths: Iterable[Path]) -> None:
     seen: dict[tuple[int, int], Path] = {}
     for path in paths:
         stat = os.stat(path)  # links and other spellings of a path lead to the same inode
-        first = seen.setdefault((stat.st_dev, stat.st_ino), path)
-        if first is not path:
+        if (first := seen.setdefault((stat.st_dev, stat.st_ino), path)) is not path:
             raise UsageError(f"{path} and {first} are the same file: name it once")
 
 

@@ -2,10 +2,21 @@
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
 
-from model.errors import SproutError, counted, on_one_line
+from model.errors import SproutError, UsageError, counted, on_one_line
+
+_PLAINER = (
+    (r"\Aargument ([^:]+): ", r"\1: "),
+    (r": invalid ((?:whole )?number) value: (.*)\Z", r": \2 is not a \1"),
+    (r": expected (?:one|at least one) argument\Z", " needs a value"),
+    (r": not allowed with argument (.*)\Z", r" does not go with \1: give one of them"),
+    (r": ignored explicit argument (.*)\Z", r" takes no value, and \1 is given"),
+    (r"\Athe following arguments are required: ", "missing: "),
+    (r"\Aone of the arguments (.*) is required\Z", r"one of these is needed: \1"),
+)
 
 
 def exit_code_of(error: BaseException) -> int | None:
@@ -24,6 +35,13 @@ def exit_code_of(error: BaseException) -> int | None:
         return None
     _say(sentence)
     return 1
+
+
+def usage_error(message: str) -> UsageError:
+    """What argparse says of a command line, in plainer words."""
+    for pattern, words in _PLAINER:
+        message = re.sub(pattern, words, message)
+    return UsageError(f"{message} (see --help)")
 
 
 def _refused_by_machine(error: BaseException) -> str | None:

@@ -115,6 +115,12 @@ LETTERS = "a-z\u00df-\u00f6\u00f8-\u024f\u0400-\u052f\u1e00-\u1eff"
 _BLANKS = re.compile(f"(?<![{LETTERS}]) +| +(?![{LETTERS}])")
 _NAME = re.compile(r"([A-Za-z]) ?= ?(?=[^ =])")
 _CHARACTERS = str.maketrans("−–—﹣〇两兩負點萬億壹贰叁肆伍陆柒捌玖拾佰仟", "----零二二负点万亿一二三四五六七八九十百千")
+_DIGITS = "一二三四五六七八九十百"
+# 两个半小时, 3小时半, 2 and a half; but 两个半圆 are two things, and 三点半 is a time.
+_AND_A_HALF = (
+    r"(?: and a half(?![a-z])| ?(个|个?小时|个?钟头|分钟|年|天|岁|周|元|块|公里|斤|公斤|倍|度)半"
+    r"(?=小时|钟头|月(?![亮形牙])|世纪|[后前内左右以的之了才就来]|[^\u4e00-\u9fff]|$))"
+)
 _RULES = [  # each takes time in proportion to the text
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -135,6 +141,8 @@ _RULES = [  # each takes time in proportion to the text
         (r"\s+", " "),
         (r"\^\{([0-9A-Za-z])\}", r"^\1"),
         (r"(?<![A-Za-z])([cdkm]?m)([23])(?![A-Za-z0-9])", r"\1^\2"),  # 18 m2, and ㎡ in NFKC
+        (rf"(?<![0-9.,/])([0-9]+){_AND_A_HALF}", r"\1.5\2"),
+        (rf"(?<![第{_DIGITS}])([{_DIGITS}]+){_AND_A_HALF}", r"\1点五\2"),
         (r"(?<=[一二三四五六七八九百千万亿])○+", lambda circles: "零" * len(circles[0])),  # alone it is a blank to fill
     )
 ]

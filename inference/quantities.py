@@ -17,7 +17,8 @@ _DECIMAL = rf"(?:{_WHOLE}(?:\.[0-9]+)?|\.[0-9]+)"
 _POWER = r"(?:e(?P<exponent>[-+]?[0-9]{1,4})(?![0-9])| ?[×x*] ?10\^\{?(?P<ten>[-+]?[0-9]{1,4})\}?(?![0-9]))"
 _CURRENCY = "[$¥€£₹]"
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
-_SCALES |= {"百": 100, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7, "亿": 10**8, "万亿": 10**12}
+_SCALES |= {"百": 100, "千": 10**3, "万": 10**4, "百万": 10**6, "千万": 10**7}
+_SCALES |= {"亿": 10**8, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12}
 _NO_KILO = "(?!(?<=千)[米克瓦卡])"  # 千 belongs to the unit: 3千米 is 3 km
 _SCALE = rf"(?: ?(?P<scale>{'|'.join(sorted(_SCALES, key=len, reverse=True))}){_NO_KILO}(?!(?<=[a-z])[a-z]))"
 _MINUS = "(?:minus |negative |负|零下)"
@@ -26,8 +27,8 @@ _NUMBER = re.compile(
     rf"(?:(?:(?P<mixed>[0-9]+) )?(?P<over>{_WHOLE}) ?/ ?(?P<under>{_WHOLE})|(?P<decimal>{_DECIMAL}){_POWER}?){_SCALE}?",
     re.IGNORECASE,
 )
-# Digits and Chinese scales by turns: 1亿2000万, 3万5千, 3万500; but no 3万5, whose 5 may be thousands.
-_PART = r"[0-9]+(?:\.[0-9]+)?[亿万千百]"
+# Digits and Chinese scales by turns: 1亿2000万, 1亿2千万, 3万5千, 3万500; but no 3万5, whose 5 may be thousands.
+_PART = r"[0-9]+(?:\.[0-9]+)?(?:[百千万]亿|[百千]万|[百千万亿])"
 _REST = r"[0-9]{3,4}(?![0-9.])"
 _PARTS = rf"(?:(?:{_PART}){{2,}}(?:{_REST}|{_NO_KILO}(?![0-9]))|{_PART}{_REST})"
 _PARTED = re.compile(rf"(?P<minus>{_MINUS}|-)?(?P<parts>{_PARTS})")
@@ -45,7 +46,10 @@ _EXPONENT = re.compile(r"\^[{(]?[-+]?(?:[0-9]|[A-Za-z](?![A-Za-z]))")  # but 18^
 
 _WORD = r"(?:[A-Za-z]{2,20}|[mgshlLWVJNK])(?:\^[23])?"  # other single letters are variables: 3x is no 3
 _WORD_ZH = "[\u4e00-\u9fff]{1,6}"
-_UNIT = re.compile(rf"{_WORD}(?:(?: | ?/ ?){_WORD}){{0,2}}|{_WORD_ZH}(?: ?/ ?{_WORD_ZH})?|%|°[CF]?|{_CURRENCY}")
+_PER = re.compile(" ?[/每] ?| per ")
+_A = re.compile("^(dollars?|bucks?|yuan|euros?|pounds?|cents?|miles?|km) an? ", re.IGNORECASE)  # $5 an hour
+_OF = rf" (?:per )?{_WORD}| ?[/每] ?(?:{_WORD}|{_WORD_ZH})"
+_UNIT = re.compile(rf"(?:{_WORD}|{_WORD_ZH})(?:{_OF}){{0,2}}|%|°[CF]?|{_CURRENCY}")
 # Words that make another number, or several, of the one before them.
 _NO_UNIT = frozenset("and or to not plus minus half third quarter dozen squared cubed factorial pi sqrt point".split())
 _NO_UNIT_ZH = re.compile("[零一二三四五六七八九十百千万亿半几多余又和或到至不]")
@@ -59,6 +63,23 @@ _SAME_UNIT = {
     "degree": ("°", "度"),
 }
 _UNIT_NAMES = {other: name for name, others in _SAME_UNIT.items() for other in others}
+# The units of one kind, the larger one first: 3小时30分 and 5 feet 3 inches are one amount each.
+_UNITS_BY_SIZE = [
+    names.split()
+    for names in (
+        "小时 钟头 时 点 分钟 分 秒钟 秒",
+        "元 块 角 毛 分",
+        "千米 公里 米 分米 厘米 毫米",
+        "吨 千克 公斤 克",
+        "hour hours minute minutes second seconds",
+        "dollar dollars cent cents",
+        "foot feet inch inches",
+        "pound pounds ounce ounces",
+    )
+]
+_NAMES = "|".join(sorted({name for line in _UNITS_BY_SIZE for name in line}, key=len, reverse=True))
+_SMALLER = re.compile(rf" ?(?P<unit>{_NAMES})(?![a-z])", re.IGNORECASE)
+_LARGER = re.compile(rf"[0-9一二三四五六七八九十百] ?个?(?P<unit>{_NAMES}) ?(?:and |又|零)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -76,26 +97,38 @@ def read_quantity(text: str) -> Quantity | None:
     if len(text) > LONGEST:
         return None
     if parted := _PARTED.match(text):
-        value, unit = _value_of_parts(parted), _unit(text[parted.end() :].strip())
-        return None if None in (value, unit) else Quantity(value, unit)
+        value, unit = _value_of_parts(parted["parts"]), _unit(text[parted.end() :].strip())
+        return None if None in (value, unit) else Quantity(-value if parted["minus"] else value, unit)
     if not (found := _NUMBER.match(text)):
         return _chinese_quantity(text)
     value = _value(found)
-    unit = _unit(text[found.end() :].strip())
-    if value is None or unit is None or (found["currency"] and unit):
-        return None
-    return Quantity(value, unit or _unit_name(found["currency"]))
+    currency = _unit_name(found["currency"])
+    unit = _unit(f"{currency} {text[found.end() :].strip()}".strip())  # $5 per hour are 5 dollars per hour
+    return None if None in (value, unit) else Quantity(value, unit)
 
 
 def last_number(text: str) -> str | None:
     """The last number in running text; one in Chinese numerals only where there is none in digits. Neither part of a
-    power is one: the exponent of 18 cm^2 says nothing of how many there are."""
-    if found := [one.group() for one in _IN_TEXT.finditer(text) if not _is_of_a_power(text, *one.span())]:
-        return found[-1]
-    # 十几 and 几十 are no certain numbers. The match must not look for 几 itself: that would take very long.
-    places = [one.span() for one in _CHINESE_IN_TEXT.finditer(text)]
-    numerals = [text[start:end] for start, end in places if "几" not in (text[start - 1 : start], text[end : end + 1])]
-    return next((one for one in reversed(numerals) if len(one) <= LONGEST and _chinese(one) is not None), None)
+    power is one: the exponent of 18 cm^2 says nothing of how many there are. None, too, if the last number is a part of
+    an amount in two units: 3小时30分 is no 30, and nothing is converted."""
+    places = [one.span() for one in _IN_TEXT.finditer(text) if not _is_of_a_power(text, *one.span())]
+    if not places:
+        # 十几 and 几十 are no certain numbers. The match must not look for 几 itself: that would take very long.
+        numerals = [one.span() for one in _CHINESE_IN_TEXT.finditer(text) if len(one.group()) <= LONGEST]
+        sure = [(i, j) for i, j in numerals if "几" not in (text[i - 1 : i], text[j : j + 1])]
+        places = [(i, j) for i, j in sure if _chinese(text[i:j]) is not None]
+    if not places or _is_of_two_units(text, *places[-1]):
+        return None
+    return text[slice(*places[-1])]
+
+
+def _is_of_two_units(text: str, start: int, end: int) -> bool:
+    """Whether a smaller unit stands behind the number, and before it an amount of a larger one."""
+    larger, smaller = _LARGER.search(text[max(0, start - LONGEST) : start]), _SMALLER.match(text, end)
+    if not larger or not smaller:
+        return False
+    names = [found["unit"].lower() for found in (larger, smaller)]
+    return any(set(names) <= set(units) and units.index(names[0]) < units.index(names[1]) for units in _UNITS_BY_SIZE)
 
 
 def _is_of_a_power(text: str, start: int, end: int) -> bool:
@@ -119,14 +152,15 @@ def _value(found: re.Match) -> Fraction | None:
     return value if (found["sign"] or found["inner"]) in ("", "+") else -value
 
 
-def _value_of_parts(found: re.Match) -> Fraction | None:
-    value, above = Fraction(0), None
-    for digits, scale in re.findall(r"([0-9.]+)([亿万千百]?)", found["parts"]):
-        part, size = Fraction(digits), _SCALES.get(scale, 1)
-        if above is not None and (size >= above or part * size >= above):
-            return None  # 3万2万
-        value, above = value + part * size, size
-    return -value if found["minus"] else value
+def _value_of_parts(text: str) -> Fraction | None:
+    for scale in "亿万千百":  # 3千5百万 are 3500万
+        high, found, low = text.rpartition(scale)
+        if found:
+            values = None if scale in high else _value_of_parts(high), _value_of_parts(low or "0")
+            if None in values or values[1] >= _SCALES[scale]:
+                return None  # 3万2万
+            return values[0] * _SCALES[scale] + values[1]
+    return Fraction(text)
 
 
 def _plain_number(digits: str) -> Fraction:
@@ -137,6 +171,7 @@ def _unit(text: str) -> str | None:
     """The name of a unit; empty for none, None for what is no unit."""
     if not text:
         return ""
+    text = _A.sub(r"\1/", text)
     if (
         not _UNIT.fullmatch(text)
         or _NO_UNIT & set(re.split("[ /]+", text.lower()))
@@ -147,10 +182,15 @@ def _unit(text: str) -> str | None:
 
 
 def _unit_name(text: str) -> str:
-    name = text.lower().replace(" / ", "/")
-    if name not in _UNIT_NAMES and len(name) > 3:
-        name = name.removesuffix("s")
-    return _UNIT_NAMES.get(name, name)
+    return "/".join(map(_unit_of, _PER.split(text.lower())))
+
+
+def _unit_of(words: str) -> str:
+    if words not in _UNIT_NAMES and " " in words:
+        return " ".join(map(_unit_of, words.split(" ")))
+    if words not in _UNIT_NAMES and len(words) > 3:
+        words = words.removesuffix("s")
+    return _UNIT_NAMES.get(words, words.removeprefix("个") or words)  # 3个小时 are 3小时
 
 
 # --- Chinese numerals -------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def _named(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UsageError(f"--device {name} is not a device: auto, cpu, cuda, cuda:1 or mps") from None
+        raise UsageError(f"--device {name} is not a device: choose auto, cpu, cuda, cuda:1 or mps") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise UsageError(f"--device {name}: this torch sees no CUDA GPU; use --device cpu, or install a CUDA build")
@@ -39,7 +39,7 @@ def _named(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("--device mps: this torch sees no Apple GPU; use --device cpu")
     if device.type not in ("cpu", "mps"):
-        raise UsageError(f"--device {name} is not supported: auto, cpu, cuda, cuda:1 or mps")
+        raise UsageError(f"--device {name} is not supported: choose auto, cpu, cuda, cuda:1 or mps")
     return device
 
 

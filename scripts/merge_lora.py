@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it runs 
 
 from dataset.command_line import file_name, nonnegative, positive_int
 from dataset.unheard import to_its_end
-from model.errors import SproutError
+from model.errors import SproutError, UsageError
 from training.report.going_on import command_of
 from training.stages.arguments import StageParser, run_main
 
@@ -48,6 +48,8 @@ def parse_arguments(arguments=None):
 
 def main(arguments=None) -> None:
     args = parse_arguments(arguments)
+    if args.peft and not args.lora_scale:
+        raise UsageError("--lora_scale 0 leaves nothing of the adapters to write with --peft: give more than 0")
 
     # Imported after the arguments, so that --help and a wrong flag answer at once.
     from inference.weights import find_adapters, find_weight, network_of

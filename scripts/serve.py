@@ -82,9 +82,10 @@ def listening(host: str, port: int) -> list[socket.socket]:
         for each in found:
             each.close()
         reason = str(error.strerror).partition(" (while")[0]  # Python repeats the address
-        raise UsageError(
-            f"nothing can answer at {host}, port {port} ({reason}): give another --host or --port"
-        ) from error
+        fault = f"nothing can listen at {host}, port {port} ({reason}): give another --host or --port"
+        if error.errno == errno.EADDRINUSE:
+            fault = f"port {port} is taken by another program: give another --port, or 0 for any free one"
+        raise UsageError(fault) from error
     for each in found:
         # Without it a small packet waits for the one before to be acknowledged: 40 ms. asyncio sets it for its own.
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

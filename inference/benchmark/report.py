@@ -75,5 +75,9 @@ def remarks(task: Task, outcomes: Sequence[Outcome]) -> list[str]:
     if task.left_out:
         found.append(f"{task.name}: left out {task.left_out:,} items, which cannot be asked so")
     if cut := sum(outcome.cut for outcome in outcomes):
-        found.append(f"{task.name}: cut at the beginning {cut:,} items longer than the network sees")
+        found.append(f"{task.name}: the network saw only the end of {cut:,} items longer than its context")
+    if copies := len(task.entries) - len({(entry.subject, entry.item) for entry in task.entries}):
+        found.append(
+            f"{task.name}: counted {copies:,} items again that stand earlier in the data, as published scores do"
+        )
     return found

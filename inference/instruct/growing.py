@@ -9,7 +9,7 @@ file.
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from inference.instruct.checks import answer_fault, instruction_fault
 from inference.instruct.prompts import asking_for_new, choose_examples, instructions_in, number_from, without_thought
@@ -138,6 +138,7 @@ class Growing:
             self.counts.took(known, known=True)
         missing = [place for place in range(len(requests)) if place not in replies]
         for place, reply in self._model.replies([requests[place] for place in missing]):
+            reply = replace(reply, text=reply.text.replace("\r\n", "\n"))  # as some servers end lines
             if reply.finish != "refused":
                 self._journal.add(requests[missing[place]], reply)
             replies[missing[place]] = reply

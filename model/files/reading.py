@@ -36,7 +36,7 @@ def read_checkpoint(path: str | Path, mmap: bool = False) -> dict:
     except _DamagedError as error:
         damage = str(error)
     if not previous.exists():
-        raise SproutError(f"{path} {damage}, and there is no previous save {previous.name}: it cannot be used")
+        raise SproutError(f"{path} {damage}, and has no previous save {previous.name}: give another, or copy it again")
     try:
         contents = _read_whole(previous, mmap)
     except _DamagedError as error:

@@ -109,7 +109,7 @@ def template_of(tokenizer: Tokenizer, name: str = "default") -> str | None:
     elif name != "default":
         return None
     if not isinstance(template, str | None):
-        raise SproutError("The chat_template in the tokenizer's tokenizer_config.json is not a text.")
+        raise SproutError("the chat_template in the tokenizer's tokenizer_config.json is not a text")
     return template
 
 

@@ -29,13 +29,13 @@ def with_declared_tokens(content: dict, config: dict, roles: dict, listed: dict)
     try:
         missing = _missing(content, config, roles, listed)
     except (TypeError, ValueError, AttributeError, KeyError) as error:
-        raise SproutError(f"The tokens that tokenizer_config.json declares cannot be read ({error!r}).") from error
+        raise SproutError(f"the tokens that tokenizer_config.json declares cannot be read ({error!r})") from error
     if not missing:
         return content
     try:
         backend = tokenizers.Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # the library raises nothing more specific
-        raise SproutError(f"This tokenizer.json cannot be used: {error}.") from error
+        raise SproutError(f"this tokenizer.json cannot be used: {error}") from error
     backend.add_tokens(missing)
     return content | {"added_tokens": json.loads(backend.to_str())["added_tokens"]}
 

@@ -72,7 +72,11 @@ def padding_apart_from(end: int, tokenizer: Tokenizer) -> Tokenizer:
             "the tokenizer has one control token, which ends an answer and pads: transformers would read a reward at"
             " the token before; declare another pad_token in a folder of the tokenizer, and train with it"
         )
-    pad = next(token for token, index in tokenizer.vocab.items() if index == others[0])
+    return _padding_with(others[0], tokenizer)
+
+
+def _padding_with(pad_id: int, tokenizer: Tokenizer) -> Tokenizer:
+    pad = next(token for token, index in tokenizer.vocab.items() if index == pad_id)
     texts = {"tokenizer_config.json": _to_json(tokenizer.config | {"pad_token": pad})}
     if "special_tokens_map.json" in tokenizer.files:
         roles = json.loads(tokenizer.files["special_tokens_map.json"])
@@ -83,10 +87,13 @@ def padding_apart_from(end: int, tokenizer: Tokenizer) -> Tokenizer:
 def files_for(tokenizer: Tokenizer, model_type: str) -> dict[str, str]:
     """The files of a tokenizer beside a network of this type.
 
-    Where AutoTokenizer would rebuild it otherwise, the configuration names the class that reads tokenizer.json as it
-    stands. Beside a `qwen2` that is not believed unless there is code to load; AutoTokenizer runs that in `MODULE` only
-    if told to trust it, and gets the same tokenizer.
+    Padding that no vocabulary has becomes what Sprout pads with. Where AutoTokenizer would rebuild it otherwise, the
+    configuration names the class that reads tokenizer.json as it stands. Beside a `qwen2` that is not believed unless
+    there is code to load; AutoTokenizer runs that in `MODULE` only if told to trust it, and gets the same tokenizer.
     """
+    pad = tokenizer.declared.get("pad_token")
+    if pad and (pad["content"] if isinstance(pad, dict) else pad) not in tokenizer.vocab:
+        tokenizer = _padding_with(tokenizer.pad_id, tokenizer)  # no network has a row for what stands in no vocabulary
     named = {"AutoTokenizer": [None, f"{MODULE.removesuffix('.py')}.PlainTokenizer"]}
     config = {key: value for key, value in tokenizer.config.items() if (key, value) != ("auto_map", named)}
     code = {}

@@ -13,6 +13,6 @@ def no_tokenizer(path: Path) -> SproutError:
             f" write one by AutoTokenizer.from_pretrained({str(path)!r}).save_pretrained({str(path)!r})"
         )
     return SproutError(
-        f"There is no tokenizer at {path}: give a folder with a tokenizer.json, such as one that train_tokenizer.py"
-        " writes, or a Hugging Face model of the Llama, Qwen2 or Qwen3 family."
+        f"there is no tokenizer at {path}: give a folder with a tokenizer.json, such as one that train_tokenizer.py"
+        " writes, or a Hugging Face model of the Llama, Qwen2 or Qwen3 family"
     )

@@ -79,7 +79,7 @@ class Tokenizer:
         try:
             self.backend = tokenizers.Tokenizer.from_str(json.dumps(content))
         except Exception as error:  # the library raises nothing more specific
-            raise SproutError(f"This tokenizer.json cannot be used: {error}.") from error
+            raise SproutError(f"this tokenizer.json cannot be used: {error}") from error
         self.backend.encode_special_tokens = True  # read: encode special tokens as the text they are
         # A saved tokenizer may carry either setting, which would drop or add tokens.
         self.backend.no_truncation()
@@ -88,7 +88,7 @@ class Tokenizer:
 
         self.vocab = self.backend.get_vocab(with_added_tokens=True)
         if not self.vocab:
-            raise SproutError("This tokenizer.json cannot be used: its vocabulary is empty.")
+            raise SproutError("this tokenizer.json cannot be used: its vocabulary is empty")
         self.vocab_size = max(self.vocab.values()) + 1
         self._hidden_ids = frozenset(self.vocab[name] for name in hidden)
         self.special_ids = frozenset(self.vocab[name] for name in controls)
@@ -125,7 +125,7 @@ class Tokenizer:
 
                 files = with_named_templates(files, templates)
         except (OSError, UnicodeDecodeError) as error:
-            raise SproutError(f"The tokenizer at {path} cannot be read: {error}.") from error
+            raise SproutError(f"the tokenizer at {path} cannot be read: {error}") from error
         try:
             return cls(files)
         except SproutError as error:
@@ -191,14 +191,14 @@ class Tokenizer:
 
         Families without a BOS (Qwen2, Qwen3) were trained on documents separated by `<|endoftext|>`, so that
         token is put in front; where there is none, EOS serves. Padding is never seen nor trained, so any
-        control token will do: `<|endoftext|>`, else EOS. A tokenizer.json that comes alone names nothing, and
-        the families' usual names are tried.
+        control token will do: `<|endoftext|>`, else EOS, also for a declared one that the vocabulary lacks. A
+        tokenizer.json that comes alone names nothing, and the families' usual names are tried.
         """
         alone = "tokenizer_config.json" not in self.files and "special_tokens_map.json" not in self.files
         usual_bos = (IM_START, "<|begin_of_text|>", "<s>") if alone else ()
         eos = self._declared("eos_token", (IM_END, "<|eot_id|>", "<|end_of_text|>", "</s>", END_OF_TEXT))
         if eos is None:
-            raise SproutError("The tokenizer has no EOS token: name one as eos_token in tokenizer_config.json.")
+            raise SproutError("the tokenizer has no EOS token: name one as eos_token in tokenizer_config.json")
         bos = self._declared("bos_token", (*usual_bos, END_OF_TEXT))
         pad = self._declared("pad_token", (END_OF_TEXT,))
         return eos if bos is None else bos, eos, eos if pad is None else pad
@@ -213,12 +213,11 @@ class Tokenizer:
     def _declared(self, key: str, otherwise: tuple[str, ...]) -> int | None:
         """The id of the token that the configuration declares as `key`, else of the first of `otherwise`."""
         token = self.declared.get(key)
-        if token is None:
+        token = token.get("content") or token if isinstance(token, dict) else token  # {"content": "</s>", ...}
+        if token is None or (key == "pad_token" and isinstance(token, str) and token not in self.vocab):
             return next((self.vocab[name] for name in otherwise if name in self.vocab), None)
-        if isinstance(token, dict):  # {"content": "</s>", "lstrip": ...}
-            token = token.get("content")
         if not isinstance(token, str) or token not in self.vocab:
-            raise SproutError(f"The tokenizer's {key} is {token!r}, which is not in its tokenizer.json.")
+            raise SproutError(f"the tokenizer's {key} is {token!r}, which is not in its tokenizer.json")
         return self.vocab[token]
 
 
@@ -252,7 +251,7 @@ def _added_tokens(content: dict) -> list[dict]:
         for token in added
     )
     if not whole:
-        raise SproutError("This tokenizer.json cannot be used: its added_tokens are not a list of tokens with flags.")
+        raise SproutError("this tokenizer.json cannot be used: its added_tokens are not a list of tokens with flags")
     return added
 
 
@@ -268,7 +267,7 @@ def _parse_json(files: dict[str, str], name: str) -> dict:
     try:
         content = json.loads(files.get(name, "{}"))
     except (ValueError, RecursionError) as error:
-        raise SproutError(f"The tokenizer's {name} is not JSON: {error}.") from error
+        raise SproutError(f"the tokenizer's {name} is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise SproutError(f"The tokenizer's {name} is not a JSON object.")
+        raise SproutError(f"the tokenizer's {name} is not a JSON object")
     return content

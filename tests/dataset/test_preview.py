@@ -209,7 +209,7 @@ def test_percentiles_are_lengths_that_occur(tokenizer, write, show):
         ([{"input": "a", "output": "b", "score": 1}], ["--kind", "chat"], 1, "this is an answer with a score"),
         ([{"prompt": "a", "chosen": "b", "rejected": "c"}], ["--kind", "pairs"], 2, "invalid choice"),
         ([{"text": "a"}], ["--max_seq_len", "0"], 2, "--max_seq_len must be at least 1"),
-        ([{"text": "a"}], ["--tokenizer_path", "nowhere"], 1, "There is no tokenizer"),
+        ([{"text": "a"}], ["--tokenizer_path", "nowhere"], 1, "there is no tokenizer"),
     ],
 )
 def test_errors_are_one_sentence(write, monkeypatch, capsys, lines, flags, code, message):

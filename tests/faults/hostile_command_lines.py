@@ -14,23 +14,23 @@ TRAINING = """
 --data_path {f}/a.jsonl：0.7                | its weight follows a plain colon, {f}/a.jsonl:0.7
 --data_path {f}/my file.jsonl               | a name with spaces stands in quotes
 stray                                       | unexpected argument 'stray'
---epochs                                    | --epochs: expected one argument
---epochs=                                   | invalid whole number value: ''
+--epochs                                    | --epochs needs a value
+--epochs=                                   | '' is not a whole number
 --data_path ''                              | --data_path is empty, as an unset variable is
 --epochs 0                                  | 0 is not a whole number of at least 1
---epochs 1.5                                | invalid whole number value: '1.5'
---epochs many                               | invalid whole number value: 'many'
+--epochs 1.5                                | '1.5' is not a whole number
+--epochs many                               | 'many' is not a whole number
 --epochs 99999999999999999999               | is more than 2147483647
 --max_seq_len 0                             | not a whole number of at least 1
 --max_seq_len -5                            | not a whole number of at least 1
 --max_seq_len 100000                        | positions: shorten it, or extend a trained network with
---batch_size 1e3                            | invalid whole number value: '1e3'
+--batch_size 1e3                            | '1e3' is not a whole number
 --batch_size 99999999999999999999           | is more than 2147483647
 --learning_rate 0                           | 0 is not allowed here
 --learning_rate -1                          | not a finite number of at least 0
 --learning_rate nan                         | not a finite number of at least 0
 --learning_rate 1e300                       | not a finite number of at least 0
---learning_rate 1,5                         | invalid number value: '1,5'
+--learning_rate 1,5                         | '1,5' is not a number
 --weight_decay inf                          | not a finite number of at least 0
 --adam_beta2 1                              | 1 is not between 0 and 1
 --grad_clip nan                             | not a finite number of at least 0
@@ -40,8 +40,8 @@ stray                                       | unexpected argument 'stray'
 --schedule linear                           | choose from 'wsd', 'cosine'
 --dtype fp16                                | choose from 'auto', 'float32', 'bfloat16', 'float16'
 --dtype float16                             | is not for a CPU: choose bfloat16 or float32
---device gpu                                | is not a device: auto, cpu, cuda, cuda:1 or mps
---device meta                               | is not supported: auto, cpu
+--device gpu                                | is not a device: choose auto, cpu, cuda, cuda:1 or mps
+--device meta                               | is not supported: choose auto, cpu
 --compile yes                               | choose from 'auto', 'on', 'off'
 --on_bad_line ignore                        | choose from 'stop', 'skip'
 --seed -1                                   | -1 is negative
@@ -62,7 +62,7 @@ stray                                       | unexpected argument 'stray'
 --from_weight **                            | there is no weight called **
 --from_weight [                             | there is no weight called [
 --from_weight {long}                        | there is no weight called
---from_weight a --weight_path gone.pth      | --weight_path: not allowed with argument --from_weight
+--from_weight a --weight_path gone.pth      | --weight_path does not go with --from_weight
 --from_weight {f}/start.pth --preset 26m    | --preset 26m makes a new network
 --from_weight {f}/start.pth --hidden_size 8 | contradicts {f}/start.pth, which has 32: leave the flag out
 --from_weight {f}/start.pth --num_hidden_layers 3 | which has 2: leave the flag out
@@ -71,13 +71,13 @@ stray                                       | unexpected argument 'stray'
 --config {f}/open.yaml                      | open.yaml cannot be read: while parsing
 --config {f}/list.yaml                      | must hold lines of the form `flag: value`
 --config {f}/typo.yaml                      | did you mean --max_seq_len?
---config {f}/type.yaml                      | invalid whole number value: 'many'
+--config {f}/type.yaml                      | 'many' is not a whole number
 --config {f}/null.yaml                      | max_seq_len takes one value, not ''
 --config {f}/nul.yaml                       | out_dir contains a NUL character
 --config {f}/binary.yaml                    | binary.yaml cannot be read
 --config {f}/deep.yaml                      | cannot be read: maximum recursion depth
 --config {f}/hf                             | cannot be read
---data_path                                 | expected at least one argument
+--data_path                                 | --data_path needs a value
 --data_path {f}/{data}:0.5 {f}/{other}      | has no weight, and other files have one: give every file a weight, or none
 --data_path {f}/{data}:0                    | a weight must be greater than zero, and finite
 --data_path {f}/{data}:-1                   | a weight must be greater than zero, and finite
@@ -112,7 +112,7 @@ NEW_NETWORK = """
 
 TOKENIZER = """
 --vocab_size 5                              | must be at least 272: the 256 bytes and the special tokens
---vocab_size ten                            | invalid whole number value: 'ten'
+--vocab_size ten                            | 'ten' is not a whole number
 --vocab_size 2000000000                     | must be at most 1,000,000
 --vocab 300                                 | did you mean --vocab_size?
 --sample_mb 0                               | not a whole number of at least 1
@@ -149,7 +149,7 @@ TRYING = """
 --no_think                                  | --no_think hides thoughts of a chat
 --tools calculator                          | --tools are called in a chat
 --model_mode 1 --tools {f}/gone.py          | gone.py: name a Python file, or calculator or lookup
---prompt a --auto_test                      | not allowed with argument --prompt
+--prompt a --auto_test                      | does not go with --prompt
 --hidden_size 64                            | contradicts {f}/start.pth, which has 32
 --device tpu                                | is not a device
 --weight ../start                           | ../start does not exist
@@ -165,7 +165,7 @@ TRYING = """
 REASONING = """
 --tag_weight 0                              | 0 is not allowed here
 --tag_weight -1                             | not a finite number of at least 0
---tag_weight many                           | invalid number value: 'many'
+--tag_weight many                           | 'many' is not a number
 --tag_wieght 10                             | --tag_weight
 --lora_rank 4                               | --lora_rank is for --lora, which is not given
 """
@@ -183,10 +183,10 @@ REWARD = """
 
 EXPORT = """
 --save_dir ''                               | --weight_path
---weight_path {f}/start.pth                 | required: --save_dir
+--weight_path {f}/start.pth                 | missing: --save_dir
 --weight_path {f}/start.pth --save_dir {f}/e --dtype int8 | choose from 'float32'
 --weight_path {f}/start.pth --save_dir {f}/e --hidden_size 8 | contradicts
---weight_pth {f}/start.pth                  | required
+--weight_pth {f}/start.pth                  | missing: --weight_path
 """
 
 PREVIEW = """
@@ -203,7 +203,7 @@ DATA = [
     ("train_pretrain.py", "--out_dir /dev/null", "choose another folder"),
     ("train_pretrain.py", "--out_dir /proc/sprout", "choose another folder"),
     ("train_pretrain.py", "--out_dir {long}", "File name too long"),
-    ("train_pretrain.py", "--tokenizer_path gone", "There is no tokenizer at gone: give a folder"),
+    ("train_pretrain.py", "--tokenizer_path gone", "there is no tokenizer at gone: give a folder"),
     ("train_pretrain.py", "--tokenizer_path {f}/a.jsonl", "is not JSON"),
     ("train_pretrain.py", "--tokenizer_path {f}/start.pth", "cannot be read"),
     ("train_pretrain.py", "--from_weight {f}/chat_a.jsonl", "not a file of torch.save"),
@@ -237,7 +237,7 @@ DATA = [
     ("scripts/export_hf.py", "--weight_path {f}/start.pth --save_dir {f}/{long}", "File name too long"),
     ("dataset.preview", "{f}/gone.jsonl", "there is no such file"),
     ("dataset.preview", "{f}", "is a folder"),
-    ("dataset.preview", "{f}/a.jsonl --tokenizer_path gone", "There is no tokenizer at gone"),
+    ("dataset.preview", "{f}/a.jsonl --tokenizer_path gone", "there is no tokenizer at gone"),
     ("dataset.preview", "{f}/a.jsonl --kind chat", "the record is of another kind"),
     ("dataset.sample", "--out_dir {f}/file", "choose another --out_dir"),
     ("dataset.sample", "--out_dir /proc/sprout", "choose another --out_dir"),

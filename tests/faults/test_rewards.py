@@ -48,7 +48,7 @@ def test_a_damaged_weight_gives_way_to_the_save_before_and_says_so(trained):
     ended = python("scripts/score.py", *words)
     assert ended.code == 0 and f"warning: {copy.weight_file}" in ended.err and "(step 4)" in ended.err
     previous_path(copy.weight_file).unlink()
-    assert "there is no previous save" in python("scripts/score.py", *words).sentence
+    assert "no previous save" in python("scripts/score.py", *words).sentence
 
 
 @pytest.mark.parametrize("data, label", [("pairs_a.jsonl", "margins"), ("scored.jsonl", "scores")])

@@ -129,10 +129,19 @@ def test_every_other_setting_of_peft_is_refused(tmp_path, peft):
     write_peft_folder(folder, adapted(random_network(SMALL)))
     settings, others = json.loads((folder / CONFIG).read_text()), peft.LoraConfig().to_dict().keys() - READ - IDLE
     assert {"use_dora", "modules_to_save", "rank_pattern", "alpha_pattern", "bias"} < others
-    for name in others:
+    read_all_the_same = []
+    for name in sorted(others):
         (folder / CONFIG).write_text(json.dumps(settings | {name: "another"}))
-        with pytest.raises(SproutError, match=f"has {name} 'another', which Sprout cannot compute"):
+        try:
             open_lora(folder)
+        except SproutError as error:
+            assert f"has {name} 'another', which Sprout cannot compute" in str(error)
+        else:
+            read_all_the_same.append(name)
+    assert not read_all_the_same, (
+        f"peft {peft.__version__} has new settings, which a folder may hold and Sprout does not look at: put each into"
+        " _OFF or _PLAIN of model/files/peft.py if it changes what adapters compute, else into IDLE above"
+    )
 
 
 def test_absent_settings_are_those_of_peft(tmp_path, peft):

@@ -122,6 +122,8 @@ def test_nothing_is_written_where_a_target_cannot_be(with_adapters, tmp_path, ca
     (tmp_path / "zh.jsonl").write_text("{}")
     code, said = fails([*words, "--peft", str(tmp_path / "zh.jsonl")], capsys)
     assert code == 1 and "zh.jsonl is a file" in said
+    code, said = fails([*words, "--peft", str(tmp_path / "peft"), "--lora_scale", "0"], capsys)
+    assert code == 2 and "--lora_scale 0 leaves nothing" in said  # what it wrote could not be opened
     main([*words, "--weight_name", "taken"])
     code, said = fails([*words, "--peft", str(tmp_path / "peft"), "--weight_name", "taken"], capsys)
     assert code == 1 and "taken_32.pth is there already" in said

@@ -302,7 +302,7 @@ def test_adapters_find_their_network(run, folder):
         (("--data_path", "{f}/scored.jsonl", "--save_scores="), 2, "--save_scores is empty, as an unset variable is"),
         (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight_path", "x"), 2, "give one of them"),
         (("--prompt", "a", "--answer", "b", "--lora", "judge", "--weight", "x"), 2, "give one of them"),
-        (("--prompt", "a", "--answer", "b", "--weight", "x", "--weight_path", "y"), 2, "not allowed with"),
+        (("--prompt", "a", "--answer", "b", "--weight", "x", "--weight_path", "y"), 2, "does not go with"),
         (("--prompt", "a", "--answer", "b", "--from_weight", "x"), 2, "is the network of --lora"),
         (("--prompt", "a", "--answer", "b", "--tokenizer_path", "x"), 2, "--tokenizer_path is for --lora"),
         (("--data_path", "{f}/scored.jsonl", "--save_scores", "{f}/scored.jsonl"), 2, "exists already, and is left"),

@@ -175,7 +175,7 @@ def test_a_name_of_two_addresses_is_answered_at_both(monkeypatch):
         with socket.socket(each.family) as client:
             client.connect((host, port))
             each.accept()[0].close()
-    with pytest.raises(UsageError, match=f"port {port} .*give another --host or --port"):
+    with pytest.raises(UsageError, match=f"port {port} is taken by another program: give another --port"):
         listening("localhost", port)
     for each in found:
         each.close()
@@ -192,5 +192,5 @@ def test_a_name_of_two_addresses_is_answered_at_both(monkeypatch):
     assert one.getsockname()[0] == "127.0.0.1"
     one.close()
     both.pop()
-    with pytest.raises(UsageError, match="nothing can answer at localhost"):
+    with pytest.raises(UsageError, match="nothing can listen at localhost"):
         listening("localhost", 0)

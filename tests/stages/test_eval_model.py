@@ -160,7 +160,7 @@ def test_the_newest_size_is_taken_and_named(capsys, tmp_path, network, small_tok
     [
         (["--weight", "nothing"], SproutError, "no weight called nothing"),
         (["--weight_path", "nowhere.pth"], SproutError, "nowhere.pth"),
-        (["--weight", "pretrain", "--weight_path", "b.pth"], UsageError, "not allowed with argument --weight"),
+        (["--weight", "pretrain", "--weight_path", "b.pth"], UsageError, "does not go with --weight: give one"),
         (["--model_mode", 1], UsageError, "no weight called full_sft"),
         (["--answers"], UsageError, "--data_path"),
         (["--data_path", "a.jsonl", "--show", 3], UsageError, "--answers"),
@@ -173,7 +173,7 @@ def test_the_newest_size_is_taken_and_named(capsys, tmp_path, network, small_tok
         (["--json"], UsageError, "--data_path"),
         (["--top_p", 1.5], UsageError, "top_p is 1.5"),
         (["--temperature", -1], UsageError, "temperature"),
-        (["--prompt", "a", "--auto_test"], UsageError, "not allowed with"),
+        (["--prompt", "a", "--auto_test"], UsageError, "does not go with"),
         (["--hidden_size", 64, "--weight_path", "{out}/pretrain_32.pth"], UsageError, "hidden_size"),
         (["--prompt", "x" * 300], SproutError, "301 tokens and the network 256 positions"),
         (["--promt", "a"], UsageError, "did you mean --prompt"),

@@ -118,10 +118,10 @@ class Program:
             code = self._process.poll()
             if code is not None:
                 if code:
-                    raise Failed(f"exit code {code}: {self._last_words()}")
+                    raise Failed(self._with_last_words(f"exit code {code}"))
                 return reached()
             if time.monotonic() > self.deadline:
-                raise NoTime(f"no time left: {self._last_words()}")
+                raise NoTime(self._with_last_words("no time left"))
             time.sleep(every)
         return True
 
@@ -130,9 +130,9 @@ class Program:
             file.seek(self._begin)
             return file.read().decode("utf-8", errors="replace")
 
-    def _last_words(self) -> str:
+    def _with_last_words(self, fault: str) -> str:
         lines = [line for line in self.text().splitlines() if line.strip()]
-        return " | ".join(lines[-3:])[-TAIL:]
+        return f"{fault}: {' | '.join(lines[-3:])[-TAIL:]}" if lines else fault
 
 
 def results_in(text: str) -> list[dict]:

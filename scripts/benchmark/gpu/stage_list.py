@@ -50,7 +50,7 @@ def stage_runs(sizes: Sizes) -> list[StageRun]:
 
     experts = "train_pretrain.py", f"--data_path {{files}}/texts.jsonl --max_seq_len 128 {shape} --num_experts 4"
     lora = "train_lora.py", f"{CHATS[1]} --lora_dropout 0.1"
-    compact = "--optimizer_memory compact"
+    compact = "--optimizer_memory compact --dtype bfloat16"  # before Ampere, a run by itself would take float16
     compiled = f"--compile {'off' if sizes.flags else 'on'}"
     return [
         StageRun("pretraining, validation, samples", "train_pretrain.py", whole, compared=True),

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -106,9 +107,12 @@ def test_what_a_reader_should_know_of_the_items_is_said(tmp_path):
     assert remarks(task, [Outcome(written="4", cut=cut) for cut in (True, False, True)]) == [
         "gsm8k: 3 items with fewer examples before them than the usual 5, the least 2, since --shots_path holds no more"
         " for them",
-        "gsm8k: cut at the beginning 2 items longer than the network sees",
+        "gsm8k: the network saw only the end of 2 items longer than its context",
+        "gsm8k: counted 2 items again that stand earlier in the data, as published scores do",
     ]
     task.left_out, task.shots = 1, 2
+    first = task.entries[0]
+    task.entries[1:] = [replace(first, subject="another"), replace(first, item=replace(first.item, answer="#### 5"))]
     assert remarks(task, []) == ["gsm8k: left out 1 items, which cannot be asked so"]
 
 

@@ -59,7 +59,7 @@ def script() -> Scripted:
         Reply("9. Name a gate today.\n10. Name a door today.", "tool_calls", 100, 10),
     ]
     answers = {
-        "Name a coast today.": Reply("<think>9. hm</think>\nThe west coast.", STOP, 20, 3),
+        "Name a coast today.": Reply("<think>9. hm</think>\r\nThe west\r\ncoast.", STOP, 20, 3),
         "Name a hill today.": Reply("The hill", "length", 20, 3),
     }
     return Scripted(new, answers)
@@ -71,7 +71,7 @@ def test_each_round_keeps_what_is_new_and_answered(grow):
     found = list(run.records())
     told = [tuple(turn["content"] for turn in one["conversations"]) for one in found]
     assert told == [
-        ("Name a coast today.", "The west coast."),
+        ("Name a coast today.", "The west\ncoast."),
         ("Name a town today.", "It is here."),
         ("Name a cave today.", "It is here."),
     ]

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from model.errors import SproutError
+from model.text.exported import files_for
 from model.text.tokenizer import Tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -82,6 +83,15 @@ def test_declared_tokens_are_those_of_transformers(tmp_path, small_tokenizer, na
     assert (ours.eos_id, ours.pad_id) == (theirs.eos_token_id, theirs.pad_token_id)
     again = Tokenizer.from_files(ours.files)  # as a checkpoint keeps it
     assert again.vocab == ours.vocab and again.fingerprint == ours.fingerprint
+
+
+@pytest.mark.parametrize("token", ["[PAD]", {"content": "[PAD]", "lstrip": False}])
+def test_padding_that_stands_in_no_vocabulary_is_not_needed(small_tokenizer, token):
+    """To transformers it has an id behind the vocabulary. An exported folder pads with a token that networks have."""
+    config = small_tokenizer.config | {"pad_token": token}
+    ours = Tokenizer.from_files(small_tokenizer.files | {"tokenizer_config.json": json.dumps(config)})
+    assert ours.fingerprint == small_tokenizer.fingerprint and ours.pad_id == ours.vocab["<|endoftext|>"]
+    assert json.loads(files_for(ours, "llama")["tokenizer_config.json"])["pad_token"] == "<|endoftext|>"
 
 
 def test_declarations_that_cannot_be_read_are_refused(tmp_path, small_tokenizer):

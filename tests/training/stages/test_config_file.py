@@ -78,7 +78,7 @@ def test_a_config_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_weight_is_named_once_and_the_command_line_wins_over_a_file(config_file):
-    assert "--weight_path: not allowed with argument --from_weight" in refusal("--from_weight=a", "--weight_path=b")
+    assert "--weight_path does not go with --from_weight: give one" in refusal("--from_weight=a", "--weight_path=b")
     args = parse("--config", config_file("weight_path: b\n"), "--from_weight", "a")
     assert (args.from_weight, args.weight_path) == ("a", None)
     args = parse("--config", config_file("from_weight: a\n"), "--weight_path", "b")
@@ -87,7 +87,7 @@ def test_a_weight_is_named_once_and_the_command_line_wins_over_a_file(config_fil
     args = parse("--config", config_file("weight_path: b\n"), "--from_weight", usual, start_from="pretrain")
     assert (args.from_weight, args.weight_path) == ("pretrain", None)
     path = config_file("from_weight: a\nweight_path: b\n")
-    assert f"--config {path}: argument --weight_path: not allowed" in refusal("--config", path)
+    assert f"--config {path}: --weight_path does not go with" in refusal("--config", path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
