@@ -72,6 +72,8 @@ class Divergence:
 
 
 class Taught(Protocol):
+    def __len__(self) -> int: ...
+
     def predictions(self, here: slice, student: Tensor, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
         """For the tokens `here`: log-probabilities [n, outcomes] of teacher and student; the teacher's most probable
         token [n].
@@ -86,6 +88,9 @@ class Whole:
 
     features: Tensor
     head: Tensor
+
+    def __len__(self) -> int:
+        return len(self.features)
 
     def predictions(self, here: slice, student: Tensor, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
         kind = compute_type(self.features, self.head)
@@ -116,6 +121,9 @@ class Top:
     ids: Tensor
     log_probabilities: Tensor
 
+    def __len__(self) -> int:
+        return len(self.ids)
+
     def predictions(self, here: slice, student: Tensor, divergence: Divergence) -> tuple[Tensor, Tensor, Tensor]:
         ids = self.ids[here]
         return self.log_probabilities[here].to(student.dtype), with_tail(student, ids), ids[:, 0]
@@ -143,10 +151,10 @@ class Sums(NamedTuple):
     agreed: Tensor  # tokens for which student and teacher find the same one most probable
 
 
-def trained_places(targets: Tensor) -> Tensor:
-    """The indices [N] of trained targets in the flattened [B, T]. This waits for the GPU, but computing two networks'
-    logits for untrained tokens would take longer."""
-    return (targets.flatten() != IGNORE).nonzero()[:, 0]
+def trained_places(targets: Tensor, trained: int) -> Tensor:
+    """The indices [N] of the `trained` targets that are not IGNORE in the flattened [B, T], in order: sorted to the
+    front, since looking for them with `nonzero` would wait for a GPU."""
+    return (targets.flatten() == IGNORE).byte().argsort(stable=True)[:trained]
 
 
 def distillation_loss(
@@ -166,7 +174,7 @@ def distillation_loss(
 
     Logits and their gradient are computed for `chunk` tokens at a time, as in `next_token.next_token_loss`.
     """
-    here = trained_places(targets)
+    here = trained_places(targets, len(taught))
     chosen = features.flatten(0, -2).index_select(0, here), head, targets.flatten()[here]
     settings = chunk or max(64, chunk_length(head) // 4), compute_type(features, head)
     return Sums(*_Distillation.apply(*chosen, taught, divergence, combine, *settings))

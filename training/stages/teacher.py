@@ -53,7 +53,7 @@ class Teacher:
     def of(self, batch: Batch, outcomes: int | None = None) -> Whole:
         """The predictions for the trained tokens of a batch, over the first `outcomes` tokens of the vocabulary."""
         features = self.model.features(batch.tokens, batch.positions).flatten(0, -2)
-        return Whole(features[trained_places(batch.targets)], self.model.lm_head.weight[:outcomes])
+        return Whole(features[trained_places(batch.targets, batch.trained)], self.model.lm_head.weight[:outcomes])
 
 
 def open_teacher(args, student, tokenizer, device: torch.device) -> Teacher:
