@@ -215,7 +215,7 @@ def reply_of(content: bytes) -> Reply:
 def seconds_of(text: str) -> float:
     """How long Retry-After asks to wait, as seconds or as a date (RFC 9110); 0 for anything else."""
     try:
-        if text.isascii() and text.replace(".", "", 1).isdigit():
+        if text.replace(".", "", 1).isdigit():
             return float(text[:9])
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):

@@ -139,10 +139,13 @@ def test_only_rounds_without_a_record_that_follow_each_other_end_a_run(grow):
 
 def test_what_is_refused_is_asked_again_by_the_next_run_and_nothing_accepted_is_an_error(grow):
     refused, good = Reply("", "refused"), Reply("9. Name a coast today.", STOP)
-    run = grow(Scripted([refused, good, refused, refused]))
     with pytest.raises(SproutError, match="accepts none of these requests"):
-        list(run.records())
-    assert run.counts.rejected["instruction: request not accepted"] == 1
+        list(grow(Scripted([refused, refused])).records())
+    # A filter may refuse all of a round, and the only answer of another: that is the end of neither run nor --resume.
+    run = grow(Scripted([refused, good, refused, refused], {"Name a coast today.": refused}))
+    assert list(run.records()) == []
+    assert run.counts.rejected["instruction: request not accepted"] == 3
+    assert run.counts.rejected["answer: request not accepted"] == 1
     model = Scripted([good])
     next(grow(model, resume=True).records())
     assert len(model.asked) == 1  # the first
@@ -160,6 +163,14 @@ def test_it_asks_in_the_language_that_is_wanted(grow, languages, begins):
     model = Scripted()
     list(grow(model, languages=frozenset(languages)).records())
     assert model.asked[0].message.startswith(begins)
+
+
+def test_it_keeps_what_is_in_the_language_that_is_wanted(grow):
+    new = Reply("9. Name a coast today.\n10. 说出一条很长的河。\n11. 说出一座很高的山。", STOP)
+    answers = {"说出一座很高的山。": Reply("It is the mountain that everybody here knows well.", STOP)}
+    run = grow(Scripted([new], answers), languages=frozenset({"zh"}))
+    assert [record["conversations"][0]["content"] for record in run.records()] == ["说出一条很长的河。"]
+    assert run.counts.rejected["instruction: another language"] == run.counts.rejected["answer: another language"] == 1
 
 
 def test_the_numbered_tasks_of_a_reply():

@@ -78,6 +78,26 @@ def test_a_reply_that_cannot_be_written_ends_in_a_sentence(tmp_path, monkeypatch
     journal.close()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a limit on the size of files stands for a full disk")
+def test_a_disk_that_takes_only_a_part_of_a_reply_ends_the_run_and_loses_no_other(tmp_path):
+    import resource
+
+    path, before = tmp_path / "replies.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    first, second = (Request(text, 1.0, 1.0, 8, 0) for text in ("Hello", "Bye"))
+    journal = Journal(path, {"seed": 1}, resume=False)
+    journal.add(first, Reply("Hi", "stop"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
+    try:
+        with pytest.raises(SproutError, match="cannot write .*replies.jsonl.*go on with --resume"):
+            journal.add(second, Reply("Bye", "stop"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        journal.close()
+    journal = Journal(path, {"seed": 1}, resume=True)
+    assert (journal.get(first), journal.get(second)) == (Reply("Hi", "stop"), None)
+    journal.close()
+
+
 def test_a_weight_goes_on_where_a_server_gave_no_reply(tmp_path):
     path, weight = tmp_path / "replies.jsonl", {"seeds": "b", "model": "chat", "weight": "c"}
     Journal(path, {"seeds": "a", "model": "qwen"}, resume=False).close()
