@@ -53,7 +53,7 @@ def evaluate_file(
     else:
         counts = {"conversations": 0, "cut": 0, "left_out": 0}
         batches = chat_rows(path, kind, ChatRenderer(loaded.tokenizer), length, batch_size, counts)
-    found = evaluate(loaded.model, batches, device=device.device, autocast=device.autocast)
+    found = evaluate(loaded.model, batches, move=device.move, autocast=device.autocast)
     if not math.isfinite(found.nats):
         raise SproutError(f"the loss on {path} is not a number: {loaded.source} is damaged or diverged")
     if kind.name == "text":

@@ -34,7 +34,7 @@ class Device:
         return torch.autocast(self.device.type, self.dtype)
 
     def move(self, batch):
-        """The same batch (a dataclass) with its tensors on the device; the copy overlaps with computation."""
+        """The same batch (a dataclass) or tensor, on the device; the copy overlaps with computation."""
         if self.device.type == "cpu":
             return batch
         from model.gpu import copied  # a CPU does not load it

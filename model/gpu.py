@@ -78,7 +78,9 @@ def attend_to_any_length() -> None:
 
 
 def copied(batch, device: torch.device):
-    """The same batch (a dataclass) with its tensors on the device; the copy overlaps with computation."""
+    """The same batch (a dataclass) or tensor, on the device; the copy overlaps with computation."""
+    if isinstance(batch, torch.Tensor):
+        return _copied(batch, device)
     values = {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
     tensors = {name: value for name, value in values.items() if isinstance(value, torch.Tensor)}
     return dataclasses.replace(batch, **{name: _copied(tensor, device) for name, tensor in tensors.items()})

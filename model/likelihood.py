@@ -53,7 +53,7 @@ def evaluate(
     model,
     batches: Iterable,
     *,
-    device: torch.device,
+    move: Callable = lambda batch: batch,
     autocast: Callable[[], AbstractContextManager] = nullcontext,
     poll: Callable[[], None] = lambda: None,
     gathered: Callable[[list], list[list]] = lambda sums: [sums],
@@ -61,24 +61,24 @@ def evaluate(
     """Scores every target of `batches`.
 
     batches: anything with `tokens`, `targets` and `positions` (all int64 [B, T]; positions may be None) and `trained`,
-        the number of targets that are not IGNORE. poll: called before each of them. gathered: the sums of each process.
+        the number of targets that are not IGNORE. move(batch): the same on the device of the network. poll: called
+        before each of them. gathered: the sums of each process.
 
     The model is back in its mode (train, eval) afterwards. Raises `SproutError` if there is nothing to score.
     """
-    nats, targets, correct = 0.0, 0, 0  # Python's float64: float32 would lose digits over millions of targets
     with in_mode(model, training=False), torch.no_grad(), autocast():
+        scores, targets = [torch.zeros(2, device=model.lm_head.weight.device)], 0
         for batch in batches:
             poll()
-            positions = None if batch.positions is None else batch.positions.to(device)
-            features = model.features(batch.tokens.to(device), positions)
-            loss, hits = next_token_scores(features, model.lm_head.weight, batch.targets.to(device))
-            nats += loss.item()
-            correct += hits.item()
-            targets += batch.trained
+            targets, batch = targets + batch.trained, move(batch)
+            features = model.features(batch.tokens, batch.positions)
+            scores.append(torch.stack(next_token_scores(features, model.lm_head.weight, batch.targets)))
+    # Read once, so that a GPU never waits. Python's float64: float32 would lose digits over millions of targets.
+    nats, correct = map(sum, zip(*torch.stack(scores).tolist()))
     nats, targets, correct = map(sum, zip(*gathered([nats, targets, correct])))
     if targets == 0:
         raise SproutError("there is no text to evaluate on")
-    return Evaluation(nats, targets, correct)
+    return Evaluation(nats, targets, round(correct))
 
 
 @torch.no_grad()

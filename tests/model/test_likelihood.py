@@ -76,7 +76,7 @@ def test_targets_that_do_not_count_and_dropout_are_left_out_of_an_evaluation(net
     modes, features = [], network.features
     network.train().features = lambda *words: modes.append(network.training) or features(*words)
     try:
-        found = evaluate(network, [Batch(tokens, targets, None, 2)], device=torch.device("cpu"))
+        found = evaluate(network, [Batch(tokens, targets, None, 2)])
     finally:
         del network.features
     assert modes == [False] and network.training and found.targets == 2
@@ -96,15 +96,15 @@ def test_evaluation_restores_the_mode_polls_and_keeps_documents_apart(network):
     targets = torch.tensor([[20, 21, 2, 30, 31, 2]])
     packed = Batch(tokens, targets, torch.tensor([[0, 1, 2, 0, 1, 2]]), 6)
     apart = [Batch(tokens[:, s], targets[:, s], None, 3) for s in (slice(0, 3), slice(3, 6))]
-    polls, cpu = [], torch.device("cpu")
+    polls = []
     network.train()
-    result = evaluate(network, apart, device=cpu, poll=lambda: polls.append(1))
+    result = evaluate(network, apart, poll=lambda: polls.append(1))
     assert network.training and len(polls) == 2 and result.targets == 6
     likeliest = [network(batch.tokens).argmax(-1) for batch in apart]
     assert result.correct == sum(int((a == batch.targets).sum()) for a, batch in zip(likeliest, apart))
-    assert evaluate(network, [packed], device=cpu).nats == pytest.approx(result.nats, rel=1e-6)
+    assert evaluate(network, [packed]).nats == pytest.approx(result.nats, rel=1e-6)
     with pytest.raises(SproutError, match="no text"):
-        evaluate(network, [], device=cpu)
+        evaluate(network, [])
 
 
 def test_half_precision_is_of_the_products_and_not_of_the_sum(network):
@@ -117,13 +117,13 @@ def test_half_precision_is_of_the_products_and_not_of_the_sum(network):
         logits = network.eval()(tokens)
     assert logits.dtype == torch.bfloat16
     expected = -logits.double().log_softmax(-1).gather(-1, targets[..., None]).sum().item()
-    assert evaluate(network, batches, device=torch.device("cpu"), autocast=half).nats == pytest.approx(expected, 1e-5)
+    assert evaluate(network, batches, autocast=half).nats == pytest.approx(expected, 1e-5)
 
 
 def test_the_sums_of_all_processes_are_added(network):
     batches = [Batch(torch.tensor([[1, 20]]), torch.tensor([[20, 30]]), None, 2)]
-    one, sums = evaluate(network, batches, device=torch.device("cpu")), [3.5, 7, 4]
-    both = evaluate(network, batches, device=torch.device("cpu"), gathered=lambda own: [own, sums])
+    one, sums = evaluate(network, batches), [3.5, 7, 4]
+    both = evaluate(network, batches, gathered=lambda own: [own, sums])
     assert (both.nats, both.targets, both.correct) == (one.nats + 3.5, 9, one.correct + 4)
 
 

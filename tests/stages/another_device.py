@@ -108,8 +108,9 @@ def _refuse(name: str, args, kwargs, tensors: list[torch.Tensor], of_device: boo
     if (floats or name in UNORDERED) and torch.get_deterministic_debug_mode() == 2:
         raise RuntimeError(f"{name} does not have a deterministic implementation")
     masks = name in INDEXING and any(each is not None and each.dtype == torch.bool for each in args[1])
-    to_host = name in COPIES and _is_there(args[name == "aten::copy_"]) and not _is_target(name, args, kwargs)
-    if name in READING or masks or to_host:
+    source, target = name in COPIES and _is_there(args[name == "aten::copy_"]), _is_target(name, args, kwargs)
+    copies = name in COPIES and source != target and not (target and _is_non_blocking(name, args, kwargs))
+    if name in READING or masks or copies or (name in INDEXING and strangers):
         _wait(name)
 
 
@@ -120,6 +121,11 @@ def _is_there(value) -> bool:
 def _is_target(name: str, args, kwargs) -> bool:
     """Whether a copy stays on the device."""
     return _is_there(args[0]) if name == "aten::copy_" else torch.device(kwargs.get("device") or DEVICE).type != "cpu"
+
+
+def _is_non_blocking(name: str, args, kwargs) -> bool:
+    """Whether a copy to the device is queued like all its other work. A copy to the host is always waited for here."""
+    return kwargs.get("non_blocking", name == "aten::copy_" and args[2:] == (True,))
 
 
 def _here(value):

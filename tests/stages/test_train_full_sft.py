@@ -53,7 +53,7 @@ def test_the_weight_says_what_it_is_and_its_validation_was_logged(finished, work
     assert loaded.stage == "full_sft"
     args = train_full_sft.parse_arguments(workshop.command("finished", "--val_ratio=0.2"))
     _, validation = open_data(CHATS, args, loaded.tokenizer, lambda line: None)
-    result = evaluate(loaded.model, validation.batches(2), device=torch.device("cpu"))
+    result = evaluate(loaded.model, validation.batches(2))
     last = [line for line in finished.metrics if "val_loss" in line][-1]
     assert last["step"] == finished.facts["step"]
     assert last["val_loss"] == pytest.approx(result.loss, abs=1e-6)

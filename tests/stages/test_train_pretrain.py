@@ -72,8 +72,7 @@ def test_the_weights_are_those_whose_validation_loss_was_logged(finished, worksh
     assert loaded.stage == "pretrain"
     args = train_pretrain.parse_arguments(workshop.command("finished"))
     _, validation = open_data(TEXTS, args, loaded.tokenizer, lambda line: None)
-    batches, device = validation.batches(2), torch.device("cpu")
-    result = evaluate(loaded.model, batches, device=device)
+    result = evaluate(loaded.model, validation.batches(2))
     assert finished.metrics[-1]["val_loss"] == pytest.approx(result.loss, abs=1e-6)
     assert finished.metrics[-1]["val_bits_per_byte"] == pytest.approx(result.bits_per_byte(validation.bytes), abs=1e-6)
 

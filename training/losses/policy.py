@@ -175,7 +175,7 @@ def policy_loss(
         raise ValueError("a weight of the KL needs log-probabilities of the reference")
     loss_sum, of = average(losses, mask, s)
     sums = {key: (value.detach().sum(), over) for key, (value, over) in measures.items()}
-    return PolicyLoss(loss_sum, of, count, sums, {"ratio": _range(action_ratio.detach(), mask)})
+    return PolicyLoss(loss_sum, of, count, sums, {"ratio": extremes(action_ratio.detach(), mask)})
 
 
 def _ratio_of_answer(log_ratio: Tensor, mask: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ def _clipping(name: str, a: Actions, mask: Tensor, s: Settings) -> dict[str, tup
     return {f"clip_ratio/{side}_mean": (where, count) for side, where in each.items()}
 
 
-def _range(ratio: Tensor, mask: Tensor) -> Tensor:
+def extremes(ratio: Tensor, mask: Tensor) -> Tensor:
     """The smallest and the largest ratio [2]; 1 and 1 without any action."""
     smallest, largest = torch.where(mask, ratio, torch.inf).min(), torch.where(mask, ratio, -torch.inf).max()
     return torch.where(mask.any(), torch.stack([smallest, largest]), 1)

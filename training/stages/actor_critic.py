@@ -181,7 +181,7 @@ class ActorCritic:
             "policy/entropy": entropy.sum(),
             "policy/approxkl": sums["approx_kl"],
             "policy/clipfrac": sums["clip_ratio/region_mean"],
-            "val/ratio": (log_p.detach() - old).exp()[batch.mask].sum(),
+            "val/ratio": torch.where(batch.mask, (log_p.detach() - old).exp(), 0).sum(),
             "val/clipfrac": sums["value/clip_ratio"],
             "critic/value": sums["value/mean"],
         }

@@ -54,13 +54,10 @@ class AnswerBatch:
     positions: Tensor  # [B, T] int64, 0 where a prompt begins
     places: Tensor  # [S, A] int64, where in targets.flatten() each action of an answer is; any place if there is none
     mask: Tensor  # [S, A] bool, where there is one
-    numbers: Tensor  # [S] int64, the number of each answer
+    numbers: np.ndarray  # [S] int64, the number of each answer; on the host, as what was kept of the answers
+    actions: int  # how many there are
     branches: Tensor | None = None  # [B, T] int64: the stretch that a token belongs to; None: nothing is shared
     trunks: Tensor | None = None  # [B, T] int64: the stretch before, which it sees as well
-
-    @property
-    def actions(self) -> int:
-        return int(self.mask.sum())
 
     @property
     def sight(self) -> Tensor | None:
@@ -146,7 +143,8 @@ def _batch(answers: Sequence[Answer], rows: list[list[_Cluster]], row_length: in
     padded[mask] = np.concatenate(places)
     shares = any(cluster.shared for clusters in rows for cluster in clusters)
     seen = (branches, trunks) if shares else ()
-    return AnswerBatch(*map(torch.from_numpy, (tokens, targets, positions, padded, mask, np.array(numbers), *seen)))
+    found = map(torch.from_numpy, (tokens, targets, positions, padded, mask))
+    return AnswerBatch(*found, np.array(numbers), int(counts.sum()), *map(torch.from_numpy, seen))
 
 
 def action_log_probabilities(model, batch: AnswerBatch, temperature: float) -> tuple[Tensor, Tensor]:

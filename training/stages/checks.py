@@ -22,7 +22,7 @@ class ValidationResult:
 def validate(model, rows, machine, batch_size: int) -> ValidationResult:
     """Scores the held-out rows, shared out among the processes; a signal ends the run between two batches."""
     batches = rows.batches(batch_size, distributed.rank(), distributed.world_size())
-    settings = {"device": machine.device, "autocast": machine.inference, "poll": machine.poll}
+    settings = {"move": machine.move, "autocast": machine.inference, "poll": machine.poll}
     scored = evaluate(model, batches, gathered=distributed.gathered, **settings)
     if rows.bytes:
         name, value = "val_bits_per_byte", scored.bits_per_byte(rows.bytes_of(scored.targets))

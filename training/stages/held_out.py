@@ -32,15 +32,19 @@ def validation_means(model, rows, batch_size: int, machine, sums_of: Callable) -
 
     sums_of(batch) -> sums over the records of a batch, by name.
     """
-    totals: dict[str, float] = {}
-    count = 0
+    names, records = [], []
 
-    def numbers_of(batch):
-        return {name: value.item() for name, value in sums_of(batch).items()}, batch.records
+    def score(batch):
+        sums = sums_of(batch)
+        names[:] = sums
+        records.append(batch.records)
+        return torch.stack([*sums.values()])
 
-    for of_process in distributed.gathered(over_held_out(model, rows, batch_size, machine, numbers_of)):
-        for sums, records in of_process:
-            for name, value in sums.items():
-                totals[name] = totals.get(name, 0.0) + value
-            count += records
+    scores = over_held_out(model, rows, batch_size, machine, score)
+    read = torch.stack(scores).tolist() if scores else []  # once, so that a GPU never waits
+    parts = distributed.gathered((dict(zip(names, map(sum, zip(*read)))), sum(records)))
+    totals, count = {}, sum(records for _, records in parts)
+    for sums, _ in parts:
+        for name, value in sums.items():
+            totals[name] = totals.get(name, 0.0) + value
     return {f"val_{name}": total / count for name, total in totals.items()}, count

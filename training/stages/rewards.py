@@ -63,13 +63,15 @@ def measured_spread(model: RewardModel, rows, machine, batch_size: int) -> Sprea
 
     It never polls for a signal: a run that has received one is saved, too.
     """
-    values = torch.zeros(0, dtype=torch.float64)
+    values, count = [], 0
     with in_mode(model, training=False), torch.no_grad(), machine.inference():
         for start in range(0, rows.rows_per_epoch, batch_size):
             batch = rows.batch(0, range(start, min(start + batch_size, rows.rows_per_epoch)))
-            values = torch.cat([values, judge(model, machine.move(batch)).flatten().double().cpu()])
-            if len(values) >= ANSWERS_MEASURED:
+            values.append(judge(model, machine.move(batch)).flatten())
+            count += len(values[-1])
+            if count >= ANSWERS_MEASURED:
                 break
+    values = torch.cat(values).cpu().double()
     return Spread(values.mean().item(), values.std(unbiased=False).item(), len(values))
 
 
@@ -86,7 +88,7 @@ def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objecti
         sums = {"loss": objective(found, batch.labels).sum(), **measures(found)}
         if len(found) == 1:
             sums["error"] = mse(found[0], batch.labels).sum()
-            scores.append(batch.labels.cpu().double())
+            scores.append(batch.labels)
         return sums
 
     found, count = validation_means(model, rows, batch_size, machine, sums)
@@ -94,9 +96,9 @@ def validate_rewards(model: RewardModel, rows, machine, batch_size: int, objecti
     if "val_accuracy" in found:
         preferred = share_of(found["val_accuracy"], count, "pairs")
         words += f", chosen answer preferred in {preferred}, by {found['val_margin']:.3f}"
-    scores = [batch for of_process in gathered(scores) for batch in of_process]
+    scores = [batch for of_process in gathered([each.cpu() for each in scores]) for batch in of_process]
     if scores:
-        error, variance = found.pop("val_error"), torch.cat(scores).var(unbiased=False).item()
+        error, variance = found.pop("val_error"), torch.cat(scores).double().var(unbiased=False).item()
         if variance:
             found["val_explained"] = 1 - error / variance
             of_few = f" of only {count} answers" if count < FEWEST_FOR_PERCENT else ""

@@ -9,7 +9,7 @@ from torch import Tensor
 from model.errors import on_one_line
 from training.engine import distributed
 from training.losses.advantages import deviation
-from training.losses.policy import PolicyLoss
+from training.losses.policy import PolicyLoss, extremes
 from training.stages.answer_rows import Answer, AnswerBatch
 from training.stages.checks import ValidationResult
 from training.stages.rollouts import lengths_of
@@ -60,9 +60,9 @@ def measure_policy(step, update: int, batch: AnswerBatch, found: PolicyLoss, log
     measure_loss(step, found)
     step.measure(batch.actions, entropy=entropy.sum())
     if update == 0:
-        ratio = (log_p.detach() - old).exp()[batch.mask]
-        step.measure(batch.actions, **{"val/ratio_first": ratio.sum()})
-        step.measure_range(ratio_first=ratio)
+        ratio = (log_p.detach() - old).exp()
+        step.measure(batch.actions, **{"val/ratio_first": torch.where(batch.mask, ratio, 0).sum()})
+        step.measure_range(ratio_first=extremes(ratio, batch.mask))
 
 
 def measure_loss(step, found: PolicyLoss) -> None:

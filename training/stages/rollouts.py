@@ -172,11 +172,10 @@ class Rollouts:
             for batch in itertools.chain.from_iterable(self.rows_of(answers, part) for part in self.parts(kept)):
                 self.machine.poll()
                 with self.machine.autocast():  # with gradients: attention without them has other kernels
-                    values = score(self.machine.move(batch)).detach().float().cpu()
-                scores.append((batch.numbers, values))
+                    scores.append((batch.numbers, score(self.machine.move(batch)).detach().float()))
         every = torch.zeros(len(answers), max((values.shape[1] for _, values in scores), default=1))
         for numbers, values in scores:
-            every[numbers, : values.shape[1]] = values
+            every[numbers, : values.shape[1]] = values.cpu()  # read only here: a GPU goes on meanwhile
         return every
 
     def log_probabilities(self, network, answers: list[Answer], kept: dict) -> Tensor:
@@ -196,11 +195,11 @@ class Rollouts:
         """What was kept of the answers of a batch, out of the `values` of all; of lent rows, zeros."""
         if values is None:
             return None
-        numbers, actions = batch.numbers.cpu(), batch.mask.shape[1]
+        numbers, actions = batch.numbers, batch.mask.shape[1]
         if lent:
             values = values.new_zeros((int(numbers.max()) + 1, *batch.mask.shape[1 : values.dim()]))
         values = values[numbers] if values.dim() == 1 else values[numbers, :actions]
-        return values.to(self.machine.device)
+        return self.machine.move(values)
 
 
 def to_keep(prompts: Sequence[StoredPrompt], answers: Sequence[Answer], tokenizer) -> dict:

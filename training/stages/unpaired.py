@@ -3,7 +3,6 @@
 `training/stages/preferences.py` has the same functions for pairs; `train_dpo.py` calls those of one of the two.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -104,13 +103,13 @@ def validate(model, rows, machine, batch_size: int, objective: Callable, beta: f
     def score(batch: AnswerBatch) -> list[Tensor]:
         answers, _ = compare(model, batch, reference)
         mixed = mixed_ratios(model, batch, machine, reference)
-        return [each.cpu() for each in (answers.policy, answers.reference, answers.good, mixed)]
+        return [answers.policy, answers.reference, answers.good, mixed[None]]
 
-    of_processes = gathered(over_held_out(model, rows, batch_size, machine, score))
-    policy, known, good, mixed = zip(*itertools.chain.from_iterable(of_processes), strict=True)  # each of all batches
-    point = reference_point(*torch.stack(mixed).sum(0))
-    good = torch.cat(good)
-    answers = Answers(torch.cat(policy), torch.cat(known), good, point)
+    scores = over_held_out(model, rows, batch_size, machine, score)
+    of_processes = gathered([torch.cat(each).cpu() for each in zip(*scores)])  # read once, so that a GPU never waits
+    policy, known, good, mixed = map(torch.cat, zip(*filter(None, of_processes), strict=True))
+    point = reference_point(*mixed.sum(0))
+    answers = Answers(policy, known, good, point)
     rewards = beta * answers.ratio
     measures = {"val_loss": objective(answers).mean().item(), "val_kl": point.item()}
     for name, which in (("chosen", good), ("rejected", ~good)):

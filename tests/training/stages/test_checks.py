@@ -90,7 +90,7 @@ def test_samples_hold_tokens_alone_of_a_network_with_more_rows(wrap):
 def test_a_validation_says_what_it_found(monkeypatch, total_bytes, measure, words):
     found = Evaluation(nats=8.0, targets=4, correct=3)
     monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: found)
-    machine = SimpleNamespace(device=None, inference=None, poll=None)
+    machine = SimpleNamespace(move=None, inference=None, poll=None)
     rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=total_bytes, bytes_of=lambda targets: 40)
     result = checks.validate(None, rows, machine, 2)
     value = found.bits_per_byte(40) if total_bytes else 0.75
@@ -101,7 +101,7 @@ def test_a_validation_says_what_it_found(monkeypatch, total_bytes, measure, word
 def test_a_perplexity_beyond_all_bounds_stays_short(monkeypatch):
     monkeypatch.setattr(checks, "evaluate", lambda *args, **settings: Evaluation(2400.0, 4, 3))
     rows = SimpleNamespace(batches=lambda size, first, every: [], bytes=0)
-    result = checks.validate(None, rows, SimpleNamespace(device=None, inference=None, poll=None), 2)
+    result = checks.validate(None, rows, SimpleNamespace(move=None, inference=None, poll=None), 2)
     assert result.words.startswith("validation loss 600.0000, perplexity 3.77e+260, token accuracy")
     assert figures_in_words({"perplexity": math.exp(600), "tokens": 4}) == "perplexity 3.77e+260  tokens 4"
     assert "3.77e+260" in table([("text", Score("perplexity", 1, math.exp(600)))])[1]
@@ -131,7 +131,7 @@ def test_bits_per_byte_are_of_the_targets_that_are_scored(tmp_path, kept):
     rows = ValidationRows(TEXTS, [cache], 16)
     assert (len(rows), rows.tokens, rows.bytes) == (3, 35, 34)
     rows.keep(kept)
-    machine = SimpleNamespace(device="cpu", inference=contextlib.nullcontext, poll=lambda: None)
+    machine = SimpleNamespace(move=lambda batch: batch, inference=contextlib.nullcontext, poll=lambda: None)
     found = checks.validate(Undecided(), rows, machine, 2).measures["val_bits_per_byte"]
     assert found == pytest.approx(math.log2(272) * 35 / 34, rel=0.03)
     assert kept < 3 or found == pytest.approx(math.log2(272) * 35 / 34)
