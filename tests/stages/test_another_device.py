@@ -11,6 +11,7 @@ from tests.stages.table import STAGES
 from tests.stages.workshop import Workshop
 from training.engine.determinism import strict
 from training.engine.run import Run
+from training.engine.update import Updater
 
 OTHERS = ("experts", "live", "kto", "sampled", "several")  # which compute in ways of their own
 RUNS = {
@@ -43,7 +44,7 @@ def test_nothing_of_the_host_meets_what_is_on_the_device(name, variant, tmp_path
 
 
 @pytest.mark.parametrize("name", [name for name, stage in STAGES.items() if not stage.samples])
-def test_a_step_waits_for_the_device_once(name, tmp_path, elsewhere, monkeypatch):
+def test_a_step_waits_for_the_device_once_and_so_does_a_validation(name, tmp_path, elsewhere, monkeypatch):
     shop, counts, honest = Workshop.create(tmp_path, name), [], Run._finish
 
     def finish(run, step):
@@ -51,9 +52,23 @@ def test_a_step_waits_for_the_device_once(name, tmp_path, elsewhere, monkeypatch
         honest(run, step)
 
     monkeypatch.setattr(Run, "_finish", finish)
-    shop.train("out", "--max_steps=4", "--eval_interval=0")
+    shop.train("out", "--max_steps=4", "--val_ratio=0.2", "--eval_interval=4")
     # In the second step a stage that records its passes compares the graph with the pass before it.
-    assert [after - before for before, after in pairwise(counts)][1:] == [1, 1]
+    assert [after - before for before, after in pairwise(counts)][1:] == [1, 2]
+
+
+@pytest.mark.parametrize(("name", "variant"), [("grpo", "several"), ("ppo", "")])
+def test_updates_on_what_was_sampled_wait_for_the_device_once_each(name, variant, tmp_path, elsewhere, monkeypatch):
+    counts, honest = [], Updater.update
+
+    def update(updater, *words):
+        counts.append(len(elsewhere))
+        return honest(updater, *words)
+
+    monkeypatch.setattr(Updater, "update", update)
+    Workshop.create(tmp_path, name).train("out", "--max_steps=1", "--eval_interval=0", *RUNS[name, variant])
+    waits = [after - before for before, after in pairwise(counts)]
+    assert waits and set(waits) == {1}
 
 
 def test_a_mistake_is_seen(elsewhere):

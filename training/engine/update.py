@@ -100,10 +100,11 @@ class Measures:
         for name in names:
             values += self._sums.get(name, (0.0, 0))
         # All numbers of the host in one copy, which is not waited for.
-        there = [isinstance(value, Tensor) and value.device == device for value in values]
-        numbers = torch.tensor([0.0 if on else value for on, value in zip(there, values)], dtype=torch.float32)
-        copied = zip(there, values, numbers.to(device, non_blocking=True))
-        summed = torch.stack([value.to(torch.float32) if on else number for on, value, number in copied])
+        if device.type != "cpu":
+            values = [v.item() if isinstance(v, Tensor) and v.is_cpu else v for v in values]
+        numbers = torch.tensor([0.0 if isinstance(v, Tensor) else v for v in values], dtype=torch.float32)
+        pairs = zip(values, numbers.to(device, non_blocking=True))
+        summed = torch.stack([v.to(device, torch.float32) if isinstance(v, Tensor) else n for v, n in pairs])
         parts = [distributed.sum_over_processes(summed), *(scalar.float()[None] for scalar in scalars)]
         if ranges:
             none = torch.full((), -math.inf, device=device)
