@@ -96,9 +96,7 @@ class Measures:
 
     def _exchange(self, totals, scalars, names, ranges, device) -> tuple[list[float], dict[str, float]]:
         """Totals, scalars and the measures of these names, over all processes."""
-        values = list(totals)
-        for name in names:
-            values += self._sums.get(name, (0.0, 0))
+        values = [*totals, *(each for name in names for each in self._sums.get(name, (0.0, 0)))]
         # All numbers of the host in one copy, which is not waited for.
         if device.type != "cpu":
             values = [v.item() if isinstance(v, Tensor) and v.is_cpu else v for v in values]
