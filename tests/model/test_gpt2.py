@@ -14,6 +14,7 @@ from model.files.gpt2 import tokenizer_of_gpt2, weights_from_hf, weights_to_hf
 from model.files.hf_export import export_folder
 from model.files.hf_import import import_folder
 from model.files.loading import load_model
+from model.files.peft import refuse_peft_folder
 from model.generation import generate_batch
 from model.lora import Lora, add_lora, merge_lora
 from model.reward import RewardModel
@@ -247,6 +248,8 @@ def test_what_a_gpt2_cannot_do_is_refused(peer, tmp_path):
         loaded.model.config.replace(rope_scaling={"rope_type": "yarn", "factor": 2.0})
     with pytest.raises(UsageError, match="no reward model"):
         RewardModel.of(loaded.model)
+    with pytest.raises(SproutError, match="merge the adapters, and export the whole"):
+        refuse_peft_folder(tmp_path / "peft", loaded.model)
     with pytest.raises(SproutError, match="no GGUF"):
         write_gguf(tmp_path / "m.gguf", loaded.model, loaded.tokenizer, "f16")
     assert isinstance(loaded.tokenizer, Tokenizer)

@@ -96,6 +96,10 @@ def test_what_peft_can_do_and_we_cannot_is_refused(tmp_path):
         (folder / CONFIG).write_text(json.dumps(settings | change))
         with pytest.raises(SproutError, match=words):
             open_lora(folder)
+    for content, words in (("[" * 100_000, "cannot be read"), ("[]", "its peft_type is None")):
+        (folder / CONFIG).write_text(content)
+        with pytest.raises(SproutError, match=words):
+            open_lora(folder)
     (folder / CONFIG).write_text(json.dumps(settings))
     for name, words in (
         ("base_model.model.lm_head.weight", "lm_head.weight, which is not an adapter"),
@@ -154,12 +158,16 @@ def test_absent_settings_are_those_of_peft(tmp_path, peft):
     (folder / CONFIG).write_text(json.dumps(settings))
     opened = open_lora(folder).lora
     assert (opened.rank, opened.alpha, opened.dropout) == (usual.r, usual.lora_alpha, usual.lora_dropout)
+    for path in (None, "", 5):  # as of a network that has no place
+        (folder / CONFIG).write_text(json.dumps(settings | {"base_model_name_or_path": path}))
+        assert open_lora(folder).lora.base_path is None
 
 
 def test_an_export_replaces_an_earlier_one_whole_and_no_adapters_of_others(tmp_path, small_tokenizer, monkeypatch):
     model, folder = adapted(random_network(SMALL)), tmp_path / "peft"
-    write_peft_folder(folder, model, tokenizer=small_tokenizer)
-    write_peft_folder(folder, model)
+    assert {*write_peft_folder(folder, model, tokenizer=small_tokenizer)} == {*folder.iterdir()}
+    (folder / f".{CONFIG}.99999999.tmp").touch()  # of an export that was killed
+    assert {*write_peft_folder(folder, model)} == {*folder.iterdir()}
     assert open_lora(folder).lora.base == fingerprint(model)
     assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS}
     with monkeypatch.context() as patch, pytest.raises(OSError):  # as on a full disk

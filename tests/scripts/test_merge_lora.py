@@ -17,6 +17,7 @@ from model.files.hf_export import export_folder
 from model.files.loading import load_model
 from model.fingerprint import fingerprint
 from model.lora import Lora, add_lora
+from model.text.chat_template import template_of, with_chat_template
 from model.text.extend_bpe import extend
 from model.text.tokenizer import Tokenizer
 from scripts.merge_lora import main
@@ -66,6 +67,7 @@ def test_the_merged_weight_is_network_and_adapters_and_exports(trained, expected
     main(["--lora", "medic", "--out_dir", str(trained / "out"), "--weight_name", "one"])
     merged = load_model(trained / "out" / f"one_{SIZE}.pth")
     torch.testing.assert_close(logits(merged.model), expected, rtol=0, atol=1e-5)
+    assert ChatRenderer(merged.tokenizer).replaced is None  # its template is the one that the adapters learned with
     export_folder(tmp_path / "hf", merged.model, merged.tokenizer)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "hf")
     torch.testing.assert_close(logits(theirs), expected, rtol=0, atol=1e-5)
@@ -115,6 +117,26 @@ def test_the_base_written_for_peft_is_the_network_where_its_file_has_several_typ
     save_lora(tmp_path / "lora" / "medic_32.pth", model, stage="lora")
     main(["--lora", "medic", "--out_dir", str(tmp_path), "--peft", str(tmp_path / "peft")])
     assert fingerprint(load_model(tmp_path / "peft_base").model) == base
+
+
+def test_the_base_written_for_peft_has_template_ends_and_precision_of_the_network(tmp_path, small_tokenizer):
+    """Its turns end with a token of their own, as those of an imported network that was trained on here."""
+    turn = "{{ '<|im_start|>' + message.role + '\n' + message.content + '</tool_call>\n' }}"
+    opens = "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    tokenizer = with_chat_template(small_tokenizer, "{% for message in messages %}" + turn + "{% endfor %}" + opens)
+    end = tokenizer.vocab["</tool_call>"]
+    for number, (one, ends, writes) in enumerate(
+        ((tokenizer, end, "</tool_call>"), (small_tokenizer, 2, "<|im_end|>"))
+    ):
+        model = random_network(SMALL.replace(vocab_size=one.vocab_size)).half()
+        save_weights(path := tmp_path / f"half{number}_32.pth", model, one, stage="full_sft", facts={})
+        add_lora(model := load_model(path).model, Lora(4, 8.0, base=fingerprint(model), base_path=str(path)))
+        save_lora(tmp_path / "lora" / f"medic{number}_32.pth", model, stage="lora")
+        main(["--lora", f"medic{number}", "--out_dir", str(tmp_path), "--peft", str(tmp_path / f"peft{number}")])
+        base = tmp_path / f"peft{number}_base"
+        assert ends in json.loads((base / "generation_config.json").read_text())["eos_token_id"]
+        assert json.loads((base / "config.json").read_text())["dtype"] == "float16"
+        assert writes in template_of(Tokenizer.load(base))
 
 
 def test_nothing_is_written_where_a_target_cannot_be(with_adapters, tmp_path, capsys):

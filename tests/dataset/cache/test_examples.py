@@ -17,6 +17,7 @@ from dataset.rows.answers import ANSWERS
 from dataset.rows.chats import CHATS
 from dataset.rows.judged import SCORED_ANSWERS
 from dataset.rows.pairs import PAIRS
+from dataset.rows.prompts import PROMPTS
 from dataset.rows.rows import Rows
 from model.errors import SproutError
 from model.text import tokenizer as texts
@@ -88,6 +89,46 @@ def test_the_content_decides_what_is_held_out_whatever_the_format(tmp_path, buil
     assert examples_of(ours.validation) == rendered(held_out, tokenizer)
     assert examples_of(theirs.validation) == 2 * examples_of(ours.validation)
     assert examples_of(theirs.train) == 2 * examples_of(ours.train)
+
+
+@pytest.mark.parametrize("kind, what", [(CHATS, "conversations"), (PAIRS, "pairs")], ids=["chats", "pairs"])
+def test_what_is_said_of_a_file_is_of_both_its_parts(tmp_path, build, kind, what):
+    path = write_chats(tmp_path / "a.jsonl", random_chats(60))
+    if kind is PAIRS:
+        pairs = ({"prompt": f"ask {n}", "chosen": "good" * n, "rejected": "bad"} for n in range(1, 61))
+        path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    cache = build(path, kind=kind, val_ratio=0.4)
+    parts = [examples_of(cache.train), examples_of(cache.validation)]
+    tokens = [sum(len(ids) for ids, _ in part) for part in parts]
+    trained = sum(sum(flags[1:]) for part in parts for _, flags in part)
+    held_out = len(parts[1]) // cache.validation.per_record
+    summary = cache.summary()
+    assert f"60 {what}, {sum(tokens):,} tokens ({trained / sum(tokens):.1%} of them " in summary
+    assert f"held out {held_out:,} {what}" in summary and 9 < held_out < 40
+    assert kind is PAIRS or f"{what}, {tokens[1]:,} tokens" in summary
+
+
+ASKED, SAID = {"role": "user", "content": "天气怎么样？" * 20}, {"role": "assistant", "content": "晴。" * 40}
+CALL = SAID | {"content": "", "tool_calls": [{"name": "weather", "arguments": {"city": "巴黎" * 300}}]}
+TOOL = {"type": "function", "function": {"name": "weather", "description": "说天气" * 300, "parameters": {}}}
+
+
+@pytest.mark.parametrize(
+    "kind, record",
+    [
+        (CHATS, {"messages": [ASKED, SAID] * 5}),
+        (CHATS, {"messages": [ASKED, SAID | {"reasoning_content": "想" * 90}]}),
+        (CHATS, {"messages": [ASKED, CALL, {"role": "tool", "content": "晴天" * 40}, SAID], "tools": [TOOL]}),
+        (PAIRS, {"prompt": ASKED["content"], "chosen": SAID["content"], "rejected": "雨。" * 50}),
+        (PROMPTS, {"messages": [ASKED, SAID, ASKED]}),
+    ],
+    ids=["turns", "thought", "tools", "pair", "prompt"],
+)
+def test_a_token_stands_for_the_bytes_of_what_is_said(tmp_path, build, kind, record):
+    """One byte with this tokenizer; what frames turns is left out."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(record) + "\n")
+    assert build(path, kind=kind, val_ratio=0).bytes_per_token == pytest.approx(1, abs=0.03)
 
 
 @pytest.mark.parametrize("count, held_out", [(1, 0), (9, 0), (10, 1)])
@@ -226,12 +267,24 @@ def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, count, end,
     assert build(path, kind=CHATS) == cache and count() == 40
 
 
-@pytest.mark.parametrize("name, place, value", [("train.bin", 21, b"\xff"), ("train.offsets.bin", 16, b"\0" * 8)])
-def test_damage_within_files_is_reported_when_it_is_read(tmp_path, build, name, place, value):
+@pytest.mark.parametrize("is_stamped", [True, False], ids=["written to", "gone bad"])
+@pytest.mark.parametrize(
+    "name, place, value",
+    [
+        ("train.bin", 21, b"\xff"),
+        ("train.offsets.bin", 0, b"\1"),
+        ("train.offsets.bin", 16, b"\0" * 8),
+        ("train.offsets.bin", 160, b"\xff\xff"),
+    ],
+)
+def test_damage_within_files_is_reported_when_it_is_read(tmp_path, build, name, place, value, is_stamped):
     cache = build(write_chats(tmp_path / "a.jsonl", random_chats(20)), kind=CHATS, val_ratio=0)
+    before = (cache.folder / name).stat()
     with open(cache.folder / name, "r+b") as file:
         file.seek(place)
         file.write(value)
+    if not is_stamped:  # as a disk forgets a byte: then no checksum is looked at
+        os.utime(cache.folder / name, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(SproutError, match=rf"{re.escape(str(cache.folder))} is damaged: .* delete this folder"):
         rows = Rows(CHATS, [(cache, None)], 64, seed=0)
         rows.batch(0, range(rows.rows_per_epoch))

@@ -94,7 +94,11 @@ def test_every_setting_has_a_cache_of_its_own(tmp_path, build, one_separator):
 
 
 @pytest.mark.parametrize(
-    "damage", ["short stream", "long stream", "no stream", "no meta", "half meta", "other meta", "other type", "list"]
+    "damage",
+    [
+        *("short stream", "long stream", "no stream", "short held out"),
+        *("no meta", "half meta", "other meta", "other type", "list"),
+    ],
 )
 def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, tokenizer, damage, capsys):
     path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
@@ -106,6 +110,7 @@ def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, tokenizer, 
         "short stream": lambda: os.truncate(stream, stream.stat().st_size - 1),
         "long stream": lambda: os.truncate(stream, stream.stat().st_size + 2),
         "no stream": stream.unlink,
+        "short held out": lambda: os.truncate(cache.validation.path, cache.validation.path.stat().st_size - 1),
         "no meta": meta.unlink,
         "half meta": lambda: os.truncate(meta, meta.stat().st_size // 2),
         "other meta": lambda: meta.write_text("{}"),
@@ -118,6 +123,19 @@ def test_a_damaged_cache_is_built_again_and_said_so(tmp_path, build, tokenizer, 
     message = capsys.readouterr().err
     assert message == f"the token cache {cache.folder} is damaged: {path} is tokenised again\n"
     assert build(path, counting) == cache and counting.encoded == 100
+
+
+def test_a_cache_that_was_copied_is_as_good_and_one_that_was_written_to_is_not(tmp_path, build):
+    path = write_jsonl(tmp_path / "a.jsonl", random_documents(50))
+    expected = build(path).train.map().copy()
+    for file in build(path).folder.iterdir():
+        os.utime(file, ns=(1, 1))
+    cache = build(path)
+    assert np.array_equal(cache.train.map(), expected)
+    with open(cache.train.path, "r+b") as file:
+        file.write(bytes([file.peek()[0] ^ 1]))
+    with pytest.raises(SproutError, match="is damaged: train.bin has another checksum; delete this folder"):
+        build(path).train.map()
 
 
 def test_settings_and_files_that_cannot_be(tmp_path, build):

@@ -32,6 +32,12 @@ def test_documents_are_stored_as_bos_ids_eos(tmp_path, build, tokenizer):
     assert "format text, 120 documents" in summary and f"{cache.tokens:,} tokens" in summary
 
 
+def test_what_stands_between_documents_stands_for_no_bytes(tmp_path, build, one_separator):
+    """Their texts are a token a byte; one token stands before the first, and one behind each."""
+    cache = build(write_jsonl(tmp_path / "a.jsonl", ["nine char"] * 20), one_separator, val_ratio=0)
+    assert cache.tokens == 20 * 10 + 1 and cache.bytes_per_token == pytest.approx(1, abs=0.01)
+
+
 def test_all_kinds_of_file_give_the_same_tokens(tmp_path, build):
     documents = [f"document {i}\nof two lines" for i in range(30)]
     lines = write_jsonl(tmp_path / "a.jsonl", documents)
@@ -79,7 +85,7 @@ def test_all_files_together_are_held_out_to_a_limit(tmp_path):
     assert share("jsonl", 50 * limit) == 0.01
     assert limit / 2 < share("jsonl", 1000 * limit) * 1000 * limit <= limit
     assert share("jsonl", 50 * limit, count=20) == share("jsonl", 1000 * limit) == share("jsonl", 1010 * limit)
-    for packed in ("jsonl.gz", "jsonl.bz2", "jsonl.xz", "jsonl.zst", "parquet"):
+    for packed in ("jsonl.gz", "jsonl.bz2", "jsonl.xz", "jsonl.zst", "parquet", "JSONL.GZ"):
         assert share(packed, 250 * limit) == share("jsonl", 1000 * limit)
 
 

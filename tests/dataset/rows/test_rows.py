@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataset.cache.arrays import token_dtype
 from dataset.cache.token_cache import build_or_open
 from dataset.records.reading import read_records
 from dataset.rows.chats import CHATS
@@ -277,3 +278,4 @@ def test_large_vocabularies_take_four_bytes(tmp_path, tokenizer):
     batch = Rows(TEXTS, [(cache, None)], 10, seed=0).batch(0, [0])
     assert batch.targets[0].tolist() == [151_097, 151_098, 151_645, 151_643, 151_099, 151_645] + [IGNORE] * 4
     assert json.loads((cache.folder / "meta.json").read_text())["dtype"] == "<u4"
+    assert [token_dtype(size) for size in (2**16, 2**16 + 1)] == ["<u2", "<u4"]  # ids begin at 0

@@ -80,6 +80,17 @@ def caches(tmp_path):
         ),
         (["old:"], ["deleted:"], None),
         (
+            ["old:", "other:"],
+            ["compressed:"],
+            f"a.jsonl ({OLD}) is not among the files any more; b.jsonl (7 records with 700 bytes of text) is not among"
+            f" the files any more; a.jsonl.gz ({OLD}) is new",
+        ),
+        (
+            ["old:"],
+            ["grown:", "pairs left out as alike: 3"],
+            f"a.jsonl has changed: it had {OLD}, and has {GROWN}",
+        ),
+        (
             ["old:"],
             ["old:", "pairs left out as alike: 3"],
             "the run was begun with no pairs left out as alike, as by an earlier version, and now it has pairs left out"
@@ -100,6 +111,7 @@ def test_what_changed_is_said_in_words(caches, before, now, said):
         (["sealed:0.5"], ["compressed:0.7"], False),
         (["sealed:1", "twin:1"], ["compressed:1", "compressed_twin:1"], True),
         (["sealed:1", "twin:1"], ["compressed_twin:1", "compressed:1"], True),
+        (["twin:1", "sealed:1"], ["twin:1", "compressed:1"], True),
         (["sealed:1", "twin:2"], ["compressed:1", "compressed_twin:1"], False),
         (["sealed:1", "twin:1"], ["compressed:1"], False),
         (["sealed"], ["edited"], False),

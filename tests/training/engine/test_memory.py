@@ -64,6 +64,7 @@ def test_frozen_parameters_take_no_gradient_or_optimizer_state():
     assert parts["weights"] == 4 * total
     assert parts["gradients"] == 4 * (total // 2)
     assert parts["optimizer"] == 8 * (total // 2)
+    assert footprint(optimizer="muon", trainable=100).parts(2)["optimizer"] == 4 * 100  # fewer than there are matrices
 
 
 def test_layers_below_all_that_learns_keep_no_activations():
@@ -147,6 +148,13 @@ def test_a_row_beside_the_micro_batch_is_kept_as_well():
     assert [beside.parts(rows) for rows in (1, 2)] == [here.parts(rows + 1) for rows in (1, 2)]
 
 
+def test_a_row_of_the_plan_may_be_a_group_and_another_network_takes_its_weights():
+    assert replace(footprint(), rows=4).parts(2) == footprint().parts(8)
+    model, cpu = Transformer(SMALL), Device(torch.device("cpu"), torch.float32, "")
+    alone, beside = (footprint_of(model, rows_of("text"), "adamw", cpu, count).parts(2) for count in (0, 1000))
+    assert beside == alone | {"program": alone["program"] + 4 * 1000}
+
+
 def test_activations_grow_with_the_micro_batch_and_shrink_with_checkpointing():
     here = Footprint(PRESETS["26m"], 512, "muon", 1000, compute_bytes=2)
     activations = [here.parts(rows)["activations"] for rows in (2, 4, 8)]
@@ -175,8 +183,14 @@ def test_fit_takes_the_most_rows_and_recomputes_only_where_it_must():
     assert rows > 3 and recomputed == "layers"
     compiled = fit(here, here.total(3) / ROOM / 2**30, range(16, 0, -1), False, compiled=True)
     assert compiled[1] == "layers"  # compiled layers are cheap as they are
-    with pytest.raises(UsageError, match=r"--fit 0.2: one row takes about .* GB"):
+    group = replace(here, rows=4)  # one has 2048 tokens
+    assert fit(group, 1.001 * group.total(1) / ROOM / 2**30, [4, 2, 1], False) == (1, False)
+    with pytest.raises(UsageError, match=r"--fit 0.2: one row takes about .* GB") as error:
         fit(here, 0.2, [16, 1], False)
+    advised = float(re.search(r"give --fit ([0-9.]+)", str(error.value))[1])
+    assert fit(here, advised, [16, 1], False)[0] == 1
+    with pytest.raises(UsageError):
+        fit(here, advised - 0.2, [16, 1], False)
 
 
 def kept_by_a_layer(network, dtype, mask=None) -> int:

@@ -70,6 +70,9 @@ def test_the_exact_optimizers_come_first():
     reasons = {"batch": "as asked"}
     assert not fitted(footprint(), flags("--fit", "40"), 4, 1, reasons)[3].compact
     assert reasons == {"batch": "as asked; micro-batch as --fit 40 allows"}
+    nearly = 1.1 * footprint().total(1, True) / GB  # a fifth is kept free
+    assert fitted(footprint(), flags("--fit", f"{nearly:.2f}"), 4, 1, reasons)[3].compact
+    reasons = {"batch": "as asked"}
     with pytest.raises(UsageError, match="--fit 12: one row takes"):
         fitted(footprint(compact=False), flags("--fit", "12"), 4, 1, reasons)
 

@@ -319,6 +319,8 @@ def test_a_file_that_is_passed_over_too_often_is_named():
     files = [SimpleNamespace(source=name) for name in ("a.jsonl", "b.jsonl")]
     (alone,) = warnings_about_passes(plan, SimpleNamespace(passes=np.ones(1), caches=files[:1]))
     assert "30 times over a.jsonl" in alone and "--epochs 20 or fewer" in alone
+    (shared,) = warnings_about_passes(plan, SimpleNamespace(passes=np.ones(1), caches=files))  # a row has of both
+    assert "30 times over a.jsonl and b.jsonl" in shared
     mixed = SimpleNamespace(passes=np.array([0.5, 5.2]), caches=files)
     (warning,) = warnings_about_passes(plan, mixed)
     assert "156 times over b.jsonl" in warning and "a smaller weight" in warning

@@ -57,7 +57,7 @@ def test_a_batch_may_be_split_otherwise_but_not_be_another(tmp_path):
     save_checkpoint(path, {"format": "sprout-resume", "version": resume.VERSION, "identity": batch, "step": 7})
     _, changes = resume.read(path, batch | {"batch_size": 2, "accumulation_steps": 4}, allow_changed=True)
     assert len(changes) == 2 and all("rounded in another order" in change for change in changes)
-    with pytest.raises(UsageError, match="batch_size was 4, is 8; .* give --batch_size 4 --accumulation_steps 2"):
+    with pytest.raises(UsageError, match="batch_size was 4, is 8; for .* give --batch_size 4 --accumulation_steps 2"):
         resume.read(path, batch | {"batch_size": 8}, allow_changed=True)
     with pytest.raises(UsageError, match="at step 7 already, and is to end at 6"):
         resume.read(path, batch | {"steps": 6}, allow_changed=True)
@@ -74,6 +74,8 @@ def test_other_processes_are_told_which_flags_make_the_same_steps(tmp_path):
             resume.read(path, batch | {"processes": processes})
         with pytest.raises(UsageError, match=f"for steps as before give {words}$"):
             resume.read(path, batch | {"processes": processes}, allow_changed=True)
+    with pytest.raises(UsageError, match="even by --allow_changed: processes was 2, is 3$"):  # no flags share 8 rows
+        resume.read(path, batch | {"processes": 3}, allow_changed=True)
     same = {"processes": 4, "batch_size": 2}
     assert len(resume.read(path, batch | same, allow_changed=True)[1]) == 2
 
@@ -85,6 +87,38 @@ def test_answers_that_several_processes_have_sampled_are_learned_from_by_as_many
     monkeypatch.setattr(resume.distributed, "world_size", lambda: 2)
     with pytest.raises(UsageError, match="sampled by 1 process and .*: go on with 1, "):
         resume.restore(saved | {"kept": saved["kept"][:1]}, RunState(), {}, {}, "a_resume.pth")
+
+
+def test_answers_that_were_rated_are_learned_from_with_as_many_rewards(tmp_path):
+    def changes(now: list[str], kept: list[dict]) -> list[str]:
+        saved = {"identity": {"data": {"rewards": ["a 1"]}}, "step": 3, "kept": kept}
+        return changes_since(saved, {"data": {"rewards": now}}, tmp_path, allow_changed=True)
+
+    assert len(changes(["a 1", "b 1"], [{}, {}])) == len(changes(["a 2"], [{"answers": 1}])) == 1
+    with pytest.raises(UsageError, match="cannot go on with that changed"):
+        changes(["a 1", "b 1"], [{"answers": 1}])
+
+
+def test_what_follows_from_other_data_is_not_named_and_long_values_are_cut(tmp_path):
+    before, now = (
+        {"data": {"training": x, "validation": x, "teacher": x, "scored_rows": n}}
+        for x, n in (("a", 1), ("b" * 200, 2))
+    )
+    with pytest.raises(UsageError) as error:
+        changes_since({"identity": before, "step": 3}, now, tmp_path, False)
+    cut = "b" * 117 + "..."
+    assert f": data.training was a, is {cut}; data.validation was a, is {cut}; give the data" in str(error.value)
+
+
+@pytest.mark.parametrize("pending, updates", [(None, []), ({"loss": 1.5}, [{"loss": 1.5}])])
+def test_a_state_of_version_1_is_read_as_one_of_today(tmp_path, pending, updates):
+    path, network, updater = tmp_path / "a_resume.pth", {"model": {"w": 1}}, {"scale": 1.0}
+    old = {"format": "sprout-resume", "version": 1, "identity": IDENTITY, "step": 7}
+    save_checkpoint(path, old | {"modules": network, "updater": updater, "pending": pending})
+    state, changes = resume.read(path, IDENTITY)
+    assert changes == [] and state["step"] == 7
+    assert (state["networks"], state["updaters"]) == (network, {"model": updater})
+    assert (state["updates"], state["kept"]) == (updates, [])
 
 
 def test_nothing_to_resume_is_said(tmp_path):
