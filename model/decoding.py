@@ -2,11 +2,16 @@
 
 A token that is generated costs the reading of every weight once, and the start of every operation. So the layers that
 read the same input are one product here (q, k and v; gate and up), and on a CPU every matrix is packed for oneDNN,
-which reads it with all threads (MKL multiplies a matrix and a vector with one). A rearranged network can only generate.
+which reads it with all threads (MKL multiplies a matrix and a vector with one, but on a CPU of Intel). A rearranged
+network can only generate. What its layers call are plain objects: calling modules would take 5 % of a token's time.
 
 So attention and MLP stand here a second time, and whoever changes them in `model/transformer.py` changes them here,
 too. Otherwise a network would be trained as one and written with as another; that is refused.
 """
+
+import functools
+import platform
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +26,8 @@ from model.undrawn import Undrawn
 from model.whole import unwrapped
 
 LEAST_ROWS = 4  # oneDNN multiplies 4 rows in two thirds of the time of one, since one goes another way
+MOST_KEPT_TWICE = 2**22  # numbers of a matrix: 16 MB
+CPU_OF_LINUX = Path("/proc/cpuinfo")
 
 
 def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | None = None) -> None:
@@ -29,7 +36,7 @@ def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | Non
     dtype: of the products; the sum that runs through the layers keeps the type of the embedding.
     trained: the network that `model` is a copy of, if it is one.
     """
-    if isinstance(model.lm_head, Product):
+    if isinstance(model.lm_head, Head):
         if model.lm_head.dtype != dtype:
             raise ValueError(f"the network is rearranged already, for products in {model.lm_head.dtype}")
         return
@@ -38,15 +45,13 @@ def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | Non
     for number, layer in enumerate(model.model.layers):
         model.model.layers[number] = kind(layer, dtype)
     model.Cache = DecodingCache
-    head, model.lm_head = model.lm_head, Product([model.lm_head], dtype)
-    for hooks in HOOKS:
-        getattr(model.lm_head, hooks).update(getattr(head, hooks))
+    model.lm_head = Head(model.lm_head, dtype)
 
 
 def rearranged(model: nn.Module, dtype: torch.dtype) -> Transformer:
     """A rearranged copy that shares embedding and norms with `model`, or `model` itself if it is rearranged already."""
     model = unwrapped(model)
-    if isinstance(model.lm_head, Product):
+    if isinstance(model.lm_head, Head):
         return model
     with torch.device("meta"), Undrawn():
         new = type(model)(model.config, initialize_weights=False)
@@ -89,26 +94,28 @@ def _refuse_another(model: Transformer, kind: type[nn.Module]) -> None:
             raise UsageError(ANOTHER)
 
 
-class Product(nn.Module):
+class Product:
     """W x + b of one or several linear layers with the same input, one after the other in the last dimension.
 
     Adapters are added to their matrices.
     """
 
     def __init__(self, layers: list[nn.Linear], dtype: torch.dtype):
-        super().__init__()
         self.dtype = dtype
         weight = torch.cat([_matrix(layer) for layer in layers]).to(dtype)
         bias = layers[0].bias
         self.bias = None if bias is None else torch.cat([layer.bias for layer in layers]).detach().to(dtype)
         self.packed = _packs(weight)
         self.weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self.packed else weight
+        self.unpacked = weight if self.packed and _mkl_is_faster(weight) else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         x = x.to(self.dtype)
         if not self.packed:
             return F.linear(x, self.weight, self.bias)
         copies = -(-LEAST_ROWS * x.shape[-1] // x.numel())
+        if copies > 1 and self.unpacked is not None:
+            return F.linear(x, self.unpacked, self.bias)
         return self._packed(torch.cat([x] * copies))[: len(x)] if copies > 1 else self._packed(x)
 
     def _packed(self, x: Tensor) -> Tensor:
@@ -131,20 +138,46 @@ def _packs(weight: Tensor) -> bool:
     return weight.dtype == torch.float32
 
 
-class Norm(nn.Module):
+def _mkl_is_faster(weight: Tensor) -> bool:
+    """Whether MKL multiplies few rows with it faster than oneDNN: on a CPU of Intel, where it uses all threads, too.
+
+    A larger matrix comes from memory so slowly that both are alike, and it is not worth keeping twice.
+    """
+    small = weight.dtype == torch.float32 and weight.numel() <= MOST_KEPT_TWICE
+    return small and torch.backends.mkl.is_available() and _is_of_intel()
+
+
+@functools.cache
+def _is_of_intel() -> bool:
+    return "GenuineIntel" in (CPU_OF_LINUX.read_text() if CPU_OF_LINUX.exists() else platform.processor())
+
+
+class Head(nn.Module):
+    """The product of a head, as a module that keeps its hooks."""
+
+    def __init__(self, head: nn.Linear, dtype: torch.dtype):
+        super().__init__()
+        self.dtype, self.product = dtype, Product([head], dtype)
+        for hooks in HOOKS:
+            getattr(self, hooks).update(getattr(head, hooks))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.product(x)
+
+
+class Norm:
     """What an `RMSNorm` of D numbers computes: x / sqrt(|x|^2 / D + eps) * weight.
 
     PyTorch 2.13 takes ten operations for it on a CPU, four for this form: x / sqrt(|x|^2 + D eps) * (sqrt(D) weight).
     """
 
     def __init__(self, norm: RMSNorm):
-        super().__init__()
         self.norm = norm
         size = norm.weight.numel()
         self.scaled_weight = size**0.5 * norm.weight.detach()
         self.least_length = torch.tensor((size * norm.eps) ** 0.5)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         weight = self.norm.weight
         x = x.to(weight.dtype)  # where it has the weight's type, the kernel of a GPU is fast
         if x.is_cpu and x.dtype == torch.float32:
@@ -153,15 +186,14 @@ class Norm(nn.Module):
         return F.rms_norm(x, weight.shape, weight, self.norm.eps)
 
 
-class DecodingMLP(nn.Module):
+class DecodingMLP:
     """What an `MLP` computes."""
 
     def __init__(self, mlp: MLP, dtype: torch.dtype):
-        super().__init__()
         self.gate_up = Product([mlp.gate_proj, mlp.up_proj], dtype)
         self.down = Product([mlp.down_proj], dtype)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)
         return self.down(activated(gate, up))
 

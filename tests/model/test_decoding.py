@@ -242,6 +242,31 @@ def test_a_product_takes_any_number_of_rows():
             torch.testing.assert_close(product(x), torch.cat([layer(x) for layer in layers], dim=-1))
 
 
+@pytest.mark.parametrize("described", ["vendor_id\t: GenuineIntel\n", "vendor_id\t: AuthenticAMD\n", None])
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this build of torch has no MKL")
+def test_on_a_cpu_of_intel_few_rows_are_multiplied_by_mkl(described, tmp_path, monkeypatch):
+    file, intel = tmp_path / "cpuinfo", described != "vendor_id\t: AuthenticAMD\n"
+    if described:
+        file.write_text(described)
+    monkeypatch.setattr(decoding, "CPU_OF_LINUX", file)
+    monkeypatch.setattr(decoding.platform, "processor", lambda: "Intel64 Family 6 Model 142 Stepping 12, GenuineIntel")
+    monkeypatch.setattr(decoding, "_is_of_intel", decoding._is_of_intel.__wrapped__)
+    monkeypatch.setattr(decoding, "MOST_KEPT_TWICE", 8 * 12)
+    layers = [torch.nn.Linear(12, 5), torch.nn.Linear(12, 3)]
+    product, larger = Product(layers, torch.float32), Product([*layers, layers[0]], torch.float32)
+    assert (product.unpacked is not None) is intel
+    assert larger.unpacked is None and Product(layers, torch.bfloat16).unpacked is None
+    if intel:
+        monkeypatch.setattr(Product, "_packed", lambda self, x: pytest.fail("oneDNN multiplies"))
+    with torch.no_grad():
+        for rows in (1, 2, 3):
+            x = torch.randn(rows, 1, 12)
+            torch.testing.assert_close(product(x), torch.cat([layer(x) for layer in layers], dim=-1))
+    if intel:
+        with pytest.raises(pytest.fail.Exception, match="oneDNN multiplies"):
+            product(torch.randn(4, 1, 12))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_norm_follows_its_formula_where_eps_matters_too(dtype):
     norm = RMSNorm(12, eps=1e-5).to(dtype)

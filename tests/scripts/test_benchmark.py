@@ -96,6 +96,17 @@ def test_decoding_is_measured_and_set_against_others(capsys, monkeypatch):
     decode.writer.cache_clear()
 
 
+def test_an_earlier_checkout_decodes_with_this_file(tmp_path):
+    """Its scripts/benchmark is no package, and has none of the modules of today."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/benchmark.py").write_text("")
+    for package in ("model", "inference"):
+        (tmp_path / package).symlink_to(decode.ROOT / package)
+    side = decode.Side(decode.AGAINST, tmp_path, "cpu", 1)
+    assert side.run("float32", 1, 4, 3)["tokens_per_second"] > 0
+    side.end()
+
+
 def test_duplicates_are_set_against_datasketch_and_brute_force(tmp_path, capsys, monkeypatch):
     rng = random.Random(0)
     texts = [text for similarity in (0.95, 0.95, 0.4) for text in pair_at(similarity, rng)]
