@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 from inference.instruct.checks import LONGEST
@@ -217,7 +218,9 @@ def seconds_of(text: str) -> float:
     try:
         if text.replace(".", "", 1).isdigit():
             return float(text[:9])
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        when = parsedate_to_datetime(text)
+        when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)  # such dates are always of that zone
+        return max(0.0, when.timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return 0.0
 
