@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from datetime import timezone
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from inference.instruct.checks import LONGEST
@@ -219,7 +219,7 @@ def seconds_of(text: str) -> float:
         if text.replace(".", "", 1).isdigit():
             return float(text[:9])
         when = parsedate_to_datetime(text)
-        when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)  # such dates are always of that zone
+        when = when if when.tzinfo else when.replace(tzinfo=UTC)  # such dates are always of that zone
         return max(0.0, when.timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return 0.0
