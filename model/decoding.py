@@ -2,7 +2,7 @@
 
 A token that is generated costs the reading of every weight once, and the start of every operation. So the layers that
 read the same input are one product here (q, k and v; gate and up), and on a CPU every matrix is packed for oneDNN,
-which reads it with all threads (MKL multiplies a matrix and a vector with one, but on a CPU of Intel). A rearranged
+which reads it with all threads (MKL multiplies a matrix and a vector with one, except on an Intel CPU). A rearranged
 network can only generate. What its layers call are plain objects: calling modules would take 5 % of a token's time.
 
 So attention and MLP stand here a second time, and whoever changes them in `model/transformer.py` changes them here,
@@ -27,7 +27,7 @@ from model.whole import unwrapped
 
 LEAST_ROWS = 4  # oneDNN multiplies 4 rows in two thirds of the time of one, since one goes another way
 MOST_KEPT_TWICE = 2**22  # numbers of a matrix: 16 MB
-CPU_OF_LINUX = Path("/proc/cpuinfo")
+CPU_INFO = Path("/proc/cpuinfo")  # of Linux; Windows tells Python the maker
 
 
 def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | None = None) -> None:
@@ -139,17 +139,17 @@ def _packs(weight: Tensor) -> bool:
 
 
 def _mkl_is_faster(weight: Tensor) -> bool:
-    """Whether MKL multiplies few rows with it faster than oneDNN: on a CPU of Intel, where it uses all threads, too.
+    """Whether MKL multiplies few rows with it faster than oneDNN: on an Intel CPU, where it uses all threads, too.
 
     A larger matrix comes from memory so slowly that both are alike, and it is not worth keeping twice.
     """
     small = weight.dtype == torch.float32 and weight.numel() <= MOST_KEPT_TWICE
-    return small and torch.backends.mkl.is_available() and _is_of_intel()
+    return small and torch.backends.mkl.is_available() and _is_intel_cpu()
 
 
 @functools.cache
-def _is_of_intel() -> bool:
-    return "GenuineIntel" in (CPU_OF_LINUX.read_text() if CPU_OF_LINUX.exists() else platform.processor())
+def _is_intel_cpu() -> bool:
+    return "GenuineIntel" in (CPU_INFO.read_text() if CPU_INFO.exists() else platform.processor())
 
 
 class Head(nn.Module):

@@ -244,13 +244,13 @@ def test_a_product_takes_any_number_of_rows():
 
 @pytest.mark.parametrize("described", ["vendor_id\t: GenuineIntel\n", "vendor_id\t: AuthenticAMD\n", None])
 @pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="this build of torch has no MKL")
-def test_on_a_cpu_of_intel_few_rows_are_multiplied_by_mkl(described, tmp_path, monkeypatch):
+def test_on_an_intel_cpu_few_rows_are_multiplied_by_mkl(described, tmp_path, monkeypatch):
     file, intel = tmp_path / "cpuinfo", described != "vendor_id\t: AuthenticAMD\n"
     if described:
         file.write_text(described)
-    monkeypatch.setattr(decoding, "CPU_OF_LINUX", file)
+    monkeypatch.setattr(decoding, "CPU_INFO", file)
     monkeypatch.setattr(decoding.platform, "processor", lambda: "Intel64 Family 6 Model 142 Stepping 12, GenuineIntel")
-    monkeypatch.setattr(decoding, "_is_of_intel", decoding._is_of_intel.__wrapped__)
+    monkeypatch.setattr(decoding, "_is_intel_cpu", decoding._is_intel_cpu.__wrapped__)
     monkeypatch.setattr(decoding, "MOST_KEPT_TWICE", 8 * 12)
     layers = [torch.nn.Linear(12, 5), torch.nn.Linear(12, 3)]
     product, larger = Product(layers, torch.float32), Product([*layers, layers[0]], torch.float32)
