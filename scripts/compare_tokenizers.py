@@ -87,6 +87,7 @@ def main(argv=None):
 
 def usages_of(sources: list[str]) -> dict:
     """An empty `Usage` of each tokenizer, by a short name. Raises `UsageError` for one that is named twice."""
+    from inference.missing import MissingWeightError
     from inference.weights import find_weight
     from model.files.tokenizer_of import tokenizer_of_weight
     from model.text.tokenizer import DEFAULT_FOLDER, Tokenizer
@@ -98,7 +99,10 @@ def usages_of(sources: list[str]) -> dict:
             refuse_second(taken, source, DEFAULT_FOLDER.resolve())
             usages[source] = Usage(Tokenizer.load())
         else:
-            path = find_weight(source, "out", chosen_by="a path", say=print)
+            try:
+                path = find_weight(source, "out", chosen_by="a path", say=print)
+            except MissingWeightError as error:
+                raise UsageError(f"{error}. A tokenizer: shipped, its folder, or a weight that has one") from None
             refuse_second(taken, path, Path(path).resolve())
             usages[unlike(usages, path)] = Usage(tokenizer_of_weight(path))
     return usages

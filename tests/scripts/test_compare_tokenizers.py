@@ -51,6 +51,8 @@ def test_a_tokenizer_is_named_once(tmp_path, small_tokenizer, monkeypatch):
     for names in (*twice, ["shipped", str(DEFAULT_FOLDER)]):
         with pytest.raises(UsageError, match=re.escape(f"{names[1]} is named twice")):
             compare_tokenizers.main(names)
+    with pytest.raises(UsageError, match="called smaller in out; .* A tokenizer: shipped, its folder, or a weight"):
+        compare_tokenizers.main(["shipped", "smaller"])
 
 
 def test_what_is_read_and_what_is_not_its_own_is_never_written_over(tmp_path, capsys):
