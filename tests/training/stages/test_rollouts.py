@@ -82,7 +82,7 @@ def test_no_more_answers_are_sampled_at_a_time_than_fit(network, monkeypatch):
     asked = []
     monkeypatch.setattr(rollouts, "converse", lambda model, prompts, *_, **settings: asked.append(len(prompts)) or [])
     needed = bytes_of_an_answer(run_of(network, 32, 8).plan.footprint, length=33, prompt_length=25, group=1)
-    lasting = 4 * network.config.num_parameters() * 5  # weights, gradients, two moments, and the copy that writes
+    lasting = 4 * network.config.num_parameters() * 6  # weights, gradients, two moments, and the copies that write
     for fit, most in ((None, 512), (1000.0, 512), ((lasting + 5.5 * needed) / ROOM / 2**30, 5), (1e-9, 1)):
         run = run_of(network, 32, 8, fit)
         sampler = Rollouts(run, network, None)
