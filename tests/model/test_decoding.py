@@ -233,6 +233,13 @@ def test_under_autocast_a_copy_rounds_as_the_network_does(network):
     assert (ours - exact).norm() < 1.2 * (theirs - exact).norm() < 0.05 * exact.norm()
 
 
+def test_many_rows_of_a_rearranged_network_have_their_keys_by_columns(network):
+    copy = rearranged(network, torch.float32)
+    for rows, by_columns in ((15, False), (16, True)):
+        cache = Decoding(copy, [[1]] * rows, 2, GREEDY, None).cache
+        assert cache.by_columns is by_columns and (cache.keys.stride(-2) == 1) is by_columns
+
+
 def test_a_product_takes_any_number_of_rows():
     layers = [torch.nn.Linear(12, 5), torch.nn.Linear(12, 3)]
     product = Product(layers, torch.float32)
@@ -256,6 +263,9 @@ def test_on_an_intel_cpu_few_rows_are_multiplied_by_mkl(described, tmp_path, mon
     product, larger = Product(layers, torch.float32), Product([*layers, layers[0]], torch.float32)
     assert (product.unpacked is not None) is intel
     assert larger.unpacked is None and Product(layers, torch.bfloat16).unpacked is None
+    with monkeypatch.context() as without_mkl:
+        without_mkl.setattr(torch.backends.mkl, "is_available", lambda: False)
+        assert Product(layers, torch.float32).unpacked is None
     if intel:
         monkeypatch.setattr(Product, "_packed", lambda self, x: pytest.fail("oneDNN multiplies"))
     with torch.no_grad():
