@@ -31,7 +31,9 @@ CPU_INFO = Path("/proc/cpuinfo")  # of Linux; Windows tells Python the maker
 
 
 def rearrange(model: Transformer, dtype: torch.dtype, trained: Transformer | None = None) -> None:
-    """Rearranges a network in place, layer by layer, so that memory never holds two of it.
+    """Rearranges a network in place, layer by layer, so that memory never holds the old and the new one whole.
+
+    On an Intel CPU smaller matrices are there twice afterwards, packed and as they are (`_mkl_is_faster`).
 
     dtype: of the products; the sum that runs through the layers keeps the type of the embedding.
     trained: the network that `model` is a copy of, if it is one.

@@ -24,7 +24,7 @@ def answers_at_once(footprint: Footprint, gigabytes: float | None, length: int, 
     else:
         return MOST
     lasting = {name: size for name, size in footprint.parts(1).items() if name not in ("activations", "update")}
-    copies = 1 if footprint.on_cuda else 2  # `model.decoding` rearranges the matrices, for a CPU perhaps in two ways
+    copies = 1 if footprint.on_cuda else 2  # of the matrices, by `model.decoding`: a CPU may need them packed and plain
     copied = copies * footprint.compute_bytes * footprint.config.num_parameters()
     room = ROOM * memory - sum(lasting.values()) - copied
     return max(1, min(MOST, int(room / bytes_of_an_answer(footprint, length, prompt_length, group))))
