@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # ctranslate2 4.8.5, Python 3.11 (seen 2026-12-01).
-# include_prompt_in_result of CTranslate2's Generator says whether the result begins with the prompt, and its
-# documentation speaks of speed beside that. It changes the answer. With True, the default, the prompt counts as if it
-# had been generated: for repetition_penalty and no_repeat_ngram_size, for max_length, and for the length by which the
-# score is divided. With False, as in generate_tokens, it counts for nothing. So the words that come one by one are
-# others than those of the batch, from the same prompt with the same settings, and a score is the smaller, the longer
-# the prompt is. It goes further where prompts of a batch differ in length. With False, what is longer than the shortest
-# of them counts, and what is before does not: one prompt gets three answers, by what stands beside it. Beside a prompt of one token its result begins with the prompt, though it is to be left out.
-# Nothing is sampled here. Neither the documentation nor an issue was found that says so. Give prompts of one length.
-# Output seen (a network that prefers a to b, b to c and so on, whatever was before; six tokens after "<s> a b"):
+# include_prompt_in_result of CTranslate2's Generator says whether a result begins with the prompt. Its documentation
+# tells how the prompt is read in both cases, and that False is faster; it changes the answer too. With True, the
+# default, the prompt counts as if it had been generated: for repetition_penalty and no_repeat_ngram_size, for
+# max_length, and for the length by which the score is divided, so that a score is the better, the longer the prompt
+# is. With False, as in generate_tokens, it counts for nothing: words that come one by one are others than those of the
+# batch. And where prompts of a batch differ in length, False counts what is longer than the shortest of them. So one
+# prompt gets three answers, by what stands beside it, and no sampling is in it. Beside a prompt of one token its result
+# even begins with the prompt. No issue was found that says so. Give prompts of one length, or max_batch_size=1.
+# Output seen (a network that prefers a to b, b to c and so on, whatever was before; prompt "<s> a b", max_length 6):
 #   True: [a b] a a a a, score -1.10
 #   False: a a a a a a, score -1.66
 #   False beside "<s> b": a a a a a a, score -1.66
@@ -18,6 +18,7 @@
 #   repetition_penalty 1.5, False: a b c d a a
 #   repetition_penalty 1.5, False beside "<s> b": a c d a a a
 #   repetition_penalty 1.5, False beside "<s>": [a b] c d a a
+#   repetition_penalty 1.5, False beside "<s>", max_batch_size 1: a b c d a a
 #   every token has a log probability of -1.66, and -1.10 is 4/6 of it
 set -euo pipefail
 folder=$(mktemp -d)
@@ -94,6 +95,8 @@ singly = "".join(step.token for step in generator.generate_tokens(prompt, **pena
 punished = {name: ask(*way, **penalty)[0] for name, way in ways.items()}
 for name, answer in [("generate_tokens", singly), *punished.items()]:
     print(f"repetition_penalty 1.5, {name}: {told(answer, name in begins)}")
+apart = ask(False, one, max_batch_size=1, **penalty)[0]
+print(f'repetition_penalty 1.5, False beside "<s>", max_batch_size 1: {told(apart, False)}')
 mean = max(preferred) - math.log(sum(map(math.exp, preferred)))
 print(f"every token has a log probability of {mean:.2f}, and {plain['True'][1]:.2f} is 4/6 of it")
 if [answer for answer, _ in plain.values()] != ["abaaaa", "aaaaaa", "aaaaaa", "abaaaa"]:
@@ -101,8 +104,8 @@ if [answer for answer, _ in plain.values()] != ["abaaaa", "aaaaaa", "aaaaaa", "a
 if max(abs(score - part * mean) for (_, score), part in zip(plain.values(), (4 / 6, 1, 1, 4 / 6), strict=True)) > 1e-3:
     sys.exit("no longer so: scores are divided by another length")
 nothing, everything, rest = expected("", 6), "ab" + expected("ab", 4), expected("b", 6)
-if len({nothing, everything[2:], rest}) < 3 or singly != nothing:
-    sys.exit("no longer so: words that come one by one are punished otherwise")
+if len({nothing, everything[2:], rest}) < 3 or {singly, apart} != {nothing}:
+    sys.exit("no longer so: for a prompt alone, the penalty counts otherwise")
 if list(punished.values()) != [everything, nothing, rest, everything]:
     sys.exit("no longer so: the penalty does not depend on what stands beside the prompt")
 PYTHON
